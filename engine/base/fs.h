@@ -1,0 +1,43 @@
+/* Files. Everything that is written appears complete or not at all: written aside, fsynced, renamed. */
+#ifndef ENGINE_BASE_FS_H
+#define ENGINE_BASE_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct fs_bytes {
+	unsigned char *data; /* owned; one NUL byte follows data[size-1] */
+	size_t size;
+};
+int fs_read(const char *path, struct fs_bytes *out); /* ERR_IO: "PATH: <reason>" */
+void fs_bytes_clear(struct fs_bytes *b);
+
+bool fs_exists(const char *path);
+bool fs_is_dir(const char *path);
+int fs_size(const char *path, uint64_t *bytes);
+int fs_mkdirs(const char *path);                                       /* like mkdir -p */
+int fs_remove_tree(const char *path);                                  /* refuses "", "/" and ".." components */
+int fs_join(char *out, size_t cap, const char *dir, const char *name); /* ERR_FAIL if it does not fit */
+
+/* A sorted list of the names in a folder (without . and ..). */
+struct fs_list {
+	char **name;
+	int n;
+};
+int fs_list(const char *dir, struct fs_list *out);
+void fs_list_clear(struct fs_list *l);
+
+/* A file written aside: fs_commit flushes, fsyncs, renames over `path` and fsyncs the folder; fs_abort removes it.
+ * Exactly one of them must be called. Errors of write, flush and close (a full disk) are reported by fs_commit. */
+struct fs_out {
+	FILE *f;
+	char path[1024], aside[1088];
+};
+int fs_create(struct fs_out *o, const char *path);
+int fs_commit(struct fs_out *o);
+void fs_abort(struct fs_out *o);
+int fs_write(const char *path, const void *bytes, size_t n); /* create + write + commit */
+
+#endif

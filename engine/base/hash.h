@@ -1,0 +1,20 @@
+/* SHA-256 (by libcrypto) as lower-case hexadecimal, the same that sha256sum prints. */
+#ifndef ENGINE_BASE_HASH_H
+#define ENGINE_BASE_HASH_H
+
+#include <stddef.h>
+
+#define HASH_HEX 65 /* 64 digits and NUL */
+
+struct hash; /* streaming state, owned by the caller through hash_open / hash_close */
+
+int hash_open(struct hash **out);
+int hash_add(struct hash *h, const void *bytes, size_t n);
+int hash_add_str(struct hash *h, const char *text); /* text and its terminating NUL, so that ("ab","c") != ("a","bc") */
+int hash_hex(struct hash *h, char hex[HASH_HEX]);   /* finishes; only hash_close may follow */
+void hash_close(struct hash *h);
+
+int hash_bytes(const void *bytes, size_t n, char hex[HASH_HEX]);
+int hash_file(const char *path, char hex[HASH_HEX]); /* ERR_IO names the path */
+
+#endif

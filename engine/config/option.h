@@ -1,0 +1,72 @@
+/* Options are tables. Every config block (a stage, `data`, `device`, ...) is a C struct plus one table of rows; from
+ * the table come parsing with file:line:column errors and "did you mean", defaults, the saved resolved config,
+ * `explain` and the JSON Schema. Adding an option is one field and one row. */
+#ifndef ENGINE_CONFIG_OPTION_H
+#define ENGINE_CONFIG_OPTION_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/yaml.h"
+
+enum option_type {
+	OPT_BOOL,    /* bool                                                                 */
+	OPT_INT,     /* int64_t                                                              */
+	OPT_FLOAT,   /* double, finite                                                       */
+	OPT_STRING,  /* char *: owned, NULL = not given                                      */
+	OPT_CHOICE,  /* int: index into `choices`                                            */
+	OPT_INTS,    /* struct option_ints: a YAML list (a single number is a list of one)   */
+	OPT_FLOATS,  /* struct option_floats                                                 */
+	OPT_STRINGS, /* struct option_strings                                                */
+	OPT_BLOCK,   /* a nested mapping described by `block`, stored in place at the offset */
+};
+
+struct option_ints {
+	int64_t *v;
+	int n;
+};
+struct option_floats {
+	double *v;
+	int n;
+};
+struct option_strings {
+	char **v;
+	int n;
+};
+
+struct option {
+	const char *key;
+	enum option_type type;
+	size_t offset;   /* of the field in the block's struct                                   */
+	const char *def; /* default as YAML text ("0.5", "[1, 2]"); NULL = none (null pointer, empty list) */
+	bool required;
+	double min, max;            /* inclusive bounds for numbers and each element of a list; both 0 = unbounded */
+	const char *const *choices; /* NULL-terminated, for OPT_CHOICE and each element of OPT_STRINGS (NULL = any) */
+	const struct option *block; /* for OPT_BLOCK: its table                                             */
+	const char *help;           /* one line, with units                                                 */
+};
+/* A table ends with a row whose key is NULL. */
+#define OPTION_END                                                                                                     \
+	{                                                                                                              \
+		0                                                                                                      \
+	}
+
+/* Fills the zeroed struct at `block` with defaults, then from the mapping `node` (NULL = only defaults). Errors
+ * (ERR_CONFIG) carry "file:line:column: " and say what was found, what is allowed and the nearest key: unknown,
+ * duplicate or missing key, wrong type, out of range, not a choice, null. Keys in `skip` (NULL-terminated list or NULL)
+ * are ignored: the caller reads them itself. On error everything allocated here is released. */
+int option_parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
+    const char *const *skip);
+void option_clear(const struct option *table, void *block); /* releases strings and lists, zeroes the fields */
+/* The resolved block as a JSON object with every key of the table (null where not given). NULL: out of memory. */
+cJSON *option_to_json(const struct option *table, const void *block);
+/* The JSON Schema object (draft 2020-12) of a block: properties, types, ranges, enums, defaults, required,
+ * additionalProperties false. */
+cJSON *option_schema(const struct option *table);
+/* Human-readable table, one row per option: key, type, default, range or choices, help. Nested blocks indented. */
+struct str;
+void option_explain(const struct option *table, struct str *out);
+
+#endif

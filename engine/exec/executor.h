@@ -1,0 +1,66 @@
+/* An executor binds a graph to a device, a param store and a mode. All memory is known before any is allocated; nothing
+ * is allocated in a step. Forward is a loop over nodes, backward the same loop from the end. Nodes that depend on
+ * params only run once per weights version. INFER reuses activation memory by lifetimes; TRAIN keeps all.
+ *
+ * Use: executor_create, executor_bind for taps, executor_prepare, then per step executor_input, executor_forward,
+ * (executor_backward, executor_update), executor_output. */
+#ifndef ENGINE_EXEC_EXECUTOR_H
+#define ENGINE_EXEC_EXECUTOR_H
+
+#include "exec/backend.h"
+#include "exec/params.h"
+
+struct executor;
+
+struct executor_options {
+	enum exec_mode mode;
+	bool keep_all;     /* INFER without memory reuse: every node's value can be read after forward */
+	uint64_t seed;     /* for the clock */
+	const char *stage; /* borrowed */
+};
+
+struct executor_memory { /* bytes */
+	size_t activations, gradients, scratch, keep, constants,
+	    params; /* params: of the store, shared, not in total */
+	size_t total;
+};
+
+/* The graph is copied; the store is borrowed and must have all params of the graph. */
+int executor_create(
+    struct executor **out, const struct graph *g, struct param_store *store, const struct executor_options *o);
+void executor_free(struct executor *ex);
+/* Before prepare: input `name` reads node `node` of `other` (same device, prepared, same shape and dtype), no copy. */
+int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node);
+/* Prepares kernels, plans and allocates memory. ERR_DEVICE naming backend, node and op for a missing row; ERR_FAIL
+ * naming a param that is unset. */
+int executor_prepare(struct executor *ex);
+/* The plan without allocation: kernels are prepared, nothing is allocated but their state. */
+int executor_plan(struct executor *ex, struct executor_memory *m);
+const struct graph *executor_graph(const struct executor *ex);
+
+/* Host data for an input node; bytes must be exactly the tensor's. */
+int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
+void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
+int executor_forward(struct executor *ex);
+/* accumulate false: gradients are zeroed first (a new effective batch). Needs g->loss and EXEC_TRAIN. */
+int executor_backward(struct executor *ex, bool accumulate);
+/* Clips and updates the params that this executor trains and its STAT params; touches the store. moments: see
+ * optimizer.h */
+struct optimizer;
+int executor_update(struct executor *ex, struct optimizer *opt, double *norm);
+/* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, constants and the output.
+ */
+int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);
+/* The gradient of a trained param or (TRAIN) of any wanted node, for tests. */
+int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes);
+/* The first node, in execution order, whose value holds NaN or infinity; NODE_NONE if all are finite. Needs TRAIN or
+ * keep_all. */
+int executor_find_nonfinite(struct executor *ex, int *node);
+/* Runs one forward and adds the seconds of each node to seconds[graph->n] (constants excluded after the first run). */
+int executor_profile(struct executor *ex, double *seconds);
+/* What executes node i: "brgconv:avx512_core_vnni"; "" for leaves. */
+const char *executor_impl(const struct executor *ex, int node);
+/* Copies the values of constant nodes into a frozen graph's params of the same name (see pass_freeze). */
+int executor_export_constants(struct executor *ex, const struct graph *frozen, struct param_store *dst);
+
+#endif

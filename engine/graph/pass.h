@@ -1,0 +1,34 @@
+/* Passes: graph in, graph out. Every pass starts from an initialised empty `out` and clears it on error. Node names of
+ * values survive; see each pass for what it renames. */
+#ifndef ENGINE_GRAPH_PASS_H
+#define ENGINE_GRAPH_PASS_H
+
+#include "graph/graph.h"
+#include "graph/spec.h"
+
+/* Folds every batch norm that follows a convolution or linear layer (its only consumer) into that layer's weight and
+ * bias, as OP_FOLD_* nodes on the param path. The layer takes the *batch norm's* name and relu flag (the layer's own
+ * name disappears: tapping it is an error); folded weights are "<weight>.folded", biases "<weight>.folded_bias". Uses
+ * running statistics: what is trained afterwards is what is deployed. */
+int pass_fold(const struct graph *g, struct graph *out);
+
+/* Constant nodes become params of the same name (kind FROZEN, unset); params that nothing else needs disappear.
+ * The value half: see executor_export_constants. */
+int pass_freeze(const struct graph *g, struct graph *out);
+
+/* Autocast has its place here, as the last pass of a training graph; it comes with the mixed-precision backends. */
+
+/* Structured pruning: which units of each width stay. keep[i] lists n_keep[i] ascending unit indices of width i, or is
+ * NULL: all stay. `out` is the spec with the new widths. */
+struct slice {
+	int n_keep[SPEC_MAX_WIDTHS];
+	int *keep[SPEC_MAX_WIDTHS];
+};
+int slice_spec(struct model_spec *out, const struct model_spec *s, const struct slice *keep);
+void slice_clear(struct slice *s);
+/* Copies the kept slices of one param (or its mask, moments, ...) by its axis labels. src has old_node's shape, dst
+ * new_node's; elem is the element size in bytes. */
+int slice_param(const struct node *old_node, const struct node *new_node, const struct slice *keep, const void *src,
+    void *dst, size_t elem);
+
+#endif

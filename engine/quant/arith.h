@@ -1,0 +1,39 @@
+/* The arithmetic of quantization, defined once. All backends and the simulation call or mirror these functions; they
+ * compile with -ffp-contract=off and use explicit fmaf, rintf (round half to even) and division.
+ *
+ * A quantized layer computes, with integers q and per output channel o,
+ *   acc = sum_k q_x[k] * q_w[o][k]
+ *   t   = fl(fl(f32(acc) * m[o]) + c[o])            two roundings, no fma
+ *   t   = fma(f32(r), k, t)                         where there is a residual r (its zero point is 0)
+ *   t   = max(t, zero)                              where there is a ReLU
+ *   q_y = saturate(rint(t))                         to the output's range
+ *   m = f32(s_x * s_w[o] / (s_y * count)),  c = f32(b[o]/s_y - m[o]*off[o] + z_y),  off = z_x * sum_k q_w[o][k],  k =
+ * f32(s_r/s_y) each computed in double and rounded once. A real (unquantized) output has s_y = 1, z_y = 0 and is t
+ * itself.
+ *
+ * The training graph carries q as grid values (q - z) * P(s) with P(s) = 2^round(log2 s); powers of two are exact, so
+ * acc is recovered exactly from f32 sums while |acc| < 2^24. */
+#ifndef ENGINE_QUANT_ARITH_H
+#define ENGINE_QUANT_ARITH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "graph/graph.h"
+
+float quant_pow2(float step);                                               /* P(s); step > 0 finite  */
+int quant_round(float x, float step, struct qrange q);                      /* sat(rint(fl(x * fl(1/s))) + z) */
+float quant_scale(float s_x, float s_w, float s_y, int64_t count);          /* m                      */
+float quant_shift(float bias, float s_y, float m, int64_t off, int zero_y); /* c                      */
+float quant_residual(float s_r, float s_y);                                 /* k                      */
+/* t before rounding; r is the residual's integer as float, used if has_r. */
+float quant_epilogue(float acc, float m, float c, bool has_r, float r, float k, bool relu, int zero_y);
+int quant_saturate(float t, struct qrange q); /* rint, clamp to [lo,hi] */
+
+/* Ranges. bits 2..8. weights: symmetric -(2^(b-1)-1)..; signed: -(2^(b-1)).. ; unsigned: 0..2^b-1 with the zero point.
+ */
+struct qrange qrange_weight(int bits);
+struct qrange qrange_signed(int bits);
+struct qrange qrange_unsigned(int bits, int zero);
+
+#endif

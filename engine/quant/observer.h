@@ -1,0 +1,48 @@
+/* Observers: one streaming pass of constant memory over a value's batches gives the clipping range of every method and
+ * the SQNR that each would have. A histogram of 2,048 bins over a power-of-two range that doubles (bins merge) when a
+ * value falls outside; plus exact min, max and moving averages of the batches' min and max.
+ *   min-max; moving average (momentum 0.1, Jacob et al. 2018, section 3); percentile (of |x| if symmetric);
+ *   entropy: minimal KL divergence (Migacz, GTC 2017); mse: minimal expected squared error over candidate ranges. */
+#ifndef ENGINE_QUANT_OBSERVER_H
+#define ENGINE_QUANT_OBSERVER_H
+
+#include <stddef.h>
+
+#include "quant/arith.h"
+
+enum observer_kind {
+	OBSERVE_MINMAX,
+	OBSERVE_MOVING_AVERAGE,
+	OBSERVE_PERCENTILE,
+	OBSERVE_ENTROPY,
+	OBSERVE_MSE,
+	OBSERVER_COUNT
+};
+extern const char
+    *const observer_names[OBSERVER_COUNT + 1]; /* minmax, moving_average, percentile, entropy, mse, NULL */
+
+#define OBSERVER_BINS 2048
+
+struct observer {
+	double count[OBSERVER_BINS]; /* bin i covers [-range + i*2*range/BINS, ...) */
+	float range;                 /* a power of two; 0 before the first nonzero value */
+	double n, sum_squares;
+	float min, max, avg_min, avg_max;
+	int batches;
+};
+void observer_init(struct observer *o);
+/* ERR_DATA if a value is NaN or infinite. */
+int observer_add(struct observer *o, const float *x, size_t n);
+/* The clipping range of one method for a quantized range q (symmetric ranges give lo = -hi or lo = 0). percentile in
+ * (50, 100]. ERR_FAIL if nothing was observed. */
+int observer_range(
+    const struct observer *o, enum observer_kind kind, struct qrange q, double percentile, float *lo, float *hi);
+/* Signal to quantization-noise ratio in dB of clipping to [lo, hi] with q's levels, from the histogram. */
+double observer_sqnr(const struct observer *o, struct qrange q, float lo, float hi);
+
+/* Weight step by range: per channel max|w| / hi, or the MSE-optimal clip (kind OBSERVE_MSE). steps: O or 1 values. An
+ * all-zero channel gets step 1. w: (O, K). */
+int quant_weight_steps(
+    const float *w, size_t O, size_t K, struct qrange q, bool per_channel, enum observer_kind kind, float *steps);
+
+#endif

@@ -1,0 +1,79 @@
+/* From a folded float graph to its quantized forms.
+ *
+ *   quant_plan_make   decides, once, what is quantized: fusion groups, ranges, excluded layers.
+ *   pass_annotate     the training / simulation graph: OP_FAKE_QUANT and OP_REQUANT on f32 grid values.
+ *   pass_lower        the integer graph: the same plan retyped to u8/s8 and fused.
+ * Both passes read the same plan, so what training simulates is what is executed.
+ *
+ * Fusion groups: {linear or conv [+ folded batch norm] [+ ReLU]}, {.. + add [+ ReLU]} (of two branches into an add the
+ * later operand fuses; the other gets its own fake-quant), {global average pool}. Max pooling passes integers through.
+ * A value is named by the node that produces it in the folded graph; its step is the param "<value>.step", a weight's
+ * step "<folded weight node>.step", its integers "<value>.q". */
+#ifndef ENGINE_QUANT_QUANTIZE_H
+#define ENGINE_QUANT_QUANTIZE_H
+
+#include <cjson/cJSON.h>
+
+#include "config/option.h"
+#include "graph/graph.h"
+#include "quant/arith.h"
+
+enum quant_method { QUANT_DYNAMIC, QUANT_STATIC, QUANT_QAT, QUANT_FP16, QUANT_BF16 };
+
+struct quant_rules { /* what the user asks for */
+	enum quant_method method;
+	int weight_bits, act_bits; /* 2..8 */
+	int edge_bits;             /* bits (both) of the first and the last layer; 0 = as the others */
+	bool per_channel;          /* weights; else per tensor */
+	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
+	struct option_strings
+	    exclude; /* patterns of layer names that stay FP32; one that matches nothing is an error */
+};
+
+/* One quantized value (activation or weight) of the folded graph. */
+struct quant_value {
+	char name[NODE_NAME];
+	struct qrange q;
+	bool weight;
+	bool per_channel; /* one step per output channel */
+	int channels;     /* number of steps: 1 or O */
+};
+/* One layer (linear, conv, average pool) and how it runs. */
+struct quant_layer {
+	char name[NODE_NAME];   /* its node in the folded graph */
+	char output[NODE_NAME]; /* the value that its group produces (the add's name where an add is fused) */
+	bool quantized;         /* false: FP32, by exclusion or method */
+	bool simulated;         /* the bits asked for have no integer kernel: runs as FP32 simulation */
+	const char *why;        /* static text where not quantized or simulated, else NULL */
+};
+struct quant_plan {
+	enum quant_method method;
+	int n_value, n_layer;
+	struct quant_value *value;
+	struct quant_layer *layer;
+	bool simulated; /* any layer is: then the whole model runs as the annotated graph */
+};
+
+/* Zero points of affine values are filled later, by quant_plan_set_range. ERR_CONFIG: pattern without match (with the
+ * nearest layer name), nothing left to quantize, bits out of range. */
+int quant_plan_make(struct quant_plan *out, const struct graph *folded, const struct quant_rules *rules);
+void quant_plan_clear(struct quant_plan *p);
+const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */
+int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step);
+cJSON *quant_plan_to_json(const struct quant_plan *p);
+int quant_plan_from_json(struct quant_plan *out, const cJSON *json); /* strict; ERR_CHECKPOINT */
+
+/* trained_steps: step params are TRAINED (relative learning rate, floor), else FROZEN. The loss, if the folded graph
+ * has one, is kept. Method DYNAMIC has no annotated form (ERR_FAIL); FP16 and BF16 give casts. */
+int pass_annotate(const struct graph *folded, const struct quant_plan *p, bool trained_steps, struct graph *out);
+/* For STATIC and QAT: integer ops whose weights, m, c and k are constant nodes over the float params. For DYNAMIC:
+ * OP_QLINEAR_DYN. For FP16 / BF16: weights are OP_CAST of half-precision params. Freeze it to store it. Refused for
+ * a simulated plan: there the annotated graph is what runs. The loss is dropped. */
+int pass_lower(const struct graph *folded, const struct quant_plan *p, struct graph *out);
+
+/* Exactness: the largest 255 * max(sum of positive, -sum of negative) over the channels of a weight; below 2^24 the
+ * simulation is exact (design promise). wq: (O, K). */
+int64_t quant_worst_accumulator(const int8_t *wq, int64_t O, int64_t K);
+
+#endif

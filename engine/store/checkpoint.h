@@ -1,0 +1,52 @@
+/* Checkpoints: a folder with model.safetensors, checkpoint_info.json (written last: where it is, the checkpoint is
+ * whole) and logs/. A model is model_spec + quantization plan + named tensors; loading rebuilds the graph by the same
+ * builders and passes. Masks are stored as U8 tensors "<param>.mask".
+ *
+ * What model.safetensors holds by form:
+ *   FLOAT      the params of spec_build
+ *   SIMULATED  the params of pass_annotate (float weights, batch norm, steps)
+ *   INTEGER    the params of the frozen pass_lower graph (q weights as I8, scales m, c, k as F32; f16/bf16 weights)
+ */
+#ifndef ENGINE_STORE_CHECKPOINT_H
+#define ENGINE_STORE_CHECKPOINT_H
+
+#include <cjson/cJSON.h>
+
+#include "base/hash.h"
+#include "exec/params.h"
+#include "graph/spec.h"
+#include "quant/quantize.h"
+#include "store/safetensors.h"
+
+#define CHECKPOINT_FORMAT 1
+
+enum checkpoint_form { FORM_FLOAT, FORM_SIMULATED, FORM_INTEGER };
+
+struct checkpoint {
+	struct model_spec spec;
+	enum checkpoint_form form;
+	struct quant_plan plan; /* n_layer 0 for FLOAT */
+	struct tensor_file tensors;
+	cJSON *info;           /* the whole checkpoint_info.json */
+	char sha256[HASH_HEX]; /* of model.safetensors */
+};
+void checkpoint_clear(struct checkpoint *c);
+
+/* The graph to run (no loss): spec_build, folded, annotated or lowered + frozen according to the form. Float models are
+ * built unfolded if `fold` is false. */
+int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct graph *out);
+/* Tensors -> store: every param of `g` must be there with its dtype and shape (ERR_CHECKPOINT), masks are set. */
+int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store);
+/* Store -> tensors, for the params of `g` (and their masks). */
+int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store);
+
+/* Adds the fields that follow from the model itself to c->info: format_version, model_spec, quantization,
+ * num_parameters (see FIELDS in docs/checkpoint.md), sparsity_pct, sparsity per layer, bytes by dtype, size_mb, sha256.
+ * Then writes dir/model.safetensors and, last, dir/checkpoint_info.json; reads both back and compares. The stage adds
+ * its own fields to c->info first. */
+int checkpoint_save(struct checkpoint *c, const char *dir);
+/* dir, or a path of a checkpoint_info.json or model.safetensors in it. ERR_CHECKPOINT: missing or malformed fields,
+ * newer format, a hash that differs, tensors that do not fit the spec. */
+int checkpoint_load(struct checkpoint *out, const char *dir);
+
+#endif

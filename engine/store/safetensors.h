@@ -1,0 +1,31 @@
+/* safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors' bytes. Written so that the
+ * Python `safetensors` package reads them: tensors sorted by name, offsets without holes, header padded with spaces to
+ * a multiple of 8. Dtypes F32, F16, BF16, I8, U8, I32. */
+#ifndef ENGINE_STORE_SAFETENSORS_H
+#define ENGINE_STORE_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fs.h"
+#include "graph/tensor.h"
+
+struct named_tensor {
+	char *name;      /* owned */
+	struct tensor t; /* data: host memory, owned */
+};
+struct tensor_file {
+	struct named_tensor *item;
+	int n, cap;
+};
+void tensor_file_clear(struct tensor_file *f);
+/* Adds a zeroed tensor; returns it for filling (NULL: out of memory). */
+struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s);
+const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name);
+int tensor_file_write(struct tensor_file *f, const char *path); /* sorts by name; atomic */
+/* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more
+ * than 4 dimensions, NaN or infinity in float data. */
+int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);
+int tensor_file_read(struct tensor_file *out, const char *path);
+
+#endif

@@ -1,0 +1,56 @@
+/* A stage maps a checkpoint to a checkpoint. Stages know graphs, executors, data and stores, never a device: they are
+ * handed one. Each kind of stage is a row: name, option table, and three functions. */
+#ifndef STAGES_STAGE_H
+#define STAGES_STAGE_H
+
+#include "config/option.h"
+#include "data/dataset.h"
+#include "store/checkpoint.h"
+#include "train/trainer.h"
+
+struct stage_run {
+	const char *name;    /* the stage's name in the config, e.g. "student" */
+	const char *out_dir; /* an empty folder to fill; the run loop renames it when the stage is done */
+	const void *options; /* parsed by the kind's table */
+	uint64_t seed;
+	const struct dataset *data; /* with the test split only for kinds with opens_test */
+	const struct data_options *data_options;
+	struct device train_dev, cpu_dev; /* the same device where training runs on the CPU */
+	const char *input_dir;            /* the input checkpoint, or NULL */
+	const char *teacher_dir;          /* distill: the teacher's checkpoint, or NULL */
+	int n_input;                      /* evaluate: all checkpoints to compare */
+	const char *const *input_dirs, *const *input_names;
+	const struct model_spec *spec; /* the model named by the options, or NULL */
+	const char *model_name;
+	cJSON *info; /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */
+	struct progress *progress;
+	const volatile sig_atomic_t *stop;
+	cJSON *summary; /* out: the figures that the run's table shows; keys in docs/architecture.md */
+};
+
+/* What `plan` shows. All figures are estimates of what run would use. */
+struct stage_plan {
+	struct model_spec spec; /* of the stage's output, known before running (structured: widths after) */
+	int64_t parameters;
+	struct executor_memory memory;
+	double macs;    /* forward+backward multiply-accumulates of the whole stage */
+	char text[512]; /* one or more lines of what would happen */
+};
+
+struct stage_kind {
+	const char *name, *help;
+	const struct option *table; /* of the options struct */
+	size_t options_size;
+	bool trains, opens_test, makes_checkpoint;
+	bool needs_model, needs_input, needs_teacher;
+	/* Contradictions inside the options; ERR_CONFIG without place: the caller adds it. key: the option at fault
+	 * (static). */
+	int (*check)(const void *options, const struct model_spec *input_spec, const char **key);
+	int (*plan)(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out);
+	int (*run)(struct stage_run *s);
+};
+
+/* The kinds, by name; the list is in pipeline/registry.c. */
+extern const struct stage_kind stage_train, stage_distill, stage_prune, stage_quantize, stage_evaluate;
+
+#endif

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Reads every #include of the tree and fails on an arrow that docs/architecture.md does not have.
+# usage: includes.sh ROOT
+set -eu
+cd "$1"
+find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -print | sort |
+	xargs awk '
+	BEGIN {
+		# folder: the folders that it may include, itself apart
+		allow["base"] = ""
+		allow["config"] = "base"
+		allow["graph"] = "base config"
+		allow["quant"] = "base config graph"
+		allow["exec"] = "base config graph quant"
+		allow["data"] = "base config"
+		allow["store"] = "base config graph quant exec"
+		allow["train"] = "base config graph quant exec data store"
+		allow["cpu"] = "base graph quant exec"
+		allow["cuda"] = "base graph quant exec"
+		allow["stages"] = "base config graph quant exec data store train"
+		allow["pipeline"] = "base config graph quant exec data store train stages"
+	}
+	function folder(path, part) {
+		split(path, part, "/")
+		return part[1] == "engine" ? part[2] : part[1]
+	}
+	function fail(why) {
+		printf "%s:%d: %s: %s\n", FILENAME, FNR, why, $0
+		bad = 1
+	}
+	/^[ \t]*#[ \t]*include[ \t]*"/ {
+		split($0, q, "\"")
+		from = folder(FILENAME)
+		to = folder(q[2])
+		if (index(q[2], "/") == 0) { fail("includes name their folder"); next }
+		if (to == from) next
+		# the program alone knows which backends are built in, in one file
+		if (FILENAME == "pipeline/registry.c" && (to == "cpu" || to == "cuda")) next
+		if (index(" " allow[from] " ", " " to " ") == 0) fail(from " may not include " to)
+	}
+	/^[ \t]*#[ \t]*include[ \t]*[<"](oneapi\/)?dnnl/ { if (FILENAME !~ /^cpu\//) fail("only cpu/ includes oneDNN") }
+	/^[ \t]*#[ \t]*include[ \t]*[<"](cuda|cublas)/ { if (FILENAME !~ /^cuda\//) fail("only cuda/ includes CUDA") }
+	/HAVE_CUDA/ { if (FILENAME != "pipeline/registry.c") fail("HAVE_CUDA belongs in pipeline/registry.c") }
+	END { exit bad }'

@@ -59,12 +59,13 @@ struct update_item {
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
 	float lr_factor, floor, stat_momentum;
+	float observations; /* stat: g is the sum of this many observations (micro-batches), at least 1 */
 	bool decay, relative, stat;
 };
 /* AdamW: Loshchilov and Hutter 2019, algorithm 2, with bias correction; decay is lr * weight_decay * w.
  * SGD: m = momentum*m + g + weight_decay*w; w -= lr*m (nesterov: g + momentum*m).
  * relative: the step is multiplied by the value: w -= lr * lr_factor * w * direction; then w = max(w, floor).
- * stat: w = (1 - stat_momentum)*w + stat_momentum*g, no clipping. */
+ * stat: w = (1 - stat_momentum)*w + stat_momentum*(g / observations), no clipping. */
 struct update_args {
 	enum optimizer_kind kind;
 	float lr, beta1, beta2, eps, weight_decay, momentum;

@@ -14,7 +14,7 @@ struct executor;
 
 struct executor_options {
 	enum exec_mode mode;
-	bool keep_all;     /* INFER without memory reuse: every node's value can be read after forward */
+	bool keep_all;     /* no memory reuse: every node's value (TRAIN: and gradient) can be read after a step */
 	uint64_t seed;     /* for the clock */
 	const char *stage; /* borrowed */
 };
@@ -29,7 +29,8 @@ struct executor_memory { /* bytes */
 int executor_create(
     struct executor **out, const struct graph *g, struct param_store *store, const struct executor_options *o);
 void executor_free(struct executor *ex);
-/* Before prepare: input `name` reads node `node` of `other` (same device, prepared, same shape and dtype), no copy. */
+/* Before prepare: input `name` reads node `node` of `other` (same device, prepared, same shape and dtype), no copy.
+ * Only nodes whose value executor_output could read; `other` must live as long as ex. */
 int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node);
 /* Prepares kernels, plans and allocates memory. ERR_DEVICE naming backend, node and op for a missing row; ERR_FAIL
  * naming a param that is unset. */
@@ -38,7 +39,7 @@ int executor_prepare(struct executor *ex);
 int executor_plan(struct executor *ex, struct executor_memory *m);
 const struct graph *executor_graph(const struct executor *ex);
 
-/* Host data for an input node; bytes must be exactly the tensor's. */
+/* Host data for an input node; bytes must be exactly the tensor's. Stays until it is given again. */
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
 int executor_forward(struct executor *ex);
@@ -48,10 +49,11 @@ int executor_backward(struct executor *ex, bool accumulate);
  * optimizer.h */
 struct optimizer;
 int executor_update(struct executor *ex, struct optimizer *opt, double *norm);
-/* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, constants and the output.
- */
+/* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, params, constants, the
+ * output and the loss. */
 int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);
-/* The gradient of a trained param or (TRAIN) of any wanted node, for tests. */
+/* The gradient of a trained param (of a STAT param: the sum of its observations) or, with keep_all, of any wanted node.
+ */
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes);
 /* The first node, in execution order, whose value holds NaN or infinity; NODE_NONE if all are finite. Needs TRAIN or
  * keep_all. */

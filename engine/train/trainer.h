@@ -4,6 +4,7 @@
 #define ENGINE_TRAIN_TRAINER_H
 
 #include <signal.h>
+#include <stddef.h>
 
 #include "config/option.h"
 #include "data/batch.h"
@@ -12,7 +13,10 @@
 #include "train/metrics.h"
 #include "train/schedule.h"
 
-/* The option rows that every training stage shares (TRAIN_OPTION_ROWS in its table). */
+enum train_monitor { MONITOR_ACCURACY, MONITOR_F1_MACRO, MONITOR_LOSS };
+
+/* The option rows that every training stage shares. A stage embeds this struct and puts TRAIN_OPTION_ROWS into its own
+ * flat table. */
 struct train_options {
 	int64_t epochs, batch_size,
 	    accumulate; /* effective batch = batch_size; each micro-batch has batch_size/accumulate */
@@ -22,10 +26,47 @@ struct train_options {
 	int schedule; /* enum schedule_kind */
 	double warmup, clip_norm, label_smoothing;
 	int64_t patience; /* epochs without improvement; 0 = off */
-	int monitor;      /* choice: accuracy, f1_macro, loss */
+	int monitor;      /* enum train_monitor */
 	bool augment;     /* use the data block's augmentation */
 };
-extern const struct option train_option_table[]; /* the rows; a stage embeds it as a block or copies it, see stages/ */
+/* The choices, in the order of their enums. */
+extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[];
+
+#define TRAIN_OPTION_ROW(T, m, field, kind, text, lo, hi, names, about)                                                \
+	{                                                                                                              \
+		.key = #field, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,        \
+		.choices = names, .help = about                                                                        \
+	}
+/* The rows of `struct train_options m` inside the options struct T, separated by commas. */
+#define TRAIN_OPTION_ROWS(T, m)                                                                                        \
+	TRAIN_OPTION_ROW(T, m, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split"),              \
+	    TRAIN_OPTION_ROW(T, m, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),        \
+	    TRAIN_OPTION_ROW(T, m, accumulate, OPT_INT, "1", 1, 4096, NULL,                                            \
+		"micro-batches per optimizer step; must divide batch_size"),                                           \
+	    TRAIN_OPTION_ROW(T, m, optimizer, OPT_CHOICE, "adamw", 0, 0, optimizer_names, "update rule"),              \
+	    TRAIN_OPTION_ROW(T, m, lr, OPT_FLOAT, "0.001", 0, 1000, NULL, "peak learning rate"),                       \
+	    TRAIN_OPTION_ROW(T, m, momentum, OPT_FLOAT, "0.9", 0, 0.99999, NULL, "momentum of sgd"),                   \
+	    TRAIN_OPTION_ROW(T, m, nesterov, OPT_BOOL, "false", 0, 0, NULL, "Nesterov momentum (sgd)"),                \
+	    TRAIN_OPTION_ROW(T, m, beta1, OPT_FLOAT, "0.9", 0, 0.99999, NULL, "decay of AdamW's first moment"),        \
+	    TRAIN_OPTION_ROW(T, m, beta2, OPT_FLOAT, "0.999", 0, 0.9999999, NULL, "decay of AdamW's second moment"),   \
+	    TRAIN_OPTION_ROW(T, m, eps, OPT_FLOAT, "1e-8", 1e-30, 1, NULL, "added to AdamW's denominator"),            \
+	    TRAIN_OPTION_ROW(T, m, weight_decay, OPT_FLOAT, "0.01", 0, 100, NULL,                                      \
+		"decay of weights (decoupled for adamw); biases and norms have none"),                                 \
+	    TRAIN_OPTION_ROW(T, m, schedule, OPT_CHOICE, "cosine", 0, 0, schedule_names,                               \
+		"course of the learning rate after the warm-up"),                                                      \
+	    TRAIN_OPTION_ROW(T, m, warmup, OPT_FLOAT, "0.05", 0, 0.999, NULL,                                          \
+		"share of all steps with a linearly rising learning rate"),                                            \
+	    TRAIN_OPTION_ROW(T, m, clip_norm, OPT_FLOAT, "1.0", 0, 1e30, NULL,                                         \
+		"largest global L2 norm of the gradients; 0 = no clipping"),                                           \
+	    TRAIN_OPTION_ROW(                                                                                          \
+		T, m, label_smoothing, OPT_FLOAT, "0", 0, 0.999, NULL, "probability spread evenly over all classes"),  \
+	    TRAIN_OPTION_ROW(T, m, patience, OPT_INT, "0", 0, 100000, NULL,                                            \
+		"stop after this many epochs without improvement; 0 = never"),                                         \
+	    TRAIN_OPTION_ROW(T, m, monitor, OPT_CHOICE, "accuracy", 0, 0, monitor_names,                               \
+		"validation figure that chooses the best epoch"),                                                      \
+	    TRAIN_OPTION_ROW(T, m, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block")
+/* Contradictions that single rows cannot see. ERR_CONFIG without place; *key (may be NULL): the option at fault. */
+int train_options_check(const struct train_options *o, const char **key);
 
 struct progress; /* pipeline's or a test's sink, see below */
 struct progress {
@@ -38,7 +79,8 @@ struct progress {
 struct trainer {
 	const struct train_options *o;
 	const struct dataset *data;
-	const char *stage; /* name, for random streams and messages */
+	const struct augment_options *augment; /* of the data block; applied if o->augment. NULL: none */
+	const char *stage;                     /* name, for random streams and messages */
 	uint64_t seed;
 	struct device dev;
 	struct param_store *params;
@@ -58,15 +100,18 @@ struct trainer {
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
 };
 struct train_result {
-	int64_t epochs_run, best_epoch, steps;
-	double seconds, samples_per_second, train_loss;
-	struct metrics best; /* validation metrics of the kept weights */
-	size_t memory;       /* executors' bytes */
+	int64_t epochs_run, steps;
+	int64_t best_epoch; /* 1-based, as in the log; 0: no epoch was run, the weights are those of the start */
+	double seconds, samples_per_second; /* of the training steps alone */
+	double train_loss;                  /* mean of the last epoch */
+	struct metrics best;                /* validation metrics of the kept weights */
+	size_t memory;                      /* executors' bytes */
 };
-/* Trains; at the end the store holds the best weights by the monitored validation figure. */
+/* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
+ * ERR_FAIL naming stage, epoch, step and the first node with a NaN or infinity; ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
 void train_result_clear(struct train_result *r);
-/* Metrics of a graph on a split; batch 0 = a default. progress may be NULL. */
+/* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */
 int trainer_evaluate(struct device dev, struct param_store *params,
     int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split,
     const volatile sig_atomic_t *stop, struct metrics *out);

@@ -1,0 +1,195 @@
+/* The CPU backend's table: opening, memory services and the list of kernels. Memory is the host's, so upload, download
+ * and copy are memcpy and every call has finished when it returns. */
+#include "cpu/cpu.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cpu/kernels.h"
+#include "cpu/onednn.h"
+
+/* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
+static int usable_cores(void)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
+		return CPU_COUNT(&set);
+	}
+	return omp_get_num_procs();
+}
+
+static int cpu_open(void **ctx, int threads)
+{
+	*ctx = NULL;
+	if (threads < 0) {
+		return err_set(ERR_DEVICE, "cpu: %d threads", threads);
+	}
+	struct cpu_ctx *c = mem_alloc(1, sizeof *c);
+	if (!c) {
+		return ERR_NOMEM;
+	}
+	c->threads = threads ? threads : usable_cores();
+	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
+	omp_set_dynamic(0);
+	omp_set_num_threads(c->threads);
+	int rc = onednn_open(c);
+	if (rc) {
+		onednn_close(c);
+		mem_free(c);
+		return rc;
+	}
+	*ctx = c;
+	return 0;
+}
+
+static void cpu_close(void *ctx)
+{
+	if (ctx) {
+		onednn_close(ctx);
+		mem_free(ctx);
+	}
+}
+
+static void *cpu_alloc(void *ctx, size_t bytes)
+{
+	(void)ctx;
+	return mem_alloc_aligned(bytes);
+}
+
+static void cpu_free(void *ctx, void *p)
+{
+	(void)ctx;
+	mem_free(p);
+}
+
+static int cpu_zero(void *ctx, void *p, size_t bytes)
+{
+	(void)ctx;
+	if (bytes) {
+		memset(p, 0, bytes);
+	}
+	return 0;
+}
+
+static int cpu_copy(void *ctx, void *dst, const void *src, size_t bytes)
+{
+	(void)ctx;
+	if (bytes) {
+		memcpy(dst, src, bytes);
+	}
+	return 0;
+}
+
+static int cpu_sync(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+void cpu_set_fpmath(void *ctx, bool bf16)
+{
+	((struct cpu_ctx *)ctx)->fpmath_bf16 = bf16;
+}
+
+/* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
+static void cpu_model(char out[64])
+{
+	strcpy(out, "unknown");
+#if defined(__x86_64__)
+	unsigned r[12];
+	for (unsigned i = 0; i < 3; i++) {
+		if (!__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3])) {
+			return;
+		}
+	}
+	char text[sizeof r + 1] = {0};
+	memcpy(text, r, sizeof r);
+	const char *first = text + strspn(text, " ");
+	size_t n = strlen(first);
+	while (n > 0 && first[n - 1] == ' ') {
+		n--;
+	}
+	if (n > 0) {
+		memcpy(out, first, n);
+		out[n] = '\0';
+	}
+#endif
+}
+
+static int cpu_describe(void *ctx, cJSON *o)
+{
+	const struct cpu_ctx *c = ctx;
+	const dnnl_version_t *v = dnnl_version();
+	char version[64], model[64];
+	snprintf(version, sizeof version, "%d.%d.%d", v->major, v->minor, v->patch);
+	cpu_model(model);
+	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", model) &&
+		  cJSON_AddNumberToObject(o, "threads", c->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
+		  cJSON_AddStringToObject(o, "isa", onednn_isa_name()) &&
+		  cJSON_AddBoolToObject(o, "vnni", cpu_has_vnni()) &&
+		  cJSON_AddBoolToObject(o, "amx", onednn_has_amx()) &&
+		  cJSON_AddBoolToObject(o, "fpmath_bf16", c->fpmath_bf16);
+	return ok ? 0 : err_set(ERR_NOMEM, "cpu: describe: out of memory");
+}
+
+/* Each row is a constant in its op's file; C cannot initialise one constant object from another, so they are copied
+ * here before main. */
+static struct kernel kernel_table[OP_COUNT];
+
+__attribute__((constructor)) static void cpu_collect_kernels(void)
+{
+	static const struct kernel *const row[OP_COUNT] = {
+	    [OP_LINEAR] = &cpu_linear_kernel,
+	    [OP_CONV2D] = &cpu_conv2d_kernel,
+	    [OP_BATCHNORM] = &cpu_batchnorm_kernel,
+	    [OP_MAXPOOL] = &cpu_maxpool_kernel,
+	    [OP_AVGPOOL] = &cpu_avgpool_kernel,
+	    [OP_ADD] = &cpu_add_kernel,
+	    [OP_DROPOUT] = &cpu_dropout_kernel,
+	    [OP_CE_LOSS] = &cpu_ce_loss_kernel,
+	    [OP_KD_LOSS] = &cpu_kd_loss_kernel,
+	    [OP_FOLD_WEIGHT] = &cpu_fold_weight_kernel,
+	    [OP_FOLD_BIAS] = &cpu_fold_bias_kernel,
+	    [OP_FAKE_QUANT] = &cpu_fake_quant_kernel,
+	    [OP_REQUANT] = &cpu_requant_kernel,
+	    [OP_DEQUANT] = &cpu_dequant_kernel,
+	    [OP_QUANTIZE] = &cpu_quantize_kernel,
+	    [OP_RQ_SCALE] = &cpu_rq_scale_kernel,
+	    [OP_RQ_SHIFT] = &cpu_rq_shift_kernel,
+	    [OP_RQ_RESIDUAL] = &cpu_rq_residual_kernel,
+	    [OP_QLINEAR] = &cpu_qlinear_kernel,
+	    [OP_QCONV2D] = &cpu_qconv2d_kernel,
+	    [OP_QAVGPOOL] = &cpu_qavgpool_kernel,
+	    [OP_QLINEAR_DYN] = &cpu_qlinear_dyn_kernel,
+	    [OP_CAST] = &cpu_cast_kernel,
+	};
+	for (int op = 0; op < OP_COUNT; op++) {
+		if (row[op]) {
+			kernel_table[op] = *row[op];
+		}
+	}
+}
+
+const struct backend cpu_backend = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .zero = cpu_zero,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .copy = cpu_copy,
+    .sync = cpu_sync,
+    .update = cpu_update,
+    .describe = cpu_describe,
+    .kernels = kernel_table,
+};

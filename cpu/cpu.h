@@ -1,0 +1,18 @@
+/* The CPU backend: oneDNN where it is the fastest, own OpenMP loops elsewhere. Runs are the same bytes from run to run
+ * with one thread count; between thread counts sums may be taken in another order. */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <stdbool.h>
+
+#include "exec/backend.h"
+
+extern const struct backend cpu_backend;
+
+/* True if u8 x s8 products run without saturating in 16 bits: VNNI as oneDNN uses it now, so ONEDNN_MAX_CPU_ISA counts.
+ * Without it weights must have 7 bits. */
+bool cpu_has_vnni(void);
+/* Lets f32 primitives that are prepared from now on multiply in bf16 (sums stay f32). For TRAIN on CPUs that gain. */
+void cpu_set_fpmath(void *ctx, bool bf16);
+
+#endif

@@ -1,0 +1,53 @@
+/* What the kernels of this folder share: the rows of the kernel table (one per op, each in the op's own file) and a few
+ * loops. Rows without a backward are inference only. */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "exec/backend.h"
+
+extern const struct kernel cpu_linear_kernel, cpu_conv2d_kernel, cpu_batchnorm_kernel, cpu_maxpool_kernel,
+    cpu_avgpool_kernel, cpu_add_kernel, cpu_dropout_kernel, cpu_ce_loss_kernel, cpu_kd_loss_kernel,
+    cpu_fold_weight_kernel, cpu_fold_bias_kernel, cpu_fake_quant_kernel, cpu_requant_kernel, cpu_cast_kernel;
+extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale_kernel, cpu_rq_shift_kernel,
+    cpu_rq_residual_kernel, cpu_qlinear_kernel, cpu_qconv2d_kernel, cpu_qavgpool_kernel, cpu_qlinear_dyn_kernel;
+
+/* The optimizer (update.c): struct backend.update. */
+int cpu_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+
+/* u8 and s8 max pooling (maxpool_int.c); OP_MAXPOOL's row calls it. */
+int cpu_maxpool_int_forward(struct step *s);
+
+/* A function with versions for AVX-512, AVX2 and the baseline, chosen when the program is loaded. For leaf loops only:
+ * what OpenMP outlines is not cloned, so parallel regions call these. Sanitizer builds keep the baseline (the resolvers
+ * run before the sanitizer's own set-up). */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CPU_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CPU_CLONES
+#endif
+
+/* Elements below which a loop runs on the calling thread: starting a team costs as much as some 10,000 additions. */
+#define CPU_SERIAL 16384
+
+/* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
+size_t cpu_reserve(size_t *total, size_t bytes);
+/* Splits n items among `parts`; part i is [first, last). */
+void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
+
+/* Parallel element-wise loops over n floats. */
+void cpu_vec_add(float *dst, const float *a, const float *b, int64_t n);       /* dst = a + b */
+void cpu_vec_copy(float *dst, const float *src, int64_t n);                    /* dst = src   */
+void cpu_vec_zero(float *dst, int64_t n);                                      /* dst = 0     */
+void cpu_relu_mask(float *dst, const float *g, const float *y, int64_t n);     /* dst = y > 0 ? g : 0 */
+void cpu_relu_mask_add(float *dst, const float *g, const float *y, int64_t n); /* dst += y > 0 ? g : 0 */
+/* Writes or adds a finished gradient as step.accumulate asks. */
+void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
+/* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed row blocks
+ * are added in order. scratch: cpu_column_sum_scratch bytes. */
+size_t cpu_column_sum_scratch(int64_t rows, int64_t cols);
+void cpu_column_sum(float *out, const float *g, int64_t rows, int64_t cols, bool accumulate, void *scratch);
+
+#endif

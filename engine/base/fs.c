@@ -1,0 +1,229 @@
+/* Reading, listing and removing files. Writing is in fs_out.c. Paths are bytes; nothing here changes the working
+ * folder. */
+#define _GNU_SOURCE /* nftw */
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+static int io_error(const char *path)
+{
+	return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+}
+
+/* Reads until the end: the size is only a hint, for a file may grow and a pipe has none. */
+static int read_all(int fd, const char *path, struct fs_bytes *out)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return io_error(path);
+	size_t cap = st.st_size > 0 ? (size_t)st.st_size + 1 : 4096;
+	out->data = mem_alloc(cap, 1);
+	if (!out->data)
+		return ERR_NOMEM;
+	for (;;) {
+		if (out->size + 1 == cap) {
+			char extra; /* most files end here: look before doubling the buffer */
+			ssize_t n = read(fd, &extra, 1);
+			if (n == 0)
+				return 0;
+			if (n < 0)
+				return io_error(path);
+			unsigned char *grown = cap > SIZE_MAX / 2 ? NULL : mem_grow(out->data, cap, cap * 2, 1);
+			if (!grown)
+				return err_context(ERR_NOMEM, "%s", path);
+			out->data = grown;
+			cap *= 2;
+			out->data[out->size++] = (unsigned char)extra;
+			continue;
+		}
+		ssize_t n = read(fd, out->data + out->size, cap - 1 - out->size);
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return io_error(path);
+		out->size += (size_t)n;
+	}
+}
+
+int fs_read(const char *path, struct fs_bytes *out)
+{
+	*out = (struct fs_bytes){0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return io_error(path);
+	int rc = read_all(fd, path, out);
+	close(fd);
+	if (rc)
+		fs_bytes_clear(out);
+	else
+		out->data[out->size] = 0;
+	return rc;
+}
+
+void fs_bytes_clear(struct fs_bytes *b)
+{
+	mem_free(b->data);
+	*b = (struct fs_bytes){0};
+}
+
+bool fs_exists(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0;
+}
+
+bool fs_is_dir(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int fs_size(const char *path, uint64_t *bytes)
+{
+	struct stat st;
+	*bytes = 0;
+	if (stat(path, &st))
+		return io_error(path);
+	*bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int make_one(const char *path)
+{
+	if (mkdir(path, 0777) == 0 || (errno == EEXIST && fs_is_dir(path)))
+		return 0;
+	/* A read-only parent answers EROFS or EACCES before it looks whether the folder is there. */
+	return fs_is_dir(path) ? 0 : io_error(path);
+}
+
+int fs_mkdirs(const char *path)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path);
+	if (n == 0 || n >= sizeof part)
+		return err_set(ERR_IO, "'%s': not a usable folder name", path);
+	memcpy(part, path, n + 1);
+	for (size_t i = 1; i < n; i++) {
+		if (part[i] != '/')
+			continue;
+		part[i] = '\0';
+		int rc = make_one(part);
+		if (rc)
+			return rc;
+		part[i] = '/';
+	}
+	return make_one(part);
+}
+
+/* Only paths that name something below where they start: a config error must not remove a home folder. */
+static bool is_removable(const char *path)
+{
+	bool named = false;
+	while (*path) {
+		size_t n = strcspn(path, "/");
+		if (n == 2 && path[0] == '.' && path[1] == '.')
+			return false;
+		if (n > 1 || (n == 1 && path[0] != '.'))
+			named = true;
+		path += n;
+		path += strspn(path, "/");
+	}
+	return named;
+}
+
+/* nftw has no argument for the caller's data, so the message is set here. */
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	return remove(path) == 0 || errno == ENOENT ? 0 : io_error(path);
+}
+
+int fs_remove_tree(const char *path)
+{
+	struct stat st;
+	if (!is_removable(path))
+		return err_set(ERR_FAIL, "'%s': refused to remove this folder", path);
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : io_error(path);
+	/* FTW_PHYS: a link is removed, what it points to stays. 16 open folders, deeper ones are reopened. */
+	int rc = nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	return rc == -1 ? io_error(path) : rc; /* -1 is nftw's own failure; remove_entry answers ERR_IO */
+}
+
+int fs_join(char *out, size_t cap, const char *dir, const char *name)
+{
+	size_t n = strlen(dir);
+	const char *slash = n == 0 || dir[n - 1] == '/' ? "" : "/";
+	int len = snprintf(out, cap, "%s%s%s", dir, slash, name);
+	if (len < 0 || (size_t)len >= cap)
+		return err_set(ERR_FAIL, "%s%s%s: path is longer than %zu bytes", dir, slash, name, cap ? cap - 1 : 0);
+	return 0;
+}
+
+static int add_name(struct fs_list *out, size_t *cap, const char *name)
+{
+	if ((size_t)out->n == *cap) {
+		size_t more = *cap ? *cap * 2 : 16;
+		char **grown = more > INT_MAX ? NULL : mem_grow(out->name, *cap, more, sizeof *grown);
+		if (!grown)
+			return ERR_NOMEM;
+		out->name = grown;
+		*cap = more;
+	}
+	out->name[out->n] = mem_strdup(name);
+	if (!out->name[out->n])
+		return ERR_NOMEM;
+	out->n++;
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int fs_list(const char *dir, struct fs_list *out)
+{
+	size_t cap = 0;
+	int rc = 0;
+	*out = (struct fs_list){0};
+	DIR *d = opendir(dir);
+	if (!d)
+		return io_error(dir);
+	struct dirent *entry;
+	for (errno = 0; !rc && (entry = readdir(d)) != NULL; errno = 0) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			rc = add_name(out, &cap, entry->d_name);
+	}
+	if (!rc && errno)
+		rc = io_error(dir);
+	closedir(d);
+	if (rc)
+		fs_list_clear(out);
+	else if (out->n > 1)
+		qsort(out->name, (size_t)out->n, sizeof *out->name, by_name);
+	return rc;
+}
+
+void fs_list_clear(struct fs_list *l)
+{
+	for (int i = 0; i < l->n; i++)
+		mem_free(l->name[i]);
+	mem_free(l->name);
+	*l = (struct fs_list){0};
+}

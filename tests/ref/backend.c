@@ -1,0 +1,111 @@
+/* The reference backend's table and device services: memory is host memory, everything is synchronous, one thread. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ref/ref_impl.h"
+
+static int ref_open(void **ctx, int threads)
+{
+	(void)threads; /* one thread whatever was asked: plain loops */
+	*ctx = NULL;
+	return 0;
+}
+
+static void ref_close(void *ctx)
+{
+	(void)ctx;
+}
+
+static void *ref_alloc(void *ctx, size_t bytes)
+{
+	(void)ctx;
+	return mem_alloc_aligned(bytes);
+}
+
+static void ref_free(void *ctx, void *p)
+{
+	(void)ctx;
+	mem_free(p);
+}
+
+static int ref_zero(void *ctx, void *p, size_t bytes)
+{
+	(void)ctx;
+	memset(p, 0, bytes);
+	return 0;
+}
+
+static int ref_copy(void *ctx, void *dst, const void *src, size_t bytes)
+{
+	(void)ctx;
+	memcpy(dst, src, bytes);
+	return 0;
+}
+
+static int ref_sync(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static int ref_describe(void *ctx, cJSON *object)
+{
+	(void)ctx;
+	if (!cJSON_AddStringToObject(object, "backend", "ref") ||
+	    !cJSON_AddStringToObject(object, "precision", "double, rounded at the store") ||
+	    !cJSON_AddNumberToObject(object, "threads", 1))
+		return err_set(ERR_NOMEM, "out of memory");
+	return 0;
+}
+
+#define BOTH(op)                                                                                                       \
+	{                                                                                                              \
+		.forward = ref_##op##_forward, .backward = ref_##op##_backward                                         \
+	}
+#define FORWARD(op)                                                                                                    \
+	{                                                                                                              \
+		.forward = ref_##op##_forward                                                                          \
+	}
+
+static const struct kernel kernels[OP_COUNT] = {
+    [OP_LINEAR] = BOTH(linear),
+    [OP_CONV2D] = BOTH(conv2d),
+    [OP_BATCHNORM] = BOTH(batchnorm),
+    [OP_MAXPOOL] = BOTH(maxpool),
+    [OP_AVGPOOL] = BOTH(avgpool),
+    [OP_ADD] = BOTH(add),
+    [OP_DROPOUT] = BOTH(dropout),
+    [OP_CE_LOSS] = BOTH(ce_loss),
+    [OP_KD_LOSS] = BOTH(kd_loss),
+    [OP_FOLD_WEIGHT] = BOTH(fold_weight),
+    [OP_FOLD_BIAS] = BOTH(fold_bias),
+    [OP_FAKE_QUANT] = BOTH(fake_quant),
+    [OP_REQUANT] = BOTH(requant),
+    [OP_DEQUANT] = BOTH(dequant),
+    [OP_QUANTIZE] = FORWARD(quantize),
+    [OP_RQ_SCALE] = FORWARD(rq_scale),
+    [OP_RQ_SHIFT] = FORWARD(rq_shift),
+    [OP_RQ_RESIDUAL] = FORWARD(rq_residual),
+    [OP_QLINEAR] = FORWARD(qlinear),
+    [OP_QCONV2D] = FORWARD(qconv2d),
+    [OP_QAVGPOOL] = FORWARD(qavgpool),
+    [OP_QLINEAR_DYN] = FORWARD(qlinear_dyn),
+    [OP_CAST] = BOTH(cast),
+};
+
+const struct backend ref_backend = {
+    .name = "ref",
+    .open = ref_open,
+    .close = ref_close,
+    .alloc = ref_alloc,
+    .free = ref_free,
+    .zero = ref_zero,
+    .upload = ref_copy,
+    .download = ref_copy,
+    .copy = ref_copy,
+    .sync = ref_sync,
+    .update = ref_update,
+    .describe = ref_describe,
+    .kernels = kernels,
+};

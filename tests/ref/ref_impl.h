@@ -1,0 +1,131 @@
+/* What the kernels of the reference share: reading and writing elements as double, gradients, and the kernels' names.
+ * A gradient is computed completely, then stored once, and input i is finished before input i+1 is begun, for both may
+ * be the same memory (add(x, x)). */
+#ifndef TESTS_REF_REF_IMPL_H
+#define TESTS_REF_REF_IMPL_H
+
+#include <assert.h>
+
+#include "ref/ref.h"
+
+static inline double ref_get(const struct tensor *t, int64_t i)
+{
+	if (t->dtype == REF_F64)
+		return ((const double *)t->data)[i];
+	switch (t->dtype) {
+	case DT_F32:
+		return ((const float *)t->data)[i];
+	case DT_F16:
+		return f16_to_f32(((const uint16_t *)t->data)[i]);
+	case DT_BF16:
+		return bf16_to_f32(((const uint16_t *)t->data)[i]);
+	case DT_S8:
+		return ((const int8_t *)t->data)[i];
+	case DT_U8:
+		return ((const uint8_t *)t->data)[i];
+	case DT_S32:
+		return ((const int32_t *)t->data)[i];
+	case DT_COUNT:
+		break;
+	}
+	assert(!"a dtype that no tensor has");
+	return 0;
+}
+
+/* Rounds to the tensor's type; integers must already be in range. */
+static inline void ref_set(const struct tensor *t, int64_t i, double v)
+{
+	if (t->dtype == REF_F64) {
+		((double *)t->data)[i] = v;
+		return;
+	}
+	switch (t->dtype) {
+	case DT_F32:
+		((float *)t->data)[i] = (float)v;
+		return;
+	case DT_F16:
+		((uint16_t *)t->data)[i] = f32_to_f16((float)v);
+		return;
+	case DT_BF16:
+		((uint16_t *)t->data)[i] = f32_to_bf16((float)v);
+		return;
+	case DT_S8:
+		((int8_t *)t->data)[i] = (int8_t)v;
+		return;
+	case DT_U8:
+		((uint8_t *)t->data)[i] = (uint8_t)v;
+		return;
+	case DT_S32:
+		((int32_t *)t->data)[i] = (int32_t)v;
+		return;
+	case DT_COUNT:
+		break;
+	}
+	assert(!"a dtype that no tensor has");
+}
+
+/* Element i of a tensor of one or of many channels. */
+static inline double ref_channel(const struct tensor *t, int64_t i)
+{
+	return ref_get(t, shape_count(t->shape) == 1 ? 0 : i);
+}
+
+/* Stores (or adds, where the step says so) the gradient `v` of element e of input i. */
+static inline void ref_grad(const struct step *s, int i, int64_t e, double v)
+{
+	ref_set(&s->din[i], e, s->accumulate[i] ? ref_get(&s->din[i], e) + v : v);
+}
+
+/* The gradient of input i is zero: the op has none. */
+void ref_grad_none(const struct step *s, int i);
+
+/* dL/d(value before the ReLU) of output element e. */
+static inline double ref_dout(const struct step *s, int64_t e)
+{
+	return s->node->attr.relu && ref_get(&s->out, e) <= 0 ? 0 : ref_get(&s->dout, e);
+}
+
+static inline double ref_relu(const struct step *s, double v)
+{
+	return s->node->attr.relu && v < 0 ? 0 : v;
+}
+
+/* Window geometry of convolution and pooling: x (N,H,W,C), y (N,OH,OW,O). */
+struct ref_window {
+	int64_t N, H, W, C, OH, OW, O, kernel_h, kernel_w, stride, pad;
+};
+struct ref_window ref_window(const struct step *s, int64_t kernel_h, int64_t kernel_w);
+/* Index of x(n,y,x,c) or y(n,y,x,o); -1 for a place in the padding. */
+int64_t ref_at_in(const struct ref_window *w, int64_t n, int64_t y, int64_t x, int64_t c);
+int64_t ref_at_out(const struct ref_window *w, int64_t n, int64_t y, int64_t x, int64_t o);
+
+#define REF_KERNEL(op)                                                                                                 \
+	int ref_##op##_forward(struct step *s);                                                                        \
+	int ref_##op##_backward(struct step *s);
+REF_KERNEL(linear)
+REF_KERNEL(conv2d)
+REF_KERNEL(batchnorm)
+REF_KERNEL(maxpool)
+REF_KERNEL(avgpool)
+REF_KERNEL(add)
+REF_KERNEL(dropout)
+REF_KERNEL(ce_loss)
+REF_KERNEL(kd_loss)
+REF_KERNEL(fold_weight)
+REF_KERNEL(fold_bias)
+REF_KERNEL(fake_quant)
+REF_KERNEL(requant)
+REF_KERNEL(dequant)
+REF_KERNEL(cast)
+int ref_quantize_forward(struct step *s);
+int ref_rq_scale_forward(struct step *s);
+int ref_rq_shift_forward(struct step *s);
+int ref_rq_residual_forward(struct step *s);
+int ref_qlinear_forward(struct step *s);
+int ref_qconv2d_forward(struct step *s);
+int ref_qavgpool_forward(struct step *s);
+int ref_qlinear_dyn_forward(struct step *s);
+
+int ref_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+
+#endif

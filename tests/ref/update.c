@@ -1,0 +1,75 @@
+/* The optimizer's update, in double; values and moments are stored as f32. Formulas: see struct update_args. A masked
+ * weight has no gradient: it does not count in the norm, and it and its moments stay exactly 0. */
+#include <math.h>
+
+#include "ref/ref_impl.h"
+
+static bool kept(const struct update_item *it, size_t i)
+{
+	return !it->mask || it->mask[i];
+}
+
+static double gradient_norm(const struct update_item *items, int n)
+{
+	double sum = 0;
+	for (int k = 0; k < n; k++)
+		for (size_t i = 0; !items[k].stat && i < items[k].n; i++)
+			if (kept(&items[k], i))
+				sum += (double)items[k].g[i] * (double)items[k].g[i];
+	return sqrt(sum);
+}
+
+/* Moves the moments of element i and returns the direction to subtract. */
+static double direction(const struct update_item *it, size_t i, const struct update_args *a, double g)
+{
+	double w = (double)it->w[i], decay = it->decay ? (double)a->weight_decay * w : 0;
+	if (a->kind == OPTIMIZER_SGD) {
+		double mu = (double)a->momentum;
+		g += decay;
+		double m = mu * (double)it->m[i] + g;
+		it->m[i] = (float)m;
+		return a->nesterov ? g + mu * m : m;
+	}
+	double b1 = (double)a->beta1, b2 = (double)a->beta2;
+	double m = b1 * (double)it->m[i] + (1 - b1) * g, v = b2 * (double)it->v[i] + (1 - b2) * g * g;
+	it->m[i] = (float)m;
+	it->v[i] = (float)v;
+	double m_hat = m / (1 - pow(b1, (double)a->t)), v_hat = v / (1 - pow(b2, (double)a->t));
+	return m_hat / (sqrt(v_hat) + (double)a->eps) + decay;
+}
+
+static void update_element(const struct update_item *it, size_t i, const struct update_args *a, double scale)
+{
+	if (!kept(it, i)) {
+		it->w[i] = it->m[i] = 0;
+		if (it->v)
+			it->v[i] = 0;
+		return;
+	}
+	double w = (double)it->w[i], rate = (double)a->lr * (double)it->lr_factor * (it->relative ? w : 1);
+	w -= rate * direction(it, i, a, scale * (double)it->g[i]);
+	if (it->floor > 0)
+		w = fmax(w, (double)it->floor);
+	it->w[i] = (float)w;
+}
+
+int ref_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm_out)
+{
+	(void)ctx;
+	double norm = gradient_norm(items, n), scale = 1;
+	if (a->clip_norm > 0)
+		scale = fmin(1, (double)a->clip_norm / (norm + 1e-6));
+	for (int k = 0; k < n; k++) {
+		const struct update_item *it = &items[k];
+		double momentum = (double)it->stat_momentum;
+		for (size_t i = 0; i < it->n; i++) {
+			if (it->stat)
+				it->w[i] = (float)((1 - momentum) * (double)it->w[i] + momentum * (double)it->g[i]);
+			else
+				update_element(it, i, a, scale);
+		}
+	}
+	if (norm_out)
+		*norm_out = norm;
+	return 0;
+}

@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh
 cmake --preset release -DBUILD_TESTING=OFF
 cmake --build --preset release --parallel "$(nproc)"
-exec build/release/pipeline/pipeline run configs/kd_prune_quant.yaml
+exec build/release/pipeline run configs/kd_prune_quant.yaml

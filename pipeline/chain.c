@@ -1,0 +1,325 @@
+/* Making a config's stages concrete. Nothing is trained or written here. */
+#include "pipeline/chain.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "pipeline/version.h"
+
+static int open_devices(struct chain *c)
+{
+	static const char *const choices[] = {"auto", "cpu", "cuda"};
+	const char *asked = choices[c->config->top.device.train];
+	const struct backend *b;
+	c->train_choice = c->config->top.device.train == 0 ? "auto" : "config";
+	c->train_name = c->config->top.device.train == 0 ? registry_auto() : asked;
+	int rc = registry_backend("cpu", &b);
+	if (rc < 0)
+		return rc;
+	rc = b->open(&c->cpu.ctx, (int)c->config->top.threads);
+	if (rc < 0)
+		return rc;
+	c->cpu.backend = b;
+	rc = registry_backend(c->train_name, &b);
+	if (rc < 0)
+		return rc;
+	c->train = c->cpu;
+	if (b != c->cpu.backend) {
+		void *ctx = NULL;
+		rc = b->open(&ctx, (int)c->config->top.threads);
+		if (rc < 0)
+			return rc;
+		c->train = (struct device){b, ctx};
+		c->own_train = true;
+	}
+	c->cpu_info = cJSON_CreateObject();
+	if (!c->cpu_info)
+		return err_set(ERR_NOMEM, "out of memory");
+	rc = c->cpu.backend->describe(c->cpu.ctx, c->cpu_info);
+	const cJSON *threads = cJSON_GetObjectItem(c->cpu_info, "threads");
+	c->threads = threads ? threads->valueint : 0;
+	return rc;
+}
+
+const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
+{
+	return r->stage >= 0 ? c->stage[r->stage].dir : r->path;
+}
+
+/* Adds what a reference stands for to a key. */
+static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r)
+{
+	if (r->stage >= 0)
+		return hash_add_str(h, c->stage[r->stage].key);
+	char path[CHAIN_PATH], hex[HASH_HEX];
+	int rc = fs_join(path, sizeof path, r->path, "model.safetensors");
+	if (rc == 0)
+		rc = hash_file(path, hex);
+	return rc < 0 ? rc : hash_add_str(h, hex);
+}
+
+static int hash_json(struct hash *h, cJSON *json)
+{
+	char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+	int rc = text ? hash_add_str(h, text) : err_set(ERR_NOMEM, "out of memory");
+	cJSON_free(text);
+	cJSON_Delete(json);
+	return rc;
+}
+
+static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash *h)
+{
+	const struct stage_config *k = s->config;
+	char numbers[96];
+	snprintf(numbers, sizeof numbers, "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
+	const char *const texts[] = {"pipeline stage key 1", program_version, program_commit, k->kind->name, k->name,
+	    numbers, c->train_name, c->data_key};
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
+		rc = hash_add_str(h, texts[i]);
+	if (rc == 0)
+		rc = hash_json(h, option_to_json(k->kind->table, k->options));
+	if (rc == 0 && k->kind->needs_model)
+		rc = hash_json(h, spec_to_json(&s->model));
+	if (rc == 0 && k->has_input)
+		rc = hash_ref(c, h, &k->input);
+	if (rc == 0 && k->has_teacher)
+		rc = hash_ref(c, h, &k->teacher);
+	for (int i = 0; rc == 0 && i < k->n_input; i++)
+		rc = hash_ref(c, h, &k->inputs[i]);
+	return rc;
+}
+
+static int make_key(const struct chain *c, struct chain_stage *s)
+{
+	struct hash *h;
+	int rc = hash_open(&h);
+	if (rc < 0)
+		return rc;
+	rc = hash_stage(c, s, h);
+	if (rc == 0)
+		rc = hash_hex(h, s->key);
+	hash_close(h);
+	return rc;
+}
+
+/* The spec of a checkpoint that a path names; the whole checkpoint is checked now, not after hours of training. */
+static int load_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec)
+{
+	struct checkpoint ckpt;
+	int rc = checkpoint_load(&ckpt, r->path);
+	if (rc < 0)
+		return rc;
+	*spec = ckpt.spec;
+	checkpoint_clear(&ckpt);
+	const struct dataset *d = &c->data;
+	if (spec->height != d->height || spec->width_px != d->width || spec->channels != d->channels ||
+	    spec->classes != d->classes)
+		return yaml_error(&c->config->yaml, r->node,
+		    "checkpoint %s takes %dx%dx%d images of %d classes, the data has %dx%dx%d and %d", r->path,
+		    spec->height, spec->width_px, spec->channels, spec->classes, d->height, d->width, d->channels,
+		    d->classes);
+	return 0;
+}
+
+static int ref_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec)
+{
+	if (r->stage < 0)
+		return load_spec(c, r, spec);
+	*spec = c->stage[r->stage].plan.spec;
+	return 0;
+}
+
+/* Puts the place of option `key` in front of a message that a stage's check has set. */
+static int check_error(const struct chain *c, const struct stage_config *k, const char *key, int rc)
+{
+	const struct yaml_node *node = key ? yaml_get(k->node, key) : NULL;
+	char *message = mem_strdup(err_message());
+	if (!message)
+		return ERR_NOMEM;
+	if (!node) {
+		const struct yaml_node *stages = yaml_get(c->config->yaml.root, "stages");
+		for (int i = 0; i < stages->n; i++)
+			if (strcmp(stages->key[i]->text, k->name) == 0)
+				node = stages->key[i];
+	}
+	if (rc == ERR_CONFIG)
+		rc = yaml_error(&c->config->yaml, node, "stage '%s': %s", k->name, message);
+	mem_free(message);
+	return rc;
+}
+
+static int resolve_specs(const struct chain *c, struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	const struct dataset *d = &c->data;
+	struct model_spec other;
+	int rc = 0;
+	if (k->kind->needs_model) {
+		const struct model_config *m = &c->config->model[k->model];
+		rc = spec_from_options(&s->model, &m->options, d->height, d->width, d->channels, d->classes);
+		if (rc < 0) {
+			char *message = mem_strdup(err_message());
+			rc = yaml_error(&c->config->yaml, m->node, "model '%s': %s", m->name, message ? message : "");
+			mem_free(message);
+			return rc;
+		}
+	}
+	if (k->has_input) {
+		rc = ref_spec(c, &k->input, &s->input);
+		s->has_input_spec = rc == 0;
+	}
+	if (rc == 0 && k->has_teacher)
+		rc = ref_spec(c, &k->teacher, &other);
+	for (int i = 0; rc == 0 && i < k->n_input; i++)
+		rc = ref_spec(c, &k->inputs[i], &other);
+	return rc;
+}
+
+/* Reads DIR/stage.json; true if it holds the key. The summary goes to *summary. */
+static bool finished_under(const char *dir, const char *key, cJSON **summary)
+{
+	char path[CHAIN_PATH + 16];
+	struct fs_bytes bytes = {0};
+	bool same = false;
+	if (fs_join(path, sizeof path, dir, "stage.json") < 0 || !fs_exists(path) || fs_read(path, &bytes) < 0) {
+		err_clear();
+		return false;
+	}
+	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+	const cJSON *have = cJSON_GetObjectItem(json, "key");
+	if (cJSON_IsString(have) && strcmp(have->valuestring, key) == 0) {
+		same = true;
+		*summary = cJSON_DetachItemFromObject(json, "summary");
+	}
+	cJSON_Delete(json);
+	fs_bytes_clear(&bytes);
+	return same;
+}
+
+static void find_state(struct chain_stage *s)
+{
+	if (finished_under(s->dir, s->key, &s->summary))
+		s->state = STAGE_DONE;
+	else if (finished_under(s->aside, s->key, &s->summary))
+		s->state = STAGE_KEPT_ASIDE;
+}
+
+static int resolve_stage(struct chain *c, int i)
+{
+	struct chain_stage *s = &c->stage[i];
+	const struct stage_config *k = s->config = &c->config->stage[i];
+	const char *key = NULL;
+	int rc = resolve_specs(c, s);
+	if (rc == 0 && k->kind->check) {
+		rc = k->kind->check(k->options,
+		    s->has_input_spec      ? &s->input
+		    : k->kind->needs_model ? &s->model
+					   : NULL,
+		    &key);
+		if (rc < 0)
+			return check_error(c, k, key, rc);
+	}
+	if (rc < 0)
+		return rc;
+	struct stage_run view = {.name = k->name,
+	    .options = k->options,
+	    .data = &c->data,
+	    .data_options = &c->config->data,
+	    .train_dev = c->train,
+	    .cpu_dev = c->cpu,
+	    .seed = (uint64_t)c->config->top.seed,
+	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .n_input = k->n_input};
+	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
+	if (rc < 0)
+		return check_error(c, k, NULL, rc);
+	rc = make_key(c, s);
+	if (rc < 0)
+		return rc;
+	int dir = snprintf(s->dir, sizeof s->dir, "%s/%02d-%s", c->out, i + 1, k->name);
+	int aside = snprintf(s->aside, sizeof s->aside, "%s/previous/%.8s-%s", c->out, s->key, k->name);
+	if (dir >= CHAIN_PATH || aside >= CHAIN_PATH)
+		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
+	find_state(s);
+	return 0;
+}
+
+/* A run folder belongs to the config that made it. */
+static int check_owner(const struct chain *c)
+{
+	char path[CHAIN_PATH + 16];
+	struct fs_bytes bytes = {0};
+	int rc = fs_join(path, sizeof path, c->out, "run.json");
+	if (rc < 0 || !fs_exists(path))
+		return rc;
+	rc = fs_read(path, &bytes);
+	if (rc < 0)
+		return rc;
+	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+	const cJSON *name = cJSON_GetObjectItem(json, "name");
+	if (!cJSON_IsString(name))
+		rc = err_set(ERR_CONFIG, "%s is not a run's description; choose another --out", path);
+	else if (strcmp(name->valuestring, c->config->top.name) != 0)
+		rc = err_set(ERR_CONFIG, "%s holds the run '%s', this config is '%s'; choose another --out", c->out,
+		    name->valuestring, c->config->top.name);
+	cJSON_Delete(json);
+	fs_bytes_clear(&bytes);
+	return rc;
+}
+
+static int open_all(struct chain *c, const char *out)
+{
+	const struct top_options *top = &c->config->top;
+	int n = out || top->out ? snprintf(c->out, sizeof c->out, "%s", out ? out : top->out)
+				: snprintf(c->out, sizeof c->out, "runs/%s", top->name);
+	if (n >= CHAIN_PATH)
+		return err_set(ERR_CONFIG, "the path of the out folder is too long");
+	int rc = check_owner(c);
+	if (rc == 0)
+		rc = open_devices(c);
+	if (rc == 0)
+		rc = dataset_open(&c->data, &c->config->data, c->config->base_dir, (uint64_t)top->seed, false);
+	if (rc == 0)
+		rc = dataset_key(&c->data, &c->config->data, c->data_key);
+	if (rc < 0)
+		return rc;
+	c->stage = mem_alloc((size_t)c->config->n_stage, sizeof *c->stage);
+	if (!c->stage)
+		return ERR_NOMEM;
+	for (int i = 0; i < c->config->n_stage; i++) {
+		c->n = i + 1;
+		rc = resolve_stage(c, i);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int chain_open(struct chain *c, const struct run_config *config, const char *out)
+{
+	memset(c, 0, sizeof *c);
+	c->config = config;
+	int rc = open_all(c, out);
+	if (rc < 0)
+		chain_close(c);
+	return rc;
+}
+
+void chain_close(struct chain *c)
+{
+	for (int i = 0; i < c->n; i++)
+		cJSON_Delete(c->stage[i].summary);
+	mem_free(c->stage);
+	dataset_close(&c->data);
+	cJSON_Delete(c->cpu_info);
+	if (c->own_train)
+		c->train.backend->close(c->train.ctx);
+	if (c->cpu.backend)
+		c->cpu.backend->close(c->cpu.ctx);
+	memset(c, 0, sizeof *c);
+}

@@ -1,0 +1,53 @@
+/* A chain is a config's stages made concrete: devices, data, specs, keys and folders. `plan` shows it, `run` executes
+ * it.
+ *
+ * A stage's key is the SHA-256 of everything that decides its bytes: program version and commit, kind, name, resolved
+ * options, seed, threads, training backend, model_spec, data, and the keys (or file hashes) of what it reads. A
+ * finished stage lies in OUT/NN-name/ with stage.json, which holds the key; one made under another key is kept aside in
+ * OUT/previous/ and found again there. */
+#ifndef PIPELINE_CHAIN_H
+#define PIPELINE_CHAIN_H
+
+#include "base/hash.h"
+#include "pipeline/config.h"
+
+#define CHAIN_PATH 1024
+
+enum stage_state { STAGE_TO_RUN, STAGE_DONE, STAGE_KEPT_ASIDE };
+
+struct chain_stage {
+	const struct stage_config *config;
+	char key[HASH_HEX];
+	char dir[CHAIN_PATH];   /* OUT/NN-name */
+	char aside[CHAIN_PATH]; /* OUT/previous/KEY8-name */
+	enum stage_state state;
+	struct model_spec model; /* of `model`, if the kind needs one */
+	struct model_spec input; /* of the input checkpoint, if there is one */
+	bool has_input_spec;
+	struct stage_plan plan;
+	cJSON *summary; /* of a finished stage */
+};
+
+struct chain {
+	const struct run_config *config;
+	char out[CHAIN_PATH];
+	struct device cpu, train;
+	bool own_train; /* train is a device of its own */
+	int threads;
+	cJSON *cpu_info;                       /* the CPU backend's description */
+	const char *train_name, *train_choice; /* "cpu"; "config" or "auto" */
+	struct dataset data;                   /* train and validation */
+	char data_key[HASH_HEX];
+	struct chain_stage *stage;
+	int n;
+};
+
+/* Validates everything that can be validated without training: opens devices and data, resolves specs, checks options
+ * against them, loads checkpoints that are named by path, finds out what is finished. Writes nothing.
+ * out: --out, or NULL. */
+int chain_open(struct chain *c, const struct run_config *config, const char *out);
+void chain_close(struct chain *c);
+/* The folder of what a reference names. */
+const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r);
+
+#endif

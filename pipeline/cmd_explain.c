@@ -1,0 +1,91 @@
+/* pipeline explain [BLOCK], pipeline schema: what the option tables say. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "pipeline/command.h"
+#include "pipeline/config.h"
+
+static void list_blocks(void)
+{
+	printf("A config holds the keys of 'config' and three blocks: data, models and stages.\n\n");
+	printf("  %-10s %s\n", "config", "name, out, seed, threads, device");
+	printf("  %-10s %s\n", "data", "the data set");
+	printf("  %-10s %s\n", "model", "one entry of 'models'");
+	for (const struct stage_kind *const *k = registry_stages(); *k; k++)
+		printf("  %-10s stage: %s\n", (*k)->name, (*k)->help);
+	printf("\n'pipeline explain BLOCK' shows its options.\n");
+}
+
+static void explain_stage(const struct stage_kind *k)
+{
+	printf("%s: %s\n\n", k->name, k->help);
+	printf("kind: %s%s\n", k->name, " (may be left out where the stage's name is its kind)");
+	if (k->needs_model)
+		printf("model: name of one of 'models' (required)\n");
+	if (k->needs_input)
+		printf("input: an earlier stage or a checkpoint's path; not given: the checkpoint before\n");
+	if (k->needs_teacher)
+		printf("teacher: an earlier stage or a checkpoint's path (required)\n");
+	else if (k->trains && k->needs_input)
+		printf("teacher: an earlier stage or a checkpoint's path; with it training distills\n");
+	if (k->opens_test)
+		printf("inputs: list of stages or checkpoint paths; not given: all checkpoints before\n");
+	printf("\n");
+}
+
+static int explain_block(const char *word)
+{
+	const char *names[32] = {"config", "data", "model"};
+	int n = 3;
+	struct str out = {0};
+	const struct stage_kind *k = registry_stage(word);
+	if (k) {
+		explain_stage(k);
+		option_explain(k->table, &out);
+	} else if (strcmp(word, "config") == 0) {
+		option_explain(top_option_table, &out);
+	} else if (strcmp(word, "data") == 0) {
+		option_explain(data_option_table, &out);
+	} else if (strcmp(word, "model") == 0 || strcmp(word, "models") == 0) {
+		option_explain(model_option_table, &out);
+	} else {
+		for (const struct stage_kind *const *s = registry_stages(); *s; s++)
+			names[n++] = (*s)->name;
+		const char *near = str_nearest(word, names, n);
+		return err_set(ERR_CONFIG, "explain: unknown block '%s'%s%s%s", word, near ? "; did you mean '" : "",
+		    near ? near : "", near ? "'?" : "; 'pipeline explain' lists them");
+	}
+	fputs(str_text(&out), stdout);
+	str_clear(&out);
+	return 0;
+}
+
+int cmd_explain(int argc, char **argv)
+{
+	static const struct flag none[] = {{NULL, false, 0}};
+	struct args args;
+	args_init(&args, none, argc, argv);
+	int rc = args_next(&args);
+	if (rc == 0)
+		rc = args_count(&args, 0, 1, "BLOCK");
+	if (rc < 0)
+		return rc;
+	if (args.n == 0) {
+		list_blocks();
+		return 0;
+	}
+	return explain_block(args.positional[0]);
+}
+
+int cmd_schema(int argc, char **argv)
+{
+	static const struct flag none[] = {{NULL, false, 0}};
+	struct args args;
+	args_init(&args, none, argc, argv);
+	int rc = args_next(&args);
+	if (rc == 0)
+		rc = args_count(&args, 0, 0, "");
+	return rc < 0 ? rc : command_print_json(run_config_schema());
+}

@@ -1,0 +1,123 @@
+/* pipeline plan CONFIG: validates everything and shows, per stage, what run would do; writes nothing. */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "pipeline/chain.h"
+#include "pipeline/command.h"
+#include "pipeline/report.h"
+#include "pipeline/run_args.h"
+
+/* Training reaches about this many multiply-accumulates a second per core with f32 AVX-512 or AVX2 kernels; only the
+ * order of magnitude matters for an estimate, and the output says that it is one. */
+#define MACS_PER_CORE_SECOND 4e10
+
+static const char *const state_names[] = {"to run", "up to date", "in previous/, to be taken back"};
+
+static double estimate_seconds(const struct chain *c, const struct chain_stage *s)
+{
+	return s->state == STAGE_TO_RUN ? s->plan.macs / (MACS_PER_CORE_SECOND * (c->threads > 0 ? c->threads : 1)) : 0;
+}
+
+static void add_memory(cJSON *o, const struct executor_memory *m)
+{
+	cJSON *memory = cJSON_AddObjectToObject(o, "memory_bytes");
+	cJSON_AddNumberToObject(memory, "activations", (double)m->activations);
+	cJSON_AddNumberToObject(memory, "gradients", (double)m->gradients);
+	cJSON_AddNumberToObject(memory, "scratch", (double)m->scratch);
+	cJSON_AddNumberToObject(memory, "keep", (double)m->keep);
+	cJSON_AddNumberToObject(memory, "constants", (double)m->constants);
+	cJSON_AddNumberToObject(memory, "params", (double)m->params);
+	cJSON_AddNumberToObject(memory, "total", (double)m->total);
+}
+
+static cJSON *plan_json(const struct chain *c)
+{
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "name", c->config->top.name);
+	cJSON_AddStringToObject(o, "out", c->out);
+	cJSON_AddStringToObject(o, "train_device", c->train_name);
+	cJSON_AddNumberToObject(o, "threads", c->threads);
+	cJSON_AddItemToObject(o, "data", dataset_to_json(&c->data));
+	cJSON_AddItemToObject(o, "resolved", run_config_to_json(c->config));
+	cJSON *stages = cJSON_AddArrayToObject(o, "stages");
+	for (int i = 0; i < c->n; i++) {
+		const struct chain_stage *s = &c->stage[i];
+		cJSON *e = cJSON_CreateObject();
+		cJSON_AddStringToObject(e, "name", s->config->name);
+		cJSON_AddStringToObject(e, "kind", s->config->kind->name);
+		cJSON_AddStringToObject(e, "state", state_names[s->state]);
+		cJSON_AddStringToObject(e, "key", s->key);
+		cJSON_AddStringToObject(e, "folder", s->dir);
+		cJSON_AddNumberToObject(e, "parameters", (double)s->plan.parameters);
+		cJSON_AddNumberToObject(e, "estimated_seconds", estimate_seconds(c, s));
+		cJSON_AddStringToObject(e, "text", s->plan.text);
+		if (s->config->kind->makes_checkpoint)
+			cJSON_AddItemToObject(e, "model_spec", spec_to_json(&s->plan.spec));
+		add_memory(e, &s->plan.memory);
+		cJSON_AddItemToArray(stages, e);
+	}
+	return o;
+}
+
+static void print_stage(const struct chain *c, const struct chain_stage *s, int i)
+{
+	char count[32];
+	printf("%02d-%s: %s, %s\n", i + 1, s->config->name, s->config->kind->name, state_names[s->state]);
+	for (const char *p = s->plan.text; *p;) {
+		size_t n = 0;
+		while (p[n] && p[n] != '\n')
+			n++;
+		printf("    %.*s\n", (int)n, p);
+		p += p[n] ? n + 1 : n;
+	}
+	if (s->config->kind->makes_checkpoint)
+		printf("    %s parameters", report_count((double)s->plan.parameters, count));
+	if (s->plan.memory.total)
+		printf("; %.1f MB for activations, gradients and scratch", (double)s->plan.memory.total / 1e6);
+	if (s->state == STAGE_TO_RUN && s->plan.macs > 0)
+		printf("; about %.0f s (estimate)", estimate_seconds(c, s));
+	printf("\n");
+}
+
+static void print_plan(const struct chain *c)
+{
+	const struct dataset *d = &c->data;
+	double total = 0;
+	printf("%s -> %s\ntraining on %s (%s), %d threads\n", c->config->top.name, c->out, c->train_name,
+	    c->train_choice, c->threads);
+	printf("data: %dx%dx%d, %d classes; %lld train, %lld validation, %lld test (not opened); normalised by %s\n",
+	    d->height, d->width, d->channels, d->classes, (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
+	    (long long)d->n[SPLIT_TEST], d->norm_source);
+	if (d->duplicates_train_val > 0)
+		printf("warning: %lld validation images are also in the train split\n",
+		    (long long)d->duplicates_train_val);
+	for (int i = 0; i < c->n; i++) {
+		print_stage(c, &c->stage[i], i);
+		total += estimate_seconds(c, &c->stage[i]);
+	}
+	printf("about %.0f s in all (estimate)\n", total);
+}
+
+int cmd_plan(int argc, char **argv)
+{
+	struct run_args a;
+	int rc = run_args_parse(&a, argc, argv, true);
+	if (rc < 0)
+		return rc;
+	struct run_config config;
+	struct chain chain;
+	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
+	if (rc < 0)
+		return rc;
+	rc = chain_open(&chain, &config, a.out);
+	if (rc == 0) {
+		if (a.json)
+			rc = command_print_json(plan_json(&chain));
+		else
+			print_plan(&chain);
+		chain_close(&chain);
+	}
+	run_config_clear(&config);
+	return rc;
+}

@@ -1,0 +1,364 @@
+/* Reading a config: the top level, the models and the stages with their references. Options of a stage are read by the
+ * table of its kind; the keys that tie stages together (kind, model, input, inputs, teacher) are read here. */
+#include "pipeline/config.h"
+
+#include <libgen.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+static const char *const device_choices[] = {"auto", "cpu", "cuda", NULL};
+
+static const struct option device_table[] = {
+    {.key = "train",
+	.type = OPT_CHOICE,
+	.offset = offsetof(struct device_options, train),
+	.def = "auto",
+	.choices = device_choices,
+	.help = "where training stages run; auto takes the first usable of cuda, cpu and says which"},
+    OPTION_END};
+
+const struct option top_option_table[] = {{.key = "name",
+					      .type = OPT_STRING,
+					      .offset = offsetof(struct top_options, name),
+					      .required = true,
+					      .help = "name of the run; letters, digits, '_', '-' and '.'"},
+    {.key = "out",
+	.type = OPT_STRING,
+	.offset = offsetof(struct top_options, out),
+	.help = "folder of the run's stages; not given: runs/NAME"},
+    {.key = "seed",
+	.type = OPT_INT,
+	.offset = offsetof(struct top_options, seed),
+	.def = "42",
+	.min = 0,
+	.max = 9007199254740992.0,
+	.help = "seed of every random number of the run"},
+    {.key = "threads",
+	.type = OPT_INT,
+	.offset = offsetof(struct top_options, threads),
+	.def = "0",
+	.min = 0,
+	.max = 1024,
+	.help = "CPU threads; 0: all usable cores"},
+    {.key = "device",
+	.type = OPT_BLOCK,
+	.offset = offsetof(struct top_options, device),
+	.block = device_table,
+	.help = "devices"},
+    OPTION_END};
+
+static const char *const top_skip[] = {"data", "models", "stages", NULL};
+const char *const stage_common_keys[] = {"kind", "model", "input", "inputs", "teacher", NULL};
+
+/* Names become folder names. */
+static bool name_ok(const char *name)
+{
+	static const char ok[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t len = strlen(name);
+	return len > 0 && len < 64 && name[0] != '.' && name[0] != '-' && strspn(name, ok) == len;
+}
+
+static int read_models(struct run_config *c, const struct yaml_node *models)
+{
+	if (!models)
+		return 0;
+	if (models->kind != YAML_MAP)
+		return yaml_error(&c->yaml, models, "'models' must map names to models");
+	c->model = mem_alloc((size_t)models->n + 1, sizeof *c->model);
+	if (!c->model)
+		return ERR_NOMEM;
+	for (int i = 0; i < models->n; i++) {
+		struct model_config *m = &c->model[i];
+		if (!name_ok(models->key[i]->text))
+			return yaml_error(
+			    &c->yaml, models->key[i], "'%s' is not a usable model name", models->key[i]->text);
+		m->name = models->key[i]->text;
+		m->node = models->item[i];
+		int rc = option_parse(model_option_table, &m->options, &c->yaml, m->node, NULL);
+		if (rc < 0)
+			return rc;
+		c->n_model = i + 1;
+	}
+	return 0;
+}
+
+static int find_model(const struct run_config *c, const char *name)
+{
+	for (int i = 0; i < c->n_model; i++)
+		if (strcmp(c->model[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* "did you mean" over the names of stages before `before`. */
+static const char *nearest_stage(const struct run_config *c, int before, const char *word)
+{
+	const char *names[256];
+	int n = 0;
+	for (int i = 0; i < before && n < 256; i++)
+		names[n++] = c->stage[i].name;
+	return str_nearest(word, names, n);
+}
+
+/* A reference is the name of an earlier stage that makes a checkpoint, or, with a slash, a checkpoint's folder. */
+static int read_ref(
+    const struct run_config *c, int stage, const struct yaml_node *node, const char *key, struct stage_ref *out)
+{
+	const struct yaml_node *stages = yaml_get(c->yaml.root, "stages");
+	*out = (struct stage_ref){.stage = -1, .node = node};
+	if (node->kind != YAML_SCALAR)
+		return yaml_error(
+		    &c->yaml, node, "'%s' must be the name of an earlier stage or the path of a checkpoint", key);
+	for (int i = 0; i < stage; i++)
+		if (strcmp(c->stage[i].name, node->text) == 0) {
+			if (!c->stage[i].kind->makes_checkpoint)
+				return yaml_error(
+				    &c->yaml, node, "'%s': stage '%s' makes no checkpoint", key, node->text);
+			out->stage = i;
+			return 0;
+		}
+	if (strchr(node->text, '/')) {
+		out->path = node->text;
+		return 0;
+	}
+	for (int i = stage; i < stages->n; i++)
+		if (strcmp(stages->key[i]->text, node->text) == 0)
+			return yaml_error(&c->yaml, node,
+			    "'%s' refers to stage '%s', which does not come before this one", key, node->text);
+	const char *near = nearest_stage(c, stage, node->text);
+	if (near)
+		return yaml_error(
+		    &c->yaml, node, "'%s': there is no earlier stage '%s'; did you mean '%s'?", key, node->text, near);
+	return yaml_error(&c->yaml, node,
+	    "'%s': there is no earlier stage '%s' (a checkpoint's path holds a slash, such as ./%s)", key, node->text,
+	    node->text);
+}
+
+/* The stage before this one that makes a checkpoint, or -1. */
+static int previous_checkpoint(const struct run_config *c, int stage)
+{
+	while (--stage >= 0)
+		if (c->stage[stage].kind->makes_checkpoint)
+			return stage;
+	return -1;
+}
+
+static int read_kind(const struct run_config *c, const struct yaml_node *key, struct stage_config *s)
+{
+	const struct yaml_node *kind = yaml_get(s->node, "kind");
+	const char *word = kind ? kind->text : s->name;
+	if (kind && kind->kind != YAML_SCALAR)
+		return yaml_error(&c->yaml, kind, "'kind' must be the name of a kind of stage");
+	s->kind = registry_stage(word);
+	if (s->kind)
+		return 0;
+	struct str names = {0};
+	const char *list[64];
+	int n = 0;
+	for (const struct stage_kind *const *k = registry_stages(); *k; k++) {
+		str_addf(&names, "%s%s", n ? ", " : "", (*k)->name);
+		list[n++] = (*k)->name;
+	}
+	const char *near = str_nearest(word, list, n);
+	int rc;
+	if (kind)
+		rc = yaml_error(&c->yaml, kind, "unknown kind of stage '%s'%s%s%s; the kinds are %s", word,
+		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", str_text(&names));
+	else
+		rc = yaml_error(&c->yaml, key, "stage '%s' needs a 'kind' (one of %s), for its name is none", word,
+		    str_text(&names));
+	str_clear(&names);
+	return rc;
+}
+
+static int read_model_key(const struct run_config *c, struct stage_config *s, const struct yaml_node *key)
+{
+	const struct yaml_node *model = yaml_get(s->node, "model");
+	s->model = -1;
+	if (!s->kind->needs_model)
+		return model ? yaml_error(&c->yaml, model, "a stage of kind %s takes no 'model'", s->kind->name) : 0;
+	if (!model)
+		return yaml_error(&c->yaml, key, "stage '%s' needs 'model', the name of one of 'models'", s->name);
+	if (model->kind != YAML_SCALAR || (s->model = find_model(c, model->text)) < 0) {
+		const char *names[256];
+		int n = 0;
+		for (; n < c->n_model && n < 256; n++)
+			names[n] = c->model[n].name;
+		const char *text = model->kind == YAML_SCALAR ? model->text : "(not a name)";
+		const char *near = str_nearest(text, names, n);
+		return yaml_error(&c->yaml, model, "there is no model '%s'%s%s%s", text, near ? "; did you mean '" : "",
+		    near ? near : "", near ? "'?" : "");
+	}
+	return 0;
+}
+
+static int read_inputs(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
+{
+	const struct yaml_node *node = yaml_get(s->node, "inputs");
+	int count = node && node->kind == YAML_LIST ? node->n : 1;
+	if (node && (node->kind == YAML_MAP || count == 0))
+		return yaml_error(&c->yaml, node, "'inputs' must be a list of stages or checkpoint paths");
+	s->inputs = mem_alloc((size_t)(node ? count : index + 1), sizeof *s->inputs);
+	if (!s->inputs)
+		return ERR_NOMEM;
+	if (!node) { /* every checkpoint so far */
+		for (int i = 0; i < index; i++)
+			if (c->stage[i].kind->makes_checkpoint)
+				s->inputs[s->n_input++] = (struct stage_ref){.stage = i, .node = key};
+		return s->n_input ? 0
+				  : yaml_error(&c->yaml, key, "stage '%s' has no earlier stage to evaluate", s->name);
+	}
+	for (int i = 0; i < count; i++) {
+		int rc = read_ref(c, index, node->kind == YAML_LIST ? node->item[i] : node, "inputs", &s->inputs[i]);
+		if (rc < 0)
+			return rc;
+		s->n_input = i + 1;
+	}
+	return 0;
+}
+
+static int read_refs(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
+{
+	const struct yaml_node *input = yaml_get(s->node, "input"), *teacher = yaml_get(s->node, "teacher");
+	const struct yaml_node *inputs = yaml_get(s->node, "inputs");
+	int rc = 0;
+	s->has_input = s->kind->needs_input;
+	if (input && !s->kind->needs_input)
+		return yaml_error(&c->yaml, input, "a stage of kind %s takes no 'input'", s->kind->name);
+	if (inputs && !s->kind->opens_test)
+		return yaml_error(&c->yaml, inputs, "a stage of kind %s takes no 'inputs'", s->kind->name);
+	if (s->kind->opens_test)
+		return read_inputs(c, s, index, key);
+	if (input) {
+		rc = read_ref(c, index, input, "input", &s->input);
+	} else if (s->kind->needs_input) {
+		s->input = (struct stage_ref){.stage = previous_checkpoint(c, index), .node = key};
+		if (s->input.stage < 0)
+			return yaml_error(
+			    &c->yaml, key, "stage '%s' needs 'input': no earlier stage makes a checkpoint", s->name);
+	}
+	if (rc < 0)
+		return rc;
+	if (!teacher)
+		return s->kind->needs_teacher
+			   ? yaml_error(&c->yaml, key,
+				 "stage '%s' needs 'teacher', an earlier stage or a checkpoint's path", s->name)
+			   : 0;
+	if (!s->kind->trains || (!s->kind->needs_teacher && !s->kind->needs_input))
+		return yaml_error(&c->yaml, teacher, "a stage of kind %s takes no 'teacher'", s->kind->name);
+	s->has_teacher = true;
+	return read_ref(c, index, teacher, "teacher", &s->teacher);
+}
+
+static int read_stage(struct run_config *c, const struct yaml_node *stages, int i)
+{
+	struct stage_config *s = &c->stage[i];
+	static const struct yaml_node empty = {.kind = YAML_MAP};
+	const struct yaml_node *key = stages->key[i], *node = stages->item[i];
+	s->name = key->text;
+	s->node = node;
+	if (!name_ok(s->name))
+		return yaml_error(&c->yaml, key, "'%s' is not a usable stage name", s->name);
+	if (node->kind == YAML_SCALAR && node->text[0] == '\0' && !node->quoted)
+		s->node = &empty; /* "evaluate:" alone: all defaults */
+	else if (node->kind != YAML_MAP)
+		return yaml_error(&c->yaml, node, "stage '%s' must be a mapping of options", s->name);
+	int rc = read_kind(c, key, s);
+	if (rc == 0)
+		rc = read_model_key(c, s, key);
+	if (rc == 0)
+		rc = read_refs(c, s, i, key);
+	if (rc < 0)
+		return rc;
+	s->options = mem_alloc(1, s->kind->options_size);
+	if (!s->options)
+		return ERR_NOMEM;
+	rc = option_parse(s->kind->table, s->options, &c->yaml, s->node, stage_common_keys);
+	if (rc < 0) {
+		mem_free(s->options);
+		s->options = NULL;
+	}
+	return rc;
+}
+
+static int read_stages(struct run_config *c)
+{
+	const struct yaml_node *stages = yaml_get(c->yaml.root, "stages");
+	if (!stages)
+		return yaml_error(&c->yaml, c->yaml.root, "missing key 'stages'");
+	if (stages->kind != YAML_MAP || stages->n == 0)
+		return yaml_error(
+		    &c->yaml, stages, "'stages' must map names to stages, in the order in which they run");
+	c->stage = mem_alloc((size_t)stages->n, sizeof *c->stage);
+	if (!c->stage)
+		return ERR_NOMEM;
+	for (int i = 0; i < stages->n; i++) {
+		c->n_stage = i + 1; /* a half-read stage is cleared too */
+		int rc = read_stage(c, stages, i);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int read_all(struct run_config *c)
+{
+	const struct yaml_node *root = c->yaml.root;
+	if (!root || root->kind != YAML_MAP)
+		return err_set(
+		    ERR_CONFIG, "%s:1:1: a config is a mapping with name, data, models and stages", c->yaml.path);
+	int rc = option_parse(top_option_table, &c->top, &c->yaml, root, top_skip);
+	if (rc < 0)
+		return rc;
+	if (!name_ok(c->top.name))
+		return yaml_error(&c->yaml, yaml_get(root, "name"), "'%s' is not a usable run name", c->top.name);
+	c->data_node = yaml_get(root, "data");
+	if (!c->data_node)
+		return yaml_error(&c->yaml, root, "missing key 'data'");
+	rc = option_parse(data_option_table, &c->data, &c->yaml, c->data_node, NULL);
+	if (rc == 0)
+		rc = read_models(c, yaml_get(root, "models"));
+	if (rc == 0)
+		rc = read_stages(c);
+	return rc;
+}
+
+int run_config_load(struct run_config *c, const char *path, const char *const *sets, int n_sets)
+{
+	memset(c, 0, sizeof *c);
+	int rc = yaml_read(path, &c->yaml);
+	for (int i = 0; rc == 0 && i < n_sets; i++)
+		rc = yaml_set(&c->yaml, sets[i]);
+	if (rc == 0) {
+		char *copy = mem_strdup(path);
+		c->base_dir = copy ? mem_strdup(dirname(copy)) : NULL;
+		mem_free(copy);
+		rc = c->base_dir ? read_all(c) : ERR_NOMEM;
+	}
+	if (rc < 0)
+		run_config_clear(c);
+	return rc;
+}
+
+void run_config_clear(struct run_config *c)
+{
+	for (int i = 0; i < c->n_stage; i++) {
+		struct stage_config *s = &c->stage[i];
+		if (s->options)
+			option_clear(s->kind->table, s->options);
+		mem_free(s->options);
+		mem_free(s->inputs);
+	}
+	for (int i = 0; i < c->n_model; i++)
+		option_clear(model_option_table, &c->model[i].options);
+	mem_free(c->stage);
+	mem_free(c->model);
+	mem_free(c->base_dir);
+	option_clear(data_option_table, &c->data);
+	option_clear(top_option_table, &c->top);
+	yaml_clear(&c->yaml);
+	memset(c, 0, sizeof *c);
+}

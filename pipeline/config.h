@@ -1,0 +1,67 @@
+/* The run's config: one YAML file plus --set assignments, read by option tables into structs. Everything that can be
+ * found wrong without opening data is found here, with file, line and column. */
+#ifndef PIPELINE_CONFIG_H
+#define PIPELINE_CONFIG_H
+
+#include "data/dataset.h"
+#include "graph/spec.h"
+#include "pipeline/registry.h"
+
+struct device_options {
+	int train; /* choice: auto, cpu, cuda */
+};
+struct top_options {
+	char *name, *out;
+	int64_t seed, threads;
+	struct device_options device;
+};
+extern const struct option top_option_table[];
+
+struct model_config {
+	char *name;
+	struct model_options options;
+	const struct yaml_node *node;
+};
+
+/* A stage refers to an earlier stage (stage >= 0) or to a checkpoint folder (stage -1, path). */
+struct stage_ref {
+	int stage;
+	const char *path; /* borrowed from the YAML tree */
+	const struct yaml_node *node;
+};
+
+struct stage_config {
+	const char *name; /* borrowed from the YAML tree */
+	const struct stage_kind *kind;
+	void *options; /* kind->options_size bytes */
+	int model;     /* index of the model, or -1 */
+	struct stage_ref teacher, input;
+	bool has_teacher, has_input;
+	struct stage_ref *inputs; /* evaluate */
+	int n_input;
+	const struct yaml_node *node;
+};
+
+struct run_config {
+	struct yaml yaml;
+	char *base_dir; /* the config's folder */
+	struct top_options top;
+	struct data_options data;
+	const struct yaml_node *data_node;
+	struct model_config *model;
+	int n_model;
+	struct stage_config *stage;
+	int n_stage;
+};
+
+/* sets: "PATH=VALUE" texts of --set, applied in order before reading. */
+int run_config_load(struct run_config *c, const char *path, const char *const *sets, int n_sets);
+void run_config_clear(struct run_config *c);
+/* The resolved config, every option with its value, as JSON. */
+cJSON *run_config_to_json(const struct run_config *c);
+/* The JSON Schema of a config file. */
+cJSON *run_config_schema(void);
+/* The keys of a stage that the run loop itself reads (kind, model, input, inputs, teacher), NULL-terminated. */
+extern const char *const stage_common_keys[];
+
+#endif

@@ -1,0 +1,93 @@
+/* The program: finds the command, runs it, prints the error. Nothing else decides the exit status. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "pipeline/command.h"
+#include "pipeline/version.h"
+
+static const struct command commands[] = {
+    {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", cmd_run},
+    {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--json]",
+	"validate everything and show what run would do; touches nothing", cmd_plan},
+    {"evaluate", "CHECKPOINT... [--config CONFIG] [--out DIR] [--json]", "test metrics of checkpoints, side by side",
+	cmd_evaluate},
+    {"bench", "CHECKPOINT... [--batch N]... [--runs N] [--warmup N] [--threads N] [--out FILE] [--json]",
+	"latency and throughput of checkpoints, interleaved", cmd_bench},
+    {"predict", "CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--json]",
+	"class and probabilities of images", cmd_predict},
+    {"inspect", "CHECKPOINT [--layer PATTERN] [--histogram] [--graph] [--json]",
+	"layers, shapes, sizes, sparsity, scales, histograms", cmd_inspect},
+    {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", cmd_explain},
+    {"schema", "", "JSON Schema of the config, for editors", cmd_schema},
+    {"doctor", "[--json]", "versions, instruction sets, threads, devices", cmd_doctor},
+};
+#define N_COMMANDS ((int)(sizeof commands / sizeof *commands))
+
+static void print_usage(FILE *f)
+{
+	fprintf(f, "usage: pipeline COMMAND [ARGUMENT]...\n\n"
+		   "Makes small, fast models out of big ones: distill, prune, quantize.\n\n");
+	for (int i = 0; i < N_COMMANDS; i++)
+		fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].help);
+	fprintf(f,
+	    "\n'pipeline COMMAND --help' shows a command's arguments; 'pipeline --version' the version.\n"
+	    "Exit status: 0 done, 1 other failure, 2 usage or config, 3 data, 4 checkpoint, 5 device, 6 gate or\n"
+	    "acceptance limit, 75 interrupted (finished stages are kept).\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (int i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[N_COMMANDS];
+	for (int i = 0; i < N_COMMANDS; i++)
+		names[i] = commands[i].name;
+	const char *near = str_nearest(name, names, N_COMMANDS);
+	if (near)
+		return err_set(ERR_CONFIG, "unknown command '%s'; did you mean '%s'?", name, near);
+	return err_set(ERR_CONFIG, "unknown command '%s'; 'pipeline help' lists them", name);
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const char *word = argv[1];
+	if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
+		printf("pipeline %s (%s)\n", program_version, program_commit);
+		return 0;
+	}
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+		print_usage(stdout);
+		return 0;
+	}
+	const struct command *c = find_command(word);
+	if (!c)
+		return unknown_command(word);
+	int rc = c->run(argc - 1, argv + 1);
+	if (rc == COMMAND_HELP) {
+		printf("usage: pipeline %s %s\n\n%s\n", c->name, c->usage, c->help);
+		return 0;
+	}
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_usage(stderr);
+		return err_exit_status(ERR_CONFIG);
+	}
+	int rc = dispatch(argc, argv);
+	if (rc == 0 && fflush(stdout) != 0)
+		rc = err_set(ERR_IO, "standard output: write error");
+	if (rc < 0)
+		fprintf(stderr, "pipeline: %s\n", err_message());
+	return err_exit_status(rc);
+}

@@ -1,0 +1,71 @@
+/* Progress on standard error. */
+#include "pipeline/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define TERMINAL_PERIOD 0.1
+#define PLAIN_PERIOD    10.0
+
+static void clear_line(struct terminal_progress *p)
+{
+	if (p->drawn)
+		fputs("\r\033[K", stderr);
+	p->drawn = false;
+}
+
+static void on_line(struct progress *base, const char *text)
+{
+	struct terminal_progress *p = (struct terminal_progress *)base;
+	clear_line(p);
+	fprintf(stderr, "%s\n", text);
+	p->last = clock_now();
+}
+
+static void format_seconds(double s, char buf[32])
+{
+	if (s < 90)
+		snprintf(buf, 32, "%.0f s", s);
+	else if (s < 5400)
+		snprintf(buf, 32, "%.0f min", s / 60);
+	else
+		snprintf(buf, 32, "%.1f h", s / 3600);
+}
+
+static void on_update(struct progress *base, const char *text, double done, double total)
+{
+	struct terminal_progress *p = (struct terminal_progress *)base;
+	double now = clock_now();
+	if (done < p->start_done || p->start == 0) { /* a new unit of work */
+		p->start = now;
+		p->start_done = done;
+	}
+	if (now - p->last < (p->is_terminal ? TERMINAL_PERIOD : PLAIN_PERIOD))
+		return;
+	double rate = now > p->start ? (done - p->start_done) / (now - p->start) : 0;
+	char left[32] = "?";
+	if (rate > 0)
+		format_seconds((total - done) / rate, left);
+	clear_line(p);
+	fprintf(stderr, "%s  %3.0f %%  %.0f/s  %s left%s", text, total > 0 ? 100 * done / total : 0, rate, left,
+	    p->is_terminal ? "" : "\n");
+	p->drawn = p->is_terminal;
+	p->last = now;
+}
+
+void progress_init(struct terminal_progress *p)
+{
+	memset(p, 0, sizeof *p);
+	p->base.update = on_update;
+	p->base.line = on_line;
+	p->is_terminal = isatty(STDERR_FILENO) == 1;
+	p->last = clock_now();
+}
+
+void progress_finish(struct terminal_progress *p)
+{
+	clear_line(p);
+}

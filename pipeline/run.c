@@ -1,0 +1,249 @@
+/* The run loop. A stage fills OUT/.NN-name.part, which is renamed when the stage is done; so a folder with a stage's
+ * name is a finished stage, and an interrupted one leaves the finished stages as they were. */
+#include "pipeline/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "pipeline/version.h"
+
+static int write_json(const char *dir, const char *name, const cJSON *json)
+{
+	char path[CHAIN_PATH + 32];
+	char *text = cJSON_Print(json);
+	if (!text)
+		return err_set(ERR_NOMEM, "out of memory");
+	int rc = fs_join(path, sizeof path, dir, name);
+	if (rc == 0)
+		rc = fs_write(path, text, strlen(text));
+	cJSON_free(text);
+	return rc;
+}
+
+/* One run at a time in a folder. The lock goes with the process. */
+static int lock_out(const struct chain *c, int *fd)
+{
+	char path[CHAIN_PATH + 16];
+	int rc = fs_mkdirs(c->out);
+	if (rc == 0)
+		rc = fs_join(path, sizeof path, c->out, ".lock");
+	if (rc < 0)
+		return rc;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (*fd < 0)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(ERR_CONFIG, "%s: another run is at work in this folder", c->out);
+	return 0;
+}
+
+static int write_run(const struct chain *c)
+{
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "name", c->config->top.name);
+	cJSON_AddStringToObject(json, "config", c->config->yaml.path);
+	cJSON_AddStringToObject(json, "program_version", program_version);
+	cJSON_AddStringToObject(json, "program_commit", program_commit);
+	cJSON_AddItemToObject(json, "resolved", run_config_to_json(c->config));
+	int rc = write_json(c->out, "run.json", json);
+	cJSON_Delete(json);
+	return rc;
+}
+
+/* Makes room for a stage: what lies under its name was made under another key and is kept. */
+static int set_aside(const struct chain *c, const struct chain_stage *s)
+{
+	char path[CHAIN_PATH + 16], target[CHAIN_PATH + 64];
+	struct fs_bytes bytes = {0};
+	char key[9] = "unknown";
+	if (!fs_exists(s->dir))
+		return 0;
+	int rc = fs_join(path, sizeof path, s->dir, "stage.json");
+	if (rc == 0 && fs_exists(path) && fs_read(path, &bytes) == 0) {
+		cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+		const cJSON *have = cJSON_GetObjectItem(json, "key");
+		if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
+			snprintf(key, sizeof key, "%.8s", have->valuestring);
+		cJSON_Delete(json);
+		fs_bytes_clear(&bytes);
+	}
+	snprintf(path, sizeof path, "%s/previous", c->out);
+	rc = fs_mkdirs(path);
+	if (rc < 0)
+		return rc;
+	snprintf(target, sizeof target, "%s/%s-%s", path, key, s->config->name);
+	for (int i = 2; fs_exists(target) && i < 1000; i++)
+		snprintf(target, sizeof target, "%s/%s-%s.%d", path, key, s->config->name, i);
+	if (rename(s->dir, target) < 0)
+		return err_set(ERR_IO, "%s: %s", s->dir, strerror(errno));
+	return 0;
+}
+
+static cJSON *program_info(const struct chain *c, const struct chain_stage *s)
+{
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "program_version", program_version);
+	cJSON_AddStringToObject(o, "program_commit", program_commit);
+	cJSON_AddStringToObject(o, "run", c->config->top.name);
+	cJSON_AddStringToObject(o, "config", c->config->yaml.path);
+	cJSON_AddStringToObject(o, "key", s->key);
+	cJSON_AddStringToObject(o, "data_key", c->data_key);
+	cJSON_AddNumberToObject(o, "threads", c->threads);
+	cJSON_AddStringToObject(o, "train_device", c->train_name);
+	cJSON_AddStringToObject(o, "train_device_chosen_by", c->train_choice);
+	cJSON_AddItemToObject(o, "cpu", cJSON_Duplicate(c->cpu_info, true));
+	cJSON_AddItemToObject(o, "options", option_to_json(s->config->kind->table, s->config->options));
+	return o;
+}
+
+struct refs {
+	const char *dir[256], *name[256];
+};
+
+static int fill_refs(const struct chain *c, const struct stage_config *k, struct refs *r)
+{
+	if (k->n_input > 256)
+		return err_set(ERR_CONFIG, "stage '%s': more than 256 inputs", k->name);
+	for (int i = 0; i < k->n_input; i++) {
+		r->dir[i] = chain_ref_dir(c, &k->inputs[i]);
+		r->name[i] = k->inputs[i].stage >= 0 ? c->config->stage[k->inputs[i].stage].name : k->inputs[i].path;
+	}
+	return 0;
+}
+
+/* Runs one stage into `part`. */
+static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
+    const volatile sig_atomic_t *stop)
+{
+	const struct stage_config *k = s->config;
+	struct dataset with_test = {0};
+	struct refs refs;
+	int rc = fill_refs(c, k, &refs);
+	if (rc == 0 && k->kind->opens_test)
+		rc = dataset_open(
+		    &with_test, &c->config->data, c->config->base_dir, (uint64_t)c->config->top.seed, true);
+	if (rc < 0)
+		return rc;
+	struct stage_run run = {.name = k->name,
+	    .out_dir = part,
+	    .options = k->options,
+	    .seed = (uint64_t)c->config->top.seed,
+	    .data = k->kind->opens_test ? &with_test : &c->data,
+	    .data_options = &c->config->data,
+	    .train_dev = c->train,
+	    .cpu_dev = c->cpu,
+	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
+	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
+	    .n_input = k->n_input,
+	    .input_dirs = refs.dir,
+	    .input_names = refs.name,
+	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
+	    .info = program_info(c, s),
+	    .progress = progress,
+	    .stop = stop,
+	    .summary = cJSON_CreateObject()};
+	rc = run.info && run.summary ? k->kind->run(&run) : err_set(ERR_NOMEM, "out of memory");
+	cJSON_Delete(run.info);
+	dataset_close(&with_test);
+	s->summary = run.summary;
+	return rc;
+}
+
+/* A gate's refusal leaves its report behind as NN-name.failed, for people to read; everything else unfinished goes. */
+static void discard(const struct chain_stage *s, const char *part, int rc)
+{
+	char kept[CHAIN_PATH + 16], *message = mem_strdup(err_message());
+	snprintf(kept, sizeof kept, "%s.failed", s->dir);
+	if (rc == ERR_GATE) {
+		fs_remove_tree(kept);
+		if (rename(part, kept) == 0)
+			part = NULL;
+	}
+	if (part)
+		fs_remove_tree(part);
+	err_set((enum err)rc, "%s", message ? message : "out of memory"); /* the clean-up must not hide the fault */
+	mem_free(message);
+}
+
+static int finish(const struct chain *c, struct chain_stage *s, const char *part)
+{
+	char utc[32];
+	clock_utc(utc);
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "name", s->config->name);
+	cJSON_AddStringToObject(json, "kind", s->config->kind->name);
+	cJSON_AddStringToObject(json, "key", s->key);
+	cJSON_AddStringToObject(json, "finished", utc);
+	cJSON_AddItemReferenceToObject(json, "summary", s->summary);
+	int rc = write_json(part, "stage.json", json);
+	cJSON_Delete(json);
+	if (rc == 0)
+		rc = set_aside(c, s);
+	if (rc == 0 && rename(part, s->dir) < 0)
+		rc = err_set(ERR_IO, "%s: %s", part, strerror(errno));
+	if (rc == 0)
+		s->state = STAGE_DONE;
+	return rc;
+}
+
+static int run_stage(
+    struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
+{
+	char part[CHAIN_PATH + 16], line[256];
+	const char *base = strrchr(s->dir, '/') + 1;
+	if (s->state == STAGE_DONE) {
+		snprintf(line, sizeof line, "%s: up to date", base);
+		progress->line(progress, line);
+		return 0;
+	}
+	if (s->state == STAGE_KEPT_ASIDE) {
+		int rc = set_aside(c, s);
+		if (rc == 0 && rename(s->aside, s->dir) < 0)
+			rc = err_set(ERR_IO, "%s: %s", s->aside, strerror(errno));
+		snprintf(line, sizeof line, "%s: taken back from previous/", base);
+		progress->line(progress, line);
+		return rc;
+	}
+	snprintf(part, sizeof part, "%s/.%s.part", c->out, base);
+	snprintf(line, sizeof line, "%s: %s", base, s->config->kind->name);
+	progress->line(progress, line);
+	double t0 = clock_now();
+	int rc = fs_exists(part) ? fs_remove_tree(part) : 0;
+	if (rc == 0)
+		rc = fs_mkdirs(part);
+	if (rc == 0)
+		rc = run_into(c, s, part, progress, stop);
+	if (rc == 0)
+		rc = finish(c, s, part);
+	if (rc < 0) {
+		discard(s, part, rc);
+		return err_context(rc, "stage %s", s->config->name);
+	}
+	snprintf(line, sizeof line, "%s: done in %.1f s", base, clock_now() - t0);
+	progress->line(progress, line);
+	return 0;
+}
+
+int run_chain(struct chain *c, struct progress *progress, const volatile sig_atomic_t *stop)
+{
+	int fd = -1;
+	int rc = lock_out(c, &fd);
+	if (rc == 0)
+		rc = write_run(c);
+	for (int i = 0; rc == 0 && i < c->n; i++) {
+		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
+				   : run_stage(c, &c->stage[i], progress, stop);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}

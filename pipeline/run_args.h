@@ -1,0 +1,17 @@
+/* The arguments that run and plan share. */
+#ifndef PIPELINE_RUN_ARGS_H
+#define PIPELINE_RUN_ARGS_H
+
+#include <stdbool.h>
+
+#define RUN_MAX_SETS 64
+
+struct run_args { /* all borrowed from argv */
+	const char *config, *out;
+	const char *sets[RUN_MAX_SETS];
+	int n_sets;
+	bool json;
+};
+int run_args_parse(struct run_args *a, int argc, char **argv, bool with_json);
+
+#endif

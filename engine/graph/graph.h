@@ -35,7 +35,8 @@ enum op {
 	OP_REQUANT,     /* see enum requant_in -> like acc; attr.q, relu; the quantized layer's epilogue              */
 	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1) -> f32 real values; attr.q of x                           */
 	OP_QUANTIZE,    /* x f32, step (1 or O) -> u8 or s8 integers; attr.q                                          */
-	OP_RQ_SCALE,    /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (O or 1); attr.count                         */
+	OP_RQ_SCALE, /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels, else as s_w, else 1); attr.count
+		      */
 	OP_RQ_SHIFT, /* m (O), [b (O)], [s_y], [wq s8 (O,...)] -> c (O); attr.q of y, attr.zero_in of x             */
 	OP_RQ_RESIDUAL, /* s_r (1), [s_y (1)] -> k (1): s_r / s_y */
 	OP_QLINEAR, /* x u8/s8, wq s8 (M,K), m (M), c (M), [r u8/s8 like out, k (1)] -> u8/s8, or f32 if !attr.q.bits */
@@ -76,7 +77,8 @@ enum init_kind {
 	INIT_UNIFORM,  /* uniform in +-1/sqrt(attr.fan_in): PyTorch's default of linear and convolution        */
 };
 
-/* What axis d of a param means to structured pruning: its size is outer * width[index] * inner. */
+/* What axis d of a param means to structured pruning: its size is outer * width[index] * inner. graph_param stores an
+ * axis whose outer or inner is 0 (a zeroed attr) as not prunable. */
 struct param_axis {
 	int width; /* index into model_spec.width, or -1: not prunable */
 	int outer, inner;
@@ -86,9 +88,10 @@ struct attr {
 	bool relu, raw_sum;
 	int stride, pad, kernel; /* square, both axes */
 	float eps, rate, smoothing, temperature, alpha;
-	struct qrange q; /* of the output (OP_DEQUANT: of the input) */
-	int zero_in;     /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
-	int64_t count;   /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
+	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */
+	int zero_in;      /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
+	int64_t count;    /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
+	int64_t channels; /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */
 	enum dtype to;
 	/* OP_PARAM: */
 	enum param_kind kind;

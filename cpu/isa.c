@@ -1,0 +1,36 @@
+/* Detection of vector instructions, by oneDNN's answer and the CPU's own. Does not choose kernels: they do. */
+#include "cpu/isa.h"
+
+#include <dnnl.h>
+
+/* oneDNN's ISA values are sets of bits: a wider one contains the bits of those below it. */
+static bool onednn_may_use(unsigned isa)
+{
+	return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+bool cpu_has_vnni(void)
+{
+	return onednn_may_use(dnnl_cpu_isa_avx512_core_vnni) || onednn_may_use(dnnl_cpu_isa_avx2_vnni);
+}
+
+bool cpu_has_avx512(void)
+{
+#if defined(__x86_64__)
+	return onednn_may_use(dnnl_cpu_isa_avx512_core) && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl");
+#else
+	return false;
+#endif
+}
+
+bool cpu_has_avx512_vnni(void)
+{
+#if defined(__x86_64__)
+	return cpu_has_avx512() && onednn_may_use(dnnl_cpu_isa_avx512_core_vnni) &&
+	       __builtin_cpu_supports("avx512vnni");
+#else
+	return false;
+#endif
+}

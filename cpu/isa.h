@@ -1,0 +1,20 @@
+/* What vector instructions the kernels of this folder may use: what the CPU has, within the limit that oneDNN was given
+ * (ONEDNN_MAX_CPU_ISA), so that one variable switches the whole backend and every path can be tested anywhere. */
+#ifndef CPU_ISA_H
+#define CPU_ISA_H
+
+#include <stdbool.h>
+
+/* u8 x s8 products add up without saturating in 16 bits (AVX512-VNNI or AVX-VNNI). Without it weights must have 7 bits.
+ */
+bool cpu_has_vnni(void);
+bool cpu_has_avx512(void);      /* AVX-512 F, BW, DQ, VL */
+bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernels */
+
+/* Function attributes of code that runs only after the checks above. */
+#if defined(__x86_64__)
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")))
+#define TARGET_VNNI   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,avx2")))
+#endif
+
+#endif

@@ -1,0 +1,124 @@
+/* OP_QLINEAR: integer matrix product. Few rows run on the own kernel of vnni_linear.c where the CPU has AVX512-VNNI
+ * (one call of oneDNN costs more than such a layer); many rows and other CPUs through oneDNN. Inference only. */
+#include "cpu/kernels.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cpu/isa.h"
+#include "cpu/qprim.h"
+#include "cpu/vnni.h"
+
+#define OWN_MAX_ROWS 64 /* above, oneDNN's blocking of K and AMX, where there is one, win */
+
+struct qlinear {
+	bool own;
+	struct vnni_linear linear;
+	size_t sums_at; /* in keep_mem, behind the packed weights */
+	struct qprim prim;
+};
+
+static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+{
+	const struct cpu_ctx *ctx = s->ctx;
+	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1], N = s->out.shape.dim[0];
+	dnnl_memory_desc_t src = NULL, wei = NULL, bias = NULL, dst = NULL;
+	int rc = md_tag(s, &src, onednn_type(s->in[QL_X].dtype), 2, (int64_t[]){N, K}, dnnl_ab);
+	if (!rc)
+		rc = md_tag(s, &wei, dnnl_s8, 2, (int64_t[]){K, M}, dnnl_format_tag_any);
+	if (!rc)
+		rc = md_tag(s, &bias, dnnl_f32, 2, (int64_t[]){1, M}, dnnl_ab);
+	if (!rc)
+		rc = md_tag(s, &dst, onednn_type(s->out.dtype), 2, (int64_t[]){N, M}, dnnl_ab);
+	if (!rc)
+		rc = onednn_check(
+		    s, "forward", dnnl_matmul_primitive_desc_create(out, ctx->engine, src, wei, bias, dst, attr));
+	md_free(&src);
+	md_free(&wei);
+	md_free(&bias);
+	md_free(&dst);
+	return rc;
+}
+
+static void own_prepare(struct step *s, struct qlinear *l)
+{
+	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
+	const struct attr *a = &s->node->attr;
+	struct vnni_linear *p = &l->linear;
+	p->rows = s->out.shape.dim[0];
+	p->M = M;
+	p->K = K;
+	p->x_signed = s->in[QL_X].dtype == DT_S8;
+	vnni_epilogue_range(&p->e, s->out.dtype, a->q, a->relu);
+	p->e.r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
+	s->keep = 0;
+	cpu_reserve(&s->keep, vnni_linear_packed_bytes(M, K));
+	l->sums_at = cpu_reserve(&s->keep, (size_t)(M + 15) * sizeof(int32_t));
+	strcpy(s->impl, "own_gemm:avx512_core_vnni");
+}
+
+static int qlinear_prepare(struct step *s)
+{
+	struct qlinear *l = s->state = mem_alloc(1, sizeof *l);
+	if (!l)
+		return ERR_NOMEM;
+	l->own = s->out.shape.dim[0] <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
+	if (l->own) {
+		own_prepare(s, l);
+		return 0;
+	}
+	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
+	l->prim.describe = describe;
+	l->prim.scale_mask = 1 << 1;
+	const int rc = md_matrix(s, &l->prim.stored, dnnl_s8, K, M, 1, K);
+	return rc ? rc : qprim_prepare(s, &l->prim);
+}
+
+static int qlinear_pack(struct step *s)
+{
+	struct qlinear *l = s->state;
+	if (!l->own)
+		return qprim_pack(s, &l->prim);
+	uint8_t *keep = s->keep_mem;
+	vnni_linear_pack(
+	    s->in[QL_W].data, l->linear.M, l->linear.K, (int8_t *)keep, (int32_t *)(void *)(keep + l->sums_at));
+	return 0;
+}
+
+static int qlinear_forward(struct step *s)
+{
+	struct qlinear *l = s->state;
+	if (!l->own)
+		return qprim_forward(s, &l->prim);
+	const uint8_t *keep = s->keep_mem;
+	struct vnni_linear *p = &l->linear;
+	p->x = s->in[QL_X].data;
+	p->packed = (const int8_t *)keep;
+	p->sums = (const int32_t *)(const void *)(keep + l->sums_at);
+	p->e.m = s->in[QL_M].data;
+	p->e.c = s->in[QL_C].data;
+	if (s->has_in[QL_R]) {
+		p->e.r = s->in[QL_R].data;
+		p->e.k = *(const float *)s->in[QL_K].data;
+	}
+	p->y = s->out.data;
+	vnni_linear_run(p);
+	return 0;
+}
+
+static void qlinear_release(struct step *s)
+{
+	struct qlinear *l = s->state;
+	if (l)
+		qprim_free(&l->prim);
+	mem_free(l);
+	s->state = NULL;
+}
+
+const struct kernel cpu_qlinear_kernel = {
+    .prepare = qlinear_prepare,
+    .pack = qlinear_pack,
+    .forward = qlinear_forward,
+    .release = qlinear_release,
+};

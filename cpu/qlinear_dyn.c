@@ -1,0 +1,150 @@
+/* OP_QLINEAR_DYN: linear layer whose input is quantized per row at run time. For row x: a = max|x|, s = fl(a/127), inv
+ * = a > 2^-100 ? fl(127/a) : 0, q = rint(fl(x*inv)), y = fmaf(fl(f32(acc) * s_w[o]), s, b[o]). The own AVX512-VNNI
+ * product where there is one, else plain sums that never saturate. oneDNN is not used: it has no scale per row, and its
+ * f32 sums of shifted inputs would round. Inference only. */
+#include "cpu/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cpu/isa.h"
+#include "cpu/vnni.h"
+
+enum dyn_in { DYN_X, DYN_W, DYN_SW, DYN_B };
+
+struct qlinear_dyn {
+	bool own;
+	int64_t N, M, K;
+	size_t sums_at, bias_at; /* in keep_mem, behind the packed weights; zeros stand for an absent bias */
+	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
+};
+
+/* The largest |x|: magnitudes compare as the integers of their bits, which vectorises and puts NaN on top. */
+CPU_CLONES static float abs_max(const float *x, int64_t n)
+{
+	uint32_t best = 0;
+	float a;
+	for (int64_t i = 0; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, x + i, 4);
+		bits &= 0x7fffffffu;
+		best = bits > best ? bits : best;
+	}
+	memcpy(&a, &best, 4);
+	return a;
+}
+
+CPU_CLONES static void quantize_row(const float *x, int64_t n, float inv, int8_t *q)
+{
+	for (int64_t i = 0; i < n; i++)
+		q[i] = (int8_t)(int)rintf(x[i] * inv); /* |x * inv| <= 127 and a rounding: 127 at most */
+}
+
+CPU_CLONES static int32_t dot(const int8_t *a, const int8_t *b, int64_t n)
+{
+	int32_t sum = 0;
+	for (int64_t i = 0; i < n; i++)
+		sum += a[i] * b[i];
+	return sum;
+}
+
+static int dyn_prepare(struct step *s)
+{
+	struct qlinear_dyn *d = s->state = mem_alloc(1, sizeof *d);
+	if (!d)
+		return ERR_NOMEM;
+	d->own = cpu_has_avx512_vnni();
+	d->N = s->out.shape.dim[0];
+	d->M = s->in[DYN_W].shape.dim[0];
+	d->K = s->in[DYN_W].shape.dim[1];
+	s->keep = 0;
+	cpu_reserve(&s->keep, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
+	d->sums_at = cpu_reserve(&s->keep, (size_t)(d->M + 15) * sizeof(int32_t));
+	d->bias_at = cpu_reserve(&s->keep, (size_t)d->M * sizeof(float));
+	s->scratch = 0;
+	cpu_reserve(&s->scratch, (size_t)(d->N * d->K));
+	d->scale_at = cpu_reserve(&s->scratch, (size_t)d->N * sizeof(float));
+	strcpy(s->impl, d->own ? "own_gemm_dyn:avx512_core_vnni" : "own_gemm_dyn:plain");
+	return 0;
+}
+
+static int dyn_pack(struct step *s)
+{
+	const struct qlinear_dyn *d = s->state;
+	uint8_t *keep = s->keep_mem;
+	if (d->own)
+		vnni_linear_pack(s->in[DYN_W].data, d->M, d->K, (int8_t *)keep, (int32_t *)(void *)(keep + d->sums_at));
+	if (s->has_in[DYN_B])
+		memcpy(keep + d->bias_at, s->in[DYN_B].data, (size_t)d->M * sizeof(float));
+	else
+		memset(keep + d->bias_at, 0, (size_t)d->M * sizeof(float));
+	return 0;
+}
+
+static void quantize_rows(const struct step *s, int8_t *q, float *scale)
+{
+	const struct qlinear_dyn *d = s->state;
+#pragma omp parallel for schedule(static) if (d->N * d->K > CPU_SERIAL)
+	for (int64_t n = 0; n < d->N; n++) {
+		const float *x = (const float *)s->in[DYN_X].data + n * d->K;
+		const float a = abs_max(x, d->K);
+		scale[n] = a / 127.0f;
+		quantize_row(x, d->K, a > 0x1p-100f ? 127.0f / a : 0.0f, q + n * d->K);
+	}
+}
+
+static void product_plain(const struct step *s, const int8_t *q, const float *scale, const float *bias)
+{
+	const struct qlinear_dyn *d = s->state;
+	const float *s_w = s->in[DYN_SW].data;
+	const bool relu = s->node->attr.relu;
+	float *y = s->out.data;
+#pragma omp parallel for collapse(2) schedule(static) if (d->N * d->M * d->K > 8 * CPU_SERIAL)
+	for (int64_t n = 0; n < d->N; n++)
+		for (int64_t o = 0; o < d->M; o++) {
+			const int32_t acc = dot(q + n * d->K, (const int8_t *)s->in[DYN_W].data + o * d->K, d->K);
+			const float t = (float)acc * s_w[o], v = fmaf(t, scale[n], bias[o]);
+			y[n * d->M + o] = relu && v < 0 ? 0.0f : v;
+		}
+}
+
+static int dyn_forward(struct step *s)
+{
+	const struct qlinear_dyn *d = s->state;
+	uint8_t *keep = s->keep_mem, *scratch = s->scratch_mem;
+	int8_t *q = (int8_t *)scratch;
+	float *scale = (float *)(void *)(scratch + d->scale_at);
+	const float *bias = (const float *)(const void *)(keep + d->bias_at);
+	quantize_rows(s, q, scale);
+	if (!d->own) {
+		product_plain(s, q, scale, bias);
+		return 0;
+	}
+	struct vnni_linear p = {.rows = d->N,
+	    .M = d->M,
+	    .K = d->K,
+	    .x = q,
+	    .x_signed = true,
+	    .packed = (const int8_t *)keep,
+	    .sums = (const int32_t *)(const void *)(keep + d->sums_at),
+	    .y = s->out.data,
+	    .e = {.m = s->in[DYN_SW].data, .c = bias, .row_scale = scale}};
+	vnni_epilogue_range(&p.e, DT_F32, (struct qrange){0}, s->node->attr.relu);
+	vnni_linear_run(&p);
+	return 0;
+}
+
+static void dyn_release(struct step *s)
+{
+	mem_free(s->state);
+	s->state = NULL;
+}
+
+const struct kernel cpu_qlinear_dyn_kernel = {
+    .prepare = dyn_prepare,
+    .pack = dyn_pack,
+    .forward = dyn_forward,
+    .release = dyn_release,
+};

@@ -1,0 +1,62 @@
+/* Own AVX512-VNNI kernels: a matrix product for few rows and a direct convolution for few input channels, where
+ * oneDNN's overhead or padding costs more than the work. They need cpu_has_avx512_vnni(). All integers are exact; the
+ * epilogue is that of quant/arith.h, operation by operation. Signed activations run as u8 = s8 + 128 (the instruction
+ * wants an unsigned operand) with 128 * sum(w) taken off again. */
+#ifndef CPU_VNNI_H
+#define CPU_VNNI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "graph/graph.h"
+
+/* From integer sums to outputs, for M columns: t = fl(fl(acc * m[o]) + c[o]); with row scales t = fma(fl(acc * m[o]),
+ * s, c[o]); then t = fma(r, k, t), clamp to [lo, hi] (saturation, and ReLU as a raised lo), rint for integers. */
+struct vnni_epilogue {
+	const float *m, *c;     /* (M) */
+	const float *row_scale; /* (rows) or NULL */
+	const void *r;          /* (rows, M) u8 or s8, or NULL */
+	bool r_signed;
+	float k;
+	enum dtype out; /* DT_F32, DT_U8, DT_S8 */
+	float lo, hi;   /* -INFINITY, INFINITY: no clamp */
+};
+
+/* The clamp that an integer or real output of range q needs: saturation and ReLU in one. */
+void vnni_epilogue_range(struct vnni_epilogue *e, enum dtype out, struct qrange q, bool relu);
+
+/* Weights (M, K) -> blocks of 16 columns x 4 rows; sums: sum_k w[o][k], M rounded up to 16. */
+size_t vnni_linear_packed_bytes(int64_t M, int64_t K);
+void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int32_t *sums);
+/* y (rows, M) = epilogue(x (rows, K) u8 or s8, times the packed weights). */
+struct vnni_linear {
+	int64_t rows, M, K;
+	const void *x;
+	bool x_signed;
+	const int8_t *packed;
+	const int32_t *sums;
+	void *y;
+	struct vnni_epilogue e;
+};
+void vnni_linear_run(const struct vnni_linear *p);
+
+/* Direct convolution for C <= 4: a kernel row of KW*C bytes, padded to a multiple of 4, is contiguous in NHWC. No
+ * residual. */
+struct vnni_conv {
+	int64_t N, H, W, C, O, KH, KW, OH, OW;
+	int stride, pad;
+	bool x_signed;
+	const void *x;
+	const int8_t *packed;
+	const int32_t *sums;
+	void *y;
+	uint8_t *scratch; /* vnni_conv_scratch_bytes */
+	struct vnni_epilogue e;
+};
+size_t vnni_conv_packed_bytes(const struct vnni_conv *p);
+size_t vnni_conv_scratch_bytes(const struct vnni_conv *p);
+void vnni_conv_pack(const struct vnni_conv *p, const int8_t *w, int8_t *packed, int32_t *sums);
+void vnni_conv_run(const struct vnni_conv *p);
+
+#endif

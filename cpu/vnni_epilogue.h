@@ -1,0 +1,40 @@
+/* The epilogue of struct vnni_epilogue for one row and 16 columns, in registers. Private to the vnni_*.c files. */
+#ifndef CPU_VNNI_EPILOGUE_H
+#define CPU_VNNI_EPILOGUE_H
+
+#include <immintrin.h>
+
+#include "cpu/isa.h"
+#include "cpu/vnni.h"
+
+#define VNNI_INLINE static inline __attribute__((always_inline)) TARGET_VNNI
+
+/* Stores y[row][col .. col+15], of which `mask` exist; acc holds the exact integer sums. M: columns of y and r. */
+VNNI_INLINE void vnni_store(
+    const struct vnni_epilogue *e, void *y, int64_t row, int64_t col, int64_t M, __mmask16 mask, __m512i acc)
+{
+	const int64_t at = row * M + col;
+	/* the intrinsics are plain operators to the compiler: -ffp-contract=off keeps them two roundings */
+	__m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_maskz_loadu_ps(mask, e->m + col));
+	const __m512 c = _mm512_maskz_loadu_ps(mask, e->c + col);
+	if (e->row_scale)
+		t = _mm512_fmadd_ps(t, _mm512_set1_ps(e->row_scale[row]), c);
+	else
+		t = _mm512_add_ps(t, c);
+	if (e->r) {
+		const __m128i r8 = _mm_maskz_loadu_epi8(mask, (const uint8_t *)e->r + at);
+		const __m512i r32 = e->r_signed ? _mm512_cvtepi8_epi32(r8) : _mm512_cvtepu8_epi32(r8);
+		t = _mm512_fmadd_ps(_mm512_cvtepi32_ps(r32), _mm512_set1_ps(e->k), t);
+	}
+	t = _mm512_min_ps(_mm512_max_ps(t, _mm512_set1_ps(e->lo)), _mm512_set1_ps(e->hi));
+	if (e->out == DT_F32) {
+		_mm512_mask_storeu_ps((float *)y + at, mask, t);
+		return;
+	}
+	/* the bounds are integers, so clamping before rounding gives the same as after; narrowing then drops nothing */
+	const __m128i q =
+	    _mm512_cvtepi32_epi8(_mm512_cvt_roundps_epi32(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+	_mm_mask_storeu_epi8((uint8_t *)y + at, mask, q);
+}
+
+#endif

@@ -1,6 +1,7 @@
 /* Making a config's stages concrete. Nothing is trained or written here. */
 #include "pipeline/chain.h"
 
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -201,12 +202,43 @@ static bool finished_under(const char *dir, const char *key, cJSON **summary)
 	return same;
 }
 
-static void find_state(struct chain_stage *s)
+/* Looks for a finished stage of this name and key among the folders in `dir`. */
+static bool search_folder(struct chain_stage *s, const char *dir)
 {
-	if (finished_under(s->dir, s->key, &s->summary))
+	struct fs_list list = {0};
+	size_t len = strlen(s->config->name);
+	if (!fs_is_dir(dir) || fs_list(dir, &list) < 0)
+		return false;
+	for (int i = 0; i < list.n && s->state == STAGE_TO_RUN; i++) {
+		size_t have = strlen(list.name[i]);
+		if (list.name[i][0] == '.' || have < len || strcmp(list.name[i] + have - len, s->config->name) != 0)
+			continue;
+		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) == 0 &&
+		    finished_under(s->found, s->key, &s->summary))
+			s->state = STAGE_ELSEWHERE;
+	}
+	fs_list_clear(&list);
+	return s->state != STAGE_TO_RUN;
+}
+
+static void find_state(const struct chain *c, struct chain_stage *s)
+{
+	char path[CHAIN_PATH], copy[CHAIN_PATH];
+	if (finished_under(s->dir, s->key, &s->summary)) {
 		s->state = STAGE_DONE;
-	else if (finished_under(s->aside, s->key, &s->summary))
-		s->state = STAGE_KEPT_ASIDE;
+		return;
+	}
+	if (fs_join(path, sizeof path, c->out, "previous") == 0 && search_folder(s, path))
+		return;
+	snprintf(copy, sizeof copy, "%s", c->out);
+	const char *parent = dirname(copy);
+	struct fs_list runs = {0};
+	if (fs_is_dir(parent) && fs_list(parent, &runs) == 0)
+		for (int i = 0; i < runs.n && s->state == STAGE_TO_RUN; i++)
+			if (runs.name[i][0] != '.' && fs_join(path, sizeof path, parent, runs.name[i]) == 0)
+				search_folder(s, path);
+	fs_list_clear(&runs);
+	err_clear(); /* a folder that cannot be read is not searched */
 }
 
 static int resolve_stage(struct chain *c, int i)
@@ -242,10 +274,9 @@ static int resolve_stage(struct chain *c, int i)
 	if (rc < 0)
 		return rc;
 	int dir = snprintf(s->dir, sizeof s->dir, "%s/%02d-%s", c->out, i + 1, k->name);
-	int aside = snprintf(s->aside, sizeof s->aside, "%s/previous/%.8s-%s", c->out, s->key, k->name);
-	if (dir >= CHAIN_PATH || aside >= CHAIN_PATH)
+	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
-	find_state(s);
+	find_state(c, s);
 	return 0;
 }
 

@@ -13,7 +13,11 @@
 
 #define CHAIN_PATH 1024
 
-enum stage_state { STAGE_TO_RUN, STAGE_DONE, STAGE_KEPT_ASIDE };
+enum stage_state {
+	STAGE_TO_RUN,
+	STAGE_DONE,
+	STAGE_ELSEWHERE /* finished under the same key in `found`: OUT/previous/ or a neighbouring run's folder */
+};
 
 struct chain_stage {
 	const struct stage_config *config;

@@ -12,7 +12,7 @@
  * order of magnitude matters for an estimate, and the output says that it is one. */
 #define MACS_PER_CORE_SECOND 4e10
 
-static const char *const state_names[] = {"to run", "up to date", "in previous/, to be taken back"};
+static const char *const state_names[] = {"to run", "up to date", "finished elsewhere, to be taken from there"};
 
 static double estimate_seconds(const struct chain *c, const struct chain_stage *s)
 {

@@ -184,7 +184,7 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 	cJSON_AddStringToObject(json, "key", s->key);
 	cJSON_AddStringToObject(json, "finished", utc);
 	cJSON_AddItemReferenceToObject(json, "summary", s->summary);
-	int rc = write_json(part, "stage.json", json);
+	int rc = s->state == STAGE_ELSEWHERE ? 0 : write_json(part, "stage.json", json);
 	cJSON_Delete(json);
 	if (rc == 0)
 		rc = set_aside(c, s);
@@ -198,30 +198,25 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {
-	char part[CHAIN_PATH + 16], line[256];
+	char part[CHAIN_PATH + 16], line[CHAIN_PATH + 256];
 	const char *base = strrchr(s->dir, '/') + 1;
 	if (s->state == STAGE_DONE) {
 		snprintf(line, sizeof line, "%s: up to date", base);
 		progress->line(progress, line);
 		return 0;
 	}
-	if (s->state == STAGE_KEPT_ASIDE) {
-		int rc = set_aside(c, s);
-		if (rc == 0 && rename(s->aside, s->dir) < 0)
-			rc = err_set(ERR_IO, "%s: %s", s->aside, strerror(errno));
-		snprintf(line, sizeof line, "%s: taken back from previous/", base);
-		progress->line(progress, line);
-		return rc;
-	}
 	snprintf(part, sizeof part, "%s/.%s.part", c->out, base);
-	snprintf(line, sizeof line, "%s: %s", base, s->config->kind->name);
+	if (s->state == STAGE_ELSEWHERE)
+		snprintf(line, sizeof line, "%s: the same stage was finished in %s: taken from there", base, s->found);
+	else
+		snprintf(line, sizeof line, "%s: %s", base, s->config->kind->name);
 	progress->line(progress, line);
 	double t0 = clock_now();
 	int rc = fs_exists(part) ? fs_remove_tree(part) : 0;
 	if (rc == 0)
 		rc = fs_mkdirs(part);
 	if (rc == 0)
-		rc = run_into(c, s, part, progress, stop);
+		rc = s->state == STAGE_ELSEWHERE ? take_tree(s->found, part) : run_into(c, s, part, progress, stop);
 	if (rc == 0)
 		rc = finish(c, s, part);
 	if (rc < 0) {

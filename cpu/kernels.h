@@ -37,12 +37,22 @@ size_t cpu_reserve(size_t *total, size_t bytes);
 /* Splits n items among `parts`; part i is [first, last). */
 void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 
-/* Parallel element-wise loops over n floats. */
-void cpu_vec_add(float *dst, const float *a, const float *b, int64_t n);       /* dst = a + b */
-void cpu_vec_copy(float *dst, const float *src, int64_t n);                    /* dst = src   */
-void cpu_vec_zero(float *dst, int64_t n);                                      /* dst = 0     */
-void cpu_relu_mask(float *dst, const float *g, const float *y, int64_t n);     /* dst = y > 0 ? g : 0 */
-void cpu_relu_mask_add(float *dst, const float *g, const float *y, int64_t n); /* dst += y > 0 ? g : 0 */
+/* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
+int cpu_need_f32(const struct step *s, int n);
+void cpu_set_impl(struct step *s, const char *text);
+
+/* Parallel element-wise loops over n floats; dst may be a or b. */
+enum cpu_vec {
+	VEC_COPY,     /* dst = a               */
+	VEC_ZERO,     /* dst = 0               */
+	VEC_ADD,      /* dst = a + b           */
+	VEC_ADD_RELU, /* dst = max(a + b, 0)   */
+	VEC_MASK,     /* dst = b > 0 ? a : 0   */
+	VEC_MASK_ADD, /* dst += b > 0 ? a : 0  */
+	VEC_MUL,      /* dst = a * b           */
+	VEC_MUL_ADD,  /* dst += a * b          */
+};
+void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n);
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
 /* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed row blocks

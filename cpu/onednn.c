@@ -156,6 +156,9 @@ static dnnl_status_t add_post_ops(dnnl_primitive_attr_t attr, const struct prim_
 	if (st == dnnl_success && o->relu) {
 		st = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_relu, 0.0f, 0.0f);
 	}
+	if (st == dnnl_success && o->clip) {
+		st = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_clip, o->clip_lo, o->clip_hi);
+	}
 	if (st == dnnl_success) {
 		st = dnnl_primitive_attr_set_post_ops(attr, post);
 	}
@@ -178,7 +181,7 @@ int attr_make(const struct step *s, const struct prim_opts *o, dnnl_primitive_at
 	if (st == dnnl_success && o->wei_scales) {
 		st = dnnl_primitive_attr_set_scales_mask(*out, DNNL_ARG_WEIGHTS, o->wei_scales_mask);
 	}
-	if (st == dnnl_success && (o->sum || o->relu)) {
+	if (st == dnnl_success && (o->sum || o->relu || o->clip)) {
 		st = add_post_ops(*out, o);
 	}
 	if (st != dnnl_success && *out) {

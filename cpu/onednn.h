@@ -32,12 +32,14 @@ int md_matrix(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t,
     int64_t row_stride, int64_t col_stride);
 void md_free(dnnl_memory_desc_t *md);
 
-/* Post-ops run in the order sum, relu. */
+/* Post-ops run in the order sum, relu, clip. */
 struct prim_opts {
 	bool sum; /* dst = result + sum_scale * dst */
 	float sum_scale;
 	dnnl_data_type_t sum_type;
 	bool relu;
+	bool clip; /* to [clip_lo, clip_hi] */
+	float clip_lo, clip_hi;
 	bool wei_scales; /* run-time weight scales (DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS) with this mask */
 	int wei_scales_mask;
 	bool fpmath; /* honour the context's bf16 math mode */

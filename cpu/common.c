@@ -1,0 +1,155 @@
+/* Loops and small helpers that several kernels share; see kernels.h. */
+#include "cpu/kernels.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+size_t cpu_reserve(size_t *total, size_t bytes)
+{
+	size_t at = *total;
+	*total += (bytes + 63) / 64 * 64;
+	return at;
+}
+
+void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last)
+{
+	*first = n * i / parts;
+	*last = n * (i + 1) / parts;
+}
+
+int cpu_need_f32(const struct step *s, int n)
+{
+	const struct node *node = s->node;
+	for (int i = 0; i < n; i++) {
+		if (s->has_in[i] && s->in[i].dtype != DT_F32) {
+			return err_set(ERR_DEVICE, "cpu: node %s (%s): input %d is %s, only f32 is supported",
+			    node->name, op_info(node->op)->name, i, dtype_name(s->in[i].dtype));
+		}
+	}
+	if (s->out.dtype != DT_F32) {
+		return err_set(ERR_DEVICE, "cpu: node %s (%s): output is %s, only f32 is supported", node->name,
+		    op_info(node->op)->name, dtype_name(s->out.dtype));
+	}
+	return 0;
+}
+
+void cpu_set_impl(struct step *s, const char *text)
+{
+	snprintf(s->impl, sizeof s->impl, "%s", text);
+}
+
+CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const float *b, int64_t n)
+{
+	switch (op) {
+	case VEC_COPY:
+		memcpy(d, a, (size_t)n * sizeof *d);
+		break;
+	case VEC_ZERO:
+		memset(d, 0, (size_t)n * sizeof *d);
+		break;
+	case VEC_ADD:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] = a[i] + b[i];
+		}
+		break;
+	case VEC_ADD_RELU:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			float t = a[i] + b[i];
+			d[i] = t > 0.0f ? t : 0.0f;
+		}
+		break;
+	case VEC_MASK:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] = b[i] > 0.0f ? a[i] : 0.0f;
+		}
+		break;
+	case VEC_MASK_ADD:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] += b[i] > 0.0f ? a[i] : 0.0f;
+		}
+		break;
+	case VEC_MUL:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] = a[i] * b[i];
+		}
+		break;
+	case VEC_MUL_ADD:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] += a[i] * b[i];
+		}
+		break;
+	}
+}
+
+void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n)
+{
+	if (n < CPU_SERIAL) {
+		if (n > 0) {
+			vec_part(op, dst, a, b, n);
+		}
+		return;
+	}
+#pragma omp parallel
+	{
+		int64_t first, last;
+		/* In units of a cache line, so that no line is written by two threads. */
+		cpu_split((n + 15) / 16, omp_get_num_threads(), omp_get_thread_num(), &first, &last);
+		first *= 16;
+		last = last * 16 < n ? last * 16 : n;
+		if (last > first) {
+			vec_part(op, dst + first, a ? a + first : NULL, b ? b + first : NULL, last - first);
+		}
+	}
+}
+
+void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate)
+{
+	cpu_vec(accumulate ? VEC_ADD : VEC_COPY, din, accumulate ? din : g, g, n);
+}
+
+/* Rows per partial sum: fixed, so that the result does not depend on which thread takes which block. */
+#define SUM_ROWS 64
+
+CPU_CLONES static void sum_rows(float *out, const float *g, int64_t rows, int64_t cols)
+{
+	memset(out, 0, (size_t)cols * sizeof *out);
+	for (int64_t r = 0; r < rows; r++) {
+		const float *row = g + r * cols;
+#pragma omp simd
+		for (int64_t c = 0; c < cols; c++) {
+			out[c] += row[c];
+		}
+	}
+}
+
+size_t cpu_column_sum_scratch(int64_t rows, int64_t cols)
+{
+	return (size_t)((rows + SUM_ROWS - 1) / SUM_ROWS * cols) * sizeof(float);
+}
+
+void cpu_column_sum(float *out, const float *g, int64_t rows, int64_t cols, bool accumulate, void *scratch)
+{
+	float *partial = scratch;
+	int64_t blocks = (rows + SUM_ROWS - 1) / SUM_ROWS;
+#pragma omp parallel for schedule(static) if (rows * cols >= CPU_SERIAL)
+	for (int64_t b = 0; b < blocks; b++) {
+		int64_t n = rows - b * SUM_ROWS < SUM_ROWS ? rows - b * SUM_ROWS : SUM_ROWS;
+		sum_rows(partial + b * cols, g + b * SUM_ROWS * cols, n, cols);
+	}
+	for (int64_t c = 0; c < cols; c++) {
+		double sum = 0.0;
+		for (int64_t b = 0; b < blocks; b++) {
+			sum += (double)partial[b * cols + c];
+		}
+		out[c] = accumulate ? out[c] + (float)sum : (float)sum;
+	}
+}

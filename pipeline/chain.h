@@ -23,7 +23,7 @@ struct chain_stage {
 	const struct stage_config *config;
 	char key[HASH_HEX];
 	char dir[CHAIN_PATH];   /* OUT/NN-name */
-	char aside[CHAIN_PATH]; /* OUT/previous/KEY8-name */
+	char found[CHAIN_PATH]; /* STAGE_ELSEWHERE: where */
 	enum stage_state state;
 	struct model_spec model; /* of `model`, if the kind needs one */
 	struct model_spec input; /* of the input checkpoint, if there is one */

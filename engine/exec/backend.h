@@ -59,7 +59,7 @@ struct update_item {
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
 	float lr_factor, floor, stat_momentum;
-	float observations; /* stat: g is the sum of this many observations (micro-batches), at least 1 */
+	float observations; /* stat: g is the sum of this many observations (micro-batches); below 1 means 1 */
 	bool decay, relative, stat;
 };
 /* AdamW: Loshchilov and Hutter 2019, algorithm 2, with bias correction; decay is lr * weight_decay * w.

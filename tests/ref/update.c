@@ -61,10 +61,11 @@ int ref_update(void *ctx, const struct update_item *items, int n, const struct u
 		scale = fmin(1, (double)a->clip_norm / (norm + 1e-6));
 	for (int k = 0; k < n; k++) {
 		const struct update_item *it = &items[k];
-		double momentum = (double)it->stat_momentum;
+		double momentum = (double)it->stat_momentum, count = fmax((double)it->observations, 1);
 		for (size_t i = 0; i < it->n; i++) {
 			if (it->stat)
-				it->w[i] = (float)((1 - momentum) * (double)it->w[i] + momentum * (double)it->g[i]);
+				it->w[i] =
+				    (float)((1 - momentum) * (double)it->w[i] + momentum * ((double)it->g[i] / count));
 			else
 				update_element(it, i, a, scale);
 		}

@@ -1,0 +1,181 @@
+/* The backward half of a step and the update. Which gradients are wanted and who adds to them is decided once, at
+ * prepare; a step then is a plain loop from the end.
+ *
+ * A gradient is wanted if its node depends on a trained param (or feeds a batch norm whose running statistics are
+ * updated) and reaches the loss. The first node that writes a gradient in backward order overwrites it, later ones add.
+ * Gradients of params are always added to, so that micro-batches sum up; they are zeroed in one call. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "exec/internal.h"
+
+static bool is_float(enum dtype t)
+{
+	return t == DT_F32 || t == DT_F16 || t == DT_BF16;
+}
+
+/* Running mean and variance are observed where a batch norm normalises by the batch; a folded weight also reads the
+ * variance, but has nothing to say about it. */
+static bool observes(const struct node *node, int input)
+{
+	return node->op == OP_BATCHNORM && input >= 3;
+}
+
+/* Whether a gradient may flow from node i back into its input k. */
+static bool can_flow(const struct executor *ex, int i, int k)
+{
+	const struct node *node = &ex->g.node[i], *from;
+	if (node->in[k] == NODE_NONE)
+		return false;
+	from = &ex->g.node[node->in[k]];
+	if (!is_float(from->dtype))
+		return false;
+	return from->op != OP_PARAM || from->attr.kind != PARAM_STAT || observes(node, k);
+}
+
+/* slot.wanted = depends on something trained; the loss is cut in by mark_reaching. */
+static void mark_depending(struct executor *ex)
+{
+	for (int i = 0; i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		struct slot *s = &ex->slot[i];
+		s->wanted = node->op == OP_PARAM && node->attr.kind != PARAM_FROZEN && is_float(node->dtype);
+		for (int k = 0; k < node->n_in; k++)
+			if (can_flow(ex, i, k) && ex->slot[node->in[k]].wanted)
+				s->wanted = true;
+	}
+}
+
+/* Backwards from the loss: an input is wanted if it depends on something trained and a wanted consumer can reach it. */
+static void mark_reaching(struct executor *ex)
+{
+	for (int i = ex->g.n - 1; i >= 0; i--) {
+		const struct node *node = &ex->g.node[i];
+		bool reached = i == ex->g.loss;
+		for (int c = i + 1; !reached && c < ex->g.n; c++)
+			for (int k = 0; k < ex->g.node[c].n_in; k++)
+				reached |= ex->g.node[c].in[k] == i && ex->step[c].want[k];
+		ex->slot[i].wanted = ex->slot[i].wanted && reached;
+		for (int k = 0; k < node->n_in; k++)
+			ex->step[i].want[k] = ex->slot[i].wanted && can_flow(ex, i, k) && ex->slot[node->in[k]].wanted;
+	}
+}
+
+void exec_plan_gradients(struct executor *ex)
+{
+	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE)
+		return;
+	mark_depending(ex);
+	mark_reaching(ex);
+	for (int i = 0; i < ex->g.n; i++) { /* in backward order, inputs in index order, the first write overwrites */
+		int c = ex->g.n - 1 - i;
+		for (int k = 0; k < ex->g.node[c].n_in; k++) {
+			struct slot *to;
+			if (!ex->step[c].want[k])
+				continue;
+			to = &ex->slot[ex->g.node[c].in[k]];
+			ex->step[c].accumulate[k] = to->param || to->written;
+			to->written = true;
+		}
+	}
+}
+
+int executor_backward(struct executor *ex, bool accumulate)
+{
+	const struct backend *b = ex->dev.backend;
+	int rc = exec_ready(ex, "backward");
+	if (rc)
+		return rc;
+	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE || !ex->slot[ex->g.loss].wanted)
+		return err_set(ERR_FAIL, "backward: %s",
+		    ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE ? "needs a training executor with a loss"
+								      : "no trained param reaches the loss");
+	if (!ex->forward_done)
+		return err_set(ERR_FAIL, "backward: there was no forward before it");
+	if (!accumulate || !ex->observations) {
+		rc = b->zero(ex->dev.ctx, ex->gradients, ex->param_gradients);
+		if (rc)
+			return rc;
+		ex->observations = 0;
+	}
+	ex->observations++;
+	ex->forward_done = false; /* kernels may use what forward kept only once */
+	for (int i = ex->g.n - 1; i >= 0; i--) {
+		if (is_leaf(&ex->g.node[i]) || !ex->slot[i].wanted)
+			continue;
+		rc = b->kernels[ex->g.node[i].op].backward(&ex->step[i]);
+		if (rc)
+			return exec_kernel_error(ex, i, "backward", rc);
+	}
+	return 0;
+}
+
+int exec_plan_update(struct executor *ex)
+{
+	int n = 0;
+	for (int i = 0; i < ex->g.n; i++) {
+		if (!ex->slot[i].param || !ex->slot[i].wanted)
+			continue;
+		if (ex->g.node[i].dtype != DT_F32)
+			return err_set(ERR_FAIL, "param '%s' is %s: only f32 params are trained", ex->g.node[i].name,
+			    dtype_name(ex->g.node[i].dtype));
+		n++;
+	}
+	ex->item = mem_alloc((size_t)n + 1, sizeof(*ex->item));
+	ex->item_moment = mem_alloc((size_t)n + 1, sizeof(*ex->item_moment));
+	return ex->item && ex->item_moment ? 0 : ERR_NOMEM;
+}
+
+/* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
+static int fill_item(struct executor *ex, struct optimizer *opt, int i, int at)
+{
+	const struct attr *a = &ex->g.node[i].attr;
+	const struct param *p = ex->slot[i].param;
+	struct moment *m;
+	int place = ex->item_moment[at], rc;
+	ex->item[at] = (struct update_item){.n = (size_t)shape_count(p->value.shape),
+	    .w = p->value.data,
+	    .g = (const float *)(const void *)(ex->gradients + ex->slot[i].grad),
+	    .mask = p->mask,
+	    .lr_factor = a->lr_factor,
+	    .floor = a->floor,
+	    .stat_momentum = a->momentum,
+	    .observations = (float)ex->observations,
+	    .decay = a->decay,
+	    .relative = a->relative,
+	    .stat = a->kind == PARAM_STAT};
+	if (a->kind == PARAM_STAT)
+		return 0;
+	if (place >= opt->n || opt->moment[place].param != p) {
+		rc = optimizer_moments(opt, p, &m);
+		if (rc)
+			return rc;
+		place = (int)(m - opt->moment);
+		ex->item_moment[at] = place;
+	}
+	ex->item[at].m = opt->moment[place].m;
+	ex->item[at].v = opt->moment[place].v;
+	return 0;
+}
+
+int executor_update(struct executor *ex, struct optimizer *opt, double *norm)
+{
+	struct update_args args = opt->args;
+	int rc = exec_ready(ex, "update"), n = 0;
+	if (!rc && !ex->observations)
+		rc = err_set(ERR_FAIL, "update: there was no backward before it");
+	if (!rc && opt->store != ex->store)
+		rc = err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		if (ex->slot[i].param && ex->slot[i].wanted)
+			rc = fill_item(ex, opt, i, n++);
+	if (rc)
+		return rc;
+	args.t = opt->t + 1;
+	rc = ex->dev.backend->update(ex->dev.ctx, ex->item, n, &args, norm);
+	if (rc)
+		return err_context(rc, "%s: update", ex->dev.backend->name);
+	opt->t++;
+	ex->observations = 0;
+	params_touch(ex->store);
+	return 0;
+}

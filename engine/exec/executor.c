@@ -1,0 +1,284 @@
+/* Life of an executor: create, bind, prepare (kernels, then plan, then memory), free. What a step does is in forward.c
+ * and backward.c, where the memory lies in plan.c. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "exec/internal.h"
+
+int exec_find(const struct executor *ex, const char *name)
+{
+	int i = graph_find(&ex->g, name);
+	return i >= 0 ? i : err_set(ERR_FAIL, "the graph has no node '%s'", name);
+}
+
+int exec_ready(const struct executor *ex, const char *what)
+{
+	return ex->state == EXEC_READY ? 0 : err_set(ERR_FAIL, "%s: the executor is not prepared", what);
+}
+
+int exec_kernel_error(const struct executor *ex, int node, const char *phase, int rc)
+{
+	const struct node *nd = &ex->g.node[node];
+	return err_context(rc, "%s: %s of %s '%s'", ex->dev.backend->name, phase, op_info(nd->op)->name, nd->name);
+}
+
+/* What does not change after create: who reads whom. */
+static int fill_slots(struct executor *ex)
+{
+	bool *constant = mem_alloc((size_t)ex->g.n + 1, sizeof(*constant));
+	int rc = constant ? 0 : ERR_NOMEM;
+	if (rc)
+		return rc;
+	graph_constant(&ex->g, constant);
+	for (int i = 0; !rc && i < ex->g.n; i++) {
+		struct node *node = &ex->g.node[i];
+		struct slot *s = &ex->slot[i];
+		s->constant = constant[i];
+		s->tensor = (struct tensor){.dtype = node->dtype, .shape = node->shape};
+		ex->step[i].node = node;
+		if (node->op != OP_PARAM)
+			continue;
+		s->param = params_find(ex->store, node->name);
+		if (!s->param)
+			rc = err_set(ERR_FAIL, "the param store lacks '%s'", node->name);
+		else if (s->param->value.dtype != node->dtype || !shape_equal(s->param->value.shape, node->shape))
+			rc = err_set(ERR_FAIL, "param '%s' has another type or shape in the store", node->name);
+	}
+	mem_free(constant);
+	return rc;
+}
+
+int executor_create(
+    struct executor **out, const struct graph *g, struct param_store *store, const struct executor_options *o)
+{
+	struct executor *ex = mem_alloc(1, sizeof(*ex));
+	int rc;
+	*out = NULL;
+	if (!ex)
+		return ERR_NOMEM;
+	graph_init(&ex->g);
+	ex->store = store;
+	ex->dev = store->dev;
+	ex->mode = o->mode;
+	ex->keep_all = o->keep_all;
+	ex->clock = (struct step_clock){.seed = o->seed, .stage = o->stage ? o->stage : ""};
+	rc = graph_copy(&ex->g, g);
+	if (rc)
+		goto out;
+	ex->step = mem_alloc((size_t)g->n + 1, sizeof(*ex->step));
+	ex->slot = mem_alloc((size_t)g->n + 1, sizeof(*ex->slot));
+	rc = ex->step && ex->slot ? fill_slots(ex) : ERR_NOMEM;
+out:
+	if (rc)
+		executor_free(ex);
+	else
+		*out = ex;
+	return rc;
+}
+
+void executor_free(struct executor *ex)
+{
+	const struct backend *b;
+	if (!ex)
+		return;
+	b = ex->dev.backend;
+	for (int i = 0; ex->slot && i < ex->g.n; i++) {
+		const struct kernel *k = &b->kernels[ex->g.node[i].op];
+		if (ex->slot[i].prepared && k->release)
+			k->release(&ex->step[i]);
+	}
+	char *block[] = {ex->values, ex->constants, ex->gradients, ex->scratch, ex->keep};
+	for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
+		if (block[i])
+			b->free(ex->dev.ctx, block[i]);
+	mem_free(ex->item);
+	mem_free(ex->item_moment);
+	mem_free(ex->step);
+	mem_free(ex->slot);
+	graph_clear(&ex->g);
+	mem_free(ex);
+}
+
+const struct graph *executor_graph(const struct executor *ex)
+{
+	return &ex->g;
+}
+
+int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node)
+{
+	int to = exec_find(ex, name), from;
+	if (to < 0)
+		return to;
+	if (ex->state != EXEC_CREATED || ex->g.node[to].op != OP_INPUT)
+		return err_set(ERR_FAIL, "'%s' cannot be bound: only inputs, before prepare", name);
+	if (exec_ready(other, "binding"))
+		return ERR_FAIL;
+	from = exec_find(other, node);
+	if (from < 0)
+		return from;
+	if (other->dev.backend != ex->dev.backend || other->dev.ctx != ex->dev.ctx)
+		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': another device", name, node);
+	if (other->g.node[from].dtype != ex->g.node[to].dtype ||
+	    !shape_equal(other->g.node[from].shape, ex->g.node[to].shape))
+		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': another type or shape", name, node);
+	if (!exec_readable(other, from))
+		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': its memory is used again", name, node);
+	ex->slot[to].bound = other->slot[from].tensor.data;
+	return 0;
+}
+
+/* Everything of a step except its memory. */
+static void fill_step(struct executor *ex, int i)
+{
+	struct step *s = &ex->step[i];
+	const struct node *node = &ex->g.node[i];
+	s->ctx = ex->dev.ctx;
+	s->mode = ex->mode;
+	s->clock = &ex->clock;
+	s->inplace = -1;
+	s->out = s->dout = ex->slot[i].tensor;
+	for (int k = 0; k < node->n_in; k++) {
+		s->has_in[k] = node->in[k] != NODE_NONE;
+		if (!s->has_in[k])
+			continue;
+		s->in[k] = s->din[k] = ex->slot[node->in[k]].tensor;
+		s->constant_in[k] = ex->slot[node->in[k]].constant;
+	}
+}
+
+static bool any_wanted(const struct step *s)
+{
+	for (int k = 0; k < s->node->n_in; k++)
+		if (s->want[k])
+			return true;
+	return false;
+}
+
+static int prepare_kernel(struct executor *ex, int i)
+{
+	const struct node *node = &ex->g.node[i];
+	const struct kernel *k = &ex->dev.backend->kernels[node->op];
+	const char *backend = ex->dev.backend->name, *op = op_info(node->op)->name;
+	int rc;
+	if (is_leaf(node))
+		return 0;
+	if (!k->forward)
+		return err_set(ERR_DEVICE, "backend %s has no op %s, needed by node '%s'", backend, op, node->name);
+	if (any_wanted(&ex->step[i]) && !k->backward)
+		return err_set(
+		    ERR_DEVICE, "backend %s has no gradient of op %s, needed by node '%s'", backend, op, node->name);
+	ex->slot[i].prepared = true;
+	rc = k->prepare ? k->prepare(&ex->step[i]) : 0;
+	return rc ? exec_kernel_error(ex, i, "prepare", rc) : 0;
+}
+
+/* Kernels, then the plan. A failure leaves the executor good for executor_free only. */
+static int make_plan(struct executor *ex)
+{
+	int rc = 0;
+	if (ex->state == EXEC_BROKEN)
+		return err_set(ERR_FAIL, "the executor failed to prepare before");
+	if (ex->state != EXEC_CREATED)
+		return 0;
+	for (int i = 0; i < ex->g.n; i++)
+		fill_step(ex, i);
+	exec_plan_gradients(ex);
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		rc = prepare_kernel(ex, i);
+	if (!rc)
+		rc = exec_plan_memory(ex);
+	if (!rc)
+		rc = exec_plan_update(ex);
+	ex->state = rc ? EXEC_BROKEN : EXEC_PLANNED;
+	return rc;
+}
+
+int executor_plan(struct executor *ex, struct executor_memory *m)
+{
+	int rc = make_plan(ex);
+	if (!rc)
+		*m = ex->memory;
+	return rc;
+}
+
+static int allocate(struct executor *ex)
+{
+	const struct executor_memory *m = &ex->memory;
+	struct {
+		char **block;
+		size_t bytes;
+	} want[] = {{&ex->values, m->activations}, {&ex->constants, m->constants}, {&ex->gradients, m->gradients},
+	    {&ex->scratch, m->scratch}, {&ex->keep, m->keep}};
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		if (!want[i].bytes)
+			continue;
+		*want[i].block = ex->dev.backend->alloc(ex->dev.ctx, want[i].bytes);
+		if (!*want[i].block)
+			return err_context(ERR_NOMEM, "%s: memory of an executor", ex->dev.backend->name);
+	}
+	return 0;
+}
+
+static void place_values(struct executor *ex)
+{
+	for (int i = 0; i < ex->g.n; i++) {
+		struct slot *s = &ex->slot[i];
+		if (s->param)
+			s->tensor.data = s->param->value.data;
+		else if (s->bound)
+			s->tensor.data = (void *)(uintptr_t)s->bound; /* kernels never write their inputs */
+		else
+			s->tensor.data = (s->constant ? ex->constants : ex->values) + s->value;
+	}
+}
+
+static void place_steps(struct executor *ex)
+{
+	for (int i = 0; i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		struct step *s = &ex->step[i];
+		s->out.data = ex->slot[i].tensor.data;
+		s->dout.data = ex->slot[i].grad == NO_PLACE ? NULL : ex->gradients + ex->slot[i].grad;
+		s->scratch_mem = s->scratch ? ex->scratch : NULL;
+		s->keep_mem = s->keep ? ex->keep + ex->slot[i].keep : NULL;
+		for (int k = 0; k < node->n_in; k++) {
+			if (!s->has_in[k])
+				continue;
+			s->in[k].data = ex->slot[node->in[k]].tensor.data;
+			if (s->want[k])
+				s->din[k].data = ex->gradients + ex->slot[node->in[k]].grad;
+		}
+	}
+}
+
+int executor_prepare(struct executor *ex)
+{
+	int rc = make_plan(ex);
+	if (rc)
+		return rc;
+	if (ex->state == EXEC_READY)
+		return err_set(ERR_FAIL, "the executor is prepared already");
+	ex->state = EXEC_BROKEN;
+	for (int i = 0; i < ex->g.n; i++)
+		if (ex->slot[i].param && !ex->slot[i].param->set)
+			return err_set(ERR_FAIL, "param '%s' has no value yet", ex->g.node[i].name);
+	rc = allocate(ex);
+	if (rc)
+		return rc;
+	place_values(ex);
+	place_steps(ex);
+	if (ex->g.loss != NODE_NONE && ex->slot[ex->g.loss].grad != NO_PLACE) {
+		const float one = 1; /* dL/dL: every backward starts from it and none writes it */
+		rc = ex->dev.backend->upload(ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &one, sizeof(one));
+		if (rc)
+			return rc;
+	}
+	ex->state = EXEC_READY;
+	return 0;
+}
+
+const char *executor_impl(const struct executor *ex, int node)
+{
+	return node >= 0 && node < ex->g.n ? ex->step[node].impl : "";
+}

@@ -1,0 +1,106 @@
+/* The forward half of a step. Allocates nothing. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "exec/internal.h"
+
+int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes)
+{
+	int i, rc = exec_ready(ex, "input");
+	if (rc)
+		return rc;
+	i = exec_find(ex, name);
+	if (i < 0)
+		return i;
+	if (ex->g.node[i].op != OP_INPUT || ex->slot[i].bound)
+		return err_set(ERR_FAIL, "'%s' takes no data: it is %s", name,
+		    ex->slot[i].bound ? "bound to another executor" : "no input");
+	if (bytes != tensor_bytes(&ex->slot[i].tensor))
+		return err_set(
+		    ERR_FAIL, "input '%s' takes %zu bytes, not %zu", name, tensor_bytes(&ex->slot[i].tensor), bytes);
+	ex->slot[i].fed = true;
+	return ex->dev.backend->upload(ex->dev.ctx, ex->slot[i].tensor.data, host, bytes);
+}
+
+void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample)
+{
+	ex->clock.step = step;
+	ex->clock.first_sample = first_sample;
+}
+
+static bool reads_constant(const struct step *s)
+{
+	for (int k = 0; k < s->node->n_in; k++)
+		if (s->constant_in[k])
+			return true;
+	return false;
+}
+
+/* Starts or ends the time of a node; with time taken, work must be over, not only launched. */
+static int take_time(struct executor *ex, double *seconds, int i, double *start)
+{
+	int rc = ex->dev.backend->sync(ex->dev.ctx);
+	double now = clock_now();
+	if (start)
+		*start = now;
+	else
+		seconds[i] += now;
+	return rc;
+}
+
+static int run_kernel(struct executor *ex, int i, double *seconds, const char *phase, int (*function)(struct step *))
+{
+	double start = 0;
+	int rc = seconds ? take_time(ex, seconds, i, &start) : 0;
+	if (rc)
+		return rc;
+	rc = function(&ex->step[i]);
+	if (rc)
+		return exec_kernel_error(ex, i, phase, rc);
+	if (!seconds)
+		return 0;
+	seconds[i] -= start;
+	return take_time(ex, seconds, i, NULL);
+}
+
+int exec_run_constants(struct executor *ex, double *seconds)
+{
+	int rc = 0;
+	if (ex->version == ex->store->version)
+		return 0;
+	for (int i = 0; !rc && i < ex->g.n; i++) {
+		const struct kernel *k = &ex->dev.backend->kernels[ex->g.node[i].op];
+		if (is_leaf(&ex->g.node[i]))
+			continue;
+		if (k->pack && reads_constant(&ex->step[i]))
+			rc = run_kernel(ex, i, seconds, "pack", k->pack);
+		if (!rc && ex->slot[i].constant)
+			rc = run_kernel(ex, i, seconds, "forward", k->forward);
+	}
+	ex->version = rc ? 0 : ex->store->version;
+	return rc;
+}
+
+static int forward(struct executor *ex, double *seconds)
+{
+	int rc = exec_ready(ex, "forward");
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		if (ex->g.node[i].op == OP_INPUT && !ex->slot[i].bound && !ex->slot[i].fed)
+			rc = err_set(ERR_FAIL, "input '%s' was never given", ex->g.node[i].name);
+	if (!rc)
+		rc = exec_run_constants(ex, seconds);
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant)
+			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op].forward);
+	ex->forward_done = !rc;
+	return rc;
+}
+
+int executor_forward(struct executor *ex)
+{
+	return forward(ex, NULL);
+}
+
+int executor_profile(struct executor *ex, double *seconds)
+{
+	return forward(ex, seconds);
+}

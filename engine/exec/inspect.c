@@ -1,0 +1,131 @@
+/* Looking into an executor: values, gradients, the first value that is not finite, and the values of constant nodes for
+ * a frozen graph. Nothing here belongs to a step, so it may allocate. */
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "exec/internal.h"
+
+bool exec_readable(const struct executor *ex, int node)
+{
+	return ex->mode == EXEC_TRAIN || ex->keep_all || is_leaf(&ex->g.node[node]) || ex->slot[node].constant ||
+	       node == ex->g.output || node == ex->g.loss;
+}
+
+static int size_or_fail(const struct executor *ex, int node, size_t bytes)
+{
+	size_t have = tensor_bytes(&ex->slot[node].tensor);
+	if (bytes == have)
+		return 0;
+	return err_set(ERR_FAIL, "node '%s' has %zu bytes, not %zu", ex->g.node[node].name, have, bytes);
+}
+
+int executor_output(struct executor *ex, const char *node, void *host, size_t bytes)
+{
+	int i, rc = exec_ready(ex, "output");
+	if (rc)
+		return rc;
+	i = exec_find(ex, node);
+	if (i < 0)
+		return i;
+	if (!exec_readable(ex, i))
+		return err_set(ERR_FAIL, "node '%s' cannot be read: its memory is used again (keep_all)", node);
+	rc = size_or_fail(ex, i, bytes);
+	if (!rc && ex->slot[i].constant)
+		rc = exec_run_constants(ex, NULL);
+	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->slot[i].tensor.data, bytes);
+}
+
+int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes)
+{
+	int i, rc = exec_ready(ex, "gradient");
+	if (rc)
+		return rc;
+	i = exec_find(ex, node);
+	if (i < 0)
+		return i;
+	if (ex->slot[i].grad == NO_PLACE)
+		return err_set(ERR_FAIL, "node '%s' has no gradient", node);
+	if (!ex->slot[i].param && !ex->keep_all)
+		return err_set(
+		    ERR_FAIL, "the gradient of '%s' cannot be read: its memory is used again (keep_all)", node);
+	rc = size_or_fail(ex, i, bytes);
+	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->gradients + ex->slot[i].grad, bytes);
+}
+
+static bool all_finite(const void *values, enum dtype t, int64_t n)
+{
+	const float *f = values;
+	const uint16_t *h = values;
+	for (int64_t e = 0; e < n; e++) {
+		float x = t == DT_F32 ? f[e] : t == DT_F16 ? f16_to_f32(h[e]) : bf16_to_f32(h[e]);
+		if (!isfinite(x))
+			return false;
+	}
+	return true;
+}
+
+int executor_find_nonfinite(struct executor *ex, int *node)
+{
+	size_t largest = 0;
+	void *host;
+	int rc = exec_ready(ex, "find_nonfinite");
+	*node = NODE_NONE;
+	if (rc)
+		return rc;
+	if (ex->mode != EXEC_TRAIN && !ex->keep_all)
+		return err_set(ERR_FAIL, "find_nonfinite needs TRAIN or keep_all");
+	for (int i = 0; i < ex->g.n; i++)
+		if (tensor_bytes(&ex->slot[i].tensor) > largest)
+			largest = tensor_bytes(&ex->slot[i].tensor);
+	host = mem_alloc(largest, 1);
+	if (!host)
+		return ERR_NOMEM;
+	for (int i = 0; !rc && i < ex->g.n; i++) {
+		const struct tensor *t = &ex->slot[i].tensor;
+		if (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16)
+			continue;
+		rc = ex->dev.backend->download(ex->dev.ctx, host, t->data, tensor_bytes(t));
+		if (!rc && !all_finite(host, t->dtype, shape_count(t->shape))) {
+			*node = i;
+			break;
+		}
+	}
+	mem_free(host);
+	return rc;
+}
+
+static int export_value(struct executor *ex, const struct node *node, struct param_store *dst)
+{
+	int i = exec_find(ex, node->name), rc;
+	struct param *p;
+	void *host;
+	if (i < 0)
+		return i;
+	if (!ex->slot[i].constant || ex->g.node[i].dtype != node->dtype ||
+	    !shape_equal(ex->g.node[i].shape, node->shape))
+		return err_set(ERR_FAIL, "node '%s' is no constant of the same type and shape", node->name);
+	if (ex->slot[i].param && dst == ex->store)
+		return 0; /* it is there already */
+	rc = params_add(dst, node->name, node->dtype, node->shape, &p);
+	if (rc)
+		return rc;
+	host = mem_alloc(tensor_bytes(&p->value), 1);
+	if (!host)
+		return ERR_NOMEM;
+	rc = executor_output(ex, node->name, host, tensor_bytes(&p->value));
+	if (!rc)
+		rc = params_write(dst, node->name, host);
+	mem_free(host);
+	return rc;
+}
+
+int executor_export_constants(struct executor *ex, const struct graph *frozen, struct param_store *dst)
+{
+	int rc = exec_ready(ex, "export_constants");
+	for (int i = 0; !rc && i < frozen->n; i++)
+		if (frozen->node[i].op == OP_PARAM)
+			rc = export_value(ex, &frozen->node[i], dst);
+	return rc;
+}

@@ -1,0 +1,78 @@
+/* What the files of this folder share about an executor; nobody else includes it.
+ *
+ * Memory (each block is one allocation of the device, offsets are multiples of 64):
+ *   values      | inputs that are not bound | arena of the other nodes, by lifetimes in INFER, side by side in TRAIN |
+ *   constants   | constant nodes: they outlive a step                                                                |
+ *   gradients   | of params: zeroed in one call | arena of the other gradients, by lifetimes of the backward loop    |
+ *   scratch     | the largest wish of any kernel                                                                     |
+ *   keep        | one piece per node                                                                                 |
+ */
+#ifndef ENGINE_EXEC_INTERNAL_H
+#define ENGINE_EXEC_INTERNAL_H
+
+#include "exec/executor.h"
+#include "exec/optimizer.h"
+
+enum exec_state { EXEC_CREATED, EXEC_PLANNED, EXEC_READY, EXEC_BROKEN };
+
+#define NO_PLACE ((size_t)-1)
+
+/* What the executor knows of a node beside its step. */
+struct slot {
+	struct param *param;  /* OP_PARAM */
+	const void *bound;    /* OP_INPUT: memory of another executor, or NULL */
+	bool fed;             /* OP_INPUT: executor_input was called */
+	bool constant;        /* depends on params only */
+	bool wanted;          /* its gradient is wanted */
+	bool written;         /* while planning: a later node writes its gradient already */
+	bool prepared;        /* its kernel's prepare was called: release is due */
+	int last_use;         /* index of the last node that reads it; n if it outlives the step */
+	size_t value;         /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
+	size_t grad;          /* offset in gradients, or NO_PLACE */
+	size_t keep;          /* offset in keep */
+	struct tensor tensor; /* its value, once ready */
+};
+
+struct executor {
+	struct graph g;
+	struct param_store *store;
+	struct device dev;
+	enum exec_mode mode;
+	bool keep_all;
+	enum exec_state state;
+	struct step_clock clock;
+	struct step *step; /* g.n */
+	struct slot *slot; /* g.n */
+	struct executor_memory memory;
+	size_t param_gradients; /* bytes at the start of gradients that belong to params */
+	char *values, *constants, *gradients, *scratch, *keep;
+	uint64_t version; /* of the store when the constant nodes ran; 0: never (stores start at 1) */
+	bool forward_done;
+	int observations; /* backward runs since the gradients were zeroed */
+	struct update_item *item;
+	int *item_moment; /* where in the optimizer the item's moments were last time */
+};
+
+static inline bool is_leaf(const struct node *node)
+{
+	return node->op == OP_INPUT || node->op == OP_PARAM;
+}
+
+/* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */
+int exec_plan_memory(struct executor *ex);
+/* backward.c: which gradients are wanted, who writes them first. */
+void exec_plan_gradients(struct executor *ex);
+/* backward.c: the list of what an update changes. */
+int exec_plan_update(struct executor *ex);
+/* forward.c: packs and runs constant nodes if the store changed. seconds: see executor_profile, or NULL. */
+int exec_run_constants(struct executor *ex, double *seconds);
+/* executor.c: ERR_FAIL unless prepared. */
+int exec_ready(const struct executor *ex, const char *what);
+/* executor.c: ERR_FAIL naming the missing node, or its index. */
+int exec_find(const struct executor *ex, const char *name);
+/* inspect.c: whether a node's value is still there after a forward. */
+bool exec_readable(const struct executor *ex, int node);
+/* Puts "op 'node': " in front of the message of a failed kernel. */
+int exec_kernel_error(const struct executor *ex, int node, const char *phase, int rc);
+
+#endif

@@ -1,0 +1,67 @@
+/* The CSV grows row by row and every row is flushed, so that a killed run leaves the epochs it finished. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "train/fit_log.h"
+
+#define SECONDS_BETWEEN_UPDATES 0.25
+
+static int flush_row(struct fit_log *l, int written)
+{
+	if (written >= 0 && !fflush(l->csv))
+		return 0;
+	return err_set(ERR_IO, "%s: %s", l->path, strerror(errno));
+}
+
+int fit_log_open(struct fit_log *l, const struct trainer *t, int64_t total_steps)
+{
+	*l = (struct fit_log){
+	    .path = t->log_path, .progress = t->progress, .epochs = t->o->epochs, .total = total_steps};
+	if (!l->path)
+		return 0;
+	l->csv = fopen(l->path, "w");
+	if (!l->csv)
+		return err_set(ERR_IO, "%s: %s", l->path, strerror(errno));
+	return flush_row(l, fputs("epoch,train_loss,val_loss,val_accuracy,val_f1,lr,seconds\n", l->csv));
+}
+
+void fit_log_step(struct fit_log *l, int64_t epoch, int64_t done, double loss)
+{
+	char text[128];
+	double now;
+	if (!l->progress || !l->progress->update)
+		return;
+	now = clock_now();
+	if (now - l->last < SECONDS_BETWEEN_UPDATES && done < l->total)
+		return;
+	l->last = now;
+	snprintf(text, sizeof(text), "epoch %" PRId64 "/%" PRId64 " loss %.4f", epoch + 1, l->epochs, loss);
+	l->progress->update(l->progress, text, (double)done, (double)l->total);
+}
+
+int fit_log_epoch(struct fit_log *l, const struct fit_row *r)
+{
+	char text[256];
+	if (l->progress && l->progress->line) {
+		snprintf(text, sizeof(text),
+		    "epoch %" PRId64 "/%" PRId64
+		    "  train loss %.4f  val loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f s%s",
+		    r->epoch, l->epochs, r->train_loss, r->val->loss, r->val->accuracy, r->val->f1_macro, r->seconds,
+		    r->best ? "  best" : "");
+		l->progress->line(l->progress, text);
+	}
+	if (!l->csv)
+		return 0;
+	return flush_row(l, fprintf(l->csv, "%" PRId64 ",%.9g,%.9g,%.6f,%.6f,%.9g,%.3f\n", r->epoch, r->train_loss,
+				r->val->loss, r->val->accuracy, r->val->f1_macro, r->lr, r->seconds));
+}
+
+void fit_log_close(struct fit_log *l)
+{
+	if (l->csv)
+		fclose(l->csv);
+	*l = (struct fit_log){0};
+}

@@ -1,0 +1,25 @@
+/* The training options' choices and contradictions. The rows themselves are TRAIN_OPTION_ROWS in trainer.h. */
+#include <inttypes.h>
+
+#include "base/err.h"
+#include "train/trainer.h"
+
+const char *const optimizer_names[] = {"sgd", "adamw", NULL};
+const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+const char *const monitor_names[] = {"accuracy", "f1_macro", "loss", NULL};
+
+int train_options_check(const struct train_options *o, const char **key)
+{
+	const char *unused;
+	const char **at = key ? key : &unused;
+	*at = "accumulate";
+	if (o->batch_size % o->accumulate)
+		return err_set(ERR_CONFIG,
+		    "accumulate (%" PRId64 " micro-batches) must divide batch_size (%" PRId64 ")", o->accumulate,
+		    o->batch_size);
+	*at = "nesterov";
+	if (o->nesterov && (o->optimizer != OPTIMIZER_SGD || o->momentum <= 0))
+		return err_set(ERR_CONFIG, "nesterov needs optimizer sgd with momentum above 0");
+	*at = NULL;
+	return 0;
+}

@@ -1,0 +1,392 @@
+/* The training loop. It knows graphs, executors and data, and nothing of what is trained: distillation, pruning ramps
+ * and quantization-aware training come in through the graph builders and the hooks.
+ *
+ * The sampler gives the order, schedule.c the learning rate, evaluate.c the validation, fit_log.c what is written. */
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "train/evaluate.h"
+#include "train/fit_log.h"
+
+struct fit {
+	const struct trainer *t;
+	int batch, micro; /* samples per optimizer step, per micro-batch */
+	int64_t steps_per_epoch, total, step;
+	struct executor *ex;
+	const char *loss; /* name of the loss node, borrowed from the executor's graph */
+	struct optimizer opt;
+	struct evaluator eval;
+	struct sampler sampler;
+	struct batch_fill fill;
+	struct param_store best_params; /* the best weights so far, with masks and statistics */
+	struct metrics now;             /* validation of this epoch */
+	struct fit_log log;
+	uint32_t *index; /* (micro) */
+	float *x;        /* (micro, H, W, C) */
+	int32_t *labels; /* (micro) */
+	size_t x_bytes;
+	double train_seconds;
+	int64_t bad_epochs; /* since the best one */
+	bool has_best;
+};
+
+static int make_buffers(struct fit *f)
+{
+	const struct dataset *d = f->t->data;
+	size_t n = (size_t)f->micro, pixels = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+	f->index = mem_alloc(n, sizeof(*f->index));
+	f->x = mem_alloc(n * pixels, sizeof(*f->x));
+	f->labels = mem_alloc(n, sizeof(*f->labels));
+	f->x_bytes = n * pixels * sizeof(*f->x);
+	return f->index && f->x && f->labels ? 0 : ERR_NOMEM;
+}
+
+/* Every sample weighs 1/effective batch, so that micro-batches add up to the mean of the whole. */
+static int give_weights(struct fit *f)
+{
+	float *w = mem_alloc((size_t)f->micro, sizeof(*w));
+	int rc;
+	if (!w)
+		return ERR_NOMEM;
+	for (int i = 0; i < f->micro; i++)
+		w[i] = 1.0f / (float)f->batch;
+	rc = executor_input(f->ex, "weight", w, (size_t)f->micro * sizeof(*w));
+	mem_free(w);
+	return rc;
+}
+
+static int make_train_executor(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage};
+	struct graph g;
+	int rc;
+	graph_init(&g);
+	rc = t->build_train(t->user, f->micro, &g);
+	if (!rc && (g.loss == NODE_NONE || g.node[g.loss].dtype != DT_F32))
+		rc = err_set(ERR_FAIL, "the training graph has no f32 loss");
+	if (!rc)
+		rc = executor_create(&f->ex, &g, t->params, &o);
+	if (!rc && t->bind)
+		rc = t->bind(t->user, f->ex);
+	if (!rc)
+		rc = executor_prepare(f->ex);
+	if (!rc)
+		rc = give_weights(f);
+	for (int i = 0; !rc && i < g.n; i++) {
+		struct param *unused;
+		if (g.node[i].op == OP_PARAM)
+			rc = params_add(&f->best_params, g.node[i].name, g.node[i].dtype, g.node[i].shape, &unused);
+	}
+	if (!rc)
+		f->loss = executor_graph(f->ex)->node[g.loss].name;
+	graph_clear(&g);
+	return rc;
+}
+
+static void make_optimizer(struct fit *f)
+{
+	const struct train_options *o = f->t->o;
+	const struct update_args args = {.kind = (enum optimizer_kind)o->optimizer,
+	    .beta1 = (float)o->beta1,
+	    .beta2 = (float)o->beta2,
+	    .eps = (float)o->eps,
+	    .weight_decay = (float)o->weight_decay,
+	    .momentum = (float)o->momentum,
+	    .nesterov = o->nesterov,
+	    .clip_norm = (float)o->clip_norm};
+	optimizer_init(&f->opt, f->t->params, &args);
+}
+
+static int fit_init(struct fit *f, const struct trainer *t)
+{
+	const struct dataset *d = t->data;
+	int rc;
+	f->t = t;
+	params_init(&f->best_params, t->dev);
+	if (t->params->dev.backend != t->dev.backend || t->params->dev.ctx != t->dev.ctx)
+		return err_set(ERR_FAIL, "the params to train are on another device");
+	rc = train_options_check(t->o, NULL);
+	if (rc)
+		return rc;
+	if (d->n[SPLIT_TRAIN] < 1 || !d->pixels[SPLIT_TRAIN])
+		return err_set(ERR_DATA, "the training split is empty or not loaded");
+	if (t->o->epochs > 0 && t->min_best_epoch >= t->o->epochs)
+		return err_set(ERR_CONFIG,
+		    "none of the %" PRId64 " epochs may be the best one: the first that may is %" PRId64, t->o->epochs,
+		    t->min_best_epoch + 1);
+	f->batch = (int)t->o->batch_size;
+	f->micro = (int)(t->o->batch_size / t->o->accumulate);
+	f->steps_per_epoch = (d->n[SPLIT_TRAIN] + f->batch - 1) / f->batch;
+	f->total = f->steps_per_epoch * t->o->epochs;
+	f->fill = (struct batch_fill){.data = d,
+	    .split = SPLIT_TRAIN,
+	    .augment = t->o->augment ? t->augment : NULL,
+	    .seed = t->seed,
+	    .stage = t->stage};
+	rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL);
+	if (!rc)
+		rc = metrics_init(&f->now, d->classes);
+	if (rc || t->o->epochs == 0)
+		return rc;
+	rc = make_buffers(f);
+	if (!rc)
+		rc = sampler_init(&f->sampler, t->seed, t->stage, d->n[SPLIT_TRAIN]);
+	if (!rc)
+		rc = make_train_executor(f);
+	if (!rc)
+		make_optimizer(f);
+	return rc ? rc : fit_log_open(&f->log, t, f->total);
+}
+
+static void fit_clear(struct fit *f)
+{
+	fit_log_close(&f->log);
+	optimizer_clear(&f->opt);
+	executor_free(f->ex);
+	evaluator_clear(&f->eval);
+	params_clear(&f->best_params);
+	metrics_clear(&f->now);
+	sampler_clear(&f->sampler);
+	mem_free(f->index);
+	mem_free(f->x);
+	mem_free(f->labels);
+}
+
+/* "stage 'x', epoch 2, step 17" of the step that is running. */
+static const char *where(const struct fit *f, char buf[192])
+{
+	snprintf(buf, 192, "stage '%s', epoch %" PRId64 ", step %" PRId64, f->t->stage,
+	    f->step / f->steps_per_epoch + 1, f->step + 1);
+	return buf;
+}
+
+static int report_loss(struct fit *f, double loss)
+{
+	const struct graph *g = executor_graph(f->ex);
+	char at[192];
+	int node, rc = executor_find_nonfinite(f->ex, &node);
+	if (rc)
+		return rc;
+	assert(node != NODE_NONE); /* the loss itself is a node */
+	return err_set(ERR_FAIL, "%s: the loss is %g; the first node that is not finite is '%s' (%s)", where(f, at),
+	    loss, g->node[node].name, op_info(g->node[node].op)->name);
+}
+
+static bool gradient_is_finite(struct fit *f, const struct node *node, float *host)
+{
+	int64_t n = shape_count(node->shape);
+	if (executor_gradient(f->ex, node->name, host, (size_t)n * sizeof(*host)))
+		return true; /* it has none */
+	for (int64_t e = 0; e < n; e++)
+		if (!isfinite(host[e]))
+			return false;
+	return true;
+}
+
+/* The forward pass was finite, so the fault lies between the loss and the last param, in backward order the first,
+ * whose gradient is not. The update has spread it into the weights already: values say nothing any more. */
+static int report_gradient(struct fit *f, double norm)
+{
+	const struct graph *g = executor_graph(f->ex);
+	const char *name = "none: their sum overflows", *op = "";
+	char at[192];
+	int64_t largest = 1;
+	float *host;
+	for (int i = 0; i < g->n; i++)
+		if (g->node[i].op == OP_PARAM && shape_count(g->node[i].shape) > largest)
+			largest = shape_count(g->node[i].shape);
+	host = mem_alloc((size_t)largest, sizeof(*host));
+	if (!host)
+		return ERR_NOMEM;
+	for (int i = g->n - 1; i >= 0; i--) {
+		if (g->node[i].op != OP_PARAM || gradient_is_finite(f, &g->node[i], host))
+			continue;
+		name = g->node[i].name;
+		op = op_info(OP_PARAM)->name;
+		break;
+	}
+	mem_free(host);
+	return err_set(ERR_FAIL, "%s: the gradient norm is %g; the first gradient that is not finite is '%s' (%s)",
+	    where(f, at), norm, name, op);
+}
+
+/* Micro-batch m of the current step: rows m*micro .. of the effective batch. Adds its share of the loss. */
+static int run_micro(struct fit *f, int m, double *loss)
+{
+	const struct trainer *t = f->t;
+	uint64_t step = (uint64_t)f->step, first = (uint64_t)m * (uint64_t)f->micro;
+	float part = 0;
+	int rc = sampler_take(&f->sampler, f->step * f->batch + (int64_t)first, f->micro, f->index);
+	if (!rc)
+		rc = batch_fill(&f->fill, f->index, f->micro, step, first, f->x, f->labels);
+	if (!rc)
+		rc = executor_input(f->ex, "input", f->x, f->x_bytes);
+	if (!rc)
+		rc = executor_input(f->ex, "labels", f->labels, (size_t)f->micro * sizeof(*f->labels));
+	executor_set_clock(f->ex, step, first);
+	if (!rc && t->before_forward)
+		rc = t->before_forward(t->user, f->ex, f->x, f->x_bytes);
+	if (!rc)
+		rc = executor_forward(f->ex);
+	if (!rc)
+		rc = executor_output(f->ex, f->loss, &part, sizeof(part));
+	if (!rc && !isfinite(part))
+		rc = report_loss(f, (double)part);
+	if (!rc)
+		rc = executor_backward(f->ex, m > 0);
+	*loss += (double)part;
+	return rc;
+}
+
+static int run_step(struct fit *f, double *loss)
+{
+	const struct train_options *o = f->t->o;
+	double norm = 0;
+	int rc = 0;
+	if (f->t->stop && *f->t->stop)
+		return err_set(ERR_INTERRUPTED, "stage '%s' was interrupted", f->t->stage);
+	*loss = 0;
+	for (int m = 0; !rc && m < (int)o->accumulate; m++)
+		rc = run_micro(f, m, loss);
+	if (rc)
+		return rc;
+	f->opt.args.lr = (float)schedule_rate((enum schedule_kind)o->schedule, o->lr, o->warmup, f->step, f->total);
+	rc = executor_update(f->ex, &f->opt, &norm);
+	if (!rc && !isfinite(norm))
+		rc = report_gradient(f, norm);
+	if (!rc)
+		f->step++;
+	return rc;
+}
+
+/* Whether the metrics a are better than b by the monitored figure; ties go to the lower loss. */
+static bool is_better(enum train_monitor by, const struct metrics *a, const struct metrics *b)
+{
+	double x = by == MONITOR_F1_MACRO ? a->f1_macro : a->accuracy;
+	double y = by == MONITOR_F1_MACRO ? b->f1_macro : b->accuracy;
+	if (by == MONITOR_LOSS || !(x < y || x > y))
+		return a->loss < b->loss;
+	return x > y;
+}
+
+static int copy_metrics(struct metrics *to, const struct metrics *from)
+{
+	size_t c = (size_t)from->classes;
+	struct metrics copy;
+	if (to->classes != from->classes) {
+		int rc = metrics_init(to, from->classes);
+		if (rc)
+			return rc;
+	}
+	copy = *from;
+	copy.confusion = memcpy(to->confusion, from->confusion, c * c * sizeof(*from->confusion));
+	copy.precision = memcpy(to->precision, from->precision, c * sizeof(*from->precision));
+	copy.recall = memcpy(to->recall, from->recall, c * sizeof(*from->recall));
+	copy.f1 = memcpy(to->f1, from->f1, c * sizeof(*from->f1));
+	*to = copy;
+	return 0;
+}
+
+static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
+{
+	int rc;
+	if (epoch < f->t->min_best_epoch)
+		return 0;
+	f->bad_epochs++;
+	if (f->has_best && !is_better((enum train_monitor)f->t->o->monitor, &f->now, &out->best))
+		return 0;
+	rc = params_copy(&f->best_params, f->t->params);
+	if (!rc)
+		rc = copy_metrics(&out->best, &f->now);
+	f->has_best = true;
+	f->bad_epochs = 0;
+	out->best_epoch = epoch + 1;
+	return rc;
+}
+
+static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
+{
+	double start = clock_now(), sum = 0, loss = 0;
+	int rc = f->t->before_epoch ? f->t->before_epoch(f->t->user, epoch) : 0;
+	for (int64_t s = 0; !rc && s < f->steps_per_epoch; s++) {
+		rc = run_step(f, &loss);
+		sum += loss;
+		if (!rc)
+			fit_log_step(&f->log, epoch, f->step, sum / (double)(s + 1));
+	}
+	if (rc)
+		return rc;
+	f->train_seconds += clock_now() - start;
+	out->train_loss = sum / (double)f->steps_per_epoch;
+	out->epochs_run = epoch + 1;
+	rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+	if (rc)
+		return err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1);
+	rc = keep_if_best(f, epoch, out);
+	if (rc)
+		return rc;
+	return fit_log_epoch(&f->log, &(struct fit_row){.epoch = epoch + 1,
+					  .train_loss = out->train_loss,
+					  .val = &f->now,
+					  .lr = (double)f->opt.args.lr,
+					  .seconds = clock_now() - start,
+					  .best = out->best_epoch == epoch + 1});
+}
+
+static int run_all(struct fit *f, struct train_result *out)
+{
+	const struct train_options *o = f->t->o;
+	int rc = 0;
+	if (o->epochs == 0) {
+		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+		return rc ? err_context(rc, "stage '%s'", f->t->stage) : copy_metrics(&out->best, &f->now);
+	}
+	for (int64_t e = 0; !rc && e < o->epochs; e++) {
+		rc = run_epoch(f, e, out);
+		if (!rc && o->patience > 0 && f->bad_epochs >= o->patience)
+			break;
+	}
+	return rc ? rc : params_copy(f->t->params, &f->best_params);
+}
+
+int trainer_fit(struct trainer *t, struct train_result *out)
+{
+	struct fit f = {0};
+	struct executor_memory m;
+	double start = clock_now();
+	int rc;
+	*out = (struct train_result){0};
+	rc = fit_init(&f, t);
+	if (!rc)
+		rc = run_all(&f, out);
+	if (rc)
+		goto out;
+	out->steps = f.step;
+	out->seconds = clock_now() - start;
+	out->samples_per_second = f.train_seconds > 0 ? (double)(f.step * f.batch) / f.train_seconds : 0;
+	rc = executor_plan(f.eval.ex, &m);
+	out->memory = m.total;
+	if (!rc && f.ex) {
+		rc = executor_plan(f.ex, &m);
+		out->memory += m.total;
+	}
+out:
+	fit_clear(&f);
+	if (rc)
+		train_result_clear(out);
+	return rc;
+}
+
+void train_result_clear(struct train_result *r)
+{
+	metrics_clear(&r->best);
+	*r = (struct train_result){0};
+}

@@ -1,6 +1,7 @@
 /* safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors' bytes. Written so that the
- * Python `safetensors` package reads them: tensors sorted by name, offsets without holes, header padded with spaces to
- * a multiple of 8. Dtypes F32, F16, BF16, I8, U8, I32. */
+ * Python `safetensors` package reads them: wide elements first and names in order within one width (so every tensor is
+ * aligned to its element, which some readers need), offsets without holes, header padded with spaces to a multiple of
+ * 8. Dtypes F32, F16, BF16, I8, U8, I32. */
 #ifndef ENGINE_STORE_SAFETENSORS_H
 #define ENGINE_STORE_SAFETENSORS_H
 
@@ -9,6 +10,10 @@
 
 #include "base/fs.h"
 #include "graph/tensor.h"
+
+/* The format's names of our dtypes: "F32", "F16", "BF16", "I8", "U8", "I32". */
+extern const char *const tensor_file_dtypes[DT_COUNT];
+#define TENSOR_FILE_HEADER_MAX (4u << 20) /* bytes of JSON that a reader accepts: about 40,000 tensors */
 
 struct named_tensor {
 	char *name;      /* owned */
@@ -22,7 +27,8 @@ void tensor_file_clear(struct tensor_file *f);
 /* Adds a zeroed tensor; returns it for filling (NULL: out of memory). */
 struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s);
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name);
-int tensor_file_write(struct tensor_file *f, const char *path); /* sorts by name; atomic */
+/* Sorts the items by name; atomic. ERR_FAIL: two tensors of one name. */
+int tensor_file_write(struct tensor_file *f, const char *path);
 /* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more
  * than 4 dimensions, NaN or infinity in float data. */
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);

@@ -1,0 +1,195 @@
+/* The container of named tensors and its writer. Reading is in safetensors_parse.c. */
+#include "store/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+const char *const tensor_file_dtypes[DT_COUNT] = {
+    [DT_F32] = "F32",
+    [DT_F16] = "F16",
+    [DT_BF16] = "BF16",
+    [DT_S8] = "I8",
+    [DT_U8] = "U8",
+    [DT_S32] = "I32",
+};
+
+void tensor_file_clear(struct tensor_file *f)
+{
+	for (int i = 0; i < f->n; i++) {
+		mem_free(f->item[i].name);
+		mem_free(f->item[i].t.data);
+	}
+	mem_free(f->item);
+	*f = (struct tensor_file){0};
+}
+
+static int grow(struct tensor_file *f)
+{
+	int cap = f->cap ? 2 * f->cap : 16;
+	struct named_tensor *item = mem_grow(f->item, (size_t)f->cap, (size_t)cap, sizeof(*item));
+
+	if (item == NULL)
+		return ERR_NOMEM;
+	f->item = item;
+	f->cap = cap;
+	return 0;
+}
+
+struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s)
+{
+	struct named_tensor *item;
+	size_t bytes;
+
+	if (f->n == f->cap && grow(f) != 0)
+		return NULL;
+	item = &f->item[f->n];
+	*item = (struct named_tensor){.t = {.dtype = t, .shape = s}};
+	bytes = tensor_bytes(&item->t);
+	item->name = mem_strdup(name);
+	/* An empty tensor still gets an address, so that NULL always means failure. */
+	item->t.data = item->name != NULL ? mem_alloc_aligned(bytes > 0 ? bytes : 1) : NULL;
+	if (item->t.data == NULL) {
+		mem_free(item->name);
+		*item = (struct named_tensor){0};
+		return NULL;
+	}
+	f->n++;
+	return item;
+}
+
+const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name)
+{
+	for (int i = 0; i < f->n; i++) {
+		if (strcmp(f->item[i].name, name) == 0)
+			return &f->item[i];
+	}
+	return NULL;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct named_tensor *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static void add_quoted(struct str *s, const char *text)
+{
+	str_add(s, "\"");
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			str_addf(s, "\\%c", *p);
+		else if (*p < 0x20)
+			str_addf(s, "\\u%04x", *p);
+		else
+			str_addn(s, (const char *)p, 1);
+	}
+	str_add(s, "\"");
+}
+
+static void add_entry(struct str *s, const struct named_tensor *item, uint64_t *offset)
+{
+	uint64_t end = *offset + tensor_bytes(&item->t);
+
+	str_add(s, s->len > 1 ? "," : "");
+	add_quoted(s, item->name);
+	str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", tensor_file_dtypes[item->t.dtype]);
+	for (int d = 0; d < item->t.shape.ndim; d++)
+		str_addf(s, "%s%lld", d ? "," : "", (long long)item->t.shape.dim[d]);
+	str_addf(s, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)*offset, (unsigned long long)end);
+	*offset = end;
+}
+
+/* The order of the data: by element width, widest first, then as sorted. `visit` runs for each tensor in that order. */
+static int each_in_order(
+    const struct tensor_file *f, int (*visit)(const struct named_tensor *item, void *user), void *user)
+{
+	for (size_t width = 4; width > 0; width--) {
+		for (int i = 0; i < f->n; i++) {
+			int rc = dtype_size(f->item[i].t.dtype) == width ? visit(&f->item[i], user) : 0;
+
+			if (rc != 0)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+struct header {
+	struct str text;
+	uint64_t offset;
+};
+
+static int visit_header(const struct named_tensor *item, void *user)
+{
+	struct header *h = user;
+
+	add_entry(&h->text, item, &h->offset);
+	return 0;
+}
+
+static int visit_data(const struct named_tensor *item, void *user)
+{
+	FILE *f = user;
+	size_t n = tensor_bytes(&item->t);
+
+	/* The reason of a failed write is reported by fs_commit, which looks at the stream's error flag. */
+	if (n > 0)
+		(void)!fwrite(item->t.data, 1, n, f);
+	return 0;
+}
+
+static int build_header(const struct tensor_file *f, struct str *text)
+{
+	struct header h = {0};
+	int rc;
+
+	str_add(&h.text, "{");
+	rc = each_in_order(f, visit_header, &h);
+	str_add(&h.text, "}");
+	while (!h.text.failed && h.text.len % 8 != 0)
+		str_add(&h.text, " ");
+	if (rc == 0 && h.text.failed)
+		rc = ERR_NOMEM;
+	if (rc == 0 && h.text.len > TENSOR_FILE_HEADER_MAX)
+		rc = err_set(ERR_FAIL, "%d tensors need a header of %zu bytes; the limit is %u", f->n, h.text.len,
+		    TENSOR_FILE_HEADER_MAX);
+	if (rc != 0)
+		str_clear(&h.text);
+	*text = h.text;
+	return rc;
+}
+
+int tensor_file_write(struct tensor_file *f, const char *path)
+{
+	struct fs_out out;
+	struct str header = {0};
+	unsigned char length[8];
+	int rc;
+
+	if (f->n > 1)
+		qsort(f->item, (size_t)f->n, sizeof(f->item[0]), by_name);
+	for (int i = 1; i < f->n; i++) {
+		if (strcmp(f->item[i - 1].name, f->item[i].name) == 0)
+			return err_set(ERR_FAIL, "%s: two tensors are named '%s'", path, f->item[i].name);
+	}
+	rc = build_header(f, &header);
+	if (rc != 0)
+		return rc;
+	rc = fs_create(&out, path);
+	if (rc != 0)
+		goto out;
+	for (int i = 0; i < 8; i++)
+		length[i] = (unsigned char)((uint64_t)header.len >> (8 * i));
+	(void)!fwrite(length, 1, sizeof(length), out.f);
+	(void)!fwrite(header.text, 1, header.len, out.f);
+	rc = each_in_order(f, visit_data, out.f);
+	rc = rc == 0 ? fs_commit(&out) : (fs_abort(&out), rc);
+out:
+	str_clear(&header);
+	return rc;
+}

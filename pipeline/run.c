@@ -195,6 +195,34 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 	return rc;
 }
 
+/* Copies a finished stage file by file, by hard links where the file system can: stages are never changed in place. */
+static int take_tree(const char *from, const char *to)
+{
+	struct fs_list list = {0};
+	char src[2 * CHAIN_PATH], dst[2 * CHAIN_PATH];
+	int rc = fs_list(from, &list);
+	for (int i = 0; rc == 0 && i < list.n; i++) {
+		struct fs_bytes bytes = {0};
+		rc = fs_join(src, sizeof src, from, list.name[i]);
+		if (rc == 0)
+			rc = fs_join(dst, sizeof dst, to, list.name[i]);
+		if (rc < 0)
+			break;
+		if (fs_is_dir(src)) {
+			rc = fs_mkdirs(dst);
+			if (rc == 0)
+				rc = take_tree(src, dst);
+		} else if (link(src, dst) < 0) {
+			rc = fs_read(src, &bytes);
+			if (rc == 0)
+				rc = fs_write(dst, bytes.data, bytes.size);
+			fs_bytes_clear(&bytes);
+		}
+	}
+	fs_list_clear(&list);
+	return rc;
+}
+
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {

@@ -35,8 +35,7 @@ enum op {
 	OP_REQUANT,     /* see enum requant_in -> like acc; attr.q, relu; the quantized layer's epilogue              */
 	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1) -> f32 real values; attr.q of x                           */
 	OP_QUANTIZE,    /* x f32, step (1 or O) -> u8 or s8 integers; attr.q                                          */
-	OP_RQ_SCALE, /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels, else as s_w, else 1); attr.count
-		      */
+	OP_RQ_SCALE, /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels or as s_w or 1); attr.count    */
 	OP_RQ_SHIFT, /* m (O), [b (O)], [s_y], [wq s8 (O,...)] -> c (O); attr.q of y, attr.zero_in of x             */
 	OP_RQ_RESIDUAL, /* s_r (1), [s_y (1)] -> k (1): s_r / s_y */
 	OP_QLINEAR, /* x u8/s8, wq s8 (M,K), m (M), c (M), [r u8/s8 like out, k (1)] -> u8/s8, or f32 if !attr.q.bits */

@@ -38,10 +38,11 @@ struct model_spec {
 struct model_options {
 	int family; /* choice: mlp, cnn, resnet */
 	struct option_ints hidden, conv, kernel, pad, pool, stages, blocks;
-	int64_t stem_kernel, stem_stride, stem_pool;
-	bool batchnorm, conv_bias;
+	int64_t stem_kernel, stem_stride, stem_pool; /* 0: not given */
+	int batchnorm, conv_bias;                    /* enum model_switch: the families' defaults differ */
 	double dropout;
 };
+enum model_switch { MODEL_AUTO, MODEL_TRUE, MODEL_FALSE };
 extern const struct option model_option_table[];
 
 /* Fills the spec from options and the data's shape; ERR_CONFIG where they contradict each other (the caller adds the

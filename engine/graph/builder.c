@@ -1,0 +1,166 @@
+/* Layers that the families share, with their params: names as in PyTorch, initial values, decay and pruning labels; and
+ * the two losses. */
+#include "graph/family.h"
+
+#include <stdio.h>
+
+static const struct param_axis not_prunable = {.width = -1, .outer = 1, .inner = 1};
+
+/* Adds param "<layer>.<suffix>"; returns its node, NODE_NONE after an error. */
+static int add_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a)
+{
+	char name[2 * NODE_NAME];
+	if (b->rc < 0)
+		return NODE_NONE;
+	snprintf(name, sizeof name, "%s.%s", layer, suffix);
+	int node = graph_param(b->g, name, DT_F32, s, a);
+	if (node < 0)
+		b->rc = node;
+	return node;
+}
+
+static void add_layer(struct builder *b, enum op op, const char *name, const int *in, int n_in, const struct attr *a)
+{
+	if (b->rc < 0)
+		return;
+	int node = graph_add(b->g, op, name, in, n_in, a);
+	if (node < 0)
+		b->rc = node;
+	else
+		b->x = node;
+}
+
+void build_unary(struct builder *b, enum op op, const char *name, const struct attr *a)
+{
+	int in[1] = {b->x};
+	add_layer(b, op, name, in, 1, a);
+}
+
+static struct param_axis unit_axis(int width)
+{
+	return width < 0 ? not_prunable : (struct param_axis){.width = width, .outer = 1, .inner = 1};
+}
+
+/* A vector of the layer's units: biases, norms, statistics. */
+static int add_units(struct builder *b, const char *layer, const char *suffix, int64_t n, struct param_axis axis,
+    enum param_kind kind, float value)
+{
+	struct attr a = {.kind = kind, .init = INIT_CONSTANT, .init_value = value};
+	if (kind == PARAM_STAT)
+		a.momentum = 0.1f; /* PyTorch's default for running statistics */
+	a.axis[0] = axis;
+	return add_param(b, layer, suffix, (struct shape){.ndim = 1, .dim = {n}}, &a);
+}
+
+void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu)
+{
+	if (b->rc < 0)
+		return;
+	struct shape x = b->g->node[b->x].shape;
+	int64_t features = shape_inner(x, 0);
+	/* NHWC flattens to index (h*W + w)*C + c: H*W groups of C channels */
+	struct param_axis in_axis = b->channels;
+	if (in_axis.width >= 0)
+		in_axis.outer = (int)(features / x.dim[x.ndim - 1]);
+	/* layers before a ReLU keep the variance of their input; the classifier starts small */
+	struct attr w = {.init = relu ? INIT_KAIMING : INIT_UNIFORM, .fan_in = features, .decay = true};
+	w.axis[0] = unit_axis(width);
+	w.axis[1] = in_axis;
+	int in[3];
+	in[0] = b->x;
+	in[1] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {out, features}}, &w);
+	in[2] = add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0);
+	add_layer(b, OP_LINEAR, name, in, 3, &(struct attr){.relu = relu});
+	b->channels = unit_axis(width);
+}
+
+void build_conv(
+    struct builder *b, const char *name, int64_t out, int width, int kernel, int stride, int pad, bool bias, bool relu)
+{
+	if (b->rc < 0)
+		return;
+	int64_t channels = b->g->node[b->x].shape.dim[3];
+	struct attr w = {.init = INIT_KAIMING, .fan_in = (int64_t)kernel * kernel * channels, .decay = true};
+	w.axis[0] = unit_axis(width);
+	w.axis[3] = b->channels;
+	int in[3];
+	in[0] = b->x;
+	in[1] = add_param(b, name, "weight", (struct shape){.ndim = 4, .dim = {out, kernel, kernel, channels}}, &w);
+	in[2] = bias ? add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0) : NODE_NONE;
+	add_layer(b, OP_CONV2D, name, in, bias ? 3 : 2, &(struct attr){.relu = relu, .stride = stride, .pad = pad});
+	b->channels = unit_axis(width);
+}
+
+void build_batchnorm(struct builder *b, const char *name, bool relu)
+{
+	if (b->rc < 0)
+		return;
+	struct shape x = b->g->node[b->x].shape;
+	int64_t n = x.dim[x.ndim - 1];
+	int in[5];
+	in[0] = b->x;
+	in[1] = add_units(b, name, "weight", n, b->channels, PARAM_TRAINED, 1);
+	in[2] = add_units(b, name, "bias", n, b->channels, PARAM_TRAINED, 0);
+	in[3] = add_units(b, name, "running_mean", n, b->channels, PARAM_STAT, 0);
+	in[4] = add_units(b, name, "running_var", n, b->channels, PARAM_STAT, 1);
+	/* eps of Ioffe and Szegedy 2015, algorithm 1, as every framework sets it */
+	add_layer(b, OP_BATCHNORM, name, in, 5, &(struct attr){.relu = relu, .eps = 1e-5f});
+}
+
+void build_maxpool(struct builder *b, const char *name, int size)
+{
+	if (size > 1)
+		build_unary(b, OP_MAXPOOL, name, &(struct attr){.kernel = size, .stride = size});
+}
+
+void build_head(struct builder *b, int first)
+{
+	char name[32], drop[48];
+	for (int i = first; i < b->s->n_width; i++) {
+		snprintf(name, sizeof name, "fc%d", i - first + 1);
+		build_linear(b, name, b->s->width[i], i, true);
+		snprintf(drop, sizeof drop, "%s.dropout", name);
+		if (b->s->dropout > 0)
+			build_unary(b, OP_DROPOUT, drop, &(struct attr){.rate = b->s->dropout});
+	}
+	snprintf(name, sizeof name, "fc%d", b->s->n_width - first + 1);
+	build_linear(b, name, b->s->classes, -1, false);
+}
+
+/* Appends the op that ends in the scalar "loss"; in[0..n-1] are there, labels and weights are added. */
+static int add_loss(struct graph *g, enum op op, int *in, int n, const struct attr *a)
+{
+	struct shape batch = {.ndim = 1, .dim = {g->node[g->output].shape.dim[0]}};
+	int labels = graph_input(g, "labels", DT_S32, batch);
+	if (labels < 0)
+		return labels;
+	int weight = graph_input(g, "weight", DT_F32, batch);
+	if (weight < 0)
+		return weight;
+	in[n] = labels;
+	in[n + 1] = weight;
+	int loss = graph_add(g, op, "loss", in, n + 2, a);
+	if (loss < 0)
+		return loss;
+	g->loss = loss;
+	return 0;
+}
+
+int graph_add_ce(struct graph *g, float smoothing)
+{
+	if (g->output == NODE_NONE)
+		return err_set(ERR_FAIL, "loss: the graph has no output");
+	int in[3] = {g->output};
+	return add_loss(g, OP_CE_LOSS, in, 1, &(struct attr){.smoothing = smoothing});
+}
+
+int graph_add_kd(struct graph *g, float temperature, float alpha)
+{
+	if (g->output == NODE_NONE)
+		return err_set(ERR_FAIL, "loss: the graph has no output");
+	int teacher = graph_input(g, "teacher_logits", DT_F32, g->node[g->output].shape);
+	if (teacher < 0)
+		return teacher;
+	int in[4] = {g->output, teacher};
+	return add_loss(g, OP_KD_LOSS, in, 2, &(struct attr){.temperature = temperature, .alpha = alpha});
+}

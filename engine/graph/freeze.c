@@ -1,0 +1,66 @@
+/* pass_freeze: what depends on params only becomes a param of the same name. The graph that is left has constants as
+ * leaves, which is what a converted model stores. Values are copied by executor_export_constants. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "graph/pass.h"
+
+/* Marks what the frozen graph keeps: everything that is not constant, inputs, and constants that those read. */
+static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
+{
+	for (int i = 0; i < g->n; i++) {
+		if (constant[i])
+			continue;
+		keep[i] = true;
+		for (int k = 0; k < g->node[i].n_in; k++) {
+			if (g->node[i].in[k] != NODE_NONE)
+				keep[g->node[i].in[k]] = true;
+		}
+	}
+	if (g->output != NODE_NONE)
+		keep[g->output] = true;
+	if (g->loss != NODE_NONE)
+		keep[g->loss] = true;
+}
+
+static int freeze_node(const struct node *n, bool constant, const int *map, struct graph *out)
+{
+	if (n->op == OP_INPUT)
+		return graph_input(out, n->name, n->dtype, n->shape);
+	if (constant) {
+		struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET};
+		return graph_param(out, n->name, n->dtype, n->shape, &a);
+	}
+	int in[NODE_MAX_IN];
+	for (int k = 0; k < n->n_in; k++)
+		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : map[n->in[k]];
+	return graph_add(out, n->op, n->name, in, n->n_in, &n->attr);
+}
+
+int pass_freeze(const struct graph *g, struct graph *out)
+{
+	int rc = ERR_NOMEM;
+	size_t n = (size_t)g->n;
+	int *map = mem_alloc(n, sizeof *map);
+	bool *constant = mem_alloc(n, sizeof *constant), *keep = mem_alloc(n, sizeof *keep);
+	if (!map || !constant || !keep)
+		goto out;
+	graph_constant(g, constant);
+	mark_kept(g, constant, keep);
+	for (int i = 0; i < g->n; i++) {
+		if (!keep[i])
+			continue;
+		if ((rc = freeze_node(&g->node[i], constant[i], map, out)) < 0)
+			goto out;
+		map[i] = rc;
+	}
+	out->output = g->output == NODE_NONE ? NODE_NONE : map[g->output];
+	out->loss = g->loss == NODE_NONE ? NODE_NONE : map[g->loss];
+	rc = 0;
+out:
+	if (rc < 0)
+		graph_clear(out);
+	mem_free(map);
+	mem_free(constant);
+	mem_free(keep);
+	return rc;
+}

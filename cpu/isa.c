@@ -9,11 +9,6 @@ static bool onednn_may_use(unsigned isa)
 	return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
-bool cpu_has_vnni(void)
-{
-	return onednn_may_use(dnnl_cpu_isa_avx512_core_vnni) || onednn_may_use(dnnl_cpu_isa_avx2_vnni);
-}
-
 bool cpu_has_avx512(void)
 {
 #if defined(__x86_64__)

@@ -5,9 +5,6 @@
 
 #include <stdbool.h>
 
-/* u8 x s8 products add up without saturating in 16 bits (AVX512-VNNI or AVX-VNNI). Without it weights must have 7 bits.
- */
-bool cpu_has_vnni(void);
 bool cpu_has_avx512(void);      /* AVX-512 F, BW, DQ, VL */
 bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernels */
 

@@ -35,5 +35,9 @@ int quant_saturate(float t, struct qrange q); /* rint, clamp to [lo,hi] */
 struct qrange qrange_weight(int bits);
 struct qrange qrange_signed(int bits);
 struct qrange qrange_unsigned(int bits, int zero);
+/* Step and zero point from a clipping range [lo, hi] of real values, widened to hold 0. Signed: the zero point is 0 and
+ * both ends fit. Unsigned: lo >= 0 gives zero point 0, else one that makes 0.0 exact. A range of only 0 gives step 1.
+ */
+void quant_step_of_range(struct qrange *q, float lo, float hi, float *step);
 
 #endif

@@ -24,8 +24,9 @@ extern const char
 #define OBSERVER_BINS 2048
 
 struct observer {
-	double count[OBSERVER_BINS]; /* bin i covers [-range + i*2*range/BINS, ...) */
-	float range;                 /* a power of two; 0 before the first nonzero value */
+	double count[OBSERVER_BINS]; /* bin i covers [-range + i*2*range/BINS, ...); exact zeros are in no bin */
+	double zeros;                /* they have no quantization error, and would drown the entropy of the rest */
+	float range;                 /* a power of two above every |x|; 0 before the first nonzero value */
 	double n, sum_squares;
 	float min, max, avg_min, avg_max;
 	int batches;
@@ -33,11 +34,12 @@ struct observer {
 void observer_init(struct observer *o);
 /* ERR_DATA if a value is NaN or infinite. */
 int observer_add(struct observer *o, const float *x, size_t n);
-/* The clipping range of one method for a quantized range q (symmetric ranges give lo = -hi or lo = 0). percentile in
- * (50, 100]. ERR_FAIL if nothing was observed. */
+/* The clipping range of one method for a quantized range q: lo = -hi for signed ones; for unsigned ones lo = 0 where
+ * nothing below 0 was seen, else both ends (affine). percentile in (50, 100]. ERR_FAIL if nothing was observed. */
 int observer_range(
     const struct observer *o, enum observer_kind kind, struct qrange q, double percentile, float *lo, float *hi);
-/* Signal to quantization-noise ratio in dB of clipping to [lo, hi] with q's levels, from the histogram. */
+/* Signal to quantization-noise ratio in dB of clipping to [lo, hi] with q's levels, from the histogram (values spread
+ * evenly within a bin); 200 where there is no noise. */
 double observer_sqnr(const struct observer *o, struct qrange q, float lo, float hi);
 
 /* Weight step by range: per channel max|w| / hi, or the MSE-optimal clip (kind OBSERVE_MSE). steps: O or 1 values. An

@@ -6,9 +6,18 @@
  * Both passes read the same plan, so what training simulates is what is executed.
  *
  * Fusion groups: {linear or conv [+ folded batch norm] [+ ReLU]}, {.. + add [+ ReLU]} (of two branches into an add the
- * later operand fuses; the other gets its own fake-quant), {global average pool}. Max pooling passes integers through.
- * A value is named by the node that produces it in the folded graph; its step is the param "<value>.step", a weight's
- * step "<folded weight node>.step", its integers "<value>.q". */
+ * later operand fuses; the other gets its own fake-quant), {global average pool}. Max pooling and dropout pass integers
+ * through. A value is quantized where a quantized layer consumes it; a group whose output only real consumers use
+ * (logits, FP32 layers) has a real output. An add that does not fuse, and every other op, is FP32.
+ *
+ * Names, the same in both graphs. A value is named by the node that produces it in the folded graph: that name is its
+ * real form, "<value>.q" its integers (grid values in the annotated graph), "<value>.step" its step. A weight likewise,
+ * after its folded node. The annotated graph has the accumulator "<layer>.acc"; the lowered graph the epilogue's
+ * "<layer>.m", "<layer>.c", "<layer>.k". Half precision: "<weight>.half" is what is stored, "<weight>.f32" computes.
+ * A folded convolution is named after its batch norm; patterns may use that name or the name of its weight ("conv1").
+ *
+ * Zero points: ReLU outputs and what derives from them are u8 with zero point 0. Signed values are s8, or affine u8
+ * where every consumer can fold the zero point: linear layers and unpadded convolutions, never a residual operand. */
 #ifndef ENGINE_QUANT_QUANTIZE_H
 #define ENGINE_QUANT_QUANTIZE_H
 
@@ -19,11 +28,12 @@
 #include "quant/arith.h"
 
 enum quant_method { QUANT_DYNAMIC, QUANT_STATIC, QUANT_QAT, QUANT_FP16, QUANT_BF16 };
+extern const char *const quant_method_names[]; /* dynamic, static, qat, fp16, bf16, NULL: the option's choices */
 
 struct quant_rules { /* what the user asks for */
 	enum quant_method method;
 	int weight_bits, act_bits; /* 2..8 */
-	int edge_bits;             /* bits (both) of the first and the last layer; 0 = as the others */
+	int edge_bits;             /* of the weights and the input of the first and the last layer; 0 = as the others */
 	bool per_channel;          /* weights; else per tensor */
 	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
 	struct option_strings
@@ -35,8 +45,9 @@ struct quant_value {
 	char name[NODE_NAME];
 	struct qrange q;
 	bool weight;
-	bool per_channel; /* one step per output channel */
-	int channels;     /* number of steps: 1 or O */
+	bool affine;      /* activation, u8: quant_plan_set_range may choose a zero point */
+	bool per_channel; /* one step per output channel; else the steps, if several, are equal */
+	int channels;     /* number of steps: 1 or O (always O for QUANT_DYNAMIC) */
 };
 /* One layer (linear, conv, average pool) and how it runs. */
 struct quant_layer {
@@ -59,13 +70,16 @@ struct quant_plan {
 int quant_plan_make(struct quant_plan *out, const struct graph *folded, const struct quant_rules *rules);
 void quant_plan_clear(struct quant_plan *p);
 const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* The most bits that weights may have are lowered to `bits` (CPUs without VNNI). Returns how many values changed. */
+int quant_plan_limit_weights(struct quant_plan *p, int bits);
 /* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */
 int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step);
 cJSON *quant_plan_to_json(const struct quant_plan *p);
 int quant_plan_from_json(struct quant_plan *out, const cJSON *json); /* strict; ERR_CHECKPOINT */
 
 /* trained_steps: step params are TRAINED (relative learning rate, floor), else FROZEN. The loss, if the folded graph
- * has one, is kept. Method DYNAMIC has no annotated form (ERR_FAIL); FP16 and BF16 give casts. */
+ * has one, is kept. Method DYNAMIC has no annotated form (ERR_FAIL); FP16 and BF16 give casts. Both passes:
+ * ERR_CHECKPOINT if the plan does not fit the graph. */
 int pass_annotate(const struct graph *folded, const struct quant_plan *p, bool trained_steps, struct graph *out);
 /* For STATIC and QAT: integer ops whose weights, m, c and k are constant nodes over the float params. For DYNAMIC:
  * OP_QLINEAR_DYN. For FP16 / BF16: weights are OP_CAST of half-precision params. Freeze it to store it. Refused for

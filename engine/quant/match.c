@@ -1,0 +1,128 @@
+/* Fusion groups: which nodes of a folded graph run as one integer op. Decides nothing about ranges or bits. */
+#include "quant/match.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+bool match_is_layer(const struct node *node)
+{
+	return node->op == OP_LINEAR || node->op == OP_CONV2D || node->op == OP_AVGPOOL;
+}
+
+bool match_passes_through(enum op op)
+{
+	return op == OP_MAXPOOL || op == OP_DROPOUT;
+}
+
+static bool can_fuse(const struct graph *g, int i, const int *uses)
+{
+	const struct node *node = &g->node[i];
+
+	/* A ReLU before the add would have to run before the residual is added: the epilogue has it after. */
+	return (node->op == OP_LINEAR || node->op == OP_CONV2D) && !node->attr.relu && uses[i] == 1;
+}
+
+int match_fuse(const struct graph *g, int add, const bool *candidate, const int *uses)
+{
+	int a = g->node[add].in[0], b = g->node[add].in[1];
+	int later = a > b ? a : b, earlier = a > b ? b : a;
+
+	if (candidate[later] && can_fuse(g, later, uses))
+		return later;
+	if (candidate[earlier] && can_fuse(g, earlier, uses))
+		return earlier;
+	return NODE_NONE;
+}
+
+static int misfit(const char *layer, const char *what)
+{
+	return err_set(ERR_CHECKPOINT, "quantization plan does not fit the model: layer '%s': %s", layer, what);
+}
+
+static int make_group(
+    struct group *out, const struct graph *g, const struct quant_layer *l, bool integers, const int *uses)
+{
+	int layer = graph_find(g, l->name), add;
+	const struct node *node;
+
+	if (layer < 0 || !match_is_layer(&g->node[layer]))
+		return misfit(l->name, "no linear, convolution or average pool of that name");
+	*out = (struct group){layer, NODE_NONE, NODE_NONE, layer, g->node[layer].attr.relu};
+	if (strcmp(l->name, l->output) == 0)
+		return 0;
+	if (!integers)
+		return misfit(l->name, "only integer layers fuse with an add");
+	add = graph_find(g, l->output);
+	if (add < 0 || g->node[add].op != OP_ADD || !can_fuse(g, layer, uses))
+		return misfit(l->name, "it cannot fuse into its output");
+	node = &g->node[add];
+	if ((node->in[0] == layer) == (node->in[1] == layer))
+		return misfit(l->name, "it is not one operand of its output");
+	out->add = out->out = add;
+	out->residual = node->in[0] == layer ? node->in[1] : node->in[0];
+	out->relu = node->attr.relu;
+	return 0;
+}
+
+static void find_carriers(struct match *m, const struct graph *g, const struct quant_plan *p)
+{
+	for (int i = 0; i < g->n; i++) {
+		const struct node *node = &g->node[i];
+
+		m->carrier[i] = NODE_NONE;
+		if (m->by_out[i] != NODE_NONE && quant_plan_value(p, node->name))
+			m->carrier[i] = i;
+		else if (match_passes_through(node->op))
+			m->carrier[i] = m->carrier[node->in[0]];
+	}
+}
+
+int match_make(struct match *out, const struct graph *g, const struct quant_plan *p)
+{
+	size_t n = (size_t)g->n;
+	int *uses = mem_alloc(n + 1, sizeof(*uses));
+	int rc = ERR_NOMEM;
+
+	*out = (struct match){0};
+	out->group = mem_alloc((size_t)p->n_layer + 1, sizeof(*out->group));
+	out->by_layer = mem_alloc(n + 1, sizeof(int));
+	out->by_out = mem_alloc(n + 1, sizeof(int));
+	out->carrier = mem_alloc(n + 1, sizeof(int));
+	if (!uses || !out->group || !out->by_layer || !out->by_out || !out->carrier)
+		goto out;
+	for (int i = 0; i < g->n; i++)
+		out->by_layer[i] = out->by_out[i] = NODE_NONE;
+	graph_uses(g, uses);
+	for (int i = 0; i < p->n_layer; i++) {
+		struct group *group = &out->group[out->n_group];
+
+		if (!p->layer[i].quantized)
+			continue;
+		rc = make_group(group, g, &p->layer[i], p->method == QUANT_STATIC || p->method == QUANT_QAT, uses);
+		if (rc < 0)
+			goto out;
+		if (out->by_layer[group->layer] != NODE_NONE || out->by_out[group->out] != NODE_NONE) {
+			rc = misfit(p->layer[i].name, "it or its output is listed twice");
+			goto out;
+		}
+		out->by_layer[group->layer] = out->by_out[group->out] = out->n_group++;
+	}
+	find_carriers(out, g, p);
+	rc = 0;
+out:
+	mem_free(uses);
+	if (rc < 0)
+		match_clear(out);
+	return rc;
+}
+
+void match_clear(struct match *m)
+{
+	mem_free(m->group);
+	mem_free(m->by_layer);
+	mem_free(m->by_out);
+	mem_free(m->carrier);
+	*m = (struct match){0};
+}

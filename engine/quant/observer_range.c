@@ -1,0 +1,257 @@
+/* Observers: from a histogram to clipping ranges and their quality. Candidate ranges are fractions of the observed one;
+ * within a bin values are taken as spread evenly, and errors are integrated exactly under that assumption. */
+#include "quant/observer.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "base/err.h"
+
+#define HALF       (OBSERVER_BINS / 2)
+#define CANDIDATES 256 /* of the error search: steps of 0.4 % of the range */
+#define NOISE_FREE 200.0
+
+/* Where a probability mass meets an empty quantized bin the divergence would be infinite; this floor makes it finite
+ * and large (20 nats times the mass), so that such candidates lose without poisoning the sums. */
+#define EMPTY_BIN 1e-9
+
+static double bin_width(const struct observer *o)
+{
+	return (double)o->range / HALF;
+}
+
+static double bin_low(const struct observer *o, int bin)
+{
+	return (bin - HALF) * bin_width(o);
+}
+
+/* ---- percentile ---- */
+
+/* The value below which `target` of the counted values lie, interpolated within its bin. Exact zeros stand between the
+ * negative and the positive bins. magnitude: of |x|. */
+static double quantile(const struct observer *o, double target, bool magnitude)
+{
+	double sum = magnitude ? o->zeros : 0;
+
+	for (int i = magnitude ? HALF : 0; i < OBSERVER_BINS; i++) {
+		/* bin i of |x| also holds its mirror image: [-hi, -lo) */
+		double count = o->count[i] + (magnitude ? o->count[OBSERVER_BINS - 1 - i] : 0);
+
+		if (i == HALF && !magnitude) {
+			sum += o->zeros;
+			if (sum >= target)
+				return 0;
+		}
+		if (sum + count >= target && count > 0)
+			return bin_low(o, i) + bin_width(o) * fmax(target - sum, 0) / count;
+		sum += count;
+	}
+	return o->range;
+}
+
+/* ---- mean squared error ---- */
+
+/* The integral from 0 to x of the squared rounding error of step s, clipped to [lo, hi] (multiples of s around 0):
+ * each full step contributes s^3/12, a part f of one s^3 f^3/3; beyond the clip the error grows linearly. */
+static double error_integral(double x, double s, double lo, double hi)
+{
+	double inside = fmin(fmax(x, lo), hi), beyond = x - inside, n = rint(inside / s), f = inside / s - n;
+
+	return s * s * s * (n / 12 + f * f * f / 3) + beyond * beyond * beyond / 3;
+}
+
+/* Mean squared error of all values under q's levels and step. */
+static double expected_error(const struct observer *o, struct qrange q, float step)
+{
+	double s = step, lo = (q.lo - q.zero) * s, hi = (q.hi - q.zero) * s, width = bin_width(o), sum = 0;
+	int last = -1;
+	double right = 0;
+
+	for (int i = 0; i < OBSERVER_BINS; i++) {
+		double left;
+
+		if (o->count[i] == 0)
+			continue;
+		left = last == i - 1 ? right : error_integral(bin_low(o, i), s, lo, hi);
+		right = error_integral(bin_low(o, i + 1), s, lo, hi);
+		last = i;
+		sum += o->count[i] * (right - left) / width;
+	}
+	return sum / o->n;
+}
+
+double observer_sqnr(const struct observer *o, struct qrange q, float lo, float hi)
+{
+	double signal = o->n > 0 ? o->sum_squares / o->n : 0, noise;
+	float step;
+
+	if (signal == 0)
+		return NOISE_FREE;
+	quant_step_of_range(&q, lo, hi, &step);
+	noise = expected_error(o, q, step);
+	return noise > 0 ? fmin(10 * log10(signal / noise), NOISE_FREE) : NOISE_FREE;
+}
+
+static double range_error(const struct observer *o, struct qrange q, float lo, float hi)
+{
+	float step;
+
+	quant_step_of_range(&q, lo, hi, &step);
+	return expected_error(o, q, step);
+}
+
+/* Shrinks the ends marked in `low` and `high` together, from [*lo, *hi] down to 1/CANDIDATES of it. */
+static void search_error(const struct observer *o, struct qrange q, bool low, bool high, float *lo, float *hi)
+{
+	float from_lo = *lo, from_hi = *hi;
+	double best = DBL_MAX;
+
+	for (int i = CANDIDATES; i >= 1; i--) {
+		float part = (float)i / CANDIDATES, a = low ? from_lo * part : from_lo,
+		      b = high ? from_hi * part : from_hi;
+		double error = range_error(o, q, a, b);
+
+		if (error < best) {
+			best = error;
+			*lo = a;
+			*hi = b;
+		}
+	}
+}
+
+/* ---- entropy ---- */
+
+/* Kullback-Leibler divergence of a clipped and quantized histogram from the clipped one (Migacz, GTC 2017, slides 33
+ * to 36): p has the mass outside [a, b) added to its end bins; q spreads each of `levels` groups of bins evenly over
+ * the group's non-empty bins. */
+static double divergence(const double *count, int n, int a, int b, int levels)
+{
+	double below = 0, above = 0, inside = 0, p_total, sum = 0;
+	int bins = b - a;
+
+	for (int i = 0; i < n; i++)
+		*(i < a ? &below : i < b ? &inside : &above) += count[i];
+	p_total = below + inside + above;
+	if (inside == 0)
+		return DBL_MAX;
+	for (int level = 0; level < levels; level++) {
+		int from = a + (int)((int64_t)bins * level / levels),
+		    to = a + (int)((int64_t)bins * (level + 1) / levels);
+		double mass = 0;
+		int filled = 0;
+
+		for (int i = from; i < to; i++) {
+			mass += count[i];
+			filled += count[i] > 0;
+		}
+		for (int i = from; i < to; i++) {
+			double p = count[i] + (i == a ? below : 0) + (i == b - 1 ? above : 0);
+			double q = count[i] > 0 ? mass / filled / inside : EMPTY_BIN;
+
+			if (p > 0)
+				sum += p / p_total * log(p / p_total / q);
+		}
+	}
+	return sum;
+}
+
+/* Symmetric and non-negative values: the histogram of magnitudes, clipped from above. */
+static float entropy_high(const struct observer *o, int levels)
+{
+	double count[HALF], best = DBL_MAX;
+	int used = 0, chosen;
+
+	for (int i = 0; i < HALF; i++) {
+		count[i] = o->count[HALF + i] + o->count[HALF - 1 - i];
+		if (count[i] > 0)
+			used = i + 1;
+	}
+	chosen = used;
+	for (int b = used; b >= levels; b--) {
+		double d = divergence(count, used, 0, b, levels);
+
+		if (d < best) {
+			best = d;
+			chosen = b;
+		}
+	}
+	return (float)(chosen * bin_width(o));
+}
+
+/* Affine values: both ends shrink in proportion. */
+static void entropy_both(const struct observer *o, int levels, float *lo, float *hi)
+{
+	double best = DBL_MAX, width = bin_width(o);
+	float from_lo = *lo, from_hi = *hi;
+
+	for (int i = CANDIDATES; i >= 1; i--) {
+		double part = (double)i / CANDIDATES, d;
+		int a = HALF + (int)floor(from_lo * part / width), b = HALF + (int)ceil(from_hi * part / width);
+
+		b = b > OBSERVER_BINS ? OBSERVER_BINS : b;
+		if (b - a < levels)
+			break;
+		d = divergence(o->count, OBSERVER_BINS, a, b, levels);
+		if (d < best) {
+			best = d;
+			*lo = (float)(from_lo * part);
+			*hi = (float)(from_hi * part);
+		}
+	}
+}
+
+/* ---- all ---- */
+
+static void find_percentile(
+    const struct observer *o, bool is_signed, bool affine, double percentile, float *lo, float *hi)
+{
+	double share = percentile / 100;
+
+	if (is_signed) {
+		*hi = fminf((float)quantile(o, share * o->n, true), fmaxf(-o->min, o->max));
+		return;
+	}
+	*hi = fminf((float)quantile(o, share * o->n, false), o->max);
+	if (affine)
+		*lo = fmaxf((float)quantile(o, (1 - share) * o->n, false), o->min);
+}
+
+int observer_range(
+    const struct observer *o, enum observer_kind kind, struct qrange q, double percentile, float *lo, float *hi)
+{
+	bool affine = !q.is_signed && o->min < 0;
+	float extent = fmaxf(-o->min, o->max);
+
+	if (o->batches == 0)
+		return err_set(ERR_FAIL, "nothing was observed");
+	*lo = affine ? o->min : 0;
+	*hi = q.is_signed ? extent : o->max;
+	switch (o->range > 0 ? kind : OBSERVE_MINMAX) {
+	case OBSERVE_MOVING_AVERAGE:
+		*hi = q.is_signed ? fmaxf(-o->avg_min, o->avg_max) : o->avg_max;
+		*lo = affine ? o->avg_min : 0;
+		break;
+	case OBSERVE_PERCENTILE:
+		find_percentile(o, q.is_signed, affine, percentile, lo, hi);
+		break;
+	case OBSERVE_ENTROPY:
+		if (affine)
+			entropy_both(o, q.hi - q.lo + 1, lo, hi);
+		else
+			*hi = fminf(entropy_high(o, q.hi + 1), *hi);
+		break;
+	case OBSERVE_MSE:
+		search_error(o, q, affine, true, lo, hi);
+		if (affine) {
+			search_error(o, q, true, false, lo, hi);
+			search_error(o, q, false, true, lo, hi);
+		}
+		break;
+	case OBSERVE_MINMAX:
+	case OBSERVER_COUNT:
+		break;
+	}
+	*hi = fmaxf(*hi, 0);
+	*lo = q.is_signed ? -*hi : fminf(*lo, 0);
+	return 0;
+}

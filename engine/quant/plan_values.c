@@ -1,0 +1,176 @@
+/* Which values of a folded graph are quantized, and in which form: signed, unsigned or affine, with how many bits.
+ * Follows from the fusion groups (match.c) and from what the consumers of a value can take. */
+#include "quant/plan.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+/* What the quantized consumers of a value ask of it. */
+struct demand {
+	bool any;       /* there is one                                          */
+	bool zero_only; /* one that cannot fold a zero point                     */
+	int bits;       /* the most that any asks for                            */
+};
+
+static int layer_bits(const struct plan_maker *m, int layer, int bits)
+{
+	bool edge = layer == m->first || layer == m->last;
+
+	return edge && m->rules->edge_bits ? m->rules->edge_bits : bits;
+}
+
+static void demand_bits(struct demand *d, int bits)
+{
+	d->any = true;
+	if (bits > d->bits)
+		d->bits = bits;
+}
+
+/* integers: the value has integers by itself, which pooling and dropout pass on to their consumers. */
+static void find_demand(
+    const struct plan_maker *m, const struct match *match, int value, bool integers, struct demand *d)
+{
+	for (int i = value + 1; i < m->g->n; i++) {
+		const struct node *node = &m->g->node[i];
+		const struct group *out = match->by_out[i] != NODE_NONE ? &match->group[match->by_out[i]] : NULL;
+
+		if (integers && match_passes_through(node->op) && node->in[0] == value)
+			find_demand(m, match, i, true, d);
+		if (match->by_layer[i] != NODE_NONE && node->in[0] == value) {
+			demand_bits(d, layer_bits(m, i, m->rules->act_bits));
+			/* Border outputs of a padded convolution see fewer zero points than the folded sum has. */
+			d->zero_only |= node->op == OP_AVGPOOL || (node->op == OP_CONV2D && node->attr.pad > 0);
+		}
+		if (out && out->residual == value) {
+			demand_bits(d, m->rules->act_bits);
+			d->zero_only = true;
+		}
+	}
+}
+
+/* The node that a value's integers would come from: through pooling and dropout up to a group's output or a real node.
+ */
+static int origin(const struct graph *g, int i)
+{
+	while (match_passes_through(g->node[i].op))
+		i = g->node[i].in[0];
+	return i;
+}
+
+/* An average pool runs on integers only between integers: a real input or output costs more to convert than to pool. */
+int plan_settle_avgpools(struct plan_maker *m, struct match *match)
+{
+	for (int l = 0; l < m->plan->n_layer; l++) {
+		struct quant_layer *layer = &m->plan->layer[l];
+		int i = m->layer_node[l];
+		struct demand d = {0};
+
+		if (!layer->quantized || m->g->node[i].op != OP_AVGPOOL)
+			continue;
+		find_demand(m, match, i, true, &d);
+		if (d.any && match->by_out[origin(m->g, m->g->node[i].in[0])] != NODE_NONE)
+			continue;
+		layer->quantized = false;
+		layer->why = plan_why_text[WHY_REAL_AROUND];
+	}
+	plan_mark_quantized(m);
+	match_clear(match);
+	return match_make(match, m->g, m->plan);
+}
+
+static bool never_negative(const struct graph *g, int i)
+{
+	const struct node *node = &g->node[i];
+
+	if (node->attr.relu)
+		return true;
+	if (match_passes_through(node->op) || node->op == OP_AVGPOOL)
+		return never_negative(g, node->in[0]);
+	return node->op == OP_ADD && never_negative(g, node->in[0]) && never_negative(g, node->in[1]);
+}
+
+static struct quant_value *add_value(struct quant_plan *p, const char *name)
+{
+	struct quant_value *v = mem_grow(p->value, (size_t)p->n_value, (size_t)p->n_value + 1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	p->value = v;
+	v = &v[p->n_value++];
+	*v = (struct quant_value){.channels = 1};
+	memcpy(v->name, name, NODE_NAME);
+	return v;
+}
+
+static int add_activation(const struct plan_maker *m, int i, const struct demand *d)
+{
+	struct quant_value *v = add_value(m->plan, m->g->node[i].name);
+
+	if (!v)
+		return ERR_NOMEM;
+	if (never_negative(m->g, i)) {
+		v->q = qrange_unsigned(d->bits, 0);
+	} else if (m->rules->affine && !d->zero_only) {
+		v->q = qrange_unsigned(d->bits, 0);
+		v->affine = true;
+	} else {
+		v->q = qrange_signed(d->bits);
+	}
+	return 0;
+}
+
+static int add_weight(const struct plan_maker *m, int layer)
+{
+	const struct node *w = &m->g->node[m->g->node[layer].in[1]];
+	int bits = layer_bits(m, layer, m->rules->weight_bits);
+	const struct quant_value *old = quant_plan_value(m->plan, w->name);
+	struct quant_value *v;
+
+	if (old) /* tied weights */
+		return old->q.bits == bits ? 0
+					   : err_set(ERR_CONFIG, "'%s' is used by layers of %d and of %d bits", w->name,
+						 old->q.bits, bits);
+	v = add_value(m->plan, w->name);
+	if (!v)
+		return ERR_NOMEM;
+	v->weight = true;
+	v->q = qrange_weight(bits);
+	v->per_channel = m->rules->per_channel;
+	if (v->per_channel || m->plan->method == QUANT_DYNAMIC)
+		v->channels = (int)w->shape.dim[0];
+	return 0;
+}
+
+int plan_list_weights(const struct plan_maker *m)
+{
+	int rc = 0;
+
+	for (int i = 0; i < m->plan->n_layer && rc == 0; i++) {
+		if (m->plan->layer[i].quantized && plan_has_weights(&m->g->node[m->layer_node[i]]))
+			rc = add_weight(m, m->layer_node[i]);
+	}
+	return rc;
+}
+
+int plan_list_values(const struct plan_maker *m, const struct match *match)
+{
+	int rc = plan_list_weights(m);
+
+	for (int i = 0; i < m->g->n && rc == 0; i++) {
+		enum op op = m->g->node[i].op;
+		struct demand d = {0};
+		bool group = match->by_out[i] != NODE_NONE, integers;
+
+		if (op == OP_PARAM || op == OP_FOLD_WEIGHT || op == OP_FOLD_BIAS)
+			continue;
+		integers = group || (match_passes_through(op) && match->by_out[origin(m->g, i)] != NODE_NONE);
+		if (integers && !group)
+			continue; /* a pool has its origin's range; a real node gets its own where it is consumed */
+		find_demand(m, match, i, integers, &d);
+		if (d.any)
+			rc = add_activation(m, i, &d);
+	}
+	return rc;
+}

@@ -1,0 +1,483 @@
+/* The graph's invariants, and every rule of shape inference seen to refuse what it must. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <math.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "graph/graph.h"
+
+#define SHAPE(...) shape_of((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__})
+#define IN(...)    (int[]){__VA_ARGS__}, (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int))
+
+static const struct qrange u8 = {.bits = 8, .lo = 0, .hi = 255};
+static const struct qrange s8 = {.bits = 8, .lo = -128, .hi = 127, .is_signed = true};
+
+static void assert_refused(int rc, const char *part)
+{
+	if (rc >= 0)
+		fail_msg("accepted what must be refused with '%s'", part);
+	if (!strstr(err_message(), part))
+		fail_msg("message '%s' does not hold '%s'", err_message(), part);
+}
+
+static int f32(struct graph *g, const char *name, struct shape s)
+{
+	int i = graph_input(g, name, DT_F32, s);
+	assert_true(i >= 0);
+	return i;
+}
+
+static int of(struct graph *g, const char *name, enum dtype t, struct shape s)
+{
+	int i = graph_param(g, name, t, s, NULL);
+	assert_true(i >= 0);
+	return i;
+}
+
+static void graph__names_are_unique_and_never_truncated(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	char name[NODE_NAME + 1];
+	memset(name, 'a', NODE_NAME);
+	name[NODE_NAME] = '\0';
+	assert_refused(graph_input(&g, name, DT_F32, SHAPE(1)), "96 characters");
+	name[NODE_NAME - 1] = '\0';
+	assert_int_equal(graph_input(&g, name, DT_F32, SHAPE(1)), 0);
+	assert_string_equal(g.node[0].name, name);
+	assert_refused(graph_param(&g, name, DT_F32, SHAPE(1), NULL), "exists already");
+	assert_refused(graph_input(&g, "", DT_F32, SHAPE(1)), "needs a name");
+	assert_int_equal(g.n, 1);
+	assert_int_equal(graph_find(&g, name), 0);
+	assert_int_equal(graph_find(&g, "b"), NODE_NONE);
+	graph_clear(&g);
+}
+
+static void graph__nodes_refer_only_to_earlier_nodes(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(2, 3));
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x, 1), NULL), "not an earlier node");
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x, -7), NULL), "not an earlier node");
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x, NODE_NONE), NULL), "absent");
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x), NULL), "1 inputs");
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x, x, x), NULL), "3 inputs");
+	assert_refused(graph_add(&g, OP_ADD, "a", IN(x, x, x, x, x, x, x, x, x), NULL), "9 inputs");
+	assert_refused(graph_add(&g, OP_PARAM, "a", NULL, 0, NULL), "with their shape");
+	assert_refused(graph_add(&g, OP_COUNT, "a", NULL, 0, NULL), "no such op");
+	assert_int_equal(graph_add(&g, OP_ADD, "a", IN(x, x), NULL), 1);
+	graph_clear(&g);
+}
+
+static void graph__leaves_have_sane_shapes(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(2, 0)), "empty dimension");
+	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(2, -1)), "empty dimension");
+	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(INT64_MAX, INT64_MAX)), "too large");
+	assert_refused(graph_input(&g, "x", DT_F32, (struct shape){.ndim = 5}), "5 dimensions");
+	assert_refused(graph_input(&g, "x", DT_F32, (struct shape){.ndim = -1}), "dimensions");
+	assert_refused(graph_input(&g, "x", DT_COUNT, SHAPE(2)), "no such type");
+	assert_int_equal(graph_input(&g, "x", DT_F32, (struct shape){0}), 0);
+	graph_clear(&g);
+}
+
+static void graph__param_defaults(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int w = graph_param(&g, "w", DT_F32, SHAPE(6, 5), NULL);
+	assert_int_equal(g.node[w].attr.kind, PARAM_TRAINED);
+	assert_int_equal(g.node[w].attr.init, INIT_UNSET);
+	assert_true(g.node[w].attr.lr_factor == 1);
+	assert_int_equal(g.node[w].attr.axis[0].width, -1);
+	struct attr a = {.lr_factor = 0.5f, .axis = {{.width = 3, .outer = 2, .inner = 1}}};
+	int v = graph_param(&g, "v", DT_F32, SHAPE(6, 5), &a);
+	assert_true(g.node[v].attr.lr_factor == 0.5f);
+	assert_int_equal(g.node[v].attr.axis[0].width, 3);
+	assert_int_equal(g.node[v].attr.axis[1].width, -1); /* zeroed: not prunable */
+	a.axis[0].outer = 4;
+	assert_refused(graph_param(&g, "u", DT_F32, SHAPE(6, 5), &a), "no multiple of 4 x 1");
+	graph_clear(&g);
+}
+
+static void infer__linear_and_conv(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 7, 5, 2)), w = of(&g, "w", DT_F32, SHAPE(4, 70));
+	int w71 = of(&g, "w71", DT_F32, SHAPE(4, 71)), b5 = of(&g, "b5", DT_F32, SHAPE(5)),
+	    wq = of(&g, "wq", DT_S8, SHAPE(4, 70));
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w), NULL);
+	assert_true(y >= 0 && shape_equal(g.node[y].shape, SHAPE(3, 4)) && g.node[y].dtype == DT_F32);
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w71), NULL), "70 features a row");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, b5), NULL), "must be (4)");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wq), NULL), "is s8, must be f32");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, x), NULL), "dimensions");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(b5, w), NULL), "2 or more dimensions");
+	int k = of(&g, "k", DT_F32, SHAPE(6, 3, 3, 2)), k1 = of(&g, "k1", DT_F32, SHAPE(6, 3, 3, 1));
+	int big = of(&g, "big", DT_F32, SHAPE(6, 9, 3, 2));
+	struct attr a = {.stride = 2, .pad = 1};
+	int c = graph_add(&g, OP_CONV2D, "c", IN(x, k, NODE_NONE), &a);
+	assert_true(c >= 0 && shape_equal(g.node[c].shape, SHAPE(3, 4, 3, 6)));
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k1), &a), "2 channels");
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k, b5), &a), "must be (6)");
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k), NULL), "stride 0");
+	a.pad = 3;
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k), &a), "smaller than the kernel");
+	a.pad = 0;
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, big), &a), "does not fit an input of 7");
+	a.pad = -1;
+	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k), &a), "pad -1");
+	assert_int_equal(graph_macs(&g), 3 * 4 * 70 + 3 * 4 * 3 * 6 * 18);
+	graph_clear(&g);
+}
+
+static void infer__norm_pool_add_dropout(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 7, 5, 2)), v = of(&g, "v", DT_F32, SHAPE(2)), w = of(&g, "w", DT_F32, SHAPE(3));
+	int ids = graph_input(&g, "ids", DT_S32, SHAPE(3, 7, 5, 2)), s = f32(&g, "s", (struct shape){0});
+	struct attr a = {.eps = 1e-5f};
+	assert_true(graph_add(&g, OP_BATCHNORM, "n", IN(x, v, v, v, v), &a) >= 0);
+	assert_refused(graph_add(&g, OP_BATCHNORM, "m", IN(x, v, v, v, w), &a), "must be (2)");
+	assert_refused(graph_add(&g, OP_BATCHNORM, "m", IN(x, v, v, v, v), NULL), "eps");
+	a.eps = NAN;
+	assert_refused(graph_add(&g, OP_BATCHNORM, "m", IN(x, v, v, v, v), &a), "eps");
+	a = (struct attr){.kernel = 2, .stride = 2};
+	int p = graph_add(&g, OP_MAXPOOL, "p", IN(x), &a);
+	assert_true(shape_equal(g.node[p].shape, SHAPE(3, 3, 2, 2)));
+	assert_refused(graph_add(&g, OP_MAXPOOL, "q", IN(ids), &a), "u8 or s8");
+	assert_refused(graph_add(&g, OP_MAXPOOL, "q", IN(v), &a), "4 dimensions");
+	a.kernel = 8;
+	assert_refused(graph_add(&g, OP_MAXPOOL, "q", IN(x), &a), "does not fit");
+	a = (struct attr){.kernel = 3, .stride = 2, .pad = 2};
+	assert_refused(graph_add(&g, OP_MAXPOOL, "q", IN(x), &a), "more than half");
+	int m = graph_add(&g, OP_AVGPOOL, "avg", IN(x), NULL);
+	assert_true(shape_equal(g.node[m].shape, SHAPE(3, 2)));
+	assert_refused(graph_add(&g, OP_AVGPOOL, "q", IN(m), NULL), "4 dimensions");
+	assert_refused(graph_add(&g, OP_ADD, "q", IN(x, p), NULL), "must be (3, 7, 5, 2)");
+	assert_refused(graph_add(&g, OP_ADD, "q", IN(x, ids), NULL), "is s32");
+	a = (struct attr){.rate = 1};
+	assert_refused(graph_add(&g, OP_DROPOUT, "q", IN(x), &a), "rate 1");
+	a.rate = NAN;
+	assert_refused(graph_add(&g, OP_DROPOUT, "q", IN(x), &a), "rate");
+	a.rate = 0;
+	assert_refused(graph_add(&g, OP_DROPOUT, "q", IN(s), &a), "dimensions");
+	assert_true(graph_add(&g, OP_DROPOUT, "q", IN(x), &a) >= 0);
+	graph_clear(&g);
+}
+
+static void infer__losses(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 5)), t = f32(&g, "t", SHAPE(3, 5)), t4 = f32(&g, "t4", SHAPE(3, 4));
+	int y = graph_input(&g, "y", DT_S32, SHAPE(3)), y2 = graph_input(&g, "y2", DT_S32, SHAPE(2));
+	int w = f32(&g, "w", SHAPE(3)), w2 = f32(&g, "w2", SHAPE(2));
+	int l = graph_add(&g, OP_CE_LOSS, "l", IN(x, y, w), NULL);
+	assert_true(l >= 0 && g.node[l].shape.ndim == 0);
+	assert_refused(graph_add(&g, OP_CE_LOSS, "m", IN(x, y2, w), NULL), "must be (3)");
+	assert_refused(graph_add(&g, OP_CE_LOSS, "m", IN(x, y, w2), NULL), "must be (3)");
+	assert_refused(graph_add(&g, OP_CE_LOSS, "m", IN(x, w, w), NULL), "must be s32");
+	struct attr a = {.smoothing = 1};
+	assert_refused(graph_add(&g, OP_CE_LOSS, "m", IN(x, y, w), &a), "smoothing");
+	a = (struct attr){.temperature = 4, .alpha = 0.7f};
+	assert_true(graph_add(&g, OP_KD_LOSS, "k", IN(x, t, y, w), &a) >= 0);
+	assert_refused(graph_add(&g, OP_KD_LOSS, "m", IN(x, t4, y, w), &a), "must be (3, 5)");
+	a.alpha = 1.5f;
+	assert_refused(graph_add(&g, OP_KD_LOSS, "m", IN(x, t, y, w), &a), "alpha");
+	a = (struct attr){.alpha = 1};
+	assert_refused(graph_add(&g, OP_KD_LOSS, "m", IN(x, t, y, w), &a), "temperature");
+	graph_clear(&g);
+}
+
+static void infer__fold(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	struct attr a = {.eps = 1e-5f};
+	int w = of(&g, "w", DT_F32, SHAPE(4, 3, 3, 2)), v = of(&g, "v", DT_F32, SHAPE(4)),
+	    u = of(&g, "u", DT_F32, SHAPE(2));
+	int f = graph_add(&g, OP_FOLD_WEIGHT, "f", IN(w, v, v), &a);
+	assert_true(f >= 0 && shape_equal(g.node[f].shape, g.node[w].shape));
+	assert_refused(graph_add(&g, OP_FOLD_WEIGHT, "e", IN(w, u, v), &a), "must be (4)");
+	assert_refused(graph_add(&g, OP_FOLD_WEIGHT, "e", IN(w, v, v), NULL), "eps");
+	assert_true(graph_add(&g, OP_FOLD_BIAS, "b", IN(NODE_NONE, v, v, v, v), &a) >= 0);
+	assert_refused(graph_add(&g, OP_FOLD_BIAS, "e", IN(u, v, v, v, v), &a), "must be (4)");
+	assert_refused(graph_add(&g, OP_FOLD_BIAS, "e", IN(v, NODE_NONE, v, v, v), &a), "absent");
+	assert_refused(graph_add(&g, OP_FOLD_BIAS, "e", IN(v, v, v, v, v), NULL), "eps");
+	graph_clear(&g);
+}
+
+static void infer__quantized_values(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 4)), s = of(&g, "s", DT_F32, SHAPE(1)), w = of(&g, "w", DT_F32, SHAPE(5, 4));
+	int s5 = of(&g, "s5", DT_F32, SHAPE(5));
+	struct attr a = {.q = u8};
+	assert_true(graph_add(&g, OP_FAKE_QUANT, "fx", IN(x, s), &a) >= 0);
+	int q = graph_add(&g, OP_QUANTIZE, "q", IN(x, s), &a);
+	assert_int_equal(g.node[q].dtype, DT_U8);
+	assert_refused(graph_add(&g, OP_FAKE_QUANT, "e", IN(x, s5), &a), "must be (1) or (3)");
+	assert_refused(graph_add(&g, OP_FAKE_QUANT, "e", IN(x, s), NULL), "0 bits");
+	a.q.hi = 256;
+	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "does not fit 0..255");
+	a.q = u8;
+	a.q.zero = -1;
+	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "zero point -1");
+	a.q = s8;
+	assert_true(graph_add(&g, OP_QUANTIZE, "wq", IN(w, s5), &a) >= 0);
+	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s), &a), "is u8, must be s8");
+	a.q = u8;
+	int d = graph_add(&g, OP_DEQUANT, "d", IN(q, s), &a);
+	assert_int_equal(g.node[d].dtype, DT_F32);
+	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s5), &a), "must be (1)");
+	a = (struct attr){.to = DT_BF16};
+	int c = graph_add(&g, OP_CAST, "c", IN(x), &a);
+	assert_int_equal(g.node[c].dtype, DT_BF16);
+	assert_refused(graph_add(&g, OP_CAST, "e", IN(q), &a), "casts");
+	a.to = DT_S8;
+	assert_refused(graph_add(&g, OP_CAST, "e", IN(x), &a), "casts");
+	graph_clear(&g);
+}
+
+static void infer__requant(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int acc = f32(&g, "acc", SHAPE(3, 5)), s = of(&g, "s", DT_F32, SHAPE(1)), s5 = of(&g, "s5", DT_F32, SHAPE(5));
+	int r = f32(&g, "r", SHAPE(3, 5)), r4 = f32(&g, "r4", SHAPE(3, 4)), w = of(&g, "w", DT_F32, SHAPE(5, 7));
+	int w4 = of(&g, "w4", DT_F32, SHAPE(4, 7)), none = NODE_NONE;
+	struct attr a = {.q = u8};
+	assert_true(graph_add(&g, OP_REQUANT, "y", IN(acc, s, s5, s5, s, r, s, w), &a) >= 0);
+	assert_true(graph_add(&g, OP_REQUANT, "y2", IN(acc, s, s), NULL) >= 0);
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, none), &a), "without the step");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s), NULL), "0 bits");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s, r, none), &a), "come together");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s, r4, s), &a), "must be (3, 5)");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s, s), &a), "must be (5)");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s5), NULL), "must be (1)");
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s, none, none, w4), &a), "5 output channels");
+	a.zero_in = 3;
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s), &a), "zero point 3");
+	graph_clear(&g);
+}
+
+static void infer__epilogue_constants(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int s = of(&g, "s", DT_F32, SHAPE(1)), s5 = of(&g, "s5", DT_F32, SHAPE(5)),
+	    wq = of(&g, "wq", DT_S8, SHAPE(5, 7));
+	int none = NODE_NONE;
+	int m = graph_add(&g, OP_RQ_SCALE, "m", IN(s, s5, s), NULL);
+	assert_true(shape_equal(g.node[m].shape, SHAPE(5)));
+	int m1 = graph_add(&g, OP_RQ_SCALE, "m1", IN(s, none, s), NULL);
+	assert_true(shape_equal(g.node[m1].shape, SHAPE(1)));
+	struct attr a = {.channels = 5};
+	int m5 = graph_add(&g, OP_RQ_SCALE, "m5", IN(s, s), &a);
+	assert_true(shape_equal(g.node[m5].shape, SHAPE(5)));
+	a.channels = 4;
+	assert_refused(graph_add(&g, OP_RQ_SCALE, "e", IN(s, s5), &a), "must be (1) or (4)");
+	a.channels = -1;
+	assert_refused(graph_add(&g, OP_RQ_SCALE, "e", IN(s, s), &a), "negative");
+	a = (struct attr){.q = u8, .zero_in = 128};
+	int c = graph_add(&g, OP_RQ_SHIFT, "c", IN(m, s5, s, wq), &a);
+	assert_true(shape_equal(g.node[c].shape, SHAPE(5)));
+	assert_refused(graph_add(&g, OP_RQ_SHIFT, "e", IN(m, s5, s), &a), "zero point 128");
+	assert_refused(graph_add(&g, OP_RQ_SHIFT, "e", IN(m1, s5, s, wq), &a), "must be (1)");
+	assert_refused(graph_add(&g, OP_RQ_SHIFT, "e", IN(m, s5, s, s5), &a), "must be s8");
+	assert_refused(graph_add(&g, OP_RQ_SHIFT, "e", IN(m, s5, s), NULL), "0 bits");
+	int k = graph_add(&g, OP_RQ_RESIDUAL, "k", IN(s, s), NULL);
+	assert_true(shape_equal(g.node[k].shape, SHAPE(1)));
+	assert_refused(graph_add(&g, OP_RQ_RESIDUAL, "e", IN(s5), NULL), "must be (1)");
+	graph_clear(&g);
+}
+
+static void infer__integer_layers(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = graph_input(&g, "x", DT_U8, SHAPE(3, 4, 4, 2)), r = graph_input(&g, "r", DT_S8, SHAPE(3, 5));
+	int w = of(&g, "w", DT_S8, SHAPE(5, 32)), k = of(&g, "k", DT_S8, SHAPE(5, 3, 3, 2)),
+	    wu = of(&g, "wu", DT_U8, SHAPE(5, 32));
+	int m = of(&g, "m", DT_F32, SHAPE(5)), one = of(&g, "one", DT_F32, SHAPE(1)), f = f32(&g, "f", SHAPE(3, 32));
+	struct attr a = {.q = s8};
+	int y = graph_add(&g, OP_QLINEAR, "y", IN(x, w, m, m, r, one), &a);
+	assert_true(g.node[y].dtype == DT_S8 && shape_equal(g.node[y].shape, SHAPE(3, 5)));
+	int real = graph_add(&g, OP_QLINEAR, "real", IN(x, w, m, m), NULL);
+	assert_int_equal(g.node[real].dtype, DT_F32);
+	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, w, one, m), &a), "must be (5)");
+	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, wu, m, m), &a), "must be s8");
+	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(f, w, m, m), &a), "u8 or s8");
+	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, w, m, m, r), &a), "come together");
+	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, w, m, m, f, one), &a), "u8 or s8");
+	a.stride = 1;
+	int c = graph_add(&g, OP_QCONV2D, "c", IN(x, k, m, m), &a);
+	assert_true(shape_equal(g.node[c].shape, SHAPE(3, 2, 2, 5)));
+	assert_refused(graph_add(&g, OP_QCONV2D, "e", IN(x, k, m, m, r, one), &a), "must be (3, 2, 2, 5)");
+	int p = graph_add(&g, OP_QAVGPOOL, "p", IN(x, one, one), &a);
+	assert_true(shape_equal(g.node[p].shape, SHAPE(3, 2)));
+	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, one, one), NULL), "0 bits");
+	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, m, one), &a), "must be (1)");
+	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(f, w, m, NODE_NONE), NULL);
+	assert_int_equal(g.node[d].dtype, DT_F32);
+	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), NULL), "must be f32");
+	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(f, w, one), NULL), "must be (5)");
+	graph_clear(&g);
+}
+
+static void graph__constants_uses_and_print(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(2, 3)), w = of(&g, "w", DT_F32, SHAPE(3, 3));
+	struct attr a = {.to = DT_BF16};
+	int c = graph_add(&g, OP_CAST, "c", IN(w), &a);
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w, NODE_NONE), NULL);
+	g.output = g.loss = y;
+	bool constant[4];
+	int uses[4];
+	graph_constant(&g, constant);
+	graph_uses(&g, uses);
+	assert_false(constant[x]);
+	assert_true(constant[w] && constant[c]);
+	assert_false(constant[y]);
+	assert_int_equal(uses[w], 2);
+	assert_int_equal(uses[c], 0);
+	assert_int_equal(uses[y], 2);
+	struct str s = {0};
+	graph_print(&g, &s);
+	assert_non_null(strstr(str_text(&s), "linear"));
+	assert_non_null(strstr(str_text(&s), "x w -"));
+	str_clear(&s);
+	struct graph copy;
+	assert_int_equal(graph_copy(&copy, &g), 0);
+	assert_int_equal(graph_add(&copy, OP_ADD, "z", IN(y, y), NULL), 4);
+	assert_int_equal(g.n, 4);
+	graph_clear(&copy);
+	graph_clear(&g);
+}
+
+static void tensor__half_precision_rounds_to_nearest_even(void **state)
+{
+	(void)state;
+	assert_int_equal(f32_to_f16(1.0f), 0x3c00);
+	assert_int_equal(f32_to_f16(-2.0f), 0xc000);
+	assert_int_equal(f32_to_f16(65504.0f), 0x7bff);
+	assert_int_equal(f32_to_f16(65520.0f), 0x7c00); /* half-way to 2^16 goes to even: infinity */
+	assert_int_equal(f32_to_f16(65519.0f), 0x7bff);
+	assert_int_equal(f32_to_f16(1.0f + 0x1p-11f), 0x3c00); /* tie, even below */
+	assert_int_equal(f32_to_f16(1.0f + 0x3p-11f), 0x3c02); /* tie, even above */
+	assert_int_equal(f32_to_f16(0x1p-24f), 1);
+	assert_int_equal(f32_to_f16(0x1p-25f), 0); /* tie to even */
+	assert_int_equal(f32_to_f16(0x1.000002p-25f), 1);
+	assert_int_equal(f32_to_f16(0x1.ffcp-15f), 0x3ff + 1); /* rounds up into the normal numbers */
+	assert_int_equal(f32_to_f16(INFINITY), 0x7c00);
+	assert_true((f32_to_f16(NAN) & 0x7fff) > 0x7c00);
+	assert_int_equal(f32_to_bf16(1.0f), 0x3f80);
+	assert_int_equal(f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);
+	assert_int_equal(f32_to_bf16(1.0f + 0x3p-8f), 0x3f82);
+	assert_int_equal(f32_to_bf16(3.4e38f), 0x7f80);
+	assert_true((f32_to_bf16(NAN) & 0x7fff) > 0x7f80);
+	for (uint32_t h = 0; h < 0x10000; h++) { /* every half that is a number survives the way through f32 */
+		if ((h & 0x7c00) != 0x7c00 || !(h & 0x3ff))
+			assert_int_equal(f32_to_f16(f16_to_f32((uint16_t)h)), h);
+		if ((h & 0x7f80) != 0x7f80 || !(h & 0x7f))
+			assert_int_equal(f32_to_bf16(bf16_to_f32((uint16_t)h)), h);
+	}
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+__attribute__((target("f16c"))) static int hardware_f16(float x)
+{
+	return _mm_extract_epi16(_mm_cvtps_ph(_mm_set1_ps(x), _MM_FROUND_TO_NEAREST_INT), 0) & 0xffff;
+}
+static void tensor__half_precision_agrees_with_the_hardware(void **state)
+{
+	(void)state;
+	if (!__builtin_cpu_supports("f16c"))
+		skip();
+	for (uint64_t u = 0; u < 0x100000000u; u += 9973) {
+		uint32_t bits = (uint32_t)u;
+		float x;
+		memcpy(&x, &bits, 4);
+		assert_int_equal(f32_to_f16(x), hardware_f16(x));
+	}
+}
+#endif
+
+static void graph__survives_each_failed_allocation(void **state)
+{
+	(void)state;
+	for (uint64_t n = 1; n < 4; n++) {
+		struct graph g, copy = {0};
+		graph_init(&g);
+		mem_fail_at(n);
+		int rc = 0;
+		char name[16];
+		for (int i = 0; i < 70 && rc >= 0; i++) {
+			snprintf(name, sizeof name, "p%d", i);
+			rc = graph_input(&g, name, DT_F32, SHAPE(1));
+		}
+		if (rc >= 0)
+			rc = graph_copy(&copy, &g);
+		mem_fail_at(0);
+		assert_int_equal(rc, ERR_NOMEM);
+		graph_clear(&g);
+		graph_clear(&copy);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(graph__names_are_unique_and_never_truncated),
+		cmocka_unit_test(graph__nodes_refer_only_to_earlier_nodes),
+		cmocka_unit_test(graph__leaves_have_sane_shapes),
+		cmocka_unit_test(graph__param_defaults),
+		cmocka_unit_test(infer__linear_and_conv),
+		cmocka_unit_test(infer__norm_pool_add_dropout),
+		cmocka_unit_test(infer__losses),
+		cmocka_unit_test(infer__fold),
+		cmocka_unit_test(infer__quantized_values),
+		cmocka_unit_test(infer__requant),
+		cmocka_unit_test(infer__epilogue_constants),
+		cmocka_unit_test(infer__integer_layers),
+		cmocka_unit_test(graph__constants_uses_and_print),
+		cmocka_unit_test(tensor__half_precision_rounds_to_nearest_even),
+#if defined(__x86_64__)
+		cmocka_unit_test(tensor__half_precision_agrees_with_the_hardware),
+#endif
+		cmocka_unit_test(graph__survives_each_failed_allocation),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

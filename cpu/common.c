@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 size_t cpu_reserve(size_t *total, size_t bytes)
 {
@@ -41,6 +42,12 @@ void cpu_set_impl(struct step *s, const char *text)
 	snprintf(s->impl, sizeof s->impl, "%s", text);
 }
 
+void cpu_release_state(struct step *s)
+{
+	mem_free(s->state);
+	s->state = NULL;
+}
+
 CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const float *b, int64_t n)
 {
 	switch (op) {
@@ -60,7 +67,7 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {
 			float t = a[i] + b[i];
-			d[i] = t > 0.0f ? t : 0.0f;
+			d[i] = t < 0.0f ? 0.0f : t; /* NaN stays visible */
 		}
 		break;
 	case VEC_MASK:
@@ -119,7 +126,7 @@ void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate)
 /* Rows per partial sum: fixed, so that the result does not depend on which thread takes which block. */
 #define SUM_ROWS 64
 
-CPU_CLONES static void sum_rows(float *out, const float *g, int64_t rows, int64_t cols)
+CPU_CLONES void cpu_sum_rows(float *out, const float *g, int64_t rows, int64_t cols)
 {
 	memset(out, 0, (size_t)cols * sizeof *out);
 	for (int64_t r = 0; r < rows; r++) {
@@ -143,7 +150,7 @@ void cpu_column_sum(float *out, const float *g, int64_t rows, int64_t cols, bool
 #pragma omp parallel for schedule(static) if (rows * cols >= CPU_SERIAL)
 	for (int64_t b = 0; b < blocks; b++) {
 		int64_t n = rows - b * SUM_ROWS < SUM_ROWS ? rows - b * SUM_ROWS : SUM_ROWS;
-		sum_rows(partial + b * cols, g + b * SUM_ROWS * cols, n, cols);
+		cpu_sum_rows(partial + b * cols, g + b * SUM_ROWS * cols, n, cols);
 	}
 	for (int64_t c = 0; c < cols; c++) {
 		double sum = 0.0;

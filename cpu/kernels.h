@@ -40,6 +40,7 @@ void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
 int cpu_need_f32(const struct step *s, int n);
 void cpu_set_impl(struct step *s, const char *text);
+void cpu_release_state(struct step *s); /* for states that are one block of memory */
 
 /* Parallel element-wise loops over n floats; dst may be a or b. */
 enum cpu_vec {
@@ -55,6 +56,8 @@ enum cpu_vec {
 void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n);
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
+/* out (cols) = sum of the rows of g (rows, cols), on this thread. */
+void cpu_sum_rows(float *out, const float *g, int64_t rows, int64_t cols);
 /* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed row blocks
  * are added in order. scratch: cpu_column_sum_scratch bytes. */
 size_t cpu_column_sum_scratch(int64_t rows, int64_t cols);

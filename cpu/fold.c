@@ -1,0 +1,109 @@
+/* OP_FOLD_WEIGHT and OP_FOLD_BIAS: batch norm folded into the weight and bias before it (Jacob et al. 2018,
+ * section 3.2). In double, rounded once, so that weights quantize to the same integers on every backend. Running
+ * statistics get a gradient of zero: they are not learned through the fold. */
+#include "cpu/kernels.h"
+
+#include <math.h>
+
+enum { FW_W, FW_GAMMA, FW_VAR };
+enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
+
+static int fold_prepare(struct step *s)
+{
+	cpu_set_impl(s, "loop");
+	return cpu_need_f32(s, s->node->n_in);
+}
+
+static double value(const struct step *s, int input, int64_t o)
+{
+	return s->has_in[input] ? (double)((const float *)s->in[input].data)[o] : 0.0;
+}
+
+static double rstd(const struct step *s, int var, int64_t o)
+{
+	return 1.0 / sqrt(value(s, var, o) + (double)s->node->attr.eps);
+}
+
+static void put(struct step *s, int input, int64_t o, double gradient)
+{
+	float *d = s->din[input].data;
+	d[o] = (float)((s->accumulate[input] ? (double)d[o] : 0.0) + gradient);
+}
+
+static void put_zeros(struct step *s, int input)
+{
+	if (s->want[input] && !s->accumulate[input])
+		cpu_vec(VEC_ZERO, s->din[input].data, NULL, NULL, shape_count(s->din[input].shape));
+}
+
+CPU_CLONES static void weight_row(float *y, const float *w, double gamma, double r, int64_t K, bool add)
+{
+#pragma omp simd
+	for (int64_t k = 0; k < K; k++)
+		y[k] = (float)((add ? (double)y[k] : 0.0) + (double)w[k] * gamma * r);
+}
+
+CPU_CLONES static double dot_row(const float *a, const float *b, int64_t K)
+{
+	double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t k = 0; k < K; k++)
+		sum += (double)a[k] * (double)b[k];
+	return sum;
+}
+
+static int fold_weight_forward(struct step *s)
+{
+	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
+	float *y = s->out.data;
+	const float *w = s->in[FW_W].data;
+#pragma omp parallel for schedule(static) if (O * K >= CPU_SERIAL)
+	for (int64_t o = 0; o < O; o++)
+		weight_row(y + o * K, w + o * K, value(s, FW_GAMMA, o), rstd(s, FW_VAR, o), K, false);
+	return 0;
+}
+
+static int fold_weight_backward(struct step *s)
+{
+	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
+	const float *w = s->in[FW_W].data, *dy = s->dout.data;
+#pragma omp parallel for schedule(static) if (O * K >= CPU_SERIAL)
+	for (int64_t o = 0; o < O; o++) {
+		double gamma = value(s, FW_GAMMA, o), r = rstd(s, FW_VAR, o);
+		if (s->want[FW_W])
+			weight_row((float *)s->din[FW_W].data + o * K, dy + o * K, gamma, r, K, s->accumulate[FW_W]);
+		if (s->want[FW_GAMMA])
+			put(s, FW_GAMMA, o, dot_row(dy + o * K, w + o * K, K) * r);
+	}
+	put_zeros(s, FW_VAR);
+	return 0;
+}
+
+static int fold_bias_forward(struct step *s)
+{
+	float *y = s->out.data;
+	for (int64_t o = 0; o < s->out.shape.dim[0]; o++)
+		y[o] = (float)(value(s, FB_BETA, o) +
+			       (value(s, FB_B, o) - value(s, FB_MEAN, o)) * value(s, FB_GAMMA, o) * rstd(s, FB_VAR, o));
+	return 0;
+}
+
+static int fold_bias_backward(struct step *s)
+{
+	const float *dy = s->dout.data;
+	for (int64_t o = 0; o < s->out.shape.dim[0]; o++) {
+		double g = (double)dy[o], r = rstd(s, FB_VAR, o);
+		if (s->want[FB_B])
+			put(s, FB_B, o, g * value(s, FB_GAMMA, o) * r);
+		if (s->want[FB_GAMMA])
+			put(s, FB_GAMMA, o, g * (value(s, FB_B, o) - value(s, FB_MEAN, o)) * r);
+		if (s->want[FB_BETA])
+			put(s, FB_BETA, o, g);
+	}
+	put_zeros(s, FB_MEAN);
+	put_zeros(s, FB_VAR);
+	return 0;
+}
+
+const struct kernel cpu_fold_weight_kernel = {fold_prepare, NULL, fold_weight_forward, fold_weight_backward, NULL};
+const struct kernel cpu_fold_bias_kernel = {fold_prepare, NULL, fold_bias_forward, fold_bias_backward, NULL};

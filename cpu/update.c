@@ -1,0 +1,189 @@
+/* The optimizer's update: global norm, clipping, SGD and AdamW with masks, in one pass over each param. Every param is
+ * cut into the same number of slices whatever the thread count, and partial sums are added in order, so the result does
+ * not depend on who runs what. Formulas: struct update_args. */
+#include "cpu/kernels.h"
+
+#include <math.h>
+
+#define SLICES 64
+
+struct slice_of {
+	size_t first, last;
+};
+
+/* Multiples of a cache line, so that no line belongs to two slices. */
+static struct slice_of slice_of(size_t n, size_t slice)
+{
+	size_t lines = (n + 15) / 16, first = lines * slice / SLICES * 16, last = lines * (slice + 1) / SLICES * 16;
+	return (struct slice_of){first < n ? first : n, last < n ? last : n};
+}
+
+/* Masked weights have no gradient. */
+CPU_CLONES static double sum_squares(const float *g, const uint8_t *mask, size_t n)
+{
+	double sum = 0.0;
+	if (mask) {
+#pragma omp simd reduction(+ : sum)
+		for (size_t i = 0; i < n; i++)
+			sum += mask[i] ? (double)g[i] * (double)g[i] : 0.0;
+	} else {
+#pragma omp simd reduction(+ : sum)
+		for (size_t i = 0; i < n; i++)
+			sum += (double)g[i] * (double)g[i];
+	}
+	return sum;
+}
+
+/* Numbers of one item that are the same for all its elements. */
+struct rule {
+	float scale;       /* of gradients */
+	float rate, decay; /* lr * lr_factor; weight decay, 0 for params without */
+	float beta1, beta2, eps, momentum;
+	float correct1, correct2; /* 1/(1 - beta^t) */
+	float floor;
+	bool relative, nesterov;
+};
+
+CPU_CLONES static void adamw(float *w, const float *g, float *m, float *v, size_t n, const struct rule *r)
+{
+	const float b1 = r->beta1, b2 = r->beta2, a1 = 1.0f - b1, a2 = 1.0f - b2;
+	const struct rule k = *r;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float x = g[i] * k.scale;
+		float mi = b1 * m[i] + a1 * x, vi = b2 * v[i] + a2 * x * x;
+		float d = mi * k.correct1 / (sqrtf(vi * k.correct2) + k.eps) + k.decay * w[i];
+		float step = k.rate * d;
+		m[i] = mi;
+		v[i] = vi;
+		w[i] -= k.relative ? w[i] * step : step;
+	}
+}
+
+CPU_CLONES static void sgd(float *w, const float *g, float *m, size_t n, const struct rule *r)
+{
+	const struct rule k = *r;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float x = g[i] * k.scale + k.decay * w[i];
+		float mi = k.momentum * m[i] + x;
+		float step = k.rate * (k.nesterov ? x + k.momentum * mi : mi);
+		m[i] = mi;
+		w[i] -= k.relative ? w[i] * step : step;
+	}
+}
+
+/* Exact zeros where the mask is 0, in weights and moments; v may be NULL. */
+CPU_CLONES static void apply_mask(float *w, float *m, float *v, const uint8_t *mask, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		w[i] = mask[i] ? w[i] : 0.0f;
+		m[i] = mask[i] ? m[i] : 0.0f;
+	}
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = mask[i] ? v[i] : 0.0f;
+}
+
+CPU_CLONES static void apply_floor(float *w, size_t n, float floor)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		w[i] = w[i] < floor ? floor : w[i];
+}
+
+CPU_CLONES static void moving_average(float *w, const float *g, size_t n, float momentum)
+{
+	const float keep = 1.0f - momentum;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		w[i] = keep * w[i] + momentum * g[i];
+}
+
+/* What all items share; see add_item. */
+static struct rule common_rule(const struct update_args *a, double scale)
+{
+	return (struct rule){
+	    .scale = (float)scale,
+	    .beta1 = a->beta1,
+	    .beta2 = a->beta2,
+	    .eps = a->eps,
+	    .momentum = a->momentum,
+	    .correct1 = (float)(1.0 / (1.0 - pow((double)a->beta1, (double)a->t))),
+	    .correct2 = (float)(1.0 / (1.0 - pow((double)a->beta2, (double)a->t))),
+	    .nesterov = a->nesterov,
+	};
+}
+
+static void add_item(struct rule *r, const struct update_item *it, const struct update_args *a)
+{
+	r->rate = a->lr * it->lr_factor;
+	r->decay = it->decay ? a->weight_decay : 0.0f;
+	r->floor = it->floor;
+	r->relative = it->relative;
+}
+
+static void update_slice(
+    const struct update_item *it, struct slice_of at, const struct update_args *a, const struct rule *common)
+{
+	size_t n = at.last - at.first;
+	float *w = it->w + at.first, *m = it->m ? it->m + at.first : NULL, *v = it->v ? it->v + at.first : NULL;
+	const float *g = it->g + at.first;
+	if (n == 0)
+		return;
+	if (it->stat) {
+		moving_average(w, g, n, it->stat_momentum);
+		return;
+	}
+	struct rule r = *common;
+	add_item(&r, it, a);
+	if (a->kind == OPTIMIZER_ADAMW)
+		adamw(w, g, m, v, n, &r);
+	else
+		sgd(w, g, m, n, &r);
+	if (r.floor > 0.0f)
+		apply_floor(w, n, r.floor);
+	if (it->mask)
+		apply_mask(w, m, v, it->mask + at.first, n);
+}
+
+static double global_norm(const struct update_item *items, int n, bool parallel)
+{
+	double part[SLICES] = {0}, sum = 0.0;
+#pragma omp parallel for schedule(static) if (parallel)
+	for (int k = 0; k < SLICES; k++) {
+		for (int i = 0; i < n; i++) {
+			const struct update_item *it = &items[i];
+			struct slice_of at = slice_of(it->n, (size_t)k);
+			if (!it->stat && at.last > at.first)
+				part[k] += sum_squares(
+				    it->g + at.first, it->mask ? it->mask + at.first : NULL, at.last - at.first);
+		}
+	}
+	for (int k = 0; k < SLICES; k++)
+		sum += part[k];
+	return sqrt(sum);
+}
+
+int cpu_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+{
+	(void)ctx;
+	size_t total = 0;
+	for (int i = 0; i < n; i++)
+		total += items[i].n;
+	bool parallel = total >= CPU_SERIAL;
+	double scale = 1.0;
+	if (norm_out || args->clip_norm > 0.0f) {
+		double norm = global_norm(items, n, parallel);
+		if (args->clip_norm > 0.0f)
+			scale = fmin(1.0, (double)args->clip_norm / (norm + 1e-6));
+		if (norm_out)
+			*norm_out = norm;
+	}
+	const struct rule common = common_rule(args, scale);
+#pragma omp parallel for schedule(static) if (parallel)
+	for (int k = 0; k < SLICES; k++)
+		for (int i = 0; i < n; i++)
+			update_slice(&items[i], slice_of(items[i].n, (size_t)k), args, &common);
+	return 0;
+}

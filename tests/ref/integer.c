@@ -32,15 +32,11 @@ int ref_rq_shift_forward(struct step *s)
 	enum { M, B, SY, WQ };
 	const struct attr *a = &s->node->attr;
 	for (int64_t o = 0; o < shape_count(s->out.shape); o++) {
-		int64_t sum = a->count ? a->count : 1; /* the weights of an average pool are `count` ones */
-		if (s->has_in[WQ]) {
-			int64_t K = shape_count(s->in[WQ].shape) / s->in[WQ].shape.dim[0];
-			sum = 0;
-			for (int64_t k = 0; k < K; k++)
-				sum += integer(&s->in[WQ], o * K + k);
-		}
-		float c = quant_shift(
-		    value_or(s, B, o, 0), value_or(s, SY, 0, 1), value_or(s, M, o, 1), a->zero_in * sum, a->q.zero);
+		int64_t K = s->has_in[WQ] ? shape_inner(s->in[WQ].shape, 0) : 0, sum = 0;
+		for (int64_t k = 0; k < K; k++)
+			sum += integer(&s->in[WQ], o * K + k);
+		float c = quant_shift(value_or(s, B, o, 0), value_or(s, SY, 0, 1), value_or(s, M, o, 1),
+		    a->zero_in * sum, s->has_in[SY] ? a->q.zero : 0);
 		ref_set(&s->out, o, c);
 	}
 	return 0;

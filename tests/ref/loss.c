@@ -7,16 +7,22 @@
 enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
 enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
 
-/* log softmax(z(n,.)/T)_j, with the maximum taken out so that exp cannot overflow. */
-static double log_softmax(const struct tensor *z, int64_t n, int64_t j, double T)
+/* log sum_j exp(z(n,j)/T), with the maximum taken out so that exp cannot overflow. */
+static double log_sum_exp(const struct tensor *z, int64_t n, double T)
 {
 	int64_t C = z->shape.dim[1];
 	double max = ref_get(z, n * C), sum = 0;
-	for (int64_t i = 1; i < C; i++)
-		max = fmax(max, ref_get(z, n * C + i));
-	for (int64_t i = 0; i < C; i++)
-		sum += exp((ref_get(z, n * C + i) - max) / T);
-	return (ref_get(z, n * C + j) - max) / T - log(sum);
+	for (int64_t j = 1; j < C; j++)
+		max = fmax(max, ref_get(z, n * C + j));
+	for (int64_t j = 0; j < C; j++)
+		sum += exp((ref_get(z, n * C + j) - max) / T);
+	return max / T + log(sum);
+}
+
+/* log softmax(z(n,.)/T)_j, given log_sum_exp(z, n, T). */
+static double log_softmax(const struct tensor *z, int64_t n, int64_t j, double T, double lse)
+{
+	return ref_get(z, n * z->shape.dim[1] + j) / T - lse;
 }
 
 /* The target distribution of label smoothing (Szegedy et al. 2016, section 7). */
@@ -32,9 +38,10 @@ int ref_ce_loss_forward(struct step *s)
 	double loss = 0, smoothing = s->node->attr.smoothing;
 	for (int64_t n = 0; n < N; n++) {
 		int64_t label = (int64_t)ref_get(&s->in[CE_LABELS], n);
+		double lse = log_sum_exp(z, n, 1);
 		for (int64_t j = 0; label >= 0 && j < C; j++)
-			loss -=
-			    ref_get(&s->in[CE_WEIGHT], n) * target(label, j, C, smoothing) * log_softmax(z, n, j, 1);
+			loss -= ref_get(&s->in[CE_WEIGHT], n) * target(label, j, C, smoothing) *
+				log_softmax(z, n, j, 1, lse);
 	}
 	ref_set(&s->out, 0, loss);
 	return 0;
@@ -47,8 +54,9 @@ int ref_ce_loss_backward(struct step *s)
 	double smoothing = s->node->attr.smoothing, g = ref_get(&s->dout, 0);
 	for (int64_t n = 0; s->want[CE_LOGITS] && n < N; n++) {
 		int64_t label = (int64_t)ref_get(&s->in[CE_LABELS], n);
+		double lse = log_sum_exp(z, n, 1);
 		for (int64_t j = 0; j < C; j++) {
-			double d = exp(log_softmax(z, n, j, 1)) - target(label, j, C, smoothing);
+			double d = exp(log_softmax(z, n, j, 1, lse)) - target(label, j, C, smoothing);
 			ref_grad(s, CE_LOGITS, n * C + j, label < 0 ? 0 : g * ref_get(&s->in[CE_WEIGHT], n) * d);
 		}
 	}
@@ -66,15 +74,16 @@ int ref_kd_loss_forward(struct step *s)
 	double loss = 0, T = s->node->attr.temperature, alpha = s->node->attr.alpha;
 	for (int64_t n = 0; n < N; n++) {
 		int64_t label = (int64_t)ref_get(&s->in[KD_LABELS], n);
+		double lse = log_sum_exp(z, n, 1), lse_soft = log_sum_exp(z, n, T), lse_teacher = log_sum_exp(zt, n, T);
 		if (label < 0)
 			continue;
 		double kl = 0;
 		for (int64_t j = 0; j < C; j++) {
-			double log_teacher = log_softmax(zt, n, j, T);
-			kl += exp(log_teacher) * (log_teacher - log_softmax(z, n, j, T));
+			double log_teacher = log_softmax(zt, n, j, T, lse_teacher);
+			kl += exp(log_teacher) * (log_teacher - log_softmax(z, n, j, T, lse_soft));
 		}
-		loss +=
-		    ref_get(&s->in[KD_WEIGHT], n) * (alpha * T * T * kl - (1 - alpha) * log_softmax(z, n, label, 1));
+		loss += ref_get(&s->in[KD_WEIGHT], n) *
+			(alpha * T * T * kl - (1 - alpha) * log_softmax(z, n, label, 1, lse));
 	}
 	ref_set(&s->out, 0, loss);
 	return 0;
@@ -88,9 +97,12 @@ int ref_kd_loss_backward(struct step *s)
 	double T = s->node->attr.temperature, alpha = s->node->attr.alpha, g = ref_get(&s->dout, 0);
 	for (int64_t n = 0; s->want[KD_LOGITS] && n < N; n++) {
 		int64_t label = (int64_t)ref_get(&s->in[KD_LABELS], n);
+		double lse = log_sum_exp(z, n, 1), lse_soft = log_sum_exp(z, n, T), lse_teacher = log_sum_exp(zt, n, T);
 		for (int64_t j = 0; j < C; j++) {
-			double soft = alpha * T * (exp(log_softmax(z, n, j, T)) - exp(log_softmax(zt, n, j, T)));
-			double hard = (1 - alpha) * (exp(log_softmax(z, n, j, 1)) - (j == label));
+			double soft =
+			    alpha * T *
+			    (exp(log_softmax(z, n, j, T, lse_soft)) - exp(log_softmax(zt, n, j, T, lse_teacher)));
+			double hard = (1 - alpha) * (exp(log_softmax(z, n, j, 1, lse)) - (j == label));
 			double d = g * ref_get(&s->in[KD_WEIGHT], n) * (soft + hard);
 			ref_grad(s, KD_LOGITS, n * C + j, label < 0 ? 0 : d);
 		}

@@ -23,16 +23,14 @@ static float step_of(const struct step *s, int input, int64_t o)
 	return s->has_in[input] ? (float)ref_channel(&s->in[input], o) : 1;
 }
 
-/* z_x * sum_k q_w[o][k]; for a raw sum, whose weights are `count` ones, z_x * count. */
+/* z_x * sum_k q_w[o][k]; the graph has the weights wherever z_x is not 0. */
 static int64_t folded_zero(const struct step *s, int64_t o, float p_w)
 {
-	int64_t zero = s->node->attr.zero_in, sum = 0;
+	const struct tensor *w = &s->in[RQ_WQ];
+	int64_t zero = s->node->attr.zero_in, K, sum = 0;
 	if (zero == 0)
 		return 0;
-	if (!s->has_in[RQ_WQ])
-		return zero * (s->node->attr.count ? s->node->attr.count : 1);
-	const struct tensor *w = &s->in[RQ_WQ];
-	int64_t K = shape_count(w->shape) / w->shape.dim[0];
+	K = shape_count(w->shape) / w->shape.dim[0];
 	for (int64_t k = 0; k < K; k++)
 		sum += (int64_t)(ref_get(w, o * K + k) / (double)p_w);
 	return zero * sum;

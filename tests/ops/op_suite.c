@@ -1,0 +1,149 @@
+/* Runs cases on two devices and compares. What is tried with each case: forward twice on the same step (nothing may
+ * carry over) and, in TRAIN, backward with all gradients overwritten, with all accumulated, and with each one alone. In
+ * INFER a wish for in-place output is granted in a further run. */
+#include "ops/op_suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ops/op_cases.h"
+#include "ref/ref.h"
+
+static const struct device reference = {.backend = &ref_backend};
+
+/* Compares one tensor of two steps. NaN equals nothing, not even itself. */
+static int compare(const struct op_step *a, const struct tensor *ta, const struct op_step *b, const struct tensor *tb,
+    double tol, const char *what)
+{
+	int64_t n = shape_count(ta->shape), worst = -1;
+	double *x = mem_alloc((size_t)n, sizeof(*x)), *y = mem_alloc((size_t)n, sizeof(*y));
+	double scale = 0, error = 0;
+	int rc = x && y ? 0 : ERR_NOMEM;
+	if (!rc)
+		rc = op_step_read(a, ta, x);
+	if (!rc)
+		rc = op_step_read(b, tb, y);
+	for (int64_t i = 0; !rc && i < n; i++)
+		scale = isfinite(x[i]) ? fmax(scale, fabs(x[i])) : scale;
+	for (int64_t i = 0; !rc && i < n; i++) {
+		double d = x[i] == y[i] ? 0 : fabs(x[i] - y[i]);
+		if (worst < 0 || !(d <= error)) {
+			worst = i;
+			error = d;
+		}
+		if (isnan(d))
+			break;
+	}
+	if (!rc && !(error <= tol * scale))
+		rc = err_set(ERR_FAIL,
+		    "%s[%lld of %lld] is %.9g, must be %.9g (error %.2g of the largest value, allowed %.2g)", what,
+		    (long long)worst, (long long)n, y[worst], x[worst], error / scale, tol);
+	mem_free(x);
+	mem_free(y);
+	return rc;
+}
+
+static int compare_gradients(const struct op_case *c, const struct op_step *a, const struct op_step *b)
+{
+	for (int i = 0; i < c->n_in; i++) {
+		char what[32];
+		snprintf(what, sizeof(what), "%s %d", a->s.accumulate[i] ? "added gradient" : "gradient", i);
+		int rc = a->s.want[i] ? compare(a, &a->s.din[i], b, &b->s.din[i], c->tol_grad, what) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int run_variant(const struct op_case *c, struct device dev, const struct op_host *h, struct op_options opt)
+{
+	struct op_step a = {0}, b = {0};
+	int rounds = opt.inplace ? 1 : 2; /* in place the input is gone after the first */
+	int rc = op_step_open(&a, reference, c, h, (struct op_options){.want = opt.want, .accumulate = opt.accumulate});
+	if (!rc)
+		rc = op_step_forward(&a);
+	if (!rc && opt.want)
+		rc = op_step_backward(&a, h);
+	if (!rc)
+		rc = op_step_open(&b, dev, c, h, opt);
+	if (opt.inplace && !rc && b.s.inplace < 0)
+		goto out; /* no wish */
+	for (int i = 0; !rc && i < rounds; i++) {
+		rc = op_step_forward(&b);
+		if (!rc && opt.want)
+			rc = op_step_backward(&b, h);
+		if (!rc)
+			rc = compare(&a, &a.s.out, &b, &b.s.out, c->tol, i ? "second output" : "output");
+		if (!rc && opt.want)
+			rc = compare_gradients(c, &a, &b);
+		if (!rc)
+			rc = op_step_check_inputs(&b, h);
+	}
+out:
+	op_step_close(&a);
+	op_step_close(&b);
+	return rc;
+}
+
+static int run_case(const struct op_case *c, struct device dev)
+{
+	unsigned all = c->mode == EXEC_TRAIN ? op_case_wants(c) : 0;
+	struct op_host h;
+	int rc = op_host_fill(&h, c);
+	if (rc)
+		return rc;
+	rc = run_variant(c, dev, &h, (struct op_options){.want = all});
+	if (!rc && c->mode == EXEC_INFER)
+		rc = run_variant(c, dev, &h, (struct op_options){.inplace = true});
+	if (!rc && all)
+		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = all});
+	for (int i = 0; !rc && all && i < c->n_in; i++) {
+		unsigned one = all & 1u << i;
+		if (one && one != all)
+			rc = run_variant(c, dev, &h, (struct op_options){.want = one});
+	}
+	op_host_clear(&h);
+	return rc;
+}
+
+/* 127, unless the device says that it has no VNNI: there u8 x s8 pairs saturate in 16 bits. */
+static int weight_limit(struct device dev, int *limit)
+{
+	cJSON *about = cJSON_CreateObject();
+	int rc = about ? dev.backend->describe(dev.ctx, about) : ERR_NOMEM;
+	*limit = cJSON_IsFalse(cJSON_GetObjectItem(about, "vnni")) ? 63 : 127;
+	cJSON_Delete(about);
+	return rc;
+}
+
+int op_suite_run(struct device dev, const char *filter)
+{
+	struct op_list l = {0};
+	int run = 0, failed = 0, rc = weight_limit(dev, &l.weight_max);
+	if (rc)
+		return rc;
+	op_cases_float(&l);
+	op_cases_quantize(&l);
+	op_cases_integer(&l);
+	for (int i = 0; !l.failed && i < l.n; i++) {
+		if (filter && !str_match(filter, l.item[i].name))
+			continue;
+		run++;
+		rc = run_case(&l.item[i], dev);
+		if (!rc)
+			continue;
+		failed++;
+		fprintf(stderr, "%s: %s: %s\n", dev.backend->name, l.item[i].name, err_message());
+	}
+	rc = l.failed ? ERR_NOMEM : 0;
+	op_list_clear(&l);
+	if (!rc && run == 0)
+		rc = err_set(ERR_FAIL, "no case matches '%s'", filter ? filter : "*");
+	if (!rc && failed)
+		rc = err_set(ERR_FAIL, "%d of %d cases failed", failed, run);
+	return rc;
+}

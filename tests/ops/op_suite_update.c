@@ -1,0 +1,154 @@
+/* The optimizer's update on two devices: three steps over a handful of params of every sort. */
+#include "ops/op_suite.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "ref/ref.h"
+
+#define TOL     2e-6 /* f32 arithmetic over three steps */
+#define STEPS   3
+#define ITEMS   5
+#define MASK(i) ((i) % 3 != 0) /* of item 0 */
+
+enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
+
+static const size_t sizes[ITEMS] = {1003, 17, 1, 33, 5};
+
+/* Host memory first, then device memory, of the vectors and masks of all items. */
+struct setup {
+	struct device dev;
+	float *host[ITEMS][VECTORS];
+	struct update_item item[ITEMS];
+};
+
+static void setup_clear(struct setup *u)
+{
+	for (int k = 0; k < ITEMS; k++) {
+		struct update_item *it = &u->item[k];
+		void *device[] = {it->w, (void *)(uintptr_t)it->g, it->m, it->v, (void *)(uintptr_t)it->mask};
+		for (size_t i = 0; i < sizeof(device) / sizeof(device[0]); i++)
+			if (device[i])
+				u->dev.backend->free(u->dev.ctx, device[i]);
+		for (int v = 0; v < VECTORS; v++)
+			mem_free(u->host[k][v]);
+	}
+}
+
+static void *to_device(const struct setup *u, const void *host, size_t bytes)
+{
+	void *p = u->dev.backend->alloc(u->dev.ctx, bytes);
+	if (p && u->dev.backend->upload(u->dev.ctx, p, host, bytes)) {
+		u->dev.backend->free(u->dev.ctx, p);
+		return NULL;
+	}
+	return p;
+}
+
+static int setup_item(struct setup *u, int k)
+{
+	struct update_item *it = &u->item[k];
+	struct rng stream = rng_make(3, "update", RNG_BENCH, (char[]){(char)('a' + k), 0});
+	size_t n = sizes[k];
+	uint8_t mask[1003];
+	for (int v = 0; v < VECTORS; v++) {
+		u->host[k][v] = mem_alloc(n, sizeof(float));
+		if (!u->host[k][v])
+			return ERR_NOMEM;
+		for (size_t i = 0; i < n && v < 2; i++)
+			u->host[k][v][i] = 2 * rng_uniform(rng_draw(stream, (uint64_t)v, i, 0).w[0]) - 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		mask[i] = MASK(i);
+	for (size_t i = 0; k == 0 && i < n; i++)
+		u->host[k][WEIGHT][i] *= (float)mask[i];
+	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k == 4};
+	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
+	it->floor = k == 3 ? 0.1f : 0;
+	it->stat_momentum = k == 4 ? 0.1f : 0;
+	it->w = to_device(u, u->host[k][0], n * sizeof(float));
+	it->g = to_device(u, u->host[k][1], n * sizeof(float));
+	if (!it->stat) {
+		it->m = to_device(u, u->host[k][2], n * sizeof(float));
+		it->v = to_device(u, u->host[k][3], n * sizeof(float));
+	}
+	if (k == 0)
+		it->mask = to_device(u, mask, n);
+	return it->w && it->g && (it->stat || (it->m && it->v)) && (k || it->mask) ? 0 : ERR_NOMEM;
+}
+
+/* Runs the steps and brings w, m and v back. */
+static int run(struct setup *u, struct device dev, struct update_args args, double *norm)
+{
+	int rc = 0;
+	u->dev = dev;
+	for (int k = 0; !rc && k < ITEMS; k++)
+		rc = setup_item(u, k);
+	for (args.t = 1; !rc && args.t <= STEPS; args.t++)
+		rc = dev.backend->update(dev.ctx, u->item, ITEMS, &args, norm);
+	for (int k = 0; !rc && k < ITEMS; k++) {
+		const float *from[VECTORS] = {u->item[k].w, u->item[k].g, u->item[k].m, u->item[k].v};
+		for (int v = 0; !rc && v < VECTORS; v++)
+			if (from[v])
+				rc = dev.backend->download(dev.ctx, u->host[k][v], from[v], sizes[k] * sizeof(float));
+	}
+	return rc;
+}
+
+/* Vector v of item k: within TOL of its largest value, and exactly 0 where masked. */
+static int compare_vector(const struct setup *a, const struct setup *b, int k, int v)
+{
+	const float *x = a->host[k][v], *y = b->host[k][v];
+	double scale = 0;
+	for (size_t i = 0; i < sizes[k]; i++)
+		scale = fmax(scale, fabs((double)x[i]));
+	for (size_t i = 0; i < sizes[k]; i++) {
+		bool masked = k == 0 && v != GRADIENT && !MASK(i);
+		if (!(fabs((double)x[i] - (double)y[i]) <= TOL * scale) || (masked && y[i] != 0))
+			return err_set(ERR_FAIL, "item %d, %c[%d] is %.9g, must be %.9g", k, "wgmv"[v], (int)i,
+			    (double)y[i], (double)x[i]);
+	}
+	return 0;
+}
+
+static int compare_setups(const struct setup *a, const struct setup *b)
+{
+	int rc = 0;
+	for (int k = 0; !rc && k < ITEMS; k++)
+		for (int v = 0; !rc && v < VECTORS; v++)
+			rc = compare_vector(a, b, k, v);
+	return rc;
+}
+
+int op_suite_update(struct device dev)
+{
+	static const struct update_args cases[] = {{.kind = OPTIMIZER_SGD, .lr = 0.1f},
+	    {.kind = OPTIMIZER_SGD, .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f},
+	    {.kind = OPTIMIZER_SGD, .lr = 0.1f, .momentum = 0.9f, .nesterov = true, .clip_norm = 1},
+	    {.kind = OPTIMIZER_ADAMW, .lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 0.1f},
+	    {.kind = OPTIMIZER_ADAMW, .lr = 0.2f, .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f, .clip_norm = 0.5f},
+	    {.kind = OPTIMIZER_ADAMW, .lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .clip_norm = 1e6f}};
+	static const struct device reference = {.backend = &ref_backend};
+	int failed = 0, n = (int)(sizeof(cases) / sizeof(cases[0]));
+	for (int i = 0; i < n; i++) {
+		struct setup a = {0}, b = {0};
+		double norm_a = 0, norm_b = 0;
+		int rc = run(&a, reference, cases[i], &norm_a);
+		if (!rc)
+			rc = run(&b, dev, cases[i], &norm_b);
+		if (!rc && !(fabs(norm_a - norm_b) <= TOL * norm_a))
+			rc = err_set(ERR_FAIL, "the norm is %.9g, must be %.9g", norm_b, norm_a);
+		if (!rc)
+			rc = compare_setups(&a, &b);
+		if (rc) {
+			failed++;
+			fprintf(stderr, "%s: update case %d: %s\n", dev.backend->name, i, err_message());
+		}
+		setup_clear(&a);
+		setup_clear(&b);
+	}
+	return failed ? err_set(ERR_FAIL, "%d of %d cases failed", failed, n) : 0;
+}

@@ -1,0 +1,164 @@
+/* The op suite must accept the reference itself and find what is wrong with a broken copy of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "ops/op_suite.h"
+#include "ref/ref.h"
+
+static struct kernel kernels[OP_COUNT];
+static struct backend broken;
+
+static struct device broken_device(void)
+{
+	memcpy(kernels, ref_backend.kernels, sizeof(kernels));
+	broken = ref_backend;
+	broken.name = "broken";
+	broken.kernels = kernels;
+	return (struct device){.backend = &broken};
+}
+
+static const struct kernel *good(const struct step *s)
+{
+	return &ref_backend.kernels[s->node->op];
+}
+
+static float *last(const struct tensor *t)
+{
+	return (float *)t->data + shape_count(t->shape) - 1;
+}
+
+static int forward_one_ulp_off(struct step *s)
+{
+	int rc = good(s)->forward(s);
+	*last(&s->out) = nextafterf(*last(&s->out), 1e30f);
+	return rc;
+}
+
+static int forward_skips_the_last(struct step *s)
+{
+	float before = *last(&s->out);
+	int rc = good(s)->forward(s);
+	*last(&s->out) = before;
+	return rc;
+}
+
+static int forward_writes_behind_the_end(struct step *s)
+{
+	int rc = good(s)->forward(s);
+	last(&s->out)[1] = 0;
+	return rc;
+}
+
+static int forward_writes_an_input(struct step *s)
+{
+	int rc = good(s)->forward(s);
+	*last(&s->in[1]) += 1;
+	return rc;
+}
+
+static int backward_always_overwrites(struct step *s)
+{
+	memset(s->accumulate, 0, sizeof(s->accumulate));
+	return good(s)->backward(s);
+}
+
+static int backward_always_adds(struct step *s)
+{
+	memset(s->accumulate, 1, sizeof(s->accumulate));
+	return good(s)->backward(s);
+}
+
+static int backward_forgets_the_weights(struct step *s)
+{
+	bool want = s->want[1];
+	int rc;
+	s->want[1] = false;
+	rc = good(s)->backward(s);
+	s->want[1] = want;
+	return rc;
+}
+
+static void op_suite__accepts_the_reference(void **state)
+{
+	(void)state;
+	int rc = op_suite_run((struct device){.backend = &ref_backend}, NULL);
+	if (rc)
+		print_error("%s\n", err_message());
+	assert_int_equal(rc, 0);
+	assert_int_equal(op_suite_update((struct device){.backend = &ref_backend}), 0);
+}
+
+static void op_suite__a_filter_without_a_case_is_an_error(void **state)
+{
+	(void)state;
+	assert_int_equal(op_suite_run((struct device){.backend = &ref_backend}, "conv3d/*"), ERR_FAIL);
+}
+
+static void op_suite__finds_a_missing_row(void **state)
+{
+	(void)state;
+	struct device dev = broken_device();
+	kernels[OP_RQ_RESIDUAL].forward = NULL;
+	assert_int_equal(op_suite_run(dev, "rq_residual/*"), ERR_FAIL);
+}
+
+static void op_suite__finds_broken_forwards(void **state)
+{
+	(void)state;
+	static int (*const forwards[])(struct step *) = {
+	    forward_one_ulp_off, forward_skips_the_last, forward_writes_behind_the_end, forward_writes_an_input};
+	for (size_t i = 0; i < sizeof(forwards) / sizeof(forwards[0]); i++) {
+		struct device dev = broken_device();
+		kernels[OP_FAKE_QUANT].forward = forwards[i];
+		assert_int_equal(op_suite_run(dev, "fake_quant/infer s8*"), ERR_FAIL);
+	}
+}
+
+static void op_suite__finds_broken_backwards(void **state)
+{
+	(void)state;
+	static int (*const backwards[])(struct step *) = {
+	    backward_always_overwrites, backward_always_adds, backward_forgets_the_weights};
+	for (size_t i = 0; i < sizeof(backwards) / sizeof(backwards[0]); i++) {
+		struct device dev = broken_device();
+		kernels[OP_LINEAR].backward = backwards[i];
+		assert_int_equal(op_suite_run(dev, "linear/train N3 K5*"), ERR_FAIL);
+	}
+}
+
+static int update_without_mask(
+    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+{
+	struct update_item copy[8];
+	for (int i = 0; i < n; i++) {
+		copy[i] = items[i];
+		copy[i].mask = NULL;
+	}
+	return ref_backend.update(ctx, copy, n, args, norm_out);
+}
+
+static void op_suite__finds_an_update_that_ignores_masks(void **state)
+{
+	(void)state;
+	struct device dev = broken_device();
+	broken.update = update_without_mask;
+	assert_int_equal(op_suite_update(dev), ERR_FAIL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(op_suite__accepts_the_reference),
+	    cmocka_unit_test(op_suite__a_filter_without_a_case_is_an_error),
+	    cmocka_unit_test(op_suite__finds_a_missing_row),
+	    cmocka_unit_test(op_suite__finds_broken_forwards),
+	    cmocka_unit_test(op_suite__finds_broken_backwards),
+	    cmocka_unit_test(op_suite__finds_an_update_that_ignores_masks),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

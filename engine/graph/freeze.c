@@ -4,6 +4,16 @@
 #include "base/mem.h"
 #include "graph/pass.h"
 
+/* Half-precision weights are stored as such: widening them to f32 is left to the run, else the file would hold f32. */
+static void unmark_widening(const struct graph *g, bool *constant)
+{
+	for (int i = 0; i < g->n; i++) {
+		const struct node *n = &g->node[i];
+		if (n->op == OP_CAST && n->dtype == DT_F32 && g->node[n->in[0]].dtype != DT_F32)
+			constant[i] = false;
+	}
+}
+
 /* Marks what the frozen graph keeps: everything that is not constant, inputs, and constants that those read. */
 static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
 {
@@ -45,6 +55,7 @@ int pass_freeze(const struct graph *g, struct graph *out)
 	if (!map || !constant || !keep)
 		goto out;
 	graph_constant(g, constant);
+	unmark_widening(g, constant);
 	mark_kept(g, constant, keep);
 	for (int i = 0; i < g->n; i++) {
 		if (!keep[i])

@@ -1,0 +1,424 @@
+/* Observers against brute force on the raw values. */
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "quant/observer.h"
+#include "quant/quantize.h"
+
+#define COUNT 40000
+
+#define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (double)(tolerance))
+
+enum shape_of_data { NORMAL, HEAVY, RELU, SHIFTED, SHAPES };
+
+/* Heavy tails are cubes of normals. Every value is moved away from 0, except the ReLU's zeros. */
+static float *make_values(enum shape_of_data kind, size_t n)
+{
+	float *x = mem_alloc(n, sizeof(*x));
+	struct rng r = rng_make(7, "test", RNG_BENCH, "values");
+
+	assert_non_null(x);
+	for (size_t i = 0; i < n; i++) {
+		struct rng_words w = rng_draw(r, (uint64_t)kind, i, 0);
+		float z[2];
+
+		rng_normal2(w.w[0], w.w[1], z);
+		x[i] = kind == HEAVY ? z[0] * z[0] * z[0] : kind == RELU ? fmaxf(z[0] * 2 - 0.5f, 0) : z[0];
+		if (kind == SHIFTED)
+			x[i] = z[0] * 0.7f + 1.5f;
+	}
+	return x;
+}
+
+static struct observer *observe(const float *x, size_t n, size_t batch)
+{
+	struct observer *o = mem_alloc(1, sizeof(*o));
+
+	assert_non_null(o);
+	observer_init(o);
+	for (size_t i = 0; i < n; i += batch)
+		assert_int_equal(observer_add(o, x + i, n - i < batch ? n - i : batch), 0);
+	return o;
+}
+
+/* The quantized range that a plan would give such data. */
+static struct qrange range_for(enum shape_of_data kind, int bits)
+{
+	return kind == RELU || kind == SHIFTED ? qrange_unsigned(bits, 0) : qrange_signed(bits);
+}
+
+static double true_error(const float *x, size_t n, struct qrange q, float lo, float hi)
+{
+	float step;
+	double sum = 0;
+
+	quant_step_of_range(&q, lo, hi, &step);
+	for (size_t i = 0; i < n; i++) {
+		double e = (double)x[i] - (double)(quant_round(x[i], step, q) - q.zero) * (double)step;
+
+		sum += e * e;
+	}
+	return sum / (double)n;
+}
+
+static void observer__doubling_equals_a_one_shot_histogram(void **state)
+{
+	float *x = make_values(HEAVY, COUNT);
+	struct observer *grown, *once;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++) /* grows slowly from tiny values */
+		x[i] *= ldexpf(1, (int)(i / 1000) - 40);
+	grown = observe(x, COUNT, 17);
+	once = observe(x, COUNT, COUNT);
+	assert_true(grown->range == once->range);
+	assert_memory_equal(grown->count, once->count, sizeof(once->count));
+	assert_true(grown->zeros == once->zeros && grown->n == once->n);
+	assert_true(grown->min == once->min && grown->max == once->max);
+	mem_free(x);
+	mem_free(grown);
+	mem_free(once);
+}
+
+static void observer__bins_hold_the_values_they_claim(void **state)
+{
+	float *x = make_values(NORMAL, COUNT);
+	struct observer *o = observe(x, COUNT, 999);
+	double want[OBSERVER_BINS] = {0};
+
+	(void)state;
+	x[5] = 0;
+	for (size_t i = 0; i < COUNT; i++) {
+		for (int b = (int)(((double)x[i] / o->range + 1) * OBSERVER_BINS / 2) - 2; b < OBSERVER_BINS; b++) {
+			double width = 2.0 * (double)o->range / OBSERVER_BINS, low = b * width - (double)o->range;
+
+			if (b >= 0 && (double)x[i] >= low && (double)x[i] < low + width) {
+				want[b] += x[i] != 0;
+				break;
+			}
+		}
+	}
+	mem_free(o);
+	o = observe(x, COUNT, 999);
+	assert_memory_equal(o->count, want, sizeof(want));
+	assert_true(o->zeros == 1);
+	mem_free(x);
+	mem_free(o);
+}
+
+static void observer__leading_zeros_are_counted(void **state)
+{
+	float x[10] = {0}, y[3] = {0, 2, -1};
+	struct observer o;
+	float lo, hi;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_range(&o, OBSERVE_MINMAX, qrange_signed(8), 99, &lo, &hi), ERR_FAIL);
+	assert_int_equal(observer_add(&o, x, 10), 0);
+	assert_int_equal(observer_range(&o, OBSERVE_ENTROPY, qrange_signed(8), 99, &lo, &hi), 0);
+	assert_true(lo == 0 && hi == 0);
+	assert_true(observer_sqnr(&o, qrange_signed(8), lo, hi) >= 200);
+	assert_int_equal(observer_add(&o, y, 3), 0);
+	assert_true(o.zeros == 11 && o.n == 13 && o.range == 4 && o.batches == 2);
+}
+
+static void observer__nan_and_infinity_are_refused(void **state)
+{
+	float bad[] = {NAN, INFINITY, -INFINITY, 3e38f};
+	struct observer o;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		float x[5] = {1, 2, 0, -1, 3};
+
+		x[i] = bad[i];
+		observer_init(&o);
+		assert_int_equal(observer_add(&o, x, 5), ERR_DATA);
+		assert_true(o.n == 0);
+	}
+}
+
+static void observer__tiny_and_huge_values_have_bins(void **state)
+{
+	float x[] = {1e-44f, -3e-44f, 2e-45f}, y[] = {8e37f, -1e-30f};
+	struct observer o;
+	double sum = 0;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, x, 3), 0);
+	assert_int_equal(observer_add(&o, y, 2), 0);
+	for (int i = 0; i < OBSERVER_BINS; i++)
+		sum += o.count[i];
+	assert_true(sum == 5);
+	assert_true(isfinite(o.range) && o.range > 8e37f);
+}
+
+static void observer__minmax_and_moving_average_follow_their_definitions(void **state)
+{
+	float a[] = {-1, 4}, b[] = {-3, 2}, lo, hi;
+	struct observer o;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, a, 2), 0);
+	assert_int_equal(observer_add(&o, b, 2), 0);
+	assert_int_equal(observer_range(&o, OBSERVE_MINMAX, qrange_unsigned(8, 0), 99, &lo, &hi), 0);
+	assert_true(lo == -3 && hi == 4);
+	assert_int_equal(observer_range(&o, OBSERVE_MINMAX, qrange_signed(8), 99, &lo, &hi), 0);
+	assert_true(lo == -4 && hi == 4);
+	assert_int_equal(observer_range(&o, OBSERVE_MOVING_AVERAGE, qrange_unsigned(8, 0), 99, &lo, &hi), 0);
+	assert_near(lo, -1.2, 1e-6); /* 0.9 * -1 + 0.1 * -3 */
+	assert_near(hi, 3.8, 1e-6);
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **state)
+{
+	double levels[] = {99.99, 99.9, 99, 90, 60};
+
+	(void)state;
+	for (int kind = 0; kind < SHAPES; kind++) {
+		float *x = make_values((enum shape_of_data)kind, COUNT),
+		      *sorted = make_values((enum shape_of_data)kind, COUNT);
+		struct observer *o = observe(x, COUNT, 1000);
+		struct qrange q = range_for((enum shape_of_data)kind, 8);
+		float width = o->range * 2 / OBSERVER_BINS;
+
+		for (size_t i = 0; q.is_signed && i < COUNT; i++)
+			sorted[i] = fabsf(sorted[i]);
+		qsort(sorted, COUNT, sizeof(*sorted), compare_floats);
+		for (int l = 0; l < 5; l++) {
+			size_t at = (size_t)(levels[l] / 100 * COUNT), low = COUNT - at;
+			float lo, hi;
+
+			assert_int_equal(observer_range(o, OBSERVE_PERCENTILE, q, levels[l], &lo, &hi), 0);
+			assert_true(hi >= fmaxf(sorted[at - 1] - width, 0) && hi <= sorted[at] + width);
+			if (!q.is_signed && o->min < 0)
+				assert_true(lo <= fminf(sorted[low] + width, 0) &&
+					    lo >= fminf(sorted[low > 0 ? low - 1 : 0] - width, 0));
+			else
+				assert_true(lo == (q.is_signed ? -hi : 0));
+		}
+		mem_free(x);
+		mem_free(sorted);
+		mem_free(o);
+	}
+}
+
+static void observer__sqnr_agrees_with_quantizing_the_values(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < SHAPES; kind++) {
+		float *x = make_values((enum shape_of_data)kind, COUNT);
+		struct observer *o = observe(x, COUNT, 1000);
+
+		for (int bits = 2; bits <= 8; bits++) {
+			struct qrange q = range_for((enum shape_of_data)kind, bits);
+
+			for (int method = 0; method < OBSERVER_COUNT; method++) {
+				float lo, hi;
+				double signal = o->sum_squares / o->n, want, got;
+
+				assert_int_equal(observer_range(o, (enum observer_kind)method, q, 99.9, &lo, &hi), 0);
+				want = 10 * log10(signal / true_error(x, COUNT, q, lo, hi));
+				got = observer_sqnr(o, q, lo, hi);
+				/* 8 bits: a step is 2 to 8 bins, so the spread within a bin is felt */
+				assert_near(got, want, bits == 8 ? 0.4 : 0.15);
+			}
+		}
+		mem_free(x);
+		mem_free(o);
+	}
+}
+
+static void observer__mse_range_is_near_the_best_of_all_ranges(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < SHAPES; kind++) {
+		float *x = make_values((enum shape_of_data)kind, COUNT / 4);
+		struct observer *o = observe(x, COUNT / 4, 1000);
+
+		for (int bits = 2; bits <= 8; bits += 2) {
+			struct qrange q = range_for((enum shape_of_data)kind, bits);
+			float lo, hi, min_lo, min_hi;
+			double best = 1e300;
+
+			assert_int_equal(observer_range(o, OBSERVE_MSE, q, 99.9, &lo, &hi), 0);
+			assert_int_equal(observer_range(o, OBSERVE_MINMAX, q, 99.9, &min_lo, &min_hi), 0);
+			for (int i = 1; i <= 150; i++)
+				best = fmin(best,
+				    true_error(x, COUNT / 4, q, min_lo * (float)i / 150, min_hi * (float)i / 150));
+			assert_true(true_error(x, COUNT / 4, q, lo, hi) <= best * 1.03);
+		}
+		mem_free(x);
+		mem_free(o);
+	}
+}
+
+/* KL divergence of one candidate, straight from the raw magnitudes, without the histogram's code. */
+static double raw_divergence(const float *x, size_t n, double width, int bins, int levels)
+{
+	double *p = mem_alloc((size_t)bins, sizeof(*p)), *q = mem_alloc((size_t)bins, sizeof(*q)), total = 0,
+	       inside = 0, d = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int b = (int)((double)fabsf(x[i]) / width);
+
+		if (x[i] == 0)
+			continue;
+		total++;
+		if (b < bins) {
+			q[b]++;
+			inside++;
+		}
+		p[b < bins ? b : bins - 1]++;
+	}
+	for (int l = 0; l < levels; l++) {
+		int from = (int)((int64_t)bins * l / levels), to = (int)((int64_t)bins * (l + 1) / levels), filled = 0;
+		double mass = 0;
+
+		for (int b = from; b < to; b++) {
+			mass += q[b];
+			filled += q[b] > 0;
+		}
+		for (int b = from; b < to; b++)
+			q[b] = q[b] > 0 ? mass / filled / inside : 1e-9;
+	}
+	for (int b = 0; b < bins; b++)
+		d += p[b] > 0 ? p[b] / total * log(p[b] / total / q[b]) : 0;
+	mem_free(p);
+	mem_free(q);
+	return d;
+}
+
+static void observer__entropy_range_has_the_least_divergence(void **state)
+{
+	enum shape_of_data kinds[] = {NORMAL, HEAVY, RELU};
+
+	(void)state;
+	for (int k = 0; k < 3; k++) {
+		float *x = make_values(kinds[k], COUNT / 8);
+		struct observer *o = observe(x, COUNT / 8, 700);
+
+		for (int bits = 4; bits <= 8; bits += 4) {
+			struct qrange q = range_for(kinds[k], bits);
+			double width = (double)o->range * 2 / OBSERVER_BINS, best = 1e300;
+			int levels = q.hi + 1, used = (int)(fmax(-(double)o->min, (double)o->max) / width) + 1, at = 0;
+			float lo, hi;
+
+			for (int b = used; b >= levels; b--) {
+				double d = raw_divergence(x, COUNT / 8, width, b, levels);
+
+				if (d < best - 1e-12) {
+					best = d;
+					at = b;
+				}
+			}
+			assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &hi), 0);
+			assert_near(hi, fmin(at * width, fmax(-(double)o->min, (double)o->max)), width * 1e-3);
+			assert_true(lo == (q.is_signed ? -hi : 0));
+		}
+		mem_free(x);
+		mem_free(o);
+	}
+}
+
+static void observer__entropy_of_affine_values_stays_inside_and_keeps_zero(void **state)
+{
+	float *x = make_values(SHIFTED, COUNT);
+	struct observer *o = observe(x, COUNT, 700);
+	float lo, hi;
+
+	(void)state;
+	x[0] = 60; /* an outlier that clipping should drop */
+	mem_free(o);
+	o = observe(x, COUNT, 700);
+	assert_int_equal(observer_range(o, OBSERVE_ENTROPY, qrange_unsigned(4, 0), 99.9, &lo, &hi), 0);
+	assert_true(lo <= 0 && lo >= o->min && hi <= o->max && hi > 1.5f);
+	assert_true(hi < 30);
+	mem_free(x);
+	mem_free(o);
+}
+
+static void weights__minmax_step_reaches_the_largest_weight_of_each_channel(void **state)
+{
+	float w[3][4] = {{1, -2, 0.5f, 0}, {0, 0, 0, 0}, {-127, 3, 5, 8}}, steps[3], one;
+
+	(void)state;
+	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_MINMAX, steps), 0);
+	assert_true(steps[0] == 2.0f / 127 && steps[1] == 1 && steps[2] == 1);
+	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(4), false, OBSERVE_MINMAX, &one), 0);
+	assert_true(one == 127.0f / 7);
+	w[1][2] = NAN;
+	assert_int_equal(
+	    quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_MINMAX, steps), ERR_CHECKPOINT);
+	w[1][2] = 0;
+	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_ENTROPY, steps), ERR_FAIL);
+}
+
+static void weights__mse_step_is_never_worse_than_minmax(void **state)
+{
+	float *x = make_values(NORMAL, 512);
+
+	(void)state;
+	for (int bits = 2; bits <= 8; bits++) {
+		struct qrange q = qrange_weight(bits);
+		float minmax, mse;
+
+		assert_int_equal(quant_weight_steps(x, 1, 512, q, false, OBSERVE_MINMAX, &minmax), 0);
+		assert_int_equal(quant_weight_steps(x, 1, 512, q, false, OBSERVE_MSE, &mse), 0);
+		assert_true(true_error(x, 512, q, -mse * (float)q.hi, mse * (float)q.hi) <=
+			    true_error(x, 512, q, -minmax * (float)q.hi, minmax * (float)q.hi));
+		if (bits <= 4) /* few levels: clipping the tail pays */
+			assert_true(mse < 0.95f * minmax);
+	}
+	mem_free(x);
+}
+
+static void weights__worst_accumulator_counts_one_sign_at_a_time(void **state)
+{
+	int8_t w[2][3] = {{127, -3, 5}, {-100, -100, 1}};
+
+	(void)state;
+	assert_int_equal(quant_worst_accumulator(&w[0][0], 2, 3), 255 * 200);
+	assert_int_equal(quant_worst_accumulator(&w[0][0], 1, 3), 255 * 132);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(observer__doubling_equals_a_one_shot_histogram),
+	    cmocka_unit_test(observer__bins_hold_the_values_they_claim),
+	    cmocka_unit_test(observer__leading_zeros_are_counted),
+	    cmocka_unit_test(observer__nan_and_infinity_are_refused),
+	    cmocka_unit_test(observer__tiny_and_huge_values_have_bins),
+	    cmocka_unit_test(observer__minmax_and_moving_average_follow_their_definitions),
+	    cmocka_unit_test(observer__percentile_is_within_a_bin_of_the_sorted_values),
+	    cmocka_unit_test(observer__sqnr_agrees_with_quantizing_the_values),
+	    cmocka_unit_test(observer__mse_range_is_near_the_best_of_all_ranges),
+	    cmocka_unit_test(observer__entropy_range_has_the_least_divergence),
+	    cmocka_unit_test(observer__entropy_of_affine_values_stays_inside_and_keeps_zero),
+	    cmocka_unit_test(weights__minmax_step_reaches_the_largest_weight_of_each_channel),
+	    cmocka_unit_test(weights__mse_step_is_never_worse_than_minmax),
+	    cmocka_unit_test(weights__worst_accumulator_counts_one_sign_at_a_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -87,10 +87,12 @@ VNNI_INLINE void tile(const struct vnni_conv *p, const uint8_t *image, int64_t n
 	const int8_t *w = p->packed + block * block_bytes;
 	__m512i acc[12][4];
 
+	UNROLL
 	for (int b = 0; b < B; b++) {
 		const __m512i sum = _mm512_loadu_si512(p->sums + (block + b) * COLS);
 		const __m512i start = p->x_signed ? _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sum, 7))
 						  : _mm512_setzero_si512();
+		UNROLL
 		for (int i = 0; i < P; i++)
 			acc[i][b] = start;
 	}
@@ -98,20 +100,25 @@ VNNI_INLINE void tile(const struct vnni_conv *p, const uint8_t *image, int64_t n
 		const uint8_t *x = image + (oh * p->stride + kh) * line + ow * hop;
 		for (int64_t s = 0; s < steps; s++, w += 64, x += 4) {
 			__m512i wv[4];
+			UNROLL
 			for (int b = 0; b < B; b++)
 				wv[b] = _mm512_loadu_si512(w + b * block_bytes);
+			UNROLL
 			for (int i = 0; i < P; i++) {
 				int v;
 				memcpy(&v, x + i * hop, 4);
 				const __m512i xv = _mm512_set1_epi32(v);
+				UNROLL
 				for (int b = 0; b < B; b++)
-					acc[i][b] = _mm512_dpbusd_epi32(acc[i][b], xv, wv[b]);
+					vnni_dot(&acc[i][b], xv, wv[b]);
 			}
 		}
 	}
+	UNROLL
 	for (int b = 0; b < B; b++) {
 		const int64_t col = (block + b) * COLS, left = p->O - col;
 		const __mmask16 mask = left >= COLS ? 0xffff : (__mmask16)((1u << left) - 1);
+		UNROLL
 		for (int i = 0; i < P; i++)
 			vnni_store(&p->e, p->y, (n * p->OH + oh) * p->OW + ow + i, col, p->O, mask, acc[i][b]);
 	}

@@ -55,62 +55,79 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 /* From this many multiply-adds on, a second thread pays for waking it (about a microsecond). */
 #define PARALLEL_MACS (1 << 20)
 
-static inline uint32_t load_u32(const uint8_t *p, int64_t bytes)
+/* Adds one step of K: 4 inputs of R rows, as words of x[r], times the 4 x 16 weights of B blocks at w. */
+VNNI_INLINE void add_step(
+    __m512i acc[TILE_ROWS][PANEL], const int x[TILE_ROWS], __m512i flips, const int8_t *w, const int R, const int B)
 {
-	uint32_t v = 0;
-	memcpy(&v, p, (size_t)bytes);
-	return v;
+	__m512i wv[PANEL];
+	UNROLL
+	for (int b = 0; b < B; b++)
+		wv[b] = _mm512_loadu_si512(w + b * 64);
+	UNROLL
+	for (int r = 0; r < R; r++) {
+		const __m512i xv = _mm512_xor_si512(_mm512_set1_epi32(x[r]), flips);
+		UNROLL
+		for (int b = 0; b < B; b++)
+			vnni_dot(&acc[r][b], xv, wv[b]);
+	}
 }
 
-VNNI_INLINE __m512i broadcast(const uint8_t *x, __m512i flips)
+/* The next `bytes` (1 to 4) inputs of each row. */
+VNNI_INLINE void load_inputs(int x[TILE_ROWS], const uint8_t *from, int64_t stride, int64_t bytes, const int R)
 {
-	int v;
-	memcpy(&v, x, 4);
-	return _mm512_xor_si512(_mm512_set1_epi32(v), flips);
+	UNROLL
+	for (int r = 0; r < R; r++) {
+		x[r] = 0;
+		memcpy(&x[r], from + r * stride, (size_t)bytes);
+	}
 }
 
-/* One tile of R rows and the B blocks of a panel. U steps of K have sums of their own: a row alone has too few
- * independent sums to hide the instruction's latency. Sums start at -128 * sum(w) for signed inputs. */
+/* One tile of R rows and the B blocks of a panel. With U = 2, odd steps of K have sums of their own: a row alone has
+ * too few independent sums to hide the instruction's latency. Sums start at -128 * sum(w) for signed inputs. */
 VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, const int R, const int B, const int U)
 {
-	const int64_t K4 = p->K / 4, tail = p->K % 4, steps = K4 + (tail != 0);
-	const uint8_t *x = (const uint8_t *)p->x + row * p->K;
-	const int8_t *w = p->packed + block * steps * 64;
-	const uint32_t flip = p->x_signed ? 0x80808080u : 0;
-	const __m512i flips = _mm512_set1_epi32((int)flip);
-	__m512i acc[2][TILE_ROWS][PANEL];
-	int64_t k = 0;
+	const int64_t K = p->K, K4 = K / 4, tail = K % 4;
+	const uint8_t *x = (const uint8_t *)p->x + row * K;
+	const int8_t *w = p->packed + block * (K4 + (tail != 0)) * 64;
+	const __m512i flips = _mm512_set1_epi32(p->x_signed ? (int)0x80808080u : 0), zero = _mm512_setzero_si512();
+	__m512i acc[TILE_ROWS][PANEL], odd[TILE_ROWS][PANEL];
+	int words[TILE_ROWS];
 
+	UNROLL
 	for (int b = 0; b < B; b++) {
-		const __m512i sum = _mm512_loadu_si512(p->sums + (block + b) * COLS), zero = _mm512_setzero_si512();
+		const __m512i sum = _mm512_loadu_si512(p->sums + (block + b) * COLS);
+		const __m512i start = p->x_signed ? _mm512_sub_epi32(zero, _mm512_slli_epi32(sum, 7)) : zero;
+		UNROLL
 		for (int r = 0; r < R; r++) {
-			acc[0][r][b] = p->x_signed ? _mm512_sub_epi32(zero, _mm512_slli_epi32(sum, 7)) : zero;
-			acc[1][r][b] = zero;
+			acc[r][b] = start;
+			odd[r][b] = zero;
 		}
 	}
-	for (; k + U <= K4; k += U)
-		for (int u = 0; u < U; u++, w += B * 64) {
-			__m512i wv[PANEL];
-			for (int b = 0; b < B; b++)
-				wv[b] = _mm512_loadu_si512(w + b * 64);
-			for (int r = 0; r < R; r++) {
-				const __m512i xv = broadcast(x + r * p->K + 4 * (k + u), flips);
-				for (int b = 0; b < B; b++)
-					acc[u][r][b] = _mm512_dpbusd_epi32(acc[u][r][b], xv, wv[b]);
-			}
+	for (int64_t k = 0; k < K4 / U; k++, x += 4 * U, w += B * 64 * U) {
+		load_inputs(words, x, K, 4, R);
+		add_step(acc, words, flips, w, R, B);
+		if (U == 2) {
+			load_inputs(words, x + 4, K, 4, R);
+			add_step(odd, words, flips, w + B * 64, R, B);
 		}
-	for (; k < steps; k++, w += B * 64) /* padded weights are zero: what follows the last input is no matter */
-		for (int r = 0; r < R; r++) {
-			const uint32_t v = load_u32(x + r * p->K + 4 * k, k < K4 ? 4 : tail);
-			const __m512i xv = _mm512_set1_epi32((int)(v ^ flip));
-			for (int b = 0; b < B; b++)
-				acc[0][r][b] = _mm512_dpbusd_epi32(acc[0][r][b], xv, _mm512_loadu_si512(w + b * 64));
-		}
+	}
+	if (U == 2 && K4 % 2) {
+		load_inputs(words, x, K, 4, R);
+		add_step(acc, words, flips, w, R, B);
+		x += 4;
+		w += B * 64;
+	}
+	if (tail) { /* the weights are padded with zeros */
+		load_inputs(words, x, K, tail, R);
+		add_step(acc, words, flips, w, R, B);
+	}
+	UNROLL
 	for (int b = 0; b < B; b++) {
 		const int64_t col = (block + b) * COLS, left = p->M - col;
 		const __mmask16 mask = left >= COLS ? 0xffff : (__mmask16)((1u << left) - 1);
+		UNROLL
 		for (int r = 0; r < R; r++) {
-			const __m512i sum = U == 2 ? _mm512_add_epi32(acc[0][r][b], acc[1][r][b]) : acc[0][r][b];
+			const __m512i sum = U == 2 ? _mm512_add_epi32(acc[r][b], odd[r][b]) : acc[r][b];
 			vnni_store(&p->e, p->y, row + r, col, p->M, mask, sum);
 		}
 	}

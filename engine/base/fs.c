@@ -27,6 +27,8 @@ static int read_all(int fd, const char *path, struct fs_bytes *out)
 	struct stat st;
 	if (fstat(fd, &st))
 		return io_error(path);
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) /* /dev/zero has no end */
+		return err_set(ERR_IO, "%s: is a device, not a file", path);
 	size_t cap = st.st_size > 0 ? (size_t)st.st_size + 1 : 4096;
 	out->data = mem_alloc(cap, 1);
 	if (!out->data)

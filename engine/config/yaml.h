@@ -1,10 +1,19 @@
-/* YAML by libyaml's document API: a tree whose every node knows its line and column. One document; anchors and aliases
- * are allowed (expanded as references), merge keys and tags other than the core ones are errors. */
+/* YAML by libyaml: a tree whose every node knows its line and column. One document; anchors and aliases are allowed (an
+ * alias becomes a copy, so that yaml_set changes one place only), merge keys and tags other than the core ones are
+ * errors. A config is small: size, depth, number of nodes (copies count) and length of a text are limited, which is
+ * what makes hostile files harmless. */
 #ifndef ENGINE_CONFIG_YAML_H
 #define ENGINE_CONFIG_YAML_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#define YAML_MAX_BYTES   (1U << 20) /* of a file                                        */
+#define YAML_MAX_TEXT    (1U << 16) /* bytes of one scalar                              */
+#define YAML_MAX_KEY     255        /* bytes of a key                                   */
+#define YAML_MAX_DEPTH   32         /* the root is at depth 1                           */
+#define YAML_MAX_NODES   (1U << 14) /* keys and values, copies by aliases included      */
+#define YAML_MAX_ANCHORS 256
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
@@ -34,6 +43,11 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 /* Applies one `--set a.b.c=VALUE`: VALUE is parsed as YAML (flow style allowed); missing maps on the way are created;
  * an existing value is replaced. List elements are addressed by index (a.0.b). ERR_CONFIG on malformed paths. */
 int yaml_set(struct yaml *y, const char *assignment);
+/* True for a value that was left out, and for ~ and null. */
+bool yaml_is_null(const struct yaml_node *node);
+/* The node's place as keys and list indices ("stages.prune.lr", "" for the root), cut to fit; false if it is not in the
+ * tree. */
+bool yaml_path(const struct yaml *y, const struct yaml_node *node, char *out, size_t cap);
 /* err_set(ERR_CONFIG, "FILE:LINE:COL: message") for a node. */
 int yaml_error(const struct yaml *y, const struct yaml_node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,181 @@
+/* Opening a data set: list, split, load, hash, normalise, in this order for every source. The sources themselves are
+ * in digits.c, idx_source.c and images*.c. */
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "data/source.h"
+
+static const struct source *const sources[] = {&source_digits, &source_idx, &source_images};
+
+/* Moves shape, class names, labels and file names from the listing to the data set. */
+static void take_listing(struct dataset *d, struct listing *l, const int64_t counts[SPLIT_COUNT])
+{
+	d->height = l->height;
+	d->width = l->width;
+	d->channels = l->channels;
+	d->classes = l->classes;
+	d->class_name = l->class_name;
+	l->class_name = NULL;
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		d->n[s] = counts[s];
+}
+
+static int take_samples(struct dataset *d, struct listing *l, int s)
+{
+	bool named = false;
+
+	d->label[s] = mem_alloc((size_t)d->n[s], sizeof(int32_t));
+	if (d->label[s] == NULL)
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++) {
+		if (l->sample[i].split == s) {
+			d->label[s][l->sample[i].place] = l->sample[i].label;
+			named = named || l->sample[i].file != NULL;
+		}
+	}
+	if (!named)
+		return 0;
+	d->file[s] = mem_alloc((size_t)d->n[s], sizeof(char *));
+	if (d->file[s] == NULL)
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++) {
+		if (l->sample[i].split == s) {
+			d->file[s][l->sample[i].place] = l->sample[i].file;
+			l->sample[i].file = NULL;
+		}
+	}
+	return 0;
+}
+
+static int alloc_pixels(struct dataset *d, bool with_test)
+{
+	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		if (s == SPLIT_TEST && !with_test)
+			continue;
+		if (d->n[s] == 0)
+			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
+		d->pixels[s] = mem_alloc((size_t)d->n[s], bytes);
+		if (d->pixels[s] == NULL)
+			return ERR_NOMEM;
+	}
+	return 0;
+}
+
+static int spread(float out[4], const struct option_floats *v, int channels, const char *key)
+{
+	if (v->n != 1 && v->n != channels)
+		return err_set(ERR_CONFIG, "data.%s has %d values; the images have %d channels", key, v->n, channels);
+	for (int c = 0; c < channels; c++)
+		out[c] = (float)v->v[v->n == 1 ? 0 : c];
+	return 0;
+}
+
+static int normalise(struct dataset *d, const struct data_options *o)
+{
+	int rc;
+
+	if (o->mean.n == 0 && o->std.n == 0) {
+		snprintf(d->norm_source, sizeof(d->norm_source), "train split");
+		return normalise_measure(d);
+	}
+	if (o->mean.n == 0 || o->std.n == 0)
+		return err_set(ERR_CONFIG, "data.mean and data.std must be given together");
+	snprintf(d->norm_source, sizeof(d->norm_source), "config");
+	rc = spread(d->mean, &o->mean, d->channels, "mean");
+	return rc == 0 ? spread(d->std, &o->std, d->channels, "std") : rc;
+}
+
+static int check_augment(const struct dataset *d, const struct augment_options *a)
+{
+	int side = d->height < d->width ? d->height : d->width;
+
+	if (a->rotate90 && d->height != d->width)
+		return err_set(
+		    ERR_CONFIG, "data.augment.rotate90 needs square images; these are %d x %d", d->height, d->width);
+	if (a->crop_padding >= side)
+		return err_set(ERR_CONFIG, "data.augment.crop_padding is %lld; images of %d x %d allow at most %d",
+		    (long long)a->crop_padding, d->height, d->width, side - 1);
+	return 0;
+}
+
+static int list_and_split(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
+{
+	int64_t counts[SPLIT_COUNT];
+	int rc = sources[a->o->source]->list(l, a);
+
+	if (rc == 0)
+		rc = split_assign(l, a->o, seed, counts);
+	if (rc != 0)
+		return rc;
+	take_listing(out, l, counts);
+	return check_augment(out, &a->o->augment);
+}
+
+static int load(struct dataset *d, struct listing *l, const struct source_args *a)
+{
+	int rc = alloc_pixels(d, a->with_test);
+
+	if (rc == 0)
+		rc = sources[a->o->source]->load(l, a, d->pixels);
+	for (int s = 0; s < SPLIT_COUNT && rc == 0; s++)
+		rc = d->pixels[s] != NULL ? take_samples(d, l, s) : 0;
+	if (rc == 0)
+		rc = split_hashes(d);
+	if (rc == 0)
+		rc = normalise(d, a->o);
+	if (rc == 0)
+		rc = find_duplicates(d);
+	return rc;
+}
+
+static int open_data(struct dataset *out, const struct source_args *a, uint64_t seed, bool with_pixels)
+{
+	struct listing l = {0};
+	int rc;
+
+	*out = (struct dataset){.duplicates_train_val = -1, .duplicates_train_test = -1, .duplicates_val_test = -1};
+	rc = list_and_split(out, &l, a, seed);
+	if (rc == 0 && with_pixels)
+		rc = load(out, &l, a);
+	sources[a->o->source]->release(&l);
+	/* The class names were counted by the listing; once taken they are the data set's. */
+	listing_clear(&l);
+	if (rc != 0)
+		dataset_close(out);
+	return rc;
+}
+
+int dataset_open(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test)
+{
+	const struct source_args a = {o, base_dir, with_test};
+
+	return open_data(out, &a, seed, true);
+}
+
+int dataset_probe(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed)
+{
+	const struct source_args a = {o, base_dir, false};
+
+	return open_data(out, &a, seed, false);
+}
+
+void dataset_close(struct dataset *d)
+{
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		mem_free(d->pixels[s]);
+		mem_free(d->label[s]);
+		for (int64_t i = 0; d->file[s] != NULL && i < d->n[s]; i++)
+			mem_free(d->file[s][i]);
+		mem_free(d->file[s]);
+	}
+	for (int c = 0; d->class_name != NULL && c < d->classes; c++)
+		mem_free(d->class_name[c]);
+	mem_free(d->class_name);
+	*d = (struct dataset){0};
+}

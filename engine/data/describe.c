@@ -1,0 +1,110 @@
+/* What a data set says about itself: the key for run caching and the JSON for reports. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "data/source.h"
+
+int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX])
+{
+	struct hash *h = NULL;
+	char *text =
+	    mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld %s", (long long)d->n[SPLIT_TRAIN],
+		(long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
+		o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding, d->norm_source);
+	int rc = text != NULL ? hash_open(&h) : ERR_NOMEM;
+
+	if (rc == 0)
+		rc = hash_add_str(h, d->hash[SPLIT_TRAIN]);
+	if (rc == 0)
+		rc = hash_add_str(h, d->hash[SPLIT_VAL]);
+	if (rc == 0)
+		rc = hash_add_str(h, text);
+	if (rc == 0)
+		rc = hash_add(h, d->mean, sizeof(d->mean));
+	if (rc == 0)
+		rc = hash_add(h, d->std, sizeof(d->std));
+	if (rc == 0)
+		rc = hash_hex(h, hex);
+	hash_close(h);
+	mem_free(text);
+	return rc;
+}
+
+/* The float's shortest decimal form would be nicer to read; the double holds it exactly, which matters more. */
+static cJSON *float_list(const float *v, int n)
+{
+	return cJSON_CreateFloatArray(v, n);
+}
+
+static bool add(cJSON *object, const char *key, cJSON *value)
+{
+	if (value == NULL || !cJSON_AddItemToObject(object, key, value)) {
+		cJSON_Delete(value);
+		return false;
+	}
+	return true;
+}
+
+static bool add_count(cJSON *object, const char *key, int64_t n)
+{
+	return add(object, key, n < 0 ? cJSON_CreateNull() : cJSON_CreateNumber((double)n));
+}
+
+static cJSON *splits_json(const struct dataset *d)
+{
+	cJSON *all = cJSON_CreateObject();
+	bool ok = all != NULL;
+
+	for (int s = 0; s < SPLIT_COUNT && ok; s++) {
+		cJSON *one = cJSON_CreateObject();
+
+		ok = one != NULL && add_count(one, "samples", d->n[s]) &&
+		     add(one, "sha256", d->hash[s][0] ? cJSON_CreateString(d->hash[s]) : cJSON_CreateNull());
+		if (!ok)
+			cJSON_Delete(one);
+		else
+			ok = add(all, split_names[s], one);
+	}
+	if (!ok) {
+		cJSON_Delete(all);
+		return NULL;
+	}
+	return all;
+}
+
+static bool add_groups(const struct dataset *d, cJSON *j)
+{
+	cJSON *norm = cJSON_AddObjectToObject(j, "normalisation"), *dup = cJSON_AddObjectToObject(j, "duplicates");
+
+	return norm != NULL && dup != NULL && add(norm, "mean", float_list(d->mean, d->channels)) &&
+	       add(norm, "std", float_list(d->std, d->channels)) &&
+	       add(norm, "source", cJSON_CreateString(d->norm_source)) &&
+	       add_count(dup, "train_validation", d->duplicates_train_val) &&
+	       add_count(dup, "train_test", d->duplicates_train_test) &&
+	       add_count(dup, "validation_test", d->duplicates_val_test);
+}
+
+cJSON *dataset_to_json(const struct dataset *d)
+{
+	cJSON *j = cJSON_CreateObject(), *names = cJSON_CreateArray();
+	const int shape[3] = {d->height, d->width, d->channels};
+	bool ok = j != NULL && names != NULL;
+
+	for (int c = 0; c < d->classes && ok; c++) {
+		cJSON *name = cJSON_CreateString(d->class_name[c]);
+
+		ok = name != NULL && cJSON_AddItemToArray(names, name);
+	}
+	ok = ok && add(j, "shape", cJSON_CreateIntArray(shape, 3)) && add_count(j, "classes", d->classes);
+	if (!ok) {
+		cJSON_Delete(names);
+		cJSON_Delete(j);
+		return NULL;
+	}
+	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) || !add_groups(d, j)) {
+		cJSON_Delete(j);
+		return NULL;
+	}
+	return j;
+}

@@ -1,0 +1,188 @@
+/* The source `images`: resolves the files, lists by index or by folder, and takes the shape from the first image. */
+#include "data/images.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "data/archive.h"
+#include "data/image.h"
+
+static int resolve(struct images_state *st, const struct source_args *a)
+{
+	const struct data_options *o = a->o;
+	int rc;
+
+	if (o->path == NULL || *o->path == '\0')
+		return err_set(ERR_CONFIG, "data.path is needed for source 'images'");
+	rc = source_path(st->root, sizeof(st->root), a->base_dir, NULL, o->path);
+	if (rc != 0 || o->archives.n == 0)
+		return rc;
+	st->archive = mem_alloc((size_t)o->archives.n, sizeof(*st->archive));
+	if (st->archive == NULL)
+		return ERR_NOMEM;
+	for (int i = 0; i < o->archives.n && rc == 0; i++) {
+		rc = source_path(st->archive[i], sizeof(st->archive[i]), a->base_dir, o->path, o->archives.v[i]);
+		st->n_archive = i + 1;
+		for (int j = 0; j < i && rc == 0; j++) {
+			if (strcmp(st->archive[i], st->archive[j]) == 0)
+				rc = err_set(ERR_CONFIG, "data.archives names %s twice", st->archive[i]);
+		}
+	}
+	return rc;
+}
+
+static int compare(const char *file_a, int archive_a, const char *file_b, int archive_b)
+{
+	int c = strcmp(file_a, file_b);
+
+	return c != 0 ? c : archive_a - archive_b;
+}
+
+static int by_file(const void *a, const void *b)
+{
+	const struct sample *x = *(struct sample *const *)a, *y = *(struct sample *const *)b;
+
+	return compare(x->file, x->archive, y->file, y->archive);
+}
+
+int images_make_order(const struct listing *l, struct images_state *st)
+{
+	st->order = mem_alloc((size_t)l->n, sizeof(struct sample *));
+	if (st->order == NULL)
+		return ERR_NOMEM;
+	st->n_order = l->n;
+	for (int64_t i = 0; i < l->n; i++)
+		st->order[i] = &l->sample[i];
+	qsort(st->order, (size_t)l->n, sizeof(struct sample *), by_file);
+	for (int64_t i = 1; i < l->n; i++) {
+		const struct sample *x = st->order[i - 1], *y = st->order[i];
+
+		if (strcmp(x->file, y->file) == 0 && (x->archive == y->archive || x->archive < 0))
+			return err_set(ERR_DATA, "%s: listed twice", y->file);
+	}
+	return 0;
+}
+
+struct sample *images_find(const struct images_state *st, const char *file, int archive)
+{
+	/* First in this archive, then among rows that name no archive. */
+	for (int pass = 0; pass < 2; pass++, archive = -1) {
+		int64_t lo = 0, hi = st->n_order;
+
+		while (lo < hi) {
+			int64_t mid = lo + (hi - lo) / 2;
+			int c = compare(st->order[mid]->file, st->order[mid]->archive, file, archive);
+
+			if (c == 0)
+				return st->order[mid];
+			if (c < 0)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+	}
+	return NULL;
+}
+
+static int take_shape(struct listing *l, const char *name, const unsigned char *bytes, size_t n)
+{
+	struct image_info info;
+	int rc = image_info(name, bytes, n, &info);
+
+	if (rc != 0)
+		return rc;
+	l->height = info.height;
+	l->width = info.width;
+	l->channels = info.channels;
+	return 0;
+}
+
+struct first {
+	struct listing *l;
+	const struct images_state *st;
+	int archive;
+};
+
+static int visit_first(const struct archive_member *m, void *user)
+{
+	const struct first *f = user;
+	unsigned char *bytes = NULL;
+	size_t n = 0;
+	char name[2048];
+	int rc;
+
+	if (images_find(f->st, m->name, f->archive) == NULL)
+		return 0;
+	rc = archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n);
+	snprintf(name, sizeof(name), "%s:%s", m->path, m->name);
+	if (rc == 0)
+		rc = take_shape(f->l, name, bytes, n);
+	mem_free(bytes);
+	return rc == 0 ? 1 : rc;
+}
+
+static int shape_from_first(struct listing *l, const struct images_state *st)
+{
+	char path[1024];
+	struct fs_bytes b = {0};
+	int rc = 0;
+
+	for (int i = 0; i < st->n_archive && rc == 0 && l->height == 0; i++) {
+		struct first f = {l, st, i};
+
+		rc = archive_walk(st->archive[i], visit_first, &f);
+	}
+	if (st->n_archive > 0) {
+		if (rc == 0 && l->height == 0)
+			rc = err_set(ERR_DATA, "%s: none of the listed files is in it", st->archive[0]);
+		return rc;
+	}
+	rc = fs_join(path, sizeof(path), st->root, l->sample[0].file);
+	if (rc == 0 && fs_read(path, &b) != 0)
+		rc = err_set(ERR_DATA, "%s", err_message());
+	if (rc == 0)
+		rc = take_shape(l, path, b.data, b.size);
+	fs_bytes_clear(&b);
+	return rc;
+}
+
+static int images_list(struct listing *l, const struct source_args *a)
+{
+	struct images_state *st = mem_alloc(1, sizeof(*st));
+	const char *index = a->o->index;
+	char path[1024];
+	int rc;
+
+	l->state = st;
+	if (st == NULL)
+		return ERR_NOMEM;
+	rc = resolve(st, a);
+	if (rc == 0 && index != NULL && *index != '\0') {
+		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, index);
+		if (rc == 0)
+			rc = images_read_index(l, st, path);
+	} else if (rc == 0) {
+		rc = images_scan(l, st);
+	}
+	if (rc == 0)
+		rc = images_make_order(l, st);
+	return rc == 0 ? shape_from_first(l, st) : rc;
+}
+
+static void images_release(struct listing *l)
+{
+	struct images_state *st = l->state;
+
+	if (st != NULL) {
+		mem_free(st->archive);
+		mem_free(st->order);
+	}
+	mem_free(st);
+	l->state = NULL;
+}
+
+const struct source source_images = {images_list, images_load, images_release};

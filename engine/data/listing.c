@@ -1,0 +1,81 @@
+/* Lists of samples and the finding of files: what all sources share. Reads nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "data/source.h"
+
+int listing_add(struct listing *l, int32_t label, int split, const char *file)
+{
+	struct sample *s;
+
+	/* Sampler and permutations count with 32 bits. */
+	if (l->n >= INT32_MAX)
+		return err_set(ERR_DATA, "more than %d samples", INT32_MAX);
+	if (l->n == l->cap) {
+		int64_t cap = l->cap ? 2 * l->cap : 1024;
+
+		s = mem_grow(l->sample, (size_t)l->cap, (size_t)cap, sizeof(*s));
+		if (s == NULL)
+			return ERR_NOMEM;
+		l->sample = s;
+		l->cap = cap;
+	}
+	s = &l->sample[l->n];
+	*s = (struct sample){.label = label, .split = split, .archive = -1};
+	if (file != NULL && (s->file = mem_strdup(file)) == NULL)
+		return ERR_NOMEM;
+	l->n++;
+	return 0;
+}
+
+int listing_number_classes(struct listing *l, int classes)
+{
+	l->class_name = mem_alloc((size_t)classes, sizeof(char *));
+	if (l->class_name == NULL)
+		return ERR_NOMEM;
+	l->classes = classes;
+	for (int c = 0; c < classes; c++) {
+		l->class_name[c] = mem_printf("%d", c);
+		if (l->class_name[c] == NULL)
+			return ERR_NOMEM;
+	}
+	return 0;
+}
+
+void listing_clear(struct listing *l)
+{
+	for (int64_t i = 0; i < l->n; i++)
+		mem_free(l->sample[i].file);
+	for (int c = 0; l->class_name != NULL && c < l->classes; c++)
+		mem_free(l->class_name[c]);
+	mem_free(l->sample);
+	mem_free(l->class_name);
+	*l = (struct listing){0};
+}
+
+int source_path(char *out, size_t cap, const char *base_dir, const char *dir, const char *name)
+{
+	char below[1024];
+	int n;
+
+	if (name[0] == '/' || dir == NULL || *dir == '\0')
+		n = snprintf(below, sizeof(below), "%s", name);
+	else
+		n = snprintf(below, sizeof(below), "%s%s%s", dir, *name ? "/" : "", name);
+	if (n < 0 || (size_t)n >= sizeof(below) || (size_t)n >= cap)
+		return err_set(ERR_DATA, "%s: path is too long", name);
+	memcpy(out, below, (size_t)n + 1);
+	if (fs_exists(out))
+		return 0;
+	if (below[0] == '/' || base_dir == NULL || *base_dir == '\0')
+		return err_set(ERR_DATA, "%s: no such file or folder", below);
+	n = snprintf(out, cap, "%s/%s", base_dir, below);
+	if (n < 0 || (size_t)n >= cap)
+		return err_set(ERR_DATA, "%s: path is too long", name);
+	if (fs_exists(out))
+		return 0;
+	return err_set(ERR_DATA, "%s: no such file or folder, neither here nor below %s", below, base_dir);
+}

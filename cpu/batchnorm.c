@@ -3,9 +3,8 @@
  * output, so that forward reads x twice and backward reads x and dy twice; oneDNN's version needs more passes and a
  * workspace. Ioffe and Szegedy 2015, algorithm 1; variances of blocks are combined by Chan, Golub and LeVeque 1979,
  * eq. 2.1. Partial sums belong to fixed blocks and are added in order.
- *
- * Trick for few channels: the loops run over a period of W = C * repeat values, so that a row is long enough for vector
- * registers whatever C is; per-channel numbers are tiled to W. */
+ The loops
+ * run over the period W of cpu_period. */
 #include "cpu/kernels.h"
 
 #include <math.h>
@@ -15,9 +14,6 @@
 #include "base/mem.h"
 
 enum { X, GAMMA, BETA, MEAN, VAR };
-
-#define PERIOD 128   /* shortest row worth a vector loop */
-#define BLOCK  16384 /* elements of a block: 64 KiB, two of them fit in a second-level cache */
 
 struct batchnorm {
 	int64_t C, W, n; /* channels, period, elements */
@@ -40,12 +36,6 @@ static struct tiles tiles_at(const struct step *s)
 static float *partial_at(const struct step *s)
 {
 	return (float *)((char *)s->scratch_mem + ((const struct batchnorm *)s->state)->at_partial);
-}
-
-static void tile(float *t, int64_t C, int64_t W)
-{
-	for (int64_t i = C; i < W; i++)
-		t[i] = t[i - C];
 }
 
 CPU_CLONES static void block_sum(float *sum, const float *x, int64_t n, int64_t W)
@@ -158,9 +148,8 @@ static int batchnorm_prepare(struct step *s)
 		return ERR_NOMEM;
 	b->n = shape_count(s->out.shape);
 	b->C = s->in[GAMMA].shape.dim[0];
-	b->W = b->C * (b->C < PERIOD ? (PERIOD + b->C - 1) / b->C : 1);
-	/* At least 64 rows a block, so that the partial sums stay small beside the tensor. */
-	b->block = b->W * (BLOCK / b->W < 64 ? 64 : BLOCK / b->W);
+	b->W = cpu_period(b->C);
+	b->block = cpu_block(b->W);
 	b->blocks = (b->n + b->block - 1) / b->block;
 	b->at_tiles = cpu_reserve(&s->scratch, (size_t)(5 * b->W) * sizeof(float));
 	if (s->mode == EXEC_TRAIN) {
@@ -177,23 +166,14 @@ static int64_t block_size(const struct batchnorm *b, int64_t i)
 	return left < b->block ? left : b->block;
 }
 
-/* Adds up the tiles of a row: sum over the repeats of channel c. */
-static double fold(const float *row, int64_t c, int64_t C, int64_t W)
-{
-	double sum = 0.0;
-	for (int64_t i = c; i < W; i += C)
-		sum += (double)row[i];
-	return sum;
-}
-
 /* Per block: row 0 = mean (tiled), row 1 = sum of squared distances from it. */
 static void block_statistics(const struct batchnorm *b, const float *x, float *row, int64_t i)
 {
 	int64_t n = block_size(b, i), C = b->C, W = b->W;
 	block_sum(row, x + i * b->block, n, W);
 	for (int64_t c = 0; c < C; c++)
-		row[c] = (float)(fold(row, c, C, W) * (double)C / (double)n);
-	tile(row, C, W);
+		row[c] = (float)(cpu_fold(row, c, C, W) * (double)C / (double)n);
+	cpu_tile(row, C, W);
 	block_squares(row + W, x + i * b->block, n, W, row);
 }
 
@@ -214,7 +194,7 @@ static void statistics(struct step *s)
 		m /= rows;
 		for (int64_t i = 0; i < b->blocks; i++) {
 			double d = (double)partial[2 * b->W * i + c] - m;
-			squares += fold(partial + 2 * b->W * i + b->W, c, b->C, b->W);
+			squares += cpu_fold(partial + 2 * b->W * i + b->W, c, b->C, b->W);
 			squares += d * d * (double)(block_size(b, i) / b->C);
 		}
 		mean[c] = (float)m;
@@ -236,9 +216,9 @@ static struct tiles make_tiles(const struct step *s)
 					   : 1.0f / sqrtf(((const float *)s->in[VAR].data)[c] + s->node->attr.eps));
 		t.beta[c] = beta[c];
 	}
-	tile(t.mean, b->C, b->W);
-	tile(t.a, b->C, b->W);
-	tile(t.beta, b->C, b->W);
+	cpu_tile(t.mean, b->C, b->W);
+	cpu_tile(t.a, b->C, b->W);
+	cpu_tile(t.beta, b->C, b->W);
 	return t;
 }
 
@@ -267,8 +247,8 @@ static void reduce_gradients(struct step *s, struct tiles *t)
 	for (int64_t c = 0; c < b->C; c++) {
 		double sum = 0.0, sum_xhat = 0.0;
 		for (int64_t i = 0; i < b->blocks; i++) {
-			sum += fold(partial + 2 * b->W * i, c, b->C, b->W);
-			sum_xhat += fold(partial + 2 * b->W * i + b->W, c, b->C, b->W);
+			sum += cpu_fold(partial + 2 * b->W * i, c, b->C, b->W);
+			sum_xhat += cpu_fold(partial + 2 * b->W * i + b->W, c, b->C, b->W);
 		}
 		sum_xhat *= (double)rstd[c];
 		t->k1[c] = (float)((double)t->a[c] * sum / rows);
@@ -282,8 +262,8 @@ static void reduce_gradients(struct step *s, struct tiles *t)
 			d[c] = (s->accumulate[BETA] ? d[c] : 0.0f) + (float)sum;
 		}
 	}
-	tile(t->k1, b->C, b->W);
-	tile(t->k2, b->C, b->W);
+	cpu_tile(t->k1, b->C, b->W);
+	cpu_tile(t->k2, b->C, b->W);
 }
 
 static int batchnorm_backward(struct step *s)

@@ -123,6 +123,34 @@ void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate)
 	cpu_vec(accumulate ? VEC_ADD : VEC_COPY, din, accumulate ? din : g, g, n);
 }
 
+#define PERIOD 128   /* shortest row worth a vector loop */
+#define BLOCK  16384 /* elements of a block: 64 KiB, two of them fit in a second-level cache */
+
+int64_t cpu_period(int64_t C)
+{
+	return C < PERIOD ? C * ((PERIOD + C - 1) / C) : C;
+}
+
+/* At least 64 rows, so that the partial sums stay small beside the tensor. */
+int64_t cpu_block(int64_t W)
+{
+	return W * (BLOCK / W < 64 ? 64 : BLOCK / W);
+}
+
+void cpu_tile(float *t, int64_t C, int64_t W)
+{
+	for (int64_t i = C; i < W; i++)
+		t[i] = t[i - C];
+}
+
+double cpu_fold(const float *row, int64_t c, int64_t C, int64_t W)
+{
+	double sum = 0.0;
+	for (int64_t i = c; i < W; i += C)
+		sum += (double)row[i];
+	return sum;
+}
+
 /* Rows per partial sum: fixed, so that the result does not depend on which thread takes which block. */
 #define SUM_ROWS 64
 

@@ -56,6 +56,13 @@ enum cpu_vec {
 void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n);
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
+/* Loops over (..., C) with per-channel numbers run over a period of W = C * repeat values, so that a row is long enough
+ * for vector registers whatever C is: per-channel numbers are tiled to W, sums of W are folded to C. Work is cut into
+ * fixed blocks of cpu_block(W) elements, whose partial sums are added in order. */
+int64_t cpu_period(int64_t C);
+int64_t cpu_block(int64_t W);
+void cpu_tile(float *t, int64_t C, int64_t W);                      /* t[0..C) repeated up to W */
+double cpu_fold(const float *row, int64_t c, int64_t C, int64_t W); /* the sum of row[c], row[c + C], ... */
 /* out (cols) = sum of the rows of g (rows, cols), on this thread. */
 void cpu_sum_rows(float *out, const float *g, int64_t rows, int64_t cols);
 /* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed row blocks

@@ -92,12 +92,12 @@ CPU_CLONES static void apply_floor(float *w, size_t n, float floor)
 		w[i] = w[i] < floor ? floor : w[i];
 }
 
-CPU_CLONES static void moving_average(float *w, const float *g, size_t n, float momentum)
+CPU_CLONES static void moving_average(float *w, const float *g, size_t n, float momentum, float observations)
 {
-	const float keep = 1.0f - momentum;
+	const float keep = 1.0f - momentum, count = observations > 1.0f ? observations : 1.0f;
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
-		w[i] = keep * w[i] + momentum * g[i];
+		w[i] = keep * w[i] + momentum * (g[i] / count);
 }
 
 /* What all items share; see add_item. */
@@ -132,7 +132,7 @@ static void update_slice(
 	if (n == 0)
 		return;
 	if (it->stat) {
-		moving_average(w, g, n, it->stat_momentum);
+		moving_average(w, g, n, it->stat_momentum, it->observations);
 		return;
 	}
 	struct rule r = *common;

@@ -1,5 +1,6 @@
 /* The CPU backend's table: opening, memory services and the list of kernels. Memory is the host's, so upload, download
  * and copy are memcpy and every call has finished when it returns. */
+#define _GNU_SOURCE /* CPU_COUNT, sched_getaffinity */
 #include "cpu/cpu.h"
 
 #include <omp.h>

@@ -48,8 +48,12 @@ static double ce_row(
 	for (int64_t j = 0; share > 0.0 && j < C; j++)
 		loss -= share * ((double)(z[j] - max) - log_sum);
 	loss -= (1.0 - smoothing) * ((double)(z[label] - max) - log_sum);
+	/* p - 1 of a confident label cancels: it is minus the sum of the others. */
+	double others = 0.0;
+	for (int64_t j = 0; grad && j < C; j++)
+		others += j == label ? 0.0 : (double)p[j];
 	for (int64_t j = 0; grad && j < C; j++) {
-		double d = (double)p[j] - share - (j == label ? 1.0 - smoothing : 0.0);
+		double d = (j == label ? smoothing - others : (double)p[j]) - share;
 		grad[j] = (float)((add ? (double)grad[j] : 0.0) + weight * d);
 	}
 	return weight * loss;

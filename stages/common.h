@@ -1,0 +1,48 @@
+/* What the stages that make checkpoints share: a checkpoint with its params on a device, the fields that every
+ * checkpoint_info.json has, saving, and the summary of the run's table. */
+#ifndef STAGES_COMMON_H
+#define STAGES_COMMON_H
+
+#include "stages/stage.h"
+
+/* A checkpoint and its params on a device. A zeroed struct is empty. */
+struct stage_model {
+	struct checkpoint ckpt;
+	struct param_store params;
+};
+/* Any form. ERR_CHECKPOINT if it is broken or, with `data`, if it takes other images or classes than the data has. */
+int stage_model_load(struct stage_model *m, const char *dir, struct device dev, const struct dataset *data);
+/* Wraps a new float model of this spec with initial weights. */
+int stage_model_init(struct stage_model *m, const struct model_spec *spec, struct device dev, uint64_t seed);
+void stage_model_clear(struct stage_model *m);
+/* The graph to run, batch norm folded, without loss: a `build` callback of the trainer with user = struct stage_model
+ * *. */
+int stage_model_build(void *model, int batch, struct graph *g);
+
+/* What a finished stage has to tell beside its weights. Pointers are borrowed; NULL where there is nothing. */
+struct stage_result {
+	const char *technique;          /* "baseline", "vanilla_kd", "pruned_50", ... */
+	const char *parent_sha256;      /* of the input's model.safetensors */
+	const char *teacher_sha256;     /* of the teacher's */
+	const struct metrics *val;      /* of the saved weights */
+	const struct metrics *train;    /* the same on the train split, without augmentation */
+	const struct train_result *fit; /* if anything was trained */
+	double started;                 /* clock_now() when the stage began */
+};
+/* Adds to c->info what the stage knows: the program's fields (run->info), model_name, stage, technique, hyperparameters
+ * (every option of `table`, and the seed), parents, data, metrics, timestamp, seconds, peak memory. */
+int stage_add_info(
+    const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c);
+/* stage_add_info, checkpoint_save into run->out_dir, and run->summary for the stage kind `kind`. */
+int stage_save(struct stage_run *run, const char *kind, const struct option *table, const struct stage_result *r,
+    struct checkpoint *c);
+/* Fills run->summary from a saved checkpoint (a part of stage_save). */
+int stage_summarise(struct stage_run *run, const char *kind, const struct stage_result *r, const struct checkpoint *c);
+
+/* Prints one line through run->progress, if there is one. */
+void stage_line(const struct stage_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Number of trained parameters of a graph. */
+int64_t graph_parameters(const struct graph *g);
+
+#endif

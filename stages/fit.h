@@ -1,0 +1,38 @@
+/* Training a float model inside a stage: what train, distill and prune have in common. */
+#ifndef STAGES_FIT_H
+#define STAGES_FIT_H
+
+#include "stages/teacher.h"
+
+struct fit_job {
+	struct stage_run *run;
+	const struct train_options *train;
+	const struct kd_options *kd; /* used if the run has a teacher */
+	struct stage_model *model;   /* its params are trained; on the training device */
+	/* prune: called before each epoch; epochs before min_best_epoch cannot be the best */
+	int (*before_epoch)(void *user, int64_t epoch);
+	void *user;
+	int64_t min_best_epoch;
+};
+/* What a fit leaves behind for stage_save. Release with fit_report_clear. */
+struct fit_report {
+	struct train_result result;
+	struct metrics train;
+	char teacher_sha256[HASH_HEX]; /* "" without a teacher */
+};
+/* Opens the teacher if there is one, trains, measures the train split. With 0 epochs only validates. */
+int fit_run(struct fit_job *job, struct fit_report *out);
+void fit_report_clear(struct fit_report *r);
+/* Copies the trained params into the checkpoint, adds what fit_run found out, and saves. r: technique, parent and
+ * started; the rest is filled in here. */
+int fit_save(struct fit_job *job, const char *kind, const struct option *table, struct stage_result *r,
+    const struct fit_report *report);
+/* The whole run of a stage that trains run->spec from scratch; kd NULL: by cross-entropy. */
+int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
+    const struct train_options *train, const struct kd_options *kd);
+
+/* Fills p->spec, parameters, memory and macs for training `spec`; teacher: the loss is the distillation loss. */
+int fit_plan(const struct stage_run *run, const struct model_spec *spec, const struct train_options *train,
+    const struct kd_options *kd, struct stage_plan *p);
+
+#endif

@@ -1,0 +1,103 @@
+/* The teacher of a distillation. The loss itself is OP_KD_LOSS; here is where its second input comes from. */
+#include "stages/teacher.h"
+
+#include "base/err.h"
+
+const char *const gate_metric_names[] = {"accuracy", "f1_macro", NULL};
+
+int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key)
+{
+	(void)kd;
+	*key = "label_smoothing";
+	if (o->label_smoothing > 0)
+		return err_set(ERR_CONFIG,
+		    "label_smoothing is not defined for the distillation loss, whose soft part already "
+		    "spreads the target; it must be 0");
+	*key = NULL;
+	return 0;
+}
+
+int kd_options_unused(const struct kd_options *kd)
+{
+	static const struct option rows[] = {KD_OPTION_ROWS(
+						 struct { struct kd_options kd; }, kd),
+	    OPTION_END};
+	struct {
+		struct kd_options kd;
+	} def = {0};
+	int rc = option_parse(rows, &def, NULL, NULL, NULL);
+	if (rc < 0)
+		return rc;
+	bool same = !(kd->temperature < def.kd.temperature || kd->temperature > def.kd.temperature) &&
+		    !(kd->alpha < def.kd.alpha || kd->alpha > def.kd.alpha) && !(kd->gate > 0) &&
+		    kd->gate_metric == def.kd.gate_metric;
+	option_clear(rows, &def);
+	return same ? 0
+		    : err_set(ERR_CONFIG,
+			  "temperature, alpha, teacher_gate and gate_metric have no effect without 'teacher'");
+}
+
+static int pass_gate(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
+{
+	struct metrics m = {0};
+	if (!(kd->gate > 0))
+		return 0;
+	int rc = metrics_init(&m, run->data->classes);
+	if (rc == 0)
+		rc = trainer_evaluate(run->train_dev, &t->model.params, stage_model_build, &t->model, run->data,
+		    SPLIT_VAL, run->stop, &m);
+	if (rc == 0) {
+		t->score = kd->gate_metric == GATE_F1_MACRO ? m.f1_macro : m.accuracy;
+		stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir,
+		    gate_metric_names[kd->gate_metric], t->score, kd->gate);
+	}
+	if (rc == 0 && t->score < kd->gate)
+		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.4f, below teacher_gate %.4f",
+		    run->teacher_dir, gate_metric_names[kd->gate_metric], t->score, kd->gate);
+	metrics_clear(&m);
+	return rc;
+}
+
+int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
+{
+	*t = (struct teacher){0};
+	int rc = stage_model_load(&t->model, run->teacher_dir, run->train_dev, run->data);
+	if (rc == 0)
+		rc = pass_gate(t, run, kd);
+	if (rc < 0)
+		teacher_close(t);
+	return rc;
+}
+
+int teacher_bind(struct teacher *t, struct executor *train)
+{
+	const struct graph *student = executor_graph(train);
+	struct executor_options o = {.mode = EXEC_INFER};
+	struct graph g;
+	graph_init(&g);
+	int in = graph_find(student, "input");
+	if (in == NODE_NONE)
+		return err_set(ERR_FAIL, "distillation: the training graph has no 'input'");
+	int rc = stage_model_build(&t->model, (int)student->node[in].shape.dim[0], &g);
+	if (rc == 0)
+		rc = executor_create(&t->ex, &g, &t->model.params, &o);
+	if (rc == 0)
+		rc = executor_prepare(t->ex);
+	if (rc == 0)
+		rc = executor_bind(train, "teacher_logits", t->ex, g.node[g.output].name);
+	graph_clear(&g);
+	return rc;
+}
+
+int teacher_forward(struct teacher *t, const float *x, size_t bytes)
+{
+	int rc = executor_input(t->ex, "input", x, bytes);
+	return rc < 0 ? rc : executor_forward(t->ex);
+}
+
+void teacher_close(struct teacher *t)
+{
+	executor_free(t->ex);
+	stage_model_clear(&t->model);
+	*t = (struct teacher){0};
+}

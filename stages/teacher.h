@@ -1,0 +1,63 @@
+/* Logit distillation (Hinton et al. 2015): a frozen teacher runs on the student's batches, its logits are the student's
+ * input "teacher_logits". Used by distill, and by prune and quantize where they fine-tune with a teacher.
+ *
+ * Use: teacher_open (loads, checks the gate), then from the trainer's hooks teacher_bind and teacher_forward. */
+#ifndef STAGES_TEACHER_H
+#define STAGES_TEACHER_H
+
+#include "stages/common.h"
+
+enum gate_metric { GATE_ACCURACY, GATE_F1_MACRO };
+extern const char *const gate_metric_names[];
+
+struct kd_options {
+	double temperature;
+	double alpha; /* weight of the soft part: loss = alpha * T^2 * KL(teacher || student) + (1 - alpha) * CE */
+	double gate;  /* the teacher's validation figure must reach it; 0 = no gate */
+	int gate_metric;
+};
+/* The rows of `struct kd_options m` inside the options struct T. */
+#define KD_OPTION_ROWS(T, m)                                                                                           \
+	{.key = "temperature",                                                                                         \
+	    .type = OPT_FLOAT,                                                                                         \
+	    .offset = offsetof(T, m.temperature),                                                                      \
+	    .def = "4",                                                                                                \
+	    .min = 0.1,                                                                                                \
+	    .max = 100,                                                                                                \
+	    .help = "softens both distributions; only with a teacher"},                                                \
+	    {.key = "alpha",                                                                                           \
+		.type = OPT_FLOAT,                                                                                     \
+		.offset = offsetof(T, m.alpha),                                                                        \
+		.def = "0.7",                                                                                          \
+		.min = 0,                                                                                              \
+		.max = 1,                                                                                              \
+		.help = "weight of the teacher's part: alpha*T^2*KL + (1-alpha)*CE; only with a teacher"},             \
+	    {.key = "teacher_gate",                                                                                    \
+		.type = OPT_FLOAT,                                                                                     \
+		.offset = offsetof(T, m.gate),                                                                         \
+		.def = "0",                                                                                            \
+		.min = 0,                                                                                              \
+		.max = 1,                                                                                              \
+		.help = "the teacher's validation figure must reach this; 0 = no gate"},                               \
+	{                                                                                                              \
+		.key = "gate_metric", .type = OPT_CHOICE, .offset = offsetof(T, m.gate_metric), .def = "accuracy",     \
+		.choices = gate_metric_names, .help = "validation figure that teacher_gate is about"                   \
+	}
+/* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
+int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key);
+/* ERR_CONFIG if any of these options is not at its default although the stage has no teacher. */
+int kd_options_unused(const struct kd_options *kd);
+
+struct teacher {
+	struct stage_model model;
+	struct executor *ex;
+	double score; /* the gate's figure, if there is a gate */
+};
+/* Loads run->teacher_dir onto the training device. ERR_GATE if its validation figure is below the gate. */
+int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd_options *kd);
+/* Trainer hooks: binds "teacher_logits" of the training executor; runs the teacher on its batch. */
+int teacher_bind(struct teacher *t, struct executor *train);
+int teacher_forward(struct teacher *t, const float *x, size_t bytes);
+void teacher_close(struct teacher *t); /* after the executors bound to it */
+
+#endif

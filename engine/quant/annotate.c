@@ -56,3 +56,15 @@ int pass_annotate(const struct graph *folded, const struct quant_plan *p, bool t
 		r.emit = half_emit_group;
 	return rewrite_run(&r, true);
 }
+
+int quant_grid_step(const struct graph *annotated, int i, struct qrange *q)
+{
+	const struct node *node = &annotated->node[i];
+
+	while (match_passes_through(node->op))
+		node = &annotated->node[node->in[0]];
+	*q = node->attr.q;
+	if (node->op == OP_FAKE_QUANT)
+		return node->in[1];
+	return node->op == OP_REQUANT && node->n_in > RQ_SY ? node->in[RQ_SY] : NODE_NONE;
+}

@@ -86,6 +86,9 @@ int pass_annotate(const struct graph *folded, const struct quant_plan *p, bool t
  * a simulated plan: there the annotated graph is what runs. The loss is dropped. */
 int pass_lower(const struct graph *folded, const struct quant_plan *p, struct graph *out);
 
+/* Where node i of an annotated graph holds grid values (q - zero) * P(step): fills q and returns the node of the step,
+ * one or one per index of axis 0 (weights). NODE_NONE: real values. */
+int quant_grid_step(const struct graph *annotated, int i, struct qrange *q);
 /* Exactness: the largest 255 * max(sum of positive, -sum of negative) over the channels of a weight; below 2^24 the
  * simulation is exact (design promise). wq: (O, K). */
 int64_t quant_worst_accumulator(const int8_t *wq, int64_t O, int64_t K);

@@ -69,6 +69,7 @@ static int setup_item(struct setup *u, int k)
 	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
 	it->floor = k == 3 ? 0.1f : 0;
 	it->stat_momentum = k == 4 ? 0.1f : 0;
+	it->observations = 3;
 	it->w = to_device(u, u->host[k][0], n * sizeof(float));
 	it->g = to_device(u, u->host[k][1], n * sizeof(float));
 	if (!it->stat) {

@@ -89,7 +89,7 @@ struct gather {
 
 static void gather_axis(const struct gather *g, int d, int64_t src_at, int64_t dst_at)
 {
-	if (d == g->to->shape.ndim) {
+	if (d == g->to->shape.ndim || d == TENSOR_MAX_DIMS) {
 		memcpy(g->dst + (size_t)dst_at * g->elem, g->src + (size_t)src_at * g->elem, g->elem);
 		return;
 	}

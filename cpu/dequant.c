@@ -5,8 +5,6 @@
 
 #include "quant/arith.h"
 
-#define SLICES 64 /* fixed, so that sums do not depend on the thread count */
-
 CPU_CLONES static void dequant_u8(const uint8_t *x, int64_t n, float zero, float step, float *y)
 {
 	for (int64_t i = 0; i < n; i++)
@@ -84,40 +82,6 @@ static int dequant_backward(struct step *s)
 		float *ds = s->din[1].data;
 		*ds = (float)((s->accumulate[1] ? (double)*ds : 0.0) + sum / (double)pow2);
 	}
-	return 0;
-}
-
-/* dx (may be NULL) and the sum of dy * x. */
-CPU_CLONES static double gradient_part(float *dx, const float *x, const float *dy, int64_t n, float factor, bool add)
-{
-	double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-	for (int64_t i = 0; i < n; i++)
-		sum += (double)dy[i] * (double)x[i];
-	for (int64_t i = 0; dx && i < n; i++)
-		dx[i] = add ? dx[i] + dy[i] * factor : dy[i] * factor;
-	return sum;
-}
-
-static int dequant_backward(struct step *s)
-{
-	const float step = *(const float *)s->in[1].data, pow2 = quant_pow2(step);
-	const float *x = s->in[0].data, *dy = s->dout.data;
-	float *dx = s->want[0] ? s->din[0].data : NULL;
-	const int64_t n = shape_count(s->out.shape);
-	double part[SLICES], sum = 0.0;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
-	for (int i = 0; i < SLICES; i++) {
-		int64_t first, last;
-		cpu_split(n, SLICES, i, &first, &last);
-		part[i] = gradient_part(
-		    dx ? dx + first : NULL, x + first, dy + first, last - first, step / pow2, s->accumulate[0]);
-	}
-	for (int i = 0; i < SLICES; i++)
-		sum += part[i];
-	const float ds = (float)(sum / (double)pow2);
-	if (s->want[1])
-		cpu_deliver(s->din[1].data, &ds, 1, s->accumulate[1]);
 	return 0;
 }
 

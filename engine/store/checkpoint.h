@@ -28,7 +28,7 @@ struct checkpoint {
 	struct quant_plan plan; /* n_layer 0 for FLOAT */
 	struct tensor_file tensors;
 	cJSON *info;           /* the whole checkpoint_info.json */
-	char sha256[HASH_HEX]; /* of model.safetensors */
+	char sha256[HASH_HEX]; /* of model.safetensors, once saved or loaded */
 };
 void checkpoint_clear(struct checkpoint *c);
 
@@ -40,13 +40,17 @@ int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, stru
 /* Store -> tensors, for the params of `g` (and their masks). */
 int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store);
 
-/* Adds the fields that follow from the model itself to c->info: format_version, model_spec, quantization,
- * num_parameters (see FIELDS in docs/checkpoint.md), sparsity_pct, sparsity per layer, bytes by dtype, size_mb, sha256.
- * Then writes dir/model.safetensors and, last, dir/checkpoint_info.json; reads both back and compares. The stage adds
- * its own fields to c->info first. */
+/* Adds the fields that follow from the model itself to c->info, replacing what is there: format_version, form,
+ * model_spec, quantization, num_parameters, parameters (total, zero; `removed` is kept if the stage has set
+ * parameters.removed, else 0), sparsity_pct, sparsity per layer, size_bytes, size_mb, bytes_by_dtype, sha256. The stage
+ * adds all others to c->info first; docs/checkpoint.md lists every field and who adds it. Then writes
+ * dir/model.safetensors and, last, dir/checkpoint_info.json, loads both again and compares. ERR_CHECKPOINT, before
+ * anything is written, if the tensors do not fit the model (see checkpoint_load). */
 int checkpoint_save(struct checkpoint *c, const char *dir);
 /* dir, or a path of a checkpoint_info.json or model.safetensors in it. ERR_CHECKPOINT: missing or malformed fields,
- * newer format, a hash that differs, tensors that do not fit the spec. */
+ * a newer format, a hash that differs, tensors that are missing, left over or of another dtype or shape than the
+ * rebuilt graph needs, NaN or infinity, masks with other values than 0 and 1 or over weights that are not zero, steps
+ * that are not positive, integers outside the plan's range, fields that contradict the tensors. */
 int checkpoint_load(struct checkpoint *out, const char *dir);
 
 #endif

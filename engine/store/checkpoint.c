@@ -1,0 +1,149 @@
+/* A checkpoint in memory: its graph, and its tensors to and from a param store. Files are in checkpoint_file.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "graph/pass.h"
+#include "store/checkpoint_impl.h"
+
+const char *const checkpoint_forms[] = {"float", "simulated", "integer", NULL};
+
+#define MASK_SUFFIX ".mask"
+
+void checkpoint_clear(struct checkpoint *c)
+{
+	quant_plan_clear(&c->plan);
+	tensor_file_clear(&c->tensors);
+	cJSON_Delete(c->info);
+	*c = (struct checkpoint){0};
+}
+
+static int quantized_graph(const struct checkpoint *c, const struct graph *folded, struct graph *out)
+{
+	struct graph lowered;
+	int rc;
+
+	if (c->form == FORM_SIMULATED)
+		return pass_annotate(folded, &c->plan, false, out);
+	graph_init(&lowered);
+	rc = pass_lower(folded, &c->plan, &lowered);
+	if (rc == 0)
+		rc = pass_freeze(&lowered, out);
+	graph_clear(&lowered);
+	return rc;
+}
+
+int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct graph *out)
+{
+	struct graph plain, folded;
+	int rc;
+
+	graph_init(out);
+	if (c->form == FORM_FLOAT && !fold)
+		return spec_build(out, &c->spec, batch);
+	graph_init(&plain);
+	graph_init(&folded);
+	rc = spec_build(&plain, &c->spec, batch);
+	if (rc == 0)
+		rc = pass_fold(&plain, c->form == FORM_FLOAT ? out : &folded);
+	if (rc == 0 && c->form != FORM_FLOAT)
+		rc = quantized_graph(c, &folded, out);
+	graph_clear(&plain);
+	graph_clear(&folded);
+	if (rc != 0)
+		graph_clear(out);
+	return rc;
+}
+
+static char *mask_name(const char *param)
+{
+	return mem_printf("%s" MASK_SUFFIX, param);
+}
+
+bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param)
+{
+	size_t n = strlen(name), k = strlen(MASK_SUFFIX);
+	char base[NODE_NAME];
+
+	*param = NULL;
+	if (n <= k || n - k >= sizeof(base) || strcmp(name + n - k, MASK_SUFFIX) != 0)
+		return false;
+	snprintf(base, sizeof(base), "%.*s", (int)(n - k), name);
+	*param = tensor_file_find(f, base);
+	return *param != NULL;
+}
+
+static int load_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
+{
+	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name), *mask;
+	struct param *param;
+	char want[64], have[64];
+	char *name;
+	int rc;
+
+	if (item == NULL)
+		return err_set(ERR_CHECKPOINT, "the checkpoint has no tensor '%s'", node->name);
+	if (item->t.dtype != node->dtype || !shape_equal(item->t.shape, node->shape))
+		return err_set(ERR_CHECKPOINT, "tensor '%s' is %s %s, the model needs %s %s", node->name,
+		    dtype_name(item->t.dtype), shape_text(item->t.shape, have), dtype_name(node->dtype),
+		    shape_text(node->shape, want));
+	rc = params_add(store, node->name, node->dtype, node->shape, &param);
+	if (rc == 0)
+		rc = params_write(store, node->name, item->t.data);
+	if (rc != 0)
+		return rc;
+	name = mask_name(node->name);
+	if (name == NULL)
+		return ERR_NOMEM;
+	mask = tensor_file_find(&c->tensors, name);
+	mem_free(name);
+	return params_set_mask(store, node->name, mask != NULL ? mask->t.data : NULL);
+}
+
+int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store)
+{
+	for (int i = 0; i < g->n; i++) {
+		int rc = g->node[i].op == OP_PARAM ? load_param(c, &g->node[i], store) : 0;
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int save_param(struct tensor_file *f, const struct node *node, const struct param_store *store)
+{
+	const struct param *param = params_find(store, node->name);
+	struct named_tensor *item;
+	char *name;
+	int rc;
+
+	if (param == NULL || !param->set)
+		return err_set(ERR_FAIL, "param '%s' %s: it cannot be saved", node->name,
+		    param == NULL ? "does not exist" : "has no value");
+	item = tensor_file_add(f, node->name, node->dtype, node->shape);
+	if (item == NULL)
+		return ERR_NOMEM;
+	rc = params_read(store, node->name, item->t.data);
+	if (rc != 0 || param->mask == NULL)
+		return rc;
+	name = mask_name(node->name);
+	item = name != NULL ? tensor_file_add(f, name, DT_U8, node->shape) : NULL;
+	mem_free(name);
+	return item != NULL ? params_get_mask(store, node->name, item->t.data) : ERR_NOMEM;
+}
+
+int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store)
+{
+	tensor_file_clear(&c->tensors);
+	for (int i = 0; i < g->n; i++) {
+		int rc = g->node[i].op == OP_PARAM ? save_param(&c->tensors, &g->node[i], store) : 0;
+
+		if (rc != 0) {
+			tensor_file_clear(&c->tensors);
+			return rc;
+		}
+	}
+	return 0;
+}

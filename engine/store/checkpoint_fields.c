@@ -1,0 +1,148 @@
+/* The fields of checkpoint_info.json that follow from the model and its file. They are computed here only: once to be
+ * written, and again when a checkpoint is loaded, to be compared with what the file says. */
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "store/checkpoint_impl.h"
+
+static bool add(cJSON *object, const char *key, cJSON *value)
+{
+	if (value != NULL && cJSON_AddItemToObject(object, key, value))
+		return true;
+	cJSON_Delete(value);
+	return false;
+}
+
+static bool add_number(cJSON *object, const char *key, double v)
+{
+	return add(object, key, cJSON_CreateNumber(v));
+}
+
+static double round_to(double v, double unit)
+{
+	return round(v / unit) * unit;
+}
+
+/* Weights, biases and batch norms' gamma and beta, as the spec builds them. The same number for every form: quantizing
+ * does not change how many parameters a model has, and scales are not parameters. */
+static int count_parameters(const struct model_spec *spec, int64_t *out)
+{
+	struct graph g;
+	int rc;
+
+	graph_init(&g);
+	rc = spec_build(&g, spec, 1);
+	*out = 0;
+	for (int i = 0; rc == 0 && i < g.n; i++) {
+		if (g.node[i].op == OP_PARAM && g.node[i].attr.kind == PARAM_TRAINED)
+			*out += shape_count(g.node[i].shape);
+	}
+	graph_clear(&g);
+	return rc;
+}
+
+static int64_t count_zeros(const struct tensor *t)
+{
+	int64_t n = shape_count(t->shape), zeros = 0;
+
+	switch (t->dtype) {
+	case DT_F32:
+		for (int64_t i = 0; i < n; i++)
+			zeros += ((const float *)t->data)[i] == 0;
+		return zeros;
+	case DT_F16:
+	case DT_BF16: /* both have one sign bit on top: +0 and -0 */
+		for (int64_t i = 0; i < n; i++)
+			zeros += (((const uint16_t *)t->data)[i] & 0x7fff) == 0;
+		return zeros;
+	case DT_S32:
+		for (int64_t i = 0; i < n; i++)
+			zeros += ((const int32_t *)t->data)[i] == 0;
+		return zeros;
+	default:
+		for (int64_t i = 0; i < n; i++)
+			zeros += ((const uint8_t *)t->data)[i] == 0;
+		return zeros;
+	}
+}
+
+/* A weight is what has two or more dimensions: biases, norms, steps and scales have one. */
+static bool is_weight(const struct tensor_file *f, const struct named_tensor *item)
+{
+	const struct named_tensor *of;
+
+	return item->t.shape.ndim >= 2 && !checkpoint_is_mask(f, item->name, &of);
+}
+
+static bool add_sparsity(cJSON *out, const struct tensor_file *f, int64_t parameters, double removed)
+{
+	cJSON *layers = cJSON_AddObjectToObject(out, "sparsity"), *sum = cJSON_AddObjectToObject(out, "parameters");
+	int64_t total = 0, zero = 0;
+
+	if (layers == NULL || sum == NULL)
+		return false;
+	for (int i = 0; i < f->n; i++) {
+		int64_t n = shape_count(f->item[i].t.shape), z;
+		cJSON *layer;
+
+		if (!is_weight(f, &f->item[i]))
+			continue;
+		z = count_zeros(&f->item[i].t);
+		total += n;
+		zero += z;
+		layer = cJSON_AddObjectToObject(layers, f->item[i].name);
+		if (layer == NULL || !add_number(layer, "total", (double)n) || !add_number(layer, "zero", (double)z) ||
+		    !add_number(layer, "pct", n > 0 ? round_to(100.0 * (double)z / (double)n, 1e-4) : 0))
+			return false;
+	}
+	return add_number(sum, "total", (double)parameters) && add_number(sum, "zero", (double)zero) &&
+	       add_number(sum, "removed", removed) &&
+	       add_number(out, "sparsity_pct", total > 0 ? round_to(100.0 * (double)zero / (double)total, 1e-4) : 0);
+}
+
+static bool add_bytes(cJSON *out, const struct tensor_file *f, uint64_t file_bytes)
+{
+	cJSON *by = cJSON_AddObjectToObject(out, "bytes_by_dtype");
+	uint64_t bytes[DT_COUNT] = {0}, header = file_bytes;
+
+	if (by == NULL)
+		return false;
+	for (int i = 0; i < f->n; i++)
+		bytes[f->item[i].t.dtype] += tensor_bytes(&f->item[i].t);
+	for (int t = 0; t < DT_COUNT; t++) {
+		header -= bytes[t];
+		if (bytes[t] > 0 && !add_number(by, tensor_file_dtypes[t], (double)bytes[t]))
+			return false;
+	}
+	return add_number(by, "header", (double)header) && add_number(out, "size_bytes", (double)file_bytes) &&
+	       add_number(out, "size_mb", round_to((double)file_bytes / 1e6, 0.01));
+}
+
+static bool add_model(cJSON *out, const struct checkpoint *c)
+{
+	return add_number(out, "format_version", CHECKPOINT_FORMAT) &&
+	       add(out, "form", cJSON_CreateString(checkpoint_forms[c->form])) &&
+	       add(out, "model_spec", spec_to_json(&c->spec)) &&
+	       add(out, "quantization", c->form == FORM_FLOAT ? cJSON_CreateNull() : quant_plan_to_json(&c->plan));
+}
+
+cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes)
+{
+	const cJSON *removed =
+	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(c->info, "parameters"), "removed");
+	cJSON *out;
+	int64_t parameters;
+
+	if (count_parameters(&c->spec, &parameters) != 0)
+		return NULL;
+	out = cJSON_CreateObject();
+	if (out == NULL || !add_model(out, c) || !add_number(out, "num_parameters", (double)parameters) ||
+	    !add_sparsity(out, &c->tensors, parameters, cJSON_IsNumber(removed) ? removed->valuedouble : 0) ||
+	    !add_bytes(out, &c->tensors, file_bytes)) {
+		cJSON_Delete(out);
+		err_set(ERR_NOMEM, "out of memory");
+		return NULL;
+	}
+	return out;
+}

@@ -1,0 +1,240 @@
+/* The folder of a checkpoint. model.safetensors first, checkpoint_info.json last: where the second is, the first is
+ * whole. What was written is read again and compared before a save counts as done. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "store/checkpoint_impl.h"
+#include "store/json.h"
+
+#define MODEL_FILE "model.safetensors"
+#define INFO_FILE  "checkpoint_info.json"
+
+/* Puts every field of `from` into `to`, replacing what is there; `from` is used up. */
+static int merge(cJSON *to, cJSON *from)
+{
+	cJSON *item;
+	int rc = 0;
+
+	while (rc == 0 && (item = from->child) != NULL) {
+		cJSON_DetachItemViaPointer(from, item);
+		cJSON_DeleteItemFromObjectCaseSensitive(to, item->string);
+		/* AddItemToObject copies the key, and the item still owns the one it had. */
+		char *key = mem_strdup(item->string);
+
+		if (key == NULL || !cJSON_AddItemToObject(to, key, item)) {
+			cJSON_Delete(item);
+			rc = err_set(ERR_NOMEM, "out of memory");
+		}
+		mem_free(key);
+	}
+	cJSON_Delete(from);
+	return rc;
+}
+
+static int complete_info(struct checkpoint *c, const char *model_path)
+{
+	uint64_t bytes;
+	cJSON *fields, *hash;
+	int rc = fs_size(model_path, &bytes);
+
+	if (rc == 0)
+		rc = hash_file(model_path, c->sha256);
+	if (rc != 0)
+		return rc;
+	fields = checkpoint_derive(c, bytes);
+	if (fields == NULL)
+		return ERR_NOMEM;
+	hash = cJSON_AddStringToObject(fields, "sha256", c->sha256);
+	if (hash == NULL) {
+		cJSON_Delete(fields);
+		return err_set(ERR_NOMEM, "out of memory");
+	}
+	return merge(c->info, fields);
+}
+
+static int write_info(const cJSON *info, const char *path)
+{
+	struct fs_out out;
+	char *text = cJSON_Print(info);
+	int rc;
+
+	if (text == NULL)
+		return err_set(ERR_NOMEM, "out of memory");
+	rc = fs_create(&out, path);
+	if (rc == 0) {
+		/* A failed write is reported by fs_commit. */
+		(void)!fputs(text, out.f);
+		(void)!fputc('\n', out.f);
+		rc = fs_commit(&out);
+	}
+	cJSON_free(text);
+	return rc;
+}
+
+static int compare_tensors(const struct tensor_file *a, const struct tensor_file *b, const char *path)
+{
+	bool same = a->n == b->n;
+
+	for (int i = 0; i < a->n && same; i++) {
+		const struct named_tensor *x = &a->item[i], *y = &b->item[i];
+
+		same = strcmp(x->name, y->name) == 0 && x->t.dtype == y->t.dtype &&
+		       shape_equal(x->t.shape, y->t.shape) && memcmp(x->t.data, y->t.data, tensor_bytes(&x->t)) == 0;
+	}
+	return same ? 0 : err_set(ERR_IO, "%s: what was read back is not what was written", path);
+}
+
+static int verify(const struct checkpoint *c, const char *dir, const char *info_path)
+{
+	struct checkpoint again;
+	int rc = checkpoint_load(&again, dir);
+
+	if (rc != 0)
+		return rc;
+	rc = compare_tensors(&c->tensors, &again.tensors, dir);
+	if (rc == 0 && !cJSON_Compare(c->info, again.info, 1))
+		rc = err_set(ERR_IO, "%s: what was read back is not what was written (NaN in a field?)", info_path);
+	checkpoint_clear(&again);
+	return rc;
+}
+
+int checkpoint_save(struct checkpoint *c, const char *dir)
+{
+	char model[1024], info[1024];
+	int rc;
+
+	rc = fs_join(model, sizeof(model), dir, MODEL_FILE);
+	if (rc == 0)
+		rc = fs_join(info, sizeof(info), dir, INFO_FILE);
+	if (rc == 0)
+		rc = checkpoint_check_tensors(c, "checkpoint to be saved");
+	if (rc == 0 && c->info == NULL && (c->info = cJSON_CreateObject()) == NULL)
+		rc = err_set(ERR_NOMEM, "out of memory");
+	if (rc == 0)
+		rc = fs_mkdirs(dir);
+	/* An old info file beside a new model would promise what is not there. */
+	if (rc == 0 && fs_exists(info) && remove(info) != 0)
+		rc = err_set(ERR_IO, "%s: cannot be replaced", info);
+	if (rc == 0)
+		rc = tensor_file_write(&c->tensors, model);
+	if (rc == 0)
+		rc = complete_info(c, model);
+	if (rc == 0)
+		rc = write_info(c->info, info);
+	if (rc != 0)
+		return rc;
+	rc = verify(c, dir, info);
+	if (rc != 0)
+		remove(info);
+	return rc;
+}
+
+/* The folder of a checkpoint from the folder itself or one of its two files. */
+static int folder_of(char *out, size_t cap, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
+	int n;
+
+	if (fs_is_dir(path))
+		n = snprintf(out, cap, "%s", path);
+	else if (!fs_exists(path))
+		return err_set(ERR_CHECKPOINT, "%s: no such checkpoint", path);
+	else if (strcmp(file, MODEL_FILE) != 0 && strcmp(file, INFO_FILE) != 0)
+		return err_set(
+		    ERR_CHECKPOINT, "%s: not a checkpoint (a folder, its %s or its %s)", path, INFO_FILE, MODEL_FILE);
+	else
+		n = slash != NULL ? snprintf(out, cap, "%.*s", (int)(slash == path ? 1 : slash - path), path)
+				  : snprintf(out, cap, ".");
+	if (n < 0 || (size_t)n >= cap)
+		return err_set(ERR_CHECKPOINT, "%s: path is too long", path);
+	return 0;
+}
+
+static int read_file(const char *path, uint64_t limit, struct fs_bytes *out)
+{
+	uint64_t size = 0;
+	int rc = fs_size(path, &size);
+
+	if (rc == 0 && size > limit)
+		return err_set(ERR_CHECKPOINT, "%s: %llu bytes; the limit is %llu", path, (unsigned long long)size,
+		    (unsigned long long)limit);
+	if (rc == 0)
+		rc = fs_read(path, out);
+	/* A missing or unreadable part is a broken checkpoint, not a full disk. */
+	return rc == ERR_IO ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
+}
+
+static int load_model(struct checkpoint *c, const char *path)
+{
+	struct fs_bytes b = {0};
+	char sha256[HASH_HEX];
+	int rc = read_file(path, UINT64_MAX, &b);
+
+	if (rc == 0)
+		rc = hash_bytes(b.data, b.size, sha256);
+	if (rc == 0 && strcmp(sha256, c->sha256) != 0)
+		rc = err_set(
+		    ERR_CHECKPOINT, "%s: its SHA-256 is %s, but %s says %s", path, sha256, INFO_FILE, c->sha256);
+	if (rc == 0)
+		rc = tensor_file_parse(&c->tensors, path, b.data, b.size);
+	fs_bytes_clear(&b);
+	return rc == 0 ? checkpoint_check_tensors(c, path) : rc;
+}
+
+/* What the info says about the model must be what the model is. */
+static int compare_fields(const struct checkpoint *c, const char *info_path, const char *model_path)
+{
+	uint64_t bytes = 0;
+	cJSON *fields;
+	const cJSON *field, *said;
+	int rc = fs_size(model_path, &bytes);
+
+	if (rc != 0)
+		return err_set(ERR_CHECKPOINT, "%s", err_message());
+	fields = checkpoint_derive(c, bytes);
+	if (fields == NULL)
+		return ERR_NOMEM;
+	cJSON_ArrayForEach(field, fields)
+	{
+		said = cJSON_GetObjectItemCaseSensitive(c->info, field->string);
+		if (rc == 0 && said == NULL)
+			rc = err_set(ERR_CHECKPOINT, "%s: '%s' is missing", info_path, field->string);
+		else if (rc == 0 && !cJSON_Compare(field, said, 1))
+			rc = err_set(
+			    ERR_CHECKPOINT, "%s: '%s' does not agree with %s", info_path, field->string, MODEL_FILE);
+	}
+	cJSON_Delete(fields);
+	return rc;
+}
+
+int checkpoint_load(struct checkpoint *out, const char *dir)
+{
+	char folder[1024], model[1024], info[1024];
+	struct fs_bytes b = {0};
+	int rc;
+
+	*out = (struct checkpoint){0};
+	rc = folder_of(folder, sizeof(folder), dir);
+	if (rc == 0)
+		rc = fs_join(model, sizeof(model), folder, MODEL_FILE);
+	if (rc == 0)
+		rc = fs_join(info, sizeof(info), folder, INFO_FILE);
+	if (rc == 0 && !fs_exists(info))
+		rc = err_set(ERR_CHECKPOINT, "%s: holds no %s: not a checkpoint, or one whose writing was cut off",
+		    folder, INFO_FILE);
+	if (rc == 0)
+		rc = read_file(info, CHECKPOINT_INFO_MAX, &b);
+	if (rc == 0)
+		rc = checkpoint_info_parse(out, info, (const char *)b.data, b.size);
+	fs_bytes_clear(&b);
+	if (rc == 0)
+		rc = load_model(out, model);
+	if (rc == 0)
+		rc = compare_fields(out, info, model);
+	if (rc != 0)
+		checkpoint_clear(out);
+	return rc;
+}

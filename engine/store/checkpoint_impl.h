@@ -1,0 +1,28 @@
+/* Private to engine/store: the parts of a checkpoint.
+ *
+ *   checkpoint.c         graphs, and tensors to and from a param store
+ *   checkpoint_fields.c  the fields of checkpoint_info.json that follow from the model
+ *   checkpoint_info.c    checkpoint_info.json to spec, form and plan
+ *   checkpoint_check.c   tensors against the graph
+ *   checkpoint_file.c    the folder: saving and loading */
+#ifndef ENGINE_STORE_CHECKPOINT_IMPL_H
+#define ENGINE_STORE_CHECKPOINT_IMPL_H
+
+#include "store/checkpoint.h"
+
+#define CHECKPOINT_INFO_MAX (4u << 20) /* bytes of checkpoint_info.json that are read */
+
+extern const char *const checkpoint_forms[]; /* float, simulated, integer, NULL */
+
+/* Parses the text of a checkpoint_info.json into info, spec, form and plan; tensors stay empty. `name` is for
+ * messages. */
+int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *text, size_t n);
+/* A new object with every field that follows from the model (see docs/checkpoint.md); the sha256 is the caller's.
+ * `file_bytes`: of model.safetensors. NULL with the error set. */
+cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes);
+/* Every tensor is there, fits, and nothing else is there; masks, steps, variances and integers are in range. */
+int checkpoint_check_tensors(const struct checkpoint *c, const char *name);
+/* True for "<param>.mask" of a tensor that is there; `param` receives that tensor. */
+bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param);
+
+#endif

@@ -1,0 +1,179 @@
+/* prune: a smaller model from a trained one, then fine-tuning.
+ *
+ * magnitude and nm set masks, which belong to the params and hold from here on through every later stage; structured
+ * removes channels and neurons for good. Masks that the input has already stay and count. Without epochs the stage only
+ * prunes. With a teacher the fine-tuning distills. */
+#include "stages/prune.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+struct prune_job {
+	const struct prune_options *o;
+	struct stage_run *run;
+	struct stage_model model;
+	struct prune_set set;
+	double initial; /* share that was masked before */
+};
+
+static int check(const void *options, const struct model_spec *input_spec, const char **key)
+{
+	return prune_options_check(options, input_spec, key);
+}
+
+/* "2of4", "50": what the technique and the plan call it. */
+static void describe(const struct prune_options *o, char *text, size_t cap)
+{
+	if (o->method == PRUNE_NM)
+		snprintf(text, cap, "%" PRId64 "of%" PRId64, o->n ? o->n : 2, o->m ? o->m : 4);
+	else
+		snprintf(text, cap, "%g", 100 * o->sparsity);
+}
+
+static int plan_text(const struct prune_options *o, const struct model_spec *before, const struct model_spec *after,
+    char *text, size_t cap)
+{
+	struct prune_set set;
+	char amount[32], name[64];
+	size_t len = 0;
+	describe(o, amount, sizeof amount);
+	if (o->method == PRUNE_STRUCTURED) {
+		len = (size_t)snprintf(text, cap, "remove %s %% of the units:", amount);
+		for (int i = 0; i < before->n_width && len < cap; i++)
+			len +=
+			    (size_t)snprintf(text + len, cap - len, " %s %d -> %d%s", spec_width_name(before, i, name),
+				before->width[i], after->width[i], i + 1 < before->n_width ? "," : "");
+	} else {
+		int rc = prune_set_init(&set, before, &o->exclude);
+		if (rc < 0)
+			return rc;
+		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
+		    o->method == PRUNE_NM ? "" : " %", set.total, set.n);
+		prune_set_clear(&set);
+	}
+	if (len < cap)
+		snprintf(text + len, cap - len, "; fine-tune for %" PRId64 " epochs", o->train.epochs);
+	return 0;
+}
+
+static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
+{
+	const struct prune_options *o = s->options;
+	struct model_spec after = *input_spec;
+	const char *key;
+	int rc = 0;
+	if (s->teacher_dir)
+		rc = kd_options_check(&o->kd, &o->train, &key);
+	else
+		rc = kd_options_unused(&o->kd);
+	if (rc == 0 && s->teacher_dir && o->train.epochs == 0)
+		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
+	if (rc == 0 && o->method == PRUNE_STRUCTURED)
+		rc = prune_units_spec(o, input_spec, &after);
+	if (rc == 0)
+		rc = plan_text(o, input_spec, &after, out->text, sizeof out->text);
+	return rc < 0 ? rc : fit_plan(s, &after, &o->train, s->teacher_dir ? &o->kd : NULL, out);
+}
+
+static int apply_magnitude(struct prune_job *job, double sparsity)
+{
+	return prune_magnitude(&job->set, &job->model.params, job->o->scope != SCOPE_LAYER, sparsity);
+}
+
+/* The ramp: before each epoch, mask on. */
+static int before_epoch(void *user, int64_t epoch)
+{
+	struct prune_job *job = user;
+	return apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
+}
+
+static int prune_now(struct prune_job *job)
+{
+	const struct prune_options *o = job->o;
+	if (o->method == PRUNE_STRUCTURED)
+		return prune_units(o, &job->model);
+	int rc = prune_set_init(&job->set, &job->model.ckpt.spec, &o->exclude);
+	if (rc == 0)
+		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
+	if (rc < 0)
+		return rc;
+	if (o->method == PRUNE_NM)
+		return prune_nm(&job->set, &job->model.params, o->n ? (int)o->n : 2, o->m ? (int)o->m : 4);
+	/* in whole weights: half of an odd number is rounded */
+	if (llround(job->initial * (double)job->set.total) > llround(o->sparsity * (double)job->set.total))
+		return err_set(ERR_CONFIG,
+		    "sparsity %g is below the %.4f that the input's masks have already, and masks are never lifted",
+		    o->sparsity, job->initial);
+	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
+}
+
+static int load_float(struct prune_job *job)
+{
+	struct stage_run *s = job->run;
+	int rc = stage_model_load(&job->model, s->input_dir, s->train_dev, s->data);
+	if (rc == 0 && job->model.ckpt.form != FORM_FLOAT)
+		rc = err_set(ERR_CONFIG, "input %s is quantized already; prune comes before quantize", s->input_dir);
+	return rc;
+}
+
+static int fine_tune_and_save(struct prune_job *job, const char *parent, double started)
+{
+	const struct prune_options *o = job->o;
+	struct fit_report report = {0};
+	char amount[32], technique[64];
+	int64_t begin, end;
+	prune_ramp_epochs(o, &begin, &end);
+	describe(o, amount, sizeof amount);
+	snprintf(technique, sizeof technique, "%s_%s", o->method == PRUNE_STRUCTURED ? "structured" : "pruned", amount);
+	struct fit_job fit = {.run = job->run,
+	    .train = &o->train,
+	    .kd = &o->kd,
+	    .model = &job->model,
+	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
+	    .user = job,
+	    .min_best_epoch = end};
+	struct stage_result result = {.technique = technique, .parent_sha256 = parent, .started = started};
+	int rc = fit_run(&fit, &report);
+	if (rc == 0)
+		rc = fit_save(&fit, "prune", prune_option_table, &result, &report);
+	fit_report_clear(&report);
+	return rc;
+}
+
+static int run(struct stage_run *s)
+{
+	struct prune_job job = {.o = s->options, .run = s};
+	double started = clock_now();
+	char parent[HASH_HEX];
+	int rc = load_float(&job);
+	if (rc == 0) {
+		memcpy(parent, job.model.ckpt.sha256, sizeof parent);
+		rc = prune_now(&job);
+	}
+	if (rc == 0) {
+		/* the input's tensors and info describe another model from here on */
+		struct checkpoint fresh = {.spec = job.model.ckpt.spec, .form = FORM_FLOAT};
+		checkpoint_clear(&job.model.ckpt);
+		job.model.ckpt = fresh;
+		rc = fine_tune_and_save(&job, parent, started);
+	}
+	prune_set_clear(&job.set);
+	stage_model_clear(&job.model);
+	return rc;
+}
+
+const struct stage_kind stage_prune = {.name = "prune",
+    .help = "zeroes weights or removes units, then fine-tunes",
+    .table = prune_option_table,
+    .options_size = sizeof(struct prune_options),
+    .trains = true,
+    .makes_checkpoint = true,
+    .needs_input = true,
+    .check = check,
+    .plan = plan,
+    .run = run};

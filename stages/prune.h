@@ -1,0 +1,61 @@
+/* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_mask.c
+ * zeroes weights, prune_units.c removes units. */
+#ifndef STAGES_PRUNE_H
+#define STAGES_PRUNE_H
+
+#include "graph/pass.h"
+#include "stages/fit.h"
+
+enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED };
+enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER };
+enum prune_ramp { RAMP_ONE_SHOT, RAMP_LINEAR, RAMP_CUBIC, RAMP_EXPONENTIAL };
+enum prune_norm { NORM_AUTO, NORM_L1, NORM_L2 };
+
+struct prune_options {
+	int method, scope, ramp, norm;
+	double sparsity;                /* 0 = not given */
+	int64_t begin_epoch, end_epoch; /* 0-based; end 0 = not given */
+	int64_t n, m;                   /* 0 = not given */
+	int64_t round_to, min_units;
+	struct option_strings exclude;
+	struct train_options train;
+	struct kd_options kd;
+};
+extern const struct option prune_option_table[];
+/* ERR_CONFIG and *key where options contradict each other or the model. */
+int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key);
+
+/* The ramp's epochs with defaults resolved: before epoch e (0-based) the sparsity is prune_ramp_at(...e...); the target
+ * holds from epoch `end` on. */
+void prune_ramp_epochs(const struct prune_options *o, int64_t *begin, int64_t *end);
+/* From `initial` at begin to o->sparsity at end. */
+double prune_ramp_at(const struct prune_options *o, double initial, int64_t epoch);
+
+/* The weights that masks act on: the weights of linear layers and convolutions that are not excluded. */
+struct prune_set {
+	struct prune_weight {
+		char layer[NODE_NAME], param[NODE_NAME];
+		int64_t n, row; /* elements; size of the last axis (input channels) */
+	} * weight;
+	int n;
+	int64_t total; /* elements of all */
+};
+/* ERR_CONFIG: a pattern that matches no layer (with the nearest name), or nothing left. */
+int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct option_strings *exclude);
+void prune_set_clear(struct prune_set *p);
+
+/* Share of masked elements. */
+int prune_masked_share(const struct prune_set *p, const struct param_store *s, double *share);
+/* Masks the smallest weights until `sparsity` of all (global), or of each weight's, are masked. What is masked stays.
+ */
+int prune_magnitude(const struct prune_set *p, struct param_store *s, bool global, double sparsity);
+/* Keeps the n largest of every m consecutive inputs of each output. */
+int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m);
+
+/* The spec that is left, by the options alone: what the later stages of a plan need to know. ERR_CONFIG as for
+ * prune_set_init, with the names of widths. */
+int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out);
+/* Ranks the units of each width and replaces the model by what is left: spec, params, masks. */
+int prune_units(const struct prune_options *o, struct stage_model *model);
+
+#endif

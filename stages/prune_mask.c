@@ -1,0 +1,250 @@
+/* Unstructured pruning: which weights are masked. Masks live in the param store, and the optimizer holds them. Ties are
+ * broken by position, so that the same weights give the same masks. */
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "stages/prune.h"
+
+static int append_weight(struct prune_set *p, const struct node *layer, const struct node *w)
+{
+	struct prune_weight *grown = mem_grow(p->weight, (size_t)p->n, (size_t)p->n + 1, sizeof *grown);
+	if (!grown)
+		return ERR_NOMEM;
+	p->weight = grown;
+	struct prune_weight *e = &p->weight[p->n++];
+	memcpy(e->layer, layer->name, sizeof e->layer);
+	memcpy(e->param, w->name, sizeof e->param);
+	e->n = shape_count(w->shape);
+	e->row = w->shape.dim[w->shape.ndim - 1];
+	p->total += e->n;
+	return 0;
+}
+
+static bool matches_any(const struct option_strings *patterns, const char *name, bool *used)
+{
+	bool any = false;
+	for (int i = 0; i < patterns->n; i++) {
+		if (str_match(patterns->v[i], name))
+			any = used[i] = true;
+	}
+	return any;
+}
+
+/* ERR_CONFIG for the first pattern that nothing matched. names: of all layers. */
+static int check_used(const struct option_strings *patterns, const bool *used, const char *const *names, int n)
+{
+	for (int i = 0; i < patterns->n; i++) {
+		if (used[i])
+			continue;
+		const char *near = str_nearest(patterns->v[i], names, n);
+		return err_set(ERR_CONFIG, "exclude: '%s' matches no layer%s%s%s", patterns->v[i],
+		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	}
+	return 0;
+}
+
+static int fill_set(
+    struct prune_set *p, const struct graph *g, const struct option_strings *exclude, bool *used, const char **names)
+{
+	int layers = 0, rc = 0;
+	for (int i = 0; rc == 0 && i < g->n; i++) {
+		const struct node *layer = &g->node[i];
+		if (layer->op != OP_LINEAR && layer->op != OP_CONV2D)
+			continue;
+		names[layers++] = layer->name;
+		if (!matches_any(exclude, layer->name, used))
+			rc = append_weight(p, layer, &g->node[layer->in[1]]);
+	}
+	if (rc == 0)
+		rc = check_used(exclude, used, names, layers);
+	if (rc == 0 && p->n == 0)
+		rc = err_set(ERR_CONFIG, "exclude leaves no layer to prune");
+	return rc;
+}
+
+int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct option_strings *exclude)
+{
+	struct graph g;
+	*p = (struct prune_set){0};
+	int rc = spec_build(&g, spec, 1);
+	if (rc < 0)
+		return rc;
+	bool *used = mem_alloc((size_t)exclude->n + 1, sizeof *used);
+	const char **names = mem_alloc((size_t)g.n, sizeof *names);
+	rc = used && names ? fill_set(p, &g, exclude, used, names) : ERR_NOMEM;
+	mem_free(used);
+	mem_free(names);
+	graph_clear(&g);
+	if (rc < 0)
+		prune_set_clear(p);
+	return rc;
+}
+
+void prune_set_clear(struct prune_set *p)
+{
+	mem_free(p->weight);
+	*p = (struct prune_set){0};
+}
+
+/* All weights of a set, one after the other, on the host. */
+struct host_weights {
+	float *w;      /* (total) */
+	uint8_t *mask; /* (total), 1 = kept */
+};
+
+static void host_clear(struct host_weights *h)
+{
+	mem_free(h->w);
+	mem_free(h->mask);
+}
+
+static int host_read(struct host_weights *h, const struct prune_set *p, const struct param_store *s)
+{
+	h->w = mem_alloc((size_t)p->total, sizeof *h->w);
+	h->mask = mem_alloc((size_t)p->total, sizeof *h->mask);
+	if (!h->w || !h->mask)
+		return ERR_NOMEM;
+	int64_t at = 0;
+	for (int i = 0; i < p->n; i++) {
+		int rc = params_read(s, p->weight[i].param, h->w + at);
+		if (rc == 0)
+			rc = params_get_mask(s, p->weight[i].param, h->mask + at);
+		if (rc < 0)
+			return rc;
+		at += p->weight[i].n;
+	}
+	return 0;
+}
+
+static int host_write_masks(const struct host_weights *h, const struct prune_set *p, struct param_store *s)
+{
+	int64_t at = 0;
+	for (int i = 0; i < p->n; i++) {
+		int rc = params_set_mask(s, p->weight[i].param, h->mask + at);
+		if (rc < 0)
+			return rc;
+		at += p->weight[i].n;
+	}
+	return 0;
+}
+
+static int64_t count_masked(const uint8_t *mask, int64_t n)
+{
+	int64_t masked = 0;
+	for (int64_t i = 0; i < n; i++)
+		masked += mask[i] == 0;
+	return masked;
+}
+
+int prune_masked_share(const struct prune_set *p, const struct param_store *s, double *share)
+{
+	struct host_weights h = {0};
+	int rc = host_read(&h, p, s);
+	if (rc == 0)
+		*share = (double)count_masked(h.mask, p->total) / (double)p->total;
+	host_clear(&h);
+	return rc;
+}
+
+/* |x| as bits: ordered like the values themselves. */
+static uint32_t magnitude(float x)
+{
+	uint32_t u;
+	memcpy(&u, &x, sizeof u);
+	return u & 0x7fffffffu;
+}
+
+/* The k-th smallest key (k >= 1) among kept weights, and how many keys equal to it are among the k smallest: a radix
+ * selection in two halves of 16 bits, linear where sorting millions of weights would take seconds. */
+static int select_key(const float *w, const uint8_t *mask, int64_t n, int64_t k, uint32_t *key, int64_t *equal)
+{
+	int64_t *count = mem_alloc(65536, sizeof *count);
+	uint32_t prefix = 0;
+	if (!count)
+		return ERR_NOMEM;
+	for (int shift = 16; shift >= 0; shift -= 16) {
+		memset(count, 0, 65536 * sizeof *count);
+		for (int64_t i = 0; i < n; i++) {
+			uint32_t u = magnitude(w[i]);
+			if (mask[i] && (shift == 16 || u >> 16 == prefix))
+				count[u >> shift & 0xffffu]++;
+		}
+		uint32_t bin = 0;
+		while (k > count[bin])
+			k -= count[bin++];
+		prefix = prefix << 16 | bin;
+	}
+	*key = prefix;
+	*equal = k;
+	mem_free(count);
+	return 0;
+}
+
+/* Masks the smallest until `sparsity` of the n are masked. */
+static int mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsity)
+{
+	int64_t k = llround(sparsity * (double)n) - count_masked(mask, n), equal;
+	uint32_t key;
+	if (k <= 0)
+		return 0;
+	int rc = select_key(w, mask, n, k, &key, &equal);
+	for (int64_t i = 0; rc == 0 && i < n; i++) {
+		uint32_t u = magnitude(w[i]);
+		if (!mask[i] || u > key || (u == key && equal == 0))
+			continue;
+		equal -= u == key;
+		mask[i] = 0;
+	}
+	return rc;
+}
+
+int prune_magnitude(const struct prune_set *p, struct param_store *s, bool global, double sparsity)
+{
+	struct host_weights h = {0};
+	int rc = host_read(&h, p, s);
+	if (rc == 0 && global)
+		rc = mask_smallest(h.w, h.mask, p->total, sparsity);
+	int64_t at = 0;
+	for (int i = 0; rc == 0 && !global && i < p->n; i++) {
+		rc = mask_smallest(h.w + at, h.mask + at, p->weight[i].n, sparsity);
+		at += p->weight[i].n;
+	}
+	if (rc == 0)
+		rc = host_write_masks(&h, p, s);
+	host_clear(&h);
+	return rc;
+}
+
+/* Masks the smallest kept weight of a group until at most n stay. Of equal ones the last goes. */
+static void mask_group(const float *w, uint8_t *mask, int n, int m)
+{
+	for (;;) {
+		int kept = 0, least = -1;
+		for (int i = 0; i < m; i++) {
+			if (!mask[i])
+				continue;
+			kept++;
+			if (least < 0 || magnitude(w[i]) <= magnitude(w[least]))
+				least = i;
+		}
+		if (kept <= n)
+			return;
+		mask[least] = 0;
+	}
+}
+
+int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m)
+{
+	struct host_weights h = {0};
+	int rc = host_read(&h, p, s);
+	for (int64_t at = 0; rc == 0 && at < p->total;
+	     at += m) /* rows are multiples of m: groups never straddle them */
+		mask_group(h.w + at, h.mask + at, n, m);
+	if (rc == 0)
+		rc = host_write_masks(&h, p, s);
+	host_clear(&h);
+	return rc;
+}

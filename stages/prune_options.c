@@ -1,0 +1,219 @@
+/* The option table of prune, the ramp, and what contradicts what. An option that a method does not use is an error,
+ * not ignored. */
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "stages/prune.h"
+
+static const char *const methods[] = {"magnitude", "nm", "structured", NULL};
+static const char *const scopes[] = {"auto", "global", "layer", NULL};
+static const char *const ramps[] = {"one_shot", "linear", "cubic", "exponential", NULL};
+static const char *const norms[] = {"auto", "l1", "l2", NULL};
+
+#define AT(field) offsetof(struct prune_options, field)
+
+const struct option prune_option_table[] = {
+    {.key = "method",
+	.type = OPT_CHOICE,
+	.offset = AT(method),
+	.def = "magnitude",
+	.choices = methods,
+	.help = "magnitude: zero small weights; nm: n of m stay; structured: remove channels and neurons"},
+    {.key = "scope",
+	.type = OPT_CHOICE,
+	.offset = AT(scope),
+	.def = "auto",
+	.choices = scopes,
+	.help = "where weights compete (auto: magnitude global, structured layer)"},
+    {.key = "sparsity",
+	.type = OPT_FLOAT,
+	.offset = AT(sparsity),
+	.def = "0",
+	.min = 0,
+	.max = 0.999,
+	.help = "share of weights (magnitude) or of units of each width (structured) that goes"},
+    {.key = "ramp",
+	.type = OPT_CHOICE,
+	.offset = AT(ramp),
+	.def = "one_shot",
+	.choices = ramps,
+	.help = "course of the sparsity over the epochs (magnitude)"},
+    {.key = "begin_epoch",
+	.type = OPT_INT,
+	.offset = AT(begin_epoch),
+	.def = "0",
+	.min = 0,
+	.max = 100000,
+	.help = "epochs before the ramp starts"},
+    {.key = "end_epoch",
+	.type = OPT_INT,
+	.offset = AT(end_epoch),
+	.def = "0",
+	.min = 0,
+	.max = 100000,
+	.help = "epochs until the ramp reaches the sparsity; 0 = half of the epochs after begin_epoch"},
+    {.key = "n",
+	.type = OPT_INT,
+	.offset = AT(n),
+	.def = "0",
+	.min = 0,
+	.max = 63,
+	.help = "nm: weights that stay in each group; 0 = 2"},
+    {.key = "m",
+	.type = OPT_INT,
+	.offset = AT(m),
+	.def = "0",
+	.min = 0,
+	.max = 64,
+	.help = "nm: consecutive inputs that form a group; 0 = 4"},
+    {.key = "norm",
+	.type = OPT_CHOICE,
+	.offset = AT(norm),
+	.def = "auto",
+	.choices = norms,
+	.help = "structured: norm of a unit's weights that ranks it (auto: l1)"},
+    {.key = "round_to",
+	.type = OPT_INT,
+	.offset = AT(round_to),
+	.def = "0",
+	.min = 0,
+	.max = 1024,
+	.help = "structured: widths stay multiples of this; 0 = 8 for widths of 32 and more, else 1"},
+    {.key = "min_units",
+	.type = OPT_INT,
+	.offset = AT(min_units),
+	.def = "1",
+	.min = 1,
+	.max = 65536,
+	.help = "structured: units that stay at least"},
+    {.key = "exclude",
+	.type = OPT_STRINGS,
+	.offset = AT(exclude),
+	.help = "patterns of layers (structured: widths) that are left alone, e.g. [conv1, fc*]"},
+    KD_OPTION_ROWS(struct prune_options, kd),
+    TRAIN_OPTION_ROWS(struct prune_options, train),
+    OPTION_END,
+};
+
+void prune_ramp_epochs(const struct prune_options *o, int64_t *begin, int64_t *end)
+{
+	*begin = o->begin_epoch;
+	*end = o->ramp == RAMP_ONE_SHOT ? 0 : o->end_epoch;
+	if (o->ramp != RAMP_ONE_SHOT && *end == 0)
+		*end = *begin + (o->train.epochs - *begin + 1) / 2;
+}
+
+double prune_ramp_at(const struct prune_options *o, double initial, int64_t epoch)
+{
+	int64_t begin, end;
+	prune_ramp_epochs(o, &begin, &end);
+	if (epoch >= end)
+		return o->sparsity;
+	if (epoch <= begin)
+		return initial;
+	double left = 1 - (double)(epoch - begin) / (double)(end - begin);
+	switch ((enum prune_ramp)o->ramp) {
+	case RAMP_EXPONENTIAL: /* the density falls by the same factor every epoch */
+		return 1 - (1 - o->sparsity) * pow((1 - initial) / (1 - o->sparsity), left);
+	case RAMP_CUBIC: /* Zhu and Gupta 2017, eq. 1 */
+		return o->sparsity + (initial - o->sparsity) * left * left * left;
+	case RAMP_LINEAR:
+	case RAMP_ONE_SHOT:
+		break;
+	}
+	return o->sparsity + (initial - o->sparsity) * left;
+}
+
+/* ERR_CONFIG if the option was set for a method that does not know it. */
+static int unused(bool given, const struct prune_options *o, const char *name, const char **key)
+{
+	*key = name;
+	return given ? err_set(ERR_CONFIG, "%s has no meaning with method %s", name, methods[o->method]) : 0;
+}
+
+static int check_method(const struct prune_options *o, const char **key)
+{
+	bool nm = o->method == PRUNE_NM, units = o->method == PRUNE_STRUCTURED;
+	int rc;
+	if ((rc = unused(!nm && o->n > 0, o, "n", key)) < 0 || (rc = unused(!nm && o->m > 0, o, "m", key)) < 0 ||
+	    (rc = unused(!units && o->norm != NORM_AUTO, o, "norm", key)) < 0 ||
+	    (rc = unused(!units && o->round_to > 0, o, "round_to", key)) < 0 ||
+	    (rc = unused(!units && o->min_units > 1, o, "min_units", key)) < 0 ||
+	    (rc = unused(nm && o->scope != SCOPE_AUTO, o, "scope", key)) < 0)
+		return rc;
+	*key = "scope";
+	if (units && o->scope == SCOPE_GLOBAL)
+		return err_set(ERR_CONFIG,
+		    "structured pruning ranks units within their layer: with scope global the new widths "
+		    "would depend on the weights, and nothing after this stage could be planned");
+	*key = "sparsity";
+	if (nm && o->sparsity > 0)
+		return err_set(ERR_CONFIG, "the sparsity of method nm is 1 - n/m; leave sparsity out");
+	if (!nm && !(o->sparsity > 0))
+		return err_set(ERR_CONFIG, "method %s needs a sparsity above 0", methods[o->method]);
+	*key = "n";
+	int64_t n = o->n ? o->n : 2, m = o->m ? o->m : 4;
+	if (nm && n >= m)
+		return err_set(ERR_CONFIG, "n (%" PRId64 ") must be below m (%" PRId64 ")", n, m);
+	return 0;
+}
+
+static int check_ramp(const struct prune_options *o, const char **key)
+{
+	int64_t begin, end;
+	*key = "ramp";
+	if (o->ramp != RAMP_ONE_SHOT && o->method != PRUNE_MAGNITUDE)
+		return err_set(
+		    ERR_CONFIG, "method %s prunes at once; ramps belong to method magnitude", methods[o->method]);
+	*key = o->begin_epoch > 0 ? "begin_epoch" : "end_epoch";
+	if (o->ramp == RAMP_ONE_SHOT) {
+		if (o->begin_epoch > 0 || o->end_epoch > 0)
+			return err_set(ERR_CONFIG, "begin_epoch and end_epoch belong to a ramp; ramp is one_shot");
+		return 0;
+	}
+	prune_ramp_epochs(o, &begin, &end);
+	if (end <= begin)
+		return err_set(
+		    ERR_CONFIG, "the ramp ends at epoch %" PRId64 ", not after begin_epoch %" PRId64, end, begin);
+	*key = "epochs";
+	if (end >= o->train.epochs)
+		return err_set(ERR_CONFIG,
+		    "the ramp reaches its sparsity after %" PRId64 " epochs, so epochs (%" PRId64
+		    ") must be more than that",
+		    end, o->train.epochs);
+	return 0;
+}
+
+/* Every excluded name exists, something is left, and groups fit. */
+static int check_layers(const struct prune_options *o, const struct model_spec *spec, const char **key)
+{
+	struct prune_set set = {0};
+	struct model_spec cut;
+	*key = "exclude";
+	if (o->method == PRUNE_STRUCTURED)
+		return prune_units_spec(o, spec, &cut);
+	int rc = prune_set_init(&set, spec, &o->exclude);
+	int64_t m = o->m ? o->m : 4;
+	for (int i = 0; rc == 0 && o->method == PRUNE_NM && i < set.n; i++) {
+		*key = o->m ? "m" : "method";
+		if (set.weight[i].row % m != 0)
+			rc = err_set(ERR_CONFIG,
+			    "layer '%s' has %" PRId64 " inputs, no multiple of m = %" PRId64
+			    "; exclude it or choose another m",
+			    set.weight[i].layer, set.weight[i].row, m);
+	}
+	prune_set_clear(&set);
+	return rc;
+}
+
+int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key)
+{
+	int rc = check_method(o, key);
+	if (rc == 0)
+		rc = check_ramp(o, key);
+	if (rc == 0)
+		rc = check_layers(o, spec, key);
+	return rc < 0 ? rc : train_options_check(&o->train, key);
+}

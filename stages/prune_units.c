@@ -1,0 +1,204 @@
+/* Structured pruning: which units of each width stay, and the smaller model. How many stay follows from the options
+ * alone. A unit's score is the norm of all weights that produce it (Li et al. 2017 for l1): for a width tied across
+ * residual adds, the weights of every layer that writes into it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "stages/prune.h"
+
+/* Widths from here on stay multiples of 8 unless told otherwise: kernels work on blocks of 8 or 16 channels, and an odd
+ * width costs as much as the next multiple. */
+#define WIDE 32
+
+static int units_left(const struct prune_options *o, int width)
+{
+	int64_t step = o->round_to > 0 ? o->round_to : width >= WIDE ? 8 : 1;
+	/* 1e-9: so that 0.3 of 10 units is 3, not 2 */
+	int64_t left = width - (int64_t)floor(o->sparsity * width + 1e-9);
+	left = left > o->min_units ? left : o->min_units;
+	left = (left + step - 1) / step * step;
+	return left < width ? (int)left : width;
+}
+
+/* Sets left[i] for each width; excluded widths stay. */
+static int fill_left(
+    const struct prune_options *o, const struct model_spec *s, bool *used, char (*names)[64], int *left)
+{
+	const char *name[SPEC_MAX_WIDTHS];
+	for (int i = 0; i < s->n_width; i++) {
+		name[i] = spec_width_name(s, i, names[i]);
+		left[i] = units_left(o, s->width[i]);
+		for (int k = 0; k < o->exclude.n; k++) {
+			if (!str_match(o->exclude.v[k], name[i]))
+				continue;
+			used[k] = true;
+			left[i] = s->width[i];
+		}
+	}
+	for (int k = 0; k < o->exclude.n; k++) {
+		if (used[k])
+			continue;
+		const char *near = str_nearest(o->exclude.v[k], name, s->n_width);
+		return err_set(ERR_CONFIG, "exclude: '%s' matches no width%s%s%s", o->exclude.v[k],
+		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	}
+	return 0;
+}
+
+int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+{
+	char names[SPEC_MAX_WIDTHS][64];
+	int left[SPEC_MAX_WIDTHS];
+	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof *used), changed = false;
+	int rc = used ? fill_left(o, spec, used, names, left) : ERR_NOMEM;
+	mem_free(used);
+	if (rc < 0)
+		return rc;
+	*out = *spec;
+	for (int i = 0; i < spec->n_width; i++) {
+		out->width[i] = left[i];
+		changed = changed || left[i] != spec->width[i];
+	}
+	return changed ? 0
+		       : err_set(ERR_CONFIG, "structured pruning would remove nothing: every width is excluded, or too "
+					     "small for this sparsity, round_to and min_units");
+}
+
+/* Adds the weights of one param to the scores of the units along its axis 0. */
+static int add_scores(const struct node *w, const struct param_store *s, enum prune_norm norm, double *score)
+{
+	int64_t n = shape_count(w->shape), inner = shape_inner(w->shape, 0);
+	float *host = mem_alloc((size_t)n, sizeof *host);
+	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
+	for (int64_t i = 0; rc == 0 && i < n; i++) {
+		double v = (double)host[i];
+		score[i / inner] += norm == NORM_L2 ? v * v : fabs(v);
+	}
+	mem_free(host);
+	return rc;
+}
+
+struct ranked {
+	double score;
+	int unit;
+};
+
+static int by_score(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	if (x->score > y->score || x->score < y->score)
+		return x->score > y->score ? -1 : 1;
+	return x->unit - y->unit;
+}
+
+static int by_index(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Fills keep for width i with the n best units, ascending. */
+static int rank_width(const struct graph *g, const struct param_store *s, enum prune_norm norm, int i, int units, int n,
+    struct slice *keep)
+{
+	double *score = mem_alloc((size_t)units, sizeof *score);
+	struct ranked *order = mem_alloc((size_t)units, sizeof *order);
+	keep->keep[i] = mem_alloc((size_t)n, sizeof *keep->keep[i]);
+	keep->n_keep[i] = n;
+	int rc = score && order && keep->keep[i] ? 0 : ERR_NOMEM;
+	for (int k = 0; rc == 0 && k < g->n; k++) {
+		const struct node *w = &g->node[k];
+		if (w->op == OP_PARAM && w->shape.ndim >= 2 && w->attr.axis[0].width == i)
+			rc = add_scores(w, s, norm, score);
+	}
+	for (int u = 0; rc == 0 && u < units; u++)
+		order[u] = (struct ranked){.score = score[u], .unit = u};
+	if (rc == 0) {
+		qsort(order, (size_t)units, sizeof *order, by_score);
+		for (int u = 0; u < n; u++)
+			keep->keep[i][u] = order[u].unit;
+		qsort(keep->keep[i], (size_t)n, sizeof *keep->keep[i], by_index);
+	}
+	mem_free(score);
+	mem_free(order);
+	return rc;
+}
+
+/* Copies the kept part of one param, and of its mask, into the new store. */
+static int slice_one(const struct node *from, const struct node *to, const struct slice *keep,
+    const struct param_store *old_store, struct param_store *new_store)
+{
+	struct param *p;
+	const struct param *source = params_find(old_store, from->name);
+	size_t elem = dtype_size(from->dtype);
+	void *src = mem_alloc((size_t)shape_count(from->shape), elem),
+	     *dst = mem_alloc((size_t)shape_count(to->shape), elem);
+	int rc = src && dst ? params_add(new_store, to->name, to->dtype, to->shape, &p) : ERR_NOMEM;
+	if (rc == 0)
+		rc = params_read(old_store, from->name, src);
+	if (rc == 0)
+		rc = slice_param(from, to, keep, src, dst, elem);
+	if (rc == 0)
+		rc = params_write(new_store, to->name, dst);
+	if (rc == 0 && source->mask) { /* a byte per element: src and dst are large enough */
+		rc = params_get_mask(old_store, from->name, src);
+		if (rc == 0)
+			rc = slice_param(from, to, keep, src, dst, 1);
+		if (rc == 0)
+			rc = params_set_mask(new_store, to->name, dst);
+	}
+	mem_free(src);
+	mem_free(dst);
+	return rc;
+}
+
+static int slice_all(const struct graph *from, const struct graph *to, const struct slice *keep, struct stage_model *m)
+{
+	struct param_store store;
+	int rc = 0;
+	params_init(&store, m->params.dev);
+	for (int i = 0; rc == 0 && i < from->n; i++) { /* same builder, so the same nodes in the same order */
+		if (from->node[i].op == OP_PARAM)
+			rc = slice_one(&from->node[i], &to->node[i], keep, &m->params, &store);
+	}
+	if (rc < 0) {
+		params_clear(&store);
+		return rc;
+	}
+	params_clear(&m->params);
+	m->params = store;
+	return 0;
+}
+
+int prune_units(const struct prune_options *o, struct stage_model *model)
+{
+	const struct model_spec old = model->ckpt.spec;
+	enum prune_norm norm = o->norm == NORM_AUTO ? NORM_L1 : (enum prune_norm)o->norm;
+	struct model_spec want, cut;
+	struct slice keep = {0};
+	struct graph from, to;
+	graph_init(&from);
+	graph_init(&to);
+	int rc = prune_units_spec(o, &old, &want);
+	if (rc == 0)
+		rc = spec_build(&from, &old, 1);
+	for (int i = 0; rc == 0 && i < old.n_width; i++) {
+		if (want.width[i] < old.width[i])
+			rc = rank_width(&from, &model->params, norm, i, old.width[i], want.width[i], &keep);
+	}
+	if (rc == 0)
+		rc = slice_spec(&cut, &old, &keep);
+	if (rc == 0)
+		rc = spec_build(&to, &cut, 1);
+	if (rc == 0)
+		rc = slice_all(&from, &to, &keep, model);
+	if (rc == 0)
+		model->ckpt.spec = cut;
+	slice_clear(&keep);
+	graph_clear(&from);
+	graph_clear(&to);
+	return rc;
+}

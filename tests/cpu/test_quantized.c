@@ -1,0 +1,88 @@
+/* The promise of the design on this CPU: given the same integers, the training graph (on the reference and on oneDNN)
+ * and oneDNN's integer kernels give the same integers, logits included, on more than 10^7 values of a residual net. */
+#include "quant/equal.h"
+
+#include "cpu/cpu.h"
+
+static bool has_vnni(struct device dev)
+{
+	cJSON *o = cJSON_CreateObject();
+	bool yes;
+
+	assert_ok(dev.backend->describe(dev.ctx, o));
+	assert_true(cJSON_IsBool(cJSON_GetObjectItem(o, "vnni")));
+	yes = cJSON_IsTrue(cJSON_GetObjectItem(o, "vnni"));
+	cJSON_Delete(o);
+	return yes;
+}
+
+static struct model_spec wide_resnet(void)
+{
+	struct model_spec s = model_resnet();
+	int widths[] = {32, 24, 40, 48, 64, 40};
+
+	s.height = s.width_px = 32;
+	for (int i = 0; i < 6; i++)
+		s.width[i] = widths[i];
+	return s;
+}
+
+static struct model_spec wide_mlp(void)
+{
+	struct model_spec s = model_mlp();
+
+	s.height = s.width_px = 28;
+	s.width[0] = 256;
+	s.width[1] = 128;
+	return s;
+}
+
+static int64_t check(const char *name, struct model_spec spec, int batch, bool affine, bool simulate_on_cpu)
+{
+	struct device cpu = rig_open(&cpu_backend), ref = rig_open(&ref_backend);
+	struct equal_case c = {.name = name,
+	    .spec = spec,
+	    .batch = batch,
+	    .rules = {.method = QUANT_STATIC, .act_bits = 8, .per_channel = true, .affine = affine},
+	    .clip = 0.9f};
+	struct equal_result r;
+
+	c.rules.weight_bits = has_vnni(cpu) ? 8 : 7; /* without VNNI, products of 8 bits saturate in 16 */
+	r = equal_run(&c, simulate_on_cpu ? cpu : ref, cpu);
+	if (r.different)
+		fail_msg("%s: %lld of %lld values differ, worst %g", name, (long long)r.different,
+		    (long long)r.compared, r.worst);
+	assert_true(r.saturated > 0 && r.saturated < r.compared * 7 / 10);
+	rig_close(ref);
+	rig_close(cpu);
+	return r.compared;
+}
+
+static void quantized__small_nets_equal_the_reference(void **state)
+{
+	(void)state;
+	check("mlp", model_mlp(), 5, false, false);
+	check("mlp affine", model_mlp(), 1, true, false);
+	check("cnn", model_cnn(0), 3, false, false);
+	check("cnn affine", model_cnn(0), 2, true, false);
+	check("cnn padded", model_cnn(1), 3, true, false);
+	check("resnet", model_resnet(), 3, true, false);
+	check("wide mlp", wide_mlp(), 1, false, false);
+	check("wide mlp", wide_mlp(), 65, true, false);
+}
+
+static void quantized__ten_million_values_of_a_residual_net_are_equal(void **state)
+{
+	(void)state;
+	assert_true(check("wide resnet", wide_resnet(), 128, false, true) > 10000000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(quantized__small_nets_equal_the_reference),
+	    cmocka_unit_test(quantized__ten_million_values_of_a_residual_net_are_equal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "pipeline/model_data.h"
 #include "pipeline/version.h"
 
 static int write_json(const char *dir, const char *name, const cJSON *json)
@@ -100,7 +101,7 @@ static cJSON *program_info(const struct chain *c, const struct chain_stage *s)
 	cJSON_AddStringToObject(o, "train_device", c->train_name);
 	cJSON_AddStringToObject(o, "train_device_chosen_by", c->train_choice);
 	cJSON_AddItemToObject(o, "cpu", cJSON_Duplicate(c->cpu_info, true));
-	cJSON_AddItemToObject(o, "options", option_to_json(s->config->kind->table, s->config->options));
+	cJSON_AddItemToObject(o, "data_options", model_data_options_json(&c->config->data));
 	return o;
 }
 

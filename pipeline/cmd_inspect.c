@@ -1,0 +1,215 @@
+/* pipeline inspect CHECKPOINT: what is in a checkpoint, tensor by tensor; nothing is executed. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "pipeline/command.h"
+#include "pipeline/report.h"
+#include "store/checkpoint.h"
+
+#define BINS 16
+
+struct tensor_stats {
+	int64_t n, zero;
+	double min, max, mean, std;
+	int64_t bin[BINS]; /* equal parts of [min, max] */
+};
+
+static double element(const struct tensor *t, int64_t i)
+{
+	switch (t->dtype) {
+	case DT_F32:
+		return (double)((const float *)t->data)[i];
+	case DT_F16:
+		return (double)f16_to_f32(((const uint16_t *)t->data)[i]);
+	case DT_BF16:
+		return (double)bf16_to_f32(((const uint16_t *)t->data)[i]);
+	case DT_S8:
+		return ((const int8_t *)t->data)[i];
+	case DT_U8:
+		return ((const uint8_t *)t->data)[i];
+	case DT_S32:
+		return ((const int32_t *)t->data)[i];
+	case DT_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static void measure(const struct tensor *t, struct tensor_stats *s)
+{
+	double sum = 0, squares = 0;
+	memset(s, 0, sizeof *s);
+	s->n = shape_count(t->shape);
+	s->min = INFINITY;
+	s->max = -INFINITY;
+	for (int64_t i = 0; i < s->n; i++) {
+		double v = element(t, i);
+		s->zero += v == 0;
+		s->min = v < s->min ? v : s->min;
+		s->max = v > s->max ? v : s->max;
+		sum += v;
+		squares += v * v;
+	}
+	s->mean = s->n ? sum / (double)s->n : 0;
+	s->std = s->n ? sqrt(fmax(0, squares / (double)s->n - s->mean * s->mean)) : 0;
+	for (int64_t i = 0; i < s->n; i++) {
+		double at = s->max > s->min ? (element(t, i) - s->min) / (s->max - s->min) * BINS : 0;
+		s->bin[at >= BINS ? BINS - 1 : (int)at]++;
+	}
+}
+
+static cJSON *tensor_json(const struct named_tensor *t, const struct tensor_stats *s, bool histogram)
+{
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "name", t->name);
+	cJSON_AddStringToObject(o, "dtype", dtype_name(t->t.dtype));
+	cJSON *shape = cJSON_AddArrayToObject(o, "shape");
+	for (int d = 0; d < t->t.shape.ndim; d++)
+		cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->t.shape.dim[d]));
+	cJSON_AddNumberToObject(o, "bytes", (double)tensor_bytes(&t->t));
+	cJSON_AddNumberToObject(o, "sparsity_pct", s->n ? 100.0 * (double)s->zero / (double)s->n : 0);
+	cJSON_AddNumberToObject(o, "min", s->n ? s->min : 0);
+	cJSON_AddNumberToObject(o, "max", s->n ? s->max : 0);
+	cJSON_AddNumberToObject(o, "mean", s->mean);
+	cJSON_AddNumberToObject(o, "std", s->std);
+	if (histogram) {
+		cJSON *h = cJSON_AddArrayToObject(o, "histogram");
+		for (int i = 0; i < BINS; i++)
+			cJSON_AddItemToArray(h, cJSON_CreateNumber((double)s->bin[i]));
+	}
+	return o;
+}
+
+static void print_histogram(const struct tensor_stats *s)
+{
+	int64_t most = 1;
+	for (int i = 0; i < BINS; i++)
+		most = s->bin[i] > most ? s->bin[i] : most;
+	for (int i = 0; i < BINS; i++) {
+		double low = s->min + (s->max - s->min) * i / BINS;
+		int width = (int)(50 * s->bin[i] / most);
+		printf("    %11.4g | %-50.*s %lld\n", low, width, "##################################################",
+		    (long long)s->bin[i]);
+	}
+}
+
+static void print_tensor(const struct named_tensor *t, const struct tensor_stats *s, bool histogram)
+{
+	char shape[64], bytes[32];
+	printf("%-44s %-4s %-20s %12s %7.1f %11.4g %11.4g %11.4g\n", t->name, dtype_name(t->t.dtype),
+	    shape_text(t->t.shape, shape), report_count((double)tensor_bytes(&t->t), bytes),
+	    s->n ? 100.0 * (double)s->zero / (double)s->n : 0, s->min, s->max, s->std);
+	if (histogram && s->n > 1)
+		print_histogram(s);
+}
+
+/* The fields a person asks for first. */
+static void print_head(const struct checkpoint *c)
+{
+	static const char *const fields[] = {"model_name", "stage", "technique", "num_parameters", "size_mb",
+	    "sparsity_pct", "val_macro_f1", "timestamp", "program_version", "program_commit", "sha256",
+	    "parent_sha256"};
+	static const char *const forms[] = {"float", "simulated quantization", "integer"};
+	printf("%-16s %s, %dx%dx%d, %d classes\n", "family", family_name(c->spec.family), c->spec.height,
+	    c->spec.width_px, c->spec.channels, c->spec.classes);
+	printf("%-16s", "widths");
+	for (int i = 0; i < c->spec.n_width; i++) {
+		char name[64];
+		printf(" %s=%d", spec_width_name(&c->spec, i, name), c->spec.width[i]);
+	}
+	printf("\n%-16s %s\n", "form", forms[c->form]);
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+		const cJSON *v = cJSON_GetObjectItemCaseSensitive(c->info, fields[i]);
+		char *text = v && !cJSON_IsString(v) ? cJSON_PrintUnformatted(v) : NULL;
+		if (v)
+			printf("%-16s %s\n", fields[i], text ? text : v->valuestring);
+		cJSON_free(text);
+	}
+	for (int i = 0; i < c->plan.n_layer; i++) {
+		const struct quant_layer *l = &c->plan.layer[i];
+		printf("%-16s %s: %s%s%s\n", i ? "" : "layers", l->name,
+		    !l->quantized  ? "FP32"
+		    : l->simulated ? "simulated"
+				   : "integer",
+		    l->why ? ", " : "", l->why ? l->why : "");
+	}
+}
+
+static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)
+{
+	cJSON *list = json ? cJSON_CreateArray() : NULL;
+	int shown = 0;
+	if (!json) {
+		print_head(c);
+		printf("\n%-44s %-4s %-20s %12s %7s %11s %11s %11s\n", "tensor", "type", "shape", "bytes", "zero %",
+		    "min", "max", "std");
+	}
+	for (int i = 0; i < c->tensors.n; i++) {
+		struct tensor_stats s;
+		if (pattern && !str_match(pattern, c->tensors.item[i].name))
+			continue;
+		shown++;
+		measure(&c->tensors.item[i].t, &s);
+		if (json)
+			cJSON_AddItemToArray(list, tensor_json(&c->tensors.item[i], &s, histogram));
+		else
+			print_tensor(&c->tensors.item[i], &s, histogram);
+	}
+	if (pattern && !shown) {
+		cJSON_Delete(list);
+		return err_set(ERR_CONFIG, "inspect: no tensor matches '%s'", pattern);
+	}
+	if (!json)
+		return 0;
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddItemToObject(o, "checkpoint_info", cJSON_Duplicate(c->info, true));
+	cJSON_AddItemToObject(o, "tensors", list);
+	return command_print_json(o);
+}
+
+static int print_graph(const struct checkpoint *c)
+{
+	struct graph g;
+	struct str text = {0};
+	graph_init(&g);
+	int rc = checkpoint_graph(c, 1, true, &g);
+	if (rc == 0) {
+		graph_print(&g, &text);
+		fputs(str_text(&text), stdout);
+	}
+	str_clear(&text);
+	graph_clear(&g);
+	return rc;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+	static const struct flag flags[] = {{"layer", true, 'l'}, {"histogram", false, 'h'}, {"graph", false, 'g'},
+	    {"json", false, 'j'}, {NULL, false, 0}};
+	const char *pattern = NULL;
+	bool histogram = false, graph = false, json = false;
+	struct args args;
+	int id;
+	args_init(&args, flags, argc, argv);
+	while ((id = args_next(&args)) != 0) {
+		if (id < 0)
+			return id;
+		pattern = id == 'l' ? args.value : pattern;
+		histogram |= id == 'h';
+		graph |= id == 'g';
+		json |= id == 'j';
+	}
+	int rc = args_count(&args, 1, 1, "CHECKPOINT");
+	struct checkpoint c;
+	if (rc == 0)
+		rc = checkpoint_load(&c, args.positional[0]);
+	if (rc < 0)
+		return rc;
+	rc = graph ? print_graph(&c) : inspect(&c, pattern, histogram, json);
+	checkpoint_clear(&c);
+	return rc;
+}

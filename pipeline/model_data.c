@@ -1,0 +1,102 @@
+/* The data that a checkpoint was made from. The options are stored in checkpoint_info.json as `data_options`; JSON is
+ * YAML, so the same tables read them again. */
+#include "pipeline/model_data.h"
+
+#include <libgen.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "pipeline/config.h"
+
+static void drop_nulls(cJSON *o)
+{
+	for (cJSON *v = o->child; v;) {
+		cJSON *next = v->next;
+		if (cJSON_IsNull(v))
+			cJSON_Delete(cJSON_DetachItemViaPointer(o, v));
+		else if (cJSON_IsObject(v))
+			drop_nulls(v);
+		v = next;
+	}
+}
+
+cJSON *model_data_options_json(const struct data_options *o)
+{
+	cJSON *json = option_to_json(data_option_table, o);
+	if (json)
+		drop_nulls(json);
+	return json;
+}
+
+static int open_from_config(struct dataset *out, const char *path, bool with_test)
+{
+	struct run_config config;
+	int rc = run_config_load(&config, path, NULL, 0);
+	if (rc < 0)
+		return rc;
+	rc = dataset_open(out, &config.data, config.base_dir, (uint64_t)config.top.seed, with_test);
+	run_config_clear(&config);
+	return rc;
+}
+
+static int open_from_text(struct dataset *out, const char *text, const char *config, double seed, bool with_test)
+{
+	struct yaml y;
+	struct data_options o = {0};
+	char *folder = mem_strdup(config);
+	int rc = folder ? yaml_parse("checkpoint_info.json: data_options", text, strlen(text), &y) : ERR_NOMEM;
+	if (rc < 0) {
+		mem_free(folder);
+		return rc;
+	}
+	rc = option_parse(data_option_table, &o, &y, y.root, NULL);
+	if (rc == 0) {
+		rc = dataset_open(out, &o, dirname(folder), (uint64_t)seed, with_test);
+		option_clear(data_option_table, &o);
+	}
+	yaml_clear(&y);
+	mem_free(folder);
+	return rc;
+}
+
+int model_data_open(struct dataset *out, const struct checkpoint *c, const char *config, bool with_test)
+{
+	if (config)
+		return open_from_config(out, config, with_test);
+	const cJSON *options = cJSON_GetObjectItemCaseSensitive(c->info, "data_options");
+	const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(c->info, "config");
+	const cJSON *seed = cJSON_GetObjectItemCaseSensitive(c->info, "seed");
+	if (!cJSON_IsObject(options) || !cJSON_IsString(made_by) || !cJSON_IsNumber(seed))
+		return err_set(ERR_CHECKPOINT, "checkpoint_info.json does not name its data; give --config");
+	char *text = cJSON_PrintUnformatted(options);
+	int rc = text ? open_from_text(out, text, made_by->valuestring, seed->valuedouble, with_test)
+		      : err_set(ERR_NOMEM, "out of memory");
+	cJSON_free(text);
+	return rc;
+}
+
+static int read_floats(const cJSON *list, int n, float *out)
+{
+	if (cJSON_GetArraySize(list) != n)
+		return err_set(ERR_CHECKPOINT, "checkpoint_info.json: data.normalisation must have %d channels", n);
+	for (int i = 0; i < n; i++)
+		out[i] = (float)cJSON_GetArrayItem(list, i)->valuedouble;
+	return 0;
+}
+
+int model_norm_read(struct model_norm *out, const struct checkpoint *c)
+{
+	const cJSON *data = cJSON_GetObjectItemCaseSensitive(c->info, "data");
+	const cJSON *norm = cJSON_GetObjectItemCaseSensitive(data, "normalisation");
+	const cJSON *names = cJSON_GetObjectItemCaseSensitive(data, "class_names");
+	memset(out, 0, sizeof *out);
+	if (c->spec.channels > 4)
+		return err_set(ERR_CHECKPOINT, "images of %d channels", c->spec.channels);
+	for (int i = 0; i < 256; i++) {
+		const cJSON *name = i < c->spec.classes ? cJSON_GetArrayItem(names, i) : NULL;
+		out->class_name[i] = cJSON_IsString(name) ? name->valuestring : "";
+	}
+	int rc = read_floats(cJSON_GetObjectItemCaseSensitive(norm, "mean"), c->spec.channels, out->mean);
+	return rc < 0 ? rc : read_floats(cJSON_GetObjectItemCaseSensitive(norm, "std"), c->spec.channels, out->std);
+}

@@ -19,16 +19,35 @@ static int add_loss(struct graph *g, const struct train_options *train, const st
 	return graph_add_ce(g, (float)train->label_smoothing);
 }
 
+static int build(const struct fit_job *job, int batch, bool train, struct graph *g)
+{
+	int rc = spec_build(g, &job->model->ckpt.spec, batch);
+	if (rc == 0 && train)
+		rc = add_loss(g, job->train, job->run->teacher_dir ? job->kd : NULL);
+	return rc;
+}
+
+static int build_transformed(const struct fit_job *job, int batch, bool train, struct graph *out)
+{
+	struct graph g;
+	graph_init(&g);
+	int rc = build(job, batch, train, &g);
+	if (rc == 0)
+		rc = job->transform(job->user, &g, train, out);
+	graph_clear(&g);
+	return rc;
+}
+
 static int build_train(void *user, int batch, struct graph *g)
 {
 	const struct fit_job *job = ((struct fit_state *)user)->job;
-	int rc = spec_build(g, &job->model->ckpt.spec, batch);
-	return rc < 0 ? rc : add_loss(g, job->train, job->run->teacher_dir ? job->kd : NULL);
+	return job->transform ? build_transformed(job, batch, true, g) : build(job, batch, true, g);
 }
 
 static int build_eval(void *user, int batch, struct graph *g)
 {
-	return stage_model_build(((struct fit_state *)user)->job->model, batch, g);
+	const struct fit_job *job = ((struct fit_state *)user)->job;
+	return job->transform ? build_transformed(job, batch, false, g) : stage_model_build(job->model, batch, g);
 }
 
 static int bind(void *user, struct executor *train)

@@ -13,6 +13,9 @@ struct fit_job {
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;
 	int64_t min_best_epoch;
+	/* quantize: what is trained and validated is this transform of the float graph (train: with its loss). `out` is
+	 * initialised and empty. NULL: the float graph itself, folded for validation. */
+	int (*transform)(void *user, const struct graph *g, bool train, struct graph *out);
 };
 /* What a fit leaves behind for stage_save. Release with fit_report_clear. */
 struct fit_report {

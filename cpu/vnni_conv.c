@@ -116,8 +116,8 @@ VNNI_INLINE void tile(const struct vnni_conv *p, const uint8_t *image, int64_t n
 	}
 	UNROLL
 	for (int b = 0; b < B; b++) {
-		const int64_t col = (block + b) * COLS, left = p->O - col;
-		const __mmask16 mask = left >= COLS ? 0xffff : (__mmask16)((1u << left) - 1);
+		const int64_t col = (block + b) * COLS;
+		const __mmask16 mask = vnni_mask(p->O - col);
 		UNROLL
 		for (int i = 0; i < P; i++)
 			vnni_store(&p->e, p->y, (n * p->OH + oh) * p->OW + ow + i, col, p->O, mask, acc[i][b]);

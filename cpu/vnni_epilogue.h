@@ -19,6 +19,12 @@ VNNI_INLINE void vnni_dot(__m512i *acc, __m512i u8, __m512i s8)
 	__asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(u8), "v"(s8));
 }
 
+/* The lanes that exist where `left` columns are left. */
+VNNI_INLINE __mmask16 vnni_mask(int64_t left)
+{
+	return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u);
+}
+
 /* Stores y[row][col .. col+15], of which `mask` exist; acc holds the exact integer sums. M: columns of y and r. */
 VNNI_INLINE void vnni_store(
     const struct vnni_epilogue *e, void *y, int64_t row, int64_t col, int64_t M, __mmask16 mask, __m512i acc)

@@ -123,8 +123,8 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 	}
 	UNROLL
 	for (int b = 0; b < B; b++) {
-		const int64_t col = (block + b) * COLS, left = p->M - col;
-		const __mmask16 mask = left >= COLS ? 0xffff : (__mmask16)((1u << left) - 1);
+		const int64_t col = (block + b) * COLS;
+		const __mmask16 mask = vnni_mask(p->M - col);
 		UNROLL
 		for (int r = 0; r < R; r++) {
 			const __m512i sum = U == 2 ? _mm512_add_epi32(acc[r][b], odd[r][b]) : acc[r][b];

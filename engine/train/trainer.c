@@ -168,6 +168,11 @@ static const char *where(const struct fit *f, char buf[192])
 	return buf;
 }
 
+static const char *kind_of(double not_finite)
+{
+	return isnan(not_finite) ? "NaN" : "infinite";
+}
+
 static int report_loss(struct fit *f, double loss)
 {
 	const struct graph *g = executor_graph(f->ex);
@@ -176,8 +181,8 @@ static int report_loss(struct fit *f, double loss)
 	if (rc)
 		return rc;
 	assert(node != NODE_NONE); /* the loss itself is a node */
-	return err_set(ERR_FAIL, "%s: the loss is %g; the first node that is not finite is '%s' (%s)", where(f, at),
-	    loss, g->node[node].name, op_info(g->node[node].op)->name);
+	return err_set(ERR_FAIL, "%s: the loss is %s; the first node that is not finite is '%s' (%s)", where(f, at),
+	    kind_of(loss), g->node[node].name, op_info(g->node[node].op)->name);
 }
 
 static bool gradient_is_finite(struct fit *f, const struct node *node, float *host)
@@ -196,7 +201,7 @@ static bool gradient_is_finite(struct fit *f, const struct node *node, float *ho
 static int report_gradient(struct fit *f, double norm)
 {
 	const struct graph *g = executor_graph(f->ex);
-	const char *name = "none: their sum overflows", *op = "";
+	const char *name = NULL;
 	char at[192];
 	int64_t largest = 1;
 	float *host;
@@ -210,12 +215,15 @@ static int report_gradient(struct fit *f, double norm)
 		if (g->node[i].op != OP_PARAM || gradient_is_finite(f, &g->node[i], host))
 			continue;
 		name = g->node[i].name;
-		op = op_info(OP_PARAM)->name;
 		break;
 	}
 	mem_free(host);
-	return err_set(ERR_FAIL, "%s: the gradient norm is %g; the first gradient that is not finite is '%s' (%s)",
-	    where(f, at), norm, name, op);
+	if (!name)
+		return err_set(ERR_FAIL, "%s: the gradient norm is %s: finite gradients, but their squares overflow",
+		    where(f, at), kind_of(norm));
+	return err_set(ERR_FAIL,
+	    "%s: the gradient norm is %s; the first gradient that is not finite is that of '%s' (%s)", where(f, at),
+	    kind_of(norm), name, op_info(OP_PARAM)->name);
 }
 
 /* Micro-batch m of the current step: rows m*micro .. of the effective batch. Adds its share of the loss. */

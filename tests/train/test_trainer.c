@@ -1,0 +1,484 @@
+/* The training loop on a small synthetic data set with the reference backend. */
+#include <math.h>
+
+#include "base/fs.h"
+#include "exec/rig.h"
+#include "train/trainer.h"
+
+enum { H = 5, W = 4, CLASSES = 3, N_TRAIN = 37, N_VAL = 131 };
+
+/* Class k lights up row k over noise. */
+static void fill_split(struct dataset *d, enum split split, int n)
+{
+	struct rng r = rng_make(9, "data", RNG_BENCH, split_names[split]);
+	d->n[split] = n;
+	d->pixels[split] = malloc((size_t)n * H * W);
+	d->label[split] = malloc((size_t)n * sizeof(int32_t));
+	for (int i = 0; i < n; i++) {
+		d->label[split][i] = i % CLASSES;
+		for (int p = 0; p < H * W; p++) {
+			uint32_t noise = rng_draw(r, 0, (uint64_t)i, (uint32_t)p).w[0] % 150;
+			d->pixels[split][i * H * W + p] = (uint8_t)(noise + (p / W == i % CLASSES ? 100 : 0));
+		}
+	}
+}
+
+struct world {
+	struct device dev;
+	struct param_store s;
+	struct dataset data;
+	struct train_options o;
+	struct trainer t;
+	struct model_spec spec;
+	int64_t spoil_epoch; /* before this epoch (0-based), see spoil; -1: never */
+	float spoil;         /* written into all of fc1.weight */
+};
+
+static int build_train(void *user, int batch, struct graph *g)
+{
+	struct world *w = user;
+	int rc = spec_build(g, &w->spec, batch);
+	return rc ? rc : graph_add_ce(g, 0);
+}
+
+static int build_eval(void *user, int batch, struct graph *g)
+{
+	struct world *w = user;
+	return spec_build(g, &w->spec, batch);
+}
+
+static int before_epoch(void *user, int64_t epoch)
+{
+	struct world *w = user;
+	float x[H * W * 8];
+	if (epoch != w->spoil_epoch)
+		return 0;
+	for (int i = 0; i < H * W * 8; i++)
+		x[i] = w->spoil;
+	return params_write(&w->s, "fc1.weight", x);
+}
+
+static void world_open(struct world *w, uint64_t seed)
+{
+	struct graph g;
+	memset(w, 0, sizeof(*w));
+	w->spoil_epoch = -1;
+	w->dev = rig_open(&ref_backend);
+	w->spec = (struct model_spec){.family = FAMILY_MLP,
+	    .classes = CLASSES,
+	    .height = H,
+	    .width_px = W,
+	    .channels = 1,
+	    .n_width = 1,
+	    .width = {8}};
+	w->data =
+	    (struct dataset){.height = H, .width = W, .channels = 1, .classes = CLASSES, .mean = {0.4f}, .std = {0.2f}};
+	fill_split(&w->data, SPLIT_TRAIN, N_TRAIN);
+	fill_split(&w->data, SPLIT_VAL, N_VAL);
+	w->o = (struct train_options){.epochs = 8,
+	    .batch_size = 8,
+	    .accumulate = 1,
+	    .optimizer = OPTIMIZER_ADAMW,
+	    .lr = 0.02,
+	    .beta1 = 0.9,
+	    .beta2 = 0.999,
+	    .eps = 1e-8,
+	    .weight_decay = 0.01,
+	    .schedule = SCHEDULE_COSINE,
+	    .warmup = 0.05,
+	    .clip_norm = 1};
+	params_init(&w->s, w->dev);
+	graph_init(&g);
+	assert_ok(spec_build(&g, &w->spec, 1));
+	assert_ok(params_add_graph(&w->s, &g, seed));
+	graph_clear(&g);
+	w->t = (struct trainer){.o = &w->o,
+	    .data = &w->data,
+	    .stage = "tiny",
+	    .seed = seed,
+	    .dev = w->dev,
+	    .params = &w->s,
+	    .build_train = build_train,
+	    .build_eval = build_eval,
+	    .before_epoch = before_epoch,
+	    .user = w};
+}
+
+static void world_close(struct world *w)
+{
+	for (int i = 0; i < SPLIT_COUNT; i++) {
+		free(w->data.pixels[i]);
+		free(w->data.label[i]);
+	}
+	params_clear(&w->s);
+	rig_close(w->dev);
+}
+
+/* All weights after a training, one after the other. */
+static size_t weights(struct world *w, float *out)
+{
+	size_t n = 0;
+	for (int i = 0; i < w->s.n; i++) {
+		assert_ok(params_read(&w->s, w->s.item[i]->name, out + n));
+		n += (size_t)shape_count(w->s.item[i]->value.shape);
+	}
+	return n;
+}
+
+static size_t fit(uint64_t seed, int64_t accumulate, struct train_result *r, float *out)
+{
+	struct world w;
+	size_t n;
+	world_open(&w, seed);
+	w.o.accumulate = accumulate;
+	assert_ok(trainer_fit(&w.t, r));
+	n = weights(&w, out);
+	world_close(&w);
+	return n;
+}
+
+static void trainer__learns_and_repeats_to_the_byte(void **state)
+{
+	struct train_result r, again, other;
+	float a[300], b[300], c[300];
+	size_t n = fit(1, 1, &r, a);
+	(void)state;
+	assert_int_equal(n, 8 * H * W + 8 + CLASSES * 8 + CLASSES);
+	fit(1, 1, &again, b);
+	fit(2, 1, &other, c);
+	assert_memory_equal(a, b, n * sizeof(float));
+	assert_memory_not_equal(a, c, n * sizeof(float));
+	assert_true(r.best.accuracy > 0.95);
+	assert_true(r.best.loss == again.best.loss);
+	assert_int_equal(r.best.n, N_VAL);
+	assert_int_equal(r.epochs_run, 8);
+	assert_int_equal(r.steps, 8 * 5); /* ceil(37 / 8) */
+	assert_true(r.memory > 0 && r.samples_per_second > 0 && r.train_loss > 0 && r.train_loss < 0.5);
+	train_result_clear(&r);
+	train_result_clear(&again);
+	train_result_clear(&other);
+}
+
+static void trainer__micro_batches_change_rounding_only(void **state)
+{
+	const int64_t parts[] = {2, 4, 8};
+	struct train_result r;
+	float whole[300], split[300];
+	size_t n = fit(1, 1, &r, whole);
+	(void)state;
+	train_result_clear(&r);
+	for (int k = 0; k < 3; k++) {
+		fit(1, parts[k], &r, split);
+		train_result_clear(&r);
+		for (size_t i = 0; i < n; i++)
+			if (fabsf(whole[i] - split[i]) > 1e-3f)
+				fail_msg("%d micro-batches, weight %zu: %g and %g", (int)parts[k], i, (double)whole[i],
+				    (double)split[i]);
+	}
+}
+
+static void trainer__ends_with_the_best_epochs_weights(void **state)
+{
+	struct world w;
+	struct train_result r;
+	struct metrics m;
+	(void)state;
+	for (int monitor = MONITOR_ACCURACY; monitor <= MONITOR_LOSS; monitor++) {
+		world_open(&w, 3);
+		w.o.monitor = monitor;
+		w.spoil_epoch = 7; /* the last epoch starts from nothing and cannot catch up */
+		assert_ok(trainer_fit(&w.t, &r));
+		assert_int_equal(r.epochs_run, 8);
+		assert_in_range(r.best_epoch, 2, 7);
+		assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
+		assert_true(m.loss == r.best.loss && m.accuracy == r.best.accuracy);
+		assert_memory_equal(m.confusion, r.best.confusion, sizeof(int64_t) * CLASSES * CLASSES);
+		metrics_clear(&m);
+		train_result_clear(&r);
+		world_close(&w);
+	}
+}
+
+static void trainer__early_epochs_can_be_barred_from_being_best(void **state)
+{
+	struct world w;
+	struct train_result r;
+	(void)state;
+	world_open(&w, 3);
+	w.spoil_epoch = 6;
+	w.t.min_best_epoch = 6;
+	w.o.patience = 1; /* does not count before */
+	assert_ok(trainer_fit(&w.t, &r));
+	assert_int_equal(r.epochs_run, 8);
+	assert_in_range(r.best_epoch, 7, 8);
+	train_result_clear(&r);
+	w.t.min_best_epoch = 8;
+	assert_error(trainer_fit(&w.t, &r), ERR_CONFIG, "none of the 8 epochs");
+	world_close(&w);
+}
+
+static void trainer__stops_when_patience_is_over(void **state)
+{
+	struct world w;
+	struct train_result r;
+	float before[300], after[300];
+	size_t n;
+	(void)state;
+	world_open(&w, 3);
+	w.o.lr = 0; /* nothing ever improves after the first epoch */
+	w.o.patience = 2;
+	n = weights(&w, before);
+	assert_ok(trainer_fit(&w.t, &r));
+	assert_int_equal(r.epochs_run, 3);
+	assert_int_equal(r.best_epoch, 1);
+	weights(&w, after);
+	assert_memory_equal(before, after, n * sizeof(float));
+	train_result_clear(&r);
+	world_close(&w);
+}
+
+static void trainer__without_epochs_reports_the_start(void **state)
+{
+	struct world w;
+	struct train_result r;
+	float before[300], after[300];
+	size_t n;
+	(void)state;
+	world_open(&w, 3);
+	w.o.epochs = 0;
+	n = weights(&w, before);
+	assert_ok(trainer_fit(&w.t, &r));
+	assert_int_equal(r.best_epoch, 0);
+	assert_int_equal(r.steps, 0);
+	assert_int_equal(r.best.n, N_VAL);
+	weights(&w, after);
+	assert_memory_equal(before, after, n * sizeof(float));
+	train_result_clear(&r);
+	world_close(&w);
+}
+
+static void trainer__a_nan_names_stage_epoch_step_and_node(void **state)
+{
+	struct world w;
+	struct train_result r;
+	(void)state;
+	world_open(&w, 3);
+	w.spoil_epoch = 2;
+	w.spoil = INFINITY;
+	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "stage 'tiny', epoch 3, step 11: the loss is NaN; ");
+	assert_non_null(strstr(err_message(), "'fc1.weight' (param)"));
+	assert_null(r.best.confusion);
+	world_close(&w);
+	world_open(&w, 3);
+	w.spoil_epoch = 0;
+	w.spoil = 3e38f; /* finite weights, infinite sums */
+	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "'fc1' (linear)");
+	world_close(&w);
+}
+
+static struct kernel overflowing[OP_COUNT];
+
+static int linear_backward(struct step *s)
+{
+	int rc = ref_backend.kernels[OP_LINEAR].backward(s);
+	if (!strcmp(s->node->name, "fc1"))
+		((float *)s->din[1].data)[5] = INFINITY;
+	return rc;
+}
+
+static void trainer__a_gradient_that_overflows_is_named(void **state)
+{
+	struct backend b = ref_backend;
+	struct world w;
+	struct train_result r;
+	(void)state;
+	memcpy(overflowing, ref_backend.kernels, sizeof(overflowing));
+	overflowing[OP_LINEAR].backward = linear_backward;
+	b.kernels = overflowing;
+	world_open(&w, 3);
+	w.dev.backend = &b;
+	w.t.dev = w.s.dev = w.dev;
+	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "epoch 1, step 1: the gradient norm is infinite; ");
+	assert_non_null(strstr(err_message(), "'fc1.weight'"));
+	world_close(&w);
+}
+
+static int count_to_stop(void *user, struct executor *ex, const float *x, size_t bytes)
+{
+	volatile sig_atomic_t *stop = (volatile sig_atomic_t *)((struct world *)user)->t.stop;
+	(void)ex;
+	assert_true(isfinite(x[bytes / sizeof(*x) - 1]));
+	if (++((struct world *)user)->spoil > 6)
+		*stop = 1;
+	return 0;
+}
+
+static void trainer__stops_at_the_next_step_when_told(void **state)
+{
+	static volatile sig_atomic_t stop;
+	struct world w;
+	struct train_result r;
+	struct metrics m;
+	(void)state;
+	world_open(&w, 3);
+	w.t.stop = &stop;
+	w.t.before_forward = count_to_stop;
+	assert_error(trainer_fit(&w.t, &r), ERR_INTERRUPTED, "'tiny' was interrupted");
+	assert_true(w.spoil == 7); /* seven forwards: no step after the signal */
+	assert_error(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, &stop, &m), ERR_INTERRUPTED,
+	    "interrupted");
+	world_close(&w);
+}
+
+static void trainer__a_padded_batch_counts_no_sample_twice(void **state)
+{
+	struct world w;
+	struct metrics m, own;
+	struct graph g;
+	struct executor *ex;
+	struct batch_fill f;
+	uint32_t index[N_VAL];
+	float x[N_VAL * H * W], *logits;
+	int32_t labels[N_VAL];
+	(void)state;
+	world_open(&w, 3);
+	assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
+	assert_int_equal(m.n, N_VAL);
+	graph_init(&g);
+	assert_ok(spec_build(&g, &w.spec, N_VAL));
+	ex = rig_executor(&g, &w.s, EXEC_INFER, false);
+	f = (struct batch_fill){.data = &w.data, .split = SPLIT_VAL, .stage = ""};
+	for (uint32_t i = 0; i < N_VAL; i++)
+		index[i] = i;
+	assert_ok(batch_fill(&f, index, N_VAL, 0, 0, x, labels));
+	assert_ok(executor_input(ex, "input", x, sizeof(x)));
+	assert_ok(executor_forward(ex));
+	logits = rig_value(ex, rig_output_name(ex));
+	assert_ok(metrics_init(&own, CLASSES));
+	metrics_add(&own, logits, labels, N_VAL);
+	metrics_finish(&own);
+	assert_memory_equal(own.confusion, m.confusion, sizeof(int64_t) * CLASSES * CLASSES);
+	assert_true(fabs(own.loss - m.loss) < 1e-12);
+	free(logits);
+	metrics_clear(&own);
+	metrics_clear(&m);
+	executor_free(ex);
+	graph_clear(&g);
+	world_close(&w);
+}
+
+struct sink {
+	struct progress p;
+	int lines, updates;
+	double done, total;
+};
+
+static void sink_update(struct progress *p, const char *text, double done, double total)
+{
+	struct sink *s = (struct sink *)(void *)p;
+	assert_non_null(strstr(text, "epoch "));
+	assert_true(done >= s->done && done <= total);
+	s->done = done;
+	s->total = total;
+	s->updates++;
+}
+
+static void sink_line(struct progress *p, const char *text)
+{
+	assert_non_null(strstr(text, "accuracy"));
+	((struct sink *)(void *)p)->lines++;
+}
+
+static void trainer__writes_a_row_per_epoch_and_reports_progress(void **state)
+{
+	char path[] = "/tmp/test_trainer_XXXXXX";
+	struct sink sink = {.p = {.update = sink_update, .line = sink_line}};
+	struct fs_bytes log;
+	struct world w;
+	struct train_result r;
+	int rows = 0;
+	(void)state;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	world_open(&w, 3);
+	w.t.log_path = path;
+	w.t.progress = &sink.p;
+	assert_ok(trainer_fit(&w.t, &r));
+	assert_ok(fs_read(path, &log));
+	assert_int_equal(
+	    strncmp((char *)log.data, "epoch,train_loss,val_loss,val_accuracy,val_f1,lr,seconds\n1,", 59), 0);
+	for (size_t i = 0; i < log.size; i++)
+		rows += log.data[i] == '\n';
+	assert_int_equal(rows, 9);
+	assert_int_equal(sink.lines, 8);
+	assert_true(sink.updates >= 1 && sink.done == 40 && sink.total == 40);
+	fs_bytes_clear(&log);
+	train_result_clear(&r);
+	w.t.log_path = "/nonexistent/log.csv";
+	assert_error(trainer_fit(&w.t, &r), ERR_IO, "/nonexistent/log.csv");
+	w.t.log_path = "/dev/full";
+	assert_error(trainer_fit(&w.t, &r), ERR_IO, "/dev/full");
+	world_close(&w);
+	remove(path);
+}
+
+static void trainer__data_that_does_not_fit_is_an_error(void **state)
+{
+	struct world w;
+	struct train_result r;
+	struct metrics m;
+	(void)state;
+	world_open(&w, 3);
+	assert_error(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_TEST, NULL, &m), ERR_DATA, "test");
+	w.data.width = 2;
+	w.data.height = 10;
+	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "takes images of");
+	w.data.width = W;
+	w.data.height = H;
+	w.data.classes = 4;
+	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "the data needs");
+	world_close(&w);
+}
+
+static void trainer__survives_each_failing_allocation(void **state)
+{
+	uint64_t total = 1;
+	(void)state;
+	for (uint64_t i = 0; i <= total; i++) {
+		struct world w;
+		struct train_result r;
+		int rc;
+		world_open(&w, 3);
+		w.o.epochs = 1;
+		w.o.batch_size = 37;
+		mem_fail_at(i);
+		rc = trainer_fit(&w.t, &r);
+		if (i == 0)
+			total = mem_count();
+		mem_fail_at(0);
+		assert_int_equal(rc, i == 0 ? 0 : ERR_NOMEM);
+		train_result_clear(&r);
+		world_close(&w);
+	}
+	assert_true(total > 40);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(trainer__learns_and_repeats_to_the_byte),
+	    cmocka_unit_test(trainer__micro_batches_change_rounding_only),
+	    cmocka_unit_test(trainer__ends_with_the_best_epochs_weights),
+	    cmocka_unit_test(trainer__early_epochs_can_be_barred_from_being_best),
+	    cmocka_unit_test(trainer__stops_when_patience_is_over),
+	    cmocka_unit_test(trainer__without_epochs_reports_the_start),
+	    cmocka_unit_test(trainer__a_nan_names_stage_epoch_step_and_node),
+	    cmocka_unit_test(trainer__a_gradient_that_overflows_is_named),
+	    cmocka_unit_test(trainer__stops_at_the_next_step_when_told),
+	    cmocka_unit_test(trainer__a_padded_batch_counts_no_sample_twice),
+	    cmocka_unit_test(trainer__writes_a_row_per_epoch_and_reports_progress),
+	    cmocka_unit_test(trainer__data_that_does_not_fit_is_an_error),
+	    cmocka_unit_test(trainer__survives_each_failing_allocation),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

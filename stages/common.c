@@ -156,6 +156,33 @@ static void put_training(struct fields *f, const struct train_result *t)
 	put(f, "training", o.o);
 }
 
+/* A figure that checkpoint_save has put into the info. */
+static double info_number(const struct checkpoint *c, const char *block, const char *key)
+{
+	const cJSON *o = block ? cJSON_GetObjectItemCaseSensitive(c->info, block) : c->info;
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+	return cJSON_IsNumber(v) ? v->valuedouble : NAN;
+}
+
+double stage_removed(const struct checkpoint *parent)
+{
+	double v = info_number(parent, "parameters", "removed");
+	return v > 0 ? v : 0;
+}
+
+/* checkpoint_save adds total and zero. */
+static void put_removed(struct fields *f, double removed)
+{
+	struct fields p = {.o = cJSON_CreateObject(), .ok = true};
+	if (!p.o) {
+		f->ok = false;
+		return;
+	}
+	put_number(&p, "removed", removed);
+	f->ok = f->ok && p.ok;
+	put(f, "parameters", p.o);
+}
+
 int stage_add_info(
     const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c)
 {
@@ -177,6 +204,7 @@ int stage_add_info(
 		put_text(&f, "teacher_sha256", r->teacher_sha256);
 	if (r->val)
 		put_number(&f, "val_macro_f1", round(r->val->f1_macro * 1e6) / 1e6);
+	put_removed(&f, r->removed);
 	put_options(&f, run, table);
 	put_metrics(&f, r);
 	if (r->fit)
@@ -184,16 +212,8 @@ int stage_add_info(
 	put(&f, "data", dataset_to_json(run->data));
 	put_number(&f, "seed", (double)run->seed);
 	put_number(&f, "seconds", clock_now() - r->started);
-	put_number(&f, "peak_memory_bytes", (double)clock_peak_memory());
+	put_number(&f, "peak_memory", (double)clock_peak_memory());
 	return f.ok ? 0 : err_set(ERR_NOMEM, "out of memory");
-}
-
-/* A figure that checkpoint_save has put into the info. */
-static double info_number(const struct checkpoint *c, const char *block, const char *key)
-{
-	const cJSON *o = block ? cJSON_GetObjectItemCaseSensitive(c->info, block) : c->info;
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
-	return cJSON_IsNumber(v) ? v->valuedouble : NAN;
 }
 
 int stage_summarise(struct stage_run *run, const char *kind, const struct stage_result *r, const struct checkpoint *c)

@@ -27,10 +27,14 @@ struct stage_result {
 	const struct metrics *val;      /* of the saved weights */
 	const struct metrics *train;    /* the same on the train split, without augmentation */
 	const struct train_result *fit; /* if anything was trained */
+	double removed;                 /* parameters that structured pruning has taken away so far */
 	double started;                 /* clock_now() when the stage began */
 };
+/* `removed` of a checkpoint's info: what the stages before it have removed. */
+double stage_removed(const struct checkpoint *parent);
 /* Adds to c->info what the stage knows: the program's fields (run->info), model_name, stage, technique, hyperparameters
- * (every option of `table`, and the seed), parents, data, metrics, timestamp, seconds, peak memory. */
+ * (every option of `table`, and the seed), parents, data, metrics, parameters.removed, timestamp, seconds, peak_memory
+ * (bytes). */
 int stage_add_info(
     const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c);
 /* stage_add_info, checkpoint_save into run->out_dir, and run->summary for the stage kind `kind`. */

@@ -19,6 +19,9 @@ struct prune_job {
 	struct stage_model model;
 	struct prune_set set;
 	double initial; /* share that was masked before */
+	double removed; /* parameters, by this and earlier stages */
+	char parent[HASH_HEX];
+	double started;
 };
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
@@ -121,7 +124,7 @@ static int load_float(struct prune_job *job)
 	return rc;
 }
 
-static int fine_tune_and_save(struct prune_job *job, const char *parent, double started)
+static int fine_tune_and_save(struct prune_job *job)
 {
 	const struct prune_options *o = job->o;
 	struct fit_report report = {0};
@@ -137,7 +140,8 @@ static int fine_tune_and_save(struct prune_job *job, const char *parent, double 
 	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
 	    .user = job,
 	    .min_best_epoch = end};
-	struct stage_result result = {.technique = technique, .parent_sha256 = parent, .started = started};
+	struct stage_result result = {
+	    .technique = technique, .parent_sha256 = job->parent, .removed = job->removed, .started = job->started};
 	int rc = fit_run(&fit, &report);
 	if (rc == 0)
 		rc = fit_save(&fit, "prune", prune_option_table, &result, &report);
@@ -145,23 +149,44 @@ static int fine_tune_and_save(struct prune_job *job, const char *parent, double 
 	return rc;
 }
 
+static int count(const struct model_spec *spec, int64_t *parameters)
+{
+	struct graph g;
+	int rc = spec_build(&g, spec, 1);
+	*parameters = rc == 0 ? graph_parameters(&g) : 0;
+	graph_clear(&g);
+	return rc;
+}
+
+/* After pruning, the input's tensors and info describe another model. */
+static int renew_checkpoint(struct prune_job *job, const struct model_spec *before)
+{
+	struct checkpoint *c = &job->model.ckpt;
+	struct checkpoint fresh = {.spec = c->spec, .form = FORM_FLOAT};
+	int64_t old_count, new_count;
+	int rc = count(before, &old_count);
+	if (rc == 0)
+		rc = count(&c->spec, &new_count);
+	if (rc < 0)
+		return rc;
+	job->removed = stage_removed(c) + (double)(old_count - new_count);
+	memcpy(job->parent, c->sha256, sizeof job->parent);
+	checkpoint_clear(c);
+	*c = fresh;
+	return 0;
+}
+
 static int run(struct stage_run *s)
 {
-	struct prune_job job = {.o = s->options, .run = s};
-	double started = clock_now();
-	char parent[HASH_HEX];
+	struct prune_job job = {.o = s->options, .run = s, .started = clock_now()};
 	int rc = load_float(&job);
-	if (rc == 0) {
-		memcpy(parent, job.model.ckpt.sha256, sizeof parent);
+	struct model_spec before = job.model.ckpt.spec;
+	if (rc == 0)
 		rc = prune_now(&job);
-	}
-	if (rc == 0) {
-		/* the input's tensors and info describe another model from here on */
-		struct checkpoint fresh = {.spec = job.model.ckpt.spec, .form = FORM_FLOAT};
-		checkpoint_clear(&job.model.ckpt);
-		job.model.ckpt = fresh;
-		rc = fine_tune_and_save(&job, parent, started);
-	}
+	if (rc == 0)
+		rc = renew_checkpoint(&job, &before);
+	if (rc == 0)
+		rc = fine_tune_and_save(&job);
 	prune_set_clear(&job.set);
 	stage_model_clear(&job.model);
 	return rc;

@@ -1,0 +1,156 @@
+/* Runs a stage as the run loop does: options parsed from YAML, the embedded digits, a folder under TMPDIR. */
+#ifndef TESTS_STAGES_RIG_H
+#define TESTS_STAGES_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cpu/cpu.h"
+#include "stages/common.h"
+
+struct rig {
+	struct device dev;
+	struct data_options data_options;
+	struct dataset data;
+	char dir[256];
+};
+
+static inline int rig_options(const struct option *table, void *block, const char *text)
+{
+	struct yaml y;
+	int rc = yaml_parse("test.yaml", text, strlen(text), &y);
+	if (rc == 0) {
+		rc = option_parse(table, block, &y, y.root, NULL);
+		yaml_clear(&y);
+	}
+	return rc;
+}
+
+#define RIG_OK(call)                                                                                                   \
+	do {                                                                                                           \
+		if ((call) < 0)                                                                                        \
+			fail_msg("%s: %s", #call, err_message());                                                      \
+	} while (0)
+
+static inline void rig_open(struct rig *r, const char *data_yaml)
+{
+	const char *tmp = getenv("TMPDIR");
+	*r = (struct rig){.dev = {.backend = &cpu_backend}};
+	RIG_OK(cpu_backend.open(&r->dev.ctx, 2));
+	RIG_OK(rig_options(data_option_table, &r->data_options, data_yaml));
+	RIG_OK(dataset_open(&r->data, &r->data_options, ".", 42, false));
+	snprintf(r->dir, sizeof r->dir, "%s/stages.XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(r->dir));
+}
+
+static inline void rig_close(struct rig *r)
+{
+	dataset_close(&r->data);
+	option_clear(data_option_table, &r->data_options);
+	cpu_backend.close(r->dev.ctx);
+	assert_int_equal(fs_remove_tree(r->dir), 0);
+}
+
+/* DIR/name; static, four at a time. */
+static inline const char *rig_path(const struct rig *r, const char *name)
+{
+	static char path[4][512];
+	static int at;
+	at = (at + 1) % 4;
+	snprintf(path[at], sizeof path[at], "%s/%s", r->dir, name);
+	return path[at];
+}
+
+struct rig_case {
+	const char *name; /* of the stage, and of its folder unless `folder` is given */
+	const char *folder, *options, *input, *teacher;
+	const struct model_spec *spec;
+	cJSON **summary; /* NULL: not wanted */
+};
+
+/* Runs the stage into DIR/folder; input and teacher are names of earlier folders. */
+static inline int rig_run(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
+{
+	void *options = mem_alloc(1, kind->options_size);
+	char out[512], input[512], teacher[512];
+	const char *folder = c->folder ? c->folder : c->name;
+	snprintf(out, sizeof out, "%s/%s", r->dir, folder);
+	snprintf(input, sizeof input, "%s/%s", r->dir, c->input ? c->input : "");
+	snprintf(teacher, sizeof teacher, "%s/%s", r->dir, c->teacher ? c->teacher : "");
+	RIG_OK(fs_mkdirs(out));
+	struct stage_run run = {.name = c->name,
+	    .out_dir = out,
+	    .options = options,
+	    .seed = 42,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .input_dir = c->input ? input : NULL,
+	    .teacher_dir = c->teacher ? teacher : NULL,
+	    .spec = c->spec,
+	    .info = cJSON_CreateObject(),
+	    .summary = cJSON_CreateObject()};
+	int rc = rig_options(kind->table, options, c->options);
+	if (rc == 0)
+		rc = kind->run(&run);
+	option_clear(kind->table, options);
+	mem_free(options);
+	cJSON_Delete(run.info);
+	if (c->summary && rc == 0)
+		*c->summary = run.summary;
+	else
+		cJSON_Delete(run.summary);
+	return rc;
+}
+
+static inline double rig_number(const cJSON *o, const char *key)
+{
+	const cJSON *v = cJSON_GetObjectItem(o, key);
+	if (!cJSON_IsNumber(v))
+		fail_msg("no number '%s'", key);
+	return v->valuedouble;
+}
+
+/* Logits of `n` validation samples of the model in DIR/folder. */
+static inline float *rig_logits(struct rig *r, const char *folder, int n)
+{
+	struct stage_model m;
+	struct graph g;
+	struct executor *ex;
+	struct executor_options o = {.mode = EXEC_INFER};
+	size_t pixels = (size_t)(r->data.height * r->data.width * r->data.channels);
+	float *x = mem_alloc((size_t)n * pixels, sizeof *x), *y = mem_alloc((size_t)(n * r->data.classes), sizeof *y);
+	uint32_t *index = mem_alloc((size_t)n, sizeof *index);
+	int32_t *labels = mem_alloc((size_t)n, sizeof *labels);
+	for (int i = 0; i < n; i++)
+		index[i] = (uint32_t)i;
+	struct batch_fill fill = {.data = &r->data, .split = SPLIT_VAL, .stage = ""};
+	RIG_OK(stage_model_load(&m, rig_path(r, folder), r->dev, &r->data));
+	RIG_OK(stage_model_build(&m, n, &g));
+	RIG_OK(executor_create(&ex, &g, &m.params, &o));
+	RIG_OK(executor_prepare(ex));
+	RIG_OK(batch_fill(&fill, index, n, 0, 0, x, labels));
+	RIG_OK(executor_input(ex, "input", x, (size_t)n * pixels * sizeof *x));
+	RIG_OK(executor_forward(ex));
+	RIG_OK(executor_output(ex, g.node[g.output].name, y, (size_t)(n * r->data.classes) * sizeof *y));
+	executor_free(ex);
+	graph_clear(&g);
+	stage_model_clear(&m);
+	mem_free(x);
+	mem_free(index);
+	mem_free(labels);
+	return y;
+}
+
+#endif

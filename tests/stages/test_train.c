@@ -1,0 +1,267 @@
+/* train and distill on the embedded digits: what they leave behind, that they repeat, and what they refuse. */
+#include "stages/rig.h"
+
+#include "base/hash.h"
+#include "stages/teacher.h"
+
+static const struct model_spec teacher_spec = {.family = FAMILY_CNN,
+    .classes = 10,
+    .height = 8,
+    .width_px = 8,
+    .channels = 1,
+    .n_width = 3,
+    .width = {8, 12, 24},
+    .n_conv = 2,
+    .kernel = {3, 3},
+    .pad = {1, 1},
+    .pool = {2, 2},
+    .batchnorm = true,
+    .conv_bias = true};
+static const struct model_spec student_spec = {.family = FAMILY_MLP,
+    .classes = 10,
+    .height = 8,
+    .width_px = 8,
+    .channels = 1,
+    .n_width = 1,
+    .width = {12},
+    .dropout = 0.1f};
+
+static int set_up(void **state)
+{
+	static struct rig r;
+	rig_open(&r, "source: digits");
+	*state = &r;
+	cJSON *summary;
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "teacher",
+		.options = "{epochs: 6, batch_size: 64, lr: 0.005}",
+		.spec = &teacher_spec,
+		.summary = &summary}));
+	assert_true(rig_number(summary, "val_accuracy") > 0.9);
+	cJSON_Delete(summary);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+static void train__leaves_a_whole_checkpoint_and_a_log(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c;
+	RIG_OK(checkpoint_load(&c, rig_path(r, "teacher")));
+	assert_int_equal(c.form, FORM_FLOAT);
+	assert_int_equal(c.spec.width[1], 12);
+	const char *const strings[] = {"model_name", "stage", "technique", "timestamp", "sha256"};
+	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+		assert_true(cJSON_IsString(cJSON_GetObjectItem(c.info, strings[i])));
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "baseline");
+	assert_true(cJSON_IsNull(cJSON_GetObjectItem(c.info, "parent_sha256")));
+	const cJSON *hyper = cJSON_GetObjectItem(c.info, "hyperparameters");
+	assert_true(rig_number(hyper, "seed") == 42);
+	assert_true(rig_number(hyper, "lr") == 0.005);
+	const cJSON *metrics = cJSON_GetObjectItem(c.info, "metrics");
+	const cJSON *val = cJSON_GetObjectItem(metrics, "validation"), *train = cJSON_GetObjectItem(metrics, "train");
+	assert_true(rig_number(val, "samples") == (double)r->data.n[SPLIT_VAL]);
+	assert_true(rig_number(train, "samples") == (double)r->data.n[SPLIT_TRAIN]);
+	assert_true(rig_number(c.info, "val_macro_f1") > 0.9);
+	checkpoint_clear(&c);
+	struct fs_bytes log;
+	RIG_OK(fs_read(rig_path(r, "teacher/logs/teacher_training.csv"), &log));
+	int lines = 0;
+	for (size_t i = 0; i < log.size; i++)
+		lines += log.data[i] == '\n';
+	assert_int_equal(lines, 7);
+	fs_bytes_clear(&log);
+}
+
+static void train__summary_agrees_with_the_checkpoint(void **state)
+{
+	struct rig *r = *state;
+	cJSON *s;
+	uint64_t bytes;
+	RIG_OK(rig_run(r, &stage_train,
+	    &(struct rig_case){.name = "again", .options = "{epochs: 1}", .spec = &student_spec, .summary = &s}));
+	RIG_OK(fs_size(rig_path(r, "again/model.safetensors"), &bytes));
+	assert_true(rig_number(s, "bytes") == (double)bytes);
+	assert_true(rig_number(s, "parameters") == 64 * 12 + 12 + 12 * 10 + 10);
+	assert_true(rig_number(s, "nonzero") <= rig_number(s, "parameters"));
+	assert_true(rig_number(s, "epochs_run") == 1);
+	assert_true(rig_number(s, "best_epoch") == 1);
+	assert_true(rig_number(s, "sparsity_pct") == 0);
+	assert_string_equal(cJSON_GetObjectItem(s, "kind")->valuestring, "train");
+	cJSON_Delete(s);
+}
+
+static void assert_same_file(const char *a, const char *b, bool same)
+{
+	char x[HASH_HEX], y[HASH_HEX];
+	RIG_OK(hash_file(a, x));
+	RIG_OK(hash_file(b, y));
+	assert_int_equal(strcmp(x, y) == 0, same);
+}
+
+static void stages__same_config_twice_gives_the_same_bytes(void **state)
+{
+	struct rig *r = *state;
+	struct rig_case c = {.name = "student",
+	    .folder = "student1",
+	    .options = "{epochs: 2, batch_size: 50, accumulate: 2, lr: 0.01}",
+	    .teacher = "teacher",
+	    .spec = &student_spec};
+	RIG_OK(rig_run(r, &stage_distill, &c));
+	c.folder = "student2";
+	RIG_OK(rig_run(r, &stage_distill, &c));
+	c.folder = "student3";
+	c.options = "{epochs: 2, batch_size: 50, accumulate: 2, lr: 0.01, temperature: 2}";
+	RIG_OK(rig_run(r, &stage_distill, &c));
+	assert_same_file(rig_path(r, "student1/model.safetensors"), rig_path(r, "student2/model.safetensors"), true);
+	assert_same_file(rig_path(r, "student1/model.safetensors"), rig_path(r, "student3/model.safetensors"), false);
+}
+
+/* With alpha 1 the labels play no part: the student can only have learned from the teacher's logits. */
+static void distill__learns_from_the_teacher_alone(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c, t;
+	cJSON *s;
+	RIG_OK(rig_run(r, &stage_distill,
+	    &(struct rig_case){.name = "pure",
+		.options = "{epochs: 8, batch_size: 32, lr: 0.01, alpha: 1, teacher_gate: 0.5, gate_metric: f1_macro}",
+		.teacher = "teacher",
+		.spec = &student_spec,
+		.summary = &s}));
+	assert_true(rig_number(s, "val_accuracy") > 0.85);
+	cJSON_Delete(s);
+	RIG_OK(checkpoint_load(&c, rig_path(r, "pure")));
+	RIG_OK(checkpoint_load(&t, rig_path(r, "teacher")));
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "vanilla_kd");
+	assert_string_equal(cJSON_GetObjectItem(c.info, "teacher_sha256")->valuestring, t.sha256);
+	checkpoint_clear(&c);
+	checkpoint_clear(&t);
+}
+
+static void distill__gate_fails_before_any_training(void **state)
+{
+	struct rig *r = *state;
+	int rc = rig_run(r, &stage_distill,
+	    &(struct rig_case){.name = "gated",
+		.options = "{epochs: 1, teacher_gate: 1}",
+		.teacher = "teacher",
+		.spec = &student_spec});
+	assert_int_equal(rc, ERR_GATE);
+	assert_non_null(strstr(err_message(), "below teacher_gate 1.0000"));
+	assert_false(fs_exists(rig_path(r, "gated/checkpoint_info.json")));
+	assert_false(fs_exists(rig_path(r, "gated/logs/gated_training.csv")));
+}
+
+static void distill__refuses_a_teacher_of_other_images(void **state)
+{
+	struct rig *r = *state, other = {.dev = r->dev};
+	RIG_OK(rig_options(data_option_table, &other.data_options, "source: digits"));
+	RIG_OK(dataset_open(&other.data, &other.data_options, ".", 42, false));
+	memcpy(other.dir, r->dir, sizeof other.dir);
+	other.data.classes = 11; /* what a set with one more class would say */
+	int rc = rig_run(&other, &stage_distill,
+	    &(struct rig_case){.name = "other", .options = "{epochs: 1}", .teacher = "teacher", .spec = &student_spec});
+	other.data.classes = 10;
+	dataset_close(&other.data);
+	option_clear(data_option_table, &other.data_options);
+	assert_int_equal(rc, ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "of 10 classes"));
+}
+
+static void assert_check(const struct stage_kind *kind, const char *text, const char *key, const char *part)
+{
+	void *options = mem_alloc(1, kind->options_size);
+	const char *found = NULL;
+	RIG_OK(rig_options(kind->table, options, text));
+	int rc = kind->check(options, &student_spec, &found);
+	option_clear(kind->table, options);
+	mem_free(options);
+	if (!part) {
+		assert_int_equal(rc, 0);
+		return;
+	}
+	assert_int_equal(rc, ERR_CONFIG);
+	assert_string_equal(found, key);
+	if (!strstr(err_message(), part))
+		fail_msg("message '%s' does not hold '%s'", err_message(), part);
+}
+
+static void check__contradictions_name_their_option(void **state)
+{
+	(void)state;
+	assert_check(&stage_train, "{}", NULL, NULL);
+	assert_check(&stage_train, "{epochs: 0}", "epochs", "1 or more");
+	assert_check(&stage_train, "{batch_size: 10, accumulate: 3}", "accumulate", "must divide");
+	assert_check(&stage_train, "{label_smoothing: 0.1}", NULL, NULL);
+	assert_check(&stage_distill, "{label_smoothing: 0.1}", "label_smoothing", "must be 0");
+	assert_check(&stage_distill, "{epochs: 0}", "epochs", "1 or more");
+	assert_check(&stage_distill, "{}", NULL, NULL);
+}
+
+static void plan__knows_shapes_memory_and_work(void **state)
+{
+	struct rig *r = *state;
+	void *options = mem_alloc(1, stage_train.options_size);
+	struct stage_plan p = {0};
+	RIG_OK(rig_options(stage_train.table, options, "{epochs: 3, batch_size: 64}"));
+	struct stage_run run = {.name = "t",
+	    .options = options,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .spec = &student_spec};
+	RIG_OK(stage_train.plan(&run, NULL, &p));
+	assert_int_equal(p.parameters, 910);
+	assert_int_equal(p.spec.width[0], 12);
+	assert_true(p.memory.total > 64 * 64 * 4);
+	double macs = 64 * 12 + 12 * 10, n = (double)r->data.n[SPLIT_TRAIN], v = (double)r->data.n[SPLIT_VAL];
+	assert_true(p.macs == macs * (3 * (3 * n + v) + n));
+	assert_non_null(strstr(p.text, "3 epochs"));
+	option_clear(stage_train.table, options);
+	mem_free(options);
+}
+
+static void train__stops_when_interrupted(void **state)
+{
+	struct rig *r = *state;
+	static const volatile sig_atomic_t stop = 1;
+	void *options = mem_alloc(1, stage_train.options_size);
+	RIG_OK(rig_options(stage_train.table, options, "{}"));
+	RIG_OK(fs_mkdirs(rig_path(r, "stopped")));
+	struct stage_run run = {.name = "stopped",
+	    .out_dir = rig_path(r, "stopped"),
+	    .options = options,
+	    .seed = 1,
+	    .data = &r->data,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .spec = &student_spec,
+	    .stop = &stop};
+	assert_int_equal(stage_train.run(&run), ERR_INTERRUPTED);
+	assert_false(fs_exists(rig_path(r, "stopped/checkpoint_info.json")));
+	option_clear(stage_train.table, options);
+	mem_free(options);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(train__leaves_a_whole_checkpoint_and_a_log),
+	    cmocka_unit_test(train__summary_agrees_with_the_checkpoint),
+	    cmocka_unit_test(stages__same_config_twice_gives_the_same_bytes),
+	    cmocka_unit_test(distill__learns_from_the_teacher_alone),
+	    cmocka_unit_test(distill__gate_fails_before_any_training),
+	    cmocka_unit_test(distill__refuses_a_teacher_of_other_images),
+	    cmocka_unit_test(check__contradictions_name_their_option),
+	    cmocka_unit_test(plan__knows_shapes_memory_and_work),
+	    cmocka_unit_test(train__stops_when_interrupted),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

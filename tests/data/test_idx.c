@@ -1,0 +1,222 @@
+/* IDX files: good ones in both containers, and each way of being broken. */
+#include "data/fixture.h"
+#include "data/idx.h"
+
+enum { N = 60, H = 5, W = 3, CLASSES = 3 };
+
+static uint8_t images[16 + N * H * W], labels[8 + N];
+
+static void head(uint8_t *p, int ndim, const uint32_t *dim)
+{
+	p[0] = p[1] = 0;
+	p[2] = 8;
+	p[3] = (uint8_t)ndim;
+	for (int d = 0; d < ndim; d++) {
+		for (int k = 0; k < 4; k++)
+			p[4 + 4 * d + k] = (uint8_t)(dim[d] >> (24 - 8 * k));
+	}
+}
+
+static void fresh(void)
+{
+	head(images, 3, (uint32_t[]){N, H, W});
+	head(labels, 1, (uint32_t[]){N});
+	ramp(images + 16, N * H * W, 5);
+	for (int i = 0; i < N; i++) {
+		images[16 + i * H * W] = (uint8_t)i; /* all different */
+		labels[8 + i] = (uint8_t)(i % CLASSES);
+	}
+}
+
+static void put_train(void)
+{
+	put("train-images-idx3-ubyte", images, sizeof(images));
+	put("train-labels-idx1-ubyte", labels, sizeof(labels));
+}
+
+#define NO_TEST "{source: idx, path: DIR, test_images: '', test_labels: ''}"
+
+static void idx__reads_plain_and_gzip_files_alike(void **state)
+{
+	struct data_options o = options(NO_TEST);
+	struct dataset a, b;
+
+	(void)state;
+	fresh();
+	put_train();
+	assert_int_equal(dataset_open(&a, &o, NULL, 1, true), 0);
+	unlink(at("train-images-idx3-ubyte"));
+	put_gz("train-images-idx3-ubyte.gz", images, sizeof(images));
+	assert_int_equal(dataset_open(&b, &o, NULL, 1, true), 0);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		assert_string_equal(a.hash[s], b.hash[s]);
+	assert_int_equal(a.height, H);
+	assert_int_equal(a.width, W);
+	assert_int_equal(a.classes, CLASSES);
+	/* Each image still has its label. */
+	for (int64_t i = 0; i < a.n[SPLIT_TRAIN]; i++)
+		assert_int_equal(a.pixels[SPLIT_TRAIN][i * H * W] % CLASSES, a.label[SPLIT_TRAIN][i]);
+	dataset_close(&a);
+	dataset_close(&b);
+	option_clear(data_option_table, &o);
+}
+
+static void idx__own_test_files_are_the_test_split(void **state)
+{
+	struct data_options o = options("{source: idx, path: DIR}");
+	struct dataset d;
+
+	(void)state;
+	fresh();
+	put_train();
+	put("t10k-images-idx3-ubyte", images, sizeof(images));
+	put_gz("t10k-labels-idx1-ubyte.gz", labels, sizeof(labels));
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, true), 0);
+	assert_int_equal(d.n[SPLIT_TEST], N);
+	assert_int_equal(d.n[SPLIT_TRAIN] + d.n[SPLIT_VAL], N);
+	assert_memory_equal(d.pixels[SPLIT_TEST], images + 16, N * H * W);
+	/* The same images on both sides: every one is found. */
+	assert_int_equal(d.duplicates_train_test, d.n[SPLIT_TRAIN]);
+	assert_int_equal(d.duplicates_val_test, d.n[SPLIT_VAL]);
+	assert_int_equal(d.duplicates_train_val, 0);
+	dataset_close(&d);
+	/* Without the test split its pixels and labels may even be broken: nobody looks. */
+	put("t10k-images-idx3-ubyte", images, 20);
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(d.n[SPLIT_TEST], N);
+	dataset_close(&d);
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, true), ERR_DATA);
+	option_clear(data_option_table, &o);
+	labels[8] = CLASSES;
+	put("t10k-images-idx3-ubyte", images, sizeof(images));
+	put_gz("t10k-labels-idx1-ubyte.gz", labels, sizeof(labels));
+	must_fail("{source: idx, path: DIR}", ERR_DATA, "label 3 of sample 0 is not in 0..2");
+	unlink(at("t10k-images-idx3-ubyte"));
+	unlink(at("t10k-labels-idx1-ubyte.gz"));
+}
+
+static void fails_with_images(const void *bytes, size_t n, const char *part)
+{
+	put("train-images-idx3-ubyte", bytes, n);
+	must_fail(NO_TEST, ERR_DATA, part);
+}
+
+static void idx__broken_images_are_errors(void **state)
+{
+	uint8_t bad[sizeof(images) + 1];
+
+	(void)state;
+	fresh();
+	put_train();
+	unlink(at("train-images-idx3-ubyte.gz"));
+	memcpy(bad, images, sizeof(images));
+	fails_with_images(bad, 0, "not an IDX file");
+	fails_with_images("PK\3\4abcd", 8, "not an IDX file");
+	fails_with_images(bad, 3, "not an IDX file");
+	fails_with_images(bad, 10, "truncated inside the header");
+	fails_with_images(bad, sizeof(images) - 1, "truncated");
+	fails_with_images(bad, sizeof(images) + 1, "more data");
+	bad[2] = 0x0d;
+	fails_with_images(bad, sizeof(images), "type 0x0d");
+	bad[2] = 8;
+	bad[3] = 1;
+	fails_with_images(bad, sizeof(images), "1 dimensions");
+	head(bad, 3, (uint32_t[]){N, 0, W});
+	fails_with_images(bad, sizeof(images), "dimension 1 is 0");
+	head(bad, 3, (uint32_t[]){N, 4097, W});
+	fails_with_images(bad, sizeof(images), "4097");
+	head(bad, 3, (uint32_t[]){0xffffffff, 4096, 4096});
+	fails_with_images(bad, sizeof(images), "labels for");
+	head(bad, 3, (uint32_t[]){N, 4096, 4096});
+	fails_with_images(bad, sizeof(images), "cannot hold them");
+	unlink(at("train-images-idx3-ubyte"));
+	must_fail(
+	    NO_TEST, ERR_DATA, "train-images-idx3-ubyte: no such file or folder (nor train-images-idx3-ubyte.gz)");
+}
+
+static void idx__broken_gzip_is_an_error(void **state)
+{
+	struct fs_bytes b = {0};
+
+	(void)state;
+	fresh();
+	put_train();
+	unlink(at("train-images-idx3-ubyte"));
+	put_gz("train-images-idx3-ubyte.gz", images, sizeof(images));
+	assert_int_equal(fs_read(at("train-images-idx3-ubyte.gz"), &b), 0);
+	put("train-images-idx3-ubyte.gz", b.data, b.size - 20);
+	must_fail(NO_TEST, ERR_DATA, "truncated");
+	put("train-images-idx3-ubyte.gz", b.data, b.size - 4); /* data whole, checksum cut */
+	must_fail(NO_TEST, ERR_DATA, "truncated");
+	b.data[b.size - 6] ^= 1; /* the CRC */
+	put("train-images-idx3-ubyte.gz", b.data, b.size);
+	must_fail(NO_TEST, ERR_DATA, "gzip");
+	fs_bytes_clear(&b);
+	unlink(at("train-images-idx3-ubyte.gz"));
+}
+
+static void idx__labels_that_do_not_fit_are_errors(void **state)
+{
+	(void)state;
+	fresh();
+	put_train();
+	head(labels, 1, (uint32_t[]){N - 1});
+	put("train-labels-idx1-ubyte", labels, sizeof(labels) - 1);
+	must_fail(NO_TEST, ERR_DATA, "59 labels for 60 images");
+	head(labels, 1, (uint32_t[]){N});
+	labels[20] = 200;
+	put("train-labels-idx1-ubyte", labels, sizeof(labels));
+	must_fail(NO_TEST, ERR_DATA, "label 200 occurs but label 3 does not");
+	must_fail("{source: idx, path: DIR, test_images: ''}", ERR_CONFIG, "test_images and test_labels");
+	must_fail("{source: idx, path: DIR, train_images: ''}", ERR_CONFIG, "must name files");
+}
+
+static void idx__paths_fall_back_to_the_config_folder(void **state)
+{
+	struct data_options o = options("{source: idx, path: sub, test_images: '', test_labels: ''}");
+	struct dataset d;
+
+	(void)state;
+	fresh();
+	put("sub/train-images-idx3-ubyte", images, sizeof(images));
+	put("sub/train-labels-idx1-ubyte", labels, sizeof(labels));
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), ERR_DATA);
+	assert_int_equal(dataset_open(&d, &o, dir, 1, false), 0);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+}
+
+static void idx__survives_each_failing_allocation(void **state)
+{
+	struct data_options o = options("{source: idx, path: DIR, test_images: '', test_labels: ''}");
+	struct dataset d;
+	uint64_t n = 0;
+	int rc;
+
+	(void)state;
+	fresh();
+	put_train();
+	do {
+		mem_fail_at(++n);
+		rc = dataset_open(&d, &o, NULL, 1, true);
+		mem_fail_at(0);
+		dataset_close(&d);
+	} while (rc == ERR_NOMEM);
+	assert_int_equal(rc, 0);
+	option_clear(data_option_table, &o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(idx__reads_plain_and_gzip_files_alike),
+	    cmocka_unit_test(idx__own_test_files_are_the_test_split),
+	    cmocka_unit_test(idx__broken_images_are_errors),
+	    cmocka_unit_test(idx__broken_gzip_is_an_error),
+	    cmocka_unit_test(idx__labels_that_do_not_fit_are_errors),
+	    cmocka_unit_test(idx__paths_fall_back_to_the_config_folder),
+	    cmocka_unit_test(idx__survives_each_failing_allocation),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -96,10 +96,12 @@ static void yaml__aliases_are_copies(void **state)
 {
 	(void)state;
 	struct yaml y;
-	assert_int_equal(parse("a: &m {x: 1, y: [2]}\nb: *m\nc: &m 7\nd: *m\n", &y), 0);
+	assert_int_equal(parse("a: &m {x: 1, y: [2]}\nb: *m\nc: &m 7\nd: *m\ne: &n '7'\nf: *n\n", &y), 0);
 	assert_string_equal(text_at(&y, "b", "x"), "1");
 	assert_string_equal(yaml_get(y.root, "d")->text, "7"); /* the later anchor of that name */
 	assert_int_equal(yaml_get(y.root, "b")->line, 1);
+	assert_false(yaml_get(y.root, "d")->quoted);
+	assert_true(yaml_get(y.root, "f")->quoted);
 	assert_int_equal(yaml_set(&y, "a.x=5"), 0);
 	assert_string_equal(text_at(&y, "a", "x"), "5");
 	assert_string_equal(text_at(&y, "b", "x"), "1");

@@ -42,7 +42,8 @@ struct prim_opts {
 	float clip_lo, clip_hi;
 	bool wei_scales; /* run-time weight scales (DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS) with this mask */
 	int wei_scales_mask;
-	bool fpmath; /* honour the context's bf16 math mode */
+	bool src_zero; /* a run-time zero point of the source (DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC), s32 */
+	bool fpmath;   /* honour the context's bf16 math mode */
 };
 int attr_make(const struct step *s, const struct prim_opts *o, dnnl_primitive_attr_t *out);
 

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cpu/cpu.h"
 #include "cpu/isa.h"
 #include "cpu/qprim.h"
 #include "cpu/vnni.h"
@@ -19,6 +20,12 @@ struct qconv {
 	struct qprim prim;
 };
 
+/* See struct qprim. */
+static bool shifts_source(const struct step *s)
+{
+	return s->in[QL_X].dtype == DT_S8 && !cpu_has_vnni();
+}
+
 static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
 	const struct cpu_ctx *ctx = s->ctx;
@@ -26,7 +33,8 @@ static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl
 	const int64_t stride = s->node->attr.stride, pad = s->node->attr.pad;
 	const dnnl_dims_t strides = {stride, stride}, pads = {pad, pad};
 	dnnl_memory_desc_t src = NULL, wei = NULL, bias = NULL, dst = NULL;
-	int rc = md_tag(s, &src, onednn_type(s->in[QL_X].dtype), 4, (int64_t[]){x[0], x[3], x[1], x[2]}, dnnl_nhwc);
+	const dnnl_data_type_t type = shifts_source(s) ? dnnl_u8 : onednn_type(s->in[QL_X].dtype);
+	int rc = md_tag(s, &src, type, 4, (int64_t[]){x[0], x[3], x[1], x[2]}, dnnl_nhwc);
 	if (!rc)
 		rc = md_tag(s, &wei, dnnl_s8, 4, (int64_t[]){w[0], w[3], w[1], w[2]}, dnnl_format_tag_any);
 	if (!rc)
@@ -81,6 +89,7 @@ static int qconv2d_prepare(struct step *s)
 	}
 	c->prim.describe = describe;
 	c->prim.scale_mask = 1 << 0;
+	c->prim.shift_source = shifts_source(s);
 	const int rc =
 	    md_tag(s, &c->prim.stored, dnnl_s8, 4, (int64_t[]){w[0], w[3], w[1], w[2]}, dnnl_acdb); /* OHWI */
 	return rc ? rc : qprim_prepare(s, &c->prim);

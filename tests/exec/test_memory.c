@@ -212,7 +212,7 @@ static void executor__inference_reuses_memory_and_says_the_same(void **state)
 	rig_close(dev);
 }
 
-/* input -> a linear layer's x; then adds as in each case, all of one size. Returns the value of "out". */
+/* input -> a linear layer's x; then adds as in each case, all of one size. Returns the value of the output. */
 static float *run_adds(struct device dev, bool keep_all, int which)
 {
 	struct param_store s;
@@ -236,17 +236,33 @@ static float *run_adds(struct device dev, bool keep_all, int which)
 		in[0] = y;
 		in[1] = x;
 		y = graph_add(&g, OP_ADD, "out", in, 2, NULL);
-	} else { /* out = input2 + x: inputs must stay readable */
+	} else if (which == 3) { /* out = input2 + x: inputs must stay readable */
 		in[0] = graph_input(&g, "input2", DT_F32, g.node[x].shape);
 		in[1] = x;
 		y = graph_add(&g, OP_ADD, "out", in, 2, NULL);
+	} else if (which == 4) { /* t = x + input2 lives on in x's memory while u0, u1, u2 are computed; out sums all */
+		int more[3];
+		in[1] = graph_input(&g, "input2", DT_F32, g.node[x].shape);
+		y = graph_add(&g, OP_ADD, "t", in, 2, NULL);
+		in[0] = in[1];
+		for (int k = 0; k < 3; k++)
+			more[k] = graph_add(&g, OP_ADD, (const char *[]){"u0", "u1", "u2"}[k], in, 2, NULL);
+		for (int k = 0; k < 3; k++) {
+			in[0] = y;
+			in[1] = more[k];
+			y = graph_add(&g, OP_ADD, (const char *[]){"s0", "s1", "out"}[k], in, 2, NULL);
+		}
+	} else { /* y = x + input2, but x is the output */
+		in[1] = graph_input(&g, "input2", DT_F32, g.node[x].shape);
+		assert_true(graph_add(&g, OP_ADD, "y", in, 2, NULL) > 0);
+		y = x;
 	}
 	g.output = y;
 	assert_ok(params_add_graph(&s, &g, 1));
 	ex = rig_executor(&g, &s, EXEC_INFER, keep_all);
 	rig_feed(ex, 0, 2);
 	assert_ok(executor_forward(ex));
-	out = rig_value(ex, "out");
+	out = rig_value(ex, rig_output_name(ex));
 	executor_free(ex);
 	graph_clear(&g);
 	params_clear(&s);
@@ -255,9 +271,9 @@ static float *run_adds(struct device dev, bool keep_all, int which)
 
 static void executor__in_place_is_granted_only_where_the_value_dies(void **state)
 {
-	const int granted[] = {1, 0, 1, 0}, asked[] = {1, 1, 2, 1};
+	const int granted[] = {1, 0, 1, 0, 4, 0}, asked[] = {1, 1, 2, 1, 7, 1};
 	(void)state;
-	for (int which = 0; which < 4; which++) {
+	for (int which = 0; which < 6; which++) {
 		struct device dev = open_counting();
 		float *lean = run_adds(dev, false, which), *full;
 		assert_int_equal(inplace_asked, asked[which]);

@@ -94,20 +94,32 @@ static bool add_bounds(cJSON *schema, const struct option *row)
 	return ok;
 }
 
-/* {"type": ..., bounds or choices} of one value, or of one element of a list. */
+/* A choice as an editor sees it: unquoted true and false are no strings in YAML. */
+static cJSON *json_choice(const char *choice)
+{
+	if (strcmp(choice, "true") == 0 || strcmp(choice, "false") == 0)
+		return cJSON_CreateBool(choice[0] == 't');
+	return cJSON_CreateString(choice);
+}
+
+static bool add_choices(cJSON *schema, const struct option *row)
+{
+	cJSON *list = cJSON_CreateArray();
+	bool ok = list != NULL;
+	for (int i = 0; ok && row->choices[i]; i++)
+		ok = add(list, NULL, json_choice(row->choices[i]));
+	return add(schema, "enum", list) && ok;
+}
+
+/* One value, or one element of a list: its choices, or its type and bounds. */
 static cJSON *scalar_schema(const struct option *row, const char *type)
 {
 	cJSON *schema = cJSON_CreateObject();
-	bool ok = schema && add(schema, "type", cJSON_CreateString(type));
-	if (row->choices) {
-		cJSON *list = cJSON_CreateArray();
-		ok = ok && list;
-		for (int i = 0; ok && row->choices[i]; i++)
-			ok = add(list, NULL, cJSON_CreateString(row->choices[i]));
-		ok = add(schema, "enum", list) && ok;
-	} else {
-		ok = ok && add_bounds(schema, row);
-	}
+	bool ok = schema != NULL;
+	if (row->choices)
+		ok = ok && add_choices(schema, row);
+	else
+		ok = ok && add(schema, "type", cJSON_CreateString(type)) && add_bounds(schema, row);
 	if (ok)
 		return schema;
 	cJSON_Delete(schema);
@@ -164,7 +176,9 @@ static cJSON *row_schema(const struct option *row)
 	if (ok && row->def && row->type != OPT_BLOCK) {
 		union option_value value = {0};
 		ok = option_read_default(row, &value) == 0;
-		ok = ok && add(schema, "default", option_value_json(row, &value));
+		ok = ok && add(schema, "default",
+			       row->type == OPT_CHOICE ? json_choice(row->choices[value.choice])
+						       : option_value_json(row, &value));
 		option_free_value(row, &value);
 	}
 	if (ok)

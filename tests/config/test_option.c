@@ -310,7 +310,7 @@ static void option__schema_repeats_the_table(void **state)
 	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(p, "seed"), true),
 	    "{\"type\":\"integer\",\"description\":\"any integer\",\"default\":42}");
 	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(p, "schedule"), true),
-	    "{\"type\":\"string\",\"enum\":[\"constant\",\"linear\",\"cosine\"],\"description\":\"of the learning "
+	    "{\"enum\":[\"constant\",\"linear\",\"cosine\"],\"description\":\"of the learning "
 	    "rate\","
 	    "\"default\":\"linear\"}");
 	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(p, "hidden"), true),
@@ -323,6 +323,21 @@ static void option__schema_repeats_the_table(void **state)
 	    "block\"}");
 	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "required"), true), "[\"epochs\"]");
 	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(schema, "additionalProperties")));
+	cJSON_Delete(schema);
+}
+
+static void option__schema_takes_true_for_what_yaml_does(void **state)
+{
+	(void)state;
+	static const char *const auto_or_bool[] = {"auto", "true", "false", NULL};
+	const struct option rows[] = {
+	    {.key = "batchnorm", .type = OPT_CHOICE, .def = "true", .choices = auto_or_bool}, OPTION_END};
+	int choice = 0;
+	assert_int_equal(option_parse(rows, &choice, NULL, NULL, NULL), 0);
+	assert_int_equal(choice, 1);
+	cJSON *schema = option_schema(rows);
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(cJSON_GetObjectItem(schema, "properties"), "batchnorm"), true),
+	    "{\"enum\":[\"auto\",true,false],\"default\":true}");
 	cJSON_Delete(schema);
 }
 
@@ -444,6 +459,7 @@ int main(void)
 	    cmocka_unit_test(option__a_default_outside_its_own_row_is_an_error),
 	    cmocka_unit_test(option__json_has_every_key_and_reads_back),
 	    cmocka_unit_test(option__schema_repeats_the_table),
+	    cmocka_unit_test(option__schema_takes_true_for_what_yaml_does),
 	    cmocka_unit_test(option__explain_lists_every_row_in_columns),
 	    cmocka_unit_test(option__every_failing_allocation_is_survived),
 	    cmocka_unit_test(option__json_survives_every_failing_allocation),

@@ -1,0 +1,643 @@
+/* prune: masks by hand-computed cases, ramps, units that are really removed, and whole runs on the embedded digits. */
+#include "stages/rig.h"
+
+#include <math.h>
+
+#include "base/hash.h"
+#include "graph/pass.h"
+#include "stages/prune.h"
+
+static const struct model_spec cnn_spec = {.family = FAMILY_CNN,
+    .classes = 10,
+    .height = 8,
+    .width_px = 8,
+    .channels = 1,
+    .n_width = 3,
+    .width = {6, 10, 24},
+    .n_conv = 2,
+    .kernel = {3, 3},
+    .pad = {1, 1},
+    .pool = {2, 2},
+    .batchnorm = true,
+    .conv_bias = true};
+static const struct model_spec resnet_spec = {.family = FAMILY_RESNET,
+    .classes = 10,
+    .height = 8,
+    .width_px = 8,
+    .channels = 1,
+    .n_width = 4,
+    .width = {6, 7, 9, 10},
+    .n_stage = 2,
+    .blocks = {1, 1},
+    .stem_kernel = 3,
+    .stem_stride = 1,
+    .stem_pool = 1,
+    .batchnorm = true};
+static const struct model_spec mlp_spec = {
+    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 2, .width = {16, 12}};
+
+static int set_up(void **state)
+{
+	static struct rig r;
+	rig_open(&r, "source: digits");
+	*state = &r;
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "cnn", .options = "{epochs: 4, batch_size: 64, lr: 0.005}", .spec = &cnn_spec}));
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "resnet", .options = "{epochs: 1, lr: 0.005}", .spec = &resnet_spec}));
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "mlp", .options = "{epochs: 3, batch_size: 64, lr: 0.01}", .spec = &mlp_spec}));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+/* ---- contradictions ---- */
+
+static void assert_check(const char *text, const char *key, const char *part)
+{
+	struct prune_options o = {0};
+	const char *found = NULL;
+	RIG_OK(rig_options(prune_option_table, &o, text));
+	int rc = stage_prune.check(&o, &cnn_spec, &found);
+	option_clear(prune_option_table, &o);
+	if (!part) {
+		if (rc < 0)
+			fail_msg("%s: %s", text, err_message());
+		return;
+	}
+	if (rc != ERR_CONFIG)
+		fail_msg("%s was accepted", text);
+	assert_string_equal(found, key);
+	if (!strstr(err_message(), part))
+		fail_msg("message '%s' does not hold '%s'", err_message(), part);
+}
+
+static void check__contradictions_name_their_option(void **state)
+{
+	(void)state;
+	assert_check("{sparsity: 0.5}", NULL, NULL);
+	assert_check("{}", "sparsity", "needs a sparsity above 0");
+	assert_check("{sparsity: 0.5, n: 2}", "n", "no meaning with method magnitude");
+	assert_check("{sparsity: 0.5, m: 4}", "m", "no meaning");
+	assert_check("{sparsity: 0.5, norm: l2}", "norm", "no meaning");
+	assert_check("{sparsity: 0.5, round_to: 8}", "round_to", "no meaning");
+	assert_check("{sparsity: 0.5, min_units: 2}", "min_units", "no meaning");
+	assert_check("{method: nm, n: 1, m: 2, exclude: [conv1]}", NULL, NULL);
+	assert_check("{method: nm, n: 1, m: 2}", "m", "layer 'conv1' has 1 inputs, no multiple of m = 2");
+	assert_check("{method: nm, exclude: [conv1]}", "method", "layer 'conv2' has 6 inputs");
+	assert_check("{method: nm, sparsity: 0.5}", "sparsity", "1 - n/m");
+	assert_check("{method: nm, scope: layer}", "scope", "no meaning");
+	assert_check("{method: nm, n: 4, m: 4}", "n", "must be below");
+	assert_check("{method: nm, ramp: cubic, epochs: 9}", "ramp", "prunes at once");
+	assert_check("{method: structured, sparsity: 0.5}", NULL, NULL);
+	assert_check("{method: structured, sparsity: 0.5, scope: global}", "scope", "within their layer");
+	assert_check("{method: structured, sparsity: 0.5, exclude: [conv*, fc1]}", "exclude", "would remove nothing");
+	assert_check("{method: structured, sparsity: 0.5, exclude: [con1]}", "exclude", "did you mean 'conv1'?");
+	assert_check("{sparsity: 0.5, exclude: [conv3]}", "exclude", "'conv3' matches no layer");
+	assert_check("{sparsity: 0.5, exclude: ['*']}", "exclude", "no layer to prune");
+	assert_check("{sparsity: 0.5, begin_epoch: 1}", "begin_epoch", "belong to a ramp");
+	assert_check("{sparsity: 0.5, ramp: linear, epochs: 0}", "end_epoch", "not after begin_epoch");
+	assert_check(
+	    "{sparsity: 0.5, ramp: linear, begin_epoch: 3, end_epoch: 3, epochs: 9}", "begin_epoch", "not after");
+	assert_check("{sparsity: 0.5, ramp: linear, end_epoch: 4, epochs: 4}", "epochs", "must be more than that");
+	assert_check("{sparsity: 0.5, ramp: linear, epochs: 4}", NULL, NULL);
+	assert_check("{sparsity: 0.5, batch_size: 5, accumulate: 2}", "accumulate", "must divide");
+}
+
+static void ramp__goes_from_the_start_to_the_target(void **state)
+{
+	(void)state;
+	for (int ramp = RAMP_LINEAR; ramp <= RAMP_EXPONENTIAL; ramp++) {
+		struct prune_options o = {.ramp = ramp, .sparsity = 0.8, .begin_epoch = 2, .end_epoch = 7};
+		o.train.epochs = 9;
+		double before = -1;
+		for (int64_t e = 0; e < 9; e++) {
+			double s = prune_ramp_at(&o, 0.2, e);
+			assert_true(e > 2 || s == 0.2);
+			assert_true(e < 7 || s == 0.8);
+			assert_true(e <= 2 || e > 7 || s > before);
+			before = s;
+		}
+	}
+	struct prune_options o = {.ramp = RAMP_CUBIC, .sparsity = 0.5, .end_epoch = 4};
+	/* eq. 1: 0.5 - 0.5 * (1 - 1/4)^3 */
+	assert_true(fabs(prune_ramp_at(&o, 0, 1) - (0.5 - 0.5 * 27 / 64)) < 1e-15);
+	o.ramp = RAMP_LINEAR;
+	assert_true(fabs(prune_ramp_at(&o, 0, 1) - 0.125) < 1e-15);
+	o = (struct prune_options){.ramp = RAMP_EXPONENTIAL, .sparsity = 0.75, .end_epoch = 2};
+	assert_true(fabs(prune_ramp_at(&o, 0, 1) - 0.5) < 1e-15); /* densities 1, 1/2, 1/4 */
+	o.end_epoch = 0;
+	o.train.epochs = 7;
+	int64_t begin, end;
+	prune_ramp_epochs(&o, &begin, &end);
+	assert_int_equal(end, 4);
+}
+
+/* ---- masks ---- */
+
+/* A linear layer of (4, 4) and one of (2, 4): what the sets below point to. */
+static void small_store(struct rig *r, struct param_store *s, struct prune_set *p)
+{
+	static struct prune_weight weights[2] = {{.layer = "a", .param = "a.weight", .n = 16, .row = 4},
+	    {.layer = "b", .param = "b.weight", .n = 8, .row = 4}};
+	static const float a[16] = {.1f, -.2f, .3f, .4f, 1, 1, -1, 1, 0, -0.f, 5, 6, -7, 8, 9, 10};
+	static const float b[8] = {.15f, 20, -30, .05f, 2, 2, 2, 2};
+	struct param *unused;
+	*p = (struct prune_set){.weight = weights, .n = 2, .total = 24};
+	params_init(s, r->dev);
+	RIG_OK(params_add(s, "a.weight", DT_F32, (struct shape){.ndim = 2, .dim = {4, 4}}, &unused));
+	RIG_OK(params_add(s, "b.weight", DT_F32, (struct shape){.ndim = 2, .dim = {2, 4}}, &unused));
+	RIG_OK(params_write(s, "a.weight", a));
+	RIG_OK(params_write(s, "b.weight", b));
+}
+
+static void assert_masks(struct param_store *s, const char *a, const char *b)
+{
+	uint8_t mask[16];
+	float w[16];
+	const char *const name[] = {"a.weight", "b.weight"}, *const want[] = {a, b};
+	for (int k = 0; k < 2; k++) {
+		RIG_OK(params_get_mask(s, name[k], mask));
+		RIG_OK(params_read(s, name[k], w));
+		for (size_t i = 0; i < strlen(want[k]); i++) {
+			if (mask[i] != (want[k][i] == '1'))
+				fail_msg("%s[%zu]: mask %d", name[k], i, mask[i]);
+			assert_true(mask[i] || w[i] == 0);
+		}
+	}
+}
+
+static void magnitude__global_takes_the_smallest_of_all(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	double share;
+	small_store(*state, &s, &p);
+	RIG_OK(prune_magnitude(&p, &s, true, 0.25)); /* 6 of 24: 0, -0, .05, .1, .15, .2 */
+	assert_masks(&s, "0011111100111111", "01101111");
+	RIG_OK(prune_masked_share(&p, &s, &share));
+	assert_true(share == 0.25);
+	RIG_OK(prune_magnitude(&p, &s, true, 0.25)); /* nothing more to do */
+	assert_masks(&s, "0011111100111111", "01101111");
+	RIG_OK(prune_magnitude(&p, &s, true, 0.1)); /* masks are never lifted */
+	assert_masks(&s, "0011111100111111", "01101111");
+	RIG_OK(prune_magnitude(&p, &s, true, 10. / 24)); /* .3, .4, then two of the four ones, by position */
+	assert_masks(&s, "0000001100111111", "01101111");
+	params_clear(&s);
+}
+
+static void magnitude__layer_takes_the_same_share_of_each(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	small_store(*state, &s, &p);
+	RIG_OK(prune_magnitude(&p, &s, false, 0.25));
+	assert_masks(&s, "0011111100111111", "01101111");
+	RIG_OK(prune_magnitude(&p, &s, false, 0.5));
+	assert_masks(&s, "0000001100111111", "01100011");
+	params_clear(&s);
+}
+
+static void magnitude__keeps_what_was_masked_whatever_its_size(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	uint8_t mask[8] = {1, 0, 0, 1, 1, 1, 1, 1}; /* the two largest of b */
+	small_store(*state, &s, &p);
+	RIG_OK(params_set_mask(&s, "b.weight", mask));
+	RIG_OK(prune_magnitude(&p, &s, true, 4. / 24));
+	assert_masks(&s, "1111111100111111", "10011111");
+	params_clear(&s);
+}
+
+static void nm__keeps_the_largest_of_every_group(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	small_store(*state, &s, &p);
+	RIG_OK(prune_nm(&p, &s, 2, 4));
+	assert_masks(&s, "0011110000110011", "01101100");
+	RIG_OK(prune_nm(&p, &s, 1, 2)); /* adds to what is there */
+	assert_masks(&s, "0001100000010001", "01101000");
+	params_clear(&s);
+}
+
+static void magnitude__selection_agrees_with_sorting(void **state)
+{
+	struct rig *r = *state;
+	enum { N = 5003 };
+	static float w[N], sorted[N];
+	static uint8_t mask[N];
+	struct prune_weight weight = {.layer = "w", .param = "w.weight", .n = N, .row = 1};
+	struct prune_set p = {.weight = &weight, .n = 1, .total = N};
+	struct param_store s;
+	struct param *unused;
+	params_init(&s, r->dev);
+	RIG_OK(params_add(&s, "w.weight", DT_F32, (struct shape){.ndim = 2, .dim = {N, 1}}, &unused));
+	uint32_t x = 12345;
+	for (int i = 0; i < N; i++) {
+		x = x * 1664525u + 1013904223u;
+		w[i] = ldexpf((float)(x >> 8) - 8388608.f, -(int)(x & 31) - 10);
+		sorted[i] = fabsf(w[i]);
+	}
+	for (int i = 1; i < N; i++) /* insertion sort: slow and plain */
+		for (int k = i; k > 0 && sorted[k - 1] > sorted[k]; k--) {
+			float t = sorted[k];
+			sorted[k] = sorted[k - 1];
+			sorted[k - 1] = t;
+		}
+	RIG_OK(params_write(&s, "w.weight", w));
+	for (int percent = 1; percent < 100; percent += 7) {
+		RIG_OK(prune_magnitude(&p, &s, true, percent / 100.));
+		RIG_OK(params_get_mask(&s, "w.weight", mask));
+		int k = (int)llround(percent / 100. * N), masked = 0;
+		for (int i = 0; i < N; i++) {
+			masked += !mask[i];
+			assert_true(mask[i] ? fabsf(w[i]) >= sorted[k - 1] : fabsf(w[i]) <= sorted[k - 1]);
+		}
+		assert_int_equal(masked, k);
+	}
+	params_clear(&s);
+}
+
+/* ---- whole runs ---- */
+
+static const struct named_tensor *tensor(const struct checkpoint *c, const char *name)
+{
+	const struct named_tensor *t = tensor_file_find(&c->tensors, name);
+	if (!t)
+		fail_msg("no tensor '%s'", name);
+	return t;
+}
+
+static int64_t zeros_under_mask(const struct checkpoint *c, const char *weight)
+{
+	char name[128];
+	snprintf(name, sizeof name, "%s.mask", weight);
+	const float *w = tensor(c, weight)->t.data;
+	const uint8_t *m = tensor(c, name)->t.data;
+	int64_t n = shape_count(tensor(c, weight)->t.shape), masked = 0;
+	for (int64_t i = 0; i < n; i++) {
+		masked += !m[i];
+		assert_true(m[i] || w[i] == 0);
+	}
+	return masked;
+}
+
+static void prune__masks_are_exactly_zero_after_fine_tuning(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c, parent;
+	cJSON *s;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "p50",
+		.options = "{sparsity: 0.5, epochs: 2, batch_size: 64}",
+		.input = "cnn",
+		.summary = &s}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "p50")));
+	RIG_OK(checkpoint_load(&parent, rig_path(r, "cnn")));
+	int64_t masked = 0, total = 0;
+	const char *const weights[] = {"conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight"};
+	for (int i = 0; i < 4; i++) {
+		masked += zeros_under_mask(&c, weights[i]);
+		total += shape_count(tensor(&c, weights[i])->t.shape);
+	}
+	assert_int_equal(masked, llround(0.5 * (double)total));
+	assert_true(rig_number(s, "nonzero") == rig_number(s, "parameters") - (double)masked);
+	assert_true(fabs(rig_number(s, "sparsity_pct") - 100. * (double)masked / (double)total) < 1e-3);
+	assert_true(rig_number(s, "val_accuracy") > 0.8);
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "pruned_50");
+	assert_string_equal(cJSON_GetObjectItem(c.info, "parent_sha256")->valuestring, parent.sha256);
+	/* the fine-tuning did move what stays */
+	assert_true(memcmp(tensor(&c, "bn1.weight")->t.data, tensor(&parent, "bn1.weight")->t.data, 6 * 4) != 0);
+	cJSON_Delete(s);
+	checkpoint_clear(&c);
+	checkpoint_clear(&parent);
+}
+
+static void prune__keeps_the_masks_of_its_input(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint a, b;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "first", .options = "{sparsity: 0.3, epochs: 0}", .input = "mlp"}));
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "second",
+		.options = "{sparsity: 0.6, scope: layer, epochs: 1, teacher_gate: 0.1}",
+		.input = "first",
+		.teacher = "cnn"}));
+	RIG_OK(checkpoint_load(&a, rig_path(r, "first")));
+	RIG_OK(checkpoint_load(&b, rig_path(r, "second")));
+	const uint8_t *m1 = tensor(&a, "fc1.weight.mask")->t.data, *m2 = tensor(&b, "fc1.weight.mask")->t.data;
+	for (int i = 0; i < 64 * 16; i++)
+		assert_true(m1[i] || !m2[i]);
+	assert_int_equal(zeros_under_mask(&b, "fc1.weight"), llround(0.6 * 64 * 16));
+	assert_true(cJSON_IsString(cJSON_GetObjectItem(b.info, "teacher_sha256")));
+	checkpoint_clear(&a);
+	checkpoint_clear(&b);
+	int rc = rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "less", .options = "{sparsity: 0.4, epochs: 0}", .input = "second"});
+	assert_int_equal(rc, ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "masks are never lifted"));
+}
+
+static void prune__ramps_hit_the_target(void **state)
+{
+	struct rig *r = *state;
+	const char *const ramps[] = {"linear", "cubic", "exponential"};
+	for (int i = 0; i < 3; i++) {
+		char options[128];
+		struct checkpoint c;
+		cJSON *s;
+		snprintf(options, sizeof options,
+		    "{sparsity: 0.7, ramp: %s, begin_epoch: 1, end_epoch: 3, epochs: 5, exclude: [fc3]}", ramps[i]);
+		RIG_OK(rig_run(r, &stage_prune,
+		    &(struct rig_case){.name = ramps[i], .options = options, .input = "mlp", .summary = &s}));
+		RIG_OK(checkpoint_load(&c, rig_path(r, ramps[i])));
+		int64_t masked = zeros_under_mask(&c, "fc1.weight") + zeros_under_mask(&c, "fc2.weight");
+		assert_int_equal(masked, llround(0.7 * (64 * 16 + 16 * 12)));
+		assert_null(tensor_file_find(&c.tensors, "fc3.weight.mask"));
+		assert_true(rig_number(s, "best_epoch") > 3); /* earlier epochs were not at the target */
+		cJSON_Delete(s);
+		checkpoint_clear(&c);
+	}
+}
+
+static void prune__nm_pattern_holds_after_fine_tuning(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "nm", .options = "{method: nm, epochs: 2, batch_size: 64}", .input = "mlp"}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "nm")));
+	const char *const weights[] = {"fc1.weight", "fc2.weight", "fc3.weight"};
+	for (int k = 0; k < 3; k++) {
+		const float *w = tensor(&c, weights[k])->t.data;
+		int64_t n = shape_count(tensor(&c, weights[k])->t.shape);
+		for (int64_t at = 0; at < n; at += 4) {
+			int nonzero = 0;
+			for (int i = 0; i < 4; i++)
+				nonzero += w[at + i] < 0 || w[at + i] > 0;
+			assert_true(nonzero <= 2);
+		}
+		assert_int_equal(zeros_under_mask(&c, weights[k]), n / 2);
+	}
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "pruned_2of4");
+	checkpoint_clear(&c);
+}
+
+/* Silences the units that `keep` drops: every value that produces them becomes 0, gamma and beta included. */
+static void silence(struct stage_model *m, const struct graph *g, const struct slice *keep)
+{
+	for (int i = 0; i < g->n; i++) {
+		const struct node *p = &g->node[i];
+		int width = p->op == OP_PARAM && p->attr.kind == PARAM_TRAINED ? p->attr.axis[0].width : -1;
+		if (width < 0 || !keep->keep[width])
+			continue;
+		int64_t n = shape_count(p->shape), inner = shape_inner(p->shape, 0);
+		uint8_t *mask = mem_alloc((size_t)n, 1);
+		for (int k = 0; k < keep->n_keep[width]; k++)
+			memset(mask + keep->keep[width][k] * inner, 1, (size_t)inner);
+		RIG_OK(params_set_mask(&m->params, p->name, mask));
+		mem_free(mask);
+	}
+}
+
+/* Which old units stand at each place of the sliced model: found by comparing a vector that structured pruning copies
+ * untouched, the running variance or a bias. */
+static void find_kept(
+    const struct checkpoint *old, const struct checkpoint *cut, const char *vector, int width, struct slice *keep)
+{
+	const float *a = tensor(old, vector)->t.data, *b = tensor(cut, vector)->t.data;
+	int n_old = (int)shape_count(tensor(old, vector)->t.shape), n = (int)shape_count(tensor(cut, vector)->t.shape);
+	keep->n_keep[width] = n;
+	keep->keep[width] = mem_alloc((size_t)n, sizeof(int));
+	int from = 0;
+	for (int i = 0; i < n; i++, from++) {
+		while (from < n_old && (a[from] < b[i] || a[from] > b[i]))
+			from++;
+		assert_true(from < n_old);
+		keep->keep[width][i] = from;
+	}
+}
+
+static void save_model(struct rig *r, struct stage_model *m, const char *folder)
+{
+	struct graph g;
+	RIG_OK(checkpoint_graph(&m->ckpt, 1, false, &g));
+	RIG_OK(checkpoint_from_params(&m->ckpt, &g, &m->params));
+	RIG_OK(fs_mkdirs(rig_path(r, folder)));
+	RIG_OK(checkpoint_save(&m->ckpt, rig_path(r, folder)));
+	graph_clear(&g);
+}
+
+static void compare_with_masked(
+    struct rig *r, const char *input, const char *options, const char *const *vectors, int n)
+{
+	char cut_name[64], masked_name[64];
+	struct checkpoint cut;
+	struct stage_model m;
+	struct slice keep = {0};
+	struct graph g;
+	snprintf(cut_name, sizeof cut_name, "%s_cut", input);
+	snprintf(masked_name, sizeof masked_name, "%s_masked", input);
+	RIG_OK(rig_run(r, &stage_prune, &(struct rig_case){.name = cut_name, .options = options, .input = input}));
+	RIG_OK(checkpoint_load(&cut, rig_path(r, cut_name)));
+	RIG_OK(stage_model_load(&m, rig_path(r, input), r->dev, &r->data));
+	for (int i = 0; i < n; i++) {
+		find_kept(&m.ckpt, &cut, vectors[i], i, &keep);
+		assert_true(keep.n_keep[i] < m.ckpt.spec.width[i]);
+		assert_int_equal(keep.n_keep[i], cut.spec.width[i]);
+	}
+	assert_true(rig_number(cJSON_GetObjectItem(cut.info, "parameters"), "removed") > 0);
+	RIG_OK(spec_build(&g, &m.ckpt.spec, 1));
+	silence(&m, &g, &keep);
+	save_model(r, &m, masked_name);
+	float *a = rig_logits(r, cut_name, 50), *b = rig_logits(r, masked_name, 50), *c = rig_logits(r, input, 50);
+	double worst = 0, moved = 0;
+	for (int i = 0; i < 500; i++) {
+		worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+		moved = fmax(moved, fabs((double)a[i] - (double)c[i]));
+	}
+	assert_true(worst < 1e-4);
+	assert_true(moved > 0.1);
+	mem_free(a);
+	mem_free(b);
+	mem_free(c);
+	slice_clear(&keep);
+	graph_clear(&g);
+	checkpoint_clear(&cut);
+	stage_model_clear(&m);
+}
+
+static void structured__gives_the_logits_of_the_masked_model(void **state)
+{
+	struct rig *r = *state;
+	const char *const cnn[] = {"bn1.running_var", "bn2.running_var", "fc1.bias"};
+	compare_with_masked(r, "cnn", "{method: structured, sparsity: 0.4, epochs: 0}", cnn, 3);
+	const char *const resnet[] = {"bn1.running_var", "stage1.block0.bn1.running_var",
+	    "stage2.block0.bn2.running_var", "stage2.block0.bn1.running_var"};
+	compare_with_masked(r, "resnet", "{method: structured, sparsity: 0.3, norm: l2, epochs: 0}", resnet, 4);
+	const char *const mlp[] = {"fc1.bias", "fc2.bias"};
+	compare_with_masked(r, "mlp", "{method: structured, sparsity: 0.5, epochs: 0}", mlp, 2);
+}
+
+static void structured__removes_the_weakest_units(void **state)
+{
+	struct rig *r = *state;
+	struct stage_model m;
+	struct checkpoint cut;
+	float w[16 * 64], kept[13 * 64];
+	RIG_OK(stage_model_load(&m, rig_path(r, "mlp"), r->dev, NULL));
+	RIG_OK(params_read(&m.params, "fc1.weight", w));
+	for (int i = 0; i < 64; i++)
+		w[2 * 64 + i] = w[7 * 64 + i] = w[15 * 64 + i] = 1e-4f * (float)(i % 3);
+	RIG_OK(params_write(&m.params, "fc1.weight", w));
+	save_model(r, &m, "weak");
+	stage_model_clear(&m);
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "weak_cut",
+		.options = "{method: structured, sparsity: 0.2, exclude: [fc2], epochs: 0}",
+		.input = "weak"}));
+	RIG_OK(checkpoint_load(&cut, rig_path(r, "weak_cut")));
+	assert_int_equal(cut.spec.width[0], 13);
+	assert_int_equal(cut.spec.width[1], 12);
+	for (int u = 0, at = 0; u < 16; u++) {
+		if (u != 2 && u != 7 && u != 15)
+			memcpy(kept + 64 * at++, w + 64 * u, 64 * sizeof *w);
+	}
+	assert_memory_equal(tensor(&cut, "fc1.weight")->t.data, kept, sizeof kept);
+	checkpoint_clear(&cut);
+}
+
+static void structured__slices_masks_and_can_be_fine_tuned(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c;
+	cJSON *s;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){
+		.name = "sparse", .options = "{sparsity: 0.5, scope: layer, epochs: 0}", .input = "cnn"}));
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "sparse_cut",
+		.options = "{method: structured, sparsity: 0.3, epochs: 2, batch_size: 64}",
+		.input = "sparse",
+		.summary = &s}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "sparse_cut")));
+	assert_true(zeros_under_mask(&c, "fc1.weight") > 0);
+	assert_true(shape_equal(tensor(&c, "fc1.weight.mask")->t.shape, tensor(&c, "fc1.weight")->t.shape));
+	assert_true(rig_number(s, "val_accuracy") > 0.6);
+	cJSON_Delete(s);
+	checkpoint_clear(&c);
+}
+
+static void structured__widths_are_rounded_and_never_empty(void **state)
+{
+	(void)state;
+	struct model_spec in = {.family = FAMILY_MLP,
+			      .classes = 10,
+			      .height = 8,
+			      .width_px = 8,
+			      .channels = 1,
+			      .n_width = 5,
+			      .width = {100, 32, 31, 3, 1}},
+			  out;
+	struct prune_options o = {.method = PRUNE_STRUCTURED, .sparsity = 0.9, .min_units = 1};
+	RIG_OK(prune_units_spec(&o, &in, &out));
+	assert_int_equal(out.width[0], 16); /* 10 -> the next multiple of 8 */
+	assert_int_equal(out.width[1], 8);  /* 4 */
+	assert_int_equal(out.width[2], 4);  /* narrow: not rounded */
+	assert_int_equal(out.width[3], 1);
+	assert_int_equal(out.width[4], 1);
+	o.round_to = 3, o.min_units = 2;
+	RIG_OK(prune_units_spec(&o, &in, &out));
+	assert_int_equal(out.width[0], 12);
+	assert_int_equal(out.width[2], 6);
+	assert_int_equal(out.width[3], 3);
+	assert_int_equal(out.width[4], 1);
+}
+
+static void prune__same_config_twice_gives_the_same_bytes(void **state)
+{
+	struct rig *r = *state;
+	const char *const options[] = {
+	    "{sparsity: 0.6, ramp: cubic, epochs: 3}", "{method: structured, sparsity: 0.5, epochs: 1}"};
+	for (int i = 0; i < 2; i++) {
+		struct rig_case c = {
+		    .name = "same", .folder = i ? "same2" : "same0", .options = options[i], .input = "cnn"};
+		char x[HASH_HEX], y[HASH_HEX], path[64];
+		RIG_OK(rig_run(r, &stage_prune, &c));
+		snprintf(path, sizeof path, "%s/model.safetensors", c.folder);
+		RIG_OK(hash_file(rig_path(r, path), x));
+		c.folder = i ? "same3" : "same1";
+		RIG_OK(rig_run(r, &stage_prune, &c));
+		snprintf(path, sizeof path, "%s/model.safetensors", c.folder);
+		RIG_OK(hash_file(rig_path(r, path), y));
+		assert_string_equal(x, y);
+	}
+}
+
+static int plan_prune(
+    struct rig *r, const char *text, const struct model_spec *spec, const char *teacher, struct stage_plan *p)
+{
+	struct prune_options o = {0};
+	*p = (struct stage_plan){0};
+	RIG_OK(rig_options(prune_option_table, &o, text));
+	struct stage_run run = {.name = "p",
+	    .options = &o,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .teacher_dir = teacher};
+	int rc = stage_prune.plan(&run, spec, p);
+	option_clear(prune_option_table, &o);
+	return rc;
+}
+
+static void plan__knows_the_widths_that_will_be_left(void **state)
+{
+	struct rig *r = *state;
+	struct stage_plan p;
+	RIG_OK(plan_prune(r, "{method: structured, sparsity: 0.5, epochs: 2}", &cnn_spec, NULL, &p));
+	assert_int_equal(p.spec.width[0], 3);
+	assert_non_null(strstr(p.text, "conv2 10 -> 5"));
+	assert_true(p.memory.total > 0 && p.macs > 0);
+	RIG_OK(plan_prune(r, "{sparsity: 0.5, epochs: 0, exclude: [fc*]}", &cnn_spec, NULL, &p));
+	assert_int_equal(p.spec.width[0], 6);
+	assert_non_null(strstr(p.text, "mask 50 % of 594 weights in 2 layers"));
+	assert_int_equal(plan_prune(r, "{sparsity: 0.5, temperature: 2}", &cnn_spec, NULL, &p), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "no effect without 'teacher'"));
+	assert_int_equal(plan_prune(r, "{sparsity: 0.5, epochs: 0}", &cnn_spec, "t", &p), ERR_CONFIG);
+	assert_int_equal(plan_prune(r, "{sparsity: 0.5, label_smoothing: 0.1}", &cnn_spec, "t", &p), ERR_CONFIG);
+	RIG_OK(plan_prune(r, "{sparsity: 0.5, temperature: 2}", &cnn_spec, "t", &p));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(check__contradictions_name_their_option),
+	    cmocka_unit_test(ramp__goes_from_the_start_to_the_target),
+	    cmocka_unit_test(magnitude__global_takes_the_smallest_of_all),
+	    cmocka_unit_test(magnitude__layer_takes_the_same_share_of_each),
+	    cmocka_unit_test(magnitude__keeps_what_was_masked_whatever_its_size),
+	    cmocka_unit_test(magnitude__selection_agrees_with_sorting),
+	    cmocka_unit_test(nm__keeps_the_largest_of_every_group),
+	    cmocka_unit_test(prune__masks_are_exactly_zero_after_fine_tuning),
+	    cmocka_unit_test(prune__keeps_the_masks_of_its_input),
+	    cmocka_unit_test(prune__ramps_hit_the_target),
+	    cmocka_unit_test(prune__nm_pattern_holds_after_fine_tuning),
+	    cmocka_unit_test(structured__gives_the_logits_of_the_masked_model),
+	    cmocka_unit_test(structured__removes_the_weakest_units),
+	    cmocka_unit_test(structured__slices_masks_and_can_be_fine_tuned),
+	    cmocka_unit_test(structured__widths_are_rounded_and_never_empty),
+	    cmocka_unit_test(prune__same_config_twice_gives_the_same_bytes),
+	    cmocka_unit_test(plan__knows_the_widths_that_will_be_left),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

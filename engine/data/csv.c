@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "data/source.h"
 
 #define CSV_MAX_BYTES (256 << 20)
 
@@ -177,11 +178,9 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n)
 int csv_read(struct csv *out, const char *path)
 {
 	struct fs_bytes b = {0};
-	int rc = fs_read(path, &b);
+	int rc = source_error(fs_read(path, &b));
 
 	*out = (struct csv){0};
-	if (rc != 0)
-		rc = err_set(ERR_DATA, "%s", err_message());
 	if (rc == 0)
 		rc = csv_parse(out, path, (const char *)b.data, b.size);
 	fs_bytes_clear(&b);

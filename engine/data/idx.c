@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "data/source.h"
 
 /* Deflate cannot expand by more than 1032:1 (zlib.net/zlib_tech.html); what claims more is refused unread. */
 #define DEFLATE_MAX_RATIO 1032
@@ -90,7 +91,7 @@ static int count_bytes(const struct idx *x, const struct reader *r, uint64_t *by
 	int rc = fs_size(r->path, &on_disk);
 
 	if (rc != 0)
-		return err_set(ERR_DATA, "%s", err_message());
+		return source_error(rc);
 	*bytes = 1;
 	for (int d = 0; d < x->ndim; d++) {
 		if (__builtin_mul_overflow(*bytes, (uint64_t)x->dim[d], bytes))

@@ -142,8 +142,8 @@ static int shape_from_first(struct listing *l, const struct images_state *st)
 		return rc;
 	}
 	rc = fs_join(path, sizeof(path), st->root, l->sample[0].file);
-	if (rc == 0 && fs_read(path, &b) != 0)
-		rc = err_set(ERR_DATA, "%s", err_message());
+	if (rc == 0)
+		rc = source_error(fs_read(path, &b));
 	if (rc == 0)
 		rc = take_shape(l, path, b.data, b.size);
 	fs_bytes_clear(&b);

@@ -153,28 +153,39 @@ static int number_names(struct names *out, const struct csv *c, const struct col
 	return rc;
 }
 
-/* Names for numbers, from the class column or the numbers themselves; both columns must agree in every row. */
+static int largest_label(const struct csv *c, const struct columns *k, int32_t *most)
+{
+	int32_t label;
+
+	*most = 0;
+	for (int row = 1; row < c->rows; row++) {
+		int rc = parse_label(c, row, csv_field(c, row, k->label), &label);
+
+		if (rc != 0)
+			return rc;
+		*most = label > *most ? label : *most;
+	}
+	return 0;
+}
+
+/* Names for numbers, from the class column or the numbers themselves; both columns must agree in every row, and every
+ * number up to the largest must occur. */
 static int name_numbers(struct listing *l, const struct csv *c, const struct columns *k)
 {
-	int32_t most = -1, label = 0;
-	int rc = 0;
+	int32_t most, label;
+	int rc = largest_label(c, k, &most);
 
-	for (int row = 1; row < c->rows && rc == 0; row++) {
-		rc = parse_label(c, row, csv_field(c, row, k->label), &label);
-		most = label > most ? label : most;
-	}
 	if (rc != 0)
 		return rc;
-	if (k->class_name < 0)
-		return listing_number_classes(l, most + 1);
 	l->class_name = mem_alloc((size_t)most + 1, sizeof(char *));
 	if (l->class_name == NULL)
 		return ERR_NOMEM;
 	l->classes = most + 1;
 	for (int row = 1; row < c->rows; row++) {
-		const char *name = csv_field(c, row, k->class_name);
+		const char *text = csv_field(c, row, k->label);
+		const char *name = k->class_name < 0 ? text : csv_field(c, row, k->class_name);
 
-		label = (int32_t)strtol(csv_field(c, row, k->label), NULL, 10);
+		label = (int32_t)strtol(text, NULL, 10);
 		if (l->class_name[label] == NULL && (l->class_name[label] = mem_strdup(name)) == NULL)
 			return ERR_NOMEM;
 		if (strcmp(l->class_name[label], name) != 0)

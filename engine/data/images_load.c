@@ -109,12 +109,16 @@ static void load_file(struct loader *x, int64_t i)
 	const struct sample *s = &x->l->sample[i];
 	struct fs_bytes b = {0};
 	char path[2048];
+	int rc;
 
 	x->seen[i] = true;
 	if (!wanted(x, s))
 		return;
-	if (fs_join(path, sizeof(path), x->st->root, s->file) != 0 || fs_read(path, &b) != 0)
-		keep_error(x, i, err_set(ERR_DATA, "%s", err_message()));
+	rc = fs_join(path, sizeof(path), x->st->root, s->file);
+	if (rc == 0)
+		rc = source_error(fs_read(path, &b));
+	if (rc != 0)
+		keep_error(x, i, rc);
 	else
 		decode(x, i, path, s, b.data, b.size);
 	fs_bytes_clear(&b);

@@ -39,7 +39,7 @@ static int scan_class_folder(struct listing *l, const char *root, const char *na
 	int rc = fs_join(path, sizeof(path), root, name);
 
 	if (rc == 0)
-		rc = fs_list(path, &files);
+		rc = source_error(fs_list(path, &files));
 	for (int i = 0; i < files.n && rc == 0; i++) {
 		if (files.name[i][0] == '.' || !image_has_suffix(files.name[i]))
 			continue;
@@ -61,7 +61,7 @@ static int scan_folders(struct listing *l, const char *root)
 
 	if (!fs_is_dir(root))
 		return err_set(ERR_DATA, "%s: not a folder", root);
-	rc = fs_list(root, &folders);
+	rc = source_error(fs_list(root, &folders));
 	for (int i = 0; i < folders.n && rc == 0; i++) {
 		rc = fs_join(path, sizeof(path), root, folders.name[i]);
 		if (rc == 0 && folders.name[i][0] != '.' && fs_is_dir(path))

@@ -56,6 +56,11 @@ void listing_clear(struct listing *l)
 	*l = (struct listing){0};
 }
 
+int source_error(int rc)
+{
+	return rc == ERR_IO ? err_set(ERR_DATA, "%s", err_message()) : rc;
+}
+
 int source_path(char *out, size_t cap, const char *base_dir, const char *dir, const char *name)
 {
 	char below[1024];

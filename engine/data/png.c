@@ -90,6 +90,9 @@ int png_decode(const char *name, const unsigned char *bytes, size_t n, int chann
 	}
 	/* SPNG_DECODE_TRNS: transparency from a tRNS chunk must be seen, not ignored. */
 	code = spng_decode_image(ctx, rgba, size, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS);
+	/* Reads on to the end chunk: only then is the checksum of the last pixels verified. */
+	if (code == 0)
+		code = spng_decode_chunks(ctx);
 	rc = code != 0 ? fail(name, code) : pack_pixels(name, rgba, size / 4, channels, out);
 out:
 	mem_free(rgba);

@@ -51,6 +51,9 @@ void listing_clear(struct listing *l);
  */
 int source_path(char *out, size_t cap, const char *base_dir, const char *dir, const char *name);
 
+/* What fs_* says about a data file: ERR_IO becomes ERR_DATA with the same message, other codes stay. */
+int source_error(int rc);
+
 /* Cuts off test and validation where the source names none, thins the train split, sets `place` and counts[]. Checks
  * that each class is in each split (splits whose labels were not read excepted). */
 int split_assign(struct listing *l, const struct data_options *o, uint64_t seed, int64_t counts[SPLIT_COUNT]);

@@ -1,0 +1,317 @@
+/* The source `images`: folders, archives, index files, and what is wrong with them. */
+#include "data/fixture.h"
+
+/* Three classes with 6, 7, 8 images of 4x3 in colour; every image is different. */
+static const char *const classes[] = {"Alpha", "beta", "Gamma"};
+
+static char names[21][64];
+static const char *member[22];
+
+static void put_images(void)
+{
+	int k = 0;
+
+	for (int c = 0; c < 3; c++) {
+		for (int i = 0; i < 6 + c; i++, k++) {
+			snprintf(names[k], sizeof(names[k]), "set/%s/%s_%d.png", classes[c], classes[c], i);
+			put_png(names[k], 4, 3, 3, k);
+			member[k] = names[k];
+		}
+	}
+	member[k] = NULL;
+}
+
+static struct dataset must_open(const char *yaml_text, bool with_test)
+{
+	struct data_options o = options(yaml_text);
+	struct dataset d;
+
+	if (dataset_open(&d, &o, NULL, 1, with_test) != 0)
+		fail_msg("%s", err_message());
+	option_clear(data_option_table, &o);
+	return d;
+}
+
+/* Every image must have the label of its folder and its own pixels. */
+static void check_contents(const struct dataset *d, int expected)
+{
+	int seen = 0;
+
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		for (int64_t i = 0; d->pixels[s] != NULL && i < d->n[s]; i++, seen++) {
+			const char *file = strstr(d->file[s][i], "set/");
+			uint8_t want[36];
+			int k = 0;
+
+			assert_non_null(strstr(d->file[s][i], d->class_name[d->label[s][i]]));
+			file = file ? file + 4 : d->file[s][i]; /* folders: the name is relative to path */
+			while (strcmp(names[k] + 4, file) != 0)
+				k++;
+			ramp(want, sizeof(want), k);
+			assert_memory_equal(d->pixels[s] + i * 36, want, sizeof(want));
+		}
+	}
+	assert_int_equal(seen, expected);
+}
+
+static void images__come_from_class_folders(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_text("set/README.txt", "not a class");
+	put_text("set/Alpha/notes.txt", "not an image");
+	d = must_open("{source: images, path: DIR/set}", true);
+	assert_int_equal(d.height, 4);
+	assert_int_equal(d.width, 3);
+	assert_int_equal(d.channels, 3);
+	assert_int_equal(d.classes, 3);
+	assert_string_equal(d.class_name[0], "Alpha"); /* strcmp order: capitals first */
+	assert_string_equal(d.class_name[1], "Gamma");
+	assert_string_equal(d.class_name[2], "beta");
+	check_contents(&d, 21);
+	dataset_close(&d);
+}
+
+static void images__archives_give_what_folders_give(void **state)
+{
+	struct dataset a, b, c;
+
+	(void)state;
+	put_images();
+	pack("all.tar.gz", member);
+	pack("all.zip", member);
+	a = must_open("{source: images, path: DIR, archives: [all.tar.gz]}", true);
+	b = must_open("{source: images, path: DIR, archives: all.zip}", true);
+	c = must_open("{source: images, path: DIR/set}", true);
+	check_contents(&a, 21);
+	check_contents(&b, 21);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		assert_string_equal(a.hash[s], b.hash[s]);
+	/* The archive lists beta before Gamma, folders are sorted: same splits by class, another order of samples. */
+	assert_int_equal(a.n[SPLIT_TRAIN], c.n[SPLIT_TRAIN]);
+	dataset_close(&a);
+	dataset_close(&b);
+	dataset_close(&c);
+}
+
+/* An index over the 21 images: in each class the first is for testing, the second for validation. */
+static void put_index(const char *name, const char *archive_a, const char *archive_b)
+{
+	char text[8192] = "file,label,class,archive,split\r\n";
+	int k = 0;
+
+	for (int c = 0; c < 3; c++) {
+		for (int i = 0; i < 6 + c; i++, k++) {
+			char row[256];
+
+			snprintf(row, sizeof(row), "%s,%d,%s,%s,%s\r\n", names[k], c, classes[c],
+			    k % 2 ? archive_b : archive_a,
+			    i < 2   ? "test"
+			    : i < 4 ? "val"
+				    : "train");
+			strcat(text, row);
+		}
+	}
+	put_text(name, text);
+}
+
+static void images__index_names_labels_and_splits(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest");
+	d = must_open(
+	    "{source: images, path: DIR, index: index.csv}", true); /* folders: the archive column is not used */
+	assert_string_equal(d.class_name[1], "beta");               /* by the label column, not the alphabet */
+	assert_int_equal(d.n[SPLIT_TEST], 6);
+	assert_int_equal(d.n[SPLIT_VAL], 6);
+	assert_int_equal(d.n[SPLIT_TRAIN], 9);
+	assert_int_equal(d.duplicates_train_test + d.duplicates_train_val + d.duplicates_val_test, 0);
+	check_contents(&d, 21);
+	dataset_close(&d);
+	d = must_open("{source: images, path: DIR, index: index.csv}", false);
+	check_contents(&d, 15);
+	dataset_close(&d);
+}
+
+static void images__index_selects_by_archive(void **state)
+{
+	const char *even[12] = {NULL}, *odd[12] = {NULL};
+	struct data_options o;
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest.zip");
+	for (int k = 0; k < 21; k++)
+		*(k % 2 ? odd + k / 2 : even + k / 2) = member[k];
+	pack("my_core.tar.gz", even);
+	pack("rest.zip", odd);
+	d = must_open("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, rest.zip]}", true);
+	check_contents(&d, 21);
+	dataset_close(&d);
+	d = must_open("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", true);
+	check_contents(&d, 11);
+	dataset_close(&d);
+	/* The probe reads no test pixels and little else. */
+	o = options("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}");
+	assert_int_equal(dataset_probe(&d, &o, NULL, 1), 0);
+	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 11);
+	assert_int_equal(d.channels, 3);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+	pack("other.zip", odd);
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, other.zip]}", ERR_DATA,
+	    "no row names the archive");
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [rest.zip, rest.zip]}", ERR_CONFIG, "twice");
+	pack("my_core.tar.gz", odd);
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,
+	    "none of the listed files");
+	even[3] = NULL;
+	pack("my_core.tar.gz", even);
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,
+	    "set/beta/beta_0.png: listed, but not in");
+}
+
+static void bad_index(const char *text, const char *part)
+{
+	put_text("bad.csv", text);
+	must_fail("{source: images, path: DIR, index: bad.csv}", ERR_DATA, part);
+}
+
+static void images__broken_indexes_name_the_line(void **state)
+{
+	(void)state;
+	put_images();
+	bad_index("name,label\nx,1\n", "bad.csv:1: the header must name 'file'");
+	bad_index("file,split\nx,train\n", "bad.csv:1: the header must name 'file'");
+	bad_index("file,label\n", "no rows");
+	bad_index("file,label\na,0\nb,-1\n", "bad.csv:3: label '-1'");
+	bad_index("file,label\na,0\nb,1x\n", "bad.csv:3: label '1x'");
+	bad_index("file,label\na,0\nb,99999999999\n", "bad.csv:3: label");
+	bad_index("file,label\na,0\nb,2\n", "no row has label 1");
+	bad_index("file,label,class\na,0,x\nb,0,y\n", "bad.csv:3: label 0 is class 'y' here and 'x' above");
+	bad_index("file,label,split\na,0,training\n", "bad.csv:2: split 'training'");
+	bad_index("file,class\na,\n", "bad.csv:2: the class is empty");
+	bad_index("file,label\n,0\n", "bad.csv:2: the file name is empty");
+	bad_index("file,label\na,0\na,0\n", "a: listed twice");
+	bad_index("file,label\nset/nothing.png,0\n", "set/nothing.png: No such file");
+	must_fail("{source: images, path: DIR, index: no.csv}", ERR_DATA, "no.csv: no such file");
+	must_fail("{source: images}", ERR_CONFIG, "data.path");
+	must_fail("{source: images, path: DIR/nowhere}", ERR_DATA, "nowhere: no such file or folder");
+}
+
+static void images__a_class_missing_from_a_split_is_named(void **state)
+{
+	(void)state;
+	put_images();
+	put_text("bad.csv", "file,class,split\nset/Alpha/Alpha_0.png,A,train\nset/Alpha/Alpha_1.png,A,val\n"
+			    "set/beta/beta_0.png,B,train\n");
+	must_fail("{source: images, path: DIR, index: bad.csv, test_fraction: 0}", ERR_DATA,
+	    "class 'B' has no sample in the validation split");
+}
+
+static void images__bad_images_are_named(void **state)
+{
+	struct fs_bytes b;
+
+	(void)state;
+	put_images();
+	put_png("set/beta/beta_3.png", 4, 4, 3, 1);
+	must_fail("{source: images, path: DIR/set}", ERR_DATA,
+	    "beta/beta_3.png: image of 4 x 4 (height x width), expected 4 x 3");
+	pack("all.zip", member);
+	must_fail(
+	    "{source: images, path: DIR, archives: all.zip}", ERR_DATA, "all.zip:set/beta/beta_3.png: image of 4 x 4");
+	put_text("set/beta/beta_3.png", "junk");
+	must_fail("{source: images, path: DIR/set}", ERR_DATA, "beta_3.png: neither a JPEG nor a PNG");
+	put_png("set/beta/beta_3.png", 4, 3, 3, 9);
+	pack("cut.tar.gz", member);
+	assert_int_equal(fs_read(at("cut.tar.gz"), &b), 0);
+	put("cut.tar.gz", b.data, b.size / 2);
+	must_fail("{source: images, path: DIR, archives: cut.tar.gz}", ERR_DATA, "cut.tar.gz: ");
+	put("cut.tar.gz", "", 0);
+	must_fail("{source: images, path: DIR, archives: cut.tar.gz}", ERR_DATA, "cut.tar.gz: ");
+	fs_bytes_clear(&b);
+	assert_int_equal(fs_mkdirs(at("set/empty")), 0);
+	must_fail("{source: images, path: DIR/set}", ERR_DATA, "empty: this class folder holds no");
+	fs_remove_tree(at("set/empty"));
+	assert_int_equal(fs_mkdirs(at("hollow")), 0);
+	must_fail("{source: images, path: DIR/hollow}", ERR_DATA, "holds no class folders");
+}
+
+static void images__the_first_bad_file_is_reported_whatever_the_threads_do(void **state)
+{
+	(void)state;
+	put_images();
+	put_text("set/Alpha/Alpha_4.png", "junk");
+	put_text("set/beta/beta_6.png", "junk");
+	for (int i = 0; i < 20; i++) {
+		must_fail("{source: images, path: DIR/set}", ERR_DATA, "Alpha_4.png");
+		pack("two.tar.gz", member);
+		must_fail("{source: images, path: DIR, archives: two.tar.gz}", ERR_DATA, "Alpha_4.png");
+	}
+}
+
+static void images__duplicates_across_splits_are_counted(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest");
+	/* One test image becomes a copy of a train image and of a validation image. */
+	put_png(names[0], 4, 3, 3, 4);
+	put_png(names[2], 4, 3, 3, 4);
+	d = must_open("{source: images, path: DIR, index: index.csv}", true);
+	assert_int_equal(d.duplicates_train_test, 1);
+	assert_int_equal(d.duplicates_train_val, 1);
+	assert_int_equal(d.duplicates_val_test, 1);
+	dataset_close(&d);
+}
+
+static void images__survive_each_failing_allocation(void **state)
+{
+	struct data_options o;
+	struct dataset d;
+	uint64_t n = 0;
+	int rc;
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest");
+	pack("my_core.zip", member);
+	o = options("{source: images, path: DIR, index: index.csv, archives: my_core.zip}");
+	do {
+		mem_fail_at(++n);
+		rc = dataset_open(&d, &o, NULL, 1, true);
+		mem_fail_at(0);
+		dataset_close(&d);
+	} while (rc == ERR_NOMEM);
+	if (rc != 0)
+		fail_msg("%s", err_message());
+	option_clear(data_option_table, &o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(images__come_from_class_folders, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__archives_give_what_folders_give, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__index_names_labels_and_splits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__index_selects_by_archive, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__broken_indexes_name_the_line, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__a_class_missing_from_a_split_is_named, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__bad_images_are_named, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		images__the_first_bad_file_is_reported_whatever_the_threads_do, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__duplicates_across_splits_are_counted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__survive_each_failing_allocation, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

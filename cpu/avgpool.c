@@ -35,7 +35,7 @@ static int avgpool_forward(struct step *s)
 	float *y = s->out.data;
 #pragma omp parallel for schedule(static) if (d[0] * pixels * C >= CPU_SERIAL)
 	for (int64_t n = 0; n < d[0]; n++) {
-		cpu_sum_rows(y + n * C, x + n * pixels * C, pixels, C);
+		cpu_sum_period(y + n * C, x + n * pixels * C, pixels * C, C);
 		scale_row(y + n * C, y + n * C, k, C, false);
 	}
 	return 0;

@@ -38,17 +38,6 @@ static float *partial_at(const struct step *s)
 	return (float *)((char *)s->scratch_mem + ((const struct batchnorm *)s->state)->at_partial);
 }
 
-CPU_CLONES static void block_sum(float *sum, const float *x, int64_t n, int64_t W)
-{
-	memset(sum, 0, (size_t)W * sizeof *sum);
-	for (; n > 0; n -= W, x += W) {
-		int64_t m = n < W ? n : W;
-#pragma omp simd
-		for (int64_t i = 0; i < m; i++)
-			sum[i] += x[i];
-	}
-}
-
 /* Sum of squared distances from `mean` (tiled). */
 CPU_CLONES static void block_squares(float *sum, const float *x, int64_t n, int64_t W, const float *mean)
 {
@@ -82,6 +71,9 @@ CPU_CLONES static void block_apply(float *y, const float *x, int64_t n, int64_t 
 	}
 }
 
+/* In the loops with a ReLU dy is read before the condition: a conditional read becomes a masked load that waits for the
+ * iteration before it (six times slower). */
+
 /* Sums of g and of g * (x - mean), where g is dy, masked by the ReLU. */
 CPU_CLONES static void block_grad_sums(
     float *sum, float *sum_x, const float *x, const float *dy, int64_t n, int64_t W, const struct tiles *t, bool relu)
@@ -94,8 +86,8 @@ CPU_CLONES static void block_grad_sums(
 		if (relu) {
 #pragma omp simd
 			for (int64_t i = 0; i < m; i++) {
-				float d = x[i] - mean[i];
-				float g = d * a[i] + beta[i] > 0.0f ? dy[i] : 0.0f;
+				float d = x[i] - mean[i], v = dy[i];
+				float g = d * a[i] + beta[i] > 0.0f ? v : 0.0f;
 				sum[i] += g;
 				sum_x[i] += g * d;
 			}
@@ -119,15 +111,15 @@ CPU_CLONES static void block_grad(
 		if (add) {
 #pragma omp simd
 			for (int64_t i = 0; i < m; i++) {
-				float d = x[i] - mean[i];
-				float g = !relu || d * a[i] + beta[i] > 0.0f ? dy[i] : 0.0f;
+				float d = x[i] - mean[i], v = dy[i];
+				float g = !relu || d * a[i] + beta[i] > 0.0f ? v : 0.0f;
 				dx[i] += a[i] * g - k1[i] - d * k2[i];
 			}
 		} else if (relu) {
 #pragma omp simd
 			for (int64_t i = 0; i < m; i++) {
-				float d = x[i] - mean[i];
-				float g = d * a[i] + beta[i] > 0.0f ? dy[i] : 0.0f;
+				float d = x[i] - mean[i], v = dy[i];
+				float g = d * a[i] + beta[i] > 0.0f ? v : 0.0f;
 				dx[i] = a[i] * g - k1[i] - d * k2[i];
 			}
 		} else {
@@ -170,7 +162,7 @@ static int64_t block_size(const struct batchnorm *b, int64_t i)
 static void block_statistics(const struct batchnorm *b, const float *x, float *row, int64_t i)
 {
 	int64_t n = block_size(b, i), C = b->C, W = b->W;
-	block_sum(row, x + i * b->block, n, W);
+	cpu_sum_period(row, x + i * b->block, n, W);
 	for (int64_t c = 0; c < C; c++)
 		row[c] = (float)(cpu_fold(row, c, C, W) * (double)C / (double)n);
 	cpu_tile(row, C, W);

@@ -73,13 +73,15 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 	case VEC_MASK:
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {
-			d[i] = b[i] > 0.0f ? a[i] : 0.0f;
+			float v = a[i]; /* not a conditional read: see batchnorm.c */
+			d[i] = b[i] > 0.0f ? v : 0.0f;
 		}
 		break;
 	case VEC_MASK_ADD:
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {
-			d[i] += b[i] > 0.0f ? a[i] : 0.0f;
+			float v = a[i];
+			d[i] += b[i] > 0.0f ? v : 0.0f;
 		}
 		break;
 	case VEC_MUL:
@@ -151,40 +153,36 @@ double cpu_fold(const float *row, int64_t c, int64_t C, int64_t W)
 	return sum;
 }
 
-/* Rows per partial sum: fixed, so that the result does not depend on which thread takes which block. */
-#define SUM_ROWS 64
-
-CPU_CLONES void cpu_sum_rows(float *out, const float *g, int64_t rows, int64_t cols)
+CPU_CLONES void cpu_sum_period(float *sum, const float *x, int64_t n, int64_t W)
 {
-	memset(out, 0, (size_t)cols * sizeof *out);
-	for (int64_t r = 0; r < rows; r++) {
-		const float *row = g + r * cols;
+	memset(sum, 0, (size_t)W * sizeof *sum);
+	for (; n > 0; n -= W, x += W) {
+		int64_t m = n < W ? n : W;
 #pragma omp simd
-		for (int64_t c = 0; c < cols; c++) {
-			out[c] += row[c];
-		}
+		for (int64_t i = 0; i < m; i++)
+			sum[i] += x[i];
 	}
 }
 
 size_t cpu_column_sum_scratch(int64_t rows, int64_t cols)
 {
-	return (size_t)((rows + SUM_ROWS - 1) / SUM_ROWS * cols) * sizeof(float);
+	int64_t W = cpu_period(cols), block = cpu_block(W);
+	return (size_t)((rows * cols + block - 1) / block * W) * sizeof(float);
 }
 
 void cpu_column_sum(float *out, const float *g, int64_t rows, int64_t cols, bool accumulate, void *scratch)
 {
 	float *partial = scratch;
-	int64_t blocks = (rows + SUM_ROWS - 1) / SUM_ROWS;
-#pragma omp parallel for schedule(static) if (rows * cols >= CPU_SERIAL)
+	int64_t W = cpu_period(cols), block = cpu_block(W), n = rows * cols, blocks = (n + block - 1) / block;
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t b = 0; b < blocks; b++) {
-		int64_t n = rows - b * SUM_ROWS < SUM_ROWS ? rows - b * SUM_ROWS : SUM_ROWS;
-		cpu_sum_rows(partial + b * cols, g + b * SUM_ROWS * cols, n, cols);
+		int64_t left = n - b * block < block ? n - b * block : block;
+		cpu_sum_period(partial + b * W, g + b * block, left, W);
 	}
 	for (int64_t c = 0; c < cols; c++) {
 		double sum = 0.0;
-		for (int64_t b = 0; b < blocks; b++) {
-			sum += (double)partial[b * cols + c];
-		}
+		for (int64_t b = 0; b < blocks; b++)
+			sum += cpu_fold(partial + b * W, c, cols, W);
 		out[c] = accumulate ? out[c] + (float)sum : (float)sum;
 	}
 }

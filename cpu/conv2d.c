@@ -14,7 +14,7 @@ struct conv2d {
 	struct prim dgrad, dgrad_weights; /* stored weights -> backward data's layout, in scratch */
 	struct prim wgrad, wgrad_weights; /* backward weights' layout -> stored layout, in scratch */
 	size_t at_packed;                 /* in keep */
-	size_t at_prim, at_mask, at_dx, at_weights, at_dw, at_plain, at_db; /* in scratch */
+	size_t at_prim, at_mask, at_dx, at_weights, at_dw, at_plain, at_sum; /* in scratch */
 };
 
 /* The descriptors and numbers that all three directions share. */
@@ -109,18 +109,14 @@ static int make_wgrad(struct step *s, struct conv2d *v, const struct shape_set *
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = onednn_check(s, "backward weights",
 	    dnnl_convolution_backward_weights_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->x,
-		d->w_any, s->want[B] ? d->b : NULL, d->y, d->stride, d->dilate, d->pad, d->pad, v->forward.desc,
-		d->attr));
+		d->w_any, NULL, d->y, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
 	if (rc || (rc = prim_make(s, &v->wgrad, desc, "backward weights", true))) {
 		return rc;
 	}
-	rc = prim_args(s, &v->wgrad,
-	    (const int[]){
-		DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, s->want[B] ? DNNL_ARG_DIFF_BIAS : 0, 0});
+	rc = prim_args(s, &v->wgrad, (const int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
 		v->at_dw = cpu_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
 		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->in[W]));
-		v->at_db = cpu_reserve(&s->scratch, s->want[B] ? tensor_bytes(&s->in[B]) : 0);
 		rc = prim_reorder(s, &v->wgrad_weights, prim_md(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS), d->w);
 	}
 	return rc;
@@ -145,12 +141,16 @@ static int conv2d_prepare(struct step *s)
 	if (!rc && train && s->want[X]) {
 		rc = make_dgrad(s, v, &d);
 	}
-	if (!rc && train && (s->want[W] || s->want[B])) {
+	if (!rc && train && s->want[W]) {
 		rc = make_wgrad(s, v, &d);
 	}
 	shapes_free(&d);
 	if (rc) {
 		return rc;
+	}
+	if (train && s->want[B]) {
+		int64_t O = s->out.shape.dim[3];
+		v->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(shape_count(s->out.shape) / O, O));
 	}
 	if (train && s->node->attr.relu) {
 		v->at_mask = cpu_reserve(&s->scratch, tensor_bytes(&s->out));
@@ -220,18 +220,13 @@ static int run_wgrad(struct step *s, const float *dy)
 	prim_set(&v->wgrad, DNNL_ARG_SRC, s->in[X].data);
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_DST, dy);
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS, scratch + v->at_dw);
-	prim_set(&v->wgrad, DNNL_ARG_DIFF_BIAS, scratch + v->at_db);
 	int rc = prim_run(s, &v->wgrad, scratch + v->at_prim);
-	if (!rc && s->want[W]) {
+	if (!rc) {
 		rc = reorder(s, &v->wgrad_weights, scratch + v->at_dw, scratch + v->at_plain);
 	}
-	if (!rc && s->want[W]) {
+	if (!rc) {
 		cpu_deliver(
 		    s->din[W].data, (float *)(scratch + v->at_plain), shape_count(s->din[W].shape), s->accumulate[W]);
-	}
-	if (!rc && s->want[B]) {
-		cpu_deliver(
-		    s->din[B].data, (float *)(scratch + v->at_db), shape_count(s->din[B].shape), s->accumulate[B]);
 	}
 	return rc;
 }
@@ -246,8 +241,13 @@ static int conv2d_backward(struct step *s)
 		dy = masked;
 	}
 	int rc = s->want[X] ? run_dgrad(s, dy) : 0;
-	if (!rc && (s->want[W] || s->want[B])) {
+	if (!rc && s->want[W]) {
 		rc = run_wgrad(s, dy);
+	}
+	if (!rc && s->want[B]) {
+		int64_t O = s->out.shape.dim[3];
+		cpu_column_sum(s->din[B].data, dy, shape_count(s->out.shape) / O, O, s->accumulate[B],
+		    (char *)s->scratch_mem + v->at_sum);
 	}
 	return rc;
 }

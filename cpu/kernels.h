@@ -63,10 +63,10 @@ int64_t cpu_period(int64_t C);
 int64_t cpu_block(int64_t W);
 void cpu_tile(float *t, int64_t C, int64_t W);                      /* t[0..C) repeated up to W */
 double cpu_fold(const float *row, int64_t c, int64_t C, int64_t W); /* the sum of row[c], row[c + C], ... */
-/* out (cols) = sum of the rows of g (rows, cols), on this thread. */
-void cpu_sum_rows(float *out, const float *g, int64_t rows, int64_t cols);
-/* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed row blocks
- * are added in order. scratch: cpu_column_sum_scratch bytes. */
+/* sum[i] = x[i] + x[i + W] + ... for i < W, over n values; on this thread. */
+void cpu_sum_period(float *sum, const float *x, int64_t n, int64_t W);
+/* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`; partial sums of fixed blocks are
+ * added in order. scratch: cpu_column_sum_scratch bytes. */
 size_t cpu_column_sum_scratch(int64_t rows, int64_t cols);
 void cpu_column_sum(float *out, const float *g, int64_t rows, int64_t cols, bool accumulate, void *scratch);
 

@@ -1,0 +1,285 @@
+/* Speed of one training step on the CPU backend: upload, forward, backward and AdamW with clipping, on random data.
+ *
+ *   bench_train_step MODEL BATCH [STEPS]      one measurement
+ *   bench_train_step --serve [THREADS]        reads "MODEL BATCH STEPS" lines from standard input, so that a script can
+ *                                             interleave other programs; models stay prepared
+ *   bench_train_step --profile MODEL BATCH    time of each node, forward and backward
+ * One JSON line per measurement: model, batch, runs, median_ms, best_ms. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "bench/models.h"
+#include "cpu/cpu.h"
+#include "exec/executor.h"
+#include "exec/optimizer.h"
+
+#define MAX_BUILT 16
+#define MAX_NODES 512
+
+struct built { /* one prepared model with a batch of data */
+	char model[16];
+	int batch;
+	struct param_store store;
+	struct executor *ex;
+	struct optimizer opt;
+	float *x;
+	size_t x_bytes;
+	int64_t step;
+};
+
+/* The backend with a stop watch around each kernel, for --profile. The fastest run of each node of the one profiled
+ * graph, in seconds: on a machine with other work the mean says more about that. */
+static struct kernel timed_kernel[OP_COUNT];
+static struct backend timed_backend;
+static const struct node *first_node;
+static double forward_seconds[MAX_NODES], backward_seconds[MAX_NODES], pack_seconds[MAX_NODES], update_seconds;
+
+static void keep_fastest(double *best, double seconds)
+{
+	if (*best == 0.0 || seconds < *best)
+		*best = seconds;
+}
+
+static int timed(int (*call)(struct step *), struct step *s, double *seconds)
+{
+	const double before = clock_now();
+	const int rc = call(s);
+	if (first_node)
+		keep_fastest(&seconds[s->node - first_node], clock_now() - before);
+	return rc;
+}
+
+static int timed_pack(struct step *s)
+{
+	return timed(cpu_backend.kernels[s->node->op].pack, s, pack_seconds);
+}
+
+static int timed_forward(struct step *s)
+{
+	return timed(cpu_backend.kernels[s->node->op].forward, s, forward_seconds);
+}
+
+static int timed_backward(struct step *s)
+{
+	return timed(cpu_backend.kernels[s->node->op].backward, s, backward_seconds);
+}
+
+static int timed_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm)
+{
+	const double before = clock_now();
+	const int rc = cpu_backend.update(ctx, items, n, a, norm);
+	keep_fastest(&update_seconds, clock_now() - before);
+	return rc;
+}
+
+static const struct backend *make_timed_backend(void)
+{
+	timed_backend = cpu_backend;
+	for (int op = 0; op < OP_COUNT; op++) {
+		timed_kernel[op] = cpu_backend.kernels[op];
+		timed_kernel[op].pack = timed_kernel[op].pack ? timed_pack : NULL;
+		timed_kernel[op].forward = timed_kernel[op].forward ? timed_forward : NULL;
+		timed_kernel[op].backward = timed_kernel[op].backward ? timed_backward : NULL;
+	}
+	timed_backend.kernels = timed_kernel;
+	timed_backend.update = timed_update;
+	return &timed_backend;
+}
+
+static void built_free(struct built *b)
+{
+	executor_free(b->ex);
+	optimizer_clear(&b->opt);
+	params_clear(&b->store);
+	mem_free(b->x);
+	memset(b, 0, sizeof *b);
+}
+
+/* Random pixels, labels 0..9 in turn, equal weights. */
+static int feed(struct built *b)
+{
+	const struct graph *g = executor_graph(b->ex);
+	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape), N = b->batch;
+	int32_t *labels = mem_alloc((size_t)N, sizeof *labels);
+	float *weight = mem_alloc((size_t)N, sizeof *weight);
+	b->x = mem_alloc((size_t)n, sizeof *b->x);
+	b->x_bytes = (size_t)n * sizeof *b->x;
+	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
+	if (!rc) {
+		fill_normal(b->x, n);
+		for (int64_t i = 0; i < N; i++) {
+			labels[i] = (int32_t)(i % 10);
+			weight[i] = 1.0f / (float)N;
+		}
+		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof *labels);
+	}
+	if (!rc)
+		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof *weight);
+	mem_free(labels);
+	mem_free(weight);
+	return rc;
+}
+
+static int built_make(struct built *b, struct device dev, const char *model, int batch)
+{
+	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "bench"};
+	const struct update_args args = {.kind = OPTIMIZER_ADAMW,
+	    .lr = 1e-4f,
+	    .beta1 = 0.9f,
+	    .beta2 = 0.999f,
+	    .eps = 1e-8f,
+	    .weight_decay = 0.01f,
+	    .clip_norm = 1.0f};
+	const struct model_spec *spec = model_find(model);
+	struct graph g;
+	graph_init(&g);
+	params_init(&b->store, dev);
+	optimizer_init(&b->opt, &b->store, &args);
+	snprintf(b->model, sizeof b->model, "%s", model);
+	b->batch = batch;
+	int rc = spec ? 0 : ERR_CONFIG;
+	if (!rc && batch < 1)
+		rc = err_set(ERR_CONFIG, "batch %d", batch);
+	if (!rc)
+		rc = spec_build(&g, spec, batch);
+	if (!rc)
+		rc = graph_add_ce(&g, 0.0f);
+	if (!rc)
+		rc = params_add_graph(&b->store, &g, 1);
+	if (!rc)
+		rc = executor_create(&b->ex, &g, &b->store, &options);
+	if (!rc)
+		rc = executor_prepare(b->ex);
+	if (!rc)
+		rc = feed(b);
+	graph_clear(&g);
+	return rc;
+}
+
+static int train_step(struct built *b)
+{
+	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
+	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
+	if (!rc)
+		rc = executor_forward(b->ex);
+	if (!rc)
+		rc = executor_backward(b->ex, false);
+	if (!rc)
+		rc = executor_update(b->ex, &b->opt, NULL);
+	return rc;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int measure(struct built *b, int steps)
+{
+	double *t = steps > 0 ? mem_alloc((size_t)steps, sizeof *t) : NULL;
+	int rc = t ? 0 : err_set(ERR_CONFIG, "%d steps", steps);
+	for (int i = 0; !rc && i < 3; i++)
+		rc = train_step(b);
+	for (int i = 0; !rc && i < steps; i++) {
+		const double before = clock_now();
+		rc = train_step(b);
+		t[i] = clock_now() - before;
+	}
+	if (!rc) {
+		qsort(t, (size_t)steps, sizeof *t, by_value);
+		printf("{\"model\": \"%s\", \"batch\": %d, \"runs\": %d, \"median_ms\": %.4f, \"best_ms\": %.4f}\n",
+		    b->model, b->batch, steps, 1e3 * t[steps / 2], 1e3 * t[0]);
+		fflush(stdout);
+	}
+	mem_free(t);
+	return rc;
+}
+
+static int profile(struct built *b)
+{
+	const struct graph *g = executor_graph(b->ex);
+	const int steps = 60;
+	int rc = g->n > MAX_NODES ? err_set(ERR_FAIL, "more than %d nodes", MAX_NODES) : train_step(b);
+	if (rc)
+		return rc;
+	first_node = g->node;
+	double total = 0.0;
+	for (int i = 0; !rc && i < steps; i++) {
+		const double before = clock_now();
+		rc = train_step(b);
+		keep_fastest(&total, clock_now() - before);
+	}
+	printf("%10s %10s %10s  us, fastest of %d steps\n", "pack", "forward", "backward", steps);
+	double sum = update_seconds;
+	for (int i = 0; !rc && i < g->n; i++) {
+		const double f = forward_seconds[i], w = backward_seconds[i], p = pack_seconds[i];
+		sum += f + w + p;
+		if (f + w + p > 0.0)
+			printf("%10.1f %10.1f %10.1f  %-12s %-28s %s\n", 1e6 * p, 1e6 * f, 1e6 * w,
+			    op_info(g->node[i].op)->name, g->node[i].name, executor_impl(b->ex, i));
+	}
+	printf("%10.1f us update, %.1f us sum of all, %.1f us fastest step\n", 1e6 * update_seconds, 1e6 * sum,
+	    1e6 * total);
+	return rc;
+}
+
+/* The prepared model, made on first use. */
+static int built_get(struct built *all, struct device dev, const char *model, int batch, struct built **out)
+{
+	int i = 0;
+	while (i < MAX_BUILT && all[i].ex && (all[i].batch != batch || strcmp(all[i].model, model) != 0))
+		i++;
+	if (i == MAX_BUILT)
+		return err_set(ERR_FAIL, "more than %d models", MAX_BUILT);
+	*out = &all[i];
+	return all[i].ex ? 0 : built_make(&all[i], dev, model, batch);
+}
+
+static int serve(struct built *all, struct device dev)
+{
+	char line[256], model[16];
+	int rc = 0, batch, steps;
+	while (!rc && fgets(line, sizeof line, stdin)) {
+		struct built *b;
+		if (sscanf(line, "%15s %d %d", model, &batch, &steps) != 3)
+			return err_set(ERR_CONFIG, "expected MODEL BATCH STEPS, found: %s", line);
+		rc = built_get(all, dev, model, batch, &b);
+		if (!rc)
+			rc = measure(b, steps);
+	}
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	static struct built all[MAX_BUILT];
+	const bool serving = argc > 1 && strcmp(argv[1], "--serve") == 0;
+	const bool profiling = argc == 4 && strcmp(argv[1], "--profile") == 0;
+	struct device dev = {.backend = profiling ? make_timed_backend() : &cpu_backend};
+	struct built *b;
+	int rc = dev.backend->open(&dev.ctx, serving && argc > 2 ? atoi(argv[2]) : 0);
+	if (!rc && serving) {
+		rc = serve(all, dev);
+	} else if (!rc && profiling) {
+		rc = built_get(all, dev, argv[2], atoi(argv[3]), &b);
+		if (!rc)
+			rc = profile(b);
+	} else if (!rc && (argc == 3 || argc == 4)) {
+		rc = built_get(all, dev, argv[1], atoi(argv[2]), &b);
+		if (!rc)
+			rc = measure(b, argc == 4 ? atoi(argv[3]) : 50);
+	} else if (!rc) {
+		rc = err_set(ERR_CONFIG,
+		    "usage: bench_train_step MODEL BATCH [STEPS] | --serve [THREADS] | --profile MODEL BATCH");
+	}
+	if (rc)
+		fprintf(stderr, "bench_train_step: %s\n", err_message());
+	for (int i = 0; i < MAX_BUILT; i++)
+		built_free(&all[i]);
+	if (dev.ctx)
+		dev.backend->close(dev.ctx);
+	return rc ? err_exit_status(rc) : 0;
+}

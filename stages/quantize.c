@@ -1,0 +1,299 @@
+/* quantize: post-training quantization (dynamic, static), quantization-aware training, and half-precision weights.
+ *
+ * What is trained or calibrated is the annotated graph; what is saved and validated is the lowered one, whose integers
+ * are the same. Bits without integer kernels are saved and run as the annotated graph and called `simulated`. */
+#include "stages/quantize.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "graph/pass.h"
+
+static int check(const void *options, const struct model_spec *input_spec, const char **key)
+{
+	(void)input_spec;
+	return quantize_options_check(options, key);
+}
+
+/* What needs the run and not only the options. */
+static int check_run(const struct stage_run *s)
+{
+	const struct quantize_options *o = s->options;
+	const char *key;
+
+	if (s->teacher_dir && o->method != QUANT_QAT)
+		return err_set(ERR_CONFIG, "a teacher has no effect with method %s", quant_method_names[o->method]);
+	if (s->teacher_dir)
+		return kd_options_check(&o->kd, &o->train, &key);
+	return kd_options_unused(&o->kd);
+}
+
+/* ---- plan ---- */
+
+static void plan_text(const struct quantize_options *o, const struct quant_plan *p, char *text, size_t cap)
+{
+	struct str s = {0};
+	int real = 0;
+
+	str_addf(&s, "quantize: %s", quant_method_names[o->method]);
+	if (quantize_has_steps(o) || o->method == QUANT_DYNAMIC)
+		str_addf(&s, ", weights %d bits, activations %d bits", (int)o->weight_bits, (int)o->act_bits);
+	if (quantize_has_steps(o))
+		str_addf(&s, ", calibrated on %" PRId64 " batches of %s", o->calibration_batches, o->calibration_split);
+	if (o->method == QUANT_QAT)
+		str_addf(&s, ", trained for %" PRId64 " epochs", o->train.epochs);
+	if (p->simulated)
+		str_add(&s, "; simulated in FP32: no integer kernels for these bits");
+	for (int i = 0; i < p->n_layer; i++) {
+		if (!p->layer[i].quantized)
+			str_addf(&s, "%s%s", real++ ? ", " : "; stays FP32: ", p->layer[i].name);
+	}
+	snprintf(text, cap, "%s", str_text(&s));
+	str_clear(&s);
+}
+
+static int plan_memory(const struct graph *g, struct device dev, struct executor_memory *m)
+{
+	struct executor_options o = {.mode = EXEC_INFER, .keep_all = true};
+	struct param_store params;
+	struct executor *ex = NULL;
+	int rc;
+
+	params_init(&params, dev);
+	rc = params_add_graph(&params, g, 0);
+	if (rc == 0)
+		rc = executor_create(&ex, g, &params, &o);
+	if (rc == 0)
+		rc = executor_plan(ex, m);
+	executor_free(ex);
+	params_clear(&params);
+	return rc;
+}
+
+static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
+{
+	const struct quantize_options *o = s->options;
+	int batch = (int)o->calibration_batch_size;
+	struct quant_rules rules;
+	struct quant_plan p = {0};
+	struct graph g;
+	int rc = check_run(s);
+
+	if (rc < 0)
+		return rc;
+	graph_init(&g);
+	quantize_rules(o, &rules);
+	rc = quantize_folded(input_spec, batch, &g);
+	if (rc == 0)
+		rc = quant_plan_make(&p, &g, &rules);
+	if (rc < 0)
+		goto out;
+	plan_text(o, &p, out->text, sizeof(out->text));
+	if (o->method == QUANT_QAT) {
+		rc = fit_plan(s, input_spec, &o->train, s->teacher_dir ? &o->kd : NULL, out);
+	} else {
+		out->spec = *input_spec;
+		out->parameters = graph_parameters(&g);
+		rc = plan_memory(&g, s->cpu_dev, &out->memory);
+	}
+	if (quantize_has_steps(o))
+		out->macs += (double)graph_macs(&g) * (double)o->calibration_batches;
+out:
+	quant_plan_clear(&p);
+	graph_clear(&g);
+	return rc;
+}
+
+/* ---- run ---- */
+
+static int load(struct quantize_job *job)
+{
+	struct stage_run *run = job->run;
+	struct device dev = job->o->method == QUANT_QAT ? run->train_dev : run->cpu_dev;
+	int rc = stage_model_load(&job->input, run->input_dir, dev, run->data);
+
+	if (rc == 0 && job->input.ckpt.form != FORM_FLOAT)
+		rc = err_set(ERR_CONFIG, "input %s is quantized already", run->input_dir);
+	return rc;
+}
+
+/* Without VNNI, oneDNN adds pairs of u8 x s8 products in 16 bits, which 8-bit weights overflow without a word. */
+static int limit_bits(struct quantize_job *job)
+{
+	cJSON *o = cJSON_CreateObject();
+	struct device dev = job->run->cpu_dev;
+	int rc = o ? dev.backend->describe(dev.ctx, o) : err_set(ERR_NOMEM, "out of memory");
+	bool without = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "vnni"));
+
+	cJSON_Delete(o);
+	if (rc < 0 || !without || job->plan.simulated || job->plan.n_value == 0)
+		return rc;
+	if (job->o->no_vnni == NO_VNNI_STOP)
+		return err_set(
+		    ERR_DEVICE, "this CPU has no VNNI: 8-bit weights would saturate silently (no_vnni: stop)");
+	if (quant_plan_limit_weights(&job->plan, 7) > 0) {
+		job->limited_bits = 7;
+		stage_line(job->run, "this CPU has no VNNI: weights are limited to 7 bits");
+	}
+	return 0;
+}
+
+static int make_plan(struct quantize_job *job)
+{
+	struct quant_rules rules;
+	struct graph folded;
+	int rc;
+
+	graph_init(&folded);
+	quantize_rules(job->o, &rules);
+	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
+	if (rc == 0)
+		rc = quant_plan_make(&job->plan, &folded, &rules);
+	graph_clear(&folded);
+	return rc < 0 ? rc : limit_bits(job);
+}
+
+/* The trainer's graph: fold, annotate, steps with their learning rate. */
+static int transform(void *user, const struct graph *g, bool train, struct graph *out)
+{
+	const struct quantize_job *job = user;
+	bool learn = train && job->o->step_lr_factor > 0;
+	struct graph folded;
+	int rc;
+
+	graph_init(&folded);
+	rc = pass_fold(g, &folded);
+	if (rc == 0)
+		rc = pass_annotate(&folded, &job->plan, learn, out);
+	for (int i = 0; rc == 0 && i < out->n; i++) {
+		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
+			out->node[i].attr.lr_factor = learn ? (float)job->o->step_lr_factor : 1;
+	}
+	graph_clear(&folded);
+	return rc;
+}
+
+int quantize_train(struct quantize_job *job)
+{
+	struct fit_job fit = {.run = job->run,
+	    .train = &job->o->train,
+	    .kd = &job->o->kd,
+	    .model = &job->input,
+	    .user = job,
+	    .transform = transform};
+
+	return fit_run(&fit, &job->fit);
+}
+
+static const char *technique(const struct quantize_options *o)
+{
+	static const char *const names[] = {"ptq_dynamic", "ptq_static", "qat", "fp16", "bf16"};
+
+	return names[o->method];
+}
+
+static int measure(struct quantize_job *job, struct metrics *val, struct metrics *train)
+{
+	struct stage_run *run = job->run;
+	int rc = trainer_evaluate(
+	    run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data, SPLIT_VAL, run->stop, val);
+
+	if (rc == 0)
+		rc = trainer_evaluate(run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data,
+		    SPLIT_TRAIN, run->stop, train);
+	return rc;
+}
+
+/* What quantize adds to checkpoint_info.json: precision, and the INT8 report where there are integers. */
+static int add_fields(struct quantize_job *job)
+{
+	bool half = job->o->method == QUANT_FP16 || job->o->method == QUANT_BF16;
+	cJSON *info = cJSON_CreateObject(), *report = NULL;
+	int rc;
+
+	job->output.ckpt.info = info;
+	if (!info || !cJSON_AddBoolToObject(info, "simulated", job->plan.simulated) ||
+	    !cJSON_AddStringToObject(info, "quantization_type", technique(job->o)) ||
+	    (half && !cJSON_AddStringToObject(info, "computes_in", "f32")))
+		return err_set(ERR_NOMEM, "out of memory");
+	if (half)
+		return 0;
+	rc = quantize_report(job, &report);
+	if (rc < 0)
+		return rc;
+	if (!cJSON_AddItemToObject(info, "int8_report", report)) {
+		cJSON_Delete(report);
+		return err_set(ERR_NOMEM, "out of memory");
+	}
+	return 0;
+}
+
+static int save(struct quantize_job *job, double started)
+{
+	struct metrics val = {0}, train = {0};
+	struct stage_result r = {.technique = technique(job->o),
+	    .parent_sha256 = job->input.ckpt.sha256,
+	    .teacher_sha256 = job->fit.teacher_sha256[0] ? job->fit.teacher_sha256 : NULL,
+	    .val = &val,
+	    .train = &train,
+	    .fit = job->o->method == QUANT_QAT ? &job->fit.result : NULL,
+	    .removed = stage_removed(&job->input.ckpt),
+	    .started = started};
+	int rc = measure(job, &val, &train);
+
+	if (rc == 0)
+		rc = add_fields(job);
+	if (rc == 0)
+		rc = stage_save(job->run, "quantize", quantize_option_table, &r, &job->output.ckpt);
+	if (rc == 0)
+		rc = quantize_check_saved(job);
+	metrics_clear(&val);
+	metrics_clear(&train);
+	return rc;
+}
+
+static int run(struct stage_run *s)
+{
+	struct quantize_job job = {.o = s->options, .run = s};
+	double started = clock_now();
+	int64_t masked;
+	int rc = check_run(s);
+
+	if (rc == 0)
+		rc = load(&job);
+	if (rc == 0)
+		rc = make_plan(&job);
+	if (rc == 0)
+		rc = quantize_calibrate(&job);
+	if (rc == 0 && job.o->method == QUANT_QAT)
+		rc = quantize_train(&job);
+	if (rc == 0)
+		rc = quantize_convert(&job);
+	if (rc == 0)
+		rc = quantize_check_masks(&job, &masked);
+	if (rc == 0)
+		rc = save(&job, started);
+	stage_model_clear(&job.input);
+	stage_model_clear(&job.output);
+	quant_plan_clear(&job.plan);
+	fit_report_clear(&job.fit);
+	mem_free(job.observer);
+	cJSON_Delete(job.choices);
+	return rc;
+}
+
+const struct stage_kind stage_quantize = {.name = "quantize",
+    .help = "converts a model to integers (dynamic, static, qat) or half-precision weights",
+    .table = quantize_option_table,
+    .options_size = sizeof(struct quantize_options),
+    .trains = true,
+    .makes_checkpoint = true,
+    .needs_input = true,
+    .check = check,
+    .plan = plan,
+    .run = run};

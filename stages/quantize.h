@@ -1,0 +1,70 @@
+/* Private to stages/quantize*.c: the state of one quantize stage and its steps, in order:
+ * load - plan - calibrate - [train] - convert - measure (validation, report) - save - reload and compare. */
+#ifndef STAGES_QUANTIZE_H
+#define STAGES_QUANTIZE_H
+
+#include "quant/observer.h"
+#include "quant/quantize.h"
+#include "stages/fit.h"
+
+#define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation accuracy */
+
+enum no_vnni { NO_VNNI_LIMIT, NO_VNNI_STOP };
+
+struct quantize_options {
+	int method; /* enum quant_method */
+	int observer, weight_observer;
+	double percentile;
+	int64_t weight_bits, act_bits, edge_bits;
+	int granularity, activations; /* 0: channel, symmetric; 1: tensor, affine */
+	struct option_strings exclude;
+	int64_t calibration_batches, calibration_batch_size;
+	char *calibration_split;
+	int no_vnni;
+	double step_lr_factor;
+	struct kd_options kd;
+	struct train_options train;
+};
+extern const struct option quantize_option_table[];
+/* Contradictions, and options that the method would ignore. */
+int quantize_options_check(const struct quantize_options *o, const char **key);
+void quantize_rules(const struct quantize_options *o, struct quant_rules *rules);
+bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ranges are calibrated */
+
+struct quantize_job {
+	const struct quantize_options *o;
+	struct stage_run *run;
+	struct stage_model input; /* float params and masks; then steps too. On the device that calibrates and trains */
+	struct quant_plan plan;
+	struct observer *observer; /* one per value of the plan (unused for weights), or NULL */
+	int chosen;                /* enum observer_kind */
+	int limited_bits;          /* what weights were limited to for want of VNNI; 0 = not */
+	int64_t calibrated;        /* samples */
+	cJSON *choices;            /* auto: validation figures of each observer */
+	struct fit_report fit;     /* qat */
+	struct stage_model output; /* what is saved; on the CPU */
+};
+
+/* spec_build and pass_fold. `out` is initialised and empty. */
+int quantize_folded(const struct model_spec *spec, int batch, struct graph *out);
+/* Trainer's build callback, user = struct quantize_job *: the annotated graph with frozen steps. */
+int quantize_build_annotated(void *user, int batch, struct graph *out);
+/* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
+int quantize_calibrate(struct quantize_job *job);
+/* Trains weights and steps in the annotated graph. */
+int quantize_train(struct quantize_job *job);
+/* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */
+int quantize_convert(struct quantize_job *job);
+/* Every weight that a mask holds at zero is a zero integer. Returns their number in *n; ERR_FAIL if one is not. */
+int quantize_check_masks(struct quantize_job *job, int64_t *n);
+/* The INT8 report: a JSON object, and a few lines through the run's progress. */
+int quantize_report(struct quantize_job *job, cJSON **out);
+/* Loads what was saved again: ERR_FAIL if its logits on validation images are not the same bits. */
+int quantize_check_saved(struct quantize_job *job);
+
+/* A batch of unaugmented images of a split, the first samples in order; x: (batch, H, W, C). */
+int quantize_images(const struct stage_run *run, enum split split, int64_t first, int batch, float *x);
+/* An INFER executor, prepared. keep_all as in executor_options. */
+int quantize_executor(struct executor **out, const struct graph *g, struct param_store *params, bool keep_all);
+
+#endif

@@ -1,0 +1,334 @@
+/* Calibration: observers over the folded float graph, ranges and steps. Looks at train or validation images only. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "graph/pass.h"
+#include "stages/quantize.h"
+
+struct pass {
+	struct quantize_job *job;
+	struct executor *ex; /* folded graph, every value readable */
+	struct sampler sampler;
+	struct batch_fill fill;
+	int batch;
+	int64_t batches;
+	uint32_t *index;
+	int32_t *labels;
+	float *x;
+	float *value; /* room for the largest */
+};
+
+static size_t pixels(const struct dataset *d)
+{
+	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+}
+
+int quantize_folded(const struct model_spec *spec, int batch, struct graph *out)
+{
+	struct graph g;
+	int rc;
+
+	graph_init(&g);
+	rc = spec_build(&g, spec, batch);
+	if (rc == 0)
+		rc = pass_fold(&g, out);
+	graph_clear(&g);
+	return rc;
+}
+
+int quantize_build_annotated(void *user, int batch, struct graph *out)
+{
+	const struct quantize_job *job = user;
+	struct graph folded;
+	int rc;
+
+	graph_init(&folded);
+	rc = quantize_folded(&job->input.ckpt.spec, batch, &folded);
+	if (rc == 0)
+		rc = pass_annotate(&folded, &job->plan, false, out);
+	graph_clear(&folded);
+	return rc;
+}
+
+int quantize_executor(struct executor **out, const struct graph *g, struct param_store *params, bool keep_all)
+{
+	struct executor_options o = {.mode = EXEC_INFER, .keep_all = keep_all};
+	int rc = executor_create(out, g, params, &o);
+
+	if (rc == 0)
+		rc = executor_prepare(*out);
+	if (rc < 0) {
+		executor_free(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+int quantize_images(const struct stage_run *run, enum split split, int64_t first, int batch, float *x)
+{
+	struct batch_fill fill = {.data = run->data, .split = split, .stage = run->name};
+	uint32_t *index = mem_alloc((size_t)batch, sizeof(*index));
+	int32_t *labels = mem_alloc((size_t)batch, sizeof(*labels));
+	int rc = ERR_NOMEM;
+
+	if (index && labels) {
+		for (int i = 0; i < batch; i++)
+			index[i] = (uint32_t)((first + i) % run->data->n[split]);
+		rc = batch_fill(&fill, index, batch, 0, 0, x, labels);
+	}
+	mem_free(index);
+	mem_free(labels);
+	return rc;
+}
+
+/* ---- observing ---- */
+
+static size_t largest_value(const struct graph *g, const struct quant_plan *p)
+{
+	size_t most = 1;
+
+	for (int i = 0; i < p->n_value; i++) {
+		size_t n = (size_t)shape_count(g->node[graph_find(g, p->value[i].name)].shape);
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+static int pass_open(struct pass *p, struct quantize_job *job)
+{
+	const struct dataset *d = job->run->data;
+	enum split split = strcmp(job->o->calibration_split, "train") == 0 ? SPLIT_TRAIN : SPLIT_VAL;
+	int64_t n = d->n[split];
+	struct graph g;
+	int rc;
+
+	graph_init(&g);
+	/* Full batches only, and each image at most once. */
+	p->job = job;
+	p->batch = (int)(job->o->calibration_batch_size < n ? job->o->calibration_batch_size : n);
+	p->batches = job->o->calibration_batches < n / p->batch ? job->o->calibration_batches : n / p->batch;
+	p->fill = (struct batch_fill){.data = d, .split = split, .stage = job->run->name};
+	rc = quantize_folded(&job->input.ckpt.spec, p->batch, &g);
+	if (rc == 0)
+		rc = sampler_init(&p->sampler, job->run->seed, job->run->name, n);
+	if (rc < 0)
+		goto out;
+	p->index = mem_alloc((size_t)p->batch, sizeof(*p->index));
+	p->labels = mem_alloc((size_t)p->batch, sizeof(*p->labels));
+	p->x = mem_alloc((size_t)p->batch * pixels(d), sizeof(*p->x));
+	p->value = mem_alloc(largest_value(&g, &job->plan), sizeof(*p->value));
+	if (!p->index || !p->labels || !p->x || !p->value) {
+		rc = ERR_NOMEM;
+		goto out;
+	}
+	rc = quantize_executor(&p->ex, &g, &job->input.params, true);
+out:
+	graph_clear(&g);
+	return rc;
+}
+
+static void pass_close(struct pass *p)
+{
+	executor_free(p->ex);
+	sampler_clear(&p->sampler);
+	mem_free(p->index);
+	mem_free(p->labels);
+	mem_free(p->x);
+	mem_free(p->value);
+}
+
+/* Reads a value of the folded graph into p->value. */
+static int read_value(struct pass *p, const char *name, size_t *n, struct shape *shape)
+{
+	const struct graph *g = executor_graph(p->ex);
+
+	*shape = g->node[graph_find(g, name)].shape;
+	*n = (size_t)shape_count(*shape);
+	return executor_output(p->ex, name, p->value, *n * sizeof(float));
+}
+
+static int observe_batch(struct pass *p)
+{
+	struct quantize_job *job = p->job;
+
+	for (int i = 0; i < job->plan.n_value; i++) {
+		const struct quant_value *v = &job->plan.value[i];
+		struct shape shape;
+		size_t n;
+		int rc;
+
+		if (v->weight)
+			continue;
+		rc = read_value(p, v->name, &n, &shape);
+		if (rc == 0)
+			rc = observer_add(&job->observer[i], p->value, n);
+		if (rc < 0)
+			return err_context(rc, "calibrating '%s'", v->name);
+	}
+	return 0;
+}
+
+static int observe(struct pass *p)
+{
+	struct stage_run *run = p->job->run;
+	size_t bytes = (size_t)p->batch * pixels(run->data) * sizeof(float);
+	int rc = 0;
+
+	for (int64_t b = 0; b < p->batches && rc == 0; b++) {
+		if (run->stop && *run->stop)
+			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
+		rc = sampler_take(&p->sampler, b * p->batch, p->batch, p->index);
+		if (rc == 0)
+			rc = batch_fill(&p->fill, p->index, p->batch, 0, 0, p->x, p->labels);
+		if (rc == 0)
+			rc = executor_input(p->ex, "input", p->x, bytes);
+		if (rc == 0)
+			rc = executor_forward(p->ex);
+		if (rc == 0)
+			rc = observe_batch(p);
+		if (run->progress && run->progress->update)
+			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)p->batches);
+	}
+	p->job->calibrated = p->batches * p->batch;
+	return rc;
+}
+
+/* ---- steps ---- */
+
+static int write_step(struct quantize_job *job, const struct quant_value *v, const float *step)
+{
+	char name[NODE_NAME + 8];
+	int64_t n = v->channels;
+	struct param *p;
+	int rc;
+
+	snprintf(name, sizeof(name), "%s.step", v->name);
+	rc = params_add(&job->input.params, name, DT_F32, shape_of(1, &n), &p);
+	return rc < 0 ? rc : params_write(&job->input.params, name, step);
+}
+
+static int weight_steps(struct pass *p)
+{
+	struct quantize_job *job = p->job;
+	enum observer_kind kind = job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
+
+	for (int i = 0; i < job->plan.n_value; i++) {
+		const struct quant_value *v = &job->plan.value[i];
+		struct shape shape;
+		float *step;
+		size_t n, rows;
+		int rc;
+
+		if (!v->weight)
+			continue;
+		rc = read_value(p, v->name, &n, &shape);
+		if (rc < 0)
+			return rc;
+		rows = (size_t)shape.dim[0];
+		step = mem_alloc((size_t)v->channels, sizeof(*step));
+		if (!step)
+			return ERR_NOMEM;
+		rc = quant_weight_steps(p->value, rows, n / rows, v->q, v->per_channel, kind, step);
+		/* one step for all, where the op wants one per channel */
+		for (int c = 1; !v->per_channel && c < v->channels; c++)
+			step[c] = step[0];
+		rc = rc < 0 ? err_context(rc, "weight '%s'", v->name) : write_step(job, v, step);
+		mem_free(step);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int set_ranges(struct quantize_job *job, enum observer_kind kind)
+{
+	for (int i = 0; i < job->plan.n_value; i++) {
+		const struct quant_value *v = &job->plan.value[i];
+		float lo, hi, step;
+		int rc;
+
+		if (v->weight)
+			continue;
+		rc = observer_range(&job->observer[i], kind, v->q, job->o->percentile, &lo, &hi);
+		if (rc == 0)
+			rc = quant_plan_set_range(&job->plan, v->name, lo, hi, &step);
+		if (rc == 0)
+			rc = write_step(job, v, &step);
+		if (rc < 0)
+			return err_context(rc, "range of '%s'", v->name);
+	}
+	return 0;
+}
+
+static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
+{
+	cJSON *o = NULL;
+	int rc = set_ranges(job, (enum observer_kind)kind);
+
+	if (rc == 0)
+		rc = trainer_evaluate(job->input.params.dev, &job->input.params, quantize_build_annotated, job,
+		    job->run->data, SPLIT_VAL, job->run->stop, m);
+	if (rc < 0)
+		return rc;
+	stage_line(
+	    job->run, "observer %s: validation accuracy %.4f, loss %.4f", observer_names[kind], m->accuracy, m->loss);
+	o = cJSON_AddObjectToObject(job->choices, observer_names[kind]);
+	if (!o || !cJSON_AddNumberToObject(o, "val_accuracy", m->accuracy) ||
+	    !cJSON_AddNumberToObject(o, "val_loss", m->loss))
+		rc = err_set(ERR_NOMEM, "out of memory");
+	return rc;
+}
+
+/* No observer wins everywhere: each is judged by the validation accuracy of the simulated model; ties by the loss. */
+static int choose_observer(struct quantize_job *job)
+{
+	double accuracy = -1, loss = INFINITY;
+	int rc = 0;
+
+	job->choices = cJSON_CreateObject();
+	if (!job->choices)
+		return err_set(ERR_NOMEM, "out of memory");
+	for (int kind = 0; kind < OBSERVER_COUNT && rc == 0; kind++) {
+		struct metrics m = {0};
+
+		rc = try_observer(job, kind, &m);
+		if (rc == 0 && (m.accuracy > accuracy || (m.accuracy >= accuracy && m.loss < loss))) {
+			accuracy = m.accuracy;
+			loss = m.loss;
+			job->chosen = kind;
+		}
+		metrics_clear(&m);
+	}
+	return rc;
+}
+
+int quantize_calibrate(struct quantize_job *job)
+{
+	struct pass p = {0};
+	int rc = pass_open(&p, job);
+
+	if (rc == 0)
+		rc = weight_steps(&p);
+	if (rc < 0 || !quantize_has_steps(job->o))
+		goto out;
+	job->observer = mem_alloc((size_t)job->plan.n_value + 1, sizeof(*job->observer));
+	if (!job->observer) {
+		rc = ERR_NOMEM;
+		goto out;
+	}
+	for (int i = 0; i < job->plan.n_value; i++)
+		observer_init(&job->observer[i]);
+	rc = observe(&p);
+	job->chosen = job->o->observer;
+	if (rc == 0 && job->o->observer == OBSERVE_AUTO)
+		rc = choose_observer(job);
+	if (rc == 0)
+		rc = set_ranges(job, (enum observer_kind)job->chosen);
+out:
+	pass_close(&p);
+	return rc;
+}

@@ -1,0 +1,246 @@
+/* From calibrated or trained params to what is saved: constants of the lowered graph, computed by the CPU backend and
+ * frozen; or the params of the simulated form. Then the checks that a conversion owes: masks, and the saved bytes. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "graph/pass.h"
+#include "stages/quantize.h"
+
+static int take_plan(struct quantize_job *job)
+{
+	cJSON *json = quant_plan_to_json(&job->plan); /* a copy, by the form that is saved anyway */
+	int rc = json ? quant_plan_from_json(&job->output.ckpt.plan, json) : ERR_NOMEM;
+
+	cJSON_Delete(json);
+	return rc;
+}
+
+static int convert_simulated(struct quantize_job *job)
+{
+	struct graph g;
+	int rc;
+
+	graph_init(&g);
+	job->output.ckpt.form = FORM_SIMULATED;
+	rc = quantize_build_annotated(job, 1, &g);
+	if (rc == 0)
+		rc = params_add_graph(&job->output.params, &g, 0);
+	if (rc == 0)
+		rc = params_copy(&job->output.params, &job->input.params);
+	if (rc == 0)
+		rc = checkpoint_from_params(&job->output.ckpt, &g, &job->output.params);
+	graph_clear(&g);
+	return rc;
+}
+
+/* f16 has a largest value; a weight beyond it must not become infinite without a word. */
+static int check_half(const struct param_store *params)
+{
+	for (int i = 0; i < params->n; i++) {
+		const struct param *p = params->item[i];
+		int64_t n = shape_count(p->value.shape);
+		uint16_t *h;
+		bool finite = true;
+		int rc;
+
+		if (p->value.dtype != DT_F16)
+			continue;
+		h = mem_alloc((size_t)n, sizeof(*h));
+		if (!h)
+			return ERR_NOMEM;
+		rc = params_read(params, p->name, h);
+		for (int64_t k = 0; k < n && rc == 0; k++)
+			finite &= isfinite(f16_to_f32(h[k])) != 0;
+		mem_free(h);
+		if (rc < 0)
+			return rc;
+		if (!finite)
+			return err_set(ERR_FAIL, "a value of '%s' is too large for fp16 (65504); use bf16", p->name);
+	}
+	return 0;
+}
+
+/* The float params on the CPU, run through the lowered graph's constant nodes, land in the frozen graph's params. */
+static int export_constants(struct quantize_job *job, const struct graph *lowered, const struct graph *frozen)
+{
+	struct param_store *to = &job->output.params, floats;
+	struct executor *ex = NULL;
+	int rc;
+
+	params_init(&floats, job->run->cpu_dev);
+	rc = params_add_graph(&floats, lowered, 0);
+	if (rc == 0)
+		rc = params_copy(&floats, &job->input.params);
+	if (rc == 0)
+		rc = quantize_executor(&ex, lowered, &floats, false);
+	if (rc == 0)
+		rc = params_add_graph(to, frozen, 0);
+	if (rc == 0)
+		rc = params_copy(to, &floats);
+	if (rc == 0)
+		rc = executor_export_constants(ex, frozen, to);
+	executor_free(ex);
+	params_clear(&floats);
+	return rc;
+}
+
+static int convert_integer(struct quantize_job *job)
+{
+	struct graph folded, lowered, frozen;
+	int rc;
+
+	graph_init(&folded);
+	graph_init(&lowered);
+	graph_init(&frozen);
+	job->output.ckpt.form = FORM_INTEGER;
+	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
+	if (rc == 0)
+		rc = pass_lower(&folded, &job->plan, &lowered);
+	if (rc == 0)
+		rc = pass_freeze(&lowered, &frozen);
+	if (rc == 0)
+		rc = export_constants(job, &lowered, &frozen);
+	if (rc == 0 && job->o->method == QUANT_FP16)
+		rc = check_half(&job->output.params);
+	if (rc == 0)
+		rc = checkpoint_from_params(&job->output.ckpt, &frozen, &job->output.params);
+	graph_clear(&folded);
+	graph_clear(&lowered);
+	graph_clear(&frozen);
+	return rc;
+}
+
+int quantize_convert(struct quantize_job *job)
+{
+	int rc;
+
+	job->output = (struct stage_model){.ckpt = {.spec = job->input.ckpt.spec}};
+	params_init(&job->output.params, job->run->cpu_dev);
+	rc = take_plan(job);
+	if (rc < 0)
+		return rc;
+	return job->plan.simulated ? convert_simulated(job) : convert_integer(job);
+}
+
+/* ---- masks ---- */
+
+/* The saved tensor made of `weight` or of its folded form; NULL if it was not quantized. */
+static const struct param *converted_weight(const struct quantize_job *job, const char *weight)
+{
+	static const char *const endings[] = {".q", ".half", ".folded.q", ".folded.half", ".folded", ""};
+	char name[NODE_NAME + 24];
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		const struct param *p;
+
+		snprintf(name, sizeof(name), "%s%s", weight, endings[i]);
+		p = params_find(&job->output.params, name);
+		if (p)
+			return p;
+	}
+	return NULL;
+}
+
+static int check_mask(struct quantize_job *job, const struct param *weight, int64_t *n)
+{
+	const struct param *p = converted_weight(job, weight->name);
+	int64_t count = shape_count(weight->value.shape);
+	size_t size;
+	uint8_t *mask, *bytes;
+	int rc = ERR_NOMEM;
+
+	if (!p || shape_count(p->value.shape) != count)
+		return err_set(ERR_FAIL, "masked weight '%s' is not in the converted model", weight->name);
+	size = dtype_size(p->value.dtype);
+	mask = mem_alloc((size_t)count, 1);
+	bytes = mem_alloc((size_t)count, size);
+	if (!mask || !bytes)
+		goto out;
+	rc = params_get_mask(&job->input.params, weight->name, mask);
+	if (rc == 0)
+		rc = params_read(&job->output.params, p->name, bytes);
+	for (int64_t i = 0; i < count && rc == 0; i++) {
+		bool zero = true;
+
+		for (size_t b = 0; b < size; b++) /* -0.0 has a sign bit: for floats only the value counts */
+			zero &= (bytes[(size_t)i * size + b] & (size > 1 && b == size - 1 ? 0x7f : 0xff)) == 0;
+		*n += mask[i] == 0;
+		if (mask[i] == 0 && !zero)
+			rc = err_set(ERR_FAIL, "masked element %lld of '%s' is not zero in '%s'", (long long)i,
+			    weight->name, p->name);
+	}
+out:
+	mem_free(mask);
+	mem_free(bytes);
+	return rc;
+}
+
+int quantize_check_masks(struct quantize_job *job, int64_t *n)
+{
+	*n = 0;
+	for (int i = 0; i < job->input.params.n; i++) {
+		const struct param *p = job->input.params.item[i];
+		int rc = p->mask ? check_mask(job, p, n) : 0;
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- the saved bytes ---- */
+
+static int logits(struct stage_model *m, const float *x, size_t bytes, int batch, float *out)
+{
+	struct executor *ex = NULL;
+	struct graph g;
+	int rc;
+
+	graph_init(&g);
+	rc = stage_model_build(m, batch, &g);
+	if (rc == 0)
+		rc = quantize_executor(&ex, &g, &m->params, false);
+	if (rc == 0)
+		rc = executor_input(ex, "input", x, bytes);
+	if (rc == 0)
+		rc = executor_forward(ex);
+	if (rc == 0)
+		rc = executor_output(
+		    ex, g.node[g.output].name, out, (size_t)shape_count(g.node[g.output].shape) * sizeof(*out));
+	executor_free(ex);
+	graph_clear(&g);
+	return rc;
+}
+
+int quantize_check_saved(struct quantize_job *job)
+{
+	const struct dataset *d = job->run->data;
+	int batch = d->n[SPLIT_VAL] < 64 ? (int)d->n[SPLIT_VAL] : 64;
+	size_t n = (size_t)batch * (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+	size_t n_out = (size_t)batch * (size_t)d->classes;
+	float *x = mem_alloc(n, sizeof(*x)), *before = mem_alloc(n_out, sizeof(*x)),
+	      *after = mem_alloc(n_out, sizeof(*x));
+	struct stage_model again = {0};
+	int rc = ERR_NOMEM;
+
+	if (!x || !before || !after)
+		goto out;
+	rc = quantize_images(job->run, SPLIT_VAL, 0, batch, x);
+	if (rc == 0)
+		rc = logits(&job->output, x, n * sizeof(*x), batch, before);
+	if (rc == 0)
+		rc = stage_model_load(&again, job->run->out_dir, job->run->cpu_dev, d);
+	if (rc == 0)
+		rc = logits(&again, x, n * sizeof(*x), batch, after);
+	if (rc == 0 && memcmp(before, after, n_out * sizeof(*x)) != 0)
+		rc = err_set(ERR_FAIL, "the saved checkpoint gives other logits than the model that was saved");
+out:
+	stage_model_clear(&again);
+	mem_free(x);
+	mem_free(before);
+	mem_free(after);
+	return rc;
+}

@@ -1,0 +1,28 @@
+/* Private to stages/quantize*.c: what is measured on the converted model for the INT8 report. */
+#ifndef STAGES_QUANTIZE_MEASURE_H
+#define STAGES_QUANTIZE_MEASURE_H
+
+#include "stages/quantize.h"
+
+struct node_figures {
+	int64_t compared, different; /* against the annotated graph                                        */
+	double largest;              /* difference: in quanta for integers, in real units for real values  */
+	int64_t saturated;           /* integers at an end of the range that clipping can reach             */
+	double seconds;              /* median of one forward of the batch                                  */
+};
+struct quantize_measures {
+	struct graph folded, annotated, deployed;
+	struct node_figures *node; /* per node of `deployed` */
+	double *fp32_seconds;      /* per node of `folded` */
+	char (*impl)[96];          /* per node of `deployed` */
+	int batch;
+	int64_t images; /* of validation, compared */
+	int64_t compared, different;
+	double largest; /* of the integers */
+	double largest_real;
+	bool twins; /* there is an annotated graph to compare with */
+};
+int quantize_measure(struct quantize_job *job, struct quantize_measures *m);
+void quantize_measures_clear(struct quantize_measures *m);
+
+#endif

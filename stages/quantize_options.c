@@ -1,0 +1,216 @@
+/* The options of quantize, and which of them mean something for which method: an option that a method would ignore is
+ * an error, unless it is at its default. */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "stages/quantize.h"
+
+static const char *const observers[] = {"minmax", "moving_average", "percentile", "entropy", "mse", "auto", NULL};
+static const char *const weight_observers[] = {"minmax", "mse", NULL};
+static const char *const granularities[] = {"channel", "tensor", NULL};
+static const char *const activations[] = {"symmetric", "affine", NULL};
+static const char *const no_vnni[] = {"limit", "stop", NULL};
+
+#define AT(field) offsetof(struct quantize_options, field)
+
+const struct option quantize_option_table[] = {
+    {.key = "method",
+	.type = OPT_CHOICE,
+	.offset = AT(method),
+	.def = "static",
+	.choices = quant_method_names,
+	.help =
+	    "dynamic: linear layers, scales per row at run time; static: calibrated; qat: trained; fp16, bf16: weights "
+	    "stored in half precision"},
+    {.key = "observer",
+	.type = OPT_CHOICE,
+	.offset = AT(observer),
+	.def = "mse",
+	.choices = observers,
+	.help = "range of activations (static, qat); auto: all are tried, the best validation accuracy wins"},
+    {.key = "percentile",
+	.type = OPT_FLOAT,
+	.offset = AT(percentile),
+	.def = "99.99",
+	.min = 50.001,
+	.max = 100,
+	.help = "share of values inside the range, in percent (observer percentile and auto)"},
+    {.key = "weight_observer",
+	.type = OPT_CHOICE,
+	.offset = AT(weight_observer),
+	.def = "mse",
+	.choices = weight_observers,
+	.help = "range of weights: the largest, or the clip with the least squared error"},
+    {.key = "weight_bits",
+	.type = OPT_INT,
+	.offset = AT(weight_bits),
+	.def = "8",
+	.min = 2,
+	.max = 8,
+	.help = "bits of weights"},
+    {.key = "act_bits",
+	.type = OPT_INT,
+	.offset = AT(act_bits),
+	.def = "8",
+	.min = 2,
+	.max = 8,
+	.help = "bits of activations; below 8 the model is simulated in FP32 and says so"},
+    {.key = "edge_bits",
+	.type = OPT_INT,
+	.offset = AT(edge_bits),
+	.def = "0",
+	.min = 0,
+	.max = 8,
+	.help = "bits of weights and input of the first and the last layer; 0 = as the others"},
+    {.key = "granularity",
+	.type = OPT_CHOICE,
+	.offset = AT(granularity),
+	.def = "channel",
+	.choices = granularities,
+	.help = "one step per output channel of a weight, or one per tensor"},
+    {.key = "activations",
+	.type = OPT_CHOICE,
+	.offset = AT(activations),
+	.def = "symmetric",
+	.choices = activations,
+	.help = "affine: signed activations get a zero point where it can be folded (linear, unpadded convolution)"},
+    {.key = "exclude",
+	.type = OPT_STRINGS,
+	.offset = AT(exclude),
+	.help = "patterns of layers that stay FP32, e.g. [conv1, fc*]; one that matches nothing is an error"},
+    {.key = "calibration_batches",
+	.type = OPT_INT,
+	.offset = AT(calibration_batches),
+	.def = "100",
+	.min = 1,
+	.max = 1000000,
+	.help = "batches that the observers see, at most one pass over the split"},
+    {.key = "calibration_batch_size",
+	.type = OPT_INT,
+	.offset = AT(calibration_batch_size),
+	.def = "32",
+	.min = 1,
+	.max = 65536,
+	.help = "samples per calibration batch"},
+    {.key = "calibration_split",
+	.type = OPT_STRING,
+	.offset = AT(calibration_split),
+	.def = "train",
+	.help = "train or validation; the test split is never used to calibrate"},
+    {.key = "no_vnni",
+	.type = OPT_CHOICE,
+	.offset = AT(no_vnni),
+	.def = "limit",
+	.choices = no_vnni,
+	.help = "on a CPU without VNNI, where 8-bit products saturate: limit weights to 7 bits, or stop"},
+    {.key = "step_lr_factor",
+	.type = OPT_FLOAT,
+	.offset = AT(step_lr_factor),
+	.def = "1",
+	.min = 0,
+	.max = 1000,
+	.help =
+	    "qat: learning rate of the steps, which are learned relative to their size; 0 = they stay as calibrated"},
+    KD_OPTION_ROWS(struct quantize_options, kd),
+    TRAIN_OPTION_ROWS(struct quantize_options, train),
+    OPTION_END,
+};
+
+bool quantize_has_steps(const struct quantize_options *o)
+{
+	return o->method == QUANT_STATIC || o->method == QUANT_QAT;
+}
+
+void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
+{
+	*rules = (struct quant_rules){.method = (enum quant_method)o->method,
+	    .weight_bits = (int)o->weight_bits,
+	    .act_bits = (int)o->act_bits,
+	    .edge_bits = (int)o->edge_bits,
+	    .per_channel = o->granularity == 0,
+	    .affine = o->activations == 1,
+	    .exclude = o->exclude};
+}
+
+#define BIT(method) (1u << (method))
+#define CALIBRATED  (BIT(QUANT_STATIC) | BIT(QUANT_QAT))
+#define INTEGER     (CALIBRATED | BIT(QUANT_DYNAMIC))
+
+/* Which methods look at an option; those that are not listed belong to training, and so to qat. */
+static unsigned methods_of(const char *key)
+{
+	static const struct {
+		const char *key;
+		unsigned methods;
+	} rows[] = {{"method", ~0u}, {"exclude", ~0u}, {"observer", CALIBRATED}, {"percentile", CALIBRATED},
+	    {"weight_observer", INTEGER}, {"weight_bits", INTEGER}, {"act_bits", CALIBRATED}, {"edge_bits", INTEGER},
+	    {"granularity", INTEGER}, {"activations", CALIBRATED}, {"calibration_batches", CALIBRATED},
+	    {"calibration_batch_size", CALIBRATED}, {"calibration_split", CALIBRATED}, {"no_vnni", INTEGER}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].key, key) == 0)
+			return rows[i].methods;
+	}
+	return BIT(QUANT_QAT);
+}
+
+/* The first option that the method would ignore although it is not at its default, or NULL. */
+static const char *find_unused(const struct quantize_options *o, const cJSON *given, const cJSON *defaults)
+{
+	for (const struct option *row = quantize_option_table; row->key; row++) {
+		const cJSON *a = cJSON_GetObjectItemCaseSensitive(given, row->key);
+		const cJSON *b = cJSON_GetObjectItemCaseSensitive(defaults, row->key);
+
+		if (!(methods_of(row->key) & BIT(o->method)) && !cJSON_Compare(a, b, true))
+			return row->key;
+	}
+	return NULL;
+}
+
+static int check_unused(const struct quantize_options *o, const char **key)
+{
+	struct quantize_options def = {0};
+	cJSON *given = NULL, *defaults = NULL;
+	int rc = option_parse(quantize_option_table, &def, NULL, NULL, NULL);
+
+	if (rc < 0)
+		return rc;
+	given = option_to_json(quantize_option_table, o);
+	defaults = option_to_json(quantize_option_table, &def);
+	if (!given || !defaults) {
+		rc = err_set(ERR_NOMEM, "out of memory");
+		goto out;
+	}
+	*key = find_unused(o, given, defaults);
+	if (*key)
+		rc = err_set(ERR_CONFIG, "%s has no effect with method %s", *key, quant_method_names[o->method]);
+out:
+	cJSON_Delete(given);
+	cJSON_Delete(defaults);
+	option_clear(quantize_option_table, &def);
+	return rc;
+}
+
+int quantize_options_check(const struct quantize_options *o, const char **key)
+{
+	int rc = check_unused(o, key);
+
+	if (rc < 0)
+		return rc;
+	*key = "calibration_split";
+	if (strcmp(o->calibration_split, "train") != 0 && strcmp(o->calibration_split, "validation") != 0)
+		return err_set(ERR_CONFIG,
+		    "calibration_split must be train or validation, found '%s'; the test split is never used to "
+		    "calibrate",
+		    o->calibration_split);
+	*key = "edge_bits";
+	if (o->edge_bits == 1)
+		return err_set(ERR_CONFIG, "edge_bits must be 0 or 2 to 8, found 1");
+	*key = "epochs";
+	if (o->method == QUANT_QAT && o->train.epochs < 1)
+		return err_set(
+		    ERR_CONFIG, "method qat trains: epochs must be 1 or more; without training it is static");
+	*key = NULL;
+	return o->method == QUANT_QAT ? train_options_check(&o->train, key) : 0;
+}

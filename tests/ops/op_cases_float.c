@@ -235,9 +235,8 @@ static void loss_cases(struct op_list *l)
 		int64_t N = size[i][0], C = size[i][1];
 		loss_case(l, OP_CE_LOSS, N, C, 3, (struct attr){0}, N > 1);
 		loss_case(l, OP_CE_LOSS, N, C, 3, (struct attr){.smoothing = 0.1f}, N > 1);
-		/* exp would overflow; one row alone could have nothing but a cancelling p - 1 as its gradient */
-		if (N > 1)
-			loss_case(l, OP_CE_LOSS, N, C, 90, (struct attr){0}, false);
+		/* exp would overflow, and a confident label's gradient is a cancelling p - 1 */
+		loss_case(l, OP_CE_LOSS, N, C, 90, (struct attr){0}, false);
 		loss_case(l, OP_KD_LOSS, N, C, 3, (struct attr){.temperature = 4, .alpha = 0.7f}, N > 1);
 		loss_case(l, OP_KD_LOSS, N, C, 3, (struct attr){.temperature = 1, .alpha = 1}, false);
 		loss_case(l, OP_KD_LOSS, N, C, 3, (struct attr){.temperature = 2, .alpha = 0}, false);

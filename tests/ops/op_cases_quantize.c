@@ -184,10 +184,11 @@ static void requant_cases(struct op_list *l)
 
 static void factor_cases(struct op_list *l)
 {
-	for (int k = 0; k < 8; k++) { /* m: with and without s_w per channel, s_y, count */
+	for (int k = 0; k < 12; k++) { /* m: with and without s_w per channel, s_y, count; one s_w for all channels */
 		int64_t O = k & 1 ? 33 : 1;
-		struct op_case *c = op_list_add(
-		    l, OP_RQ_SCALE, EXEC_INFER, "O%d%s%s", (int)O, k & 2 ? " s_y" : "", k & 4 ? " raw sum" : "");
+		int channels = k & 8 ? (k & 1 ? 33 : 17) : 0;
+		struct op_case *c = op_list_add(l, OP_RQ_SCALE, EXEC_INFER, "O%d%s%s channels %d", (int)O,
+		    k & 2 ? " s_y" : "", k & 4 ? " raw sum" : "", channels);
 		if (!c)
 			return;
 		op_case_in(c, 0, DT_F32, vec(1), 0.01, 0.1);
@@ -196,6 +197,7 @@ static void factor_cases(struct op_list *l)
 		if (k & 2)
 			op_case_in(c, 2, DT_F32, vec(1), 0.01, 0.1);
 		c->attr.count = k & 4 ? 49 : 0;
+		c->attr.channels = channels;
 	}
 	for (int k = 0; k < 16; k++) {
 		int64_t O = k & 1 ? 33 : 1;

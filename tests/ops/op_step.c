@@ -230,7 +230,7 @@ static void describe(struct op_step *o, const struct op_case *c, struct op_optio
 	s->dout = s->out;
 }
 
-static int place_all(struct op_step *o, const struct op_host *h, bool inplace)
+static int place_all(struct op_step *o, const struct op_host *h, struct op_options opt)
 {
 	struct step *s = &o->s;
 	int rc = 0;
@@ -242,12 +242,14 @@ static int place_all(struct op_step *o, const struct op_host *h, bool inplace)
 			rc = s->in[i].dtype == REF_F64
 				 ? put_floats(o, &s->in[i], h->in[i])
 				 : o->dev.backend->upload(o->dev.ctx, s->in[i].data, h->in[i], tensor_size(&s->in[i]));
-		if (!rc && s->want[i])
+		if (!rc && s->want[i] && i == 1 && opt.shared)
+			s->din[1].data = s->din[0].data;
+		else if (!rc && s->want[i])
 			rc = place(o, &s->din[i]);
 	}
 	if (rc)
 		return rc;
-	if (inplace && s->inplace >= 0)
+	if (opt.inplace && s->inplace >= 0)
 		s->out.data = s->in[s->inplace].data;
 	else
 		rc = place(o, &s->out);
@@ -281,7 +283,7 @@ int op_step_open(
 	o->begun = true;
 	rc = o->kernel->prepare ? o->kernel->prepare(&o->s) : 0;
 	if (!rc)
-		rc = place_all(o, h, opt.inplace);
+		rc = place_all(o, h, opt);
 	if (!rc && o->kernel->pack)
 		rc = o->kernel->pack(&o->s);
 	return rc;
@@ -331,7 +333,7 @@ void op_step_close(struct op_step *o)
 		void (*release)(void *, void *) = o->dev.backend->free;
 		bool own_out = s->inplace < 0 || s->out.data != s->in[s->inplace].data;
 		for (int i = 0; i < NODE_MAX_IN; i++) {
-			if (s->din[i].data)
+			if (s->din[i].data && (i != 1 || s->din[1].data != s->din[0].data))
 				release(o->dev.ctx, s->din[i].data);
 			if (s->in[i].data)
 				release(o->dev.ctx, s->in[i].data);

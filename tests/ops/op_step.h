@@ -47,10 +47,11 @@ struct op_step {
 	bool begun; /* prepare was called: release is due */
 };
 
-/* want, accumulate: bits by input. inplace: grant the wish for in[i]'s memory, if the kernel has one. */
+/* want, accumulate: bits by input. inplace: grant the wish for in[i]'s memory, if the kernel has one. shared: inputs 0
+ * and 1 are one node, so din[0] and din[1] are one memory; the first overwrites, the second adds. */
 struct op_options {
 	unsigned want, accumulate;
-	bool inplace, wide;
+	bool inplace, wide, shared;
 };
 /* Infers, allocates, uploads, prepares, packs. The step is good for op_step_close even after an error. */
 int op_step_open(

@@ -63,7 +63,8 @@ static int run_variant(const struct op_case *c, struct device dev, const struct 
 {
 	struct op_step a = {0}, b = {0};
 	int rounds = opt.inplace ? 1 : 2; /* in place the input is gone after the first */
-	int rc = op_step_open(&a, reference, c, h, (struct op_options){.want = opt.want, .accumulate = opt.accumulate});
+	int rc = op_step_open(&a, reference, c, h,
+	    (struct op_options){.want = opt.want, .accumulate = opt.accumulate, .shared = opt.shared});
 	if (!rc)
 		rc = op_step_forward(&a);
 	if (!rc && opt.want)
@@ -101,6 +102,8 @@ static int run_case(const struct op_case *c, struct device dev)
 		rc = run_variant(c, dev, &h, (struct op_options){.inplace = true});
 	if (!rc && all)
 		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = all});
+	if (!rc && all && c->op == OP_ADD) /* add(x, x) */
+		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = 2, .shared = true});
 	for (int i = 0; !rc && all && i < c->n_in; i++) {
 		unsigned one = all & 1u << i;
 		if (one && one != all)

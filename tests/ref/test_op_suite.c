@@ -131,6 +131,29 @@ static void op_suite__finds_broken_backwards(void **state)
 	}
 }
 
+/* Finishes input 1 before input 0: right unless both are one memory. */
+static int backward_in_the_wrong_order(struct step *s)
+{
+	bool want = s->want[0];
+	int rc;
+	s->want[0] = false;
+	rc = good(s)->backward(s);
+	s->want[0] = want;
+	s->want[1] = false;
+	if (!rc)
+		rc = good(s)->backward(s);
+	s->want[1] = true;
+	return rc;
+}
+
+static void op_suite__finds_a_wrong_order_of_gradients(void **state)
+{
+	(void)state;
+	struct device dev = broken_device();
+	kernels[OP_ADD].backward = backward_in_the_wrong_order;
+	assert_int_equal(op_suite_run(dev, "add/train*"), ERR_FAIL);
+}
+
 static int update_without_mask(
     void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
 {
@@ -158,6 +181,7 @@ int main(void)
 	    cmocka_unit_test(op_suite__finds_a_missing_row),
 	    cmocka_unit_test(op_suite__finds_broken_forwards),
 	    cmocka_unit_test(op_suite__finds_broken_backwards),
+	    cmocka_unit_test(op_suite__finds_a_wrong_order_of_gradients),
 	    cmocka_unit_test(op_suite__finds_an_update_that_ignores_masks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

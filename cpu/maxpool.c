@@ -121,7 +121,7 @@ TARGET_AVX512 static void pool_avx512(
     const struct maxpool *p, const struct window *v, const float *x, float *y, uint8_t *win)
 {
 	for (int64_t c = 0; c < p->C; c += 16) {
-		const __mmask16 lanes = p->C - c >= 16 ? 0xffff : (__mmask16)((1u << (p->C - c)) - 1);
+		const __mmask16 lanes = (__mmask16)(p->C - c >= 16 ? 0xffffu : (1u << (p->C - c)) - 1);
 		const float *at = x + (v->first + c);
 		__m512 best = _mm512_maskz_loadu_ps(lanes, at + (v->h0 * v->line + v->w0 * p->C));
 		__m512i winner = _mm512_set1_epi32((int)(v->h0 * p->kernel + v->w0));
@@ -148,7 +148,7 @@ TARGET_AVX512 static void scatter_avx512(
     const struct maxpool *p, const struct window *v, float *dx, const float *dy, const uint8_t *win, bool set)
 {
 	for (int64_t c = 0; c < p->C; c += 16) {
-		const __mmask16 lanes = p->C - c >= 16 ? 0xffff : (__mmask16)((1u << (p->C - c)) - 1);
+		const __mmask16 lanes = (__mmask16)(p->C - c >= 16 ? 0xffffu : (1u << (p->C - c)) - 1);
 		const __m512 g = _mm512_maskz_loadu_ps(lanes, dy + c);
 		const __m512i winner = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, win + c));
 		for (int64_t h = v->h0; h < v->h1; h++) {

@@ -265,6 +265,8 @@ static int resolve_stage(struct chain *c, int i)
 	    .train_dev = c->train,
 	    .cpu_dev = c->cpu,
 	    .seed = (uint64_t)c->config->top.seed,
+	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
+	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
 	    .n_input = k->n_input};
 	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);

@@ -68,9 +68,10 @@ static int deployed_node(const struct quantize_measures *m, const struct quant_l
 	char name[NODE_NAME + 8];
 	int i;
 
+	/* After a real output, "<output>.q" is only its quantization for the next layer. */
 	snprintf(name, sizeof(name), "%s.q", l->output);
-	i = graph_find(&m->deployed, name);
-	return i >= 0 && m->deployed.node[i].op != OP_PARAM ? i : graph_find(&m->deployed, l->output);
+	i = l->quantized ? graph_find(&m->deployed, name) : NODE_NONE;
+	return i >= 0 ? i : graph_find(&m->deployed, l->output);
 }
 
 static double fp32_time(const struct quantize_measures *m, const struct quant_layer *l)

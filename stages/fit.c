@@ -112,8 +112,6 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 		snprintf(out->teacher_sha256, sizeof out->teacher_sha256, "%s", state.teacher.model.ckpt.sha256);
 	rc = trainer_fit(&t, &out->result);
 	if (rc == 0)
-		rc = metrics_init(&out->train, run->data->classes);
-	if (rc == 0)
 		rc = trainer_evaluate(run->train_dev, &job->model->params, build_eval, &state, run->data, SPLIT_TRAIN,
 		    run->stop, &out->train);
 	teacher_close(&state.teacher);

@@ -42,10 +42,8 @@ static int pass_gate(struct teacher *t, const struct stage_run *run, const struc
 	struct metrics m = {0};
 	if (!(kd->gate > 0))
 		return 0;
-	int rc = metrics_init(&m, run->data->classes);
-	if (rc == 0)
-		rc = trainer_evaluate(run->train_dev, &t->model.params, stage_model_build, &t->model, run->data,
-		    SPLIT_VAL, run->stop, &m);
+	int rc = trainer_evaluate(
+	    run->train_dev, &t->model.params, stage_model_build, &t->model, run->data, SPLIT_VAL, run->stop, &m);
 	if (rc == 0) {
 		t->score = kd->gate_metric == GATE_F1_MACRO ? m.f1_macro : m.accuracy;
 		stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir,

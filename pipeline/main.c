@@ -13,7 +13,9 @@ static const struct command commands[] = {
 	"validate everything and show what run would do; touches nothing", cmd_plan},
     {"evaluate", "CHECKPOINT... [--config CONFIG] [--out DIR] [--json]", "test metrics of checkpoints, side by side",
 	cmd_evaluate},
-    {"bench", "CHECKPOINT... [--batch N]... [--runs N] [--warmup N] [--threads N] [--out FILE] [--json]",
+    {"bench",
+	"CHECKPOINT... [--batch N]... [--runs N] [--warmup N] [--throughput-runs N] [--threads N] [--out FILE] "
+	"[--json]",
 	"latency and throughput of checkpoints, interleaved", cmd_bench},
     {"predict", "CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--json]",
 	"class and probabilities of images", cmd_predict},

@@ -1,0 +1,210 @@
+/* pipeline bench CHECKPOINT...: the latency protocol of the evaluate stage on checkpoints side by side: warm-up, batch
+ * 1 timed one by one (median, mean, p95, p99), throughput at larger batches. No data set is opened. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "pipeline/command.h"
+#include "pipeline/progress.h"
+#include "pipeline/registry.h"
+#include "pipeline/version.h"
+#include "stages/latency.h"
+
+#define MAX_BATCHES 16
+
+struct bench {
+	long batch[MAX_BATCHES], warmup, runs, throughput_runs, threads;
+	int n_batch;
+	const char *out;
+	bool json;
+	char **dir;
+	int n;
+	struct device dev;
+	struct stage_model *model;
+	struct stage_model **list; /* what latency_measure takes */
+};
+
+static void bench_close(struct bench *b)
+{
+	for (int i = 0; b->model && i < b->n; i++)
+		stage_model_clear(&b->model[i]);
+	mem_free(b->model);
+	mem_free(b->list);
+	if (b->dev.backend)
+		b->dev.backend->close(b->dev.ctx);
+}
+
+static int bench_open(struct bench *b)
+{
+	int rc = registry_backend("cpu", &b->dev.backend);
+	if (rc == 0)
+		rc = b->dev.backend->open(&b->dev.ctx, (int)b->threads);
+	if (rc < 0) {
+		b->dev.backend = NULL;
+		return rc;
+	}
+	b->model = mem_alloc((size_t)b->n, sizeof *b->model);
+	b->list = mem_alloc((size_t)b->n, sizeof(struct stage_model *));
+	if (!b->model || !b->list)
+		return ERR_NOMEM;
+	for (int i = 0; i < b->n; i++) {
+		rc = stage_model_load(&b->model[i], b->dir[i], b->dev, NULL);
+		if (rc < 0)
+			return rc;
+		b->list[i] = &b->model[i];
+	}
+	return 0;
+}
+
+/* One protocol run at throughput batch `batch`; adds each model's figures to its object, and its raw timings. */
+static int measure(const struct bench *b, long batch, cJSON *models)
+{
+	struct terminal_progress progress;
+	struct latency_options o = {
+	    .warmup = b->warmup, .runs = b->runs, .throughput_batch = batch, .throughput_runs = b->throughput_runs};
+	struct latency *l = mem_alloc((size_t)b->n, sizeof *l);
+	if (!l)
+		return ERR_NOMEM;
+	progress_init(&progress);
+	int rc = latency_measure(b->list, b->n, &o, 0, &progress.base, &command_stop, l);
+	progress_finish(&progress);
+	for (int i = 0; rc == 0 && i < b->n; i++) {
+		cJSON *figures = latency_to_json(&l[i]), *raw = latency_raw_to_json(&l[i]);
+		cJSON *list = cJSON_GetObjectItem(cJSON_GetArrayItem(models, i), "measurements");
+		if (!figures || !raw)
+			rc = err_set(ERR_NOMEM, "out of memory");
+		else
+			cJSON_AddItemToObject(figures, "raw", raw), raw = NULL;
+		cJSON_Delete(raw);
+		cJSON_AddItemToArray(list, figures);
+	}
+	for (int i = 0; i < b->n; i++)
+		latency_clear(&l[i]);
+	mem_free(l);
+	return rc;
+}
+
+static const char *form_name(const struct checkpoint *c)
+{
+	static const char *const names[] = {"float", "simulated", "integer"};
+	return names[c->form];
+}
+
+static cJSON *bench_json(const struct bench *b)
+{
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "program_version", program_version);
+	cJSON_AddStringToObject(o, "program_commit", program_commit);
+	b->dev.backend->describe(b->dev.ctx, cJSON_AddObjectToObject(o, "device"));
+	cJSON *models = cJSON_AddArrayToObject(o, "models");
+	for (int i = 0; i < b->n; i++) {
+		cJSON *m = cJSON_CreateObject();
+		cJSON_AddStringToObject(m, "checkpoint", b->dir[i]);
+		cJSON_AddStringToObject(m, "sha256", b->model[i].ckpt.sha256);
+		cJSON_AddStringToObject(m, "form", form_name(&b->model[i].ckpt));
+		cJSON_AddArrayToObject(m, "measurements");
+		cJSON_AddItemToArray(models, m);
+	}
+	return o;
+}
+
+static double figure(const cJSON *o, const char *key)
+{
+	const cJSON *v = cJSON_GetObjectItem(o, key);
+	return cJSON_IsNumber(v) ? v->valuedouble : 0;
+}
+
+static void print_table(const struct bench *b, const cJSON *report)
+{
+	const cJSON *models = cJSON_GetObjectItem(report, "models"), *m, *x;
+	printf("%-36s %-10s %10s %10s %10s %7s %14s\n", "checkpoint", "form", "median ms", "p95 ms", "p99 ms", "batch",
+	    "samples/s");
+	cJSON_ArrayForEach(m, models)
+	{
+		const char *dir = cJSON_GetObjectItem(m, "checkpoint")->valuestring;
+		const char *form = cJSON_GetObjectItem(m, "form")->valuestring;
+		cJSON_ArrayForEach(x, cJSON_GetObjectItem(m, "measurements"))
+		    printf("%-36s %-10s %10.4f %10.4f %10.4f %7.0f %14.1f\n", dir, form, figure(x, "latency_ms_median"),
+			figure(x, "latency_ms_p95"), figure(x, "latency_ms_p99"), figure(x, "throughput_batch"),
+			figure(x, "throughput_sps"));
+	}
+	printf("batch 1: %ld runs after %ld untimed; models take turns\n", b->runs, b->warmup);
+}
+
+static int write_report(const char *path, const cJSON *report)
+{
+	char *text = cJSON_Print(report);
+	int rc = text ? fs_write(path, text, strlen(text)) : err_set(ERR_NOMEM, "out of memory");
+	cJSON_free(text);
+	return rc;
+}
+
+static int bench(struct bench *b)
+{
+	int rc = bench_open(b);
+	if (rc < 0)
+		return rc;
+	cJSON *report = bench_json(b);
+	command_catch_signals();
+	for (int i = 0; rc == 0 && i < b->n_batch; i++)
+		rc = measure(b, b->batch[i], cJSON_GetObjectItem(report, "models"));
+	if (rc == 0 && b->out)
+		rc = write_report(b->out, report);
+	if (rc == 0 && b->json)
+		return command_print_json(report);
+	if (rc == 0)
+		print_table(b, report);
+	cJSON_Delete(report);
+	return rc;
+}
+
+static int read_flag(struct bench *b, int id, const char *value)
+{
+	switch (id) {
+	case 'b':
+		if (b->n_batch == MAX_BATCHES)
+			return err_set(ERR_CONFIG, "bench: more than %d --batch", MAX_BATCHES);
+		return args_number("--batch", value, 1, 65536, &b->batch[b->n_batch++]);
+	case 'w':
+		return args_number("--warmup", value, 0, 1000000, &b->warmup);
+	case 'r':
+		return args_number("--runs", value, 1, 1000000, &b->runs);
+	case 'q':
+		return args_number("--throughput-runs", value, 0, 1000000, &b->throughput_runs);
+	case 't':
+		return args_number("--threads", value, 0, 1024, &b->threads);
+	case 'o':
+		b->out = value;
+		return 0;
+	default:
+		b->json = true;
+		return 0;
+	}
+}
+
+int cmd_bench(int argc, char **argv)
+{
+	static const struct flag flags[] = {{"batch", true, 'b'}, {"warmup", true, 'w'}, {"runs", true, 'r'},
+	    {"throughput-runs", true, 'q'}, {"threads", true, 't'}, {"out", true, 'o'}, {"json", false, 'j'},
+	    {NULL, false, 0}};
+	struct bench b = {.warmup = 50, .runs = 500, .throughput_runs = 20};
+	struct args args;
+	int id, rc = 0;
+	args_init(&args, flags, argc, argv);
+	while ((id = args_next(&args)) != 0) {
+		if (id < 0 || (rc = read_flag(&b, id, args.value)) < 0)
+			return id < 0 ? id : rc;
+	}
+	rc = args_count(&args, 1, -1, "CHECKPOINT");
+	if (rc < 0)
+		return rc;
+	b.dir = args.positional;
+	b.n = args.n;
+	if (b.n_batch == 0)
+		b.batch[b.n_batch++] = 32;
+	rc = bench(&b);
+	bench_close(&b);
+	return rc;
+}

@@ -155,7 +155,7 @@ static int number_names(struct names *out, const struct csv *c, const struct col
 
 static int largest_label(const struct csv *c, const struct columns *k, int32_t *most)
 {
-	int32_t label;
+	int32_t label = 0;
 
 	*most = 0;
 	for (int row = 1; row < c->rows; row++) {

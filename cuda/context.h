@@ -1,0 +1,43 @@
+/* An opened GPU: what step.ctx of this backend's kernels points to. C and C++. */
+#ifndef CUDA_CONTEXT_H
+#define CUDA_CONTEXT_H
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The oldest GPUs that the kernels are compiled for: compute capability 8.0 (A100). */
+#define CUDA_OLDEST_MAJOR 8
+
+/* Uploads go through a ring of pinned host memory and device memory of the same size, copied by a stream of their own,
+ * so that the host never waits for the kernels of the step before. */
+#define CUDA_SLOTS      6
+#define CUDA_SLOT_BYTES ((size_t)4 << 20)
+
+struct cuda_slot {
+	void *host, *device;
+	cudaEvent_t copied; /* host -> device: `host` may be written again   */
+	cudaEvent_t taken;  /* device -> its place: `device` may be written again */
+};
+
+struct cuda_ctx {
+	int device;          /* index among the visible GPUs */
+	cudaStream_t stream; /* every kernel and product, in program order */
+	cublasLtHandle_t lt;
+	void *workspace; /* of cublasLt, device memory */
+	size_t workspace_bytes;
+	cudaStream_t uploads;
+	struct cuda_slot slot[CUDA_SLOTS];
+	int next_slot;
+	struct cuda_update *update; /* update.c: what the optimizer's kernels need */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

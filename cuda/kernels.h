@@ -1,0 +1,43 @@
+/* What the kernels of this folder share: the rows of the kernel table (one per op, each in the op's own file, named as
+ * in cpu/) and a few helpers. The rows are C and run on the host: they check, plan and call the launches of launches.h,
+ * which are in the .cu file of the same name. Integer rows (OP_Q*) are missing on purpose: see cuda.h. */
+#ifndef CUDA_KERNELS_H
+#define CUDA_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cuda/context.h"
+#include "exec/backend.h"
+
+extern const struct kernel cuda_linear_kernel, cuda_conv2d_kernel, cuda_batchnorm_kernel, cuda_maxpool_kernel,
+    cuda_avgpool_kernel, cuda_add_kernel, cuda_dropout_kernel, cuda_ce_loss_kernel, cuda_kd_loss_kernel,
+    cuda_fold_weight_kernel, cuda_fold_bias_kernel, cuda_fake_quant_kernel, cuda_requant_kernel, cuda_cast_kernel;
+extern const struct kernel cuda_dequant_kernel, cuda_quantize_kernel, cuda_rq_scale_kernel, cuda_rq_shift_kernel,
+    cuda_rq_residual_kernel;
+
+/* Memory services and descriptions (device.c): struct backend. */
+int cuda_open(void **ctx, int threads);
+void cuda_close(void *ctx);
+void *cuda_alloc(void *ctx, size_t bytes);
+void cuda_free(void *ctx, void *p);
+int cuda_zero(void *ctx, void *p, size_t bytes);
+int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes);
+int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
+int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);
+int cuda_sync(void *ctx);
+int cuda_describe(void *ctx, cJSON *object);
+
+/* The optimizer (update.c): struct backend.update. */
+int cuda_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+int cuda_update_open(struct cuda_ctx *c);
+void cuda_update_close(struct cuda_ctx *c);
+
+/* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
+size_t cuda_reserve(size_t *total, size_t bytes);
+/* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
+int cuda_need_f32(const struct step *s, int n);
+void cuda_set_impl(struct step *s, const char *text);
+void cuda_release_state(struct step *s); /* for states that are one block of host memory */
+
+#endif

@@ -160,6 +160,26 @@ static void freeze__constants_become_params_of_the_same_name(void **state)
 	graph_clear(&z);
 }
 
+static void freeze__leaves_half_precision_weights_as_they_are(void **state)
+{
+	(void)state;
+	struct graph g, z;
+	graph_init(&g);
+	graph_init(&z);
+	int x = graph_input(&g, "x", DT_F32, (struct shape){.ndim = 2, .dim = {2, 3}});
+	int w = graph_param(&g, "w", DT_F32, (struct shape){.ndim = 2, .dim = {4, 3}}, NULL);
+	int half = graph_add(&g, OP_CAST, "half", (int[]){w}, 1, &(struct attr){.to = DT_F16});
+	int wide = graph_add(&g, OP_CAST, "wide", (int[]){half}, 1, &(struct attr){.to = DT_F32});
+	g.output = graph_add(&g, OP_LINEAR, "y", (int[]){x, wide}, 2, NULL);
+	assert_int_equal(pass_freeze(&g, &z), 0);
+	assert_int_equal(named(&z, "half")->op, OP_PARAM);
+	assert_int_equal(named(&z, "half")->dtype, DT_F16);
+	assert_int_equal(named(&z, "wide")->op, OP_CAST); /* else the file would hold f32 */
+	assert_int_equal(graph_find(&z, "w"), NODE_NONE);
+	graph_clear(&g);
+	graph_clear(&z);
+}
+
 static void passes__survive_each_failed_allocation(void **state)
 {
 	(void)state;
@@ -286,6 +306,7 @@ int main(void)
 	    cmocka_unit_test(fold__leaves_norms_that_follow_something_else),
 	    cmocka_unit_test(fold__refuses_a_weight_shared_by_two_norms),
 	    cmocka_unit_test(freeze__constants_become_params_of_the_same_name),
+	    cmocka_unit_test(freeze__leaves_half_precision_weights_as_they_are),
 	    cmocka_unit_test(passes__survive_each_failed_allocation),
 	    cmocka_unit_test(slice__spec_gets_the_new_widths),
 	    cmocka_unit_test(slice__flattened_input_follows_its_channels),

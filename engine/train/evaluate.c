@@ -99,6 +99,8 @@ static int run_batch(struct evaluator *e, int64_t first, struct metrics *m)
 		rc = executor_output(e->ex, e->output, e->logits, rows * (size_t)d->classes * sizeof(*e->logits));
 	if (!rc)
 		metrics_add(m, e->logits, e->labels, count);
+	for (int64_t i = 0; !rc && e->predicted && i < count; i++)
+		e->predicted[first + i] = metrics_predict(e->logits + i * d->classes, d->classes);
 	return rc;
 }
 

@@ -9,10 +9,11 @@ struct evaluator {
 	const char *output; /* name of the logits, borrowed from the executor's graph */
 	struct batch_fill fill;
 	int batch;
-	uint32_t *index; /* (batch) */
-	float *x;        /* (batch, H, W, C) */
-	int32_t *labels; /* (batch) */
-	float *logits;   /* (batch, classes) */
+	uint32_t *index;    /* (batch) */
+	float *x;           /* (batch, H, W, C) */
+	int32_t *labels;    /* (batch) */
+	float *logits;      /* (batch, classes) */
+	int32_t *predicted; /* (samples of the split), set by the caller to get every prediction; or NULL */
 };
 /* The graph must have the input "input" and an f32 output (N, classes). ERR_DATA if the split is empty or not loaded.
  */

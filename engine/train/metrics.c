@@ -49,15 +49,21 @@ static double cross_entropy(const float *z, int classes, int best, int32_t label
 	return log(sum) + (double)z[best] - (double)z[label];
 }
 
+int metrics_predict(const float *logits, int classes)
+{
+	int best = 0;
+	for (int c = 1; c < classes; c++)
+		if (logits[c] > logits[best])
+			best = c;
+	return best;
+}
+
 void metrics_add(struct metrics *m, const float *logits, const int32_t *labels, int64_t n)
 {
 	int classes = m->classes;
 	for (int64_t i = 0; i < n; i++) {
 		const float *z = logits + i * classes;
-		int best = 0;
-		for (int c = 1; c < classes; c++)
-			if (z[c] > z[best])
-				best = c;
+		int best = metrics_predict(z, classes);
 		m->loss_sum += cross_entropy(z, classes, best, labels[i]);
 		m->confusion[labels[i] * classes + best]++;
 	}

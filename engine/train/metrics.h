@@ -16,7 +16,9 @@ struct metrics {
 int metrics_init(struct metrics *m, int classes);
 void metrics_clear(struct metrics *m);
 void metrics_reset(struct metrics *m);
-/* logits (n, classes), labels (n). The prediction is the first arg max. */
+/* The predicted class of one sample: the first arg max. */
+int metrics_predict(const float *logits, int classes);
+/* logits (n, classes), labels (n). */
 void metrics_add(struct metrics *m, const float *logits, const int32_t *labels, int64_t n);
 void metrics_finish(struct metrics *m); /* fills the derived figures */
 cJSON *metrics_to_json(

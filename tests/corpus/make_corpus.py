@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,csv,image} (standard library only).
+
+good_* files must be accepted, bad_* files refused: tests/store/test_corpus.c and tests/data/test_corpus.c check that,
+and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
+checkpoint/good_*.json (saved by the program) and image/good_*.jpg (made with libjpeg).
+"""
+import gzip
+import json
+import pathlib
+import struct
+import zlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def put(path, data):
+    path = HERE / path
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def tensors(header, data=b"", length=None):
+    text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
+    raw = text.encode()
+    return struct.pack("<Q", len(raw) if length is None else length) + raw + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors():
+    w = struct.pack("<6f", 1, -2, 3, 0, 0.5, 1e-3)
+    mixed = {
+        "__metadata__": {"format": "pt"},
+        "b": entry("F16", [2], 24, 28),
+        "m": entry("U8", [1, 3], 28, 31),
+        "q": entry("I8", [3], 31, 34),
+        "w": entry("F32", [2, 3], 0, 24),
+    }
+    put("safetensors/good_mixed.safetensors", tensors(mixed, w + b"\0\x3c\0\x3c" + b"\1\0\1" + b"\1\2\3"))
+    put("safetensors/good_empty.safetensors", tensors("{}"))
+    put("safetensors/good_scalar.safetensors", tensors({"s": entry("I32", [], 0, 4)}, b"\1\0\0\0"))
+    put("safetensors/good_padded.safetensors", tensors('{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}   ', b"\0" * 4))
+    bad = {
+        "overlap": ({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, b"\0" * 12),
+        "hole": ({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 8, 12)}, b"\0" * 12),
+        "past_end": ({"a": entry("F32", [4], 0, 16)}, b"\0" * 8),
+        "left_over": ({"a": entry("F32", [1], 0, 4)}, b"\0" * 8),
+        "size": ({"a": entry("F32", [3], 0, 8)}, b"\0" * 8),
+        "huge_shape": ({"a": entry("F32", [2**31 - 1] * 4, 0, 8)}, b"\0" * 8),
+        "overflow_shape": ({"a": entry("U8", [2**62, 4], 0, 0)}, b""),
+        "negative_shape": ({"a": entry("F32", [-1], 0, 4)}, b"\0" * 4),
+        "five_dims": ({"a": entry("U8", [1] * 5, 0, 1)}, b"\0"),
+        "dtype": ({"a": entry("F64", [1], 0, 8)}, b"\0" * 8),
+        "nan": ({"a": entry("F32", [1], 0, 4)}, struct.pack("<f", float("nan"))),
+        "infinity_f16": ({"a": entry("F16", [1], 0, 2)}, b"\0\x7c"),
+        "infinity_bf16": ({"a": entry("BF16", [1], 0, 2)}, b"\x80\x7f"),
+        "metadata": ({"__metadata__": {"n": 1}}, b""),
+        "not_object": ("[]", b""),
+        "no_json": ("{abc}", b""),
+        "duplicate": ('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}', b""),
+        "nul": ("{\0}", b""),
+        "deep": ('{"a":' + "[" * 3000 + "]" * 3000 + "}", b""),
+        "trailing": ("{} {}", b""),
+    }
+    for name, (header, data) in bad.items():
+        put(f"safetensors/bad_{name}.safetensors", tensors(header, data))
+    put("safetensors/bad_short.safetensors", b"\1\2\3")
+    put("safetensors/bad_length.safetensors", tensors("{}", length=2**63))
+    put("safetensors/bad_length_small.safetensors", tensors("{}", length=3))
+
+
+def idx(ndim, dims, data, kind=8, zeros=b"\0\0"):
+    return zeros + bytes([kind, ndim]) + b"".join(struct.pack(">I", d) for d in dims) + data
+
+
+def packed(data):
+    return gzip.compress(data, mtime=0)
+
+
+def idx_files():
+    images = idx(3, [4, 3, 5], bytes(range(60)))
+    labels = idx(1, [4], bytes([0, 1, 2, 1]))
+    put("idx/good_images", images)
+    put("idx/good_labels", labels)
+    put("idx/good_images.gz", packed(images))
+    put("idx/good_four_dims", idx(4, [1, 2, 2, 3], bytes(12)))
+    put("idx/bad_empty", b"")
+    put("idx/bad_magic", idx(1, [4], bytes(4), zeros=b"\0\1"))
+    put("idx/bad_type", idx(1, [1], bytes(4), kind=0x0D))
+    put("idx/bad_no_dims", idx(0, [], bytes(4)))
+    put("idx/bad_many_dims", idx(200, [1] * 200, bytes(1)))
+    put("idx/bad_zero_dim", idx(3, [4, 0, 5], b""))
+    put("idx/bad_header_cut", images[:9])
+    put("idx/bad_data_cut", images[:-1])
+    put("idx/bad_left_over", images + b"\0")
+    put("idx/bad_huge", idx(3, [2**32 - 1] * 3, b"\0"))
+    put("idx/bad_large", idx(3, [60000, 28, 28], bytes(100)))
+    put("idx/bad_cut.gz", packed(images)[:-12])
+    put("idx/bad_checksum_cut.gz", packed(images)[:-2])
+    crc = bytearray(packed(images))
+    crc[-7] ^= 1
+    put("idx/bad_crc.gz", bytes(crc))
+    put("idx/bad_gzip_in_gzip.gz", packed(packed(images)))
+    put("idx/bad_bomb.gz", packed(bytes(1 << 16)))
+
+
+def csv_files():
+    put("csv/good_index.csv", "file,label,class,archive,split\na/b.jpg,0,a,core,train\na/c.jpg,0,a,rest,test\n")
+    put("csv/good_crlf.csv", "file,class\r\nx.png,A\r\n")
+    put("csv/good_quotes.csv", 'file,"cl""ass"\n"a,b\r\nc",""\n')
+    put("csv/good_bom_no_newline.csv", b"\xef\xbb\xbffile,label\nx,1")
+    put("csv/good_one_column.csv", "file\n\nx\n")
+    put("csv/bad_empty.csv", "")
+    put("csv/bad_bom_only.csv", b"\xef\xbb\xbf")
+    put("csv/bad_open_quote.csv", 'file,label\n"a,1\nb,2\n')
+    put("csv/bad_quote_inside.csv", 'file,label\na"b,1\n')
+    put("csv/bad_after_quote.csv", 'file,label\n"a"b,1\n')
+    put("csv/bad_fields.csv", "file,label\na,1,2\n")
+    put("csv/bad_few_fields.csv", "file,label\na\n")
+    put("csv/bad_nul.csv", b"file,label\na\0,1\n")
+    put("csv/bad_nul_quoted.csv", b'file,label\n"a\0",1\n')
+    put("csv/bad_cr.csv", "file,label\ra,1\r")
+
+
+def chunk(kind, data, crc=None):
+    value = zlib.crc32(kind + data) if crc is None else crc
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", value)
+
+
+def png(w, h, depth, color, rows, extra=b"", interlace=0, body=None):
+    body = zlib.compress(rows) if body is None else body
+    head = struct.pack(">IIBBBBB", w, h, depth, color, 0, 0, interlace)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def images():
+    grey = b"".join(b"\0" + bytes(range(10 * y, 10 * y + 5)) for y in range(4))
+    put("image/good_grey.png", png(5, 4, 8, 0, grey))
+    put("image/good_rgb.png", png(2, 2, 8, 2, b"\0" + bytes(6) + b"\1" + bytes(6)))
+    put("image/good_palette.png", png(3, 1, 2, 3, b"\0\x18", chunk(b"PLTE", bytes(range(9)))))
+    put("image/good_bits.png", png(9, 2, 1, 0, b"\0\xaa\x80" * 2))
+    put("image/good_opaque_rgba.png", png(1, 1, 8, 6, b"\0\1\2\3\xff"))
+    put("image/bad_transparent.png", png(1, 1, 8, 6, b"\0\1\2\3\x7f"))
+    put("image/bad_trns.png", png(1, 1, 8, 0, b"\0\7", chunk(b"tRNS", b"\0\7")))
+    put("image/bad_16_bits.png", png(1, 1, 16, 0, b"\0\1\2"))
+    put("image/bad_huge.png", png(2**31 - 1, 2**31 - 1, 8, 0, b"\0"))
+    put("image/bad_large.png", png(4097, 1, 8, 0, b"\0" * 4098))
+    put("image/bad_zero.png", png(0, 1, 8, 0, b"\0"))
+    put("image/bad_short.png", png(5, 4, 8, 0, grey[:-3]))
+    put("image/bad_crc.png", png(5, 4, 8, 0, grey)[:-14] + b"\0\0" + png(5, 4, 8, 0, grey)[-12:])
+    put("image/bad_zlib.png", png(5, 4, 8, 0, grey, body=b"\x78\x9c" + b"\xff" * 20))
+    put("image/bad_palette_missing.png", png(3, 1, 2, 3, b"\0\x18"))
+    put("image/bad_empty", b"")
+    put("image/bad_text", "no image\n")
+    put("image/bad_magic_only.png", b"\x89PNG\r\n\x1a\n")
+    put("image/bad_magic_only.jpg", b"\xff\xd8\xff")
+    for name in ("grey", "rgb", "progressive"):
+        jpeg = (HERE / f"image/good_{name}.jpg").read_bytes()
+        put(f"image/bad_{name}_cut.jpg", jpeg[: len(jpeg) * 3 // 4])
+        put(f"image/bad_{name}_no_end.jpg", jpeg[:-2])
+    jpeg = (HERE / "image/good_rgb.jpg").read_bytes()
+    start = jpeg.index(b"\xff\xc0") + 5
+    put("image/bad_large.jpg", jpeg[:start] + b"\xff\x00\xff\x00" + jpeg[start + 4 :])
+    put("image/bad_zero.jpg", jpeg[:start] + b"\0\0\0\0" + jpeg[start + 4 :])
+
+
+def checkpoints():
+    good = json.loads((HERE / "checkpoint/good_static.json").read_text())
+
+    def without(key):
+        return {k: v for k, v in good.items() if k != key}
+
+    def changed(key, value):
+        return {**good, key: value}
+
+    bad = {f"no_{key}": without(key) for key in ("format_version", "form", "model_spec", "quantization", "sha256")}
+    bad["newer"] = changed("format_version", 1000)
+    bad["version_text"] = changed("format_version", "1")
+    bad["version_fraction"] = changed("format_version", 1.5)
+    bad["form"] = changed("form", "int")
+    bad["float_with_plan"] = changed("form", "float")
+    bad["plan_null"] = changed("quantization", None)
+    bad["plan_empty"] = changed("quantization", {})
+    bad["spec_list"] = changed("model_spec", [])
+    bad["spec_width_zero"] = changed("model_spec", {**good["model_spec"], "widths": [0] * len(good["model_spec"]["widths"])})
+    bad["spec_width_huge"] = changed("model_spec", {**good["model_spec"], "widths": [2**31] * len(good["model_spec"]["widths"])})
+    bad["spec_unknown_key"] = changed("model_spec", {**good["model_spec"], "depth": 3})
+    bad["spec_family"] = changed("model_spec", {**good["model_spec"], "family": "rnn"})
+    bad["sha256"] = changed("sha256", "ABC")
+    bad["hyperparameters"] = changed("hyperparameters", 7)
+    bad["parent"] = changed("parent_sha256", "x")
+    for name, value in bad.items():
+        put(f"checkpoint/bad_{name}.json", json.dumps(value, indent=1) + "\n")
+    text = json.dumps(good)
+    put("checkpoint/bad_empty.json", "")
+    put("checkpoint/bad_cut.json", text[: len(text) // 2])
+    put("checkpoint/bad_trailing.json", text + "{}")
+    put("checkpoint/bad_duplicate.json", text.replace("{", '{"form": "float", ', 1))
+    put("checkpoint/bad_list.json", "[" + text + "]")
+    put("checkpoint/bad_deep.json", '{"a":' * 2000 + "1" + "}" * 2000)
+    put("checkpoint/bad_nul.json", text.replace('"form"', '"fo\0rm"', 1))
+
+
+safetensors()
+idx_files()
+csv_files()
+images()
+checkpoints()

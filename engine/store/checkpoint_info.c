@@ -34,9 +34,9 @@ static int check_version(const char *name, const cJSON *info)
 static int check_stage_fields(const char *name, const cJSON *info)
 {
 	static const char *const strings[] = {
-	    "model_name", "technique", "stage", "timestamp", "program_version", "commit"};
-	static const char *const objects[] = {"hyperparameters", "metrics", "data", "options"};
-	static const char *const numbers[] = {"val_macro_f1", "seconds", "peak_memory", "threads"};
+	    "model_name", "technique", "stage", "timestamp", "program_version", "program_commit"};
+	static const char *const objects[] = {"hyperparameters", "metrics", "data", "data_options", "cpu", "training"};
+	static const char *const numbers[] = {"val_macro_f1", "seed", "seconds", "peak_memory", "threads"};
 	const cJSON *item;
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {

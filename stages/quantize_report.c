@@ -74,6 +74,15 @@ static int deployed_node(const struct quantize_measures *m, const struct quant_l
 	return i >= 0 ? i : graph_find(&m->deployed, l->output);
 }
 
+/* The folded weight, by which a person finds the layer: the layer itself may have its batch norm's name. */
+static const char *weight_name(const struct quantize_measures *m, const struct quant_layer *l)
+{
+	int layer = graph_find(&m->folded, l->name);
+	const struct node *n = layer >= 0 ? &m->folded.node[layer] : NULL;
+
+	return n && n->op != OP_AVGPOOL ? m->folded.node[n->in[1]].name : NULL;
+}
+
 static double fp32_time(const struct quantize_measures *m, const struct quant_layer *l)
 {
 	int layer = graph_find(&m->folded, l->name), out = graph_find(&m->folded, l->output);
@@ -127,6 +136,7 @@ static int add_layer(
 		return ERR_NOMEM;
 	text(j, "name", l->name);
 	text(j, "output", l->output);
+	text(j, "weight", weight_name(m, l));
 	boolean(j, "quantized", l->quantized);
 	boolean(j, "simulated", l->simulated);
 	text(j, "why", l->why);

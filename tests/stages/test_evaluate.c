@@ -1,0 +1,322 @@
+/* evaluate: statistics by hand-computed cases, the latency protocol, and whole runs on the digits' test split. */
+#include "stages/rig.h"
+
+#include <math.h>
+
+#include "stages/evaluate.h"
+
+#define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))
+
+static const struct model_spec mlp_spec = {
+    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 2, .width = {32, 16}};
+
+static int set_up(void **state)
+{
+	static struct rig r;
+
+	rig_open(&r, "source: digits");
+	*state = &r;
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "mlp", .options = "{epochs: 6, batch_size: 64, lr: 0.01}", .spec = &mlp_spec}));
+	RIG_OK(rig_run(&r, &stage_quantize, &(struct rig_case){.name = "int8", .options = "{}", .input = "mlp"}));
+	RIG_OK(rig_run(&r, &stage_quantize,
+	    &(struct rig_case){.name = "w3a3", .options = "{weight_bits: 3, act_bits: 3, observer: minmax}", .input = "mlp"}));
+	RIG_OK(rig_run(
+	    &r, &stage_quantize, &(struct rig_case){.name = "bf16", .options = "{method: bf16}", .input = "mlp"}));
+	/* only from here on is the test split there, as in a run */
+	dataset_close(&r.data);
+	RIG_OK(dataset_open(&r.data, &r.data_options, ".", 42, true));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+/* Runs evaluate on checkpoints of the rig into DIR/folder. */
+static int evaluate(
+    struct rig *r, const char *folder, const char *options, const char *const *names, int n, cJSON **summary)
+{
+	struct evaluate_options *o = mem_alloc(1, stage_evaluate.options_size);
+	char out[512], path[4][512];
+	const char *dirs[4];
+	int rc;
+
+	snprintf(out, sizeof(out), "%s/%s", r->dir, folder);
+	RIG_OK(fs_mkdirs(out));
+	for (int i = 0; i < n; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%s", r->dir, names[i]);
+		dirs[i] = path[i];
+	}
+	struct stage_run run = {.name = folder,
+	    .out_dir = out,
+	    .options = o,
+	    .seed = 42,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .n_input = n,
+	    .input_dirs = dirs,
+	    .input_names = names,
+	    .info = cJSON_CreateObject(),
+	    .summary = cJSON_CreateObject()};
+	RIG_OK(rig_options(stage_evaluate.table, o, options));
+	rc = stage_evaluate.run(&run);
+	option_clear(stage_evaluate.table, o);
+	mem_free(o);
+	cJSON_Delete(run.info);
+	if (summary && rc == 0)
+		*summary = run.summary;
+	else
+		cJSON_Delete(run.summary);
+	return rc;
+}
+
+static cJSON *read_json(struct rig *r, const char *name)
+{
+	struct fs_bytes b;
+	cJSON *o;
+
+	RIG_OK(fs_read(rig_path(r, name), &b));
+	o = cJSON_Parse((const char *)b.data);
+	fs_bytes_clear(&b);
+	assert_non_null(o);
+	return o;
+}
+
+/* ---- statistics ---- */
+
+static void stats__wilson_interval_of_known_shares(void **state)
+{
+	double low, high;
+
+	(void)state;
+	wilson_interval(90, 100, &low, &high); /* as scipy.stats.binomtest(90, 100).proportion_ci(method="wilson") */
+	assert_near(low, 0.825634, 1e-6);
+	assert_near(high, 0.944771, 1e-6);
+	wilson_interval(0, 10, &low, &high);
+	assert_near(low, 0, 1e-12);
+	assert_near(high, 0.277533, 1e-6);
+	wilson_interval(10, 10, &low, &high);
+	assert_near(low, 0.722467, 1e-6);
+	assert_near(high, 1, 1e-12);
+	wilson_interval(0, 0, &low, &high);
+	assert_true(low == 0 && high == 1);
+}
+
+static void stats__flips_and_mcnemar_of_known_cases(void **state)
+{
+	int32_t labels[40], a[40], b[40];
+	struct flips f;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		labels[i] = i % 3;
+		a[i] = labels[i];
+		b[i] = labels[i];
+	}
+	flips_count(&f, labels, a, b, 40);
+	assert_true(f.right_to_wrong == 0 && f.wrong_to_right == 0 && f.difference == 0);
+	assert_near(f.p, 1, 1e-12);
+	for (int i = 0; i < 6; i++)
+		b[i] = 9; /* six right ones lost */
+	a[10] = 9;        /* one wrong one won */
+	a[11] = 9;        /* wrong in both: no flip */
+	b[11] = 8;
+	flips_count(&f, labels, a, b, 40);
+	assert_int_equal(f.right_to_wrong, 6);
+	assert_int_equal(f.wrong_to_right, 1);
+	assert_near(f.p, 0.125, 1e-9); /* 2 * (1 + 7) / 2^7 */
+	assert_near(f.difference, -5.0 / 40, 1e-12);
+	assert_near(f.high - f.difference, 1.959964 * sqrt((7.0 - 25.0 / 40) / 1600), 1e-6);
+	assert_near(f.low + f.high, 2 * f.difference, 1e-12);
+}
+
+/* ---- latency ---- */
+
+static void latency__figures_follow_from_the_timings(void **state)
+{
+	struct rig *r = *state;
+	struct latency_options o = {.warmup = 3, .runs = 37, .throughput_batch = 5, .throughput_runs = 11};
+	struct stage_model a, b, *models[2] = {&a, &b};
+	struct latency l[2];
+
+	RIG_OK(stage_model_load(&a, rig_path(r, "mlp"), r->dev, NULL));
+	RIG_OK(stage_model_load(&b, rig_path(r, "int8"), r->dev, NULL));
+	RIG_OK(latency_measure(models, 2, &o, 1, NULL, NULL, l));
+	for (int i = 0; i < 2; i++) {
+		int below = 0, below95 = 0;
+		double sum = 0;
+		cJSON *raw = latency_raw_to_json(&l[i]);
+
+		for (int k = 0; k < 37; k++) {
+			assert_true(l[i].seconds[k] > 0);
+			below += l[i].seconds[k] <= l[i].median;
+			below95 += l[i].seconds[k] <= l[i].p95;
+			sum += l[i].seconds[k];
+		}
+		assert_true(below >= 19 && below95 >= 35);
+		assert_near(l[i].mean, sum / 37, 1e-12);
+		assert_true(l[i].median <= l[i].p95 && l[i].p95 <= l[i].p99 && l[i].throughput > 0);
+		assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(raw, "latency_ms")), 37);
+		assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(raw, "throughput_batch_ms")), 11);
+		cJSON_Delete(raw);
+		latency_clear(&l[i]);
+	}
+	o.throughput_runs = 0;
+	o.runs = 1;
+	RIG_OK(latency_measure(models, 1, &o, 1, NULL, NULL, l));
+	assert_true(l[0].throughput == 0 && l[0].median == l[0].p99);
+	latency_clear(&l[0]);
+	stage_model_clear(&a);
+	stage_model_clear(&b);
+}
+
+static void latency__stops_when_asked(void **state)
+{
+	struct rig *r = *state;
+	struct latency_options o = {.runs = 1000, .throughput_batch = 1};
+	volatile sig_atomic_t stop = 1;
+	struct stage_model a, *models[1] = {&a};
+	struct latency l;
+
+	RIG_OK(stage_model_load(&a, rig_path(r, "mlp"), r->dev, NULL));
+	assert_int_equal(latency_measure(models, 1, &o, 1, NULL, &stop, &l), ERR_INTERRUPTED);
+	assert_null(l.seconds);
+	stage_model_clear(&a);
+}
+
+/* ---- runs ---- */
+
+static void run__compares_on_the_test_split(void **state)
+{
+	static const char *const names[] = {"mlp", "int8", "w3a3", "bf16"};
+	static const char *const precisions[] = {"fp32", "int8", "w3a3", "bf16"};
+	struct rig *r = *state;
+	cJSON *summary = NULL, *evaluation, *models, *item, *flips;
+	int i = 0;
+
+	RIG_OK(evaluate(r, "all", "{latency_warmup: 2, latency_runs: 20, throughput_runs: 2}", names, 4, &summary));
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(summary, "kind")), "evaluate");
+	evaluation = read_json(r, "all/evaluation.json");
+	models = cJSON_GetObjectItem(evaluation, "models");
+	assert_int_equal(cJSON_GetArraySize(models), 4);
+	cJSON_ArrayForEach(item, cJSON_GetObjectItem(summary, "models"))
+	{
+		const cJSON *full = cJSON_GetArrayItem(models, i), *test = cJSON_GetObjectItem(full, "test");
+		uint64_t bytes;
+		char path[64];
+
+		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(item, "name")), names[i]);
+		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(item, "precision")), precisions[i]);
+		assert_int_equal(cJSON_IsTrue(cJSON_GetObjectItem(item, "simulated")), i == 2);
+		assert_true(rig_number(item, "test_accuracy") > 0.6);
+		assert_true(rig_number(item, "test_n") == (double)r->data.n[SPLIT_TEST]);
+		assert_true(rig_number(item, "test_accuracy") == rig_number(test, "accuracy"));
+		assert_true(rig_number(item, "latency_ms_median") > 0 && rig_number(item, "throughput_sps") > 0);
+		snprintf(path, sizeof(path), "%s/model.safetensors", names[i]);
+		RIG_OK(fs_size(rig_path(r, path), &bytes));
+		assert_true(rig_number(item, "bytes") == (double)bytes);
+		flips = cJSON_GetObjectItem(full, "flips");
+		assert_true((flips != NULL) == (i > 0));
+		if (flips) /* the flips explain the difference of the accuracies, exactly */
+			assert_near((rig_number(flips, "wrong_to_right") - rig_number(flips, "right_to_wrong")) /
+					rig_number(item, "test_n"),
+			    rig_number(item, "test_accuracy") -
+				rig_number(cJSON_GetObjectItem(cJSON_GetArrayItem(models, 0), "test"), "accuracy"),
+			    1e-12);
+		i++;
+	}
+	cJSON_Delete(summary);
+	cJSON_Delete(evaluation);
+}
+
+static void run__files_have_the_fields_of_the_benchmark_format(void **state)
+{
+	static const char *const fields[] = {"num_parameters", "size_mb", "macro_f1", "accuracy",
+	    "cpu_latency_ms_median", "cpu_latency_ms_p95", "cpu_throughput_sps"};
+	static const char *const names[] = {"mlp", "int8"};
+	struct rig *r = *state;
+	cJSON *rows, *raw;
+	struct fs_bytes csv;
+	int lines = 0, commas = 0;
+
+	RIG_OK(evaluate(r, "files", "{latency_warmup: 1, latency_runs: 12, throughput_runs: 3}", names, 2, NULL));
+	rows = read_json(r, "files/benchmark_results.json");
+	assert_int_equal(cJSON_GetArraySize(rows), 2);
+	for (size_t f = 0; f < sizeof(fields) / sizeof(fields[0]); f++)
+		assert_true(rig_number(cJSON_GetArrayItem(rows, 1), fields[f]) > 0);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "per_class_f1")), 10);
+	raw = read_json(r, "files/latency_raw.json");
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(cJSON_GetObjectItem(raw, "int8"), "latency_ms")), 12);
+	RIG_OK(fs_read(rig_path(r, "files/benchmark_results.csv"), &csv));
+	for (size_t i = 0; i < csv.size; i++) {
+		lines += csv.data[i] == '\n';
+		commas += csv.data[i] == ',' && lines == 1;
+	}
+	assert_int_equal(lines, 3);
+	assert_int_equal(commas, 9);
+	fs_bytes_clear(&csv);
+	cJSON_Delete(rows);
+	cJSON_Delete(raw);
+}
+
+static void run__without_latency_there_are_no_timings(void **state)
+{
+	static const char *const names[] = {"mlp"};
+	struct rig *r = *state;
+	cJSON *summary = NULL, *first;
+
+	RIG_OK(evaluate(r, "quick", "{latency: false}", names, 1, &summary));
+	first = cJSON_GetArrayItem(cJSON_GetObjectItem(summary, "models"), 0);
+	assert_null(cJSON_GetObjectItem(first, "latency_ms_median"));
+	assert_false(fs_exists(rig_path(r, "quick/latency_raw.json")));
+	assert_false(fs_exists(rig_path(r, "quick/checkpoint_info.json")));
+	cJSON_Delete(summary);
+}
+
+static void run__a_failed_limit_leaves_its_figures(void **state)
+{
+	static const char *const names[] = {"mlp", "w3a3"};
+	struct rig *r = *state;
+
+	assert_int_equal(evaluate(r, "gate", "{latency: false, min_accuracy: 0.9999}", names, 2, NULL), ERR_GATE);
+	assert_non_null(strstr(err_message(), "min_accuracy"));
+	assert_true(fs_exists(rig_path(r, "gate/evaluation.json")));
+	assert_int_equal(evaluate(r, "drop", "{latency: false, max_accuracy_drop: 0}", names, 2, NULL), ERR_GATE);
+	assert_non_null(strstr(err_message(), "w3a3 loses"));
+	RIG_OK(evaluate(r, "fine", "{latency: false, max_accuracy_drop: 60, min_accuracy: 0.2}", names, 2, NULL));
+}
+
+static void run__needs_the_test_split_and_whole_checkpoints(void **state)
+{
+	static const char *const names[] = {"mlp", "nowhere"};
+	struct rig *r = *state;
+	uint8_t *pixels = r->data.pixels[SPLIT_TEST];
+
+	assert_int_equal(evaluate(r, "missing", "{latency: false}", names, 2, NULL), ERR_CHECKPOINT);
+	r->data.pixels[SPLIT_TEST] = NULL;
+	assert_int_equal(evaluate(r, "no_test", "{latency: false}", names, 1, NULL), ERR_DATA);
+	r->data.pixels[SPLIT_TEST] = pixels;
+	assert_int_equal(evaluate(r, "none", "{latency: false}", names, 0, NULL), ERR_CONFIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(stats__wilson_interval_of_known_shares),
+	    cmocka_unit_test(stats__flips_and_mcnemar_of_known_cases),
+	    cmocka_unit_test(latency__figures_follow_from_the_timings),
+	    cmocka_unit_test(latency__stops_when_asked),
+	    cmocka_unit_test(run__compares_on_the_test_split),
+	    cmocka_unit_test(run__files_have_the_fields_of_the_benchmark_format),
+	    cmocka_unit_test(run__without_latency_there_are_no_timings),
+	    cmocka_unit_test(run__a_failed_limit_leaves_its_figures),
+	    cmocka_unit_test(run__needs_the_test_split_and_whole_checkpoints),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

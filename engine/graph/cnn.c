@@ -9,11 +9,10 @@ static int shrink(const struct model_spec *s, int i, const char *axis, int64_t *
 	int64_t out = *size + 2 * s->pad[i] - s->kernel[i] + 1;
 	int pool = s->pool[i] > 1 ? s->pool[i] : 1;
 	if (out < 1)
-		return err_set(code, "model: conv%d: kernel %d does not fit its input of %s %lld (pad %d)", i + 1,
+		return err_set(code, "conv%d: kernel %d does not fit its input of %s %lld (pad %d)", i + 1,
 		    s->kernel[i], axis, (long long)*size, s->pad[i]);
 	if (out < pool)
-		return err_set(
-		    code, "model: conv%d: pool %d does not fit a %s of %lld", i + 1, pool, axis, (long long)out);
+		return err_set(code, "conv%d: pool %d does not fit a %s of %lld", i + 1, pool, axis, (long long)out);
 	*size = out / pool;
 	return 0;
 }
@@ -39,8 +38,8 @@ static int cnn_check(const struct model_spec *s, enum err code)
 static int per_conv(const char *key, struct option_ints list, const struct model_spec *s, int i, int def, int *out)
 {
 	if (list.n > 1 && list.n != s->n_conv)
-		return err_set(ERR_CONFIG, "model: '%s' has %d elements for %d convolutions (one each, or one for all)",
-		    key, list.n, s->n_conv);
+		return err_set(ERR_CONFIG, "'%s' has %d elements for %d convolutions (one each, or one for all)", key,
+		    list.n, s->n_conv);
 	int64_t v = list.n == 0 ? def : list.v[list.n == 1 ? 0 : i];
 	int rc = family_range(ERR_CONFIG, key, i, v, 0, 63);
 	*out = (int)v;
@@ -57,7 +56,7 @@ static int cnn_from_options(struct model_spec *s, const struct model_options *o)
 	    (rc = family_refuse("cnn", "stem_pool", o->stem_pool != 0)) < 0)
 		return rc;
 	if (o->conv.n == 0)
-		return err_set(ERR_CONFIG, "model: family cnn needs 'conv', the channels of its convolutions");
+		return err_set(ERR_CONFIG, "family cnn needs 'conv', the channels of its convolutions");
 	if ((rc = family_widths(s, "conv", o->conv, SPEC_MAX_LAYERS)) < 0)
 		return rc;
 	s->n_conv = s->n_width;
@@ -71,7 +70,7 @@ static int cnn_from_options(struct model_spec *s, const struct model_options *o)
 	s->conv_bias = o->conv_bias != MODEL_FALSE;
 	s->dropout = (float)o->dropout;
 	if (s->dropout > 0 && o->hidden.n == 0)
-		return err_set(ERR_CONFIG, "model: dropout acts on hidden layers, and 'hidden' is empty");
+		return err_set(ERR_CONFIG, "dropout acts on hidden layers, and 'hidden' is empty");
 	return family_widths(s, "hidden", o->hidden, SPEC_MAX_LAYERS);
 }
 

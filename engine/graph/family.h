@@ -31,7 +31,7 @@ struct family_row {
 extern const struct family_row family_mlp, family_cnn, family_resnet;
 extern const struct family_row *const families[FAMILY_COUNT];
 
-/* ERR `code`, "model: FIELD[i] is V, must be LO to HI"; i < 0: no index. */
+/* ERR `code`, "FIELD[i] is V, must be LO to HI"; i < 0: no index. */
 int family_range(enum err code, const char *field, int i, int64_t value, int64_t lo, int64_t hi);
 int family_check(const struct model_spec *s, enum err code);
 /* ERR_CONFIG if a list that belongs to other families was given. */

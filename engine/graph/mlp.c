@@ -25,7 +25,7 @@ static int mlp_from_options(struct model_spec *s, const struct model_options *o)
 		return rc;
 	s->dropout = (float)o->dropout;
 	if (s->dropout > 0 && o->hidden.n == 0)
-		return err_set(ERR_CONFIG, "model: dropout acts on hidden layers, and 'hidden' is empty");
+		return err_set(ERR_CONFIG, "dropout acts on hidden layers, and 'hidden' is empty");
 	return family_widths(s, "hidden", o->hidden, SPEC_MAX_LAYERS);
 }
 

@@ -21,8 +21,8 @@ static int64_t strided(int64_t size, int kernel, int stride)
 static int stem_fits(const struct model_spec *s, const char *axis, int64_t size, enum err code)
 {
 	if (strided(size, s->stem_kernel, s->stem_stride) < s->stem_pool)
-		return err_set(code, "model: stem_pool %d does not fit an image of %s %lld with stem_stride %d",
-		    s->stem_pool, axis, (long long)size, s->stem_stride);
+		return err_set(code, "stem_pool %d does not fit an image of %s %lld with stem_stride %d", s->stem_pool,
+		    axis, (long long)size, s->stem_stride);
 	return 0;
 }
 
@@ -41,12 +41,12 @@ static int resnet_check(const struct model_spec *s, enum err code)
 		return rc;
 	int widths = stream_index(s, s->n_stage);
 	if (widths != s->n_width)
-		return err_set(code, "model: %d widths, must be %d: one per stage and one per block (at most %d)",
-		    s->n_width, widths, SPEC_MAX_WIDTHS);
+		return err_set(code, "%d widths, must be %d: one per stage and one per block (at most %d)", s->n_width,
+		    widths, SPEC_MAX_WIDTHS);
 	if (s->stem_kernel % 2 == 0)
-		return err_set(code, "model: stem_kernel is %d, must be odd", s->stem_kernel);
+		return err_set(code, "stem_kernel is %d, must be odd", s->stem_kernel);
 	if (s->dropout != 0)
-		return err_set(code, "model: family resnet has no hidden layers, so dropout must be 0");
+		return err_set(code, "family resnet has no hidden layers, so dropout must be 0");
 	if ((rc = stem_fits(s, "height", s->height, code)) < 0)
 		return rc;
 	return stem_fits(s, "width", s->width_px, code);
@@ -63,11 +63,11 @@ static int resnet_from_options(struct model_spec *s, const struct model_options 
 	    (rc = family_refuse("resnet", "dropout", o->dropout != 0)) < 0)
 		return rc;
 	if (o->batchnorm == MODEL_FALSE)
-		return err_set(ERR_CONFIG, "model: family resnet always has batch norm");
+		return err_set(ERR_CONFIG, "family resnet always has batch norm");
 	if (o->stages.n == 0)
-		return err_set(ERR_CONFIG, "model: family resnet needs 'stages', the channels of its stages");
+		return err_set(ERR_CONFIG, "family resnet needs 'stages', the channels of its stages");
 	if (o->blocks.n > 1 && o->blocks.n != o->stages.n)
-		return err_set(ERR_CONFIG, "model: 'blocks' has %d elements for %d stages (one each, or one for all)",
+		return err_set(ERR_CONFIG, "'blocks' has %d elements for %d stages (one each, or one for all)",
 		    o->blocks.n, o->stages.n);
 	if ((rc = family_range(ERR_CONFIG, "number of stages", -1, o->stages.n, 1, SPEC_MAX_LAYERS)) < 0)
 		return rc;

@@ -26,7 +26,7 @@ int family_range(enum err code, const char *field, int i, int64_t value, int64_t
 	if (i >= 0)
 		snprintf(index, sizeof index, "[%d]", i);
 	if (value < lo || value > hi)
-		return err_set(code, "model: %s%s is %lld, must be %lld to %lld", field, index, (long long)value,
+		return err_set(code, "%s%s is %lld, must be %lld to %lld", field, index, (long long)value,
 		    (long long)lo, (long long)hi);
 	return 0;
 }
@@ -34,7 +34,7 @@ int family_range(enum err code, const char *field, int i, int64_t value, int64_t
 int family_check(const struct model_spec *s, enum err code)
 {
 	if ((int)s->family < 0 || s->family >= FAMILY_COUNT)
-		return err_set(code, "model: no family number %d", (int)s->family);
+		return err_set(code, "no family number %d", (int)s->family);
 	if (family_range(code, "classes", -1, s->classes, 2, SPEC_MAX_SIZE) < 0 ||
 	    family_range(code, "height", -1, s->height, 1, SPEC_MAX_IMAGE) < 0 ||
 	    family_range(code, "width", -1, s->width_px, 1, SPEC_MAX_IMAGE) < 0 ||
@@ -46,7 +46,7 @@ int family_check(const struct model_spec *s, enum err code)
 			return code;
 	}
 	if (!(s->dropout >= 0 && s->dropout < 1))
-		return err_set(code, "model: dropout is %g, must be in [0, 1)", (double)s->dropout);
+		return err_set(code, "dropout is %g, must be in [0, 1)", (double)s->dropout);
 	return families[s->family]->check(s, code);
 }
 
@@ -66,7 +66,7 @@ int spec_build(struct graph *g, const struct model_spec *s, int batch)
 	graph_init(g);
 	int rc = family_check(s, ERR_FAIL);
 	if (rc < 0)
-		return rc;
+		return err_context(rc, "model");
 	if (batch < 1)
 		return err_set(ERR_FAIL, "model: batch %d", batch);
 	struct builder b = {.g = g, .s = s, .batch = batch};
@@ -277,7 +277,7 @@ int spec_from_json(struct model_spec *out, const cJSON *json)
 	if (s.family == FAMILY_RESNET)
 		s.batchnorm = true; /* no choice, so no field */
 	if ((rc = spec_check(&s)) < 0)
-		return rc;
+		return err_context(rc, "model_spec");
 	*out = s;
 	return 0;
 }

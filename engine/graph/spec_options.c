@@ -102,16 +102,16 @@ const struct option model_option_table[] = {
 
 int family_refuse(const char *family, const char *key, bool given)
 {
-	return given ? err_set(ERR_CONFIG, "model: '%s' is no option of family %s", key, family) : 0;
+	return given ? err_set(ERR_CONFIG, "'%s' is no option of family %s", key, family) : 0;
 }
 
 int family_widths(struct model_spec *s, const char *key, struct option_ints list, int max)
 {
 	if (list.n > max)
-		return err_set(ERR_CONFIG, "model: '%s' has %d elements, at most %d", key, list.n, max);
+		return err_set(ERR_CONFIG, "'%s' has %d elements, at most %d", key, list.n, max);
 	for (int i = 0; i < list.n; i++) {
 		if (s->n_width == SPEC_MAX_WIDTHS)
-			return err_set(ERR_CONFIG, "model: more than %d layers", SPEC_MAX_WIDTHS);
+			return err_set(ERR_CONFIG, "more than %d layers", SPEC_MAX_WIDTHS);
 		int rc = family_range(ERR_CONFIG, key, i, list.v[i], 1, SPEC_MAX_SIZE);
 		if (rc < 0)
 			return rc;
@@ -129,7 +129,7 @@ int spec_from_options(
 	    .width_px = width,
 	    .channels = channels};
 	if (o->family < 0 || o->family >= FAMILY_COUNT)
-		return err_set(ERR_CONFIG, "model: no family number %d", o->family);
+		return err_set(ERR_CONFIG, "no family number %d", o->family);
 	int rc = families[o->family]->from_options(&s, o);
 	if (rc < 0 || (rc = family_check(&s, ERR_CONFIG)) < 0)
 		return rc;

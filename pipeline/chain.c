@@ -109,13 +109,14 @@ static int make_key(const struct chain *c, struct chain_stage *s)
 }
 
 /* The spec of a checkpoint that a path names; the whole checkpoint is checked now, not after hours of training. */
-static int load_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec)
+static int load_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec, bool *quantized)
 {
 	struct checkpoint ckpt;
 	int rc = checkpoint_load(&ckpt, r->path);
 	if (rc < 0)
 		return rc;
 	*spec = ckpt.spec;
+	*quantized = ckpt.form != FORM_FLOAT;
 	checkpoint_clear(&ckpt);
 	const struct dataset *d = &c->data;
 	if (spec->height != d->height || spec->width_px != d->width || spec->channels != d->channels ||
@@ -127,11 +128,12 @@ static int load_spec(const struct chain *c, const struct stage_ref *r, struct mo
 	return 0;
 }
 
-static int ref_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec)
+static int ref_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec, bool *quantized)
 {
 	if (r->stage < 0)
-		return load_spec(c, r, spec);
+		return load_spec(c, r, spec, quantized);
 	*spec = c->stage[r->stage].plan.spec;
+	*quantized = c->config->stage[r->stage].kind->quantizes;
 	return 0;
 }
 
@@ -159,6 +161,7 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 	const struct stage_config *k = s->config;
 	const struct dataset *d = &c->data;
 	struct model_spec other;
+	bool quantized = false, any;
 	int rc = 0;
 	if (k->kind->needs_model) {
 		const struct model_config *m = &c->config->model[k->model];
@@ -171,13 +174,17 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 		}
 	}
 	if (k->has_input) {
-		rc = ref_spec(c, &k->input, &s->input);
+		rc = ref_spec(c, &k->input, &s->input, &quantized);
 		s->has_input_spec = rc == 0;
 	}
+	if (rc == 0 && quantized && k->kind->needs_float)
+		return yaml_error(&c->config->yaml, k->input.node,
+		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
+		    k->kind->name);
 	if (rc == 0 && k->has_teacher)
-		rc = ref_spec(c, &k->teacher, &other);
+		rc = ref_spec(c, &k->teacher, &other, &any);
 	for (int i = 0; rc == 0 && i < k->n_input; i++)
-		rc = ref_spec(c, &k->inputs[i], &other);
+		rc = ref_spec(c, &k->inputs[i], &other, &any);
 	return rc;
 }
 

@@ -199,6 +199,7 @@ const struct stage_kind stage_prune = {.name = "prune",
     .trains = true,
     .makes_checkpoint = true,
     .needs_input = true,
+    .needs_float = true,
     .check = check,
     .plan = plan,
     .run = run};

@@ -294,6 +294,8 @@ const struct stage_kind stage_quantize = {.name = "quantize",
     .trains = true,
     .makes_checkpoint = true,
     .needs_input = true,
+    .needs_float = true,
+    .quantizes = true,
     .check = check,
     .plan = plan,
     .run = run};

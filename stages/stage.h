@@ -43,6 +43,8 @@ struct stage_kind {
 	size_t options_size;
 	bool trains, opens_test, makes_checkpoint;
 	bool needs_model, needs_input, needs_teacher;
+	bool needs_float; /* the input must be a FLOAT checkpoint */
+	bool quantizes;   /* the output is none */
 	/* Contradictions inside the options; ERR_CONFIG without place: the caller adds it. key: the option at fault
 	 * (static). */
 	int (*check)(const void *options, const struct model_spec *input_spec, const char **key);

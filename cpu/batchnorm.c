@@ -82,6 +82,8 @@ CPU_CLONES static void block_grad_sums(
 	memset(sum_x, 0, (size_t)W * sizeof *sum_x);
 	for (; n > 0; n -= W, x += W, dy += W) {
 		int64_t m = n < W ? n : W;
+		cpu_prefetch(x, m);
+		cpu_prefetch(dy, m);
 		const float *mean = t->mean, *a = t->a, *beta = t->beta;
 		if (relu) {
 #pragma omp simd
@@ -107,6 +109,8 @@ CPU_CLONES static void block_grad(
 {
 	for (; n > 0; n -= W, x += W, dy += W, dx += W) {
 		int64_t m = n < W ? n : W;
+		cpu_prefetch(x, m);
+		cpu_prefetch(dy, m);
 		const float *mean = t->mean, *a = t->a, *beta = t->beta, *k1 = t->k1, *k2 = t->k2;
 		if (add) {
 #pragma omp simd

@@ -158,6 +158,7 @@ CPU_CLONES void cpu_sum_period(float *sum, const float *x, int64_t n, int64_t W)
 	memset(sum, 0, (size_t)W * sizeof *sum);
 	for (; n > 0; n -= W, x += W) {
 		int64_t m = n < W ? n : W;
+		cpu_prefetch(x, m);
 #pragma omp simd
 		for (int64_t i = 0; i < m; i++)
 			sum[i] += x[i];

@@ -32,6 +32,14 @@ int cpu_maxpool_int_forward(struct step *s);
 /* Elements below which a loop runs on the calling thread: starting a team costs as much as some 10,000 additions. */
 #define CPU_SERIAL 16384
 
+/* Asks for the n floats some pages' worth ahead of `row`. Loops that read several streams wait for memory without it:
+ * batch norm's backward pass took 1.7 times as long. */
+static inline void cpu_prefetch(const float *row, int64_t n)
+{
+	for (int64_t i = 0; i < n; i += 16)
+		__builtin_prefetch(row + i + 1024);
+}
+
 /* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
 size_t cpu_reserve(size_t *total, size_t bytes);
 /* Splits n items among `parts`; part i is [first, last). */

@@ -127,7 +127,9 @@ TARGET_AVX512 static void pool_avx512(
 		__m512i winner = _mm512_set1_epi32((int)(v->h0 * p->kernel + v->w0));
 		for (int64_t h = v->h0; h < v->h1; h++) {
 			for (int64_t w = v->w0; w < v->w1; w++) {
-				const __m512 t = _mm512_maskz_loadu_ps(lanes, at + (h * v->line + w * p->C));
+				const float *tap = at + (h * v->line + w * p->C);
+				_mm_prefetch((const char *)(tap + 512), _MM_HINT_T0);
+				const __m512 t = _mm512_maskz_loadu_ps(lanes, tap);
 				const __mmask16 above = _mm512_cmp_ps_mask(t, best, _CMP_GT_OQ);
 				best = _mm512_mask_mov_ps(best, above, t);
 				winner =
@@ -154,6 +156,7 @@ TARGET_AVX512 static void scatter_avx512(
 		for (int64_t h = v->h0; h < v->h1; h++) {
 			for (int64_t w = v->w0; w < v->w1; w++) {
 				float *tap = dx + (v->first + h * v->line + w * p->C + c);
+				__builtin_prefetch(tap + 512, 1);
 				const __mmask16 won =
 				    _mm512_cmpeq_epi32_mask(winner, _mm512_set1_epi32((int)(h * p->kernel + w)));
 				const __m512 old = set ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(lanes, tap);

@@ -582,6 +582,30 @@ static void prune__same_config_twice_gives_the_same_bytes(void **state)
 	}
 }
 
+static void prune__survives_each_failed_allocation(void **state)
+{
+	struct rig *r = *state;
+	struct prune_options o = {.method = PRUNE_STRUCTURED, .sparsity = 0.5, .min_units = 1};
+	int rc = -1, failed = 0;
+	for (uint64_t n = 1; rc < 0; n++) {
+		struct stage_model m;
+		struct prune_set set = {0};
+		RIG_OK(stage_model_load(&m, rig_path(r, "cnn"), r->dev, &r->data));
+		mem_fail_at(n);
+		rc = prune_units(&o, &m);
+		if (rc == 0)
+			rc = prune_set_init(&set, &m.ckpt.spec, &o.exclude);
+		if (rc == 0)
+			rc = prune_magnitude(&set, &m.params, true, 0.5);
+		mem_fail_at(0);
+		assert_true(rc == 0 || rc == ERR_NOMEM);
+		failed += rc < 0;
+		prune_set_clear(&set);
+		stage_model_clear(&m);
+	}
+	assert_true(failed > 50);
+}
+
 static int plan_prune(
     struct rig *r, const char *text, const struct model_spec *spec, const char *teacher, struct stage_plan *p)
 {
@@ -637,6 +661,7 @@ int main(void)
 	    cmocka_unit_test(structured__slices_masks_and_can_be_fine_tuned),
 	    cmocka_unit_test(structured__widths_are_rounded_and_never_empty),
 	    cmocka_unit_test(prune__same_config_twice_gives_the_same_bytes),
+	    cmocka_unit_test(prune__survives_each_failed_allocation),
 	    cmocka_unit_test(plan__knows_the_widths_that_will_be_left),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

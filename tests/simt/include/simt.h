@@ -1,0 +1,66 @@
+/* How tests and cuda/launch.h speak to the host runtime beyond CUDA's own API. */
+#ifndef SIMT_H
+#define SIMT_H
+
+#include "cuda_runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* All random choices (lane order, block order, order of independent tasks) follow from this; the environment's
+ * SIMT_SEED is the default, 1 if unset. */
+void simt_set_seed(uint64_t seed);
+
+/* Lane order within a block: by default one of the three, drawn per block. */
+enum simt_order { SIMT_ORDER_MIXED, SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING, SIMT_ORDER_RANDOM };
+void simt_set_order(enum simt_order order);
+
+/* The machine that is pretended: defaults are one device of capability 9.0 and 4 GiB, with a new enough driver. */
+void simt_set_devices(int count);               /* 0: cudaErrorNoDevice                     */
+void simt_set_driver(int version);              /* below CUDART_VERSION: InsufficientDriver */
+void simt_set_capability(int major, int minor); /* of every device                          */
+void simt_set_memory(size_t total);             /* cudaMalloc fails above it                */
+void simt_fail_next(cudaError_t error);         /* the next call fails with it, once        */
+void simt_fail_call(
+    const char *name, cudaError_t error); /* the next call of that name, e.g. "cudaMalloc"; NULL: none */
+void simt_fail_kernel(const char *name, cudaError_t error); /* that kernel ends with a sticky error; NULL: none */
+void simt_reset(void); /* all of the above to their defaults, errors forgotten; needs idle streams */
+
+/* What ran since the last simt_reset_counts. */
+struct simt_counts {
+	uint64_t kernels, blocks, threads, gemms, copies, copied_bytes, memsets, graph_launches, host_syncs,
+	    allocations;
+};
+void simt_get_counts(struct simt_counts *counts);
+void simt_reset_counts(void);
+/* Called with the name of every kernel (and "cublasLtMatmul", "cudaMemcpyAsync", ...) as it runs; NULL: off. */
+void simt_trace(void (*fn)(const char *name, void *user), void *user);
+
+size_t simt_live_allocations(void); /* of cudaMalloc, for leak checks */
+/* True if p points into memory of cudaMalloc that is live. */
+int simt_is_device(const void *p);
+
+/* For simt_launch: takes over the closure. */
+struct simt_dim {
+	unsigned x, y, z;
+};
+void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim block, size_t smem,
+    cudaStream_t stream, void (*invoke)(void *closure), void (*destroy)(void *closure), void *closure, size_t size);
+
+#ifdef __cplusplus
+}
+
+/* What LAUNCH of cuda/launch.h expands to here: queues `body`, a copyable closure that calls the kernel with its
+ * arguments captured by value, as one launch. Errors come by cudaGetLastError, as after <<<>>>. */
+template <typename F>
+void simt_launch(const char *name, dim3 grid, dim3 block, size_t smem, cudaStream_t stream, F body)
+{
+	simt_launch_closure(
+	    name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, smem, stream,
+	    [](void *closure) { (*static_cast<F *>(closure))(); },
+	    [](void *closure) { delete static_cast<F *>(closure); }, new F(body), sizeof(F));
+}
+#endif
+
+#endif

@@ -37,6 +37,8 @@ void cuda_update_close(struct cuda_ctx *c);
 size_t cuda_reserve(size_t *total, size_t bytes);
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
 int cuda_need_f32(const struct step *s, int n);
+/* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32. */
+int cuda_need_layer(const struct step *s);
 void cuda_set_impl(struct step *s, const char *text);
 void cuda_release_state(struct step *s); /* for states that are one block of host memory */
 

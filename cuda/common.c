@@ -1,0 +1,89 @@
+/* Small helpers that several rows share, and the errors of the libraries; see kernels.h and check.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cuda/check.h"
+#include "cuda/kernels.h"
+
+/* Names of kernels are literals. One host thread drives a device. */
+static const char *last_kernel;
+
+static int name_length(const char *call)
+{
+	return (int)strcspn(call, "(");
+}
+
+int cuda_check(cudaError_t e, const char *call)
+{
+	if (e == cudaSuccess) {
+		return 0;
+	}
+	cudaGetLastError(); /* else the next launch would be blamed for an error that was handled here */
+	return err_set(ERR_DEVICE, "%.*s: %s (last kernel launched: %s)", name_length(call), call,
+	    cudaGetErrorString(e), last_kernel ? last_kernel : "none");
+}
+
+int cuda_lt_check(cublasStatus_t s, const char *call)
+{
+	if (s == CUBLAS_STATUS_SUCCESS) {
+		return 0;
+	}
+	return err_set(ERR_DEVICE, "%.*s: %s", name_length(call), call, cublasLtGetStatusString(s));
+}
+
+int cuda_launched(const char *kernel)
+{
+	cudaError_t e = cudaGetLastError();
+	if (e == cudaSuccess) {
+		last_kernel = kernel;
+		return 0;
+	}
+	return err_set(ERR_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(e));
+}
+
+size_t cuda_reserve(size_t *total, size_t bytes)
+{
+	size_t at = *total;
+	*total += (bytes + 63) / 64 * 64;
+	return at;
+}
+
+int cuda_need_f32(const struct step *s, int n)
+{
+	const struct node *node = s->node;
+	for (int i = 0; i < n; i++) {
+		if (s->has_in[i] && s->in[i].dtype != DT_F32) {
+			return err_set(ERR_DEVICE, "cuda: node %s (%s): input %d is %s, only f32 is supported",
+			    node->name, op_info(node->op)->name, i, dtype_name(s->in[i].dtype));
+		}
+	}
+	if (s->out.dtype != DT_F32) {
+		return err_set(ERR_DEVICE, "cuda: node %s (%s): output is %s, only f32 is supported", node->name,
+		    op_info(node->op)->name, dtype_name(s->out.dtype));
+	}
+	return 0;
+}
+
+int cuda_need_layer(const struct step *s)
+{
+	enum dtype x = s->in[0].dtype, w = s->in[1].dtype;
+	bool half = x == w && (x == DT_F16 || x == DT_BF16);
+	bool f32_bias = !s->has_in[2] || s->in[2].dtype == DT_F32;
+	if (half && f32_bias && s->out.dtype == DT_F32) {
+		return 0;
+	}
+	return cuda_need_f32(s, 3);
+}
+
+void cuda_set_impl(struct step *s, const char *text)
+{
+	snprintf(s->impl, sizeof s->impl, "%s", text);
+}
+
+void cuda_release_state(struct step *s)
+{
+	mem_free(s->state);
+	s->state = NULL;
+}

@@ -1,0 +1,278 @@
+/* The GPU as a device: opening and closing it, its memory, copies, and what doctor and reports say about it. Holds no
+ * arithmetic. The first visible GPU is used; CUDA_VISIBLE_DEVICES chooses another. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cuda/check.h"
+#include "cuda/kernels.h"
+
+/* What cuBLAS itself reserves on Hopper GPUs; split products reduce through it. */
+#define WORKSPACE_BYTES ((size_t)32 << 20)
+
+#define MIB(bytes) ((double)(bytes) / 1048576.0)
+
+/* "13.0", or "none": the driver's version is 0 where there is no driver. */
+static void version_text(int v, char out[16])
+{
+	if (v > 0) {
+		snprintf(out, 16, "%d.%d", v / 1000, v % 1000 / 10);
+	} else {
+		snprintf(out, 16, "none");
+	}
+}
+
+static void versions(char driver[16], char runtime[16])
+{
+	int v = 0;
+	version_text(cudaDriverGetVersion(&v) == cudaSuccess ? v : 0, driver);
+	v = 0;
+	version_text(cudaRuntimeGetVersion(&v) == cudaSuccess ? v : 0, runtime);
+}
+
+/* Any error of the first call means that no GPU can be used, and leaves its output as it was. */
+static int find_gpu(struct cudaDeviceProp *prop)
+{
+	char driver[16], runtime[16];
+	int count = 0;
+	cudaError_t e = cudaGetDeviceCount(&count);
+	const char *reason = e != cudaSuccess ? cudaGetErrorString(e) : count < 1 ? "no GPU is visible" : NULL;
+	if (!reason && (e = cudaSetDevice(0)) != cudaSuccess) {
+		reason = cudaGetErrorString(e);
+	}
+	if (!reason && (e = cudaGetDeviceProperties(prop, 0)) != cudaSuccess) {
+		reason = cudaGetErrorString(e);
+	}
+	if (reason) {
+		cudaGetLastError();
+		versions(driver, runtime);
+		return err_set(
+		    ERR_DEVICE, "cuda: no usable GPU: %s (CUDA driver %s, runtime %s)", reason, driver, runtime);
+	}
+	if (prop->major < CUDA_OLDEST_MAJOR) {
+		return err_set(ERR_DEVICE,
+		    "cuda: no usable GPU: %s has compute capability %d.%d, at least %d.0 is needed", prop->name,
+		    prop->major, prop->minor, CUDA_OLDEST_MAJOR);
+	}
+	return 0;
+}
+
+static int open_slot(struct cuda_slot *s)
+{
+	int rc = CUDA_TRY(cudaMallocHost(&s->host, CUDA_SLOT_BYTES));
+	if (!rc) {
+		rc = CUDA_TRY(cudaMalloc(&s->device, CUDA_SLOT_BYTES));
+	}
+	if (!rc) {
+		rc = CUDA_TRY(cudaEventCreateWithFlags(&s->copied, cudaEventDisableTiming));
+	}
+	if (!rc) {
+		rc = CUDA_TRY(cudaEventCreateWithFlags(&s->taken, cudaEventDisableTiming));
+	}
+	return rc;
+}
+
+static int open_parts(struct cuda_ctx *c)
+{
+	int rc = CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
+	if (!rc) {
+		rc = CUDA_TRY(cudaStreamCreateWithFlags(&c->uploads, cudaStreamNonBlocking));
+	}
+	if (!rc) {
+		rc = LT_TRY(cublasLtCreate(&c->lt));
+	}
+	if (!rc) {
+		rc = CUDA_TRY(cudaMalloc(&c->workspace, WORKSPACE_BYTES));
+	}
+	c->workspace_bytes = rc ? 0 : WORKSPACE_BYTES;
+	for (int i = 0; !rc && i < CUDA_SLOTS; i++) {
+		rc = open_slot(&c->slot[i]);
+	}
+	return rc ? rc : cuda_update_open(c);
+}
+
+/* There are no threads to choose on a GPU: the count is the CPU backend's business. */
+int cuda_open(void **ctx, int threads)
+{
+	struct cudaDeviceProp prop;
+	(void)threads;
+	*ctx = NULL;
+	int rc = find_gpu(&prop);
+	if (rc) {
+		return rc;
+	}
+	struct cuda_ctx *c = mem_alloc(1, sizeof *c);
+	if (!c) {
+		return ERR_NOMEM;
+	}
+	rc = open_parts(c);
+	if (rc) {
+		err_context(rc, "cuda: opening %s", prop.name);
+		cuda_close(c);
+		return rc;
+	}
+	*ctx = c;
+	return 0;
+}
+
+static void close_slot(struct cuda_slot *s)
+{
+	if (s->taken) {
+		cudaEventDestroy(s->taken);
+	}
+	if (s->copied) {
+		cudaEventDestroy(s->copied);
+	}
+	if (s->device) {
+		cudaFree(s->device);
+	}
+	if (s->host) {
+		cudaFreeHost(s->host);
+	}
+}
+
+void cuda_close(void *ctx)
+{
+	struct cuda_ctx *c = ctx;
+	if (!c) {
+		return;
+	}
+	if (c->uploads) {
+		cudaStreamSynchronize(c->uploads);
+	}
+	if (c->stream) {
+		cudaStreamSynchronize(c->stream);
+	}
+	cuda_update_close(c);
+	for (int i = 0; i < CUDA_SLOTS; i++) {
+		close_slot(&c->slot[i]);
+	}
+	if (c->workspace) {
+		cudaFree(c->workspace);
+	}
+	if (c->lt) {
+		cublasLtDestroy(c->lt);
+	}
+	if (c->uploads) {
+		cudaStreamDestroy(c->uploads);
+	}
+	if (c->stream) {
+		cudaStreamDestroy(c->stream);
+	}
+	mem_free(c);
+}
+
+void *cuda_alloc(void *ctx, size_t bytes)
+{
+	void *p = NULL;
+	cudaError_t e = cudaMalloc(&p, bytes ? bytes : 1);
+	if (e == cudaErrorMemoryAllocation) {
+		size_t available = 0, total = 0;
+		cudaGetLastError();
+		cudaMemGetInfo(&available, &total);
+		err_set(ERR_NOMEM, "the GPU's memory is full: %.1f MiB wanted, %.1f of %.1f MiB free", MIB(bytes),
+		    MIB(available), MIB(total));
+		return NULL;
+	}
+	if (cuda_check(e, "cudaMalloc")) {
+		return NULL;
+	}
+	if (cuda_zero(ctx, p, bytes)) {
+		cudaFree(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* Kernels that were launched may still use the memory. An error of theirs is kept for the next call that can say so. */
+void cuda_free(void *ctx, void *p)
+{
+	struct cuda_ctx *c = ctx;
+	if (p) {
+		cudaStreamSynchronize(c->stream);
+		cudaFree(p);
+	}
+}
+
+int cuda_zero(void *ctx, void *p, size_t bytes)
+{
+	struct cuda_ctx *c = ctx;
+	return bytes ? CUDA_TRY(cudaMemsetAsync(p, 0, bytes, c->stream)) : 0;
+}
+
+/* At most CUDA_SLOT_BYTES. The host waits for nothing but the copy out of this slot's pinned memory, CUDA_SLOTS parts
+ * ago; what the kernels still read or write is waited for by the streams. */
+static int upload_part(struct cuda_ctx *c, void *dst, const void *host, size_t bytes)
+{
+	struct cuda_slot *s = &c->slot[c->next_slot];
+	c->next_slot = (c->next_slot + 1) % CUDA_SLOTS;
+	int rc = CUDA_TRY(cudaEventSynchronize(s->copied));
+	if (rc) {
+		return rc;
+	}
+	memcpy(s->host, host, bytes);
+	if ((rc = CUDA_TRY(cudaStreamWaitEvent(c->uploads, s->taken, 0))) ||
+	    (rc = CUDA_TRY(cudaMemcpyAsync(s->device, s->host, bytes, cudaMemcpyHostToDevice, c->uploads))) ||
+	    (rc = CUDA_TRY(cudaEventRecord(s->copied, c->uploads))) ||
+	    (rc = CUDA_TRY(cudaStreamWaitEvent(c->stream, s->copied, 0))) ||
+	    (rc = CUDA_TRY(cudaMemcpyAsync(dst, s->device, bytes, cudaMemcpyDeviceToDevice, c->stream)))) {
+		return rc;
+	}
+	return CUDA_TRY(cudaEventRecord(s->taken, c->stream));
+}
+
+int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes)
+{
+	int rc = 0;
+	for (size_t at = 0; !rc && at < bytes; at += CUDA_SLOT_BYTES) {
+		size_t part = bytes - at < CUDA_SLOT_BYTES ? bytes - at : CUDA_SLOT_BYTES;
+		rc = upload_part(ctx, (char *)dst + at, (const char *)host + at, part);
+	}
+	return rc;
+}
+
+int cuda_download(void *ctx, void *host, const void *src, size_t bytes)
+{
+	struct cuda_ctx *c = ctx;
+	int rc = bytes ? CUDA_TRY(cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream)) : 0;
+	return rc ? rc : cuda_sync(ctx);
+}
+
+int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes)
+{
+	struct cuda_ctx *c = ctx;
+	return bytes ? CUDA_TRY(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, c->stream)) : 0;
+}
+
+int cuda_sync(void *ctx)
+{
+	struct cuda_ctx *c = ctx;
+	return CUDA_TRY(cudaStreamSynchronize(c->stream));
+}
+
+int cuda_describe(void *ctx, cJSON *o)
+{
+	const struct cuda_ctx *c = ctx;
+	struct cudaDeviceProp prop;
+	char driver[16], runtime[16], capability[16], cublas[32];
+	size_t v = cublasLtGetVersion(), available = 0, total = 0;
+	int rc = CUDA_TRY(cudaGetDeviceProperties(&prop, c->device));
+	if (!rc) {
+		rc = CUDA_TRY(cudaMemGetInfo(&available, &total));
+	}
+	if (rc) {
+		return rc;
+	}
+	versions(driver, runtime);
+	snprintf(capability, sizeof capability, "%d.%d", prop.major, prop.minor);
+	snprintf(cublas, sizeof cublas, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
+	bool ok = cJSON_AddStringToObject(o, "backend", "cuda") && cJSON_AddStringToObject(o, "gpu", prop.name) &&
+		  cJSON_AddStringToObject(o, "compute_capability", capability) &&
+		  cJSON_AddNumberToObject(o, "multiprocessors", prop.multiProcessorCount) &&
+		  cJSON_AddStringToObject(o, "driver", driver) && cJSON_AddStringToObject(o, "runtime", runtime) &&
+		  cJSON_AddStringToObject(o, "cublas", cublas) &&
+		  cJSON_AddNumberToObject(o, "memory_total", (double)total) &&
+		  cJSON_AddNumberToObject(o, "memory_free", (double)available);
+	return ok ? 0 : err_set(ERR_NOMEM, "cuda: describe: out of memory");
+}

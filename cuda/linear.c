@@ -1,0 +1,103 @@
+/* OP_LINEAR: y = x w^T + b with ReLU, by cuBLASLt; bias and ReLU are the product's epilogue. Operands may be f32, f16
+ * or bf16 (autocast), outputs are f32. Backward first makes dy what the products need: masked by the ReLU and in the
+ * operands' type, its column sums (the bias gradient) taken in the same pass. */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cuda/kernels.h"
+#include "cuda/launches.h"
+#include "cuda/lt.h"
+
+enum { X, W, B };
+
+struct linear {
+	int64_t N, K, M;
+	struct lt_plan forward, dgrad, wgrad;
+	bool masked;          /* dy is rewritten before the products read it */
+	size_t at_dy, at_sum; /* in scratch */
+};
+
+static int make_backward(struct step *s, struct linear *l)
+{
+	const enum dtype t = s->in[W].dtype;
+	int rc = 0;
+	if (s->want[X]) /* dx (N,K) = dy (N,M) w (M,K) */
+		rc = lt_make(s->ctx, &l->dgrad,
+		    &(struct lt_shape){.M = l->N, .N = l->K, .K = l->M, .in = t, .out = s->din[X].dtype});
+	if (!rc && s->want[W]) /* dw (M,K) = dy^T (M,N) x (N,K) */
+		rc = lt_make(s->ctx, &l->wgrad,
+		    &(struct lt_shape){
+			.M = l->M, .N = l->K, .K = l->N, .transposed_a = true, .in = t, .out = s->din[W].dtype});
+	l->masked = (s->want[X] || s->want[W]) && (s->node->attr.relu || t != DT_F32);
+	if (l->masked)
+		l->at_dy = cuda_reserve(&s->scratch, (size_t)(l->N * l->M) * dtype_size(t));
+	if (s->want[B])
+		l->at_sum = cuda_reserve(&s->scratch, cuda_column_sum_scratch(l->N, l->M));
+	return rc;
+}
+
+static int linear_prepare(struct step *s)
+{
+	int rc = cuda_need_layer(s);
+	if (rc)
+		return rc;
+	struct linear *l = s->state = mem_alloc(1, sizeof *l);
+	if (!l)
+		return ERR_NOMEM;
+	l->N = s->out.shape.dim[0];
+	l->M = s->out.shape.dim[1];
+	l->K = shape_count(s->in[X].shape) / l->N;
+	rc = lt_make(s->ctx, &l->forward,
+	    &(struct lt_shape){.M = l->N,
+		.N = l->M,
+		.K = l->K,
+		.transposed_b = true, /* w is stored (M,K) */
+		.in = s->in[W].dtype,
+		.out = DT_F32,
+		.bias = s->has_in[B],
+		.relu = s->node->attr.relu});
+	if (!rc && s->mode == EXEC_TRAIN)
+		rc = make_backward(s, l);
+	snprintf(s->impl, sizeof s->impl, "cublaslt:%s", dtype_name(s->in[W].dtype));
+	return rc;
+}
+
+static int linear_forward(struct step *s)
+{
+	struct linear *l = s->state;
+	return lt_run(s->ctx, &l->forward, s->in[X].data, s->in[W].data, s->in[B].data, s->out.data, false);
+}
+
+static int linear_backward(struct step *s)
+{
+	struct linear *l = s->state;
+	char *scratch = s->scratch_mem;
+	const void *dy = s->dout.data;
+	int rc = 0;
+	if (l->masked || s->want[B]) {
+		void *masked = l->masked ? scratch + l->at_dy : NULL;
+		rc = cuda_gradient_in(s->ctx, s->dout.data, s->node->attr.relu ? s->out.data : NULL, l->N, l->M, masked,
+		    s->in[W].dtype, s->want[B] ? s->din[B].data : NULL, s->accumulate[B],
+		    s->want[B] ? scratch + l->at_sum : NULL);
+		dy = masked ? masked : dy;
+	}
+	if (!rc && s->want[X])
+		rc = lt_run(s->ctx, &l->dgrad, dy, s->in[W].data, NULL, s->din[X].data, s->accumulate[X]);
+	if (!rc && s->want[W])
+		rc = lt_run(s->ctx, &l->wgrad, dy, s->in[X].data, NULL, s->din[W].data, s->accumulate[W]);
+	return rc;
+}
+
+static void linear_release(struct step *s)
+{
+	struct linear *l = s->state;
+	if (l) {
+		lt_free(&l->forward);
+		lt_free(&l->dgrad);
+		lt_free(&l->wgrad);
+		cuda_release_state(s);
+	}
+}
+
+const struct kernel cuda_linear_kernel = {linear_prepare, NULL, linear_forward, linear_backward, linear_release};

@@ -1,0 +1,121 @@
+/* The optimizer's update: global norm, clipping, SGD, AdamW and running statistics with masks, one launch over all
+ * params. A block has UPDATE_BLOCK elements of one param whatever the GPU, and the blocks' sums are added in a fixed
+ * order, so reruns give the same bytes. Formulas: struct update_args. */
+#include "cuda/launch.h"
+#include "cuda/launches.h"
+#include "cuda/reduce.cuh"
+
+#define THREADS      256
+#define NORM_THREADS 1024
+
+/* The item that block b works on: the last one that begins at or before it. */
+static __device__ int item_of(const struct update_table *t, unsigned b)
+{
+	int low = 0, high = t->n - 1;
+	while (low < high) {
+		const int middle = (low + high + 1) / 2;
+		if (t->first[middle] <= b)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+struct range {
+	size_t first, last;
+};
+
+static __device__ struct range range_of(const struct update_table *t, const struct update_item *it, int k, unsigned b)
+{
+	struct range r;
+	r.first = (size_t)(b - t->first[k]) * UPDATE_BLOCK;
+	r.last = r.first + UPDATE_BLOCK < it->n ? r.first + UPDATE_BLOCK : it->n;
+	return r;
+}
+
+/* partial[b] = sum of squares of block b's gradients; masked weights have none. */
+__global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table *t)
+{
+	__shared__ double shared[WARP];
+	const int k = item_of(t, blockIdx.x);
+	const struct update_item *it = &t->item[k];
+	const struct range r = range_of(t, it, k, blockIdx.x);
+	double sum = 0.0;
+	for (size_t i = r.first + threadIdx.x; !it->stat && i < r.last; i += THREADS) {
+		const double g = it->mask && !it->mask[i] ? 0.0 : (double)it->g[i];
+		sum += g * g;
+	}
+	sum = block_sum(sum, shared);
+	if (threadIdx.x == 0)
+		t->partial[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table *t, unsigned blocks)
+{
+	__shared__ double shared[WARP];
+	double sum = 0.0;
+	for (unsigned b = threadIdx.x; b < blocks; b += NORM_THREADS)
+		sum += t->partial[b];
+	sum = block_sum(sum, shared);
+	if (threadIdx.x > 0)
+		return;
+	const double norm = sqrt(sum), clip = (double)t->args.clip_norm, scale = clip / (norm + 1e-6);
+	t->norm = norm;
+	t->scale = clip > 0.0 && scale < 1.0 ? (float)scale : 1.0f;
+}
+
+/* Moves the moments of element i and returns the direction to subtract. */
+static __device__ float direction(const struct update_table *t, const struct update_item *it, size_t i)
+{
+	const struct update_args *a = &t->args;
+	const float g = it->g[i] * t->scale, decay = it->decay ? a->weight_decay * it->w[i] : 0.0f;
+	if (a->kind == OPTIMIZER_SGD) {
+		const float x = g + decay, m = a->momentum * it->m[i] + x;
+		it->m[i] = m;
+		return a->nesterov ? x + a->momentum * m : m;
+	}
+	const float m = a->beta1 * it->m[i] + (1.0f - a->beta1) * g;
+	const float v = a->beta2 * it->v[i] + (1.0f - a->beta2) * g * g;
+	it->m[i] = m;
+	it->v[i] = v;
+	return m * t->correct1 / (sqrtf(v * t->correct2) + a->eps) + decay;
+}
+
+static __device__ void update_element(const struct update_table *t, const struct update_item *it, size_t i)
+{
+	if (it->mask && !it->mask[i]) { /* exact zeros, in weights and moments */
+		it->w[i] = it->m[i] = 0.0f;
+		if (it->v)
+			it->v[i] = 0.0f;
+		return;
+	}
+	const float w = it->w[i], step = t->args.lr * it->lr_factor * direction(t, it, i);
+	const float moved = w - (it->relative ? w * step : step);
+	it->w[i] = it->floor > 0.0f && moved < it->floor ? it->floor : moved;
+}
+
+__global__ void __launch_bounds__(THREADS) update(const struct update_table *t)
+{
+	const int k = item_of(t, blockIdx.x);
+	const struct update_item *it = &t->item[k];
+	const struct range r = range_of(t, it, k, blockIdx.x);
+	const float keep = 1.0f - it->stat_momentum, count = it->observations > 1.0f ? it->observations : 1.0f;
+	for (size_t i = r.first + threadIdx.x; i < r.last; i += THREADS) {
+		if (it->stat)
+			it->w[i] = keep * it->w[i] + it->stat_momentum * (it->g[i] / count);
+		else
+			update_element(t, it, i);
+	}
+}
+
+int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned blocks)
+{
+	int rc = LAUNCH(sum_squares, blocks, THREADS, 0, ctx->stream, table);
+	return rc ? rc : LAUNCH(finish_norm, 1, NORM_THREADS, 0, ctx->stream, table, blocks);
+}
+
+int cuda_update_apply(struct cuda_ctx *ctx, const struct update_table *table, unsigned blocks)
+{
+	return LAUNCH(update, blocks, THREADS, 0, ctx->stream, table);
+}

@@ -114,13 +114,16 @@ VNNI_INLINE void tile(const struct vnni_conv *p, const uint8_t *image, int64_t n
 			}
 		}
 	}
+	const struct vnni_epilogue e = p->e;
+	void *y = p->y;
+	const int64_t O = p->O, row = (n * p->OH + oh) * p->OW + ow;
 	UNROLL
 	for (int b = 0; b < B; b++) {
 		const int64_t col = (block + b) * COLS;
-		const __mmask16 mask = vnni_mask(p->O - col);
+		const struct vnni_columns v = vnni_columns(&e, col, O);
 		UNROLL
 		for (int i = 0; i < P; i++)
-			vnni_store(&p->e, p->y, (n * p->OH + oh) * p->OW + ow + i, col, p->O, mask, acc[i][b]);
+			vnni_store(&e, &v, y, (row + i) * O + col, row + i, acc[i][b]);
 	}
 }
 

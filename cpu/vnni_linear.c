@@ -121,14 +121,17 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 		load_inputs(words, x, K, tail, R);
 		add_step(acc, words, flips, w, R, B);
 	}
+	const struct vnni_epilogue e = p->e;
+	void *y = p->y;
+	const int64_t M = p->M;
 	UNROLL
 	for (int b = 0; b < B; b++) {
 		const int64_t col = (block + b) * COLS;
-		const __mmask16 mask = vnni_mask(p->M - col);
+		const struct vnni_columns v = vnni_columns(&e, col, M);
 		UNROLL
 		for (int r = 0; r < R; r++) {
 			const __m512i sum = U == 2 ? _mm512_add_epi32(acc[r][b], odd[r][b]) : acc[r][b];
-			vnni_store(&p->e, p->y, row + r, col, p->M, mask, sum);
+			vnni_store(&e, &v, y, (row + r) * M + col, row + r, sum);
 		}
 	}
 }

@@ -1,29 +1,16 @@
-/* Philox 4x32-10 and the few distributions that training needs. Holds no state: a draw is a function of its key and
- * coordinates. */
+/* Random streams and the few distributions that training needs, on Philox (philox.h). Holds no state: a draw is a
+ * function of its key and coordinates. */
 #include "base/rng.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC'11, section 3.3: multipliers of the
- * 4x32 bijection, and the Weyl sequence of the key (golden ratio, sqrt(3) - 1). */
-#define PHILOX_M0 0xD2511F53U
-#define PHILOX_M1 0xCD9E8D57U
-#define PHILOX_W0 0x9E3779B9U
-#define PHILOX_W1 0xBB67AE85U
+#include "base/philox.h"
 
 struct rng_words rng_philox(const uint32_t key[2], const uint32_t ctr[4])
 {
-	uint32_t k0 = key[0], k1 = key[1];
-	struct rng_words c = {{ctr[0], ctr[1], ctr[2], ctr[3]}};
-	for (int round = 0; round < 10; round++) {
-		uint64_t p0 = (uint64_t)PHILOX_M0 * c.w[0], p1 = (uint64_t)PHILOX_M1 * c.w[2];
-		uint32_t hi0 = (uint32_t)(p0 >> 32), hi1 = (uint32_t)(p1 >> 32);
-		c = (struct rng_words){{hi1 ^ c.w[1] ^ k0, (uint32_t)p1, hi0 ^ c.w[3] ^ k1, (uint32_t)p0}};
-		k0 += PHILOX_W0;
-		k1 += PHILOX_W1;
-	}
-	return c;
+	const struct rng_words c = {{ctr[0], ctr[1], ctr[2], ctr[3]}};
+	return philox_words(key[0], key[1], c);
 }
 
 /* Absorbs 16 bytes at a time into `state`, as a CBC-MAC with Philox for the cipher. The length goes first, so that
@@ -52,14 +39,12 @@ struct rng rng_make(uint64_t seed, const char *stage, enum rng_purpose purpose, 
 
 struct rng_words rng_draw(struct rng r, uint64_t step, uint64_t sample, uint32_t block)
 {
-	const uint32_t ctr[4] = {
-	    block, (uint32_t)sample, (uint32_t)(sample >> 32) ^ (uint32_t)(step >> 32), (uint32_t)step};
-	return rng_philox(r.key, ctr);
+	return philox_draw(r, step, sample, block);
 }
 
 float rng_uniform(uint32_t word)
 {
-	return (float)(word >> 8) * 0x1p-24F;
+	return philox_uniform(word);
 }
 
 void rng_normal2(uint32_t w0, uint32_t w1, float z[2])

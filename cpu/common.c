@@ -57,6 +57,12 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 	case VEC_ZERO:
 		memset(d, 0, (size_t)n * sizeof *d);
 		break;
+	case VEC_RELU:
+#pragma omp simd
+		for (int64_t i = 0; i < n; i++) {
+			d[i] = a[i] < 0.0f ? 0.0f : a[i];
+		}
+		break;
 	case VEC_ADD:
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {

@@ -61,7 +61,8 @@ static int make_forward(struct step *s, struct conv2d *v, const struct shape_set
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	int rc = attr_make(s, &(struct prim_opts){.relu = s->node->attr.relu, .fpmath = true}, &attr);
+	int rc = attr_make(
+	    s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr);
 	if (rc) {
 		return rc;
 	}
@@ -191,7 +192,11 @@ static int conv2d_forward(struct step *s)
 	prim_set(&v->forward, DNNL_ARG_WEIGHTS, packed);
 	prim_set(&v->forward, DNNL_ARG_BIAS, s->in[B].data);
 	prim_set(&v->forward, DNNL_ARG_DST, s->out.data);
-	return prim_run(s, &v->forward, (char *)s->scratch_mem + v->at_prim);
+	rc = prim_run(s, &v->forward, (char *)s->scratch_mem + v->at_prim);
+	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu) {
+		cpu_vec(VEC_RELU, s->out.data, s->out.data, NULL, shape_count(s->out.shape));
+	}
+	return rc;
 }
 
 static int run_dgrad(struct step *s, const float *dy)

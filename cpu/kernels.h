@@ -54,6 +54,7 @@ void cpu_release_state(struct step *s); /* for states that are one block of memo
 enum cpu_vec {
 	VEC_COPY,     /* dst = a               */
 	VEC_ZERO,     /* dst = 0               */
+	VEC_RELU,     /* dst = a, or 0 where a < 0; NaN stays */
 	VEC_ADD,      /* dst = a + b           */
 	VEC_ADD_RELU, /* dst = max(a + b, 0)   */
 	VEC_MASK,     /* dst = b > 0 ? a : 0   */

@@ -1,5 +1,6 @@
 /* OP_LINEAR: y = x w^T + b with ReLU, by oneDNN matmul. Weights are used in their own layout in TRAIN (they change with
- * every step; repacking costs more than it gains) and packed once per version in INFER. */
+ * every step; repacking costs more than it gains) and packed once per version in INFER. The ReLU is part of the matmul
+ * in INFER only: oneDNN's turns NaN into 0, which would hide a diverged training. */
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 
@@ -32,7 +33,8 @@ static int make_forward(struct step *s, struct linear *l)
 	    (rc = md_tag(s, &w, dnnl_f32, 2, (const int64_t[]){l->K, l->M}, dnnl_format_tag_any)) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, l->N, l->M, l->M, 1)) ||
 	    (s->has_in[B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
-	    (rc = attr_make(s, &(struct prim_opts){.relu = s->node->attr.relu, .fpmath = true}, &attr))) {
+	    (rc = attr_make(
+		 s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr))) {
 		goto out;
 	}
 	bool packed = s->mode == EXEC_INFER && s->constant_in[W];
@@ -168,7 +170,11 @@ static int linear_forward(struct step *s)
 	    needs_repack(l) ? (const void *)((char *)s->keep_mem + l->at_packed) : s->in[W].data);
 	prim_set(&l->forward, DNNL_ARG_BIAS, s->in[B].data);
 	prim_set(&l->forward, DNNL_ARG_DST, s->out.data);
-	return prim_run(s, &l->forward, (char *)s->scratch_mem + l->at_prim);
+	int rc = prim_run(s, &l->forward, (char *)s->scratch_mem + l->at_prim);
+	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu) {
+		cpu_vec(VEC_RELU, s->out.data, s->out.data, NULL, l->N * l->M);
+	}
+	return rc;
 }
 
 static int product(struct step *s, struct prim *p, const float *a, const float *b, float *y)

@@ -1,5 +1,6 @@
 /* OP_MAXPOOL: own loops for f32; u8 and s8 are in maxpool_int.c. TRAIN keeps the winner of each window as one byte, so
- * that backward reads neither x nor y. The first maximum of a window, row by row, wins.
+ * that backward reads neither x nor y. The first maximum of a window, row by row, wins;
+ * NaN wins over everything.
  *
  * A plain loop over float values and byte winners is one that compilers vectorise badly (20 ms where the AVX-512 code
  * below takes 2): hence two versions of the innermost functions, with the same results. */
@@ -75,10 +76,10 @@ static struct window window_at(const struct maxpool *p, int64_t i, int64_t j)
 CPU_CLONES static void tap_next(float *y, uint8_t *win, const float *x, uint8_t tap, int64_t C)
 {
 	for (int64_t c = 0; win && c < C; c++)
-		win[c] = x[c] > y[c] ? tap : win[c];
+		win[c] = x[c] > y[c] || x[c] != x[c] ? tap : win[c];
 #pragma omp simd
 	for (int64_t c = 0; c < C; c++)
-		y[c] = x[c] > y[c] ? x[c] : y[c];
+		y[c] = x[c] > y[c] || x[c] != x[c] ? x[c] : y[c];
 }
 
 static void pool_plain(const struct maxpool *p, const struct window *v, const float *x, float *y, uint8_t *win)
@@ -130,7 +131,8 @@ TARGET_AVX512 static void pool_avx512(
 				const float *tap = at + (h * v->line + w * p->C);
 				_mm_prefetch((const char *)(tap + 512), _MM_HINT_T0);
 				const __m512 t = _mm512_maskz_loadu_ps(lanes, tap);
-				const __mmask16 above = _mm512_cmp_ps_mask(t, best, _CMP_GT_OQ);
+				const __mmask16 above =
+				    _mm512_cmp_ps_mask(t, best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(t, t, _CMP_UNORD_Q);
 				best = _mm512_mask_mov_ps(best, above, t);
 				winner =
 				    _mm512_mask_mov_epi32(winner, above, _mm512_set1_epi32((int)(h * p->kernel + w)));

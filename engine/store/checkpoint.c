@@ -1,15 +1,10 @@
 /* A checkpoint in memory: its graph, and its tensors to and from a param store. Files are in checkpoint_file.c. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/err.h"
 #include "base/mem.h"
 #include "graph/pass.h"
 #include "store/checkpoint_impl.h"
 
 const char *const checkpoint_forms[] = {"float", "simulated", "integer", NULL};
-
-#define MASK_SUFFIX ".mask"
 
 void checkpoint_clear(struct checkpoint *c)
 {
@@ -56,30 +51,34 @@ int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct gr
 	return rc;
 }
 
-static char *mask_name(const char *param)
+static int load_mask(const struct checkpoint *c, const struct node *node, struct param_store *store)
 {
-	return mem_printf("%s" MASK_SUFFIX, param);
-}
+	const struct named_tensor *mask;
+	int64_t n = shape_count(node->shape);
+	char *name = checkpoint_mask_name(node->name);
+	uint8_t *keep;
+	int rc;
 
-bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param)
-{
-	size_t n = strlen(name), k = strlen(MASK_SUFFIX);
-	char base[NODE_NAME];
-
-	*param = NULL;
-	if (n <= k || n - k >= sizeof(base) || strcmp(name + n - k, MASK_SUFFIX) != 0)
-		return false;
-	snprintf(base, sizeof(base), "%.*s", (int)(n - k), name);
-	*param = tensor_file_find(f, base);
-	return *param != NULL;
+	if (name == NULL)
+		return ERR_NOMEM;
+	mask = tensor_file_find(&c->tensors, name);
+	mem_free(name);
+	if (mask == NULL)
+		return params_set_mask(store, node->name, NULL);
+	keep = mem_alloc((size_t)n, 1);
+	if (keep == NULL)
+		return ERR_NOMEM;
+	checkpoint_mask_unpack(mask, n, keep);
+	rc = params_set_mask(store, node->name, keep);
+	mem_free(keep);
+	return rc;
 }
 
 static int load_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
 {
-	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name), *mask;
+	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name);
 	struct param *param;
 	char want[64], have[64];
-	char *name;
 	int rc;
 
 	if (item == NULL)
@@ -91,14 +90,7 @@ static int load_param(const struct checkpoint *c, const struct node *node, struc
 	rc = params_add(store, node->name, node->dtype, node->shape, &param);
 	if (rc == 0)
 		rc = params_write(store, node->name, item->t.data);
-	if (rc != 0)
-		return rc;
-	name = mask_name(node->name);
-	if (name == NULL)
-		return ERR_NOMEM;
-	mask = tensor_file_find(&c->tensors, name);
-	mem_free(name);
-	return params_set_mask(store, node->name, mask != NULL ? mask->t.data : NULL);
+	return rc == 0 ? load_mask(c, node, store) : rc;
 }
 
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store)
@@ -112,11 +104,29 @@ int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, stru
 	return 0;
 }
 
+static int save_mask(struct tensor_file *f, const struct node *node, const struct param_store *store)
+{
+	int64_t n = shape_count(node->shape);
+	char *name = checkpoint_mask_name(node->name);
+	uint8_t *keep = mem_alloc((size_t)n, 1);
+	struct named_tensor *item = NULL;
+	int rc = ERR_NOMEM;
+
+	if (name != NULL && keep != NULL)
+		item = tensor_file_add(f, name, DT_U8, checkpoint_mask_shape(node->shape));
+	if (item != NULL)
+		rc = params_get_mask(store, node->name, keep);
+	if (rc == 0)
+		checkpoint_mask_pack(keep, n, item->t.data);
+	mem_free(keep);
+	mem_free(name);
+	return rc;
+}
+
 static int save_param(struct tensor_file *f, const struct node *node, const struct param_store *store)
 {
 	const struct param *param = params_find(store, node->name);
 	struct named_tensor *item;
-	char *name;
 	int rc;
 
 	if (param == NULL || !param->set)
@@ -126,12 +136,7 @@ static int save_param(struct tensor_file *f, const struct node *node, const stru
 	if (item == NULL)
 		return ERR_NOMEM;
 	rc = params_read(store, node->name, item->t.data);
-	if (rc != 0 || param->mask == NULL)
-		return rc;
-	name = mask_name(node->name);
-	item = name != NULL ? tensor_file_add(f, name, DT_U8, node->shape) : NULL;
-	mem_free(name);
-	return item != NULL ? params_get_mask(store, node->name, item->t.data) : ERR_NOMEM;
+	return rc == 0 && param->mask != NULL ? save_mask(f, node, store) : rc;
 }
 
 int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store)

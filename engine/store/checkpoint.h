@@ -1,6 +1,7 @@
 /* Checkpoints: a folder with model.safetensors, checkpoint_info.json (written last: where it is, the checkpoint is
  * whole) and logs/. A model is model_spec + quantization plan + named tensors; loading rebuilds the graph by the same
- * builders and passes. Masks are stored as U8 tensors "<param>.mask".
+ * builders and passes. Masks are stored as U8 tensors "<param>.mask" of one bit per weight, in the order of
+ * numpy.packbits.
  *
  * What model.safetensors holds by form:
  *   FLOAT      the params of spec_build
@@ -49,8 +50,10 @@ int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const st
 int checkpoint_save(struct checkpoint *c, const char *dir);
 /* dir, or a path of a checkpoint_info.json or model.safetensors in it. ERR_CHECKPOINT: missing or malformed fields,
  * a newer format, a hash that differs, tensors that are missing, left over or of another dtype or shape than the
- * rebuilt graph needs, NaN or infinity, masks with other values than 0 and 1 or over weights that are not zero, steps
+ * rebuilt graph needs, NaN or infinity, masks over weights that are not zero or with bits behind their end, steps
  * that are not positive, integers outside the plan's range, fields that contradict the tensors. */
 int checkpoint_load(struct checkpoint *out, const char *dir);
+/* Whether a "<param>.mask" tensor keeps element i of its param. */
+bool checkpoint_mask_keeps(const struct named_tensor *mask, int64_t i);
 
 #endif

@@ -47,41 +47,6 @@ static int check_param(const struct checkpoint *c, const char *name, const struc
 	return 0;
 }
 
-static bool is_zero(const struct tensor *t, int64_t i)
-{
-	switch (t->dtype) {
-	case DT_F32:
-		return ((const float *)t->data)[i] == 0;
-	case DT_F16:
-	case DT_BF16:
-		return (((const uint16_t *)t->data)[i] & 0x7fff) == 0;
-	case DT_S32:
-		return ((const int32_t *)t->data)[i] == 0;
-	default:
-		return ((const uint8_t *)t->data)[i] == 0;
-	}
-}
-
-static int check_mask(const char *name, const struct named_tensor *mask, const struct named_tensor *param)
-{
-	const uint8_t *keep = mask->t.data;
-	char have[64], want[64];
-
-	if (mask->t.dtype != DT_U8 || !shape_equal(mask->t.shape, param->t.shape))
-		return err_set(ERR_CHECKPOINT, "%s: tensor '%s' is %s %s, the mask of '%s' must be U8 %s", name,
-		    mask->name, tensor_file_dtypes[mask->t.dtype], shape_text(mask->t.shape, have), param->name,
-		    shape_text(param->t.shape, want));
-	for (int64_t i = 0; i < shape_count(mask->t.shape); i++) {
-		if (keep[i] > 1)
-			return err_set(ERR_CHECKPOINT, "%s: tensor '%s': element %lld is %d; a mask holds 0 and 1",
-			    name, mask->name, (long long)i, keep[i]);
-		if (keep[i] == 0 && !is_zero(&param->t, i))
-			return err_set(ERR_CHECKPOINT, "%s: tensor '%s': element %lld is masked but not zero", name,
-			    param->name, (long long)i);
-	}
-	return 0;
-}
-
 static int check_integers(const struct checkpoint *c, const char *name, const struct quant_value *v)
 {
 	const struct named_tensor *item;
@@ -124,7 +89,7 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 			rc = err_set(
 			    ERR_CHECKPOINT, "%s: tensor '%s' does not belong to the model", name, f->item[i].name);
 		else
-			rc = check_mask(name, &f->item[i], param);
+			rc = checkpoint_mask_check(name, &f->item[i], param);
 	}
 	for (int i = 0; i < c->plan.n_value && rc == 0; i++)
 		rc = c->plan.value[i].weight ? check_integers(c, name, &c->plan.value[i]) : 0;

@@ -4,6 +4,7 @@
  *   checkpoint_fields.c  the fields of checkpoint_info.json that follow from the model
  *   checkpoint_info.c    checkpoint_info.json to spec, form and plan
  *   checkpoint_check.c   tensors against the graph
+ *   checkpoint_mask.c    masks, one bit per weight
  *   checkpoint_file.c    the folder: saving and loading */
 #ifndef ENGINE_STORE_CHECKPOINT_IMPL_H
 #define ENGINE_STORE_CHECKPOINT_IMPL_H
@@ -24,5 +25,14 @@ cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes);
 int checkpoint_check_tensors(const struct checkpoint *c, const char *name);
 /* True for "<param>.mask" of a tensor that is there; `param` receives that tensor. */
 bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param);
+/* "<param>.mask", to be released with mem_free. */
+char *checkpoint_mask_name(const char *param);
+/* (ceil(elements / 8)) */
+struct shape checkpoint_mask_shape(struct shape param);
+/* Between a mask in memory, one byte per element, and its bits; n: elements. */
+void checkpoint_mask_pack(const uint8_t *keep, int64_t n, uint8_t *bits);
+void checkpoint_mask_unpack(const struct named_tensor *mask, int64_t n, uint8_t *keep);
+/* Dtype and shape, bits behind the last element, masked weights that are not zero. `name` is for messages. */
+int checkpoint_mask_check(const char *name, const struct named_tensor *mask, const struct named_tensor *param);
 
 #endif

@@ -10,6 +10,7 @@ import json
 import pathlib
 import sys
 
+from numpy import unpackbits
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
@@ -42,8 +43,10 @@ def check(folder):
         if dtypes[name] in TYPES:
             assert array.dtype == TYPES[dtypes[name]], name
         if name.endswith(".mask"):
-            assert set(array.ravel().tolist()) <= {0, 1}, name
-            assert not arrays[name[: -len(".mask")]][array == 0].any(), name
+            weight = arrays[name[: -len(".mask")]].ravel()
+            assert array.shape == ((weight.size + 7) // 8,), name
+            assert not unpackbits(array)[weight.size:].any(), name
+            assert not weight[unpackbits(array, count=weight.size) == 0].any(), name
     if "BF16" not in dtypes.values():
         again = save(arrays)
         same = again == raw

@@ -280,11 +280,11 @@ static int64_t zeros_under_mask(const struct checkpoint *c, const char *weight)
 	char name[128];
 	snprintf(name, sizeof name, "%s.mask", weight);
 	const float *w = tensor(c, weight)->t.data;
-	const uint8_t *m = tensor(c, name)->t.data;
+	const struct named_tensor *m = tensor(c, name);
 	int64_t n = shape_count(tensor(c, weight)->t.shape), masked = 0;
 	for (int64_t i = 0; i < n; i++) {
-		masked += !m[i];
-		assert_true(m[i] || w[i] == 0);
+		masked += !checkpoint_mask_keeps(m, i);
+		assert_true(checkpoint_mask_keeps(m, i) || w[i] == 0);
 	}
 	return masked;
 }
@@ -333,9 +333,9 @@ static void prune__keeps_the_masks_of_its_input(void **state)
 		.teacher = "cnn"}));
 	RIG_OK(checkpoint_load(&a, rig_path(r, "first")));
 	RIG_OK(checkpoint_load(&b, rig_path(r, "second")));
-	const uint8_t *m1 = tensor(&a, "fc1.weight.mask")->t.data, *m2 = tensor(&b, "fc1.weight.mask")->t.data;
+	const struct named_tensor *m1 = tensor(&a, "fc1.weight.mask"), *m2 = tensor(&b, "fc1.weight.mask");
 	for (int i = 0; i < 64 * 16; i++)
-		assert_true(m1[i] || !m2[i]);
+		assert_true(checkpoint_mask_keeps(m1, i) || !checkpoint_mask_keeps(m2, i));
 	assert_int_equal(zeros_under_mask(&b, "fc1.weight"), llround(0.6 * 64 * 16));
 	assert_true(cJSON_IsString(cJSON_GetObjectItem(b.info, "teacher_sha256")));
 	checkpoint_clear(&a);
@@ -530,7 +530,8 @@ static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 		.summary = &s}));
 	RIG_OK(checkpoint_load(&c, rig_path(r, "sparse_cut")));
 	assert_true(zeros_under_mask(&c, "fc1.weight") > 0);
-	assert_true(shape_equal(tensor(&c, "fc1.weight.mask")->t.shape, tensor(&c, "fc1.weight")->t.shape));
+	assert_int_equal(
+	    tensor(&c, "fc1.weight.mask")->t.shape.dim[0], (shape_count(tensor(&c, "fc1.weight")->t.shape) + 7) / 8);
 	assert_true(rig_number(s, "val_accuracy") > 0.6);
 	cJSON_Delete(s);
 	checkpoint_clear(&c);

@@ -165,7 +165,13 @@ static void checkpoint__derived_fields_are_true(void **state)
 	assert_int_equal(number(c.info, "size_bytes", NULL), bytes);
 	cJSON_ArrayForEach(item, cJSON_GetObjectItem(c.info, "bytes_by_dtype")) sum += item->valuedouble;
 	assert_int_equal(sum, bytes);
-	assert_int_equal(number(c.info, "bytes_by_dtype", "U8"), 315);
+	assert_int_equal(number(c.info, "bytes_by_dtype", "U8"), 40); /* 315 bits */
+	/* The order of numpy.packbits, written out: elements 0, 2, 4, ... are kept. */
+	const struct named_tensor *mask = tensor_file_find(&c.tensors, "fc1.weight.mask");
+	assert_int_equal(((const uint8_t *)mask->t.data)[0], 0xaa);
+	assert_int_equal(((const uint8_t *)mask->t.data)[39], 0xa0); /* 312 and 314; then padding */
+	assert_true(checkpoint_mask_keeps(mask, 314));
+	assert_false(checkpoint_mask_keeps(mask, 313));
 	assert_int_equal(
 	    number(c.info, "bytes_by_dtype", "F32"), 4 * (parameters + 2 * 8)); /* and running statistics */
 	char hex[HASH_HEX];
@@ -317,7 +323,7 @@ static void checkpoint__every_form_loads_again(void **state)
 	check_form(QUANT_FP16, 8, FORM_INTEGER, "F16", 2 * (54 + 135 + 315 + 28));
 	check_form(QUANT_BF16, 8, FORM_INTEGER, "BF16", 2 * (54 + 135 + 315 + 28));
 	/* No integer kernel for 4-bit activations: float weights and their mask stay as they were. */
-	check_form(QUANT_STATIC, 4, FORM_SIMULATED, "U8", 315);
+	check_form(QUANT_STATIC, 4, FORM_SIMULATED, "U8", 40);
 }
 
 /* Saves a good checkpoint, lets `damage` change the loaded tensors, writes them with a matching hash, and expects
@@ -395,9 +401,15 @@ static void retype_one(struct checkpoint *c)
 {
 	item(c, "fc1.bias")->t.dtype = DT_S32;
 }
-static void mask_two(struct checkpoint *c)
+static void mask_past_end(struct checkpoint *c)
 {
-	((uint8_t *)item(c, "fc1.weight.mask")->t.data)[4] = 2;
+	((uint8_t *)item(c, "fc1.weight.mask")->t.data)[315 / 8] |= 1; /* bit 319 of 315 */
+}
+static void mask_of_bytes(struct checkpoint *c)
+{
+	struct named_tensor *mask = item(c, "fc1.weight.mask");
+
+	mask->t.shape = (struct shape){.ndim = 1, .dim = {39}};
 }
 static void regrow(struct checkpoint *c)
 {
@@ -424,7 +436,9 @@ static void checkpoint__tensors_that_do_not_fit_are_refused_by_name(void **state
 	refused(QUANT_STATIC, false, add_orphan_mask, "tensor 'fc9.weight.mask' does not belong");
 	refused(QUANT_STATIC, false, reshape_one, "'fc1.weight' has shape (45, 7), the model needs (7, 45)");
 	refused(QUANT_STATIC, false, retype_one, "'fc1.bias' is I32, the model needs F32");
-	refused(QUANT_STATIC, false, mask_two, "'fc1.weight.mask': element 4 is 2");
+	refused(QUANT_STATIC, false, mask_past_end, "'fc1.weight.mask': bit 319 is set, but the mask ends after 315");
+	refused(QUANT_STATIC, false, mask_of_bytes,
+	    "'fc1.weight.mask' is U8 (39), the mask of 'fc1.weight' must be U8 (40)");
 	refused(QUANT_STATIC, false, regrow, "'fc1.weight': element 5 is masked but not zero");
 	refused(QUANT_STATIC, false, negative_variance, "'bn2.running_var': element 1 is -0.001");
 	refused(QUANT_STATIC, true, zero_step, "'input.step': element 0 is 0");

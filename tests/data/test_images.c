@@ -171,6 +171,9 @@ static void images__index_selects_by_archive(void **state)
 	pack("my_core.tar.gz", odd);
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,
 	    "none of the listed files");
+	pack("my_core.tar.gz", (const char *[]){even[0], even[1], even[0], NULL});
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,
+	    "my_core.tar.gz:set/Alpha/Alpha_0.png: occurs twice");
 	even[3] = NULL;
 	pack("my_core.tar.gz", even);
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,

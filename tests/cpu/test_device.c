@@ -230,8 +230,7 @@ static void cpu__nan_reaches_the_loss(void **state)
 	    .n_width = 2,
 	    .width = {5, 7},
 	    .n_conv = 1,
-	    .kernel = {3},
-	    .pad = {1},
+	    .kernel = {1}, /* one NaN pixel, not the first of its window */
 	    .pool = {3},
 	    .conv_bias = true};
 	(void)state;

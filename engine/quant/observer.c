@@ -54,12 +54,13 @@ static void add_counts(struct observer *o, const float *x, size_t n)
 	/* Scaling by a power of two is exact, so the bin is that of the definition; in double, for tiny ranges. */
 	double inverse = ldexp(OBSERVER_BINS / 2, 1 - exponent);
 	for (size_t i = 0; i < n; i++) {
-		int bin = (int)floor((double)x[i] * inverse) + OBSERVER_BINS / 2;
+		double v = (double)x[i] * inverse;
+		int whole = (int)v; /* floor, without the call that plain x86-64 makes of it */
+		int bin = whole - (v < whole) + OBSERVER_BINS / 2;
+		bool zero = x[i] == 0;
 
-		if (x[i] == 0)
-			zeros++;
-		else
-			part[i & 3][bin]++;
+		zeros += zero;
+		part[i & 3][bin] += !zero;
 	}
 	o->zeros += (double)zeros;
 	for (int b = 0; b < OBSERVER_BINS; b++)
@@ -80,24 +81,59 @@ static void add_extremes(struct observer *o, float lo, float hi)
 	o->batches++;
 }
 
+/* Extremes and squares in independent lanes, whose order of additions is fixed. */
+#define LANES 8
+
+struct extent {
+	float lo, hi;
+	double squares;
+	bool finite;
+};
+
+static struct extent measure(const float *x, size_t n)
+{
+	float lo[LANES], hi[LANES];
+	double squares[LANES] = {0};
+	int finite = 1;
+	struct extent e = {.lo = FLT_MAX, .hi = -FLT_MAX};
+
+	for (int k = 0; k < LANES; k++) {
+		lo[k] = FLT_MAX;
+		hi[k] = -FLT_MAX;
+	}
+	for (size_t i = 0; i < n; i += LANES) {
+		size_t lanes = n - i < LANES ? n - i : LANES;
+
+		for (size_t k = 0; k < lanes; k++) {
+			float v = x[i + k];
+
+			lo[k] = v < lo[k] ? v : lo[k];
+			hi[k] = v > hi[k] ? v : hi[k];
+			finite &= fabsf(v) <= LARGEST; /* false for NaN too */
+			squares[k] += (double)v * (double)v;
+		}
+	}
+	for (int k = 0; k < LANES; k++) {
+		e.lo = fminf(e.lo, lo[k]);
+		e.hi = fmaxf(e.hi, hi[k]);
+		e.squares += squares[k];
+	}
+	e.finite = finite;
+	return e;
+}
+
 int observer_add(struct observer *o, const float *x, size_t n)
 {
 	const size_t chunk = (size_t)1 << 30; /* partial histograms count in 32 bits */
-	float lo = FLT_MAX, hi = -FLT_MAX, largest;
-	double squares = 0;
-	bool finite = true;
+	struct extent e;
+	float largest;
 
 	if (n == 0)
 		return 0;
-	for (size_t i = 0; i < n; i++) {
-		lo = x[i] < lo ? x[i] : lo;
-		hi = x[i] > hi ? x[i] : hi;
-		finite &= fabsf(x[i]) <= LARGEST; /* false for NaN too */
-		squares += (double)x[i] * (double)x[i];
-	}
-	if (!finite)
+	e = measure(x, n);
+	if (!e.finite)
 		return err_set(ERR_DATA, "a value is NaN, infinite or larger than 2^126");
-	largest = fmaxf(-lo, hi);
+	largest = fmaxf(-e.lo, e.hi);
 	if (largest > 0)
 		widen(o, largest);
 	if (o->range > 0) {
@@ -106,8 +142,8 @@ int observer_add(struct observer *o, const float *x, size_t n)
 	} else {
 		o->zeros += (double)n;
 	}
-	add_extremes(o, lo, hi);
+	add_extremes(o, e.lo, e.hi);
 	o->n += (double)n;
-	o->sum_squares += squares;
+	o->sum_squares += e.squares;
 	return 0;
 }

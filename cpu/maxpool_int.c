@@ -10,51 +10,87 @@
 /* From this many input bytes on, a second thread pays for waking it. */
 #define PARALLEL_BYTES (1 << 17)
 
-/* The maximum over `lines` x `taps` pixels of C bytes each; the first at x, `line` bytes from line to line. */
-struct window {
+/* One output row: `lines` input lines from x on, W pixels of C bytes each. */
+struct row {
 	const uint8_t *x;
-	int64_t C, line;
-	int lines, taps;
+	uint8_t *y;
+	int64_t W, C, OW;
+	int lines, kernel, stride, pad;
+	bool is_signed;
 };
 
-static void pool_plain(const struct window *w, bool is_signed, uint8_t *y)
+/* Columns of the window of output ow, clipped to the image. */
+static inline void window(const struct row *r, int64_t ow, int64_t *left, int64_t *right)
 {
-	const uint8_t flip = is_signed ? 0x80 : 0; /* s8 order is u8 order of q + 128 */
-	for (int64_t c = 0; c < w->C; c++) {
-		uint8_t best = 0;
-		for (int i = 0; i < w->lines; i++)
-			for (int j = 0; j < w->taps; j++) {
-				const uint8_t v = w->x[i * w->line + j * w->C + c] ^ flip;
-				best = v > best ? v : best;
-			}
-		y[c] = best ^ flip;
+	*left = ow * r->stride - r->pad;
+	*right = *left + r->kernel < r->W ? *left + r->kernel : r->W;
+	*left = *left > 0 ? *left : 0;
+}
+
+static void row_plain(const struct row *r)
+{
+	const uint8_t flip = r->is_signed ? 0x80 : 0; /* s8 order is u8 order of q + 128 */
+	for (int64_t ow = 0; ow < r->OW; ow++) {
+		int64_t left, right;
+		window(r, ow, &left, &right);
+		for (int64_t c = 0; c < r->C; c++) {
+			uint8_t best = 0;
+			for (int64_t i = 0; i < r->lines; i++)
+				for (int64_t j = left; j < right; j++) {
+					const uint8_t v = r->x[(i * r->W + j) * r->C + c] ^ flip;
+					best = v > best ? v : best;
+				}
+			r->y[ow * r->C + c] = best ^ flip;
+		}
 	}
 }
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-TARGET_AVX512 static void pool_avx512(const struct window *w, bool is_signed, uint8_t *y)
+/* 64 channels (those of `mask`) of every output pixel from channel c on. */
+TARGET_AVX512 static void row_avx512(const struct row *r, int64_t c, __mmask64 mask)
 {
-	const __m512i flip = _mm512_set1_epi8(is_signed ? (char)-128 : 0);
-	for (int64_t c = 0; c < w->C; c += 64) {
-		const int64_t left = w->C - c;
-		const __mmask64 mask = left >= 64 ? ~0ull : (1ull << left) - 1;
+	const struct row w = *r; /* local, so that stores cannot alias it */
+	const __m512i flip = _mm512_set1_epi8(w.is_signed ? (char)-128 : 0);
+	for (int64_t ow = 0; ow < w.OW; ow++) {
+		int64_t left, right;
+		window(&w, ow, &left, &right);
 		__m512i best = _mm512_setzero_si512();
-		for (int i = 0; i < w->lines; i++)
-			for (int j = 0; j < w->taps; j++) {
-				const __m512i v = _mm512_maskz_loadu_epi8(mask, w->x + i * w->line + j * w->C + c);
-				best = _mm512_max_epu8(best, _mm512_xor_si512(v, flip));
+		for (int64_t i = 0; i < w.lines; i++)
+			for (int64_t j = left; j < right; j++) {
+				const uint8_t *x = w.x + (i * w.W + j) * w.C + c;
+				best = _mm512_max_epu8(best, _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, x), flip));
 			}
-		_mm512_mask_storeu_epi8(y + c, mask, _mm512_xor_si512(best, flip));
+		_mm512_mask_storeu_epi8(w.y + ow * w.C + c, mask, _mm512_xor_si512(best, flip));
 	}
 }
 
-/* 2x2 windows of stride 2 with C = 32 are half a register: two taps in one load, the halves compared at the end. */
-TARGET_AVX512 static void pool_pair32_avx512(const uint8_t *x, int64_t line, int64_t n, bool is_signed, uint8_t *y)
+/* 2x2 windows of stride 2, 64 channels from c on: the usual case without loops and masks. */
+TARGET_AVX512 static void row_2x2_avx512(const struct row *r, int64_t c)
 {
-	const __m256i flip = _mm256_set1_epi8(is_signed ? (char)-128 : 0);
+	const __m512i flip = _mm512_set1_epi8(r->is_signed ? (char)-128 : 0);
+	const int64_t C = r->C, line = r->W * C, n = r->OW;
+	const uint8_t *x = r->x + c;
+	uint8_t *y = r->y + c;
+	for (int64_t i = 0; i < n; i++, x += 2 * C, y += C) {
+		const __m512i a = _mm512_xor_si512(_mm512_loadu_si512(x), flip);
+		const __m512i b = _mm512_xor_si512(_mm512_loadu_si512(x + C), flip);
+		const __m512i d = _mm512_xor_si512(_mm512_loadu_si512(x + line), flip);
+		const __m512i e = _mm512_xor_si512(_mm512_loadu_si512(x + line + C), flip);
+		const __m512i best = _mm512_max_epu8(_mm512_max_epu8(a, b), _mm512_max_epu8(d, e));
+		_mm512_storeu_si512(y, _mm512_xor_si512(best, flip));
+	}
+}
+
+/* The same with C = 32, half a register: two taps in one load, the halves compared at the end. */
+TARGET_AVX512 static void row_2x2x32_avx512(const struct row *r)
+{
+	const __m256i flip = _mm256_set1_epi8(r->is_signed ? (char)-128 : 0);
 	const __m512i flips = _mm512_broadcast_i64x4(flip);
+	const int64_t line = r->W * 32, n = r->OW;
+	const uint8_t *x = r->x;
+	uint8_t *y = r->y;
 	for (int64_t i = 0; i < n; i++, x += 64, y += 32) {
 		const __m512i top = _mm512_xor_si512(_mm512_loadu_si512(x), flips);
 		const __m512i both = _mm512_max_epu8(top, _mm512_xor_si512(_mm512_loadu_si512(x + line), flips));
@@ -62,38 +98,51 @@ TARGET_AVX512 static void pool_pair32_avx512(const uint8_t *x, int64_t line, int
 		_mm256_storeu_si256((__m256i *)y, _mm256_xor_si256(best, flip));
 	}
 }
+
+static void row_wide(const struct row *r)
+{
+	const bool plain = r->kernel == 2 && r->stride == 2 && r->pad == 0;
+	int64_t c = 0;
+	if (plain && r->C == 32) {
+		row_2x2x32_avx512(r);
+		return;
+	}
+	for (; c + 64 <= r->C; c += 64)
+		if (plain)
+			row_2x2_avx512(r, c);
+		else
+			row_avx512(r, c, ~0ull);
+	if (c < r->C)
+		row_avx512(r, c, (1ull << (r->C - c)) - 1);
+}
+#else
+static void row_wide(const struct row *r)
+{
+	row_plain(r);
+}
 #endif
 
-/* One output row; `wide`: AVX-512. */
 static void pool_row(const struct step *s, int64_t n, int64_t oh, bool wide)
 {
 	const struct attr *a = &s->node->attr;
 	const int64_t *d = s->in[0].shape.dim, H = d[1], W = d[2], C = d[3], OW = s->out.shape.dim[2];
-	const bool is_signed = s->out.dtype == DT_S8;
-	uint8_t *y = (uint8_t *)s->out.data + (n * s->out.shape.dim[1] + oh) * OW * C;
 	int64_t top = oh * a->stride - a->pad, bottom = top + a->kernel;
 	top = top < 0 ? 0 : top;
 	bottom = bottom > H ? H : bottom;
-	const uint8_t *lines = (const uint8_t *)s->in[0].data + (n * H + top) * W * C;
-#if defined(__x86_64__)
-	if (wide && C == 32 && a->kernel == 2 && a->stride == 2 && a->pad == 0) {
-		pool_pair32_avx512(lines, W * C, OW, is_signed, y);
-		return;
-	}
-#endif
-	for (int64_t ow = 0; ow < OW; ow++, y += C) {
-		int64_t left = ow * a->stride - a->pad, right = left + a->kernel;
-		left = left < 0 ? 0 : left;
-		right = right > W ? W : right;
-		const struct window w = {lines + left * C, C, W * C, (int)(bottom - top), (int)(right - left)};
-#if defined(__x86_64__)
-		if (wide) {
-			pool_avx512(&w, is_signed, y);
-			continue;
-		}
-#endif
-		pool_plain(&w, is_signed, y);
-	}
+	const struct row r = {.x = (const uint8_t *)s->in[0].data + (n * H + top) * W * C,
+	    .y = (uint8_t *)s->out.data + (n * s->out.shape.dim[1] + oh) * OW * C,
+	    .W = W,
+	    .C = C,
+	    .OW = OW,
+	    .lines = (int)(bottom - top),
+	    .kernel = a->kernel,
+	    .stride = a->stride,
+	    .pad = a->pad,
+	    .is_signed = s->out.dtype == DT_S8};
+	if (wide)
+		row_wide(&r);
+	else
+		row_plain(&r);
 }
 
 int cpu_maxpool_int_forward(struct step *s)

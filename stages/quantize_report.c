@@ -265,6 +265,21 @@ static void add_calibration(const struct quantize_job *job, struct json j)
 	}
 }
 
+/* Zeros would read as "compared, and equal": without a simulation to compare with there are no figures. */
+static void add_totals(const struct quantize_measures *m, struct json j)
+{
+	static const char *const keys[] = {"images_compared", "values_compared", "values_different",
+	    "largest_difference_quanta", "largest_difference_real"};
+	double v[] = {(double)m->images, (double)m->compared, (double)m->different, m->largest, m->largest_real};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (m->twins)
+			number(j, keys[i], v[i]);
+		else
+			null(j, keys[i]);
+	}
+}
+
 static void add_head(const struct quantize_job *job, const struct quantize_measures *m, struct json j)
 {
 	const struct device dev = job->run->cpu_dev;
@@ -279,11 +294,7 @@ static void add_head(const struct quantize_job *job, const struct quantize_measu
 	number(j, "batch", m->batch);
 	number(j, "fp32_ms", total_ms(m, true));
 	number(j, job->plan.simulated ? "simulated_ms" : "int8_ms", total_ms(m, false));
-	number(j, "images_compared", (double)m->images);
-	number(j, "values_compared", (double)m->compared);
-	number(j, "values_different", (double)m->different);
-	number(j, "largest_difference_quanta", m->largest);
-	number(j, "largest_difference_real", m->largest_real);
+	add_totals(m, j);
 	for (int i = 0; i < job->plan.n_layer && *j.ok; i++) {
 		cJSON *name = job->plan.layer[i].quantized ? NULL : cJSON_CreateString(job->plan.layer[i].name);
 

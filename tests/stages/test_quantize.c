@@ -338,6 +338,7 @@ static void run__narrow_activations_say_simulated_everywhere(void **state)
 	report = cJSON_GetObjectItem(info, "int8_report");
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(info, "simulated")));
 	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(report, "executed")), "FP32 simulation");
+	assert_true(cJSON_IsNull(cJSON_GetObjectItem(report, "values_different"))); /* 0 would be a claim */
 	cJSON_ArrayForEach(item, cJSON_GetObjectItem(report, "layers"))
 	{
 		assert_null(cJSON_GetObjectItem(item, "int8_ms"));

@@ -55,21 +55,21 @@ CPU_CLONES static double gradient_part(
 	double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
 	for (int64_t i = 0; i < n; i++) {
-		float t = x[i] * inverse;
-		float d = t >= lo && t <= hi ? dy[i] : 0.0f;
+		float t = x[i] * inverse, v = dy[i]; /* not a conditional read: see batchnorm.c */
+		float d = t >= lo && t <= hi ? v : 0.0f;
 		sum += (double)d * (double)x[i];
 	}
 	if (dx && add) {
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {
-			float t = x[i] * inverse;
-			dx[i] += t >= lo && t <= hi ? dy[i] * slope : 0.0f;
+			float t = x[i] * inverse, v = dy[i] * slope;
+			dx[i] += t >= lo && t <= hi ? v : 0.0f;
 		}
 	} else if (dx) {
 #pragma omp simd
 		for (int64_t i = 0; i < n; i++) {
-			float t = x[i] * inverse;
-			dx[i] = t >= lo && t <= hi ? dy[i] * slope : 0.0f;
+			float t = x[i] * inverse, v = dy[i] * slope;
+			dx[i] = t >= lo && t <= hi ? v : 0.0f;
 		}
 	}
 	return sum;

@@ -191,8 +191,9 @@ CPU_CLONES static void free_gradient(float *t, const float *dy, int64_t n, const
 	const float lo = u.rounded ? u.lo : -INFINITY, hi = u.rounded ? u.hi : INFINITY;
 #pragma omp simd
 	for (int64_t i = 0; i < n; i++) {
+		float v = dy[i] * u.p_y; /* not a conditional read: see batchnorm.c */
 		bool held = (u.relu && t[i] <= u.zero) || t[i] < lo || t[i] > hi;
-		t[i] = held ? 0.0f : dy[i] * u.p_y;
+		t[i] = held ? 0.0f : v;
 	}
 }
 
@@ -218,17 +219,21 @@ CPU_CLONES static void gradient_sums(
 	}
 }
 
-/* d = or += g * factor, factor tiled or one number. */
+/* d = (or += if `add`) g * factor; the factor is m/P_acc by channel, or k/P_r of the residual. */
 CPU_CLONES static void scaled(
     float *d, const float *g, int64_t n, int64_t W, const struct numbers *v, bool residual, bool add)
 {
-	const float k = v->k * v->ip_r;
+	const float k = v->k * v->ip_r, *scale = v->m, *ip = v->ip;
 	for (; n > 0; n -= W, g += W, d += W) {
 		int64_t m = n < W ? n : W;
+		if (add) {
 #pragma omp simd
-		for (int64_t i = 0; i < m; i++) {
-			float f = g[i] * (residual ? k : v->m[i] * v->ip[i]);
-			d[i] = (add ? d[i] : 0.0f) + f;
+			for (int64_t i = 0; i < m; i++)
+				d[i] += g[i] * (residual ? k : scale[i] * ip[i]);
+		} else {
+#pragma omp simd
+			for (int64_t i = 0; i < m; i++)
+				d[i] = g[i] * (residual ? k : scale[i] * ip[i]);
 		}
 	}
 }

@@ -191,9 +191,9 @@ CPU_CLONES static void free_gradient(float *t, const float *dy, int64_t n, const
 	const float lo = u.rounded ? u.lo : -INFINITY, hi = u.rounded ? u.hi : INFINITY;
 #pragma omp simd
 	for (int64_t i = 0; i < n; i++) {
-		float v = dy[i] * u.p_y; /* not a conditional read: see batchnorm.c */
+		float d = dy[i] * u.p_y; /* not a conditional read: see batchnorm.c */
 		bool held = (u.relu && t[i] <= u.zero) || t[i] < lo || t[i] > hi;
-		t[i] = held ? 0.0f : v;
+		t[i] = held ? 0.0f : d;
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "pipeline/files.h"
 #include "pipeline/version.h"
 
 static int open_devices(struct chain *c)
@@ -188,29 +189,47 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
-/* Reads DIR/stage.json; true if it holds the key. The summary goes to *summary. */
-static bool finished_under(const char *dir, const char *key, cJSON **summary)
+/* Whether DIR holds a stage that was finished under the key; its summary goes to the stage. Whatever the key, the time
+ * that it took is noted: a stage of this name is the best basis for an estimate. */
+static bool finished_under(const struct chain *c, struct chain_stage *s, const char *dir)
 {
-	char path[CHAIN_PATH + 16];
-	struct fs_bytes bytes = {0};
-	bool same = false;
-	if (fs_join(path, sizeof path, dir, "stage.json") < 0 || !fs_exists(path) || fs_read(path, &bytes) < 0) {
-		err_clear();
-		return false;
-	}
-	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
-	const cJSON *have = cJSON_GetObjectItem(json, "key");
-	if (cJSON_IsString(have) && strcmp(have->valuestring, key) == 0) {
-		same = true;
-		*summary = cJSON_DetachItemFromObject(json, "summary");
+	cJSON *json = files_read_json(dir, "stage.json");
+	const cJSON *key = cJSON_GetObjectItem(json, "key"), *threads = cJSON_GetObjectItem(json, "threads");
+	const cJSON *macs = cJSON_GetObjectItem(json, "macs"), *seconds = cJSON_GetObjectItem(json, "seconds");
+	const char *device = cJSON_GetStringValue(cJSON_GetObjectItem(json, "train_device"));
+	bool same = cJSON_IsString(key) && strcmp(key->valuestring, s->key) == 0;
+	if (same)
+		s->summary = cJSON_DetachItemFromObject(json, "summary");
+	if (cJSON_IsNumber(macs) && cJSON_IsNumber(seconds) && cJSON_IsNumber(threads) && device &&
+	    threads->valueint == c->threads && strcmp(device, c->train_name) == 0) {
+		s->past_macs = macs->valuedouble;
+		s->past_seconds = seconds->valuedouble;
 	}
 	cJSON_Delete(json);
-	fs_bytes_clear(&bytes);
 	return same;
 }
 
+/* A checkpoint that was damaged after its stage was finished must not be handed on. */
+static int check_finished(const struct chain_stage *s, const char *dir)
+{
+	struct checkpoint ckpt;
+	if (!s->config->kind->makes_checkpoint)
+		return 0;
+	int rc = checkpoint_load(&ckpt, dir);
+	if (rc == 0)
+		checkpoint_clear(&ckpt);
+	return rc;
+}
+
+static void forget(struct chain_stage *s)
+{
+	cJSON_Delete(s->summary);
+	s->summary = NULL;
+	s->state = STAGE_TO_RUN;
+}
+
 /* Looks for a finished stage of this name and key among the folders in `dir`. */
-static bool search_folder(struct chain_stage *s, const char *dir)
+static bool search_folder(const struct chain *c, struct chain_stage *s, const char *dir)
 {
 	struct fs_list list = {0};
 	size_t len = strlen(s->config->name);
@@ -220,32 +239,39 @@ static bool search_folder(struct chain_stage *s, const char *dir)
 		size_t have = strlen(list.name[i]);
 		if (list.name[i][0] == '.' || have < len || strcmp(list.name[i] + have - len, s->config->name) != 0)
 			continue;
-		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) == 0 &&
-		    finished_under(s->found, s->key, &s->summary))
+		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) < 0 || !finished_under(c, s, s->found))
+			continue;
+		if (check_finished(s, s->found) == 0)
 			s->state = STAGE_ELSEWHERE;
+		else
+			forget(s); /* a damaged copy elsewhere is no reason not to run */
 	}
 	fs_list_clear(&list);
 	return s->state != STAGE_TO_RUN;
 }
 
-static void find_state(const struct chain *c, struct chain_stage *s)
+static int find_state(const struct chain *c, struct chain_stage *s)
 {
 	char path[CHAIN_PATH], copy[CHAIN_PATH];
-	if (finished_under(s->dir, s->key, &s->summary)) {
+	if (finished_under(c, s, s->dir)) {
 		s->state = STAGE_DONE;
-		return;
+		int rc = check_finished(s, s->dir);
+		return rc < 0 ? err_context(rc, "stage %s is finished, but damaged (remove its folder to run it again)",
+				    s->config->name)
+			      : 0;
 	}
-	if (fs_join(path, sizeof path, c->out, "previous") == 0 && search_folder(s, path))
-		return;
+	if (fs_join(path, sizeof path, c->out, "previous") == 0 && search_folder(c, s, path))
+		return 0;
 	snprintf(copy, sizeof copy, "%s", c->out);
 	const char *parent = dirname(copy);
 	struct fs_list runs = {0};
 	if (fs_is_dir(parent) && fs_list(parent, &runs) == 0)
 		for (int i = 0; i < runs.n && s->state == STAGE_TO_RUN; i++)
 			if (runs.name[i][0] != '.' && fs_join(path, sizeof path, parent, runs.name[i]) == 0)
-				search_folder(s, path);
+				search_folder(c, s, path);
 	fs_list_clear(&runs);
 	err_clear(); /* a folder that cannot be read is not searched */
+	return 0;
 }
 
 static int resolve_stage(struct chain *c, int i)
@@ -285,22 +311,17 @@ static int resolve_stage(struct chain *c, int i)
 	int dir = snprintf(s->dir, sizeof s->dir, "%s/%02d-%s", c->out, i + 1, k->name);
 	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
-	find_state(c, s);
-	return 0;
+	return find_state(c, s);
 }
 
 /* A run folder belongs to the config that made it. */
 static int check_owner(const struct chain *c)
 {
 	char path[CHAIN_PATH + 16];
-	struct fs_bytes bytes = {0};
 	int rc = fs_join(path, sizeof path, c->out, "run.json");
 	if (rc < 0 || !fs_exists(path))
 		return rc;
-	rc = fs_read(path, &bytes);
-	if (rc < 0)
-		return rc;
-	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+	cJSON *json = files_read_json(c->out, "run.json");
 	const cJSON *name = cJSON_GetObjectItem(json, "name");
 	if (!cJSON_IsString(name))
 		rc = err_set(ERR_CONFIG, "%s is not a run's description; choose another --out", path);
@@ -308,7 +329,6 @@ static int check_owner(const struct chain *c)
 		rc = err_set(ERR_CONFIG, "%s holds the run '%s', this config is '%s'; choose another --out", c->out,
 		    name->valuestring, c->config->top.name);
 	cJSON_Delete(json);
-	fs_bytes_clear(&bytes);
 	return rc;
 }
 

@@ -29,7 +29,8 @@ struct chain_stage {
 	struct model_spec input; /* of the input checkpoint, if there is one */
 	bool has_input_spec;
 	struct stage_plan plan;
-	cJSON *summary; /* of a finished stage */
+	cJSON *summary;                 /* of a finished stage */
+	double past_macs, past_seconds; /* what a stage of this name took here before, with these threads; 0: none */
 };
 
 struct chain {

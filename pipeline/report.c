@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/fs.h"
 #include "base/mem.h"
+#include "pipeline/files.h"
 
 #define MAX_COLUMNS 12
 
@@ -160,13 +160,6 @@ void report_run(const struct chain *c, bool markdown, struct str *out)
 		report_stages(c, markdown, out);
 }
 
-static int write_text(const struct chain *c, const char *name, const char *content)
-{
-	char path[CHAIN_PATH + 32];
-	int rc = fs_join(path, sizeof path, c->out, name);
-	return rc < 0 ? rc : fs_write(path, content, strlen(content));
-}
-
 int report_write(const struct chain *c)
 {
 	struct str md = {0};
@@ -184,9 +177,10 @@ int report_write(const struct chain *c)
 	cJSON_Delete(json);
 	str_addf(&md, "# %s\n\n", c->config->top.name);
 	report_run(c, true, &md);
-	int rc = dump && !md.failed ? write_text(c, "results.json", dump) : err_set(ERR_NOMEM, "out of memory");
+	int rc =
+	    dump && !md.failed ? files_write_text(c->out, "results.json", dump) : err_set(ERR_NOMEM, "out of memory");
 	if (rc == 0)
-		rc = write_text(c, "results.md", str_text(&md));
+		rc = files_write_text(c->out, "results.md", str_text(&md));
 	cJSON_free(dump);
 	str_clear(&md);
 	return rc;

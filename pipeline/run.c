@@ -13,21 +13,9 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "pipeline/files.h"
 #include "pipeline/model_data.h"
 #include "pipeline/version.h"
-
-static int write_json(const char *dir, const char *name, const cJSON *json)
-{
-	char path[CHAIN_PATH + 32];
-	char *text = cJSON_Print(json);
-	if (!text)
-		return err_set(ERR_NOMEM, "out of memory");
-	int rc = fs_join(path, sizeof path, dir, name);
-	if (rc == 0)
-		rc = fs_write(path, text, strlen(text));
-	cJSON_free(text);
-	return rc;
-}
 
 /* One run at a time in a folder. The lock goes with the process. */
 static int lock_out(const struct chain *c, int *fd)
@@ -54,7 +42,7 @@ static int write_run(const struct chain *c)
 	cJSON_AddStringToObject(json, "program_version", program_version);
 	cJSON_AddStringToObject(json, "program_commit", program_commit);
 	cJSON_AddItemToObject(json, "resolved", run_config_to_json(c->config));
-	int rc = write_json(c->out, "run.json", json);
+	int rc = files_write_json(c->out, "run.json", json);
 	cJSON_Delete(json);
 	return rc;
 }
@@ -63,21 +51,16 @@ static int write_run(const struct chain *c)
 static int set_aside(const struct chain *c, const struct chain_stage *s)
 {
 	char path[CHAIN_PATH + 16], target[CHAIN_PATH + 64];
-	struct fs_bytes bytes = {0};
 	char key[9] = "unknown";
 	if (!fs_exists(s->dir))
 		return 0;
-	int rc = fs_join(path, sizeof path, s->dir, "stage.json");
-	if (rc == 0 && fs_exists(path) && fs_read(path, &bytes) == 0) {
-		cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
-		const cJSON *have = cJSON_GetObjectItem(json, "key");
-		if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
-			snprintf(key, sizeof key, "%.8s", have->valuestring);
-		cJSON_Delete(json);
-		fs_bytes_clear(&bytes);
-	}
+	cJSON *json = files_read_json(s->dir, "stage.json");
+	const cJSON *have = cJSON_GetObjectItem(json, "key");
+	if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
+		snprintf(key, sizeof key, "%.8s", have->valuestring);
+	cJSON_Delete(json);
 	snprintf(path, sizeof path, "%s/previous", c->out);
-	rc = fs_mkdirs(path);
+	int rc = fs_mkdirs(path);
 	if (rc < 0)
 		return rc;
 	snprintf(target, sizeof target, "%s/%s-%s", path, key, s->config->name);
@@ -175,7 +158,8 @@ static void discard(const struct chain_stage *s, const char *part, int rc)
 	mem_free(message);
 }
 
-static int finish(const struct chain *c, struct chain_stage *s, const char *part)
+/* `macs`, `seconds`, `threads` and `train_device` are what later estimates start from. */
+static int finish(const struct chain *c, struct chain_stage *s, const char *part, double seconds)
 {
 	char utc[32];
 	clock_utc(utc);
@@ -184,8 +168,12 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 	cJSON_AddStringToObject(json, "kind", s->config->kind->name);
 	cJSON_AddStringToObject(json, "key", s->key);
 	cJSON_AddStringToObject(json, "finished", utc);
+	cJSON_AddNumberToObject(json, "macs", s->plan.macs);
+	cJSON_AddNumberToObject(json, "seconds", seconds);
+	cJSON_AddNumberToObject(json, "threads", c->threads);
+	cJSON_AddStringToObject(json, "train_device", c->train_name);
 	cJSON_AddItemReferenceToObject(json, "summary", s->summary);
-	int rc = s->state == STAGE_ELSEWHERE ? 0 : write_json(part, "stage.json", json);
+	int rc = s->state == STAGE_ELSEWHERE ? 0 : files_write_json(part, "stage.json", json);
 	cJSON_Delete(json);
 	if (rc == 0)
 		rc = set_aside(c, s);
@@ -247,7 +235,7 @@ static int run_stage(
 	if (rc == 0)
 		rc = s->state == STAGE_ELSEWHERE ? take_tree(s->found, part) : run_into(c, s, part, progress, stop);
 	if (rc == 0)
-		rc = finish(c, s, part);
+		rc = finish(c, s, part, clock_now() - t0);
 	if (rc < 0) {
 		discard(s, part, rc);
 		return err_context(rc, "stage %s", s->config->name);

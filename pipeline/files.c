@@ -1,0 +1,48 @@
+/* Files of a run's folder. */
+#include "pipeline/files.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+
+#define FILES_PATH 1200
+
+static bool holds(const char *path, const char *text)
+{
+	struct fs_bytes have = {0};
+	bool same = fs_exists(path) && fs_read(path, &have) == 0 && have.size == strlen(text) &&
+		    memcmp(have.data, text, have.size) == 0;
+	fs_bytes_clear(&have);
+	return same;
+}
+
+int files_write_text(const char *dir, const char *name, const char *text)
+{
+	char path[FILES_PATH];
+	int rc = fs_join(path, sizeof path, dir, name);
+	if (rc < 0 || holds(path, text))
+		return rc;
+	return fs_write(path, text, strlen(text));
+}
+
+int files_write_json(const char *dir, const char *name, const cJSON *json)
+{
+	char *text = cJSON_Print(json);
+	int rc = text ? files_write_text(dir, name, text) : err_set(ERR_NOMEM, "out of memory");
+	cJSON_free(text);
+	return rc;
+}
+
+cJSON *files_read_json(const char *dir, const char *name)
+{
+	char path[FILES_PATH];
+	struct fs_bytes bytes = {0};
+	if (fs_join(path, sizeof path, dir, name) < 0 || !fs_exists(path) || fs_read(path, &bytes) < 0) {
+		err_clear();
+		return NULL;
+	}
+	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+	fs_bytes_clear(&bytes);
+	return json;
+}

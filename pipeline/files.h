@@ -1,0 +1,13 @@
+/* Files of a run's folder. What already says the same is not touched, so that a run that has nothing to do changes no
+ * file. */
+#ifndef PIPELINE_FILES_H
+#define PIPELINE_FILES_H
+
+#include <cjson/cJSON.h>
+
+int files_write_text(const char *dir, const char *name, const char *text);
+int files_write_json(const char *dir, const char *name, const cJSON *json);
+/* NULL, without an error, if the file is missing or is not JSON. To be released with cJSON_Delete. */
+cJSON *files_read_json(const char *dir, const char *name);
+
+#endif

@@ -5,19 +5,13 @@
 #include "base/str.h"
 #include "pipeline/chain.h"
 #include "pipeline/command.h"
+#include "pipeline/estimate.h"
 #include "pipeline/report.h"
 #include "pipeline/run_args.h"
 
-/* Training reaches about this many multiply-accumulates a second per core with f32 AVX-512 or AVX2 kernels; only the
- * order of magnitude matters for an estimate, and the output says that it is one. */
-#define MACS_PER_CORE_SECOND 4e10
-
 static const char *const state_names[] = {"to run", "up to date", "finished elsewhere, to be taken from there"};
 
-static double estimate_seconds(const struct chain *c, const struct chain_stage *s)
-{
-	return s->state == STAGE_TO_RUN ? s->plan.macs / (MACS_PER_CORE_SECOND * (c->threads > 0 ? c->threads : 1)) : 0;
-}
+static const char *const basis_names[] = {"guessed rate", "rate of finished stages"};
 
 static void add_memory(cJSON *o, const struct executor_memory *m)
 {
@@ -44,13 +38,16 @@ static cJSON *plan_json(const struct chain *c)
 	for (int i = 0; i < c->n; i++) {
 		const struct chain_stage *s = &c->stage[i];
 		cJSON *e = cJSON_CreateObject();
+		enum estimate_basis basis;
+		double seconds = estimate_seconds(c, s, &basis);
 		cJSON_AddStringToObject(e, "name", s->config->name);
 		cJSON_AddStringToObject(e, "kind", s->config->kind->name);
 		cJSON_AddStringToObject(e, "state", state_names[s->state]);
 		cJSON_AddStringToObject(e, "key", s->key);
 		cJSON_AddStringToObject(e, "folder", s->dir);
 		cJSON_AddNumberToObject(e, "parameters", (double)s->plan.parameters);
-		cJSON_AddNumberToObject(e, "estimated_seconds", estimate_seconds(c, s));
+		cJSON_AddNumberToObject(e, "estimated_seconds", seconds);
+		cJSON_AddStringToObject(e, "estimate_from", basis_names[basis]);
 		cJSON_AddStringToObject(e, "text", s->plan.text);
 		if (s->config->kind->makes_checkpoint)
 			cJSON_AddItemToObject(e, "model_spec", spec_to_json(&s->plan.spec));
@@ -62,7 +59,9 @@ static cJSON *plan_json(const struct chain *c)
 
 static void print_stage(const struct chain *c, const struct chain_stage *s, int i)
 {
-	char count[32];
+	char count[32], time[32];
+	enum estimate_basis basis;
+	double seconds = estimate_seconds(c, s, &basis);
 	printf("%02d-%s: %s, %s\n", i + 1, s->config->name, s->config->kind->name, state_names[s->state]);
 	for (const char *p = s->plan.text; *p;) {
 		size_t n = 0;
@@ -75,15 +74,19 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 		printf("    %s parameters", report_count((double)s->plan.parameters, count));
 	if (s->plan.memory.total)
 		printf("; %.1f MB for activations, gradients and scratch", (double)s->plan.memory.total / 1e6);
-	if (s->state == STAGE_TO_RUN && s->plan.macs > 0)
-		printf("; about %.0f s (estimate)", estimate_seconds(c, s));
-	printf("\n");
+	if (s->state == STAGE_TO_RUN)
+		printf("%sabout %s (estimate from %s)", s->config->kind->makes_checkpoint ? "; " : "    ",
+		    estimate_text(seconds, time), basis == ESTIMATE_MEASURED ? "finished stages" : "a guessed rate");
+	if (s->config->kind->makes_checkpoint || s->state == STAGE_TO_RUN)
+		printf("\n");
 }
 
 static void print_plan(const struct chain *c)
 {
 	const struct dataset *d = &c->data;
 	double total = 0;
+	char time[32];
+	int to_run = 0;
 	printf("%s -> %s\ntraining on %s (%s), %d threads\n", c->config->top.name, c->out, c->train_name,
 	    c->train_choice, c->threads);
 	printf("data: %dx%dx%d, %d classes; %lld train, %lld validation, %lld test (not opened); normalised by %s\n",
@@ -94,9 +97,15 @@ static void print_plan(const struct chain *c)
 		    (long long)d->duplicates_train_val);
 	for (int i = 0; i < c->n; i++) {
 		print_stage(c, &c->stage[i], i);
-		total += estimate_seconds(c, &c->stage[i]);
+		enum estimate_basis basis;
+		total += estimate_seconds(c, &c->stage[i], &basis);
+		to_run += c->stage[i].state == STAGE_TO_RUN;
 	}
-	printf("about %.0f s in all (estimate)\n", total);
+	if (to_run)
+		printf(
+		    "%d of %d stages to run, about %s in all (estimate)\n", to_run, c->n, estimate_text(total, time));
+	else
+		printf("nothing to run\n");
 }
 
 int cmd_plan(int argc, char **argv)

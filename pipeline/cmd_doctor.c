@@ -1,9 +1,11 @@
 /* pipeline doctor: what this program and this machine have, and what they lack. */
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/utsname.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "pipeline/command.h"
 #include "pipeline/registry.h"
 #include "pipeline/version.h"
@@ -49,6 +51,29 @@ static cJSON *examine(void)
 	return o;
 }
 
+static const char *text(const cJSON *o, const char *key, const char *missing)
+{
+	const char *s = cJSON_GetStringValue(cJSON_GetObjectItem(o, key));
+	return s ? s : missing;
+}
+
+/* What the reader wants to know first: where training runs, and what INT8 is worth here. */
+static char *verdict(const cJSON *o)
+{
+	const cJSON *backends = cJSON_GetObjectItem(o, "backends"), *cpu = cJSON_GetObjectItem(backends, "cpu");
+	const cJSON *cuda = cJSON_GetObjectItem(backends, "cuda"), *threads = cJSON_GetObjectItem(cpu, "threads");
+	const char *device = text(o, "auto_device", "cpu");
+	if (!cJSON_IsTrue(cJSON_GetObjectItem(cpu, "usable")))
+		return mem_printf("nothing can run: %s", text(cpu, "reason", "the CPU backend cannot be used"));
+	bool vnni = cJSON_IsTrue(cJSON_GetObjectItem(cpu, "vnni"));
+	bool on_cpu = strcmp(device, "cpu") == 0;
+	return mem_printf("training runs on %s%s%s; INT8 runs on the CPU (%d threads, %s) %s", device,
+	    on_cpu ? ", no usable GPU: " : "", on_cpu ? text(cuda, "reason", "not asked for") : "",
+	    cJSON_IsNumber(threads) ? threads->valueint : 0, text(cpu, "isa", "unknown ISA"),
+	    vnni ? "with VNNI: 8-bit weights, exact"
+		 : "without VNNI: exact with weights limited to 7 bits (quantize's option no_vnni)");
+}
+
 static void print_object(const cJSON *o, int depth)
 {
 	const cJSON *v;
@@ -82,6 +107,16 @@ int cmd_doctor(int argc, char **argv)
 	if (rc < 0)
 		return rc;
 	cJSON *o = examine();
+	char *first = verdict(o);
+	if (!first) {
+		cJSON_Delete(o);
+		return ERR_NOMEM;
+	}
+	if (json)
+		cJSON_AddStringToObject(o, "verdict", first);
+	else
+		printf("%s\n\n", first);
+	mem_free(first);
 	if (json)
 		return command_print_json(o);
 	print_object(o, 0);

@@ -1,4 +1,4 @@
-/* pipeline inspect CHECKPOINT: what is in a checkpoint, tensor by tensor; nothing is executed. */
+/* pipeline inspect CHECKPOINT: what is in a checkpoint, layer by layer and tensor by tensor; nothing is executed. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/command.h"
+#include "pipeline/inspect_layers.h"
 #include "pipeline/report.h"
-#include "store/checkpoint.h"
 
 #define BINS 16
 
@@ -18,27 +18,6 @@ struct tensor_stats {
 	int64_t bin[BINS]; /* equal parts of [min, max] */
 };
 
-static double element(const struct tensor *t, int64_t i)
-{
-	switch (t->dtype) {
-	case DT_F32:
-		return (double)((const float *)t->data)[i];
-	case DT_F16:
-		return (double)f16_to_f32(((const uint16_t *)t->data)[i]);
-	case DT_BF16:
-		return (double)bf16_to_f32(((const uint16_t *)t->data)[i]);
-	case DT_S8:
-		return ((const int8_t *)t->data)[i];
-	case DT_U8:
-		return ((const uint8_t *)t->data)[i];
-	case DT_S32:
-		return ((const int32_t *)t->data)[i];
-	case DT_COUNT:
-		break;
-	}
-	return 0;
-}
-
 static void measure(const struct tensor *t, struct tensor_stats *s)
 {
 	double sum = 0, squares = 0;
@@ -47,7 +26,7 @@ static void measure(const struct tensor *t, struct tensor_stats *s)
 	s->min = INFINITY;
 	s->max = -INFINITY;
 	for (int64_t i = 0; i < s->n; i++) {
-		double v = element(t, i);
+		double v = tensor_element(t, i);
 		s->zero += v == 0;
 		s->min = v < s->min ? v : s->min;
 		s->max = v > s->max ? v : s->max;
@@ -57,7 +36,7 @@ static void measure(const struct tensor *t, struct tensor_stats *s)
 	s->mean = s->n ? sum / (double)s->n : 0;
 	s->std = s->n ? sqrt(fmax(0, squares / (double)s->n - s->mean * s->mean)) : 0;
 	for (int64_t i = 0; i < s->n; i++) {
-		double at = s->max > s->min ? (element(t, i) - s->min) / (s->max - s->min) * BINS : 0;
+		double at = s->max > s->min ? (tensor_element(t, i) - s->min) / (s->max - s->min) * BINS : 0;
 		s->bin[at >= BINS ? BINS - 1 : (int)at]++;
 	}
 }
@@ -129,44 +108,41 @@ static void print_head(const struct checkpoint *c)
 			printf("%-16s %s\n", fields[i], text ? text : v->valuestring);
 		cJSON_free(text);
 	}
-	for (int i = 0; i < c->plan.n_layer; i++) {
-		const struct quant_layer *l = &c->plan.layer[i];
-		printf("%-16s %s: %s%s%s\n", i ? "" : "layers", l->name,
-		    !l->quantized  ? "FP32"
-		    : l->simulated ? "simulated"
-				   : "integer",
-		    l->why ? ", " : "", l->why ? l->why : "");
-	}
 }
 
 static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)
 {
-	cJSON *list = json ? cJSON_CreateArray() : NULL;
-	int shown = 0;
+	int rc = pattern ? layer_pattern_check(c, pattern) : 0;
+	if (rc < 0)
+		return rc;
+	cJSON *list = json ? cJSON_CreateArray() : NULL, *layers = layers_to_json(c, pattern);
+	if (!layers) {
+		cJSON_Delete(list);
+		return ERR_NOMEM;
+	}
 	if (!json) {
 		print_head(c);
+		layers_print(layers);
 		printf("\n%-44s %-4s %-20s %12s %7s %11s %11s %11s\n", "tensor", "type", "shape", "bytes", "zero %",
 		    "min", "max", "std");
 	}
 	for (int i = 0; i < c->tensors.n; i++) {
 		struct tensor_stats s;
-		if (pattern && !str_match(pattern, c->tensors.item[i].name))
+		if (!layer_pattern_matches(pattern, c->tensors.item[i].name))
 			continue;
-		shown++;
 		measure(&c->tensors.item[i].t, &s);
 		if (json)
 			cJSON_AddItemToArray(list, tensor_json(&c->tensors.item[i], &s, histogram));
 		else
 			print_tensor(&c->tensors.item[i], &s, histogram);
 	}
-	if (pattern && !shown) {
-		cJSON_Delete(list);
-		return err_set(ERR_CONFIG, "inspect: no tensor matches '%s'", pattern);
-	}
-	if (!json)
+	if (!json) {
+		cJSON_Delete(layers);
 		return 0;
+	}
 	cJSON *o = cJSON_CreateObject();
 	cJSON_AddItemToObject(o, "checkpoint_info", cJSON_Duplicate(c->info, true));
+	cJSON_AddItemToObject(o, "layers", layers);
 	cJSON_AddItemToObject(o, "tensors", list);
 	return command_print_json(o);
 }

@@ -18,11 +18,16 @@ static struct slice_of slice_of(size_t n, size_t slice)
 	return (struct slice_of){first < n ? first : n, last < n ? last : n};
 }
 
-/* Masked weights have no gradient. */
-CPU_CLONES static double sum_squares(const float *g, const uint8_t *mask, size_t n)
+/* Masked weights have no gradient; w is given for relative items, whose gradient is w*g. */
+CPU_CLONES static double sum_squares(const float *g, const float *w, const uint8_t *mask, size_t n)
 {
 	double sum = 0.0;
-	if (mask) {
+	if (w) { /* few and small: no case of its own for masks */
+		for (size_t i = 0; i < n; i++) {
+			double x = mask && !mask[i] ? 0.0 : (double)w[i] * (double)g[i];
+			sum += x * x;
+		}
+	} else if (mask) {
 #pragma omp simd reduction(+ : sum)
 		for (size_t i = 0; i < n; i++)
 			sum += mask[i] ? (double)g[i] * (double)g[i] : 0.0;
@@ -156,8 +161,8 @@ static double global_norm(const struct update_item *items, int n, bool parallel)
 			const struct update_item *it = &items[i];
 			struct slice_of at = slice_of(it->n, (size_t)k);
 			if (!it->stat && at.last > at.first)
-				part[k] += sum_squares(
-				    it->g + at.first, it->mask ? it->mask + at.first : NULL, at.last - at.first);
+				part[k] += sum_squares(it->g + at.first, it->relative ? it->w + at.first : NULL,
+				    it->mask ? it->mask + at.first : NULL, at.last - at.first);
 		}
 	}
 	for (int k = 0; k < SLICES; k++)

@@ -34,7 +34,7 @@ static __device__ struct range range_of(const struct update_table *t, const stru
 	return r;
 }
 
-/* partial[b] = sum of squares of block b's gradients; masked weights have none. */
+/* partial[b] = sum of squares of block b's gradients; masked weights have none, a relative item's are w*g. */
 __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table *t)
 {
 	__shared__ double shared[WARP];
@@ -44,7 +44,8 @@ __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table
 	double sum = 0.0;
 	for (size_t i = r.first + threadIdx.x; !it->stat && i < r.last; i += THREADS) {
 		const double g = it->mask && !it->mask[i] ? 0.0 : (double)it->g[i];
-		sum += g * g;
+		const double x = it->relative ? (double)it->w[i] * g : g;
+		sum += x * x;
 	}
 	sum = block_sum(sum, shared);
 	if (threadIdx.x == 0)

@@ -71,8 +71,10 @@ struct update_args {
 	float lr, beta1, beta2, eps, weight_decay, momentum;
 	bool nesterov;
 	int64_t t; /* 1 at the first update */
-	float
-	    clip_norm; /* global L2 norm over all non-stat items; 0 = off. g is scaled by min(1, clip/(norm + 1e-6)) */
+	/* Global L2 norm over all non-stat items; 0 = off. g is scaled by min(1, clip/(norm + 1e-6)). A relative item
+	 * enters with w*g, the gradient with respect to log w, along which it steps. (The g of a quantization step is a
+	 * sum over all values that share the step: as it is, it would be nearly all of the norm.) */
+	float clip_norm;
 };
 
 struct backend {

@@ -12,11 +12,12 @@
 #define TOL     2e-6 /* f32 arithmetic over three steps */
 #define STEPS   3
 #define ITEMS   5
-#define MASK(i) ((i) % 3 != 0) /* of item 0 */
+#define MASK(i) ((i) % 3 != 0) /* of items that have one */
 
 enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
 
 static const size_t sizes[ITEMS] = {1003, 17, 1, 33, 5};
+static const bool has_mask[ITEMS] = {true, false, false, true, false};
 
 /* Host memory first, then device memory, of the vectors and masks of all items. */
 struct setup {
@@ -63,7 +64,7 @@ static int setup_item(struct setup *u, int k)
 	}
 	for (size_t i = 0; i < n; i++)
 		mask[i] = MASK(i);
-	for (size_t i = 0; k == 0 && i < n; i++)
+	for (size_t i = 0; has_mask[k] && i < n; i++)
 		u->host[k][WEIGHT][i] *= (float)mask[i];
 	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k == 4};
 	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
@@ -76,9 +77,9 @@ static int setup_item(struct setup *u, int k)
 		it->m = to_device(u, u->host[k][2], n * sizeof(float));
 		it->v = to_device(u, u->host[k][3], n * sizeof(float));
 	}
-	if (k == 0)
+	if (has_mask[k])
 		it->mask = to_device(u, mask, n);
-	return it->w && it->g && (it->stat || (it->m && it->v)) && (k || it->mask) ? 0 : ERR_NOMEM;
+	return it->w && it->g && (it->stat || (it->m && it->v)) && (!has_mask[k] || it->mask) ? 0 : ERR_NOMEM;
 }
 
 /* Runs the steps and brings w, m and v back. */
@@ -107,7 +108,7 @@ static int compare_vector(const struct setup *a, const struct setup *b, int k, i
 	for (size_t i = 0; i < sizes[k]; i++)
 		scale = fmax(scale, fabs((double)x[i]));
 	for (size_t i = 0; i < sizes[k]; i++) {
-		bool masked = k == 0 && v != GRADIENT && !MASK(i);
+		bool masked = has_mask[k] && v != GRADIENT && !MASK(i);
 		if (!(fabs((double)x[i] - (double)y[i]) <= TOL * scale) || (masked && y[i] != 0))
 			return err_set(ERR_FAIL, "item %d, %c[%d] is %.9g, must be %.9g", k, "wgmv"[v], (int)i,
 			    (double)y[i], (double)x[i]);

@@ -419,15 +419,17 @@ static void update__steps_move_relatively_and_keep_their_floor(void **state)
 {
 	(void)state;
 	float w[2] = {4, 0.5f}, m[2] = {0}, stat = 10;
+	double norm = 0;
 	const float g[2] = {1, 1}, observed = 20;
 	struct update_item item[2] = {
-	    {.n = 2, .w = w, .g = g, .m = m, .lr_factor = 0.5f, .relative = true, .floor = 0.45f},
+	    {.n = 2, .w = w, .g = g, .m = m, .lr_factor = 0.5f, .relative = true, .floor = 0.47f},
 	    {.n = 1, .w = &stat, .g = &observed, .stat_momentum = 0.1f, .stat = true}};
 	struct update_args a = {.kind = OPTIMIZER_SGD, .lr = 0.5f, .t = 1, .clip_norm = 1};
-	assert_int_equal(ref_backend.update(NULL, item, 2, &a, NULL), 0);
-	/* clipped to norm 1: each gradient sqrt(1/2); the observation is neither clipped nor counted */
-	assert_float_equal(w[0], 4 - 0.25f * 4 * sqrtf(0.5f), 1e-5f);
-	assert_float_equal(w[1], 0.45f, 0);
+	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
+	/* the norm is that of w*g = (4, 1/2); the observation is neither clipped nor counted */
+	assert_true(fabs(norm - sqrt(16.25)) < 1e-12);
+	assert_float_equal(w[0], 4 - 0.25f * 4 / sqrtf(16.25f), 1e-5f);
+	assert_float_equal(w[1], 0.47f, 0);
 	assert_float_equal(stat, 11, 1e-6f);
 }
 

@@ -1,5 +1,6 @@
 /* The optimizer's update, in double; values and moments are stored as f32. Formulas: see struct update_args. A masked
- * weight has no gradient: it does not count in the norm, and it and its moments stay exactly 0. */
+ * weight has no gradient: it does not count in the norm, and it and its moments stay exactly 0. A relative item counts
+ * with w*g. */
 #include <math.h>
 
 #include "ref/ref_impl.h"
@@ -12,10 +13,14 @@ static bool kept(const struct update_item *it, size_t i)
 static double gradient_norm(const struct update_item *items, int n)
 {
 	double sum = 0;
-	for (int k = 0; k < n; k++)
-		for (size_t i = 0; !items[k].stat && i < items[k].n; i++)
-			if (kept(&items[k], i))
-				sum += (double)items[k].g[i] * (double)items[k].g[i];
+	for (int k = 0; k < n; k++) {
+		const struct update_item *it = &items[k];
+		for (size_t i = 0; !it->stat && i < it->n; i++) {
+			double g = (double)it->g[i] * (it->relative ? (double)it->w[i] : 1);
+			if (kept(it, i))
+				sum += g * g;
+		}
+	}
 	return sqrt(sum);
 }
 

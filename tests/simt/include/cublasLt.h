@@ -14,7 +14,7 @@ extern "C" {
 
 typedef struct cublasLtContext *cublasLtHandle_t;
 
-/* As in the toolkit: opaque words, usable on the stack with the ...Init functions. */
+/* Opaque words, as many as in the toolkit. */
 typedef struct {
 	uint64_t data[32];
 } cublasLtMatmulDescOpaque_t;
@@ -111,33 +111,22 @@ typedef enum {
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle);
 size_t cublasLtGetVersion(void);
-size_t cublasLtGetCudartVersion(void);
-cublasStatus_t cublasLtGetProperty(libraryPropertyType type, int *value);
 const char *cublasLtGetStatusName(cublasStatus_t status);
 const char *cublasLtGetStatusString(cublasStatus_t status);
 
 cublasStatus_t cublasLtMatmulDescCreate(
     cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t scale_type);
-cublasStatus_t cublasLtMatmulDescInit_internal(
-    cublasLtMatmulDesc_t desc, size_t size, cublasComputeType_t compute, cudaDataType_t scale_type);
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc);
 cublasStatus_t cublasLtMatmulDescSetAttribute(
     cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attr, const void *value, size_t size);
-cublasStatus_t cublasLtMatmulDescGetAttribute(
-    cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attr, void *value, size_t size, size_t *written);
 
 cublasStatus_t cublasLtMatrixLayoutCreate(
     cublasLtMatrixLayout_t *layout, cudaDataType type, uint64_t rows, uint64_t cols, int64_t ld);
-cublasStatus_t cublasLtMatrixLayoutInit_internal(
-    cublasLtMatrixLayout_t layout, size_t size, cudaDataType type, uint64_t rows, uint64_t cols, int64_t ld);
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout);
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(
     cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attr, const void *value, size_t size);
-cublasStatus_t cublasLtMatrixLayoutGetAttribute(
-    cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attr, void *value, size_t size, size_t *written);
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *pref);
-cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t pref, size_t size);
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t pref);
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(
     cublasLtMatmulPreference_t pref, cublasLtMatmulPreferenceAttributes_t attr, const void *value, size_t size);
@@ -146,29 +135,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     cublasLtMatrixLayout_t Adesc, cublasLtMatrixLayout_t Bdesc, cublasLtMatrixLayout_t Cdesc,
     cublasLtMatrixLayout_t Ddesc, cublasLtMatmulPreference_t pref, int wanted,
     cublasLtMatmulHeuristicResult_t results[], int *found);
-cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t Adesc,
-    cublasLtMatrixLayout_t Bdesc, cublasLtMatrixLayout_t Cdesc, cublasLtMatrixLayout_t Ddesc,
-    const cublasLtMatmulAlgo_t *algo, cublasLtMatmulHeuristicResult_t *result);
 /* D = epilogue(alpha * op(A) op(B) + beta * C). algo NULL: one is chosen; it then needs no workspace. */
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *A,
     cublasLtMatrixLayout_t Adesc, const void *B, cublasLtMatrixLayout_t Bdesc, const void *beta, const void *C,
     cublasLtMatrixLayout_t Cdesc, void *D, cublasLtMatrixLayout_t Ddesc, const cublasLtMatmulAlgo_t *algo,
     void *workspace, size_t workspace_bytes, cudaStream_t stream);
-
-static inline cublasStatus_t cublasLtMatmulDescInit(
-    cublasLtMatmulDesc_t desc, cublasComputeType_t compute, cudaDataType_t scale_type)
-{
-	return cublasLtMatmulDescInit_internal(desc, sizeof(*desc), compute, scale_type);
-}
-static inline cublasStatus_t cublasLtMatrixLayoutInit(
-    cublasLtMatrixLayout_t layout, cudaDataType type, uint64_t rows, uint64_t cols, int64_t ld)
-{
-	return cublasLtMatrixLayoutInit_internal(layout, sizeof(*layout), type, rows, cols, ld);
-}
-static inline cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t pref)
-{
-	return cublasLtMatmulPreferenceInit_internal(pref, sizeof(*pref));
-}
 
 #ifdef __cplusplus
 }

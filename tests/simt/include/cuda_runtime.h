@@ -26,6 +26,7 @@ typedef enum cudaError {
 	cudaErrorInvalidDevice = 101,
 	cudaErrorNoKernelImageForDevice = 209,
 	cudaErrorInvalidResourceHandle = 400,
+	cudaErrorIllegalState = 401,
 	cudaErrorNotReady = 600,
 	cudaErrorIllegalAddress = 700,
 	cudaErrorLaunchOutOfResources = 701,
@@ -35,7 +36,9 @@ typedef enum cudaError {
 	cudaErrorStreamCaptureInvalidated = 901,
 	cudaErrorStreamCaptureUnmatched = 903,
 	cudaErrorStreamCaptureUnjoined = 904,
+	cudaErrorStreamCaptureIsolation = 905,
 	cudaErrorStreamCaptureImplicit = 906,
+	cudaErrorCapturedEvent = 907,
 	cudaErrorUnknown = 999
 } cudaError_t;
 

@@ -51,15 +51,20 @@ void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim
 #ifdef __cplusplus
 }
 
+#include <new>
+
 /* What LAUNCH of cuda/launch.h expands to here: queues `body`, a copyable closure that calls the kernel with its
  * arguments captured by value, as one launch. Errors come by cudaGetLastError, as after <<<>>>. */
 template <typename F>
 void simt_launch(const char *name, dim3 grid, dim3 block, size_t smem, cudaStream_t stream, F body)
 {
+	/* The arguments are searched for host addresses: bytes that nothing sets, as behind a bool, must not be what
+	 * the allocator left there. */
+	void *place = memset(::operator new(sizeof(F)), 0, sizeof(F));
 	simt_launch_closure(
 	    name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, smem, stream,
 	    [](void *closure) { (*static_cast<F *>(closure))(); },
-	    [](void *closure) { delete static_cast<F *>(closure); }, new F(body), sizeof(F));
+	    [](void *closure) { delete static_cast<F *>(closure); }, new (place) F(body), sizeof(F));
 }
 #endif
 

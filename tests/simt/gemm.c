@@ -1,0 +1,145 @@
+/* A plain product with its epilogue; see gemm.h. Operands are unpacked to f32 rows first, so that every inner loop runs
+ * over contiguous memory. The workspace is overwritten as the real library may do. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gemm.h"
+#include "internal.h"
+#include "simt_half.h"
+
+#define PARTS 16
+
+static float load(const void *p, cudaDataType_t type, int64_t i)
+{
+	if (type == CUDA_R_16F)
+		return simt_half_to_float(((const uint16_t *)p)[i]);
+	if (type == CUDA_R_16BF)
+		return simt_bf16_to_float(((const uint16_t *)p)[i]);
+	return ((const float *)p)[i];
+}
+
+static void store(void *p, cudaDataType_t type, int64_t i, float v)
+{
+	if (type == CUDA_R_16F)
+		((uint16_t *)p)[i] = simt_float_to_half(v);
+	else if (type == CUDA_R_16BF)
+		((uint16_t *)p)[i] = simt_float_to_bf16(v);
+	else
+		((float *)p)[i] = v;
+}
+
+/* TF32 keeps 10 bits of fraction; to nearest, ties to even. */
+static float to_tf32(float v)
+{
+	uint32_t u = simt_float_bits(v);
+	if ((u & 0x7f800000u) == 0x7f800000u)
+		return v;
+	return simt_bits_float((u + 0xfffu + (u >> 13 & 1u)) & ~0x1fffu);
+}
+
+/* Rows of op(A), or columns of op(B): out (count, k). across: from one to the next; along: in k. */
+static void unpack(float *out, const void *p, cudaDataType_t type, int64_t at, int64_t count, int64_t k, int64_t across,
+    int64_t along, bool tf32)
+{
+	for (int64_t i = 0; i < count; i++) {
+		for (int64_t e = 0; e < k; e++) {
+			float v = load(p, type, at + i * across + e * along);
+			out[i * k + e] = tf32 ? to_tf32(v) : v;
+		}
+	}
+}
+
+static float dot(const float *a, const float *b, int64_t k)
+{
+	float part[PARTS] = {0};
+	int64_t e = 0;
+	for (; e + PARTS <= k; e += PARTS)
+		for (int i = 0; i < PARTS; i++)
+			part[i] += a[e + i] * b[e + i];
+	for (int i = 0; e + i < k; i++)
+		part[i] += a[e + i] * b[e + i];
+	for (int width = PARTS / 2; width > 0; width /= 2)
+		for (int i = 0; i < width; i++)
+			part[i] += part[i + width];
+	return part[0];
+}
+
+static bool has(const struct gemm *g, int flag)
+{
+	return (g->epilogue & flag) == flag;
+}
+
+/* The forward epilogue of one value: bias, ReLU and its mask. */
+static float finish(const struct gemm *g, float v, int64_t batch, int64_t r, int64_t c)
+{
+	if (has(g, CUBLASLT_EPILOGUE_BIAS))
+		v += load(g->bias, g->bias_type, batch * g->bias_stride + r);
+	if (has(g, CUBLASLT_EPILOGUE_RELU)) {
+		if (has(g, CUBLASLT_EPILOGUE_RELU_AUX)) {
+			int64_t bit = batch * g->aux_stride + c * g->aux_ld + r;
+			uint8_t mask = (uint8_t)(1u << (bit % 8));
+			g->aux[bit / 8] = (uint8_t)(v > 0 ? g->aux[bit / 8] | mask : g->aux[bit / 8] & ~mask);
+		}
+		v = v < 0 ? 0 : v; /* NaN stays */
+	}
+	if (has(g, CUBLASLT_EPILOGUE_DRELU)) {
+		int64_t bit = batch * g->aux_stride + c * g->aux_ld + r;
+		v = g->aux[bit / 8] >> (bit % 8) & 1 ? v : 0;
+	}
+	return v;
+}
+
+/* sums (rows) = sum over k of the unpacked rows. */
+static void row_sums(const struct gemm *g, const float *rows, int64_t count, int64_t k, int64_t batch)
+{
+	for (int64_t i = 0; i < count; i++) {
+		float sum = 0;
+		for (int64_t e = 0; e < k; e++)
+			sum += rows[i * k + e];
+		store(g->bias, g->bias_type, batch * g->bias_stride + i, sum);
+	}
+}
+
+static void run_batch(const struct gemm *g, int64_t batch, float *a, float *b, float *grad)
+{
+	int64_t m = (int64_t)g->d.rows, n = (int64_t)g->d.cols;
+	int64_t k = (int64_t)(g->trans_a ? g->a.rows : g->a.cols);
+	unpack(
+	    a, g->A, g->a.type, batch * g->a.stride, m, k, g->trans_a ? g->a.ld : 1, g->trans_a ? 1 : g->a.ld, g->tf32);
+	unpack(
+	    b, g->B, g->b.type, batch * g->b.stride, n, k, g->trans_b ? 1 : g->b.ld, g->trans_b ? g->b.ld : 1, g->tf32);
+	if (g->epilogue == CUBLASLT_EPILOGUE_BGRADA)
+		row_sums(g, a, m, k, batch);
+	if (g->epilogue == CUBLASLT_EPILOGUE_BGRADB)
+		row_sums(g, b, n, k, batch);
+	memset(grad, 0, (size_t)m * sizeof(*grad));
+	for (int64_t c = 0; c < n; c++) {
+		for (int64_t r = 0; r < m; r++) {
+			float v = g->alpha * dot(a + r * k, b + c * k, k);
+			if (g->beta != 0) /* else C is not read: it may be NaN */
+				v += g->beta * load(g->C, g->c.type, batch * g->c.stride + c * g->c.ld + r);
+			v = finish(g, v, batch, r, c);
+			grad[r] += v;
+			store(g->D, g->d.type, batch * g->d.stride + c * g->d.ld + r, v);
+		}
+	}
+	if (g->epilogue == CUBLASLT_EPILOGUE_DRELU_BGRAD)
+		for (int64_t r = 0; r < m; r++)
+			store(g->bias, g->bias_type, batch * g->bias_stride + r, grad[r]);
+}
+
+void gemm_run(const struct gemm *g)
+{
+	size_t m = g->d.rows, n = g->d.cols, k = g->trans_a ? g->a.rows : g->a.cols;
+	float *a = malloc((m * k + 1) * sizeof(*a)), *b = malloc((n * k + 1) * sizeof(*b));
+	float *grad = malloc((m + 1) * sizeof(*grad));
+	if (!a || !b || !grad)
+		simt_fatal("out of host memory");
+	if (g->workspace_bytes)
+		simt_fill(g->workspace, 0xff, g->workspace_bytes);
+	for (int64_t batch = 0; batch < g->d.batch; batch++)
+		run_batch(g, batch, a, b, grad);
+	free(a);
+	free(b);
+	free(grad);
+}

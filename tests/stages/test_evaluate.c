@@ -20,7 +20,8 @@ static int set_up(void **state)
 	    &(struct rig_case){.name = "mlp", .options = "{epochs: 6, batch_size: 64, lr: 0.01}", .spec = &mlp_spec}));
 	RIG_OK(rig_run(&r, &stage_quantize, &(struct rig_case){.name = "int8", .options = "{}", .input = "mlp"}));
 	RIG_OK(rig_run(&r, &stage_quantize,
-	    &(struct rig_case){.name = "w3a3", .options = "{weight_bits: 3, act_bits: 3, observer: minmax}", .input = "mlp"}));
+	    &(struct rig_case){
+		.name = "w3a3", .options = "{weight_bits: 3, act_bits: 3, observer: minmax}", .input = "mlp"}));
 	RIG_OK(rig_run(
 	    &r, &stage_quantize, &(struct rig_case){.name = "bf16", .options = "{method: bf16}", .input = "mlp"}));
 	/* only from here on is the test split there, as in a run */

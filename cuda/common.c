@@ -77,6 +77,14 @@ int cuda_need_layer(const struct step *s)
 	return cuda_need_f32(s, 3);
 }
 
+int cuda_no_gradient(struct step *s, int i)
+{
+	if (!s->want[i] || s->accumulate[i]) {
+		return 0;
+	}
+	return cuda_zero(s->ctx, s->din[i].data, tensor_bytes(&s->din[i]));
+}
+
 void cuda_set_impl(struct step *s, const char *text)
 {
 	snprintf(s->impl, sizeof s->impl, "%s", text);

@@ -39,6 +39,8 @@ size_t cuda_reserve(size_t *total, size_t bytes);
 int cuda_need_f32(const struct step *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32. */
 int cuda_need_layer(const struct step *s);
+/* Input i has no gradient: zeros where one is wanted. */
+int cuda_no_gradient(struct step *s, int i);
 void cuda_set_impl(struct step *s, const char *text);
 void cuda_release_state(struct step *s); /* for states that are one block of host memory */
 

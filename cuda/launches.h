@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/rng.h"
 #include "cuda/context.h"
 #include "exec/backend.h"
 
@@ -53,6 +54,159 @@ struct update_table {
 int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned blocks);
 /* One launch over all items. */
 int cuda_update_apply(struct cuda_ctx *ctx, const struct update_table *table, unsigned blocks);
+
+/* add.cu */
+int cuda_add(struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y);
+/* y: the output, where there is a ReLU, else NULL. d0, d1: gradients or NULL; they may be the same memory. */
+int cuda_add_backward(
+    struct cuda_ctx *ctx, const float *dy, const float *y, int64_t n, float *d0, bool add0, float *d1, bool add1);
+
+/* avgpool.cu: x (N, pixels, C), y (N, C) = factor * the sum over pixels. */
+int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y);
+int cuda_avgpool_backward(struct cuda_ctx *ctx, const float *dy, int64_t N, int64_t pixels, int64_t C, float factor,
+    float *dx, bool accumulate);
+
+/* batchnorm.cu: x, y (rows, C). */
+/* What normalises: mean and rstd (C), or mean and var + eps where rstd is NULL. */
+struct batchnorm_channels {
+	const float *gamma, *beta, *mean, *rstd, *var;
+	float eps;
+	bool relu;
+};
+/* Gradients or NULL; accumulate: of the op's inputs, in order. kept: of cuda_batchnorm_statistics. */
+struct batchnorm_gradients {
+	float *dx, *dgamma, *dbeta, *dmean, *dvar;
+	bool accumulate[5];
+	const float *kept;
+};
+size_t cuda_batchnorm_scratch(int64_t rows, int64_t C);
+/* kept (3, C): mean, 1/sqrt(var + eps), unbiased variance. */
+int cuda_batchnorm_statistics(
+    struct cuda_ctx *ctx, const float *x, int64_t rows, int64_t C, float eps, float *kept, void *scratch);
+int cuda_batchnorm_apply(
+    struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y);
+int cuda_batchnorm_backward(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, const float *dy,
+    int64_t rows, int64_t C, struct batchnorm_gradients g, void *scratch);
+
+/* cast.cu: f32, f16 and bf16 in any combination. */
+int cuda_cast(struct cuda_ctx *ctx, const void *x, enum dtype from, int64_t n, void *y, enum dtype to, bool accumulate);
+
+/* dequant.cu: x is u8, s8 or grid values (f32). */
+int cuda_dequant(
+    struct cuda_ctx *ctx, const void *x, enum dtype type, const float *step, int zero, int64_t n, float *y);
+size_t cuda_dequant_scratch(int64_t n);
+int cuda_dequant_backward(struct cuda_ctx *ctx, const float *x, const float *step, const float *dy, int64_t n,
+    float *dx, bool add_x, float *dstep, bool add_step, void *scratch);
+
+/* dropout.cu: x (N, n); for either direction. */
+struct dropout_draw {
+	struct rng stream;
+	uint64_t step, first_sample;
+	float rate, factor; /* 1/(1-rate) */
+};
+int cuda_dropout(
+    struct cuda_ctx *ctx, struct dropout_draw d, const float *x, int64_t N, int64_t n, float *y, bool accumulate);
+
+/* fake_quant.cu */
+/* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. */
+struct quant_slices {
+	const float *step;
+	int64_t steps, n;
+	float lo, hi;
+};
+int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y);
+size_t cuda_fake_quant_scratch(struct quant_slices q);
+int cuda_fake_quant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
+    bool add_x, float *dstep, bool add_step, void *scratch);
+
+/* fold.cu: weights (O, K), everything else (O). */
+struct fold_weight_gradients {
+	const float *dy, *w, *gamma, *var;
+	float eps;
+	int64_t O, K;
+	float *dw, *dgamma; /* or NULL */
+	bool add_w, add_gamma;
+};
+struct fold_bias_inputs {
+	const float *b, *gamma, *beta, *mean, *var; /* b may be NULL */
+	float eps;
+	int64_t O;
+};
+struct fold_bias_gradients {
+	float *db, *dgamma, *dbeta; /* or NULL */
+	bool accumulate[3];
+};
+int cuda_fold_weight(struct cuda_ctx *ctx, const float *w, const float *gamma, const float *var, float eps, int64_t O,
+    int64_t K, float *y);
+int cuda_fold_weight_backward(struct cuda_ctx *ctx, struct fold_weight_gradients g);
+int cuda_fold_bias(struct cuda_ctx *ctx, struct fold_bias_inputs f, float *y);
+int cuda_fold_bias_backward(
+    struct cuda_ctx *ctx, struct fold_bias_inputs f, const float *dy, struct fold_bias_gradients g);
+
+/* loss.cu */
+/* logits (N, C); teacher (N, C) or NULL: cross-entropy. grad (N, C): d loss / d logits, or NULL. row (N): scratch. */
+struct loss_batch {
+	const float *logits, *teacher;
+	const int32_t *labels;
+	const float *weight;
+	int64_t N, C;
+	float smoothing, temperature, alpha;
+	float *grad;
+	double *row;
+};
+int cuda_loss(struct cuda_ctx *ctx, struct loss_batch r, float *out);
+/* d = (or +=) grad * *dout */
+int cuda_loss_backward(
+    struct cuda_ctx *ctx, const float *grad, const float *dout, int64_t n, float *d, bool accumulate);
+
+/* maxpool.cu */
+struct maxpool_geometry {
+	int64_t N;
+	int H, W, C, OH, OW, kernel, stride, pad;
+};
+/* winner: one byte per output, the tap of the window's first maximum; NULL: not wanted. */
+int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *x, float *y, uint8_t *winner);
+int cuda_maxpool_backward(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *dy,
+    const uint8_t *winner, float *dx, bool accumulate);
+
+/* quantize.cu: y is s8 or u8. */
+int cuda_quantize(struct cuda_ctx *ctx, struct quant_slices q, const float *x, int zero, enum dtype type, void *y);
+
+/* requant.cu: acc, residual, y (rows, C). */
+struct requant_inputs {
+	const float *acc, *s_x, *s_w, *bias, *s_y, *residual, *s_r; /* NULL where absent */
+	const double *off;                                          /* (C) of cuda_requant_offsets, or NULL: 0 */
+	int64_t rows, C, count;
+	float lo, hi;
+	int zero;         /* of the output */
+	bool per_channel; /* s_w is (C) */
+	bool relu;
+};
+/* By enum requant_in; NULL: not wanted. */
+struct requant_gradients {
+	float *d[RQ_COUNT];
+	bool accumulate[RQ_COUNT];
+};
+/* The zero point of the input folded: off = zero_in * the integer weights wq (C, K) of each channel added up. */
+int cuda_requant_offsets(
+    struct cuda_ctx *ctx, struct requant_inputs r, const float *wq, int64_t K, int zero_in, double *off);
+int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y);
+size_t cuda_requant_scratch(int64_t rows, int64_t C);
+int cuda_requant_backward(
+    struct cuda_ctx *ctx, struct requant_inputs r, const float *dy, struct requant_gradients g, void *scratch);
+
+/* rq.cu */
+/* An optional vector of n values, one of which may serve all channels. */
+struct rq_input {
+	const float *data; /* NULL: absent */
+	int64_t n;
+};
+int cuda_rq_scale(struct cuda_ctx *ctx, struct rq_input s_x, struct rq_input s_w, struct rq_input s_y, int64_t count,
+    int64_t n, float *m);
+/* wq (M, K) or K = 0. */
+int cuda_rq_shift(struct cuda_ctx *ctx, const float *m, struct rq_input bias, struct rq_input s_y, const int8_t *wq,
+    int64_t K, int zero_in, int zero_out, int64_t M, float *c);
+int cuda_rq_residual(struct cuda_ctx *ctx, struct rq_input s_r, struct rq_input s_y, float *k);
 
 #ifdef __cplusplus
 }

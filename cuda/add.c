@@ -1,0 +1,27 @@
+/* OP_ADD with ReLU. */
+#include "cuda/kernels.h"
+#include "cuda/launches.h"
+
+static int add_prepare(struct step *s)
+{
+	s->inplace = 0;
+	cuda_set_impl(s, "kernel");
+	return cuda_need_f32(s, 2);
+}
+
+static int add_forward(struct step *s)
+{
+	return cuda_add(
+	    s->ctx, s->in[0].data, s->in[1].data, shape_count(s->out.shape), s->node->attr.relu, s->out.data);
+}
+
+static int add_backward(struct step *s)
+{
+	float *d[2];
+	for (int i = 0; i < 2; i++)
+		d[i] = s->want[i] ? s->din[i].data : NULL;
+	return cuda_add_backward(s->ctx, s->dout.data, s->node->attr.relu ? s->out.data : NULL,
+	    shape_count(s->out.shape), d[0], s->accumulate[0], d[1], s->accumulate[1]);
+}
+
+const struct kernel cuda_add_kernel = {add_prepare, NULL, add_forward, add_backward, NULL};

@@ -1,0 +1,66 @@
+/* OP_BATCHNORM with ReLU: own kernels. The op is bound by memory: forward reads x twice, backward x and dy twice; the
+ * ReLU's mask is worked out again from x, by the same arithmetic, instead of reading y. Ioffe and Szegedy 2015,
+ * algorithm 1. */
+#include "cuda/kernels.h"
+#include "cuda/launches.h"
+
+enum { X, GAMMA, BETA, MEAN, VAR };
+
+static int64_t channels(const struct step *s)
+{
+	return s->in[GAMMA].shape.dim[0];
+}
+
+static int64_t rows(const struct step *s)
+{
+	return shape_count(s->out.shape) / channels(s);
+}
+
+static int batchnorm_prepare(struct step *s)
+{
+	if (s->mode == EXEC_TRAIN) {
+		s->scratch = cuda_batchnorm_scratch(rows(s), channels(s));
+		s->keep = 3 * (size_t)channels(s) * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
+	} else {
+		s->inplace = X;
+	}
+	cuda_set_impl(s, "kernel");
+	return cuda_need_f32(s, 5);
+}
+
+/* What normalises: the batch's statistics in TRAIN, the running ones in INFER. */
+static struct batchnorm_channels normaliser(const struct step *s)
+{
+	float *kept = s->keep_mem;
+	bool train = s->mode == EXEC_TRAIN;
+	return (struct batchnorm_channels){.gamma = s->in[GAMMA].data,
+	    .beta = s->in[BETA].data,
+	    .mean = train ? kept : s->in[MEAN].data,
+	    .rstd = train ? kept + channels(s) : NULL,
+	    .var = s->in[VAR].data,
+	    .eps = s->node->attr.eps,
+	    .relu = s->node->attr.relu};
+}
+
+static int batchnorm_forward(struct step *s)
+{
+	int rc = 0;
+	if (s->mode == EXEC_TRAIN)
+		rc = cuda_batchnorm_statistics(
+		    s->ctx, s->in[X].data, rows(s), channels(s), s->node->attr.eps, s->keep_mem, s->scratch_mem);
+	return rc ? rc : cuda_batchnorm_apply(s->ctx, normaliser(s), s->in[X].data, rows(s), channels(s), s->out.data);
+}
+
+static int batchnorm_backward(struct step *s)
+{
+	struct batchnorm_gradients g = {.kept = s->keep_mem};
+	float **to[] = {&g.dx, &g.dgamma, &g.dbeta, &g.dmean, &g.dvar};
+	for (int i = 0; i < 5; i++) {
+		*to[i] = s->want[i] ? s->din[i].data : NULL;
+		g.accumulate[i] = s->accumulate[i];
+	}
+	return cuda_batchnorm_backward(
+	    s->ctx, normaliser(s), s->in[X].data, s->dout.data, rows(s), channels(s), g, s->scratch_mem);
+}
+
+const struct kernel cuda_batchnorm_kernel = {batchnorm_prepare, NULL, batchnorm_forward, batchnorm_backward, NULL};

@@ -1,0 +1,43 @@
+/* OP_FAKE_QUANT: x -> (q - z) * P(s), the grid values that quantized layers train on; the bits of quant_round
+ * (quant/arith.h). Straight-through gradient inside the range (Bengio, Leonard and Courville 2013, section 4), and the
+ * fake-quant half of the learned step's gradient (Esser et al. 2020, eq. 3) in integer-grid form:
+ *   y = (rint(x/s) + z - z) * P, rounding offset held constant:  dy/dx = P/s,  dy/ds = -(x/s) * P/s  inside, else 0.
+ * The other half, (q - z), flows through the consumer's multiplier m, which contains s. What is inside is worked out
+ * again from x in backward: nothing is kept. */
+#include "cuda/kernels.h"
+#include "cuda/launches.h"
+
+enum { X, STEP };
+
+static struct quant_slices slices_of(const struct step *s)
+{
+	const struct qrange q = s->node->attr.q;
+	int64_t steps = shape_count(s->in[STEP].shape);
+	return (struct quant_slices){.step = s->in[STEP].data,
+	    .steps = steps,
+	    .n = shape_count(s->out.shape) / steps,
+	    .lo = (float)(q.lo - q.zero),
+	    .hi = (float)(q.hi - q.zero)};
+}
+
+static int fake_quant_prepare(struct step *s)
+{
+	if (s->mode == EXEC_TRAIN)
+		s->scratch = cuda_fake_quant_scratch(slices_of(s));
+	cuda_set_impl(s, "kernel");
+	return cuda_need_f32(s, 2);
+}
+
+static int fake_quant_forward(struct step *s)
+{
+	return cuda_fake_quant(s->ctx, slices_of(s), s->in[X].data, s->out.data);
+}
+
+static int fake_quant_backward(struct step *s)
+{
+	return cuda_fake_quant_backward(s->ctx, slices_of(s), s->in[X].data, s->dout.data,
+	    s->want[X] ? s->din[X].data : NULL, s->accumulate[X], s->want[STEP] ? s->din[STEP].data : NULL,
+	    s->accumulate[STEP], s->scratch_mem);
+}
+
+const struct kernel cuda_fake_quant_kernel = {fake_quant_prepare, NULL, fake_quant_forward, fake_quant_backward, NULL};

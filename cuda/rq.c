@@ -1,0 +1,33 @@
+/* OP_RQ_SCALE, OP_RQ_SHIFT, OP_RQ_RESIDUAL: the constants m, c and k of an integer layer's epilogue, by the formulas
+ * of quant/arith.h. They run once per weights version and are tiny. No gradients: training uses OP_REQUANT. */
+#include "cuda/kernels.h"
+#include "cuda/launches.h"
+
+static struct rq_input optional(const struct step *s, int i)
+{
+	return (struct rq_input){s->has_in[i] ? s->in[i].data : NULL, s->has_in[i] ? shape_count(s->in[i].shape) : 0};
+}
+
+static int rq_scale_forward(struct step *s)
+{
+	const int64_t count = s->node->attr.count ? s->node->attr.count : 1;
+	return cuda_rq_scale(
+	    s->ctx, optional(s, 0), optional(s, 1), optional(s, 2), count, shape_count(s->out.shape), s->out.data);
+}
+
+static int rq_shift_forward(struct step *s)
+{
+	const struct attr *a = &s->node->attr;
+	const int64_t M = shape_count(s->out.shape), K = s->has_in[3] ? shape_count(s->in[3].shape) / M : 0;
+	return cuda_rq_shift(s->ctx, s->in[0].data, optional(s, 1), optional(s, 2), s->has_in[3] ? s->in[3].data : NULL,
+	    K, a->zero_in, s->has_in[2] ? a->q.zero : 0, M, s->out.data);
+}
+
+static int rq_residual_forward(struct step *s)
+{
+	return cuda_rq_residual(s->ctx, optional(s, 0), optional(s, 1), s->out.data);
+}
+
+const struct kernel cuda_rq_scale_kernel = {.forward = rq_scale_forward};
+const struct kernel cuda_rq_shift_kernel = {.forward = rq_shift_forward};
+const struct kernel cuda_rq_residual_kernel = {.forward = rq_residual_forward};

@@ -107,12 +107,16 @@ static int check_augment(const struct dataset *d, const struct augment_options *
 static int list_and_split(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
 {
 	int64_t counts[SPLIT_COUNT];
+	const char *place = a->o->path ? a->o->path : "data";
 	int rc = sources[a->o->source]->list(l, a);
 
-	if (rc == 0)
-		rc = split_assign(l, a->o, seed, counts);
 	if (rc != 0)
 		return rc;
+	if (l->classes < 2)
+		return err_set(ERR_DATA, "%s: all samples are of one class", place);
+	rc = split_assign(l, a->o, seed, counts);
+	if (rc != 0)
+		return err_context(rc, "%s", place);
 	take_listing(out, l, counts);
 	return check_augment(out, &a->o->augment);
 }

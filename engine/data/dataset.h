@@ -33,6 +33,9 @@ struct data_options {
 	} augment;
 };
 extern const struct option data_option_table[];
+/* Contradictions, and options that the source would ignore: ERR_CONFIG without place; *key: the option at fault, or
+ * NULL. */
+int data_options_check(const struct data_options *o, const char **key);
 
 struct dataset {
 	int height, width, channels, classes;

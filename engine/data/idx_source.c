@@ -121,6 +121,7 @@ static int idx_list(struct listing *l, const struct source_args *a)
 {
 	const struct data_options *o = a->o;
 	struct idx_state *st = mem_alloc(1, sizeof(*st));
+	char labels[1024];
 	int rc;
 
 	l->state = st;
@@ -131,6 +132,8 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	if (given(o->test_images) != given(o->test_labels))
 		return err_set(ERR_CONFIG, "data: test_images and test_labels must both be given, or both be \"\"");
 	rc = images_header(&st->train, a, o->train_images);
+	if (rc == 0)
+		rc = find_file(labels, sizeof(labels), a, o->train_labels);
 	if (rc != 0)
 		return rc;
 	l->height = (int)st->train.dim[1];
@@ -140,7 +143,7 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	st->has_test = given(o->test_images);
 	rc = add_pair(l, a, &st->train, o->train_labels, SPLIT_NONE, true);
 	if (rc == 0)
-		rc = count_classes(l, o->train_labels);
+		rc = count_classes(l, labels);
 	if (rc == 0 && st->has_test)
 		rc = add_test(l, a);
 	return rc;

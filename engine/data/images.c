@@ -168,8 +168,11 @@ static int images_list(struct listing *l, const struct source_args *a)
 	} else if (rc == 0) {
 		rc = images_scan(l, st);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		rc = images_make_order(l, st);
+		if (rc == ERR_DATA && index != NULL && *index != '\0')
+			err_context(rc, "%s", path);
+	}
 	return rc == 0 ? shape_from_first(l, st) : rc;
 }
 

@@ -1,6 +1,8 @@
 /* The rows of the YAML block `data`. */
 #include <stddef.h>
+#include <string.h>
 
+#include "base/err.h"
 #include "data/dataset.h"
 
 #define AT(field)     offsetof(struct data_options, field)
@@ -108,3 +110,54 @@ const struct option data_option_table[] = {
 	.help = "changes to training images; stages switch it on"},
     OPTION_END,
 };
+
+#define BIT(source) (1u << (source))
+enum { DIGITS, IDX, IMAGES }; /* the order of source_choices */
+
+/* Which sources look at an option; those that are not listed belong to all. */
+static unsigned sources_of(const char *key)
+{
+	static const struct {
+		const char *key;
+		unsigned sources;
+	} rows[] = {{"path", BIT(IDX) | BIT(IMAGES)}, {"archives", BIT(IMAGES)}, {"index", BIT(IMAGES)},
+	    {"train_images", BIT(IDX)}, {"train_labels", BIT(IDX)}, {"test_images", BIT(IDX)},
+	    {"test_labels", BIT(IDX)}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].key, key) == 0)
+			return rows[i].sources;
+	}
+	return ~0u;
+}
+
+/* The first option that the source would ignore although it is not at its default, or NULL. */
+static const char *find_unused(const struct data_options *o, const cJSON *given)
+{
+	for (const struct option *row = data_option_table; row->key; row++) {
+		const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, row->key);
+		bool set = cJSON_IsArray(v) ? cJSON_GetArraySize(v) > 0
+					    : cJSON_IsString(v) && (!row->def || strcmp(v->valuestring, row->def) != 0);
+
+		if (!(sources_of(row->key) & BIT(o->source)) && set)
+			return row->key;
+	}
+	return NULL;
+}
+
+int data_options_check(const struct data_options *o, const char **key)
+{
+	cJSON *given = option_to_json(data_option_table, o);
+
+	*key = given ? find_unused(o, given) : NULL;
+	cJSON_Delete(given);
+	if (!given)
+		return err_set(ERR_NOMEM, "out of memory");
+	if (*key)
+		return err_set(ERR_CONFIG, "%s has no effect with source %s", *key, source_choices[o->source]);
+	*key = o->mean.n > 0 ? "mean" : "std";
+	if ((o->mean.n > 0) != (o->std.n > 0))
+		return err_set(ERR_CONFIG, "mean and std must be given together");
+	*key = NULL;
+	return 0;
+}

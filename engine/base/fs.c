@@ -107,8 +107,12 @@ static int make_one(const char *path)
 {
 	if (mkdir(path, 0777) == 0 || (errno == EEXIST && fs_is_dir(path)))
 		return 0;
+	int error = errno;
 	/* A read-only parent answers EROFS or EACCES before it looks whether the folder is there. */
-	return fs_is_dir(path) ? 0 : io_error(path);
+	if (fs_is_dir(path))
+		return 0;
+	errno = error;
+	return error == EEXIST ? err_set(ERR_IO, "%s: is not a folder", path) : io_error(path);
 }
 
 int fs_mkdirs(const char *path)

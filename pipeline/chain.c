@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/files.h"
+#include "pipeline/model_data.h"
 #include "pipeline/version.h"
 
 static int open_devices(struct chain *c)
@@ -93,6 +94,9 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_ref(c, h, &k->teacher);
 	for (int i = 0; rc == 0 && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i]);
+	/* The data's key is of train and validation; the options say which files the test split comes from. */
+	if (rc == 0 && k->kind->opens_test)
+		rc = hash_json(h, model_data_options_json(&c->config->data));
 	return rc;
 }
 
@@ -332,6 +336,19 @@ static int check_owner(const struct chain *c)
 	return rc;
 }
 
+/* What only the data can tell about the options (channels, image size) still has its place in the config. */
+static int open_data(struct chain *c)
+{
+	const struct run_config *k = c->config;
+	int rc = dataset_open(&c->data, &k->data, k->base_dir, (uint64_t)k->top.seed, false);
+	if (rc != ERR_CONFIG)
+		return rc;
+	char *message = mem_strdup(err_message());
+	rc = message ? yaml_error(&k->yaml, k->data_node, "%s", message) : ERR_NOMEM;
+	mem_free(message);
+	return rc;
+}
+
 static int open_all(struct chain *c, const char *out)
 {
 	const struct top_options *top = &c->config->top;
@@ -343,7 +360,7 @@ static int open_all(struct chain *c, const char *out)
 	if (rc == 0)
 		rc = open_devices(c);
 	if (rc == 0)
-		rc = dataset_open(&c->data, &c->config->data, c->config->base_dir, (uint64_t)top->seed, false);
+		rc = open_data(c);
 	if (rc == 0)
 		rc = dataset_key(&c->data, &c->config->data, c->data_key);
 	if (rc < 0)

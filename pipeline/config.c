@@ -304,6 +304,21 @@ static int read_stages(struct run_config *c)
 	return 0;
 }
 
+static int check_data(const struct run_config *c)
+{
+	const char *key;
+	int rc = data_options_check(&c->data, &key);
+	const struct yaml_node *node = rc < 0 && key ? yaml_get(c->data_node, key) : NULL;
+	if (rc != ERR_CONFIG)
+		return rc;
+	char *message = mem_strdup(err_message());
+	if (!message)
+		return ERR_NOMEM;
+	rc = yaml_error(&c->yaml, node ? node : c->data_node, "data: %s", message);
+	mem_free(message);
+	return rc;
+}
+
 static int read_all(struct run_config *c)
 {
 	const struct yaml_node *root = c->yaml.root;
@@ -320,6 +335,8 @@ static int read_all(struct run_config *c)
 		return yaml_error(&c->yaml, root, "missing key 'data'");
 	rc = option_parse(data_option_table, &c->data, &c->yaml, c->data_node, NULL);
 	if (rc == 0)
+		rc = check_data(c);
+	if (rc == 0)
 		rc = read_models(c, yaml_get(root, "models"));
 	if (rc == 0)
 		rc = read_stages(c);
@@ -330,6 +347,8 @@ int run_config_load(struct run_config *c, const char *path, const char *const *s
 {
 	memset(c, 0, sizeof *c);
 	int rc = yaml_read(path, &c->yaml);
+	if (rc == ERR_IO) /* the command line names a config that is not there */
+		rc = err_set(ERR_CONFIG, "%s", err_message());
 	for (int i = 0; rc == 0 && i < n_sets; i++)
 		rc = yaml_set(&c->yaml, sets[i]);
 	if (rc == 0) {

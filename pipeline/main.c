@@ -1,4 +1,5 @@
 /* The program: finds the command, runs it, prints the error. Nothing else decides the exit status. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,8 +87,10 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return err_exit_status(ERR_CONFIG);
 	}
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
 	int rc = dispatch(argc, argv);
-	if (rc == 0 && fflush(stdout) != 0)
+	/* fflush alone misses what was lost when the buffer was emptied earlier */
+	if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		rc = err_set(ERR_IO, "standard output: write error");
 	if (rc < 0)
 		fprintf(stderr, "pipeline: %s\n", err_message());

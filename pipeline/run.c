@@ -245,10 +245,31 @@ static int run_stage(
 	return 0;
 }
 
+/* What a killed run has left: its unfinished stage, and files that were being written. The lock says that no run is at
+ * work. */
+static int clear_left_over(const struct chain *c)
+{
+	struct fs_list list = {0};
+	char path[CHAIN_PATH];
+	int rc = fs_list(c->out, &list);
+	for (int i = 0; rc == 0 && i < list.n; i++) {
+		size_t n = strlen(list.name[i]);
+		if (n < 6 || strcmp(list.name[i] + n - 5, ".part") != 0)
+			continue;
+		rc = fs_join(path, sizeof path, c->out, list.name[i]);
+		if (rc == 0 && (list.name[i][0] == '.' || !fs_is_dir(path))) /* a stage may be named x.part */
+			rc = fs_remove_tree(path);
+	}
+	fs_list_clear(&list);
+	return rc;
+}
+
 int run_chain(struct chain *c, struct progress *progress, const volatile sig_atomic_t *stop)
 {
 	int fd = -1;
 	int rc = lock_out(c, &fd);
+	if (rc == 0)
+		rc = clear_left_over(c);
 	if (rc == 0)
 		rc = write_run(c);
 	for (int i = 0; rc == 0 && i < c->n; i++) {

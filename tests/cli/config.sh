@@ -1,0 +1,116 @@
+# Configs that are wrong: exit status 2, one line with file, line and column, before any work is done.
+. "$(dirname "$0")/lib.sh"
+
+base_config >t.yaml
+works run t.yaml
+cp t.yaml good.yaml
+
+# wrong SED TEXT: the config changed by SED is refused with TEXT; plan and run agree.
+wrong() {
+	sed "$1" good.yaml >bad.yaml
+	if cmp -s good.yaml bad.yaml; then
+		problem "'$1' changes nothing"
+	fi
+	refuses 2 "pipeline: bad.yaml:$2" plan bad.yaml
+	refuses 2 "pipeline: bad.yaml:$2" run bad.yaml
+}
+
+# keys
+wrong 's/epochs: 2}/epoch: 2}/' "9:38: stages.teacher: unknown key 'epoch'; did you mean 'epochs'?"
+wrong 's/seed: 3/sed: 3/' "2:1: unknown key 'sed'; did you mean 'seed'?"
+wrong 's/seed: 3/qqqqqq: 3/' "2:1: unknown key 'qqqqqq'"
+wrong 's/seed: 3/seed: 3\nseed: 4/' "3:1: duplicate key 'seed', first given on line 2"
+wrong 's/model: big,/model: big, epochs: 1,/' "9:49: duplicate key 'epochs', first given on line 9"
+wrong '/^name/d' "1:1: missing key 'name'"
+wrong '/^data/d' "1:1: missing key 'data'"
+wrong '/^stages/,$d' "1:1: missing key 'stages'"
+wrong 's/source: digits//' "4:7: data: missing key 'source'"
+wrong 's/{kind: train,/{/' "9:3: stage 'teacher' needs a 'kind'"
+wrong 's/, model: big//' "9:3: stage 'teacher' needs 'model'"
+wrong 's/, teacher: teacher//' "10:3: stage 'student' needs 'teacher'"
+wrong 's/kind: train/kind: trian/' "9:19: unknown kind of stage 'trian'; did you mean 'train'?"
+wrong 's/^name: t/name: ..\/t/' "1:7: '../t' is not a usable run name"
+
+# YAML
+wrong 's/^seed/  seed/' "2:7: mapping values are not allowed"
+wrong 's/\[13\]/[13/' "7:35: did not find expected ',' or ']'"
+
+# types and ranges
+wrong 's/seed: 3/seed: three/' "2:7: 'seed' must be a whole number in 0..9007199254740992, found 'three'"
+wrong 's/seed: 3/seed: [1]/' "2:7: 'seed' must be a whole number in 0..9007199254740992, found a list"
+wrong 's/seed: 3/seed: -1/' "2:7: 'seed' must be a whole number in 0..9007199254740992, found '-1'"
+wrong 's/threads: 1/threads: 1.5/' "3:10: 'threads' must be a whole number in 0..1024, found '1.5'"
+wrong 's/sparsity: 0.5/sparsity: 1.5/' "11:37: 'sparsity' must be a number in 0..0.999, found '1.5'"
+wrong 's/sparsity: 0.5/sparsity: .nan/' "11:37: 'sparsity' must be a number in 0..0.999, found '.nan'"
+wrong 's/sparsity: 0.5/sparsity: yes/' "11:37: 'sparsity' must be a number in 0..0.999, found 'yes'"
+wrong 's/static/statik/' "12:36: 'method' must be one of dynamic, static, qat, fp16, bf16, found 'statik'; did you mean 'static'?"
+wrong 's/static/static, weight_bits: 9/' "12:57: 'weight_bits' must be a whole number in 2..8, found '9'"
+wrong 's/static/static, weight_bits: 1/' "12:57: 'weight_bits' must be a whole number in 2..8, found '1'"
+wrong 's/kind: distill/kind: distill, temperature: 0/' "10:41: 'temperature' must be a number in 0.1..100, found '0'"
+wrong 's/\[13\]/[0]/' "7:33: 'hidden' must be a list of whole numbers in 1..65536, found '0'"
+wrong 's/hidden: \[13\]/hidden: 13x/' "7:32: 'hidden' must be a list of whole numbers"
+wrong 's/family: mlp, hidden: \[32\]/family: mpl/' "6:17: 'family' must be one of mlp, cnn, resnet, found 'mpl'; did you mean 'mlp'?"
+wrong 's/source: digits/source: digit/' "4:16: 'source' must be one of digits, idx, images, found 'digit'; did you mean 'digits'?"
+wrong 's/seed: 3/device: {train: gpu}/' "2:17: 'train' must be one of auto, cpu, cuda, found 'gpu'; did you mean 'cpu'?"
+wrong 's/  teacher: {.*/  teacher: 5/' "9:12: stage 'teacher' must be a mapping of options"
+wrong '/^stages/,$d;s/^models/stages: [1]\nmodels/' "5:9: 'stages' must map names to stages"
+
+# contradictions
+wrong 's/\[32\]/[32], conv: [3]/' "6:8: model 'big': 'conv' is no option of family mlp"
+wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, scope: global/' \
+	"11:69: stage 'prune': structured pruning ranks units within their layer"
+wrong 's/sparsity: 0.5/method: structured/' "11:3: stage 'prune': method structured needs a sparsity above 0"
+wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, exclude: ["*"]/' "11:71: stage 'prune': "
+wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:37: stage 'prune': the sparsity of method nm is 1 - n/m"
+wrong 's/sparsity: 0.5/method: nm, n: 4, m: 2/' "11:42: stage 'prune': n (4) must be below m (2)"
+wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:45: stage 'prune': n has no meaning with method magnitude"
+wrong 's/sparsity: 0.5/sparsity: 0.5, ramp: cubic/' "11:63: stage 'prune': the ramp reaches its sparsity after 1 epochs"
+wrong 's/sparsity: 0.5/sparsity: 0.5, exclude: [conv*]/' "11:51: stage 'prune': exclude: 'conv*' matches no layer"
+wrong 's/static/static, calibration_split: test/' "12:63: stage 'quantize': calibration_split must be train or validation, found 'test'"
+wrong 's/static/fp16, weight_bits: 4/' "12:55: stage 'quantize': weight_bits has no effect with method fp16"
+wrong 's/static/dynamic, act_bits: 4/' "12:55: stage 'quantize': act_bits has no effect with method dynamic"
+wrong 's/static/static, lr: 0.1/' "12:48: stage 'quantize': lr has no effect with method static"
+wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
+wrong 's/static/static, exclude: [fc9]/' "12:3: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
+wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumulate (3 micro-batches) must divide batch_size (128)"
+wrong 's/kind: train/kind: train, nesterov: true/' "9:36: stage 'teacher': nesterov needs optimizer sgd"
+wrong 's/source: digits/source: digits, path: x/' "4:30: data: path has no effect with source digits"
+wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std must be given together"
+wrong 's/source: digits/source: digits, mean: [0.1, 0.2], std: [1, 1]/' "4:7: data.mean has 2 values; the images have 1 channels"
+wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:7: data.augment.crop_padding is 8"
+
+# references
+wrong 's/input: student/input: studnt/' "11:18: 'input': there is no earlier stage 'studnt'; did you mean 'student'?"
+wrong 's/input: student/input: quantize/' "11:18: 'input' refers to stage 'quantize', which does not come before this one"
+wrong 's/input: student/input: prune/' "11:18: 'input' refers to stage 'prune', which does not come before this one"
+wrong 's/input: student/input: nothing/' "11:18: 'input': there is no earlier stage 'nothing'"
+wrong 's/input: student/input: [student]/' "11:18: 'input' must be the name of an earlier stage"
+wrong 's/teacher: teacher/teacher: student/' "10:51: 'teacher' refers to stage 'student', which does not come before this one"
+wrong 's/model: big/model: bigg/' "9:33: there is no model 'bigg'; did you mean 'big'?"
+wrong 's/kind: train/kind: train, input: student/' "9:33: a stage of kind train takes no 'input'"
+wrong 's/kind: train/kind: train, teacher: student/' "9:35: a stage of kind train takes no 'teacher'"
+wrong 's/input: student/input: student, model: big/' "11:34: a stage of kind prune takes no 'model'"
+wrong 's/evaluate: {/evaluate: {inputs: [evaluate], /' "13:23: 'inputs' refers to stage 'evaluate', which does not come before this one"
+wrong 's/evaluate: {/evaluate: {inputs: [], /' "13:22: 'inputs' must be a list"
+wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/' "13:31: stage 'again': the input is quantized already"
+
+# --set, and the command line
+refuses 2 "must be PATH=VALUE" run t.yaml --set stages.prune.sparsity
+refuses 2 "sparsety" run t.yaml --set stages.prune.sparsety=0.7
+refuses 2 "'sparsity' must be a number in 0..0.999, found '2'" run t.yaml --set stages.prune.sparsity=2
+refuses 2 "prunne" run t.yaml --set stages.prunne.sparsity=0.7
+refuses 2 "missing.yaml" run missing.yaml
+refuses 2 "CONFIG is missing" run
+refuses 2 "unexpected argument 'b.yaml'" run t.yaml b.yaml
+refuses 2 "unknown option '--ouut'; did you mean '--out'?" run t.yaml --ouut x
+refuses 2 "option '--out' needs a value" run t.yaml --out
+refuses 2 "unknown command 'rnu'; did you mean 'run'?" rnu t.yaml
+sed 's/^name: t/name: other/' good.yaml >other.yaml
+refuses 2 "holds the run 't', this config is 'other'; choose another --out" run other.yaml --out runs/t
+: >empty.yaml
+refuses 2 "empty.yaml: holds no value" plan empty.yaml
+printf '[1, 2]\n' >list.yaml
+refuses 2 "list.yaml:1:1: a config is a mapping" plan list.yaml
+head -c 300 /dev/urandom >noise.yaml
+refuses 2 "noise.yaml:" plan noise.yaml
+finish

@@ -1,0 +1,119 @@
+# Data sets that are missing, damaged or contradict themselves: exit status 3, one line that names the file.
+. "$(dirname "$0")/lib.sh"
+
+config() { # NAME DATA
+	printf 'name: %s\nthreads: 1\ndata: {%s}\nmodels:\n  m: {family: mlp, hidden: [5]}\nstages:\n' "$1" "$2"
+	printf '  train: {model: m, epochs: 1, batch_size: 16}\n'
+}
+
+# ---- IDX ----
+mkdir set
+"$tool" idx set/train 90 8 3
+"$tool" idx set/t10k 30 8 3
+config i 'source: idx, path: set, val_fraction: 0.2' >i.yaml
+works run i.yaml
+
+wrong() { # TEXT SETTING...
+	text=$1
+	shift
+	for setting; do
+		set -- "$@" --set "$setting"
+		shift
+	done
+	refuses 3 "$text" plan i.yaml "$@"
+	refuses 3 "$text" run i.yaml "$@"
+}
+images=set/train-images-idx3-ubyte
+labels=set/train-labels-idx1-ubyte
+
+wrong "nowhere/train-images-idx3-ubyte: no such file" data.path=nowhere
+wrong "set/none: no such file" data.train_images=none
+: >set/empty
+wrong "set/empty: not an IDX file" data.train_images=empty
+head -c 3000 $images >set/cut
+wrong "set/cut: truncated: 2984 of 5760 bytes after the header" data.train_images=cut
+(printf 'XXXX' && tail -c +5 $images) >set/magic
+wrong "set/magic: not an IDX file" data.train_images=magic
+(cat $images && echo) >set/long
+wrong "set/long: more data than the header's 5760 bytes" data.train_images=long
+gzip -c $images >set/whole.gz
+head -c $(($(wc -c <set/whole.gz) / 2)) set/whole.gz >set/half.gz
+wrong "set/half.gz: " data.train_images=half.gz
+cp set/whole.gz set/bad.gz
+printf '\1\2\3\4' | dd of=set/bad.gz bs=1 seek=60 conv=notrunc 2>/dev/null
+wrong "set/bad.gz: damaged gzip data" data.train_images=bad.gz
+wrong "set/train-images-idx3-ubyte: 3 dimensions, expected 1" data.train_labels=train-images-idx3-ubyte
+(printf '\0\0\10\1\0\0\0\131' && tail -c 89 $labels) >set/fewer
+wrong "set/fewer: 89 labels for 90 images" data.train_labels=fewer
+cp $labels set/high
+printf '\377' | dd of=set/high bs=1 seek=20 conv=notrunc 2>/dev/null
+wrong "set/high: label 255 occurs but label 3 does not" data.train_labels=high
+(head -c 8 $labels && head -c 90 /dev/zero) >set/one
+wrong "set: all samples are of one class" data.train_labels=one
+(head -c 8 $labels && head -c 89 /dev/zero && printf '\1') >set/rare
+wrong "set: class '1' has 1 samples: too few" data.train_labels=rare
+"$tool" idx set/wide 30 9 3
+wrong "wide-images-idx3-ubyte: images of 9 x 9" data.test_images=wide-images-idx3-ubyte
+# The test split is opened by evaluate alone, so that is where its labels are read.
+cp set/t10k-labels-idx1-ubyte set/over
+printf '\7' | dd of=set/over bs=1 seek=20 conv=notrunc 2>/dev/null
+works run i.yaml --out apart/over --set data.test_labels=over
+stops 3 "set/over: label 7 of sample 12 is not in 0..2" evaluate apart/over/01-train
+
+# ---- images ----
+mkdir -p im/cat im/dog
+for k in 1 2 3 4 5 6 7 8; do
+	"$tool" jpeg im/cat/$k.jpg 9 11 $k
+	"$tool" jpeg im/dog/$k.jpg 9 11 $((200 + k))
+done
+config im 'source: images, path: im, val_fraction: 0.25, test_fraction: 0.25' >im.yaml
+works run im.yaml
+cp -r im good
+
+faulty() { # TEXT ARGUMENT...
+	text=$1
+	shift
+	refuses 3 "$text" plan im.yaml "$@"
+	rm -rf im
+	cp -r good im
+}
+head -c 400 good/dog/3.jpg >im/dog/3.jpg
+faulty "im/dog/3.jpg: "
+: >im/dog/3.jpg
+faulty "im/dog/3.jpg: empty file"
+echo 'not an image' >im/dog/3.jpg
+faulty "im/dog/3.jpg: "
+"$tool" jpeg im/dog/3.jpg 10 11 3
+faulty "im/dog/3.jpg: image of 11 x 10 (height x width), expected 11 x 9"
+rm -r im/dog
+faulty "im: all samples are of one class"
+rm -r im/dog im/cat
+faulty "im: holds no class folders"
+tar czf set/im.tar.gz good/cat good/dog
+works plan im.yaml --set data.path=set --set 'data.archives=[im.tar.gz]'
+head -c $(($(wc -c <set/im.tar.gz) / 2)) set/im.tar.gz >set/half.tar.gz
+faulty "set/half.tar.gz: " --set data.path=set --set 'data.archives=[half.tar.gz]'
+head -c 2000 /dev/urandom >set/noise.tar.gz
+faulty "set/noise.tar.gz: " --set data.path=set --set 'data.archives=[noise.tar.gz]'
+faulty "set/none.tar.gz: no such file" --set data.path=set --set 'data.archives=[none.tar.gz]'
+
+index() { # TEXT LINE...
+	text=$1
+	shift
+	printf '%s\n' "$@" >im/index.csv
+	faulty "$text" --set data.index=index.csv
+}
+index "im/index.csv:1: the header must name 'file'" 'name,label' 'cat/1.jpg,0'
+index "im/index.csv: cat/1.jpg: listed twice" 'file,label' cat/1.jpg,0 cat/1.jpg,1
+index "im/index.csv:2: split 'trainn' is not train" 'file,label,split' cat/1.jpg,0,trainn
+index "im/index.csv:2:1: this quote is never closed" 'file,label' '"cat/1.jpg,0'
+index "im/index.csv:3: label '-1' is not a whole number" 'file,label' cat/1.jpg,0 cat/2.jpg,-1
+index "im/index.csv:2:1: 3 fields, but the header has 2" 'file,label' cat/1.jpg,0,0
+index "im: class '1' has no sample in the validation split" file,label,split cat/1.jpg,0,train dog/1.jpg,1,train \
+	cat/2.jpg,0,validation cat/3.jpg,0,test dog/3.jpg,1,test
+index "cat/99.jpg" file,label,split cat/99.jpg,0,train dog/1.jpg,1,train cat/2.jpg,0,validation dog/2.jpg,1,validation \
+	cat/3.jpg,0,test dog/3.jpg,1,test
+: >im/index.csv
+faulty "im/index.csv: empty" --set data.index=index.csv
+faulty "im/none.csv: no such file" --set data.index=none.csv
+finish

@@ -1,0 +1,69 @@
+# What goes wrong while a run is at work: losses that are not numbers, gates, disks, permissions, devices.
+. "$(dirname "$0")/lib.sh"
+
+base_config >t.yaml
+works run t.yaml
+
+# A loss that is no number names stage, epoch, step and node.
+stops 1 "stage student: stage 'student', epoch 1, step " run t.yaml --set stages.student.optimizer=sgd \
+	--set stages.student.lr=1000 --set stages.student.clip_norm=0 --set stages.student.warmup=0
+check "and the first node that is not finite" grep -q "that is not finite is \('\|that of '\)" err
+
+# Gates: exit status 6, and nothing is left that looks like a finished stage.
+gate() { # FOLDER TEXT ARGUMENT...
+	folder=$1
+	text=$2
+	shift 2
+	stops 6 "$text" run t.yaml "$@"
+	check "no stage.json" [ ! -e "runs/t/$folder.failed/stage.json" ]
+	check "no checkpoint" [ ! -e "runs/t/$folder.failed/checkpoint_info.json" ]
+}
+gate 02-student "stage student: " --set stages.student.teacher_gate=0.99
+gate 05-evaluate "reaches a test accuracy of " --set stages.evaluate.min_accuracy=0.999
+check "the figures of a failed limit are kept" "$tool" json runs/t/05-evaluate.failed/evaluation.json
+works run t.yaml --set stages.student.lr=0 # a student that learns nothing
+gate 05-evaluate "more than max_accuracy_drop 0.00" --set stages.evaluate.max_accuracy_drop=0 --set stages.student.lr=0
+works run t.yaml
+check "all is up to date again" [ "$(grep -c 'up to date$\|taken from there$' err)" -eq 5 ]
+
+# No way to write: a folder below a file.
+echo x >file
+stops 1 "file: is not a folder" run t.yaml --out file/x
+refuses 1 "file: is not a folder" evaluate runs/t/01-teacher --out file/x
+refuses 1 "file/x.json" bench runs/t/01-teacher --runs 1 --warmup 0 --throughput-runs 0 --out file/x.json
+mkdir -p runs/blocked && echo x >runs/blocked/run.json
+refuses 2 "runs/blocked/run.json is not a run's description" run t.yaml --out runs/blocked
+refuses 2 "exists; nothing is overwritten" evaluate runs/t/01-teacher --out runs/t
+if [ "$(id -u)" -ne 0 ]; then
+	mkdir locked && chmod a-w locked
+	refuses 1 "locked/t: Permission denied" run t.yaml --out locked/t
+	chmod u+w locked
+fi
+
+# Full disks. /dev/full for standard output; a limit on the size of files for the stages; a tiny file system if we may.
+checks=$((checks + 1))
+status=0
+"$program" schema >/dev/full 2>err || status=$?
+[ $status -eq 1 ] && grep -q '^pipeline: standard output: ' err || problem "a full standard output: exit status $status"
+checks=$((checks + 1))
+status=0
+(ulimit -f 16 && exec "$program" run t.yaml --out small/t --set 'models.big.hidden=[256]') >out 2>err </dev/null || status=$?
+[ $status -eq 1 ] && tail -n 1 err | grep -q '^pipeline: stage teacher: .*File too large' ||
+	problem "a file that may not grow: exit status $status"
+check "no stage is left" [ ! -e small/t/01-teacher ]
+mkdir tiny
+if mount -t tmpfs -o size=48k tmpfs tiny 2>/dev/null; then
+	trap 'cd /; umount "$work/tiny"; rm -rf "$work"' EXIT
+	ends_with 1 "No space left on device" run t.yaml --out tiny/t --set 'models.big.hidden=[1024]'
+	check "no stage is left on a full disk" [ ! -e tiny/t/01-teacher ]
+else
+	echo "no tiny file system: mounting is not allowed here"
+fi
+
+# A device that this program or machine lacks.
+"$program" doctor --json >doctor.json
+if ! tr -d '\n\t ' <doctor.json | grep -q '"cuda":{"usable":true'; then
+	refuses 5 "cuda" run t.yaml --set device.train=cuda
+	refuses 5 "cuda" plan t.yaml --set device.train=cuda
+fi
+finish

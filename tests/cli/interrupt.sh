@@ -1,0 +1,69 @@
+# SIGINT and SIGTERM in the middle of a stage: exit status 75, finished stages as they were, the next run goes on.
+. "$(dirname "$0")/lib.sh"
+
+base_config >t.yaml
+works run t.yaml --out done/t
+
+# Starts a run, waits until `folder` is being worked on, sends the signal, and expects 75.
+interrupt() { # SIGNAL FOLDER ARGUMENT...
+	signal=$1
+	folder=$2
+	shift 2
+	"$program" run t.yaml "$@" >out 2>err </dev/null &
+	pid=$!
+	tries=0
+	until [ -e "runs/t/.$folder.part" ] || [ $tries -gt 600 ]; do
+		sleep 0.05
+		tries=$((tries + 1))
+	done
+	sleep 0.3
+	snapshot stages >before
+	kill -"$signal" $pid
+	status=0
+	wait $pid || status=$?
+	snapshot stages >after
+	checks=$((checks + 1))
+	if [ $status -ne 75 ]; then
+		problem "exit status $status after SIG$signal in $folder"
+	elif [ "$(grep -c '^pipeline: ' err)" -ne 1 ] || ! tail -n 1 err | grep -q '^pipeline: .*interrupted'; then
+		problem "not one line that says so"
+	fi
+	check "finished stages stay" cmp before after
+	check "the unfinished stage is gone" [ ! -e "runs/t/$folder" ]
+	check "nothing half-done is left" [ -z "$(find runs -name '*.part')" ]
+}
+
+interrupt INT 01-teacher --set stages.teacher.epochs=100000
+interrupt TERM 02-student --set stages.student.epochs=100000
+check "the teacher is finished" [ -e runs/t/01-teacher/stage.json ]
+
+# While a run is at work in a folder, another one is refused.
+"$program" run t.yaml --set stages.student.epochs=100000 >out1 2>err1 </dev/null &
+pid=$!
+until [ -e runs/t/.02-student.part ]; do
+	sleep 0.05
+done
+ends_with 2 "another run is at work in this folder" run t.yaml
+kill -INT $pid
+wait $pid || true
+
+interrupt INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=100000
+interrupt INT 05-evaluate --set stages.evaluate.latency_runs=1000000
+works run t.yaml
+check "four stages are up to date" [ "$(grep -c ': up to date$' err)" -ge 3 ]
+for folder in 01-teacher 02-student 03-prune 04-quantize; do
+	check "$folder has the bytes of a run without interruption" \
+		cmp done/t/$folder/model.safetensors runs/t/$folder/model.safetensors
+done
+
+# A kill leaves a .part behind; the next run clears it away.
+"$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &
+pid=$!
+until [ -e runs/t/.02-student.part ]; do
+	sleep 0.05
+done
+kill -KILL $pid
+wait $pid || true
+works run t.yaml
+check "nothing half-done is left after a kill" [ -z "$(find runs -name '*.part')" ]
+finish

@@ -70,20 +70,11 @@ static bool only_folded(const struct fold *f, int i)
 
 static int copy_node(struct fold *f, int i)
 {
-	const struct node *n = &f->g->node[i];
-	if (n->op == OP_INPUT)
-		return graph_input(f->out, n->name, n->dtype, n->shape);
-	if (n->op == OP_PARAM) {
-		struct attr a = n->attr;
-		/* nothing delivers observations any more: without this, `update` would decay it towards 0 */
-		if (a.kind == PARAM_STAT && only_folded(f, i))
-			a.kind = PARAM_FROZEN;
-		return graph_param(f->out, n->name, n->dtype, n->shape, &a);
-	}
-	int in[NODE_MAX_IN];
-	for (int k = 0; k < n->n_in; k++)
-		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : f->map[n->in[k]];
-	return graph_add(f->out, n->op, n->name, in, n->n_in, &n->attr);
+	struct node n = f->g->node[i];
+	/* nothing delivers observations any more: without this, `update` would decay it towards 0 */
+	if (n.op == OP_PARAM && n.attr.kind == PARAM_STAT && only_folded(f, i))
+		n.attr.kind = PARAM_FROZEN;
+	return graph_add_copy(f->out, &n, f->map);
 }
 
 int pass_fold(const struct graph *g, struct graph *out)

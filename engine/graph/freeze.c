@@ -34,16 +34,8 @@ static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
 
 static int freeze_node(const struct node *n, bool constant, const int *map, struct graph *out)
 {
-	if (n->op == OP_INPUT)
-		return graph_input(out, n->name, n->dtype, n->shape);
-	if (constant) {
-		struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET};
-		return graph_param(out, n->name, n->dtype, n->shape, &a);
-	}
-	int in[NODE_MAX_IN];
-	for (int k = 0; k < n->n_in; k++)
-		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : map[n->in[k]];
-	return graph_add(out, n->op, n->name, in, n->n_in, &n->attr);
+	struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET};
+	return constant ? graph_param(out, n->name, n->dtype, n->shape, &a) : graph_add_copy(out, n, map);
 }
 
 int pass_freeze(const struct graph *g, struct graph *out)

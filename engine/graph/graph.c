@@ -148,6 +148,18 @@ int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s,
 	return add_leaf(g, OP_PARAM, name, t, s, &a);
 }
 
+int graph_add_copy(struct graph *g, const struct node *n, const int *map)
+{
+	int in[NODE_MAX_IN];
+	if (n->op == OP_INPUT)
+		return graph_input(g, n->name, n->dtype, n->shape);
+	if (n->op == OP_PARAM)
+		return graph_param(g, n->name, n->dtype, n->shape, &n->attr);
+	for (int k = 0; k < n->n_in; k++)
+		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : map[n->in[k]];
+	return graph_add(g, n->op, n->name, in, n->n_in, &n->attr);
+}
+
 void graph_constant(const struct graph *g, bool *flags)
 {
 	for (int i = 0; i < g->n; i++) {

@@ -20,8 +20,8 @@
 enum op {
 	OP_INPUT,       /* leaf: bound or uploaded                                                                  */
 	OP_PARAM,       /* leaf: a named tensor of the param store                                                  */
-	OP_LINEAR,      /* x (N, ...) flattened to (N,K), w (M,K), [b (M)] -> (N,M); attr.relu                       */
-	OP_CONV2D,      /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu                */
+	OP_LINEAR,      /* x (N, ...) flattened to (N,K), w (M,K), [b (M)] -> (N,M); attr.relu; see below            */
+	OP_CONV2D,      /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu; see below     */
 	OP_BATCHNORM,   /* x (..., C), gamma, beta, mean, var (C) -> like x; attr.eps, relu                          */
 	OP_MAXPOOL,     /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
 	OP_AVGPOOL,     /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
@@ -45,6 +45,10 @@ enum op {
 	OP_CAST, /* x -> same shape in attr.to                                                                  */
 	OP_COUNT
 };
+
+/* x and w of OP_LINEAR and OP_CONV2D may both be f16 or both bf16; bias and output are f32 all the same, and so are all
+ * gradients. The products are of the half values, the sums f32. Backward rounds dout, masked by the ReLU, to the same
+ * half type before it is multiplied; the bias' gradient is the sum of the unrounded values. */
 
 /* Inputs of OP_REQUANT, the training twin of the epilogue of OP_QLINEAR / OP_QCONV2D / OP_QAVGPOOL. */
 enum requant_in {
@@ -138,6 +142,8 @@ int graph_find(const struct graph *g, const char *name);
  * naming op and node. attr == NULL: zeroed. */
 int graph_add(struct graph *g, enum op op, const char *name, const int *in, int n_in, const struct attr *attr);
 int graph_input(struct graph *g, const char *name, enum dtype t, struct shape s);
+/* Copies a node of another graph; map: its nodes' indices in g. */
+int graph_add_copy(struct graph *g, const struct node *n, const int *map);
 /* A param node; `attr` gives kind, init and axes (NULL: trained, unset). lr_factor 0 is stored as 1. */
 int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct attr *attr);
 /* True for nodes that depend on params only (and for params themselves): flags[n] by index. */

@@ -153,6 +153,20 @@ int infer_check_shape(const struct node *n)
 	return 0;
 }
 
+static bool is_float(enum dtype t)
+{
+	return t == DT_F32 || t == DT_F16 || t == DT_BF16;
+}
+
+/* x and w, both f32 or both the same half precision, and an f32 bias. */
+static int want_operands(const struct ctx *c)
+{
+	enum dtype x = c->in[0]->dtype;
+	if (want_dtype(c, 1, is_float(x) ? x : DT_F32) < 0 || want_dtype(c, 0, is_float(x) ? x : DT_F32) < 0)
+		return ERR_FAIL;
+	return want_dtype(c, 2, DT_F32);
+}
+
 /* Shape (N, M) of a product of x (N, ...), flattened, with a weight (M, K). */
 static int product_shape(const struct ctx *c, struct shape *out)
 {
@@ -204,7 +218,7 @@ static int infer_leaf(const struct ctx *c)
 static int infer_linear(const struct ctx *c)
 {
 	struct shape out;
-	if (want_f32(c, 7) < 0 || product_shape(c, &out) < 0 || want_vector(c, 2, out.dim[1], out.dim[1]) < 0)
+	if (want_operands(c) < 0 || product_shape(c, &out) < 0 || want_vector(c, 2, out.dim[1], out.dim[1]) < 0)
 		return ERR_FAIL;
 	return set_out(c, DT_F32, out);
 }
@@ -212,7 +226,7 @@ static int infer_linear(const struct ctx *c)
 static int infer_conv2d(const struct ctx *c)
 {
 	struct shape out;
-	if (want_f32(c, 7) < 0 || conv_shape(c, &out) < 0 || want_vector(c, 2, out.dim[3], out.dim[3]) < 0)
+	if (want_operands(c) < 0 || conv_shape(c, &out) < 0 || want_vector(c, 2, out.dim[3], out.dim[3]) < 0)
 		return ERR_FAIL;
 	return set_out(c, DT_F32, out);
 }
@@ -466,11 +480,6 @@ static int infer_qlinear_dyn(const struct ctx *c)
 	    want_vector(c, 2, out.dim[1], out.dim[1]) < 0 || want_vector(c, 3, out.dim[1], out.dim[1]) < 0)
 		return ERR_FAIL;
 	return set_out(c, DT_F32, out);
-}
-
-static bool is_float(enum dtype t)
-{
-	return t == DT_F32 || t == DT_F16 || t == DT_BF16;
 }
 
 static int infer_cast(const struct ctx *c)

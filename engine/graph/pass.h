@@ -16,7 +16,11 @@ int pass_fold(const struct graph *g, struct graph *out);
  * The value half: see executor_export_constants. */
 int pass_freeze(const struct graph *g, struct graph *out);
 
-/* Autocast has its place here, as the last pass of a training graph; it comes with the mixed-precision backends. */
+/* Mixed precision: operands x and w of every linear layer and convolution are cast to `half` (f16 or bf16) by nodes
+ * "<value>.f16" / "<value>.bf16", one per value. Everything else stays f32: params, biases, the layers' outputs. Always
+ * the last pass of a training graph: annotating afterwards would quantize around the casts. Grid values of quantized
+ * layers are exact in half precision, so a quantized layer computes the same integers. */
+int pass_autocast(const struct graph *g, enum dtype half, struct graph *out);
 
 /* Structured pruning: which units of each width stay. keep[i] lists n_keep[i] ascending unit indices of width i, or is
  * NULL: all stay. `out` is the spec with the new widths. */

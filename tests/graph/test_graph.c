@@ -149,6 +149,28 @@ static void infer__linear_and_conv(void **state)
 	graph_clear(&g);
 }
 
+static void infer__half_operands_come_in_pairs_and_give_f32(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = of(&g, "x", DT_F16, SHAPE(3, 7, 5, 2)), w = of(&g, "w", DT_F16, SHAPE(4, 70));
+	int wb = of(&g, "wb", DT_BF16, SHAPE(4, 70)), wf = of(&g, "wf", DT_F32, SHAPE(4, 70));
+	int b = of(&g, "b", DT_F32, SHAPE(4)), bh = of(&g, "bh", DT_F16, SHAPE(4));
+	int k = of(&g, "k", DT_F16, SHAPE(4, 3, 3, 2)), kf = of(&g, "kf", DT_F32, SHAPE(4, 3, 3, 2));
+	struct attr a = {.stride = 1};
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w, b), NULL), c = graph_add(&g, OP_CONV2D, "c", IN(x, k, b), &a);
+	assert_true(y >= 0 && c >= 0);
+	assert_int_equal(g.node[y].dtype, DT_F32);
+	assert_int_equal(g.node[c].dtype, DT_F32);
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wb), NULL), "'wb') is bf16, must be f16");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wf), NULL), "'wf') is f32, must be f16");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, bh), NULL), "'bh') is f16, must be f32");
+	assert_refused(graph_add(&g, OP_CONV2D, "z", IN(x, kf), &a), "'kf') is f32, must be f16");
+	assert_refused(graph_add(&g, OP_ADD, "z", IN(x, x), NULL), "must be f32"); /* only these two ops */
+	graph_clear(&g);
+}
+
 static void infer__norm_pool_add_dropout(void **state)
 {
 	(void)state;
@@ -465,6 +487,7 @@ int main(void)
 		cmocka_unit_test(graph__leaves_have_sane_shapes),
 		cmocka_unit_test(graph__param_defaults),
 		cmocka_unit_test(infer__linear_and_conv),
+		cmocka_unit_test(infer__half_operands_come_in_pairs_and_give_f32),
 		cmocka_unit_test(infer__norm_pool_add_dropout),
 		cmocka_unit_test(infer__losses),
 		cmocka_unit_test(infer__fold),

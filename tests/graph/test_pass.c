@@ -1,5 +1,5 @@
-/* Passes as structure: what fold, freeze and slice keep, rename, move and refuse. Their numbers are tested where there
- * is an executor. */
+/* Passes as structure: what fold, freeze, autocast and slice keep, rename, move and refuse. Their numbers are tested
+ * where there is an executor. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,13 +180,78 @@ static void freeze__leaves_half_precision_weights_as_they_are(void **state)
 	graph_clear(&z);
 }
 
+static void autocast__casts_both_operands_of_each_layer_and_nothing_else(void **state)
+{
+	(void)state;
+	for (int m = 0; m < N_SAMPLES; m++) {
+		enum dtype half = m & 1 ? DT_F16 : DT_BF16;
+		struct graph g, h;
+		int layers = 0;
+		assert_int_equal(spec_build(&g, samples[m], 3), 0);
+		assert_int_equal(graph_add_ce(&g, 0), 0);
+		graph_init(&h);
+		assert_int_equal(pass_autocast(&g, half, &h), 0);
+		for (int i = 0; i < h.n; i++) {
+			const struct node *n = &h.node[i];
+			bool layer = n->op == OP_LINEAR || n->op == OP_CONV2D;
+			assert_int_equal(n->dtype == half, n->op == OP_CAST);
+			layers += layer;
+			for (int k = 0; k < n->n_in; k++) /* biases, norms and losses read f32 */
+				if (n->in[k] != NODE_NONE)
+					assert_int_equal(h.node[n->in[k]].dtype == half, layer && k < 2);
+		}
+		assert_true(layers > 0 && layers == count(&g, OP_LINEAR) + count(&g, OP_CONV2D));
+		for (int i = 0; i < g.n; i++) { /* every value keeps its name, type and attributes */
+			const struct node *n = named(&h, g.node[i].name);
+			assert_true(n->op == g.node[i].op && n->dtype == g.node[i].dtype);
+			assert_memory_equal(&n->attr, &g.node[i].attr, sizeof n->attr);
+		}
+		assert_int_equal(h.n, g.n + count(&h, OP_CAST));
+		assert_string_equal(h.node[h.output].name, g.node[g.output].name);
+		assert_string_equal(h.node[h.loss].name, "loss");
+		graph_clear(&g);
+		graph_clear(&h);
+	}
+}
+
+static void autocast__casts_a_shared_value_once(void **state)
+{
+	(void)state;
+	struct graph g, h, again;
+	graph_init(&g);
+	graph_init(&h);
+	graph_init(&again);
+	int x = graph_input(&g, "x", DT_F32, (struct shape){.ndim = 2, .dim = {2, 3}});
+	int w = graph_param(&g, "w", DT_F32, (struct shape){.ndim = 2, .dim = {3, 3}}, NULL);
+	int a = graph_add(&g, OP_LINEAR, "a", (int[]){x, w}, 2, NULL);
+	int b = graph_add(&g, OP_LINEAR, "b", (int[]){a, w}, 2, NULL);
+	g.output = graph_add(&g, OP_ADD, "y", (int[]){a, b}, 2, NULL);
+	assert_int_equal(pass_autocast(&g, DT_BF16, &h), 0);
+	assert_int_equal(count(&h, OP_CAST), 3); /* x, w and a */
+	assert_int_equal(named(&h, "a")->in[1], named(&h, "b")->in[1]);
+	assert_string_equal(h.node[named(&h, "b")->in[1]].name, "w.bf16");
+	/* what is half already is used as it is */
+	assert_int_equal(pass_autocast(&h, DT_BF16, &again), 0);
+	assert_int_equal(again.n, h.n);
+	graph_clear(&again);
+	assert_int_equal(pass_autocast(&g, DT_F32, &again), ERR_FAIL);
+	assert_non_null(strstr(err_message(), "autocast to f32"));
+	graph_clear(&g);
+	graph_clear(&h);
+}
+
+static int to_f16(const struct graph *g, struct graph *out)
+{
+	return pass_autocast(g, DT_F16, out);
+}
+
 static void passes__survive_each_failed_allocation(void **state)
 {
 	(void)state;
 	struct graph g, f;
 	assert_int_equal(spec_build(&g, &sample_resnet, 2), 0);
-	int (*const pass[])(const struct graph *, struct graph *) = {pass_fold, pass_freeze};
-	for (int p = 0; p < 2; p++) {
+	int (*const pass[])(const struct graph *, struct graph *) = {pass_fold, pass_freeze, to_f16};
+	for (int p = 0; p < 3; p++) {
 		graph_init(&f);
 		mem_fail_at(0);
 		assert_int_equal(pass[p](&g, &f), 0);
@@ -307,6 +372,8 @@ int main(void)
 	    cmocka_unit_test(fold__refuses_a_weight_shared_by_two_norms),
 	    cmocka_unit_test(freeze__constants_become_params_of_the_same_name),
 	    cmocka_unit_test(freeze__leaves_half_precision_weights_as_they_are),
+	    cmocka_unit_test(autocast__casts_both_operands_of_each_layer_and_nothing_else),
+	    cmocka_unit_test(autocast__casts_a_shared_value_once),
 	    cmocka_unit_test(passes__survive_each_failed_allocation),
 	    cmocka_unit_test(slice__spec_gets_the_new_widths),
 	    cmocka_unit_test(slice__flattened_input_follows_its_channels),

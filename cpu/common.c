@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cpu/isa.h"
 
 size_t cpu_reserve(size_t *total, size_t bytes)
 {
@@ -35,6 +36,24 @@ int cpu_need_f32(const struct step *s, int n)
 		    op_info(node->op)->name, dtype_name(s->out.dtype));
 	}
 	return 0;
+}
+
+int cpu_need_layer(const struct step *s)
+{
+	enum dtype x = s->in[0].dtype;
+	const char *name = s->node->name, *op = op_info(s->node->op)->name;
+	if (x == DT_F16) {
+		return err_set(
+		    ERR_DEVICE, "cpu: node %s (%s): no f16 products on the CPU; use precision bf16 or fp32", name, op);
+	}
+	if (x == DT_BF16 && !cpu_has_bf16()) {
+		return err_set(ERR_DEVICE,
+		    "cpu: node %s (%s): this CPU has no bf16 products (neither AVX512-BF16 nor AMX); use precision "
+		    "fp32",
+		    name, op);
+	}
+	/* that x and w have one type and bias and output are f32 was checked when the node was added */
+	return x == DT_BF16 ? 0 : cpu_need_f32(s, 3);
 }
 
 void cpu_set_impl(struct step *s, const char *text)

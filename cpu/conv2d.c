@@ -1,6 +1,7 @@
-/* OP_CONV2D: 2-D convolution with bias and ReLU, by oneDNN. Activations stay in NHWC; oneDNN chooses the weights'
- * layout and they are reordered into it once per version (forward) and in each backward call: 0.03 ms against the 1.5
- * to 4 times slower kernels that take weights as they are stored. */
+/* OP_CONV2D: 2-D convolution with bias and ReLU, by oneDNN. Operands may be f32 or bf16 (autocast), outputs and
+ * gradients are f32. Activations stay in NHWC; oneDNN chooses the weights' layout and they are reordered into it once
+ * per version (forward) and in each backward call: 0.03 ms against the 1.5 to 4 times slower kernels that take weights
+ * as they are stored. */
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 
@@ -14,12 +15,17 @@ struct conv2d {
 	struct prim dgrad, dgrad_weights; /* stored weights -> backward data's layout, in scratch */
 	struct prim wgrad, wgrad_weights; /* backward weights' layout -> stored layout, in scratch */
 	size_t at_packed;                 /* in keep */
-	size_t at_prim, at_mask, at_dx, at_weights, at_dw, at_plain, at_sum; /* in scratch */
+	size_t at_prim, at_mask, at_half, at_dx, at_weights, at_dw, at_plain, at_sum; /* in scratch */
 };
 
-/* The descriptors and numbers that all three directions share. */
+static bool is_half(const struct step *s)
+{
+	return s->in[X].dtype != DT_F32;
+}
+
+/* The descriptors and numbers that all three directions share; d*: gradients, of which dy is an operand. */
 struct shape_set {
-	dnnl_memory_desc_t x, w_any, w, b, y;
+	dnnl_memory_desc_t x, w_any, w, b, y, dx, dw_any, dw, dy;
 	dnnl_dims_t stride, dilate, pad;
 	dnnl_primitive_attr_t attr; /* of the backward directions */
 };
@@ -34,10 +40,15 @@ static int shapes_make(const struct step *s, struct shape_set *d)
 		d->stride[i] = s->node->attr.stride;
 		d->pad[i] = s->node->attr.pad;
 	}
-	int rc = md_tag(s, &d->x, dnnl_f32, 4, xd, dnnl_nhwc);
-	if (rc || (rc = md_tag(s, &d->w, dnnl_f32, 4, wd, dnnl_ohwi)) ||
-	    (rc = md_tag(s, &d->w_any, dnnl_f32, 4, wd, dnnl_format_tag_any)) ||
+	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	int rc = md_tag(s, &d->x, t, 4, xd, dnnl_nhwc);
+	if (rc || (rc = md_tag(s, &d->w, t, 4, wd, dnnl_ohwi)) ||
+	    (rc = md_tag(s, &d->w_any, t, 4, wd, dnnl_format_tag_any)) ||
 	    (rc = md_tag(s, &d->y, dnnl_f32, 4, yd, dnnl_nhwc)) ||
+	    (rc = md_tag(s, &d->dx, dnnl_f32, 4, xd, dnnl_nhwc)) ||
+	    (rc = md_tag(s, &d->dw, dnnl_f32, 4, wd, dnnl_ohwi)) ||
+	    (rc = md_tag(s, &d->dw_any, dnnl_f32, 4, wd, dnnl_format_tag_any)) ||
+	    (rc = md_tag(s, &d->dy, t, 4, yd, dnnl_nhwc)) ||
 	    (s->has_in[B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a)))) {
 		return rc;
 	}
@@ -51,6 +62,10 @@ static void shapes_free(struct shape_set *d)
 	md_free(&d->w_any);
 	md_free(&d->b);
 	md_free(&d->y);
+	md_free(&d->dx);
+	md_free(&d->dw_any);
+	md_free(&d->dw);
+	md_free(&d->dy);
 	if (d->attr) {
 		dnnl_primitive_attr_destroy(d->attr);
 	}
@@ -88,8 +103,8 @@ static int make_dgrad(struct step *s, struct conv2d *v, const struct shape_set *
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = onednn_check(s, "backward data",
-	    dnnl_convolution_backward_data_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->x,
-		d->w_any, d->y, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
+	    dnnl_convolution_backward_data_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->dx,
+		d->w_any, d->dy, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
 	if (rc || (rc = prim_make(s, &v->dgrad, desc, "backward data", true))) {
 		return rc;
 	}
@@ -99,7 +114,7 @@ static int make_dgrad(struct step *s, struct conv2d *v, const struct shape_set *
 		rc = prim_reorder(s, &v->dgrad_weights, d->w, prim_md(&v->dgrad, DNNL_ARG_WEIGHTS));
 	}
 	if (s->accumulate[X]) {
-		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->in[X]));
+		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->din[X]));
 	}
 	return rc;
 }
@@ -110,22 +125,22 @@ static int make_wgrad(struct step *s, struct conv2d *v, const struct shape_set *
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = onednn_check(s, "backward weights",
 	    dnnl_convolution_backward_weights_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->x,
-		d->w_any, NULL, d->y, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
+		d->dw_any, NULL, d->dy, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
 	if (rc || (rc = prim_make(s, &v->wgrad, desc, "backward weights", true))) {
 		return rc;
 	}
 	rc = prim_args(s, &v->wgrad, (const int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
 		v->at_dw = cpu_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
-		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->in[W]));
-		rc = prim_reorder(s, &v->wgrad_weights, prim_md(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS), d->w);
+		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->din[W]));
+		rc = prim_reorder(s, &v->wgrad_weights, prim_md(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS), d->dw);
 	}
 	return rc;
 }
 
 static int conv2d_prepare(struct step *s)
 {
-	int rc = cpu_need_f32(s, 3);
+	int rc = cpu_need_layer(s);
 	if (rc) {
 		return rc;
 	}
@@ -155,6 +170,9 @@ static int conv2d_prepare(struct step *s)
 	}
 	if (train && s->node->attr.relu) {
 		v->at_mask = cpu_reserve(&s->scratch, tensor_bytes(&s->out));
+	}
+	if (train && is_half(s)) {
+		v->at_half = cpu_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * sizeof(uint16_t));
 	}
 	const struct prim *all[] = {&v->forward, &v->pack, &v->dgrad, &v->dgrad_weights, &v->wgrad, &v->wgrad_weights};
 	size_t most = 0;
@@ -199,7 +217,7 @@ static int conv2d_forward(struct step *s)
 	return rc;
 }
 
-static int run_dgrad(struct step *s, const float *dy)
+static int run_dgrad(struct step *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
@@ -218,7 +236,7 @@ static int run_dgrad(struct step *s, const float *dy)
 	return rc;
 }
 
-static int run_wgrad(struct step *s, const float *dy)
+static int run_wgrad(struct step *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
@@ -240,14 +258,21 @@ static int conv2d_backward(struct step *s)
 {
 	struct conv2d *v = s->state;
 	const float *dy = s->dout.data;
+	const void *factor; /* dy as an operand */
 	if (s->node->attr.relu) {
 		float *masked = (float *)((char *)s->scratch_mem + v->at_mask);
 		cpu_vec(VEC_MASK, masked, dy, s->out.data, shape_count(s->out.shape));
 		dy = masked;
 	}
-	int rc = s->want[X] ? run_dgrad(s, dy) : 0;
+	factor = dy;
+	if (is_half(s)) {
+		void *half = (char *)s->scratch_mem + v->at_half;
+		cpu_convert(half, s->in[X].dtype, dy, DT_F32, shape_count(s->out.shape));
+		factor = half;
+	}
+	int rc = s->want[X] ? run_dgrad(s, factor) : 0;
 	if (!rc && s->want[W]) {
-		rc = run_wgrad(s, dy);
+		rc = run_wgrad(s, factor);
 	}
 	if (!rc && s->want[B]) {
 		int64_t O = s->out.shape.dim[3];

@@ -20,6 +20,11 @@ bool cpu_has_avx512(void)
 #endif
 }
 
+bool cpu_has_bf16(void)
+{
+	return onednn_may_use(dnnl_cpu_isa_avx512_core_bf16);
+}
+
 bool cpu_has_avx512_vnni(void)
 {
 #if defined(__x86_64__)

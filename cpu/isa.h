@@ -8,6 +8,8 @@
 bool cpu_has_avx512(void);      /* AVX-512 F, BW, DQ, VL */
 bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernels */
 
+bool cpu_has_bf16(void); /* AVX512-BF16 or AMX: products of bf16 values, forward and backward */
+
 /* Function attributes of code that runs only after the checks above. */
 #if defined(__x86_64__)
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")))

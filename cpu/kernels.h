@@ -47,6 +47,8 @@ void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
 int cpu_need_f32(const struct step *s, int n);
+/* For linear and conv2d: ERR_DEVICE unless x and w are both f32, or both bf16 on a CPU that has bf16; the rest f32. */
+int cpu_need_layer(const struct step *s);
 void cpu_set_impl(struct step *s, const char *text);
 void cpu_release_state(struct step *s); /* for states that are one block of memory */
 
@@ -63,6 +65,8 @@ enum cpu_vec {
 	VEC_MUL_ADD,  /* dst += a * b          */
 };
 void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n);
+/* Converts n values between f32, f16 and bf16 with the rounding of engine/graph/tensor.h, in parallel (cast.c). */
+void cpu_convert(void *dst, enum dtype to, const void *src, enum dtype from, int64_t n);
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
 /* Loops over (..., C) with per-channel numbers run over a period of W = C * repeat values, so that a row is long enough

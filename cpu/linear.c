@@ -1,6 +1,7 @@
-/* OP_LINEAR: y = x w^T + b with ReLU, by oneDNN matmul. Weights are used in their own layout in TRAIN (they change with
- * every step; repacking costs more than it gains) and packed once per version in INFER. The ReLU is part of the matmul
- * in INFER only: oneDNN's turns NaN into 0, which would hide a diverged training. */
+/* OP_LINEAR: y = x w^T + b with ReLU, by oneDNN matmul. Operands may be f32 or bf16 (autocast), outputs are f32.
+ * Weights are used in their own layout in TRAIN (they change with every step; repacking costs more than it gains) and
+ * packed once per version in INFER. The ReLU is part of the matmul in INFER only: oneDNN's turns NaN into 0, which
+ * would hide a diverged training. */
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 
@@ -11,10 +12,15 @@ enum { X, W, B };
 
 struct linear {
 	int64_t N, K, M;
-	struct prim forward, repack, dgrad, wgrad; /* repack unused where the layout is the param's own */
-	size_t at_packed;                          /* in keep */
-	size_t at_mask, at_sum, at_din, at_prim;   /* in scratch */
+	struct prim forward, repack, dgrad, wgrad;        /* repack unused where the layout is the param's own */
+	size_t at_packed;                                 /* in keep */
+	size_t at_mask, at_half, at_sum, at_din, at_prim; /* in scratch */
 };
+
+static bool is_half(const struct step *s)
+{
+	return s->in[X].dtype != DT_F32;
+}
 
 static bool needs_repack(const struct linear *l)
 {
@@ -28,9 +34,10 @@ static int make_forward(struct step *s, struct linear *l)
 	dnnl_memory_desc_t x = NULL, w = NULL, plain = NULL, b = NULL, y = NULL;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	int rc = md_matrix(s, &x, dnnl_f32, l->N, l->K, l->K, 1);
-	if (rc || (rc = md_matrix(s, &plain, dnnl_f32, l->K, l->M, 1, l->K)) ||
-	    (rc = md_tag(s, &w, dnnl_f32, 2, (const int64_t[]){l->K, l->M}, dnnl_format_tag_any)) ||
+	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	int rc = md_matrix(s, &x, t, l->N, l->K, l->K, 1);
+	if (rc || (rc = md_matrix(s, &plain, t, l->K, l->M, 1, l->K)) ||
+	    (rc = md_tag(s, &w, t, 2, (const int64_t[]){l->K, l->M}, dnnl_format_tag_any)) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, l->N, l->M, l->M, 1)) ||
 	    (s->has_in[B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
 	    (rc = attr_make(
@@ -61,7 +68,7 @@ out:
 	return rc;
 }
 
-/* A product a (n, k) * b (k, m) without bias; row and column strides of a and b in elements. */
+/* A product a (n, k) * b (k, m) without bias, of the operands' type; row and column strides of a and b in elements. */
 static int make_product(struct step *s, struct prim *p, int64_t n, int64_t k, int64_t m, const int64_t stride[4],
     bool sum, const char *what)
 {
@@ -70,8 +77,9 @@ static int make_product(struct step *s, struct prim *p, int64_t n, int64_t k, in
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
 	struct prim_opts o = {.sum = sum, .sum_scale = 1.0f, .sum_type = dnnl_f32, .fpmath = true};
-	int rc = md_matrix(s, &a, dnnl_f32, n, k, stride[0], stride[1]);
-	if (rc || (rc = md_matrix(s, &b, dnnl_f32, k, m, stride[2], stride[3])) ||
+	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	int rc = md_matrix(s, &a, t, n, k, stride[0], stride[1]);
+	if (rc || (rc = md_matrix(s, &b, t, k, m, stride[2], stride[3])) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, n, m, m, 1)) || (rc = attr_make(s, &o, &attr))) {
 		goto out;
 	}
@@ -109,6 +117,9 @@ static int make_backward(struct step *s, struct linear *l)
 	if (s->node->attr.relu) {
 		l->at_mask = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(float));
 	}
+	if (is_half(s)) {
+		l->at_half = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(uint16_t));
+	}
 	if (s->want[B]) {
 		l->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(l->N, l->M));
 	}
@@ -117,7 +128,7 @@ static int make_backward(struct step *s, struct linear *l)
 
 static int linear_prepare(struct step *s)
 {
-	int rc = cpu_need_f32(s, 3);
+	int rc = cpu_need_layer(s);
 	if (rc) {
 		return rc;
 	}
@@ -177,7 +188,7 @@ static int linear_forward(struct step *s)
 	return rc;
 }
 
-static int product(struct step *s, struct prim *p, const float *a, const float *b, float *y)
+static int product(struct step *s, struct prim *p, const void *a, const void *b, float *y)
 {
 	struct linear *l = s->state;
 	prim_set(p, DNNL_ARG_SRC, a);
@@ -191,15 +202,21 @@ static int linear_backward(struct step *s)
 	struct linear *l = s->state;
 	char *scratch = s->scratch_mem;
 	const float *dy = s->dout.data;
+	const void *factor; /* dy as an operand */
 	int rc = 0;
 	if (s->node->attr.relu) {
 		float *masked = (float *)(scratch + l->at_mask);
 		cpu_vec(VEC_MASK, masked, dy, s->out.data, l->N * l->M);
 		dy = masked;
 	}
+	factor = dy;
+	if (is_half(s)) {
+		cpu_convert(scratch + l->at_half, s->in[X].dtype, dy, DT_F32, l->N * l->M);
+		factor = scratch + l->at_half;
+	}
 	if (s->want[X]) {
 		float *dx = s->accumulate[X] ? (float *)(scratch + l->at_din) : s->din[X].data;
-		rc = product(s, &l->dgrad, dy, s->in[W].data, dx);
+		rc = product(s, &l->dgrad, factor, s->in[W].data, dx);
 		if (!rc && s->accumulate[X]) {
 			cpu_deliver(s->din[X].data, dx, l->N * l->K, true);
 		}
@@ -208,7 +225,7 @@ static int linear_backward(struct step *s)
 		if (!s->accumulate[W]) { /* the primitive always adds */
 			cpu_vec(VEC_ZERO, s->din[W].data, NULL, NULL, l->M * l->K);
 		}
-		rc = product(s, &l->wgrad, dy, s->in[X].data, s->din[W].data);
+		rc = product(s, &l->wgrad, factor, s->in[X].data, s->din[W].data);
 	}
 	if (!rc && s->want[B]) {
 		cpu_column_sum(s->din[B].data, dy, l->N, l->M, s->accumulate[B], scratch + l->at_sum);

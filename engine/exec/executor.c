@@ -137,12 +137,14 @@ static void fill_step(struct executor *ex, int i)
 	s->mode = ex->mode;
 	s->clock = &ex->clock;
 	s->inplace = -1;
-	s->out = s->dout = ex->slot[i].tensor;
+	s->out = ex->slot[i].tensor;
+	s->dout = gradient_of(&s->out);
 	for (int k = 0; k < node->n_in; k++) {
 		s->has_in[k] = node->in[k] != NODE_NONE;
 		if (!s->has_in[k])
 			continue;
-		s->in[k] = s->din[k] = ex->slot[node->in[k]].tensor;
+		s->in[k] = ex->slot[node->in[k]].tensor;
+		s->din[k] = gradient_of(&s->in[k]);
 		s->constant_in[k] = ex->slot[node->in[k]].constant;
 	}
 }

@@ -52,8 +52,8 @@ int executor_update(struct executor *ex, struct optimizer *opt, double *norm);
 /* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, params, constants, the
  * output and the loss. */
 int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);
-/* The gradient of a trained param (of a STAT param: the sum of its observations) or, with keep_all, of any wanted node.
- */
+/* The gradient of a trained param (of a STAT param: the sum of its observations) or, with keep_all, of any wanted node:
+ * f32 values, whatever type the node has. */
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes);
 /* The first node, in execution order, whose value holds NaN or infinity; NODE_NONE if all are finite. Needs TRAIN or
  * keep_all. */

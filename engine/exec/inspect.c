@@ -13,9 +13,9 @@ bool exec_readable(const struct executor *ex, int node)
 	       node == ex->g.output || node == ex->g.loss;
 }
 
-static int size_or_fail(const struct executor *ex, int node, size_t bytes)
+static int size_or_fail(const struct executor *ex, int node, const struct tensor *t, size_t bytes)
 {
-	size_t have = tensor_bytes(&ex->slot[node].tensor);
+	size_t have = tensor_bytes(t);
 	if (bytes == have)
 		return 0;
 	return err_set(ERR_FAIL, "node '%s' has %zu bytes, not %zu", ex->g.node[node].name, have, bytes);
@@ -31,7 +31,7 @@ int executor_output(struct executor *ex, const char *node, void *host, size_t by
 		return i;
 	if (!exec_readable(ex, i))
 		return err_set(ERR_FAIL, "node '%s' cannot be read: its memory is used again (keep_all)", node);
-	rc = size_or_fail(ex, i, bytes);
+	rc = size_or_fail(ex, i, &ex->slot[i].tensor, bytes);
 	if (!rc && ex->slot[i].constant)
 		rc = exec_run_constants(ex, NULL);
 	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->slot[i].tensor.data, bytes);
@@ -39,6 +39,7 @@ int executor_output(struct executor *ex, const char *node, void *host, size_t by
 
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes)
 {
+	struct tensor gradient;
 	int i, rc = exec_ready(ex, "gradient");
 	if (rc)
 		return rc;
@@ -50,7 +51,8 @@ int executor_gradient(struct executor *ex, const char *node, void *host, size_t 
 	if (!ex->slot[i].param && !ex->keep_all)
 		return err_set(
 		    ERR_FAIL, "the gradient of '%s' cannot be read: its memory is used again (keep_all)", node);
-	rc = size_or_fail(ex, i, bytes);
+	gradient = gradient_of(&ex->slot[i].tensor);
+	rc = size_or_fail(ex, i, &gradient, bytes);
 	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->gradients + ex->slot[i].grad, bytes);
 }
 

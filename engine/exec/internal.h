@@ -53,6 +53,12 @@ struct executor {
 	int *item_moment; /* where in the optimizer the item's moments were last time */
 };
 
+/* The gradient of a value: f32, whatever half precision the value has. */
+static inline struct tensor gradient_of(const struct tensor *value)
+{
+	return (struct tensor){.dtype = DT_F32, .shape = value->shape};
+}
+
 static inline bool is_leaf(const struct node *node)
 {
 	return node->op == OP_INPUT || node->op == OP_PARAM;

@@ -136,6 +136,12 @@ out:
 	return rc;
 }
 
+static size_t gradient_bytes(const struct slot *s)
+{
+	struct tensor t = gradient_of(&s->tensor);
+	return align(tensor_bytes(&t));
+}
+
 /* The last reader in forward order is the first writer of the gradient in backward order. */
 static int first_writer(const struct executor *ex, int node)
 {
@@ -158,7 +164,7 @@ static int plan_gradients(struct executor *ex)
 		if (!ex->slot[i].wanted || ex->g.node[i].op != OP_PARAM)
 			continue;
 		ex->slot[i].grad = fixed;
-		fixed += align(tensor_bytes(&ex->slot[i].tensor));
+		fixed += gradient_bytes(&ex->slot[i]);
 	}
 	ex->param_gradients = fixed;
 	for (int i = 0; i < count; i++) {
@@ -166,10 +172,10 @@ static int plan_gradients(struct executor *ex)
 			continue;
 		if (i == ex->g.loss) { /* written once, at prepare: it shares its memory with nothing */
 			ex->slot[i].grad = fixed;
-			fixed += align(tensor_bytes(&ex->slot[i].tensor));
+			fixed += gradient_bytes(&ex->slot[i]);
 			continue;
 		}
-		p[n] = (struct piece){.size = align(tensor_bytes(&ex->slot[i].tensor)), .order = n};
+		p[n] = (struct piece){.size = gradient_bytes(&ex->slot[i]), .order = n};
 		p[n].first = ex->keep_all ? 0 : count - first_writer(ex, i);
 		p[n].last = ex->keep_all ? count : count - i;
 		n++;

@@ -19,22 +19,36 @@ static void tolerances(struct op_case *c, double forward, double gradient)
 	c->tol_grad = gradient;
 }
 
-static void linear_case(struct op_list *l, enum exec_mode mode, struct shape x, int64_t M, bool bias, bool relu)
+static bool has_products(const struct op_list *l, enum dtype t)
+{
+	return t == DT_F16 ? l->f16 : t == DT_BF16 ? l->bf16 : true;
+}
+
+/* The operands' types; f32 first, whose names stay as they are. */
+static const enum dtype operand_types[] = {DT_F32, DT_F16, DT_BF16};
+
+static const char *type_suffix(enum dtype t)
+{
+	return t == DT_F16 ? " f16" : t == DT_BF16 ? " bf16" : "";
+}
+
+static void linear_case(
+    struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int64_t M, bool bias, bool relu)
 {
 	int64_t K = shape_inner(x, 0);
-	struct op_case *c = op_list_add(l, OP_LINEAR, mode, "N%d K%d M%d%s%s%s", (int)x.dim[0], (int)K, (int)M,
-	    x.ndim > 2 ? " flattened" : "", bias ? " bias" : "", relu ? " relu" : "");
+	struct op_case *c = op_list_add(l, OP_LINEAR, mode, "N%d K%d M%d%s%s%s%s", (int)x.dim[0], (int)K, (int)M,
+	    x.ndim > 2 ? " flattened" : "", bias ? " bias" : "", relu ? " relu" : "", type_suffix(t));
 	if (!c)
 		return;
-	op_case_in(c, 0, DT_F32, x, -1, 1);
-	op_case_in(c, 1, DT_F32, op_shape(2, M, K, 0, 0), -1, 1)->constant = true;
+	op_case_in(c, 0, t, x, -1, 1);
+	op_case_in(c, 1, t, op_shape(2, M, K, 0, 0), -1, 1)->constant = true;
 	if (bias)
 		op_case_in(c, 2, DT_F32, vec(M), -2, 2)->constant = true;
 	c->attr.relu = relu;
 	tolerances(c, TOL_SUM, TOL_SUM);
 }
 
-static void linear_cases(struct op_list *l)
+static void linear_cases_of(struct op_list *l, enum dtype t)
 {
 	static const int64_t size[][3] = {
 	    {1, 1, 1}, {3, 5, 7}, {1, 17, 33}, {8, 33, 1}, {3, 2400, 10}, {65, 33, 129}, {129, 784, 17}};
@@ -44,11 +58,18 @@ static void linear_cases(struct op_list *l)
 			if (size[i][1] > 100 && (k >> 1) != 3)
 				continue;
 			linear_case(
-			    l, modes[k & 1], op_shape(2, size[i][0], size[i][1], 0, 0), size[i][2], k & 2, k & 4);
+			    l, modes[k & 1], t, op_shape(2, size[i][0], size[i][1], 0, 0), size[i][2], k & 2, k & 4);
 		}
 	}
 	for (int k = 0; k < 2; k++)
-		linear_case(l, modes[k], op_shape(4, 3, 7, 11, 5), 17, true, false);
+		linear_case(l, modes[k], t, op_shape(4, 3, 7, 11, 5), 17, true, false);
+}
+
+static void linear_cases(struct op_list *l)
+{
+	for (size_t i = 0; i < sizeof(operand_types) / sizeof(operand_types[0]); i++)
+		if (has_products(l, operand_types[i]))
+			linear_cases_of(l, operand_types[i]);
 }
 
 struct conv_size {
@@ -56,15 +77,16 @@ struct conv_size {
 	int stride, pad;
 };
 
-static void conv_case(struct op_list *l, enum exec_mode mode, const struct conv_size *z, bool bias, bool relu)
+static void conv_case(
+    struct op_list *l, enum exec_mode mode, enum dtype t, const struct conv_size *z, bool bias, bool relu)
 {
-	struct op_case *c = op_list_add(l, OP_CONV2D, mode, "N%d %dx%d C%d O%d k%dx%d s%d p%d%s%s", (int)z->N,
+	struct op_case *c = op_list_add(l, OP_CONV2D, mode, "N%d %dx%d C%d O%d k%dx%d s%d p%d%s%s%s", (int)z->N,
 	    (int)z->H, (int)z->W, (int)z->C, (int)z->O, (int)z->KH, (int)z->KW, z->stride, z->pad, bias ? " bias" : "",
-	    relu ? " relu" : "");
+	    relu ? " relu" : "", type_suffix(t));
 	if (!c)
 		return;
-	op_case_in(c, 0, DT_F32, op_shape(4, z->N, z->H, z->W, z->C), -1, 1);
-	op_case_in(c, 1, DT_F32, op_shape(4, z->O, z->KH, z->KW, z->C), -1, 1)->constant = true;
+	op_case_in(c, 0, t, op_shape(4, z->N, z->H, z->W, z->C), -1, 1);
+	op_case_in(c, 1, t, op_shape(4, z->O, z->KH, z->KW, z->C), -1, 1)->constant = true;
 	if (bias)
 		op_case_in(c, 2, DT_F32, vec(z->O), -2, 2)->constant = true;
 	c->attr = (struct attr){.stride = z->stride, .pad = z->pad, .relu = relu};
@@ -77,10 +99,14 @@ static void conv_cases(struct op_list *l)
 	    {3, 8, 9, 17, 5, 3, 3, 2, 1}, {1, 11, 7, 5, 17, 5, 5, 1, 2}, {2, 7, 7, 33, 17, 1, 1, 2, 0},
 	    {2, 9, 13, 3, 32, 5, 5, 1, 0}, {1, 6, 7, 4, 3, 3, 5, 1, 1}, {1, 5, 5, 96, 7, 5, 5, 1, 0},
 	    {1, 12, 12, 64, 48, 3, 3, 1, 1}, {3, 1, 1, 1, 1, 1, 1, 1, 0}, {2, 8, 8, 16, 32, 3, 3, 2, 1}};
-	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++)
-		for (int k = 0; k < 8; k++)
-			if (size[i].C < 64 || (k >> 1) == 3)
-				conv_case(l, modes[k & 1], &size[i], k & 2, k & 4);
+	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		for (int k = 0; k < 24; k++) {
+			enum dtype t = operand_types[k >> 3];
+			bool both = (k >> 1 & 3) == 3; /* bias and relu: enough for large sizes and half precision */
+			if (has_products(l, t) && (both || (size[i].C < 64 && t == DT_F32)))
+				conv_case(l, modes[k & 1], t, &size[i], k & 2, k & 4);
+		}
+	}
 }
 
 static void batchnorm_case(struct op_list *l, enum exec_mode mode, struct shape x, double lo, double hi, bool relu)
@@ -188,14 +214,16 @@ static void avgpool_and_cast_cases(struct op_list *l)
 	}
 	static const enum dtype types[][2] = {
 	    {DT_F32, DT_F16}, {DT_F32, DT_BF16}, {DT_F16, DT_F32}, {DT_BF16, DT_F32}, {DT_F32, DT_F32}};
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+	for (size_t i = 0; i < 2 * sizeof(types) / sizeof(types[0]); i++) {
+		const enum dtype *t = types[i >> 1];
 		struct op_case *c =
-		    op_list_add(l, OP_CAST, EXEC_INFER, "%s to %s", dtype_name(types[i][0]), dtype_name(types[i][1]));
+		    op_list_add(l, OP_CAST, modes[i & 1], "%s to %s", dtype_name(t[0]), dtype_name(t[1]));
 		if (!c)
 			return;
 		/* up to f16's overflow, and by the unit into its denormals */
-		op_case_in(c, 0, types[i][0], op_shape(2, 3, 77, 0, 0), -70000, 70000)->unit = i & 1 ? 0x1p-24 : 0;
-		c->attr.to = types[i][1];
+		op_case_in(c, 0, t[0], op_shape(2, 3, 77, 0, 0), -70000, 70000)->unit = i & 2 ? 0x1p-24 : 0;
+		c->attr.to = t[1];
+		tolerances(c, TOL_EXACT, TOL_FEW); /* gradients pass as they are; adding rounds */
 	}
 }
 

@@ -221,13 +221,13 @@ static void describe(struct op_step *o, const struct op_case *c, struct op_optio
 		s->in[i] = (struct tensor){.dtype = c->in[i].dtype, .shape = c->in[i].shape};
 		if (opt.wide && s->in[i].dtype == DT_F32)
 			s->in[i].dtype = REF_F64;
-		s->din[i] = s->in[i];
+		s->din[i] = (struct tensor){.dtype = opt.wide ? REF_F64 : DT_F32, .shape = s->in[i].shape};
 		s->want[i] = opt.want >> i & 1;
 		s->accumulate[i] = opt.accumulate >> i & 1;
 	}
 	if (opt.wide && s->out.dtype == DT_F32)
 		s->out.dtype = REF_F64;
-	s->dout = s->out;
+	s->dout = (struct tensor){.dtype = opt.wide ? REF_F64 : DT_F32, .shape = s->out.shape};
 }
 
 static int place_all(struct op_step *o, const struct op_host *h, struct op_options opt)
@@ -387,8 +387,11 @@ int op_step_check_inputs(const struct op_step *o, const struct op_host *h)
 unsigned op_case_wants(const struct op_case *c)
 {
 	unsigned want = 0;
-	for (int i = 0; i < c->n_in; i++)
-		if (c->in[i].present && c->in[i].dtype == DT_F32 && !c->in[i].no_gradient)
+	for (int i = 0; i < c->n_in; i++) {
+		enum dtype t = c->in[i].dtype;
+		bool is_float = t == DT_F32 || t == DT_F16 || t == DT_BF16;
+		if (c->in[i].present && is_float && !c->in[i].no_gradient)
 			want |= 1u << i;
+	}
 	return want;
 }

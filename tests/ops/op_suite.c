@@ -113,12 +113,14 @@ static int run_case(const struct op_case *c, struct device dev)
 	return rc;
 }
 
-/* 127, unless the device says that it has no VNNI: there u8 x s8 pairs saturate in 16 bits. */
-static int weight_limit(struct device dev, int *limit)
+/* What the device says that it lacks: without VNNI u8 x s8 pairs saturate in 16 bits. */
+static int ask_limits(struct device dev, struct op_list *l)
 {
 	cJSON *about = cJSON_CreateObject();
 	int rc = about ? dev.backend->describe(dev.ctx, about) : ERR_NOMEM;
-	*limit = cJSON_IsFalse(cJSON_GetObjectItem(about, "vnni")) ? 63 : 127;
+	l->weight_max = cJSON_IsFalse(cJSON_GetObjectItem(about, "vnni")) ? 63 : 127;
+	l->f16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "f16"));
+	l->bf16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "bf16"));
 	cJSON_Delete(about);
 	return rc;
 }
@@ -126,7 +128,7 @@ static int weight_limit(struct device dev, int *limit)
 int op_suite_run(struct device dev, const char *filter)
 {
 	struct op_list l = {0};
-	int run = 0, failed = 0, rc = weight_limit(dev, &l.weight_max);
+	int run = 0, failed = 0, rc = ask_limits(dev, &l);
 	if (rc)
 		return rc;
 	op_cases_float(&l);

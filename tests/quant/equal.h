@@ -16,7 +16,8 @@ struct equal_case {
 	struct model_spec spec;
 	int batch;
 	struct quant_rules rules;
-	float clip; /* ranges are this part of the observed ones, so that values saturate */
+	float clip;          /* ranges are this part of the observed ones, so that values saturate */
+	enum dtype autocast; /* f16, bf16: the annotated graph runs in half precision; f32: as it is */
 };
 
 struct equal_result {
@@ -154,6 +155,17 @@ static inline void equal_compare(
 	mem_free(want);
 }
 
+static inline void equal_annotate(
+    const struct equal_case *c, const struct graph *folded, const struct quant_plan *plan, struct graph *out)
+{
+	struct graph f32;
+
+	graph_init(&f32);
+	assert_ok(pass_annotate(folded, plan, false, &f32));
+	assert_ok(c->autocast == DT_F32 ? graph_copy(out, &f32) : pass_autocast(&f32, c->autocast, out));
+	graph_clear(&f32);
+}
+
 static inline struct equal_result equal_run(const struct equal_case *c, struct device simulate, struct device execute)
 {
 	struct graph folded, annotated, lowered, frozen;
@@ -175,7 +187,7 @@ static inline struct equal_result equal_run(const struct equal_case *c, struct d
 	equal_calibrate(ex, &plan, &store, c->clip);
 	executor_free(ex);
 
-	assert_ok(pass_annotate(&folded, &plan, false, &annotated));
+	equal_annotate(c, &folded, &plan, &annotated);
 	ann = equal_executor(&annotated, &store, x, n * sizeof(*x));
 
 	assert_ok(pass_lower(&folded, &plan, &lowered));

@@ -45,7 +45,7 @@ static double input_gradient(
 			i /= g->stride;
 			j /= g->stride;
 			for (int64_t o = 0; i < g->OH && j < g->OW && o < g->O; o++)
-				sum += ref_dout(s, ref_at_out(g, n, i, j, o)) *
+				sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) *
 				       ref_get(&s->in[1], at_weight(g, o, p, q, c));
 		}
 	}
@@ -61,7 +61,7 @@ static double weight_gradient(
 			for (int64_t j = 0; j < g->OW; j++) {
 				int64_t at = ref_at_in(g, n, i * g->stride + p - g->pad, j * g->stride + q - g->pad, c);
 				if (at >= 0)
-					sum += ref_dout(s, ref_at_out(g, n, i, j, o)) * ref_get(&s->in[0], at);
+					sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) * ref_get(&s->in[0], at);
 			}
 		}
 	}

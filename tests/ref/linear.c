@@ -24,7 +24,7 @@ int ref_linear_backward(struct step *s)
 		for (int64_t k = 0; k < K; k++) {
 			double sum = 0;
 			for (int64_t m = 0; m < M; m++)
-				sum += ref_dout(s, n * M + m) * ref_get(w, m * K + k);
+				sum += ref_dout_operand(s, n * M + m) * ref_get(w, m * K + k);
 			ref_grad(s, 0, n * K + k, sum);
 		}
 	}
@@ -32,7 +32,7 @@ int ref_linear_backward(struct step *s)
 		for (int64_t k = 0; k < K; k++) {
 			double sum = 0;
 			for (int64_t n = 0; n < N; n++)
-				sum += ref_dout(s, n * M + m) * ref_get(x, n * K + k);
+				sum += ref_dout_operand(s, n * M + m) * ref_get(x, n * K + k);
 			ref_grad(s, 1, m * K + k, sum);
 		}
 	}

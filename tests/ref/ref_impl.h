@@ -85,6 +85,15 @@ static inline double ref_dout(const struct step *s, int64_t e)
 	return s->node->attr.relu && ref_get(&s->out, e) <= 0 ? 0 : ref_get(&s->dout, e);
 }
 
+/* The same as an operand of the backward products: in the half precision of x and w, where they have one. */
+static inline double ref_dout_operand(const struct step *s, int64_t e)
+{
+	double v = ref_dout(s, e);
+	if (s->in[0].dtype == DT_F16)
+		return f16_to_f32(f32_to_f16((float)v));
+	return s->in[0].dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16((float)v)) : v;
+}
+
 static inline double ref_relu(const struct step *s, double v)
 {
 	return s->node->attr.relu && v < 0 ? 0 : v;

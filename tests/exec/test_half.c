@@ -1,0 +1,199 @@
+/* Mixed precision by its numbers, on the reference backend: half-precision operands stay near f32, gradients are f32,
+ * and quantized layers compute the same integers as without. */
+#include <math.h>
+
+#include "exec/rig.h"
+#include "graph/pass.h"
+#include "quant/equal.h"
+
+enum { BATCH = 3 };
+
+/* A training executor in half precision (DT_F32: without autocast), fed and run forward and backward once. */
+struct run {
+	struct device dev;
+	struct param_store s;
+	struct graph g;
+	struct executor *ex;
+};
+
+static void run_open(struct run *r, struct model_spec spec, enum dtype half)
+{
+	struct graph g;
+	r->dev = rig_open(&ref_backend);
+	params_init(&r->s, r->dev);
+	rig_graph(&g, spec, BATCH, true);
+	graph_init(&r->g);
+	assert_ok(half == DT_F32 ? graph_copy(&r->g, &g) : pass_autocast(&g, half, &r->g));
+	graph_clear(&g);
+	assert_ok(params_add_graph(&r->s, &r->g, 5));
+	r->ex = rig_executor(&r->g, &r->s, EXEC_TRAIN, true);
+	rig_feed(r->ex, 0, BATCH);
+	assert_ok(executor_forward(r->ex));
+	assert_ok(executor_backward(r->ex, false));
+}
+
+static void run_close(struct run *r)
+{
+	executor_free(r->ex);
+	params_clear(&r->s);
+	graph_clear(&r->g);
+	rig_close(r->dev);
+}
+
+/* |a - b| / |b| of a param's gradient (L2). */
+static double gradient_error(struct run *a, struct run *b, const char *name)
+{
+	size_t n = rig_bytes(a->ex, name) / sizeof(float);
+	float *x = rig_gradient(a->ex, name), *y = rig_gradient(b->ex, name);
+	double error = 0, scale = 0;
+	for (size_t i = 0; i < n; i++) {
+		error += pow((double)x[i] - (double)y[i], 2);
+		scale += pow((double)y[i], 2);
+	}
+	free(x);
+	free(y);
+	assert_true(scale > 0);
+	return sqrt(error / scale);
+}
+
+static void half__steps_stay_near_those_of_f32(void **state)
+{
+	const struct model_spec spec[] = {rig_mlp(), rig_cnn(), rig_resnet()};
+	static const struct {
+		enum dtype half;
+		double least, most; /* of the gradients' error: 11 and 8 bits of mantissa */
+	} type[] = {{DT_F16, 1e-5, 0.01}, {DT_BF16, 1e-4, 0.08}};
+	(void)state;
+	for (int k = 0; k < 6; k++) {
+		struct run f32, half;
+		run_open(&f32, spec[k / 2], DT_F32);
+		run_open(&half, spec[k / 2], type[k & 1].half);
+		for (int i = 0; i < f32.g.n; i++) {
+			const struct node *p = &f32.g.node[i];
+			if (p->op != OP_PARAM || p->attr.kind != PARAM_TRAINED || !strstr(p->name, "fc"))
+				continue;
+			double e = gradient_error(&half, &f32, p->name);
+			if (!(e > type[k & 1].least && e < type[k & 1].most))
+				fail_msg("model %d, %s: the gradient of '%s' is off by %g", k / 2,
+				    dtype_name(type[k & 1].half), p->name, e);
+		}
+		run_close(&f32);
+		run_close(&half);
+	}
+}
+
+/* The gradient of a cast is an f32 tensor, and passes to what was cast as it is. */
+static void half__gradients_of_casts_are_f32(void **state)
+{
+	struct run r;
+	size_t bytes = (size_t)BATCH * 9 * sizeof(float);
+	float cast[BATCH * 9], value[BATCH * 9];
+	(void)state;
+	run_open(&r, rig_mlp(), DT_F16);
+	assert_int_equal(r.g.node[graph_find(&r.g, "fc1.f16")].dtype, DT_F16);
+	assert_error(executor_gradient(r.ex, "fc1.f16", cast, bytes / 2), ERR_FAIL, "108 bytes, not 54");
+	assert_ok(executor_gradient(r.ex, "fc1.f16", cast, bytes));
+	assert_ok(executor_gradient(r.ex, "fc1", value, bytes));
+	assert_memory_equal(cast, value, bytes);
+	bool finer = false; /* than f16 could hold */
+	for (int i = 0; i < BATCH * 9; i++)
+		finer |= f16_to_f32(f32_to_f16(cast[i])) != cast[i];
+	assert_true(finer);
+	run_close(&r);
+}
+
+/* The products see the values as the casts left them: the output is that of an f32 graph whose values were rounded. */
+static void half__outputs_are_f32_sums_of_rounded_products(void **state)
+{
+	struct run r;
+	(void)state;
+	run_open(&r, rig_mlp(), DT_BF16);
+	float *x = rig_value(r.ex, "input"), *w = rig_value(r.ex, "fc1.weight"), *b = rig_value(r.ex, "fc1.bias"),
+	      *y = rig_value(r.ex, "fc1");
+	for (int n = 0; n < BATCH; n++) {
+		for (int m = 0; m < 9; m++) {
+			double sum = (double)b[m];
+			for (int k = 0; k < 126; k++)
+				sum += (double)bf16_to_f32(f32_to_bf16(x[n * 126 + k])) *
+				       (double)bf16_to_f32(f32_to_bf16(w[m * 126 + k]));
+			assert_true(y[n * 9 + m] == (float)fmax(sum, 0));
+		}
+	}
+	free(x);
+	free(w);
+	free(b);
+	free(y);
+	run_close(&r);
+}
+
+static struct kernel counting[OP_COUNT];
+static int weight_casts;
+
+static int counted_cast(struct step *s)
+{
+	weight_casts += strstr(s->node->name, "weight") != NULL;
+	return ref_backend.kernels[OP_CAST].forward(s);
+}
+
+static void half__weights_are_cast_once_per_version(void **state)
+{
+	struct backend b = ref_backend;
+	struct device dev = {.backend = &b};
+	struct graph g, h;
+	struct param_store s;
+	struct executor *ex;
+	(void)state;
+	memcpy(counting, ref_backend.kernels, sizeof counting);
+	counting[OP_CAST].forward = counted_cast;
+	b.kernels = counting;
+	params_init(&s, dev);
+	rig_graph(&g, rig_mlp(), BATCH, false);
+	graph_init(&h);
+	assert_ok(pass_autocast(&g, DT_BF16, &h));
+	assert_ok(params_add_graph(&s, &h, 5));
+	ex = rig_executor(&h, &s, EXEC_INFER, false);
+	rig_feed(ex, 0, BATCH);
+	weight_casts = 0;
+	for (int i = 0; i < 3; i++)
+		assert_ok(executor_forward(ex));
+	assert_int_equal(weight_casts, 2); /* two layers */
+	params_touch(&s);
+	assert_ok(executor_forward(ex));
+	assert_int_equal(weight_casts, 4);
+	executor_free(ex);
+	params_clear(&s);
+	graph_clear(&g);
+	graph_clear(&h);
+}
+
+static void half__quantized_layers_give_the_same_integers(void **state)
+{
+	const struct model_spec spec[] = {model_mlp(), model_cnn(0), model_resnet()};
+	(void)state;
+	for (int k = 0; k < 6; k++) {
+		struct device dev = rig_open(&ref_backend);
+		struct equal_case c = {.name = "half",
+		    .spec = spec[k / 2],
+		    .batch = 3,
+		    .rules =
+			{.method = QUANT_QAT, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = k == 0},
+		    .clip = 0.9f,
+		    .autocast = k & 1 ? DT_F16 : DT_BF16};
+		struct equal_result r = equal_run(&c, dev, dev);
+		assert_int_equal(r.different, 0);
+		assert_true(r.compared > 200 && r.saturated > 0 && r.nodes >= 7);
+		rig_close(dev);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(half__steps_stay_near_those_of_f32),
+	    cmocka_unit_test(half__gradients_of_casts_are_f32),
+	    cmocka_unit_test(half__outputs_are_f32_sums_of_rounded_products),
+	    cmocka_unit_test(half__weights_are_cast_once_per_version),
+	    cmocka_unit_test(half__quantized_layers_give_the_same_integers),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -44,7 +44,10 @@ struct lane {
 };
 
 static struct lane lane[MAX_LANES];
-static int n_lanes, current = -1, free_fiber[MAX_LANES], n_free, n_done, n_waiting;
+static int n_lanes, current = -1, free_fiber[MAX_LANES], n_free, n_done;
+static int n_waiting, first_waiting; /* at the block's barrier */
+/* Lanes of each warp, by bit: not returned; waiting for their warp. */
+static unsigned warp_live[MAX_LANES / WARP], warp_waits[MAX_LANES / WARP];
 static const struct simt_launch_info *launch;
 static void *dynamic_shared;
 static enum simt_order order_wish;
@@ -108,18 +111,15 @@ void *simt_dynamic_shared(void)
 /* --- the block's barrier -------------------------------------------------------------------------------------------
  */
 
-static int first_at_barrier(void)
+static bool same_site(const struct simt_site *a, const struct simt_site *b)
 {
-	for (int i = 0; i < n_lanes; i++)
-		if (lane[i].state == AT_BARRIER)
-			return i;
-	return -1;
+	return a->line == b->line && (a->file == b->file || strcmp(a->file, b->file) == 0);
 }
 
 static _Noreturn void left_early(int gone)
 {
 	char a[64], b[64];
-	int i = first_at_barrier();
+	int i = first_waiting;
 	simt_fatal("%s: %s returned before the %s at %s:%d where %s waits", block_text(), lane_text(gone, a),
 	    lane[i].site.what, lane[i].site.file, lane[i].site.line, lane_text(i, b));
 }
@@ -145,13 +145,12 @@ int simt_block_barrier(struct simt_site site, int predicate, int *all, int *coun
 	unsigned turn = barrier_turn & 1;
 	int self = current;
 	char a[64], b[64];
-	if (n_waiting) {
-		int other = first_at_barrier();
-		if (lane[other].site.line != site.line || strcmp(lane[other].site.file, site.file) != 0)
-			simt_fatal("%s: %s waits at %s:%d and %s at %s:%d: the barrier is not the same for all",
-			    block_text(), lane_text(other, a), lane[other].site.file, lane[other].site.line,
-			    lane_text(self, b), site.file, site.line);
-	}
+	if (n_waiting == 0)
+		first_waiting = self;
+	const struct simt_site *first = n_waiting ? &lane[first_waiting].site : &site;
+	if (!same_site(first, &site))
+		simt_fatal("%s: %s waits at %s:%d and %s at %s:%d: the barrier is not the same for all", block_text(),
+		    lane_text(first_waiting, a), first->file, first->line, lane_text(self, b), site.file, site.line);
 	simt_release(&at_barrier[turn]);
 	l->site = site;
 	l->predicate = predicate;
@@ -177,36 +176,18 @@ int simt_block_barrier(struct simt_site site, int predicate, int *all, int *coun
 /* --- rendezvous of a warp ------------------------------------------------------------------------------------------
  */
 
-/* Lanes of the mask that exist and have not returned take part; a lane that has returned brings nothing. */
-static unsigned participants(int first, unsigned mask)
-{
-	unsigned live = 0;
-	for (int k = 0; k < WARP && first + k < n_lanes; k++)
-		if (mask >> k & 1 && lane[first + k].state != DONE)
-			live |= 1u << k;
-	return live;
-}
-
-static bool complete(int first, unsigned live, const struct lane *like)
-{
-	for (int k = 0; k < WARP; k++) {
-		const struct lane *l = &lane[first + k];
-		if (!(live >> k & 1))
-			continue;
-		if (l->state != AT_WARP || l->mask != like->mask || l->site.line != like->site.line ||
-		    strcmp(l->site.file, like->site.file) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* If all that lane `like` waits for have come: hands out the values and lets them go. */
+/* If all that lane `like` waits for have come: hands out the values and lets them go. Those of its mask take part that
+ * exist and have not returned; a lane that has returned brings nothing. */
 static void try_warp(int like)
 {
-	int first = like / WARP * WARP;
-	unsigned live = participants(first, lane[like].mask), yes = 0;
-	if (!complete(first, live, &lane[like]))
+	int warp = like / WARP, first = warp * WARP;
+	unsigned live = lane[like].mask & warp_live[warp], yes = 0;
+	if (live & ~warp_waits[warp])
 		return;
+	for (int k = 0; k < WARP; k++)
+		if (live >> k & 1 &&
+		    (lane[first + k].mask != lane[like].mask || !same_site(&lane[first + k].site, &lane[like].site)))
+			return;
 	for (int k = 0; k < WARP; k++)
 		if (live >> k & 1 && lane[first + k].predicate)
 			yes |= 1u << k;
@@ -220,7 +201,8 @@ static void try_warp(int like)
 		l->result = live >> (l->from & 31) & 1 ? lane[first + (l->from & 31)].value : UINT64_MAX;
 		l->state = READY;
 	}
-	warp_turn[first / WARP]++;
+	warp_waits[warp] &= ~live;
+	warp_turn[warp]++;
 }
 
 static struct lane *meet(struct simt_site site, unsigned mask, uint64_t value, int from, int predicate)
@@ -237,6 +219,7 @@ static struct lane *meet(struct simt_site site, unsigned mask, uint64_t value, i
 	l->from = from;
 	l->predicate = predicate;
 	l->state = AT_WARP;
+	warp_waits[self / WARP] |= 1u << (self % WARP);
 	try_warp(self);
 	simt_fiber_yield();
 	return l;
@@ -275,12 +258,13 @@ static void lane_body(void)
 	simt_release(&at_end);
 	lane[self].state = DONE;
 	n_done++;
+	warp_live[self / WARP] &= ~(1u << (self % WARP));
 	if (n_waiting)
 		left_early(self);
 	/* Those who waited for this lane alone need not wait any longer. */
-	for (int i = self / WARP * WARP; i < n_lanes && i < (self / WARP + 1) * WARP; i++)
-		if (lane[i].state == AT_WARP)
-			try_warp(i);
+	for (int k = 0; warp_waits[self / WARP] >> k; k++)
+		if (warp_waits[self / WARP] >> k & 1)
+			try_warp(self / WARP * WARP + k);
 }
 
 static void run_lane(int i)
@@ -346,6 +330,8 @@ static void run_block(void)
 	for (int i = 0; i < n_lanes; i++) {
 		lane[i] = (struct lane){.state = READY, .fiber = -1};
 		free_fiber[n_free++] = n_lanes - 1 - i;
+		warp_live[i / WARP] = (i % WARP ? warp_live[i / WARP] : 0) | 1u << (i % WARP);
+		warp_waits[i / WARP] = 0;
 	}
 	simt_release(&at_start);
 	while (n_done < n_lanes) {

@@ -1,4 +1,6 @@
-/* Device memory: pages of a reserved range of addresses that are inaccessible while host code runs. Each allocation
+/* Device memory: pages of a reserved range of addresses that are inaccessible while host code runs; while a task runs,
+ * the first touch of a part of it opens that part, for opening all of it each time would cost more than the task. Each
+ * allocation
  * ends less than ALIGN bytes before an inaccessible page and is never given out again once freed, so that a kernel's
  * access past the end or after the end is a fault, told with kernel, block and thread by the handler below. What lies
  * between an allocation and its pages' edges is filled with NaNs of its own and looked at after every task.
@@ -21,6 +23,10 @@
 /* The opt-in limit of capability 9.0, 227 KiB, in whole pages. */
 #define MAX_SHARED ((size_t)228 * 1024)
 
+/* What one touch opens. */
+#define PART       (64 * PAGE)
+#define MAX_OPENED 65536
+
 struct block {
 	char *page; /* first page of it */
 	size_t pages;
@@ -38,6 +44,13 @@ static struct {
 } * pinned;
 static size_t n_pinned, cap_pinned;
 static int open_depth;
+/* Parts that the tasks of this opening have touched. */
+static struct {
+	size_t block;
+	char *p;
+	size_t bytes;
+} opened[MAX_OPENED];
+static size_t n_opened;
 static char *shared_pages;
 
 __attribute__((no_sanitize("address", "undefined", "thread"))) void simt_fill(void *p, int byte, size_t n)
@@ -118,8 +131,26 @@ static void fault_text(const char *p, char *out, size_t n)
 		snprintf(out, n, "access to %p, between blocks of device memory", (const void *)p);
 }
 
+/* The first touch of a part of a live block while a task runs; false if the fault is a real one. */
+static bool open_part(const char *p)
+{
+	const struct block *b = in_arena(p) && open_depth > 0 ? block_at(p) : NULL;
+	if (!b || !b->live || p >= b->page + b->pages * PAGE || n_opened == MAX_OPENED)
+		return false;
+	char *part = b->page + (size_t)(p - b->page) / PART * PART, *end = b->page + b->pages * PAGE;
+	size_t bytes = (size_t)(end - part) < PART ? (size_t)(end - part) : PART;
+	if (mprotect(part, bytes, PROT_READ | PROT_WRITE))
+		return false;
+	opened[n_opened].block = (size_t)(b - block);
+	opened[n_opened].p = part;
+	opened[n_opened++].bytes = bytes;
+	return true;
+}
+
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
+	if (open_part(info->si_addr))
+		return;
 	char what[256], text[1024];
 	const char *task = simt_running(), *who = *simt_lane_name() ? simt_lane_name() : task ? task : "host";
 	(void)context;
@@ -148,26 +179,26 @@ static void watch_faults(void)
 /* --- opening and closing -------------------------------------------------------------------------------------------
  */
 
-static void protect(const struct block *b, int how)
+static void protect(char *p, size_t bytes, int how)
 {
-	if (mprotect(b->page, b->pages * PAGE, how))
+	if (mprotect(p, bytes, how))
 		simt_fatal("mprotect failed: too many device allocations for the kernel's map count?");
 }
 
 void simt_device_begin(void)
 {
-	if (open_depth++ > 0)
-		return;
-	watch_faults();
-	for (size_t i = 0; i < n_live; i++)
-		protect(&block[live[i]], PROT_READ | PROT_WRITE);
+	if (open_depth++ == 0)
+		watch_faults();
 }
 
 void simt_device_end(void)
 {
-	if (--open_depth == 0)
-		for (size_t i = 0; i < n_live; i++)
-			protect(&block[live[i]], PROT_NONE);
+	if (--open_depth > 0)
+		return;
+	while (n_opened > 0) {
+		n_opened--;
+		protect(opened[n_opened].p, opened[n_opened].bytes, PROT_NONE);
+	}
 }
 
 /* What lies around a block, by address: a NaN as f16, bf16 and f32, and another one for each block, so that a value
@@ -192,16 +223,16 @@ static bool slack_is_whole(const struct block *b, const char *p, size_t n)
 	return true;
 }
 
+/* Of the parts that were touched: what was not opened cannot have changed. Before a block only the nearest bytes. */
 void simt_check_slack(const char *task)
 {
-	for (size_t i = 0; i < n_live; i++) {
-		const struct block *b = &block[live[i]];
+	for (size_t i = 0; i < n_opened; i++) {
+		const struct block *b = &block[opened[i].block];
 		const char *end = b->p + b->bytes, *edge = b->page + b->pages * PAGE;
-		/* Before it only the nearest bytes: the rest of the page may be long. */
 		size_t before = (size_t)(b->p - b->page) < ALIGN ? (size_t)(b->p - b->page) : ALIGN;
-		if (!slack_is_whole(b, end, (size_t)(edge - end)))
+		if (opened[i].p + opened[i].bytes == edge && !slack_is_whole(b, end, (size_t)(edge - end)))
 			simt_fatal("%s wrote behind the end of a device block of %zu bytes", task, b->bytes);
-		if (!slack_is_whole(b, b->p - before, before))
+		if (opened[i].p == b->page && !slack_is_whole(b, b->p - before, before))
 			simt_fatal("%s wrote in front of a device block of %zu bytes", task, b->bytes);
 	}
 }
@@ -247,12 +278,11 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 	live[n_live++] = n_blocks++;
 	live_bytes += bytes;
 	simt_count.allocations++;
-	protect(b, PROT_READ | PROT_WRITE);
+	protect(b->page, pages * PAGE, PROT_READ | PROT_WRITE);
 	simt_fill(b->p, POISON, bytes);
 	fill_slack(b, b->page, (size_t)(b->p - b->page));
 	fill_slack(b, b->p + bytes, (size_t)(b->page + pages * PAGE - (b->p + bytes)));
-	if (open_depth == 0)
-		protect(b, PROT_NONE);
+	protect(b->page, pages * PAGE, PROT_NONE);
 	*p = b->p;
 	return cudaSuccess;
 }
@@ -271,7 +301,6 @@ cudaError_t cudaFree(void *p)
 		b->live = false;
 		live_bytes -= b->bytes;
 		madvise(b->page, b->pages * PAGE, MADV_DONTNEED);
-		protect(b, PROT_NONE);
 		live[i] = live[--n_live];
 		return cudaSuccess;
 	}

@@ -11,7 +11,6 @@ struct __attribute__((aligned(2))) __half {
 	__half(float f) : __x(simt_float_to_half(f)) {}
 	operator float() const { return simt_half_to_float(__x); }
 };
-typedef __half half;
 
 static inline __half __float2half(float f)
 {

@@ -193,16 +193,17 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
-/* Whether DIR holds a stage that was finished under the key; its summary goes to the stage. Whatever the key, the time
+/* *same: DIR holds a stage that was finished under the key; its summary goes to the stage. Whatever the key, the time
  * that it took is noted: a stage of this name is the best basis for an estimate. */
-static bool finished_under(const struct chain *c, struct chain_stage *s, const char *dir)
+static int read_finished(const struct chain *c, struct chain_stage *s, const char *dir, bool *same)
 {
-	cJSON *json = files_read_json(dir, "stage.json");
+	cJSON *json;
+	int rc = files_read_json(dir, "stage.json", &json);
 	const cJSON *key = cJSON_GetObjectItem(json, "key"), *threads = cJSON_GetObjectItem(json, "threads");
 	const cJSON *macs = cJSON_GetObjectItem(json, "macs"), *seconds = cJSON_GetObjectItem(json, "seconds");
 	const char *device = cJSON_GetStringValue(cJSON_GetObjectItem(json, "train_device"));
-	bool same = cJSON_IsString(key) && strcmp(key->valuestring, s->key) == 0;
-	if (same)
+	*same = cJSON_IsString(key) && strcmp(key->valuestring, s->key) == 0;
+	if (*same)
 		s->summary = cJSON_DetachItemFromObject(json, "summary");
 	if (cJSON_IsNumber(macs) && cJSON_IsNumber(seconds) && cJSON_IsNumber(threads) && device &&
 	    threads->valueint == c->threads && strcmp(device, c->train_name) == 0) {
@@ -210,7 +211,7 @@ static bool finished_under(const struct chain *c, struct chain_stage *s, const c
 		s->past_seconds = seconds->valuedouble;
 	}
 	cJSON_Delete(json);
-	return same;
+	return rc;
 }
 
 /* A checkpoint that was damaged after its stage was finished must not be handed on. */
@@ -225,57 +226,81 @@ static int check_finished(const struct chain_stage *s, const char *dir)
 	return rc;
 }
 
-static void forget(struct chain_stage *s)
+/* Whether the folder s->found can be taken. A damaged copy elsewhere is no reason not to run. */
+static int try_found(const struct chain *c, struct chain_stage *s)
 {
+	bool same;
+	int rc = read_finished(c, s, s->found, &same);
+	if (rc < 0 || !same)
+		return rc;
+	rc = check_finished(s, s->found);
+	if (rc == 0) {
+		s->state = STAGE_ELSEWHERE;
+		return 0;
+	}
 	cJSON_Delete(s->summary);
 	s->summary = NULL;
-	s->state = STAGE_TO_RUN;
+	return rc == ERR_NOMEM ? rc : 0;
+}
+
+/* The names in a folder; none if it cannot be read, which is then not searched. */
+static int list_folder(const char *dir, struct fs_list *list)
+{
+	*list = (struct fs_list){0};
+	int rc = fs_is_dir(dir) ? fs_list(dir, list) : 0;
+	return rc == ERR_NOMEM ? rc : 0;
 }
 
 /* Looks for a finished stage of this name and key among the folders in `dir`. */
-static bool search_folder(const struct chain *c, struct chain_stage *s, const char *dir)
+static int search_folder(const struct chain *c, struct chain_stage *s, const char *dir)
 {
-	struct fs_list list = {0};
+	struct fs_list list;
 	size_t len = strlen(s->config->name);
-	if (!fs_is_dir(dir) || fs_list(dir, &list) < 0)
-		return false;
-	for (int i = 0; i < list.n && s->state == STAGE_TO_RUN; i++) {
+	int rc = list_folder(dir, &list);
+	for (int i = 0; rc == 0 && i < list.n && s->state == STAGE_TO_RUN; i++) {
 		size_t have = strlen(list.name[i]);
 		if (list.name[i][0] == '.' || have < len || strcmp(list.name[i] + have - len, s->config->name) != 0)
 			continue;
-		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) < 0 || !finished_under(c, s, s->found))
-			continue;
-		if (check_finished(s, s->found) == 0)
-			s->state = STAGE_ELSEWHERE;
-		else
-			forget(s); /* a damaged copy elsewhere is no reason not to run */
+		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) == 0)
+			rc = try_found(c, s);
 	}
 	fs_list_clear(&list);
-	return s->state != STAGE_TO_RUN;
+	return rc;
+}
+
+static int search_neighbours(const struct chain *c, struct chain_stage *s)
+{
+	char path[CHAIN_PATH], copy[CHAIN_PATH];
+	struct fs_list runs;
+	snprintf(copy, sizeof copy, "%s", c->out);
+	const char *parent = dirname(copy);
+	int rc = list_folder(parent, &runs);
+	for (int i = 0; rc == 0 && i < runs.n && s->state == STAGE_TO_RUN; i++)
+		if (runs.name[i][0] != '.' && fs_join(path, sizeof path, parent, runs.name[i]) == 0)
+			rc = search_folder(c, s, path);
+	fs_list_clear(&runs);
+	return rc;
 }
 
 static int find_state(const struct chain *c, struct chain_stage *s)
 {
-	char path[CHAIN_PATH], copy[CHAIN_PATH];
-	if (finished_under(c, s, s->dir)) {
+	char path[CHAIN_PATH];
+	bool done;
+	int rc = read_finished(c, s, s->dir, &done);
+	if (rc == 0 && done) {
 		s->state = STAGE_DONE;
-		int rc = check_finished(s, s->dir);
+		rc = check_finished(s, s->dir);
 		return rc < 0 ? err_context(rc, "stage %s is finished, but damaged (remove its folder to run it again)",
 				    s->config->name)
 			      : 0;
 	}
-	if (fs_join(path, sizeof path, c->out, "previous") == 0 && search_folder(c, s, path))
-		return 0;
-	snprintf(copy, sizeof copy, "%s", c->out);
-	const char *parent = dirname(copy);
-	struct fs_list runs = {0};
-	if (fs_is_dir(parent) && fs_list(parent, &runs) == 0)
-		for (int i = 0; i < runs.n && s->state == STAGE_TO_RUN; i++)
-			if (runs.name[i][0] != '.' && fs_join(path, sizeof path, parent, runs.name[i]) == 0)
-				search_folder(c, s, path);
-	fs_list_clear(&runs);
-	err_clear(); /* a folder that cannot be read is not searched */
-	return 0;
+	if (rc == 0 && fs_join(path, sizeof path, c->out, "previous") == 0)
+		rc = search_folder(c, s, path);
+	if (rc == 0 && s->state == STAGE_TO_RUN)
+		rc = search_neighbours(c, s);
+	if (rc == 0)
+		err_clear(); /* what could not be read was passed over */
+	return rc;
 }
 
 static int resolve_stage(struct chain *c, int i)
@@ -325,7 +350,10 @@ static int check_owner(const struct chain *c)
 	int rc = fs_join(path, sizeof path, c->out, "run.json");
 	if (rc < 0 || !fs_exists(path))
 		return rc;
-	cJSON *json = files_read_json(c->out, "run.json");
+	cJSON *json;
+	rc = files_read_json(c->out, "run.json", &json);
+	if (rc < 0)
+		return rc;
 	const cJSON *name = cJSON_GetObjectItem(json, "name");
 	if (!cJSON_IsString(name))
 		rc = err_set(ERR_CONFIG, "%s is not a run's description; choose another --out", path);

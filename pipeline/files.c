@@ -34,15 +34,19 @@ int files_write_json(const char *dir, const char *name, const cJSON *json)
 	return rc;
 }
 
-cJSON *files_read_json(const char *dir, const char *name)
+int files_read_json(const char *dir, const char *name, cJSON **out)
 {
 	char path[FILES_PATH];
 	struct fs_bytes bytes = {0};
-	if (fs_join(path, sizeof path, dir, name) < 0 || !fs_exists(path) || fs_read(path, &bytes) < 0) {
-		err_clear();
-		return NULL;
-	}
-	cJSON *json = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
+	*out = NULL;
+	int rc = fs_join(path, sizeof path, dir, name);
+	if (rc == 0 && fs_exists(path))
+		rc = fs_read(path, &bytes);
+	if (rc == 0 && bytes.data)
+		*out = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);
-	return json;
+	if (rc == ERR_NOMEM)
+		return rc;
+	err_clear();
+	return 0;
 }

@@ -7,7 +7,7 @@
 
 int files_write_text(const char *dir, const char *name, const char *text);
 int files_write_json(const char *dir, const char *name, const cJSON *json);
-/* NULL, without an error, if the file is missing or is not JSON. To be released with cJSON_Delete. */
-cJSON *files_read_json(const char *dir, const char *name);
+/* *out: NULL if the file is missing, unreadable or not JSON; to be released with cJSON_Delete. 0 or ERR_NOMEM. */
+int files_read_json(const char *dir, const char *name, cJSON **out);
 
 #endif

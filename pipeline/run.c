@@ -54,13 +54,16 @@ static int set_aside(const struct chain *c, const struct chain_stage *s)
 	char key[9] = "unknown";
 	if (!fs_exists(s->dir))
 		return 0;
-	cJSON *json = files_read_json(s->dir, "stage.json");
+	cJSON *json;
+	int rc = files_read_json(s->dir, "stage.json", &json);
+	if (rc < 0)
+		return rc;
 	const cJSON *have = cJSON_GetObjectItem(json, "key");
 	if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
 		snprintf(key, sizeof key, "%.8s", have->valuestring);
 	cJSON_Delete(json);
 	snprintf(path, sizeof path, "%s/previous", c->out);
-	int rc = fs_mkdirs(path);
+	rc = fs_mkdirs(path);
 	if (rc < 0)
 		return rc;
 	snprintf(target, sizeof target, "%s/%s-%s", path, key, s->config->name);

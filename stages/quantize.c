@@ -35,7 +35,7 @@ static int check_run(const struct stage_run *s)
 
 /* ---- plan ---- */
 
-static void plan_text(const struct quantize_options *o, const struct quant_plan *p, char *text, size_t cap)
+static int plan_text(const struct quantize_options *o, const struct quant_plan *p, char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;
@@ -53,8 +53,10 @@ static void plan_text(const struct quantize_options *o, const struct quant_plan 
 		if (!p->layer[i].quantized)
 			str_addf(&s, "%s%s", real++ ? ", " : "; stays FP32: ", p->layer[i].name);
 	}
+	int rc = s.failed ? ERR_NOMEM : 0;
 	snprintf(text, cap, "%s", str_text(&s));
 	str_clear(&s);
+	return rc;
 }
 
 static int plan_memory(const struct graph *g, struct device dev, struct executor_memory *m)
@@ -91,9 +93,10 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	rc = quantize_folded(input_spec, batch, &g);
 	if (rc == 0)
 		rc = quant_plan_make(&p, &g, &rules);
+	if (rc == 0)
+		rc = plan_text(o, &p, out->text, sizeof(out->text));
 	if (rc < 0)
 		goto out;
-	plan_text(o, &p, out->text, sizeof(out->text));
 	if (o->method == QUANT_QAT) {
 		rc = fit_plan(s, input_spec, &o->train, s->teacher_dir ? &o->kd : NULL, out);
 	} else {

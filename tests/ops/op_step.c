@@ -11,9 +11,11 @@
 #include "base/rng.h"
 #include "ref/ref.h"
 
-#define GUARD      64
+#define GUARD      64 /* most bytes */
 #define GUARD_BYTE 0xA5
 #define POISON     0xFF /* NaN in every float type */
+
+size_t op_step_guard = GUARD;
 
 static size_t tensor_size(const struct tensor *t)
 {
@@ -161,8 +163,8 @@ static int set_bytes(const struct op_step *o, void *p, int byte, size_t n)
 
 static void *guarded_alloc(const struct op_step *o, size_t bytes)
 {
-	char *p = o->dev.backend->alloc(o->dev.ctx, bytes + GUARD);
-	if (p && (set_bytes(o, p, POISON, bytes) || set_bytes(o, p + bytes, GUARD_BYTE, GUARD))) {
+	char *p = o->dev.backend->alloc(o->dev.ctx, bytes + op_step_guard);
+	if (p && (set_bytes(o, p, POISON, bytes) || set_bytes(o, p + bytes, GUARD_BYTE, op_step_guard))) {
 		o->dev.backend->free(o->dev.ctx, p);
 		return NULL;
 	}
@@ -172,10 +174,10 @@ static void *guarded_alloc(const struct op_step *o, size_t bytes)
 static int check_guard(const struct op_step *o, const char *p, size_t bytes, const char *what)
 {
 	unsigned char guard[GUARD];
-	int rc = o->dev.backend->download(o->dev.ctx, guard, p + bytes, GUARD);
-	for (int i = 0; !rc && i < GUARD; i++)
+	int rc = op_step_guard ? o->dev.backend->download(o->dev.ctx, guard, p + bytes, op_step_guard) : 0;
+	for (size_t i = 0; !rc && i < op_step_guard; i++)
 		if (guard[i] != GUARD_BYTE)
-			rc = err_set(ERR_FAIL, "wrote behind the end of %s (byte %d)", what, i);
+			rc = err_set(ERR_FAIL, "wrote behind the end of %s (byte %zu)", what, i);
 	return rc;
 }
 

@@ -60,6 +60,10 @@ int op_step_forward(struct op_step *o);
 int op_step_backward(struct op_step *o, const struct op_host *h);
 void op_step_close(struct op_step *o);
 
+/* Bytes behind each buffer that must stay as they are, at most 64. 0 for a device that itself faults at any access
+ * behind an allocation (tests/simt): there also reads are seen. */
+extern size_t op_step_guard;
+
 /* Copies a tensor of the step to the host as doubles (n = shape_count). ERR_FAIL if its guard bytes were written. */
 int op_step_read(const struct op_step *o, const struct tensor *t, double *out);
 /* ERR_FAIL if forward or backward changed an input (an input whose memory `out` took is not looked at). */

@@ -106,7 +106,7 @@ CPU_CLONES static void moving_average(float *w, const float *g, size_t n, float 
 }
 
 /* What all items share; see add_item. */
-static struct rule common_rule(const struct update_args *a, double scale)
+static struct rule common_rule(const struct update_args *a, double scale, int64_t t)
 {
 	return (struct rule){
 	    .scale = (float)scale,
@@ -114,8 +114,8 @@ static struct rule common_rule(const struct update_args *a, double scale)
 	    .beta2 = a->beta2,
 	    .eps = a->eps,
 	    .momentum = a->momentum,
-	    .correct1 = (float)(1.0 / (1.0 - pow((double)a->beta1, (double)a->t))),
-	    .correct2 = (float)(1.0 / (1.0 - pow((double)a->beta2, (double)a->t))),
+	    .correct1 = (float)(1.0 / (1.0 - pow((double)a->beta1, (double)t))),
+	    .correct2 = (float)(1.0 / (1.0 - pow((double)a->beta2, (double)t))),
 	    .nesterov = a->nesterov,
 	};
 }
@@ -177,15 +177,21 @@ int cpu_update(void *ctx, const struct update_item *items, int n, const struct u
 	for (int i = 0; i < n; i++)
 		total += items[i].n;
 	bool parallel = total >= CPU_SERIAL;
-	double scale = 1.0;
-	if (norm_out || args->clip_norm > 0.0f) {
-		double norm = global_norm(items, n, parallel);
-		if (args->clip_norm > 0.0f)
-			scale = fmin(1.0, (double)args->clip_norm / (norm + 1e-6));
+	struct loss_scale *scaling = args->scaling;
+	const int64_t t = args->t - (scaling ? scaling->skipped : 0);
+	double scale = scaling ? 1.0 / (double)scaling->scale : 1.0;
+	if (norm_out || scaling || args->clip_norm > 0.0f) {
+		double norm = scale * global_norm(items, n, parallel);
 		if (norm_out)
 			*norm_out = norm;
+		if (scaling)
+			loss_scale_next(scaling, isfinite(norm));
+		if (scaling && !isfinite(norm))
+			return 0;
+		if (args->clip_norm > 0.0f)
+			scale *= fmin(1.0, (double)args->clip_norm / (norm + 1e-6));
 	}
-	const struct rule common = common_rule(args, scale);
+	const struct rule common = common_rule(args, scale, t);
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
 		for (int i = 0; i < n; i++)

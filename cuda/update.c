@@ -92,7 +92,7 @@ int cuda_update(void *ctx, const struct update_item *items, int n, const struct 
 	struct update_table *table = (struct update_table *)(void *)u->device;
 	fill(u, &l, items, n, args);
 	rc = cuda_upload(c, u->device, u->host, l.upload);
-	if (!rc && l.blocks && (norm_out || args->clip_norm > 0.0f))
+	if (!rc && l.blocks && (norm_out || args->scaling || args->clip_norm > 0.0f))
 		rc = cuda_update_norm(c, table, l.blocks);
 	if (!rc && l.blocks)
 		rc = cuda_update_apply(c, table, l.blocks);

@@ -1,12 +1,15 @@
 /* The optimizer's update: global norm, clipping, SGD, AdamW and running statistics with masks, one launch over all
  * params. A block has UPDATE_BLOCK elements of one param whatever the GPU, and the blocks' sums are added in a fixed
- * order, so reruns give the same bytes. Formulas: struct update_args. */
+ * order, so reruns give the same bytes. With a loss scale the device decides whether the update is done; the host never
+ * waits for that. Formulas: struct update_args. */
+#define LOSS_SCALE_FN static __device__ inline
 #include "cuda/launch.h"
 #include "cuda/launches.h"
 #include "cuda/reduce.cuh"
 
 #define THREADS      256
 #define NORM_THREADS 1024
+#define SKIP         (-1.0f) /* as the table's scale: the update is left out */
 
 /* The item that block b works on: the last one that begins at or before it. */
 static __device__ int item_of(const struct update_table *t, unsigned b)
@@ -52,6 +55,12 @@ __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table
 		t->partial[blockIdx.x] = sum;
 }
 
+static __device__ float correction(float beta, int64_t updates)
+{
+	return (float)(1.0 / (1.0 - pow((double)beta, (double)updates)));
+}
+
+/* Adds up the norm, decides what becomes of the update and moves the loss scale on. */
 __global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table *t, unsigned blocks)
 {
 	__shared__ double shared[WARP];
@@ -61,9 +70,18 @@ __global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table 
 	sum = block_sum(sum, shared);
 	if (threadIdx.x > 0)
 		return;
-	const double norm = sqrt(sum), clip = (double)t->args.clip_norm, scale = clip / (norm + 1e-6);
+	struct loss_scale *scaling = t->args.scaling;
+	const double unscale = scaling ? 1.0 / (double)scaling->scale : 1.0, norm = unscale * sqrt(sum);
+	const double clip = (double)t->args.clip_norm, shrink = clip / (norm + 1e-6);
 	t->norm = norm;
-	t->scale = clip > 0.0 && scale < 1.0 ? (float)scale : 1.0f;
+	t->scale = (float)(clip > 0.0 && shrink < 1.0 ? unscale * shrink : unscale);
+	if (!scaling)
+		return;
+	t->correct1 = correction(t->args.beta1, t->args.t - scaling->skipped);
+	t->correct2 = correction(t->args.beta2, t->args.t - scaling->skipped);
+	if (!isfinite(norm))
+		t->scale = SKIP;
+	loss_scale_next(scaling, isfinite(norm));
 }
 
 /* Moves the moments of element i and returns the direction to subtract. */
@@ -102,6 +120,8 @@ __global__ void __launch_bounds__(THREADS) update(const struct update_table *t)
 	const struct update_item *it = &t->item[k];
 	const struct range r = range_of(t, it, k, blockIdx.x);
 	const float keep = 1.0f - it->stat_momentum, count = it->observations > 1.0f ? it->observations : 1.0f;
+	if (t->scale < 0.0f)
+		return;
 	for (size_t i = r.first + threadIdx.x; i < r.last; i += THREADS) {
 		if (it->stat)
 			it->w[i] = keep * it->w[i] + it->stat_momentum * (it->g[i] / count);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exec/loss_scale.h"
 #include "graph/graph.h"
 
 enum exec_mode { EXEC_TRAIN, EXEC_INFER };
@@ -65,7 +66,14 @@ struct update_item {
 /* AdamW: Loshchilov and Hutter 2019, algorithm 2, with bias correction; decay is lr * weight_decay * w.
  * SGD: m = momentum*m + g + weight_decay*w; w -= lr*m (nesterov: g + momentum*m).
  * relative: the step is multiplied by the value: w -= lr * lr_factor * w * direction; then w = max(w, floor).
- * stat: w = (1 - stat_momentum)*w + stat_momentum*(g / observations), no clipping. */
+ * stat: w = (1 - stat_momentum)*w + stat_momentum*(g / observations), no clipping.
+ *
+ * With `scaling`, the items' gradients are scale times too large: for every item that is no stat, g in these formulas
+ * and in the norm (norm_out too) means g / scale. All of this is decided where the memory is, without the host:
+ *   - if the norm is not finite, the update is left out: no w, m or v changes, statistics included;
+ *   - t counts updates that were done: it is args.t - skipped, with `skipped` as it was before this update;
+ *   - in the end loss_scale_next(scaling, norm is finite).
+ * Without it a norm that is not finite spreads into the weights, and the caller has to look at norm_out. */
 struct update_args {
 	enum optimizer_kind kind;
 	float lr, beta1, beta2, eps, weight_decay, momentum;
@@ -75,6 +83,7 @@ struct update_args {
 	 * enters with w*g, the gradient with respect to log w, along which it steps. (The g of a quantization step is a
 	 * sum over all values that share the step: as it is, it would be nearly all of the norm.) */
 	float clip_norm;
+	struct loss_scale *scaling; /* device memory, or NULL: gradients are as they are */
 };
 
 struct backend {

@@ -79,6 +79,21 @@ void exec_plan_gradients(struct executor *ex)
 	}
 }
 
+void executor_scale_loss(struct executor *ex, const struct loss_scale *scaling)
+{
+	ex->scaling = scaling;
+}
+
+/* dL/dL is 1, written at prepare, or the scale of the moment, which only the device knows. */
+static int start_gradient(struct executor *ex)
+{
+	const struct backend *b = ex->dev.backend;
+	if (!ex->scaling)
+		return 0;
+	return b->copy(
+	    ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &ex->scaling->scale, sizeof(ex->scaling->scale));
+}
+
 int executor_backward(struct executor *ex, bool accumulate)
 {
 	const struct backend *b = ex->dev.backend;
@@ -97,6 +112,9 @@ int executor_backward(struct executor *ex, bool accumulate)
 			return rc;
 		ex->observations = 0;
 	}
+	rc = start_gradient(ex);
+	if (rc)
+		return rc;
 	ex->observations++;
 	ex->forward_done = false; /* kernels may use what forward kept only once */
 	for (int i = ex->g.n - 1; i >= 0; i--) {
@@ -165,6 +183,8 @@ int executor_update(struct executor *ex, struct optimizer *opt, double *norm)
 		rc = err_set(ERR_FAIL, "update: there was no backward before it");
 	if (!rc && opt->store != ex->store)
 		rc = err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
+	if (!rc && opt->args.scaling != ex->scaling)
+		rc = err_set(ERR_FAIL, "update: the loss was not scaled by the optimizer's scale");
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		if (ex->slot[i].param && ex->slot[i].wanted)
 			rc = fill_item(ex, opt, i, n++);

@@ -271,7 +271,8 @@ int executor_prepare(struct executor *ex)
 	place_values(ex);
 	place_steps(ex);
 	if (ex->g.loss != NODE_NONE && ex->slot[ex->g.loss].grad != NO_PLACE) {
-		const float one = 1; /* dL/dL: every backward starts from it and none writes it */
+		const float one =
+		    1; /* dL/dL: every backward starts from it (see start_gradient) and no kernel writes it */
 		rc = ex->dev.backend->upload(ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &one, sizeof(one));
 		if (rc)
 			return rc;

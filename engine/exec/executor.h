@@ -43,6 +43,11 @@ const struct graph *executor_graph(const struct executor *ex);
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
 int executor_forward(struct executor *ex);
+/* From now on backward starts from the scale (device memory of an optimizer, see optimizer_scale_loss) instead of 1:
+ * gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's updates
+ * fit.
+ */
+void executor_scale_loss(struct executor *ex, const struct loss_scale *scaling);
 /* accumulate false: gradients are zeroed first (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
 /* Clips and updates the params that this executor trains and its STAT params; touches the store. moments: see

@@ -48,7 +48,8 @@ struct executor {
 	char *values, *constants, *gradients, *scratch, *keep;
 	uint64_t version; /* of the store when the constant nodes ran; 0: never (stores start at 1) */
 	bool forward_done;
-	int observations; /* backward runs since the gradients were zeroed */
+	int observations;                 /* backward runs since the gradients were zeroed */
+	const struct loss_scale *scaling; /* device memory that backward starts from, or NULL: 1 */
 	struct update_item *item;
 	int *item_moment; /* where in the optimizer the item's moments were last time */
 };

@@ -38,6 +38,23 @@ int optimizer_moments(struct optimizer *o, const struct param *p, struct moment 
 	return 0;
 }
 
+int optimizer_scale_loss(struct optimizer *o)
+{
+	const struct loss_scale start = {.scale = LOSS_SCALE_START};
+	const struct device *dev = &o->store->dev;
+	if (!o->args.scaling)
+		o->args.scaling = dev->backend->alloc(dev->ctx, sizeof(start));
+	return o->args.scaling ? dev->backend->upload(dev->ctx, o->args.scaling, &start, sizeof(start)) : ERR_NOMEM;
+}
+
+int optimizer_read_scale(const struct optimizer *o, struct loss_scale *out)
+{
+	const struct device *dev = &o->store->dev;
+	if (!o->args.scaling)
+		return err_set(ERR_FAIL, "the optimizer has no loss scale");
+	return dev->backend->download(dev->ctx, out, o->args.scaling, sizeof(*out));
+}
+
 void optimizer_clear(struct optimizer *o)
 {
 	for (int i = 0; i < o->n; i++) {
@@ -46,6 +63,9 @@ void optimizer_clear(struct optimizer *o)
 		if (o->moment[i].v)
 			dev->backend->free(dev->ctx, o->moment[i].v);
 	}
+	if (o->args.scaling)
+		o->store->dev.backend->free(o->store->dev.ctx, o->args.scaling);
+	o->args.scaling = NULL;
 	mem_free(o->moment);
 	*o = (struct optimizer){.args = o->args, .store = o->store};
 }

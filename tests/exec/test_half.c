@@ -1,5 +1,5 @@
 /* Mixed precision by its numbers, on the reference backend: half-precision operands stay near f32, gradients are f32,
- * and quantized layers compute the same integers as without. */
+ * quantized layers compute the same integers as without, and the loss scale of f16 finds its place. */
 #include <math.h>
 
 #include "exec/rig.h"
@@ -186,6 +186,137 @@ static void half__quantized_layers_give_the_same_integers(void **state)
 	}
 }
 
+/* A scaled training, as the trainer does it; the weights of fc1 into w (126 * 9). factor multiplies
+ * the loss by way of the samples' weight. half f32 and scaled false: an ordinary training. */
+struct scaled_run {
+	enum dtype half;
+	bool scaled;
+	float factor;
+	int first, steps; /* of the fixed sequence of samples: steps [first, steps) */
+	struct loss_scale scale;
+	int64_t not_finite; /* norms */
+	float w[126 * 9];
+};
+
+static void train_scaled(struct scaled_run *r)
+{
+	struct device dev = rig_open(&ref_backend);
+	struct update_args args = rig_adamw();
+	struct param_store s;
+	struct optimizer opt;
+	struct graph g, h;
+	float weight[BATCH];
+	args.clip_norm = 0.5f;
+	params_init(&s, dev);
+	rig_graph(&g, rig_mlp(), BATCH, true);
+	graph_init(&h);
+	assert_ok(r->half == DT_F32 ? graph_copy(&h, &g) : pass_autocast(&g, r->half, &h));
+	assert_ok(params_add_graph(&s, &h, 5));
+	optimizer_init(&opt, &s, &args);
+	struct executor *ex = rig_executor(&h, &s, EXEC_TRAIN, false);
+	if (r->scaled) {
+		assert_ok(optimizer_scale_loss(&opt));
+		executor_scale_loss(ex, opt.args.scaling);
+	}
+	for (int i = 0; i < BATCH; i++)
+		weight[i] = r->factor / BATCH;
+	for (int i = r->first; i < r->steps; i++) {
+		double norm;
+		rig_feed(ex, i * BATCH, BATCH);
+		assert_ok(executor_input(ex, "weight", weight, sizeof weight));
+		assert_ok(executor_forward(ex));
+		assert_ok(executor_backward(ex, false));
+		assert_ok(executor_update(ex, &opt, &norm));
+		r->not_finite += !isfinite(norm);
+	}
+	if (r->scaled)
+		assert_ok(optimizer_read_scale(&opt, &r->scale));
+	assert_ok(executor_output(ex, "fc1.weight", r->w, sizeof r->w));
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&s);
+	graph_clear(&g);
+	graph_clear(&h);
+	rig_close(dev);
+}
+
+/* A power of two changes no bit of an f32 training: neither weights nor moments nor clipping see it. */
+static void loss_scale__is_exact_in_f32(void **state)
+{
+	struct scaled_run plain = {.factor = 1, .steps = 5}, scaled = {.factor = 1, .steps = 5, .scaled = true};
+	(void)state;
+	train_scaled(&plain);
+	train_scaled(&scaled);
+	assert_memory_equal(plain.w, scaled.w, sizeof plain.w);
+	assert_true(scaled.scale.scale == LOSS_SCALE_START && scaled.scale.good == 5 && scaled.scale.skipped == 0);
+}
+
+/* Logit gradients of about 20 * 2^16 overflow f16: the scale falls until they fit, then training goes on. */
+static void loss_scale__falls_until_gradients_fit(void **state)
+{
+	struct scaled_run f32 = {.factor = 20, .steps = 30},
+			  f16 = {.half = DT_F16, .factor = 20, .steps = 30, .scaled = true};
+	struct scaled_run again;
+	double moved = 0, apart = 0;
+	(void)state;
+	again = f16;
+	train_scaled(&f16);
+	train_scaled(&again);
+	assert_memory_equal(&f16, &again, sizeof f16);
+	assert_true(f16.scale.skipped > 0 && f16.scale.skipped < 10 && !f16.scale.exhausted);
+	assert_int_equal(f16.scale.skipped, f16.not_finite);
+	assert_int_equal(f16.scale.good, 30 - f16.scale.skipped);
+	assert_true(f16.scale.scale == ldexpf(LOSS_SCALE_START, -f16.scale.skipped));
+	f32.first = f16.scale.skipped; /* the updates that were done, on the same samples */
+	train_scaled(&f32);
+	for (size_t i = 0; i < sizeof f16.w / sizeof(float); i++) {
+		assert_true(isfinite(f16.w[i]));
+		apart += fabs((double)f16.w[i] - (double)f32.w[i]);
+	}
+	struct scaled_run start = {.factor = 1};
+	train_scaled(&start); /* no step: the initial weights */
+	for (size_t i = 0; i < sizeof f16.w / sizeof(float); i++)
+		moved += fabs((double)f16.w[i] - (double)start.w[i]);
+	assert_true(moved > 0 && apart < 0.02 * moved);
+}
+
+/* Without a scale small gradients are lost in f16; with it they are not. */
+static void loss_scale__keeps_small_gradients(void **state)
+{
+	struct scaled_run lost = {.half = DT_F16, .factor = 1e-7f, .steps = 1};
+	struct scaled_run kept = {.half = DT_F16, .factor = 1e-7f, .steps = 1, .scaled = true},
+			  f32 = {.factor = 1e-7f, .steps = 1};
+	int zeros[3] = {0};
+	(void)state;
+	const struct scaled_run *run[] = {&lost, &kept, &f32};
+	struct scaled_run start = {.factor = 1};
+	train_scaled(&start);
+	train_scaled(&lost);
+	train_scaled(&kept);
+	train_scaled(&f32);
+	for (int k = 0; k < 3; k++) /* AdamW moves a weight by the rate as soon as its gradient is not 0 */
+		for (size_t i = 0; i < sizeof lost.w / sizeof(float); i++)
+			zeros[k] += fabsf(run[k]->w[i] - start.w[i]) < 1e-3f;
+	assert_true(zeros[1] <= zeros[2] + 20 && zeros[0] > zeros[2] + 200);
+}
+
+static void loss_scale__must_be_the_optimizers(void **state)
+{
+	const struct update_args args = rig_adamw();
+	struct optimizer opt;
+	struct loss_scale scale;
+	struct run r;
+	(void)state;
+	run_open(&r, rig_mlp(), DT_F16);
+	optimizer_init(&opt, &r.s, &args);
+	assert_error(optimizer_read_scale(&opt, &scale), ERR_FAIL, "no loss scale");
+	assert_ok(optimizer_scale_loss(&opt));
+	assert_error(executor_update(r.ex, &opt, NULL), ERR_FAIL, "not scaled by the optimizer's scale");
+	optimizer_clear(&opt);
+	assert_null(opt.args.scaling);
+	run_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +325,10 @@ int main(void)
 	    cmocka_unit_test(half__outputs_are_f32_sums_of_rounded_products),
 	    cmocka_unit_test(half__weights_are_cast_once_per_version),
 	    cmocka_unit_test(half__quantized_layers_give_the_same_integers),
+	    cmocka_unit_test(loss_scale__is_exact_in_f32),
+	    cmocka_unit_test(loss_scale__falls_until_gradients_fit),
+	    cmocka_unit_test(loss_scale__keeps_small_gradients),
+	    cmocka_unit_test(loss_scale__must_be_the_optimizers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

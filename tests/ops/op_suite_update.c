@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -19,15 +20,26 @@ enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
 static const size_t sizes[ITEMS] = {1003, 17, 1, 33, 5};
 static const bool has_mask[ITEMS] = {true, false, false, true, false};
 
+enum fault { FINE, INFINITE, INFINITE_MASKED };
+
+struct update_case {
+	struct update_args args;
+	struct loss_scale scale; /* before the first step; all zero: gradients are not scaled */
+	enum fault fault;        /* in one gradient */
+};
+
 /* Host memory first, then device memory, of the vectors and masks of all items. */
 struct setup {
 	struct device dev;
+	struct loss_scale scale, *device_scale;
 	float *host[ITEMS][VECTORS];
 	struct update_item item[ITEMS];
 };
 
 static void setup_clear(struct setup *u)
 {
+	if (u->device_scale)
+		u->dev.backend->free(u->dev.ctx, u->device_scale);
 	for (int k = 0; k < ITEMS; k++) {
 		struct update_item *it = &u->item[k];
 		void *device[] = {it->w, (void *)(uintptr_t)it->g, it->m, it->v, (void *)(uintptr_t)it->mask};
@@ -49,7 +61,7 @@ static void *to_device(const struct setup *u, const void *host, size_t bytes)
 	return p;
 }
 
-static int setup_item(struct setup *u, int k)
+static int setup_item(struct setup *u, int k, enum fault fault)
 {
 	struct update_item *it = &u->item[k];
 	struct rng stream = rng_make(3, "update", RNG_BENCH, (char[]){(char)('a' + k), 0});
@@ -66,6 +78,10 @@ static int setup_item(struct setup *u, int k)
 		mask[i] = MASK(i);
 	for (size_t i = 0; has_mask[k] && i < n; i++)
 		u->host[k][WEIGHT][i] *= (float)mask[i];
+	if (fault == INFINITE_MASKED && k == 0)
+		u->host[k][GRADIENT][0] = INFINITY;
+	if (fault == INFINITE && k == 1)
+		u->host[k][GRADIENT][n - 1] = -INFINITY;
 	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k == 4};
 	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
 	it->floor = k == 3 ? 0.1f : 0;
@@ -82,22 +98,38 @@ static int setup_item(struct setup *u, int k)
 	return it->w && it->g && (it->stat || (it->m && it->v)) && (!has_mask[k] || it->mask) ? 0 : ERR_NOMEM;
 }
 
-/* Runs the steps and brings w, m and v back. */
-static int run(struct setup *u, struct device dev, struct update_args args, double *norm)
+static int download_all(struct setup *u)
 {
 	int rc = 0;
-	u->dev = dev;
-	for (int k = 0; !rc && k < ITEMS; k++)
-		rc = setup_item(u, k);
-	for (args.t = 1; !rc && args.t <= STEPS; args.t++)
-		rc = dev.backend->update(dev.ctx, u->item, ITEMS, &args, norm);
 	for (int k = 0; !rc && k < ITEMS; k++) {
 		const float *from[VECTORS] = {u->item[k].w, u->item[k].g, u->item[k].m, u->item[k].v};
 		for (int v = 0; !rc && v < VECTORS; v++)
 			if (from[v])
-				rc = dev.backend->download(dev.ctx, u->host[k][v], from[v], sizes[k] * sizeof(float));
+				rc = u->dev.backend->download(
+				    u->dev.ctx, u->host[k][v], from[v], sizes[k] * sizeof(float));
 	}
+	if (!rc && u->device_scale)
+		rc = u->dev.backend->download(u->dev.ctx, &u->scale, u->device_scale, sizeof(u->scale));
 	return rc;
+}
+
+/* Runs the steps and brings w, m, v and the loss scale back. */
+static int run(struct setup *u, struct device dev, const struct update_case *c, double *norm)
+{
+	struct update_args args = c->args;
+	int rc = 0;
+	u->dev = dev;
+	for (int k = 0; !rc && k < ITEMS; k++)
+		rc = setup_item(u, k, c->fault);
+	if (!rc && c->scale.scale > 0) {
+		args.scaling = u->device_scale = to_device(u, &c->scale, sizeof(c->scale));
+		rc = args.scaling ? 0 : ERR_NOMEM;
+	}
+	for (int i = 1; !rc && i <= STEPS; i++) {
+		args.t = i + c->scale.skipped;
+		rc = dev.backend->update(dev.ctx, u->item, ITEMS, &args, norm);
+	}
+	return rc ? rc : download_all(u);
 }
 
 /* Vector v of item k: within TOL of its largest value, and exactly 0 where masked. */
@@ -106,10 +138,11 @@ static int compare_vector(const struct setup *a, const struct setup *b, int k, i
 	const float *x = a->host[k][v], *y = b->host[k][v];
 	double scale = 0;
 	for (size_t i = 0; i < sizes[k]; i++)
-		scale = fmax(scale, fabs((double)x[i]));
+		scale = isfinite(x[i]) ? fmax(scale, fabs((double)x[i])) : scale;
 	for (size_t i = 0; i < sizes[k]; i++) {
 		bool masked = has_mask[k] && v != GRADIENT && !MASK(i);
-		if (!(fabs((double)x[i] - (double)y[i]) <= TOL * scale) || (masked && y[i] != 0))
+		bool near = x[i] == y[i] || fabs((double)x[i] - (double)y[i]) <= TOL * scale;
+		if (!near || (masked && y[i] != 0))
 			return err_set(ERR_FAIL, "item %d, %c[%d] is %.9g, must be %.9g", k, "wgmv"[v], (int)i,
 			    (double)y[i], (double)x[i]);
 	}
@@ -122,26 +155,50 @@ static int compare_setups(const struct setup *a, const struct setup *b)
 	for (int k = 0; !rc && k < ITEMS; k++)
 		for (int v = 0; !rc && v < VECTORS; v++)
 			rc = compare_vector(a, b, k, v);
+	if (!rc && memcmp(&a->scale, &b->scale, sizeof(a->scale)) != 0)
+		rc =
+		    err_set(ERR_FAIL, "the loss scale is %g, good %d, skipped %d, exhausted %d, must be %g, %d, %d, %d",
+			(double)b->scale.scale, b->scale.good, b->scale.skipped, b->scale.exhausted,
+			(double)a->scale.scale, a->scale.good, a->scale.skipped, a->scale.exhausted);
 	return rc;
 }
 
+#define SGD(...)                                                                                                       \
+	{                                                                                                              \
+		.kind = OPTIMIZER_SGD, .lr = 0.1f, __VA_ARGS__                                                         \
+	}
+#define ADAMW(...)                                                                                                     \
+	{                                                                                                              \
+		.kind = OPTIMIZER_ADAMW, .beta1 = 0.9f, .eps = 1e-8f, __VA_ARGS__                                      \
+	}
+
+static const struct update_case cases[] = {{.args = SGD(.momentum = 0)},
+    {.args = SGD(.momentum = 0.9f, .weight_decay = 0.01f)},
+    {.args = SGD(.momentum = 0.9f, .nesterov = true, .clip_norm = 1)},
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .weight_decay = 0.1f)},
+    {.args = ADAMW(.lr = 0.2f, .beta2 = 0.99f, .clip_norm = 0.5f)},
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .clip_norm = 1e6f)},
+    {.args = SGD(.momentum = 0.9f), .scale = {.scale = 4}},
+    {.args = SGD(.momentum = 0), .scale = {.scale = 65536}, .fault = INFINITE_MASKED},
+    {.args = SGD(.clip_norm = 0.1f), .scale = {.scale = 64, .good = 5}, .fault = INFINITE},
+    /* between the steps the scale doubles, and so the gradients are halved */
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f, .clip_norm = 1e-4f), .scale = {.scale = 65536, .good = 1998}},
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f), .scale = {.scale = LOSS_SCALE_MOST, .good = 1999}},
+    /* bias correction from the second update on: one was skipped */
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f), .scale = {.scale = 2, .skipped = 7}},
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f), .scale = {.scale = 2, .good = 3}, .fault = INFINITE}};
+
 int op_suite_update(struct device dev)
 {
-	static const struct update_args cases[] = {{.kind = OPTIMIZER_SGD, .lr = 0.1f},
-	    {.kind = OPTIMIZER_SGD, .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f},
-	    {.kind = OPTIMIZER_SGD, .lr = 0.1f, .momentum = 0.9f, .nesterov = true, .clip_norm = 1},
-	    {.kind = OPTIMIZER_ADAMW, .lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 0.1f},
-	    {.kind = OPTIMIZER_ADAMW, .lr = 0.2f, .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f, .clip_norm = 0.5f},
-	    {.kind = OPTIMIZER_ADAMW, .lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .clip_norm = 1e6f}};
 	static const struct device reference = {.backend = &ref_backend};
 	int failed = 0, n = (int)(sizeof(cases) / sizeof(cases[0]));
 	for (int i = 0; i < n; i++) {
 		struct setup a = {0}, b = {0};
 		double norm_a = 0, norm_b = 0;
-		int rc = run(&a, reference, cases[i], &norm_a);
+		int rc = run(&a, reference, &cases[i], &norm_a);
 		if (!rc)
-			rc = run(&b, dev, cases[i], &norm_b);
-		if (!rc && !(fabs(norm_a - norm_b) <= TOL * norm_a))
+			rc = run(&b, dev, &cases[i], &norm_b);
+		if (!rc && norm_a != norm_b && !(fabs(norm_a - norm_b) <= TOL * norm_a))
 			rc = err_set(ERR_FAIL, "the norm is %.9g, must be %.9g", norm_b, norm_a);
 		if (!rc)
 			rc = compare_setups(&a, &b);

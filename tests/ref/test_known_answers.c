@@ -433,6 +433,37 @@ static void update__steps_move_relatively_and_keep_their_floor(void **state)
 	assert_float_equal(stat, 11, 1e-6f);
 }
 
+static void update__unscales_and_leaves_out_what_is_not_finite(void **state)
+{
+	(void)state;
+	float w = 2, m = 0, v = 0, stat = 10;
+	float g = 64, observed = 20;
+	double norm = 0;
+	struct loss_scale s = {.scale = 4, .good = LOSS_SCALE_GOOD - 1};
+	struct update_item item[2] = {{.n = 1, .w = &w, .g = &g, .m = &m, .v = &v, .lr_factor = 1},
+	    {.n = 1, .w = &stat, .g = &observed, .stat_momentum = 0.1f, .stat = true}};
+	struct update_args a = {
+	    .kind = OPTIMIZER_ADAMW, .lr = 0.5f, .beta1 = 0.5f, .beta2 = 0.5f, .t = 1, .scaling = &s};
+	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
+	assert_true(norm == 16 && m == 8 && v == 128 && w == 1.5f); /* g = 16; the first step moves by the rate */
+	assert_float_equal(stat, 11, 1e-6f);                        /* observations are not scaled */
+	assert_true(s.scale == 8 && s.good == 0 && s.skipped == 0 && !s.exhausted);
+	for (int i = 0; i < 4; i++) { /* 8 -> 4 -> 2 -> 1, where it ends */
+		g = i & 1 ? NAN : INFINITY;
+		a.t++;
+		assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
+		assert_true(w == 1.5f && m == 8 && v == 128 && !isfinite(norm));
+		assert_float_equal(stat, 11, 1e-6f);
+		assert_int_equal(s.exhausted, i == 3);
+	}
+	assert_true(s.scale == 1 && s.skipped == 4);
+	g = 16;
+	a.t++; /* 6, but the second update that is done: m = 16 (1 - 0.5^2), v = 16^2 (1 - 0.5^2) */
+	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
+	assert_true(s.good == 1 && m == 12 && v == 192);
+	assert_float_equal(w, 1, 1e-6f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +487,7 @@ int main(void)
 	    cmocka_unit_test(cast__rounds_to_nearest_even),
 	    cmocka_unit_test(update__adamw_first_step_moves_by_the_rate),
 	    cmocka_unit_test(update__steps_move_relatively_and_keep_their_floor),
+	    cmocka_unit_test(update__unscales_and_leaves_out_what_is_not_finite),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

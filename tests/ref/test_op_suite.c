@@ -173,6 +173,33 @@ static void op_suite__finds_an_update_that_ignores_masks(void **state)
 	assert_int_equal(op_suite_update(dev), ERR_FAIL);
 }
 
+static int update_with_the_scale(
+    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+{
+	struct update_args unscaled = *args;
+	unscaled.scaling = NULL;
+	return ref_backend.update(ctx, items, n, &unscaled, norm_out);
+}
+
+/* Counts skipped updates as done in the bias correction. */
+static int update_with_the_wrong_count(
+    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+{
+	struct update_args later = *args;
+	later.t += args->scaling ? args->scaling->skipped : 0;
+	return ref_backend.update(ctx, items, n, &later, norm_out);
+}
+
+static void op_suite__finds_updates_that_mistake_the_loss_scale(void **state)
+{
+	(void)state;
+	struct device dev = broken_device();
+	broken.update = update_with_the_scale;
+	assert_int_equal(op_suite_update(dev), ERR_FAIL);
+	broken.update = update_with_the_wrong_count;
+	assert_int_equal(op_suite_update(dev), ERR_FAIL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +210,7 @@ int main(void)
 	    cmocka_unit_test(op_suite__finds_broken_backwards),
 	    cmocka_unit_test(op_suite__finds_a_wrong_order_of_gradients),
 	    cmocka_unit_test(op_suite__finds_an_update_that_ignores_masks),
+	    cmocka_unit_test(op_suite__finds_updates_that_mistake_the_loss_scale),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

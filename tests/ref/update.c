@@ -24,9 +24,16 @@ static double gradient_norm(const struct update_item *items, int n)
 	return sqrt(sum);
 }
 
+/* What all items share. */
+struct common {
+	double scale; /* of gradients */
+	double t;     /* updates done, this one included */
+};
+
 /* Moves the moments of element i and returns the direction to subtract. */
-static double direction(const struct update_item *it, size_t i, const struct update_args *a, double g)
+static double direction(const struct update_item *it, size_t i, const struct update_args *a, const struct common *c)
 {
+	double g = c->scale * (double)it->g[i];
 	double w = (double)it->w[i], decay = it->decay ? (double)a->weight_decay * w : 0;
 	if (a->kind == OPTIMIZER_SGD) {
 		double mu = (double)a->momentum;
@@ -39,11 +46,11 @@ static double direction(const struct update_item *it, size_t i, const struct upd
 	double m = b1 * (double)it->m[i] + (1 - b1) * g, v = b2 * (double)it->v[i] + (1 - b2) * g * g;
 	it->m[i] = (float)m;
 	it->v[i] = (float)v;
-	double m_hat = m / (1 - pow(b1, (double)a->t)), v_hat = v / (1 - pow(b2, (double)a->t));
+	double m_hat = m / (1 - pow(b1, c->t)), v_hat = v / (1 - pow(b2, c->t));
 	return m_hat / (sqrt(v_hat) + (double)a->eps) + decay;
 }
 
-static void update_element(const struct update_item *it, size_t i, const struct update_args *a, double scale)
+static void update_element(const struct update_item *it, size_t i, const struct update_args *a, const struct common *c)
 {
 	if (!kept(it, i)) {
 		it->w[i] = it->m[i] = 0;
@@ -52,30 +59,42 @@ static void update_element(const struct update_item *it, size_t i, const struct 
 		return;
 	}
 	double w = (double)it->w[i], rate = (double)a->lr * (double)it->lr_factor * (it->relative ? w : 1);
-	w -= rate * direction(it, i, a, scale * (double)it->g[i]);
+	w -= rate * direction(it, i, a, c);
 	if (it->floor > 0)
 		w = fmax(w, (double)it->floor);
 	it->w[i] = (float)w;
 }
 
+static void update_item(const struct update_item *it, const struct update_args *a, const struct common *c)
+{
+	double momentum = (double)it->stat_momentum, count = fmax((double)it->observations, 1);
+	for (size_t i = 0; i < it->n; i++) {
+		if (it->stat)
+			it->w[i] = (float)((1 - momentum) * (double)it->w[i] + momentum * ((double)it->g[i] / count));
+		else
+			update_element(it, i, a, c);
+	}
+}
+
 int ref_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm_out)
 {
 	(void)ctx;
-	double norm = gradient_norm(items, n), scale = 1;
-	if (a->clip_norm > 0)
-		scale = fmin(1, (double)a->clip_norm / (norm + 1e-6));
-	for (int k = 0; k < n; k++) {
-		const struct update_item *it = &items[k];
-		double momentum = (double)it->stat_momentum, count = fmax((double)it->observations, 1);
-		for (size_t i = 0; i < it->n; i++) {
-			if (it->stat)
-				it->w[i] =
-				    (float)((1 - momentum) * (double)it->w[i] + momentum * ((double)it->g[i] / count));
-			else
-				update_element(it, i, a, scale);
-		}
+	struct common c = {.scale = 1, .t = (double)a->t};
+	if (a->scaling) {
+		c.scale = 1 / (double)a->scaling->scale;
+		c.t -= a->scaling->skipped;
 	}
+	double norm = c.scale * gradient_norm(items, n);
+	bool finite = isfinite(norm);
 	if (norm_out)
 		*norm_out = norm;
+	if (a->scaling)
+		loss_scale_next(a->scaling, finite);
+	if (a->scaling && !finite)
+		return 0;
+	if (a->clip_norm > 0)
+		c.scale *= fmin(1, (double)a->clip_norm / (norm + 1e-6));
+	for (int k = 0; k < n; k++)
+		update_item(&items[k], a, &c);
 	return 0;
 }

@@ -149,6 +149,7 @@ static int conv2d_prepare(struct step *s)
 		return ERR_NOMEM;
 	}
 	struct shape_set d = {0};
+	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[W].shape, 0));
 	rc = shapes_make(s, &d);
 	if (!rc) {
 		rc = make_forward(s, v, &d);
@@ -160,6 +161,7 @@ static int conv2d_prepare(struct step *s)
 	if (!rc && train && s->want[W]) {
 		rc = make_wgrad(s, v, &d);
 	}
+	prim_threads(s, INT64_MAX);
 	shapes_free(&d);
 	if (rc) {
 		return rc;

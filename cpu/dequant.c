@@ -27,10 +27,10 @@ static int dequant_forward(struct step *s)
 {
 	const struct tensor *x = &s->in[0];
 	const float step = *(const float *)s->in[1].data, zero = (float)s->node->attr.q.zero;
-	const int64_t n = shape_count(s->out.shape), chunk = CPU_SERIAL;
+	const int64_t n = shape_count(s->out.shape), chunk = CPU_SERIAL / 8;
 	const float factor = x->dtype == DT_F32 ? step / quant_pow2(step) : step; /* exact: P is a power of two */
 	float *y = s->out.data;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t i = 0; i < n; i += chunk) {
 		const int64_t m = n - i < chunk ? n - i : chunk;
 		if (x->dtype == DT_U8)
@@ -66,7 +66,7 @@ static int dequant_backward(struct step *s)
 	const float *x = s->in[0].data, *dy = s->dout.data;
 	const int64_t n = shape_count(s->out.shape);
 	double part[SLICES] = {0}, sum = 0.0;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int i = 0; i < SLICES; i++) {
 		int64_t first, last;
 		cpu_split(n, SLICES, i, &first, &last);

@@ -139,10 +139,12 @@ static int linear_prepare(struct step *s)
 	l->N = s->out.shape.dim[0];
 	l->M = s->out.shape.dim[1];
 	l->K = shape_count(s->in[X].shape) / l->N;
+	prim_threads(s, l->N * l->M * l->K);
 	rc = make_forward(s, l);
 	if (!rc && s->mode == EXEC_TRAIN) {
 		rc = make_backward(s, l);
 	}
+	prim_threads(s, INT64_MAX);
 	size_t most = l->forward.scratch;
 	most = l->repack.scratch > most ? l->repack.scratch : most;
 	most = l->dgrad.scratch > most ? l->dgrad.scratch : most;

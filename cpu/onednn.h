@@ -54,7 +54,11 @@ struct prim { /* a zeroed struct is valid for prim_free */
 	int n;
 	dnnl_exec_arg_t arg[PRIM_MAX_ARGS];
 	size_t scratch; /* bytes it wants; pass a pointer to them to prim_run */
+	int threads;    /* it was made for, and runs on */
 };
+/* Primitives made from here on run on one thread if so few multiply-adds are not worth waking another, else on all of
+ * the context's (macs INT64_MAX). */
+void prim_threads(const struct step *s, int64_t macs);
 /* Takes ownership of `desc`, also on error. `what` names the part in messages ("forward"). */
 int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot);
 /* Adds arguments, terminated by 0; their layouts are asked from the primitive. */

@@ -43,7 +43,7 @@ static void pool_block(const struct step *s, int64_t row, int64_t first)
 static int qavgpool_forward(struct step *s)
 {
 	const int64_t N = s->out.shape.dim[0], C = s->out.shape.dim[1];
-#pragma omp parallel for collapse(2) schedule(static) if (shape_count(s->in[0].shape) > 8 * CPU_SERIAL)
+#pragma omp parallel for collapse(2) schedule(static) if (shape_count(s->in[0].shape) >= 2 * CPU_SERIAL)
 	for (int64_t row = 0; row < N; row++)
 		for (int64_t first = 0; first < C; first += BLOCK)
 			pool_block(s, row, first);

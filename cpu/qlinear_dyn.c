@@ -86,7 +86,7 @@ static int dyn_pack(struct step *s)
 static void quantize_rows(const struct step *s, int8_t *q, float *scale)
 {
 	const struct qlinear_dyn *d = s->state;
-#pragma omp parallel for schedule(static) if (d->N * d->K > CPU_SERIAL)
+#pragma omp parallel for schedule(static) if (d->N * d->K >= CPU_SERIAL)
 	for (int64_t n = 0; n < d->N; n++) {
 		const float *x = (const float *)s->in[DYN_X].data + n * d->K;
 		const float a = abs_max(x, d->K);
@@ -101,7 +101,7 @@ static void product_plain(const struct step *s, const int8_t *q, const float *sc
 	const float *s_w = s->in[DYN_SW].data;
 	const bool relu = s->node->attr.relu;
 	float *y = s->out.data;
-#pragma omp parallel for collapse(2) schedule(static) if (d->N * d->M * d->K > 8 * CPU_SERIAL)
+#pragma omp parallel for collapse(2) schedule(static) if (d->N * d->M * d->K >= CPU_SERIAL_MACS / 8)
 	for (int64_t n = 0; n < d->N; n++)
 		for (int64_t o = 0; o < d->M; o++) {
 			const int32_t acc = dot(q + n * d->K, (const int8_t *)s->in[DYN_W].data + o * d->K, d->K);

@@ -54,6 +54,7 @@ static int make_main(struct step *s, struct qprim *p, float k)
 	dnnl_memory_desc_t scales = NULL, zero = NULL;
 	const int64_t M = shape_count(s->in[QL_M].shape), one = 1;
 	prim_free(&p->main);
+	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[QL_W].shape, 0));
 	int rc = attr_make(s, &o, &attr);
 	if (!rc)
 		rc = p->describe(s, attr, &desc);
@@ -70,6 +71,7 @@ static int make_main(struct step *s, struct qprim *p, float k)
 		rc = md_tag(s, &zero, dnnl_s32, 1, &one, dnnl_a);
 	if (!rc && p->shift_source)
 		rc = prim_arg_md(s, &p->main, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, zero);
+	prim_threads(s, INT64_MAX);
 	md_free(&scales);
 	md_free(&zero);
 	if (attr)
@@ -138,8 +140,8 @@ static const uint8_t *shifted(const struct step *s, const struct qprim *p)
 {
 	uint8_t *to = (uint8_t *)s->scratch_mem + p->shifted_at;
 	const int8_t *from = s->in[QL_X].data;
-	const int64_t n = shape_count(s->in[QL_X].shape), chunk = CPU_SERIAL;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
+	const int64_t n = shape_count(s->in[QL_X].shape), chunk = CPU_SERIAL / 8;
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t i = 0; i < n; i += chunk)
 		shift_part(to + i, from + i, n - i < chunk ? n - i : chunk);
 	return to;
@@ -163,8 +165,8 @@ int qprim_forward(struct step *s, struct qprim *p)
 	float *y = s->out.data;
 	const uint8_t *r = s->in[QL_R].data;
 	const float k = *(const float *)s->in[QL_K].data, lo = s->node->attr.relu ? 0.0f : -INFINITY;
-	const int64_t chunk = CPU_SERIAL;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
+	const int64_t chunk = CPU_SERIAL / 8;
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t i = 0; i < n; i += chunk)
 		add_residual(y + i, r + i, s->in[QL_R].dtype == DT_S8, n - i < chunk ? n - i : chunk, k, lo);
 	return 0;

@@ -75,8 +75,8 @@ static int quantize_forward(struct step *s)
 			quantize(x + o * (n / steps), n / steps, step[o], q, y + o * (n / steps));
 		return 0;
 	}
-	const int64_t chunk = CPU_SERIAL;
-#pragma omp parallel for schedule(static) if (n > 2 * CPU_SERIAL)
+	const int64_t chunk = CPU_SERIAL / 8;
+#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t i = 0; i < n; i += chunk)
 		quantize(x + i, n - i < chunk ? n - i : chunk, *step, q, y + i);
 	return 0;

@@ -7,10 +7,10 @@
 #include <omp.h>
 #include <string.h>
 
+#include "cpu/kernels.h"
+
 #define COLS  16 /* output channels of a packed block */
 #define SLACK 64 /* the last step of the last pixel reads up to 3 bytes past its row */
-/* From this many multiply-adds on, a second thread pays for waking it. */
-#define PARALLEL_MACS (1 << 20)
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -171,7 +171,7 @@ void vnni_conv_run(const struct vnni_conv *p)
 	const int threads = omp_get_max_threads();
 	/* with fewer images than threads, images are cut into bands of rows */
 	const int64_t bands = p->N >= threads ? 1 : p->OH < threads ? p->OH : threads;
-#pragma omp parallel for collapse(2) schedule(static) if (macs >= PARALLEL_MACS)
+#pragma omp parallel for collapse(2) schedule(static) if (macs >= CPU_SERIAL_MACS)
 	for (int64_t n = 0; n < p->N; n++)
 		for (int64_t b = 0; b < bands; b++) {
 			const int64_t first = b * p->OH / bands, last = (b + 1) * p->OH / bands;

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "cpu/kernels.h"
+
 #define COLS  16 /* columns of a packed block: the lanes of a register */
 #define PANEL 4  /* blocks of a panel: the width of a tile */
 
@@ -52,8 +54,6 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 #include "cpu/vnni_epilogue.h"
 
 #define TILE_ROWS 6 /* 6 x 4 sums, 4 weights and one input fill 29 of the 32 registers */
-/* From this many multiply-adds on, a second thread pays for waking it (about a microsecond). */
-#define PARALLEL_MACS (1 << 20)
 
 /* Adds one step of K: 4 inputs of R rows, as words of x[r], times the 4 x 16 weights of B blocks at w. */
 VNNI_INLINE void add_step(
@@ -183,7 +183,7 @@ static void panel(const struct vnni_linear *p, int64_t row, int64_t end, int64_t
 void vnni_linear_run(const struct vnni_linear *p)
 {
 	const int64_t blocks = ceil_div(p->M, COLS), panels = ceil_div(blocks, PANEL);
-	if (p->rows * p->M * p->K < PARALLEL_MACS) {
+	if (p->rows * p->M * p->K < CPU_SERIAL_MACS) {
 		for (int64_t i = 0; i < panels; i++)
 			panel(p, 0, p->rows, i * PANEL);
 		return;

@@ -35,13 +35,13 @@ static void predictor_close(struct predictor *p)
 		p->dev.backend->close(p->dev.ctx);
 }
 
-static int predictor_open(struct predictor *p, const char *dir)
+static int predictor_open(struct predictor *p, const char *dir, long threads)
 {
 	memset(p, 0, sizeof *p);
 	graph_init(&p->graph);
 	int rc = registry_backend("cpu", &p->dev.backend);
 	if (rc == 0)
-		rc = p->dev.backend->open(&p->dev.ctx, 0);
+		rc = p->dev.backend->open(&p->dev.ctx, (int)threads);
 	if (rc < 0) {
 		p->dev.backend = NULL;
 		return rc;
@@ -169,8 +169,10 @@ static int predict_rows(struct predictor *p, const char *split, const char *rows
 
 int cmd_predict(int argc, char **argv)
 {
-	static const struct flag flags[] = {
-	    {"split", true, 's'}, {"rows", true, 'r'}, {"config", true, 'c'}, {"json", false, 'j'}, {NULL, false, 0}};
+	static const struct flag flags[] = {{"split", true, 's'}, {"rows", true, 'r'}, {"config", true, 'c'},
+	    {"threads", true, 't'}, {"json", false, 'j'}, {NULL, false, 0}};
+	/* One image at a time: waking a second thread costs more than it computes, and most of a short start. */
+	long threads = 1;
 	const char *split = NULL, *rows = NULL, *config = NULL;
 	bool json = false;
 	struct args args;
@@ -179,6 +181,8 @@ int cmd_predict(int argc, char **argv)
 	while ((id = args_next(&args)) != 0) {
 		if (id < 0)
 			return id;
+		if (id == 't' && args_number("--threads", args.value, 0, 1024, &threads) < 0)
+			return ERR_CONFIG;
 		split = id == 's' ? args.value : split;
 		rows = id == 'r' ? args.value : rows;
 		config = id == 'c' ? args.value : config;
@@ -191,7 +195,7 @@ int cmd_predict(int argc, char **argv)
 		return rc;
 	struct predictor p;
 	cJSON *list = json ? cJSON_CreateArray() : NULL;
-	rc = predictor_open(&p, args.positional[0]);
+	rc = predictor_open(&p, args.positional[0], threads);
 	if (rc == 0)
 		rc = split ? predict_rows(&p, split, rows, config, list)
 			   : predict_files(&p, args.positional + 1, args.n - 1, list);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/version.h"
+#include "pipeline/waiting.h"
 
 static const struct command commands[] = {
     {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", cmd_run},
@@ -18,7 +19,8 @@ static const struct command commands[] = {
 	"CHECKPOINT... [--batch N]... [--runs N] [--warmup N] [--throughput-runs N] [--threads N] [--out FILE] "
 	"[--json]",
 	"latency and throughput of checkpoints, interleaved", cmd_bench},
-    {"predict", "CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--json]",
+    {"predict",
+	"CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG] [--threads N] [--json]",
 	"class and probabilities of images", cmd_predict},
     {"inspect", "CHECKPOINT [--layer PATTERN] [--histogram] [--graph] [--json]",
 	"layers, shapes, sizes, sparsity, scales, histograms", cmd_inspect},
@@ -88,6 +90,8 @@ int main(int argc, char **argv)
 		return err_exit_status(ERR_CONFIG);
 	}
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
+	if (strcmp(argv[1], "run") == 0) /* the others end too soon to gain from it */
+		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
 	/* fflush alone misses what was lost when the buffer was emptied earlier */
 	if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))

@@ -52,6 +52,8 @@ works predict $int8 --split test --rows 7
 check "rows show the label or 'right'" grep -qE "^test:7	[0-9]	[0-9]	[01]\.[0-9]{4}	([0-9]|right)$" out
 works predict $int8 --split validation
 check "a whole split" [ "$(wc -l <out)" -eq 179 ]
+works predict $teacher a.png --threads 2
+refuses 2 "--threads must be a whole number from 0 to 1024, found 'x'" predict $teacher a.png --threads x
 refuses 3 "large.png: image of 8 x 9 (height x width), expected 8 x 8" predict $teacher large.png
 refuses 3 "colour.jpg: " predict $teacher colour.jpg
 refuses 3 "none.png: No such file" predict $teacher none.png

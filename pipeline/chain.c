@@ -94,9 +94,12 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_ref(c, h, &k->teacher);
 	for (int i = 0; rc == 0 && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i]);
-	/* The data's key is of train and validation; the options say which files the test split comes from. */
+	/* The data's key is of train and validation; what the test split comes from is of no concern to other stages.
+	 */
 	if (rc == 0 && k->kind->opens_test)
 		rc = hash_json(h, model_data_options_json(&c->config->data));
+	if (rc == 0 && k->kind->opens_test)
+		rc = dataset_hash_test(&c->config->data, c->config->base_dir, h);
 	return rc;
 }
 

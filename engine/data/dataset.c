@@ -169,6 +169,21 @@ int dataset_probe(struct dataset *out, const struct data_options *o, const char 
 	return open_data(out, &a, seed, false);
 }
 
+int source_hash_file(const char *path, struct hash *h)
+{
+	char hex[HASH_HEX];
+	int rc = source_error(hash_file(path, hex));
+
+	return rc == 0 ? hash_add_str(h, hex) : rc;
+}
+
+int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h)
+{
+	const struct source_args a = {o, base_dir, false};
+
+	return sources[o->source]->hash_test ? sources[o->source]->hash_test(&a, h) : 0;
+}
+
 void dataset_close(struct dataset *d)
 {
 	for (int s = 0; s < SPLIT_COUNT; s++) {

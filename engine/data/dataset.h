@@ -60,6 +60,9 @@ void dataset_close(struct dataset *d);
 int dataset_probe(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed);
 /* One hash for keys: of the train and validation hashes, options of splitting, and normalisation. */
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX]);
+/* Adds the files that hold the test split (IDX files, archives, index) to a hash without opening the split: for the
+ * keys of stages that will. Of class folders the images themselves are not looked at. */
+int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h);
 cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and reports */
 
 /* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.

@@ -44,4 +44,4 @@ static void digits_release(struct listing *l)
 	(void)l;
 }
 
-const struct source source_digits = {digits_list, digits_load, digits_release};
+const struct source source_digits = {digits_list, digits_load, digits_release, NULL};

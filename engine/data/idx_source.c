@@ -197,4 +197,18 @@ static void idx_release(struct listing *l)
 	l->state = NULL;
 }
 
-const struct source source_idx = {idx_list, idx_load, idx_release};
+static int idx_hash_test(const struct source_args *a, struct hash *h)
+{
+	const char *const names[] = {a->o->test_images, a->o->test_labels};
+	char path[1024];
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < 2 && given(names[i]); i++) {
+		rc = find_file(path, sizeof(path), a, names[i]);
+		if (rc == 0)
+			rc = source_hash_file(path, h);
+	}
+	return rc;
+}
+
+const struct source source_idx = {idx_list, idx_load, idx_release, idx_hash_test};

@@ -188,4 +188,22 @@ static void images_release(struct listing *l)
 	l->state = NULL;
 }
 
-const struct source source_images = {images_list, images_load, images_release};
+/* Class folders have one file per image: only the index, if there is one, is hashed. */
+static int images_hash_test(const struct source_args *a, struct hash *h)
+{
+	struct images_state st = {0};
+	char path[1024];
+	int rc = resolve(&st, a);
+
+	for (int i = 0; rc == 0 && i < st.n_archive; i++)
+		rc = source_hash_file(st.archive[i], h);
+	if (rc == 0 && a->o->index != NULL && *a->o->index != '\0') {
+		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, a->o->index);
+		if (rc == 0)
+			rc = source_hash_file(path, h);
+	}
+	mem_free(st.archive);
+	return rc;
+}
+
+const struct source source_images = {images_list, images_load, images_release, images_hash_test};

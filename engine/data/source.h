@@ -38,6 +38,8 @@ struct source {
 	/* pixels[s] is NULL for splits that are not loaded. */
 	int (*load)(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT]);
 	void (*release)(struct listing *l);
+	/* Adds the bytes of the files that hold the test split to a hash, undecoded; NULL: there are none. */
+	int (*hash_test)(const struct source_args *a, struct hash *h);
 };
 extern const struct source source_digits, source_idx, source_images;
 
@@ -50,6 +52,8 @@ void listing_clear(struct listing *l);
 /* Finds `name` below `dir` (NULL: none): as it is if absolute, else below the current directory, else below base_dir.
  */
 int source_path(char *out, size_t cap, const char *base_dir, const char *dir, const char *name);
+/* Adds the SHA-256 of a file to a hash. */
+int source_hash_file(const char *path, struct hash *h);
 
 /* What fs_* says about a data file: ERR_IO becomes ERR_DATA with the same message, other codes stay. */
 int source_error(int rc);

@@ -87,4 +87,11 @@ works run d.yaml
 works run d.yaml --set data.test_images=more-images-idx3-ubyte --set data.test_labels=more-labels-idx1-ubyte
 contains err "01-train: up to date"
 contains err "02-evaluate: done"
+works run d.yaml
+printf '\2' | dd of=t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>/dev/null # the same name, another label
+works run d.yaml
+contains err "01-train: up to date"
+contains err "02-evaluate: done"
+works run d.yaml
+contains err "02-evaluate: up to date"
 finish

@@ -20,14 +20,14 @@ static int cast_prepare(struct step *s)
 
 static int cast_forward(struct step *s)
 {
-	return cuda_cast(
-	    s->ctx, s->in[0].data, s->in[0].dtype, shape_count(s->out.shape), s->out.data, s->out.dtype, false);
+	return cuda_cast(s->ctx, s->in[0].data, s->in[0].dtype, shape_count(s->out.shape), s->out.data, s->out.dtype);
 }
 
+/* Gradients of half-precision values are f32: there is nothing to convert. */
 static int cast_backward(struct step *s)
 {
-	return cuda_cast(s->ctx, s->dout.data, s->dout.dtype, shape_count(s->out.shape), s->din[0].data,
-	    s->din[0].dtype, s->accumulate[0]);
+	return cuda_add_backward(
+	    s->ctx, s->dout.data, NULL, shape_count(s->out.shape), s->din[0].data, s->accumulate[0], NULL, false);
 }
 
 const struct kernel cuda_cast_kernel = {cast_prepare, NULL, cast_forward, cast_backward, NULL};

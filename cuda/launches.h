@@ -89,7 +89,7 @@ int cuda_batchnorm_backward(struct cuda_ctx *ctx, struct batchnorm_channels h, c
     int64_t rows, int64_t C, struct batchnorm_gradients g, void *scratch);
 
 /* cast.cu: f32, f16 and bf16 in any combination. */
-int cuda_cast(struct cuda_ctx *ctx, const void *x, enum dtype from, int64_t n, void *y, enum dtype to, bool accumulate);
+int cuda_cast(struct cuda_ctx *ctx, const void *x, enum dtype from, int64_t n, void *y, enum dtype to);
 
 /* dequant.cu: x is u8, s8 or grid values (f32). */
 int cuda_dequant(

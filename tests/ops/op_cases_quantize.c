@@ -60,10 +60,11 @@ static void ties_case(struct op_list *l, enum op op, enum exec_mode mode)
 
 static void quantize_cases(struct op_list *l)
 {
-	const struct shape size[] = {op_shape(4, 3, 7, 11, 5), op_shape(2, 17, 333, 0, 0), op_shape(4, 5, 3, 3, 1)};
+	const struct shape size[] = {op_shape(4, 3, 7, 11, 5), op_shape(2, 17, 333, 0, 0), op_shape(4, 5, 3, 3, 1),
+	    op_shape(2, 3, 2503, 0, 0)};
 	for (int r = 0; r < RANGES; r++) {
 		bool weights = ranges[r].name[0] == 'w';
-		for (int k = 0; k < 3; k++) {
+		for (int k = 0; k < 4; k++) {
 			quantize_case(l, OP_FAKE_QUANT, modes[k & 1], size[k], r, weights);
 			quantize_case(l, OP_FAKE_QUANT, modes[(k + 1) & 1], size[k], r, false);
 			quantize_case(l, OP_QUANTIZE, EXEC_INFER, size[k], r, weights);
@@ -94,7 +95,7 @@ static void dequant_cases(struct op_list *l)
 		if (!c)
 			return;
 		int shift = t == DT_F32 ? q.zero : 0;
-		op_case_in(c, 0, t, op_shape(4, 3, 5, 7, 3), q.lo - shift, q.hi - shift)->whole = true;
+		op_case_in(c, 0, t, op_shape(4, 3, 25, 17, 3), q.lo - shift, q.hi - shift)->whole = true;
 		op_case_in(c, 1, DT_F32, vec(1), 0.015, 0.06)->constant = true;
 		c->attr.q = q;
 		c->finish = t == DT_F32 ? to_grid : NULL;
@@ -153,7 +154,7 @@ static void requant_case(struct op_list *l, enum exec_mode mode, struct shape ac
 		op_case_in(c, RQ_SR, DT_F32, vec(1), 0.015, 0.06)->constant = true;
 	}
 	if (f & RQ_ZERO_IN) {
-		struct op_input *w = op_case_in(c, RQ_WQ, DT_F32, op_shape(2, C, 21, 0, 0), -127, 127);
+		struct op_input *w = op_case_in(c, RQ_WQ, DT_F32, op_shape(2, C, 321, 0, 0), -127, 127);
 		w->whole = w->constant = true;
 		c->attr.zero_in = 113;
 	}
@@ -180,6 +181,9 @@ static void requant_cases(struct op_list *l)
 			if (!(flags[k] & RQ_RAW_SUM) || size[i].ndim == 2)
 				for (int m = 0; m < 2; m++)
 					requant_case(l, modes[m], size[i], flags[k]);
+	/* many rows: sums that are put together from parts */
+	for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k += 5)
+		requant_case(l, EXEC_TRAIN, op_shape(2, 1103, 5, 0, 0), flags[k]);
 }
 
 static void factor_cases(struct op_list *l)
@@ -211,7 +215,7 @@ static void factor_cases(struct op_list *l)
 		if (k & 4)
 			op_case_in(c, 2, DT_F32, vec(1), 0.01, 0.1);
 		if (k & 8)
-			op_case_in(c, 3, DT_S8, op_shape(4, O, 3, 5, 7), -l->weight_max, l->weight_max);
+			op_case_in(c, 3, DT_S8, op_shape(4, O, 3, 5, 37), -l->weight_max, l->weight_max);
 		c->attr.q = k & 4 ? ranges[1].q : (struct qrange){0};
 		c->attr.zero_in = k & 8 ? 131 : 0;
 	}

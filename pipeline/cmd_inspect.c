@@ -41,6 +41,31 @@ static void measure(const struct tensor *t, struct tensor_stats *s)
 	}
 }
 
+/* A mask is shown by what it says of each weight, not by the bytes that hold its bits. */
+static int measure_item(const struct checkpoint *c, const struct named_tensor *item, struct tensor_stats *s)
+{
+	char param[NODE_NAME];
+	const char *suffix = strrchr(item->name, '.');
+	const struct named_tensor *of = NULL;
+	if (suffix && strcmp(suffix, ".mask") == 0) {
+		snprintf(param, sizeof param, "%.*s", (int)(suffix - item->name), item->name);
+		of = tensor_file_find(&c->tensors, param);
+	}
+	if (!of) {
+		measure(&item->t, s);
+		return 0;
+	}
+	int64_t n = shape_count(of->t.shape);
+	uint8_t *keep = mem_alloc((size_t)n, 1);
+	if (!keep)
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < n; i++)
+		keep[i] = checkpoint_mask_keeps(item, i);
+	measure(&(struct tensor){.dtype = DT_U8, .shape = of->t.shape, .data = keep}, s);
+	mem_free(keep);
+	return 0;
+}
+
 static cJSON *tensor_json(const struct named_tensor *t, const struct tensor_stats *s, bool histogram)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -130,15 +155,18 @@ static int inspect(const struct checkpoint *c, const char *pattern, bool histogr
 		struct tensor_stats s;
 		if (!layer_pattern_matches(pattern, c->tensors.item[i].name))
 			continue;
-		measure(&c->tensors.item[i].t, &s);
+		rc = measure_item(c, &c->tensors.item[i], &s);
+		if (rc < 0)
+			break;
 		if (json)
 			cJSON_AddItemToArray(list, tensor_json(&c->tensors.item[i], &s, histogram));
 		else
 			print_tensor(&c->tensors.item[i], &s, histogram);
 	}
-	if (!json) {
+	if (!json || rc < 0) {
 		cJSON_Delete(layers);
-		return 0;
+		cJSON_Delete(list);
+		return rc;
 	}
 	cJSON *o = cJSON_CreateObject();
 	cJSON_AddItemToObject(o, "checkpoint_info", cJSON_Duplicate(c->info, true));

@@ -35,6 +35,7 @@ contains out "fc1 "
 contains out "integer"
 works inspect $pruned --layer 'fc*' --histogram
 contains out "fc1.weight.mask"
+check "a mask is counted by weights" grep -qE "^fc1.weight.mask +u8 +\(104\) +104 +50\.0 +0 +1 +0\.5$" out
 contains out "##"
 works inspect $int8 --graph
 contains out "fc1"

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return err_exit_status(ERR_CONFIG);
 	}
-	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
+	signal(SIGXFSZ, SIG_IGN);        /* a limit on the size of files is then an error of write, which is reported */
 	if (strcmp(argv[1], "run") == 0) /* the others end too soon to gain from it */
 		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "train/precision.h"
 
 struct fit_state {
 	struct fit_job *job;
@@ -196,6 +197,8 @@ int fit_plan(const struct stage_run *run, const struct model_spec *spec, const s
 	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
 	if (train->epochs > 0) {
 		rc = add_loss(&g, train, kd);
+		if (rc == 0)
+			rc = precision_cast(train, &g);
 		if (rc == 0)
 			rc = plan_memory(&g, run->train_dev, EXEC_TRAIN, &p->memory);
 	} else {

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "train/evaluate.h"
 #include "train/fit_log.h"
+#include "train/precision.h"
 
 struct fit {
 	const struct trainer *t;
@@ -70,6 +71,8 @@ static int make_train_executor(struct fit *f)
 	int rc;
 	graph_init(&g);
 	rc = t->build_train(t->user, f->micro, &g);
+	if (!rc)
+		rc = precision_cast(t->o, &g);
 	if (!rc && (g.loss == NODE_NONE || g.node[g.loss].dtype != DT_F32))
 		rc = err_set(ERR_FAIL, "the training graph has no f32 loss");
 	if (!rc)
@@ -91,7 +94,7 @@ static int make_train_executor(struct fit *f)
 	return rc;
 }
 
-static void make_optimizer(struct fit *f)
+static int make_optimizer(struct fit *f)
 {
 	const struct train_options *o = f->t->o;
 	const struct update_args args = {.kind = (enum optimizer_kind)o->optimizer,
@@ -102,7 +105,13 @@ static void make_optimizer(struct fit *f)
 	    .momentum = (float)o->momentum,
 	    .nesterov = o->nesterov,
 	    .clip_norm = (float)o->clip_norm};
+	int rc = 0;
 	optimizer_init(&f->opt, f->t->params, &args);
+	if (o->precision == PRECISION_FP16) {
+		rc = optimizer_scale_loss(&f->opt);
+		executor_scale_loss(f->ex, f->opt.args.scaling);
+	}
+	return rc;
 }
 
 static int fit_init(struct fit *f, const struct trainer *t)
@@ -142,7 +151,9 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	if (!rc)
 		rc = make_train_executor(f);
 	if (!rc)
-		make_optimizer(f);
+		rc = make_optimizer(f);
+	if (!rc)
+		rc = precision_note(t->o, t->dev, t->progress);
 	return rc ? rc : fit_log_open(&f->log, t, f->total);
 }
 
@@ -226,6 +237,17 @@ static int report_gradient(struct fit *f, double norm)
 	    kind_of(norm), name, op_info(OP_PARAM)->name);
 }
 
+/* The device has left an update out under fp16; at the least scale that would go on for ever. */
+static int check_skipped(struct fit *f, double norm)
+{
+	struct loss_scale s;
+	int rc = optimizer_read_scale(&f->opt, &s);
+	if (rc || !s.exhausted)
+		return rc;
+	rc = report_gradient(f, norm);
+	return err_context(rc, "precision fp16: the loss scale has fallen to %g", (double)LOSS_SCALE_LEAST);
+}
+
 /* Micro-batch m of the current step: rows m*micro .. of the effective batch. Adds its share of the loss. */
 static int run_micro(struct fit *f, int m, double *loss)
 {
@@ -269,7 +291,7 @@ static int run_step(struct fit *f, double *loss)
 	f->opt.args.lr = (float)schedule_rate((enum schedule_kind)o->schedule, o->lr, o->warmup, f->step, f->total);
 	rc = executor_update(f->ex, &f->opt, &norm);
 	if (!rc && !isfinite(norm))
-		rc = report_gradient(f, norm);
+		rc = f->opt.args.scaling ? check_skipped(f, norm) : report_gradient(f, norm);
 	if (!rc)
 		f->step++;
 	return rc;
@@ -365,6 +387,17 @@ static int run_all(struct fit *f, struct train_result *out)
 	return rc ? rc : params_copy(f->t->params, &f->best_params);
 }
 
+static int result_scale(const struct fit *f, struct train_result *out)
+{
+	struct loss_scale s;
+	int rc = f->opt.args.scaling ? optimizer_read_scale(&f->opt, &s) : 0;
+	if (rc || !f->opt.args.scaling)
+		return rc;
+	out->loss_scale = (double)s.scale;
+	out->skipped_steps = s.skipped;
+	return 0;
+}
+
 int trainer_fit(struct trainer *t, struct train_result *out)
 {
 	struct fit f = {0};
@@ -386,6 +419,8 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 		rc = executor_plan(f.ex, &m);
 		out->memory += m.total;
 	}
+	if (!rc)
+		rc = result_scale(&f, out);
 out:
 	fit_clear(&f);
 	if (rc)

@@ -14,6 +14,8 @@
 #include "train/schedule.h"
 
 enum train_monitor { MONITOR_ACCURACY, MONITOR_F1_MACRO, MONITOR_LOSS };
+/* fp16 needs a scaled loss (exec/loss_scale.h): small gradients are below its range. */
+enum train_precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
 
 /* The option rows that every training stage shares. A stage embeds this struct and puts TRAIN_OPTION_ROWS into its own
  * flat table. */
@@ -28,9 +30,10 @@ struct train_options {
 	int64_t patience; /* epochs without improvement; 0 = off */
 	int monitor;      /* enum train_monitor */
 	bool augment;     /* use the data block's augmentation */
+	int precision;    /* enum train_precision */
 };
 /* The choices, in the order of their enums. */
-extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[];
+extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[], *const precision_names[];
 
 #define TRAIN_OPTION_ROW(T, m, field, kind, text, lo, hi, names, about)                                                \
 	{                                                                                                              \
@@ -64,7 +67,10 @@ extern const char *const optimizer_names[], *const schedule_names[], *const moni
 		"stop after this many epochs without improvement; 0 = never"),                                         \
 	    TRAIN_OPTION_ROW(T, m, monitor, OPT_CHOICE, "accuracy", 0, 0, monitor_names,                               \
 		"validation figure that chooses the best epoch"),                                                      \
-	    TRAIN_OPTION_ROW(T, m, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block")
+	    TRAIN_OPTION_ROW(T, m, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),   \
+	    TRAIN_OPTION_ROW(T, m, precision, OPT_CHOICE, "fp32", 0, 0, precision_names,                               \
+		"operands of linear layers and convolutions in training; weights, sums and validation stay fp32. "     \
+		"fp16 scales the loss dynamically; the CPU backend has none")
 /* Contradictions that single rows cannot see. ERR_CONFIG without place; *key (may be NULL): the option at fault. */
 int train_options_check(const struct train_options *o, const char **key);
 
@@ -106,9 +112,12 @@ struct train_result {
 	double train_loss;                  /* mean of the last epoch */
 	struct metrics best;                /* validation metrics of the kept weights */
 	size_t memory;                      /* executors' bytes */
+	double loss_scale;                  /* fp16: at the end; else 0 */
+	int64_t skipped_steps;              /* fp16: steps whose update was left out because a gradient overflowed */
 };
 /* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
- * ERR_FAIL naming stage, epoch, step and the first node with a NaN or infinity; ERR_INTERRUPTED after a stop. */
+ * ERR_FAIL naming stage, epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
+ * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
 void train_result_clear(struct train_result *r);
 /* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */

@@ -92,6 +92,7 @@ static void check__options_that_a_method_ignores_are_errors(void **state)
 	assert_check("{method: static, epochs: 3}", "epochs", "no effect with method static");
 	assert_check("{method: qat, epochs: 3}", NULL, NULL);
 	assert_check("{method: static, temperature: 2}", "temperature", "no effect");
+	assert_check("{method: static, precision: bf16}", "precision", "no effect");
 	assert_check("{method: dynamic, observer: entropy}", "observer", "no effect with method dynamic");
 	assert_check("{method: dynamic, act_bits: 4}", "act_bits", "no effect");
 	assert_check("{method: dynamic, weight_bits: 4, exclude: [fc1]}", NULL, NULL);

@@ -1,0 +1,128 @@
+/* A small synthetic data set and a trainer for it on the reference backend. */
+#ifndef TESTS_TRAIN_WORLD_H
+#define TESTS_TRAIN_WORLD_H
+
+#include "exec/rig.h"
+#include "train/trainer.h"
+
+enum { H = 5, W = 4, CLASSES = 3, N_TRAIN = 37, N_VAL = 131 };
+
+/* Class k lights up row k over noise. */
+static inline void fill_split(struct dataset *d, enum split split, int n)
+{
+	struct rng r = rng_make(9, "data", RNG_BENCH, split_names[split]);
+	d->n[split] = n;
+	d->pixels[split] = malloc((size_t)n * H * W);
+	d->label[split] = malloc((size_t)n * sizeof(int32_t));
+	for (int i = 0; i < n; i++) {
+		d->label[split][i] = i % CLASSES;
+		for (int p = 0; p < H * W; p++) {
+			uint32_t noise = rng_draw(r, 0, (uint64_t)i, (uint32_t)p).w[0] % 150;
+			d->pixels[split][i * H * W + p] = (uint8_t)(noise + (p / W == i % CLASSES ? 100 : 0));
+		}
+	}
+}
+
+struct world {
+	struct device dev;
+	struct param_store s;
+	struct dataset data;
+	struct train_options o;
+	struct trainer t;
+	struct model_spec spec;
+	int64_t spoil_epoch; /* before this epoch (0-based), see spoil; -1: never */
+	float spoil;         /* written into all of fc1.weight */
+};
+
+static inline int build_train(void *user, int batch, struct graph *g)
+{
+	struct world *w = user;
+	int rc = spec_build(g, &w->spec, batch);
+	return rc ? rc : graph_add_ce(g, 0);
+}
+
+static inline int build_eval(void *user, int batch, struct graph *g)
+{
+	struct world *w = user;
+	return spec_build(g, &w->spec, batch);
+}
+
+static inline int before_epoch(void *user, int64_t epoch)
+{
+	struct world *w = user;
+	float x[H * W * 8];
+	if (epoch != w->spoil_epoch)
+		return 0;
+	for (int i = 0; i < H * W * 8; i++)
+		x[i] = w->spoil;
+	return params_write(&w->s, "fc1.weight", x);
+}
+
+static inline void world_open(struct world *w, uint64_t seed)
+{
+	struct graph g;
+	memset(w, 0, sizeof(*w));
+	w->spoil_epoch = -1;
+	w->dev = rig_open(&ref_backend);
+	w->spec = (struct model_spec){.family = FAMILY_MLP,
+	    .classes = CLASSES,
+	    .height = H,
+	    .width_px = W,
+	    .channels = 1,
+	    .n_width = 1,
+	    .width = {8}};
+	w->data =
+	    (struct dataset){.height = H, .width = W, .channels = 1, .classes = CLASSES, .mean = {0.4f}, .std = {0.2f}};
+	fill_split(&w->data, SPLIT_TRAIN, N_TRAIN);
+	fill_split(&w->data, SPLIT_VAL, N_VAL);
+	w->o = (struct train_options){.epochs = 8,
+	    .batch_size = 8,
+	    .accumulate = 1,
+	    .optimizer = OPTIMIZER_ADAMW,
+	    .lr = 0.02,
+	    .beta1 = 0.9,
+	    .beta2 = 0.999,
+	    .eps = 1e-8,
+	    .weight_decay = 0.01,
+	    .schedule = SCHEDULE_COSINE,
+	    .warmup = 0.05,
+	    .clip_norm = 1};
+	params_init(&w->s, w->dev);
+	graph_init(&g);
+	assert_ok(spec_build(&g, &w->spec, 1));
+	assert_ok(params_add_graph(&w->s, &g, seed));
+	graph_clear(&g);
+	w->t = (struct trainer){.o = &w->o,
+	    .data = &w->data,
+	    .stage = "tiny",
+	    .seed = seed,
+	    .dev = w->dev,
+	    .params = &w->s,
+	    .build_train = build_train,
+	    .build_eval = build_eval,
+	    .before_epoch = before_epoch,
+	    .user = w};
+}
+
+static inline void world_close(struct world *w)
+{
+	for (int i = 0; i < SPLIT_COUNT; i++) {
+		free(w->data.pixels[i]);
+		free(w->data.label[i]);
+	}
+	params_clear(&w->s);
+	rig_close(w->dev);
+}
+
+/* All weights after a training, one after the other. */
+static inline size_t weights(struct world *w, float *out)
+{
+	size_t n = 0;
+	for (int i = 0; i < w->s.n; i++) {
+		assert_ok(params_read(&w->s, w->s.item[i]->name, out + n));
+		n += (size_t)shape_count(w->s.item[i]->value.shape);
+	}
+	return n;
+}
+
+#endif

@@ -56,8 +56,8 @@ struct prim { /* a zeroed struct is valid for prim_free */
 	size_t scratch; /* bytes it wants; pass a pointer to them to prim_run */
 	int threads;    /* it was made for, and runs on */
 };
-/* Primitives made from here on run on one thread if so few multiply-adds are not worth waking another, else on all of
- * the context's (macs INT64_MAX). */
+/* Primitives made from here on run on one thread if so few multiply-adds gain nothing from another, else on all of the
+ * context's (macs INT64_MAX). */
 void prim_threads(const struct step *s, int64_t macs);
 /* Takes ownership of `desc`, also on error. `what` names the part in messages ("forward"). */
 int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot);

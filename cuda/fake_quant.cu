@@ -59,13 +59,13 @@ __global__ void __launch_bounds__(BLOCK)
 }
 
 /* Block i: slice i. */
-__global__ void __launch_bounds__(BLOCK) fake_quant_step(struct quant_slices q, int64_t parts,
+__global__ void __launch_bounds__(FINISH) fake_quant_step(struct quant_slices q, int64_t parts,
     const double *__restrict__ partial, float *__restrict__ dstep, bool accumulate)
 {
 	__shared__ double shared[WARP];
 	const int64_t i = blockIdx.x;
 	double sum = 0.0;
-	for (int64_t k = threadIdx.x; k < parts; k += BLOCK)
+	for (int64_t k = threadIdx.x; k < parts; k += FINISH)
 		sum += partial[i * parts + k];
 	sum = block_sum(sum, shared);
 	if (threadIdx.x == 0)
@@ -93,5 +93,5 @@ int cuda_fake_quant_backward(struct cuda_ctx *ctx, struct quant_slices q, const 
 	    add_x, dstep, add_step, partial);
 	if (rc || !dstep || parts == 1)
 		return rc;
-	return LAUNCH(fake_quant_step, (unsigned)q.steps, BLOCK, 0, ctx->stream, q, parts, partial, dstep, add_step);
+	return LAUNCH(fake_quant_step, (unsigned)q.steps, FINISH, 0, ctx->stream, q, parts, partial, dstep, add_step);
 }

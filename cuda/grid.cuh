@@ -15,6 +15,7 @@
 #include "cuda/reduce.cuh"
 
 #define BLOCK        256
+#define FINISH       128 /* threads of a block that adds up the parts of one channel or slice */
 #define COLUMN_ITEMS 16
 #define COLUMN_BATCH 4 /* rows whose reads are under way at once */
 

@@ -72,13 +72,13 @@ __global__ void __launch_bounds__(BLOCK) requant(struct requant_inputs r, float 
 
 /* Block c: off[c] = zero_in * the sum of the channel's integer weights. Grid values are integers times P(s_w), so the
  * sum and the division are exact. */
-__global__ void __launch_bounds__(BLOCK) requant_offsets(
+__global__ void __launch_bounds__(FINISH) requant_offsets(
     struct requant_inputs r, const float *__restrict__ wq, int64_t K, int zero_in, double *__restrict__ off)
 {
 	__shared__ double shared[WARP];
 	const int64_t c = blockIdx.x;
 	double sum = 0.0;
-	for (int64_t k = threadIdx.x; k < K; k += BLOCK)
+	for (int64_t k = threadIdx.x; k < K; k += FINISH)
 		sum += (double)wq[c * K + k];
 	sum = block_sum(sum, shared);
 	if (threadIdx.x == 0)
@@ -130,13 +130,13 @@ struct channel_sums {
 };
 
 /* Block c: the gradients that belong to channel c, and its sums. */
-__global__ void __launch_bounds__(BLOCK) requant_channel(struct requant_inputs r, struct requant_gradients g,
+__global__ void __launch_bounds__(FINISH) requant_channel(struct requant_inputs r, struct requant_gradients g,
     const float *__restrict__ partial, int64_t parts, struct channel_sums *__restrict__ sums)
 {
 	__shared__ double shared[WARP];
 	const int64_t c = blockIdx.x;
 	double sum = 0.0, a = 0.0, res = 0.0;
-	for (int64_t i = threadIdx.x; i < parts; i += BLOCK) {
+	for (int64_t i = threadIdx.x; i < parts; i += FINISH) {
 		sum += (double)partial[c * parts + i];
 		a += (double)partial[(r.C + c) * parts + i];
 		res += (double)partial[(2 * r.C + c) * parts + i];
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(BLOCK)
 int cuda_requant_offsets(
     struct cuda_ctx *ctx, struct requant_inputs r, const float *wq, int64_t K, int zero_in, double *off)
 {
-	return LAUNCH(requant_offsets, (unsigned)r.C, BLOCK, 0, ctx->stream, r, wq, K, zero_in, off);
+	return LAUNCH(requant_offsets, (unsigned)r.C, FINISH, 0, ctx->stream, r, wq, K, zero_in, off);
 }
 
 int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y)
@@ -209,7 +209,7 @@ int cuda_requant_backward(
 	int rc =
 	    LAUNCH(requant_backward, column_grid(r.rows, r.C), column_block(r.C), 0, ctx->stream, r, dy, g, partial);
 	if (!rc && (g.d[RQ_SX] || g.d[RQ_SW] || g.d[RQ_B] || g.d[RQ_SY] || g.d[RQ_SR]))
-		rc = LAUNCH(requant_channel, (unsigned)r.C, BLOCK, 0, ctx->stream, r, g, partial, parts, sums);
+		rc = LAUNCH(requant_channel, (unsigned)r.C, FINISH, 0, ctx->stream, r, g, partial, parts, sums);
 	if (!rc && (g.d[RQ_SX] || (g.d[RQ_SW] && !r.per_channel) || g.d[RQ_SY] || g.d[RQ_SR]))
 		rc = LAUNCH(requant_steps, 1, BLOCK, 0, ctx->stream, r, g, sums);
 	return rc;

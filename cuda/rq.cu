@@ -17,13 +17,13 @@ __global__ void __launch_bounds__(BLOCK)
 }
 
 /* Block o. */
-__global__ void __launch_bounds__(BLOCK) rq_shift(const float *m, struct rq_input bias, struct rq_input s_y,
+__global__ void __launch_bounds__(FINISH) rq_shift(const float *m, struct rq_input bias, struct rq_input s_y,
     const int8_t *wq, int64_t K, int zero_in, int zero_out, float *c)
 {
 	__shared__ long long shared[WARP];
 	const int64_t o = blockIdx.x;
 	long long sum = 0;
-	for (int64_t k = threadIdx.x; k < K; k += BLOCK)
+	for (int64_t k = threadIdx.x; k < K; k += FINISH)
 		sum += wq[o * K + k];
 	sum = block_sum(sum, shared);
 	if (threadIdx.x == 0)
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(BLOCK) rq_shift(const float *m, struct rq_inpu
 		    shift_of(value_or(bias, o, 0.0f), value_or(s_y, 0, 1.0f), m[o], (double)(zero_in * sum), zero_out);
 }
 
-__global__ void rq_residual(struct rq_input s_r, struct rq_input s_y, float *k)
+__global__ void __launch_bounds__(1) rq_residual(struct rq_input s_r, struct rq_input s_y, float *k)
 {
 	*k = residual_of(value_or(s_r, 0, 1.0f), value_or(s_y, 0, 1.0f));
 }
@@ -45,7 +45,7 @@ int cuda_rq_scale(struct cuda_ctx *ctx, struct rq_input s_x, struct rq_input s_w
 int cuda_rq_shift(struct cuda_ctx *ctx, const float *m, struct rq_input bias, struct rq_input s_y, const int8_t *wq,
     int64_t K, int zero_in, int zero_out, int64_t M, float *c)
 {
-	return LAUNCH(rq_shift, (unsigned)M, BLOCK, 0, ctx->stream, m, bias, s_y, wq, K, zero_in, zero_out, c);
+	return LAUNCH(rq_shift, (unsigned)M, FINISH, 0, ctx->stream, m, bias, s_y, wq, K, zero_in, zero_out, c);
 }
 
 int cuda_rq_residual(struct cuda_ctx *ctx, struct rq_input s_r, struct rq_input s_y, float *k)

@@ -184,6 +184,12 @@ static void requant_cases(struct op_list *l)
 	/* many rows: sums that are put together from parts */
 	for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k += 5)
 		requant_case(l, EXEC_TRAIN, op_shape(2, 1103, 5, 0, 0), flags[k]);
+	/* sums of 0: t lies exactly on the bound of the ReLU, where the gradient is 0 */
+	requant_case(l, EXEC_TRAIN, op_shape(2, 33, 7, 0, 0), RQ_ROUNDED | RQ_RELU);
+	if (!l->failed) {
+		l->item[l->n - 1].in[RQ_ACC].lo = -3;
+		l->item[l->n - 1].in[RQ_ACC].hi = 3;
+	}
 }
 
 static void factor_cases(struct op_list *l)

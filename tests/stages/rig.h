@@ -107,9 +107,9 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	option_clear(kind->table, options);
 	mem_free(options);
 	cJSON_Delete(run.info);
-	if (c->summary && rc == 0)
-		*c->summary = run.summary;
-	else
+	if (c->summary)
+		*c->summary = rc == 0 ? run.summary : NULL;
+	if (!c->summary || rc < 0)
 		cJSON_Delete(run.summary);
 	return rc;
 }

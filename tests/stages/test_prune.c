@@ -293,7 +293,7 @@ static void prune__masks_are_exactly_zero_after_fine_tuning(void **state)
 {
 	struct rig *r = *state;
 	struct checkpoint c, parent;
-	cJSON *s;
+	cJSON *s = NULL;
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){.name = "p50",
 		.options = "{sparsity: 0.5, epochs: 2, batch_size: 64}",
@@ -353,7 +353,7 @@ static void prune__ramps_hit_the_target(void **state)
 	for (int i = 0; i < 3; i++) {
 		char options[128];
 		struct checkpoint c;
-		cJSON *s;
+		cJSON *s = NULL;
 		snprintf(options, sizeof options,
 		    "{sparsity: 0.7, ramp: %s, begin_epoch: 1, end_epoch: 3, epochs: 5, exclude: [fc3]}", ramps[i]);
 		RIG_OK(rig_run(r, &stage_prune,
@@ -519,7 +519,7 @@ static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 {
 	struct rig *r = *state;
 	struct checkpoint c;
-	cJSON *s;
+	cJSON *s = NULL;
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){
 		.name = "sparse", .options = "{sparsity: 0.5, scope: layer, epochs: 0}", .input = "cnn"}));

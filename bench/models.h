@@ -20,6 +20,19 @@ static const struct {
 		.channels = 1,
 		.n_width = 2,
 		.width = {256, 128}}},
+    {"digits", {.family = FAMILY_CNN, /* the teacher of configs/kd_prune_quant.yaml */
+		   .classes = 10,
+		   .height = 8,
+		   .width_px = 8,
+		   .channels = 1,
+		   .n_width = 3,
+		   .width = {32, 64, 128},
+		   .n_conv = 2,
+		   .kernel = {3, 3},
+		   .pad = {1, 1},
+		   .pool = {2, 2},
+		   .batchnorm = true,
+		   .conv_bias = true}},
     {"cnn", {.family = FAMILY_CNN,
 		.classes = 10,
 		.height = 64,
@@ -32,6 +45,19 @@ static const struct {
 		.pool = {2, 2, 2},
 		.batchnorm = true,
 		.conv_bias = true}},
+    {"eurosat_resnet", {.family = FAMILY_RESNET, /* configs/eurosat/resnet.yaml */
+			   .classes = 10,
+			   .height = 64,
+			   .width_px = 64,
+			   .channels = 3,
+			   .n_width = 9,
+			   .width = {32, 32, 32, 64, 64, 64, 128, 128, 128},
+			   .n_stage = 3,
+			   .blocks = {2, 2, 2},
+			   .batchnorm = true,
+			   .stem_kernel = 3,
+			   .stem_stride = 1,
+			   .stem_pool = 2}},
     {"resnet", {.family = FAMILY_RESNET,
 		   .classes = 10,
 		   .height = 64,
@@ -52,7 +78,7 @@ static const struct model_spec *model_find(const char *name)
 	for (size_t i = 0; i < sizeof models / sizeof *models; i++)
 		if (strcmp(models[i].name, name) == 0)
 			return &models[i].spec;
-	err_set(ERR_CONFIG, "no model '%s': mlp, cnn, resnet", name);
+	err_set(ERR_CONFIG, "no model '%s': mlp, digits, cnn, eurosat_resnet, resnet", name);
 	return NULL;
 }
 

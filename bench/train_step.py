@@ -1,25 +1,40 @@
 #!/usr/bin/env python3
 """Training step of the CPU backend beside PyTorch's, interleaved in one run.
 
-usage: train_step.py BENCH_TRAIN_STEP [ROUNDS]     BENCH_TRAIN_STEP: the program built from train_step.c
-Both train the same shapes in FP32 with AdamW and gradient clipping, on two threads; PyTorch in NCHW and channels_last.
-Rounds alternate between the two, because clocks drift; ratios are of medians over all rounds. Needs: torch (PyPI).
+usage: train_step.py BENCH_TRAIN_STEP [--rounds N] [--threads T] [--cpu] [--out FILE.json] [MODEL ...]
+BENCH_TRAIN_STEP: the program built from train_step.c. Both train the same shapes in FP32 with AdamW and gradient
+clipping; PyTorch in NCHW and channels_last. Rounds alternate between them, because clocks drift; `ratio` is the
+median over rounds of our time to theirs in the same round. --cpu compares processor time: for one thread on a machine
+with other work. Needs:
+torch (PyPI).
 """
+import argparse
 import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 
-THREADS = 2
-os.environ["OMP_NUM_THREADS"] = str(THREADS)
+
+def parse():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("program")
+    p.add_argument("models", nargs="*", default=["mlp", "cnn", "eurosat_resnet"])
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--cpu", action="store_true")
+    p.add_argument("--out")
+    return p.parse_intermixed_args()
+
+
+ARGS = parse()
+os.environ["OMP_NUM_THREADS"] = str(ARGS.threads)
 
 import torch  # noqa: E402  (after the thread count)
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 
-torch.set_num_threads(THREADS)
+torch.set_num_threads(ARGS.threads)
 torch.manual_seed(0)
 
 
@@ -36,7 +51,34 @@ def cnn():
     return nn.Sequential(*layers, *head)
 
 
-MODELS = {"mlp": (mlp, (784,), 128, 200), "cnn": (cnn, (3, 64, 64), 64, 8)}
+class Block(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(),
+                               nn.Conv2d(cout, cout, 3, 1, 1, bias=False), nn.BatchNorm2d(cout))
+        same = cin == cout and stride == 1
+        self.b = nn.Identity() if same else nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        return torch.relu(self.a(x) + self.b(x))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+def eurosat_resnet():
+    layers, cin = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)], 32
+    for i, cout in enumerate((32, 64, 128)):
+        layers += [Block(cin, cout, 2 if i else 1), Block(cout, cout, 1)]
+        cin = cout
+    return nn.Sequential(*layers, Mean(), nn.Linear(128, 10))
+
+
+# constructor, input, batch, steps of a turn
+MODELS = {"mlp": (mlp, (784,), 128, 200), "cnn": (cnn, (3, 64, 64), 64, 6),
+          "eurosat_resnet": (eurosat_resnet, (3, 64, 64), 64, 4)}
 
 
 def torch_step(name, batch, channels_last):
@@ -55,43 +97,61 @@ def torch_step(name, batch, channels_last):
 
 
 def time_torch(step, steps):
+    """(ms per step, best ms); of processor time there is only the mean"""
     for _ in range(3):
         step()
-    seconds = []
+    seconds, cpu = [], time.process_time()
     for _ in range(steps):
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(seconds), 1e3 * min(seconds)
+    cpu = 1e3 * (time.process_time() - cpu) / steps
+    return (cpu, cpu) if ARGS.cpu else (1e3 * statistics.median(seconds), 1e3 * min(seconds))
+
+
+def time_ours(process, name, batch, steps):
+    process.stdin.write(f"{name} {batch} {steps}\n")
+    process.stdin.flush()
+    row = json.loads(process.stdout.readline())
+    return (row["cpu_ms"], row["cpu_ms"]) if ARGS.cpu else (row["median_ms"], row["best_ms"])
+
+
+def compare(ours, name):
+    _, shape, batch, steps = MODELS[name]
+    peers = {"torch": torch_step(name, batch, False)}
+    if len(shape) == 3:
+        peers["torch channels_last"] = torch_step(name, batch, True)
+    rows = {key: [] for key in ("pipeline", *peers)}
+    for _ in range(ARGS.rounds):
+        time.sleep(0.05)  # idle threads of the other program stop spinning
+        rows["pipeline"].append(time_ours(ours, name, batch, steps))
+        for key, step in peers.items():
+            time.sleep(0.05)
+            rows[key].append(time_torch(step, steps))
+    found = []
+    for key, value in rows.items():
+        ratios = [ours_ms / ms for (ours_ms, _), (ms, _) in zip(rows["pipeline"], value)]
+        found.append({"model": name, "batch": batch, "threads": ARGS.threads, "time": "processor" if ARGS.cpu else "elapsed",
+                      "engine": key, "median_ms": round(statistics.median(ms for ms, _ in value), 3),
+                      "best_ms": round(min(best for _, best in value), 3), "ratio": round(statistics.median(ratios), 3),
+                      "ratio_least": round(min(ratios), 3), "ratio_most": round(max(ratios), 3)})
+    return found
 
 
 def main():
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 7
     ours = subprocess.Popen(
-        [sys.argv[1], "--serve", str(THREADS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for name, (_, shape, batch, steps) in MODELS.items():
-        peers = {"torch": torch_step(name, batch, False)}
-        if len(shape) == 3:
-            peers["torch channels_last"] = torch_step(name, batch, True)
-        rows = {key: [] for key in ("pipeline", *peers)}
-        for _ in range(rounds):
-            time.sleep(0.05)  # idle threads of the other program stop spinning
-            ours.stdin.write(f"{name} {batch} {steps}\n")
-            ours.stdin.flush()
-            row = json.loads(ours.stdout.readline())
-            rows["pipeline"].append((row["median_ms"], row["best_ms"]))
-            for key, step in peers.items():
-                time.sleep(0.05)
-                rows[key].append(time_torch(step, steps))
-        median = {key: statistics.median(r[0] for r in value) for key, value in rows.items()}
-        best = {key: min(r[1] for r in value) for key, value in rows.items()}
-        for key in rows:
-            print(json.dumps({"model": name, "batch": batch, "engine": key, "median_ms": round(median[key], 3),
-                              "best_ms": round(best[key], 3),
-                              "pipeline_over_it_median": round(median["pipeline"] / median[key], 3),
-                              "pipeline_over_it_best": round(best["pipeline"] / best[key], 3)}), flush=True)
+        [ARGS.program, "--serve", str(ARGS.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    rows = []
+    for name in ARGS.models:
+        found = compare(ours, name)
+        rows += found
+        for row in found:
+            print(json.dumps(row), flush=True)
     ours.stdin.close()
     ours.wait()
+    if ARGS.out:
+        with open(ARGS.out, "w") as f:
+            json.dump({"torch": torch.__version__, "rounds": ARGS.rounds, "rows": rows}, f, indent=1)
 
 
 if __name__ == "__main__":

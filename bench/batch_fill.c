@@ -1,0 +1,81 @@
+/* Speed of making a batch from images in memory, with and without augmentation: 64 images of 64 x 64 x 3 (EuroSAT), in
+ * random order. Decoding and loading are no subject here: they happen once, before training.
+ *
+ *   bench_batch_fill [THREADS]
+ * One JSON line per case: augment, median_ms, best_ms. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/batch.h"
+
+#define SIDE    64
+#define SAMPLES 4096
+#define BATCH   64
+#define RUNS    200
+
+static const struct augment_options cases[] = {
+    {0}, {.flip = true}, {.rotate90 = true}, {.crop_padding = 4}, {.flip = true, .rotate90 = true, .crop_padding = 4}};
+
+static int by_value(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int measure(const struct dataset *data, const struct augment_options *o, float *x, int32_t *labels)
+{
+	const struct batch_fill f = {.data = data, .augment = o, .seed = 1, .stage = "bench"};
+	const struct rng r = rng_make(1, "", RNG_BENCH, "order");
+	double t[RUNS];
+	int rc = 0;
+	for (int i = 0; !rc && i < RUNS; i++) {
+		uint32_t index[BATCH];
+		for (int k = 0; k < BATCH; k++)
+			index[k] = rng_draw(r, (uint64_t)i, (uint64_t)k, 0).w[0] % SAMPLES;
+		const double before = clock_now();
+		rc = batch_fill(&f, index, BATCH, (uint64_t)i, 0, x, labels);
+		t[i] = clock_now() - before;
+	}
+	if (!rc) {
+		qsort(t, RUNS, sizeof *t, by_value);
+		printf("{\"batch\": %d, \"flip\": %d, \"rotate90\": %d, \"crop_padding\": %d, \"median_ms\": %.4f, "
+		       "\"best_ms\": %.4f}\n",
+		    BATCH, o->flip, o->rotate90, (int)o->crop_padding, 1e3 * t[RUNS / 2], 1e3 * t[0]);
+	}
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	const size_t bytes = (size_t)SIDE * SIDE * 3;
+	struct dataset data = {.height = SIDE,
+	    .width = SIDE,
+	    .channels = 3,
+	    .classes = 10,
+	    .n = {[SPLIT_TRAIN] = SAMPLES},
+	    .mean = {0.5f, 0.5f, 0.5f},
+	    .std = {0.5f, 0.5f, 0.5f}};
+	float *x = mem_alloc(BATCH * bytes, sizeof *x);
+	int32_t labels[BATCH];
+	data.pixels[SPLIT_TRAIN] = mem_alloc(SAMPLES, bytes);
+	data.label[SPLIT_TRAIN] = mem_alloc(SAMPLES, sizeof(int32_t));
+	int rc = x && data.pixels[SPLIT_TRAIN] && data.label[SPLIT_TRAIN] ? 0 : ERR_NOMEM;
+	if (argc > 1)
+		omp_set_num_threads(atoi(argv[1]));
+	if (!rc) /* one byte in three: every page is touched */
+		for (size_t i = 0; i < SAMPLES * bytes; i += 3)
+			data.pixels[SPLIT_TRAIN][i] = (uint8_t)(i * 2654435761u >> 13);
+	for (size_t i = 0; !rc && i < sizeof cases / sizeof *cases; i++)
+		rc = measure(&data, &cases[i], x, labels);
+	if (rc)
+		fprintf(stderr, "bench_batch_fill: %s\n", err_message());
+	mem_free(x);
+	mem_free(data.pixels[SPLIT_TRAIN]);
+	mem_free(data.label[SPLIT_TRAIN]);
+	return rc ? err_exit_status(rc) : 0;
+}

@@ -60,8 +60,8 @@ static void ties_case(struct op_list *l, enum op op, enum exec_mode mode)
 
 static void quantize_cases(struct op_list *l)
 {
-	const struct shape size[] = {op_shape(4, 3, 7, 11, 5), op_shape(2, 17, 333, 0, 0), op_shape(4, 5, 3, 3, 1),
-	    op_shape(2, 3, 2503, 0, 0)};
+	const struct shape size[] = {
+	    op_shape(4, 3, 7, 11, 5), op_shape(2, 17, 333, 0, 0), op_shape(4, 5, 3, 3, 1), op_shape(2, 3, 2503, 0, 0)};
 	for (int r = 0; r < RANGES; r++) {
 		bool weights = ranges[r].name[0] == 'w';
 		for (int k = 0; k < 4; k++) {
@@ -95,7 +95,9 @@ static void dequant_cases(struct op_list *l)
 		if (!c)
 			return;
 		int shift = t == DT_F32 ? q.zero : 0;
-		op_case_in(c, 0, t, op_shape(4, 3, 25, 17, 3), q.lo - shift, q.hi - shift)->whole = true;
+		op_case_in(
+		    c, 0, t, k / 4 ? op_shape(4, 3, 5, 7, 3) : op_shape(4, 3, 25, 17, 3), q.lo - shift, q.hi - shift)
+		    ->whole = true;
 		op_case_in(c, 1, DT_F32, vec(1), 0.015, 0.06)->constant = true;
 		c->attr.q = q;
 		c->finish = t == DT_F32 ? to_grid : NULL;

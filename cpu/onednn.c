@@ -203,7 +203,8 @@ const char *prim_impl(const struct prim *p)
 }
 
 /* Implementations whose results differ from run to run, seen with oneDNN 3.2: the weight gradient of strided 1x1
- * convolutions on AVX2, with two threads, by up to 3e-3. Reruns must agree, so the next one in oneDNN's list is taken. */
+ * convolutions on AVX2, with two threads, by up to 3e-3. Reruns must agree, so the next one in oneDNN's list is taken.
+ */
 static void skip_racy(struct prim *p, const char *what)
 {
 	while (strcmp(what, "backward weights") == 0 && strcmp(prim_impl(p), "jit_1x1:avx2") == 0) {

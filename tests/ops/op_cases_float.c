@@ -132,7 +132,7 @@ static void batchnorm_cases(struct op_list *l)
 	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++)
 		for (int k = 0; k < 4; k++)
 			batchnorm_case(l, modes[k & 1], size[i], -1, 1, k & 2);
-	batchnorm_case(l, EXEC_TRAIN, op_shape(4, 3, 7, 11, 5), 5, 7, false); /* the mean is most of the value */
+	batchnorm_case(l, EXEC_TRAIN, op_shape(4, 3, 7, 11, 5), 5, 7, false);     /* the mean is most of the value */
 	batchnorm_case(l, EXEC_TRAIN, op_shape(2, 17011, 33, 0, 0), -1, 1, true); /* many blocks of rows */
 }
 
@@ -275,8 +275,8 @@ static void loss_cases(struct op_list *l)
 
 static void fold_cases(struct op_list *l)
 {
-	const struct shape size[] = {op_shape(4, 5, 3, 3, 17), op_shape(2, 33, 129, 0, 0), op_shape(4, 1, 1, 1, 1),
-	    op_shape(2, 3, 1003, 0, 0)};
+	const struct shape size[] = {
+	    op_shape(4, 5, 3, 3, 17), op_shape(2, 33, 129, 0, 0), op_shape(4, 1, 1, 1, 1), op_shape(2, 3, 1003, 0, 0)};
 	for (int k = 0; k < 8; k++) {
 		struct shape w = size[k >> 1];
 		struct op_case *c =

@@ -8,6 +8,9 @@
 /* Runs the cases whose name matches the pattern `filter` ("conv2d/ *" without the blank, NULL = all), and prints each
  * that fails to stderr. Returns 0, or ERR_FAIL saying how many failed; a filter that matches nothing is an error. */
 int op_suite_run(struct device dev, const char *filter);
+/* Each case once, with all gradients, instead of in all variants: where running is slow and values are not the point.
+ */
+extern bool op_suite_once;
 /* The same for the optimizer's update: every kind, clipping, masks, floors, relative steps, running statistics. */
 int op_suite_update(struct device dev);
 

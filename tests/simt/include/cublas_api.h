@@ -1,5 +1,5 @@
-/* Types that cuBLAS and cuBLASLt share, with the toolkit's values. Of cuBLAS itself nothing is here: products go through
- * cuBLASLt. */
+/* Types that cuBLAS and cuBLASLt share, with the toolkit's values. Of cuBLAS itself nothing is here: products go
+ * through cuBLASLt. */
 #ifndef SIMT_CUBLAS_API_H
 #define SIMT_CUBLAS_API_H
 

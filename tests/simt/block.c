@@ -44,6 +44,7 @@ struct lane {
 };
 
 static struct lane lane[MAX_LANES];
+static struct index3 lane_index[MAX_LANES]; /* threadIdx of each */
 static int n_lanes, current = -1, free_fiber[MAX_LANES], n_free, n_done;
 static int n_waiting, first_waiting; /* at the block's barrier */
 /* Lanes of each warp, by bit: not returned; waiting for their warp. */
@@ -61,16 +62,9 @@ void simt_set_order(enum simt_order order)
 	order_wish = order;
 }
 
-static struct index3 index_of(int i)
-{
-	unsigned n = (unsigned)i;
-	return (struct index3){
-	    n % launch->block.x, n / launch->block.x % launch->block.y, n / launch->block.x / launch->block.y};
-}
-
 static const char *lane_text(int i, char out[64])
 {
-	struct index3 t = index_of(i);
+	struct index3 t = lane_index[i];
 	snprintf(out, 64, "thread (%u,%u,%u)", t.x, t.y, t.z);
 	return out;
 }
@@ -278,7 +272,7 @@ static void run_lane(int i)
 #endif
 	}
 	current = i;
-	threadIdx = index_of(i);
+	threadIdx = lane_index[i];
 	simt_fiber_run(l->fiber, lane_body);
 	current = -1;
 	if (l->state == DONE)
@@ -389,6 +383,9 @@ void simt_run_grid(const struct simt_launch_info *l)
 	n_lanes = (int)(l->block.x * l->block.y * l->block.z);
 	gridDim = (struct index3){l->grid.x, l->grid.y, l->grid.z};
 	blockDim = (struct index3){l->block.x, l->block.y, l->block.z};
+	for (unsigned k = 0; k < (unsigned)n_lanes; k++)
+		lane_index[k] =
+		    (struct index3){k % l->block.x, k / l->block.x % l->block.y, k / l->block.x / l->block.y};
 	for (uint64_t i = 0; i < n; i++) {
 		blockIdx = (struct index3){(unsigned)(at % l->grid.x), (unsigned)(at / l->grid.x % l->grid.y),
 		    (unsigned)(at / l->grid.x / l->grid.y)};

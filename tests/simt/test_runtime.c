@@ -293,6 +293,7 @@ static void read_on_the_host(void)
 		x[3] = 0;
 }
 
+#if !defined(__SANITIZE_ADDRESS__) /* which maps so much memory that addresses cannot be told from numbers */
 static void pass_a_host_pointer(void)
 {
 	float *y = device_floats(NULL, 64), *x = malloc(64 * sizeof(*x));
@@ -306,6 +307,7 @@ static void pass_a_stack_pointer(void)
 	self_add(x, y, 64, 1, 0, NULL);
 	sync_device();
 }
+#endif
 
 static void simt__wrong_addresses_are_reported(void **state)
 {
@@ -316,8 +318,10 @@ static void simt__wrong_addresses_are_reported(void **state)
 	child_must_die(load_behind, "behind the end of a device block of 400 bytes");
 	child_must_die(use_after_free, "use of device memory after cudaFree");
 	child_must_die(read_on_the_host, "host code touched device memory (byte 12 of 256)");
+#if !defined(__SANITIZE_ADDRESS__)
 	child_must_die(pass_a_host_pointer, "an address of pageable host memory");
 	child_must_die(pass_a_stack_pointer, "an address of pageable host memory");
+#endif
 }
 
 static void store_behind_dynamic(void)

@@ -18,7 +18,7 @@ extern "C" {
  * the last kernel that was launched; CUDA_LAUNCH_BLOCKING=1 in the environment makes that the guilty one. */
 int cuda_check(cudaError_t e, const char *call);
 int cuda_lt_check(cublasStatus_t s, const char *call);
-/* Checks the launch just made: 0 or ERR_DEVICE naming the kernel. For LAUNCH (launch.h). */
+/* Checks and counts the launch just made: 0 or ERR_DEVICE naming the kernel. For LAUNCH (launch.h) and products. */
 int cuda_launched(const char *kernel);
 
 #ifdef __cplusplus

@@ -5,10 +5,17 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cuda/check.h"
+#include "cuda/cuda.h"
 #include "cuda/kernels.h"
 
 /* Names of kernels are literals. One host thread drives a device. */
 static const char *last_kernel;
+static uint64_t launches;
+
+uint64_t cuda_launches(void)
+{
+	return launches;
+}
 
 static int name_length(const char *call)
 {
@@ -38,6 +45,7 @@ int cuda_launched(const char *kernel)
 	cudaError_t e = cudaGetLastError();
 	if (e == cudaSuccess) {
 		last_kernel = kernel;
+		launches++;
 		return 0;
 	}
 	return err_set(ERR_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(e));

@@ -8,4 +8,7 @@
 
 extern const struct backend cuda_backend;
 
+/* Kernels and products that this process has launched, on all devices: what a step costs the host. */
+uint64_t cuda_launches(void);
+
 #endif

@@ -117,8 +117,9 @@ int lt_run(struct cuda_ctx *ctx, const struct lt_plan *p, const void *a, const v
 		if (rc)
 			return rc;
 	}
-	return LT_TRY(cublasLtMatmul(ctx->lt, p->desc, &one, b, p->a, a, p->b, &beta, d, p->d, d, p->d, &p->algo,
+	int rc = LT_TRY(cublasLtMatmul(ctx->lt, p->desc, &one, b, p->a, a, p->b, &beta, d, p->d, d, p->d, &p->algo,
 	    ctx->workspace, p->workspace, ctx->stream));
+	return rc ? rc : cuda_launched("cublasLtMatmul");
 }
 
 void lt_free(struct lt_plan *p)

@@ -1,0 +1,292 @@
+/* Speed of whole training steps on the first GPU: upload, forward, backward, AdamW with clipping, on random data, as
+ * Markdown. Two tables: whole steps (launched without waiting in between; time is taken over all of them), and where
+ * the time of one step goes by op (each kernel call waited for, so that small ones look larger than they are).
+ *
+ *   bench_gpu_train [STEPS]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "bench/models.h"
+#include "cuda/cuda.h"
+#include "exec/executor.h"
+#include "exec/optimizer.h"
+#include "graph/pass.h"
+
+struct job {
+	const char *model;
+	int batch;
+	enum dtype half; /* f32: no autocast */
+};
+
+static const struct job jobs[] = {{"mlp", 128, DT_F32}, {"mlp", 4096, DT_F32}, {"mlp", 4096, DT_BF16},
+    {"cnn", 64, DT_F32}, {"cnn", 64, DT_BF16}, {"cnn", 64, DT_F16}, {"cnn", 512, DT_F32}, {"cnn", 512, DT_BF16},
+    {"resnet", 64, DT_F32}, {"resnet", 64, DT_BF16}, {"resnet", 256, DT_BF16}};
+
+/* Dense peak in TFLOP/s by the makers' data sheets: f32 without tensor cores, f16 and bf16 with. */
+static const struct {
+	const char *gpu;
+	double f32, half;
+} peaks[] = {{"H200", 66.9, 989.5}, {"H100", 66.9, 989.5}, {"A100", 19.5, 312}};
+
+struct built {
+	struct param_store store;
+	struct executor *ex;
+	struct optimizer opt;
+	float *x;
+	size_t x_bytes;
+	int64_t step;
+	double flops; /* of one step */
+};
+
+/* The backend with a stop watch around each kernel call. */
+static struct kernel timed_kernel[OP_COUNT];
+static struct backend timed_backend;
+static double forward_seconds[OP_COUNT], backward_seconds[OP_COUNT], update_seconds;
+
+static int timed(int (*call)(struct step *), struct step *s, double *seconds)
+{
+	int rc = cuda_backend.sync(s->ctx);
+	const double before = clock_now();
+	if (!rc)
+		rc = call(s);
+	if (!rc)
+		rc = cuda_backend.sync(s->ctx);
+	seconds[s->node->op] += clock_now() - before;
+	return rc;
+}
+
+static int timed_forward(struct step *s)
+{
+	return timed(cuda_backend.kernels[s->node->op].forward, s, forward_seconds);
+}
+
+static int timed_backward(struct step *s)
+{
+	return timed(cuda_backend.kernels[s->node->op].backward, s, backward_seconds);
+}
+
+static int timed_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm)
+{
+	const double before = clock_now();
+	int rc = cuda_backend.update(ctx, items, n, a, norm);
+	if (!rc)
+		rc = cuda_backend.sync(ctx);
+	update_seconds += clock_now() - before;
+	return rc;
+}
+
+static const struct backend *make_timed_backend(void)
+{
+	timed_backend = cuda_backend;
+	for (int op = 0; op < OP_COUNT; op++) {
+		timed_kernel[op] = cuda_backend.kernels[op];
+		timed_kernel[op].forward = timed_kernel[op].forward ? timed_forward : NULL;
+		timed_kernel[op].backward = timed_kernel[op].backward ? timed_backward : NULL;
+	}
+	timed_backend.kernels = timed_kernel;
+	timed_backend.update = timed_update;
+	return &timed_backend;
+}
+
+static int make_graph(struct graph *g, const struct job *j)
+{
+	const struct model_spec *spec = model_find(j->model);
+	struct graph f32;
+	graph_init(&f32);
+	int rc = spec ? spec_build(&f32, spec, j->batch) : ERR_CONFIG;
+	if (!rc)
+		rc = graph_add_ce(&f32, 0.0f);
+	if (!rc)
+		rc = j->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, j->half, g);
+	graph_clear(&f32);
+	return rc;
+}
+
+/* Random pixels, labels 0..9 in turn, equal weights. */
+static int feed(struct built *b, int batch)
+{
+	const struct graph *g = executor_graph(b->ex);
+	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape), N = batch;
+	int32_t *labels = mem_alloc((size_t)N, sizeof *labels);
+	float *weight = mem_alloc((size_t)N, sizeof *weight);
+	b->x = mem_alloc((size_t)n, sizeof *b->x);
+	b->x_bytes = (size_t)n * sizeof *b->x;
+	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
+	if (!rc) {
+		fill_normal(b->x, n);
+		for (int64_t i = 0; i < N; i++) {
+			labels[i] = (int32_t)(i % 10);
+			weight[i] = 1.0f / (float)N;
+		}
+		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof *labels);
+	}
+	if (!rc)
+		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof *weight);
+	mem_free(labels);
+	mem_free(weight);
+	return rc;
+}
+
+static int built_make(struct built *b, struct device dev, const struct job *j)
+{
+	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "bench"};
+	const struct update_args args = {.kind = OPTIMIZER_ADAMW,
+	    .lr = 1e-4f,
+	    .beta1 = 0.9f,
+	    .beta2 = 0.999f,
+	    .eps = 1e-8f,
+	    .weight_decay = 0.01f,
+	    .clip_norm = 1.0f};
+	struct graph g;
+	graph_init(&g);
+	params_init(&b->store, dev);
+	optimizer_init(&b->opt, &b->store, &args);
+	int rc = make_graph(&g, j);
+	b->flops = rc ? 0 : 3.0 * 2.0 * (double)graph_macs(&g); /* forward, gradients of x and of w */
+	if (!rc && j->half == DT_F16)
+		rc = optimizer_scale_loss(&b->opt);
+	if (!rc)
+		rc = params_add_graph(&b->store, &g, 1);
+	if (!rc)
+		rc = executor_create(&b->ex, &g, &b->store, &options);
+	if (!rc)
+		rc = executor_prepare(b->ex);
+	if (!rc)
+		executor_scale_loss(b->ex, b->opt.args.scaling);
+	if (!rc)
+		rc = feed(b, j->batch);
+	graph_clear(&g);
+	return rc;
+}
+
+static void built_free(struct built *b)
+{
+	executor_free(b->ex);
+	optimizer_clear(&b->opt);
+	params_clear(&b->store);
+	mem_free(b->x);
+}
+
+static int train_step(struct built *b)
+{
+	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
+	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
+	if (!rc)
+		rc = executor_forward(b->ex);
+	if (!rc)
+		rc = executor_backward(b->ex, false);
+	if (!rc)
+		rc = executor_update(b->ex, &b->opt, NULL);
+	return rc;
+}
+
+/* Seconds per step of `steps` steps after a warm-up, and the launches of one. */
+static int measure(struct built *b, int steps, double *seconds, uint64_t *launches)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < 10; i++)
+		rc = train_step(b);
+	const struct device *dev = &b->store.dev;
+	if (!rc)
+		rc = dev->backend->sync(dev->ctx);
+	const double before = clock_now();
+	const uint64_t launched = cuda_launches();
+	for (int i = 0; !rc && i < steps; i++)
+		rc = train_step(b);
+	if (!rc)
+		rc = dev->backend->sync(dev->ctx);
+	*seconds = (clock_now() - before) / steps;
+	*launches = (cuda_launches() - launched) / (uint64_t)steps;
+	return rc;
+}
+
+static double peak_of(const char *gpu, enum dtype half)
+{
+	for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
+		if (strstr(gpu, peaks[i].gpu))
+			return half == DT_F32 ? peaks[i].f32 : peaks[i].half;
+	return 0;
+}
+
+static int whole_steps(struct device dev, const char *gpu, int steps)
+{
+	printf("| model | batch | precision | ms per step | samples/s | TFLOP/s | of peak | launches |\n"
+	       "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+	int rc = 0;
+	for (size_t i = 0; !rc && i < sizeof jobs / sizeof *jobs; i++) {
+		struct built b = {0};
+		double seconds = 0;
+		uint64_t launches = 0;
+		rc = built_make(&b, dev, &jobs[i]);
+		if (!rc)
+			rc = measure(&b, steps, &seconds, &launches);
+		const double tflops = 1e-12 * b.flops / seconds, peak = peak_of(gpu, jobs[i].half);
+		char share[16] = "unknown";
+		if (peak > 0)
+			snprintf(share, sizeof share, "%.1f %%", 100 * tflops / peak);
+		if (!rc)
+			printf("| %s | %d | %s | %.3f | %.0f | %.2f | %s | %llu |\n", jobs[i].model, jobs[i].batch,
+			    dtype_name(jobs[i].half), 1e3 * seconds, jobs[i].batch / seconds, tflops, share,
+			    (unsigned long long)launches);
+		fflush(stdout);
+		built_free(&b);
+	}
+	return rc;
+}
+
+static int by_op(struct device dev, const struct job *j, int steps)
+{
+	struct built b = {0};
+	double seconds, sum = 0;
+	uint64_t launches;
+	int rc = built_make(&b, dev, j);
+	if (!rc)
+		rc = train_step(&b);
+	memset(forward_seconds, 0, sizeof forward_seconds);
+	memset(backward_seconds, 0, sizeof backward_seconds);
+	update_seconds = 0;
+	if (!rc)
+		rc = measure(&b, steps, &seconds, &launches);
+	const int runs = steps + 10;
+	for (int op = 0; op < OP_COUNT; op++)
+		sum += forward_seconds[op] + backward_seconds[op];
+	sum += update_seconds;
+	printf("\n%s, batch %d, %s: us per step\n\n| op | forward | backward | share |\n| --- | --- | --- | --- |\n",
+	    j->model, j->batch, dtype_name(j->half));
+	for (int op = 0; op < OP_COUNT; op++) {
+		const double f = forward_seconds[op], w = backward_seconds[op];
+		if (f + w > 0)
+			printf("| %s | %.1f | %.1f | %.1f %% |\n", op_info((enum op)op)->name, 1e6 * f / runs,
+			    1e6 * w / runs, 100 * (f + w) / sum);
+	}
+	printf("| update | %.1f | | %.1f %% |\n", 1e6 * update_seconds / runs, 100 * update_seconds / sum);
+	built_free(&b);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	const int steps = argc > 1 ? atoi(argv[1]) : 100;
+	struct device dev = {.backend = &cuda_backend};
+	cJSON *about = cJSON_CreateObject();
+	int rc =
+	    steps > 0 && about ? dev.backend->open(&dev.ctx, 0) : err_set(ERR_CONFIG, "usage: bench_gpu_train [STEPS]");
+	if (!rc)
+		rc = dev.backend->describe(dev.ctx, about);
+	const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItem(about, "gpu"));
+	if (!rc)
+		rc = whole_steps(dev, gpu ? gpu : "", steps);
+	dev.backend = make_timed_backend();
+	for (size_t i = 0; !rc && i < sizeof jobs / sizeof *jobs; i++)
+		if (jobs[i].batch == 64 && jobs[i].half != DT_F16)
+			rc = by_op(dev, &jobs[i], steps);
+	if (rc)
+		fprintf(stderr, "bench_gpu_train: %s\n", err_message());
+	cJSON_Delete(about);
+	if (dev.ctx)
+		dev.backend->close(dev.ctx);
+	return rc ? err_exit_status(rc) : 0;
+}

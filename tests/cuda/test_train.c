@@ -1,0 +1,250 @@
+/* Whole training steps of the CUDA backend against the reference: FP32, FP16 with loss scaling, BF16,
+ * quantization-aware training and its integers. On a real GPU (77, skipped, where there is none) and, from tests/simt,
+ * on the host. */
+#include "cuda/cuda.h"
+#include "exec/loss_scale.h"
+#include "quant/equal.h"
+
+static struct device cuda = {.backend = &cuda_backend};
+static struct device ref = {.backend = &ref_backend};
+
+#define BATCH 6
+#define STEPS 20
+
+struct recipe {
+	struct model_spec spec;
+	enum dtype half; /* f32: no autocast */
+	float scale;     /* of the loss at the start; 0: none */
+	bool qat;
+	int steps;
+};
+
+struct outcome {
+	double loss[STEPS];
+	struct loss_scale scale;
+	float w[4096]; /* all params, one after the other */
+	size_t n;
+	uint64_t launches; /* of the last step */
+};
+
+/* The folded graph with fake quantization of learned steps, its steps calibrated on the reference. */
+static void make_qat(struct graph *g, struct param_store *store, const struct recipe *r)
+{
+	const struct quant_rules rules = {
+	    .method = QUANT_QAT, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = true};
+	struct graph folded, loss;
+	struct quant_plan plan;
+	struct param_store values;
+	size_t n = (size_t)(BATCH * r->spec.height * r->spec.width_px * r->spec.channels);
+	float *x = mem_alloc(n, sizeof(*x));
+	rig_random(x, n, "calibrate");
+	assert_ok(model_folded(&r->spec, BATCH, false, &folded));
+	assert_ok(quant_plan_make(&plan, &folded, &rules));
+	equal_params(&values, ref, &folded);
+	struct executor *ex = equal_executor(&folded, &values, x, n * sizeof(*x));
+	equal_calibrate(ex, &plan, &values, 0.9f);
+	executor_free(ex);
+	assert_ok(model_folded(&r->spec, BATCH, true, &loss));
+	assert_ok(pass_annotate(&loss, &plan, true, g));
+	assert_ok(params_add_graph(store, g, 5));
+	assert_ok(params_copy(store, &values));
+	params_clear(&values);
+	graph_clear(&folded);
+	graph_clear(&loss);
+	quant_plan_clear(&plan);
+	mem_free(x);
+}
+
+static void make_graph(struct graph *g, struct param_store *store, const struct recipe *r)
+{
+	struct graph f32;
+	graph_init(&f32);
+	graph_init(g);
+	if (r->qat)
+		make_qat(&f32, store, r);
+	else
+		rig_graph(&f32, r->spec, BATCH, true);
+	assert_ok(r->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, r->half, g));
+	assert_ok(params_add_graph(store, g, 5));
+	graph_clear(&f32);
+}
+
+static void read_params(const struct param_store *store, struct outcome *o)
+{
+	o->n = 0;
+	for (int i = 0; i < store->n; i++) {
+		const struct param *p = store->item[i];
+		assert_true(o->n + (size_t)shape_count(p->value.shape) <= sizeof(o->w) / sizeof(o->w[0]));
+		assert_ok(params_read(store, p->name, o->w + o->n));
+		o->n += (size_t)shape_count(p->value.shape);
+	}
+}
+
+static void train(struct device dev, const struct recipe *r, struct outcome *o)
+{
+	struct param_store store;
+	struct optimizer opt;
+	struct graph g;
+	struct update_args args = rig_adamw();
+	struct loss_scale scale = {.scale = r->scale}, *scaling = NULL;
+	args.clip_norm = 1;
+	memset(o, 0, sizeof(*o));
+	params_init(&store, dev);
+	make_graph(&g, &store, r);
+	if (r->scale > 0) {
+		scaling = dev.backend->alloc(dev.ctx, sizeof(scale));
+		assert_ok(dev.backend->upload(dev.ctx, scaling, &scale, sizeof(scale)));
+		args.scaling = scaling;
+	}
+	optimizer_init(&opt, &store, &args);
+	struct executor *ex = rig_executor(&g, &store, EXEC_TRAIN, false);
+	executor_scale_loss(ex, scaling);
+	for (int i = 0; i < r->steps; i++) {
+		float loss;
+		uint64_t before = cuda_launches();
+		rig_feed(ex, i * BATCH, BATCH);
+		executor_set_clock(ex, (uint64_t)i, 0);
+		assert_ok(executor_forward(ex));
+		assert_ok(executor_backward(ex, false));
+		assert_ok(executor_update(ex, &opt, NULL));
+		o->launches = cuda_launches() - before;
+		assert_ok(executor_output(ex, g.node[g.loss].name, &loss, sizeof(loss)));
+		o->loss[i] = (double)loss;
+	}
+	read_params(&store, o);
+	if (scaling)
+		assert_ok(dev.backend->download(dev.ctx, &o->scale, scaling, sizeof(o->scale)));
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&store);
+	graph_clear(&g);
+}
+
+/* All losses within `tol` of the reference's; returns the outcome on CUDA. */
+static struct outcome *follow(const char *name, const struct recipe *r, double tol)
+{
+	static struct outcome a, b;
+	train(ref, r, &a);
+	train(cuda, r, &b);
+	double moved = 0;
+	for (int i = 0; i < r->steps; i++) {
+		moved = fmax(moved, fabs(a.loss[i] - a.loss[0]));
+		if (!(fabs(a.loss[i] - b.loss[i]) <= tol * fabs(a.loss[i])))
+			fail_msg(
+			    "%s: the loss of step %d is %.9g, the reference's %.9g", name, i, b.loss[i], a.loss[i]);
+	}
+	assert_true(moved > 10 * tol * fabs(a.loss[0])); /* it did train */
+	return &b;
+}
+
+static void cuda__losses_follow_the_reference(void **state)
+{
+	(void)state;
+	follow("mlp", &(struct recipe){.spec = rig_mlp(), .steps = STEPS}, 1e-4);
+	follow("cnn", &(struct recipe){.spec = rig_cnn(), .steps = STEPS}, 1e-4);
+	follow("resnet", &(struct recipe){.spec = rig_resnet(), .steps = STEPS}, 1e-4);
+}
+
+static void cuda__half_precision_follows_the_reference(void **state)
+{
+	(void)state;
+	follow("cnn bf16", &(struct recipe){.spec = rig_cnn(), .half = DT_BF16, .steps = 10}, 1e-3);
+	struct outcome *o =
+	    follow("cnn f16", &(struct recipe){.spec = rig_cnn(), .half = DT_F16, .scale = 1024, .steps = 10}, 1e-3);
+	assert_int_equal(o->scale.skipped, 0);
+	assert_int_equal(o->scale.good, 10);
+}
+
+/* 2^24 times the gradients of a small net is beyond f16: steps are left out until the scale is small enough. */
+static void cuda__fp16_recovers_from_overflow(void **state)
+{
+	(void)state;
+	const struct recipe r = {.spec = rig_cnn(), .half = DT_F16, .scale = LOSS_SCALE_MOST, .steps = STEPS};
+	struct outcome *o = follow("cnn f16", &r, 1e-3);
+	assert_true(o->scale.skipped > 0 && o->scale.skipped < STEPS);
+	assert_true(o->scale.scale == ldexpf(LOSS_SCALE_MOST, -o->scale.skipped));
+	assert_int_equal(o->scale.exhausted, 0);
+	for (size_t i = 0; i < o->n; i++)
+		assert_true(isfinite(o->w[i]));
+}
+
+static void cuda__reruns_give_the_same_bytes(void **state)
+{
+	(void)state;
+	static struct outcome a, b;
+	const struct recipe r = {.spec = rig_cnn(), .half = DT_BF16, .steps = 5};
+	train(cuda, &r, &a);
+	train(cuda, &r, &b);
+	assert_memory_equal(a.w, b.w, a.n * sizeof(float));
+	assert_memory_equal(a.loss, b.loss, sizeof(a.loss));
+}
+
+static void cuda__qat_follows_the_reference(void **state)
+{
+	(void)state;
+	follow("cnn qat", &(struct recipe){.spec = rig_cnn(), .qat = true, .steps = 8}, 1e-3);
+	follow("cnn qat bf16", &(struct recipe){.spec = rig_cnn(), .qat = true, .half = DT_BF16, .steps = 8}, 2e-3);
+}
+
+static void cuda__qat_simulates_the_executed_integers(void **state)
+{
+	(void)state;
+	static const enum dtype types[] = {DT_F32, DT_BF16, DT_F16};
+	for (int i = 0; i < 6; i++) {
+		struct equal_case c = {.name = "cuda",
+		    .spec = i < 3 ? rig_cnn() : rig_resnet(),
+		    .batch = 3,
+		    .rules = {.method = QUANT_STATIC,
+			.weight_bits = 8,
+			.act_bits = 8,
+			.per_channel = true,
+			.affine = i % 2 == 0},
+		    .clip = 0.9f,
+		    .autocast = types[i % 3]};
+		struct equal_result r = equal_run(&c, cuda, ref);
+		if (r.different)
+			fail_msg("case %d: %lld of %lld values differ, worst %g", i, (long long)r.different,
+			    (long long)r.compared, r.worst);
+		assert_true(r.compared > 100);
+	}
+}
+
+/* Kernels and products of one training step with clipping. A number that grows is a lost fusion; docs/gpu.md says what
+ * they are. */
+static void cuda__a_step_takes_so_many_launches(void **state)
+{
+	(void)state;
+	static struct outcome o;
+	static const struct {
+		const char *name;
+		struct model_spec (*spec)(void);
+		enum dtype half;
+		uint64_t launches;
+	} rows[] = {{"mlp", rig_mlp, DT_F32, 15}, {"cnn", rig_cnn, DT_F32, 44}, {"cnn bf16", rig_cnn, DT_BF16, 59},
+	    {"resnet", rig_resnet, DT_F32, 87}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		train(cuda, &(struct recipe){.spec = rows[i].spec(), .half = rows[i].half, .steps = 2}, &o);
+		print_message("%s: %llu launches\n", rows[i].name, (unsigned long long)o.launches);
+		assert_int_equal(o.launches, rows[i].launches);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(cuda__losses_follow_the_reference),
+	    cmocka_unit_test(cuda__half_precision_follows_the_reference),
+	    cmocka_unit_test(cuda__fp16_recovers_from_overflow),
+	    cmocka_unit_test(cuda__reruns_give_the_same_bytes),
+	    cmocka_unit_test(cuda__qat_follows_the_reference),
+	    cmocka_unit_test(cuda__qat_simulates_the_executed_integers),
+	    cmocka_unit_test(cuda__a_step_takes_so_many_launches),
+	};
+	if (cuda_backend.open(&cuda.ctx, 0)) {
+		printf("skipped: %s\n", err_message());
+		return 77;
+	}
+	int rc = cmocka_run_group_tests(tests, NULL, NULL);
+	cuda_backend.close(cuda.ctx);
+	return rc;
+}

@@ -1,5 +1,5 @@
 # Every config that is shipped passes `plan`: on stand-ins of its data made here, with the names and shapes of the real
-# files. Without the data, plan ends with exit status 3 and the name of the missing file.
+# files (or names the checkpoint of another run that it needs). Without the data, plan ends with exit status 3 and the name of the missing file.
 . "$(dirname "$0")/lib.sh"
 
 mkdir -p data/mnist data/eurosat/EuroSAT_RGB
@@ -27,8 +27,12 @@ done
 count=0
 for config in $(find "$source_dir/configs" -name '*.yaml' | sort); do
 	count=$((count + 1))
-	works plan "$config"
-	contains out "stages to run"
+	if grep -q 'teacher: runs/' "$config"; then # the checkpoint of another config's run, which is not there
+		refuses 4 "no such checkpoint" plan "$config"
+	else
+		works plan "$config"
+		contains out "stages to run"
+	fi
 	if ! grep -q 'source: digits' "$config"; then
 		mv data hidden
 		refuses 3 "no such file" plan "$config"

@@ -14,9 +14,11 @@ struct simt_counts simt_count;
 static struct {
 	int devices, driver, major, minor;
 	size_t memory;
+	uint64_t fail_in; /* calls until fail_next; 0: none */
 	cudaError_t fail_next, fail_call, fail_kernel;
 	char call[64], kernel[96];
-} machine = {.devices = 1, .driver = CUDART_VERSION, .major = 9, .memory = DEFAULT_MEMORY};
+} machine;
+static bool machine_is_set;
 static cudaError_t last, sticky;
 static uint64_t seed;
 static void (*trace)(const char *, void *);
@@ -43,51 +45,82 @@ uint64_t simt_random(void)
 	return z ^ z >> 31;
 }
 
+static long long number_of(const char *variable, long long otherwise)
+{
+	const char *text = getenv(variable);
+	return text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+/* The default machine, or what the environment says, for whole programs. */
+static void set_machine(void)
+{
+	const char *kernel = getenv("SIMT_FAIL_KERNEL");
+	if (machine_is_set)
+		return;
+	machine_is_set = true;
+	memset(&machine, 0, sizeof(machine));
+	machine.devices = (int)number_of("SIMT_DEVICES", 1);
+	machine.driver = (int)number_of("SIMT_DRIVER", CUDART_VERSION);
+	machine.major = (int)number_of("SIMT_CAPABILITY", 9);
+	machine.memory = (size_t)number_of("SIMT_MEMORY", (long long)DEFAULT_MEMORY);
+	machine.fail_kernel = kernel ? cudaErrorIllegalAddress : cudaSuccess;
+	snprintf(machine.kernel, sizeof(machine.kernel), "%s", kernel ? kernel : "");
+}
+
 void simt_set_devices(int count)
 {
+	set_machine();
 	machine.devices = count;
 }
 
 void simt_set_driver(int version)
 {
+	set_machine();
 	machine.driver = version;
 }
 
 void simt_set_capability(int major, int minor)
 {
+	set_machine();
 	machine.major = major;
 	machine.minor = minor;
 }
 
 void simt_set_memory(size_t total)
 {
+	set_machine();
 	machine.memory = total;
+}
+
+void simt_fail_at(uint64_t n, cudaError_t error)
+{
+	set_machine();
+	machine.fail_in = n;
+	machine.fail_next = error;
 }
 
 void simt_fail_next(cudaError_t error)
 {
-	machine.fail_next = error;
+	simt_fail_at(1, error);
 }
 
 void simt_fail_call(const char *name, cudaError_t error)
 {
+	set_machine();
 	snprintf(machine.call, sizeof(machine.call), "%s", name ? name : "");
 	machine.fail_call = error;
 }
 
 void simt_fail_kernel(const char *name, cudaError_t error)
 {
+	set_machine();
 	snprintf(machine.kernel, sizeof(machine.kernel), "%s", name ? name : "");
 	machine.fail_kernel = error;
 }
 
 void simt_reset(void)
 {
-	memset(&machine, 0, sizeof(machine));
-	machine.devices = 1;
-	machine.driver = CUDART_VERSION;
-	machine.major = 9;
-	machine.memory = DEFAULT_MEMORY;
+	machine_is_set = false;
 	last = sticky = cudaSuccess;
 	simt_set_order(SIMT_ORDER_MIXED);
 	seed = 0;
@@ -141,6 +174,7 @@ void simt_complain(const char *fmt, ...)
 
 size_t simt_memory_limit(void)
 {
+	set_machine();
 	return machine.memory;
 }
 
@@ -165,19 +199,16 @@ cudaError_t simt_kernel_error(const char *name)
 	return machine.fail_kernel && strcmp(machine.kernel, name) == 0 ? machine.fail_kernel : cudaSuccess;
 }
 
-static cudaError_t take(cudaError_t *error)
-{
-	cudaError_t e = *error;
-	*error = cudaSuccess;
-	return simt_error(e);
-}
-
 cudaError_t simt_enter(const char *call)
 {
-	if (machine.fail_next)
-		return take(&machine.fail_next);
-	if (machine.fail_call && strcmp(machine.call, call) == 0)
-		return take(&machine.fail_call);
+	set_machine();
+	if (machine.fail_in && --machine.fail_in == 0)
+		return simt_error(machine.fail_next);
+	if (machine.fail_call && strcmp(machine.call, call) == 0) {
+		cudaError_t e = machine.fail_call;
+		machine.fail_call = cudaSuccess;
+		return simt_error(e);
+	}
 	if (sticky)
 		return simt_error(sticky);
 	/* A driver of version 0 is none at all; both are the same answer on a machine without a GPU. */
@@ -350,6 +381,7 @@ cudaError_t cudaDeviceGetPCIBusId(char *text, int n, int device)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
+	set_machine();
 	*version = machine.driver; /* 0 without a driver, and never an error */
 	return cudaSuccess;
 }

@@ -16,15 +16,17 @@ void simt_set_seed(uint64_t seed);
 enum simt_order { SIMT_ORDER_MIXED, SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING, SIMT_ORDER_RANDOM };
 void simt_set_order(enum simt_order order);
 
-/* The machine that is pretended: defaults are one device of capability 9.0 and 4 GiB, with a new enough driver. */
-void simt_set_devices(int count);               /* 0: cudaErrorNoDevice                     */
-void simt_set_driver(int version);              /* below CUDART_VERSION: InsufficientDriver */
-void simt_set_capability(int major, int minor); /* of every device                          */
-void simt_set_memory(size_t total);             /* cudaMalloc fails above it                */
-void simt_fail_next(cudaError_t error);         /* the next call fails with it, once        */
-void simt_fail_call(
-    const char *name, cudaError_t error); /* the next call of that name, e.g. "cudaMalloc"; NULL: none */
-void simt_fail_kernel(const char *name, cudaError_t error); /* that kernel ends with a sticky error; NULL: none */
+/* The machine that is pretended: one device of capability 9.0 with 4 GiB and a new enough driver, unless these or, for
+ * whole programs, the environment's SIMT_DEVICES, SIMT_DRIVER, SIMT_CAPABILITY (major), SIMT_MEMORY (bytes) and
+ * SIMT_FAIL_KERNEL (name, error 700) say otherwise. */
+void simt_set_devices(int count);                           /* 0: cudaErrorNoDevice                     */
+void simt_set_driver(int version);                          /* below CUDART_VERSION: InsufficientDriver */
+void simt_set_capability(int major, int minor);             /* of every device                          */
+void simt_set_memory(size_t total);                         /* cudaMalloc fails above it                */
+void simt_fail_next(cudaError_t error);                     /* the next call fails with it, once        */
+void simt_fail_at(uint64_t n, cudaError_t error);           /* the n-th call from now, 1 = next; 0: none     */
+void simt_fail_call(const char *name, cudaError_t error);   /* the next call of that name, e.g. "cudaMalloc" */
+void simt_fail_kernel(const char *name, cudaError_t error); /* that kernel ends with a sticky error          */
 void simt_reset(void); /* all of the above to their defaults, errors forgotten; needs idle streams */
 
 /* What ran since the last simt_reset_counts. */

@@ -1,0 +1,175 @@
+/* Loops and products large enough to be split among threads: two threads give what one gives, up to the order of sums
+ * inside oneDNN. (The op suite compares one thread's values with the reference; its cases are too small to be split.)
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "cpu/cpu.h"
+#include "cpu/kernels.h"
+#include "exec/executor.h"
+#include "exec/optimizer.h"
+#include "graph/spec.h"
+
+#define BATCH 37 /* odd: halves differ */
+#define STEPS 2
+
+#define assert_ok(call)                                                                                                \
+	do {                                                                                                           \
+		if ((call) != 0)                                                                                       \
+			fail_msg("%s: %s", #call, err_message());                                                      \
+	} while (0)
+
+static void feed(struct executor *ex, const char *name, size_t n)
+{
+	const struct rng r = rng_make(5, "", RNG_BENCH, name);
+	float *x = mem_alloc(n, sizeof *x);
+	assert_non_null(x);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)rng_draw(r, 0, i, 0).w[0] * 0x1p-31f - 1.0f;
+	assert_ok(executor_input(ex, name, x, n * sizeof *x));
+	mem_free(x);
+}
+
+/* All params of `spec` after some training steps on so many threads, one after another; *n values. */
+static float *train(const struct model_spec *spec, int threads, size_t *n)
+{
+	struct device dev = {.backend = &cpu_backend};
+	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "test"};
+	const struct update_args args = {.kind = OPTIMIZER_SGD, .lr = 0.1f, .momentum = 0.9f, .clip_norm = 1.0f};
+	struct graph g;
+	struct param_store store;
+	struct executor *ex = NULL;
+	struct optimizer opt;
+	int32_t labels[BATCH];
+	float weight[BATCH];
+	graph_init(&g);
+	assert_ok(dev.backend->open(&dev.ctx, threads));
+	params_init(&store, dev);
+	optimizer_init(&opt, &store, &args);
+	assert_ok(spec_build(&g, spec, BATCH));
+	assert_ok(graph_add_ce(&g, 0.0f));
+	assert_ok(params_add_graph(&store, &g, 1));
+	assert_ok(executor_create(&ex, &g, &store, &options));
+	assert_ok(executor_prepare(ex));
+	feed(ex, "input", (size_t)shape_count(g.node[graph_find(&g, "input")].shape));
+	for (int i = 0; i < BATCH; i++) {
+		labels[i] = i % spec->classes;
+		weight[i] = 1.0f / BATCH;
+	}
+	assert_ok(executor_input(ex, "labels", labels, sizeof labels));
+	assert_ok(executor_input(ex, "weight", weight, sizeof weight));
+	for (int i = 0; i < STEPS; i++) {
+		executor_set_clock(ex, (uint64_t)i, 0);
+		assert_ok(executor_forward(ex));
+		assert_ok(executor_backward(ex, false));
+		assert_ok(executor_update(ex, &opt, NULL));
+	}
+	size_t total = 0;
+	for (int i = 0; i < g.n; i++)
+		total += g.node[i].op == OP_PARAM ? (size_t)shape_count(g.node[i].shape) : 0;
+	float *values = mem_alloc(total, sizeof *values);
+	assert_non_null(values);
+	*n = 0;
+	for (int i = 0; i < g.n; i++) {
+		if (g.node[i].op != OP_PARAM)
+			continue;
+		const size_t count = (size_t)shape_count(g.node[i].shape);
+		assert_ok(executor_output(ex, g.node[i].name, values + *n, count * sizeof *values));
+		*n += count;
+	}
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&store);
+	graph_clear(&g);
+	dev.backend->close(dev.ctx);
+	return values;
+}
+
+static void compare(const struct model_spec *spec, int64_t largest)
+{
+	size_t n1, n2;
+	float *one = train(spec, 1, &n1), *two = train(spec, 2, &n2), *again = train(spec, 2, &n2);
+	double worst = 0.0;
+	assert_true(largest * BATCH >= CPU_SERIAL); /* or the test would not split anything */
+	assert_true(n1 == n2 && n1 > 1000);
+	assert_memory_equal(two, again, n2 * sizeof *two);
+	for (size_t i = 0; i < n1; i++) {
+		const double d = fabs((double)one[i] - (double)two[i]);
+		worst = d > worst ? d : worst; /* false for NaN */
+		assert_true(isfinite(one[i]) && isfinite(two[i]));
+	}
+	if (worst > 2e-5)
+		fail_msg("params differ by up to %g", worst);
+	mem_free(one);
+	mem_free(two);
+	mem_free(again);
+}
+
+static struct model_spec cnn(bool batchnorm)
+{
+	return (struct model_spec){.family = FAMILY_CNN,
+	    .classes = 10,
+	    .height = 32,
+	    .width_px = 32,
+	    .channels = 3,
+	    .n_width = 3,
+	    .width = {24, 40, 96},
+	    .n_conv = 2,
+	    .kernel = {5, 3},
+	    .pool = {2, 2},
+	    .batchnorm = batchnorm,
+	    .conv_bias = true};
+}
+
+static void threads__a_batch_normalised_cnn_trains_the_same(void **state)
+{
+	(void)state;
+	const struct model_spec s = cnn(true);
+	compare(&s, 28 * 28 * 24);
+}
+
+static void threads__a_cnn_with_fused_relu_trains_the_same(void **state)
+{
+	(void)state;
+	const struct model_spec s = cnn(false);
+	compare(&s, 28 * 28 * 24);
+}
+
+static void threads__a_resnet_trains_the_same(void **state)
+{
+	(void)state;
+	const struct model_spec s = {.family = FAMILY_RESNET,
+	    .classes = 10,
+	    .height = 32,
+	    .width_px = 32,
+	    .channels = 3,
+	    .n_width = 4,
+	    .width = {33, 24, 40, 48},
+	    .n_stage = 2,
+	    .blocks = {1, 1},
+	    .batchnorm = true,
+	    .stem_kernel = 3,
+	    .stem_stride = 1,
+	    .stem_pool = 2};
+	compare(&s, 32 * 32 * 33);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(threads__a_batch_normalised_cnn_trains_the_same),
+	    cmocka_unit_test(threads__a_cnn_with_fused_relu_trains_the_same),
+	    cmocka_unit_test(threads__a_resnet_trains_the_same),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

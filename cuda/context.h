@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,6 +19,10 @@ extern "C" {
 #define CUDA_SLOTS      6
 #define CUDA_SLOT_BYTES ((size_t)4 << 20)
 
+/* Columns of one chunk of a convolution: small enough to stay in the second-level cache of large GPUs (40 to 50 MB),
+ * large enough to give every multiprocessor its part of the product. */
+#define CUDA_CHUNK_BYTES ((int64_t)32 << 20)
+
 struct cuda_slot {
 	void *host, *device;
 	cudaEvent_t copied; /* host -> device: `host` may be written again   */
@@ -30,6 +35,7 @@ struct cuda_ctx {
 	cublasLtHandle_t lt;
 	void *workspace; /* of cublasLt, device memory */
 	size_t workspace_bytes;
+	int64_t chunk_bytes; /* see cuda_set_chunk */
 	cudaStream_t uploads;
 	struct cuda_slot slot[CUDA_SLOTS];
 	int next_slot;

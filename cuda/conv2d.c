@@ -12,10 +12,6 @@
 
 enum { X, W, B };
 
-/* Columns of one chunk: small enough to stay in the second-level cache of large GPUs (40 to 50 MB), large enough to
- * give every multiprocessor its part of the product. */
-#define CHUNK_BYTES ((int64_t)32 << 20)
-
 /* The same product for full chunks and for the last, shorter one. */
 struct plans {
 	struct lt_plan full, rest;
@@ -62,9 +58,9 @@ static int check_size(const struct conv2d *v)
 }
 
 /* As many chunks as the limit asks for, of equal size but for the last. */
-static void cut(struct conv2d *v)
+static void cut(struct conv2d *v, int64_t limit)
 {
-	int64_t image = out_pixels(v, 1) * v->K * (int64_t)sizeof(float), fit = CHUNK_BYTES / image;
+	int64_t image = out_pixels(v, 1) * v->K * (int64_t)sizeof(float), fit = limit / image;
 	int64_t chunks = v->direct ? 1 : fit < 1 ? v->g.N : (v->g.N + fit - 1) / fit;
 	v->images = (v->g.N + chunks - 1) / chunks;
 }
@@ -147,7 +143,7 @@ static int conv2d_prepare(struct step *s)
 	rc = check_size(v);
 	if (rc)
 		return rc;
-	cut(v);
+	cut(v, ((const struct cuda_ctx *)s->ctx)->chunk_bytes);
 	if (!v->direct) /* columns of x in its type, or of dx in f32 */
 		v->at_col = cuda_reserve(&s->scratch, (size_t)(out_pixels(v, v->images) * v->K) * sizeof(float));
 	rc = make_forward(s);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cuda/check.h"
+#include "cuda/cuda.h"
 #include "cuda/kernels.h"
 
 /* What cuBLAS itself reserves on Hopper GPUs; split products reduce through it. */
@@ -106,6 +107,7 @@ int cuda_open(void **ctx, int threads)
 	if (!c) {
 		return ERR_NOMEM;
 	}
+	c->chunk_bytes = CUDA_CHUNK_BYTES;
 	rc = open_parts(c);
 	if (rc) {
 		err_context(rc, "cuda: opening %s", prop.name);
@@ -114,6 +116,11 @@ int cuda_open(void **ctx, int threads)
 	}
 	*ctx = c;
 	return 0;
+}
+
+void cuda_set_chunk(void *ctx, int64_t bytes)
+{
+	((struct cuda_ctx *)ctx)->chunk_bytes = bytes;
 }
 
 static void close_slot(struct cuda_slot *s)

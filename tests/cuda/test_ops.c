@@ -34,6 +34,23 @@ static void cuda__update_equals_the_reference(void **state)
 	assert_int_equal(rc, 0);
 }
 
+/* Batches of real size are cut into chunks of images; here each image is one, then two of three with a rest. */
+static void cuda__convolution_in_chunks_equals_the_reference(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *filter;
+		int64_t bytes;
+	} runs[] = {{"conv2d/*N2 *", 1}, {"conv2d/*N3 8x9*", 1}, {"conv2d/*N3 8x9*", 2 * 20 * 153 * 4 + 4}};
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		cuda_set_chunk(cuda.ctx, runs[i].bytes);
+		int rc = op_suite_run(cuda, runs[i].filter);
+		if (rc)
+			print_error("%s: %s\n", runs[i].filter, err_message());
+		assert_int_equal(rc, 0);
+	}
+}
+
 /* Larger than the ring of pinned memory, of an odd size: every part of it is used more than once. */
 static void cuda__large_uploads_come_back(void **state)
 {
@@ -91,7 +108,7 @@ static int close_cuda(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[OP_COUNT + 4] = {0};
+	struct CMUnitTest tests[OP_COUNT + 5] = {0};
 	size_t n = 0;
 	int rc = cuda_backend.open(&cuda.ctx, 0);
 	if (rc) {
@@ -106,6 +123,7 @@ int main(void)
 		tests[n++].initial_state = (void *)(uintptr_t)op_info((enum op)op)->name;
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__update_equals_the_reference);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__full_memory_names_both_numbers);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__describes_the_gpu);

@@ -13,11 +13,12 @@
 #define TOL     2e-6 /* f32 arithmetic over three steps */
 #define STEPS   3
 #define ITEMS   5
+#define LARGEST 9001           /* several blocks of a GPU, the last one partly full */
 #define MASK(i) ((i) % 3 != 0) /* of items that have one */
 
 enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
 
-static const size_t sizes[ITEMS] = {1003, 17, 1, 33, 5};
+static const size_t sizes[ITEMS] = {LARGEST, 17, 1, 33, 5};
 static const bool has_mask[ITEMS] = {true, false, false, true, false};
 
 enum fault { FINE, INFINITE, INFINITE_MASKED };
@@ -66,7 +67,7 @@ static int setup_item(struct setup *u, int k, enum fault fault)
 	struct update_item *it = &u->item[k];
 	struct rng stream = rng_make(3, "update", RNG_BENCH, (char[]){(char)('a' + k), 0});
 	size_t n = sizes[k];
-	uint8_t mask[1003];
+	uint8_t mask[LARGEST];
 	for (int v = 0; v < VECTORS; v++) {
 		u->host[k][v] = mem_alloc(n, sizeof(float));
 		if (!u->host[k][v])

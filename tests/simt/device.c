@@ -202,6 +202,7 @@ cudaError_t simt_kernel_error(const char *name)
 cudaError_t simt_enter(const char *call)
 {
 	set_machine();
+	simt_count.calls++;
 	if (machine.fail_in && --machine.fail_in == 0)
 		return simt_error(machine.fail_next);
 	if (machine.fail_call && strcmp(machine.call, call) == 0) {

@@ -254,22 +254,20 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
-	SIMT_ENTER();
 	if (!graph)
 		return simt_error(cudaErrorInvalidValue);
 	nodes_free(graph->node, graph->n);
 	free(graph);
-	return cudaSuccess;
+	return simt_sticky();
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 {
-	SIMT_ENTER();
 	if (!exec)
 		return simt_error(cudaErrorInvalidValue);
 	nodes_free(exec->graph.node, exec->graph.n);
 	free(exec);
-	return cudaSuccess;
+	return simt_sticky();
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *n)

@@ -10,7 +10,8 @@
 /* --- device.c: errors, injected failures, counters -----------------------------------------------------------------
  */
 
-/* At the start of every call: the injected or sticky error, if one is due, else success. */
+/* At the start of every call but those that release something: the injected or sticky error, if one is due, else
+ * success. Releasing always happens, so that a test can tell what the program itself has lost. */
 cudaError_t simt_enter(const char *call);
 /* Remembers an error for cudaGetLastError and returns it. */
 cudaError_t simt_error(cudaError_t error);

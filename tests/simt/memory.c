@@ -289,7 +289,6 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 
 cudaError_t cudaFree(void *p)
 {
-	SIMT_ENTER();
 	cudaError_t e = simt_capture_forbids("cudaFree");
 	if (e || !p)
 		return e;
@@ -302,7 +301,7 @@ cudaError_t cudaFree(void *p)
 		live_bytes -= b->bytes;
 		madvise(b->page, b->pages * PAGE, MADV_DONTNEED);
 		live[i] = live[--n_live];
-		return cudaSuccess;
+		return simt_sticky();
 	}
 	simt_complain("cudaFree of %p, which is no live block", p);
 	return simt_error(cudaErrorInvalidValue);
@@ -345,7 +344,6 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags)
 
 cudaError_t cudaFreeHost(void *p)
 {
-	SIMT_ENTER();
 	if (!p)
 		return cudaSuccess;
 	simt_drain();
@@ -354,7 +352,7 @@ cudaError_t cudaFreeHost(void *p)
 			continue;
 		free(p);
 		pinned[i] = pinned[--n_pinned];
-		return cudaSuccess;
+		return simt_sticky();
 	}
 	simt_complain("cudaFreeHost of %p, which cudaMallocHost did not give", p);
 	return simt_error(cudaErrorInvalidValue);
@@ -372,7 +370,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 
 size_t simt_live_allocations(void)
 {
-	return n_live;
+	return n_live + n_pinned;
 }
 
 int simt_is_device(const void *p)

@@ -289,7 +289,6 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
 /* Its queued work still runs, as on the device. */
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-	SIMT_ENTER();
 	for (struct CUstream_st **at = &streams; *at; at = &(*at)->next) {
 		struct CUstream_st *s = *at;
 		if (s != stream)
@@ -301,7 +300,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 		task_release(s->last);
 		simt_cursor_clear(&s->cursor);
 		free(s);
-		return cudaSuccess;
+		return simt_sticky();
 	}
 	return simt_error(cudaErrorInvalidResourceHandle);
 }
@@ -400,13 +399,12 @@ cudaError_t cudaEventCreate(cudaEvent_t *event)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-	SIMT_ENTER();
 	if (!event)
 		return simt_error(cudaErrorInvalidResourceHandle);
 	task_release(event->task);
 	simt_cursor_clear(&event->cursor);
 	free(event);
-	return cudaSuccess;
+	return simt_sticky();
 }
 
 /* A task of its own, so that it also stands for waits that nothing has followed yet. */

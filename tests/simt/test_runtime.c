@@ -431,9 +431,13 @@ static void simt__failures_happen_when_ordered(void **state)
 	assert_int_equal(cudaGetLastError(), cudaSuccess);
 	simt_fail_next(cudaErrorUnknown);
 	assert_int_equal(cudaMalloc(&p, 10), cudaErrorUnknown);
-	simt_fail_call("cudaFree", cudaErrorInvalidValue);
+	simt_fail_call("cudaMemset", cudaErrorUnknown);
 	assert_int_equal(cudaMalloc(&p, 10), cudaSuccess);
-	assert_int_equal(cudaFree(p), cudaErrorInvalidValue);
+	assert_int_equal(cudaMemset(p, 0, 10), cudaErrorUnknown);
+	simt_fail_at(2, cudaErrorLaunchFailure);
+	assert_int_equal(cudaMemset(p, 0, 10), cudaSuccess);
+	assert_int_equal(cudaMemset(p, 0, 10), cudaErrorLaunchFailure);
+	assert_int_equal(cudaMemset(p, 0, 10), cudaSuccess);
 	assert_int_equal(cudaFree(p), cudaSuccess);
 }
 

@@ -31,6 +31,7 @@ void simt_reset(void); /* all of the above to their defaults, errors forgotten; 
 
 /* What ran since the last simt_reset_counts. */
 struct simt_counts {
+	uint64_t calls; /* that simt_fail_at counts: those that can fail */
 	uint64_t kernels, blocks, threads, gemms, copies, copied_bytes, memsets, graph_launches, host_syncs,
 	    allocations;
 };
@@ -39,7 +40,7 @@ void simt_reset_counts(void);
 /* Called with the name of every kernel (and "cublasLtMatmul", "cudaMemcpyAsync", ...) as it runs; NULL: off. */
 void simt_trace(void (*fn)(const char *name, void *user), void *user);
 
-size_t simt_live_allocations(void); /* of cudaMalloc, for leak checks */
+size_t simt_live_allocations(void); /* of cudaMalloc and cudaMallocHost, for leak checks */
 /* True if p points into memory of cudaMalloc that is live. */
 int simt_is_device(const void *p);
 

@@ -1,0 +1,228 @@
+/* The CUDA backend on machines that lack something, and with every call made to fail in turn: one clear error, nothing
+ * leaked, and the next run is well again. */
+#include "cuda/cuda.h"
+#include "exec/rig.h"
+#include "simt.h"
+
+#include <math.h>
+
+#define BATCH 4
+
+/* The first failure's text; later calls of a clean-up must not replace it. */
+static char message[512];
+
+static int note(int rc)
+{
+	if (rc)
+		snprintf(message, sizeof(message), "%s", err_message());
+	return rc;
+}
+
+/* Something for every input of the graph. */
+static int feed(struct executor *ex)
+{
+	const struct graph *g = executor_graph(ex);
+	int rc = 0;
+	for (int i = 0; !rc && i < g->n; i++) {
+		float values[BATCH * 3 * 7 * 6] = {0}; /* labels: all of class 0 */
+		size_t n = (size_t)shape_count(g->node[i].shape);
+		if (g->node[i].op != OP_INPUT)
+			continue;
+		assert_true(n <= sizeof(values) / sizeof(values[0]));
+		if (g->node[i].dtype == DT_F32)
+			rig_random(values, n, g->node[i].name);
+		rc = note(executor_input(ex, g->node[i].name, values, n * sizeof(values[0])));
+	}
+	return rc;
+}
+
+static int step(struct executor *ex, struct optimizer *opt)
+{
+	const struct graph *g = executor_graph(ex);
+	float loss = NAN;
+	int rc = feed(ex);
+	if (!rc)
+		rc = note(executor_forward(ex));
+	if (!rc)
+		rc = note(executor_backward(ex, false));
+	if (!rc)
+		rc = note(executor_update(ex, opt, NULL));
+	if (!rc)
+		rc = note(executor_output(ex, g->node[g->loss].name, &loss, sizeof(loss)));
+	assert_true(rc || isfinite(loss));
+	return rc;
+}
+
+static int train_on(struct device dev, struct model_spec spec)
+{
+	struct update_args args = rig_adamw();
+	struct executor_options o = {.mode = EXEC_TRAIN, .stage = "test"};
+	struct param_store store;
+	struct optimizer opt;
+	struct executor *ex = NULL;
+	struct graph g;
+	rig_graph(&g, spec, BATCH, true);
+	params_init(&store, dev);
+	optimizer_init(&opt, &store, &args);
+	int rc = note(params_add_graph(&store, &g, 5));
+	if (!rc)
+		rc = note(executor_create(&ex, &g, &store, &o));
+	if (!rc)
+		rc = note(executor_prepare(ex));
+	if (!rc)
+		rc = step(ex, &opt);
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&store);
+	graph_clear(&g);
+	return rc;
+}
+
+/* Opens, trains a step, closes. */
+static int whole(struct model_spec spec)
+{
+	struct device dev = {.backend = &cuda_backend};
+	int rc = note(cuda_backend.open(&dev.ctx, 0));
+	if (!rc) {
+		rc = train_on(dev, spec);
+		cuda_backend.close(dev.ctx);
+	}
+	return rc;
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	simt_reset();
+	mem_fail_at(0);
+	return simt_live_allocations() == 0 ? 0 : -1;
+}
+
+static void must_say(int rc, int code, const char *text)
+{
+	assert_int_equal(rc, code);
+	if (!strstr(message, text))
+		fail_msg("must say '%s', says '%s'", text, message);
+}
+
+static void device__what_a_machine_lacks_is_said(void **state)
+{
+	(void)state;
+	simt_set_devices(0);
+	must_say(whole(rig_mlp()), ERR_DEVICE, "no usable GPU: no CUDA-capable device is detected");
+	simt_reset();
+	simt_set_driver(11080);
+	must_say(whole(rig_mlp()), ERR_DEVICE, "CUDA driver version is insufficient for CUDA runtime version");
+	assert_non_null(strstr(message, "driver 11.8"));
+	simt_set_driver(0);
+	must_say(whole(rig_mlp()), ERR_DEVICE, "no usable GPU");
+	simt_reset();
+	simt_set_capability(7, 5);
+	must_say(whole(rig_mlp()), ERR_DEVICE, "compute capability 7.5");
+	simt_reset();
+	simt_fail_call("cudaGetDeviceCount", cudaErrorUnknown);
+	must_say(whole(rig_mlp()), ERR_DEVICE, "no usable GPU: unknown error");
+}
+
+static void device__full_memory_names_both_numbers(void **state)
+{
+	struct device dev = {.backend = &cuda_backend};
+	(void)state;
+	assert_int_equal(cuda_backend.open(&dev.ctx, 0), 0);
+	simt_set_memory((size_t)100 << 20);
+	assert_null(cuda_backend.alloc(dev.ctx, (size_t)80 << 20));
+	assert_non_null(strstr(err_message(), "80.0 MiB wanted"));
+	assert_non_null(strstr(err_message(), "of 100.0 MiB free"));
+	void *p = cuda_backend.alloc(dev.ctx, (size_t)1 << 20); /* and goes on */
+	assert_non_null(p);
+	cuda_backend.free(dev.ctx, p);
+	cuda_backend.close(dev.ctx);
+}
+
+/* Names of kernels, in order of their first run. */
+struct names {
+	char name[64][96];
+	int n;
+};
+
+static void collect(const char *name, void *user)
+{
+	struct names *all = user;
+	for (int i = 0; i < all->n; i++)
+		if (strcmp(all->name[i], name) == 0)
+			return;
+	if (all->n < 64 && strncmp(name, "cuda", 4) != 0 && strncmp(name, "cublas", 6) != 0)
+		snprintf(all->name[all->n++], sizeof(all->name[0]), "%s", name);
+}
+
+static void device__a_fault_of_any_kernel_ends_the_step_with_its_reason(void **state)
+{
+	static struct names all;
+	(void)state;
+	simt_trace(collect, &all);
+	assert_int_equal(whole(rig_cnn()), 0);
+	simt_trace(NULL, NULL);
+	assert_true(all.n >= 10);
+	for (int i = 0; i < all.n; i++) {
+		simt_fail_kernel(all.name[i], cudaErrorIllegalAddress);
+		must_say(whole(rig_cnn()), ERR_DEVICE, "an illegal memory access was encountered");
+		simt_reset();
+	}
+	assert_int_equal(whole(rig_mlp()), 0);
+}
+
+static void device__each_call_may_fail(void **state)
+{
+	struct simt_counts c;
+	uint64_t calls, failed = 0;
+	(void)state;
+	simt_reset_counts();
+	assert_int_equal(whole(rig_mlp()), 0);
+	simt_get_counts(&c);
+	calls = c.calls;
+	assert_true(calls > 50);
+	for (uint64_t n = 1; n <= calls; n++) {
+		message[0] = 0;
+		simt_fail_at(n, cudaErrorUnknown);
+		int rc = whole(rig_mlp());
+		simt_fail_at(0, cudaSuccess);
+		failed += rc != 0; /* waiting before a release may fail unseen */
+		/* Memory that is refused, for whatever reason, is ERR_NOMEM to the caller. */
+		if (rc && ((rc != ERR_DEVICE && rc != ERR_NOMEM) ||
+			      (!strstr(message, "unknown error") && !strstr(message, "cublasLt"))))
+			fail_msg("call %d: error %d, '%s'", (int)n, rc, message);
+		if (simt_live_allocations() > 0)
+			fail_msg("call %d: %zu blocks leaked", (int)n, simt_live_allocations());
+	}
+	assert_true(failed > calls / 2);
+	print_message("%d calls, %d failures seen\n", (int)calls, (int)failed);
+}
+
+static void device__each_allocation_may_fail(void **state)
+{
+	struct device dev = {.backend = &cuda_backend};
+	(void)state;
+	for (uint64_t n = 1;; n++) {
+		mem_fail_at(n);
+		int rc = note(cuda_backend.open(&dev.ctx, 0));
+		bool failed = mem_count() >= n;
+		mem_fail_at(0);
+		if (!rc)
+			cuda_backend.close(dev.ctx);
+		assert_true(failed ? rc == ERR_NOMEM : rc == 0);
+		assert_int_equal(simt_live_allocations(), 0);
+		if (!failed)
+			break;
+	}
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, reset)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(device__what_a_machine_lacks_is_said),
+	    TEST(device__full_memory_names_both_numbers),
+	    TEST(device__a_fault_of_any_kernel_ends_the_step_with_its_reason), TEST(device__each_call_may_fail),
+	    TEST(device__each_allocation_may_fail)};
+	return cmocka_run_group_tests_name("simt device", tests, NULL, NULL);
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Training steps of PyTorch on the first GPU, in the shapes of bench/gpu/train.c, as a Markdown table.
+
+Says so and stops where PyTorch or its GPU support is missing: nothing else needs Python.
+"""
+import sys
+import time
+
+try:
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+except ImportError:
+    print("PyTorch is not installed: not compared.")
+    sys.exit(0)
+if not torch.cuda.is_available():
+    print("PyTorch has no usable GPU: not compared.")
+    sys.exit(0)
+
+torch.manual_seed(0)
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+STEPS = 200
+
+
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+                         nn.Linear(128, 10))
+
+
+def cnn():
+    layers, c = [], 3
+    for o, k in ((32, 5), (64, 5), (96, 3)):
+        layers += [nn.Conv2d(c, o, k), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2)]
+        c = o
+    head = [nn.Flatten(), nn.Linear(96 * 25, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
+    return nn.Sequential(*layers, *head)
+
+
+class Block(nn.Module):
+    def __init__(self, c, o, stride):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(c, o, 3, stride, 1, bias=False), nn.Conv2d(o, o, 3, 1, 1, bias=False)
+        self.na, self.nb = nn.BatchNorm2d(o), nn.BatchNorm2d(o)
+        self.short = None
+        if stride != 1 or c != o:
+            self.short = nn.Sequential(nn.Conv2d(c, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+
+    def forward(self, x):
+        y = self.nb(self.b(F.relu(self.na(self.a(x)))))
+        return F.relu(y + (self.short(x) if self.short else x))
+
+
+def resnet():
+    layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)]
+    c = 64
+    for stage, o in enumerate((64, 128, 256, 512)):
+        for block in range(2):
+            layers.append(Block(c, o, 2 if stage and not block else 1))
+            c = o
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+JOBS = [("mlp", mlp, (1, 28, 28), 128, None), ("mlp", mlp, (1, 28, 28), 4096, None),
+        ("mlp", mlp, (1, 28, 28), 4096, torch.bfloat16), ("cnn", cnn, (3, 64, 64), 64, None),
+        ("cnn", cnn, (3, 64, 64), 64, torch.bfloat16), ("cnn", cnn, (3, 64, 64), 512, None),
+        ("cnn", cnn, (3, 64, 64), 512, torch.bfloat16), ("resnet", resnet, (3, 64, 64), 64, None),
+        ("resnet", resnet, (3, 64, 64), 64, torch.bfloat16), ("resnet", resnet, (3, 64, 64), 256, torch.bfloat16)]
+
+
+def time_job(make, shape, batch, half):
+    net = make().cuda().train()
+    x, y = torch.randn(batch, *shape, device="cuda"), torch.arange(batch, device="cuda") % 10
+    if len(shape) == 3 and shape[0] == 3:
+        net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    opt = torch.optim.AdamW(net.parameters(), 1e-4, fused=True)
+
+    def step():
+        opt.zero_grad()
+        with torch.autocast("cuda", dtype=half or torch.bfloat16, enabled=half is not None):
+            loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        opt.step()
+
+    for _ in range(10):
+        step()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start) / STEPS
+
+
+print(f"PyTorch {torch.__version__}, eager, channels_last for images, fused AdamW, no TF32, data already on the GPU.\n")
+print("| model | batch | precision | ms per step | samples/s |\n| --- | --- | --- | --- | --- |")
+for name, make, shape, batch, half in JOBS:
+    ms = time_job(make, shape, batch, half)
+    print(f"| {name} | {batch} | {'bf16' if half else 'f32'} | {ms:.3f} | {1e3 * batch / ms:.0f} |", flush=True)

@@ -129,7 +129,7 @@ static void add_tensor(cJSON *layer, const struct named_tensor *t)
 /* What the plan says of a layer. A folded convolution is named after its batch norm, so `name` may be either. */
 static void add_plan(cJSON *o, const struct checkpoint *c, const char *name)
 {
-	char weight[NODE_NAME + 8];
+	char weight[NODE_NAME + 16];
 	for (int i = 0; i < c->plan.n_layer; i++) {
 		const struct quant_layer *l = &c->plan.layer[i];
 		if (strcmp(l->name, name) != 0)
@@ -140,8 +140,15 @@ static void add_plan(cJSON *o, const struct checkpoint *c, const char *name)
 	}
 	snprintf(weight, sizeof weight, "%s.weight", name);
 	const struct quant_value *v = quant_plan_value(&c->plan, weight);
-	if (v)
-		cJSON_AddNumberToObject(o, "weight_bits", v->q.bits);
+	if (!v) {
+		snprintf(weight, sizeof weight, "%s.weight.folded", name);
+		v = quant_plan_value(&c->plan, weight);
+	}
+	if (!v)
+		return;
+	cJSON_AddNumberToObject(o, "weight_bits", v->q.bits);
+	if (!cJSON_GetObjectItem(o, "runs_as"))
+		cJSON_AddStringToObject(o, "runs_as", c->plan.simulated ? "simulated" : "integer");
 }
 
 static cJSON *find_layer(cJSON *list, const struct checkpoint *c, const char *tensor)

@@ -67,7 +67,7 @@ static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemc
 	}
 	cudaError_t e = simt_submit(stream, simt_work_make(call, run_copy, NULL, c));
 	if (!e && to == SIMT_HOST && !captured)
-		e = cudaStreamSynchronize(stream);
+		e = simt_wait(stream);
 	return e;
 }
 
@@ -101,7 +101,7 @@ cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, enum cudaMemcpy
 	if (!e)
 		e = submit_copy(__func__,
 		    (struct copy){.dst = dst, .src = src, .width = bytes, .height = bytes ? 1 : 0}, kind, NULL);
-	return e ? e : cudaStreamSynchronize(NULL);
+	return e ? e : simt_wait(NULL);
 }
 
 static void run_fill(void *data)

@@ -83,6 +83,8 @@ struct simt_node {
 	int n_deps;
 };
 cudaError_t simt_submit_graph(cudaStream_t stream, struct simt_node *node, int n);
+/* Runs what the stream has been given so far; the sticky error if there is one. */
+cudaError_t simt_wait(cudaStream_t stream);
 /* Runs everything that is queued. */
 void simt_drain(void);
 /* The task that runs now, for messages; NULL on the host. */

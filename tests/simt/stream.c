@@ -305,6 +305,16 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 	return simt_error(cudaErrorInvalidResourceHandle);
 }
 
+cudaError_t simt_wait(cudaStream_t stream)
+{
+	const struct CUstream_st *s = resolve(stream);
+	if (s == &legacy)
+		simt_drain();
+	else if (s->last)
+		run_until(s->last);
+	return simt_sticky();
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
 	SIMT_ENTER();
@@ -312,11 +322,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 	if (simt_capturing(&s->cursor))
 		return simt_capture_spoil(&s->cursor, cudaErrorStreamCaptureUnsupported);
 	simt_count.host_syncs++;
-	if (s == &legacy)
-		simt_drain();
-	else if (s->last)
-		run_until(s->last);
-	return simt_sticky();
+	return simt_wait(stream);
 }
 
 /* Polling makes progress: a task of any stream. */

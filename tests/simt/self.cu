@@ -164,6 +164,24 @@ void self_order(int *y, int *counter, int threads, cudaStream_t stream)
 	RUN(order, 1, unsigned(threads), 0, stream, y, counter);
 }
 
+__global__ void runs_ahead(int *y)
+{
+	__shared__ int shared[2];
+	int t = static_cast<int>(threadIdx.x), v;
+	if (t % 32 == 0)
+		shared[t / 32] = 1 + t / 32;
+	__syncthreads();
+	y[t] = shared[0] + shared[1];
+	v = __shfl_xor_sync(0xffffffffu, t, 1);
+	if (t % 32 == 0)
+		shared[t / 32] = 100 * v;
+}
+
+void self_runs_ahead(int *y, cudaStream_t stream)
+{
+	RUN(runs_ahead, 1, 64, 0, stream, y);
+}
+
 /* --- wrong ones ----------------------------------------------------------------------------------------------------
  */
 

@@ -22,6 +22,8 @@ void self_collectives(int *wrong, cudaStream_t stream);
 void self_uninitialised(float *y, cudaStream_t stream);
 /* y[order of arrival] = thread index. */
 void self_order(int *y, int *counter, int threads, cudaStream_t stream);
+/* y[thread] = 3 in a block of 64, from shared memory that is written again after shuffles only: a race. */
+void self_runs_ahead(int *y, cudaStream_t stream);
 
 /* What is wrong is what the name says. */
 void self_returns_before_barrier(cudaStream_t stream);

@@ -184,6 +184,25 @@ static void simt__a_missing_barrier_gives_wrong_values(void **state)
 	cudaFree(dy);
 }
 
+/* Only where a warp runs on by itself does it overwrite what the other one has not read yet. */
+static void simt__a_warp_may_run_ahead_of_the_others(void **state)
+{
+	int y[64];
+	void *p;
+	(void)state;
+	assert_int_equal(cudaMalloc(&p, sizeof(y)), cudaSuccess);
+	for (int order = SIMT_ORDER_ASCENDING; order <= SIMT_ORDER_WARPS; order++) {
+		int wrong = 0;
+		simt_set_order((enum simt_order)order);
+		self_runs_ahead(p, NULL);
+		to_host(y, p, sizeof(y));
+		for (int i = 0; i < 64; i++)
+			wrong += y[i] != 3;
+		assert_int_equal(wrong, order == SIMT_ORDER_WARPS ? 32 : 0);
+	}
+	cudaFree(p);
+}
+
 static void simt__conversions_equal_the_engine_s(void **state)
 {
 	(void)state;
@@ -482,10 +501,11 @@ int main(void)
 	    TEST(simt__collectives_give_what_cuda_promises), TEST(simt__lanes_run_in_the_order_that_was_asked_for),
 	    TEST(simt__the_same_seed_gives_the_same_order), TEST(simt__shared_memory_is_nan_at_the_start_of_each_block),
 	    TEST(simt__fresh_device_memory_is_nan), TEST(simt__a_missing_barrier_gives_wrong_values),
-	    TEST(simt__conversions_equal_the_engine_s), TEST(simt__wrong_rendezvous_are_reported),
-	    TEST(simt__wrong_addresses_are_reported), TEST(simt__wrong_shared_memory_and_alignment_are_reported),
-	    TEST(simt__launches_beyond_the_limits_fail), TEST(simt__much_dynamic_shared_memory_must_be_asked_for),
-	    TEST(simt__copies_check_both_ends), TEST(simt__failures_happen_when_ordered),
-	    TEST(simt__a_kernel_s_fault_is_sticky), TEST(simt__counts_what_ran)};
+	    TEST(simt__a_warp_may_run_ahead_of_the_others), TEST(simt__conversions_equal_the_engine_s),
+	    TEST(simt__wrong_rendezvous_are_reported), TEST(simt__wrong_addresses_are_reported),
+	    TEST(simt__wrong_shared_memory_and_alignment_are_reported), TEST(simt__launches_beyond_the_limits_fail),
+	    TEST(simt__much_dynamic_shared_memory_must_be_asked_for), TEST(simt__copies_check_both_ends),
+	    TEST(simt__failures_happen_when_ordered), TEST(simt__a_kernel_s_fault_is_sticky),
+	    TEST(simt__counts_what_ran)};
 	return cmocka_run_group_tests_name("simt runtime", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Runs the lanes of a block to their rendezvous points: __syncthreads over the block, shuffles, votes and __syncwarp
- * over a warp. Each lane runs alone until it waits or returns, in ascending, descending or random order, so that code
- * that relies on an order, or on lanes of a warp moving together, goes wrong here. Shuffles order nothing but the
- * values they move. */
+ * over a warp. Each lane runs alone until it waits or returns, in ascending, descending or random order, or warp after
+ * warp as far as each gets, so that code that relies on an order, or on lanes moving together, goes wrong here.
+ * Shuffles order nothing but the values they move. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,12 +300,10 @@ static void shuffle(int *v, int n)
 	}
 }
 
-/* The three orders in turn; random twice as often, for it has the most to find. */
 static enum simt_order draw_order(void)
 {
-	static const enum simt_order mixed[] = {
-	    SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING, SIMT_ORDER_RANDOM, SIMT_ORDER_RANDOM};
-	return order_wish == SIMT_ORDER_MIXED ? mixed[simt_random_below(4)] : order_wish;
+	return order_wish == SIMT_ORDER_MIXED ? (enum simt_order)(SIMT_ORDER_ASCENDING + simt_random_below(4))
+					      : order_wish;
 }
 
 static void fill_order(int *v, int n, enum simt_order order)
@@ -314,6 +312,35 @@ static void fill_order(int *v, int n, enum simt_order order)
 		v[i] = order == SIMT_ORDER_DESCENDING ? n - 1 - i : i;
 	if (order == SIMT_ORDER_RANDOM)
 		shuffle(v, n);
+}
+
+/* Each of the n lanes in turn until it waits or returns; true if any could. */
+static bool run_round(const int *queue, int n)
+{
+	bool moved = false;
+	for (int i = 0; i < n; i++) {
+		if (lane[queue[i]].state != READY)
+			continue;
+		run_lane(queue[i]);
+		moved = true;
+	}
+	return moved;
+}
+
+/* Each warp in turn as far as it gets without the others: what waits for it stays behind. */
+static bool run_warps(void)
+{
+	int warp[MAX_LANES / WARP], queue[WARP], n_warps = (n_lanes + WARP - 1) / WARP;
+	bool moved = false;
+	fill_order(warp, n_warps, SIMT_ORDER_RANDOM);
+	for (int w = 0; w < n_warps; w++) {
+		int first = warp[w] * WARP, n = n_lanes - first < WARP ? n_lanes - first : WARP;
+		for (int i = 0; i < n; i++)
+			queue[i] = first + i;
+		while (run_round(queue, n))
+			moved = true;
+	}
+	return moved;
 }
 
 static void run_block(void)
@@ -329,15 +356,8 @@ static void run_block(void)
 	}
 	simt_release(&at_start);
 	while (n_done < n_lanes) {
-		bool moved = false;
 		fill_order(queue, n_lanes, order);
-		for (int i = 0; i < n_lanes; i++) {
-			if (lane[queue[i]].state != READY)
-				continue;
-			run_lane(queue[i]);
-			moved = true;
-		}
-		if (!moved)
+		if (!(order == SIMT_ORDER_WARPS ? run_warps() : run_round(queue, n_lanes)))
 			deadlock();
 	}
 	simt_acquire(&at_end);
@@ -359,7 +379,7 @@ static void poison_shared(void)
 static uint64_t block_stride(uint64_t n, uint64_t *first)
 {
 	enum simt_order order = draw_order();
-	*first = order == SIMT_ORDER_DESCENDING ? n - 1 : order == SIMT_ORDER_RANDOM ? simt_random() % n : 0;
+	*first = order == SIMT_ORDER_DESCENDING ? n - 1 : order == SIMT_ORDER_ASCENDING ? 0 : simt_random() % n;
 	if (order == SIMT_ORDER_ASCENDING || n == 1)
 		return 1;
 	if (order == SIMT_ORDER_DESCENDING)

@@ -67,7 +67,7 @@ static void simt__a_block_softmax_is_right_in_every_order(void **state)
 	(void)state;
 	for (int i = 0; i < ROWS * COLS; i++)
 		x[i] = sinf((float)i * 0.37f) * 3;
-	for (int order = SIMT_ORDER_MIXED; order <= SIMT_ORDER_RANDOM; order++) {
+	for (int order = SIMT_ORDER_MIXED; order <= SIMT_ORDER_WARPS; order++) {
 		simt_set_order((enum simt_order)order);
 		check_softmax(x, 0, 2e-6);
 		check_softmax(x, 1, 3e-3);

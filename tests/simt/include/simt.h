@@ -12,8 +12,9 @@ extern "C" {
  * SIMT_SEED is the default, 1 if unset. */
 void simt_set_seed(uint64_t seed);
 
-/* Lane order within a block: by default one of the three, drawn per block. */
-enum simt_order { SIMT_ORDER_MIXED, SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING, SIMT_ORDER_RANDOM };
+/* Lane order within a block, from one rendezvous to the next; WARPS: a warp runs on until it needs the others. By
+ * default one of the four, drawn per block. */
+enum simt_order { SIMT_ORDER_MIXED, SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING, SIMT_ORDER_RANDOM, SIMT_ORDER_WARPS };
 void simt_set_order(enum simt_order order);
 
 /* The machine that is pretended: one device of capability 9.0 with 4 GiB and a new enough driver, unless these or, for

@@ -169,7 +169,7 @@ static int train_step(struct built *b)
 	if (!rc)
 		rc = executor_backward(b->ex, false);
 	if (!rc)
-		rc = executor_update(b->ex, &b->opt, NULL);
+		rc = executor_update(b->ex, &b->opt);
 	return rc;
 }
 

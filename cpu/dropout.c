@@ -37,7 +37,7 @@ static int dropout_forward(struct step *s)
 	}
 	struct rng stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
 	float *factor = s->keep_mem, rate = s->node->attr.rate;
-	uint64_t step = s->clock->step, first = s->clock->first_sample;
+	uint64_t step = s->clock->time->step, first = s->clock->time->first_sample;
 #pragma omp parallel for schedule(static) if (total >= CPU_SERIAL / 16) /* a draw costs some 20 additions */
 	for (int64_t r = 0; r < N; r++)
 		draw_row(factor + r * n, n, stream, step, first + (uint64_t)r, rate);

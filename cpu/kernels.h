@@ -15,7 +15,7 @@ extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale
     cpu_rq_residual_kernel, cpu_qlinear_kernel, cpu_qconv2d_kernel, cpu_qavgpool_kernel, cpu_qlinear_dyn_kernel;
 
 /* The optimizer (update.c): struct backend.update. */
-int cpu_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+int cpu_update(void *ctx, const struct update_job *job);
 
 /* u8 and s8 max pooling (maxpool_int.c); OP_MAXPOOL's row calls it. */
 int cpu_maxpool_int_forward(struct step *s);

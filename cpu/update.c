@@ -172,31 +172,23 @@ static double global_norm(const struct update_item *items, int n, bool parallel)
 	return sqrt(sum);
 }
 
-int cpu_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+int cpu_update(void *ctx, const struct update_job *job)
 {
 	(void)ctx;
+	const struct update_args *args = &job->args;
 	size_t total = 0;
-	for (int i = 0; i < n; i++)
-		total += items[i].n;
+	for (int i = 0; i < job->n; i++)
+		total += job->item[i].n;
 	bool parallel = total >= PARALLEL_PARAMS;
-	struct loss_scale *scaling = args->scaling;
-	const int64_t t = args->t - (scaling ? scaling->skipped : 0);
-	double scale = scaling ? 1.0 / (double)scaling->scale : 1.0;
-	if (norm_out || scaling || args->clip_norm > 0.0f) {
-		double norm = scale * global_norm(items, n, parallel);
-		if (norm_out)
-			*norm_out = norm;
-		if (scaling)
-			loss_scale_next(scaling, isfinite(norm));
-		if (scaling && !isfinite(norm))
-			return 0;
-		if (args->clip_norm > 0.0f)
-			scale *= fmin(1.0, (double)args->clip_norm / (norm + 1e-6));
-	}
-	const struct rule common = common_rule(args, scale, t);
+	double scale = 1.0 / (double)args->state->scale, norm = scale * global_norm(job->item, job->n, parallel);
+	if (!update_state_next(args->state, norm, isfinite(norm)))
+		return 0;
+	if (args->clip_norm > 0.0f)
+		scale *= fmin(1.0, (double)args->clip_norm / (norm + 1e-6));
+	const struct rule common = common_rule(args, scale, args->state->t);
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
-		for (int i = 0; i < n; i++)
-			update_slice(&items[i], slice_of(items[i].n, (size_t)k), args, &common);
+		for (int i = 0; i < job->n; i++)
+			update_slice(&job->item[i], slice_of(job->item[i].n, (size_t)k), args, &common);
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <cublasLt.h>
 #include <cuda_runtime.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +21,10 @@ int cuda_check(cudaError_t e, const char *call);
 int cuda_lt_check(cublasStatus_t s, const char *call);
 /* Checks and counts the launch just made: 0 or ERR_DEVICE naming the kernel. For LAUNCH (launch.h) and products. */
 int cuda_launched(const char *kernel);
+/* Of the kernels counted so far, this many were recorded and did not run; a recording of so many kernels was launched.
+ */
+void cuda_unlaunched(uint64_t kernels);
+void cuda_replayed(uint64_t kernels);
 
 #ifdef __cplusplus
 }

@@ -40,6 +40,17 @@ int cuda_lt_check(cublasStatus_t s, const char *call)
 	return err_set(ERR_DEVICE, "%.*s: %s", name_length(call), call, cublasLtGetStatusString(s));
 }
 
+void cuda_unlaunched(uint64_t kernels)
+{
+	launches -= kernels;
+}
+
+void cuda_replayed(uint64_t kernels)
+{
+	last_kernel = "one of a recorded step; with CUDA_LAUNCH_BLOCKING=1 each is launched and named alone";
+	launches += kernels;
+}
+
 int cuda_launched(const char *kernel)
 {
 	cudaError_t e = cudaGetLastError();

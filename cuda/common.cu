@@ -2,6 +2,7 @@
  * of dy serving all three. Sums run over fixed blocks of rows, whose partial sums are added in order. */
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <string.h>
 
 #include "cuda/launch.h"
 #include "cuda/launches.h"
@@ -13,6 +14,23 @@
  * partial sums costs nothing. By shape alone, so that every GPU adds in the same order. */
 #define MOST_PARTS 256
 #define LEAST_ROWS 64
+
+struct put_bytes {
+	unsigned char byte[CUDA_PUT_BYTES];
+};
+
+__global__ void __launch_bounds__(CUDA_PUT_BYTES) put(struct put_bytes from, unsigned n, unsigned char *__restrict__ to)
+{
+	if (threadIdx.x < n)
+		to[threadIdx.x] = from.byte[threadIdx.x];
+}
+
+int cuda_put(struct cuda_ctx *ctx, void *dst, const void *host, size_t bytes)
+{
+	struct put_bytes from = {};
+	memcpy(from.byte, host, bytes);
+	return LAUNCH(put, 1, CUDA_PUT_BYTES, 0, ctx->stream, from, (unsigned)bytes, (unsigned char *)dst);
+}
 
 static __device__ void convert(float *to, float v)
 {

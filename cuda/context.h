@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exec/backend.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -39,7 +41,9 @@ struct cuda_ctx {
 	cudaStream_t uploads;
 	struct cuda_slot slot[CUDA_SLOTS];
 	int next_slot;
-	struct cuda_update *update; /* update.c: what the optimizer's kernels need */
+	char *fetched; /* queue.c: FETCH_SLOTS pinned pieces of FETCH_BYTES */
+	cudaEvent_t arrived[FETCH_SLOTS];
+	uint64_t fetches, captured_from; /* launches before the recording that goes on */
 };
 
 #ifdef __cplusplus

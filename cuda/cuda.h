@@ -11,7 +11,7 @@ extern const struct backend cuda_backend;
 /* The most bytes of convolution columns made at a time, by executors prepared from now on; at least one image. For
  * tests: the default suits large GPUs. */
 void cuda_set_chunk(void *ctx, int64_t bytes);
-/* Kernels and products that this process has launched, on all devices: what a step costs the host. */
+/* Kernels and products that this process has launched, on all devices, those of recorded steps included. */
 uint64_t cuda_launches(void);
 
 #endif

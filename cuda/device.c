@@ -8,6 +8,7 @@
 #include "cuda/check.h"
 #include "cuda/cuda.h"
 #include "cuda/kernels.h"
+#include "cuda/launches.h"
 
 /* What cuBLAS itself reserves on Hopper GPUs; split products reduce through it. */
 #define WORKSPACE_BYTES ((size_t)32 << 20)
@@ -90,7 +91,7 @@ static int open_parts(struct cuda_ctx *c)
 	for (int i = 0; !rc && i < CUDA_SLOTS; i++) {
 		rc = open_slot(&c->slot[i]);
 	}
-	return rc ? rc : cuda_update_open(c);
+	return rc ? rc : cuda_queue_open(c);
 }
 
 /* There are no threads to choose on a GPU: the count is the CPU backend's business. */
@@ -151,7 +152,7 @@ void cuda_close(void *ctx)
 	if (c->stream) {
 		cudaStreamSynchronize(c->stream);
 	}
-	cuda_update_close(c);
+	cuda_queue_close(c);
 	for (int i = 0; i < CUDA_SLOTS; i++) {
 		close_slot(&c->slot[i]);
 	}
@@ -232,6 +233,9 @@ static int upload_part(struct cuda_ctx *c, void *dst, const void *host, size_t b
 int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes)
 {
 	int rc = 0;
+	if (bytes > 0 && bytes <= CUDA_PUT_BYTES) { /* one launch instead of two copies and their events */
+		return cuda_put(ctx, dst, host, bytes);
+	}
 	for (size_t at = 0; !rc && at < bytes; at += CUDA_SLOT_BYTES) {
 		size_t part = bytes - at < CUDA_SLOT_BYTES ? bytes - at : CUDA_SLOT_BYTES;
 		rc = upload_part(ctx, (char *)dst + at, (const char *)host + at, part);

@@ -16,8 +16,7 @@ static struct dropout_draw draw_of(const struct step *s)
 {
 	return (struct dropout_draw){
 	    .stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name),
-	    .step = s->clock->step,
-	    .first_sample = s->clock->first_sample,
+	    .time = s->clock->time,
 	    .rate = s->node->attr.rate,
 	    .factor = 1.0f / (1.0f - s->node->attr.rate),
 	};

@@ -14,7 +14,8 @@ __global__ void __launch_bounds__(BLOCK) dropout(struct dropout_draw d, const fl
 	const int64_t i = element_index(), row = i / draws, first = (i - row * draws) * 4;
 	if (row >= N)
 		return;
-	const struct rng_words w = philox_draw(d.stream, d.step, d.first_sample + (uint64_t)row, (uint32_t)(first / 4));
+	const struct rng_words w =
+	    philox_draw(d.stream, d.time->step, d.time->first_sample + (uint64_t)row, (uint32_t)(first / 4));
 	for (int k = 0; k < 4 && first + k < n; k++) {
 		const int64_t e = row * n + first + k;
 		deliver(&y[e], add, philox_uniform(w.w[k]) >= d.rate ? x[e] * d.factor : 0.0f);

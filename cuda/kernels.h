@@ -29,9 +29,19 @@ int cuda_sync(void *ctx);
 int cuda_describe(void *ctx, cJSON *object);
 
 /* The optimizer (update.c): struct backend.update. */
-int cuda_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
-int cuda_update_open(struct cuda_ctx *c);
-void cuda_update_close(struct cuda_ctx *c);
+int cuda_update_stage(void *ctx, struct update_job *job);
+int cuda_update(void *ctx, const struct update_job *job);
+void cuda_update_release(void *ctx, struct update_job *job);
+
+/* What lets the host run ahead of the device (queue.c): struct backend. */
+int cuda_fetch(void *ctx, const void *src, size_t bytes, uint64_t *ticket);
+int cuda_fetched(void *ctx, uint64_t ticket, void *host, size_t bytes);
+int cuda_capture_begin(void *ctx);
+int cuda_capture_end(void *ctx, void **recording);
+int cuda_replay(void *ctx, void *recording);
+void cuda_capture_free(void *ctx, void *recording);
+int cuda_queue_open(struct cuda_ctx *c);
+void cuda_queue_close(struct cuda_ctx *c);
 
 /* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
 size_t cuda_reserve(size_t *total, size_t bytes);

@@ -16,6 +16,9 @@ extern "C" {
 #endif
 
 /* common.cu */
+/* dst = a few bytes that travel as an argument of the launch. */
+#define CUDA_PUT_BYTES 64
+int cuda_put(struct cuda_ctx *ctx, void *dst, const void *host, size_t bytes);
 /* Sums the columns of g (rows, cols) into out (cols), adding to it if `accumulate`, in a fixed order. y: the layer's
  * output, or NULL; where y <= 0 the gradient is 0 (ReLU). masked: g after that mask in `type` (f32, f16 or bf16), or
  * NULL. out may be NULL too. scratch: cuda_column_sum_scratch bytes, where out is wanted. */
@@ -42,15 +45,14 @@ int cuda_col2im(struct cuda_ctx *ctx, const struct conv2d_geometry *g, int64_t i
 #define UPDATE_BLOCK 4096
 struct update_table {
 	struct update_args args;
-	float correct1, correct2; /* 1 / (1 - beta^t) */
-	int n;                    /* items */
+	int n; /* items */
 	const struct update_item *item;
-	const unsigned *first; /* n + 1 */
-	double *partial;       /* one per block: its sum of squared gradients */
-	double norm;           /* written by cuda_update_norm */
-	float scale;           /* of gradients: 1, or what cuda_update_norm made of it */
+	const unsigned *first;    /* n + 1 */
+	double *partial;          /* one per block: its sum of squared gradients */
+	float scale;              /* of gradients, written by cuda_update_norm; negative: the update is left out */
+	float correct1, correct2; /* 1 / (1 - beta^t), likewise */
 };
-/* The global norm and the clipping scale, into the table. */
+/* The global norm, into the state; what becomes of the update, into the table and the state. */
 int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned blocks);
 /* One launch over all items. */
 int cuda_update_apply(struct cuda_ctx *ctx, const struct update_table *table, unsigned blocks);
@@ -101,7 +103,7 @@ int cuda_dequant_backward(struct cuda_ctx *ctx, const float *x, const float *ste
 /* dropout.cu: x (N, n); for either direction. */
 struct dropout_draw {
 	struct rng stream;
-	uint64_t step, first_sample;
+	const struct step_time *time;
 	float rate, factor; /* 1/(1-rate) */
 };
 int cuda_dropout(

@@ -1,6 +1,6 @@
 /* The optimizer's update, host side: lays the items and arguments out as one table in device memory, so that all params
- * are one launch and nothing a step changes is a kernel argument. Memory grows at the first update of an optimizer. */
-#include <math.h>
+ * are one launch and nothing a step changes is a kernel argument. What has not changed since the last update is not
+ * brought to the device again. */
 #include <stddef.h>
 #include <string.h>
 
@@ -10,15 +10,14 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-/* One block of memory, on the host and on the device: table | items | first | partial (device only). */
-struct cuda_update {
+/* One block of memory, on the host and on the device: table | items | first | partial. The host's is what the device's
+ * was when it was last brought there. */
+struct update_plan {
 	char *host, *device;
-	size_t bytes; /* of each */
-};
-
-struct layout {
 	size_t item, first, partial, upload, total; /* offsets, and bytes */
 	unsigned blocks;
+	int n;
+	bool there; /* the device has it */
 };
 
 static unsigned blocks_of(const struct update_item *it)
@@ -26,93 +25,101 @@ static unsigned blocks_of(const struct update_item *it)
 	return (unsigned)((it->n + UPDATE_BLOCK - 1) / UPDATE_BLOCK);
 }
 
-static struct layout layout(const struct update_item *items, int n)
+static void lay_out(struct update_plan *p, const struct update_job *job)
 {
-	struct layout l = {0};
-	for (int k = 0; k < n; k++)
-		l.blocks += blocks_of(&items[k]);
-	cuda_reserve(&l.total, sizeof(struct update_table));
-	l.item = cuda_reserve(&l.total, (size_t)n * sizeof *items);
-	l.first = cuda_reserve(&l.total, ((size_t)n + 1) * sizeof(unsigned));
-	l.upload = l.partial = l.total;
-	cuda_reserve(&l.total, l.blocks * sizeof(double));
-	return l;
+	p->n = job->n;
+	for (int k = 0; k < job->n; k++)
+		p->blocks += blocks_of(&job->item[k]);
+	cuda_reserve(&p->total, sizeof(struct update_table));
+	p->item = cuda_reserve(&p->total, (size_t)job->n * sizeof *job->item);
+	p->first = cuda_reserve(&p->total, ((size_t)job->n + 1) * sizeof(unsigned));
+	p->upload = p->partial = p->total;
+	cuda_reserve(&p->total, p->blocks * sizeof(double));
 }
 
-static int grow(struct cuda_ctx *c, size_t bytes)
+static struct update_table *table_of(char *memory)
 {
-	struct cuda_update *u = c->update;
-	if (bytes <= u->bytes)
-		return 0;
-	char *host = mem_alloc(bytes, 1), *device = host ? cuda_alloc(c, bytes) : NULL;
-	if (!device) {
-		mem_free(host);
+	return (struct update_table *)(void *)memory;
+}
+
+/* What depends on the sizes of the items alone. */
+static void fill_sizes(struct update_plan *p, const struct update_job *job)
+{
+	unsigned *first = (unsigned *)(void *)(p->host + p->first), at = 0;
+	*table_of(p->host) = (struct update_table){.n = job->n,
+	    .item = (const struct update_item *)(void *)(p->device + p->item),
+	    .first = (const unsigned *)(void *)(p->device + p->first),
+	    .partial = (double *)(void *)(p->device + p->partial)};
+	for (int k = 0; k < job->n; k++) {
+		first[k] = at;
+		at += blocks_of(&job->item[k]);
+	}
+	first[job->n] = at;
+}
+
+void cuda_update_release(void *ctx, struct update_job *job)
+{
+	struct update_plan *p = job->plan;
+	if (!p)
+		return;
+	mem_free(p->host);
+	cuda_free(ctx, p->device);
+	mem_free(p);
+	job->plan = NULL;
+}
+
+static int make_plan(void *ctx, struct update_job *job)
+{
+	struct update_plan *p = job->plan = mem_alloc(1, sizeof *p);
+	if (!p)
+		return ERR_NOMEM;
+	lay_out(p, job);
+	p->host = mem_alloc(p->total, 1);
+	p->device = p->host ? cuda_alloc(ctx, p->total) : NULL;
+	if (!p->device) {
+		cuda_update_release(ctx, job);
 		return ERR_NOMEM;
 	}
-	mem_free(u->host);
-	cuda_free(c, u->device);
-	*u = (struct cuda_update){.host = host, .device = device, .bytes = bytes};
+	fill_sizes(p, job);
 	return 0;
 }
 
-static float correction(float beta, int64_t t)
+static bool same_sizes(const struct update_plan *p, const struct update_job *job)
 {
-	return (float)(1.0 / (1.0 - pow((double)beta, (double)t)));
+	const struct update_item *old = (const struct update_item *)(void *)(p->host + p->item);
+	bool same = p->n == job->n;
+	for (int k = 0; same && p->there && k < job->n; k++)
+		same = old[k].n == job->item[k].n;
+	return same;
 }
 
-static void fill(
-    struct cuda_update *u, const struct layout *l, const struct update_item *items, int n, const struct update_args *a)
+int cuda_update_stage(void *ctx, struct update_job *job)
 {
-	unsigned *first = (unsigned *)(void *)(u->host + l->first), at = 0;
-	struct update_table *t = (struct update_table *)(void *)u->host;
-	*t = (struct update_table){.args = *a,
-	    .correct1 = correction(a->beta1, a->t),
-	    .correct2 = correction(a->beta2, a->t),
-	    .n = n,
-	    .item = (const struct update_item *)(void *)(u->device + l->item),
-	    .first = (const unsigned *)(void *)(u->device + l->first),
-	    .partial = (double *)(void *)(u->device + l->partial),
-	    .scale = 1.0f};
-	memcpy(u->host + l->item, items, (size_t)n * sizeof *items);
-	for (int k = 0; k < n; k++) {
-		first[k] = at;
-		at += blocks_of(&items[k]);
-	}
-	first[n] = at;
-}
-
-int cuda_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
-{
-	struct cuda_ctx *c = ctx;
-	const struct layout l = layout(items, n);
-	int rc = grow(c, l.total);
+	struct update_plan *p = job->plan;
+	const size_t items = (size_t)job->n * sizeof *job->item;
+	int rc = p ? 0 : make_plan(ctx, job);
 	if (rc)
 		return rc;
-	struct cuda_update *u = c->update;
-	struct update_table *table = (struct update_table *)(void *)u->device;
-	fill(u, &l, items, n, args);
-	rc = cuda_upload(c, u->device, u->host, l.upload);
-	if (!rc && l.blocks && (norm_out || args->scaling || args->clip_norm > 0.0f))
-		rc = cuda_update_norm(c, table, l.blocks);
-	if (!rc && l.blocks)
-		rc = cuda_update_apply(c, table, l.blocks);
-	if (!rc && norm_out)
-		rc = cuda_download(c, norm_out, u->device + offsetof(struct update_table, norm), sizeof *norm_out);
+	p = job->plan;
+	if (!same_sizes(p, job))
+		return err_set(ERR_FAIL, "cuda: the params of an update have changed");
+	struct update_table *table = table_of(p->host);
+	bool all = !p->there || memcmp(p->host + p->item, job->item, items) != 0;
+	bool args = memcmp(&table->args, &job->args, sizeof job->args) != 0;
+	memcpy(p->host + p->item, job->item, items);
+	memcpy(&table->args, &job->args, sizeof job->args);
+	if (all)
+		rc = cuda_upload(ctx, p->device, p->host, p->upload);
+	else if (args)
+		rc = cuda_upload(ctx, &table_of(p->device)->args, &job->args, sizeof job->args);
+	p->there = !rc;
 	return rc;
 }
 
-int cuda_update_open(struct cuda_ctx *c)
+int cuda_update(void *ctx, const struct update_job *job)
 {
-	c->update = mem_alloc(1, sizeof *c->update);
-	return c->update ? 0 : ERR_NOMEM;
-}
-
-void cuda_update_close(struct cuda_ctx *c)
-{
-	if (c->update) {
-		mem_free(c->update->host);
-		cuda_free(c, c->update->device);
-		mem_free(c->update);
-		c->update = NULL;
-	}
+	const struct update_plan *p = job->plan;
+	struct update_table *table = table_of(p->device);
+	int rc = p->blocks ? cuda_update_norm(ctx, table, p->blocks) : 0;
+	return rc || !p->blocks ? rc : cuda_update_apply(ctx, table, p->blocks);
 }

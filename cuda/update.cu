@@ -1,8 +1,8 @@
 /* The optimizer's update: global norm, clipping, SGD, AdamW and running statistics with masks, one launch over all
  * params. A block has UPDATE_BLOCK elements of one param whatever the GPU, and the blocks' sums are added in a fixed
- * order, so reruns give the same bytes. With a loss scale the device decides whether the update is done; the host never
- * waits for that. Formulas: struct update_args. */
-#define LOSS_SCALE_FN static __device__ inline
+ * order, so reruns give the same bytes. The device decides whether the update is done; the host never waits for that.
+ * Formulas: struct update_args. */
+#define UPDATE_STATE_FN static __device__ inline
 #include "cuda/launch.h"
 #include "cuda/launches.h"
 #include "cuda/reduce.cuh"
@@ -60,7 +60,7 @@ static __device__ float correction(float beta, int64_t updates)
 	return (float)(1.0 / (1.0 - pow((double)beta, (double)updates)));
 }
 
-/* Adds up the norm, decides what becomes of the update and moves the loss scale on. */
+/* Adds up the norm and decides what becomes of the update. */
 __global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table *t, unsigned blocks)
 {
 	__shared__ double shared[WARP];
@@ -70,18 +70,13 @@ __global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table 
 	sum = block_sum(sum, shared);
 	if (threadIdx.x > 0)
 		return;
-	struct loss_scale *scaling = t->args.scaling;
-	const double unscale = scaling ? 1.0 / (double)scaling->scale : 1.0, norm = unscale * sqrt(sum);
+	struct update_state *state = t->args.state;
+	const double unscale = 1.0 / (double)state->scale, norm = unscale * sqrt(sum);
 	const double clip = (double)t->args.clip_norm, shrink = clip / (norm + 1e-6);
-	t->norm = norm;
-	t->scale = (float)(clip > 0.0 && shrink < 1.0 ? unscale * shrink : unscale);
-	if (!scaling)
-		return;
-	t->correct1 = correction(t->args.beta1, t->args.t - scaling->skipped);
-	t->correct2 = correction(t->args.beta2, t->args.t - scaling->skipped);
-	if (!isfinite(norm))
-		t->scale = SKIP;
-	loss_scale_next(scaling, isfinite(norm));
+	const bool go = update_state_next(state, norm, isfinite(norm));
+	t->scale = !go ? SKIP : (float)(clip > 0.0 && shrink < 1.0 ? unscale * shrink : unscale);
+	t->correct1 = correction(t->args.beta1, state->t);
+	t->correct2 = correction(t->args.beta2, state->t);
 }
 
 /* Moves the moments of element i and returns the direction to subtract. */

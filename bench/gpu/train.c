@@ -155,7 +155,7 @@ static int built_make(struct built *b, struct device dev, const struct job *j)
 	if (!rc)
 		rc = executor_prepare(b->ex);
 	if (!rc)
-		executor_scale_loss(b->ex, b->opt.args.scaling);
+		executor_scale_loss(b->ex, b->opt.args.state);
 	if (!rc)
 		rc = feed(b, j->batch);
 	graph_clear(&g);
@@ -179,7 +179,7 @@ static int train_step(struct built *b)
 	if (!rc)
 		rc = executor_backward(b->ex, false);
 	if (!rc)
-		rc = executor_update(b->ex, &b->opt, NULL);
+		rc = executor_update(b->ex, &b->opt);
 	return rc;
 }
 

@@ -8,17 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "exec/loss_scale.h"
+#include "exec/update_state.h"
 #include "graph/graph.h"
 
 enum exec_mode { EXEC_TRAIN, EXEC_INFER };
 
-/* Where a step is in the run: what counter-based random numbers need. In host memory that kernels read at launch. */
-struct step_clock {
-	uint64_t seed;
-	const char *stage;     /* name, part of the random key */
+/* Where a step is in the run. In device memory: kernels read it when they run, so that a recorded step can be replayed
+ * later in the run. */
+struct step_time {
 	uint64_t step;         /* optimizer steps done so far */
 	uint64_t first_sample; /* index within the step's effective batch of row 0 */
+};
+/* What counter-based random numbers need. */
+struct step_clock {
+	uint64_t seed;
+	const char *stage;            /* name, part of the random key */
+	const struct step_time *time; /* device memory; NULL in prepare */
 };
 
 /* A node bound to memory: what a kernel sees. Tensors are contiguous; data pointers are NULL in prepare. */
@@ -68,23 +73,33 @@ struct update_item {
  * relative: the step is multiplied by the value: w -= lr * lr_factor * w * direction; then w = max(w, floor).
  * stat: w = (1 - stat_momentum)*w + stat_momentum*(g / observations), no clipping.
  *
- * With `scaling`, the items' gradients are scale times too large: for every item that is no stat, g in these formulas
- * and in the norm (norm_out too) means g / scale. All of this is decided where the memory is, without the host:
- *   - if the norm is not finite, the update is left out: no w, m or v changes, statistics included;
- *   - t counts updates that were done: it is args.t - skipped, with `skipped` as it was before this update;
- *   - in the end loss_scale_next(scaling, norm is finite).
- * Without it a norm that is not finite spreads into the weights, and the caller has to look at norm_out. */
+ * The state says by how much the gradients are too large: for every item that is no stat, g in these formulas and in
+ * the norm means g / state->scale, the scale as it was before this update. An update does, where the memory is and
+ * without the host:
+ *   - the norm, always, and update_state_next with it;
+ *   - if that is false, nothing else: no w, m or v changes, statistics included;
+ *   - else all items; t in the bias correction is state->t, this update included. */
 struct update_args {
 	enum optimizer_kind kind;
 	float lr, beta1, beta2, eps, weight_decay, momentum;
 	bool nesterov;
-	int64_t t; /* 1 at the first update */
 	/* Global L2 norm over all non-stat items; 0 = off. g is scaled by min(1, clip/(norm + 1e-6)). A relative item
 	 * enters with w*g, the gradient with respect to log w, along which it steps. (The g of a quantization step is a
 	 * sum over all values that share the step: as it is, it would be nearly all of the norm.) */
 	float clip_norm;
-	struct loss_scale *scaling; /* device memory, or NULL: gradients are as they are */
+	struct update_state *state; /* device memory */
 };
+/* One update after another of the same params. */
+struct update_job {
+	const struct update_item *item;
+	int n;
+	struct update_args args;
+	void *plan; /* the device's own; NULL at first, ended by update_release */
+};
+
+#define FETCH_BYTES  64
+#define FETCH_SLOTS  16
+#define CAPTURE_NONE 1
 
 struct backend {
 	const char *name;                     /* "cpu" */
@@ -97,9 +112,24 @@ struct backend {
 	int (*download)(void *ctx, void *host, const void *src, size_t bytes); /* waits for all work before it */
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
 	int (*sync)(void *ctx);
-	/* Clips by global norm and updates all items; sums run in a fixed order. norm_out (host) may be NULL. */
-	int (*update)(
-	    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+	/* Before each update: brings what has changed in items and args to the device; may allocate the first time.
+	 * NULL: the device reads them where they are. */
+	int (*update_stage)(void *ctx, struct update_job *job);
+	/* Clips by global norm and updates all items; sums run in a fixed order. */
+	int (*update)(void *ctx, const struct update_job *job);
+	void (*update_release)(void *ctx, struct update_job *job); /* NULL: there is nothing to release */
+	/* Reading back without waiting, or NULL: download does as well. fetch queues the copy behind the work so far
+	 * and gives a ticket; fetched waits for it. bytes <= FETCH_BYTES; a ticket is good until FETCH_SLOTS later
+	 * ones. */
+	int (*fetch)(void *ctx, const void *src, size_t bytes, uint64_t *ticket);
+	int (*fetched)(void *ctx, uint64_t ticket, void *host, size_t bytes);
+	/* Recording, or NULL: the device executes call by call. Between begin and end, calls that queue work (kernels,
+	 * zero, copy, update) are recorded instead of executed; none may allocate, upload or wait. replay queues the
+	 * whole recording as often as one likes, as long as the memory it was made with is there. */
+	int (*capture_begin)(void *ctx);                 /* CAPTURE_NONE: not now, go on call by call */
+	int (*capture_end)(void *ctx, void **recording); /* NULL: the recording is thrown away */
+	int (*replay)(void *ctx, void *recording);
+	void (*capture_free)(void *ctx, void *recording);
 	int (*describe)(void *ctx, cJSON *object); /* adds versions, isa, threads, ... for reports */
 	const struct kernel *kernels;              /* OP_COUNT rows; leaves have none */
 };

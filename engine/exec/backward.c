@@ -79,8 +79,10 @@ void exec_plan_gradients(struct executor *ex)
 	}
 }
 
-void executor_scale_loss(struct executor *ex, const struct loss_scale *scaling)
+void executor_scale_loss(struct executor *ex, const struct update_state *scaling)
 {
+	if (ex->scaling != scaling)
+		exec_forget_recordings(ex);
 	ex->scaling = scaling;
 }
 
@@ -94,37 +96,51 @@ static int start_gradient(struct executor *ex)
 	    ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &ex->scaling->scale, sizeof(ex->scaling->scale));
 }
 
-int executor_backward(struct executor *ex, bool accumulate)
+int exec_backward(struct executor *ex, bool zero)
 {
 	const struct backend *b = ex->dev.backend;
-	int rc = exec_ready(ex, "backward");
-	if (rc)
-		return rc;
-	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE || !ex->slot[ex->g.loss].wanted)
-		return err_set(ERR_FAIL, "backward: %s",
-		    ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE ? "needs a training executor with a loss"
-								      : "no trained param reaches the loss");
-	if (!ex->forward_done)
-		return err_set(ERR_FAIL, "backward: there was no forward before it");
-	if (!accumulate || !ex->observations) {
-		rc = b->zero(ex->dev.ctx, ex->gradients, ex->param_gradients);
-		if (rc)
-			return rc;
-		ex->observations = 0;
-	}
-	rc = start_gradient(ex);
-	if (rc)
-		return rc;
-	ex->observations++;
-	ex->forward_done = false; /* kernels may use what forward kept only once */
-	for (int i = ex->g.n - 1; i >= 0; i--) {
+	int rc = zero ? b->zero(ex->dev.ctx, ex->gradients, ex->param_gradients) : 0;
+	if (!rc)
+		rc = start_gradient(ex);
+	for (int i = ex->g.n - 1; !rc && i >= 0; i--) {
 		if (is_leaf(&ex->g.node[i]) || !ex->slot[i].wanted)
 			continue;
 		rc = b->kernels[ex->g.node[i].op].backward(&ex->step[i]);
 		if (rc)
-			return exec_kernel_error(ex, i, "backward", rc);
+			exec_kernel_error(ex, i, "backward", rc);
 	}
-	return 0;
+	return rc;
+}
+
+static int has_backward(const struct executor *ex)
+{
+	int rc = exec_ready(ex, "backward");
+	if (rc)
+		return rc;
+	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE)
+		return err_set(ERR_FAIL, "backward: needs a training executor with a loss");
+	return ex->slot[ex->g.loss].wanted ? 0 : err_set(ERR_FAIL, "backward: no trained param reaches the loss");
+}
+
+/* The parts of a backward, and how many will have been seen after it. */
+static unsigned backward_parts(const struct executor *ex, bool accumulate, int *observations)
+{
+	bool zero = !accumulate || !ex->observations;
+	*observations = zero ? 1 : ex->observations + 1;
+	return RUN_BACKWARD | (zero ? RUN_ZERO : 0U);
+}
+
+int executor_backward(struct executor *ex, bool accumulate)
+{
+	int observations, rc = has_backward(ex);
+	if (rc)
+		return rc;
+	if (!ex->forward_done)
+		return err_set(ERR_FAIL, "backward: there was no forward before it");
+	ex->forward_done = false; /* kernels may use what forward kept only once */
+	rc = exec_run(ex, backward_parts(ex, accumulate, &observations));
+	ex->observations = rc ? 0 : observations;
+	return rc;
 }
 
 int exec_plan_update(struct executor *ex)
@@ -144,7 +160,7 @@ int exec_plan_update(struct executor *ex)
 }
 
 /* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
-static int fill_item(struct executor *ex, struct optimizer *opt, int i, int at)
+static int fill_item(struct executor *ex, struct optimizer *opt, int observations, int i, int at)
 {
 	const struct attr *a = &ex->g.node[i].attr;
 	const struct param *p = ex->slot[i].param;
@@ -157,7 +173,7 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int i, int at)
 	    .lr_factor = a->lr_factor,
 	    .floor = a->floor,
 	    .stat_momentum = a->momentum,
-	    .observations = (float)ex->observations,
+	    .observations = (float)observations,
 	    .decay = a->decay,
 	    .relative = a->relative,
 	    .stat = a->kind == PARAM_STAT};
@@ -175,27 +191,64 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int i, int at)
 	return 0;
 }
 
-int executor_update(struct executor *ex, struct optimizer *opt, double *norm)
+/* Brings items and arguments to the device for an update after so many observations. */
+static int stage_update(struct executor *ex, struct optimizer *opt, int observations)
 {
-	struct update_args args = opt->args;
-	int rc = exec_ready(ex, "update"), n = 0;
-	if (!rc && !ex->observations)
-		rc = err_set(ERR_FAIL, "update: there was no backward before it");
-	if (!rc && opt->store != ex->store)
-		rc = err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
-	if (!rc && opt->args.scaling != ex->scaling)
-		rc = err_set(ERR_FAIL, "update: the loss was not scaled by the optimizer's scale");
+	const struct backend *b = ex->dev.backend;
+	int rc = 0, n = 0;
+	if (opt->store != ex->store)
+		return err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
+	if ((opt->scaled ? opt->args.state : NULL) != ex->scaling)
+		return err_set(ERR_FAIL, "update: the loss was not scaled by the optimizer's scale");
+	rc = optimizer_prepare(opt);
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		if (ex->slot[i].param && ex->slot[i].wanted)
-			rc = fill_item(ex, opt, i, n++);
+			rc = fill_item(ex, opt, observations, i, n++);
 	if (rc)
 		return rc;
-	args.t = opt->t + 1;
-	rc = ex->dev.backend->update(ex->dev.ctx, ex->item, n, &args, norm);
-	if (rc)
-		return err_context(rc, "%s: update", ex->dev.backend->name);
-	opt->t++;
+	ex->job.item = ex->item;
+	ex->job.n = n;
+	ex->job.args = opt->args;
+	rc = b->update_stage ? b->update_stage(ex->dev.ctx, &ex->job) : 0;
+	return rc ? err_context(rc, "%s: update", b->name) : 0;
+}
+
+static void updated(struct executor *ex)
+{
 	ex->observations = 0;
 	params_touch(ex->store);
-	return 0;
+}
+
+int executor_update(struct executor *ex, struct optimizer *opt)
+{
+	int rc = exec_ready(ex, "update");
+	if (!rc && !ex->observations)
+		rc = err_set(ERR_FAIL, "update: there was no backward before it");
+	if (!rc)
+		rc = stage_update(ex, opt, ex->observations);
+	if (!rc)
+		rc = exec_run(ex, RUN_UPDATE);
+	if (!rc)
+		updated(ex);
+	return rc;
+}
+
+int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt)
+{
+	int observations = 0, rc = exec_fed(ex);
+	unsigned parts = exec_stale(ex) | RUN_FORWARD | (opt ? RUN_UPDATE : 0U);
+	if (!rc)
+		rc = has_backward(ex);
+	if (rc)
+		return rc;
+	parts |= backward_parts(ex, accumulate, &observations);
+	rc = opt ? stage_update(ex, opt, observations) : 0;
+	if (!rc)
+		rc = exec_run(ex, parts);
+	exec_forward_ran(ex, rc);
+	ex->forward_done = false;
+	ex->observations = rc ? 0 : observations;
+	if (!rc && opt)
+		updated(ex);
+	return rc;
 }

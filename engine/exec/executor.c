@@ -37,6 +37,7 @@ static int fill_slots(struct executor *ex)
 		s->constant = constant[i];
 		s->tensor = (struct tensor){.dtype = node->dtype, .shape = node->shape};
 		ex->step[i].node = node;
+		ex->random = ex->random || op_info(node->op)->random;
 		if (node->op != OP_PARAM)
 			continue;
 		s->param = params_find(ex->store, node->name);
@@ -88,7 +89,11 @@ void executor_free(struct executor *ex)
 		if (ex->slot[i].prepared && k->release)
 			k->release(&ex->step[i]);
 	}
-	char *block[] = {ex->values, ex->constants, ex->gradients, ex->scratch, ex->keep};
+	exec_forget_recordings(ex);
+	if (b->update_release)
+		b->update_release(ex->dev.ctx, &ex->job);
+	char *block[] = {
+	    ex->values, ex->constants, ex->gradients, ex->scratch, ex->keep, (char *)(uintptr_t)ex->clock.time};
 	for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
 		if (block[i])
 			b->free(ex->dev.ctx, block[i]);
@@ -268,6 +273,9 @@ int executor_prepare(struct executor *ex)
 	rc = allocate(ex);
 	if (rc)
 		return rc;
+	ex->clock.time = ex->dev.backend->alloc(ex->dev.ctx, sizeof(*ex->clock.time)); /* zeroed, as ex->time is */
+	if (!ex->clock.time)
+		return ERR_NOMEM;
 	place_values(ex);
 	place_steps(ex);
 	if (ex->g.loss != NODE_NONE && ex->slot[ex->g.loss].grad != NO_PLACE) {

@@ -2,8 +2,8 @@
  * is allocated in a step. Forward is a loop over nodes, backward the same loop from the end. Nodes that depend on
  * params only run once per weights version. INFER reuses activation memory by lifetimes; TRAIN keeps all.
  *
- * Use: executor_create, executor_bind for taps, executor_prepare, then per step executor_input, executor_forward,
- * (executor_backward, executor_update), executor_output. */
+ * Use: executor_create, executor_bind for taps, executor_prepare, then per step executor_input, executor_forward or
+ * executor_step, executor_output. */
 #ifndef ENGINE_EXEC_EXECUTOR_H
 #define ENGINE_EXEC_EXECUTOR_H
 
@@ -43,20 +43,25 @@ const struct graph *executor_graph(const struct executor *ex);
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
 int executor_forward(struct executor *ex);
-/* From now on backward starts from the scale (device memory of an optimizer, see optimizer_scale_loss) instead of 1:
- * gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's updates
- * fit.
- */
-void executor_scale_loss(struct executor *ex, const struct loss_scale *scaling);
+/* From now on backward starts from the state's scale (device memory of an optimizer, see optimizer_scale_loss) instead
+ * of 1: gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's
+ * updates fit. */
+void executor_scale_loss(struct executor *ex, const struct update_state *scaling);
 /* accumulate false: gradients are zeroed first (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
-/* Clips and updates the params that this executor trains and its STAT params; touches the store. moments: see
- * optimizer.h */
+/* Clips and updates the params that this executor trains and its STAT params; touches the store. What came of it is in
+ * the optimizer's state. moments: see optimizer.h */
 struct optimizer;
-int executor_update(struct executor *ex, struct optimizer *opt, double *norm);
+int executor_update(struct executor *ex, struct optimizer *opt);
+/* Forward, backward and, unless opt is NULL, the update: the same as the three calls, but one piece of work for a
+ * device that records. */
+int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt);
 /* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, params, constants, the
  * output and the loss. */
 int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);
+/* The same without waiting for the device: see readback_push. For f32 scalars, such as the loss. */
+struct readback;
+int executor_fetch(struct executor *ex, const char *node, struct readback *r, int what, int64_t step);
 /* The gradient of a trained param (of a STAT param: the sum of its observations) or, with keep_all, of any wanted node:
  * f32 values, whatever type the node has. */
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes);

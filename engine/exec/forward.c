@@ -23,8 +23,11 @@ int executor_input(struct executor *ex, const char *name, const void *host, size
 
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample)
 {
-	ex->clock.step = step;
-	ex->clock.first_sample = first_sample;
+	const struct step_time now = {step, first_sample};
+	if (now.step == ex->time.step && now.first_sample == ex->time.first_sample)
+		return;
+	ex->time = now;
+	ex->time_changed = true;
 }
 
 static bool reads_constant(const struct step *s)
@@ -62,11 +65,9 @@ static int run_kernel(struct executor *ex, int i, double *seconds, const char *p
 	return take_time(ex, seconds, i, NULL);
 }
 
-int exec_run_constants(struct executor *ex, double *seconds)
+int exec_constants(struct executor *ex, double *seconds)
 {
 	int rc = 0;
-	if (ex->version == ex->store->version)
-		return 0;
 	for (int i = 0; !rc && i < ex->g.n; i++) {
 		const struct kernel *k = &ex->dev.backend->kernels[ex->g.node[i].op];
 		if (is_leaf(&ex->g.node[i]))
@@ -76,31 +77,64 @@ int exec_run_constants(struct executor *ex, double *seconds)
 		if (!rc && ex->slot[i].constant)
 			rc = run_kernel(ex, i, seconds, "forward", k->forward);
 	}
+	return rc;
+}
+
+int exec_forward(struct executor *ex, double *seconds)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant)
+			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op].forward);
+	return rc;
+}
+
+unsigned exec_stale(const struct executor *ex)
+{
+	return ex->version == ex->store->version ? 0 : RUN_CONSTANTS;
+}
+
+int exec_run_constants(struct executor *ex)
+{
+	int rc = exec_stale(ex) ? exec_run(ex, RUN_CONSTANTS) : 0;
 	ex->version = rc ? 0 : ex->store->version;
 	return rc;
 }
 
-static int forward(struct executor *ex, double *seconds)
+int exec_fed(const struct executor *ex)
 {
 	int rc = exec_ready(ex, "forward");
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		if (ex->g.node[i].op == OP_INPUT && !ex->slot[i].bound && !ex->slot[i].fed)
 			rc = err_set(ERR_FAIL, "input '%s' was never given", ex->g.node[i].name);
-	if (!rc)
-		rc = exec_run_constants(ex, seconds);
-	for (int i = 0; !rc && i < ex->g.n; i++)
-		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant)
-			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op].forward);
-	ex->forward_done = !rc;
 	return rc;
+}
+
+void exec_forward_ran(struct executor *ex, int rc)
+{
+	ex->version = rc ? 0 : ex->store->version;
+	ex->forward_done = !rc;
 }
 
 int executor_forward(struct executor *ex)
 {
-	return forward(ex, NULL);
+	int rc = exec_fed(ex);
+	if (rc)
+		return rc;
+	rc = exec_run(ex, exec_stale(ex) | RUN_FORWARD);
+	exec_forward_ran(ex, rc);
+	return rc;
 }
 
 int executor_profile(struct executor *ex, double *seconds)
 {
-	return forward(ex, seconds);
+	int rc = exec_fed(ex);
+	if (rc)
+		return rc;
+	if (exec_stale(ex))
+		rc = exec_constants(ex, seconds);
+	if (!rc)
+		rc = exec_forward(ex, seconds);
+	exec_forward_ran(ex, rc);
+	return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
+#include "exec/readback.h"
 
 bool exec_readable(const struct executor *ex, int node)
 {
@@ -21,7 +22,8 @@ static int size_or_fail(const struct executor *ex, int node, const struct tensor
 	return err_set(ERR_FAIL, "node '%s' has %zu bytes, not %zu", ex->g.node[node].name, have, bytes);
 }
 
-int executor_output(struct executor *ex, const char *node, void *host, size_t bytes)
+/* The index of a node whose value can be read and has so many bytes; a stale constant is computed. */
+static int readable(struct executor *ex, const char *node, size_t bytes)
 {
 	int i, rc = exec_ready(ex, "output");
 	if (rc)
@@ -33,8 +35,20 @@ int executor_output(struct executor *ex, const char *node, void *host, size_t by
 		return err_set(ERR_FAIL, "node '%s' cannot be read: its memory is used again (keep_all)", node);
 	rc = size_or_fail(ex, i, &ex->slot[i].tensor, bytes);
 	if (!rc && ex->slot[i].constant)
-		rc = exec_run_constants(ex, NULL);
-	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->slot[i].tensor.data, bytes);
+		rc = exec_run_constants(ex);
+	return rc ? rc : i;
+}
+
+int executor_output(struct executor *ex, const char *node, void *host, size_t bytes)
+{
+	int i = readable(ex, node, bytes);
+	return i < 0 ? i : ex->dev.backend->download(ex->dev.ctx, host, ex->slot[i].tensor.data, bytes);
+}
+
+int executor_fetch(struct executor *ex, const char *node, struct readback *r, int what, int64_t step)
+{
+	int i = readable(ex, node, sizeof(float));
+	return i < 0 ? i : readback_push(r, what, step, ex->slot[i].tensor.data, sizeof(float));
 }
 
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes)

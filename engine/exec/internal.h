@@ -6,6 +6,7 @@
  *   gradients   | of params: zeroed in one call | arena of the other gradients, by lifetimes of the backward loop    |
  *   scratch     | the largest wish of any kernel                                                                     |
  *   keep        | one piece per node                                                                                 |
+ * and the 16 bytes of the clock.
  */
 #ifndef ENGINE_EXEC_INTERNAL_H
 #define ENGINE_EXEC_INTERNAL_H
@@ -16,6 +17,21 @@
 enum exec_state { EXEC_CREATED, EXEC_PLANNED, EXEC_READY, EXEC_BROKEN };
 
 #define NO_PLACE ((size_t)-1)
+
+/* What one run does, in this order. A device that records keeps one recording of each combination that occurs. */
+enum run_part {
+	RUN_CONSTANTS = 1, /* pack, and the constant nodes */
+	RUN_FORWARD = 2,
+	RUN_ZERO = 4, /* the gradients of params */
+	RUN_BACKWARD = 8,
+	RUN_UPDATE = 16,
+	RUN_COMBINATIONS = 32
+};
+
+struct recording {
+	bool ran; /* call by call, once: kernels may load and set up at their first launch what cannot be recorded */
+	void *handle; /* the device's */
+};
 
 /* What the executor knows of a node beside its step. */
 struct slot {
@@ -41,6 +57,9 @@ struct executor {
 	bool keep_all;
 	enum exec_state state;
 	struct step_clock clock;
+	struct step_time time; /* on the host; what the kernels read is clock.time */
+	bool time_changed;
+	bool random;       /* some node reads the clock */
 	struct step *step; /* g.n */
 	struct slot *slot; /* g.n */
 	struct executor_memory memory;
@@ -48,10 +67,12 @@ struct executor {
 	char *values, *constants, *gradients, *scratch, *keep;
 	uint64_t version; /* of the store when the constant nodes ran; 0: never (stores start at 1) */
 	bool forward_done;
-	int observations;                 /* backward runs since the gradients were zeroed */
-	const struct loss_scale *scaling; /* device memory that backward starts from, or NULL: 1 */
+	int observations;                   /* backward runs since the gradients were zeroed */
+	const struct update_state *scaling; /* device memory whose scale backward starts from, or NULL: 1 */
 	struct update_item *item;
 	int *item_moment; /* where in the optimizer the item's moments were last time */
+	struct update_job job;
+	struct recording recording[RUN_COMBINATIONS];
 };
 
 /* The gradient of a value: f32, whatever half precision the value has. */
@@ -71,8 +92,24 @@ int exec_plan_memory(struct executor *ex);
 void exec_plan_gradients(struct executor *ex);
 /* backward.c: the list of what an update changes. */
 int exec_plan_update(struct executor *ex);
-/* forward.c: packs and runs constant nodes if the store changed. seconds: see executor_profile, or NULL. */
-int exec_run_constants(struct executor *ex, double *seconds);
+/* run.c: executes enum run_part's, by a recording where the device has one. */
+int exec_run(struct executor *ex, unsigned parts);
+/* run.c: all recordings are of no use any more. */
+void exec_forget_recordings(struct executor *ex);
+/* forward.c: constant nodes, and the others; seconds: see executor_profile, or NULL. Nothing but the device's work: a
+ * recording repeats no more than that. */
+int exec_constants(struct executor *ex, double *seconds);
+int exec_forward(struct executor *ex, double *seconds);
+/* backward.c, likewise. zero: gradients of params are zeroed first. */
+int exec_backward(struct executor *ex, bool zero);
+/* forward.c: RUN_CONSTANTS if the store has changed since they ran, else 0. */
+unsigned exec_stale(const struct executor *ex);
+/* forward.c: ERR_FAIL unless the executor is prepared and all inputs were given. */
+int exec_fed(const struct executor *ex);
+/* forward.c: notes that constants, where stale, and forward ran, with this outcome. */
+void exec_forward_ran(struct executor *ex, int rc);
+/* forward.c: runs the constant nodes if they are stale. */
+int exec_run_constants(struct executor *ex);
 /* executor.c: ERR_FAIL unless prepared. */
 int exec_ready(const struct executor *ex, const char *what);
 /* executor.c: ERR_FAIL naming the missing node, or its index. */

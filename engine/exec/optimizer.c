@@ -2,6 +2,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/optimizer.h"
+#include "exec/readback.h"
+
+static const struct update_state unscaled = {.scale = 1};
 
 void optimizer_init(struct optimizer *o, struct param_store *store, const struct update_args *args)
 {
@@ -38,21 +41,39 @@ int optimizer_moments(struct optimizer *o, const struct param *p, struct moment 
 	return 0;
 }
 
-int optimizer_scale_loss(struct optimizer *o)
+static int start_state(struct optimizer *o, const struct update_state *start)
 {
-	const struct loss_scale start = {.scale = LOSS_SCALE_START};
 	const struct device *dev = &o->store->dev;
-	if (!o->args.scaling)
-		o->args.scaling = dev->backend->alloc(dev->ctx, sizeof(start));
-	return o->args.scaling ? dev->backend->upload(dev->ctx, o->args.scaling, &start, sizeof(start)) : ERR_NOMEM;
+	if (!o->args.state)
+		o->args.state = dev->backend->alloc(dev->ctx, sizeof(*start));
+	return o->args.state ? dev->backend->upload(dev->ctx, o->args.state, start, sizeof(*start)) : ERR_NOMEM;
 }
 
-int optimizer_read_scale(const struct optimizer *o, struct loss_scale *out)
+int optimizer_prepare(struct optimizer *o)
+{
+	return o->args.state ? 0 : start_state(o, &unscaled);
+}
+
+int optimizer_scale_loss(struct optimizer *o)
+{
+	const struct update_state start = {.scale = LOSS_SCALE_START, .dynamic = 1};
+	o->scaled = true;
+	return start_state(o, &start);
+}
+
+int optimizer_read_state(const struct optimizer *o, struct update_state *out)
 {
 	const struct device *dev = &o->store->dev;
-	if (!o->args.scaling)
-		return err_set(ERR_FAIL, "the optimizer has no loss scale");
-	return dev->backend->download(dev->ctx, out, o->args.scaling, sizeof(*out));
+	*out = unscaled;
+	return o->args.state ? dev->backend->download(dev->ctx, out, o->args.state, sizeof(*out)) : 0;
+}
+
+int optimizer_fetch_state(const struct optimizer *o, struct readback *r, int what, int64_t step)
+{
+	_Static_assert(sizeof(struct update_state) <= FETCH_BYTES, "one reading");
+	if (!o->args.state)
+		return err_set(ERR_FAIL, "the optimizer has no state yet");
+	return readback_push(r, what, step, o->args.state, sizeof(struct update_state));
 }
 
 void optimizer_clear(struct optimizer *o)
@@ -63,9 +84,9 @@ void optimizer_clear(struct optimizer *o)
 		if (o->moment[i].v)
 			dev->backend->free(dev->ctx, o->moment[i].v);
 	}
-	if (o->args.scaling)
-		o->store->dev.backend->free(o->store->dev.ctx, o->args.scaling);
-	o->args.scaling = NULL;
+	if (o->args.state)
+		o->store->dev.backend->free(o->store->dev.ctx, o->args.state);
+	o->args.state = NULL;
 	mem_free(o->moment);
 	*o = (struct optimizer){.args = o->args, .store = o->store};
 }

@@ -1,4 +1,4 @@
-/* Optimizer state: moments by param name, the update count, the loss scale, and the arguments of the backend's update
+/* Optimizer state: moments by param name, what the updates have left behind, and the arguments of the backend's update
  * service. */
 #ifndef ENGINE_EXEC_OPTIMIZER_H
 #define ENGINE_EXEC_OPTIMIZER_H
@@ -6,24 +6,28 @@
 #include "exec/params.h"
 
 struct optimizer {
-	struct update_args args; /* lr is set before each update; t is counted here */
+	struct update_args args; /* lr is set before each update; state is made by optimizer_prepare */
 	struct param_store *store;
 	struct moment {
 		const struct param *param;
 		float *m, *v; /* device memory, zero at first */
 	} * moment;
 	int n, cap;
-	int64_t t;
+	bool scaled; /* optimizer_scale_loss was called */
 };
 void optimizer_init(struct optimizer *o, struct param_store *store, const struct update_args *args);
+/* Makes args.state, if it is not there yet. Updates call it. */
+int optimizer_prepare(struct optimizer *o);
 /* The moments of a param, made at first use (before the first step, by executor_update's preparation). */
 int optimizer_moments(struct optimizer *o, const struct param *p, struct moment **out);
-/* Gradients will come scaled, for f16: makes the scale in device memory, args.scaling, to be given to
- * executor_scale_loss.
+/* Gradients will come scaled, for f16: starts dynamic loss scaling in args.state, to be given to executor_scale_loss.
  */
 int optimizer_scale_loss(struct optimizer *o);
-/* The scale as the updates so far have left it; waits for them. */
-int optimizer_read_scale(const struct optimizer *o, struct loss_scale *out);
+/* What the updates so far have left behind; waits for them. Before the first: no updates and the scale 1. */
+int optimizer_read_state(const struct optimizer *o, struct update_state *out);
+/* The same without waiting: the reading's value is a struct update_state. */
+struct readback;
+int optimizer_fetch_state(const struct optimizer *o, struct readback *r, int what, int64_t step);
 void optimizer_clear(struct optimizer *o);
 
 #endif

@@ -130,6 +130,7 @@ struct graph {
 struct op_info {
 	const char *name;
 	int min_in, max_in;
+	bool random; /* draws random numbers by the step's clock, in training */
 };
 const struct op_info *op_info(enum op op);
 

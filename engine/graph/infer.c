@@ -501,7 +501,7 @@ static const struct rule rules[OP_COUNT] = {
     [OP_MAXPOOL] = {{"maxpool", 1, 1}, 0, infer_maxpool},
     [OP_AVGPOOL] = {{"avgpool", 1, 1}, 0, infer_avgpool},
     [OP_ADD] = {{"add", 2, 2}, 0, infer_add},
-    [OP_DROPOUT] = {{"dropout", 1, 1}, 0, infer_dropout},
+    [OP_DROPOUT] = {{"dropout", 1, 1, .random = true}, 0, infer_dropout},
     [OP_CE_LOSS] = {{"ce_loss", 3, 3}, 0, infer_ce_loss},
     [OP_KD_LOSS] = {{"kd_loss", 4, 4}, 0, infer_kd_loss},
     [OP_FOLD_WEIGHT] = {{"fold_weight", 3, 3}, 0, infer_fold_weight},

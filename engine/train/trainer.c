@@ -1,6 +1,9 @@
 /* The training loop. It knows graphs, executors and data, and nothing of what is trained: distillation, pruning ramps
  * and quantization-aware training come in through the graph builders and the hooks.
  *
+ * The host does not wait for the device in a step: losses and norms are read some steps later, and a step whose loss or
+ * gradient turns out not to be finite is run again, on the same weights (update_state.h), to say where it happened.
+ *
  * The sampler gives the order, schedule.c the learning rate, evaluate.c the validation, fit_log.c what is written. */
 #include <assert.h>
 #include <inttypes.h>
@@ -12,9 +15,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "exec/readback.h"
 #include "train/evaluate.h"
 #include "train/fit_log.h"
 #include "train/precision.h"
+
+enum { READ_LOSS, READ_STATE }; /* one loss per micro-batch, one state per step */
 
 struct fit {
 	const struct trainer *t;
@@ -29,6 +35,8 @@ struct fit {
 	struct param_store best_params; /* the best weights so far, with masks and statistics */
 	struct metrics now;             /* validation of this epoch */
 	struct fit_log log;
+	struct readback readback;
+	double loss_sum; /* of this epoch, as far as it was read */
 	uint32_t *index; /* (micro) */
 	float *x;        /* (micro, H, W, C) */
 	int32_t *labels; /* (micro) */
@@ -109,7 +117,7 @@ static int make_optimizer(struct fit *f)
 	optimizer_init(&f->opt, f->t->params, &args);
 	if (o->precision == PRECISION_FP16) {
 		rc = optimizer_scale_loss(&f->opt);
-		executor_scale_loss(f->ex, f->opt.args.scaling);
+		executor_scale_loss(f->ex, f->opt.args.state);
 	}
 	return rc;
 }
@@ -120,6 +128,7 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	int rc;
 	f->t = t;
 	params_init(&f->best_params, t->dev);
+	readback_init(&f->readback, t->dev);
 	if (t->params->dev.backend != t->dev.backend || t->params->dev.ctx != t->dev.ctx)
 		return err_set(ERR_FAIL, "the params to train are on another device");
 	rc = train_options_check(t->o, NULL);
@@ -171,7 +180,7 @@ static void fit_clear(struct fit *f)
 	mem_free(f->labels);
 }
 
-/* "stage 'x', epoch 2, step 17" of the step that is running. */
+/* "stage 'x', epoch 2, step 17" of the step that f->step says. */
 static const char *where(const struct fit *f, char buf[192])
 {
 	snprintf(buf, 192, "stage '%s', epoch %" PRId64 ", step %" PRId64, f->t->stage,
@@ -208,7 +217,7 @@ static bool gradient_is_finite(struct fit *f, const struct node *node, float *ho
 }
 
 /* The forward pass was finite, so the fault lies between the loss and the last param, in backward order the first,
- * whose gradient is not. The update has spread it into the weights already: values say nothing any more. */
+ * whose gradient is not. */
 static int report_gradient(struct fit *f, double norm)
 {
 	const struct graph *g = executor_graph(f->ex);
@@ -237,23 +246,11 @@ static int report_gradient(struct fit *f, double norm)
 	    kind_of(norm), name, op_info(OP_PARAM)->name);
 }
 
-/* The device has left an update out under fp16; at the least scale that would go on for ever. */
-static int check_skipped(struct fit *f, double norm)
-{
-	struct loss_scale s;
-	int rc = optimizer_read_scale(&f->opt, &s);
-	if (rc || !s.exhausted)
-		return rc;
-	rc = report_gradient(f, norm);
-	return err_context(rc, "precision fp16: the loss scale has fallen to %g", (double)LOSS_SCALE_LEAST);
-}
-
-/* Micro-batch m of the current step: rows m*micro .. of the effective batch. Adds its share of the loss. */
-static int run_micro(struct fit *f, int m, double *loss)
+/* Brings micro-batch m of the current step to the device: rows m*micro .. of the effective batch. */
+static int give_micro(struct fit *f, int m)
 {
 	const struct trainer *t = f->t;
 	uint64_t step = (uint64_t)f->step, first = (uint64_t)m * (uint64_t)f->micro;
-	float part = 0;
 	int rc = sampler_take(&f->sampler, f->step * f->batch + (int64_t)first, f->micro, f->index);
 	if (!rc)
 		rc = batch_fill(&f->fill, f->index, f->micro, step, first, f->x, f->labels);
@@ -264,36 +261,94 @@ static int run_micro(struct fit *f, int m, double *loss)
 	executor_set_clock(f->ex, step, first);
 	if (!rc && t->before_forward)
 		rc = t->before_forward(t->user, f->ex, f->x, f->x_bytes);
-	if (!rc)
-		rc = executor_forward(f->ex);
-	if (!rc)
-		rc = executor_output(f->ex, f->loss, &part, sizeof(part));
-	if (!rc && !isfinite(part))
-		rc = report_loss(f, (double)part);
-	if (!rc)
-		rc = executor_backward(f->ex, m > 0);
-	*loss += (double)part;
 	return rc;
 }
 
-static int run_step(struct fit *f, double *loss)
+/* Runs step r->step again, whose loss or norm was not finite, and says where that began. Nothing has changed the
+ * weights since: the update of that step and all later ones were left out. (All but one case: under fp16 a later step
+ * may have been clean, and moved the weights, before the host saw the loss. The fault may then be gone.) */
+static int explain(struct fit *f, const struct reading *r, double not_finite)
+{
+	bool by_norm = r->what == READ_STATE;
+	char at[192];
+	int rc = 0;
+	f->step = r->step;
+	for (int m = 0; !rc && m < (int)f->t->o->accumulate; m++) {
+		float loss = 0;
+		rc = give_micro(f, m);
+		if (!rc)
+			rc = executor_forward(f->ex);
+		if (!rc)
+			rc = executor_output(f->ex, f->loss, &loss, sizeof(loss));
+		if (!rc && !isfinite(loss))
+			rc = report_loss(f, (double)loss);
+		if (!rc && by_norm)
+			rc = executor_backward(f->ex, m > 0);
+	}
+	if (rc)
+		return rc;
+	if (by_norm)
+		return report_gradient(f, not_finite);
+	return err_set(
+	    ERR_FAIL, "%s: the loss is %s; it is finite when the step is run again", where(f, at), kind_of(not_finite));
+}
+
+static int read_loss(struct fit *f, const struct reading *r)
+{
+	float loss;
+	memcpy(&loss, r->value, sizeof(loss));
+	f->loss_sum += (double)loss;
+	return isfinite(loss) ? 0 : explain(f, r, (double)loss);
+}
+
+static int read_state(struct fit *f, const struct reading *r)
+{
+	int64_t epoch = r->step / f->steps_per_epoch;
+	struct update_state s;
+	int rc = 0;
+	memcpy(&s, r->value, sizeof(s));
+	if (s.halted)
+		rc = explain(f, r, s.norm);
+	if (rc && s.dynamic)
+		return err_context(rc, "precision fp16: the loss scale has fallen to %g", (double)LOSS_SCALE_LEAST);
+	if (!rc)
+		fit_log_step(&f->log, epoch, r->step + 1, f->loss_sum / (double)(r->step % f->steps_per_epoch + 1));
+	return rc;
+}
+
+/* Reads what is on its way until no more than `left` readings are. */
+static int settle(struct fit *f, int left)
+{
+	int rc = 0;
+	while (!rc && f->readback.n > left) {
+		struct reading r;
+		rc = readback_pop(&f->readback, &r);
+		if (!rc)
+			rc = r.what == READ_LOSS ? read_loss(f, &r) : read_state(f, &r);
+	}
+	return rc;
+}
+
+static int run_step(struct fit *f)
 {
 	const struct train_options *o = f->t->o;
-	double norm = 0;
 	int rc = 0;
 	if (f->t->stop && *f->t->stop)
 		return err_set(ERR_INTERRUPTED, "stage '%s' was interrupted", f->t->stage);
-	*loss = 0;
-	for (int m = 0; !rc && m < (int)o->accumulate; m++)
-		rc = run_micro(f, m, loss);
-	if (rc)
-		return rc;
 	f->opt.args.lr = (float)schedule_rate((enum schedule_kind)o->schedule, o->lr, o->warmup, f->step, f->total);
-	rc = executor_update(f->ex, &f->opt, &norm);
-	if (!rc && !isfinite(norm))
-		rc = f->opt.args.scaling ? check_skipped(f, norm) : report_gradient(f, norm);
-	if (!rc)
-		f->step++;
+	for (int m = 0; !rc && m < (int)o->accumulate; m++) {
+		bool last = m == (int)o->accumulate - 1;
+		rc = give_micro(f, m);
+		if (!rc)
+			rc = executor_step(f->ex, m > 0, last ? &f->opt : NULL);
+		if (!rc)
+			rc = settle(f, READBACK_DEPTH - 2);
+		if (!rc)
+			rc = executor_fetch(f->ex, f->loss, &f->readback, READ_LOSS, f->step);
+		if (!rc && last)
+			rc = optimizer_fetch_state(&f->opt, &f->readback, READ_STATE, f->step);
+	}
+	f->step++;
 	return rc;
 }
 
@@ -344,18 +399,17 @@ static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
 
 static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 {
-	double start = clock_now(), sum = 0, loss = 0;
+	double start = clock_now();
 	int rc = f->t->before_epoch ? f->t->before_epoch(f->t->user, epoch) : 0;
-	for (int64_t s = 0; !rc && s < f->steps_per_epoch; s++) {
-		rc = run_step(f, &loss);
-		sum += loss;
-		if (!rc)
-			fit_log_step(&f->log, epoch, f->step, sum / (double)(s + 1));
-	}
+	f->loss_sum = 0;
+	for (int64_t s = 0; !rc && s < f->steps_per_epoch; s++)
+		rc = run_step(f);
+	if (!rc)
+		rc = settle(f, 0);
 	if (rc)
 		return rc;
 	f->train_seconds += clock_now() - start;
-	out->train_loss = sum / (double)f->steps_per_epoch;
+	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
 	out->epochs_run = epoch + 1;
 	rc = evaluator_run(&f->eval, f->t->stop, &f->now);
 	if (rc)
@@ -389,9 +443,9 @@ static int run_all(struct fit *f, struct train_result *out)
 
 static int result_scale(const struct fit *f, struct train_result *out)
 {
-	struct loss_scale s;
-	int rc = f->opt.args.scaling ? optimizer_read_scale(&f->opt, &s) : 0;
-	if (rc || !f->opt.args.scaling)
+	struct update_state s;
+	int rc = f->opt.scaled ? optimizer_read_state(&f->opt, &s) : 0;
+	if (rc || !f->opt.scaled)
 		return rc;
 	out->loss_scale = (double)s.scale;
 	out->skipped_steps = s.skipped;

@@ -14,7 +14,7 @@
 #include "train/schedule.h"
 
 enum train_monitor { MONITOR_ACCURACY, MONITOR_F1_MACRO, MONITOR_LOSS };
-/* fp16 needs a scaled loss (exec/loss_scale.h): small gradients are below its range. */
+/* fp16 needs a scaled loss (exec/update_state.h): small gradients are below its range. */
 enum train_precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
 
 /* The option rows that every training stage shares. A stage embeds this struct and puts TRAIN_OPTION_ROWS into its own

@@ -114,7 +114,7 @@ static int run_step(struct run *r)
 		rc = executor_forward(r->ex);
 	if (!rc)
 		rc = executor_backward(r->ex, false);
-	return rc ? rc : executor_update(r->ex, &r->opt, NULL);
+	return rc ? rc : executor_update(r->ex, &r->opt);
 }
 
 static void logits_of(struct run *r, float out[BATCH * CLASSES])

@@ -29,7 +29,7 @@ static size_t train(const struct backend *backend, enum dtype half, float *w, fl
 		rig_feed(ex, i * BATCH, BATCH);
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_update(ex, &opt));
 	}
 	assert_ok(executor_output(ex, "loss", loss, sizeof(*loss)));
 	size_t bytes = rig_bytes(ex, "fc.weight");

@@ -71,7 +71,7 @@ static float *train(const struct model_spec *spec, int threads, size_t *n)
 		executor_set_clock(ex, (uint64_t)i, 0);
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_update(ex, &opt));
 	}
 	size_t total = 0;
 	for (int i = 0; i < g.n; i++)

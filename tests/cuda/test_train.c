@@ -2,7 +2,6 @@
  * quantization-aware training and its integers. On a real GPU (77, skipped, where there is none) and, from tests/simt,
  * on the host. */
 #include "cuda/cuda.h"
-#include "exec/loss_scale.h"
 #include "quant/equal.h"
 
 static struct device cuda = {.backend = &cuda_backend};
@@ -21,7 +20,7 @@ struct recipe {
 
 struct outcome {
 	double loss[STEPS];
-	struct loss_scale scale;
+	struct update_state state;
 	float w[4096]; /* all params, one after the other */
 	size_t n;
 	uint64_t launches; /* of the last step */
@@ -86,34 +85,30 @@ static void train(struct device dev, const struct recipe *r, struct outcome *o)
 	struct optimizer opt;
 	struct graph g;
 	struct update_args args = rig_adamw();
-	struct loss_scale scale = {.scale = r->scale}, *scaling = NULL;
+	const struct update_state start = {.scale = r->scale, .dynamic = 1};
 	args.clip_norm = 1;
 	memset(o, 0, sizeof(*o));
 	params_init(&store, dev);
 	make_graph(&g, &store, r);
-	if (r->scale > 0) {
-		scaling = dev.backend->alloc(dev.ctx, sizeof(scale));
-		assert_ok(dev.backend->upload(dev.ctx, scaling, &scale, sizeof(scale)));
-		args.scaling = scaling;
-	}
 	optimizer_init(&opt, &store, &args);
 	struct executor *ex = rig_executor(&g, &store, EXEC_TRAIN, false);
-	executor_scale_loss(ex, scaling);
+	if (r->scale > 0) {
+		assert_ok(optimizer_scale_loss(&opt));
+		assert_ok(dev.backend->upload(dev.ctx, opt.args.state, &start, sizeof(start)));
+		executor_scale_loss(ex, opt.args.state);
+	}
 	for (int i = 0; i < r->steps; i++) {
 		float loss;
-		uint64_t before = cuda_launches();
 		rig_feed(ex, i * BATCH, BATCH);
+		uint64_t before = cuda_launches();
 		executor_set_clock(ex, (uint64_t)i, 0);
-		assert_ok(executor_forward(ex));
-		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_step(ex, false, &opt));
 		o->launches = cuda_launches() - before;
 		assert_ok(executor_output(ex, g.node[g.loss].name, &loss, sizeof(loss)));
 		o->loss[i] = (double)loss;
 	}
 	read_params(&store, o);
-	if (scaling)
-		assert_ok(dev.backend->download(dev.ctx, &o->scale, scaling, sizeof(o->scale)));
+	assert_ok(optimizer_read_state(&opt, &o->state));
 	executor_free(ex);
 	optimizer_clear(&opt);
 	params_clear(&store);
@@ -151,8 +146,8 @@ static void cuda__half_precision_follows_the_reference(void **state)
 	follow("cnn bf16", &(struct recipe){.spec = rig_cnn(), .half = DT_BF16, .steps = 10}, 1e-3);
 	struct outcome *o =
 	    follow("cnn f16", &(struct recipe){.spec = rig_cnn(), .half = DT_F16, .scale = 1024, .steps = 10}, 1e-3);
-	assert_int_equal(o->scale.skipped, 0);
-	assert_int_equal(o->scale.good, 10);
+	assert_int_equal(o->state.skipped, 0);
+	assert_int_equal(o->state.good, 10);
 }
 
 /* 2^24 times the gradients of a small net is beyond f16: steps are left out until the scale is small enough. */
@@ -161,9 +156,9 @@ static void cuda__fp16_recovers_from_overflow(void **state)
 	(void)state;
 	const struct recipe r = {.spec = rig_cnn(), .half = DT_F16, .scale = LOSS_SCALE_MOST, .steps = STEPS};
 	struct outcome *o = follow("cnn f16", &r, 1e-3);
-	assert_true(o->scale.skipped > 0 && o->scale.skipped < STEPS);
-	assert_true(o->scale.scale == ldexpf(LOSS_SCALE_MOST, -o->scale.skipped));
-	assert_int_equal(o->scale.exhausted, 0);
+	assert_true(o->state.skipped > 0 && o->state.skipped < STEPS);
+	assert_true(o->state.scale == ldexpf(LOSS_SCALE_MOST, -o->state.skipped));
+	assert_int_equal(o->state.halted, 0);
 	for (size_t i = 0; i < o->n; i++)
 		assert_true(isfinite(o->w[i]));
 }
@@ -177,6 +172,23 @@ static void cuda__reruns_give_the_same_bytes(void **state)
 	train(cuda, &r, &b);
 	assert_memory_equal(a.w, b.w, a.n * sizeof(float));
 	assert_memory_equal(a.loss, b.loss, sizeof(a.loss));
+}
+
+/* From the second step on a step is the replay of a recording, which CUDA_LAUNCH_BLOCKING turns off. */
+static void cuda__recorded_steps_give_the_same_bytes(void **state)
+{
+	(void)state;
+	static struct outcome recorded, plain;
+	struct recipe r = {.spec = rig_cnn(), .half = DT_F16, .scale = LOSS_SCALE_MOST, .steps = 12};
+	r.spec.dropout = 0.3f;
+	train(cuda, &r, &recorded);
+	setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+	train(cuda, &r, &plain);
+	unsetenv("CUDA_LAUNCH_BLOCKING");
+	assert_true(recorded.state.skipped > 0 && recorded.state.t > 2);
+	assert_memory_equal(recorded.w, plain.w, recorded.n * sizeof(float));
+	assert_memory_equal(recorded.loss, plain.loss, sizeof(recorded.loss));
+	assert_int_equal(recorded.launches, plain.launches);
 }
 
 static void cuda__qat_follows_the_reference(void **state)
@@ -236,6 +248,7 @@ int main(void)
 	    cmocka_unit_test(cuda__half_precision_follows_the_reference),
 	    cmocka_unit_test(cuda__fp16_recovers_from_overflow),
 	    cmocka_unit_test(cuda__reruns_give_the_same_bytes),
+	    cmocka_unit_test(cuda__recorded_steps_give_the_same_bytes),
 	    cmocka_unit_test(cuda__qat_follows_the_reference),
 	    cmocka_unit_test(cuda__qat_simulates_the_executed_integers),
 	    cmocka_unit_test(cuda__a_step_takes_so_many_launches),

@@ -139,7 +139,7 @@ static void executor__wrong_use_is_an_error(void **state)
 	assert_error(executor_input(w.ex, "conv1", &x, sizeof(x)), ERR_FAIL, "no input");
 	assert_error(executor_input(w.ex, "input", &x, sizeof(x)), ERR_FAIL, "bytes");
 	assert_error(executor_forward(w.ex), ERR_FAIL, "'input' was never given");
-	assert_error(executor_update(w.ex, &opt, NULL), ERR_FAIL, "no backward");
+	assert_error(executor_update(w.ex, &opt), ERR_FAIL, "no backward");
 	rig_feed(w.ex, 0, 2);
 	assert_ok(executor_forward(w.ex));
 	assert_ok(executor_backward(w.ex, false));
@@ -148,7 +148,7 @@ static void executor__wrong_use_is_an_error(void **state)
 	assert_error(executor_gradient(w.ex, "conv1", &x, sizeof(x)), ERR_FAIL, "keep_all");
 	assert_error(executor_gradient(w.ex, "labels", &x, sizeof(x)), ERR_FAIL, "no gradient");
 	opt.store = NULL;
-	assert_error(executor_update(w.ex, &opt, NULL), ERR_FAIL, "another param store");
+	assert_error(executor_update(w.ex, &opt), ERR_FAIL, "another param store");
 	executor_free(w.ex);
 	world_create(&w, EXEC_INFER);
 	assert_ok(executor_prepare(w.ex));
@@ -304,7 +304,7 @@ static void executor__training_a_folded_graph_leaves_the_statistics_alone(void *
 	gamma = rig_value(w.ex, "bn1.weight");
 	assert_ok(executor_forward(w.ex));
 	assert_ok(executor_backward(w.ex, false));
-	assert_ok(executor_update(w.ex, &opt, NULL));
+	assert_ok(executor_update(w.ex, &opt));
 	after = rig_value(w.ex, "bn1.running_var");
 	moved = rig_value(w.ex, "bn1.weight");
 	assert_memory_equal(before, after, 4 * sizeof(float));

@@ -193,7 +193,7 @@ struct scaled_run {
 	bool scaled;
 	float factor;
 	int first, steps; /* of the fixed sequence of samples: steps [first, steps) */
-	struct loss_scale scale;
+	struct update_state state;
 	int64_t not_finite; /* norms */
 	float w[126 * 9];
 };
@@ -216,21 +216,19 @@ static void train_scaled(struct scaled_run *r)
 	struct executor *ex = rig_executor(&h, &s, EXEC_TRAIN, false);
 	if (r->scaled) {
 		assert_ok(optimizer_scale_loss(&opt));
-		executor_scale_loss(ex, opt.args.scaling);
+		executor_scale_loss(ex, opt.args.state);
 	}
 	for (int i = 0; i < BATCH; i++)
 		weight[i] = r->factor / BATCH;
 	for (int i = r->first; i < r->steps; i++) {
-		double norm;
 		rig_feed(ex, i * BATCH, BATCH);
 		assert_ok(executor_input(ex, "weight", weight, sizeof weight));
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, &norm));
-		r->not_finite += !isfinite(norm);
+		assert_ok(executor_update(ex, &opt));
+		assert_ok(optimizer_read_state(&opt, &r->state));
+		r->not_finite += !isfinite(r->state.norm);
 	}
-	if (r->scaled)
-		assert_ok(optimizer_read_scale(&opt, &r->scale));
 	assert_ok(executor_output(ex, "fc1.weight", r->w, sizeof r->w));
 	executor_free(ex);
 	optimizer_clear(&opt);
@@ -248,7 +246,7 @@ static void loss_scale__is_exact_in_f32(void **state)
 	train_scaled(&plain);
 	train_scaled(&scaled);
 	assert_memory_equal(plain.w, scaled.w, sizeof plain.w);
-	assert_true(scaled.scale.scale == LOSS_SCALE_START && scaled.scale.good == 5 && scaled.scale.skipped == 0);
+	assert_true(scaled.state.scale == LOSS_SCALE_START && scaled.state.good == 5 && scaled.state.skipped == 0);
 }
 
 /* Logit gradients of about 20 * 2^16 overflow f16: the scale falls until they fit, then training goes on. */
@@ -263,11 +261,11 @@ static void loss_scale__falls_until_gradients_fit(void **state)
 	train_scaled(&f16);
 	train_scaled(&again);
 	assert_memory_equal(&f16, &again, sizeof f16);
-	assert_true(f16.scale.skipped > 0 && f16.scale.skipped < 10 && !f16.scale.exhausted);
-	assert_int_equal(f16.scale.skipped, f16.not_finite);
-	assert_int_equal(f16.scale.good, 30 - f16.scale.skipped);
-	assert_true(f16.scale.scale == ldexpf(LOSS_SCALE_START, -f16.scale.skipped));
-	f32.first = f16.scale.skipped; /* the updates that were done, on the same samples */
+	assert_true(f16.state.skipped > 0 && f16.state.skipped < 10 && !f16.state.halted);
+	assert_int_equal(f16.state.skipped, f16.not_finite);
+	assert_int_equal(f16.state.good, 30 - f16.state.skipped);
+	assert_true(f16.state.scale == ldexpf(LOSS_SCALE_START, -f16.state.skipped));
+	f32.first = f16.state.skipped; /* the updates that were done, on the same samples */
 	train_scaled(&f32);
 	for (size_t i = 0; i < sizeof f16.w / sizeof(float); i++) {
 		assert_true(isfinite(f16.w[i]));
@@ -304,16 +302,17 @@ static void loss_scale__must_be_the_optimizers(void **state)
 {
 	const struct update_args args = rig_adamw();
 	struct optimizer opt;
-	struct loss_scale scale;
+	struct update_state s;
 	struct run r;
 	(void)state;
 	run_open(&r, rig_mlp(), DT_F16);
 	optimizer_init(&opt, &r.s, &args);
-	assert_error(optimizer_read_scale(&opt, &scale), ERR_FAIL, "no loss scale");
+	assert_ok(optimizer_read_state(&opt, &s));
+	assert_true(s.scale == 1 && !s.dynamic && s.t == 0);
 	assert_ok(optimizer_scale_loss(&opt));
-	assert_error(executor_update(r.ex, &opt, NULL), ERR_FAIL, "not scaled by the optimizer's scale");
+	assert_error(executor_update(r.ex, &opt), ERR_FAIL, "not scaled by the optimizer's scale");
 	optimizer_clear(&opt);
-	assert_null(opt.args.scaling);
+	assert_null(opt.args.state);
 	run_close(&r);
 }
 

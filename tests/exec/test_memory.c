@@ -333,7 +333,7 @@ static void executor__a_step_allocates_nothing(void **state)
 		mem_fail_at(0);
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_update(ex, &opt));
 		if (i > 0) /* the first update makes the moments */
 			assert_int_equal(mem_count(), 0);
 	}
@@ -366,7 +366,7 @@ static int whole_life(struct device dev, const struct graph *g)
 	if (!rc)
 		rc = executor_backward(ex, false);
 	if (!rc)
-		rc = executor_update(ex, &opt, NULL);
+		rc = executor_update(ex, &opt);
 	if (!rc)
 		rc = executor_find_nonfinite(ex, &node);
 	executor_free(ex);

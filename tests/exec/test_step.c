@@ -1,4 +1,5 @@
 /* What a step does: gradients, micro-batches, statistics, frozen params, constants once per version, taps. */
+#include "exec/readback.h"
 #include <math.h>
 
 #include "exec/rig.h"
@@ -188,7 +189,7 @@ static void executor__statistics_move_by_the_mean_of_their_observations(void **s
 	assert_ok(executor_forward(ex));
 	assert_ok(executor_backward(ex, true));
 	sum = rig_gradient(ex, mean);
-	assert_ok(executor_update(ex, &opt, NULL));
+	assert_ok(executor_update(ex, &opt));
 	after = rig_value(ex, mean);
 	for (int c = 0; c < 4; c++) {
 		assert_true(fabsf(one[c]) > 1e-6f && fabsf(sum[c] - one[c]) > 1e-6f);
@@ -231,7 +232,7 @@ static void executor__frozen_params_do_not_move(void **state)
 		before = rig_value(ex, name);
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_update(ex, &opt));
 		after = rig_value(ex, name);
 		assert_int_equal(memcmp(before, after, rig_bytes(ex, name)) == 0, strncmp(name, "fc", 2) != 0);
 		free(before);
@@ -254,6 +255,7 @@ static float *train(int steps, size_t *bytes, float *loss, const uint8_t *mask)
 	struct graph g;
 	struct executor *ex;
 	const struct update_args args = rig_adamw();
+	struct update_state left;
 	float *w;
 	params_init(&s, dev);
 	rig_graph(&g, rig_resnet(), 4, true);
@@ -267,8 +269,9 @@ static float *train(int steps, size_t *bytes, float *loss, const uint8_t *mask)
 		rig_feed(ex, i % 2 * 4, 4);
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
-		assert_ok(executor_update(ex, &opt, NULL));
-		assert_int_equal(opt.t, i + 1);
+		assert_ok(executor_update(ex, &opt));
+		assert_ok(optimizer_read_state(&opt, &left));
+		assert_int_equal(left.t, i + 1);
 	}
 	assert_ok(executor_output(ex, g.node[g.loss].name, loss, sizeof(*loss)));
 	w = rig_value(ex, "fc.weight");
@@ -294,6 +297,83 @@ static void executor__training_lowers_the_loss_and_repeats_to_the_byte(void **st
 	free(start);
 	free(a);
 	free(b);
+}
+
+/* Trains with accumulation by executor_step, or by the calls it stands for. */
+static float *train_in(bool one_call, size_t *bytes)
+{
+	struct device dev = rig_open(&ref_backend);
+	const struct update_args args = rig_adamw();
+	struct param_store s;
+	struct optimizer opt;
+	struct graph g;
+	params_init(&s, dev);
+	rig_graph(&g, rig_cnn(), 4, true);
+	assert_ok(params_add_graph(&s, &g, 5));
+	optimizer_init(&opt, &s, &args);
+	struct executor *ex = rig_executor(&g, &s, EXEC_TRAIN, false);
+	for (int i = 0; i < 6; i++) {
+		bool last = i % 3 == 2;
+		executor_set_clock(ex, (uint64_t)i / 3, (uint64_t)(i % 3) * 4);
+		rig_feed(ex, i * 4, 4);
+		if (one_call) {
+			assert_ok(executor_step(ex, i % 3 > 0, last ? &opt : NULL));
+			continue;
+		}
+		assert_ok(executor_forward(ex));
+		assert_ok(executor_backward(ex, i % 3 > 0));
+		if (last)
+			assert_ok(executor_update(ex, &opt));
+	}
+	assert_error(executor_update(ex, &opt), ERR_FAIL, "no backward");
+	float *w = rig_value(ex, "fc1.weight");
+	*bytes = rig_bytes(ex, "fc1.weight");
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&s);
+	graph_clear(&g);
+	rig_close(dev);
+	return w;
+}
+
+static void executor__a_step_is_forward_backward_and_update(void **state)
+{
+	size_t bytes;
+	float *a = train_in(true, &bytes), *b = train_in(false, &bytes);
+	(void)state;
+	assert_memory_equal(a, b, bytes);
+	free(a);
+	free(b);
+}
+
+static void readback__is_a_queue(void **state)
+{
+	struct device dev = rig_open(&ref_backend);
+	struct readback r;
+	struct reading got;
+	double value[READBACK_DEPTH + 1];
+	(void)state;
+	readback_init(&r, dev);
+	for (int i = 0; i < 3 * READBACK_DEPTH; i++) { /* the ring goes round */
+		value[0] = i;
+		assert_ok(readback_push(&r, i % 5, 100 + i, value, sizeof(value[0])));
+		value[0] = -1; /* what was read is the value of then */
+		if (i % 3 == 2)
+			continue;
+		assert_ok(readback_pop(&r, &got));
+		memcpy(&value[1], got.value, sizeof(value[1]));
+		assert_int_equal(got.step, 100 + value[1]);
+		assert_int_equal(got.what, (int)value[1] % 5);
+		assert_int_equal(got.bytes, sizeof(value[0]));
+	}
+	assert_int_equal(r.n, READBACK_DEPTH);
+	assert_error(readback_push(&r, 0, 0, value, sizeof(value[0])), ERR_FAIL, "too many");
+	while (r.n)
+		assert_ok(readback_pop(&r, &got));
+	assert_int_equal(got.step, 100 + 3 * READBACK_DEPTH - 1);
+	assert_error(readback_pop(&r, &got), ERR_FAIL, "nothing is on its way");
+	assert_error(readback_push(&r, 0, 0, value, FETCH_BYTES + 1), ERR_FAIL, "too large");
+	rig_close(dev);
 }
 
 static void executor__masked_weights_stay_zero_through_updates(void **state)
@@ -376,6 +456,8 @@ int main(void)
 	    cmocka_unit_test(executor__statistics_move_by_the_mean_of_their_observations),
 	    cmocka_unit_test(executor__frozen_params_do_not_move),
 	    cmocka_unit_test(executor__training_lowers_the_loss_and_repeats_to_the_byte),
+	    cmocka_unit_test(executor__a_step_is_forward_backward_and_update),
+	    cmocka_unit_test(readback__is_a_queue),
 	    cmocka_unit_test(executor__masked_weights_stay_zero_through_updates),
 	    cmocka_unit_test(executor__a_bound_input_reads_the_teacher_without_a_copy),
 	};

@@ -124,7 +124,7 @@ static inline void golden_train(
 	snprintf(key, sizeof(key), "%s/grad/", kind);
 	golden_params(ex, f, key, false, true, tolerance);
 	if (!strcmp(kind, "ce")) {
-		assert_ok(executor_update(ex, &opt, NULL));
+		assert_ok(executor_update(ex, &opt));
 		golden_params(ex, f, "ce/step/", false, false, tolerance);
 		golden_params(ex, f, "ce/observed/", true, false, tolerance);
 	}

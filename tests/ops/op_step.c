@@ -271,8 +271,7 @@ int op_step_open(
 	memset(o, 0, sizeof(*o));
 	o->dev = dev;
 	o->wide = opt.wide;
-	/* Large counters, so that a backend that drops their high bits is seen. */
-	o->clock = (struct step_clock){.seed = 7, .stage = "suite", .step = 3, .first_sample = 5};
+	o->clock = (struct step_clock){.seed = 7, .stage = "suite"};
 	graph_init(&o->g);
 	rc = build(&o->g, c);
 	if (rc < 0)
@@ -286,9 +285,20 @@ int op_step_open(
 	rc = o->kernel->prepare ? o->kernel->prepare(&o->s) : 0;
 	if (!rc)
 		rc = place_all(o, h, opt);
+	/* Large counters, so that a backend that drops their high bits is seen. */
+	if (!rc && !(o->clock.time = dev.backend->alloc(dev.ctx, sizeof(*o->clock.time))))
+		rc = ERR_NOMEM;
+	if (!rc)
+		rc = op_step_set_time(o, (UINT64_C(3) << 32) + 1, (UINT64_C(5) << 32) - 1);
 	if (!rc && o->kernel->pack)
 		rc = o->kernel->pack(&o->s);
 	return rc;
+}
+
+int op_step_set_time(struct op_step *o, uint64_t step, uint64_t first_sample)
+{
+	const struct step_time t = {step, first_sample};
+	return o->dev.backend->upload(o->dev.ctx, (void *)(uintptr_t)o->clock.time, &t, sizeof(t));
 }
 
 static int check_work_memory(const struct op_step *o)
@@ -342,7 +352,7 @@ void op_step_close(struct op_step *o)
 		}
 		if (own_out && s->out.data)
 			release(o->dev.ctx, s->out.data);
-		void *rest[] = {s->dout.data, s->scratch_mem, s->keep_mem};
+		void *rest[] = {s->dout.data, s->scratch_mem, s->keep_mem, (void *)(uintptr_t)o->clock.time};
 		for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
 			if (rest[i])
 				release(o->dev.ctx, rest[i]);

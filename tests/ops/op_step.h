@@ -40,7 +40,7 @@ void op_host_clear(struct op_host *h);
 struct op_step {
 	struct graph g;
 	struct step s;
-	struct step_clock clock;
+	struct step_clock clock; /* its time is set by op_step_set_time */
 	struct device dev;
 	const struct kernel *kernel;
 	bool wide;  /* f32 tensors are double (reference only) */
@@ -56,6 +56,7 @@ struct op_options {
 /* Infers, allocates, uploads, prepares, packs. The step is good for op_step_close even after an error. */
 int op_step_open(
     struct op_step *o, struct device dev, const struct op_case *c, const struct op_host *h, struct op_options opt);
+int op_step_set_time(struct op_step *o, uint64_t step, uint64_t first_sample);
 int op_step_forward(struct op_step *o);
 int op_step_backward(struct op_step *o, const struct op_host *h);
 void op_step_close(struct op_step *o);

@@ -24,7 +24,7 @@ int ref_add_backward(struct step *s)
 static double dropout_factor(const struct step *s, struct rng stream, int64_t row, int64_t e)
 {
 	struct rng_words w =
-	    rng_draw(stream, s->clock->step, s->clock->first_sample + (uint64_t)row, (uint32_t)(e / 4));
+	    rng_draw(stream, s->clock->time->step, s->clock->time->first_sample + (uint64_t)row, (uint32_t)(e / 4));
 	double rate = s->node->attr.rate;
 	return (double)rng_uniform(w.w[e % 4]) >= rate ? 1 / (1 - rate) : 0;
 }

@@ -135,6 +135,6 @@ int ref_qconv2d_forward(struct step *s);
 int ref_qavgpool_forward(struct step *s);
 int ref_qlinear_dyn_forward(struct step *s);
 
-int ref_update(void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out);
+int ref_update(void *ctx, const struct update_job *job);
 
 #endif

@@ -203,8 +203,9 @@ static void dropout__depends_on_the_sample_not_on_the_row(void **state)
 	give(&k, 0, DT_F32, op_shape(2, 2, 101, 0, 0), ones);
 	run(&k, NULL);
 	assert_int_equal(op_step_read(&k.o, &k.o.s.out, first), 0);
-	expect(&k, &k.o.s.din[0], first, 0); /* dout and x are ones: the gradient is the output */
-	k.o.clock.first_sample++;
+	expect(&k, &k.o.s.din[0], first, 0);        /* dout and x are ones: the gradient is the output */
+	const struct step_time *t = k.o.clock.time; /* the reference's memory is the host's */
+	assert_int_equal(op_step_set_time(&k.o, t->step, t->first_sample + 1), 0);
 	assert_int_equal(op_step_forward(&k.o), 0);
 	assert_int_equal(op_step_read(&k.o, &k.o.s.out, second), 0);
 	for (int i = 0; i < 101; i++)
@@ -216,7 +217,7 @@ static void dropout__depends_on_the_sample_not_on_the_row(void **state)
 	assert_in_range(kept, 130, 175);
 	/* element 5 of the sample takes word 1 of block 1 */
 	struct rng r = rng_make(k.o.clock.seed, k.o.clock.stage, RNG_DROPOUT, "y");
-	float u = rng_uniform(rng_draw(r, k.o.clock.step, k.o.clock.first_sample, 1).w[1]);
+	float u = rng_uniform(rng_draw(r, t->step, t->first_sample, 1).w[1]);
 	assert_true((second[5] != 0) == (u >= 0.25f));
 	end(&k);
 }
@@ -401,16 +402,17 @@ static void update__adamw_first_step_moves_by_the_rate(void **state)
 	float w[3] = {1, 1, 0}, m[3] = {0}, v[3] = {0};
 	const float g[3] = {0.5f, -2, 7};
 	const uint8_t mask[3] = {1, 1, 0};
-	double norm = 0;
+	struct update_state s = {.scale = 1};
 	struct update_item item = {.n = 3, .w = w, .g = g, .m = m, .v = v, .mask = mask, .lr_factor = 1, .decay = true};
-	struct update_args a = {
-	    .kind = OPTIMIZER_ADAMW, .lr = 0.1f, .beta1 = 0.9f, .beta2 = 0.99f, .weight_decay = 0.5f, .t = 1};
-	assert_int_equal(ref_backend.update(NULL, &item, 1, &a, &norm), 0);
+	const struct update_args a = {
+	    .kind = OPTIMIZER_ADAMW, .lr = 0.1f, .beta1 = 0.9f, .beta2 = 0.99f, .weight_decay = 0.5f, .state = &s};
+	const struct update_job job = {.item = &item, .n = 1, .args = a};
+	assert_int_equal(ref_backend.update(NULL, &job), 0);
 	/* the first direction is the gradient's sign; decay is 0.1 * 0.5 * w; the masked gradient does not count */
 	assert_float_equal(w[0], 1 - 0.1f - 0.05f, 1e-6f);
 	assert_float_equal(w[1], 1 + 0.1f - 0.05f, 1e-6f);
 	assert_true(w[2] == 0 && m[2] == 0 && v[2] == 0);
-	assert_true(fabs(norm - sqrt(4.25)) < 1e-12);
+	assert_true(fabs(s.norm - sqrt(4.25)) < 1e-12);
 	assert_float_equal(m[0], 0.05f, 1e-7f);
 	assert_float_equal(v[1], 0.04f, 1e-7f);
 }
@@ -419,15 +421,16 @@ static void update__steps_move_relatively_and_keep_their_floor(void **state)
 {
 	(void)state;
 	float w[2] = {4, 0.5f}, m[2] = {0}, stat = 10;
-	double norm = 0;
+	struct update_state s = {.scale = 1};
 	const float g[2] = {1, 1}, observed = 20;
 	struct update_item item[2] = {
 	    {.n = 2, .w = w, .g = g, .m = m, .lr_factor = 0.5f, .relative = true, .floor = 0.47f},
 	    {.n = 1, .w = &stat, .g = &observed, .stat_momentum = 0.1f, .stat = true}};
-	struct update_args a = {.kind = OPTIMIZER_SGD, .lr = 0.5f, .t = 1, .clip_norm = 1};
-	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
+	const struct update_args a = {.kind = OPTIMIZER_SGD, .lr = 0.5f, .clip_norm = 1, .state = &s};
+	const struct update_job job = {.item = item, .n = 2, .args = a};
+	assert_int_equal(ref_backend.update(NULL, &job), 0);
 	/* the norm is that of w*g = (4, 1/2); the observation is neither clipped nor counted */
-	assert_true(fabs(norm - sqrt(16.25)) < 1e-12);
+	assert_true(fabs(s.norm - sqrt(16.25)) < 1e-12);
 	assert_float_equal(w[0], 4 - 0.25f * 4 / sqrtf(16.25f), 1e-5f);
 	assert_float_equal(w[1], 0.47f, 0);
 	assert_float_equal(stat, 11, 1e-6f);
@@ -438,29 +441,29 @@ static void update__unscales_and_leaves_out_what_is_not_finite(void **state)
 	(void)state;
 	float w = 2, m = 0, v = 0, stat = 10;
 	float g = 64, observed = 20;
-	double norm = 0;
-	struct loss_scale s = {.scale = 4, .good = LOSS_SCALE_GOOD - 1};
+	struct update_state s = {.scale = 4, .dynamic = 1, .good = LOSS_SCALE_GOOD - 1};
 	struct update_item item[2] = {{.n = 1, .w = &w, .g = &g, .m = &m, .v = &v, .lr_factor = 1},
 	    {.n = 1, .w = &stat, .g = &observed, .stat_momentum = 0.1f, .stat = true}};
-	struct update_args a = {
-	    .kind = OPTIMIZER_ADAMW, .lr = 0.5f, .beta1 = 0.5f, .beta2 = 0.5f, .t = 1, .scaling = &s};
-	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
-	assert_true(norm == 16 && m == 8 && v == 128 && w == 1.5f); /* g = 16; the first step moves by the rate */
-	assert_float_equal(stat, 11, 1e-6f);                        /* observations are not scaled */
-	assert_true(s.scale == 8 && s.good == 0 && s.skipped == 0 && !s.exhausted);
+	const struct update_args a = {.kind = OPTIMIZER_ADAMW, .lr = 0.5f, .beta1 = 0.5f, .beta2 = 0.5f, .state = &s};
+	const struct update_job job = {.item = item, .n = 2, .args = a};
+	assert_int_equal(ref_backend.update(NULL, &job), 0);
+	assert_true(s.norm == 16 && m == 8 && v == 128 && w == 1.5f); /* g = 16; the first step moves by the rate */
+	assert_float_equal(stat, 11, 1e-6f);                          /* observations are not scaled */
+	assert_true(s.scale == 8 && s.good == 0 && s.skipped == 0 && s.t == 1 && !s.halted);
 	for (int i = 0; i < 4; i++) { /* 8 -> 4 -> 2 -> 1, where it ends */
 		g = i & 1 ? NAN : INFINITY;
-		a.t++;
-		assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
-		assert_true(w == 1.5f && m == 8 && v == 128 && !isfinite(norm));
+		assert_int_equal(ref_backend.update(NULL, &job), 0);
+		assert_true(w == 1.5f && m == 8 && v == 128 && !isfinite(s.norm));
 		assert_float_equal(stat, 11, 1e-6f);
-		assert_int_equal(s.exhausted, i == 3);
+		assert_int_equal(s.halted, i == 3);
 	}
 	assert_true(s.scale == 1 && s.skipped == 4);
 	g = 16;
-	a.t++; /* 6, but the second update that is done: m = 16 (1 - 0.5^2), v = 16^2 (1 - 0.5^2) */
-	assert_int_equal(ref_backend.update(NULL, item, 2, &a, &norm), 0);
-	assert_true(s.good == 1 && m == 12 && v == 192);
+	assert_int_equal(ref_backend.update(NULL, &job), 0); /* halted: whatever the gradient is */
+	assert_true(w == 1.5f && s.norm == 16 && s.t == 1 && s.skipped == 4);
+	s.halted = 0; /* the second update that is done: m = 16 (1 - 0.5^2), v = 16^2 (1 - 0.5^2) */
+	assert_int_equal(ref_backend.update(NULL, &job), 0);
+	assert_true(s.good == 1 && s.t == 2 && m == 12 && v == 192);
 	assert_float_equal(w, 1, 1e-6f);
 }
 

@@ -154,15 +154,16 @@ static void op_suite__finds_a_wrong_order_of_gradients(void **state)
 	assert_int_equal(op_suite_run(dev, "add/train*"), ERR_FAIL);
 }
 
-static int update_without_mask(
-    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+static int update_without_mask(void *ctx, const struct update_job *job)
 {
-	struct update_item copy[8];
-	for (int i = 0; i < n; i++) {
-		copy[i] = items[i];
-		copy[i].mask = NULL;
+	struct update_item item[8];
+	struct update_job copy = *job;
+	copy.item = item;
+	for (int i = 0; i < job->n; i++) {
+		item[i] = job->item[i];
+		item[i].mask = NULL;
 	}
-	return ref_backend.update(ctx, copy, n, args, norm_out);
+	return ref_backend.update(ctx, &copy);
 }
 
 static void op_suite__finds_an_update_that_ignores_masks(void **state)
@@ -173,21 +174,35 @@ static void op_suite__finds_an_update_that_ignores_masks(void **state)
 	assert_int_equal(op_suite_update(dev), ERR_FAIL);
 }
 
-static int update_with_the_scale(
-    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+/* Takes gradients as they are. */
+static int update_with_the_scale(void *ctx, const struct update_job *job)
 {
-	struct update_args unscaled = *args;
-	unscaled.scaling = NULL;
-	return ref_backend.update(ctx, items, n, &unscaled, norm_out);
+	const float scale = job->args.state->scale;
+	job->args.state->scale = 1;
+	int rc = ref_backend.update(ctx, job);
+	job->args.state->scale *= scale;
+	return rc;
 }
 
 /* Counts skipped updates as done in the bias correction. */
-static int update_with_the_wrong_count(
-    void *ctx, const struct update_item *items, int n, const struct update_args *args, double *norm_out)
+static int update_with_the_wrong_count(void *ctx, const struct update_job *job)
 {
-	struct update_args later = *args;
-	later.t += args->scaling ? args->scaling->skipped : 0;
-	return ref_backend.update(ctx, items, n, &later, norm_out);
+	const int skipped = job->args.state->skipped;
+	job->args.state->t += skipped;
+	int rc = ref_backend.update(ctx, job);
+	job->args.state->t -= skipped;
+	return rc;
+}
+
+/* As a device whose copy of the arguments is never refreshed. */
+static int update_at_the_first_rate(void *ctx, const struct update_job *job)
+{
+	static float rate;
+	struct update_job copy = *job;
+	if (job->args.state->t == 0)
+		rate = job->args.lr;
+	copy.args.lr = rate;
+	return ref_backend.update(ctx, &copy);
 }
 
 static void op_suite__finds_updates_that_mistake_the_loss_scale(void **state)
@@ -197,6 +212,8 @@ static void op_suite__finds_updates_that_mistake_the_loss_scale(void **state)
 	broken.update = update_with_the_scale;
 	assert_int_equal(op_suite_update(dev), ERR_FAIL);
 	broken.update = update_with_the_wrong_count;
+	assert_int_equal(op_suite_update(dev), ERR_FAIL);
+	broken.update = update_at_the_first_rate;
 	assert_int_equal(op_suite_update(dev), ERR_FAIL);
 }
 

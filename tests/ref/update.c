@@ -76,25 +76,18 @@ static void update_item(const struct update_item *it, const struct update_args *
 	}
 }
 
-int ref_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm_out)
+int ref_update(void *ctx, const struct update_job *job)
 {
 	(void)ctx;
-	struct common c = {.scale = 1, .t = (double)a->t};
-	if (a->scaling) {
-		c.scale = 1 / (double)a->scaling->scale;
-		c.t -= a->scaling->skipped;
-	}
-	double norm = c.scale * gradient_norm(items, n);
-	bool finite = isfinite(norm);
-	if (norm_out)
-		*norm_out = norm;
-	if (a->scaling)
-		loss_scale_next(a->scaling, finite);
-	if (a->scaling && !finite)
+	const struct update_args *a = &job->args;
+	struct common c = {.scale = 1 / (double)a->state->scale};
+	double norm = c.scale * gradient_norm(job->item, job->n);
+	if (!update_state_next(a->state, norm, isfinite(norm)))
 		return 0;
+	c.t = (double)a->state->t;
 	if (a->clip_norm > 0)
 		c.scale *= fmin(1, (double)a->clip_norm / (norm + 1e-6));
-	for (int k = 0; k < n; k++)
-		update_item(&items[k], a, &c);
+	for (int k = 0; k < job->n; k++)
+		update_item(&job->item[k], a, &c);
 	return 0;
 }

@@ -172,20 +172,20 @@ static bool all_joined(const struct simt_capture *c, const struct simt_cursor *a
 	return joined;
 }
 
+/* One that fails ends the capture nevertheless. */
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
-	SIMT_ENTER();
+	cudaError_t e = simt_enter(__func__);
 	struct simt_cursor *at = simt_stream_cursor(stream);
-	cudaError_t e = cudaSuccess;
 	if (!graph || !at || !simt_capturing(at))
-		return simt_error(graph ? cudaErrorIllegalState : cudaErrorInvalidValue);
+		return e ? e : simt_error(graph ? cudaErrorIllegalState : cudaErrorInvalidValue);
 	struct simt_capture *c = at->capture;
 	*graph = NULL;
 	if (c->origin != stream)
 		return simt_capture_spoil(at, cudaErrorStreamCaptureUnmatched);
-	if (c->spoiled)
+	if (!e && c->spoiled)
 		e = simt_error(cudaErrorStreamCaptureInvalidated);
-	else if (!all_joined(c, at))
+	else if (!e && !all_joined(c, at))
 		e = simt_error(cudaErrorStreamCaptureUnjoined);
 	if (!e) {
 		struct CUgraph_st *g = checked(calloc(1, sizeof(*g)));

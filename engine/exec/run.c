@@ -1,0 +1,77 @@
+/* Runs parts of a step: call by call, or, on a device that records, by replaying what was recorded before. Kernels read
+ * what changes from step to step (inputs, clock, learning rate) from device memory, and shapes and addresses are fixed
+ * at prepare, so a recording stays good as long as the executor. */
+#include "base/err.h"
+#include "exec/internal.h"
+
+static int run_parts(struct executor *ex, unsigned parts)
+{
+	const struct backend *b = ex->dev.backend;
+	int rc = parts & RUN_CONSTANTS ? exec_constants(ex, NULL) : 0;
+	if (!rc && (parts & RUN_FORWARD))
+		rc = exec_forward(ex, NULL);
+	if (!rc && (parts & RUN_BACKWARD))
+		rc = exec_backward(ex, parts & RUN_ZERO);
+	if (!rc && (parts & RUN_UPDATE)) {
+		rc = b->update(ex->dev.ctx, &ex->job);
+		rc = rc ? err_context(rc, "%s: update", b->name) : 0;
+	}
+	return rc;
+}
+
+/* handle stays NULL where the device would rather not record: the parts have run then.
+ * The capture ends in any case: a device that goes on capturing could not be used any more. */
+static int record(struct executor *ex, unsigned parts, void **handle)
+{
+	const struct backend *b = ex->dev.backend;
+	int rc = b->capture_begin(ex->dev.ctx);
+	if (rc == CAPTURE_NONE)
+		return run_parts(ex, parts);
+	if (rc)
+		return rc;
+	rc = run_parts(ex, parts);
+	if (rc) {
+		b->capture_end(ex->dev.ctx, NULL);
+		return rc;
+	}
+	return b->capture_end(ex->dev.ctx, handle);
+}
+
+static int bring_time(struct executor *ex)
+{
+	const struct backend *b = ex->dev.backend;
+	int rc;
+	if (!ex->time_changed || !ex->random)
+		return 0;
+	rc = b->upload(ex->dev.ctx, (void *)(uintptr_t)ex->clock.time, &ex->time, sizeof(ex->time));
+	ex->time_changed = rc != 0;
+	return rc;
+}
+
+int exec_run(struct executor *ex, unsigned parts)
+{
+	const struct backend *b = ex->dev.backend;
+	struct recording *r = &ex->recording[parts];
+	int rc = bring_time(ex);
+	if (rc)
+		return rc;
+	if (!b->capture_begin || !r->ran) {
+		rc = run_parts(ex, parts);
+		r->ran = !rc;
+		return rc;
+	}
+	if (!r->handle)
+		rc = record(ex, parts, &r->handle);
+	if (!rc && r->handle)
+		rc = b->replay(ex->dev.ctx, r->handle);
+	return rc ? err_context(rc, "%s: recorded step", b->name) : 0;
+}
+
+void exec_forget_recordings(struct executor *ex)
+{
+	for (int i = 0; i < RUN_COMBINATIONS; i++) {
+		if (ex->recording[i].handle)
+			ex->dev.backend->capture_free(ex->dev.ctx, ex->recording[i].handle);
+		ex->recording[i] = (struct recording){0};
+	}
+}

@@ -165,11 +165,7 @@ static int train_step(struct built *b)
 	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
 	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
 	if (!rc)
-		rc = executor_forward(b->ex);
-	if (!rc)
-		rc = executor_backward(b->ex, false);
-	if (!rc)
-		rc = executor_update(b->ex, &b->opt);
+		rc = executor_step(b->ex, false, &b->opt);
 	return rc;
 }
 

@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(TILE_COLS *TILE_ROWS)
 	float sum = 0.0f;
 	for (int64_t r = first + threadIdx.y; c < cols && r < last; r += TILE_ROWS) {
 		const int64_t e = r * cols + c;
-		const float v = y && y[e] <= 0.0f ? 0.0f : g[e];
+		const float d = g[e], v = y && y[e] <= 0.0f ? 0.0f : d; /* both reads under way at once */
 		if (masked)
 			convert(&masked[e], v);
 		sum += v;

@@ -11,6 +11,7 @@ struct copy {
 	char *dst;
 	const char *src;
 	size_t dpitch, spitch, width, height;
+	bool from_device, to_device;
 };
 
 struct fill {
@@ -27,8 +28,13 @@ static const char *place_name(enum simt_where w)
 static void run_copy(void *data)
 {
 	const struct copy *c = data;
-	for (size_t i = 0; i < c->height; i++)
+	for (size_t i = 0; i < c->height; i++) {
 		memmove(c->dst + i * c->dpitch, c->src + i * c->spitch, c->width);
+		simt_touch(c->src + i * c->spitch, c->width, false);
+		simt_touch(c->dst + i * c->dpitch, c->width, true);
+	}
+	simt_task_name(
+	    "%s, %s to %s", simt_running(), c->from_device ? "device" : "host", c->to_device ? "device" : "host");
 	simt_count.copies++;
 	simt_count.copied_bytes += c->width * c->height;
 }
@@ -62,6 +68,8 @@ static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemc
 	if (!c)
 		return simt_error(cudaErrorMemoryAllocation);
 	*c = want;
+	c->from_device = from == SIMT_DEVICE;
+	c->to_device = to == SIMT_DEVICE;
 	if (stage) {
 		c->src = memcpy(c + 1, want.src, src_span);
 	}
@@ -108,6 +116,7 @@ static void run_fill(void *data)
 {
 	const struct fill *f = data;
 	memset(f->p, f->byte, f->bytes);
+	simt_touch(f->p, f->bytes, true);
 	simt_count.memsets++;
 }
 

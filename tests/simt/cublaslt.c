@@ -423,6 +423,7 @@ static void run_product(void *data)
 {
 	simt_count.gemms++;
 	gemm_run(data);
+	gemm_touch(data);
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *A,

@@ -143,3 +143,56 @@ void gemm_run(const struct gemm *g)
 	free(b);
 	free(grad);
 }
+
+static size_t size_of(cudaDataType_t type)
+{
+	return type == CUDA_R_32F ? 4 : 2;
+}
+
+static void touch_matrix(const struct gemm_matrix *m, const void *p, bool written)
+{
+	const size_t size = size_of(m->type);
+	for (int64_t b = 0; b < m->batch; b++)
+		for (int64_t c = 0; c < (int64_t)m->cols; c++)
+			simt_touch(
+			    (const char *)p + (size_t)(b * m->stride + c * m->ld) * size, m->rows * size, written);
+}
+
+/* Of what the epilogue reads or writes beside D: the bias or its gradient, and the ReLU's mask. */
+static void touch_epilogue(const struct gemm *g)
+{
+	const bool gradient = g->epilogue == CUBLASLT_EPILOGUE_BGRADA || g->epilogue == CUBLASLT_EPILOGUE_BGRADB ||
+			      has(g, CUBLASLT_EPILOGUE_DRELU_BGRAD);
+	const size_t biases = g->epilogue == CUBLASLT_EPILOGUE_BGRADB ? g->d.cols : g->d.rows;
+	for (int64_t b = 0; b < g->d.batch; b++) {
+		if (gradient || has(g, CUBLASLT_EPILOGUE_BIAS))
+			simt_touch((const char *)g->bias + (size_t)(b * g->bias_stride) * size_of(g->bias_type),
+			    biases * size_of(g->bias_type), gradient);
+		if (has(g, CUBLASLT_EPILOGUE_RELU_AUX) || has(g, CUBLASLT_EPILOGUE_DRELU))
+			for (uint64_t c = 0; c < g->d.cols; c++)
+				simt_touch(g->aux + (b * g->aux_stride + (int64_t)c * g->aux_ld) / 8,
+				    (g->d.rows + 7) / 8, has(g, CUBLASLT_EPILOGUE_RELU_AUX));
+	}
+}
+
+void gemm_touch(const struct gemm *g)
+{
+	static const struct {
+		int epilogue;
+		const char *name;
+	} names[] = {{CUBLASLT_EPILOGUE_RELU, " RELU"}, {CUBLASLT_EPILOGUE_BIAS, " BIAS"},
+	    {CUBLASLT_EPILOGUE_RELU_BIAS, " RELU_BIAS"}, {CUBLASLT_EPILOGUE_RELU_AUX, " RELU_AUX"},
+	    {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, " RELU_AUX_BIAS"}, {CUBLASLT_EPILOGUE_DRELU, " DRELU"},
+	    {CUBLASLT_EPILOGUE_DRELU_BGRAD, " DRELU_BGRAD"}, {CUBLASLT_EPILOGUE_BGRADA, " BGRADA"},
+	    {CUBLASLT_EPILOGUE_BGRADB, " BGRADB"}};
+	const char *name = "";
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		name = names[i].epilogue == g->epilogue ? names[i].name : name;
+	simt_task_name("%s %c%c%s", simt_running(), g->trans_a ? 'T' : 'N', g->trans_b ? 'T' : 'N', name);
+	touch_matrix(&g->a, g->A, false);
+	touch_matrix(&g->b, g->B, false);
+	if (g->beta != 0)
+		touch_matrix(&g->c, g->C, false);
+	touch_epilogue(g);
+	touch_matrix(&g->d, g->D, true);
+}

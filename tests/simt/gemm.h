@@ -35,5 +35,7 @@ struct gemm {
 
 /* Sums in f32, k in 16 interleaved parts that are then added: as good as a GPU's sums and always the same. */
 void gemm_run(const struct gemm *g);
+/* For programs that count bytes (traffic.c): each matrix once, C only where beta is not 0. */
+void gemm_touch(const struct gemm *g);
 
 #endif

@@ -49,6 +49,9 @@ static inline size_t simt_random_below(size_t n)
 enum simt_where { SIMT_HOST, SIMT_PINNED, SIMT_DEVICE, SIMT_WILD /* in the device arena, but in no live block */ };
 /* Where the n bytes at p are; SIMT_WILD also if they reach over the end of their block. */
 enum simt_where simt_where(const void *p, size_t n);
+/* Device memory is given out of one range of addresses of this size. */
+#define SIMT_ARENA ((size_t)64 << 30)
+size_t simt_arena_offset(const void *p); /* in this range, or SIZE_MAX */
 /* Device memory can be touched only between these: while kernels, copies and products run. */
 void simt_device_begin(void);
 void simt_device_end(void);
@@ -58,6 +61,31 @@ void simt_check_slack(const char *task);
 void *simt_shared_block(size_t bytes);
 /* Fills without the C library, so that no sanitizer looks: guard zones of its own may lie in between. */
 void simt_fill(void *p, int byte, size_t n);
+
+/* --- traffic.c: the bytes that tasks move; only in programs that count, elsewhere nothing --------------------------
+ */
+
+#if defined(SIMT_TRAFFIC)
+/* The running task reads or writes device memory otherwise than by a kernel. */
+void simt_touch(const void *p, size_t bytes, bool written);
+/* A closer name for the running task than its work's. */
+void simt_task_name(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The task that ran is over. */
+void simt_account(const char *work);
+#else
+static inline void simt_touch(const void *p, size_t bytes, bool written)
+{
+	(void)p, (void)bytes, (void)written;
+}
+static inline __attribute__((format(printf, 1, 2))) void simt_task_name(const char *fmt, ...)
+{
+	(void)fmt;
+}
+static inline void simt_account(const char *work)
+{
+	(void)work;
+}
+#endif
 
 /* --- stream.c: lazy execution --------------------------------------------------------------------------------------
  */

@@ -16,7 +16,6 @@
 #include "internal.h"
 
 #define PAGE   ((size_t)4096)
-#define ARENA  ((size_t)64 << 30)
 #define POISON 0xff
 /* The engine's promise for device memory (exec/backend.h); cudaMalloc itself gives 256. */
 #define ALIGN ((size_t)64)
@@ -101,7 +100,7 @@ static struct block *block_at(const void *p)
 
 static bool in_arena(const void *p)
 {
-	return arena && (const char *)p >= arena && (const char *)p < arena + ARENA;
+	return arena && (const char *)p >= arena && (const char *)p < arena + SIMT_ARENA;
 }
 
 /* Written by hand, for a handler may call little; snprintf does no harm here, for the process ends. */
@@ -244,7 +243,7 @@ static void reserve(void)
 {
 	if (arena)
 		return;
-	arena = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	arena = mmap(NULL, SIMT_ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (arena == MAP_FAILED)
 		simt_fatal("cannot reserve addresses for device memory");
 	arena_next = arena;
@@ -267,7 +266,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 	reserve();
 	watch_faults();
 	size_t pages = round_up(round_up(bytes, ALIGN), PAGE) / PAGE;
-	if ((pages + 1) * PAGE > (size_t)(arena + ARENA - arena_next))
+	if ((pages + 1) * PAGE > (size_t)(arena + SIMT_ARENA - arena_next))
 		simt_fatal("the arena of device memory is used up: freed blocks are never given out again");
 	block = grow(block, n_blocks, &cap_blocks, sizeof(*block));
 	live = grow(live, n_live, &cap_live, sizeof(*live));
@@ -390,6 +389,11 @@ enum simt_where simt_where(const void *p, size_t n)
 		if (c >= pinned[i].p && c + n <= pinned[i].p + pinned[i].bytes)
 			return SIMT_PINNED;
 	return SIMT_HOST;
+}
+
+size_t simt_arena_offset(const void *p)
+{
+	return in_arena(p) ? (size_t)((const char *)p - arena) : SIZE_MAX;
 }
 
 void *simt_shared_block(size_t bytes)

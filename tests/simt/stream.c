@@ -123,6 +123,7 @@ static void execute(struct simt_work *w)
 		simt_device_begin();
 	else
 		simt_check_slack(w->name);
+	simt_account(w->name);
 	running = NULL;
 }
 

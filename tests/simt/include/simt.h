@@ -41,6 +41,16 @@ void simt_reset_counts(void);
 /* Called with the name of every kernel (and "cublasLtMatmul", "cudaMemcpyAsync", ...) as it runs; NULL: off. */
 void simt_trace(void (*fn)(const char *name, void *user), void *user);
 
+/* What moved in device memory since the last simt_traffic_reset, by the name of the kernel or call, in order of names.
+ * read, written: bytes of device memory that a launch touched, each counted once per launch; requested: all that its
+ * threads asked for. Waits for all work. Only in programs of the runtime that counts (traffic.c). */
+struct simt_traffic {
+	char name[96];
+	uint64_t launches, read, written, requested;
+};
+const struct simt_traffic *simt_get_traffic(size_t *n);
+void simt_traffic_reset(void);
+
 size_t simt_live_allocations(void); /* of cudaMalloc and cudaMallocHost, for leak checks */
 /* True if p points into memory of cudaMalloc that is live. */
 int simt_is_device(const void *p);

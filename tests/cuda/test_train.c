@@ -23,7 +23,6 @@ struct outcome {
 	struct update_state state;
 	float w[4096]; /* all params, one after the other */
 	size_t n;
-	uint64_t launches; /* of the last step */
 };
 
 /* The folded graph with fake quantization of learned steps, its steps calibrated on the reference. */
@@ -100,10 +99,8 @@ static void train(struct device dev, const struct recipe *r, struct outcome *o)
 	for (int i = 0; i < r->steps; i++) {
 		float loss;
 		rig_feed(ex, i * BATCH, BATCH);
-		uint64_t before = cuda_launches();
 		executor_set_clock(ex, (uint64_t)i, 0);
 		assert_ok(executor_step(ex, false, &opt));
-		o->launches = cuda_launches() - before;
 		assert_ok(executor_output(ex, g.node[g.loss].name, &loss, sizeof(loss)));
 		o->loss[i] = (double)loss;
 	}
@@ -188,7 +185,6 @@ static void cuda__recorded_steps_give_the_same_bytes(void **state)
 	assert_true(recorded.state.skipped > 0 && recorded.state.t > 2);
 	assert_memory_equal(recorded.w, plain.w, recorded.n * sizeof(float));
 	assert_memory_equal(recorded.loss, plain.loss, sizeof(recorded.loss));
-	assert_int_equal(recorded.launches, plain.launches);
 }
 
 static void cuda__qat_follows_the_reference(void **state)
@@ -221,26 +217,6 @@ static void cuda__qat_simulates_the_executed_integers(void **state)
 	}
 }
 
-/* Kernels and products of one training step with clipping. A number that grows is a lost fusion; docs/gpu.md says what
- * they are. */
-static void cuda__a_step_takes_so_many_launches(void **state)
-{
-	(void)state;
-	static struct outcome o;
-	static const struct {
-		const char *name;
-		struct model_spec (*spec)(void);
-		enum dtype half;
-		uint64_t launches;
-	} rows[] = {{"mlp", rig_mlp, DT_F32, 15}, {"cnn", rig_cnn, DT_F32, 44}, {"cnn bf16", rig_cnn, DT_BF16, 59},
-	    {"resnet", rig_resnet, DT_F32, 87}};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		train(cuda, &(struct recipe){.spec = rows[i].spec(), .half = rows[i].half, .steps = 2}, &o);
-		print_message("%s: %llu launches\n", rows[i].name, (unsigned long long)o.launches);
-		assert_int_equal(o.launches, rows[i].launches);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,7 +227,6 @@ int main(void)
 	    cmocka_unit_test(cuda__recorded_steps_give_the_same_bytes),
 	    cmocka_unit_test(cuda__qat_follows_the_reference),
 	    cmocka_unit_test(cuda__qat_simulates_the_executed_integers),
-	    cmocka_unit_test(cuda__a_step_takes_so_many_launches),
 	};
 	if (cuda_backend.open(&cuda.ctx, 0)) {
 		printf("skipped: %s\n", err_message());

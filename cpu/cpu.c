@@ -12,6 +12,7 @@
 #endif
 
 #include "base/err.h"
+#include "base/host_memory.h"
 #include "base/mem.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
@@ -93,6 +94,13 @@ static int cpu_copy(void *ctx, void *dst, const void *src, size_t bytes)
 static int cpu_sync(void *ctx)
 {
 	(void)ctx;
+	return 0;
+}
+
+static int cpu_memory(void *ctx, size_t *available, size_t *total)
+{
+	(void)ctx;
+	host_memory("", available, total);
 	return 0;
 }
 
@@ -193,5 +201,7 @@ const struct backend cpu_backend = {
     .sync = cpu_sync,
     .update = cpu_update,
     .describe = cpu_describe,
+    .memory = cpu_memory,
+    .on_host = true,
     .kernels = kernel_table,
 };

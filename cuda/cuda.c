@@ -58,5 +58,6 @@ const struct backend cuda_backend = {
     .replay = cuda_replay,
     .capture_free = cuda_capture_free,
     .describe = cuda_describe,
+    .memory = cuda_memory,
     .kernels = kernel_table,
 };

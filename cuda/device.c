@@ -13,6 +13,10 @@
 /* What cuBLAS itself reserves on Hopper GPUs; split products reduce through it. */
 #define WORKSPACE_BYTES ((size_t)32 << 20)
 
+/* Kept for what the runtime and cuBLASLt load at first use, kernels above all, and for the update's table. A guess: not
+ * measured. */
+#define RESERVE_BYTES ((size_t)64 << 20)
+
 #define MIB(bytes) ((double)(bytes) / 1048576.0)
 
 /* "13.0", or "none": the driver's version is 0 where there is no driver. */
@@ -260,6 +264,16 @@ int cuda_sync(void *ctx)
 {
 	struct cuda_ctx *c = ctx;
 	return CUDA_TRY(cudaStreamSynchronize(c->stream));
+}
+
+int cuda_memory(void *ctx, size_t *available, size_t *total)
+{
+	(void)ctx;
+	int rc = CUDA_TRY(cudaMemGetInfo(available, total));
+	if (!rc) {
+		*available = *available > RESERVE_BYTES ? *available - RESERVE_BYTES : 0;
+	}
+	return rc;
 }
 
 int cuda_describe(void *ctx, cJSON *o)

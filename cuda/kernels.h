@@ -27,6 +27,7 @@ int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
 int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);
 int cuda_sync(void *ctx);
 int cuda_describe(void *ctx, cJSON *object);
+int cuda_memory(void *ctx, size_t *available, size_t *total);
 
 /* The optimizer (update.c): struct backend.update. */
 int cuda_update_stage(void *ctx, struct update_job *job);

@@ -131,7 +131,11 @@ struct backend {
 	int (*replay)(void *ctx, void *recording);
 	void (*capture_free)(void *ctx, void *recording);
 	int (*describe)(void *ctx, cJSON *object); /* adds versions, isa, threads, ... for reports */
-	const struct kernel *kernels;              /* OP_COUNT rows; leaves have none */
+	/* Bytes that alloc can still give out, and those of the whole device; SIZE_MAX: not known. What the backend
+	 * itself will take later is not available. NULL: nothing is known. */
+	int (*memory)(void *ctx, size_t *available, size_t *total);
+	bool on_host;                 /* alloc gives memory of the host */
+	const struct kernel *kernels; /* OP_COUNT rows; leaves have none */
 };
 
 /* An opened backend. */

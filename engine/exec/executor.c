@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
+#include "exec/memory.h"
 
 int exec_find(const struct executor *ex, const char *name)
 {
@@ -84,13 +85,11 @@ void executor_free(struct executor *ex)
 	if (!ex)
 		return;
 	b = ex->dev.backend;
-	for (int i = 0; ex->slot && i < ex->g.n; i++) {
-		const struct kernel *k = &b->kernels[ex->g.node[i].op];
-		if (ex->slot[i].prepared && k->release)
-			k->release(&ex->step[i]);
-	}
+	for (int i = 0; ex->slot && i < ex->g.n; i++)
+		if (ex->slot[i].prepared && b->kernels[ex->g.node[i].op].release)
+			b->kernels[ex->g.node[i].op].release(&ex->step[i]);
 	exec_forget_recordings(ex);
-	if (b->update_release)
+	if (b && b->update_release)
 		b->update_release(ex->dev.ctx, &ex->job);
 	char *block[] = {
 	    ex->values, ex->constants, ex->gradients, ex->scratch, ex->keep, (char *)(uintptr_t)ex->clock.time};
@@ -165,16 +164,18 @@ static bool any_wanted(const struct step *s)
 static int prepare_kernel(struct executor *ex, int i)
 {
 	const struct node *node = &ex->g.node[i];
-	const struct kernel *k = &ex->dev.backend->kernels[node->op];
-	const char *backend = ex->dev.backend->name, *op = op_info(node->op)->name;
+	const struct backend *b = ex->dev.backend;
+	const struct kernel *k;
+	const char *op = op_info(node->op)->name;
 	int rc;
-	if (is_leaf(node))
+	if (is_leaf(node) || !b)
 		return 0;
+	k = &b->kernels[node->op];
 	if (!k->forward)
-		return err_set(ERR_DEVICE, "backend %s has no op %s, needed by node '%s'", backend, op, node->name);
+		return err_set(ERR_DEVICE, "backend %s has no op %s, needed by node '%s'", b->name, op, node->name);
 	if (any_wanted(&ex->step[i]) && !k->backward)
 		return err_set(
-		    ERR_DEVICE, "backend %s has no gradient of op %s, needed by node '%s'", backend, op, node->name);
+		    ERR_DEVICE, "backend %s has no gradient of op %s, needed by node '%s'", b->name, op, node->name);
 	ex->slot[i].prepared = true;
 	rc = k->prepare ? k->prepare(&ex->step[i]) : 0;
 	return rc ? exec_kernel_error(ex, i, "prepare", rc) : 0;
@@ -207,6 +208,17 @@ int executor_plan(struct executor *ex, struct executor_memory *m)
 	if (!rc)
 		*m = ex->memory;
 	return rc;
+}
+
+/* Before any of it is allocated: a GPU refuses, but a host gives memory that it does not have and kills later. */
+static int check_room(const struct executor *ex)
+{
+	size_t need = memory_executor(&ex->memory), available, total;
+	int rc = memory_available(ex->dev, &available, &total);
+	if (rc || need <= available)
+		return rc;
+	return err_set(ERR_NOMEM, "%s: an executor needs %.1f MiB of memory, %.1f of %.1f MiB are available",
+	    ex->dev.backend->name, MEMORY_MIB(need), MEMORY_MIB(available), MEMORY_MIB(total));
 }
 
 static int allocate(struct executor *ex)
@@ -266,11 +278,15 @@ int executor_prepare(struct executor *ex)
 		return rc;
 	if (ex->state == EXEC_READY)
 		return err_set(ERR_FAIL, "the executor is prepared already");
+	if (!ex->dev.backend)
+		return err_set(ERR_FAIL, "the executor has no device: it can be planned only");
 	ex->state = EXEC_BROKEN;
 	for (int i = 0; i < ex->g.n; i++)
 		if (ex->slot[i].param && !ex->slot[i].param->set)
 			return err_set(ERR_FAIL, "param '%s' has no value yet", ex->g.node[i].name);
-	rc = allocate(ex);
+	rc = check_room(ex);
+	if (!rc)
+		rc = allocate(ex);
 	if (rc)
 		return rc;
 	ex->clock.time = ex->dev.backend->alloc(ex->dev.ctx, sizeof(*ex->clock.time)); /* zeroed, as ex->time is */

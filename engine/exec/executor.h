@@ -33,9 +33,10 @@ void executor_free(struct executor *ex);
  * Only nodes whose value executor_output could read; `other` must live as long as ex. */
 int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node);
 /* Prepares kernels, plans and allocates memory. ERR_DEVICE naming backend, node and op for a missing row; ERR_FAIL
- * naming a param that is unset. */
+ * naming a param that is unset; ERR_NOMEM with both numbers, before any is allocated, if the device has too little. */
 int executor_prepare(struct executor *ex);
-/* The plan without allocation: kernels are prepared, nothing is allocated but their state. */
+/* The plan without allocation: kernels are prepared, nothing is allocated but their state. Of a store without a device
+ * (backend NULL) the plan is that of the graph alone, without what kernels want. */
 int executor_plan(struct executor *ex, struct executor_memory *m);
 const struct graph *executor_graph(const struct executor *ex);
 

@@ -45,7 +45,9 @@ struct param *params_find(const struct param_store *s, const char *name)
 static int find_or_fail(const struct param_store *s, const char *name, struct param **out)
 {
 	*out = params_find(s, name);
-	return *out ? 0 : err_set(ERR_FAIL, "there is no param '%s'", name);
+	if (!*out)
+		return err_set(ERR_FAIL, "there is no param '%s'", name);
+	return (*out)->value.data ? 0 : err_set(ERR_FAIL, "param '%s' is planned only: it has no memory", name);
 }
 
 void params_touch(struct param_store *s)
@@ -62,13 +64,13 @@ static int same_or_fail(const struct param *p, enum dtype t, struct shape shape)
 	    shape_text(p->value.shape, have), dtype_name(t), shape_text(shape, want));
 }
 
-int params_add(struct param_store *s, const char *name, enum dtype t, struct shape shape, struct param **out)
+/* Adds an unset param without memory, or finds the one of the same type and shape. */
+static int plan_param(struct param_store *s, const char *name, enum dtype t, struct shape shape, struct param **out)
 {
 	struct param *p = params_find(s, name);
-	if (p) {
-		*out = p;
+	*out = p;
+	if (p)
 		return same_or_fail(p, t, shape);
-	}
 	if (strlen(name) >= NODE_NAME)
 		return err_set(ERR_FAIL, "param name '%s' is longer than %d characters", name, NODE_NAME - 1);
 	if (s->n == s->cap) {
@@ -85,14 +87,35 @@ int params_add(struct param_store *s, const char *name, enum dtype t, struct sha
 	memcpy(p->name, name, strlen(name) + 1);
 	p->value.dtype = t;
 	p->value.shape = shape;
+	s->item[s->n++] = p;
+	*out = p;
+	return 0;
+}
+
+int params_plan_graph(struct param_store *s, const struct graph *g)
+{
+	struct param *unused;
+	int rc = 0;
+	for (int i = 0; !rc && i < g->n; i++)
+		if (g->node[i].op == OP_PARAM)
+			rc = plan_param(s, g->node[i].name, g->node[i].dtype, g->node[i].shape, &unused);
+	return rc;
+}
+
+int params_add(struct param_store *s, const char *name, enum dtype t, struct shape shape, struct param **out)
+{
+	int before = s->n, rc = plan_param(s, name, t, shape, out);
+	struct param *p = *out;
+	if (rc || s->n == before)
+		return rc;
 	p->value.data = s->dev.backend->alloc(s->dev.ctx, tensor_bytes(&p->value));
 	if (!p->value.data) {
+		s->n--;
 		param_free(s, p);
+		*out = NULL;
 		return ERR_NOMEM;
 	}
-	s->item[s->n++] = p;
 	params_touch(s);
-	*out = p;
 	return 0;
 }
 

@@ -24,6 +24,9 @@ struct param *params_find(const struct param_store *s, const char *name);
 /* Adds the param nodes of a graph that are not there yet, initialised by their init_kind with the random stream
  * (seed, "", RNG_INIT, name). A param that is there must have the node's dtype and shape (ERR_FAIL). */
 int params_add_graph(struct param_store *s, const struct graph *g, uint64_t seed);
+/* Adds the param nodes of a graph by name, type and shape, without memory: for executor_plan alone. Reading and writing
+ * them is an error. */
+int params_plan_graph(struct param_store *s, const struct graph *g);
 /* Adds one unset param, or returns the existing one of the same dtype and shape. */
 int params_add(struct param_store *s, const char *name, enum dtype t, struct shape shape, struct param **out);
 int params_write(struct param_store *s, const char *name, const void *host); /* whole tensor; marks it set, touches */

@@ -1,5 +1,6 @@
 /* Memory: who shares, who may not, what is allocated when, and what happens when there is none. */
 #include "exec/internal.h"
+#include "exec/limited.h"
 #include "exec/rig.h"
 #include "graph/pass.h"
 
@@ -314,6 +315,83 @@ static void executor__plan_knows_the_memory_before_it_is_allocated(void **state)
 	rig_close(dev);
 }
 
+static void executor__without_weights_or_device_has_the_same_plan(void **state)
+{
+	struct device dev = rig_open(&ref_backend);
+	struct param_store real, shapes, none;
+	struct graph g;
+	struct executor *ex[3];
+	struct executor_memory m[3];
+	const struct executor_options o = {.mode = EXEC_TRAIN};
+	float bias[4] = {0};
+	uint8_t mask[4] = {0};
+	(void)state;
+	rig_graph(&g, rig_cnn(), 3, true);
+	params_init(&real, dev);
+	params_init(&shapes, dev);
+	params_init(&none, (struct device){0});
+	assert_ok(params_add_graph(&real, &g, 1));
+	assert_ok(params_plan_graph(&shapes, &g));
+	assert_ok(params_plan_graph(&shapes, &g));
+	assert_ok(params_plan_graph(&none, &g));
+	assert_int_equal(shapes.n, real.n);
+	struct param_store *store[] = {&real, &shapes, &none};
+	for (int i = 0; i < 3; i++) {
+		assert_ok(executor_create(&ex[i], &g, store[i], &o));
+		assert_ok(executor_plan(ex[i], &m[i]));
+	}
+	assert_memory_equal(&m[0], &m[1], sizeof(m[0]));
+	assert_memory_equal(&m[0], &m[2], sizeof(m[0])); /* the reference's kernels want nothing */
+	assert_int_equal(memory_params(&real), 0);
+	assert_true(memory_params(&shapes) >= m[0].params && memory_params(&none) == memory_params(&shapes));
+	assert_error(executor_prepare(ex[1]), ERR_FAIL, "has no value yet");
+	assert_error(executor_prepare(ex[2]), ERR_FAIL, "no device");
+	assert_error(params_read(&shapes, "conv1.bias", bias), ERR_FAIL, "planned only");
+	assert_error(params_write(&none, "conv1.bias", bias), ERR_FAIL, "planned only");
+	assert_error(params_set_mask(&none, "conv1.bias", mask), ERR_FAIL, "planned only");
+	for (int i = 0; i < 3; i++) {
+		executor_free(ex[i]);
+		params_clear(store[i]);
+	}
+	graph_clear(&g);
+	rig_close(dev);
+}
+
+static void executor__that_does_not_fit_allocates_nothing(void **state)
+{
+	struct device dev = rig_open(limited_backend(&ref_backend));
+	const struct executor_options o = {.mode = EXEC_TRAIN};
+	struct param_store s;
+	struct graph g;
+	struct executor *ex;
+	struct executor_memory m;
+	(void)state;
+	params_init(&s, dev);
+	rig_graph(&g, rig_cnn(), 300, true);
+	assert_ok(params_add_graph(&s, &g, 1));
+	for (int fits = 0; fits < 2; fits++) {
+		char want[128];
+		assert_ok(executor_create(&ex, &g, &s, &o));
+		assert_ok(executor_plan(ex, &m));
+		size_t need = memory_executor(&m), weights = limited.live;
+		assert_true(need >= m.total);
+		limited_set(weights + need - !fits);
+		snprintf(want, sizeof(want),
+		    "ref: an executor needs %.1f MiB of memory, %.1f of %.1f MiB are available", MEMORY_MIB(need),
+		    MEMORY_MIB(need - 1), MEMORY_MIB(weights + need - 1));
+		if (fits)
+			assert_ok(executor_prepare(ex));
+		else
+			assert_error(executor_prepare(ex), ERR_NOMEM, want);
+		assert_int_equal(limited.live, fits ? weights + need : weights);
+		executor_free(ex);
+	}
+	graph_clear(&g);
+	params_clear(&s);
+	assert_int_equal(limited.live, 0);
+	rig_close(dev);
+}
+
 static void executor__a_step_allocates_nothing(void **state)
 {
 	struct device dev = rig_open(&ref_backend);
@@ -405,6 +483,8 @@ int main(void)
 	    cmocka_unit_test(executor__inference_reuses_memory_and_says_the_same),
 	    cmocka_unit_test(executor__in_place_is_granted_only_where_the_value_dies),
 	    cmocka_unit_test(executor__plan_knows_the_memory_before_it_is_allocated),
+	    cmocka_unit_test(executor__without_weights_or_device_has_the_same_plan),
+	    cmocka_unit_test(executor__that_does_not_fit_allocates_nothing),
 	    cmocka_unit_test(executor__a_step_allocates_nothing),
 	    cmocka_unit_test(executor__survives_each_failing_allocation),
 	};

@@ -107,5 +107,6 @@ const struct backend ref_backend = {
     .sync = ref_sync,
     .update = ref_update,
     .describe = ref_describe,
+    .on_host = true,
     .kernels = kernels,
 };

@@ -1,0 +1,32 @@
+/* Sums of device memory. Nothing is allocated here. */
+#include "exec/memory.h"
+
+#define LARGE_BLOCK ((size_t)1 << 20)
+#define SMALL_UNIT  ((size_t)512)
+
+size_t memory_block(size_t bytes)
+{
+	size_t unit = bytes >= LARGE_BLOCK ? MEMORY_PAGE : SMALL_UNIT;
+	return (bytes + unit - 1) / unit * unit;
+}
+
+size_t memory_executor(const struct executor_memory *m)
+{
+	return memory_block(m->activations) + memory_block(m->constants) + memory_block(m->gradients) +
+	       memory_block(m->scratch) + memory_block(m->keep);
+}
+
+size_t memory_params(const struct param_store *s)
+{
+	size_t sum = 0;
+	for (int i = 0; i < s->n; i++)
+		if (!s->item[i]->value.data)
+			sum += memory_block(tensor_bytes(&s->item[i]->value));
+	return sum;
+}
+
+int memory_available(struct device dev, size_t *available, size_t *total)
+{
+	*available = *total = SIZE_MAX;
+	return dev.backend && dev.backend->memory ? dev.backend->memory(dev.ctx, available, total) : 0;
+}

@@ -37,8 +37,6 @@ static int evaluator_executor(
 		rc = check_graph(&g, e->batch, e->fill.data);
 	if (!rc)
 		rc = executor_create(&e->ex, &g, params, &o);
-	if (!rc)
-		rc = executor_prepare(e->ex);
 	if (!rc) {
 		const struct graph *own = executor_graph(e->ex);
 		e->output = own->node[own->output].name;
@@ -47,24 +45,51 @@ static int evaluator_executor(
 	return rc;
 }
 
-int evaluator_init(struct evaluator *e, struct param_store *params,
+/* Everything that needs no memory but the executor's lists. */
+static int evaluator_open(struct evaluator *e, struct param_store *params,
     int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split)
 {
-	size_t pixels = (size_t)data->height * (size_t)data->width * (size_t)data->channels, n;
-	int rc;
 	*e = (struct evaluator){.fill = {.data = data, .split = split, .stage = ""}};
 	if (data->n[split] < 1 || !data->pixels[split])
 		return err_set(
 		    ERR_DATA, "the %s split is %s", split_names[split], data->n[split] < 1 ? "empty" : "not loaded");
 	e->batch = data->n[split] < EVAL_BATCH ? (int)data->n[split] : EVAL_BATCH;
-	n = (size_t)e->batch;
+	return evaluator_executor(e, params, build, user);
+}
+
+static size_t sample_pixels(const struct dataset *d)
+{
+	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+}
+
+int evaluator_plan(struct param_store *params, int (*build)(void *user, int batch, struct graph *g), void *user,
+    const struct dataset *data, enum split split, struct executor_memory *m, size_t *buffers)
+{
+	struct evaluator e;
+	int rc = evaluator_open(&e, params, build, user, data, split);
+	if (!rc)
+		rc = executor_plan(e.ex, m);
+	*buffers = (size_t)e.batch * (sample_pixels(data) * sizeof(*e.x) + (size_t)data->classes * sizeof(*e.logits) +
+					 sizeof(*e.index) + sizeof(*e.labels));
+	evaluator_clear(&e);
+	return rc;
+}
+
+int evaluator_init(struct evaluator *e, struct param_store *params,
+    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split)
+{
+	int rc = evaluator_open(e, params, build, user, data, split);
+	size_t n = (size_t)e->batch;
+	if (rc)
+		goto out;
 	e->index = mem_alloc(n, sizeof(*e->index));
-	e->x = mem_alloc(n * pixels, sizeof(*e->x));
+	e->x = mem_alloc(n * sample_pixels(data), sizeof(*e->x));
 	e->labels = mem_alloc(n, sizeof(*e->labels));
 	e->logits = mem_alloc(n * (size_t)data->classes, sizeof(*e->logits));
 	rc = e->index && e->x && e->labels && e->logits ? 0 : ERR_NOMEM;
 	if (!rc)
-		rc = evaluator_executor(e, params, build, user);
+		rc = executor_prepare(e->ex);
+out:
 	if (rc)
 		evaluator_clear(e);
 	return rc;
@@ -84,7 +109,7 @@ static int run_batch(struct evaluator *e, int64_t first, struct metrics *m)
 {
 	const struct dataset *d = e->fill.data;
 	int64_t last = d->n[e->fill.split] - 1, count = last + 1 - first;
-	size_t rows = (size_t)e->batch, pixels = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+	size_t rows = (size_t)e->batch, pixels = sample_pixels(d);
 	int rc;
 	if (count > e->batch)
 		count = e->batch;

@@ -18,6 +18,7 @@
 #include "exec/readback.h"
 #include "train/evaluate.h"
 #include "train/fit_log.h"
+#include "train/fit_memory.h"
 #include "train/precision.h"
 
 enum { READ_LOSS, READ_STATE }; /* one loss per micro-batch, one state per step */
@@ -78,11 +79,7 @@ static int make_train_executor(struct fit *f)
 	struct graph g;
 	int rc;
 	graph_init(&g);
-	rc = t->build_train(t->user, f->micro, &g);
-	if (!rc)
-		rc = precision_cast(t->o, &g);
-	if (!rc && (g.loss == NODE_NONE || g.node[g.loss].dtype != DT_F32))
-		rc = err_set(ERR_FAIL, "the training graph has no f32 loss");
+	rc = fit_graph(t, f->micro, &g);
 	if (!rc)
 		rc = executor_create(&f->ex, &g, t->params, &o);
 	if (!rc && t->bind)
@@ -125,6 +122,7 @@ static int make_optimizer(struct fit *f)
 static int fit_init(struct fit *f, const struct trainer *t)
 {
 	const struct dataset *d = t->data;
+	struct fit_memory memory;
 	int rc;
 	f->t = t;
 	params_init(&f->best_params, t->dev);
@@ -149,7 +147,11 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	    .augment = t->o->augment ? t->augment : NULL,
 	    .seed = t->seed,
 	    .stage = t->stage};
-	rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL);
+	rc = fit_memory_plan(t, f->micro, &memory);
+	if (!rc)
+		rc = fit_memory_check(t, &memory);
+	if (!rc)
+		rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL);
 	if (!rc)
 		rc = metrics_init(&f->now, d->classes);
 	if (rc || t->o->epochs == 0)

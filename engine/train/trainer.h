@@ -32,6 +32,7 @@ struct train_options {
 	bool augment;     /* use the data block's augmentation */
 	int precision;    /* enum train_precision */
 };
+#define TRAIN_MICRO_BATCHES 4096 /* most of them per step */
 /* The choices, in the order of their enums. */
 extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[], *const precision_names[];
 
@@ -44,7 +45,7 @@ extern const char *const optimizer_names[], *const schedule_names[], *const moni
 #define TRAIN_OPTION_ROWS(T, m)                                                                                        \
 	TRAIN_OPTION_ROW(T, m, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split"),              \
 	    TRAIN_OPTION_ROW(T, m, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),        \
-	    TRAIN_OPTION_ROW(T, m, accumulate, OPT_INT, "1", 1, 4096, NULL,                                            \
+	    TRAIN_OPTION_ROW(T, m, accumulate, OPT_INT, "1", 1, TRAIN_MICRO_BATCHES, NULL,                             \
 		"micro-batches per optimizer step; must divide batch_size"),                                           \
 	    TRAIN_OPTION_ROW(T, m, optimizer, OPT_CHOICE, "adamw", 0, 0, optimizer_names, "update rule"),              \
 	    TRAIN_OPTION_ROW(T, m, lr, OPT_FLOAT, "0.001", 0, 1000, NULL, "peak learning rate"),                       \
@@ -99,6 +100,9 @@ struct trainer {
 	int (*bind)(void *user, struct executor *train);
 	int (*before_forward)(void *user, struct executor *train, const float *x, size_t bytes);
 	int (*before_epoch)(void *user, int64_t epoch);
+	/* Optional: adds what the hooks will allocate on the device for micro-batches of this size (the teacher). */
+	int (*plan)(void *user, int micro, size_t *bytes);
+	bool masks; /* before_epoch may give params a mask */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */
 	struct progress *progress;         /* or NULL */
@@ -116,6 +120,7 @@ struct train_result {
 	int64_t skipped_steps;              /* fp16: steps whose update was left out because a gradient overflowed */
 };
 /* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
+ * ERR_NOMEM before anything is allocated if the device has too little memory (train/fit_memory.h);
  * ERR_FAIL naming stage, epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
  * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);

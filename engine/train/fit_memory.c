@@ -1,0 +1,155 @@
+/* Sums the memory of a training and refuses what does not fit. Executors are planned, which prepares their kernels;
+ * nothing is allocated on the device. */
+#include "train/fit_memory.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "exec/memory.h"
+#include "train/evaluate.h"
+#include "train/precision.h"
+
+int fit_graph(const struct trainer *t, int micro, struct graph *g)
+{
+	int rc = t->build_train(t->user, micro, g);
+	if (!rc)
+		rc = precision_cast(t->o, g);
+	if (!rc && (g->loss == NODE_NONE || g->node[g->loss].dtype != DT_F32))
+		rc = err_set(ERR_FAIL, "the training graph has no f32 loss");
+	return rc;
+}
+
+/* The param's moments, its copy among the best weights, and masks of both. */
+static void add_param(const struct trainer *t, const struct node *node, struct fit_memory *m)
+{
+	const struct tensor value = {.dtype = node->dtype, .shape = node->shape};
+	const struct param *p = params_find(t->params, node->name);
+	size_t bytes = memory_block(tensor_bytes(&value)), mask = memory_block((size_t)shape_count(node->shape));
+	bool trained = node->attr.kind == PARAM_TRAINED;
+	m->best += bytes;
+	if (trained)
+		m->moments += t->o->optimizer == OPTIMIZER_ADAMW ? 2 * bytes : bytes;
+	if (p && p->mask)
+		m->masks += mask;
+	else if (trained && t->masks)
+		m->masks += 2 * mask;
+}
+
+static int plan_training(const struct trainer *t, int micro, struct fit_memory *m)
+{
+	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage};
+	struct executor *ex = NULL;
+	struct graph g;
+	int rc;
+	graph_init(&g);
+	rc = fit_graph(t, micro, &g);
+	if (!rc)
+		rc = executor_create(&ex, &g, t->params, &o);
+	if (!rc)
+		rc = executor_plan(ex, &m->train);
+	for (int i = 0; !rc && i < g.n; i++)
+		if (g.node[i].op == OP_PARAM)
+			add_param(t, &g.node[i], m);
+	m->training = memory_executor(&m->train);
+	executor_free(ex);
+	graph_clear(&g);
+	return rc;
+}
+
+int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out)
+{
+	const struct dataset *d = t->data;
+	struct executor_memory validation = {0};
+	size_t buffers;
+	int rc;
+	*out = (struct fit_memory){.params = memory_params(t->params)};
+	rc = evaluator_plan(t->params, t->build_eval, t->user, d, SPLIT_VAL, &validation, &buffers);
+	out->validation = memory_executor(&validation);
+	if (!rc && t->o->epochs > 0) {
+		size_t sample = (size_t)d->height * (size_t)d->width * (size_t)d->channels * sizeof(float) +
+				sizeof(uint32_t) + sizeof(int32_t);
+		buffers += (size_t)micro * sample;
+		rc = plan_training(t, micro, out);
+		if (!rc && t->plan)
+			rc = t->plan(t->user, micro, &out->hooks);
+	}
+	if (t->dev.backend && t->dev.backend->on_host)
+		out->buffers = memory_block(buffers);
+	out->total = out->training + out->validation + out->hooks + out->params + out->moments + out->best +
+		     out->masks + out->buffers + MEMORY_PAGE;
+	return rc;
+}
+
+/* The k-th number of micro-batches above `above` that the options allow for this batch size; 0 if there is none. */
+static int64_t more_micro_batches(int64_t batch, int64_t above, int k)
+{
+	for (int64_t a = above + 1; a <= batch && a <= TRAIN_MICRO_BATCHES; a++)
+		if (batch % a == 0 && k-- == 0)
+			return a;
+	return 0;
+}
+
+/* The fewest micro-batches that fit, and what they take; if none do, the most there can be, and *fits false. Smaller
+ * micro-batches take less, but for the scratch of kernels that cut their work into even parts: by bisection, what is
+ * found does fit, and the next larger one does not. *accumulate 0: there is nothing smaller. */
+static int find_fit(
+    const struct trainer *t, size_t available, int64_t *accumulate, struct fit_memory *found, bool *fits)
+{
+	const int64_t batch = t->o->batch_size, now = t->o->accumulate;
+	int lo = 0, hi = 0;
+	*accumulate = 0;
+	*fits = false;
+	while (t->o->epochs > 0 && more_micro_batches(batch, now, hi))
+		hi++;
+	while (lo < hi) {
+		int mid = lo + (hi - lo) / 2;
+		int64_t a = more_micro_batches(batch, now, mid);
+		struct fit_memory m;
+		int rc = fit_memory_plan(t, (int)(batch / a), &m);
+		if (rc)
+			return rc;
+		bool ok = m.total <= available;
+		if (ok || !*fits) { /* where none fits, the last one looked at is the smallest */
+			*found = m;
+			*accumulate = a;
+		}
+		*fits = *fits || ok;
+		if (ok)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return 0;
+}
+
+static int refuse(const struct trainer *t, const struct fit_memory *m, size_t available)
+{
+	const int64_t batch = t->o->batch_size, micro = batch / t->o->accumulate;
+	struct fit_memory other = {0};
+	char asked[64] = "validation", remedy[192] = "";
+	int64_t accumulate;
+	bool fits;
+	int rc = find_fit(t, available, &accumulate, &other, &fits);
+	if (rc)
+		return rc;
+	if (t->o->epochs > 0)
+		snprintf(asked, sizeof(asked), "training with %" PRId64 " samples at a time", micro);
+	if (fits)
+		snprintf(remedy, sizeof(remedy),
+		    "; %" PRId64 " would fit: set accumulate: %" PRId64 " (batch_size stays %" PRId64 ")",
+		    batch / accumulate, accumulate, batch);
+	else if (accumulate)
+		snprintf(remedy, sizeof(remedy),
+		    "; not even %" PRId64 " (accumulate: %" PRId64 ") would fit, for which %.1f MiB are needed",
+		    batch / accumulate, accumulate, MEMORY_MIB(other.total));
+	return err_set(ERR_NOMEM, "stage '%s': %s needs %.1f MiB of memory on %s, %.1f MiB are available%s", t->stage,
+	    asked, MEMORY_MIB(m->total), t->dev.backend->name, MEMORY_MIB(available), remedy);
+}
+
+int fit_memory_check(const struct trainer *t, const struct fit_memory *m)
+{
+	size_t available, total;
+	int rc = memory_available(t->dev, &available, &total);
+	return rc || m->total <= available ? rc : refuse(t, m, available);
+}

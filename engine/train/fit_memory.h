@@ -1,0 +1,28 @@
+/* What a training will hold on its device, summed before any of it is allocated: the trainer refuses what does not fit,
+ * `plan` shows it. Params that have memory already (a run) are not counted, planned ones (params_plan_graph) are. */
+#ifndef ENGINE_TRAIN_FIT_MEMORY_H
+#define ENGINE_TRAIN_FIT_MEMORY_H
+
+#include "train/trainer.h"
+
+struct fit_memory {                   /* bytes, as a device gives them out */
+	struct executor_memory train; /* the training executor's plan; zero without epochs */
+	size_t training, validation;  /* executors */
+	size_t hooks;                 /* what trainer.plan says: the teacher */
+	size_t params;                /* weights without memory yet */
+	size_t moments, best;         /* the optimizer's state; the copy of the best weights */
+	size_t masks;                 /* those to come, and the copy's */
+	size_t buffers;               /* batches before upload, where the device's memory is the host's */
+	size_t total;                 /* of all these, and a margin for their small blocks */
+};
+
+/* The graph that is trained: built, cast to the precision, with an f32 loss. g is initialised and empty. */
+int fit_graph(const struct trainer *t, int micro, struct graph *g);
+/* Sums up for micro-batches of `micro` samples. Uses data, params, options, builders and `plan` of t; binds nothing, so
+ * a bound input counts as memory of its own. */
+int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out);
+/* ERR_NOMEM if that is more than the device has available: both numbers, and the largest micro-batch that would fit as
+ * the value of `accumulate` that leads to it. */
+int fit_memory_check(const struct trainer *t, const struct fit_memory *m);
+
+#endif

@@ -13,7 +13,25 @@
 #include "pipeline/model_data.h"
 #include "pipeline/version.h"
 
-static int open_devices(struct chain *c)
+static int open_train(struct chain *c)
+{
+	const struct backend *b;
+	void *ctx = NULL;
+	int rc = registry_backend(c->train_name, &b);
+	if (rc == 0 && b == c->cpu.backend) {
+		c->train = c->cpu;
+		return 0;
+	}
+	if (rc == 0)
+		rc = b->open(&ctx, (int)c->config->top.threads);
+	if (rc < 0)
+		return rc;
+	c->train = (struct device){b, ctx};
+	c->own_train = true;
+	return 0;
+}
+
+static int open_devices(struct chain *c, bool plan_only)
 {
 	static const char *const choices[] = {"auto", "cpu", "cuda"};
 	const char *asked = choices[c->config->top.device.train];
@@ -27,18 +45,14 @@ static int open_devices(struct chain *c)
 	if (rc < 0)
 		return rc;
 	c->cpu.backend = b;
-	rc = registry_backend(c->train_name, &b);
+	rc = open_train(c);
+	if (rc == ERR_DEVICE && plan_only) {
+		snprintf(c->train_missing, sizeof c->train_missing, "%s", err_message());
+		err_clear();
+		rc = 0;
+	}
 	if (rc < 0)
 		return rc;
-	c->train = c->cpu;
-	if (b != c->cpu.backend) {
-		void *ctx = NULL;
-		rc = b->open(&ctx, (int)c->config->top.threads);
-		if (rc < 0)
-			return rc;
-		c->train = (struct device){b, ctx};
-		c->own_train = true;
-	}
 	c->cpu_info = cJSON_CreateObject();
 	if (!c->cpu_info)
 		return err_set(ERR_NOMEM, "out of memory");
@@ -190,7 +204,7 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
 		    k->kind->name);
 	if (rc == 0 && k->has_teacher)
-		rc = ref_spec(c, &k->teacher, &other, &any);
+		rc = ref_spec(c, &k->teacher, &s->teacher, &any);
 	for (int i = 0; rc == 0 && i < k->n_input; i++)
 		rc = ref_spec(c, &k->inputs[i], &other, &any);
 	return rc;
@@ -333,6 +347,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
 	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .teacher_spec = k->has_teacher ? &s->teacher : NULL,
 	    .n_input = k->n_input};
 	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
 	if (rc < 0)
@@ -380,7 +395,7 @@ static int open_data(struct chain *c)
 	return rc;
 }
 
-static int open_all(struct chain *c, const char *out)
+static int open_all(struct chain *c, const char *out, bool plan_only)
 {
 	const struct top_options *top = &c->config->top;
 	int n = out || top->out ? snprintf(c->out, sizeof c->out, "%s", out ? out : top->out)
@@ -389,7 +404,7 @@ static int open_all(struct chain *c, const char *out)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long");
 	int rc = check_owner(c);
 	if (rc == 0)
-		rc = open_devices(c);
+		rc = open_devices(c, plan_only);
 	if (rc == 0)
 		rc = open_data(c);
 	if (rc == 0)
@@ -408,11 +423,19 @@ static int open_all(struct chain *c, const char *out)
 	return 0;
 }
 
-int chain_open(struct chain *c, const struct run_config *config, const char *out)
+int chain_check_memory(const struct chain *c)
+{
+	for (int i = 0; i < c->n; i++)
+		if (c->stage[i].state == STAGE_TO_RUN && c->stage[i].plan.no_room[0])
+			return err_set(ERR_NOMEM, "%s", c->stage[i].plan.no_room);
+	return 0;
+}
+
+int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only)
 {
 	memset(c, 0, sizeof *c);
 	c->config = config;
-	int rc = open_all(c, out);
+	int rc = open_all(c, out, plan_only);
 	if (rc < 0)
 		chain_close(c);
 	return rc;

@@ -28,6 +28,7 @@ struct chain_stage {
 	struct model_spec model; /* of `model`, if the kind needs one */
 	struct model_spec input; /* of the input checkpoint, if there is one */
 	bool has_input_spec;
+	struct model_spec teacher; /* if there is one */
 	struct stage_plan plan;
 	cJSON *summary;                 /* of a finished stage */
 	double past_macs, past_seconds; /* what a stage of this name took here before, with these threads; 0: none */
@@ -36,11 +37,12 @@ struct chain_stage {
 struct chain {
 	const struct run_config *config;
 	char out[CHAIN_PATH];
-	struct device cpu, train;
-	bool own_train; /* train is a device of its own */
+	struct device cpu, train; /* train.backend NULL: plan only, see train_missing */
+	bool own_train;           /* train is a device of its own */
 	int threads;
 	cJSON *cpu_info;                       /* the CPU backend's description */
 	const char *train_name, *train_choice; /* "cpu"; "config" or "auto" */
+	char train_missing[512];               /* plan only: why the training device cannot be used; "" if it can */
 	struct dataset data;                   /* train and validation */
 	char data_key[HASH_HEX];
 	struct chain_stage *stage;
@@ -49,8 +51,11 @@ struct chain {
 
 /* Validates everything that can be validated without training: opens devices and data, resolves specs, checks options
  * against them, loads checkpoints that are named by path, finds out what is finished. Writes nothing.
- * out: --out, or NULL. */
-int chain_open(struct chain *c, const struct run_config *config, const char *out);
+ * out: --out, or NULL. plan_only: a training device that this machine lacks is no error, for nothing will be trained.
+ */
+int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only);
+/* ERR_NOMEM naming the first stage to run whose training has no room on its device now. */
+int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);
 /* The folder of what a reference names. */
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r);

@@ -1,8 +1,10 @@
 /* pipeline plan CONFIG: validates everything and shows, per stage, what run would do; writes nothing. */
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/err.h"
 #include "base/str.h"
+#include "exec/memory.h"
 #include "pipeline/chain.h"
 #include "pipeline/command.h"
 #include "pipeline/estimate.h"
@@ -13,8 +15,11 @@ static const char *const state_names[] = {"to run", "up to date", "finished else
 
 static const char *const basis_names[] = {"guessed rate", "rate of finished stages"};
 
-static void add_memory(cJSON *o, const struct executor_memory *m)
+/* Of the executor that trains or calibrates, then of the whole fit. */
+static void add_memory(cJSON *o, const struct chain *c, const struct stage_plan *p)
 {
+	const struct executor_memory *m = &p->memory;
+	const struct fit_memory *f = &p->fit;
 	cJSON *memory = cJSON_AddObjectToObject(o, "memory_bytes");
 	cJSON_AddNumberToObject(memory, "activations", (double)m->activations);
 	cJSON_AddNumberToObject(memory, "gradients", (double)m->gradients);
@@ -23,14 +28,33 @@ static void add_memory(cJSON *o, const struct executor_memory *m)
 	cJSON_AddNumberToObject(memory, "constants", (double)m->constants);
 	cJSON_AddNumberToObject(memory, "params", (double)m->params);
 	cJSON_AddNumberToObject(memory, "total", (double)m->total);
+	if (!f->total)
+		return;
+	cJSON *fit = cJSON_AddObjectToObject(o, "fit_memory_bytes");
+	cJSON_AddStringToObject(fit, "device", c->train_name);
+	cJSON_AddNumberToObject(fit, "training", (double)f->training);
+	cJSON_AddNumberToObject(fit, "validation", (double)f->validation);
+	cJSON_AddNumberToObject(fit, "teacher", (double)f->hooks);
+	cJSON_AddNumberToObject(fit, "weights", (double)(f->params + f->masks));
+	cJSON_AddNumberToObject(fit, "moments", (double)f->moments);
+	cJSON_AddNumberToObject(fit, "best_weights", (double)f->best);
+	cJSON_AddNumberToObject(fit, "buffers", (double)f->buffers);
+	cJSON_AddNumberToObject(fit, "total", (double)f->total);
+	if (p->no_room[0])
+		cJSON_AddStringToObject(fit, "no_room", p->no_room);
 }
 
 static cJSON *plan_json(const struct chain *c)
 {
+	size_t available, total;
 	cJSON *o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "name", c->config->top.name);
 	cJSON_AddStringToObject(o, "out", c->out);
 	cJSON_AddStringToObject(o, "train_device", c->train_name);
+	if (c->train_missing[0])
+		cJSON_AddStringToObject(o, "train_device_missing", c->train_missing);
+	else if (memory_available(c->train, &available, &total) == 0 && available < SIZE_MAX)
+		cJSON_AddNumberToObject(o, "train_device_available_bytes", (double)available);
 	cJSON_AddNumberToObject(o, "threads", c->threads);
 	cJSON_AddItemToObject(o, "data", dataset_to_json(&c->data));
 	cJSON_AddItemToObject(o, "resolved", run_config_to_json(c->config));
@@ -51,10 +75,23 @@ static cJSON *plan_json(const struct chain *c)
 		cJSON_AddStringToObject(e, "text", s->plan.text);
 		if (s->config->kind->makes_checkpoint)
 			cJSON_AddItemToObject(e, "model_spec", spec_to_json(&s->plan.spec));
-		add_memory(e, &s->plan.memory);
+		add_memory(e, c, &s->plan);
 		cJSON_AddItemToArray(stages, e);
 	}
 	return o;
+}
+
+static void print_memory(const struct chain *c, const struct stage_plan *p)
+{
+	const struct fit_memory *f = &p->fit;
+	if (f->total)
+		printf("    %.1f MiB of memory on %s: training %.1f, validation %.1f, teacher %.1f, weights %.1f, "
+		       "optimizer %.1f, best weights %.1f, margin %.1f\n",
+		    MEMORY_MIB(f->total), c->train_name, MEMORY_MIB(f->training), MEMORY_MIB(f->validation),
+		    MEMORY_MIB(f->hooks), MEMORY_MIB(f->params + f->masks), MEMORY_MIB(f->moments), MEMORY_MIB(f->best),
+		    MEMORY_MIB(MEMORY_PAGE));
+	else if (p->memory.total)
+		printf("    %.1f MiB of memory on cpu to calibrate\n", MEMORY_MIB(p->memory.total));
 }
 
 static void print_stage(const struct chain *c, const struct chain_stage *s, int i)
@@ -70,15 +107,28 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 		printf("    %.*s\n", (int)n, p);
 		p += p[n] ? n + 1 : n;
 	}
+	print_memory(c, &s->plan);
 	if (s->config->kind->makes_checkpoint)
 		printf("    %s parameters", report_count((double)s->plan.parameters, count));
-	if (s->plan.memory.total)
-		printf("; %.1f MB for activations, gradients and scratch", (double)s->plan.memory.total / 1e6);
 	if (s->state == STAGE_TO_RUN)
 		printf("%sabout %s (estimate from %s)", s->config->kind->makes_checkpoint ? "; " : "    ",
 		    estimate_text(seconds, time), basis == ESTIMATE_MEASURED ? "finished stages" : "a guessed rate");
 	if (s->config->kind->makes_checkpoint || s->state == STAGE_TO_RUN)
 		printf("\n");
+}
+
+/* What the figures of memory are computed with, and what they are to be compared with. */
+static void print_device(const struct chain *c)
+{
+	size_t available, total;
+	printf("training on %s (%s), %d threads\n", c->train_name, c->train_choice, c->threads);
+	if (c->train_missing[0])
+		printf("this machine cannot run it: %s\nmemory is that of the graphs, without what the kernels of %s "
+		       "need\n",
+		    c->train_missing, c->train_name);
+	else if (memory_available(c->train, &available, &total) == 0 && available < SIZE_MAX)
+		printf("memory is that of the graphs and kernels; %.1f of %.1f MiB are available on %s\n",
+		    MEMORY_MIB(available), MEMORY_MIB(total), c->train_name);
 }
 
 static void print_plan(const struct chain *c)
@@ -87,8 +137,8 @@ static void print_plan(const struct chain *c)
 	double total = 0;
 	char time[32];
 	int to_run = 0;
-	printf("%s -> %s\ntraining on %s (%s), %d threads\n", c->config->top.name, c->out, c->train_name,
-	    c->train_choice, c->threads);
+	printf("%s -> %s\n", c->config->top.name, c->out);
+	print_device(c);
 	printf("data: %dx%dx%d, %d classes; %lld train, %lld validation, %lld test (not opened); normalised by %s\n",
 	    d->height, d->width, d->channels, d->classes, (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
 	    (long long)d->n[SPLIT_TEST], d->norm_source);
@@ -119,12 +169,14 @@ int cmd_plan(int argc, char **argv)
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
-	rc = chain_open(&chain, &config, a.out);
+	rc = chain_open(&chain, &config, a.out, true);
 	if (rc == 0) {
 		if (a.json)
 			rc = command_print_json(plan_json(&chain));
 		else
 			print_plan(&chain);
+		if (rc == 0)
+			rc = chain_check_memory(&chain);
 		chain_close(&chain);
 	}
 	run_config_clear(&config);

@@ -41,9 +41,11 @@ int cmd_run(int argc, char **argv)
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
-	rc = chain_open(&chain, &config, a.out);
+	rc = chain_open(&chain, &config, a.out, false);
 	if (rc == 0) {
-		rc = run_and_report(&chain);
+		rc = chain_check_memory(&chain);
+		if (rc == 0)
+			rc = run_and_report(&chain);
 		chain_close(&chain);
 	}
 	run_config_clear(&config);

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
-#include "train/precision.h"
 
 struct fit_state {
 	struct fit_job *job;
@@ -68,6 +67,33 @@ static int before_epoch(void *user, int64_t epoch)
 	return job->before_epoch(job->user, epoch);
 }
 
+static int plan_teacher(void *user, int micro, size_t *bytes)
+{
+	return teacher_plan(&((struct fit_state *)user)->teacher, micro, bytes);
+}
+
+/* What running and planning share: everything but the log and the teacher's hooks. */
+static struct trainer make_trainer(struct fit_state *state)
+{
+	const struct fit_job *job = state->job;
+	const struct stage_run *run = job->run;
+	return (struct trainer){.o = job->train,
+	    .data = run->data,
+	    .augment = run->data_options ? &run->data_options->augment : NULL,
+	    .stage = run->name,
+	    .seed = run->seed,
+	    .dev = run->train_dev,
+	    .params = &job->model->params,
+	    .build_train = build_train,
+	    .build_eval = build_eval,
+	    .before_epoch = job->before_epoch ? before_epoch : NULL,
+	    .masks = job->masks,
+	    .user = state,
+	    .progress = run->progress,
+	    .stop = run->stop,
+	    .min_best_epoch = job->min_best_epoch};
+}
+
 /* OUT/logs/<stage>_training.csv */
 static int log_path(const struct stage_run *run, char *path, size_t cap)
 {
@@ -92,23 +118,11 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	bool teach = run->teacher_dir && job->train->epochs > 0;
 	if (teach && (rc = teacher_open(&state.teacher, run, job->kd)) < 0)
 		return rc;
-	struct trainer t = {.o = job->train,
-	    .data = run->data,
-	    .augment = run->data_options ? &run->data_options->augment : NULL,
-	    .stage = run->name,
-	    .seed = run->seed,
-	    .dev = run->train_dev,
-	    .params = &job->model->params,
-	    .build_train = build_train,
-	    .build_eval = build_eval,
-	    .bind = teach ? bind : NULL,
-	    .before_forward = teach ? before_forward : NULL,
-	    .before_epoch = job->before_epoch ? before_epoch : NULL,
-	    .user = &state,
-	    .log_path = path,
-	    .progress = run->progress,
-	    .stop = run->stop,
-	    .min_best_epoch = job->min_best_epoch};
+	struct trainer t = make_trainer(&state);
+	t.bind = teach ? bind : NULL;
+	t.before_forward = teach ? before_forward : NULL;
+	t.plan = teach ? plan_teacher : NULL;
+	t.log_path = path;
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof out->teacher_sha256, "%s", state.teacher.model.ckpt.sha256);
 	rc = trainer_fit(&t, &out->result);
@@ -165,45 +179,76 @@ int fit_new_model(struct stage_run *run, const char *kind, const char *technique
 	return rc;
 }
 
-/* Memory of one executor for the graph, without allocating its activations. */
-static int plan_memory(const struct graph *g, struct device dev, enum exec_mode mode, struct executor_memory *m)
+/* Models without memory, as the executors' plans want them: the one to train, and the teacher. */
+static int plan_models(struct fit_state *state)
 {
-	struct param_store params;
-	struct executor *ex = NULL;
-	params_init(&params, dev);
-	int rc = params_add_graph(&params, g, 0);
+	struct fit_job *job = state->job;
+	struct stage_model *teacher = &state->teacher.model;
+	struct graph g[3];
+	int rc = 0;
+	for (int i = 0; i < 3; i++)
+		graph_init(&g[i]);
+	params_init(&job->model->params, job->run->train_dev);
+	params_init(&teacher->params, job->run->train_dev);
+	if (job->train->epochs > 0)
+		rc = build_train(state, 1, &g[0]);
 	if (rc == 0)
-		rc = executor_create(&ex, g, &params, &(struct executor_options){.mode = mode});
-	if (rc == 0)
-		rc = executor_plan(ex, m);
-	executor_free(ex);
-	params_clear(&params);
+		rc = build_eval(state, 1, &g[1]);
+	if (rc == 0 && job->run->teacher_spec) {
+		teacher->ckpt = (struct checkpoint){.spec = *job->run->teacher_spec, .form = FORM_FLOAT};
+		rc = stage_model_build(teacher, 1, &g[2]);
+	}
+	for (int i = 0; i < 3; i++) {
+		if (rc == 0)
+			rc = params_plan_graph(i < 2 ? &job->model->params : &teacher->params, &g[i]);
+		graph_clear(&g[i]);
+	}
 	return rc;
 }
 
-int fit_plan(const struct stage_run *run, const struct model_spec *spec, const struct train_options *train,
-    const struct kd_options *kd, struct stage_plan *p)
+/* Whether there is room may change until the stage runs; then the trainer asks again. */
+static int plan_memory(struct fit_state *state, struct stage_plan *p)
 {
-	int batch = (int)(train->batch_size / train->accumulate);
+	const struct fit_job *job = state->job;
+	struct trainer t = make_trainer(state);
+	t.plan = job->run->teacher_spec && job->train->epochs > 0 ? plan_teacher : NULL;
+	int rc = fit_memory_plan(&t, (int)(job->train->batch_size / job->train->accumulate), &p->fit);
+	if (rc < 0)
+		return rc;
+	p->memory = p->fit.train;
+	rc = fit_memory_check(&t, &p->fit);
+	if (rc == ERR_NOMEM) {
+		snprintf(p->no_room, sizeof p->no_room, "%s", err_message());
+		rc = 0;
+	}
+	return rc;
+}
+
+int fit_plan(
+    const struct stage_run *run, const struct model_spec *spec, const struct fit_job *job, struct stage_plan *p)
+{
+	const struct train_options *train = job->train;
+	struct stage_run own_run = *run;
+	struct stage_model model = {.ckpt = {.spec = *spec, .form = FORM_FLOAT}};
+	struct fit_job own = *job;
+	struct fit_state state = {.job = &own};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
+	own.run = &own_run;
+	own.model = &model;
 	p->spec = *spec;
-	int rc = spec_build(&g, spec, batch);
+	int rc = spec_build(&g, spec, 1);
 	if (rc < 0)
 		return rc;
 	p->parameters = graph_parameters(&g);
-	per_sample = (double)graph_macs(&g) / batch;
+	per_sample = (double)graph_macs(&g);
+	graph_clear(&g);
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
 	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
-	if (train->epochs > 0) {
-		rc = add_loss(&g, train, kd);
-		if (rc == 0)
-			rc = precision_cast(train, &g);
-		if (rc == 0)
-			rc = plan_memory(&g, run->train_dev, EXEC_TRAIN, &p->memory);
-	} else {
-		rc = plan_memory(&g, run->train_dev, EXEC_INFER, &p->memory);
-	}
-	graph_clear(&g);
+	rc = plan_models(&state);
+	if (rc == 0)
+		rc = plan_memory(&state, p);
+	stage_model_clear(&state.teacher.model);
+	stage_model_clear(&model);
 	return rc;
 }

@@ -13,6 +13,7 @@ struct fit_job {
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;
 	int64_t min_best_epoch;
+	bool masks; /* prune: params have masks, or get them before an epoch */
 	/* quantize: what is trained and validated is this transform of the float graph (train: with its loss). `out` is
 	 * initialised and empty. NULL: the float graph itself, folded for validation. */
 	int (*transform)(void *user, const struct graph *g, bool train, struct graph *out);
@@ -34,8 +35,9 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
     const struct train_options *train, const struct kd_options *kd);
 
-/* Fills p->spec, parameters, memory and macs for training `spec`; teacher: the loss is the distillation loss. */
-int fit_plan(const struct stage_run *run, const struct model_spec *spec, const struct train_options *train,
-    const struct kd_options *kd, struct stage_plan *p);
+/* Fills p->spec, parameters, memory, fit, no_room and macs for training `spec`. job: as for fit_run, without run and
+ * model. */
+int fit_plan(
+    const struct stage_run *run, const struct model_spec *spec, const struct fit_job *job, struct stage_plan *p);
 
 #endif

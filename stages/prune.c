@@ -80,7 +80,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = prune_units_spec(o, input_spec, &after);
 	if (rc == 0)
 		rc = plan_text(o, input_spec, &after, out->text, sizeof out->text);
-	return rc < 0 ? rc : fit_plan(s, &after, &o->train, s->teacher_dir ? &o->kd : NULL, out);
+	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
+	return rc < 0 ? rc : fit_plan(s, &after, &fit, out);
 }
 
 static int apply_magnitude(struct prune_job *job, double sparsity)
@@ -139,7 +140,8 @@ static int fine_tune_and_save(struct prune_job *job)
 	    .model = &job->model,
 	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
 	    .user = job,
-	    .min_best_epoch = end};
+	    .min_best_epoch = end,
+	    .masks = o->method != PRUNE_STRUCTURED};
 	struct stage_result result = {
 	    .technique = technique, .parent_sha256 = job->parent, .removed = job->removed, .started = job->started};
 	int rc = fit_run(&fit, &report);

@@ -35,6 +35,26 @@ static int check_run(const struct stage_run *s)
 
 /* ---- plan ---- */
 
+/* The trainer's graph: fold, annotate, steps with their learning rate. */
+static int transform(void *user, const struct graph *g, bool train, struct graph *out)
+{
+	const struct quantize_job *job = user;
+	bool learn = train && job->o->step_lr_factor > 0;
+	struct graph folded;
+	int rc;
+
+	graph_init(&folded);
+	rc = pass_fold(g, &folded);
+	if (rc == 0)
+		rc = pass_annotate(&folded, &job->plan, learn, out);
+	for (int i = 0; rc == 0 && i < out->n; i++) {
+		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
+			out->node[i].attr.lr_factor = learn ? (float)job->o->step_lr_factor : 1;
+	}
+	graph_clear(&folded);
+	return rc;
+}
+
 static int plan_text(const struct quantize_options *o, const struct quant_plan *p, char *text, size_t cap)
 {
 	struct str s = {0};
@@ -67,7 +87,7 @@ static int plan_memory(const struct graph *g, struct device dev, struct executor
 	int rc;
 
 	params_init(&params, dev);
-	rc = params_add_graph(&params, g, 0);
+	rc = params_plan_graph(&params, g);
 	if (rc == 0)
 		rc = executor_create(&ex, g, &params, &o);
 	if (rc == 0)
@@ -98,7 +118,9 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (rc < 0)
 		goto out;
 	if (o->method == QUANT_QAT) {
-		rc = fit_plan(s, input_spec, &o->train, s->teacher_dir ? &o->kd : NULL, out);
+		struct quantize_job job = {.o = o, .plan = p};
+		struct fit_job fit = {.train = &o->train, .kd = &o->kd, .user = &job, .transform = transform};
+		rc = fit_plan(s, input_spec, &fit, out);
 	} else {
 		out->spec = *input_spec;
 		out->parameters = graph_parameters(&g);
@@ -159,26 +181,6 @@ static int make_plan(struct quantize_job *job)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
 	graph_clear(&folded);
 	return rc < 0 ? rc : limit_bits(job);
-}
-
-/* The trainer's graph: fold, annotate, steps with their learning rate. */
-static int transform(void *user, const struct graph *g, bool train, struct graph *out)
-{
-	const struct quantize_job *job = user;
-	bool learn = train && job->o->step_lr_factor > 0;
-	struct graph folded;
-	int rc;
-
-	graph_init(&folded);
-	rc = pass_fold(g, &folded);
-	if (rc == 0)
-		rc = pass_annotate(&folded, &job->plan, learn, out);
-	for (int i = 0; rc == 0 && i < out->n; i++) {
-		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
-			out->node[i].attr.lr_factor = learn ? (float)job->o->step_lr_factor : 1;
-	}
-	graph_clear(&folded);
-	return rc;
 }
 
 int quantize_train(struct quantize_job *job)

@@ -126,6 +126,8 @@ static int pass_open(struct pass *p, struct quantize_job *job)
 		goto out;
 	}
 	rc = quantize_executor(&p->ex, &g, &job->input.params, true);
+	if (rc == ERR_NOMEM)
+		err_context(rc, "calibrating with %d images at a time (calibration_batch_size)", p->batch);
 out:
 	graph_clear(&g);
 	return rc;

@@ -6,6 +6,7 @@
 #include "config/option.h"
 #include "data/dataset.h"
 #include "store/checkpoint.h"
+#include "train/fit_memory.h"
 #include "train/trainer.h"
 
 struct stage_run {
@@ -22,6 +23,7 @@ struct stage_run {
 	const char *const *input_dirs, *const *input_names;
 	const struct model_spec *spec; /* the model named by the options, or NULL */
 	const char *model_name;
+	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
 	cJSON *info; /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
@@ -32,9 +34,11 @@ struct stage_run {
 struct stage_plan {
 	struct model_spec spec; /* of the stage's output, known before running (structured: widths after) */
 	int64_t parameters;
-	struct executor_memory memory;
-	double macs;    /* forward+backward multiply-accumulates of the whole stage */
-	char text[512]; /* one or more lines of what would happen */
+	struct executor_memory memory; /* of the executor that trains or calibrates */
+	struct fit_memory fit;         /* all that a fit (training, validation) holds on the training device; or zero */
+	char no_room[512];             /* why training cannot begin: its memory is not free now; "" if it is */
+	double macs;                   /* forward+backward multiply-accumulates of the whole stage */
+	char text[512];                /* one or more lines of what would happen */
 };
 
 struct stage_kind {

@@ -2,6 +2,7 @@
 #include "stages/teacher.h"
 
 #include "base/err.h"
+#include "exec/memory.h"
 
 const char *const gate_metric_names[] = {"accuracy", "f1_macro", NULL};
 
@@ -67,24 +68,44 @@ int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd
 	return rc;
 }
 
-int teacher_bind(struct teacher *t, struct executor *train)
+static int make_executor(struct teacher *t, int batch, struct executor **ex)
 {
-	const struct graph *student = executor_graph(train);
 	struct executor_options o = {.mode = EXEC_INFER};
 	struct graph g;
 	graph_init(&g);
+	int rc = stage_model_build(&t->model, batch, &g);
+	if (rc == 0)
+		rc = executor_create(ex, &g, &t->model.params, &o);
+	graph_clear(&g);
+	return rc;
+}
+
+int teacher_plan(struct teacher *t, int batch, size_t *bytes)
+{
+	struct executor *ex = NULL;
+	struct executor_memory m;
+	int rc = make_executor(t, batch, &ex);
+	if (rc == 0)
+		rc = executor_plan(ex, &m);
+	if (rc == 0)
+		*bytes += memory_executor(&m) + memory_params(&t->model.params);
+	executor_free(ex);
+	return rc;
+}
+
+int teacher_bind(struct teacher *t, struct executor *train)
+{
+	const struct graph *student = executor_graph(train);
 	int in = graph_find(student, "input");
 	if (in == NODE_NONE)
 		return err_set(ERR_FAIL, "distillation: the training graph has no 'input'");
-	int rc = stage_model_build(&t->model, (int)student->node[in].shape.dim[0], &g);
-	if (rc == 0)
-		rc = executor_create(&t->ex, &g, &t->model.params, &o);
+	int rc = make_executor(t, (int)student->node[in].shape.dim[0], &t->ex);
 	if (rc == 0)
 		rc = executor_prepare(t->ex);
-	if (rc == 0)
-		rc = executor_bind(train, "teacher_logits", t->ex, g.node[g.output].name);
-	graph_clear(&g);
-	return rc;
+	if (rc < 0)
+		return rc;
+	const struct graph *g = executor_graph(t->ex);
+	return executor_bind(train, "teacher_logits", t->ex, g->node[g->output].name);
 }
 
 int teacher_forward(struct teacher *t, const float *x, size_t bytes)

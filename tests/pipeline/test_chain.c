@@ -17,7 +17,7 @@ static void keys_of(const char *set, const char *set2, char key[STAGES][HASH_HEX
 	const char *const sets[] = {set, set2};
 	struct run_config config;
 	struct chain c;
-	if (run_config_load(&config, "t.yaml", sets, !!set + !!set2) != 0 || chain_open(&c, &config, "out") != 0)
+	if (run_config_load(&config, "t.yaml", sets, !!set + !!set2) != 0 || chain_open(&c, &config, "out", false) != 0)
 		fail_msg("%s", err_message());
 	assert_int_equal(c.n, STAGES);
 	for (int i = 0; i < STAGES; i++) {
@@ -75,7 +75,7 @@ static void chain__survives_each_failing_allocation(void **state)
 	assert_int_equal(run_config_load(&config, "t.yaml", NULL, 0), 0);
 	for (; rc != 0; n++) {
 		mem_fail_at(n);
-		rc = chain_open(&c, &config, "out");
+		rc = chain_open(&c, &config, "out", false);
 		if (rc == 0 && mem_count() >= n)
 			fail_msg("allocation %d failed and nobody noticed", (int)n);
 		mem_fail_at(0);

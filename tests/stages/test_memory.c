@@ -1,0 +1,181 @@
+/* What `plan` says of a stage's memory, from specs alone, is what the stage then holds: teachers, masks and QAT
+ * included. */
+#include "stages/rig.h"
+
+#include "exec/limited.h"
+
+static const struct model_spec teacher_spec = {.family = FAMILY_CNN,
+    .classes = 10,
+    .height = 8,
+    .width_px = 8,
+    .channels = 1,
+    .n_width = 3,
+    .width = {8, 12, 24},
+    .n_conv = 2,
+    .kernel = {3, 3},
+    .pad = {1, 1},
+    .pool = {2, 2},
+    .batchnorm = true,
+    .conv_bias = true};
+static const struct model_spec student_spec = {
+    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 1, .width = {12}};
+
+static int set_up(void **state)
+{
+	static struct rig r;
+	rig_open(&r, "source: digits");
+	r.dev.backend = limited_backend(&cpu_backend);
+	*state = &r;
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){
+		.name = "teacher", .options = "{epochs: 1, batch_size: 64, lr: 0.005}", .spec = &teacher_spec}));
+	assert_int_equal(limited.live, 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+/* The plan as the chain asks for it: no checkpoint needs to be there. */
+static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
+{
+	void *options = mem_alloc(1, kind->options_size);
+	struct stage_plan p = {0};
+	RIG_OK(rig_options(kind->table, options, c->options));
+	struct stage_run run = {.name = c->name,
+	    .options = options,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .input_dir = c->input ? "none" : NULL,
+	    .teacher_dir = c->teacher ? "none" : NULL,
+	    .teacher_spec = c->teacher ? &teacher_spec : NULL,
+	    .spec = c->spec};
+	RIG_OK(kind->plan(&run, c->input ? &teacher_spec : NULL, &p));
+	option_clear(kind->table, options);
+	mem_free(options);
+	return p;
+}
+
+/* `slack`: what the plan may be above what is held, for bound inputs and masks that are not made. */
+static void compare(struct rig *r, const struct stage_kind *kind, const struct rig_case *c, size_t slack)
+{
+	struct stage_plan p = plan_of(r, kind, c);
+	size_t planned = p.fit.total - p.fit.buffers - MEMORY_PAGE;
+	assert_int_equal(limited.live, 0);
+	assert_string_equal(p.no_room, "");
+	limited_set(SIZE_MAX);
+	RIG_OK(rig_run(r, kind, c));
+	if (limited.peak > planned || planned - limited.peak > slack)
+		fail_msg("%s: planned %zu bytes, held %zu", c->name, planned, limited.peak);
+}
+
+static void plan__knows_what_each_stage_will_hold(void **state)
+{
+	const size_t logits = 64 * 10 * sizeof(float);
+	compare(*state, &stage_train,
+	    &(struct rig_case){.name = "train", .options = "{epochs: 1, batch_size: 64}", .spec = &teacher_spec}, 0);
+	compare(*state, &stage_train,
+	    &(struct rig_case){.name = "parts",
+		.options = "{epochs: 1, batch_size: 256, accumulate: 4, optimizer: sgd}",
+		.spec = &student_spec},
+	    0);
+	compare(*state, &stage_distill,
+	    &(struct rig_case){.name = "distill",
+		.options = "{epochs: 1, batch_size: 64}",
+		.teacher = "teacher",
+		.spec = &student_spec},
+	    logits);
+	compare(*state, &stage_prune,
+	    &(struct rig_case){.name = "structured",
+		.options = "{method: structured, sparsity: 0.25, epochs: 1, batch_size: 64}",
+		.input = "teacher"},
+	    0);
+	/* biases and norms get no mask */
+	const size_t masks = 2 * 512 * 12;
+	compare(*state, &stage_prune,
+	    &(struct rig_case){
+		.name = "magnitude", .options = "{sparsity: 0.5, epochs: 1, batch_size: 64}", .input = "teacher"},
+	    masks);
+	compare(*state, &stage_prune,
+	    &(struct rig_case){.name = "ramp",
+		.options = "{sparsity: 0.5, ramp: linear, epochs: 3, batch_size: 64}",
+		.input = "teacher",
+		.teacher = "teacher"},
+	    masks + logits);
+	compare(*state, &stage_quantize,
+	    &(struct rig_case){.name = "qat",
+		.options = "{method: qat, epochs: 1, batch_size: 64, calibration_batch_size: 8}",
+		.input = "teacher"},
+	    0);
+}
+
+/* One byte too few for what is planned is too few for the run too, and for the same reason; then the advice is
+ * followed. */
+static void refuse_and_follow(struct rig *r, const struct stage_kind *kind, struct rig_case c)
+{
+	const char *lead = " would fit: set accumulate: ";
+	char options[128], advice[512];
+	struct stage_plan p = plan_of(r, kind, &c);
+	limited_set(p.fit.total - 1);
+	p = plan_of(r, kind, &c);
+	const char *found = strstr(p.no_room, lead);
+	assert_non_null(found);
+	snprintf(advice, sizeof(advice), "%s", found);
+	assert_int_equal(rig_run(r, kind, &c), ERR_NOMEM);
+	if (!strstr(err_message(), advice))
+		fail_msg("%s: '%s' is not in '%s'", c.name, advice, err_message());
+	assert_int_equal(limited.live, 0);
+	snprintf(options, sizeof(options), "%.*s, accumulate: %ld}", (int)strlen(c.options) - 1, c.options,
+	    strtol(advice + strlen(lead), NULL, 10));
+	c.options = options;
+	RIG_OK(rig_run(r, kind, &c));
+	limited_set(SIZE_MAX);
+}
+
+static void plan__says_that_there_is_no_room_and_what_would_help(void **state)
+{
+	refuse_and_follow(*state, &stage_train,
+	    (struct rig_case){.name = "large", .options = "{epochs: 1, batch_size: 1024}", .spec = &teacher_spec});
+	refuse_and_follow(*state, &stage_distill,
+	    (struct rig_case){.name = "taught",
+		.options = "{epochs: 1, batch_size: 1024}",
+		.teacher = "teacher",
+		.spec = &student_spec});
+	refuse_and_follow(*state, &stage_prune,
+	    (struct rig_case){
+		.name = "pruned", .options = "{sparsity: 0.5, epochs: 1, batch_size: 1024}", .input = "teacher"});
+	refuse_and_follow(*state, &stage_quantize,
+	    (struct rig_case){.name = "trained",
+		.options = "{method: qat, epochs: 1, batch_size: 1024, calibration_batch_size: 8}",
+		.input = "teacher"});
+}
+
+static void quantize__names_the_batch_that_calibration_has_no_room_for(void **state)
+{
+	struct rig *r = *state;
+	limited_set((size_t)1 << 20);
+	assert_int_equal(rig_run(r, &stage_quantize,
+			     &(struct rig_case){.name = "calibrate",
+				 .options = "{method: qat, epochs: 1, batch_size: 1, calibration_batch_size: 512}",
+				 .input = "teacher"}),
+	    ERR_NOMEM);
+	assert_non_null(strstr(err_message(), "calibrating with 512 images at a time (calibration_batch_size): cpu: an "
+					      "executor needs "));
+	assert_int_equal(limited.live, 0);
+	limited_set(SIZE_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
+	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
+	    cmocka_unit_test(quantize__names_the_batch_that_calibration_has_no_room_for),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

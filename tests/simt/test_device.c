@@ -164,6 +164,39 @@ static void device__full_memory_names_both_numbers(void **state)
 	cuda_backend.close(dev.ctx);
 }
 
+/* Less than is free: what the runtime loads later is kept back. */
+static void device__says_what_is_available(void **state)
+{
+	struct device dev = {.backend = &cuda_backend};
+	size_t before, after, total, mib = (size_t)1 << 20;
+	(void)state;
+	assert_int_equal(cuda_backend.open(&dev.ctx, 0), 0);
+	simt_set_memory(300 * mib);
+	assert_int_equal(cuda_backend.memory(dev.ctx, &before, &total), 0);
+	assert_int_equal(total, 300 * mib);
+	assert_true(before > 100 * mib && before <= 240 * mib);
+	void *p = cuda_backend.alloc(dev.ctx, 50 * mib);
+	assert_int_equal(cuda_backend.memory(dev.ctx, &after, &total), 0);
+	assert_int_equal(before - after, 50 * mib);
+	cuda_backend.free(dev.ctx, p);
+	simt_set_memory(60 * mib);
+	assert_int_equal(cuda_backend.memory(dev.ctx, &after, &total), 0);
+	assert_int_equal(after, 0);
+	simt_fail_call("cudaMemGetInfo", cudaErrorUnknown);
+	assert_int_equal(cuda_backend.memory(dev.ctx, &after, &total), ERR_DEVICE);
+	cuda_backend.close(dev.ctx);
+}
+
+static void device__an_executor_that_does_not_fit_names_both_numbers(void **state)
+{
+	(void)state;
+	simt_set_memory((size_t)100 << 20);
+	must_say(whole(rig_cnn()), ERR_NOMEM, "cuda: an executor needs ");
+	assert_non_null(strstr(message, " of 100.0 MiB are available"));
+	simt_reset();
+	assert_int_equal(whole(rig_cnn()), 0);
+}
+
 /* Names of kernels, in order of their first run. */
 struct names {
 	char name[64][96];
@@ -290,7 +323,8 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(device__what_a_machine_lacks_is_said),
-	    TEST(device__full_memory_names_both_numbers),
+	    TEST(device__full_memory_names_both_numbers), TEST(device__says_what_is_available),
+	    TEST(device__an_executor_that_does_not_fit_names_both_numbers),
 	    TEST(device__a_fault_of_any_kernel_ends_the_step_with_its_reason), TEST(device__each_call_may_fail),
 	    TEST(device__each_allocation_may_fail), TEST(device__a_recorded_step_is_one_launch_and_waits_for_nothing)};
 	return cmocka_run_group_tests_name("simt device", tests, NULL, NULL);

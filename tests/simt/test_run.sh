@@ -69,9 +69,46 @@ refuse 5 "no CUDA-capable device is detected" SIMT_DEVICES=0
 refuse 5 "CUDA driver version is insufficient for CUDA runtime version" SIMT_DRIVER=11080
 refuse 5 "compute capability 7.0" SIMT_CAPABILITY=7
 [ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before the device was found missing"
-refuse 1 "MiB wanted" SIMT_MEMORY=60000000
+refuse 1 "; not even 1 (accumulate: 64) would fit, for which " SIMT_MEMORY=60000000
+[ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before memory was found short"
+
+# A GPU with room for a fourth of the student's batch: refused before any work with advice that can be followed, and what
+# was finished stays as it is.
+cat >"$dir/memory.yaml" <<'END'
+name: memory
+seed: 7
+threads: 1
+device: {train: cuda}
+data: {source: digits}
+models:
+  narrow: {family: mlp, hidden: [8]}
+  wide: {family: mlp, hidden: [1024]}
+stages:
+  teacher: {kind: train, model: narrow, epochs: 1, batch_size: 64}
+  student: {kind: distill, model: wide, teacher: teacher, epochs: 1, batch_size: 1024}
+END
+tiny=$config
+config=$dir/memory.yaml room=SIMT_MEMORY=138412032
+refuse 1 "stage 'student': training with 1024 samples at a time needs 2[0-9].[0-9] MiB of memory on cuda, 12.0 MiB are " $room
+[ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before memory was found short"
+advice=$(sed -n 's/.*; 256 would fit: set accumulate: \([0-9]*\) (batch_size stays 1024).*/\1/p' "$dir/refused.txt")
+[ "$advice" = 4 ] || fail "no advice to accumulate 4 micro-batches" "$dir/refused.txt"
+(export "${room?}" && run room 1 --set "stages.student.accumulate=$advice") || exit 1
+cat "$dir"/room/run/*/*.safetensors >"$dir/before"
+for shape in batch_size=4096 accumulate=2; do
+	env $room "$program" run "$config" --out "$dir/room/run" --set stages.student.$shape >"$dir/room.txt" 2>&1 &&
+		fail "a training that does not fit was run: $shape" "$dir/room.txt"
+	cat "$dir"/room/run/*/*.safetensors | cmp - "$dir/before" || fail "a refused run has changed finished stages"
+done
+env $room "$program" plan "$config" --out "$dir/planned/run" >"$dir/plan.txt" 2>&1 && fail "plan does not say that it cannot run"
+grep -q "MiB of memory on cuda: training " "$dir/plan.txt" || fail "plan does not show the memory" "$dir/plan.txt"
+SIMT_DEVICES=0 "$program" plan "$config" --out "$dir/planned/run" >"$dir/plan.txt" 2>&1 ||
+	fail "plan needs the GPU that the run will have" "$dir/plan.txt"
+grep -q "cannot run it: cuda: no usable GPU: no CUDA-capable device is detected" "$dir/plan.txt" ||
+	fail "plan does not say what it lacks" "$dir/plan.txt"
+config=$tiny
 SIMT_DEVICES=0 "$program" run "$config" --out "$dir/auto/run" --set device.train=auto >"$dir/auto.txt" 2>&1 ||
 	fail "auto does not fall back to the CPU" "$dir/auto.txt"
 grep -q "training on cpu" "$dir/auto.txt" || fail "auto does not say that it chose the CPU" "$dir/auto.txt"
 same auto cpu
-echo "runs agree: cpu, cuda, bf16, fp16; each twice the same; devices that are missing are named"
+echo "runs agree: cpu, cuda, bf16, fp16; each twice the same; devices and memory that are missing are named"

@@ -64,6 +64,18 @@ fi
 "$program" doctor --json >doctor.json
 if ! tr -d '\n\t ' <doctor.json | grep -q '"cuda":{"usable":true'; then
 	refuses 5 "cuda" run t.yaml --set device.train=cuda
-	refuses 5 "cuda" plan t.yaml --set device.train=cuda
+	# A plan can be made elsewhere than where it will run.
+	works plan t.yaml --set device.train=cuda --set stages.teacher.precision=fp16
+	contains out "this machine cannot run it: "
+	contains out " MiB of memory on cuda: training "
+	works plan t.yaml --set device.train=cuda --json
+	check "JSON says what is missing" "$tool" json out train_device_missing stages.0.fit_memory_bytes.total
 fi
+
+# More memory than any machine has: refused before any work, in the place of the kernel's out-of-memory killer.
+huge="--set stages.student.batch_size=1048576 --set models.small.hidden=[65536,65536,65536,65536,65536,65536]"
+refuses 1 "stage 'student': training with 1048576 samples at a time needs " run t.yaml $huge
+check "and what would fit, or that nothing does" grep -q " on cpu, [0-9.]* MiB are available; .*accumulate: " err
+ends_with 1 "stage 'student': training with 1048576 samples at a time needs " plan t.yaml $huge
+contains out " MiB of memory on cpu: training "
 finish

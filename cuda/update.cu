@@ -29,11 +29,12 @@ struct range {
 	size_t first, last;
 };
 
-static __device__ struct range range_of(const struct update_table *t, const struct update_item *it, int k, unsigned b)
+/* n: elements of item k. */
+static __device__ struct range range_of(const struct update_table *t, size_t n, int k, unsigned b)
 {
 	struct range r;
 	r.first = (size_t)(b - t->first[k]) * UPDATE_BLOCK;
-	r.last = r.first + UPDATE_BLOCK < it->n ? r.first + UPDATE_BLOCK : it->n;
+	r.last = r.first + UPDATE_BLOCK < n ? r.first + UPDATE_BLOCK : n;
 	return r;
 }
 
@@ -42,12 +43,12 @@ __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table
 {
 	__shared__ double shared[WARP];
 	const int k = item_of(t, blockIdx.x);
-	const struct update_item *it = &t->item[k];
-	const struct range r = range_of(t, it, k, blockIdx.x);
+	const struct update_item it = t->item[k];
+	const struct range r = range_of(t, it.n, k, blockIdx.x);
 	double sum = 0.0;
-	for (size_t i = r.first + threadIdx.x; !it->stat && i < r.last; i += THREADS) {
-		const double g = it->mask && !it->mask[i] ? 0.0 : (double)it->g[i];
-		const double x = it->relative ? (double)it->w[i] * g : g;
+	for (size_t i = r.first + threadIdx.x; !it.stat && i < r.last; i += THREADS) {
+		const double g = it.mask && !it.mask[i] ? 0.0 : (double)it.g[i];
+		const double x = it.relative ? (double)it.w[i] * g : g;
 		sum += x * x;
 	}
 	sum = block_sum(sum, shared);
@@ -79,49 +80,62 @@ __global__ void __launch_bounds__(NORM_THREADS) finish_norm(struct update_table 
 	t->correct2 = correction(t->args.beta2, state->t);
 }
 
-/* Moves the moments of element i and returns the direction to subtract. */
-static __device__ float direction(const struct update_table *t, const struct update_item *it, size_t i)
+/* What the elements of an item need, in registers: through the table each of them would be read again for every
+ * element, since a weight that is written might be part of it. */
+struct rule {
+	struct update_item it;
+	struct update_args args;
+	float scale, correct1, correct2;
+};
+
+static __device__ struct rule rule_of(const struct update_table *t, int k)
 {
-	const struct update_args *a = &t->args;
-	const float g = it->g[i] * t->scale, decay = it->decay ? a->weight_decay * it->w[i] : 0.0f;
-	if (a->kind == OPTIMIZER_SGD) {
-		const float x = g + decay, m = a->momentum * it->m[i] + x;
-		it->m[i] = m;
-		return a->nesterov ? x + a->momentum * m : m;
-	}
-	const float m = a->beta1 * it->m[i] + (1.0f - a->beta1) * g;
-	const float v = a->beta2 * it->v[i] + (1.0f - a->beta2) * g * g;
-	it->m[i] = m;
-	it->v[i] = v;
-	return m * t->correct1 / (sqrtf(v * t->correct2) + a->eps) + decay;
+	return {t->item[k], t->args, t->scale, t->correct1, t->correct2};
 }
 
-static __device__ void update_element(const struct update_table *t, const struct update_item *it, size_t i)
+/* Moves the moments of element i and returns the direction to subtract. */
+static __device__ float direction(const struct rule &r, size_t i, float w)
 {
-	if (it->mask && !it->mask[i]) { /* exact zeros, in weights and moments */
-		it->w[i] = it->m[i] = 0.0f;
-		if (it->v)
-			it->v[i] = 0.0f;
+	const struct update_args &a = r.args;
+	const float g = r.it.g[i] * r.scale, decay = r.it.decay ? a.weight_decay * w : 0.0f;
+	if (a.kind == OPTIMIZER_SGD) {
+		const float x = g + decay, m = a.momentum * r.it.m[i] + x;
+		r.it.m[i] = m;
+		return a.nesterov ? x + a.momentum * m : m;
+	}
+	const float m = a.beta1 * r.it.m[i] + (1.0f - a.beta1) * g;
+	const float v = a.beta2 * r.it.v[i] + (1.0f - a.beta2) * g * g;
+	r.it.m[i] = m;
+	r.it.v[i] = v;
+	return m * r.correct1 / (sqrtf(v * r.correct2) + a.eps) + decay;
+}
+
+static __device__ void update_element(const struct rule &r, size_t i)
+{
+	if (r.it.mask && !r.it.mask[i]) { /* exact zeros, in weights and moments */
+		r.it.w[i] = r.it.m[i] = 0.0f;
+		if (r.it.v)
+			r.it.v[i] = 0.0f;
 		return;
 	}
-	const float w = it->w[i], step = t->args.lr * it->lr_factor * direction(t, it, i);
-	const float moved = w - (it->relative ? w * step : step);
-	it->w[i] = it->floor > 0.0f && moved < it->floor ? it->floor : moved;
+	const float w = r.it.w[i], step = r.args.lr * r.it.lr_factor * direction(r, i, w);
+	const float moved = w - (r.it.relative ? w * step : step);
+	r.it.w[i] = r.it.floor > 0.0f && moved < r.it.floor ? r.it.floor : moved;
 }
 
 __global__ void __launch_bounds__(THREADS) update(const struct update_table *t)
 {
 	const int k = item_of(t, blockIdx.x);
-	const struct update_item *it = &t->item[k];
-	const struct range r = range_of(t, it, k, blockIdx.x);
-	const float keep = 1.0f - it->stat_momentum, count = it->observations > 1.0f ? it->observations : 1.0f;
-	if (t->scale < 0.0f)
+	const struct rule r = rule_of(t, k);
+	const struct range range = range_of(t, r.it.n, k, blockIdx.x);
+	const float keep = 1.0f - r.it.stat_momentum, count = r.it.observations > 1.0f ? r.it.observations : 1.0f;
+	if (r.scale < 0.0f)
 		return;
-	for (size_t i = r.first + threadIdx.x; i < r.last; i += THREADS) {
-		if (it->stat)
-			it->w[i] = keep * it->w[i] + it->stat_momentum * (it->g[i] / count);
+	for (size_t i = range.first + threadIdx.x; i < range.last; i += THREADS) {
+		if (r.it.stat)
+			r.it.w[i] = keep * r.it.w[i] + r.it.stat_momentum * (r.it.g[i] / count);
 		else
-			update_element(t, it, i);
+			update_element(r, i);
 	}
 }
 

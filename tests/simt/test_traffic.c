@@ -194,7 +194,7 @@ static void train_step(struct executor *ex, struct optimizer *opt, int step, str
 	take(table, net, "forward", sum);
 	assert_ok(executor_backward(ex, false));
 	take(table, net, "backward", sum);
-	assert_ok(executor_update(ex, opt, NULL));
+	assert_ok(executor_update(ex, opt));
 	take(table, net, "update", sum);
 }
 

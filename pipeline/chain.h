@@ -30,6 +30,7 @@ struct chain_stage {
 	bool has_input_spec;
 	struct model_spec teacher; /* if there is one */
 	struct stage_plan plan;
+	double earlier_seconds;         /* what the starts took from which this run went on */
 	cJSON *summary;                 /* of a finished stage */
 	double past_macs, past_seconds; /* what a stage of this name took here before, with these threads; 0: none */
 };

@@ -1,5 +1,6 @@
 /* The run loop. A stage fills OUT/.NN-name.part, which is renamed when the stage is done; so a folder with a stage's
- * name is a finished stage, and an interrupted one leaves the finished stages as they were. */
+ * name is a finished stage, and an interrupted one leaves the finished stages as they were, and of a training its state
+ * (OUT/.NN-name.resume), from which the next run goes on. */
 #include "pipeline/run.h"
 
 #include <errno.h>
@@ -106,10 +107,18 @@ static int fill_refs(const struct chain *c, const struct stage_config *k, struct
 	return 0;
 }
 
+/* OUT/.NN-name.resume: the state of an interrupted training. */
+static const char *resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16])
+{
+	snprintf(path, CHAIN_PATH + 16, "%s/.%s.resume", c->out, strrchr(s->dir, '/') + 1);
+	return path;
+}
+
 /* Runs one stage into `part`. */
 static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
 {
+	char resume[CHAIN_PATH + 16];
 	const struct stage_config *k = s->config;
 	struct dataset with_test = {0};
 	struct refs refs;
@@ -134,6 +143,8 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .input_names = refs.name,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
+	    .resume_path = resume_path(c, s, resume),
+	    .key = s->key,
 	    .info = program_info(c, s),
 	    .progress = progress,
 	    .stop = stop,
@@ -142,6 +153,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	cJSON_Delete(run.info);
 	dataset_close(&with_test);
 	s->summary = run.summary;
+	s->earlier_seconds = run.earlier_seconds;
 	return rc;
 }
 
@@ -218,7 +230,7 @@ static int take_tree(const char *from, const char *to)
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {
-	char part[CHAIN_PATH + 16], line[CHAIN_PATH + 256];
+	char part[CHAIN_PATH + 16], resume[CHAIN_PATH + 16], line[CHAIN_PATH + 256];
 	const char *base = strrchr(s->dir, '/') + 1;
 	if (s->state == STAGE_DONE) {
 		snprintf(line, sizeof line, "%s: up to date", base);
@@ -238,11 +250,12 @@ static int run_stage(
 	if (rc == 0)
 		rc = s->state == STAGE_ELSEWHERE ? take_tree(s->found, part) : run_into(c, s, part, progress, stop);
 	if (rc == 0)
-		rc = finish(c, s, part, clock_now() - t0);
+		rc = finish(c, s, part, s->earlier_seconds + clock_now() - t0);
 	if (rc < 0) {
 		discard(s, part, rc);
 		return err_context(rc, "stage %s", s->config->name);
 	}
+	unlink(resume_path(c, s, resume)); /* of no use any more; there need not be one */
 	snprintf(line, sizeof line, "%s: done in %.1f s", base, clock_now() - t0);
 	progress->line(progress, line);
 	return 0;

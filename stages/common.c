@@ -152,6 +152,8 @@ static void put_training(struct fields *f, const struct train_result *t)
 	put_number(&o, "train_loss", t->train_loss);
 	put_number(&o, "samples_per_second", t->samples_per_second);
 	put_number(&o, "executor_memory_bytes", (double)t->memory);
+	if (t->resumed > 0)
+		put_number(&o, "resumed", (double)t->resumed);
 	if (t->loss_scale > 0) {
 		put_number(&o, "loss_scale", t->loss_scale);
 		put_number(&o, "skipped_steps", (double)t->skipped_steps);

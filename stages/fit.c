@@ -91,6 +91,8 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .user = state,
 	    .progress = run->progress,
 	    .stop = run->stop,
+	    .resume_path = run->resume_path,
+	    .resume_key = run->key,
 	    .min_best_epoch = job->min_best_epoch};
 }
 
@@ -126,6 +128,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof out->teacher_sha256, "%s", state.teacher.model.ckpt.sha256);
 	rc = trainer_fit(&t, &out->result);
+	run->earlier_seconds = out->result.earlier_seconds;
 	if (rc == 0)
 		rc = trainer_evaluate(run->train_dev, &job->model->params, build_eval, &state, run->data, SPLIT_TRAIN,
 		    run->stop, &out->train);
@@ -148,6 +151,7 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	struct checkpoint *c = &job->model->ckpt;
 	struct graph g;
 	graph_init(&g);
+	r->started -= job->run->earlier_seconds;
 	r->val = &report->result.best;
 	r->train = &report->train;
 	r->fit = &report->result;

@@ -24,7 +24,10 @@ struct stage_run {
 	const struct model_spec *spec; /* the model named by the options, or NULL */
 	const char *model_name;
 	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
-	cJSON *info; /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */
+	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
+	const char *resume_path, *key;
+	double earlier_seconds; /* out: what the starts took from which this one went on */
+	cJSON *info;            /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
 	cJSON *summary; /* out: the figures that the run's table shows; keys in docs/architecture.md */

@@ -13,7 +13,7 @@ size_t memory_block(size_t bytes)
 size_t memory_executor(const struct executor_memory *m)
 {
 	return memory_block(m->activations) + memory_block(m->constants) + memory_block(m->gradients) +
-	       memory_block(m->scratch) + memory_block(m->keep);
+	       memory_block(m->scratch) + memory_block(m->keep) + memory_block(sizeof(struct step_time));
 }
 
 size_t memory_params(const struct param_store *s)

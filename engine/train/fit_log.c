@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
 #include "train/fit_log.h"
 
 #define SECONDS_BETWEEN_UPDATES 0.25
@@ -57,6 +59,26 @@ int fit_log_epoch(struct fit_log *l, const struct fit_row *r)
 		return 0;
 	return flush_row(l, fprintf(l->csv, "%" PRId64 ",%.9g,%.9g,%.6f,%.6f,%.9g,%.3f\n", r->epoch, r->train_loss,
 				r->val->loss, r->val->accuracy, r->val->f1_macro, r->lr, r->seconds));
+}
+
+int fit_log_text(const struct fit_log *l, char **text)
+{
+	struct fs_bytes bytes = {0};
+	int rc = l->csv ? fs_read(l->path, &bytes) : 0; /* every row was flushed */
+	if (rc)
+		return rc;
+	*text = mem_strdup(bytes.data ? (const char *)bytes.data : "");
+	fs_bytes_clear(&bytes);
+	return *text ? 0 : ERR_NOMEM;
+}
+
+int fit_log_restore(struct fit_log *l, const char *text)
+{
+	if (!l->csv)
+		return 0;
+	if (fseek(l->csv, 0, SEEK_SET))
+		return err_set(ERR_IO, "%s: %s", l->path, strerror(errno));
+	return flush_row(l, fputs(text, l->csv)); /* it begins with the heading that is there */
 }
 
 void fit_log_close(struct fit_log *l)

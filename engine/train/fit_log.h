@@ -22,6 +22,10 @@ struct fit_row {
 int fit_log_open(struct fit_log *l, const struct trainer *t, int64_t total_steps);
 void fit_log_step(struct fit_log *l, int64_t epoch, int64_t done, double loss);
 int fit_log_epoch(struct fit_log *l, const struct fit_row *row); /* ERR_IO: the row did not reach the file */
+/* All rows so far, with the heading (owned by the caller), and back into a log that was just opened. "" without a log.
+ */
+int fit_log_text(const struct fit_log *l, char **text);
+int fit_log_restore(struct fit_log *l, const char *text);
 void fit_log_close(struct fit_log *l);
 
 #endif

@@ -52,6 +52,7 @@ static int plan_training(const struct trainer *t, int micro, struct fit_memory *
 		if (g.node[i].op == OP_PARAM)
 			add_param(t, &g.node[i], m);
 	m->training = memory_executor(&m->train);
+	m->moments += memory_block(sizeof(struct update_state));
 	executor_free(ex);
 	graph_clear(&g);
 	return rc;

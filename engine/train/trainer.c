@@ -4,8 +4,9 @@
  * The host does not wait for the device in a step: losses and norms are read some steps later, and a step whose loss or
  * gradient turns out not to be finite is run again, on the same weights (update_state.h), to say where it happened.
  *
+ * Between two steps the whole state can be saved and loaded (resume.c).
+ *
  * The sampler gives the order, schedule.c the learning rate, evaluate.c the validation, fit_log.c what is written. */
-#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -15,37 +16,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "exec/readback.h"
-#include "train/evaluate.h"
-#include "train/fit_log.h"
 #include "train/fit_memory.h"
+#include "train/fit_state.h"
 #include "train/precision.h"
-
-enum { READ_LOSS, READ_STATE }; /* one loss per micro-batch, one state per step */
-
-struct fit {
-	const struct trainer *t;
-	int batch, micro; /* samples per optimizer step, per micro-batch */
-	int64_t steps_per_epoch, total, step;
-	struct executor *ex;
-	const char *loss; /* name of the loss node, borrowed from the executor's graph */
-	struct optimizer opt;
-	struct evaluator eval;
-	struct sampler sampler;
-	struct batch_fill fill;
-	struct param_store best_params; /* the best weights so far, with masks and statistics */
-	struct metrics now;             /* validation of this epoch */
-	struct fit_log log;
-	struct readback readback;
-	double loss_sum; /* of this epoch, as far as it was read */
-	uint32_t *index; /* (micro) */
-	float *x;        /* (micro, H, W, C) */
-	int32_t *labels; /* (micro) */
-	size_t x_bytes;
-	double train_seconds;
-	int64_t bad_epochs; /* since the best one */
-	bool has_best;
-};
 
 static int make_buffers(struct fit *f)
 {
@@ -182,74 +155,7 @@ static void fit_clear(struct fit *f)
 	mem_free(f->labels);
 }
 
-/* "stage 'x', epoch 2, step 17" of the step that f->step says. */
-static const char *where(const struct fit *f, char buf[192])
-{
-	snprintf(buf, 192, "stage '%s', epoch %" PRId64 ", step %" PRId64, f->t->stage,
-	    f->step / f->steps_per_epoch + 1, f->step + 1);
-	return buf;
-}
-
-static const char *kind_of(double not_finite)
-{
-	return isnan(not_finite) ? "NaN" : "infinite";
-}
-
-static int report_loss(struct fit *f, double loss)
-{
-	const struct graph *g = executor_graph(f->ex);
-	char at[192];
-	int node, rc = executor_find_nonfinite(f->ex, &node);
-	if (rc)
-		return rc;
-	assert(node != NODE_NONE); /* the loss itself is a node */
-	return err_set(ERR_FAIL, "%s: the loss is %s; the first node that is not finite is '%s' (%s)", where(f, at),
-	    kind_of(loss), g->node[node].name, op_info(g->node[node].op)->name);
-}
-
-static bool gradient_is_finite(struct fit *f, const struct node *node, float *host)
-{
-	int64_t n = shape_count(node->shape);
-	if (executor_gradient(f->ex, node->name, host, (size_t)n * sizeof(*host)))
-		return true; /* it has none */
-	for (int64_t e = 0; e < n; e++)
-		if (!isfinite(host[e]))
-			return false;
-	return true;
-}
-
-/* The forward pass was finite, so the fault lies between the loss and the last param, in backward order the first,
- * whose gradient is not. */
-static int report_gradient(struct fit *f, double norm)
-{
-	const struct graph *g = executor_graph(f->ex);
-	const char *name = NULL;
-	char at[192];
-	int64_t largest = 1;
-	float *host;
-	for (int i = 0; i < g->n; i++)
-		if (g->node[i].op == OP_PARAM && shape_count(g->node[i].shape) > largest)
-			largest = shape_count(g->node[i].shape);
-	host = mem_alloc((size_t)largest, sizeof(*host));
-	if (!host)
-		return ERR_NOMEM;
-	for (int i = g->n - 1; i >= 0; i--) {
-		if (g->node[i].op != OP_PARAM || gradient_is_finite(f, &g->node[i], host))
-			continue;
-		name = g->node[i].name;
-		break;
-	}
-	mem_free(host);
-	if (!name)
-		return err_set(ERR_FAIL, "%s: the gradient norm is %s: finite gradients, but their squares overflow",
-		    where(f, at), kind_of(norm));
-	return err_set(ERR_FAIL,
-	    "%s: the gradient norm is %s; the first gradient that is not finite is that of '%s' (%s)", where(f, at),
-	    kind_of(norm), name, op_info(OP_PARAM)->name);
-}
-
-/* Brings micro-batch m of the current step to the device: rows m*micro .. of the effective batch. */
-static int give_micro(struct fit *f, int m)
+int fit_give_micro(struct fit *f, int m)
 {
 	const struct trainer *t = f->t;
 	uint64_t step = (uint64_t)f->step, first = (uint64_t)m * (uint64_t)f->micro;
@@ -266,41 +172,12 @@ static int give_micro(struct fit *f, int m)
 	return rc;
 }
 
-/* Runs step r->step again, whose loss or norm was not finite, and says where that began. Nothing has changed the
- * weights since: the update of that step and all later ones were left out. (All but one case: under fp16 a later step
- * may have been clean, and moved the weights, before the host saw the loss. The fault may then be gone.) */
-static int explain(struct fit *f, const struct reading *r, double not_finite)
-{
-	bool by_norm = r->what == READ_STATE;
-	char at[192];
-	int rc = 0;
-	f->step = r->step;
-	for (int m = 0; !rc && m < (int)f->t->o->accumulate; m++) {
-		float loss = 0;
-		rc = give_micro(f, m);
-		if (!rc)
-			rc = executor_forward(f->ex);
-		if (!rc)
-			rc = executor_output(f->ex, f->loss, &loss, sizeof(loss));
-		if (!rc && !isfinite(loss))
-			rc = report_loss(f, (double)loss);
-		if (!rc && by_norm)
-			rc = executor_backward(f->ex, m > 0);
-	}
-	if (rc)
-		return rc;
-	if (by_norm)
-		return report_gradient(f, not_finite);
-	return err_set(
-	    ERR_FAIL, "%s: the loss is %s; it is finite when the step is run again", where(f, at), kind_of(not_finite));
-}
-
 static int read_loss(struct fit *f, const struct reading *r)
 {
 	float loss;
 	memcpy(&loss, r->value, sizeof(loss));
 	f->loss_sum += (double)loss;
-	return isfinite(loss) ? 0 : explain(f, r, (double)loss);
+	return isfinite(loss) ? 0 : fit_explain(f, r, (double)loss);
 }
 
 static int read_state(struct fit *f, const struct reading *r)
@@ -310,7 +187,7 @@ static int read_state(struct fit *f, const struct reading *r)
 	int rc = 0;
 	memcpy(&s, r->value, sizeof(s));
 	if (s.halted)
-		rc = explain(f, r, s.norm);
+		rc = fit_explain(f, r, s.norm);
 	if (rc && s.dynamic)
 		return err_context(rc, "precision fp16: the loss scale has fallen to %g", (double)LOSS_SCALE_LEAST);
 	if (!rc)
@@ -331,16 +208,22 @@ static int settle(struct fit *f, int left)
 	return rc;
 }
 
+static float rate_at(const struct fit *f, int64_t step)
+{
+	const struct train_options *o = f->t->o;
+	return (float)schedule_rate((enum schedule_kind)o->schedule, o->lr, o->warmup, step, f->total);
+}
+
 static int run_step(struct fit *f)
 {
 	const struct train_options *o = f->t->o;
 	int rc = 0;
 	if (f->t->stop && *f->t->stop)
-		return err_set(ERR_INTERRUPTED, "stage '%s' was interrupted", f->t->stage);
-	f->opt.args.lr = (float)schedule_rate((enum schedule_kind)o->schedule, o->lr, o->warmup, f->step, f->total);
+		return ERR_INTERRUPTED; /* said by interrupted */
+	f->opt.args.lr = rate_at(f, f->step);
 	for (int m = 0; !rc && m < (int)o->accumulate; m++) {
 		bool last = m == (int)o->accumulate - 1;
-		rc = give_micro(f, m);
+		rc = fit_give_micro(f, m);
 		if (!rc)
 			rc = executor_step(f->ex, m > 0, last ? &f->opt : NULL);
 		if (!rc)
@@ -399,32 +282,63 @@ static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
 	return rc;
 }
 
+/* To the end of the epoch. */
+static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
+{
+	int rc = 0;
+	while (!rc && f->step < (epoch + 1) * f->steps_per_epoch) {
+		rc = run_step(f);
+		if (rc || !f->t->resume_path || clock_now() - f->saved < RESUME_SECONDS)
+			continue;
+		rc = settle(f, 0);
+		if (!rc)
+			rc = resume_save(f, out);
+		f->saved = clock_now();
+	}
+	return rc ? rc : settle(f, 0);
+}
+
 static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 {
 	double start = clock_now();
-	int rc = f->t->before_epoch ? f->t->before_epoch(f->t->user, epoch) : 0;
-	f->loss_sum = 0;
-	for (int64_t s = 0; !rc && s < f->steps_per_epoch; s++)
-		rc = run_step(f);
-	if (!rc)
-		rc = settle(f, 0);
-	if (rc)
-		return rc;
+	bool begins = f->step == epoch * f->steps_per_epoch;
+	int rc = begins && f->t->before_epoch ? f->t->before_epoch(f->t->user, epoch) : 0;
+	if (begins)
+		f->loss_sum = f->epoch_seconds = 0;
+	rc = rc ? rc : run_steps(f, epoch, out);
 	f->train_seconds += clock_now() - start;
-	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
-	out->epochs_run = epoch + 1;
-	rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+	if (!rc)
+		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+	f->epoch_seconds += clock_now() - start;
 	if (rc)
-		return err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1);
+		return rc == ERR_INTERRUPTED ? rc
+					     : err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1);
+	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
+	out->epochs_run = f->epochs_done = epoch + 1;
 	rc = keep_if_best(f, epoch, out);
 	if (rc)
 		return rc;
 	return fit_log_epoch(&f->log, &(struct fit_row){.epoch = epoch + 1,
 					  .train_loss = out->train_loss,
 					  .val = &f->now,
-					  .lr = (double)f->opt.args.lr,
-					  .seconds = clock_now() - start,
+					  .lr = (double)rate_at(f, f->step - 1),
+					  .seconds = f->epoch_seconds,
 					  .best = out->best_epoch == epoch + 1});
+}
+
+/* The state of the moment is kept, if there is a place for it; the error stays that of the interruption. */
+static int interrupted(struct fit *f, const struct train_result *out)
+{
+	int rc;
+	if (!f->t->resume_path)
+		return err_set(ERR_INTERRUPTED, "stage '%s' was interrupted", f->t->stage);
+	rc = settle(f, 0);
+	if (!rc)
+		rc = resume_save(f, out);
+	return rc ? rc
+		  : err_set(ERR_INTERRUPTED,
+			"interrupted in epoch %" PRId64 " after step %" PRId64 "; the same run goes on from there",
+			f->epochs_done + 1, f->step);
 }
 
 static int run_all(struct fit *f, struct train_result *out)
@@ -435,11 +349,10 @@ static int run_all(struct fit *f, struct train_result *out)
 		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
 		return rc ? err_context(rc, "stage '%s'", f->t->stage) : copy_metrics(&out->best, &f->now);
 	}
-	for (int64_t e = 0; !rc && e < o->epochs; e++) {
-		rc = run_epoch(f, e, out);
-		if (!rc && o->patience > 0 && f->bad_epochs >= o->patience)
-			break;
-	}
+	while (!rc && f->epochs_done < o->epochs && (o->patience == 0 || f->bad_epochs < o->patience))
+		rc = run_epoch(f, f->epochs_done, out);
+	if (rc == ERR_INTERRUPTED)
+		rc = interrupted(f, out);
 	return rc ? rc : params_copy(f->t->params, &f->best_params);
 }
 
@@ -454,20 +367,37 @@ static int result_scale(const struct fit *f, struct train_result *out)
 	return 0;
 }
 
+/* From the state of an interrupted fit, if there is one. */
+static int go_on(struct fit *f, struct train_result *out)
+{
+	char line[128];
+	int rc = f->t->resume_path ? resume_load(f, out) : 0;
+	if (rc != 1)
+		return rc;
+	snprintf(line, sizeof(line), "going on in epoch %" PRId64 " after step %" PRId64 " of %" PRId64,
+	    f->epochs_done + 1, f->step, f->total);
+	if (f->t->progress && f->t->progress->line)
+		f->t->progress->line(f->t->progress, line);
+	return 0;
+}
+
 int trainer_fit(struct trainer *t, struct train_result *out)
 {
-	struct fit f = {0};
+	struct fit f = {.start = clock_now()};
 	struct executor_memory m;
-	double start = clock_now();
 	int rc;
+	f.saved = f.start;
 	*out = (struct train_result){0};
 	rc = fit_init(&f, t);
+	if (!rc && f.ex)
+		rc = go_on(&f, out);
 	if (!rc)
 		rc = run_all(&f, out);
 	if (rc)
 		goto out;
 	out->steps = f.step;
-	out->seconds = clock_now() - start;
+	out->seconds = f.earlier_seconds + clock_now() - f.start;
+	out->earlier_seconds = f.earlier_seconds;
 	out->samples_per_second = f.train_seconds > 0 ? (double)(f.step * f.batch) / f.train_seconds : 0;
 	rc = executor_plan(f.eval.ex, &m);
 	out->memory = m.total;

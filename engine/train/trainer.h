@@ -83,6 +83,8 @@ struct progress {
 	void (*line)(struct progress *p, const char *text); /* a line that stays */
 };
 
+#define RESUME_SECONDS 300 /* what a kill that leaves no time costs at most */
+
 struct trainer {
 	const struct train_options *o;
 	const struct dataset *data;
@@ -107,17 +109,23 @@ struct trainer {
 	const char *log_path;              /* CSV, or NULL */
 	struct progress *progress;         /* or NULL */
 	const volatile sig_atomic_t *stop; /* set by a signal, or NULL: ERR_INTERRUPTED at the next step */
+	/* Optional: where the state of an interrupted fit is kept, for a later trainer_fit with the same key to go on
+	 * from, to the same bytes. Written on ERR_INTERRUPTED and every RESUME_SECONDS. The caller removes it when it
+	 * is of no use any more. */
+	const char *resume_path, *resume_key;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
 };
 struct train_result {
 	int64_t epochs_run, steps;
 	int64_t best_epoch; /* 1-based, as in the log; 0: no epoch was run, the weights are those of the start */
-	double seconds, samples_per_second; /* of the training steps alone */
-	double train_loss;                  /* mean of the last epoch */
-	struct metrics best;                /* validation metrics of the kept weights */
-	size_t memory;                      /* executors' bytes */
-	double loss_scale;                  /* fp16: at the end; else 0 */
-	int64_t skipped_steps;              /* fp16: steps whose update was left out because a gradient overflowed */
+	double seconds, earlier_seconds; /* of all starts; of those that were interrupted */
+	double samples_per_second;       /* of the training steps alone */
+	double train_loss;               /* mean of the last epoch */
+	struct metrics best;             /* validation metrics of the kept weights */
+	size_t memory;                   /* executors' bytes */
+	double loss_scale;               /* fp16: at the end; else 0 */
+	int64_t skipped_steps;           /* fp16: steps whose update was left out because a gradient overflowed */
+	int64_t resumed;                 /* times that the fit was interrupted and went on */
 };
 /* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
  * ERR_NOMEM before anything is allocated if the device has too little memory (train/fit_memory.h);

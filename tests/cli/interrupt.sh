@@ -56,6 +56,26 @@ for folder in 01-teacher 02-student 03-prune 04-quantize; do
 		cmp done/t/$folder/model.safetensors runs/t/$folder/model.safetensors
 done
 
+# The same run goes on where the training was interrupted, and ends with the bytes of one that was not.
+goes_on() { # SIGNAL FOLDER ARGUMENT...
+	signal=$1
+	folder=$2
+	shift 2
+	works run t.yaml --out whole/t "$@"
+	rm -rf runs
+	interrupt "$signal" "$folder" "$@"
+	check "the message says where" grep -q '; the same run goes on from there$' err
+	check "its state is kept" [ -s "runs/t/.$folder.resume" ]
+	works run t.yaml "$@"
+	check "the run says where it goes on" grep -q 'going on in epoch .* after step' err
+	check "the state is gone" [ ! -e "runs/t/.$folder.resume" ]
+	check "$folder has the bytes of a run that was not interrupted" \
+		cmp "whole/t/$folder/model.safetensors" "runs/t/$folder/model.safetensors"
+	check "the interruption is in its info" grep -q '"resumed":' "runs/t/$folder/checkpoint_info.json"
+}
+goes_on TERM 02-student --set stages.student.epochs=3000
+goes_on INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=2000
+
 # A kill leaves a .part behind; the next run clears it away.
 "$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &
 pid=$!

@@ -1,0 +1,51 @@
+/* A training that is going on, as the files of this folder share it; nobody else includes it. */
+#ifndef ENGINE_TRAIN_FIT_STATE_H
+#define ENGINE_TRAIN_FIT_STATE_H
+
+#include "exec/readback.h"
+#include "train/evaluate.h"
+#include "train/fit_log.h"
+
+enum { READ_LOSS, READ_STATE }; /* one loss per micro-batch, one state per step */
+
+struct fit {
+	const struct trainer *t;
+	int batch, micro; /* samples per optimizer step, per micro-batch */
+	int64_t steps_per_epoch, total, step;
+	struct executor *ex;
+	const char *loss; /* name of the loss node, borrowed from the executor's graph */
+	struct optimizer opt;
+	struct evaluator eval;
+	struct sampler sampler;
+	struct batch_fill fill;
+	struct param_store best_params; /* the best weights so far, with masks and statistics */
+	struct metrics now;             /* validation of this epoch */
+	struct fit_log log;
+	struct readback readback;
+	double loss_sum; /* of this epoch, as far as it was read */
+	uint32_t *index; /* (micro) */
+	float *x;        /* (micro, H, W, C) */
+	int32_t *labels; /* (micro) */
+	size_t x_bytes;
+	double train_seconds,
+	    epoch_seconds;   /* of training steps; of the epoch that is going on, without this start's share */
+	int64_t epochs_done; /* validated */
+	int64_t bad_epochs;  /* since the best one */
+	bool has_best;
+	double saved;                  /* when the state was saved, or this start began (clock_now) */
+	double start, earlier_seconds; /* of this start (clock_now); what earlier ones took */
+};
+
+/* trainer.c: brings micro-batch m of the current step to the device: rows m*micro .. of the effective batch. */
+int fit_give_micro(struct fit *f, int m);
+/* fit_explain.c. Runs step r->step again, whose loss or norm was not finite, and says where that began. Nothing has
+ * changed the weights since: the update of that step and all later ones were left out. (All but one case: under fp16 a
+ * later step may have been clean, and moved the weights, before the host saw the loss. The fault may then be gone.) */
+int fit_explain(struct fit *f, const struct reading *r, double not_finite);
+/* resume.c: writes the state between two steps, with nothing on its way (readback), to t->resume_path; atomic. */
+int resume_save(const struct fit *f, const struct train_result *r);
+/* resume.c: puts fit and result into the state of the file, if there is one of this key. Another key's is removed. 1:
+ * it was done; 0: there was nothing; ERR_CHECKPOINT: the file is no such state. */
+int resume_load(struct fit *f, struct train_result *r);
+
+#endif

@@ -1,0 +1,330 @@
+/* The state of a fit between two steps as one file, so that an interrupted fit goes on as if nothing had happened:
+ * params with statistics, quantization steps and masks, moments, the best weights, the update's state (loss scale
+ * included), the step, the best figures and the log. The order of samples and all random numbers follow from the step.
+ *
+ * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, and `state`, the
+ * bytes of a JSON object. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "store/json.h"
+#include "store/safetensors.h"
+#include "train/fit_state.h"
+
+#define NAME_ROOM (NODE_NAME + 32)
+
+static struct shape vector(size_t n)
+{
+	return shape_of(1, (const int64_t[]){(int64_t)n});
+}
+
+static const char *join(char buf[NAME_ROOM], const char *group, const char *name)
+{
+	snprintf(buf, NAME_ROOM, "%s.%s", group, name);
+	return buf;
+}
+
+/* --- saving ------------------------------------------------------------------------------------------------------- */
+
+static int add_device(struct tensor_file *file, const char *group, const struct param *p, struct device dev,
+    const void *data, enum dtype t)
+{
+	char name[NAME_ROOM];
+	struct named_tensor *to = tensor_file_add(file, join(name, group, p->name), t, p->value.shape);
+	return to ? dev.backend->download(dev.ctx, to->t.data, data, tensor_bytes(&to->t)) : ERR_NOMEM;
+}
+
+static int add_params(struct tensor_file *file, const char *group, const char *masks, const struct param_store *s)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < s->n; i++) {
+		const struct param *p = s->item[i];
+		if (p->set)
+			rc = add_device(file, group, p, s->dev, p->value.data, p->value.dtype);
+		if (!rc && p->mask)
+			rc = add_device(file, masks, p, s->dev, p->mask, DT_U8);
+	}
+	return rc;
+}
+
+static int add_moments(struct tensor_file *file, const struct optimizer *o)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < o->n; i++) {
+		const struct moment *m = &o->moment[i];
+		rc = add_device(file, "moments.m", m->param, o->store->dev, m->m, DT_F32);
+		if (!rc && m->v)
+			rc = add_device(file, "moments.v", m->param, o->store->dev, m->v, DT_F32);
+	}
+	return rc;
+}
+
+static bool add_best(cJSON *state, const struct metrics *m)
+{
+	cJSON *best = cJSON_AddObjectToObject(state, "best"), *confusion = cJSON_AddArrayToObject(best, "confusion");
+	bool ok = confusion && cJSON_AddNumberToObject(best, "samples", (double)m->n) &&
+		  cJSON_AddNumberToObject(best, "loss_sum", m->loss_sum);
+	for (int i = 0; ok && i < m->classes * m->classes; i++) {
+		cJSON *count = cJSON_CreateNumber((double)m->confusion[i]);
+		ok = cJSON_AddItemToArray(confusion, count);
+	}
+	return ok;
+}
+
+/* Everything that is a number; doubles keep all their bits in cJSON's text. The norm is left out: it may be infinite,
+ * and the next update makes it anew. */
+static int add_numbers(cJSON *o, const struct fit *f, const struct train_result *r, const struct update_state *u)
+{
+	const struct {
+		const char *key;
+		double value;
+	} number[] = {{"step", (double)f->step}, {"epochs_done", (double)f->epochs_done}, {"loss_sum", f->loss_sum},
+	    {"bad_epochs", (double)f->bad_epochs}, {"best_epoch", (double)r->best_epoch}, {"train_loss", r->train_loss},
+	    {"epochs_run", (double)r->epochs_run}, {"resumed", (double)r->resumed}, {"updates", (double)u->t},
+	    {"scale", (double)u->scale}, {"good", u->good}, {"skipped", u->skipped},
+	    {"train_seconds", f->train_seconds}, {"epoch_seconds", f->epoch_seconds},
+	    {"seconds", f->earlier_seconds + clock_now() - f->start}};
+	bool ok = cJSON_AddStringToObject(o, "key", f->t->resume_key ? f->t->resume_key : "");
+	for (size_t i = 0; ok && i < sizeof(number) / sizeof(number[0]); i++)
+		ok = cJSON_AddNumberToObject(o, number[i].key, number[i].value);
+	return ok && (!f->has_best || add_best(o, &r->best)) ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
+static int add_state(struct tensor_file *file, const struct fit *f, const struct train_result *r)
+{
+	cJSON *o = cJSON_CreateObject();
+	char *text = NULL, *log = NULL;
+	struct update_state u;
+	int rc = o ? optimizer_read_state(&f->opt, &u) : ERR_NOMEM;
+	if (!rc)
+		rc = fit_log_text(&f->log, &log);
+	if (!rc)
+		rc = add_numbers(o, f, r, &u);
+	if (!rc && !cJSON_AddStringToObject(o, "log", log))
+		rc = ERR_NOMEM;
+	if (!rc)
+		text = cJSON_PrintUnformatted(o);
+	if (!rc) {
+		struct named_tensor *to = text ? tensor_file_add(file, "state", DT_U8, vector(strlen(text))) : NULL;
+		if (to)
+			memcpy(to->t.data, text, strlen(text));
+		else
+			rc = ERR_NOMEM;
+	}
+	cJSON_free(text);
+	mem_free(log);
+	cJSON_Delete(o);
+	return rc == ERR_NOMEM ? err_set(rc, "out of memory") : rc;
+}
+
+int resume_save(const struct fit *f, const struct train_result *r)
+{
+	struct tensor_file file = {0};
+	int rc = add_params(&file, "params", "masks", f->t->params);
+	if (!rc && f->has_best)
+		rc = add_params(&file, "best", "best_masks", &f->best_params);
+	if (!rc)
+		rc = add_moments(&file, &f->opt);
+	if (!rc)
+		rc = add_state(&file, f, r);
+	if (!rc)
+		rc = tensor_file_write(&file, f->t->resume_path);
+	tensor_file_clear(&file);
+	return rc ? err_context(rc, "the state of stage '%s'", f->t->stage) : 0;
+}
+
+/* --- loading ------------------------------------------------------------------------------------------------------ */
+
+static int not_a_state(const struct fit *f, const char *what)
+{
+	return err_set(ERR_CHECKPOINT,
+	    "%s: no state of this stage: %s; remove the file to start the stage from its beginning", f->t->resume_path,
+	    what);
+}
+
+static bool take_number(const cJSON *o, const char *key, double *out)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+	if (cJSON_IsNumber(item))
+		*out = item->valuedouble;
+	return cJSON_IsNumber(item);
+}
+
+static bool take_count(const cJSON *o, const char *key, int64_t most, int64_t *out)
+{
+	uint64_t n;
+	if (!json_uint(cJSON_GetObjectItemCaseSensitive(o, key), &n) || n > (uint64_t)most)
+		return false;
+	*out = (int64_t)n;
+	return true;
+}
+
+static bool take_best(const cJSON *best, struct metrics *m)
+{
+	const cJSON *confusion = cJSON_GetObjectItemCaseSensitive(best, "confusion"), *item = confusion->child;
+	int64_t n = 0;
+	for (int i = 0; i < m->classes * m->classes; i++, item = item->next) {
+		uint64_t count;
+		if (!json_uint(item, &count))
+			return false;
+		m->confusion[i] = (int64_t)count;
+		n += (int64_t)count;
+	}
+	if (!take_count(best, "samples", INT64_MAX, &m->n) || !take_number(best, "loss_sum", &m->loss_sum))
+		return false;
+	metrics_finish(m);
+	return m->n == n;
+}
+
+static bool has_confusion(const cJSON *best, int classes)
+{
+	const cJSON *confusion = cJSON_GetObjectItemCaseSensitive(best, "confusion");
+	return cJSON_IsArray(confusion) && cJSON_GetArraySize(confusion) == classes * classes;
+}
+
+static int load_best(struct fit *f, const cJSON *o, struct train_result *r)
+{
+	const cJSON *best = cJSON_GetObjectItemCaseSensitive(o, "best");
+	int rc;
+	if (!best)
+		return 0;
+	if (!has_confusion(best, f->t->data->classes))
+		return not_a_state(f, "best");
+	rc = metrics_init(&r->best, f->t->data->classes);
+	if (rc)
+		return rc;
+	f->has_best = true;
+	return take_best(best, &r->best) ? 0 : not_a_state(f, "best");
+}
+
+static int load_numbers(struct fit *f, const cJSON *o, struct train_result *r)
+{
+	struct update_state u = {.dynamic = f->opt.scaled};
+	int64_t good = 0, skipped = 0;
+	double scale = 1;
+	bool ok = take_count(o, "step", f->total, &f->step) &&
+		  take_count(o, "epochs_done", f->t->o->epochs, &f->epochs_done) &&
+		  take_count(o, "bad_epochs", f->t->o->epochs, &f->bad_epochs) &&
+		  take_count(o, "best_epoch", f->t->o->epochs, &r->best_epoch) &&
+		  take_count(o, "epochs_run", f->t->o->epochs, &r->epochs_run) &&
+		  take_count(o, "resumed", INT32_MAX, &r->resumed) && take_count(o, "updates", f->total, &u.t) &&
+		  take_count(o, "good", INT32_MAX, &good) && take_count(o, "skipped", INT32_MAX, &skipped) &&
+		  take_number(o, "scale", &scale) && take_number(o, "loss_sum", &f->loss_sum) &&
+		  take_number(o, "train_loss", &r->train_loss) && take_number(o, "train_seconds", &f->train_seconds) &&
+		  take_number(o, "epoch_seconds", &f->epoch_seconds) && take_number(o, "seconds", &f->earlier_seconds);
+	const int64_t first = f->epochs_done * f->steps_per_epoch;
+	if (!ok || f->step < first || f->step > first + f->steps_per_epoch || !(scale > 0))
+		return not_a_state(f, "its numbers");
+	r->resumed++;
+	u.scale = (float)scale;
+	u.good = (int32_t)good;
+	u.skipped = (int32_t)skipped;
+	ok = optimizer_prepare(&f->opt) == 0;
+	return ok ? f->t->dev.backend->upload(f->t->dev.ctx, f->opt.args.state, &u, sizeof(u)) : ERR_NOMEM;
+}
+
+/* The tensor of a param in a group, or NULL if there is none; *rc: another type or shape is an error. */
+static const struct named_tensor *find(const struct fit *f, const struct tensor_file *file, const char *group,
+    const struct param *p, enum dtype t, int *rc)
+{
+	char name[NAME_ROOM];
+	const struct named_tensor *from = tensor_file_find(file, join(name, group, p->name));
+	if (from && (from->t.dtype != t || !shape_equal(from->t.shape, p->value.shape)))
+		*rc = not_a_state(f, from->name);
+	return *rc ? NULL : from;
+}
+
+static int load_params(
+    const struct fit *f, const struct tensor_file *file, const char *group, const char *masks, struct param_store *s)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < s->n; i++) {
+		const struct param *p = s->item[i];
+		const struct named_tensor *value = find(f, file, group, p, p->value.dtype, &rc);
+		const struct named_tensor *mask = find(f, file, masks, p, DT_U8, &rc);
+		if (!rc && !value)
+			rc = p->set ? not_a_state(f, p->name) : 0;
+		else if (!rc)
+			rc = params_write(s, p->name, value->t.data);
+		if (!rc)
+			rc = params_set_mask(s, p->name, mask ? mask->t.data : NULL);
+	}
+	return rc;
+}
+
+static int load_moments(struct fit *f, const struct tensor_file *file)
+{
+	const struct param_store *s = f->t->params;
+	int rc = 0;
+	for (int i = 0; !rc && i < s->n; i++) {
+		const struct param *p = s->item[i];
+		const struct named_tensor *m = find(f, file, "moments.m", p, DT_F32, &rc);
+		const struct named_tensor *v = find(f, file, "moments.v", p, DT_F32, &rc);
+		struct moment *to;
+		if (rc || !m)
+			continue;
+		if (!v != (f->opt.args.kind != OPTIMIZER_ADAMW))
+			return not_a_state(f, m->name);
+		rc = optimizer_moments(&f->opt, p, &to);
+		if (!rc)
+			rc = s->dev.backend->upload(s->dev.ctx, to->m, m->t.data, tensor_bytes(&m->t));
+		if (!rc && v)
+			rc = s->dev.backend->upload(s->dev.ctx, to->v, v->t.data, tensor_bytes(&v->t));
+	}
+	return rc;
+}
+
+static int load_all(struct fit *f, const struct tensor_file *file, const cJSON *o, struct train_result *r)
+{
+	const cJSON *log = cJSON_GetObjectItemCaseSensitive(o, "log");
+	int rc = cJSON_IsString(log) ? load_numbers(f, o, r) : not_a_state(f, "log");
+	if (!rc)
+		rc = load_best(f, o, r);
+	if (!rc)
+		rc = load_params(f, file, "params", "masks", f->t->params);
+	if (!rc && f->has_best)
+		rc = load_params(f, file, "best", "best_masks", &f->best_params);
+	if (!rc)
+		rc = load_moments(f, file);
+	return rc ? rc : fit_log_restore(&f->log, log->valuestring);
+}
+
+static bool same_key(const struct fit *f, const cJSON *o)
+{
+	const cJSON *key = cJSON_GetObjectItemCaseSensitive(o, "key");
+	return cJSON_IsString(key) && strcmp(key->valuestring, f->t->resume_key ? f->t->resume_key : "") == 0;
+}
+
+int resume_load(struct fit *f, struct train_result *r)
+{
+	const char *path = f->t->resume_path;
+	struct tensor_file file = {0};
+	const struct named_tensor *state;
+	cJSON *o = NULL;
+	int rc;
+	if (!fs_exists(path))
+		return 0;
+	rc = tensor_file_read(&file, path);
+	state = rc ? NULL : tensor_file_find(&file, "state");
+	if (!rc && (!state || state->t.dtype != DT_U8))
+		rc = not_a_state(f, "state");
+	if (!rc)
+		rc = json_parse(path, state->t.data, tensor_bytes(&state->t), &o);
+	if (!rc && !same_key(f, o)) {
+		unlink(path); /* options or data have changed since */
+		goto out;
+	}
+	if (!rc)
+		rc = load_all(f, &file, o, r);
+	rc = rc ? rc : 1;
+out:
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return rc;
+}

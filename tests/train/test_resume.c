@@ -1,0 +1,260 @@
+/* A fit that is interrupted at any step, or while it validates, and goes on from its saved state ends with the bytes of
+ * one that was not; states of other fits are not taken, broken ones are errors. */
+#include <math.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/safetensors.h"
+#include "train/world.h"
+
+#define STATE "resume.safetensors"
+#define LOG   "resume.csv"
+
+/* Masks half of fc1.weight before the second epoch; stops after `steps` micro-batches of this start. */
+struct scene {
+	struct world w;
+	volatile sig_atomic_t stop;
+	int steps;
+};
+
+static int count_down(void *user, struct executor *train, const float *x, size_t bytes)
+{
+	struct scene *s = (struct scene *)((char *)user - offsetof(struct scene, w));
+	(void)train;
+	(void)x;
+	(void)bytes;
+	if (s->steps > 0 && --s->steps == 0)
+		s->stop = 1;
+	return 0;
+}
+
+static int ramp(void *user, int64_t epoch)
+{
+	struct world *w = user;
+	uint8_t mask[H * W * 8];
+	for (int i = 0; i < H * W * 8; i++)
+		mask[i] = epoch < 1 || i % 2;
+	return params_set_mask(&w->s, "fc1.weight", mask);
+}
+
+static void scene_open(struct scene *s, int precision)
+{
+	memset(s, 0, sizeof(*s));
+	world_open(&s->w, 3);
+	s->w.o.epochs = 4;
+	s->w.o.accumulate = 2;
+	s->w.o.precision = precision;
+	s->w.t.before_forward = count_down;
+	s->w.t.before_epoch = ramp;
+	s->w.t.masks = true;
+	s->w.t.stop = &s->stop;
+	s->w.t.log_path = LOG;
+	s->w.t.resume_path = STATE;
+	s->w.t.resume_key = "key";
+}
+
+/* One start; returns trainer_fit's code. */
+static int start(int precision, int steps, struct train_result *r, float *out)
+{
+	struct scene s;
+	scene_open(&s, precision);
+	s.steps = steps;
+	int rc = trainer_fit(&s.w.t, r);
+	weights(&s.w, out);
+	world_close(&s.w);
+	return rc;
+}
+
+/* The log without its last column, the seconds. */
+static void read_log(char *out, size_t cap)
+{
+	struct fs_bytes b = {0};
+	size_t n = 0;
+	assert_ok(fs_read(LOG, &b));
+	for (char *line = strtok((char *)b.data, "\n"); line; line = strtok(NULL, "\n"))
+		n += (size_t)snprintf(out + n, cap - n, "%.*s\n", (int)(strrchr(line, ',') - line), line);
+	fs_bytes_clear(&b);
+}
+
+static void follow(int precision)
+{
+	static float plain[400], resumed[400];
+	char log[4096], again[4096];
+	struct train_result a, b;
+	unlink(STATE);
+	assert_ok(start(precision, 0, &a, plain));
+	assert_int_equal(a.resumed, 0);
+	assert_false(fs_exists(STATE));
+	read_log(log, sizeof(log));
+	const int micros = (int)a.steps * 2;
+	for (int first = 1; first < micros; first += 3) { /* in every epoch, at both halves of a step */
+		unlink(STATE);
+		assert_error(start(precision, first, &b, resumed), ERR_INTERRUPTED, "the same run goes on from there");
+		assert_true(fs_exists(STATE));
+		const int left = micros - (first + 1) / 2 * 2; /* a step that was begun is finished */
+		assert_int_equal(start(precision, 5, &b, resumed), left >= 5 ? ERR_INTERRUPTED : 0);
+		if (left >= 5)
+			assert_ok(start(precision, 0, &b, resumed));
+		read_log(again, sizeof(again));
+		assert_string_equal(log, again);
+		assert_memory_equal(plain, resumed, sizeof(plain));
+		assert_true(b.best.loss == a.best.loss && b.best.f1_macro == a.best.f1_macro);
+		assert_true(b.train_loss == a.train_loss && b.loss_scale == a.loss_scale);
+		assert_int_equal(b.best_epoch, a.best_epoch);
+		assert_int_equal(b.steps, a.steps);
+		assert_true(b.resumed >= 1 && b.earlier_seconds > 0 && b.seconds >= b.earlier_seconds);
+		train_result_clear(&b);
+	}
+	train_result_clear(&a);
+}
+
+static void resume__ends_with_the_same_bytes(void **state)
+{
+	(void)state;
+	follow(PRECISION_FP32);
+}
+
+static void resume__keeps_the_loss_scale(void **state)
+{
+	(void)state;
+	follow(PRECISION_FP16);
+}
+
+/* Stops when the first epoch is validated: its steps are done, its figures are not. */
+static volatile sig_atomic_t stop_now;
+static int runs;
+
+static int forward_then_stop(struct step *s)
+{
+	if (s->mode == EXEC_INFER && runs-- == 0)
+		stop_now = 1;
+	return ref_backend.kernels[OP_LINEAR].forward(s);
+}
+
+static void resume__goes_on_in_the_middle_of_validation(void **state)
+{
+	static struct kernel kernels[OP_COUNT];
+	static float plain[400], resumed[400];
+	struct backend b = ref_backend;
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	unlink(STATE);
+	assert_ok(start(PRECISION_FP32, 0, &r, plain));
+	train_result_clear(&r);
+	memcpy(kernels, ref_backend.kernels, sizeof(kernels));
+	kernels[OP_LINEAR].forward = forward_then_stop;
+	b.kernels = kernels;
+	runs = 0;
+	stop_now = 0;
+	scene_open(&s, PRECISION_FP32);
+	s.w.dev.backend = &b;
+	s.w.t.dev = s.w.s.dev = s.w.dev;
+	s.w.t.stop = &stop_now;
+	assert_error(trainer_fit(&s.w.t, &r), ERR_INTERRUPTED, "in epoch 1 after step 5");
+	world_close(&s.w);
+	assert_ok(start(PRECISION_FP32, 0, &r, resumed));
+	assert_memory_equal(plain, resumed, sizeof(plain));
+	train_result_clear(&r);
+}
+
+static void resume__leaves_the_state_of_another_key(void **state)
+{
+	static float plain[400], out[400];
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	unlink(STATE);
+	assert_ok(start(PRECISION_FP32, 0, &r, plain));
+	train_result_clear(&r);
+	assert_int_equal(start(PRECISION_FP32, 7, &r, out), ERR_INTERRUPTED);
+	scene_open(&s, PRECISION_FP32);
+	s.w.t.resume_key = "other";
+	assert_ok(trainer_fit(&s.w.t, &r));
+	weights(&s.w, out);
+	assert_memory_equal(plain, out, sizeof(plain));
+	assert_int_equal(r.resumed, 0);
+	assert_false(fs_exists(STATE));
+	train_result_clear(&r);
+	world_close(&s.w);
+}
+
+/* Every tensor but one, or a changed one, or half of the file. */
+static void resume__refuses_what_is_no_state_of_it(void **state)
+{
+	static float out[400];
+	struct train_result r;
+	struct fs_bytes whole = {0};
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
+	assert_ok(fs_read(STATE, &whole));
+	assert_ok(fs_write(STATE, whole.data, whole.size / 2));
+	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, STATE);
+	struct tensor_file all = {0};
+	assert_ok(tensor_file_parse(&all, STATE, whole.data, whole.size));
+	assert_true(all.n > 15);
+	for (int i = 0; i < all.n; i++) {
+		struct named_tensor *t = &all.item[i];
+		const struct shape shape = t->t.shape;
+		if (strstr(t->name, "masks.") || strstr(t->name, "moments.m."))
+			continue; /* a param may have none */
+		t->t.shape = shape_of(1, (const int64_t[]){shape_count(shape) - 1});
+		struct tensor_file copy = {0};
+		for (int k = 0; k < all.n; k++) {
+			struct named_tensor *to =
+			    tensor_file_add(&copy, all.item[k].name, all.item[k].t.dtype, all.item[k].t.shape);
+			memcpy(to->t.data, all.item[k].t.data, tensor_bytes(&all.item[k].t));
+		}
+		assert_ok(tensor_file_write(&copy, STATE));
+		tensor_file_clear(&copy);
+		t->t.shape = shape;
+		if (start(PRECISION_FP32, 0, &r, out) != ERR_CHECKPOINT)
+			fail_msg("a changed '%s' is taken", t->name);
+		assert_non_null(strstr(err_message(), STATE));
+	}
+	tensor_file_clear(&all);
+	fs_bytes_clear(&whole);
+	unlink(STATE);
+}
+
+static void resume__survives_each_failing_allocation(void **state)
+{
+	static float out[400];
+	struct train_result r;
+	struct fs_bytes whole = {0};
+	uint64_t total = 1;
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
+	assert_ok(fs_read(STATE, &whole));
+	for (uint64_t i = 0; i <= total; i++) {
+		struct scene s;
+		assert_ok(fs_write(STATE, whole.data, whole.size));
+		scene_open(&s, PRECISION_FP32);
+		s.steps = 1;
+		mem_fail_at(i);
+		int rc = trainer_fit(&s.w.t, &r);
+		if (i == 0)
+			total = mem_count();
+		mem_fail_at(0);
+		assert_int_equal(rc, i == 0 ? ERR_INTERRUPTED : ERR_NOMEM);
+		world_close(&s.w);
+	}
+	assert_true(total > 100);
+	fs_bytes_clear(&whole);
+	unlink(STATE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(resume__ends_with_the_same_bytes),
+	    cmocka_unit_test(resume__keeps_the_loss_scale),
+	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
+	    cmocka_unit_test(resume__leaves_the_state_of_another_key),
+	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
+	    cmocka_unit_test(resume__survives_each_failing_allocation),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

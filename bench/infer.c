@@ -266,7 +266,8 @@ int main(int argc, char **argv)
 	const bool serving = argc > 1 && strcmp(argv[1], "--serve") == 0;
 	const bool profiling = argc == 5 && strcmp(argv[1], "--profile") == 0;
 	struct built *b;
-	int rc = dev.backend->open(&dev.ctx, serving && argc > 2 ? atoi(argv[2]) : 0);
+	int rc =
+	    dev.backend->open(&dev.ctx, &(struct open_options){.threads = serving && argc > 2 ? atoi(argv[2]) : 0});
 	if (!rc && serving) {
 		rc = serve(all, dev);
 	} else if (!rc && profiling) {

@@ -261,7 +261,8 @@ int main(int argc, char **argv)
 	const bool profiling = argc == 4 && strcmp(argv[1], "--profile") == 0;
 	struct device dev = {.backend = profiling ? make_timed_backend() : &cpu_backend};
 	struct built *b;
-	int rc = dev.backend->open(&dev.ctx, serving && argc > 2 ? atoi(argv[2]) : 0);
+	int rc =
+	    dev.backend->open(&dev.ctx, &(struct open_options){.threads = serving && argc > 2 ? atoi(argv[2]) : 0});
 	if (!rc && serving) {
 		rc = serve(all, dev);
 	} else if (!rc && profiling) {

@@ -29,8 +29,9 @@ static int usable_cores(void)
 	return omp_get_num_procs();
 }
 
-static int cpu_open(void **ctx, int threads)
+static int cpu_open(void **ctx, const struct open_options *o)
 {
+	const int threads = o->threads;
 	*ctx = NULL;
 	if (threads < 0) {
 		return err_set(ERR_DEVICE, "cpu: %d threads", threads);

@@ -41,6 +41,7 @@ const struct backend cuda_backend = {
     .name = "cuda",
     .open = cuda_open,
     .close = cuda_close,
+    .list = cuda_list,
     .alloc = cuda_alloc,
     .free = cuda_free,
     .zero = cuda_zero,

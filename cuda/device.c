@@ -1,6 +1,5 @@
-/* The GPU as a device: opening and closing it, its memory, copies, and what doctor and reports say about it. Holds no
- * arithmetic. The first visible GPU is used; CUDA_VISIBLE_DEVICES chooses another. */
-#include <stdio.h>
+/* The GPU as a device: opening and closing it, its memory and copies. Holds no arithmetic; which GPU, and what is said
+ * about it, is in gpu.c. All later calls belong to the GPU that was opened last: a process uses one. */
 #include <string.h>
 
 #include "base/err.h"
@@ -18,51 +17,6 @@
 #define RESERVE_BYTES ((size_t)64 << 20)
 
 #define MIB(bytes) ((double)(bytes) / 1048576.0)
-
-/* "13.0", or "none": the driver's version is 0 where there is no driver. */
-static void version_text(int v, char out[16])
-{
-	if (v > 0) {
-		snprintf(out, 16, "%d.%d", v / 1000, v % 1000 / 10);
-	} else {
-		snprintf(out, 16, "none");
-	}
-}
-
-static void versions(char driver[16], char runtime[16])
-{
-	int v = 0;
-	version_text(cudaDriverGetVersion(&v) == cudaSuccess ? v : 0, driver);
-	v = 0;
-	version_text(cudaRuntimeGetVersion(&v) == cudaSuccess ? v : 0, runtime);
-}
-
-/* Any error of the first call means that no GPU can be used, and leaves its output as it was. */
-static int find_gpu(struct cudaDeviceProp *prop)
-{
-	char driver[16], runtime[16];
-	int count = 0;
-	cudaError_t e = cudaGetDeviceCount(&count);
-	const char *reason = e != cudaSuccess ? cudaGetErrorString(e) : count < 1 ? "no GPU is visible" : NULL;
-	if (!reason && (e = cudaSetDevice(0)) != cudaSuccess) {
-		reason = cudaGetErrorString(e);
-	}
-	if (!reason && (e = cudaGetDeviceProperties(prop, 0)) != cudaSuccess) {
-		reason = cudaGetErrorString(e);
-	}
-	if (reason) {
-		cudaGetLastError();
-		versions(driver, runtime);
-		return err_set(
-		    ERR_DEVICE, "cuda: no usable GPU: %s (CUDA driver %s, runtime %s)", reason, driver, runtime);
-	}
-	if (prop->major < CUDA_OLDEST_MAJOR) {
-		return err_set(ERR_DEVICE,
-		    "cuda: no usable GPU: %s has compute capability %d.%d, at least %d.0 is needed", prop->name,
-		    prop->major, prop->minor, CUDA_OLDEST_MAJOR);
-	}
-	return 0;
-}
 
 static int open_slot(struct cuda_slot *s)
 {
@@ -98,13 +52,11 @@ static int open_parts(struct cuda_ctx *c)
 	return rc ? rc : cuda_queue_open(c);
 }
 
-/* There are no threads to choose on a GPU: the count is the CPU backend's business. */
-int cuda_open(void **ctx, int threads)
+int cuda_open(void **ctx, const struct open_options *o)
 {
 	struct cudaDeviceProp prop;
-	(void)threads;
 	*ctx = NULL;
-	int rc = find_gpu(&prop);
+	int rc = cuda_choose_gpu(o->gpu, &prop);
 	if (rc) {
 		return rc;
 	}
@@ -112,10 +64,11 @@ int cuda_open(void **ctx, int threads)
 	if (!c) {
 		return ERR_NOMEM;
 	}
+	c->device = o->gpu;
 	c->chunk_bytes = CUDA_CHUNK_BYTES;
 	rc = open_parts(c);
 	if (rc) {
-		err_context(rc, "cuda: opening %s", prop.name);
+		err_context(rc, "cuda: opening GPU %d (%s)", o->gpu, prop.name);
 		cuda_close(c);
 		return rc;
 	}
@@ -274,30 +227,4 @@ int cuda_memory(void *ctx, size_t *available, size_t *total)
 		*available = *available > RESERVE_BYTES ? *available - RESERVE_BYTES : 0;
 	}
 	return rc;
-}
-
-int cuda_describe(void *ctx, cJSON *o)
-{
-	const struct cuda_ctx *c = ctx;
-	struct cudaDeviceProp prop;
-	char driver[16], runtime[16], capability[16], cublas[32];
-	size_t v = cublasLtGetVersion(), available = 0, total = 0;
-	int rc = CUDA_TRY(cudaGetDeviceProperties(&prop, c->device));
-	if (!rc) {
-		rc = CUDA_TRY(cudaMemGetInfo(&available, &total));
-	}
-	if (rc) {
-		return rc;
-	}
-	versions(driver, runtime);
-	snprintf(capability, sizeof capability, "%d.%d", prop.major, prop.minor);
-	snprintf(cublas, sizeof cublas, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
-	bool ok = cJSON_AddStringToObject(o, "backend", "cuda") && cJSON_AddStringToObject(o, "gpu", prop.name) &&
-		  cJSON_AddStringToObject(o, "compute_capability", capability) &&
-		  cJSON_AddNumberToObject(o, "multiprocessors", prop.multiProcessorCount) &&
-		  cJSON_AddStringToObject(o, "driver", driver) && cJSON_AddStringToObject(o, "runtime", runtime) &&
-		  cJSON_AddStringToObject(o, "cublas", cublas) &&
-		  cJSON_AddNumberToObject(o, "memory_total", (double)total) &&
-		  cJSON_AddNumberToObject(o, "memory_free", (double)available);
-	return ok ? 0 : err_set(ERR_NOMEM, "cuda: describe: out of memory");
 }

@@ -16,8 +16,14 @@ extern const struct kernel cuda_linear_kernel, cuda_conv2d_kernel, cuda_batchnor
 extern const struct kernel cuda_dequant_kernel, cuda_quantize_kernel, cuda_rq_scale_kernel, cuda_rq_shift_kernel,
     cuda_rq_residual_kernel;
 
-/* Memory services and descriptions (device.c): struct backend. */
-int cuda_open(void **ctx, int threads);
+/* Which GPU (gpu.c): makes it the current one. ERR_DEVICE where there is none of this index, or one too old. */
+int cuda_choose_gpu(int gpu, struct cudaDeviceProp *prop);
+/* What is said about it (gpu.c): struct backend. */
+int cuda_list(cJSON *array);
+int cuda_describe(void *ctx, cJSON *object);
+
+/* Memory services (device.c): struct backend. */
+int cuda_open(void **ctx, const struct open_options *o);
 void cuda_close(void *ctx);
 void *cuda_alloc(void *ctx, size_t bytes);
 void cuda_free(void *ctx, void *p);
@@ -26,7 +32,6 @@ int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes);
 int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
 int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);
 int cuda_sync(void *ctx);
-int cuda_describe(void *ctx, cJSON *object);
 int cuda_memory(void *ctx, size_t *available, size_t *total);
 
 /* The optimizer (update.c): struct backend.update. */

@@ -13,7 +13,13 @@
 #include "pipeline/model_data.h"
 #include "pipeline/version.h"
 
-static int open_train(struct chain *c)
+static int describe(struct device dev, cJSON **out)
+{
+	*out = cJSON_CreateObject();
+	return *out ? dev.backend->describe(dev.ctx, *out) : err_set(ERR_NOMEM, "out of memory");
+}
+
+static int open_train(struct chain *c, const struct open_options *o)
 {
 	const struct backend *b;
 	void *ctx = NULL;
@@ -23,12 +29,22 @@ static int open_train(struct chain *c)
 		return 0;
 	}
 	if (rc == 0)
-		rc = b->open(&ctx, (int)c->config->top.threads);
+		rc = b->open(&ctx, o);
 	if (rc < 0)
 		return rc;
 	c->train = (struct device){b, ctx};
 	c->own_train = true;
-	return 0;
+	return describe(c->train, &c->gpu_info);
+}
+
+static void write_train_text(struct chain *c)
+{
+	const cJSON *name = cJSON_GetObjectItem(c->gpu_info, "gpu");
+	if (cJSON_IsString(name))
+		snprintf(c->train_text, sizeof c->train_text, "%s (%s), GPU %d: %s", c->train_name, c->train_choice,
+		    (int)c->config->top.device.gpu, name->valuestring);
+	else
+		snprintf(c->train_text, sizeof c->train_text, "%s (%s)", c->train_name, c->train_choice);
 }
 
 static int open_devices(struct chain *c, bool plan_only)
@@ -41,11 +57,12 @@ static int open_devices(struct chain *c, bool plan_only)
 	int rc = registry_backend("cpu", &b);
 	if (rc < 0)
 		return rc;
-	rc = b->open(&c->cpu.ctx, (int)c->config->top.threads);
+	const struct open_options o = {.threads = (int)c->config->top.threads, .gpu = (int)c->config->top.device.gpu};
+	rc = b->open(&c->cpu.ctx, &o);
 	if (rc < 0)
 		return rc;
 	c->cpu.backend = b;
-	rc = open_train(c);
+	rc = open_train(c, &o);
 	if (rc == ERR_DEVICE && plan_only) {
 		snprintf(c->train_missing, sizeof c->train_missing, "%s", err_message());
 		err_clear();
@@ -53,10 +70,8 @@ static int open_devices(struct chain *c, bool plan_only)
 	}
 	if (rc < 0)
 		return rc;
-	c->cpu_info = cJSON_CreateObject();
-	if (!c->cpu_info)
-		return err_set(ERR_NOMEM, "out of memory");
-	rc = c->cpu.backend->describe(c->cpu.ctx, c->cpu_info);
+	write_train_text(c);
+	rc = describe(c->cpu, &c->cpu_info);
 	const cJSON *threads = cJSON_GetObjectItem(c->cpu_info, "threads");
 	c->threads = threads ? threads->valueint : 0;
 	return rc;
@@ -448,6 +463,7 @@ void chain_close(struct chain *c)
 	mem_free(c->stage);
 	dataset_close(&c->data);
 	cJSON_Delete(c->cpu_info);
+	cJSON_Delete(c->gpu_info);
 	if (c->own_train)
 		c->train.backend->close(c->train.ctx);
 	if (c->cpu.backend)

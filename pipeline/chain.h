@@ -41,9 +41,10 @@ struct chain {
 	struct device cpu, train; /* train.backend NULL: plan only, see train_missing */
 	bool own_train;           /* train is a device of its own */
 	int threads;
-	cJSON *cpu_info;                       /* the CPU backend's description */
+	cJSON *cpu_info, *gpu_info;            /* the backends' descriptions; gpu_info NULL: training on the CPU */
 	const char *train_name, *train_choice; /* "cpu"; "config" or "auto" */
 	char train_missing[512];               /* plan only: why the training device cannot be used; "" if it can */
+	char train_text[320];                  /* both, and the GPU's name; for the eye */
 	struct dataset data;                   /* train and validation */
 	char data_key[HASH_HEX];
 	struct chain_stage *stage;

@@ -40,7 +40,7 @@ static int bench_open(struct bench *b)
 {
 	int rc = registry_backend("cpu", &b->dev.backend);
 	if (rc == 0)
-		rc = b->dev.backend->open(&b->dev.ctx, (int)b->threads);
+		rc = b->dev.backend->open(&b->dev.ctx, &(struct open_options){.threads = (int)b->threads});
 	if (rc < 0) {
 		b->dev.backend = NULL;
 		return rc;

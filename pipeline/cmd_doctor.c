@@ -10,12 +10,23 @@
 #include "pipeline/registry.h"
 #include "pipeline/version.h"
 
+/* All that `device.gpu` can choose among; nothing where there is none, for the reason has been given. */
+static void list_devices(const struct backend *b, cJSON *o)
+{
+	cJSON *list = b->list ? cJSON_CreateArray() : NULL;
+	if (list && b->list(list) == 0)
+		cJSON_AddItemToObject(o, "devices", list);
+	else
+		cJSON_Delete(list);
+	err_clear();
+}
+
 /* Each backend either describes itself or gives the reason why it cannot be used. */
 static cJSON *describe_backend(const struct backend *b)
 {
 	cJSON *o = cJSON_CreateObject();
 	void *ctx = NULL;
-	int rc = b->open(&ctx, 0);
+	int rc = b->open(&ctx, &(struct open_options){0});
 	cJSON_AddBoolToObject(o, "usable", rc == 0);
 	if (rc == 0)
 		rc = b->describe(ctx, o);
@@ -23,6 +34,7 @@ static cJSON *describe_backend(const struct backend *b)
 		cJSON_AddStringToObject(o, "reason", err_message());
 	if (ctx)
 		b->close(ctx);
+	list_devices(b, o);
 	return o;
 }
 
@@ -80,7 +92,7 @@ static void print_object(const cJSON *o, int depth)
 	cJSON_ArrayForEach(v, o)
 	{
 		printf("%*s%s:", 2 * depth, "", v->string ? v->string : "-");
-		if (cJSON_IsObject(v)) {
+		if (cJSON_IsObject(v) || (cJSON_IsArray(v) && cJSON_IsObject(v->child))) {
 			printf("\n");
 			print_object(v, depth + 1);
 			continue;

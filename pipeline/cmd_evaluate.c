@@ -109,7 +109,7 @@ static int evaluate(const struct evaluation *e)
 	if (rc == 0)
 		rc = registry_backend("cpu", &dev.backend);
 	if (rc == 0)
-		rc = dev.backend->open(&dev.ctx, 0);
+		rc = dev.backend->open(&dev.ctx, &(struct open_options){0});
 	if (rc == 0) {
 		rc = with_folder(e, &data, dev);
 		dev.backend->close(dev.ctx);

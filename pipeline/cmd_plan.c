@@ -55,6 +55,8 @@ static cJSON *plan_json(const struct chain *c)
 		cJSON_AddStringToObject(o, "train_device_missing", c->train_missing);
 	else if (memory_available(c->train, &available, &total) == 0 && available < SIZE_MAX)
 		cJSON_AddNumberToObject(o, "train_device_available_bytes", (double)available);
+	if (c->gpu_info)
+		cJSON_AddItemToObject(o, "gpu", cJSON_Duplicate(c->gpu_info, true));
 	cJSON_AddNumberToObject(o, "threads", c->threads);
 	cJSON_AddItemToObject(o, "data", dataset_to_json(&c->data));
 	cJSON_AddItemToObject(o, "resolved", run_config_to_json(c->config));
@@ -121,7 +123,7 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 static void print_device(const struct chain *c)
 {
 	size_t available, total;
-	printf("training on %s (%s), %d threads\n", c->train_name, c->train_choice, c->threads);
+	printf("training on %s, %d threads\n", c->train_text, c->threads);
 	if (c->train_missing[0])
 		printf("this machine cannot run it: %s\nmemory is that of the graphs, without what the kernels of %s "
 		       "need\n",

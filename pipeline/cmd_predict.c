@@ -41,7 +41,7 @@ static int predictor_open(struct predictor *p, const char *dir, long threads)
 	graph_init(&p->graph);
 	int rc = registry_backend("cpu", &p->dev.backend);
 	if (rc == 0)
-		rc = p->dev.backend->open(&p->dev.ctx, (int)threads);
+		rc = p->dev.backend->open(&p->dev.ctx, &(struct open_options){.threads = (int)threads});
 	if (rc < 0) {
 		p->dev.backend = NULL;
 		return rc;

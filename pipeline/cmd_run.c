@@ -12,9 +12,9 @@ static int run_and_report(struct chain *c)
 {
 	struct terminal_progress progress;
 	progress_init(&progress);
-	char line[CHAIN_PATH + 128];
-	snprintf(line, sizeof line, "%s: %d stages, training on %s (%s), %d threads, into %s", c->config->top.name,
-	    c->n, c->train_name, c->train_choice, c->threads, c->out);
+	char line[CHAIN_PATH + 512];
+	snprintf(line, sizeof line, "%s: %d stages, training on %s, %d threads, into %s", c->config->top.name, c->n,
+	    c->train_text, c->threads, c->out);
 	progress.base.line(&progress.base, line);
 	command_catch_signals();
 	int rc = run_chain(c, &progress.base, &command_stop);

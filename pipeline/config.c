@@ -18,6 +18,13 @@ static const struct option device_table[] = {
 	.def = "auto",
 	.choices = device_choices,
 	.help = "where training stages run; auto takes the first usable of cuda, cpu and says which"},
+    {.key = "gpu",
+	.type = OPT_INT,
+	.offset = offsetof(struct device_options, gpu),
+	.def = "0",
+	.min = 0,
+	.max = 1023,
+	.help = "index among the visible GPUs (doctor lists them); needs train: cuda if it is not 0"},
     OPTION_END};
 
 const struct option top_option_table[] = {{.key = "name",
@@ -319,6 +326,16 @@ static int check_data(const struct run_config *c)
 	return rc;
 }
 
+/* auto may end on the CPU, where a GPU that was asked for would be forgotten in silence. */
+static int check_device(const struct run_config *c)
+{
+	const struct device_options *d = &c->top.device;
+	if (d->gpu == 0 || strcmp(device_choices[d->train], "cuda") == 0)
+		return 0;
+	return yaml_error(&c->yaml, yaml_get(yaml_get(c->yaml.root, "device"), "gpu"),
+	    "gpu %lld has no effect with train: %s; it needs train: cuda", (long long)d->gpu, device_choices[d->train]);
+}
+
 static int read_all(struct run_config *c)
 {
 	const struct yaml_node *root = c->yaml.root;
@@ -330,6 +347,9 @@ static int read_all(struct run_config *c)
 		return rc;
 	if (!name_ok(c->top.name))
 		return yaml_error(&c->yaml, yaml_get(root, "name"), "'%s' is not a usable run name", c->top.name);
+	rc = check_device(c);
+	if (rc < 0)
+		return rc;
 	c->data_node = yaml_get(root, "data");
 	if (!c->data_node)
 		return yaml_error(&c->yaml, root, "missing key 'data'");

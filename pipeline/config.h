@@ -8,7 +8,8 @@
 #include "pipeline/registry.h"
 
 struct device_options {
-	int train; /* choice: auto, cpu, cuda */
+	int train;   /* choice: auto, cpu, cuda */
+	int64_t gpu; /* index; 0 unless train is cuda */
 };
 struct top_options {
 	char *name, *out;

@@ -33,7 +33,7 @@ const char *registry_auto(void)
 	static const char *chosen; /* opening a GPU takes a while */
 	for (int i = 0; !chosen; i++) {
 		void *ctx = NULL;
-		if (backends[i + 1] && backends[i]->open(&ctx, 0) < 0) {
+		if (backends[i + 1] && backends[i]->open(&ctx, &(struct open_options){0}) < 0) {
 			err_clear(); /* doctor says why */
 			continue;
 		}

@@ -88,6 +88,8 @@ static cJSON *program_info(const struct chain *c, const struct chain_stage *s)
 	cJSON_AddStringToObject(o, "train_device", c->train_name);
 	cJSON_AddStringToObject(o, "train_device_chosen_by", c->train_choice);
 	cJSON_AddItemToObject(o, "cpu", cJSON_Duplicate(c->cpu_info, true));
+	if (c->gpu_info)
+		cJSON_AddItemToObject(o, "gpu", cJSON_Duplicate(c->gpu_info, true));
 	cJSON_AddItemToObject(o, "data_options", model_data_options_json(&c->config->data));
 	return o;
 }

@@ -268,8 +268,8 @@ int main(int argc, char **argv)
 	const int steps = argc > 1 ? atoi(argv[1]) : 100;
 	struct device dev = {.backend = &cuda_backend};
 	cJSON *about = cJSON_CreateObject();
-	int rc =
-	    steps > 0 && about ? dev.backend->open(&dev.ctx, 0) : err_set(ERR_CONFIG, "usage: bench_gpu_train [STEPS]");
+	int rc = steps > 0 && about ? dev.backend->open(&dev.ctx, &(struct open_options){0})
+				    : err_set(ERR_CONFIG, "usage: bench_gpu_train [STEPS]");
 	if (!rc)
 		rc = dev.backend->describe(dev.ctx, about);
 	const char *gpu = cJSON_GetStringValue(cJSON_GetObjectItem(about, "gpu"));

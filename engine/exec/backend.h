@@ -101,10 +101,18 @@ struct update_job {
 #define FETCH_SLOTS  16
 #define CAPTURE_NONE 1
 
+/* What a device is opened with; zeroed: the defaults. A backend reads what concerns it. */
+struct open_options {
+	int threads; /* CPU; 0: usable cores */
+	int gpu;     /* index among the visible GPUs */
+};
+
 struct backend {
-	const char *name;                     /* "cpu" */
-	int (*open)(void **ctx, int threads); /* threads 0: usable cores. ERR_DEVICE with the reason */
+	const char *name;                                      /* "cpu" */
+	int (*open)(void **ctx, const struct open_options *o); /* ERR_DEVICE with the reason */
 	void (*close)(void *ctx);
+	/* Adds an object for each device that open_options could choose, usable or not. NULL: there is no choice. */
+	int (*list)(cJSON *array);
 	void *(*alloc)(void *ctx, size_t bytes); /* 64-byte aligned, zeroed; NULL sets the error */
 	void (*free)(void *ctx, void *p);
 	int (*zero)(void *ctx, void *p, size_t bytes);

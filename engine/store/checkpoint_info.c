@@ -35,7 +35,8 @@ static int check_stage_fields(const char *name, const cJSON *info)
 {
 	static const char *const strings[] = {
 	    "model_name", "technique", "stage", "timestamp", "program_version", "program_commit"};
-	static const char *const objects[] = {"hyperparameters", "metrics", "data", "data_options", "cpu", "training"};
+	static const char *const objects[] = {
+	    "hyperparameters", "metrics", "data", "data_options", "cpu", "gpu", "training"};
 	static const char *const numbers[] = {"val_macro_f1", "seed", "seconds", "peak_memory", "threads"};
 	const cJSON *item;
 

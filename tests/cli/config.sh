@@ -96,6 +96,10 @@ wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/'
 
 # --set, and the command line
 refuses 2 "must be PATH=VALUE" run t.yaml --set stages.prune.sparsity
+refuses 2 "gpu 1 has no effect with train: auto; it needs train: cuda" run t.yaml --set device.gpu=1
+refuses 2 "has no effect with train: cpu" plan t.yaml --set device.gpu=1 --set device.train=cpu
+refuses 2 "'gpu' must be" run t.yaml --set device.gpu=-1
+works plan t.yaml --set device.gpu=0 --set device.train=cpu
 refuses 2 "sparsety" run t.yaml --set stages.prune.sparsety=0.7
 refuses 2 "'sparsity' must be a number in 0..0.999, found '2'" run t.yaml --set stages.prune.sparsity=2
 refuses 2 "prunne" run t.yaml --set stages.prunne.sparsity=0.7

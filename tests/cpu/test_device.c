@@ -78,7 +78,7 @@ static int run_open(struct run *r, const struct model_spec *spec, enum exec_mode
 	graph_init(&folded);
 	*r = (struct run){.dev = {.backend = &cpu_backend}};
 	fill(r->x, BATCH * PIXELS);
-	int rc = r->dev.backend->open(&r->dev.ctx, 0);
+	int rc = r->dev.backend->open(&r->dev.ctx, &(struct open_options){0});
 	params_init(&r->store, r->dev);
 	optimizer_init(&r->opt, &r->store, &args);
 	if (!rc)
@@ -130,7 +130,7 @@ static void cpu__describes_what_it_runs_on(void **state)
 	(void)state;
 	void *ctx = NULL;
 	cJSON *o = cJSON_CreateObject();
-	assert_int_equal(cpu_backend.open(&ctx, 2), 0);
+	assert_int_equal(cpu_backend.open(&ctx, &(struct open_options){.threads = 2}), 0);
 	assert_int_equal(cpu_backend.describe(ctx, o), 0);
 	assert_int_equal(cJSON_GetObjectItem(o, "threads")->valueint, 2);
 	assert_non_null(strchr(cJSON_GetObjectItem(o, "onednn")->valuestring, '.'));
@@ -146,7 +146,7 @@ static void cpu__refuses_a_negative_thread_count(void **state)
 {
 	(void)state;
 	void *ctx = NULL;
-	assert_int_equal(cpu_backend.open(&ctx, -1), ERR_DEVICE);
+	assert_int_equal(cpu_backend.open(&ctx, &(struct open_options){.threads = -1}), ERR_DEVICE);
 	assert_null(ctx);
 }
 

@@ -85,7 +85,7 @@ static void *case_run(const struct op_case *c, const struct backend *b, int node
 {
 	const struct kernel *k = &b->kernels[c->g.node[node].op];
 	struct step s = {.node = &c->g.node[node], .mode = EXEC_INFER, .inplace = -1};
-	assert_int_equal(b->open(&s.ctx, 2), 0);
+	assert_int_equal(b->open(&s.ctx, &(struct open_options){.threads = 2}), 0);
 	for (int i = 0; i < c->n_in; i++) {
 		if (c->in[i] == NODE_NONE)
 			continue;

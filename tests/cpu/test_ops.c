@@ -35,7 +35,7 @@ static void cpu__update_equals_the_reference(void **state)
 static int open_cpu(void **state)
 {
 	(void)state;
-	int rc = cpu_backend.open(&cpu.ctx, 0);
+	int rc = cpu_backend.open(&cpu.ctx, &(struct open_options){0});
 	if (rc)
 		print_error("%s\n", err_message());
 	return rc;

@@ -52,7 +52,7 @@ static float *train(const struct model_spec *spec, int threads, size_t *n)
 	int32_t labels[BATCH];
 	float weight[BATCH];
 	graph_init(&g);
-	assert_ok(dev.backend->open(&dev.ctx, threads));
+	assert_ok(dev.backend->open(&dev.ctx, &(struct open_options){.threads = threads}));
 	params_init(&store, dev);
 	optimizer_init(&opt, &store, &args);
 	assert_ok(spec_build(&g, spec, BATCH));

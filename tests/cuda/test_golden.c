@@ -28,7 +28,7 @@ int main(void)
 	    cmocka_unit_test(cuda__resnet_agrees_with_pytorch),
 	};
 	void *ctx;
-	if (cuda_backend.open(&ctx, 0)) {
+	if (cuda_backend.open(&ctx, &(struct open_options){0})) {
 		printf("skipped: %s\n", err_message());
 		return 77;
 	}

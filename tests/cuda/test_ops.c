@@ -110,7 +110,7 @@ int main(void)
 {
 	struct CMUnitTest tests[OP_COUNT + 5] = {0};
 	size_t n = 0;
-	int rc = cuda_backend.open(&cuda.ctx, 0);
+	int rc = cuda_backend.open(&cuda.ctx, &(struct open_options){0});
 	if (rc) {
 		printf("skipped: %s\n", err_message());
 		return rc == ERR_DEVICE && strstr(err_message(), "no usable GPU") ? 77 : 1;

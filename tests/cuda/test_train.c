@@ -228,7 +228,7 @@ int main(void)
 	    cmocka_unit_test(cuda__qat_follows_the_reference),
 	    cmocka_unit_test(cuda__qat_simulates_the_executed_integers),
 	};
-	if (cuda_backend.open(&cuda.ctx, 0)) {
+	if (cuda_backend.open(&cuda.ctx, &(struct open_options){0})) {
 		printf("skipped: %s\n", err_message());
 		return 77;
 	}

@@ -32,7 +32,7 @@
 static inline struct device rig_open(const struct backend *b)
 {
 	struct device dev = {.backend = b};
-	assert_ok(b->open(&dev.ctx, 1));
+	assert_ok(b->open(&dev.ctx, &(struct open_options){.threads = 1}));
 	return dev;
 }
 

@@ -5,9 +5,9 @@
 #include "base/mem.h"
 #include "ref/ref_impl.h"
 
-static int ref_open(void **ctx, int threads)
+static int ref_open(void **ctx, const struct open_options *o)
 {
-	(void)threads; /* one thread whatever was asked: plain loops */
+	(void)o; /* one thread whatever was asked: plain loops */
 	*ctx = NULL;
 	return 0;
 }

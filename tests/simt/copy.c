@@ -49,6 +49,14 @@ static bool fits(const char *call, const char *end, enum simt_where is, bool to_
 	return ok;
 }
 
+static cudaError_t check_devices(const char *call, const void *src, const void *dst, cudaStream_t stream)
+{
+	cudaError_t e = simt_check_device(call, "stream", simt_stream_device(stream));
+	if (!e)
+		e = simt_check_device(call, "source", simt_memory_device(src));
+	return e ? e : simt_check_device(call, "destination", simt_memory_device(dst));
+}
+
 static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
 	size_t src_span = want.height ? (want.height - 1) * want.spitch + want.width : 0;
@@ -63,6 +71,9 @@ static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemc
 	if (!fits(call, "source", from, kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice, any) ||
 	    !fits(call, "destination", to, kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice, any))
 		return simt_error(cudaErrorInvalidValue);
+	cudaError_t e = check_devices(call, want.src, want.dst, stream);
+	if (e)
+		return e;
 	bool stage = from == SIMT_HOST && !captured;
 	struct copy *c = malloc(sizeof(*c) + (stage ? src_span : 0));
 	if (!c)
@@ -73,7 +84,7 @@ static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemc
 	if (stage) {
 		c->src = memcpy(c + 1, want.src, src_span);
 	}
-	cudaError_t e = simt_submit(stream, simt_work_make(call, run_copy, NULL, c));
+	e = simt_submit(stream, simt_work_make(call, run_copy, NULL, c));
 	if (!e && to == SIMT_HOST && !captured)
 		e = simt_wait(stream);
 	return e;
@@ -129,6 +140,9 @@ static cudaError_t submit_fill(const char *call, void *p, int byte, size_t bytes
 		simt_complain("%s: the destination is %s, must be device memory", call, place_name(where));
 		return simt_error(cudaErrorInvalidValue);
 	}
+	cudaError_t e = check_devices(call, NULL, p, stream);
+	if (e)
+		return e;
 	struct fill *f = malloc(sizeof(*f));
 	if (!f)
 		return simt_error(cudaErrorMemoryAllocation);

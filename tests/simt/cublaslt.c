@@ -18,7 +18,7 @@
 #define BIAS_ALIGN 16
 
 struct cublasLtContext {
-	int unused;
+	int device;
 };
 
 struct desc {
@@ -65,7 +65,10 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 	if (simt_enter(__func__)) /* without a usable device */
 		return CUBLAS_STATUS_NOT_INITIALIZED;
 	*handle = calloc(1, sizeof(**handle));
-	return *handle ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+	if (!*handle)
+		return CUBLAS_STATUS_ALLOC_FAILED;
+	(*handle)->device = simt_current();
+	return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
@@ -454,6 +457,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
 	memcpy(&g.beta, beta, sizeof(g.beta));
 	g.workspace = workspace;
 	g.workspace_bytes = algo.workspace;
+	if (simt_check_device(__func__, "handle", handle->device) ||
+	    simt_check_device(__func__, "stream", simt_stream_device(stream)) ||
+	    simt_check_device(__func__, "output", simt_memory_device(D)))
+		return CUBLAS_STATUS_INVALID_VALUE;
 	s = check_memory(&g, &algo);
 	if (!s)
 		s = check_epilogue_memory(&g);

@@ -19,6 +19,7 @@ static struct {
 	char call[64], kernel[96];
 } machine;
 static bool machine_is_set;
+static int current;
 static cudaError_t last, sticky;
 static uint64_t seed;
 static void (*trace)(const char *, void *);
@@ -59,7 +60,7 @@ static void set_machine(void)
 		return;
 	machine_is_set = true;
 	memset(&machine, 0, sizeof(machine));
-	machine.devices = (int)number_of("SIMT_DEVICES", 1);
+	simt_set_devices((int)number_of("SIMT_DEVICES", 1));
 	machine.driver = (int)number_of("SIMT_DRIVER", CUDART_VERSION);
 	machine.major = (int)number_of("SIMT_CAPABILITY", 9);
 	machine.memory = (size_t)number_of("SIMT_MEMORY", (long long)DEFAULT_MEMORY);
@@ -70,7 +71,7 @@ static void set_machine(void)
 void simt_set_devices(int count)
 {
 	set_machine();
-	machine.devices = count;
+	machine.devices = count > SIMT_MOST_DEVICES ? SIMT_MOST_DEVICES : count;
 }
 
 void simt_set_driver(int version)
@@ -121,6 +122,7 @@ void simt_fail_kernel(const char *name, cudaError_t error)
 void simt_reset(void)
 {
 	machine_is_set = false;
+	current = 0;
 	last = sticky = cudaSuccess;
 	simt_set_order(SIMT_ORDER_MIXED);
 	seed = 0;
@@ -300,7 +302,7 @@ cudaError_t cudaGetDeviceCount(int *count)
 cudaError_t cudaGetDevice(int *device)
 {
 	SIMT_ENTER();
-	*device = 0;
+	*device = current;
 	return cudaSuccess;
 }
 
@@ -309,7 +311,21 @@ cudaError_t cudaSetDevice(int device)
 	SIMT_ENTER();
 	if (device < 0 || device >= machine.devices)
 		return simt_error(cudaErrorInvalidDevice);
+	current = device;
 	return cudaSuccess;
+}
+
+int simt_current(void)
+{
+	return current;
+}
+
+cudaError_t simt_check_device(const char *call, const char *what, int device)
+{
+	if (device == current)
+		return cudaSuccess;
+	simt_complain("%s: the %s belongs to device %d, the current one is %d", call, what, device, current);
+	return simt_error(cudaErrorInvalidResourceHandle);
 }
 
 /* The limits of capability 9.0 (CUDA C++ Programming Guide, table of technical specifications). */

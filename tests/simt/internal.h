@@ -20,9 +20,15 @@ void simt_error_sticky(cudaError_t error);
 cudaError_t simt_sticky(void); /* success if none: nothing runs any more after one */
 /* The error that simt_fail_kernel asks of this kernel, or success. */
 cudaError_t simt_kernel_error(const char *name);
-size_t simt_memory_limit(void);
+size_t simt_memory_limit(void); /* of each device */
+int simt_current(void);         /* the device that cudaSetDevice chose */
+/* cudaErrorInvalidResourceHandle, saying so, unless `device`, which `what` belongs to, is the current one. Stricter
+ * than CUDA, where copies to another device's memory work. */
+cudaError_t simt_check_device(const char *call, const char *what, int device);
 extern struct simt_counts simt_count;
 void simt_note(const char *name); /* for simt_trace */
+
+#define SIMT_MOST_DEVICES 16
 
 #define SIMT_ENTER()                                                                                                   \
 	do {                                                                                                           \
@@ -52,6 +58,8 @@ enum simt_where simt_where(const void *p, size_t n);
 /* Device memory is given out of one range of addresses of this size. */
 #define SIMT_ARENA ((size_t)64 << 30)
 size_t simt_arena_offset(const void *p); /* in this range, or SIZE_MAX */
+/* The device whose memory p is in; the current one for host memory and NULL. */
+int simt_memory_device(const void *p);
 /* Device memory can be touched only between these: while kernels, copies and products run. */
 void simt_device_begin(void);
 void simt_device_end(void);
@@ -136,6 +144,8 @@ void simt_cursor_copy(struct simt_cursor *to, const struct simt_cursor *from);
 void simt_cursor_clear(struct simt_cursor *at);
 /* Error 900, spoiling the captures, if `call` is not allowed while a stream is captured. */
 cudaError_t simt_capture_forbids(const char *call);
+/* The device that a stream belongs to; the current one for the legacy stream. */
+int simt_stream_device(cudaStream_t stream);
 /* Of stream.c, for graph.c: a stream's cursor, NULL for the legacy stream, which cannot be captured. */
 struct simt_cursor *simt_stream_cursor(cudaStream_t stream);
 /* Forgets the capture in all streams. */

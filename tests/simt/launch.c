@@ -88,9 +88,14 @@ static bool host_pointer(uintptr_t p)
 static void check_arguments(const char *name, const void *closure, size_t size)
 {
 	const uintptr_t *word = closure;
-	for (size_t i = 0; i < size / sizeof(*word); i++)
+	for (size_t i = 0; i < size / sizeof(*word); i++) {
+		const void *p = (const void *)word[i];
 		if (host_pointer(word[i]))
-			simt_fatal("%s: an argument is %p, an address of pageable host memory", name, (void *)word[i]);
+			simt_fatal("%s: an argument is %p, an address of pageable host memory", name, p);
+		if (simt_where(p, 1) == SIMT_DEVICE && simt_memory_device(p) != simt_current())
+			simt_fatal("%s: an argument is memory of device %d, the kernel runs on %d", name,
+			    simt_memory_device(p), simt_current());
+	}
 }
 
 static cudaError_t check_shape(const struct simt_launch_info *l, uintptr_t kernel)
@@ -143,7 +148,8 @@ void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim
 	if (!l)
 		simt_fatal("out of host memory");
 	*l = (struct launch){{name, grid, block, smem, invoke, closure}, destroy};
-	if (simt_enter("cudaLaunchKernel") || check_shape(&l->info, kernel_of(closure, size))) {
+	if (simt_enter("cudaLaunchKernel") || check_shape(&l->info, kernel_of(closure, size)) ||
+	    simt_check_device(name, "stream", simt_stream_device(stream))) {
 		destroy_launch(l);
 		return;
 	}

@@ -31,12 +31,13 @@ struct block {
 	size_t pages;
 	char *p;
 	size_t bytes;
+	int device;
 	bool live;
 };
 
 static char *arena, *arena_next;
 static struct block *block; /* in order of addresses: they are given out upwards */
-static size_t n_blocks, cap_blocks, *live, n_live, cap_live, live_bytes;
+static size_t n_blocks, cap_blocks, *live, n_live, cap_live, live_bytes[SIMT_MOST_DEVICES];
 static struct {
 	char *p;
 	size_t bytes;
@@ -261,7 +262,8 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 		*p = NULL;
 		return cudaSuccess;
 	}
-	if (bytes > simt_memory_limit() || live_bytes > simt_memory_limit() - bytes)
+	const int device = simt_current();
+	if (bytes > simt_memory_limit() || live_bytes[device] > simt_memory_limit() - bytes)
 		return simt_error(cudaErrorMemoryAllocation);
 	reserve();
 	watch_faults();
@@ -271,11 +273,11 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 	block = grow(block, n_blocks, &cap_blocks, sizeof(*block));
 	live = grow(live, n_live, &cap_live, sizeof(*live));
 	struct block *b = &block[n_blocks];
-	*b = (struct block){.page = arena_next, .pages = pages, .bytes = bytes, .live = true};
+	*b = (struct block){.page = arena_next, .pages = pages, .bytes = bytes, .device = device, .live = true};
 	b->p = b->page + pages * PAGE - round_up(bytes, ALIGN);
 	arena_next += (pages + 1) * PAGE;
 	live[n_live++] = n_blocks++;
-	live_bytes += bytes;
+	live_bytes[device] += bytes;
 	simt_count.allocations++;
 	protect(b->page, pages * PAGE, PROT_READ | PROT_WRITE);
 	simt_fill(b->p, POISON, bytes);
@@ -297,7 +299,7 @@ cudaError_t cudaFree(void *p)
 		if (b->p != p)
 			continue;
 		b->live = false;
-		live_bytes -= b->bytes;
+		live_bytes[b->device] -= b->bytes;
 		madvise(b->page, b->pages * PAGE, MADV_DONTNEED);
 		live[i] = live[--n_live];
 		return simt_sticky();
@@ -363,7 +365,8 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 	if (!free_bytes || !total)
 		return simt_error(cudaErrorInvalidValue);
 	*total = simt_memory_limit();
-	*free_bytes = *total > live_bytes ? *total - live_bytes : 0;
+	const size_t used = live_bytes[simt_current()];
+	*free_bytes = *total > used ? *total - used : 0;
 	return cudaSuccess;
 }
 
@@ -394,6 +397,12 @@ enum simt_where simt_where(const void *p, size_t n)
 size_t simt_arena_offset(const void *p)
 {
 	return in_arena(p) ? (size_t)((const char *)p - arena) : SIZE_MAX;
+}
+
+int simt_memory_device(const void *p)
+{
+	const struct block *b = p && in_arena(p) ? block_at(p) : NULL;
+	return b ? b->device : simt_current();
 }
 
 void *simt_shared_block(size_t bytes)

@@ -18,6 +18,7 @@ struct task {
 
 struct CUstream_st {
 	bool blocking; /* ordered with the legacy stream */
+	int device;
 	struct task *last, **wait;
 	int n_wait;
 	struct simt_cursor cursor;
@@ -26,6 +27,7 @@ struct CUstream_st {
 
 struct CUevent_st {
 	bool timing;
+	int device;
 	struct task *task; /* NULL: not recorded, or recorded with nothing before it */
 	struct simt_cursor cursor;
 };
@@ -247,6 +249,12 @@ cudaError_t simt_submit_graph(cudaStream_t stream, struct simt_node *node, int n
 	return cudaSuccess;
 }
 
+int simt_stream_device(cudaStream_t stream)
+{
+	const struct CUstream_st *s = resolve(stream);
+	return s == &legacy ? simt_current() : s->device;
+}
+
 struct simt_cursor *simt_stream_cursor(cudaStream_t stream)
 {
 	struct CUstream_st *s = resolve(stream);
@@ -270,6 +278,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 		return simt_error(cudaErrorInvalidValue);
 	struct CUstream_st *s = checked(calloc(1, sizeof(*s)));
 	s->blocking = flags != cudaStreamNonBlocking;
+	s->device = simt_current();
 	s->next = streams;
 	streams = s;
 	*stream = s;
@@ -395,6 +404,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 		return simt_error(cudaErrorInvalidValue);
 	struct CUevent_st *e = checked(calloc(1, sizeof(*e)));
 	e->timing = !(flags & cudaEventDisableTiming);
+	e->device = simt_current();
 	*event = e;
 	return cudaSuccess;
 }
@@ -421,6 +431,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 	struct CUstream_st *s = resolve(stream);
 	if (!event)
 		return simt_error(cudaErrorInvalidResourceHandle);
+	if (event->device != simt_stream_device(stream)) {
+		simt_complain("%s: event and stream belong to different devices", __func__);
+		return simt_error(cudaErrorInvalidResourceHandle);
+	}
 	simt_cursor_clear(&event->cursor);
 	if (simt_capturing(&s->cursor)) {
 		simt_cursor_copy(&event->cursor, &s->cursor);

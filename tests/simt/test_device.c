@@ -104,15 +104,20 @@ static int train_on(struct device dev, struct model_spec spec)
 }
 
 /* Opens, trains three steps, closes. */
-static int whole(struct model_spec spec)
+static int whole_on(int gpu, struct model_spec spec)
 {
 	struct device dev = {.backend = &cuda_backend};
-	int rc = note(cuda_backend.open(&dev.ctx, 0));
+	int rc = note(cuda_backend.open(&dev.ctx, &(struct open_options){.gpu = gpu}));
 	if (!rc) {
 		rc = train_on(dev, spec);
 		cuda_backend.close(dev.ctx);
 	}
 	return rc;
+}
+
+static int whole(struct model_spec spec)
+{
+	return whole_on(0, spec);
 }
 
 static int reset(void **state)
@@ -149,11 +154,80 @@ static void device__what_a_machine_lacks_is_said(void **state)
 	must_say(whole(rig_mlp()), ERR_DEVICE, "no usable GPU: unknown error");
 }
 
+static void device__a_wrong_index_is_said_with_what_there_is(void **state)
+{
+	(void)state;
+	must_say(
+	    whole_on(2, rig_mlp()), ERR_DEVICE, "there is no GPU 2: 1 GPU is visible (CUDA_VISIBLE_DEVICES chooses)");
+	simt_set_devices(3);
+	must_say(whole_on(3, rig_mlp()), ERR_DEVICE, "there is no GPU 3: 3 GPUs are visible");
+	must_say(whole_on(-1, rig_mlp()), ERR_DEVICE, "there is no GPU -1");
+}
+
+/* The runtime answers every use of another device's stream or memory with an error. */
+static void device__all_work_is_on_the_gpu_that_was_chosen(void **state)
+{
+	struct device dev = {.backend = &cuda_backend};
+	int current = -1;
+	(void)state;
+	simt_set_devices(3);
+	assert_int_equal(whole_on(2, rig_cnn()), 0);
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){.gpu = 1}), 0);
+	assert_int_equal(cudaGetDevice(&current), 0);
+	assert_int_equal(current, 1);
+	cJSON *about = cJSON_CreateObject(), *list = cJSON_CreateArray();
+	assert_int_equal(cuda_backend.describe(dev.ctx, about), 0);
+	assert_int_equal(cJSON_GetObjectItem(about, "index")->valueint, 1);
+	assert_int_equal(cuda_backend.list(list), 0);
+	assert_int_equal(cudaGetDevice(&current), 0);
+	assert_int_equal(current, 1); /* listing goes through all and comes back */
+	assert_int_equal(cJSON_GetArraySize(list), 3);
+	for (int i = 0; i < 3; i++) {
+		const cJSON *gpu = cJSON_GetArrayItem(list, i);
+		assert_int_equal(cJSON_GetObjectItem(gpu, "index")->valueint, i);
+		assert_string_equal(cJSON_GetObjectItem(gpu, "compute_capability")->valuestring, "9.0");
+		double used = cJSON_GetObjectItem(gpu, "memory_total")->valuedouble -
+			      cJSON_GetObjectItem(gpu, "memory_free")->valuedouble;
+		assert_true(i == 1 ? used > 1e6 : used == 0);
+		assert_true(cJSON_IsTrue(cJSON_GetObjectItem(gpu, "usable")));
+	}
+	cJSON_Delete(about);
+	cJSON_Delete(list);
+	cuda_backend.close(dev.ctx);
+}
+
+static void device__the_list_says_why_a_gpu_cannot_be_used(void **state)
+{
+	cJSON *list = cJSON_CreateArray();
+	(void)state;
+	simt_set_devices(2);
+	simt_set_capability(7, 5);
+	assert_int_equal(cuda_backend.list(list), 0);
+	assert_int_equal(cJSON_GetArraySize(list), 2);
+	const cJSON *gpu = cJSON_GetArrayItem(list, 1);
+	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(gpu, "usable")));
+	assert_non_null(strstr(cJSON_GetObjectItem(gpu, "reason")->valuestring, "capability 7.5, at least 8.0"));
+	cJSON_Delete(list);
+	list = cJSON_CreateArray();
+	simt_set_capability(9, 0);
+	simt_fail_call("cudaMemGetInfo", cudaErrorUnknown); /* of the first GPU alone */
+	assert_int_equal(cuda_backend.list(list), 0);
+	gpu = cJSON_GetArrayItem(list, 0);
+	assert_int_equal(cJSON_GetObjectItem(gpu, "index")->valueint, 0);
+	assert_non_null(strstr(cJSON_GetObjectItem(gpu, "reason")->valuestring, "unknown error"));
+	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetArrayItem(list, 1), "usable")));
+	cJSON_Delete(list);
+	simt_set_devices(0);
+	list = cJSON_CreateArray();
+	assert_int_equal(cuda_backend.list(list), ERR_DEVICE);
+	cJSON_Delete(list);
+}
+
 static void device__full_memory_names_both_numbers(void **state)
 {
 	struct device dev = {.backend = &cuda_backend};
 	(void)state;
-	assert_int_equal(cuda_backend.open(&dev.ctx, 0), 0);
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
 	simt_set_memory((size_t)100 << 20);
 	assert_null(cuda_backend.alloc(dev.ctx, (size_t)80 << 20));
 	assert_non_null(strstr(err_message(), "80.0 MiB wanted"));
@@ -170,7 +244,7 @@ static void device__says_what_is_available(void **state)
 	struct device dev = {.backend = &cuda_backend};
 	size_t before, after, total, mib = (size_t)1 << 20;
 	(void)state;
-	assert_int_equal(cuda_backend.open(&dev.ctx, 0), 0);
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
 	simt_set_memory(300 * mib);
 	assert_int_equal(cuda_backend.memory(dev.ctx, &before, &total), 0);
 	assert_int_equal(total, 300 * mib);
@@ -262,7 +336,7 @@ static void device__each_allocation_may_fail(void **state)
 	(void)state;
 	for (uint64_t n = 1;; n++) {
 		mem_fail_at(n);
-		int rc = note(cuda_backend.open(&dev.ctx, 0));
+		int rc = note(cuda_backend.open(&dev.ctx, &(struct open_options){0}));
 		bool failed = mem_count() >= n;
 		mem_fail_at(0);
 		if (!rc)
@@ -290,7 +364,7 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	struct graph g;
 	(void)state;
 	spec.dropout = 0.2f;
-	assert_int_equal(cuda_backend.open(&dev.ctx, 0), 0);
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
 	rig_graph(&g, spec, BATCH, true);
 	params_init(&store, dev);
 	optimizer_init(&opt, &store, &args);
@@ -323,6 +397,8 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(device__what_a_machine_lacks_is_said),
+	    TEST(device__a_wrong_index_is_said_with_what_there_is),
+	    TEST(device__all_work_is_on_the_gpu_that_was_chosen), TEST(device__the_list_says_why_a_gpu_cannot_be_used),
 	    TEST(device__full_memory_names_both_numbers), TEST(device__says_what_is_available),
 	    TEST(device__an_executor_that_does_not_fit_names_both_numbers),
 	    TEST(device__a_fault_of_any_kernel_ends_the_step_with_its_reason), TEST(device__each_call_may_fail),

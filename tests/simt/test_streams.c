@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "simt/child.h"
 #include "simt/self.h"
 #include "simt.h"
 
@@ -310,6 +311,62 @@ static void graphs__waiting_or_allocating_spoils_a_capture(void **state)
 	cudaFree(p);
 }
 
+/* --- devices -------------------------------------------------------------------------------------------------------
+ */
+
+static void devices__streams_events_and_memory_belong_to_the_device_that_was_current(void **state)
+{
+	const float three = 3;
+	size_t all, left;
+	void *p, *other;
+	cudaStream_t s;
+	cudaEvent_t e;
+	int device = -1;
+	(void)state;
+	simt_set_devices(2);
+	OK(cudaMalloc(&p, 64));
+	OK(cudaSetDevice(1));
+	OK(cudaGetDevice(&device));
+	assert_int_equal(device, 1);
+	OK(cudaMemGetInfo(&left, &all));
+	assert_int_equal(left, all); /* p is on the other device */
+	OK(cudaMalloc(&other, 64));
+	OK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+	OK(cudaEventCreate(&e));
+	OK(cudaMemcpyAsync(other, &three, sizeof(three), cudaMemcpyHostToDevice, s));
+	OK(cudaMemsetAsync(other, 0, 64, s));
+	OK(cudaEventRecord(e, s));
+	assert_int_equal(cudaMemcpy(p, &three, sizeof(three), cudaMemcpyHostToDevice), cudaErrorInvalidResourceHandle);
+	OK(cudaStreamSynchronize(s));
+
+	OK(cudaSetDevice(0));
+	assert_int_equal(
+	    cudaMemcpyAsync(p, &three, sizeof(three), cudaMemcpyHostToDevice, s), cudaErrorInvalidResourceHandle);
+	assert_int_equal(cudaMemsetAsync(other, 0, 64, NULL), cudaErrorInvalidResourceHandle);
+	assert_int_equal(cudaEventRecord(e, NULL), cudaErrorInvalidResourceHandle);
+	(void)cudaGetLastError();
+	self_scale(p, 1, 2, 0, s);
+	assert_int_equal(cudaGetLastError(), cudaErrorInvalidResourceHandle);
+	OK(cudaEventDestroy(e));
+	OK(cudaStreamDestroy(s));
+	OK(cudaFree(p));
+	OK(cudaFree(other));
+}
+
+static void scale_on_the_wrong_device(void)
+{
+	void *p;
+	simt_set_devices(2);
+	if (!cudaMalloc(&p, 64) && !cudaSetDevice(1))
+		self_scale(p, 1, 2, 0, NULL);
+}
+
+static void devices__a_kernel_takes_no_memory_of_another(void **state)
+{
+	(void)state;
+	child_must_die(scale_on_the_wrong_device, "memory of device 0, the kernel runs on 1");
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, reset)
 
 int main(void)
@@ -320,6 +377,8 @@ int main(void)
 	    TEST(streams__pinned_memory_is_read_late_and_pageable_memory_at_once),
 	    TEST(streams__queries_tell_what_is_done), TEST(streams__host_functions_run_in_their_turn),
 	    TEST(graphs__a_captured_step_can_be_replayed), TEST(graphs__events_draw_other_streams_into_a_capture),
-	    TEST(graphs__waiting_or_allocating_spoils_a_capture)};
+	    TEST(graphs__waiting_or_allocating_spoils_a_capture),
+	    TEST(devices__streams_events_and_memory_belong_to_the_device_that_was_current),
+	    TEST(devices__a_kernel_takes_no_memory_of_another)};
 	return cmocka_run_group_tests_name("simt streams", tests, NULL, NULL);
 }

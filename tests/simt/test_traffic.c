@@ -301,7 +301,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	table_path = argv[1];
-	if (cuda_backend.open(&cuda.ctx, 0)) {
+	if (cuda_backend.open(&cuda.ctx, &(struct open_options){0})) {
 		fprintf(stderr, "%s\n", err_message());
 		return 1;
 	}

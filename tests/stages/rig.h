@@ -46,7 +46,7 @@ static inline void rig_open(struct rig *r, const char *data_yaml)
 {
 	const char *tmp = getenv("TMPDIR");
 	*r = (struct rig){.dev = {.backend = &cpu_backend}};
-	RIG_OK(cpu_backend.open(&r->dev.ctx, 2));
+	RIG_OK(cpu_backend.open(&r->dev.ctx, &(struct open_options){.threads = 2}));
 	RIG_OK(rig_options(data_option_table, &r->data_options, data_yaml));
 	RIG_OK(dataset_open(&r->data, &r->data_options, ".", 42, false));
 	snprintf(r->dir, sizeof r->dir, "%s/stages.XXXXXX", tmp ? tmp : "/tmp");

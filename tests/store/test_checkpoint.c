@@ -23,7 +23,7 @@ static int setup(void **state)
 {
 	(void)state;
 	snprintf(dir, sizeof(dir), "%s/pipeline-store-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	return mkdtemp(dir) == NULL || dev.backend->open(&dev.ctx, 1) != 0;
+	return mkdtemp(dir) == NULL || dev.backend->open(&dev.ctx, &(struct open_options){.threads = 1}) != 0;
 }
 
 static int teardown(void **state)

@@ -20,7 +20,7 @@ void simt_set_order(enum simt_order order);
 /* The machine that is pretended: one device of capability 9.0 with 4 GiB and a new enough driver, unless these or, for
  * whole programs, the environment's SIMT_DEVICES, SIMT_DRIVER, SIMT_CAPABILITY (major), SIMT_MEMORY (bytes) and
  * SIMT_FAIL_KERNEL (name, error 700) say otherwise. */
-void simt_set_devices(int count);                           /* 0: cudaErrorNoDevice                     */
+void simt_set_devices(int count);                           /* all alike. 0: cudaErrorNoDevice; at most 16 */
 void simt_set_driver(int version);                          /* below CUDART_VERSION: InsufficientDriver */
 void simt_set_capability(int major, int minor);             /* of every device                          */
 void simt_set_memory(size_t total);                         /* cudaMalloc fails above it                */

@@ -46,6 +46,10 @@ int cpu_need_layer(const struct step *s)
 		return err_set(
 		    ERR_DEVICE, "cpu: node %s (%s): no f16 products on the CPU; use precision bf16 or fp32", name, op);
 	}
+	if (s->node->attr.tf32) {
+		return err_set(
+		    ERR_DEVICE, "cpu: node %s (%s): no TF32 products on the CPU; use precision fp32 or bf16", name, op);
+	}
 	if (x == DT_BF16 && !cpu_has_bf16()) {
 		return err_set(ERR_DEVICE,
 		    "cpu: node %s (%s): this CPU has no bf16 products (neither AVX512-BF16 nor AMX); use precision "

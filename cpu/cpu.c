@@ -142,12 +142,13 @@ static int cpu_describe(void *ctx, cJSON *o)
 	char version[64], model[64];
 	snprintf(version, sizeof version, "%d.%d.%d", v->major, v->minor, v->patch);
 	cpu_model(model);
-	bool ok =
-	    cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", model) &&
-	    cJSON_AddNumberToObject(o, "threads", c->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
-	    cJSON_AddStringToObject(o, "isa", onednn_isa_name()) && cJSON_AddBoolToObject(o, "vnni", cpu_has_vnni()) &&
-	    cJSON_AddBoolToObject(o, "amx", onednn_has_amx()) && cJSON_AddBoolToObject(o, "bf16", cpu_has_bf16()) &&
-	    cJSON_AddBoolToObject(o, "f16", false) && cJSON_AddBoolToObject(o, "fpmath_bf16", c->fpmath_bf16);
+	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", model) &&
+		  cJSON_AddNumberToObject(o, "threads", c->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
+		  cJSON_AddStringToObject(o, "isa", onednn_isa_name()) &&
+		  cJSON_AddBoolToObject(o, "vnni", cpu_has_vnni()) &&
+		  cJSON_AddBoolToObject(o, "amx", onednn_has_amx()) &&
+		  cJSON_AddBoolToObject(o, "bf16", cpu_has_bf16()) && cJSON_AddBoolToObject(o, "f16", false) &&
+		  cJSON_AddBoolToObject(o, "tf32", false) && cJSON_AddBoolToObject(o, "fpmath_bf16", c->fpmath_bf16);
 	return ok ? 0 : err_set(ERR_NOMEM, "cpu: describe: out of memory");
 }
 

@@ -1,5 +1,6 @@
 /* Small helpers that several rows share, and the errors of the libraries; see kernels.h and check.h. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -88,12 +89,24 @@ int cuda_need_f32(const struct step *s, int n)
 int cuda_need_layer(const struct step *s)
 {
 	enum dtype x = s->in[0].dtype, w = s->in[1].dtype;
+	const char *override = getenv("NVIDIA_TF32_OVERRIDE");
+	if (s->node->attr.tf32 && override && strcmp(override, "0") == 0) {
+		return err_set(ERR_DEVICE,
+		    "cuda: node %s (%s): NVIDIA_TF32_OVERRIDE=0 forbids the libraries TF32 products; unset it or use "
+		    "precision fp32",
+		    s->node->name, op_info(s->node->op)->name);
+	}
 	bool half = x == w && (x == DT_F16 || x == DT_BF16);
 	bool f32_bias = !s->has_in[2] || s->in[2].dtype == DT_F32;
 	if (half && f32_bias && s->out.dtype == DT_F32) {
 		return 0;
 	}
 	return cuda_need_f32(s, 3);
+}
+
+const char *cuda_operand_name(const struct step *s)
+{
+	return s->node->attr.tf32 ? "tf32" : dtype_name(s->in[1].dtype);
 }
 
 int cuda_no_gradient(struct step *s, int i)

@@ -72,6 +72,7 @@ static int make_plans(struct step *s, struct plans *p, struct lt_shape shape, en
 {
 	struct conv2d *v = s->state;
 	int64_t *pixels = which == PIXELS_M ? &shape.M : &shape.K, rest = v->g.N % v->images;
+	shape.tf32 = s->node->attr.tf32;
 	*pixels = out_pixels(v, v->images);
 	int rc = lt_make(s->ctx, &p->full, &shape);
 	if (rc || !rest)
@@ -149,7 +150,7 @@ static int conv2d_prepare(struct step *s)
 	rc = make_forward(s);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s);
-	snprintf(s->impl, sizeof s->impl, "%scublaslt:%s", v->direct ? "" : "im2col+", dtype_name(s->in[W].dtype));
+	snprintf(s->impl, sizeof s->impl, "%scublaslt:%s", v->direct ? "" : "im2col+", cuda_operand_name(s));
 	return rc;
 }
 

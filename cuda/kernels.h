@@ -53,8 +53,11 @@ void cuda_queue_close(struct cuda_ctx *c);
 size_t cuda_reserve(size_t *total, size_t bytes);
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
 int cuda_need_f32(const struct step *s, int n);
-/* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32. */
+/* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32; also
+ * where the environment would turn TF32 products into f32 ones in silence. */
 int cuda_need_layer(const struct step *s);
+/* What their products multiply, for `impl`: "f32", "tf32", "f16" or "bf16". */
+const char *cuda_operand_name(const struct step *s);
 /* Input i has no gradient: zeros where one is wanted. */
 int cuda_no_gradient(struct step *s, int i);
 void cuda_set_impl(struct step *s, const char *text);

@@ -24,11 +24,17 @@ static int make_backward(struct step *s, struct linear *l)
 	int rc = 0;
 	if (s->want[X]) /* dx (N,K) = dy (N,M) w (M,K) */
 		rc = lt_make(s->ctx, &l->dgrad,
-		    &(struct lt_shape){.M = l->N, .N = l->K, .K = l->M, .in = t, .out = s->din[X].dtype});
+		    &(struct lt_shape){
+			.M = l->N, .N = l->K, .K = l->M, .in = t, .out = s->din[X].dtype, .tf32 = s->node->attr.tf32});
 	if (!rc && s->want[W]) /* dw (M,K) = dy^T (M,N) x (N,K) */
 		rc = lt_make(s->ctx, &l->wgrad,
-		    &(struct lt_shape){
-			.M = l->M, .N = l->K, .K = l->N, .transposed_a = true, .in = t, .out = s->din[W].dtype});
+		    &(struct lt_shape){.M = l->M,
+			.N = l->K,
+			.K = l->N,
+			.transposed_a = true,
+			.in = t,
+			.out = s->din[W].dtype,
+			.tf32 = s->node->attr.tf32});
 	l->masked = (s->want[X] || s->want[W]) && (s->node->attr.relu || t != DT_F32);
 	if (l->masked)
 		l->at_dy = cuda_reserve(&s->scratch, (size_t)(l->N * l->M) * dtype_size(t));
@@ -56,10 +62,11 @@ static int linear_prepare(struct step *s)
 		.in = s->in[W].dtype,
 		.out = DT_F32,
 		.bias = s->has_in[B],
-		.relu = s->node->attr.relu});
+		.relu = s->node->attr.relu,
+		.tf32 = s->node->attr.tf32});
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s, l);
-	snprintf(s->impl, sizeof s->impl, "cublaslt:%s", dtype_name(s->in[W].dtype));
+	snprintf(s->impl, sizeof s->impl, "cublaslt:%s", cuda_operand_name(s));
 	return rc;
 }
 

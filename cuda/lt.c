@@ -31,7 +31,8 @@ static int make_desc(struct lt_plan *p, const struct lt_shape *s)
 	const cublasOperation_t first = s->transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t second = s->transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasLtEpilogue_t epilogue = epilogue_of(s);
-	int rc = LT_TRY(cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+	const cublasComputeType_t compute = s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+	int rc = LT_TRY(cublasLtMatmulDescCreate(&p->desc, compute, CUDA_R_32F));
 	if (!rc)
 		rc = LT_TRY(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
 	if (!rc)
@@ -103,7 +104,7 @@ int lt_make(struct cuda_ctx *ctx, struct lt_plan *p, const struct lt_shape *s)
 	if (!rc)
 		rc = choose(ctx, p, s);
 	return rc ? err_context(rc, "product (%lld, %lld) x (%lld, %lld) of %s", (long long)s->M, (long long)s->K,
-			(long long)s->K, (long long)s->N, dtype_name(s->in))
+			(long long)s->K, (long long)s->N, s->tf32 ? "tf32" : dtype_name(s->in))
 		  : 0;
 }
 

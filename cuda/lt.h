@@ -1,7 +1,7 @@
 /* Matrix products by cuBLASLt, planned once: shapes, types, epilogue and algorithm are fixed in prepare, where the
  * heuristic chooses (never a timing: reruns must agree), and a run is one call. All matrices are row-major here; cuBLAS
- * counts columns first, so it is given the transposed product. Sums are f32; f32 operands are multiplied in f32, never
- * in TF32. */
+ * counts columns first, so it is given the transposed product. Sums are f32; f32 operands are multiplied in f32, in
+ * TF32 only where the shape says so. */
 #ifndef CUDA_LT_H
 #define CUDA_LT_H
 
@@ -18,6 +18,7 @@ struct lt_shape {
 	bool transposed_a, transposed_b;
 	enum dtype in, out; /* of a and b: f32, f16 or bf16; of d. The bias has d's type */
 	bool bias, relu;
+	bool tf32;                        /* f32 operands are rounded to TF32 by the tensor cores; `in` must be f32 */
 	size_t align_a, align_b, align_d; /* bytes that the pointers are multiples of; 0 means 64, an allocation's */
 };
 

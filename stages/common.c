@@ -154,6 +154,7 @@ static void put_training(struct fields *f, const struct train_result *t)
 	put_number(&o, "executor_memory_bytes", (double)t->memory);
 	if (t->resumed > 0)
 		put_number(&o, "resumed", (double)t->resumed);
+	put_text(&o, "precision", precision_names[t->precision]);
 	if (t->loss_scale > 0) {
 		put_number(&o, "loss_scale", t->loss_scale);
 		put_number(&o, "skipped_steps", (double)t->skipped_steps);

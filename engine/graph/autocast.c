@@ -1,7 +1,8 @@
-/* pass_autocast: half-precision operands for mixed-precision training. What is cast, and that nothing else is, is
- * decided here once for all backends: x and w of linear layers and convolutions, whose products take nearly all of the
- * time and whose sums stay f32. Params stay f32: an optimizer's step is smaller than the spacing of half-precision
- * weights (Micikevicius et al. 2018, section 3.1), so what is cast is a copy, made by a node of its own. */
+/* pass_autocast and pass_tf32: operands of less precision for mixed-precision training. What is cast, and that nothing
+ * else is, is decided here once for all backends: x and w of linear layers and convolutions, whose products take nearly
+ * all of the time and whose sums stay f32. Params stay f32: an optimizer's step is smaller than the spacing of
+ * half-precision weights (Micikevicius et al. 2018, section 3.1), so what is cast is a copy, made by a node of its own.
+ */
 #include <stdio.h>
 
 #include "base/err.h"
@@ -70,5 +71,22 @@ int pass_autocast(const struct graph *g, enum dtype half, struct graph *out)
 		graph_clear(out);
 	mem_free(a.map);
 	mem_free(a.cast);
+	return rc;
+}
+
+int pass_tf32(const struct graph *g, struct graph *out)
+{
+	int rc = graph_copy(out, g);
+	for (int i = 0; !rc && i < out->n; i++) {
+		struct node *n = &out->node[i];
+		if (n->op != OP_LINEAR && n->op != OP_CONV2D)
+			continue;
+		if (out->node[n->in[0]].dtype != DT_F32)
+			rc = err_set(ERR_FAIL, "TF32 products: the operands of '%s' are %s", n->name,
+			    dtype_name(out->node[n->in[0]].dtype));
+		n->attr.tf32 = true;
+	}
+	if (rc)
+		graph_clear(out);
 	return rc;
 }

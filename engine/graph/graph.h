@@ -89,6 +89,8 @@ struct param_axis {
 
 struct attr {
 	bool relu, raw_sum;
+	bool
+	    tf32; /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to TF32's 10 fraction bits */
 	int stride, pad, kernel; /* square, both axes */
 	float eps, rate, smoothing, temperature, alpha;
 	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */

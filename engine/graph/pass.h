@@ -22,6 +22,11 @@ int pass_freeze(const struct graph *g, struct graph *out);
  * layers are exact in half precision, so a quantized layer computes the same integers. */
 int pass_autocast(const struct graph *g, enum dtype half, struct graph *out);
 
+/* The same for hardware that multiplies f32 operands faster in TF32: marks every linear layer and convolution
+ * (attr.tf32) and changes nothing else, for the device rounds the operands itself. Of f32 layers only; exact for grid
+ * values too. */
+int pass_tf32(const struct graph *g, struct graph *out);
+
 /* Structured pruning: which units of each width stay. keep[i] lists n_keep[i] ascending unit indices of width i, or is
  * NULL: all stay. `out` is the spec with the new widths. */
 struct slice {

@@ -1,10 +1,10 @@
-/* The precision of training: the type of the products' operands. Weights, statistics, reductions and validation are f32
- * in all of them, so what is chosen and saved as the best is what is deployed. */
+/* The precision of training: what the products' operands are rounded to. Weights, statistics, reductions and validation
+ * are f32 in all of them, so what is chosen and saved as the best is what is deployed. */
 #include "base/err.h"
 #include "graph/pass.h"
 #include "train/precision.h"
 
-const char *const precision_names[] = {"fp32", "bf16", "fp16", NULL};
+const char *const precision_names[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 
 int precision_cast(const struct train_options *o, struct graph *g)
 {
@@ -13,7 +13,10 @@ int precision_cast(const struct train_options *o, struct graph *g)
 	if (o->precision == PRECISION_FP32)
 		return 0;
 	graph_init(&cast);
-	rc = pass_autocast(g, o->precision == PRECISION_FP16 ? DT_F16 : DT_BF16, &cast);
+	if (o->precision == PRECISION_TF32)
+		rc = pass_tf32(g, &cast);
+	else
+		rc = pass_autocast(g, o->precision == PRECISION_FP16 ? DT_F16 : DT_BF16, &cast);
 	if (rc)
 		return rc;
 	graph_clear(g);

@@ -4,8 +4,8 @@
 
 #include "train/trainer.h"
 
-/* Replaces a training graph by its autocast form; fp32: leaves it. Whoever plans or runs a training graph calls this
- * last. */
+/* Replaces a training graph by its autocast or TF32 form; fp32: leaves it. Whoever plans or runs a training graph calls
+ * this last. */
 int precision_cast(const struct train_options *o, struct graph *g);
 /* bf16 on a CPU: one line that says whether it can gain. Nothing elsewhere. */
 int precision_note(const struct train_options *o, struct device dev, struct progress *progress);

@@ -396,6 +396,7 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 	if (rc)
 		goto out;
 	out->steps = f.step;
+	out->precision = t->o->precision;
 	out->seconds = f.earlier_seconds + clock_now() - f.start;
 	out->earlier_seconds = f.earlier_seconds;
 	out->samples_per_second = f.train_seconds > 0 ? (double)(f.step * f.batch) / f.train_seconds : 0;

@@ -15,7 +15,7 @@
 
 enum train_monitor { MONITOR_ACCURACY, MONITOR_F1_MACRO, MONITOR_LOSS };
 /* fp16 needs a scaled loss (exec/update_state.h): small gradients are below its range. */
-enum train_precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
+enum train_precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 };
 
 /* The option rows that every training stage shares. A stage embeds this struct and puts TRAIN_OPTION_ROWS into its own
  * flat table. */
@@ -71,7 +71,7 @@ extern const char *const optimizer_names[], *const schedule_names[], *const moni
 	    TRAIN_OPTION_ROW(T, m, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),   \
 	    TRAIN_OPTION_ROW(T, m, precision, OPT_CHOICE, "fp32", 0, 0, precision_names,                               \
 		"operands of linear layers and convolutions in training; weights, sums and validation stay fp32. "     \
-		"fp16 scales the loss dynamically; the CPU backend has none")
+		"fp16 scales the loss dynamically; the CPU backend has neither it nor tf32")
 /* Contradictions that single rows cannot see. ERR_CONFIG without place; *key (may be NULL): the option at fault. */
 int train_options_check(const struct train_options *o, const char **key);
 
@@ -123,6 +123,7 @@ struct train_result {
 	double train_loss;               /* mean of the last epoch */
 	struct metrics best;             /* validation metrics of the kept weights */
 	size_t memory;                   /* executors' bytes */
+	int precision;                   /* enum train_precision, of the training steps */
 	double loss_scale;               /* fp16: at the end; else 0 */
 	int64_t skipped_steps;           /* fp16: steps whose update was left out because a gradient overflowed */
 	int64_t resumed;                 /* times that the fit was interrupted and went on */

@@ -87,25 +87,29 @@ static void half__quantized_layers_give_the_same_integers(void **state)
 	}
 }
 
-static void half__f16_products_are_an_error(void **state)
+static void half__what_the_cpu_cannot_multiply_is_an_error(void **state)
 {
+	static const char *const text[] = {"node fc1 (linear): no f16 products on the CPU; use precision",
+	    "node fc1 (linear): no TF32 products on the CPU; use precision"};
 	struct device dev = rig_open(&cpu_backend);
-	struct param_store s;
-	struct graph g, h;
-	struct executor *ex;
 	const struct executor_options o = {.mode = EXEC_TRAIN, .stage = "test"};
 	(void)state;
-	params_init(&s, dev);
-	rig_graph(&g, rig_mlp(), BATCH, true);
-	graph_init(&h);
-	assert_ok(pass_autocast(&g, DT_F16, &h));
-	assert_ok(params_add_graph(&s, &h, 5));
-	assert_ok(executor_create(&ex, &h, &s, &o));
-	assert_error(executor_prepare(ex), ERR_DEVICE, "node fc1 (linear): no f16 products on the CPU; use precision");
-	executor_free(ex);
-	params_clear(&s);
-	graph_clear(&g);
-	graph_clear(&h);
+	for (int k = 0; k < 2; k++) {
+		struct param_store s;
+		struct graph g, h;
+		struct executor *ex;
+		params_init(&s, dev);
+		rig_graph(&g, rig_mlp(), BATCH, true);
+		graph_init(&h);
+		assert_ok(k ? pass_tf32(&g, &h) : pass_autocast(&g, DT_F16, &h));
+		assert_ok(params_add_graph(&s, &h, 5));
+		assert_ok(executor_create(&ex, &h, &s, &o));
+		assert_error(executor_prepare(ex), ERR_DEVICE, text[k]);
+		executor_free(ex);
+		params_clear(&s);
+		graph_clear(&g);
+		graph_clear(&h);
+	}
 	rig_close(dev);
 }
 
@@ -140,7 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(half__bf16_training_follows_the_reference_and_repeats),
 	    cmocka_unit_test(half__quantized_layers_give_the_same_integers),
-	    cmocka_unit_test(half__f16_products_are_an_error),
+	    cmocka_unit_test(half__what_the_cpu_cannot_multiply_is_an_error),
 	    cmocka_unit_test(half__casts_have_the_bits_of_the_definition),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,11 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "cuda/cuda.h"
+#include "ops/op_cases.h"
 #include "ops/op_suite.h"
 
 static struct device cuda = {.backend = &cuda_backend};
@@ -32,6 +35,91 @@ static void cuda__update_equals_the_reference(void **state)
 	if (rc)
 		print_error("update: %s\n", err_message());
 	assert_int_equal(rc, 0);
+}
+
+/* 1 + 2^-11 + 2^-13 has more bits than TF32. x holds it everywhere, w once per output, dy too: y, dx and dw are then
+ * one product each, whose value says whether its operands were rounded. Not so small that the library would take a
+ * kernel without tensor cores. */
+#define FINE (1.0 + 0x1p-11 + 0x1p-13)
+enum { WIDE = 64 };
+
+static void fill_w_with_identity(const struct op_case *c, void *const *host)
+{
+	const int64_t taps = shape_count(c->in[1].shape) / (WIDE * WIDE);
+	float *w = host[1];
+	memset(w, 0, (size_t)shape_count(c->in[1].shape) * sizeof(*w));
+	for (int64_t o = 0; o < WIDE; o++)
+		w[(o * taps + taps / 2) * WIDE + o] = 1; /* the middle tap */
+}
+
+static struct op_case fine_case(enum op op, bool tf32)
+{
+	struct op_case c = {.name = "fine", .op = op, .mode = EXEC_TRAIN, .n_in = 2, .finish = fill_w_with_identity};
+	const struct shape x[] = {op_shape(2, WIDE, WIDE, 0, 0), op_shape(4, 1, 8, 8, WIDE)};
+	const struct shape w[] = {op_shape(2, WIDE, WIDE, 0, 0), op_shape(4, WIDE, 3, 3, WIDE)};
+	op_case_in(&c, 0, DT_F32, x[op == OP_CONV2D], FINE, FINE);
+	op_case_in(&c, 1, DT_F32, w[op == OP_CONV2D], 0, 0)->constant = true;
+	c.attr = (struct attr){.stride = 1, .pad = 1, .tf32 = tf32};
+	return c;
+}
+
+/* All values that are not 0 are `exact`, or all are near it and none is. */
+static void must_be(const struct op_step *o, const struct tensor *t, double exact, bool tf32, const char *what)
+{
+	const int64_t n = shape_count(t->shape);
+	double *v = test_calloc((size_t)n, sizeof(*v));
+	int64_t products = 0;
+	assert_int_equal(op_step_read(o, t, v), 0);
+	for (int64_t i = 0; i < n; i++) {
+		products += v[i] != 0;
+		if (v[i] != 0 && ((v[i] == exact) == tf32 || fabs(v[i] - exact) > 2e-3))
+			fail_msg("%s%s[%d] is %.9g, f32 products give %.9g", what, tf32 ? " in TF32" : "", (int)i, v[i],
+			    exact);
+	}
+	assert_true(products >= WIDE);
+	test_free(v);
+}
+
+static void cuda__products_are_f32_and_tf32_only_when_asked_for(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		const enum op op = k & 1 ? OP_CONV2D : OP_LINEAR;
+		const bool tf32 = k & 2;
+		const struct op_case c = fine_case(op, tf32);
+		struct op_host h;
+		struct op_step o;
+		assert_int_equal(op_host_fill(&h, &c), 0);
+		const int64_t row = op == OP_CONV2D ? 8 * 3 + 3 : 0; /* one pixel, away from the border */
+		memset(h.dout, 0, (size_t)WIDE * WIDE * sizeof(float));
+		for (int64_t m = 0; m < WIDE; m++)
+			h.dout[row * WIDE + m] = (float)FINE;
+		assert_int_equal(op_step_open(&o, cuda, &c, &h, (struct op_options){.want = 3}), 0);
+		assert_int_equal(strstr(o.s.impl, "tf32") != NULL, tf32);
+		assert_int_equal(op_step_forward(&o), 0);
+		assert_int_equal(op_step_backward(&o, &h), 0);
+		must_be(&o, &o.s.out, FINE, tf32, "y");
+		must_be(&o, &o.s.din[0], FINE, tf32, "dx");
+		must_be(&o, &o.s.din[1], (double)(float)(FINE * FINE), tf32, "dw");
+		op_step_close(&o);
+		op_host_clear(&h);
+	}
+}
+
+/* The environment of NVIDIA's libraries can forbid TF32; f32 in its place would be a silent change of precision. */
+static void cuda__tf32_that_the_environment_forbids_is_an_error(void **state)
+{
+	(void)state;
+	const struct op_case c = fine_case(OP_LINEAR, true);
+	struct op_host h;
+	struct op_step o;
+	assert_int_equal(op_host_fill(&h, &c), 0);
+	setenv("NVIDIA_TF32_OVERRIDE", "0", 1);
+	assert_int_equal(op_step_open(&o, cuda, &c, &h, (struct op_options){.want = 3}), ERR_DEVICE);
+	unsetenv("NVIDIA_TF32_OVERRIDE");
+	assert_non_null(strstr(err_message(), "NVIDIA_TF32_OVERRIDE=0 forbids"));
+	op_step_close(&o);
+	op_host_clear(&h);
 }
 
 /* Batches of real size are cut into chunks of images; here each image is one, then two of three with a rest. */
@@ -108,7 +196,7 @@ static int close_cuda(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[OP_COUNT + 5] = {0};
+	struct CMUnitTest tests[OP_COUNT + 7] = {0};
 	size_t n = 0;
 	int rc = cuda_backend.open(&cuda.ctx, &(struct open_options){0});
 	if (rc) {
@@ -123,6 +211,8 @@ int main(void)
 		tests[n++].initial_state = (void *)(uintptr_t)op_info((enum op)op)->name;
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__update_equals_the_reference);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__products_are_f32_and_tf32_only_when_asked_for);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__full_memory_names_both_numbers);

@@ -13,7 +13,8 @@ static struct device ref = {.backend = &ref_backend};
 struct recipe {
 	struct model_spec spec;
 	enum dtype half; /* f32: no autocast */
-	float scale;     /* of the loss at the start; 0: none */
+	bool tf32;
+	float scale; /* of the loss at the start; 0: none */
 	bool qat;
 	int steps;
 };
@@ -62,7 +63,10 @@ static void make_graph(struct graph *g, struct param_store *store, const struct 
 		make_qat(&f32, store, r);
 	else
 		rig_graph(&f32, r->spec, BATCH, true);
-	assert_ok(r->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, r->half, g));
+	if (r->tf32)
+		assert_ok(pass_tf32(&f32, g));
+	else
+		assert_ok(r->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, r->half, g));
 	assert_ok(params_add_graph(store, g, 5));
 	graph_clear(&f32);
 }
@@ -147,6 +151,17 @@ static void cuda__half_precision_follows_the_reference(void **state)
 	assert_int_equal(o->state.good, 10);
 }
 
+/* Within the spacing of TF32, for hardware may round or cut; and not what f32 gives. */
+static void cuda__tf32_follows_the_reference(void **state)
+{
+	(void)state;
+	static struct outcome f32;
+	train(cuda, &(struct recipe){.spec = rig_cnn(), .steps = 10}, &f32);
+	struct outcome *o = follow("cnn tf32", &(struct recipe){.spec = rig_cnn(), .tf32 = true, .steps = 10}, 1e-3);
+	assert_true(o->loss[0] != f32.loss[0] && o->loss[9] != f32.loss[9]);
+	follow("mlp tf32", &(struct recipe){.spec = rig_mlp(), .tf32 = true, .steps = 10}, 1e-3);
+}
+
 /* 2^24 times the gradients of a small net is beyond f16: steps are left out until the scale is small enough. */
 static void cuda__fp16_recovers_from_overflow(void **state)
 {
@@ -197,10 +212,10 @@ static void cuda__qat_follows_the_reference(void **state)
 static void cuda__qat_simulates_the_executed_integers(void **state)
 {
 	(void)state;
-	static const enum dtype types[] = {DT_F32, DT_BF16, DT_F16};
-	for (int i = 0; i < 6; i++) {
+	static const enum dtype types[] = {DT_F32, DT_BF16, DT_F16, DT_F32};
+	for (int i = 0; i < 8; i++) {
 		struct equal_case c = {.name = "cuda",
-		    .spec = i < 3 ? rig_cnn() : rig_resnet(),
+		    .spec = i < 4 ? rig_cnn() : rig_resnet(),
 		    .batch = 3,
 		    .rules = {.method = QUANT_STATIC,
 			.weight_bits = 8,
@@ -208,7 +223,8 @@ static void cuda__qat_simulates_the_executed_integers(void **state)
 			.per_channel = true,
 			.affine = i % 2 == 0},
 		    .clip = 0.9f,
-		    .autocast = types[i % 3]};
+		    .autocast = types[i % 4],
+		    .tf32 = i % 4 == 3};
 		struct equal_result r = equal_run(&c, cuda, ref);
 		if (r.different)
 			fail_msg("case %d: %lld of %lld values differ, worst %g", i, (long long)r.different,
@@ -222,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(cuda__losses_follow_the_reference),
 	    cmocka_unit_test(cuda__half_precision_follows_the_reference),
+	    cmocka_unit_test(cuda__tf32_follows_the_reference),
 	    cmocka_unit_test(cuda__fp16_recovers_from_overflow),
 	    cmocka_unit_test(cuda__reruns_give_the_same_bytes),
 	    cmocka_unit_test(cuda__recorded_steps_give_the_same_bytes),

@@ -240,6 +240,34 @@ static void autocast__casts_a_shared_value_once(void **state)
 	graph_clear(&h);
 }
 
+static void tf32__marks_each_layer_and_changes_nothing_else(void **state)
+{
+	(void)state;
+	for (int m = 0; m < N_SAMPLES; m++) {
+		struct graph g, h, half;
+		assert_int_equal(spec_build(&g, samples[m], 3), 0);
+		assert_int_equal(graph_add_ce(&g, 0), 0);
+		graph_init(&h);
+		graph_init(&half);
+		assert_int_equal(pass_tf32(&g, &h), 0);
+		assert_true(h.n == g.n && h.output == g.output && h.loss == g.loss);
+		for (int i = 0; i < g.n; i++) {
+			struct attr attr = h.node[i].attr;
+			assert_int_equal(attr.tf32, g.node[i].op == OP_LINEAR || g.node[i].op == OP_CONV2D);
+			attr.tf32 = false;
+			assert_memory_equal(&attr, &g.node[i].attr, sizeof attr);
+			assert_string_equal(h.node[i].name, g.node[i].name);
+		}
+		graph_clear(&h);
+		assert_int_equal(pass_autocast(&g, DT_BF16, &half), 0);
+		assert_int_equal(pass_tf32(&half, &h), ERR_FAIL);
+		assert_non_null(strstr(err_message(), "are bf16"));
+		assert_int_equal(h.n, 0);
+		graph_clear(&half);
+		graph_clear(&g);
+	}
+}
+
 static int to_f16(const struct graph *g, struct graph *out)
 {
 	return pass_autocast(g, DT_F16, out);
@@ -374,6 +402,7 @@ int main(void)
 	    cmocka_unit_test(freeze__leaves_half_precision_weights_as_they_are),
 	    cmocka_unit_test(autocast__casts_both_operands_of_each_layer_and_nothing_else),
 	    cmocka_unit_test(autocast__casts_a_shared_value_once),
+	    cmocka_unit_test(tf32__marks_each_layer_and_changes_nothing_else),
 	    cmocka_unit_test(passes__survive_each_failed_allocation),
 	    cmocka_unit_test(slice__spec_gets_the_new_widths),
 	    cmocka_unit_test(slice__flattened_input_follows_its_channels),

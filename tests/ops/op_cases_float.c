@@ -1,9 +1,13 @@
 /* Cases of the float ops: layers, normalization, pooling, element-wise ops, losses, folding, casts. */
 #include "ops/op_cases.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define TOL_EXACT 0.0
 #define TOL_FEW   2e-6 /* a few roundings */
 #define TOL_SUM   1e-5 /* sums of up to some thousand products */
+#define TOL_TF32  2e-3 /* operands rounded to 10 fraction bits, which each device does in its own way */
 #define TOL_STAT  5e-5 /* differences of nearly equal sums */
 
 static const enum exec_mode modes[] = {EXEC_TRAIN, EXEC_INFER};
@@ -32,20 +36,21 @@ static const char *type_suffix(enum dtype t)
 	return t == DT_F16 ? " f16" : t == DT_BF16 ? " bf16" : "";
 }
 
-static void linear_case(
+static struct op_case *linear_case(
     struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int64_t M, bool bias, bool relu)
 {
 	int64_t K = shape_inner(x, 0);
 	struct op_case *c = op_list_add(l, OP_LINEAR, mode, "N%d K%d M%d%s%s%s%s", (int)x.dim[0], (int)K, (int)M,
 	    x.ndim > 2 ? " flattened" : "", bias ? " bias" : "", relu ? " relu" : "", type_suffix(t));
 	if (!c)
-		return;
+		return NULL;
 	op_case_in(c, 0, t, x, -1, 1);
 	op_case_in(c, 1, t, op_shape(2, M, K, 0, 0), -1, 1)->constant = true;
 	if (bias)
 		op_case_in(c, 2, DT_F32, vec(M), -2, 2)->constant = true;
 	c->attr.relu = relu;
 	tolerances(c, TOL_SUM, TOL_SUM);
+	return c;
 }
 
 static void linear_cases_of(struct op_list *l, enum dtype t)
@@ -77,20 +82,21 @@ struct conv_size {
 	int stride, pad;
 };
 
-static void conv_case(
+static struct op_case *conv_case(
     struct op_list *l, enum exec_mode mode, enum dtype t, const struct conv_size *z, bool bias, bool relu)
 {
 	struct op_case *c = op_list_add(l, OP_CONV2D, mode, "N%d %dx%d C%d O%d k%dx%d s%d p%d%s%s%s", (int)z->N,
 	    (int)z->H, (int)z->W, (int)z->C, (int)z->O, (int)z->KH, (int)z->KW, z->stride, z->pad, bias ? " bias" : "",
 	    relu ? " relu" : "", type_suffix(t));
 	if (!c)
-		return;
+		return NULL;
 	op_case_in(c, 0, t, op_shape(4, z->N, z->H, z->W, z->C), -1, 1);
 	op_case_in(c, 1, t, op_shape(4, z->O, z->KH, z->KW, z->C), -1, 1)->constant = true;
 	if (bias)
 		op_case_in(c, 2, DT_F32, vec(z->O), -2, 2)->constant = true;
 	c->attr = (struct attr){.stride = z->stride, .pad = z->pad, .relu = relu};
 	tolerances(c, TOL_SUM, TOL_SUM);
+	return c;
 }
 
 static void conv_cases(struct op_list *l)
@@ -106,6 +112,31 @@ static void conv_cases(struct op_list *l)
 			if (has_products(l, t) && (both || (size[i].C < 64 && t == DT_F32)))
 				conv_case(l, modes[k & 1], t, &size[i], k & 2, k & 4);
 		}
+	}
+}
+
+static void in_tf32(struct op_case *c)
+{
+	if (!c)
+		return;
+	size_t n = strlen(c->name);
+	snprintf(c->name + n, sizeof(c->name) - n, " tf32");
+	c->attr.tf32 = true;
+	tolerances(c, TOL_TF32, TOL_TF32);
+}
+
+/* Without ReLU: a sum near 0 that is rounded to the other side would lose or gain a whole gradient. */
+static void tf32_cases(struct op_list *l)
+{
+	static const int64_t linear[][3] = {{3, 5, 7}, {65, 33, 129}, {129, 784, 17}};
+	static const struct conv_size conv[] = {{2, 7, 11, 3, 33, 3, 3, 1, 1}, {3, 8, 9, 17, 5, 3, 3, 2, 1},
+	    {2, 9, 13, 3, 32, 5, 5, 1, 0}, {2, 5, 7, 9, 8, 1, 1, 1, 0}};
+	for (int k = 0; l->tf32 && k < 2; k++) {
+		for (size_t i = 0; i < sizeof(linear) / sizeof(linear[0]); i++)
+			in_tf32(linear_case(l, modes[k], DT_F32, op_shape(2, linear[i][0], linear[i][1], 0, 0),
+			    linear[i][2], true, false));
+		for (size_t i = 0; i < sizeof(conv) / sizeof(conv[0]); i++)
+			in_tf32(conv_case(l, modes[k], DT_F32, &conv[i], true, false));
 	}
 }
 
@@ -309,6 +340,7 @@ void op_cases_float(struct op_list *l)
 {
 	linear_cases(l);
 	conv_cases(l);
+	tf32_cases(l);
 	batchnorm_cases(l);
 	maxpool_cases(l);
 	elementwise_cases(l);

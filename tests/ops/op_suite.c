@@ -125,6 +125,7 @@ static int ask_limits(struct device dev, struct op_list *l)
 	int rc = about ? dev.backend->describe(dev.ctx, about) : ERR_NOMEM;
 	l->weight_max = cJSON_IsFalse(cJSON_GetObjectItem(about, "vnni")) ? 63 : 127;
 	l->f16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "f16"));
+	l->tf32 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "tf32"));
 	l->bf16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "bf16"));
 	cJSON_Delete(about);
 	return rc;

@@ -18,6 +18,7 @@ struct equal_case {
 	struct quant_rules rules;
 	float clip;          /* ranges are this part of the observed ones, so that values saturate */
 	enum dtype autocast; /* f16, bf16: the annotated graph runs in half precision; f32: as it is */
+	bool tf32;           /* the annotated graph multiplies in TF32 */
 };
 
 struct equal_result {
@@ -162,7 +163,10 @@ static inline void equal_annotate(
 
 	graph_init(&f32);
 	assert_ok(pass_annotate(folded, plan, false, &f32));
-	assert_ok(c->autocast == DT_F32 ? graph_copy(out, &f32) : pass_autocast(&f32, c->autocast, out));
+	if (c->tf32)
+		assert_ok(pass_tf32(&f32, out));
+	else
+		assert_ok(c->autocast == DT_F32 ? graph_copy(out, &f32) : pass_autocast(&f32, c->autocast, out));
 	graph_clear(&f32);
 }
 

@@ -14,7 +14,7 @@ static double output_value(const struct step *s, const struct ref_window *g, int
 		for (int64_t q = 0; q < g->kernel_w; q++) {
 			int64_t at = ref_at_in(g, n, i * g->stride + p - g->pad, j * g->stride + q - g->pad, 0);
 			for (int64_t c = 0; at >= 0 && c < g->C; c++)
-				sum += ref_get(&s->in[0], at + c) * ref_get(&s->in[1], at_weight(g, o, p, q, c));
+				sum += ref_operand(s, 0, at + c) * ref_operand(s, 1, at_weight(g, o, p, q, c));
 		}
 	}
 	return sum;
@@ -46,7 +46,7 @@ static double input_gradient(
 			j /= g->stride;
 			for (int64_t o = 0; i < g->OH && j < g->OW && o < g->O; o++)
 				sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) *
-				       ref_get(&s->in[1], at_weight(g, o, p, q, c));
+				       ref_operand(s, 1, at_weight(g, o, p, q, c));
 		}
 	}
 	return sum;
@@ -61,7 +61,7 @@ static double weight_gradient(
 			for (int64_t j = 0; j < g->OW; j++) {
 				int64_t at = ref_at_in(g, n, i * g->stride + p - g->pad, j * g->stride + q - g->pad, c);
 				if (at >= 0)
-					sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) * ref_get(&s->in[0], at);
+					sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) * ref_operand(s, 0, at);
 			}
 		}
 	}

@@ -5,6 +5,7 @@
 #define TESTS_REF_REF_IMPL_H
 
 #include <assert.h>
+#include <string.h>
 
 #include "ref/ref.h"
 
@@ -85,10 +86,31 @@ static inline double ref_dout(const struct step *s, int64_t e)
 	return s->node->attr.relu && ref_get(&s->out, e) <= 0 ? 0 : ref_get(&s->dout, e);
 }
 
-/* The same as an operand of the backward products: in the half precision of x and w, where they have one. */
+/* TF32: 10 fraction bits, to nearest, ties away from zero, as PTX's cvt.rna.tf32.f32. NaN and infinity stay. */
+static inline double ref_tf32(double v)
+{
+	float f = (float)v;
+	uint32_t u;
+	memcpy(&u, &f, sizeof(u));
+	if ((u & 0x7f800000u) != 0x7f800000u)
+		u = (u + 0x1000u) & ~0x1fffu;
+	memcpy(&f, &u, sizeof(f));
+	return (double)f;
+}
+
+/* Element e of x or w as a product takes it. */
+static inline double ref_operand(const struct step *s, int i, int64_t e)
+{
+	double v = ref_get(&s->in[i], e);
+	return s->node->attr.tf32 ? ref_tf32(v) : v;
+}
+
+/* dout as an operand of the backward products: rounded like x and w, where they are. */
 static inline double ref_dout_operand(const struct step *s, int64_t e)
 {
 	double v = ref_dout(s, e);
+	if (s->node->attr.tf32)
+		return ref_tf32(v);
 	if (s->in[0].dtype == DT_F16)
 		return f16_to_f32(f32_to_f16((float)v));
 	return s->in[0].dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16((float)v)) : v;

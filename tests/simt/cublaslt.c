@@ -304,6 +304,8 @@ static cublasStatus_t check_product(const struct desc *d, const struct gemm *g)
 	REQUIRE(d->compute == CUBLAS_COMPUTE_32F || d->compute == CUBLAS_COMPUTE_32F_PEDANTIC ||
 		    d->compute == CUBLAS_COMPUTE_32F_FAST_TF32,
 	    CUBLAS_STATUS_NOT_SUPPORTED, "sums other than f32");
+	REQUIRE(!g->tf32 || (g->a.type == CUDA_R_32F && g->b.type == CUDA_R_32F), CUBLAS_STATUS_NOT_SUPPORTED,
+	    "TF32 products of operands other than f32");
 	REQUIRE(d->scale == CUDA_R_32F, CUBLAS_STATUS_NOT_SUPPORTED, "alpha and beta other than f32");
 	REQUIRE(d->pointer_mode == CUBLASLT_POINTER_MODE_HOST, CUBLAS_STATUS_NOT_SUPPORTED, "this pointer mode");
 	REQUIRE(d->transc == CUBLAS_OP_N && d->fill == FILL_FULL, CUBLAS_STATUS_NOT_SUPPORTED, "this form of C");

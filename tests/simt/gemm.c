@@ -28,13 +28,13 @@ static void store(void *p, cudaDataType_t type, int64_t i, float v)
 		((float *)p)[i] = v;
 }
 
-/* TF32 keeps 10 bits of fraction; to nearest, ties to even. */
+/* TF32 keeps 10 bits of fraction; to nearest, ties away from zero (PTX ISA, cvt.rna.tf32.f32). */
 static float to_tf32(float v)
 {
 	uint32_t u = simt_float_bits(v);
 	if ((u & 0x7f800000u) == 0x7f800000u)
 		return v;
-	return simt_bits_float((u + 0xfffu + (u >> 13 & 1u)) & ~0x1fffu);
+	return simt_bits_float((u + 0x1000u) & ~0x1fffu);
 }
 
 /* Rows of op(A), or columns of op(B): out (count, k). across: from one to the next; along: in k. */

@@ -110,7 +110,7 @@ static double tf32(double v)
 {
 	int e;
 	double f = frexp(v, &e);
-	return ldexp(rint(f * 2048), e - 11);
+	return ldexp(round(f * 2048), e - 11);
 }
 
 /* One try: operands, bias and mask on the device, a plan as a program makes it. */
@@ -351,6 +351,26 @@ static void cublaslt__tf32_rounds_the_operands(void **state)
 	check_product((struct product){.m = 9, .n = 8, .k = 30, .tf32 = true}, 1e-6);
 }
 
+static void cublaslt__tf32_ties_go_away_from_zero(void **state)
+{
+	static const float x[][2] = {{1 + 0x1p-11f, 1 + 0x1p-10f}, {-1 - 0x1p-11f, -1 - 0x1p-10f},
+	    {1 + 0x3p-11f, 1 + 0x2p-10f}, {1 + 0x1p-11f - 0x1p-23f, 1}, {1 + 0x1p-10f, 1 + 0x1p-10f}};
+	const float one = 1;
+	float y;
+	(void)state;
+	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++) {
+		struct trial t;
+		trial_open(&t, (struct product){.m = 1, .n = 1, .k = 1, .tf32 = true});
+		OK(cudaMemcpy(t.a.device, x[i], sizeof(float), cudaMemcpyHostToDevice));
+		OK(cudaMemcpy(t.b.device, &one, sizeof(one), cudaMemcpyHostToDevice));
+		OK(trial_plan(&t));
+		OK(trial_run(&t, t.plan.workspaceSize));
+		OK(cudaMemcpy(&y, t.d.device, sizeof(y), cudaMemcpyDeviceToHost));
+		assert_true(y == x[i][1]);
+		trial_close(&t);
+	}
+}
+
 /* Up to 2^24 every sum is an integer that f32 holds: the promise that quantization rests on. */
 static void cublaslt__integers_in_bf16_sum_exactly(void **state)
 {
@@ -434,6 +454,9 @@ static void cublaslt__descriptors_that_do_not_fit_are_refused(void **state)
 		assert_int_equal(trial_plan(&t), want);
 		trial_close(&t);
 	}
+	trial_open(&t, (struct product){.m = 32, .n = 16, .k = 8, .in = CUDA_R_16BF, .out = CUDA_R_32F, .tf32 = true});
+	assert_int_equal(trial_plan(&t), CUBLAS_STATUS_NOT_SUPPORTED); /* operands of another type */
+	trial_close(&t);
 	trial_open(&t, plain);
 	set_desc(&t, CUBLASLT_MATMUL_DESC_EPILOGUE, &(uint32_t){CUBLASLT_EPILOGUE_RELU_AUX}, 4);
 	set_desc(&t, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &(int64_t){96}, 8);
@@ -504,6 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(cublaslt__every_transpose_and_type_equals_the_definition),
 	    cmocka_unit_test(cublaslt__every_epilogue_equals_the_definition),
 	    cmocka_unit_test(cublaslt__tf32_rounds_the_operands),
+	    cmocka_unit_test(cublaslt__tf32_ties_go_away_from_zero),
 	    cmocka_unit_test(cublaslt__integers_in_bf16_sum_exactly),
 	    cmocka_unit_test(cublaslt__descriptors_that_do_not_fit_are_refused),
 	    cmocka_unit_test(cublaslt__memory_that_does_not_fit_is_refused),

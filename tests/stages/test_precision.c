@@ -56,6 +56,8 @@ static void plan__refuses_a_precision_that_the_device_lacks(void **state)
 	RIG_OK(plan(*state, "{batch_size: 64}", &fp32));
 	assert_int_equal(plan(*state, "{precision: fp16}", &half), ERR_DEVICE);
 	assert_non_null(strstr(err_message(), "no f16 products on the CPU"));
+	assert_int_equal(plan(*state, "{precision: tf32}", &half), ERR_DEVICE);
+	assert_non_null(strstr(err_message(), "conv1 (conv2d): no TF32 products on the CPU"));
 	if (!cpu_has_bf16()) {
 		assert_int_equal(plan(*state, "{precision: bf16}", &half), ERR_DEVICE);
 		assert_non_null(strstr(err_message(), "this CPU has no bf16 products"));
@@ -74,6 +76,7 @@ static void assert_precision(struct rig *r, const char *folder, const char *want
 	const cJSON *training = cJSON_GetObjectItem(c.info, "training");
 	const cJSON *val = cJSON_GetObjectItem(cJSON_GetObjectItem(c.info, "metrics"), "validation");
 	assert_string_equal(cJSON_GetObjectItem(hyper, "precision")->valuestring, want);
+	assert_string_equal(cJSON_GetObjectItem(training, "precision")->valuestring, want);
 	assert_null(cJSON_GetObjectItem(training, "loss_scale")); /* of fp16 alone */
 	if (rig_number(val, "accuracy") < accuracy)
 		fail_msg("%s: accuracy %g", folder, rig_number(val, "accuracy"));

@@ -1,4 +1,4 @@
-/* Training in half precision, through the trainer: what the option does, and fp16's way through overflows. */
+/* Training in TF32 and half precision, through the trainer: what the option does, and fp16's way through overflows. */
 #include <math.h>
 
 #include "train/precision.h"
@@ -17,22 +17,23 @@ static size_t fit(int precision, struct train_result *r, float *out)
 	return n;
 }
 
-static void precision__half_learns_repeats_and_is_no_fp32(void **state)
+static void precision__each_learns_repeats_and_is_no_fp32(void **state)
 {
-	float w[3][300], again[300];
-	struct train_result r[3], repeated;
+	float w[4][300], again[300];
+	struct train_result r[4], repeated;
 	size_t n = 0;
 	(void)state;
-	for (int p = 0; p < 3; p++) {
+	for (int p = 0; p < 4; p++) {
 		n = fit(p, &r[p], w[p]);
 		assert_true(r[p].best.accuracy > 0.9);
+		assert_int_equal(r[p].precision, p);
 		fit(p, &repeated, again);
 		assert_memory_equal(w[p], again, n * sizeof(float));
 		assert_int_equal(r[p].skipped_steps, 0);
 		assert_true(r[p].loss_scale == (p == PRECISION_FP16 ? 65536 : 0));
 		train_result_clear(&repeated);
 	}
-	for (int p = 1; p < 3; p++) {
+	for (int p = 1; p < 4; p++) {
 		double apart = 0, size = 0;
 		for (size_t i = 0; i < n; i++) {
 			apart += pow((double)w[p][i] - (double)w[0][i], 2);
@@ -40,7 +41,7 @@ static void precision__half_learns_repeats_and_is_no_fp32(void **state)
 		}
 		assert_true(apart > 0 && sqrt(apart / size) < 0.05);
 	}
-	for (int p = 0; p < 3; p++)
+	for (int p = 0; p < 4; p++)
 		train_result_clear(&r[p]);
 }
 
@@ -202,7 +203,7 @@ static void precision__survives_each_failing_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(precision__half_learns_repeats_and_is_no_fp32),
+	    cmocka_unit_test(precision__each_learns_repeats_and_is_no_fp32),
 	    cmocka_unit_test(precision__validation_is_fp32),
 	    cmocka_unit_test(precision__fp16_skips_overflowing_steps_and_goes_on),
 	    cmocka_unit_test(precision__fp16_ends_where_no_scale_helps),

@@ -29,8 +29,10 @@ int cuda_check(cudaError_t e, const char *call)
 		return 0;
 	}
 	cudaGetLastError(); /* else the next launch would be blamed for an error that was handled here */
-	return err_set(ERR_DEVICE, "%.*s: %s (last kernel launched: %s)", name_length(call), call,
-	    cudaGetErrorString(e), last_kernel ? last_kernel : "none");
+	const bool of_kernel = e >= cudaErrorIllegalAddress && e <= cudaErrorLaunchFailure;
+	return err_set(ERR_DEVICE, "%.*s: %s (last kernel launched: %s%s)", name_length(call), call,
+	    cudaGetErrorString(e), last_kernel ? last_kernel : "none",
+	    of_kernel ? "; with CUDA_LAUNCH_BLOCKING=1 the message names the one at fault" : "");
 }
 
 int cuda_lt_check(cublasStatus_t s, const char *call)

@@ -15,6 +15,7 @@ static struct {
 	int devices, driver, major, minor;
 	size_t memory;
 	uint64_t fail_in; /* calls until fail_next; 0: none */
+	uint64_t call_in; /* calls of that name until fail_call */
 	cudaError_t fail_next, fail_call, fail_kernel;
 	char call[64], kernel[96];
 } machine;
@@ -52,10 +53,21 @@ static long long number_of(const char *variable, long long otherwise)
 	return text ? strtoll(text, NULL, 10) : otherwise;
 }
 
+/* "cudaMalloc@40": the 40th call of that name fails, cudaMalloc for want of memory. */
+static void fail_call_of_text(const char *text)
+{
+	const char *at = strchr(text, '@');
+	if (!at || strtoull(at + 1, NULL, 10) == 0)
+		simt_fatal("SIMT_FAIL_CALL is '%s', must be NAME@N", text);
+	snprintf(machine.call, sizeof(machine.call), "%.*s", (int)(at - text), text);
+	machine.call_in = strtoull(at + 1, NULL, 10);
+	machine.fail_call = strcmp(machine.call, "cudaMalloc") == 0 ? cudaErrorMemoryAllocation : cudaErrorUnknown;
+}
+
 /* The default machine, or what the environment says, for whole programs. */
 static void set_machine(void)
 {
-	const char *kernel = getenv("SIMT_FAIL_KERNEL");
+	const char *kernel = getenv("SIMT_FAIL_KERNEL"), *call = getenv("SIMT_FAIL_CALL");
 	if (machine_is_set)
 		return;
 	machine_is_set = true;
@@ -66,6 +78,8 @@ static void set_machine(void)
 	machine.memory = (size_t)number_of("SIMT_MEMORY", (long long)DEFAULT_MEMORY);
 	machine.fail_kernel = kernel ? cudaErrorIllegalAddress : cudaSuccess;
 	snprintf(machine.kernel, sizeof(machine.kernel), "%s", kernel ? kernel : "");
+	if (call)
+		fail_call_of_text(call);
 }
 
 void simt_set_devices(int count)
@@ -109,6 +123,7 @@ void simt_fail_call(const char *name, cudaError_t error)
 {
 	set_machine();
 	snprintf(machine.call, sizeof(machine.call), "%s", name ? name : "");
+	machine.call_in = 1;
 	machine.fail_call = error;
 }
 
@@ -207,7 +222,7 @@ cudaError_t simt_enter(const char *call)
 	simt_count.calls++;
 	if (machine.fail_in && --machine.fail_in == 0)
 		return simt_error(machine.fail_next);
-	if (machine.fail_call && strcmp(machine.call, call) == 0) {
+	if (machine.fail_call && strcmp(machine.call, call) == 0 && --machine.call_in == 0) {
 		cudaError_t e = machine.fail_call;
 		machine.fail_call = cudaSuccess;
 		return simt_error(e);

@@ -154,7 +154,11 @@ void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim
 		return;
 	}
 	check_arguments(name, closure, size);
-	simt_submit(stream, simt_work_make(name, run_launch, destroy_launch, l));
+	const char *blocking = getenv("CUDA_LAUNCH_BLOCKING");
+	const struct simt_cursor *at = simt_stream_cursor(stream);
+	if (!simt_submit(stream, simt_work_make(name, run_launch, destroy_launch, l)) && blocking &&
+	    strcmp(blocking, "1") == 0 && !(at && simt_capturing(at)))
+		simt_wait(stream);
 }
 
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attr, int value)

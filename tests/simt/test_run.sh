@@ -1,7 +1,7 @@
 #!/bin/sh
 # Whole runs of tiny.yaml (train, distill, prune, QAT) with the CUDA backend on the host runtime: losses follow the CPU's,
-# two runs in different lane orders give the same bytes, half precision works, and what a machine lacks is one clear
-# message with the documented exit status.
+# two runs in different lane orders give the same bytes, half precision and TF32 work, a checkpoint of one device goes on
+# on the other, and what a machine lacks is one clear message with the documented exit status.
 # usage: test_run.sh PROGRAM CONFIG DIRECTORY
 set -u
 program=$1 config=$2 dir=$3
@@ -16,11 +16,15 @@ run() {
 	SIMT_SEED=$seed "$program" run "$config" --out "$dir/$name/run" "$@" >"$dir/$name.txt" 2>&1 || fail "$name failed" "$dir/$name.txt"
 }
 
-# follow NAME OTHER TOLERANCE: every train and validation loss of two runs, relative
+# follow NAME OTHER TOLERANCE [STAGE...]: every train and validation loss of two runs, relative
 follow() {
-	for log in 01-teacher/logs/teacher 02-student/logs/student 03-prune/logs/prune 04-quantize/logs/quantize; do
-		paste -d, "$dir/$1/run/${log}_training.csv" "$dir/$2/run/${log}_training.csv" |
-			awk -F, -v tol="$3" -v what="$1 and $2: $log" '
+	a=$dir/$1/run b=$dir/$2/run names="$1 and $2" tolerance=$3
+	shift 3
+	[ $# -gt 0 ] || set -- teacher student prune quantize
+	for stage; do
+		log=logs/${stage}_training.csv
+		paste -d, "$a"/[0-9]*-"$stage/$log" "$b"/[0-9]*-"$stage/$log" |
+			awk -F, -v tol="$tolerance" -v what="$names: $stage" '
 			NR > 1 {
 				for (c = 2; c <= 3; c++) {
 					d = ($c - $(c + 7)) / $(c + 7)
@@ -28,7 +32,7 @@ follow() {
 					if (!(d * d <= tol * tol)) { print what ": " $c ", must be " $(c + 7); bad = 1 }
 				}
 			}
-			END { exit bad || rows == 0 }' || fail "$1 does not follow $2 within $3"
+			END { exit bad || rows == 0 }' || fail "$names differ by more than $tolerance"
 	done
 }
 
@@ -65,10 +69,33 @@ follow fp16 cpu 5e-3
 run fp16-again 3 $(printf '%s' "$half" | sed 's/bf16/fp16/g')
 same fp16 fp16-again
 
+tf32=$(printf '%s' "$half" | sed 's/bf16/tf32/g')
+run tf32 1 $tf32
+follow tf32 cpu 5e-3
+grep -q '"precision":	*"tf32"' "$dir/tf32/run/04-quantize/checkpoint_info.json" || fail "no training.precision tf32"
+cmp -s "$dir/tf32/run/01-teacher/model.safetensors" "$dir/cuda/run/01-teacher/model.safetensors" && fail "tf32 is fp32"
+
+# The later stages from the other device's teacher.
+sed '/^  teacher:$/,/^  student:$/{/^  student:$/!d}' "$config" >"$dir/later.yaml"
+goes_on() { # NAME TRAINED DEVICE
+	teacher=$dir/$2/run/01-teacher
+	run "$1" 1 --set stages.student.teacher="$teacher" --set stages.prune.input="$teacher" \
+		--set stages.evaluate.inputs='[student, prune, quantize]' --set device.train="$3"
+}
+whole=$config config=$dir/later.yaml
+goes_on cuda-then-cpu cuda cpu
+goes_on cpu-then-cuda cpu cuda
+config=$whole
+follow cuda-then-cpu cpu 5e-4 student prune quantize
+follow cpu-then-cuda cpu 5e-4 student prune quantize
+
 refuse 5 "no CUDA-capable device is detected" SIMT_DEVICES=0
 refuse 5 "CUDA driver version is insufficient for CUDA runtime version" SIMT_DRIVER=11080
-refuse 5 "compute capability 7.0" SIMT_CAPABILITY=7
-[ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before the device was found missing"
+refuse 5 "CUDA driver none" SIMT_DRIVER=0
+refuse 5 "GPU 0 .* has compute capability 7.0, at least 8.0 is needed" SIMT_CAPABILITY=7
+refuse 5 "cuda: there is no GPU 2: 1 GPU is visible (CUDA_VISIBLE_DEVICES chooses)" SIMT_DEVICES=1 --set device.gpu=2
+refuse 5 "cuda: there is no GPU 2: 2 GPUs are visible" SIMT_DEVICES=2 --set device.gpu=2
+[ ! -e "$dir/refused/run" ] || fail "work was done before the device was found missing"
 refuse 1 "; not even 1 (accumulate: 64) would fit, for which " SIMT_MEMORY=60000000
 [ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before memory was found short"
 
@@ -111,4 +138,12 @@ SIMT_DEVICES=0 "$program" run "$config" --out "$dir/auto/run" --set device.train
 	fail "auto does not fall back to the CPU" "$dir/auto.txt"
 grep -q "training on cpu" "$dir/auto.txt" || fail "auto does not say that it chose the CPU" "$dir/auto.txt"
 same auto cpu
-echo "runs agree: cpu, cuda, bf16, fp16; each twice the same; devices and memory that are missing are named"
+SIMT_DEVICES=2 run second 1 --set device.gpu=1
+same second cuda
+grep -q "training on cuda (config), GPU 1: host" "$dir/second.txt" || fail "the GPU is not named" "$dir/second.txt"
+tr -d '\n\t ' <"$dir/second/run/01-teacher/checkpoint_info.json" | grep -q '"gpu":{[^}]*"index":1,' ||
+	fail "checkpoint_info.json does not name the GPU"
+SIMT_DEVICES=2 "$program" doctor --json | tr -d '\n\t ' | grep -q '"index":0,.*"index":1,.*"usable":true' ||
+	fail "doctor does not list both GPUs"
+SIMT_DEVICES=0 "$program" doctor | grep -q "no CUDA-capable device" || fail "doctor does not say what is missing"
+echo "runs agree: cpu, cuda, bf16, fp16, tf32; each twice the same; devices and memory that are missing are named"

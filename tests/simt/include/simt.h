@@ -18,8 +18,9 @@ enum simt_order { SIMT_ORDER_MIXED, SIMT_ORDER_ASCENDING, SIMT_ORDER_DESCENDING,
 void simt_set_order(enum simt_order order);
 
 /* The machine that is pretended: one device of capability 9.0 with 4 GiB and a new enough driver, unless these or, for
- * whole programs, the environment's SIMT_DEVICES, SIMT_DRIVER, SIMT_CAPABILITY (major), SIMT_MEMORY (bytes) and
- * SIMT_FAIL_KERNEL (name, error 700) say otherwise. */
+ * whole programs, the environment's SIMT_DEVICES, SIMT_DRIVER, SIMT_CAPABILITY (major), SIMT_MEMORY (bytes),
+ * SIMT_FAIL_KERNEL (name, error 700) and SIMT_FAIL_CALL (name@n: the n-th of that name) say otherwise. As on a GPU,
+ * with CUDA_LAUNCH_BLOCKING=1 a launch outside of a capture waits for its kernel and reports what that has done. */
 void simt_set_devices(int count);                           /* all alike. 0: cudaErrorNoDevice; at most 16 */
 void simt_set_driver(int version);                          /* below CUDART_VERSION: InsufficientDriver */
 void simt_set_capability(int major, int minor);             /* of every device                          */

@@ -50,7 +50,7 @@ void cuda_unlaunched(uint64_t kernels)
 
 void cuda_replayed(uint64_t kernels)
 {
-	last_kernel = "one of a recorded step; with CUDA_LAUNCH_BLOCKING=1 each is launched and named alone";
+	last_kernel = "one of a recorded step";
 	launches += kernels;
 }
 

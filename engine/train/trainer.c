@@ -298,6 +298,12 @@ static int run_steps(struct fit *f, int64_t epoch, const struct train_result *ou
 	return rc ? rc : settle(f, 0);
 }
 
+static int validate(struct fit *f, int64_t epoch)
+{
+	int rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+	return rc && rc != ERR_INTERRUPTED ? err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1) : rc;
+}
+
 static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 {
 	double start = clock_now();
@@ -308,11 +314,10 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 	rc = rc ? rc : run_steps(f, epoch, out);
 	f->train_seconds += clock_now() - start;
 	if (!rc)
-		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+		rc = validate(f, epoch);
 	f->epoch_seconds += clock_now() - start;
 	if (rc)
-		return rc == ERR_INTERRUPTED ? rc
-					     : err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1);
+		return rc;
 	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
 	out->epochs_run = f->epochs_done = epoch + 1;
 	rc = keep_if_best(f, epoch, out);

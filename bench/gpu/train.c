@@ -1,6 +1,7 @@
 /* Speed of whole training steps on the first GPU: upload, forward, backward, AdamW with clipping, on random data, as
- * Markdown. Two tables: whole steps (launched without waiting in between; time is taken over all of them), and where
- * the time of one step goes by op (each kernel call waited for, so that small ones look larger than they are).
+ * Markdown. Two tables: whole steps (recorded, and queued without waiting in between; time is taken over all of them),
+ * and where the time of one step goes by op (call by call, each waited for, so that small ones look larger than they
+ * are).
  *
  *   bench_gpu_train [STEPS]
  */
@@ -18,18 +19,19 @@
 struct job {
 	const char *model;
 	int batch;
-	enum dtype half; /* f32: no autocast */
+	const char *precision; /* "fp32", "tf32", "bf16" or "fp16" */
 };
 
-static const struct job jobs[] = {{"mlp", 128, DT_F32}, {"mlp", 4096, DT_F32}, {"mlp", 4096, DT_BF16},
-    {"cnn", 64, DT_F32}, {"cnn", 64, DT_BF16}, {"cnn", 64, DT_F16}, {"cnn", 512, DT_F32}, {"cnn", 512, DT_BF16},
-    {"resnet", 64, DT_F32}, {"resnet", 64, DT_BF16}, {"resnet", 256, DT_BF16}};
+static const struct job jobs[] = {{"mlp", 128, "fp32"}, {"mlp", 4096, "fp32"}, {"mlp", 4096, "bf16"},
+    {"cnn", 64, "fp32"}, {"cnn", 64, "tf32"}, {"cnn", 64, "bf16"}, {"cnn", 64, "fp16"}, {"cnn", 512, "fp32"},
+    {"cnn", 512, "tf32"}, {"cnn", 512, "bf16"}, {"resnet", 64, "fp32"}, {"resnet", 64, "tf32"}, {"resnet", 64, "bf16"},
+    {"resnet", 256, "bf16"}};
 
-/* Dense peak in TFLOP/s by the makers' data sheets: f32 without tensor cores, f16 and bf16 with. */
+/* Dense peak in TFLOP/s by the makers' data sheets: f32 without tensor cores, the others with. */
 static const struct {
 	const char *gpu;
-	double f32, half;
-} peaks[] = {{"H200", 66.9, 989.5}, {"H100", 66.9, 989.5}, {"A100", 19.5, 312}};
+	double f32, tf32, half;
+} peaks[] = {{"H200", 66.9, 494.7, 989.5}, {"H100", 66.9, 494.7, 989.5}, {"A100", 19.5, 156, 312}};
 
 struct built {
 	struct param_store store;
@@ -68,10 +70,10 @@ static int timed_backward(struct step *s)
 	return timed(cuda_backend.kernels[s->node->op].backward, s, backward_seconds);
 }
 
-static int timed_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm)
+static int timed_update(void *ctx, const struct update_job *job)
 {
 	const double before = clock_now();
-	int rc = cuda_backend.update(ctx, items, n, a, norm);
+	int rc = cuda_backend.update(ctx, job);
 	if (!rc)
 		rc = cuda_backend.sync(ctx);
 	update_seconds += clock_now() - before;
@@ -88,7 +90,13 @@ static const struct backend *make_timed_backend(void)
 	}
 	timed_backend.kernels = timed_kernel;
 	timed_backend.update = timed_update;
+	timed_backend.capture_begin = NULL; /* a recording has no calls to wait for */
 	return &timed_backend;
+}
+
+static bool is(const struct job *j, const char *precision)
+{
+	return strcmp(j->precision, precision) == 0;
 }
 
 static int make_graph(struct graph *g, const struct job *j)
@@ -100,7 +108,9 @@ static int make_graph(struct graph *g, const struct job *j)
 	if (!rc)
 		rc = graph_add_ce(&f32, 0.0f);
 	if (!rc)
-		rc = j->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, j->half, g);
+		rc = is(j, "fp32")   ? graph_copy(g, &f32)
+		     : is(j, "tf32") ? pass_tf32(&f32, g)
+				     : pass_autocast(&f32, is(j, "bf16") ? DT_BF16 : DT_F16, g);
 	graph_clear(&f32);
 	return rc;
 }
@@ -146,7 +156,7 @@ static int built_make(struct built *b, struct device dev, const struct job *j)
 	optimizer_init(&b->opt, &b->store, &args);
 	int rc = make_graph(&g, j);
 	b->flops = rc ? 0 : 3.0 * 2.0 * (double)graph_macs(&g); /* forward, gradients of x and of w */
-	if (!rc && j->half == DT_F16)
+	if (!rc && is(j, "fp16"))
 		rc = optimizer_scale_loss(&b->opt);
 	if (!rc)
 		rc = params_add_graph(&b->store, &g, 1);
@@ -199,11 +209,11 @@ static int measure(struct built *b, int steps, double *seconds, uint64_t *launch
 	return rc;
 }
 
-static double peak_of(const char *gpu, enum dtype half)
+static double peak_of(const char *gpu, const struct job *j)
 {
 	for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
 		if (strstr(gpu, peaks[i].gpu))
-			return half == DT_F32 ? peaks[i].f32 : peaks[i].half;
+			return is(j, "tf32") ? peaks[i].tf32 : is(j, "fp32") ? peaks[i].f32 : peaks[i].half;
 	return 0;
 }
 
@@ -219,13 +229,13 @@ static int whole_steps(struct device dev, const char *gpu, int steps)
 		rc = built_make(&b, dev, &jobs[i]);
 		if (!rc)
 			rc = measure(&b, steps, &seconds, &launches);
-		const double tflops = 1e-12 * b.flops / seconds, peak = peak_of(gpu, jobs[i].half);
+		const double tflops = 1e-12 * b.flops / seconds, peak = peak_of(gpu, &jobs[i]);
 		char share[16] = "unknown";
 		if (peak > 0)
 			snprintf(share, sizeof share, "%.1f %%", 100 * tflops / peak);
 		if (!rc)
 			printf("| %s | %d | %s | %.3f | %.0f | %.2f | %s | %llu |\n", jobs[i].model, jobs[i].batch,
-			    dtype_name(jobs[i].half), 1e3 * seconds, jobs[i].batch / seconds, tflops, share,
+			    jobs[i].precision, 1e3 * seconds, jobs[i].batch / seconds, tflops, share,
 			    (unsigned long long)launches);
 		fflush(stdout);
 		built_free(&b);
@@ -251,7 +261,7 @@ static int by_op(struct device dev, const struct job *j, int steps)
 		sum += forward_seconds[op] + backward_seconds[op];
 	sum += update_seconds;
 	printf("\n%s, batch %d, %s: us per step\n\n| op | forward | backward | share |\n| --- | --- | --- | --- |\n",
-	    j->model, j->batch, dtype_name(j->half));
+	    j->model, j->batch, j->precision);
 	for (int op = 0; op < OP_COUNT; op++) {
 		const double f = forward_seconds[op], w = backward_seconds[op];
 		if (f + w > 0)
@@ -277,7 +287,7 @@ int main(int argc, char **argv)
 		rc = whole_steps(dev, gpu ? gpu : "", steps);
 	dev.backend = make_timed_backend();
 	for (size_t i = 0; !rc && i < sizeof jobs / sizeof *jobs; i++)
-		if (jobs[i].batch == 64 && jobs[i].half != DT_F16)
+		if (jobs[i].batch == 64 && !is(&jobs[i], "fp16"))
 			rc = by_op(dev, &jobs[i], steps);
 	if (rc)
 		fprintf(stderr, "bench_gpu_train: %s\n", err_message());

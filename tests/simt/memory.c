@@ -380,16 +380,21 @@ int simt_is_device(const void *p)
 	return simt_where(p, 1) == SIMT_DEVICE;
 }
 
+/* Whether the n bytes at p are within `bytes` at `from`; any number may be asked for as an address. */
+static bool within(const void *p, size_t n, const char *from, size_t bytes)
+{
+	const uintptr_t at = (uintptr_t)p, first = (uintptr_t)from;
+	return at >= first && at - first <= bytes && n <= bytes - (at - first);
+}
+
 enum simt_where simt_where(const void *p, size_t n)
 {
-	const char *c = p;
 	if (in_arena(p)) {
 		const struct block *b = block_at(p);
-		bool inside = b && b->live && c >= b->p && c + n <= b->p + b->bytes;
-		return inside ? SIMT_DEVICE : SIMT_WILD;
+		return b && b->live && within(p, n, b->p, b->bytes) ? SIMT_DEVICE : SIMT_WILD;
 	}
 	for (size_t i = 0; i < n_pinned; i++)
-		if (c >= pinned[i].p && c + n <= pinned[i].p + pinned[i].bytes)
+		if (within(p, n, pinned[i].p, pinned[i].bytes))
 			return SIMT_PINNED;
 	return SIMT_HOST;
 }

@@ -36,9 +36,11 @@ struct step {
 	    out; /* inputs are const: forward never writes them. Absent inputs: data NULL, ndim 0 */
 	bool has_in[NODE_MAX_IN];
 	bool constant_in[NODE_MAX_IN]; /* depends on params only: changes only with the weights' version (pack) */
-	struct tensor din[NODE_MAX_IN], dout; /* f32, also of f16 and bf16 values */
-	bool want[NODE_MAX_IN];               /* this gradient is wanted; if none is, backward is not called */
-	bool accumulate[NODE_MAX_IN];         /* true: add into din[i]; false: overwrite it */
+	/* f32, also of f16 and bf16 values. din of two inputs is the same memory where a node reads one value twice, or
+	 * a value and its cast: delivered in the order of the inputs. */
+	struct tensor din[NODE_MAX_IN], dout;
+	bool want[NODE_MAX_IN];       /* this gradient is wanted; if none is, backward is not called */
+	bool accumulate[NODE_MAX_IN]; /* true: add into din[i]; false: overwrite it */
 	size_t scratch, keep; /* bytes asked for in prepare: within one call / from forward (or pack) to backward */
 	int inplace;          /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
 				 dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */

@@ -3,7 +3,8 @@
  *
  * A gradient is wanted if its node depends on a trained param (or feeds a batch norm whose running statistics are
  * updated) and reaches the loss. The first node that writes a gradient in backward order overwrites it, later ones add.
- * Gradients of params are always added to, so that micro-batches sum up; they are zeroed in one call. */
+ * Gradients of params are always added to, so that micro-batches sum up; they are zeroed in one call. That of a cast is
+ * its input's (see internal.h). */
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
@@ -60,19 +61,37 @@ static void mark_reaching(struct executor *ex)
 	}
 }
 
+/* Inputs come before their casts, so a chain of casts ends at what was cast first. The gradient of the loss stays its
+ * own: it is a constant. */
+static void merge_casts(struct executor *ex)
+{
+	for (int i = 0; i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		bool merged = node->op == OP_CAST && ex->step[i].want[0] && i != ex->g.loss && !ex->keep_all;
+		ex->slot[i].grad_of = merged ? ex->slot[node->in[0]].grad_of : i;
+	}
+}
+
+/* Whether node i is executed on the way back. */
+static bool runs_backward(const struct executor *ex, int i)
+{
+	return !is_leaf(&ex->g.node[i]) && ex->slot[i].wanted && ex->slot[i].grad_of == i;
+}
+
 void exec_plan_gradients(struct executor *ex)
 {
 	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE)
 		return;
 	mark_depending(ex);
 	mark_reaching(ex);
-	for (int i = 0; i < ex->g.n; i++) { /* in backward order, inputs in index order, the first write overwrites */
-		int c = ex->g.n - 1 - i;
-		for (int k = 0; k < ex->g.node[c].n_in; k++) {
+	merge_casts(ex);
+	/* In backward order, inputs in index order, the first write overwrites. */
+	for (int c = ex->g.n - 1; c >= 0; c--) {
+		for (int k = 0; runs_backward(ex, c) && k < ex->g.node[c].n_in; k++) {
 			struct slot *to;
 			if (!ex->step[c].want[k])
 				continue;
-			to = &ex->slot[ex->g.node[c].in[k]];
+			to = &ex->slot[ex->slot[ex->g.node[c].in[k]].grad_of];
 			ex->step[c].accumulate[k] = to->param || to->written;
 			to->written = true;
 		}
@@ -103,7 +122,7 @@ int exec_backward(struct executor *ex, bool zero)
 	if (!rc)
 		rc = start_gradient(ex);
 	for (int i = ex->g.n - 1; !rc && i >= 0; i--) {
-		if (is_leaf(&ex->g.node[i]) || !ex->slot[i].wanted)
+		if (!runs_backward(ex, i))
 			continue;
 		rc = b->kernels[ex->g.node[i].op].backward(&ex->step[i]);
 		if (rc)

@@ -7,6 +7,10 @@
  *   scratch     | the largest wish of any kernel                                                                     |
  *   keep        | one piece per node                                                                                 |
  * and the 16 bytes of the clock.
+ *
+ * Gradients are f32 whatever half precision a value has, so the gradient of a cast is one of the addends of its
+ * input's, as it is. It gets no memory: consumers of the cast write to the input's gradient, a param's region included,
+ * and the cast has no backward. With keep_all each has its own, to be read.
  */
 #ifndef ENGINE_EXEC_INTERNAL_H
 #define ENGINE_EXEC_INTERNAL_H
@@ -44,6 +48,7 @@ struct slot {
 	bool prepared;        /* its kernel's prepare was called: release is due */
 	int last_use;         /* index of the last node that reads it; n if it outlives the step */
 	size_t value;         /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
+	int grad_of;          /* the node whose gradient this one's is: itself, or of a cast its input's */
 	size_t grad;          /* offset in gradients, or NO_PLACE */
 	size_t keep;          /* offset in keep */
 	struct tensor tensor; /* its value, once ready */
@@ -88,7 +93,7 @@ static inline bool is_leaf(const struct node *node)
 
 /* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */
 int exec_plan_memory(struct executor *ex);
-/* backward.c: which gradients are wanted, who writes them first. */
+/* backward.c: which gradients are wanted, which are one, who writes them first. */
 void exec_plan_gradients(struct executor *ex);
 /* backward.c: the list of what an update changes. */
 int exec_plan_update(struct executor *ex);

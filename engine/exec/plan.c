@@ -1,6 +1,6 @@
 /* Memory planning: a value lives from the node that computes it to the last node that reads it, a gradient from the
- * first node that writes it (backward runs from the end) to its own node's backward. Values whose lives overlap get
- * different memory. Nothing is allocated here but the lists that the planner works on. */
+ * first node that writes it (backward runs from the end), be it through casts, to its own node's backward. Values whose
+ * lives overlap get different memory. Nothing is allocated here but the lists that the planner works on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,12 +142,13 @@ static size_t gradient_bytes(const struct slot *s)
 	return align(tensor_bytes(&t));
 }
 
-/* The last reader in forward order is the first writer of the gradient in backward order. */
+/* The last reader in forward order, of the value or of its casts, is the first writer of the gradient in backward
+ * order. */
 static int first_writer(const struct executor *ex, int node)
 {
 	for (int i = ex->g.n - 1; i > node; i--)
 		for (int k = 0; k < ex->g.node[i].n_in; k++)
-			if (ex->g.node[i].in[k] == node && ex->step[i].want[k])
+			if (ex->step[i].want[k] && ex->slot[ex->g.node[i].in[k]].grad_of == node)
 				return i;
 	return node;
 }
@@ -168,7 +169,7 @@ static int plan_gradients(struct executor *ex)
 	}
 	ex->param_gradients = fixed;
 	for (int i = 0; i < count; i++) {
-		if (!ex->slot[i].wanted || ex->g.node[i].op == OP_PARAM)
+		if (!ex->slot[i].wanted || ex->g.node[i].op == OP_PARAM || ex->slot[i].grad_of != i)
 			continue;
 		if (i == ex->g.loss) { /* written once, at prepare: it shares its memory with nothing */
 			ex->slot[i].grad = fixed;
@@ -181,9 +182,13 @@ static int plan_gradients(struct executor *ex)
 		n++;
 	}
 	ex->memory.gradients = fixed + place_pieces(p, n);
-	for (int i = 0, k = 0; i < count; i++)
-		if (ex->slot[i].wanted && ex->slot[i].grad == NO_PLACE)
-			ex->slot[i].grad = fixed + p[k++].offset;
+	for (int i = 0, k = 0; i < count; i++) {
+		struct slot *s = &ex->slot[i];
+		if (s->wanted && s->grad_of != i)
+			s->grad = ex->slot[s->grad_of].grad; /* of an earlier node: it is placed */
+		else if (s->wanted && s->grad == NO_PLACE)
+			s->grad = fixed + p[k++].offset;
+	}
 	mem_free(p);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * input, no separate pass over a gradient. Fusing nodes with each other can go below it. Forward reads the inputs and
  * writes the output (a max pool also which value won, a byte each); backward reads the output's gradient and what
  * needs() says, and writes the gradients of what depends on a param; a gradient with two writers is read and written
- * again. The loss leaves its gradient in its forward pass, and a cast's gradient is its output's. The update reads
+ * again. The loss leaves its gradient in its forward pass, and the gradient of a cast is its input's. The update reads
  * weight, gradient and moments, the gradient once more for its norm, and writes weight and moments. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,9 +70,11 @@ static void backward(
 	t->read += what & X ? bytes_of(&g->node[n->in[0]]) : 0;
 	t->read += what & W && trained[n->in[0]] ? bytes_of(&g->node[n->in[1]]) : 0;
 	for (int k = 0; k < n->n_in; k++) {
-		const int i = n->in[k];
+		int i = n->in[k];
 		if (i == NODE_NONE || !trained[i])
 			continue;
+		while (g->node[i].op == OP_CAST)
+			i = g->node[i].in[0];
 		t->read += has[i] ? gradient_of(&g->node[i]) : 0;
 		t->written += gradient_of(&g->node[i]);
 		has[i] = true;

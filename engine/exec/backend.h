@@ -44,6 +44,11 @@ struct step {
 	size_t scratch, keep; /* bytes asked for in prepare: within one call / from forward (or pack) to backward */
 	int inplace;          /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
 				 dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */
+	/* The value of a cast of out to half precision, if there is one: dtype f16 or bf16, else f32. A kernel that
+	 * sets rounds in prepare writes it in forward as well, with the bits of OP_CAST, whose forward is then not
+	 * called. */
+	struct tensor rounded;
+	bool rounds;
 	void *scratch_mem, *keep_mem; /* 64-byte aligned */
 	void *state;                  /* primitives and the like, made in prepare, freed in release */
 	char impl[96];                /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */
@@ -122,6 +127,8 @@ struct backend {
 	int (*download)(void *ctx, void *host, const void *src, size_t bytes); /* waits for all work before it */
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
 	int (*sync)(void *ctx);
+	/* Forward of n steps of OP_CAST, none of which reads another, at once. NULL: one after the other will do. */
+	int (*cast_all)(struct step *const *s, int n);
 	/* Before each update: brings what has changed in items and args to the device; may allocate the first time.
 	 * NULL: the device reads them where they are. */
 	int (*update_stage)(void *ctx, struct update_job *job);

@@ -96,6 +96,7 @@ void executor_free(struct executor *ex)
 	for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
 		if (block[i])
 			b->free(ex->dev.ctx, block[i]);
+	mem_free(ex->cast);
 	mem_free(ex->item);
 	mem_free(ex->item_moment);
 	mem_free(ex->step);
@@ -153,6 +154,37 @@ static void fill_step(struct executor *ex, int i)
 	}
 }
 
+/* Tells each node of one cast of its value to half precision, so that its kernel may write both. Casts are not asked:
+ * they may be executed many at once. */
+static void offer_rounding(struct executor *ex)
+{
+	for (int i = 0; i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		struct step *from = node->op == OP_CAST ? &ex->step[node->in[0]] : NULL;
+		ex->slot[i].rounded_by = NODE_NONE;
+		if (!from || is_leaf(from->node) || from->node->op == OP_CAST || from->out.dtype != DT_F32 ||
+		    node->dtype == DT_F32 || from->rounded.dtype != DT_F32)
+			continue;
+		from->rounded = ex->slot[i].tensor;
+		ex->slot[i].rounded_by = node->in[0];
+	}
+}
+
+/* Casts of params are independent and many: a training step would begin with one small kernel for each. */
+static int list_param_casts(struct executor *ex)
+{
+	if (!ex->dev.backend || !ex->dev.backend->cast_all)
+		return 0;
+	ex->cast = mem_alloc((size_t)ex->g.n + 1, sizeof(struct step *));
+	for (int i = 0; ex->cast && i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		ex->slot[i].at_once = node->op == OP_CAST && ex->g.node[node->in[0]].op == OP_PARAM;
+		if (ex->slot[i].at_once)
+			ex->cast[ex->n_cast++] = &ex->step[i];
+	}
+	return ex->cast ? 0 : ERR_NOMEM;
+}
+
 static bool any_wanted(const struct step *s)
 {
 	for (int k = 0; k < s->node->n_in; k++)
@@ -191,7 +223,9 @@ static int make_plan(struct executor *ex)
 		return 0;
 	for (int i = 0; i < ex->g.n; i++)
 		fill_step(ex, i);
+	offer_rounding(ex);
 	exec_plan_gradients(ex);
+	rc = list_param_casts(ex);
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		rc = prepare_kernel(ex, i);
 	if (!rc)
@@ -261,6 +295,8 @@ static void place_steps(struct executor *ex)
 		s->dout.data = ex->slot[i].grad == NO_PLACE ? NULL : ex->gradients + ex->slot[i].grad;
 		s->scratch_mem = s->scratch ? ex->scratch : NULL;
 		s->keep_mem = s->keep ? ex->keep + ex->slot[i].keep : NULL;
+		if (exec_is_rounded(ex, i))
+			ex->step[ex->slot[i].rounded_by].rounded.data = s->out.data;
 		for (int k = 0; k < node->n_in; k++) {
 			if (!s->has_in[k])
 				continue;

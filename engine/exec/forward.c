@@ -65,16 +65,22 @@ static int run_kernel(struct executor *ex, int i, double *seconds, const char *p
 	return take_time(ex, seconds, i, NULL);
 }
 
+static int run_casts(struct executor *ex)
+{
+	int rc = ex->n_cast ? ex->dev.backend->cast_all(ex->cast, ex->n_cast) : 0;
+	return rc ? err_context(rc, "%s: casts of params", ex->dev.backend->name) : 0;
+}
+
 int exec_constants(struct executor *ex, double *seconds)
 {
-	int rc = 0;
+	int rc = seconds ? 0 : run_casts(ex); /* with time taken each node runs alone */
 	for (int i = 0; !rc && i < ex->g.n; i++) {
 		const struct kernel *k = &ex->dev.backend->kernels[ex->g.node[i].op];
 		if (is_leaf(&ex->g.node[i]))
 			continue;
 		if (k->pack && reads_constant(&ex->step[i]))
 			rc = run_kernel(ex, i, seconds, "pack", k->pack);
-		if (!rc && ex->slot[i].constant)
+		if (!rc && ex->slot[i].constant && !exec_is_rounded(ex, i) && (seconds || !ex->slot[i].at_once))
 			rc = run_kernel(ex, i, seconds, "forward", k->forward);
 	}
 	return rc;
@@ -84,7 +90,7 @@ int exec_forward(struct executor *ex, double *seconds)
 {
 	int rc = 0;
 	for (int i = 0; !rc && i < ex->g.n; i++)
-		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant)
+		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant && !exec_is_rounded(ex, i))
 			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op].forward);
 	return rc;
 }

@@ -46,6 +46,8 @@ struct slot {
 	bool wanted;          /* its gradient is wanted */
 	bool written;         /* while planning: a later node writes its gradient already */
 	bool prepared;        /* its kernel's prepare was called: release is due */
+	int rounded_by;       /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
+	bool at_once;         /* constant cast that backend.cast_all executes */
 	int last_use;         /* index of the last node that reads it; n if it outlives the step */
 	size_t value;         /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
 	int grad_of;          /* the node whose gradient this one's is: itself, or of a cast its input's */
@@ -68,6 +70,8 @@ struct executor {
 	struct step *step; /* g.n */
 	struct slot *slot; /* g.n */
 	struct executor_memory memory;
+	struct step **cast; /* of the slots that are at_once, in order */
+	int n_cast;
 	size_t param_gradients; /* bytes at the start of gradients that belong to params */
 	char *values, *constants, *gradients, *scratch, *keep;
 	uint64_t version; /* of the store when the constant nodes ran; 0: never (stores start at 1) */
@@ -89,6 +93,12 @@ static inline struct tensor gradient_of(const struct tensor *value)
 static inline bool is_leaf(const struct node *node)
 {
 	return node->op == OP_INPUT || node->op == OP_PARAM;
+}
+
+/* Whether the value of a cast is written by the kernel of its input's node. */
+static inline bool exec_is_rounded(const struct executor *ex, int i)
+{
+	return ex->slot[i].rounded_by != NODE_NONE && ex->step[ex->slot[i].rounded_by].rounds;
 }
 
 /* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */

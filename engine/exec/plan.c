@@ -1,6 +1,7 @@
 /* Memory planning: a value lives from the node that computes it to the last node that reads it, a gradient from the
  * first node that writes it (backward runs from the end), be it through casts, to its own node's backward. Values whose
- * lives overlap get different memory. Nothing is allocated here but the lists that the planner works on. */
+ * lives overlap get different memory; that of a cast may begin with its input's (see struct step, rounds). Nothing is
+ * allocated here but the lists that the planner works on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,7 +123,8 @@ static int plan_values(struct executor *ex)
 			piece_of[i] = piece_of[from];
 			p[piece_of[i]].last = s->last_use;
 		} else {
-			p[n] = (struct piece){.size = bytes, .first = i, .last = s->last_use, .order = n};
+			int first = exec_is_rounded(ex, i) ? s->rounded_by : i;
+			p[n] = (struct piece){.size = bytes, .first = first, .last = s->last_use, .order = n};
 			piece_of[i] = n++;
 		}
 	}

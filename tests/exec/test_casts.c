@@ -1,6 +1,6 @@
 /* The gradient of a cast is its input's: the gradients of params are those of an executor that keeps each gradient
- * apart (keep_all), however a value and its casts are read, and the casts cost neither memory nor work. On the
- * reference backend. */
+ * apart (keep_all), however a value and its casts are read, and the casts cost neither memory nor work. Forward, a
+ * backend may take casts over. On the reference backend. */
 #include <math.h>
 
 #include "exec/internal.h"
@@ -313,6 +313,156 @@ static void casts__the_loss_may_be_one(void **state)
 	rig_close(dev);
 }
 
+/* A backend that does what this executor offers: all float kernels write a rounded copy of their result too, and casts
+ * of params are executed at once. */
+static struct kernel eager[OP_COUNT];
+static int forward_casts, casts_at_once;
+
+static int eager_prepare(struct step *s)
+{
+	const struct kernel *k = &ref_backend.kernels[s->node->op];
+	s->rounds = s->rounded.dtype != DT_F32;
+	return k->prepare ? k->prepare(s) : 0;
+}
+
+static int eager_forward(struct step *s)
+{
+	int rc = ref_backend.kernels[s->node->op].forward(s);
+	struct step copy = {.node = s->node, .in = {s->out}, .has_in = {true}, .out = s->rounded};
+	forward_casts += s->node->op == OP_CAST;
+	return rc || !s->rounds ? rc : ref_backend.kernels[OP_CAST].forward(&copy);
+}
+
+static int eager_casts(struct step *const *s, int n)
+{
+	int rc = 0;
+	casts_at_once += n;
+	for (int i = 0; !rc && i < n; i++)
+		rc = ref_backend.kernels[OP_CAST].forward(s[i]);
+	return rc;
+}
+
+static struct device open_eager(void)
+{
+	static struct backend b;
+	b = ref_backend;
+	memcpy(eager, ref_backend.kernels, sizeof eager);
+	for (int op = 0; op < OP_COUNT; op++) {
+		if (!eager[op].forward)
+			continue;
+		eager[op].prepare = eager_prepare;
+		eager[op].forward = eager_forward;
+	}
+	b.kernels = eager;
+	b.cast_all = eager_casts;
+	forward_casts = casts_at_once = 0;
+	return rig_open(&b);
+}
+
+static void grow_weights(struct param_store *s)
+{
+	for (int i = 0; i < s->n; i++) {
+		size_t bytes = tensor_bytes(&s->item[i]->value);
+		float *w = malloc(bytes);
+		assert_ok(params_read(s, s->item[i]->name, w));
+		for (size_t e = 0; e < bytes / sizeof *w; e++)
+			w[e] *= 1.25f;
+		assert_ok(params_write(s, s->item[i]->name, w));
+		free(w);
+	}
+}
+
+enum { VALUES = 65536 };
+
+/* Runs a graph forward three times, each with other weights, the last time timed; then all values that can be read, one
+ * after the other, and zeros behind them. */
+static void run_values(struct device dev, const struct graph *g, enum exec_mode mode, bool keep_all, char *values)
+{
+	struct param_store s;
+	double seconds[256] = {0};
+	size_t at = 0;
+	params_init(&s, dev);
+	assert_ok(params_add_graph(&s, g, 5));
+	struct executor *ex = rig_executor(g, &s, mode, keep_all);
+	rig_feed(ex, 0, BATCH);
+	assert_ok(executor_forward(ex));
+	grow_weights(&s);
+	assert_ok(executor_forward(ex));
+	grow_weights(&s);
+	assert_true(g->n <= 256);
+	assert_ok(executor_profile(ex, seconds));
+	memset(values, 0, VALUES);
+	for (int i = 0; i < g->n; i++) {
+		size_t bytes = rig_bytes(ex, g->node[i].name);
+		if (mode == EXEC_INFER && i != g->output && i != g->loss)
+			continue;
+		assert_true(at + bytes <= VALUES);
+		assert_ok(executor_output(ex, g->node[i].name, values + at, bytes));
+		at += bytes;
+	}
+	assert_true(at > 0);
+	executor_free(ex);
+	params_clear(&s);
+}
+
+static int count_casts(const struct graph *g, bool of_params)
+{
+	int n = 0;
+	for (int i = 0; i < g->n; i++)
+		n += g->node[i].op == OP_CAST && (!of_params || g->node[g->node[i].in[0]].op == OP_PARAM);
+	return n;
+}
+
+/* Values are the same whoever writes them; what remains is the cast of the input, which no kernel makes. */
+static void casts__are_left_to_kernels_that_take_them(void **state)
+{
+	const struct model_spec spec[] = {rig_mlp(), rig_cnn(), rig_resnet()};
+	static char plain[VALUES], taken[VALUES];
+	(void)state;
+	for (int k = 0; k < 12; k++) {
+		const enum exec_mode mode = k & 1 ? EXEC_INFER : EXEC_TRAIN;
+		const bool keep_all = k & 2;
+		struct device ref = rig_open(&ref_backend), dev = open_eager();
+		struct graph g, half;
+		rig_graph(&g, spec[k / 4], BATCH, true);
+		graph_init(&half);
+		assert_ok(pass_autocast(&g, k & 4 ? DT_F16 : DT_BF16, &half));
+		run_values(ref, &half, mode, keep_all, plain);
+		run_values(dev, &half, mode, keep_all, taken);
+		assert_memory_equal(plain, taken, sizeof plain);
+		int params = count_casts(&half, true);
+		assert_int_equal(casts_at_once, 2 * params); /* with time taken each is alone */
+		assert_int_equal(forward_casts, 3 + params);
+		assert_true(count_casts(&half, false) > params + 1);
+		graph_clear(&g);
+		graph_clear(&half);
+		rig_close(ref);
+		rig_close(dev);
+	}
+}
+
+/* One rounded copy is offered to a node, other casts of it and casts of casts are executed. */
+static void casts__of_one_value_are_taken_once(void **state)
+{
+	static const int left[CASES] = {[4] = 1, [5] = 2, [6] = 1}; /* by case */
+	static char plain[VALUES], taken[VALUES];
+	(void)state;
+	for (int k = 0; k < 2 * CASES; k++) {
+		const enum exec_mode mode = k & 1 ? EXEC_INFER : EXEC_TRAIN;
+		struct device ref = rig_open(&ref_backend), dev = open_eager();
+		struct net n;
+		net_make(&n, cases[k / 2], DT_F16);
+		run_values(ref, &n.g, mode, false, plain);
+		run_values(dev, &n.g, mode, false, taken);
+		assert_memory_equal(plain, taken, sizeof plain);
+		if (forward_casts != 3 * left[k / 2] + count_casts(&n.g, true))
+			fail_msg("case %d: %d casts were executed", k / 2, forward_casts);
+		graph_clear(&n.g);
+		rig_close(ref);
+		rig_close(dev);
+	}
+}
+
 /* Where memory is shared, it can be read of a param only; with keep_all of a cast too. */
 static void casts__gradients_can_be_read_with_keep_all_only(void **state)
 {
@@ -348,6 +498,8 @@ int main(void)
 	    cmocka_unit_test(casts__params_get_the_gradients_of_an_executor_that_keeps_them_apart),
 	    cmocka_unit_test(casts__models_have_neither_work_nor_memory_for_their_gradients),
 	    cmocka_unit_test(casts__the_loss_may_be_one),
+	    cmocka_unit_test(casts__are_left_to_kernels_that_take_them),
+	    cmocka_unit_test(casts__of_one_value_are_taken_once),
 	    cmocka_unit_test(casts__gradients_can_be_read_with_keep_all_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,14 +5,15 @@
 static int add_prepare(struct step *s)
 {
 	s->inplace = 0;
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 2);
 }
 
 static int add_forward(struct step *s)
 {
-	return cuda_add(
-	    s->ctx, s->in[0].data, s->in[1].data, shape_count(s->out.shape), s->node->attr.relu, s->out.data);
+	return cuda_add(s->ctx, s->in[0].data, s->in[1].data, shape_count(s->out.shape), s->node->attr.relu,
+	    s->out.data, cuda_rounded_of(s));
 }
 
 static int add_backward(struct step *s)

@@ -1,15 +1,16 @@
 /* Element-wise sum with ReLU. Backward writes both gradients in one pass. */
 #include "cuda/grid.cuh"
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 
 /* y may be a. */
-__global__ void __launch_bounds__(BLOCK) add(const float *a, const float *b, int64_t n, bool relu, float *y)
+__global__ void __launch_bounds__(BLOCK)
+    add(const float *a, const float *b, int64_t n, bool relu, float *y, struct cuda_rounded rounded)
 {
 	const int64_t i = element_index();
 	if (i >= n)
 		return;
 	const float t = a[i] + b[i];
-	y[i] = relu && t < 0.0f ? 0.0f : t; /* NaN stays visible */
+	put_result(y, rounded, i, relu && t < 0.0f ? 0.0f : t); /* NaN stays visible */
 }
 
 /* d0 and d1 may be the same memory (add(x, x)): d1 is delivered after d0, by the same thread. */
@@ -26,9 +27,10 @@ __global__ void __launch_bounds__(BLOCK)
 		deliver(&d1[i], add1, g);
 }
 
-int cuda_add(struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y)
+int cuda_add(
+    struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y, struct cuda_rounded rounded)
 {
-	return LAUNCH(add, cuda_blocks(n, BLOCK), BLOCK, 0, ctx->stream, a, b, n, relu, y);
+	return LAUNCH(add, cuda_blocks(n, BLOCK), BLOCK, 0, ctx->stream, a, b, n, relu, y, rounded);
 }
 
 int cuda_add_backward(

@@ -5,6 +5,7 @@
 
 static int avgpool_prepare(struct step *s)
 {
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 1);
 }
@@ -18,7 +19,7 @@ static float factor(const struct step *s)
 static int avgpool_forward(struct step *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
-	return cuda_avgpool(s->ctx, s->in[0].data, d[0], d[1] * d[2], d[3], factor(s), s->out.data);
+	return cuda_avgpool(s->ctx, s->in[0].data, d[0], d[1] * d[2], d[3], factor(s), s->out.data, cuda_rounded_of(s));
 }
 
 static int avgpool_backward(struct step *s)

@@ -1,10 +1,10 @@
 /* Pooling over all pixels of an image: x (N, pixels, C) -> y (N, C), times a factor. */
 #include "cuda/grid.cuh"
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 
 /* Block (n, column tile): its threads walk down all pixels of the image. */
-__global__ void __launch_bounds__(BLOCK)
-    avgpool(const float *__restrict__ x, int64_t pixels, int64_t C, float factor, float *__restrict__ y)
+__global__ void __launch_bounds__(BLOCK) avgpool(const float *__restrict__ x, int64_t pixels, int64_t C, float factor,
+    float *__restrict__ y, struct cuda_rounded rounded)
 {
 	__shared__ float shared[BLOCK];
 	const int64_t n = blockIdx.x, c = column_index();
@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(BLOCK)
 		sum += x[(n * pixels + e) * C + c];
 	sum = column_sum(sum, shared);
 	if (threadIdx.y == 0 && c < C)
-		y[n * C + c] = sum * factor;
+		put_result(y, rounded, n * C + c, sum * factor);
 }
 
 __global__ void __launch_bounds__(BLOCK) avgpool_backward(
@@ -24,10 +24,11 @@ __global__ void __launch_bounds__(BLOCK) avgpool_backward(
 		deliver(&dx[i], add, dy[i / (pixels * C) * C + i % C] * factor);
 }
 
-int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y)
+int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y,
+    struct cuda_rounded rounded)
 {
 	const dim3 grid((unsigned)N, cuda_blocks(C, column_width(C)));
-	return LAUNCH(avgpool, grid, column_block(C), 0, ctx->stream, x, pixels, C, factor, y);
+	return LAUNCH(avgpool, grid, column_block(C), 0, ctx->stream, x, pixels, C, factor, y, rounded);
 }
 
 int cuda_avgpool_backward(struct cuda_ctx *ctx, const float *dy, int64_t N, int64_t pixels, int64_t C, float factor,

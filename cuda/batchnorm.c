@@ -24,6 +24,7 @@ static int batchnorm_prepare(struct step *s)
 	} else {
 		s->inplace = X;
 	}
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 5);
 }
@@ -48,7 +49,9 @@ static int batchnorm_forward(struct step *s)
 	if (s->mode == EXEC_TRAIN)
 		rc = cuda_batchnorm_statistics(
 		    s->ctx, s->in[X].data, rows(s), channels(s), s->node->attr.eps, s->keep_mem, s->scratch_mem);
-	return rc ? rc : cuda_batchnorm_apply(s->ctx, normaliser(s), s->in[X].data, rows(s), channels(s), s->out.data);
+	return rc ? rc
+		  : cuda_batchnorm_apply(
+			s->ctx, normaliser(s), s->in[X].data, rows(s), channels(s), s->out.data, cuda_rounded_of(s));
 }
 
 static int batchnorm_backward(struct step *s)

@@ -2,7 +2,7 @@
  * own rows, which it holds in registers; blocks are combined in order, in double, by Chan, Golub and LeVeque 1979,
  * eq. 2.1. So the variance never comes from a difference of large sums. */
 #include "cuda/grid.cuh"
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 
 /* partial (C, parts): mean and sum of squared distances from it. */
 __global__ void __launch_bounds__(BLOCK)
@@ -74,8 +74,9 @@ __device__ static inline float normalise(struct normaliser n, float x)
 }
 
 /* y may be x. */
+template <typename H>
 __global__ void __launch_bounds__(BLOCK)
-    batchnorm_apply(struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y)
+    batchnorm_apply(struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y, H *half)
 {
 	const int64_t c = column_index();
 	if (c >= C)
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(BLOCK)
 	auto load = [=](int64_t i) { return x[i]; };
 	column_walk(rows, C, c, load, [=](int64_t i, float xi) {
 		const float v = normalise(n, xi);
-		y[i] = h.relu && v < 0.0f ? 0.0f : v; /* NaN stays visible */
+		put_result(y, half, i, h.relu && v < 0.0f ? 0.0f : v); /* NaN stays visible */
 	});
 }
 
@@ -176,10 +177,22 @@ int cuda_batchnorm_statistics(
 			rows, column_rows(C), eps, kept);
 }
 
-int cuda_batchnorm_apply(
-    struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y)
+template <typename H>
+static int apply(
+    struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y, void *half)
 {
-	return LAUNCH(batchnorm_apply, column_grid(rows, C), column_block(C), 0, ctx->stream, h, x, rows, C, y);
+	return LAUNCH(
+	    batchnorm_apply<H>, column_grid(rows, C), column_block(C), 0, ctx->stream, h, x, rows, C, y, (H *)half);
+}
+
+int cuda_batchnorm_apply(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C,
+    float *y, struct cuda_rounded rounded)
+{
+	if (!rounded.data)
+		return apply<float>(ctx, h, x, rows, C, y, NULL);
+	if (rounded.bf16)
+		return apply<__nv_bfloat16>(ctx, h, x, rows, C, y, rounded.data);
+	return apply<__half>(ctx, h, x, rows, C, y, rounded.data);
 }
 
 int cuda_batchnorm_backward(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, const float *dy,

@@ -119,6 +119,16 @@ int cuda_no_gradient(struct step *s, int i)
 	return cuda_zero(s->ctx, s->din[i].data, tensor_bytes(&s->din[i]));
 }
 
+void cuda_take_rounding(struct step *s)
+{
+	s->rounds = s->rounded.dtype != DT_F32;
+}
+
+struct cuda_rounded cuda_rounded_of(const struct step *s)
+{
+	return (struct cuda_rounded){.data = s->rounded.data, .bf16 = s->rounded.dtype == DT_BF16};
+}
+
 void cuda_set_impl(struct step *s, const char *text)
 {
 	snprintf(s->impl, sizeof s->impl, "%s", text);

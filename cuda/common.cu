@@ -1,11 +1,9 @@
 /* The pass over dy that linear and conv2d share: ReLU mask, conversion to the products' type and column sums, each read
  * of dy serving all three. Sums run over fixed blocks of rows, whose partial sums are added in order. */
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <string.h>
 
+#include "cuda/half.cuh"
 #include "cuda/launch.h"
-#include "cuda/launches.h"
 
 /* A block is TILE_COLS x TILE_ROWS threads: reads of a row are one 128-byte line per warp. */
 #define TILE_COLS 32
@@ -30,21 +28,6 @@ int cuda_put(struct cuda_ctx *ctx, void *dst, const void *host, size_t bytes)
 	struct put_bytes from = {};
 	memcpy(from.byte, host, bytes);
 	return LAUNCH(put, 1, CUDA_PUT_BYTES, 0, ctx->stream, from, (unsigned)bytes, (unsigned char *)dst);
-}
-
-static __device__ void convert(float *to, float v)
-{
-	*to = v;
-}
-
-static __device__ void convert(__half *to, float v)
-{
-	*to = __float2half_rn(v);
-}
-
-static __device__ void convert(__nv_bfloat16 *to, float v)
-{
-	*to = __float2bfloat16_rn(v);
 }
 
 /* Adds the block's TILE_ROWS values of each column, in order of threadIdx.y; the sum is good for threadIdx.y == 0. */
@@ -72,7 +55,7 @@ __global__ void __launch_bounds__(TILE_COLS *TILE_ROWS)
 		const int64_t e = r * cols + c;
 		const float d = g[e], v = y && y[e] <= 0.0f ? 0.0f : d; /* both reads under way at once */
 		if (masked)
-			convert(&masked[e], v);
+			narrow(&masked[e], v);
 		sum += v;
 	}
 	if (!partial)

@@ -49,6 +49,7 @@ const struct backend cuda_backend = {
     .download = cuda_download,
     .copy = cuda_copy,
     .sync = cuda_sync,
+    .cast_all = cuda_cast_steps,
     .update_stage = cuda_update_stage,
     .update = cuda_update,
     .update_release = cuda_update_release,

@@ -6,7 +6,9 @@
 
 static int dropout_prepare(struct step *s)
 {
-	if (s->mode == EXEC_INFER)
+	if (s->mode == EXEC_TRAIN)
+		cuda_take_rounding(s);
+	else
 		s->inplace = 0;
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 1);
@@ -26,7 +28,8 @@ static int dropout_forward(struct step *s)
 {
 	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape);
 	if (s->mode == EXEC_TRAIN)
-		return cuda_dropout(s->ctx, draw_of(s), s->in[0].data, N, total / N, s->out.data, false);
+		return cuda_dropout(
+		    s->ctx, draw_of(s), s->in[0].data, N, total / N, s->out.data, false, cuda_rounded_of(s));
 	if (s->out.data == s->in[0].data)
 		return 0;
 	return cuda_copy(s->ctx, s->out.data, s->in[0].data, tensor_bytes(&s->out));
@@ -35,7 +38,8 @@ static int dropout_forward(struct step *s)
 static int dropout_backward(struct step *s)
 {
 	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape);
-	return cuda_dropout(s->ctx, draw_of(s), s->dout.data, N, total / N, s->din[0].data, s->accumulate[0]);
+	return cuda_dropout(
+	    s->ctx, draw_of(s), s->dout.data, N, total / N, s->din[0].data, s->accumulate[0], (struct cuda_rounded){0});
 }
 
 const struct kernel cuda_dropout_kernel = {dropout_prepare, NULL, dropout_forward, dropout_backward, NULL};

@@ -24,13 +24,14 @@ static int fake_quant_prepare(struct step *s)
 {
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_fake_quant_scratch(slices_of(s));
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 2);
 }
 
 static int fake_quant_forward(struct step *s)
 {
-	return cuda_fake_quant(s->ctx, slices_of(s), s->in[X].data, s->out.data);
+	return cuda_fake_quant(s->ctx, slices_of(s), s->in[X].data, s->out.data, cuda_rounded_of(s));
 }
 
 static int fake_quant_backward(struct step *s)

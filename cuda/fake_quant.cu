@@ -1,5 +1,5 @@
 /* Fake quantization of slices with a step each. Backward computes dx and the step's sum in one pass over x and dy. */
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 #include "cuda/quant.cuh"
 
 /* Where a block works: elements [at, end) of slice i, its threads BLOCK apart. */
@@ -14,13 +14,13 @@ __device__ static inline struct piece piece_of(int64_t n, int64_t parts)
 	return {i, first + threadIdx.x, end - first < SLICE_BLOCK ? end : first + SLICE_BLOCK};
 }
 
-__global__ void __launch_bounds__(BLOCK)
-    fake_quant(struct quant_slices q, int64_t parts, const float *__restrict__ x, float *__restrict__ y)
+__global__ void __launch_bounds__(BLOCK) fake_quant(struct quant_slices q, int64_t parts, const float *__restrict__ x,
+    float *__restrict__ y, struct cuda_rounded rounded)
 {
 	const struct piece p = piece_of(q.n, parts);
 	const float inverse = __fdiv_rn(1.0f, q.step[p.i]), pow2 = pow2_of(q.step[p.i]);
 	for (int64_t e = p.at; e < p.end; e += BLOCK)
-		y[e] = __fmul_rn(round_clamp(__fmul_rn(x[e], inverse), q.lo, q.hi), pow2);
+		put_result(y, rounded, e, __fmul_rn(round_clamp(__fmul_rn(x[e], inverse), q.lo, q.hi), pow2));
 }
 
 /* The gradient of step i from the sum of dy * x inside the range. */
@@ -78,10 +78,10 @@ size_t cuda_fake_quant_scratch(struct quant_slices q)
 	return parts > 1 ? (size_t)(q.steps * parts) * sizeof(double) : 0;
 }
 
-int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y)
+int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y, struct cuda_rounded rounded)
 {
 	const int64_t parts = slice_parts(q.n);
-	return LAUNCH(fake_quant, (unsigned)(q.steps * parts), BLOCK, 0, ctx->stream, q, parts, x, y);
+	return LAUNCH(fake_quant, (unsigned)(q.steps * parts), BLOCK, 0, ctx->stream, q, parts, x, y, rounded);
 }
 
 int cuda_fake_quant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,

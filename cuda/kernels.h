@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cuda/context.h"
+#include "cuda/launches.h"
 #include "exec/backend.h"
 
 extern const struct kernel cuda_linear_kernel, cuda_conv2d_kernel, cuda_batchnorm_kernel, cuda_maxpool_kernel,
@@ -33,6 +34,9 @@ int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
 int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);
 int cuda_sync(void *ctx);
 int cuda_memory(void *ctx, size_t *available, size_t *total);
+
+/* Many casts at once (cast.c): struct backend. */
+int cuda_cast_steps(struct step *const *s, int n);
 
 /* The optimizer (update.c): struct backend.update. */
 int cuda_update_stage(void *ctx, struct update_job *job);
@@ -60,6 +64,9 @@ int cuda_need_layer(const struct step *s);
 const char *cuda_operand_name(const struct step *s);
 /* Input i has no gradient: zeros where one is wanted. */
 int cuda_no_gradient(struct step *s, int i);
+/* In prepare of a row whose forward writes step.rounded too, which is cuda_rounded_of there. */
+void cuda_take_rounding(struct step *s);
+struct cuda_rounded cuda_rounded_of(const struct step *s);
 void cuda_set_impl(struct step *s, const char *text);
 void cuda_release_state(struct step *s); /* for states that are one block of host memory */
 

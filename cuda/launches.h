@@ -26,6 +26,13 @@ size_t cuda_column_sum_scratch(int64_t rows, int64_t cols);
 int cuda_gradient_in(struct cuda_ctx *ctx, const float *g, const float *y, int64_t rows, int64_t cols, void *masked,
     enum dtype type, float *out, bool accumulate, void *scratch);
 
+/* half.cuh */
+/* Where a forward launch writes its f32 result a second time, as bf16 or f16; NULL: nowhere. */
+struct cuda_rounded {
+	void *data;
+	bool bf16;
+};
+
 /* conv2d.cu */
 /* Geometry of a convolution: x (N,H,W,C), w (O,KH,KW,C), y (N,OH,OW,O). A column matrix is (images*OH*OW, KH*KW*C):
  * what each output pixel sees, zero in the padding, in the order of the weights. */
@@ -58,13 +65,15 @@ int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned 
 int cuda_update_apply(struct cuda_ctx *ctx, const struct update_table *table, unsigned blocks);
 
 /* add.cu */
-int cuda_add(struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y);
+int cuda_add(
+    struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y, struct cuda_rounded rounded);
 /* y: the output, where there is a ReLU, else NULL. d0, d1: gradients or NULL; they may be the same memory. */
 int cuda_add_backward(
     struct cuda_ctx *ctx, const float *dy, const float *y, int64_t n, float *d0, bool add0, float *d1, bool add1);
 
 /* avgpool.cu: x (N, pixels, C), y (N, C) = factor * the sum over pixels. */
-int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y);
+int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y,
+    struct cuda_rounded rounded);
 int cuda_avgpool_backward(struct cuda_ctx *ctx, const float *dy, int64_t N, int64_t pixels, int64_t C, float factor,
     float *dx, bool accumulate);
 
@@ -85,13 +94,25 @@ size_t cuda_batchnorm_scratch(int64_t rows, int64_t C);
 /* kept (3, C): mean, 1/sqrt(var + eps), unbiased variance. */
 int cuda_batchnorm_statistics(
     struct cuda_ctx *ctx, const float *x, int64_t rows, int64_t C, float eps, float *kept, void *scratch);
-int cuda_batchnorm_apply(
-    struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C, float *y);
+int cuda_batchnorm_apply(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, int64_t rows, int64_t C,
+    float *y, struct cuda_rounded rounded);
 int cuda_batchnorm_backward(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, const float *dy,
     int64_t rows, int64_t C, struct batchnorm_gradients g, void *scratch);
 
 /* cast.cu: f32, f16 and bf16 in any combination. */
 int cuda_cast(struct cuda_ctx *ctx, const void *x, enum dtype from, int64_t n, void *y, enum dtype to);
+/* Many f32 tensors to f16 or bf16 by one launch, whose argument this is. Blocks of CASTS_BLOCK elements are numbered
+ * through all items, item k has blocks first[k] .. first[k + 1] - 1. */
+#define CASTS_MOST  64
+#define CASTS_BLOCK 1024
+struct cuda_casts {
+	int n;
+	unsigned first[CASTS_MOST + 1];
+	const float *from[CASTS_MOST];
+	void *to[CASTS_MOST];
+	int64_t count[CASTS_MOST];
+};
+int cuda_cast_all(struct cuda_ctx *ctx, const struct cuda_casts *c, enum dtype to);
 
 /* dequant.cu: x is u8, s8 or grid values (f32). */
 int cuda_dequant(
@@ -106,8 +127,8 @@ struct dropout_draw {
 	const struct step_time *time;
 	float rate, factor; /* 1/(1-rate) */
 };
-int cuda_dropout(
-    struct cuda_ctx *ctx, struct dropout_draw d, const float *x, int64_t N, int64_t n, float *y, bool accumulate);
+int cuda_dropout(struct cuda_ctx *ctx, struct dropout_draw d, const float *x, int64_t N, int64_t n, float *y,
+    bool accumulate, struct cuda_rounded rounded);
 
 /* fake_quant.cu */
 /* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. */
@@ -116,7 +137,7 @@ struct quant_slices {
 	int64_t steps, n;
 	float lo, hi;
 };
-int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y);
+int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y, struct cuda_rounded rounded);
 size_t cuda_fake_quant_scratch(struct quant_slices q);
 int cuda_fake_quant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
     bool add_x, float *dstep, bool add_step, void *scratch);
@@ -167,7 +188,8 @@ struct maxpool_geometry {
 	int H, W, C, OH, OW, kernel, stride, pad;
 };
 /* winner: one byte per output, the tap of the window's first maximum; NULL: not wanted. */
-int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *x, float *y, uint8_t *winner);
+int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *x, float *y, uint8_t *winner,
+    struct cuda_rounded rounded);
 int cuda_maxpool_backward(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *dy,
     const uint8_t *winner, float *dx, bool accumulate);
 
@@ -192,7 +214,7 @@ struct requant_gradients {
 /* The zero point of the input folded: off = zero_in * the integer weights wq (C, K) of each channel added up. */
 int cuda_requant_offsets(
     struct cuda_ctx *ctx, struct requant_inputs r, const float *wq, int64_t K, int zero_in, double *off);
-int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y);
+int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y, struct cuda_rounded rounded);
 size_t cuda_requant_scratch(int64_t rows, int64_t C);
 int cuda_requant_backward(
     struct cuda_ctx *ctx, struct requant_inputs r, const float *dy, struct requant_gradients g, void *scratch);

@@ -39,13 +39,15 @@ static int maxpool_prepare(struct step *s)
 			    s->node->name, MAX_WINDOW, MAX_WINDOW);
 		s->keep = (size_t)shape_count(s->out.shape);
 	}
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return 0;
 }
 
 static int maxpool_forward(struct step *s)
 {
-	return cuda_maxpool(s->ctx, s->state, s->in[0].data, s->out.data, s->keep ? s->keep_mem : NULL);
+	return cuda_maxpool(
+	    s->ctx, s->state, s->in[0].data, s->out.data, s->keep ? s->keep_mem : NULL, cuda_rounded_of(s));
 }
 
 static int maxpool_backward(struct step *s)

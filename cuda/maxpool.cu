@@ -1,10 +1,10 @@
 /* Max pooling. A block is one line of the image (of the output forward, of the input backward), its threads take the
  * line's values in turn. Backward gathers: each input value adds up the windows that it won, in a fixed order. */
 #include "cuda/grid.cuh"
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 
-__global__ void __launch_bounds__(BLOCK)
-    maxpool(struct maxpool_geometry g, const float *__restrict__ x, float *__restrict__ y, uint8_t *__restrict__ winner)
+__global__ void __launch_bounds__(BLOCK) maxpool(struct maxpool_geometry g, const float *__restrict__ x,
+    float *__restrict__ y, uint8_t *__restrict__ winner, struct cuda_rounded rounded)
 {
 	const int64_t line = blockIdx.x, image = line / g.OH * g.H;
 	const int top = (int)(line % g.OH) * g.stride - g.pad, p0 = max(0, -top), p1 = min(g.kernel, g.H - top);
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(BLOCK)
 				won = p * g.kernel + q;
 			}
 		}
-		y[line * g.OW * g.C + e] = best;
+		put_result(y, rounded, line * g.OW * g.C + e, best);
 		if (winner)
 			winner[line * g.OW * g.C + e] = (uint8_t)won;
 	}
@@ -66,10 +66,11 @@ static unsigned threads_of(int64_t n)
 	return n >= BLOCK ? BLOCK : (unsigned)(n + WARP - 1) / WARP * WARP;
 }
 
-int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *x, float *y, uint8_t *winner)
+int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *x, float *y, uint8_t *winner,
+    struct cuda_rounded rounded)
 {
-	return LAUNCH(
-	    maxpool, (unsigned)(g->N * g->OH), threads_of((int64_t)g->OW * g->C), 0, ctx->stream, *g, x, y, winner);
+	return LAUNCH(maxpool, (unsigned)(g->N * g->OH), threads_of((int64_t)g->OW * g->C), 0, ctx->stream, *g, x, y,
+	    winner, rounded);
 }
 
 int cuda_maxpool_backward(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *dy,

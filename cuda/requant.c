@@ -44,6 +44,7 @@ static int requant_prepare(struct step *s)
 		s->scratch = cuda_requant_scratch(r.rows, r.C);
 	else
 		s->inplace = RQ_ACC;
+	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, RQ_COUNT);
 }
@@ -56,7 +57,7 @@ static int requant_forward(struct step *s)
 		int64_t K = shape_count(s->in[RQ_WQ].shape) / r.C;
 		rc = cuda_requant_offsets(s->ctx, r, s->in[RQ_WQ].data, K, s->node->attr.zero_in, s->keep_mem);
 	}
-	return rc ? rc : cuda_requant(s->ctx, r, s->out.data);
+	return rc ? rc : cuda_requant(s->ctx, r, s->out.data, cuda_rounded_of(s));
 }
 
 static int requant_backward(struct step *s)

@@ -1,7 +1,7 @@
 /* The epilogue on grid values over (rows, C): each thread works out the numbers of its channel once and applies them to
  * its rows. Backward takes t again from acc, writes dacc and dr, and sums what the steps and the bias need per block,
  * per channel, over all channels, in this order. */
-#include "cuda/launches.h"
+#include "cuda/half.cuh"
 #include "cuda/quant.cuh"
 #include "graph/graph.h" /* enum requant_in */
 
@@ -56,7 +56,7 @@ __device__ static inline float unrounded(const struct requant_inputs &r, const s
 }
 
 /* y may be acc. */
-__global__ void __launch_bounds__(BLOCK) requant(struct requant_inputs r, float *y)
+template <typename H> __global__ void __launch_bounds__(BLOCK) requant(struct requant_inputs r, float *y, H *half)
 {
 	const int64_t c = column_index();
 	if (c >= r.C)
@@ -66,7 +66,8 @@ __global__ void __launch_bounds__(BLOCK) requant(struct requant_inputs r, float 
 	column_walk(r.rows, r.C, c, load, [=](int64_t i, struct operands v) {
 		float t = unrounded(r, e, v);
 		t = r.relu && t < e.zero ? e.zero : t;
-		y[i] = r.s_y ? __fmul_rn(__fsub_rn(round_clamp(t, r.lo, r.hi), e.zero), e.p_y) : t;
+		t = r.s_y ? __fmul_rn(__fsub_rn(round_clamp(t, r.lo, r.hi), e.zero), e.p_y) : t;
+		put_result(y, half, i, t);
 	});
 }
 
@@ -189,9 +190,18 @@ int cuda_requant_offsets(
 	return LAUNCH(requant_offsets, (unsigned)r.C, FINISH, 0, ctx->stream, r, wq, K, zero_in, off);
 }
 
-int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y)
+template <typename H> static int launch(struct cuda_ctx *ctx, struct requant_inputs r, float *y, void *half)
 {
-	return LAUNCH(requant, column_grid(r.rows, r.C), column_block(r.C), 0, ctx->stream, r, y);
+	return LAUNCH(requant<H>, column_grid(r.rows, r.C), column_block(r.C), 0, ctx->stream, r, y, (H *)half);
+}
+
+int cuda_requant(struct cuda_ctx *ctx, struct requant_inputs r, float *y, struct cuda_rounded rounded)
+{
+	if (!rounded.data)
+		return launch<float>(ctx, r, y, NULL);
+	if (rounded.bf16)
+		return launch<__nv_bfloat16>(ctx, r, y, rounded.data);
+	return launch<__half>(ctx, r, y, rounded.data);
 }
 
 /* scratch: sums (C), then partial (3, C, parts). */

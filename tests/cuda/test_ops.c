@@ -139,6 +139,61 @@ static void cuda__convolution_in_chunks_equals_the_reference(void **state)
 	}
 }
 
+/* A tensor of n values of a type on the GPU, and on the host. */
+static struct tensor tensor_of(enum dtype t, int64_t n, const void *host)
+{
+	struct tensor x = {.dtype = t, .shape = shape_of(1, &n)};
+	x.data = cuda_backend.alloc(cuda.ctx, tensor_bytes(&x));
+	assert_non_null(x.data);
+	assert_int_equal(cuda_backend.upload(cuda.ctx, x.data, host, tensor_bytes(&x)), 0);
+	return x;
+}
+
+static uint16_t half_of(enum dtype t, float v)
+{
+	return t == DT_F16 ? f32_to_f16(v) : f32_to_bf16(v);
+}
+
+/* More than one launch takes, of all sizes around a block's, f16 and bf16 in groups, and some back to f32. */
+static void cuda__casts_at_once_are_those_one_by_one(void **state)
+{
+	(void)state;
+	enum { CASTS = 150, MOST = 2100 };
+	static struct step steps[CASTS];
+	struct step *list[CASTS];
+	static float value[CASTS + MOST];
+	static uint16_t half[CASTS + MOST], zero[2 * MOST], got[2 * MOST];
+	for (int i = 0; i < CASTS + MOST; i++) {
+		value[i] = (float)(i * 37 % 1009 - 504) * 1.0009765625f / (float)(1 << i % 20);
+		half[i] = half_of(DT_BF16, value[i]);
+	}
+	for (int i = 0; i < CASTS; i++) {
+		const bool widen = i % 50 == 49;
+		const enum dtype to = widen ? DT_F32 : i / 71 % 2 ? DT_F16 : DT_BF16;
+		const int64_t n = i < 6 ? 1022 + i : i == 7 ? MOST : i % 13 + 1;
+		steps[i] = (struct step){.ctx = cuda.ctx,
+		    .in = {widen ? tensor_of(DT_BF16, n, half + i) : tensor_of(DT_F32, n, value + i)},
+		    .out = tensor_of(to, n, zero)};
+		list[i] = &steps[i];
+	}
+	assert_int_equal(cuda_backend.cast_all(list, 0), 0);
+	assert_int_equal(cuda_backend.cast_all(list, CASTS), 0);
+	for (int i = 0; i < CASTS; i++) {
+		const struct tensor *y = &steps[i].out;
+		assert_int_equal(cuda_backend.download(cuda.ctx, got, y->data, tensor_bytes(y)), 0);
+		for (int64_t e = 0; e < y->shape.dim[0]; e++) {
+			float wide;
+			memcpy(&wide, (const char *)got + e * 4, sizeof wide);
+			if (y->dtype == DT_F32 ? wide != bf16_to_f32(half[i + e])
+					       : got[e] != half_of(y->dtype, value[i + e]))
+				fail_msg(
+				    "value %lld of tensor %d, %s, is wrong", (long long)e, i, dtype_name(y->dtype));
+		}
+		cuda_backend.free(cuda.ctx, steps[i].in[0].data);
+		cuda_backend.free(cuda.ctx, y->data);
+	}
+}
+
 /* Larger than the ring of pinned memory, of an odd size: every part of it is used more than once. */
 static void cuda__large_uploads_come_back(void **state)
 {
@@ -196,7 +251,7 @@ static int close_cuda(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[OP_COUNT + 7] = {0};
+	struct CMUnitTest tests[OP_COUNT + 8] = {0};
 	size_t n = 0;
 	int rc = cuda_backend.open(&cuda.ctx, &(struct open_options){0});
 	if (rc) {
@@ -214,6 +269,7 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__products_are_f32_and_tf32_only_when_asked_for);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__casts_at_once_are_those_one_by_one);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__full_memory_names_both_numbers);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__describes_the_gpu);

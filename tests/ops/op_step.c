@@ -229,6 +229,7 @@ static void describe(struct op_step *o, const struct op_case *c, struct op_optio
 	}
 	if (opt.wide && s->out.dtype == DT_F32)
 		s->out.dtype = REF_F64;
+	s->rounded = (struct tensor){.dtype = opt.rounded, .shape = s->out.shape};
 	s->dout = (struct tensor){.dtype = opt.wide ? REF_F64 : DT_F32, .shape = s->out.shape};
 }
 
@@ -255,6 +256,8 @@ static int place_all(struct op_step *o, const struct op_host *h, struct op_optio
 		s->out.data = s->in[s->inplace].data;
 	else
 		rc = place(o, &s->out);
+	if (!rc && s->rounds)
+		rc = place(o, &s->rounded);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = place(o, &s->dout);
 	if (!rc && s->scratch && !(s->scratch_mem = guarded_alloc(o, s->scratch)))
@@ -313,6 +316,8 @@ int op_step_forward(struct op_step *o)
 	int rc = 0;
 	if (s->inplace < 0 || s->out.data != s->in[s->inplace].data)
 		rc = set_bytes(o, s->out.data, POISON, tensor_size(&s->out));
+	if (!rc && s->rounds)
+		rc = set_bytes(o, s->rounded.data, POISON, tensor_size(&s->rounded));
 	if (!rc && s->scratch)
 		rc = set_bytes(o, s->scratch_mem, POISON, s->scratch);
 	if (!rc)
@@ -352,7 +357,8 @@ void op_step_close(struct op_step *o)
 		}
 		if (own_out && s->out.data)
 			release(o->dev.ctx, s->out.data);
-		void *rest[] = {s->dout.data, s->scratch_mem, s->keep_mem, (void *)(uintptr_t)o->clock.time};
+		void *rest[] = {
+		    s->dout.data, s->rounded.data, s->scratch_mem, s->keep_mem, (void *)(uintptr_t)o->clock.time};
 		for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
 			if (rest[i])
 				release(o->dev.ctx, rest[i]);

@@ -48,10 +48,12 @@ struct op_step {
 };
 
 /* want, accumulate: bits by input. inplace: grant the wish for in[i]'s memory, if the kernel has one. shared: inputs 0
- * and 1 are one node, so din[0] and din[1] are one memory; the first overwrites, the second adds. */
+ * and 1 are one node, so din[0] and din[1] are one memory; the first overwrites, the second adds. rounded: f16 or bf16,
+ * the type of a cast of the output that is offered to the kernel; f32: none. */
 struct op_options {
 	unsigned want, accumulate;
 	bool inplace, wide, shared;
+	enum dtype rounded;
 };
 /* Infers, allocates, uploads, prepares, packs. The step is good for op_step_close even after an error. */
 int op_step_open(

@@ -1,6 +1,7 @@
 /* Runs cases on two devices and compares. What is tried with each case: forward twice on the same step (nothing may
  * carry over) and, in TRAIN, backward with all gradients overwritten, with all accumulated, and with each one alone. In
- * INFER a wish for in-place output is granted in a further run. */
+ * INFER a wish for in-place output is granted in a further run. A kernel that rounds its output to half precision is
+ * run once more for each type. */
 #include "ops/op_suite.h"
 
 #include <math.h>
@@ -92,6 +93,50 @@ out:
 	return rc;
 }
 
+/* The rounded output must be the output rounded, bit for bit. */
+static int compare_rounded(const struct op_step *o)
+{
+	const enum dtype t = o->s.rounded.dtype;
+	int64_t n = shape_count(o->s.out.shape);
+	double *x = mem_alloc((size_t)n, sizeof(*x)), *y = mem_alloc((size_t)n, sizeof(*y));
+	int rc = x && y ? 0 : ERR_NOMEM;
+	if (!rc)
+		rc = op_step_read(o, &o->s.out, x);
+	if (!rc)
+		rc = op_step_read(o, &o->s.rounded, y);
+	for (int64_t i = 0; !rc && i < n; i++) {
+		float v = (float)x[i], want = t == DT_F16 ? f16_to_f32(f32_to_f16(v)) : bf16_to_f32(f32_to_bf16(v));
+		if ((double)want != y[i])
+			rc = err_set(ERR_FAIL, "output[%lld of %lld] is %.9g, as %s %.9g", (long long)i, (long long)n,
+			    x[i], dtype_name(t), y[i]);
+	}
+	mem_free(x);
+	mem_free(y);
+	return rc;
+}
+
+/* With the output's cast offered, beside one without. */
+static int run_rounded(const struct op_case *c, struct device dev, const struct op_host *h, enum dtype t)
+{
+	struct op_step plain = {0}, both = {0};
+	int rc = op_step_open(&both, dev, c, h, (struct op_options){.rounded = t, .inplace = c->mode == EXEC_INFER});
+	if (rc || !both.s.rounds)
+		goto out;
+	rc = op_step_open(&plain, dev, c, h, (struct op_options){0});
+	if (!rc)
+		rc = op_step_forward(&plain);
+	if (!rc)
+		rc = op_step_forward(&both);
+	if (!rc)
+		rc = compare(&plain, &plain.s.out, &both, &both.s.out, 0, "output beside a rounded one");
+	if (!rc)
+		rc = compare_rounded(&both);
+out:
+	op_step_close(&plain);
+	op_step_close(&both);
+	return rc;
+}
+
 static int run_case(const struct op_case *c, struct device dev)
 {
 	unsigned all = c->mode == EXEC_TRAIN ? op_case_wants(c) : 0;
@@ -100,8 +145,12 @@ static int run_case(const struct op_case *c, struct device dev)
 	if (rc)
 		return rc;
 	rc = run_variant(c, dev, &h, (struct op_options){.want = all});
+	if (!rc)
+		rc = run_rounded(c, dev, &h, DT_BF16);
 	if (op_suite_once)
 		goto out;
+	if (!rc)
+		rc = run_rounded(c, dev, &h, DT_F16);
 	if (!rc && c->mode == EXEC_INFER)
 		rc = run_variant(c, dev, &h, (struct op_options){.inplace = true});
 	if (!rc && all)

@@ -74,15 +74,6 @@ static void cpu_free(void *ctx, void *p)
 	mem_free(p);
 }
 
-static int cpu_zero(void *ctx, void *p, size_t bytes)
-{
-	(void)ctx;
-	if (bytes) {
-		memset(p, 0, bytes);
-	}
-	return 0;
-}
-
 static int cpu_copy(void *ctx, void *dst, const void *src, size_t bytes)
 {
 	(void)ctx;
@@ -196,7 +187,6 @@ const struct backend cpu_backend = {
     .close = cpu_close,
     .alloc = cpu_alloc,
     .free = cpu_free,
-    .zero = cpu_zero,
     .upload = cpu_copy,
     .download = cpu_copy,
     .copy = cpu_copy,

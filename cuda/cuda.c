@@ -44,7 +44,6 @@ const struct backend cuda_backend = {
     .list = cuda_list,
     .alloc = cuda_alloc,
     .free = cuda_free,
-    .zero = cuda_zero,
     .upload = cuda_upload,
     .download = cuda_download,
     .copy = cuda_copy,

@@ -160,9 +160,8 @@ void cuda_free(void *ctx, void *p)
 	}
 }
 
-int cuda_zero(void *ctx, void *p, size_t bytes)
+int cuda_zero(struct cuda_ctx *c, void *p, size_t bytes)
 {
-	struct cuda_ctx *c = ctx;
 	return bytes ? CUDA_TRY(cudaMemsetAsync(p, 0, bytes, c->stream)) : 0;
 }
 

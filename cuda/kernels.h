@@ -28,7 +28,7 @@ int cuda_open(void **ctx, const struct open_options *o);
 void cuda_close(void *ctx);
 void *cuda_alloc(void *ctx, size_t bytes);
 void cuda_free(void *ctx, void *p);
-int cuda_zero(void *ctx, void *p, size_t bytes);
+int cuda_zero(struct cuda_ctx *c, void *p, size_t bytes);
 int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes);
 int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
 int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);

@@ -122,7 +122,6 @@ struct backend {
 	int (*list)(cJSON *array);
 	void *(*alloc)(void *ctx, size_t bytes); /* 64-byte aligned, zeroed; NULL sets the error */
 	void (*free)(void *ctx, void *p);
-	int (*zero)(void *ctx, void *p, size_t bytes);
 	int (*upload)(void *ctx, void *dst, const void *host, size_t bytes);
 	int (*download)(void *ctx, void *host, const void *src, size_t bytes); /* waits for all work before it */
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
@@ -141,7 +140,7 @@ struct backend {
 	int (*fetch)(void *ctx, const void *src, size_t bytes, uint64_t *ticket);
 	int (*fetched)(void *ctx, uint64_t ticket, void *host, size_t bytes);
 	/* Recording, or NULL: the device executes call by call. Between begin and end, calls that queue work (kernels,
-	 * zero, copy, update) are recorded instead of executed; none may allocate, upload or wait. replay queues the
+	 * copy, update) are recorded instead of executed; none may allocate, upload or wait. replay queues the
 	 * whole recording as often as one likes, as long as the memory it was made with is there. */
 	int (*capture_begin)(void *ctx);                 /* CAPTURE_NONE: not now, go on call by call */
 	int (*capture_end)(void *ctx, void **recording); /* NULL: the recording is thrown away */

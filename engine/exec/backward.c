@@ -3,8 +3,8 @@
  *
  * A gradient is wanted if its node depends on a trained param (or feeds a batch norm whose running statistics are
  * updated) and reaches the loss. The first node that writes a gradient in backward order overwrites it, later ones add.
- * Gradients of params are always added to, so that micro-batches sum up; they are zeroed in one call. That of a cast is
- * its input's (see internal.h). */
+ * For a param's gradient that holds in the first micro-batch; in later ones all add. That of a cast is its input's (see
+ * internal.h). */
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
@@ -93,6 +93,7 @@ void exec_plan_gradients(struct executor *ex)
 				continue;
 			to = &ex->slot[ex->slot[ex->g.node[c].in[k]].grad_of];
 			ex->step[c].accumulate[k] = to->param || to->written;
+			ex->slot[c].starts[k] = to->param && !to->written;
 			to->written = true;
 		}
 	}
@@ -115,15 +116,16 @@ static int start_gradient(struct executor *ex)
 	    ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &ex->scaling->scale, sizeof(ex->scaling->scale));
 }
 
-int exec_backward(struct executor *ex, bool zero)
+int exec_backward(struct executor *ex, bool first)
 {
 	const struct backend *b = ex->dev.backend;
-	int rc = zero ? b->zero(ex->dev.ctx, ex->gradients, ex->param_gradients) : 0;
-	if (!rc)
-		rc = start_gradient(ex);
+	int rc = start_gradient(ex);
 	for (int i = ex->g.n - 1; !rc && i >= 0; i--) {
 		if (!runs_backward(ex, i))
 			continue;
+		for (int k = 0; k < ex->g.node[i].n_in; k++)
+			if (ex->slot[i].starts[k])
+				ex->step[i].accumulate[k] = !first;
 		rc = b->kernels[ex->g.node[i].op].backward(&ex->step[i]);
 		if (rc)
 			exec_kernel_error(ex, i, "backward", rc);
@@ -144,9 +146,9 @@ static int has_backward(const struct executor *ex)
 /* The parts of a backward, and how many will have been seen after it. */
 static unsigned backward_parts(const struct executor *ex, bool accumulate, int *observations)
 {
-	bool zero = !accumulate || !ex->observations;
-	*observations = zero ? 1 : ex->observations + 1;
-	return RUN_BACKWARD | (zero ? RUN_ZERO : 0U);
+	bool first = !accumulate || !ex->observations;
+	*observations = first ? 1 : ex->observations + 1;
+	return RUN_BACKWARD | (first ? RUN_FIRST : 0U);
 }
 
 int executor_backward(struct executor *ex, bool accumulate)

@@ -48,7 +48,7 @@ int executor_forward(struct executor *ex);
  * of 1: gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's
  * updates fit. */
 void executor_scale_loss(struct executor *ex, const struct update_state *scaling);
-/* accumulate false: gradients are zeroed first (a new effective batch). Needs g->loss and EXEC_TRAIN. */
+/* accumulate false: gradients begin anew (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
 /* Clips and updates the params that this executor trains and its STAT params; touches the store. What came of it is in
  * the optimizer's state. moments: see optimizer.h */

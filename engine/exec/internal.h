@@ -3,7 +3,7 @@
  * Memory (each block is one allocation of the device, offsets are multiples of 64):
  *   values      | inputs that are not bound | arena of the other nodes, by lifetimes in INFER, side by side in TRAIN |
  *   constants   | constant nodes: they outlive a step                                                                |
- *   gradients   | of params: zeroed in one call | arena of the other gradients, by lifetimes of the backward loop    |
+ *   gradients   | of params: they outlive a step | arena of the other gradients, by lifetimes of the backward loop   |
  *   scratch     | the largest wish of any kernel                                                                     |
  *   keep        | one piece per node                                                                                 |
  * and the 16 bytes of the clock.
@@ -26,7 +26,7 @@ enum exec_state { EXEC_CREATED, EXEC_PLANNED, EXEC_READY, EXEC_BROKEN };
 enum run_part {
 	RUN_CONSTANTS = 1, /* pack, and the constant nodes */
 	RUN_FORWARD = 2,
-	RUN_ZERO = 4, /* the gradients of params */
+	RUN_FIRST = 4, /* backward begins the gradients of params anew instead of adding to them */
 	RUN_BACKWARD = 8,
 	RUN_UPDATE = 16,
 	RUN_COMBINATIONS = 32
@@ -39,21 +39,22 @@ struct recording {
 
 /* What the executor knows of a node beside its step. */
 struct slot {
-	struct param *param;  /* OP_PARAM */
-	const void *bound;    /* OP_INPUT: memory of another executor, or NULL */
-	bool fed;             /* OP_INPUT: executor_input was called */
-	bool constant;        /* depends on params only */
-	bool wanted;          /* its gradient is wanted */
-	bool written;         /* while planning: a later node writes its gradient already */
-	bool prepared;        /* its kernel's prepare was called: release is due */
-	int rounded_by;       /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
-	bool at_once;         /* constant cast that backend.cast_all executes */
-	int last_use;         /* index of the last node that reads it; n if it outlives the step */
-	size_t value;         /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
-	int grad_of;          /* the node whose gradient this one's is: itself, or of a cast its input's */
-	size_t grad;          /* offset in gradients, or NO_PLACE */
-	size_t keep;          /* offset in keep */
-	struct tensor tensor; /* its value, once ready */
+	struct param *param;      /* OP_PARAM */
+	const void *bound;        /* OP_INPUT: memory of another executor, or NULL */
+	bool fed;                 /* OP_INPUT: executor_input was called */
+	bool constant;            /* depends on params only */
+	bool wanted;              /* its gradient is wanted */
+	bool written;             /* while planning: a later node writes its gradient already */
+	bool starts[NODE_MAX_IN]; /* it writes the gradient of this input, a param, before all other nodes */
+	bool prepared;            /* its kernel's prepare was called: release is due */
+	int rounded_by;           /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
+	bool at_once;             /* constant cast that backend.cast_all executes */
+	int last_use;             /* index of the last node that reads it; n if it outlives the step */
+	size_t value;             /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
+	int grad_of;              /* the node whose gradient this one's is: itself, or of a cast its input's */
+	size_t grad;              /* offset in gradients, or NO_PLACE */
+	size_t keep;              /* offset in keep */
+	struct tensor tensor;     /* its value, once ready */
 };
 
 struct executor {
@@ -115,8 +116,8 @@ void exec_forget_recordings(struct executor *ex);
  * recording repeats no more than that. */
 int exec_constants(struct executor *ex, double *seconds);
 int exec_forward(struct executor *ex, double *seconds);
-/* backward.c, likewise. zero: gradients of params are zeroed first. */
-int exec_backward(struct executor *ex, bool zero);
+/* backward.c, likewise. first: of the micro-batches whose gradients are summed up. */
+int exec_backward(struct executor *ex, bool first);
 /* forward.c: RUN_CONSTANTS if the store has changed since they ran, else 0. */
 unsigned exec_stale(const struct executor *ex);
 /* forward.c: ERR_FAIL unless the executor is prepared and all inputs were given. */

@@ -11,7 +11,7 @@ static int run_parts(struct executor *ex, unsigned parts)
 	if (!rc && (parts & RUN_FORWARD))
 		rc = exec_forward(ex, NULL);
 	if (!rc && (parts & RUN_BACKWARD))
-		rc = exec_backward(ex, parts & RUN_ZERO);
+		rc = exec_backward(ex, parts & RUN_FIRST);
 	if (!rc && (parts & RUN_UPDATE)) {
 		rc = b->update(ex->dev.ctx, &ex->job);
 		rc = rc ? err_context(rc, "%s: update", b->name) : 0;

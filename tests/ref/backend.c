@@ -29,13 +29,6 @@ static void ref_free(void *ctx, void *p)
 	mem_free(p);
 }
 
-static int ref_zero(void *ctx, void *p, size_t bytes)
-{
-	(void)ctx;
-	memset(p, 0, bytes);
-	return 0;
-}
-
 static int ref_copy(void *ctx, void *dst, const void *src, size_t bytes)
 {
 	(void)ctx;
@@ -100,7 +93,6 @@ const struct backend ref_backend = {
     .close = ref_close,
     .alloc = ref_alloc,
     .free = ref_free,
-    .zero = ref_zero,
     .upload = ref_copy,
     .download = ref_copy,
     .copy = ref_copy,

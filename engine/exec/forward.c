@@ -17,8 +17,9 @@ int executor_input(struct executor *ex, const char *name, const void *host, size
 	if (bytes != tensor_bytes(&ex->slot[i].tensor))
 		return err_set(
 		    ERR_FAIL, "input '%s' takes %zu bytes, not %zu", name, tensor_bytes(&ex->slot[i].tensor), bytes);
-	ex->slot[i].fed = true;
-	return ex->dev.backend->upload(ex->dev.ctx, ex->slot[i].tensor.data, host, bytes);
+	rc = ex->dev.backend->upload(ex->dev.ctx, ex->slot[i].tensor.data, host, bytes);
+	ex->slot[i].fed = !rc;
+	return rc;
 }
 
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample)
@@ -135,6 +136,8 @@ int executor_forward(struct executor *ex)
 int executor_profile(struct executor *ex, double *seconds)
 {
 	int rc = exec_fed(ex);
+	if (!rc)
+		rc = exec_bring_time(ex);
 	if (rc)
 		return rc;
 	if (exec_stale(ex))

@@ -110,6 +110,8 @@ void exec_plan_gradients(struct executor *ex);
 int exec_plan_update(struct executor *ex);
 /* run.c: executes enum run_part's, by a recording where the device has one. */
 int exec_run(struct executor *ex, unsigned parts);
+/* run.c: the clock's time to where kernels read it, if it has changed and one of them does. */
+int exec_bring_time(struct executor *ex);
 /* run.c: all recordings are of no use any more. */
 void exec_forget_recordings(struct executor *ex);
 /* forward.c: constant nodes, and the others; seconds: see executor_profile, or NULL. Nothing but the device's work: a

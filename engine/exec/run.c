@@ -27,17 +27,17 @@ static int record(struct executor *ex, unsigned parts, void **handle)
 	int rc = b->capture_begin(ex->dev.ctx);
 	if (rc == CAPTURE_NONE)
 		return run_parts(ex, parts);
-	if (rc)
-		return rc;
-	rc = run_parts(ex, parts);
-	if (rc) {
-		b->capture_end(ex->dev.ctx, NULL);
-		return rc;
+	if (!rc) {
+		rc = run_parts(ex, parts);
+		if (rc)
+			b->capture_end(ex->dev.ctx, NULL);
+		else
+			rc = b->capture_end(ex->dev.ctx, handle);
 	}
-	return b->capture_end(ex->dev.ctx, handle);
+	return rc ? err_context(rc, "%s: recording a step", b->name) : 0;
 }
 
-static int bring_time(struct executor *ex)
+int exec_bring_time(struct executor *ex)
 {
 	const struct backend *b = ex->dev.backend;
 	int rc;
@@ -52,7 +52,7 @@ int exec_run(struct executor *ex, unsigned parts)
 {
 	const struct backend *b = ex->dev.backend;
 	struct recording *r = &ex->recording[parts];
-	int rc = bring_time(ex);
+	int rc = exec_bring_time(ex);
 	if (rc)
 		return rc;
 	if (!b->capture_begin || !r->ran) {
@@ -62,8 +62,9 @@ int exec_run(struct executor *ex, unsigned parts)
 	}
 	if (!r->handle)
 		rc = record(ex, parts, &r->handle);
-	if (!rc && r->handle)
-		rc = b->replay(ex->dev.ctx, r->handle);
+	if (rc || !r->handle)
+		return rc;
+	rc = b->replay(ex->dev.ctx, r->handle);
 	return rc ? err_context(rc, "%s: recorded step", b->name) : 0;
 }
 

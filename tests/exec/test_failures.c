@@ -122,6 +122,32 @@ static void executor__an_unset_or_missing_param_is_an_error(void **state)
 	world_close(&w);
 }
 
+static int uploads_fail(void *ctx, void *dst, const void *host, size_t bytes)
+{
+	(void)ctx;
+	(void)dst;
+	(void)host;
+	(void)bytes;
+	return err_set(ERR_DEVICE, "made to fail");
+}
+
+static void executor__an_input_that_did_not_arrive_was_not_given(void **state)
+{
+	struct world w;
+	float x[2 * 7 * 6 * 3] = {0};
+	(void)state;
+	world_open(&w, open_broken(), false);
+	world_create(&w, EXEC_INFER);
+	assert_ok(executor_prepare(w.ex));
+	broken_backend.upload = uploads_fail;
+	assert_error(executor_input(w.ex, "input", x, sizeof(x)), ERR_DEVICE, "made to fail");
+	broken_backend.upload = ref_backend.upload;
+	assert_error(executor_forward(w.ex), ERR_FAIL, "'input' was never given");
+	assert_ok(executor_input(w.ex, "input", x, sizeof(x)));
+	assert_ok(executor_forward(w.ex));
+	world_close(&w);
+}
+
 static void executor__wrong_use_is_an_error(void **state)
 {
 	struct world w;
@@ -209,6 +235,34 @@ static void executor__profile_times_every_op_that_ran(void **state)
 		bool leaf = w.g.node[i].op == OP_INPUT || w.g.node[i].op == OP_PARAM;
 		assert_true(leaf ? seconds[i] == 0 : seconds[i] > 0 && seconds[i] < 10);
 	}
+	world_close(&w);
+}
+
+static void executor__profile_runs_the_step_that_the_clock_says(void **state)
+{
+	struct world w;
+	struct model_spec spec = rig_cnn();
+	double seconds[128] = {0};
+	float *first, *profiled, *forward;
+	(void)state;
+	world_open(&w, rig_open(&ref_backend), true);
+	graph_clear(&w.g);
+	spec.dropout = 0.5f;
+	rig_graph(&w.g, spec, 2, true);
+	w.ex = rig_executor(&w.g, &w.s, EXEC_TRAIN, false);
+	rig_feed(w.ex, 0, 2);
+	assert_ok(executor_forward(w.ex));
+	first = rig_value(w.ex, rig_output_name(w.ex));
+	executor_set_clock(w.ex, 5, 0);
+	assert_ok(executor_profile(w.ex, seconds));
+	profiled = rig_value(w.ex, rig_output_name(w.ex));
+	assert_ok(executor_forward(w.ex));
+	forward = rig_value(w.ex, rig_output_name(w.ex));
+	assert_memory_not_equal(first, forward, rig_bytes(w.ex, rig_output_name(w.ex)));
+	assert_memory_equal(profiled, forward, rig_bytes(w.ex, rig_output_name(w.ex)));
+	free(first);
+	free(profiled);
+	free(forward);
 	world_close(&w);
 }
 
@@ -325,10 +379,12 @@ int main(void)
 	    cmocka_unit_test(executor__a_missing_gradient_matters_only_where_it_is_wanted),
 	    cmocka_unit_test(executor__a_failing_kernel_is_named),
 	    cmocka_unit_test(executor__an_unset_or_missing_param_is_an_error),
+	    cmocka_unit_test(executor__an_input_that_did_not_arrive_was_not_given),
 	    cmocka_unit_test(executor__wrong_use_is_an_error),
 	    cmocka_unit_test(executor__training_nothing_is_an_error),
 	    cmocka_unit_test(executor__finds_the_first_node_that_is_not_finite),
 	    cmocka_unit_test(executor__profile_times_every_op_that_ran),
+	    cmocka_unit_test(executor__profile_runs_the_step_that_the_clock_says),
 	    cmocka_unit_test(executor__a_folded_and_a_frozen_graph_give_the_same_outputs),
 	    cmocka_unit_test(executor__training_a_folded_graph_leaves_the_statistics_alone),
 	};

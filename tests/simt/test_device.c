@@ -392,6 +392,43 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	cuda_backend.close(dev.ctx);
 }
 
+/* The step that is recorded fails at the first call of its backward. */
+static void fail_second_step(void)
+{
+	struct device dev = {.backend = &cuda_backend};
+	const struct update_args args = rig_adamw();
+	struct param_store store;
+	struct optimizer opt;
+	struct graph g;
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
+	rig_graph(&g, rig_mlp(), BATCH, true);
+	params_init(&store, dev);
+	optimizer_init(&opt, &store, &args);
+	assert_int_equal(params_add_graph(&store, &g, 5), 0);
+	struct executor *ex = rig_executor(&g, &store, EXEC_TRAIN, false);
+	assert_int_equal(feed(ex), 0);
+	assert_int_equal(executor_step(ex, false, &opt), 0);
+	simt_fail_call("cudaMemsetAsync", cudaErrorUnknown);
+	must_say(note(executor_step(ex, false, &opt)), ERR_DEVICE, "cudaMemsetAsync: unknown error");
+	assert_int_equal(note(executor_step(ex, false, &opt)), 0); /* which has left nothing behind */
+	executor_free(ex);
+	optimizer_clear(&opt);
+	params_clear(&store);
+	graph_clear(&g);
+	cuda_backend.close(dev.ctx);
+}
+
+static void device__a_failure_says_whether_the_step_was_being_recorded(void **state)
+{
+	(void)state;
+	fail_second_step();
+	assert_non_null(strstr(message, "cuda: recording a step: "));
+	setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+	fail_second_step();
+	unsetenv("CUDA_LAUNCH_BLOCKING");
+	assert_null(strstr(message, "record"));
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, reset)
 
 int main(void)
@@ -402,6 +439,7 @@ int main(void)
 	    TEST(device__full_memory_names_both_numbers), TEST(device__says_what_is_available),
 	    TEST(device__an_executor_that_does_not_fit_names_both_numbers),
 	    TEST(device__a_fault_of_any_kernel_ends_the_step_with_its_reason), TEST(device__each_call_may_fail),
-	    TEST(device__each_allocation_may_fail), TEST(device__a_recorded_step_is_one_launch_and_waits_for_nothing)};
+	    TEST(device__each_allocation_may_fail), TEST(device__a_recorded_step_is_one_launch_and_waits_for_nothing),
+	    TEST(device__a_failure_says_whether_the_step_was_being_recorded)};
 	return cmocka_run_group_tests_name("simt device", tests, NULL, NULL);
 }

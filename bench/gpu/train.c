@@ -165,7 +165,7 @@ static int built_make(struct built *b, struct device dev, const struct job *j)
 	if (!rc)
 		rc = executor_prepare(b->ex);
 	if (!rc)
-		executor_scale_loss(b->ex, b->opt.args.state);
+		rc = executor_scale_loss(b->ex, b->opt.args.state);
 	if (!rc)
 		rc = feed(b, j->batch);
 	graph_clear(&g);

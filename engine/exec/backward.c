@@ -99,14 +99,23 @@ void exec_plan_gradients(struct executor *ex)
 	}
 }
 
-void executor_scale_loss(struct executor *ex, const struct update_state *scaling)
+int exec_start_at_one(struct executor *ex)
 {
-	if (ex->scaling != scaling)
-		exec_forget_recordings(ex);
-	ex->scaling = scaling;
+	const float one = 1;
+	const size_t at = ex->g.loss == NODE_NONE ? NO_PLACE : ex->slot[ex->g.loss].grad;
+	return at == NO_PLACE ? 0 : ex->dev.backend->upload(ex->dev.ctx, ex->gradients + at, &one, sizeof(one));
 }
 
-/* dL/dL is 1, written at prepare, or the scale of the moment, which only the device knows. */
+int executor_scale_loss(struct executor *ex, const struct update_state *scaling)
+{
+	if (ex->scaling == scaling)
+		return 0;
+	exec_forget_recordings(ex);
+	ex->scaling = scaling;
+	return scaling || ex->state != EXEC_READY ? 0 : exec_start_at_one(ex);
+}
+
+/* dL/dL is 1, which is there since prepare, or the scale of the moment, which only the device knows. */
 static int start_gradient(struct executor *ex)
 {
 	const struct backend *b = ex->dev.backend;

@@ -330,15 +330,10 @@ int executor_prepare(struct executor *ex)
 		return ERR_NOMEM;
 	place_values(ex);
 	place_steps(ex);
-	if (ex->g.loss != NODE_NONE && ex->slot[ex->g.loss].grad != NO_PLACE) {
-		const float one =
-		    1; /* dL/dL: every backward starts from it (see start_gradient) and no kernel writes it */
-		rc = ex->dev.backend->upload(ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &one, sizeof(one));
-		if (rc)
-			return rc;
-	}
-	ex->state = EXEC_READY;
-	return 0;
+	rc = exec_start_at_one(ex);
+	if (!rc)
+		ex->state = EXEC_READY;
+	return rc;
 }
 
 const char *executor_impl(const struct executor *ex, int node)

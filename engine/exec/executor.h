@@ -46,8 +46,8 @@ void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sampl
 int executor_forward(struct executor *ex);
 /* From now on backward starts from the state's scale (device memory of an optimizer, see optimizer_scale_loss) instead
  * of 1: gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's
- * updates fit. */
-void executor_scale_loss(struct executor *ex, const struct update_state *scaling);
+ * updates fit. NULL: from 1 again. */
+int executor_scale_loss(struct executor *ex, const struct update_state *scaling);
 /* accumulate false: gradients begin anew (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
 /* Clips and updates the params that this executor trains and its STAT params; touches the store. What came of it is in

@@ -120,6 +120,8 @@ int exec_constants(struct executor *ex, double *seconds);
 int exec_forward(struct executor *ex, double *seconds);
 /* backward.c, likewise. first: of the micro-batches whose gradients are summed up. */
 int exec_backward(struct executor *ex, bool first);
+/* backward.c: dL/dL = 1, from which every backward starts unless the loss is scaled; no kernel writes it. */
+int exec_start_at_one(struct executor *ex);
 /* forward.c: RUN_CONSTANTS if the store has changed since they ran, else 0. */
 unsigned exec_stale(const struct executor *ex);
 /* forward.c: ERR_FAIL unless the executor is prepared and all inputs were given. */

@@ -87,7 +87,8 @@ static int make_optimizer(struct fit *f)
 	optimizer_init(&f->opt, f->t->params, &args);
 	if (o->precision == PRECISION_FP16) {
 		rc = optimizer_scale_loss(&f->opt);
-		executor_scale_loss(f->ex, f->opt.args.state);
+		if (!rc)
+			rc = executor_scale_loss(f->ex, f->opt.args.state);
 	}
 	return rc;
 }

@@ -216,7 +216,7 @@ static void train_scaled(struct scaled_run *r)
 	struct executor *ex = rig_executor(&h, &s, EXEC_TRAIN, false);
 	if (r->scaled) {
 		assert_ok(optimizer_scale_loss(&opt));
-		executor_scale_loss(ex, opt.args.state);
+		assert_ok(executor_scale_loss(ex, opt.args.state));
 	}
 	for (int i = 0; i < BATCH; i++)
 		weight[i] = r->factor / BATCH;
@@ -247,6 +247,35 @@ static void loss_scale__is_exact_in_f32(void **state)
 	train_scaled(&scaled);
 	assert_memory_equal(plain.w, scaled.w, sizeof plain.w);
 	assert_true(scaled.state.scale == LOSS_SCALE_START && scaled.state.good == 5 && scaled.state.skipped == 0);
+}
+
+static void loss_scale__can_be_taken_back(void **state)
+{
+	struct device dev = rig_open(&ref_backend);
+	const struct update_state by_8 = {.scale = 8};
+	struct param_store s;
+	struct graph g;
+	float *gradient[3];
+	(void)state;
+	params_init(&s, dev);
+	rig_graph(&g, rig_mlp(), BATCH, true);
+	assert_ok(params_add_graph(&s, &g, 5));
+	struct executor *ex = rig_executor(&g, &s, EXEC_TRAIN, false);
+	rig_feed(ex, 0, BATCH);
+	for (int i = 0; i < 3; i++) {
+		assert_ok(executor_scale_loss(ex, i == 1 ? &by_8 : NULL));
+		assert_ok(executor_forward(ex));
+		assert_ok(executor_backward(ex, false));
+		gradient[i] = rig_gradient(ex, "fc1.bias");
+	}
+	for (int i = 0; i < 9; i++)
+		assert_true(gradient[1][i] == 8 * gradient[0][i] && gradient[2][i] == gradient[0][i]);
+	for (int i = 0; i < 3; i++)
+		free(gradient[i]);
+	executor_free(ex);
+	params_clear(&s);
+	graph_clear(&g);
+	rig_close(dev);
 }
 
 /* Logit gradients of about 20 * 2^16 overflow f16: the scale falls until they fit, then training goes on. */
@@ -325,6 +354,7 @@ int main(void)
 	    cmocka_unit_test(half__weights_are_cast_once_per_version),
 	    cmocka_unit_test(half__quantized_layers_give_the_same_integers),
 	    cmocka_unit_test(loss_scale__is_exact_in_f32),
+	    cmocka_unit_test(loss_scale__can_be_taken_back),
 	    cmocka_unit_test(loss_scale__falls_until_gradients_fit),
 	    cmocka_unit_test(loss_scale__keeps_small_gradients),
 	    cmocka_unit_test(loss_scale__must_be_the_optimizers),

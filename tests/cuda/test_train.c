@@ -10,6 +10,7 @@ static struct device ref = {.backend = &ref_backend};
 #define BATCH 6
 #define STEPS 20
 
+struct running;
 struct recipe {
 	struct model_spec spec;
 	enum dtype half; /* f32: no autocast */
@@ -17,6 +18,15 @@ struct recipe {
 	float scale; /* of the loss at the start; 0: none */
 	bool qat;
 	int steps;
+	void (*between)(struct running *t, int i); /* before step i, or NULL */
+};
+
+/* A training that is going on. */
+struct running {
+	struct param_store *store;
+	struct optimizer *opt;
+	struct executor *ex;
+	bool accumulate; /* this step's gradients come on top of those that are there */
 };
 
 struct outcome {
@@ -98,13 +108,16 @@ static void train(struct device dev, const struct recipe *r, struct outcome *o)
 	if (r->scale > 0) {
 		assert_ok(optimizer_scale_loss(&opt));
 		assert_ok(dev.backend->upload(dev.ctx, opt.args.state, &start, sizeof(start)));
-		executor_scale_loss(ex, opt.args.state);
+		assert_ok(executor_scale_loss(ex, opt.args.state));
 	}
 	for (int i = 0; i < r->steps; i++) {
+		struct running t = {.store = &store, .opt = &opt, .ex = ex};
 		float loss;
+		if (r->between)
+			r->between(&t, i);
 		rig_feed(ex, i * BATCH, BATCH);
 		executor_set_clock(ex, (uint64_t)i, 0);
-		assert_ok(executor_step(ex, false, &opt));
+		assert_ok(executor_step(ex, t.accumulate, &opt));
 		assert_ok(executor_output(ex, g.node[g.loss].name, &loss, sizeof(loss)));
 		o->loss[i] = (double)loss;
 	}
@@ -202,6 +215,118 @@ static void cuda__recorded_steps_give_the_same_bytes(void **state)
 	assert_memory_equal(recorded.loss, plain.loss, sizeof(recorded.loss));
 }
 
+static void mask_out(struct param_store *store, const char *name, int every)
+{
+	uint8_t mask[4096];
+	const int64_t n = shape_count(params_find(store, name)->value.shape);
+	assert_true(n <= (int64_t)sizeof(mask));
+	for (int64_t e = 0; e < n; e++)
+		mask[e] = e % every != 0;
+	assert_ok(params_set_mask(store, name, mask));
+}
+
+/* There and back, so that masks are made, copied and freed; then other values in the same place. */
+static void replace_weights(struct param_store *store)
+{
+	struct param_store best;
+	float w[4 * 3 * 3 * 3];
+	params_init(&best, store->dev);
+	for (int i = 0; i < store->n; i++) {
+		const struct tensor *v = &store->item[i]->value;
+		struct param *unused;
+		assert_ok(params_add(&best, store->item[i]->name, v->dtype, v->shape, &unused));
+	}
+	assert_ok(params_copy(&best, store));
+	assert_ok(params_set_mask(store, "conv1.weight", NULL));
+	assert_ok(params_copy(store, &best));
+	params_clear(&best);
+	rig_random(w, sizeof(w) / sizeof(w[0]), "other weights");
+	assert_ok(params_write(store, "conv1.weight", w));
+}
+
+/* Moments and state go away and are made again, elsewhere where the device likes. */
+static void renew_optimizer(struct optimizer *opt)
+{
+	const struct device *dev = &opt->store->dev;
+	optimizer_clear(opt);
+	void *between = dev->backend->alloc(dev->ctx, 4096);
+	assert_ok(optimizer_prepare(opt));
+	dev->backend->free(dev->ctx, between);
+}
+
+/* Validation between two steps: its executor shares params and device, and is gone before the next one. */
+static void validate(struct param_store *store)
+{
+	struct graph g;
+	rig_graph(&g, rig_cnn(), 2, false);
+	struct executor *ex = rig_executor(&g, store, EXEC_INFER, false);
+	rig_feed(ex, 0, 1);
+	for (int i = 0; i < 3; i++)
+		assert_ok(executor_forward(ex));
+	executor_free(ex);
+	graph_clear(&g);
+}
+
+/* All that a recording must not have taken for granted. */
+static void change_something(struct running *t, int i)
+{
+	switch (i) {
+	case 3:
+		mask_out(t->store, "conv2.weight", 2);
+		mask_out(t->store, "conv1.weight", 5);
+		break;
+	case 5:
+		mask_out(t->store, "conv2.weight", 3);
+		break;
+	case 6:
+		replace_weights(t->store);
+		break;
+	case 7:
+		assert_ok(params_set_mask(t->store, "conv2.weight", NULL));
+		t->opt->args.lr *= 0.5f;
+		t->opt->args.clip_norm = 0.1f;
+		break;
+	case 8: /* two micro-batches from now on, in other recordings */
+	case 9:
+	case 10:
+		rig_feed(t->ex, 1000 * i, BATCH);
+		assert_ok(executor_step(t->ex, false, NULL));
+		t->accumulate = true;
+		break;
+	case 12:
+		renew_optimizer(t->opt);
+		break;
+	case 13:
+		validate(t->store);
+		break;
+	case 14:
+		assert_ok(optimizer_scale_loss(t->opt));
+		assert_ok(executor_scale_loss(t->ex, t->opt->args.state));
+		break;
+	case 17:
+		assert_ok(executor_scale_loss(t->ex, NULL));
+		renew_optimizer(t->opt);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The reference records nothing; nor does the device with CUDA_LAUNCH_BLOCKING, to the byte. */
+static void cuda__a_recording_sees_what_changes_between_steps(void **state)
+{
+	(void)state;
+	static struct outcome plain;
+	struct recipe r = {.spec = rig_cnn(), .steps = STEPS, .between = change_something};
+	r.spec.dropout = 0.3f;
+	const struct outcome *recorded = follow("changes", &r, 1e-4);
+	setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+	train(cuda, &r, &plain);
+	unsetenv("CUDA_LAUNCH_BLOCKING");
+	assert_memory_equal(recorded->w, plain.w, plain.n * sizeof(float));
+	assert_memory_equal(recorded->loss, plain.loss, sizeof(plain.loss));
+}
+
 static void cuda__qat_follows_the_reference(void **state)
 {
 	(void)state;
@@ -242,6 +367,7 @@ int main(void)
 	    cmocka_unit_test(cuda__fp16_recovers_from_overflow),
 	    cmocka_unit_test(cuda__reruns_give_the_same_bytes),
 	    cmocka_unit_test(cuda__recorded_steps_give_the_same_bytes),
+	    cmocka_unit_test(cuda__a_recording_sees_what_changes_between_steps),
 	    cmocka_unit_test(cuda__qat_follows_the_reference),
 	    cmocka_unit_test(cuda__qat_simulates_the_executed_integers),
 	};

@@ -93,6 +93,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .stop = run->stop,
 	    .resume_path = run->resume_path,
 	    .resume_key = run->key,
+	    .resume_seconds = RESUME_SECONDS,
 	    .min_best_epoch = job->min_best_epoch};
 }
 

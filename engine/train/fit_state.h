@@ -27,10 +27,10 @@ struct fit {
 	float *x;        /* (micro, H, W, C) */
 	int32_t *labels; /* (micro) */
 	size_t x_bytes;
-	double train_seconds,
-	    epoch_seconds;   /* of training steps; of the epoch that is going on, without this start's share */
-	int64_t epochs_done; /* validated */
-	int64_t bad_epochs;  /* since the best one */
+	double train_seconds, epoch_seconds; /* of training steps; of the epoch that is going on; as of `counted` */
+	double counted;                      /* clock_now */
+	int64_t epochs_done;                 /* validated */
+	int64_t bad_epochs;                  /* since the best one */
 	bool has_best;
 	double saved;                  /* when the state was saved, or this start began (clock_now) */
 	double start, earlier_seconds; /* of this start (clock_now); what earlier ones took */

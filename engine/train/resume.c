@@ -225,8 +225,8 @@ static int load_numbers(struct fit *f, const cJSON *o, struct train_result *r)
 	u.scale = (float)scale;
 	u.good = (int32_t)good;
 	u.skipped = (int32_t)skipped;
-	ok = optimizer_prepare(&f->opt) == 0;
-	return ok ? f->t->dev.backend->upload(f->t->dev.ctx, f->opt.args.state, &u, sizeof(u)) : ERR_NOMEM;
+	int rc = optimizer_prepare(&f->opt);
+	return rc ? rc : f->t->dev.backend->upload(f->t->dev.ctx, f->opt.args.state, &u, sizeof(u));
 }
 
 /* The tensor of a param in a group, or NULL if there is none; *rc: another type or shape is an error. */

@@ -283,15 +283,25 @@ static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
 	return rc;
 }
 
+/* Counts the time since the last call as time of training steps. */
+static void count_time(struct fit *f)
+{
+	double now = clock_now();
+	f->train_seconds += now - f->counted;
+	f->epoch_seconds += now - f->counted;
+	f->counted = now;
+}
+
 /* To the end of the epoch. */
 static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
 {
 	int rc = 0;
 	while (!rc && f->step < (epoch + 1) * f->steps_per_epoch) {
 		rc = run_step(f);
-		if (rc || !f->t->resume_path || clock_now() - f->saved < RESUME_SECONDS)
+		if (rc || !f->t->resume_path || clock_now() - f->saved < f->t->resume_seconds)
 			continue;
 		rc = settle(f, 0);
+		count_time(f);
 		if (!rc)
 			rc = resume_save(f, out);
 		f->saved = clock_now();
@@ -307,16 +317,16 @@ static int validate(struct fit *f, int64_t epoch)
 
 static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 {
-	double start = clock_now();
 	bool begins = f->step == epoch * f->steps_per_epoch;
+	f->counted = clock_now();
 	int rc = begins && f->t->before_epoch ? f->t->before_epoch(f->t->user, epoch) : 0;
 	if (begins)
 		f->loss_sum = f->epoch_seconds = 0;
 	rc = rc ? rc : run_steps(f, epoch, out);
-	f->train_seconds += clock_now() - start;
+	count_time(f);
 	if (!rc)
 		rc = validate(f, epoch);
-	f->epoch_seconds += clock_now() - start;
+	f->epoch_seconds += clock_now() - f->counted;
 	if (rc)
 		return rc;
 	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;

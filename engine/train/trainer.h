@@ -83,7 +83,7 @@ struct progress {
 	void (*line)(struct progress *p, const char *text); /* a line that stays */
 };
 
-#define RESUME_SECONDS 300 /* what a kill that leaves no time costs at most */
+#define RESUME_SECONDS 300 /* the usual resume_seconds */
 
 struct trainer {
 	const struct train_options *o;
@@ -110,9 +110,10 @@ struct trainer {
 	struct progress *progress;         /* or NULL */
 	const volatile sig_atomic_t *stop; /* set by a signal, or NULL: ERR_INTERRUPTED at the next step */
 	/* Optional: where the state of an interrupted fit is kept, for a later trainer_fit with the same key to go on
-	 * from, to the same bytes. Written on ERR_INTERRUPTED and every RESUME_SECONDS. The caller removes it when it
-	 * is of no use any more. */
+	 * from, to the same bytes. Written on ERR_INTERRUPTED, and when resume_seconds have passed since it was: what a
+	 * kill that leaves no time costs at most. The caller removes it when it is of no use any more. */
 	const char *resume_path, *resume_key;
+	double resume_seconds;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
 };
 struct train_result {

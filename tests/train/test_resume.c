@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "store/json.h"
 #include "store/safetensors.h"
 #include "train/world.h"
 
@@ -51,6 +52,7 @@ static void scene_open(struct scene *s, int precision)
 	s->w.t.log_path = LOG;
 	s->w.t.resume_path = STATE;
 	s->w.t.resume_key = "key";
+	s->w.t.resume_seconds = RESUME_SECONDS;
 }
 
 /* One start; returns trainer_fit's code. */
@@ -158,6 +160,55 @@ static void resume__goes_on_in_the_middle_of_validation(void **state)
 	train_result_clear(&r);
 }
 
+static int die(void *user, struct executor *train, const float *x, size_t bytes)
+{
+	struct scene *s = (struct scene *)((char *)user - offsetof(struct scene, w));
+	(void)train;
+	(void)x;
+	(void)bytes;
+	return --s->steps == 0 ? err_set(ERR_FAIL, "killed") : 0;
+}
+
+static double saved_number(const char *key)
+{
+	struct tensor_file file = {0};
+	cJSON *o = NULL;
+	assert_ok(tensor_file_read(&file, STATE));
+	const struct named_tensor *t = tensor_file_find(&file, "state");
+	assert_ok(json_parse(STATE, t->t.data, tensor_bytes(&t->t), &o));
+	double value = cJSON_GetNumberValue(cJSON_GetObjectItem(o, key));
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return value;
+}
+
+/* An end that leaves no time to save anything: the state is the last one that was saved on the way. */
+static void resume__goes_on_from_the_last_state_before_a_kill(void **state)
+{
+	static float plain[400], resumed[400];
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	unlink(STATE);
+	assert_ok(start(PRECISION_FP32, 0, &r, plain));
+	train_result_clear(&r);
+	scene_open(&s, PRECISION_FP32);
+	s.w.t.before_forward = die;
+	s.w.t.resume_seconds = 0;
+	s.steps = 8; /* the second half of the fourth step */
+	assert_error(trainer_fit(&s.w.t, &r), ERR_FAIL, "killed");
+	world_close(&s.w);
+	assert_true(saved_number("step") == 3);
+	double train = saved_number("train_seconds"), all = saved_number("seconds");
+	assert_true(train > 0 && train <= all);
+	assert_true(saved_number("epoch_seconds") == train); /* nothing was validated yet */
+	assert_ok(start(PRECISION_FP32, 0, &r, resumed));
+	assert_memory_equal(plain, resumed, sizeof(plain));
+	assert_int_equal(r.resumed, 1);
+	train_result_clear(&r);
+	unlink(STATE);
+}
+
 static void resume__leaves_the_state_of_another_key(void **state)
 {
 	static float plain[400], out[400];
@@ -252,6 +303,7 @@ int main(void)
 	    cmocka_unit_test(resume__ends_with_the_same_bytes),
 	    cmocka_unit_test(resume__keeps_the_loss_scale),
 	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
+	    cmocka_unit_test(resume__goes_on_from_the_last_state_before_a_kill),
 	    cmocka_unit_test(resume__leaves_the_state_of_another_key),
 	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
 	    cmocka_unit_test(resume__survives_each_failing_allocation),

@@ -60,6 +60,12 @@ int cpu_need_layer(const struct step *s)
 	return x == DT_BF16 ? 0 : cpu_need_f32(s, 3);
 }
 
+void cpu_no_gradient(struct step *s, int i)
+{
+	if (s->want[i] && !s->accumulate[i])
+		cpu_vec(VEC_ZERO, s->din[i].data, NULL, NULL, shape_count(s->din[i].shape));
+}
+
 void cpu_set_impl(struct step *s, const char *text)
 {
 	snprintf(s->impl, sizeof s->impl, "%s", text);
@@ -152,6 +158,12 @@ void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate)
 {
 	cpu_vec(accumulate ? VEC_ADD : VEC_COPY, din, accumulate ? din : g, g, n);
+}
+
+void cpu_deliver_one(struct step *s, int i, int64_t at, double g)
+{
+	float *d = s->din[i].data;
+	d[at] = (float)((s->accumulate[i] ? (double)d[at] : 0.0) + g);
 }
 
 #define PERIOD 128   /* shortest row worth a vector loop */

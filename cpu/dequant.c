@@ -78,10 +78,8 @@ static int dequant_backward(struct step *s)
 	}
 	for (int i = 0; i < SLICES; i++)
 		sum += part[i];
-	if (s->want[1]) {
-		float *ds = s->din[1].data;
-		*ds = (float)((s->accumulate[1] ? (double)*ds : 0.0) + sum / (double)pow2);
-	}
+	if (s->want[1])
+		cpu_deliver_one(s, 1, 0, sum / (double)pow2);
 	return 0;
 }
 

@@ -90,13 +90,6 @@ static int fake_quant_forward(struct step *s)
 	return 0;
 }
 
-static void put_step(struct step *s, int64_t i, double gradient)
-{
-	float *d = s->din[STEP].data;
-	if (s->want[STEP])
-		d[i] = (float)((s->accumulate[STEP] ? (double)d[i] : 0.0) + gradient);
-}
-
 static int fake_quant_backward(struct step *s)
 {
 	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[STEP].shape);
@@ -110,16 +103,16 @@ static int fake_quant_backward(struct step *s)
 		struct grid g = grid_of(s, steps > 1 ? i : 0);
 		double part =
 		    gradient_part(dx ? dx + first : NULL, x + first, dy + first, last - first, &g, s->accumulate[X]);
-		if (steps > 1)
-			put_step(s, i, -part * g.slope / g.step);
-		else
+		if (steps == 1)
 			slice_sum[i] = part;
+		else if (s->want[STEP])
+			cpu_deliver_one(s, STEP, i, -part * g.slope / g.step);
 	}
-	if (steps == 1) {
+	if (steps == 1 && s->want[STEP]) {
 		struct grid g = grid_of(s, 0);
 		for (int64_t i = 0; i < SLICES; i++)
 			sum += slice_sum[i];
-		put_step(s, 0, -sum * g.slope / g.step);
+		cpu_deliver_one(s, STEP, 0, -sum * g.slope / g.step);
 	}
 	return 0;
 }

@@ -24,18 +24,6 @@ static double rstd(const struct step *s, int var, int64_t o)
 	return 1.0 / sqrt(value(s, var, o) + (double)s->node->attr.eps);
 }
 
-static void put(struct step *s, int input, int64_t o, double gradient)
-{
-	float *d = s->din[input].data;
-	d[o] = (float)((s->accumulate[input] ? (double)d[o] : 0.0) + gradient);
-}
-
-static void put_zeros(struct step *s, int input)
-{
-	if (s->want[input] && !s->accumulate[input])
-		cpu_vec(VEC_ZERO, s->din[input].data, NULL, NULL, shape_count(s->din[input].shape));
-}
-
 CPU_CLONES static void weight_row(float *y, const float *w, double gamma, double r, int64_t K, bool add)
 {
 #pragma omp simd
@@ -73,9 +61,9 @@ static int fold_weight_backward(struct step *s)
 		if (s->want[FW_W])
 			weight_row((float *)s->din[FW_W].data + o * K, dy + o * K, gamma, r, K, s->accumulate[FW_W]);
 		if (s->want[FW_GAMMA])
-			put(s, FW_GAMMA, o, dot_row(dy + o * K, w + o * K, K) * r);
+			cpu_deliver_one(s, FW_GAMMA, o, dot_row(dy + o * K, w + o * K, K) * r);
 	}
-	put_zeros(s, FW_VAR);
+	cpu_no_gradient(s, FW_VAR);
 	return 0;
 }
 
@@ -94,14 +82,14 @@ static int fold_bias_backward(struct step *s)
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++) {
 		double g = (double)dy[o], r = rstd(s, FB_VAR, o);
 		if (s->want[FB_B])
-			put(s, FB_B, o, g * value(s, FB_GAMMA, o) * r);
+			cpu_deliver_one(s, FB_B, o, g * value(s, FB_GAMMA, o) * r);
 		if (s->want[FB_GAMMA])
-			put(s, FB_GAMMA, o, g * (value(s, FB_B, o) - value(s, FB_MEAN, o)) * r);
+			cpu_deliver_one(s, FB_GAMMA, o, g * (value(s, FB_B, o) - value(s, FB_MEAN, o)) * r);
 		if (s->want[FB_BETA])
-			put(s, FB_BETA, o, g);
+			cpu_deliver_one(s, FB_BETA, o, g);
 	}
-	put_zeros(s, FB_MEAN);
-	put_zeros(s, FB_VAR);
+	cpu_no_gradient(s, FB_MEAN);
+	cpu_no_gradient(s, FB_VAR);
 	return 0;
 }
 

@@ -52,6 +52,8 @@ void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 int cpu_need_f32(const struct step *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, or both bf16 on a CPU that has bf16; the rest f32. */
 int cpu_need_layer(const struct step *s);
+/* Input i has no gradient: zeros where one is wanted. */
+void cpu_no_gradient(struct step *s, int i);
 void cpu_set_impl(struct step *s, const char *text);
 void cpu_release_state(struct step *s); /* for states that are one block of memory */
 
@@ -72,6 +74,8 @@ void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_
 void cpu_convert(void *dst, enum dtype to, const void *src, enum dtype from, int64_t n);
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
+/* The same for value `at` of input i's. */
+void cpu_deliver_one(struct step *s, int i, int64_t at, double g);
 /* Loops over (..., C) with per-channel numbers run over a period of W = C * repeat values, so that a row is long enough
  * for vector registers whatever C is: per-channel numbers are tiled to W, sums of W are folded to C. Work is cut into
  * fixed blocks of cpu_block(W) elements, whose partial sums are added in order. */

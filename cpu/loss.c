@@ -122,13 +122,11 @@ CPU_CLONES static void scale_into(float *d, const float *g, float k, int64_t n, 
 /* The teacher's logits and the weights are given, not learned: their gradient is zero. */
 static int loss_backward(struct step *s)
 {
-	for (int i = 0; i < s->node->n_in; i++) {
-		int64_t n = s->want[i] ? shape_count(s->din[i].shape) : 0;
-		if (n > 0 && i == 0)
-			scale_into(s->din[0].data, s->keep_mem, *(const float *)s->dout.data, n, s->accumulate[0]);
-		else if (n > 0 && !s->accumulate[i])
-			cpu_vec(VEC_ZERO, s->din[i].data, NULL, NULL, n);
-	}
+	if (s->want[0])
+		scale_into(s->din[0].data, s->keep_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
+		    s->accumulate[0]);
+	for (int i = 1; i < s->node->n_in; i++)
+		cpu_no_gradient(s, i);
 	return 0;
 }
 

@@ -238,12 +238,6 @@ CPU_CLONES static void scaled(
 	}
 }
 
-static void put(struct step *s, int input, int64_t o, double gradient)
-{
-	float *d = s->din[input].data;
-	d[o] = (float)((s->accumulate[input] ? (double)d[o] : 0.0) + gradient);
-}
-
 /* Sums over blocks, in order, into the gradients of steps and bias. */
 static void reduce_gradients(struct step *s, const float *partial)
 {
@@ -266,18 +260,18 @@ static void reduce_gradients(struct step *s, const float *partial)
 		d_sr += r / s_y;
 		d_sy -= (a * m + ((double)bias_of(s, o) * g + s_r * r) / s_y) / s_y;
 		if (s->want[RQ_SW] && per_channel)
-			put(s, RQ_SW, o, a * m / s_w);
+			cpu_deliver_one(s, RQ_SW, o, a * m / s_w);
 		if (s->want[RQ_B])
-			put(s, RQ_B, o, g / s_y);
+			cpu_deliver_one(s, RQ_B, o, g / s_y);
 	}
 	if (s->want[RQ_SX])
-		put(s, RQ_SX, 0, d_sx);
+		cpu_deliver_one(s, RQ_SX, 0, d_sx);
 	if (s->want[RQ_SW] && !per_channel)
-		put(s, RQ_SW, 0, d_sw);
+		cpu_deliver_one(s, RQ_SW, 0, d_sw);
 	if (s->want[RQ_SY])
-		put(s, RQ_SY, 0, d_sy);
+		cpu_deliver_one(s, RQ_SY, 0, d_sy);
 	if (s->want[RQ_SR])
-		put(s, RQ_SR, 0, d_sr);
+		cpu_deliver_one(s, RQ_SR, 0, d_sr);
 }
 
 static int requant_backward(struct step *s)
@@ -300,8 +294,7 @@ static int requant_backward(struct step *s)
 			scaled((float *)s->din[RQ_R].data + at, g, n, h->W, &v, true, s->accumulate[RQ_R]);
 	}
 	reduce_gradients(s, partial);
-	if (s->want[RQ_WQ] && !s->accumulate[RQ_WQ])
-		cpu_vec(VEC_ZERO, s->din[RQ_WQ].data, NULL, NULL, shape_count(s->din[RQ_WQ].shape));
+	cpu_no_gradient(s, RQ_WQ);
 	return 0;
 }
 

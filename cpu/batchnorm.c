@@ -2,9 +2,8 @@
  * once from memory and once from cache), and backward works out the ReLU's mask again from x instead of reading the
  * output, so that forward reads x twice and backward reads x and dy twice; oneDNN's version needs more passes and a
  * workspace. Ioffe and Szegedy 2015, algorithm 1; variances of blocks are combined by Chan, Golub and LeVeque 1979,
- * eq. 2.1. Partial sums belong to fixed blocks and are added in order.
- The loops
- * run over the period W of cpu_period. */
+ * eq. 2.1. Partial sums belong to fixed blocks and are added in order. The loops run over the period W of cpu_period.
+ */
 #include "cpu/kernels.h"
 
 #include <math.h>

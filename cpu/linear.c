@@ -12,9 +12,9 @@ enum { X, W, B };
 
 struct linear {
 	int64_t N, K, M;
-	struct prim forward, repack, dgrad, wgrad;        /* repack unused where the layout is the param's own */
-	size_t at_packed;                                 /* in keep */
-	size_t at_mask, at_half, at_sum, at_din, at_prim; /* in scratch */
+	struct prim forward, repack, dgrad, wgrad;       /* repack unused where the layout is the param's own */
+	size_t at_packed;                                /* in keep */
+	size_t at_prim, at_mask, at_half, at_dx, at_sum; /* in scratch */
 };
 
 static bool is_half(const struct step *s)
@@ -107,7 +107,7 @@ static int make_backward(struct step *s, struct linear *l)
 		rc = make_product(
 		    s, &l->dgrad, l->N, l->M, l->K, (const int64_t[]){l->M, 1, l->K, 1}, false, "backward data");
 		if (s->accumulate[X]) {
-			l->at_din = cpu_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
+			l->at_dx = cpu_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
 		}
 	}
 	if (!rc && s->want[W]) { /* dw (M,K) += dy^T (M,N) x (N,K) */
@@ -217,7 +217,7 @@ static int linear_backward(struct step *s)
 		factor = scratch + l->at_half;
 	}
 	if (s->want[X]) {
-		float *dx = s->accumulate[X] ? (float *)(scratch + l->at_din) : s->din[X].data;
+		float *dx = s->accumulate[X] ? (float *)(scratch + l->at_dx) : s->din[X].data;
 		rc = product(s, &l->dgrad, factor, s->in[W].data, dx);
 		if (!rc && s->accumulate[X]) {
 			cpu_deliver(s->din[X].data, dx, l->N * l->K, true);

@@ -18,6 +18,20 @@ struct linear {
 	size_t at_dy, at_sum; /* in scratch */
 };
 
+static int make_forward(struct step *s, struct linear *l)
+{
+	return lt_make(s->ctx, &l->forward, /* y (N,M) = x (N,K) w^T, w stored (M,K) */
+	    &(struct lt_shape){.M = l->N,
+		.N = l->M,
+		.K = l->K,
+		.transposed_b = true,
+		.in = s->in[W].dtype,
+		.out = DT_F32,
+		.bias = s->has_in[B],
+		.relu = s->node->attr.relu,
+		.tf32 = s->node->attr.tf32});
+}
+
 static int make_backward(struct step *s, struct linear *l)
 {
 	const enum dtype t = s->in[W].dtype;
@@ -26,7 +40,7 @@ static int make_backward(struct step *s, struct linear *l)
 		rc = lt_make(s->ctx, &l->dgrad,
 		    &(struct lt_shape){
 			.M = l->N, .N = l->K, .K = l->M, .in = t, .out = s->din[X].dtype, .tf32 = s->node->attr.tf32});
-	if (!rc && s->want[W]) /* dw (M,K) = dy^T (M,N) x (N,K) */
+	if (!rc && s->want[W]) /* dw (M,K) += dy^T (M,N) x (N,K) */
 		rc = lt_make(s->ctx, &l->wgrad,
 		    &(struct lt_shape){.M = l->M,
 			.N = l->K,
@@ -54,16 +68,7 @@ static int linear_prepare(struct step *s)
 	l->N = s->out.shape.dim[0];
 	l->M = s->out.shape.dim[1];
 	l->K = shape_count(s->in[X].shape) / l->N;
-	rc = lt_make(s->ctx, &l->forward,
-	    &(struct lt_shape){.M = l->N,
-		.N = l->M,
-		.K = l->K,
-		.transposed_b = true, /* w is stored (M,K) */
-		.in = s->in[W].dtype,
-		.out = DT_F32,
-		.bias = s->has_in[B],
-		.relu = s->node->attr.relu,
-		.tf32 = s->node->attr.tf32});
+	rc = make_forward(s, l);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s, l);
 	snprintf(s->impl, sizeof s->impl, "cublaslt:%s", cuda_operand_name(s));

@@ -8,15 +8,14 @@
 #include "cuda/cuda.h"
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
+#include "exec/memory.h"
 
 /* What cuBLAS itself reserves on Hopper GPUs; split products reduce through it. */
 #define WORKSPACE_BYTES ((size_t)32 << 20)
 
-/* Kept for what the runtime and cuBLASLt load at first use, kernels above all, and for the update's table. A guess: not
- * measured. */
+/* Kept for what the runtime and cuBLASLt load at first use, kernels above all, for recordings and for the update's
+ * table. A guess: not measured. */
 #define RESERVE_BYTES ((size_t)64 << 20)
-
-#define MIB(bytes) ((double)(bytes) / 1048576.0)
 
 static int open_slot(struct cuda_slot *s)
 {
@@ -136,8 +135,8 @@ void *cuda_alloc(void *ctx, size_t bytes)
 		size_t available = 0, total = 0;
 		cudaGetLastError();
 		cudaMemGetInfo(&available, &total);
-		err_set(ERR_NOMEM, "the GPU's memory is full: %.1f MiB wanted, %.1f of %.1f MiB free", MIB(bytes),
-		    MIB(available), MIB(total));
+		err_set(ERR_NOMEM, "the GPU's memory is full: %.1f MiB wanted, %.1f of %.1f MiB free",
+		    MEMORY_MIB(bytes), MEMORY_MIB(available), MEMORY_MIB(total));
 		return NULL;
 	}
 	if (cuda_check(e, "cudaMalloc")) {

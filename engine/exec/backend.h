@@ -122,7 +122,7 @@ struct backend {
 	int (*list)(cJSON *array);
 	void *(*alloc)(void *ctx, size_t bytes); /* 64-byte aligned, zeroed; NULL sets the error */
 	void (*free)(void *ctx, void *p);
-	int (*upload)(void *ctx, void *dst, const void *host, size_t bytes);
+	int (*upload)(void *ctx, void *dst, const void *host, size_t bytes);   /* host may change after the return */
 	int (*download)(void *ctx, void *host, const void *src, size_t bytes); /* waits for all work before it */
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
 	int (*sync)(void *ctx);

@@ -3,6 +3,8 @@
 
 #include "base/err.h"
 
+_Static_assert(READBACK_DEPTH <= FETCH_SLOTS, "a ticket stays good until it is asked for");
+
 void readback_init(struct readback *r, struct device dev)
 {
 	*r = (struct readback){.dev = dev};

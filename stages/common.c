@@ -190,6 +190,12 @@ static void put_removed(struct fields *f, double removed)
 	put(f, "parameters", p.o);
 }
 
+/* Of all starts. */
+static double stage_seconds(const struct stage_run *run, const struct stage_result *r)
+{
+	return run->earlier_seconds + clock_now() - r->started;
+}
+
 int stage_add_info(
     const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c)
 {
@@ -218,7 +224,7 @@ int stage_add_info(
 		put_training(&f, r->fit);
 	put(&f, "data", dataset_to_json(run->data));
 	put_number(&f, "seed", (double)run->seed);
-	put_number(&f, "seconds", clock_now() - r->started);
+	put_number(&f, "seconds", stage_seconds(run, r));
 	put_number(&f, "peak_memory", (double)clock_peak_memory());
 	return f.ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
@@ -242,7 +248,7 @@ int stage_summarise(struct stage_run *run, const char *kind, const struct stage_
 	put_number(&f, "nonzero", total - zero);
 	put_number(&f, "bytes", (double)bytes);
 	put_number(&f, "sparsity_pct", info_number(c, NULL, "sparsity_pct"));
-	put_number(&f, "seconds", clock_now() - r->started);
+	put_number(&f, "seconds", stage_seconds(run, r));
 	if (r->fit) {
 		put_number(&f, "epochs_run", (double)r->fit->epochs_run);
 		put_number(&f, "best_epoch", (double)r->fit->best_epoch);

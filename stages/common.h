@@ -28,7 +28,7 @@ struct stage_result {
 	const struct metrics *train;    /* the same on the train split, without augmentation */
 	const struct train_result *fit; /* if anything was trained */
 	double removed;                 /* parameters that structured pruning has taken away so far */
-	double started;                 /* clock_now() when the stage began */
+	double started;                 /* clock_now() when the stage began, this time */
 };
 /* `removed` of a checkpoint's info: what the stages before it have removed. */
 double stage_removed(const struct checkpoint *parent);

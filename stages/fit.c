@@ -152,7 +152,6 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	struct checkpoint *c = &job->model->ckpt;
 	struct graph g;
 	graph_init(&g);
-	r->started -= job->run->earlier_seconds;
 	r->val = &report->result.best;
 	r->train = &report->train;
 	r->fit = &report->result;

@@ -75,18 +75,22 @@ struct rig_case {
 	const char *name; /* of the stage, and of its folder unless `folder` is given */
 	const char *folder, *options, *input, *teacher;
 	const struct model_spec *spec;
-	cJSON **summary; /* NULL: not wanted */
+	cJSON **summary;    /* NULL: not wanted */
+	const char *resume; /* a file in DIR for the state of a training that is interrupted, or NULL */
+	struct progress *progress;
+	const volatile sig_atomic_t *stop;
 };
 
 /* Runs the stage into DIR/folder; input and teacher are names of earlier folders. */
 static inline int rig_run(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
 {
 	void *options = mem_alloc(1, kind->options_size);
-	char out[512], input[512], teacher[512];
+	char out[512], input[512], teacher[512], resume[512];
 	const char *folder = c->folder ? c->folder : c->name;
 	snprintf(out, sizeof out, "%s/%s", r->dir, folder);
 	snprintf(input, sizeof input, "%s/%s", r->dir, c->input ? c->input : "");
 	snprintf(teacher, sizeof teacher, "%s/%s", r->dir, c->teacher ? c->teacher : "");
+	snprintf(resume, sizeof resume, "%s/%s", r->dir, c->resume ? c->resume : "");
 	RIG_OK(fs_mkdirs(out));
 	struct stage_run run = {.name = c->name,
 	    .out_dir = out,
@@ -99,6 +103,9 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .input_dir = c->input ? input : NULL,
 	    .teacher_dir = c->teacher ? teacher : NULL,
 	    .spec = c->spec,
+	    .resume_path = c->resume ? resume : NULL,
+	    .progress = c->progress,
+	    .stop = c->stop,
 	    .info = cJSON_CreateObject(),
 	    .summary = cJSON_CreateObject()};
 	int rc = rig_options(kind->table, options, c->options);

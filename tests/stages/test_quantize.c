@@ -2,7 +2,9 @@
 #include "stages/rig.h"
 
 #include <math.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "graph/pass.h"
 #include "stages/quantize.h"
@@ -306,6 +308,46 @@ static void run__qat_at_2_bits_beats_static_at_2_bits(void **state)
 	cJSON_Delete(qat);
 }
 
+static volatile sig_atomic_t stop_now;
+
+/* A slow epoch, after which the stage is interrupted. */
+static void stop_after_epoch(struct progress *p, const char *text)
+{
+	(void)p;
+	if (strncmp(text, "epoch 1", 7) != 0)
+		return;
+	usleep(400000);
+	stop_now = 1;
+}
+
+static void run__qat_goes_on_and_counts_the_time_of_both_starts(void **state)
+{
+	struct rig *r = *state;
+	struct progress progress = {.line = stop_after_epoch};
+	cJSON *summary, *info;
+	struct rig_case c = {.name = "qat_twice",
+	    .options = "{method: qat, epochs: 2, lr: 0.0005}",
+	    .input = "mlp",
+	    .resume = "qat.resume",
+	    .progress = &progress,
+	    .stop = &stop_now};
+
+	stop_now = 0;
+	assert_int_equal(rig_run(r, &stage_quantize, &c), ERR_INTERRUPTED);
+	stop_now = 0;
+	c.progress = NULL;
+	c.summary = &summary;
+	double before = clock_now();
+	RIG_OK(rig_run(r, &stage_quantize, &c));
+	double second = clock_now() - before;
+	info = read_info(r, "qat_twice");
+	assert_true(rig_number(cJSON_GetObjectItem(info, "training"), "resumed") == 1);
+	assert_true(rig_number(info, "seconds") > second);
+	assert_true(rig_number(summary, "seconds") > second);
+	cJSON_Delete(info);
+	cJSON_Delete(summary);
+}
+
 static void run__qat_learns_from_a_teacher(void **state)
 {
 	struct rig *r = *state;
@@ -465,6 +507,7 @@ int main(void)
 	    cmocka_unit_test(run__masked_weights_are_zero_integers),
 	    cmocka_unit_test(run__a_mask_that_does_not_hold_is_found),
 	    cmocka_unit_test(run__qat_at_2_bits_beats_static_at_2_bits),
+	    cmocka_unit_test(run__qat_goes_on_and_counts_the_time_of_both_starts),
 	    cmocka_unit_test(run__qat_learns_from_a_teacher),
 	    cmocka_unit_test(run__narrow_activations_say_simulated_everywhere),
 	    cmocka_unit_test(run__dynamic_names_what_stays_fp32),

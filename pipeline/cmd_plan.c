@@ -88,10 +88,10 @@ static void print_memory(const struct chain *c, const struct stage_plan *p)
 	const struct fit_memory *f = &p->fit;
 	if (f->total)
 		printf("    %.1f MiB of memory on %s: training %.1f, validation %.1f, teacher %.1f, weights %.1f, "
-		       "optimizer %.1f, best weights %.1f, margin %.1f\n",
+		       "optimizer %.1f, best weights %.1f, batches %.1f, margin %.1f\n",
 		    MEMORY_MIB(f->total), c->train_name, MEMORY_MIB(f->training), MEMORY_MIB(f->validation),
 		    MEMORY_MIB(f->hooks), MEMORY_MIB(f->params + f->masks), MEMORY_MIB(f->moments), MEMORY_MIB(f->best),
-		    MEMORY_MIB(MEMORY_PAGE));
+		    MEMORY_MIB(f->buffers), MEMORY_MIB(MEMORY_PAGE));
 	else if (p->memory.total)
 		printf("    %.1f MiB of memory on cpu to calibrate\n", MEMORY_MIB(p->memory.total));
 }

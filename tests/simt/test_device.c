@@ -392,7 +392,7 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	cuda_backend.close(dev.ctx);
 }
 
-/* The step that is recorded fails at the first call of its backward. */
+/* The step that is recorded fails at its first kernel. */
 static void fail_second_step(void)
 {
 	struct device dev = {.backend = &cuda_backend};
@@ -408,8 +408,8 @@ static void fail_second_step(void)
 	struct executor *ex = rig_executor(&g, &store, EXEC_TRAIN, false);
 	assert_int_equal(feed(ex), 0);
 	assert_int_equal(executor_step(ex, false, &opt), 0);
-	simt_fail_call("cudaMemsetAsync", cudaErrorUnknown);
-	must_say(note(executor_step(ex, false, &opt)), ERR_DEVICE, "cudaMemsetAsync: unknown error");
+	simt_fail_call("cudaLaunchKernel", cudaErrorUnknown);
+	must_say(note(executor_step(ex, false, &opt)), ERR_DEVICE, ": unknown error");
 	assert_int_equal(note(executor_step(ex, false, &opt)), 0); /* which has left nothing behind */
 	executor_free(ex);
 	optimizer_clear(&opt);

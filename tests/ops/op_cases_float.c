@@ -56,11 +56,11 @@ static struct op_case *linear_case(
 static void linear_cases_of(struct op_list *l, enum dtype t)
 {
 	static const int64_t size[][3] = {
-	    {1, 1, 1}, {3, 5, 7}, {1, 17, 33}, {8, 33, 1}, {3, 2400, 10}, {65, 33, 129}, {129, 784, 17}};
+	    {1, 1, 1}, {3, 5, 7}, {1, 17, 33}, {8, 33, 1}, {3, 2400, 10}, {65, 33, 129}, {129, 784, 17}, {1103, 3, 5}};
 	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
 		for (int k = 0; k < 8; k++) {
 			/* every pair of bias and relu for small sizes, one for large ones */
-			if (size[i][1] > 100 && (k >> 1) != 3)
+			if ((size[i][0] > 200 || size[i][1] > 100) && (k >> 1) != 3)
 				continue;
 			linear_case(
 			    l, modes[k & 1], t, op_shape(2, size[i][0], size[i][1], 0, 0), size[i][2], k & 2, k & 4);
@@ -165,6 +165,9 @@ static void batchnorm_cases(struct op_list *l)
 			batchnorm_case(l, modes[k & 1], size[i], -1, 1, k & 2);
 	batchnorm_case(l, EXEC_TRAIN, op_shape(4, 3, 7, 11, 5), 5, 7, false);     /* the mean is most of the value */
 	batchnorm_case(l, EXEC_TRAIN, op_shape(2, 17011, 33, 0, 0), -1, 1, true); /* many blocks of rows */
+	batchnorm_case(l, EXEC_TRAIN, op_shape(2, 1, 5, 0, 0), -1, 1, true);      /* a row has no unbiased variance */
+	if (!l->failed)
+		l->item[l->n - 1].in[0].no_gradient = true; /* of x it is 0 but for rounding */
 }
 
 static void maxpool_case(

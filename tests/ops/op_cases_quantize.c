@@ -71,6 +71,8 @@ static void quantize_cases(struct op_list *l)
 			quantize_case(l, OP_QUANTIZE, EXEC_INFER, size[k], r, false);
 		}
 	}
+	/* many blocks to a slice */
+	quantize_case(l, OP_FAKE_QUANT, EXEC_TRAIN, op_shape(2, 1, 140003, 0, 0), 0, false);
 	ties_case(l, OP_FAKE_QUANT, EXEC_TRAIN);
 	ties_case(l, OP_QUANTIZE, EXEC_INFER);
 }
@@ -82,27 +84,31 @@ static void to_grid(const struct op_case *c, void *const *host)
 		x[i] *= unit;
 }
 
+static void dequant_case(struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int range)
+{
+	struct qrange q = ranges[range].q;
+	struct op_case *c = op_list_add(
+	    l, OP_DEQUANT, mode, "%s from %s, %d values", ranges[range].name, dtype_name(t), (int)shape_count(x));
+	if (!c)
+		return;
+	int shift = t == DT_F32 ? q.zero : 0;
+	op_case_in(c, 0, t, x, q.lo - shift, q.hi - shift)->whole = true;
+	op_case_in(c, 1, DT_F32, vec(1), 0.015, 0.06)->constant = true;
+	c->attr.q = q;
+	c->finish = t == DT_F32 ? to_grid : NULL;
+	c->tol_grad = TOL_STEP;
+}
+
 static void dequant_cases(struct op_list *l)
 {
-	static const enum dtype types[] = {DT_F32, DT_U8, DT_S8};
-	for (int k = 0; k < 8; k++) {
-		struct qrange q = ranges[k / 4 ? 2 : 1].q; /* u8 with a zero point, s8 */
-		enum dtype t = k & 2 ? (q.is_signed ? DT_S8 : DT_U8) : types[0];
-		if (t != DT_F32 && (k & 1))
-			continue; /* integers have no training mode */
-		struct op_case *c = op_list_add(l, OP_DEQUANT, t == DT_F32 ? modes[k & 1] : EXEC_INFER, "%s from %s",
-		    q.is_signed ? "s8" : "u8 z97", dtype_name(t));
-		if (!c)
-			return;
-		int shift = t == DT_F32 ? q.zero : 0;
-		op_case_in(
-		    c, 0, t, k / 4 ? op_shape(4, 3, 5, 7, 3) : op_shape(4, 3, 25, 17, 3), q.lo - shift, q.hi - shift)
-		    ->whole = true;
-		op_case_in(c, 1, DT_F32, vec(1), 0.015, 0.06)->constant = true;
-		c->attr.q = q;
-		c->finish = t == DT_F32 ? to_grid : NULL;
-		c->tol_grad = TOL_STEP;
+	const struct shape size[] = {op_shape(4, 3, 25, 17, 3), op_shape(4, 3, 5, 7, 3)};
+	for (int k = 0; k < 2; k++) {
+		int range = k ? 2 : 1; /* u8 with a zero point, s8 */
+		for (int m = 0; m < 2; m++)
+			dequant_case(l, modes[m], DT_F32, size[k], range);
+		dequant_case(l, EXEC_INFER, k ? DT_S8 : DT_U8, size[k], range); /* integers have no training mode */
 	}
+	dequant_case(l, EXEC_TRAIN, DT_F32, op_shape(2, 3, 88003, 0, 0), 1); /* many blocks */
 }
 
 enum {
@@ -177,13 +183,15 @@ static void requant_cases(struct op_list *l)
 	    RQ_PER_CHANNEL | RQ_BIAS, RQ_PER_CHANNEL | RQ_BIAS | RQ_ZERO_IN, RQ_BIAS | RQ_RELU,
 	    RQ_PER_CHANNEL | RQ_RESIDUAL, RQ_ROUNDED | RQ_RAW_SUM, RQ_ROUNDED | RQ_BIAS | RQ_AFFINE};
 	const struct shape size[] = {
-	    op_shape(2, 3, 5, 0, 0), op_shape(4, 3, 7, 5, 17), op_shape(2, 65, 129, 0, 0), op_shape(4, 2, 3, 3, 1)};
+	    op_shape(2, 3, 5, 0, 0), op_shape(4, 3, 7, 5, 17), op_shape(2, 65, 37, 0, 0), op_shape(4, 2, 3, 3, 1)};
 	for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k++)
 		for (int i = 0; i < 4; i++)
 			if (!(flags[k] & RQ_RAW_SUM) || size[i].ndim == 2)
 				for (int m = 0; m < 2; m++)
 					requant_case(l, modes[m], size[i], flags[k]);
-	/* many rows: sums that are put together from parts */
+	/* many channels, many rows: sums that are put together from parts */
+	requant_case(l, EXEC_TRAIN, op_shape(2, 5, 261, 0, 0), RQ_ROUNDED | RQ_PER_CHANNEL | RQ_BIAS | RQ_RESIDUAL);
+	requant_case(l, EXEC_TRAIN, op_shape(2, 528401, 1, 0, 0), RQ_ROUNDED);
 	for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k += 5)
 		requant_case(l, EXEC_TRAIN, op_shape(2, 1103, 5, 0, 0), flags[k]);
 	/* sums of 0: t lies exactly on the bound of the ReLU, where the gradient is 0 */

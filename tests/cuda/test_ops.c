@@ -249,7 +249,8 @@ static int close_cuda(void **state)
 	return 0;
 }
 
-int main(void)
+/* An argument names the tests to run: "*loss*". */
+int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[OP_COUNT + 8] = {0};
 	size_t n = 0;
@@ -273,5 +274,6 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__full_memory_names_both_numbers);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__describes_the_gpu);
+	cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
 	return _cmocka_run_group_tests("cuda ops", tests, n, NULL, close_cuda);
 }

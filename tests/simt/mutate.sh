@@ -1,51 +1,105 @@
 #!/bin/sh
 # Takes a barrier, a bound, a mask or a wait away from a copy of cuda/, one at a time (mutations.txt), and says which test
-# notices: first the op suite, then the same under the thread sanitizer, then training steps, then whole runs. Not part of
-# the tests, for it takes an hour; README.md has the last table.
-# usage: mutate.sh DIRECTORY [FIRST [LAST]]     lines of mutations.txt that are no comments, counted from 1
+# notices: the op suite, the same under the thread sanitizer, training steps, whole runs; the ops that a file is named after
+# come first, and a test's first complaint is enough. Prints the table of README.md; fails if one goes unnoticed. Not part
+# of the tests, for it takes long; --check is: each line fits the sources, and no barrier is missing.
+# usage: mutate.sh DIRECTORY [PATTERN [JOBS]]     lines that match an extended regular expression, e.g. '^loss'
+#        mutate.sh --check
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-dir=$1 first=${2-1} last=${3-9999}
-tree=$dir/tree build=$dir/build
-mkdir -p "$tree"
-(cd "$root" && tar cf - --exclude=./build --exclude=./runs --exclude=./.git .) | tar xf - -C "$tree"
-cmake -S "$tree" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g1" \
-	-DPIPELINE_WERROR=OFF -DPIPELINE_CUDA=OFF >"$dir/configure.txt" 2>&1
-make_tests() { cmake --build "$build" --target simt_ops simt_race_ops simt_train pipeline_on_host -j2 >"$dir/build.txt" 2>&1; }
-make_tests
+here=$root/tests/simt
+separator=$(printf '\037')
 
-# The first test that fails, and the first line that it says; "nothing" if all pass.
-noticed() {
-	make_tests || { echo "the compiler"; return; }
-	for name in simt_ops simt_race_ops simt_train simt_run; do
-		case $name in
-		simt_race_ops) set -- setarch -R "$build/tests/simt/$name" ;;
-		simt_run) set -- "$root/tests/simt/test_run.sh" "$build/tests/simt/pipeline_on_host" "$root/tests/simt/tiny.yaml" \
-			"$dir/run" ;;
-		*) set -- "$build/tests/simt/$name" ;;
-		esac
-		if ! timeout 900 "$@" >"$dir/test.txt" 2>&1; then
-			why=$(grep -m1 -oE 'data race|simt: .*|runtime error.*|cuda: .*|test_run: .*' "$dir/test.txt" | cut -c1-90)
-			echo "$name: $why"
-			return
-		fi
-	done
-	echo nothing
+# list PATTERN: number, file, function, text, how often, instead, what
+list() {
+	awk -F ' [|] ' -v OFS="$separator" -v pattern="$1" '/^#/ || /^$/ { next }
+	{
+		n++
+		if ($0 !~ pattern)
+			next
+		count = $3 ~ /^[0-9]:/ ? substr($3, 1, 1) : 1
+		sub(/^[0-9]:/, "", $3)
+		print n, $1, $2, $3, count, $4, $5
+	}' "$here/mutations.txt"
 }
 
-n=0
-grep -v '^#' "$root/tests/simt/mutations.txt" >"$dir/mutations.txt"
-while IFS= read -r line; do
-	n=$((n + 1))
-	[ $n -ge "$first" ] && [ $n -le "$last" ] || continue
-	file=${line%%|*} what=${line##*|} rest=${line#*|}
-	script=${rest%|*}
-	cp "$tree/cuda/$file" "$dir/original"
-	sed -i "$script" "$tree/cuda/$file"
-	if cmp -s "$dir/original" "$tree/cuda/$file"; then
-		echo "| $n | $file | $what | (the script changes nothing) |"
-		continue
-	fi
-	echo "| $n | $file | $what | $(noticed </dev/null) |"
-	cp "$dir/original" "$tree/cuda/$file"
-done <"$dir/mutations.txt"
+# mutate FILE FUNCTION TEXT COUNT INSTEAD
+mutate() { FUNCTION=$2 TEXT=$3 COUNT=$4 INSTEAD=$5 awk -f "$here/mutate.awk" "$root/cuda/$1"; }
+
+check() {
+	list . | {
+		lines=0 barriers=0 bad=0
+		while IFS=$separator read -r n file function text count instead what; do
+			lines=$((lines + 1))
+			case $text in __sync*) barriers=$((barriers + 1)) ;; esac
+			mutate "$file" "$function" "$text" "$count" "$instead" >/dev/null && [ -n "$what" ] ||
+				{ echo "mutations.txt: $file, $function: no '$text'" && bad=1; }
+		done
+		all=$(cat "$root"/cuda/*.cu "$root"/cuda/*.cuh | grep -cE '__sync(threads|warp)[a-z_]*\(')
+		[ "$barriers" -eq "$all" ] || { echo "mutations.txt: $barriers of $all barriers" && bad=1; }
+		echo "$lines mutations"
+		exit $bad
+	}
+}
+[ "${1-}" != --check ] || { check && exit 0 || exit 1; }
+
+# complaint TEST [OP]: the first line that tells what is wrong; nothing if the test passes
+complaint() {
+	case $1 in
+	simt_run) set -- "$here/test_run.sh" "$build/tests/simt/pipeline_on_host" "$here/tiny.yaml" "$build/run" ;;
+	simt_race_ops) set -- setarch -R "$build/tests/simt/$1" ${2+"*$2*"} ;;
+	*) set -- "$build/tests/simt/$1" ${2+"*$2*"} ;;
+	esac
+	{ timeout 600 "$@" 2>&1 || echo "test_run: exit status $?" 2>/dev/null; } |
+		grep -m1 -oE 'data race|simt: .*|runtime error.*|^cuda: .*|ERROR .*|test_run: .*' | cut -c1-90
+}
+
+# The first test that notices what was done to $file, and how.
+noticed() {
+	case $file in
+	*.cuh | *.c) op= ;;
+	common.cu) op=linear ;;
+	*) op=${file%.cu} ;;
+	esac
+	for try in ${op:+simt_ops:$op simt_race_ops:$op} simt_ops simt_race_ops simt_train simt_run; do
+		test=${try%:*}
+		target=$test
+		[ "$test" != simt_run ] || target=pipeline_on_host
+		cmake --build "$build" --target "$target" -j2 >"$build/log.txt" 2>&1 || { echo "(does not compile)" && return; }
+		case $try in
+		*:*) why=$(complaint "$test" "$op") ;;
+		*) why=$(complaint "$test") ;;
+		esac
+		[ -z "$why" ] || { echo "$test: $why" && return; }
+	done
+	echo "**nothing**"
+}
+
+# work JOB: every JOBSth line, in a tree of its own
+work() {
+	tree=$dir/$1/tree build=$dir/$1/build file=none.c
+	mkdir -p "$tree"
+	(cd "$root" && tar cf - --exclude='./build*' --exclude=./runs --exclude=./.git .) | tar xf - -C "$tree"
+	touch "$tree"/cuda/* # objects of an earlier run are mutated ones
+	cmake -S "$tree" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g1" \
+		-DPIPELINE_WERROR=OFF -DPIPELINE_CUDA=OFF >"$dir/$1/configure.txt" 2>&1
+	[ "$1" -gt 0 ] || why=$(noticed)
+	[ "$1" -gt 0 ] || [ "$why" = "**nothing**" ] || { echo "| 0 | | unchanged sources do not pass | $why |" && return; }
+	list "$pattern" | while IFS=$separator read -r n file function text count instead what; do
+		[ $((n % jobs)) -eq "$1" ] || continue
+		mutate "$file" "$function" "$text" "$count" "$instead" >"$tree/cuda/$file"
+		echo "| $n | \`${function%%(*}\` in \`$file\` | $what | $(noticed </dev/null) |"
+		cp "$root/cuda/$file" "$tree/cuda/$file"
+	done
+}
+
+dir=$1 pattern=${2-.} jobs=${3-1} job=0
+while [ $job -lt "$jobs" ]; do
+	mkdir -p "$dir/$job"
+	work $job >"$dir/$job/table.txt" &
+	job=$((job + 1))
+done
+wait
+cat "$dir"/[0-9]*/table.txt | sort -t '|' -k 2n >"$dir/table.txt"
+cat "$dir/table.txt"
+! grep -E '\*\*nothing\*\*|does not compile|do not pass' "$dir/table.txt" >/dev/null

@@ -65,11 +65,12 @@ static void *to_device(const struct setup *u, const void *host, size_t bytes)
 	return p;
 }
 
-static int setup_item(struct setup *u, int k, enum fault fault)
+static int setup_item(struct setup *u, int k, const struct update_case *c)
 {
 	struct update_item *it = &u->item[k];
 	struct rng stream = rng_make(3, "update", RNG_BENCH, (char[]){(char)('a' + k), 0});
 	size_t n = sizes[k];
+	bool squares = c->args.kind == OPTIMIZER_ADAMW;
 	uint8_t mask[LARGEST];
 	for (int v = 0; v < VECTORS; v++) {
 		u->host[k][v] = mem_alloc(n, sizeof(float));
@@ -82,9 +83,9 @@ static int setup_item(struct setup *u, int k, enum fault fault)
 		mask[i] = MASK(i);
 	for (size_t i = 0; has_mask[k] && i < n; i++)
 		u->host[k][WEIGHT][i] *= (float)mask[i];
-	if (fault == INFINITE_MASKED && k == 0)
+	if (c->fault == INFINITE_MASKED && k == 0)
 		u->host[k][GRADIENT][0] = INFINITY;
-	if (fault == INFINITE && k == 1)
+	if (c->fault == INFINITE && k == 1)
 		u->host[k][GRADIENT][n - 1] = -INFINITY;
 	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k == 4};
 	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
@@ -95,11 +96,12 @@ static int setup_item(struct setup *u, int k, enum fault fault)
 	it->g = to_device(u, u->host[k][1], n * sizeof(float));
 	if (!it->stat) {
 		it->m = to_device(u, u->host[k][2], n * sizeof(float));
-		it->v = to_device(u, u->host[k][3], n * sizeof(float));
+		it->v = squares ? to_device(u, u->host[k][3], n * sizeof(float)) : NULL;
 	}
 	if (has_mask[k])
 		it->mask = to_device(u, mask, n);
-	return it->w && it->g && (it->stat || (it->m && it->v)) && (!has_mask[k] || it->mask) ? 0 : ERR_NOMEM;
+	bool moments = it->stat || (it->m && (it->v || !squares));
+	return it->w && it->g && moments && (!has_mask[k] || it->mask) ? 0 : ERR_NOMEM;
 }
 
 static int download_all(struct setup *u)
@@ -124,7 +126,7 @@ static int run(struct setup *u, struct device dev, const struct update_case *c)
 	int rc = 0;
 	u->dev = dev;
 	for (int k = 0; !rc && k < ITEMS; k++)
-		rc = setup_item(u, k, c->fault);
+		rc = setup_item(u, k, c);
 	if (!(start.scale > 0))
 		start.scale = 1;
 	u->job = (struct update_job){.item = u->item, .n = ITEMS, .args = c->args};

@@ -270,6 +270,13 @@ static void unweighted_row(const struct op_case *c, void *const *host)
 	weight[c->in[c->n_in - 1].shape.dim[0] - 1] = 0;
 }
 
+/* The last class of row 0 is far above the others: only the maximum over all of them keeps exp from overflowing. */
+static void last_class_far_above(const struct op_case *c, void *const *host)
+{
+	float *z = host[0];
+	z[c->in[0].shape.dim[1] - 1] = 300;
+}
+
 static void loss_case(
     struct op_list *l, enum op op, int64_t N, int64_t C, double range, struct attr attr, bool odd_rows)
 {
@@ -286,7 +293,7 @@ static void loss_case(
 		op_case_in(c, i++, DT_S32, vec(N), 0, (double)C - 1);
 		op_case_in(c, i++, DT_F32, vec(N), 0, 2.0 / (double)N);
 		c->attr = attr;
-		c->finish = odd_rows ? unweighted_row : NULL;
+		c->finish = odd_rows ? unweighted_row : range > 88 ? last_class_far_above : NULL;
 		tolerances(c, TOL_SUM, TOL_SUM);
 	}
 }

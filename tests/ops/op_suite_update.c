@@ -12,14 +12,14 @@
 
 #define TOL     2e-6 /* f32 arithmetic over three steps */
 #define STEPS   3
-#define ITEMS   5
+#define ITEMS   6
 #define LARGEST 9001           /* several blocks of a GPU, the last one partly full */
 #define MASK(i) ((i) % 3 != 0) /* of items that have one */
 
 enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
 
-static const size_t sizes[ITEMS] = {LARGEST, 17, 1, 33, 5};
-static const bool has_mask[ITEMS] = {true, false, false, true, false};
+static const size_t sizes[ITEMS] = {LARGEST, 17, 1, 33, 5, 3};
+static const bool has_mask[ITEMS] = {true, false, false, true, false, false};
 
 enum fault { FINE, INFINITE, INFINITE_MASKED };
 
@@ -87,11 +87,11 @@ static int setup_item(struct setup *u, int k, const struct update_case *c)
 		u->host[k][GRADIENT][0] = INFINITY;
 	if (c->fault == INFINITE && k == 1)
 		u->host[k][GRADIENT][n - 1] = -INFINITY;
-	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k == 4};
+	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k >= 4};
 	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
 	it->floor = k == 3 ? 0.1f : 0;
-	it->stat_momentum = k == 4 ? 0.1f : 0;
-	it->observations = 3;
+	it->stat_momentum = k >= 4 ? 0.1f : 0;
+	it->observations = k == 4 ? 3 : 0;
 	it->w = to_device(u, u->host[k][0], n * sizeof(float));
 	it->g = to_device(u, u->host[k][1], n * sizeof(float));
 	if (!it->stat) {

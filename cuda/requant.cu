@@ -25,13 +25,13 @@ __device__ static struct epilogue epilogue_of(const struct requant_inputs &r, in
 	const float s_x = step_or_one(r.s_x), s_w = weight_step(r, c), s_y = step_or_one(r.s_y);
 	const double off = r.off ? r.off[c] : 0.0;
 	struct epilogue e;
-	e.inverse = __fdiv_rn(1.0f, pow2_of(s_x) * (r.s_w ? pow2_of(s_w) : 1.0f));
+	e.inverse = __fdiv_rn(1.0f, pow2_of(s_x) * pow2_of(s_w));
 	e.off = (float)off;
 	e.m = scale_of(s_x, s_w, s_y, r.count);
 	e.c = shift_of(r.bias ? r.bias[c] : 0.0f, s_y, e.m, off, r.zero);
 	e.inverse_r = r.residual ? __fdiv_rn(1.0f, pow2_of(*r.s_r)) : 1.0f;
 	e.k = r.residual ? residual_of(*r.s_r, s_y) : 0.0f;
-	e.p_y = r.s_y ? pow2_of(s_y) : 1.0f;
+	e.p_y = pow2_of(s_y);
 	e.zero = (float)r.zero;
 	return e;
 }
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(FINISH) requant_offsets(
 		sum += (double)wq[c * K + k];
 	sum = block_sum(sum, shared);
 	if (threadIdx.x == 0)
-		off[c] = (double)zero_in * (sum / (double)(r.s_w ? pow2_of(weight_step(r, c)) : 1.0f));
+		off[c] = (double)zero_in * (sum / (double)pow2_of(weight_step(r, c)));
 }
 
 /* dL/dt: zero where the ReLU or the range holds the value. */

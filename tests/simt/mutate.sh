@@ -1,7 +1,7 @@
 #!/bin/sh
 # Takes a barrier, a bound, a mask or a wait away from a copy of cuda/, one at a time (mutations.txt), and says which test
 # notices: the op suite, the same under the thread sanitizer, training steps, whole runs; the ops that a file is named after
-# come first, and a test's first complaint is enough. Prints the table of README.md; fails if one goes unnoticed. Not part
+# come first, and a test's first complaint is enough. Prints the table of mutations.md; fails if one goes unnoticed. Not part
 # of the tests, for it takes long; --check is: each line fits the sources, and no barrier is missing.
 # usage: mutate.sh DIRECTORY [PATTERN [JOBS]]     lines that match an extended regular expression, e.g. '^loss'
 #        mutate.sh --check
@@ -70,7 +70,7 @@ noticed() {
 		*:*) why=$(complaint "$test" "$op") ;;
 		*) why=$(complaint "$test") ;;
 		esac
-		[ -z "$why" ] || { echo "$test: $why" && return; }
+		[ -z "$why" ] || { echo "\`$test: $why\`" && return; }
 	done
 	echo "**nothing**"
 }
@@ -100,6 +100,10 @@ while [ $job -lt "$jobs" ]; do
 	job=$((job + 1))
 done
 wait
-cat "$dir"/[0-9]*/table.txt | sort -t '|' -k 2n >"$dir/table.txt"
+{
+	echo "| | function | what is taken away | first noticed by |"
+	echo "| --- | --- | --- | --- |"
+	cat "$dir"/[0-9]*/table.txt | sort -t '|' -k 2n
+} >"$dir/table.txt"
 cat "$dir/table.txt"
 ! grep -E '\*\*nothing\*\*|does not compile|do not pass' "$dir/table.txt" >/dev/null

@@ -77,6 +77,35 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static int by_name_of(const void *a, const void *b)
+{
+	return by_name(*(const struct named_tensor *const *)a, *(const struct named_tensor *const *)b);
+}
+
+int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[HASH_HEX])
+{
+	const struct named_tensor **item = mem_alloc((size_t)f->n + 1, sizeof(*item));
+	struct hash *h = NULL;
+	int n = 0, rc = item != NULL ? hash_open(&h) : ERR_NOMEM;
+
+	for (int i = 0; rc == 0 && i < f->n; i++) {
+		if (strcmp(f->item[i].name, except) != 0)
+			item[n++] = &f->item[i];
+	}
+	if (n > 1)
+		qsort(item, (size_t)n, sizeof(*item), by_name_of);
+	for (int i = 0; rc == 0 && i < n; i++) {
+		rc = hash_add_str(h, item[i]->name);
+		if (rc == 0)
+			rc = hash_add(h, item[i]->t.data, tensor_bytes(&item[i]->t));
+	}
+	if (rc == 0)
+		rc = hash_hex(h, hex);
+	hash_close(h);
+	mem_free(item);
+	return rc;
+}
+
 static void add_quoted(struct str *s, const char *text)
 {
 	str_add(s, "\"");

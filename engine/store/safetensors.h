@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/fs.h"
+#include "base/hash.h"
 #include "graph/tensor.h"
 
 /* The format's names of our dtypes: "F32", "F16", "BF16", "I8", "U8", "I32". */
@@ -27,6 +28,8 @@ void tensor_file_clear(struct tensor_file *f);
 /* Adds a zeroed tensor; returns it for filling (NULL: out of memory). */
 struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s);
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name);
+/* SHA-256 of names and bytes of all tensors but the one named `except`, whatever their order. */
+int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[HASH_HEX]);
 /* Sorts the items by name; atomic. ERR_FAIL: two tensors of one name. */
 int tensor_file_write(struct tensor_file *f, const char *path);
 /* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more

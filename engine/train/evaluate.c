@@ -136,7 +136,8 @@ int evaluator_run(struct evaluator *e, const volatile sig_atomic_t *stop, struct
 	metrics_reset(m);
 	for (int64_t first = 0; !rc && first < n; first += e->batch) {
 		if (stop && *stop)
-			return err_set(ERR_INTERRUPTED, "interrupted");
+			return err_set(
+			    ERR_INTERRUPTED, "interrupted while measuring on the %s split", split_names[e->fill.split]);
 		rc = run_batch(e, first, m);
 	}
 	if (rc)

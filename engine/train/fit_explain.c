@@ -9,11 +9,10 @@
 #include "base/mem.h"
 #include "train/fit_state.h"
 
-/* "stage 'x', epoch 2, step 17" of the step that f->step says. */
-static const char *where(const struct fit *f, char buf[192])
+/* "epoch 2, step 17" of the step that f->step says. */
+static const char *where(const struct fit *f, char buf[64])
 {
-	snprintf(buf, 192, "stage '%s', epoch %" PRId64 ", step %" PRId64, f->t->stage,
-	    f->step / f->steps_per_epoch + 1, f->step + 1);
+	snprintf(buf, 64, "epoch %" PRId64 ", step %" PRId64, f->step / f->steps_per_epoch + 1, f->step + 1);
 	return buf;
 }
 
@@ -25,7 +24,7 @@ static const char *kind_of(double not_finite)
 static int report_loss(struct fit *f, double loss)
 {
 	const struct graph *g = executor_graph(f->ex);
-	char at[192];
+	char at[64];
 	int node, rc = executor_find_nonfinite(f->ex, &node);
 	if (rc)
 		return rc;
@@ -51,7 +50,7 @@ static int report_gradient(struct fit *f, double norm)
 {
 	const struct graph *g = executor_graph(f->ex);
 	const char *name = NULL;
-	char at[192];
+	char at[64];
 	int64_t largest = 1;
 	float *host;
 	for (int i = 0; i < g->n; i++)
@@ -78,7 +77,7 @@ static int report_gradient(struct fit *f, double norm)
 int fit_explain(struct fit *f, const struct reading *r, double not_finite)
 {
 	bool by_norm = r->what == READ_STATE;
-	char at[192];
+	char at[64];
 	int rc = 0;
 	f->step = r->step;
 	for (int m = 0; !rc && m < (int)f->t->o->accumulate; m++) {

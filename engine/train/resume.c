@@ -2,8 +2,8 @@
  * params with statistics, quantization steps and masks, moments, the best weights, the update's state (loss scale
  * included), the step, the best figures and the log. The order of samples and all random numbers follow from the step.
  *
- * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, and `state`, the
- * bytes of a JSON object. */
+ * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, `state`, the
+ * bytes of a JSON object, and `sha256`, the digits of the hash of all others. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,12 +12,14 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "store/json.h"
 #include "store/safetensors.h"
 #include "train/fit_state.h"
 
-#define NAME_ROOM (NODE_NAME + 32)
+#define NAME_ROOM   (NODE_NAME + 32)
+#define HASH_TENSOR "sha256"
 
 static struct shape vector(size_t n)
 {
@@ -65,11 +67,18 @@ static int add_moments(struct tensor_file *file, const struct optimizer *o)
 	return rc;
 }
 
+/* cJSON's own numbers may lose the last bit: it takes 15 digits where they are within an epsilon. */
+static bool add_number(cJSON *o, const char *key, double v)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%.17g", v);
+	return cJSON_AddRawToObject(o, key, text) != NULL;
+}
+
 static bool add_best(cJSON *state, const struct metrics *m)
 {
 	cJSON *best = cJSON_AddObjectToObject(state, "best"), *confusion = cJSON_AddArrayToObject(best, "confusion");
-	bool ok = confusion && cJSON_AddNumberToObject(best, "samples", (double)m->n) &&
-		  cJSON_AddNumberToObject(best, "loss_sum", m->loss_sum);
+	bool ok = confusion && add_number(best, "samples", (double)m->n) && add_number(best, "loss_sum", m->loss_sum);
 	for (int i = 0; ok && i < m->classes * m->classes; i++) {
 		cJSON *count = cJSON_CreateNumber((double)m->confusion[i]);
 		ok = cJSON_AddItemToArray(confusion, count);
@@ -77,7 +86,7 @@ static bool add_best(cJSON *state, const struct metrics *m)
 	return ok;
 }
 
-/* Everything that is a number; doubles keep all their bits in cJSON's text. The norm is left out: it may be infinite,
+/* Everything that is a number. The norm is left out: it may be infinite,
  * and the next update makes it anew. */
 static int add_numbers(cJSON *o, const struct fit *f, const struct train_result *r, const struct update_state *u)
 {
@@ -92,7 +101,7 @@ static int add_numbers(cJSON *o, const struct fit *f, const struct train_result 
 	    {"seconds", f->earlier_seconds + clock_now() - f->start}};
 	bool ok = cJSON_AddStringToObject(o, "key", f->t->resume_key ? f->t->resume_key : "");
 	for (size_t i = 0; ok && i < sizeof(number) / sizeof(number[0]); i++)
-		ok = cJSON_AddNumberToObject(o, number[i].key, number[i].value);
+		ok = add_number(o, number[i].key, number[i].value);
 	return ok && (!f->has_best || add_best(o, &r->best)) ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
@@ -123,6 +132,16 @@ static int add_state(struct tensor_file *file, const struct fit *f, const struct
 	return rc == ERR_NOMEM ? err_set(rc, "out of memory") : rc;
 }
 
+static int add_hash(struct tensor_file *file)
+{
+	char hex[HASH_HEX];
+	int rc = tensor_file_hash(file, HASH_TENSOR, hex);
+	struct named_tensor *to = rc ? NULL : tensor_file_add(file, HASH_TENSOR, DT_U8, vector(HASH_HEX - 1));
+	if (to)
+		memcpy(to->t.data, hex, HASH_HEX - 1);
+	return rc || to ? rc : ERR_NOMEM;
+}
+
 int resume_save(const struct fit *f, const struct train_result *r)
 {
 	struct tensor_file file = {0};
@@ -134,18 +153,20 @@ int resume_save(const struct fit *f, const struct train_result *r)
 	if (!rc)
 		rc = add_state(&file, f, r);
 	if (!rc)
+		rc = add_hash(&file);
+	if (!rc)
 		rc = tensor_file_write(&file, f->t->resume_path);
 	tensor_file_clear(&file);
-	return rc ? err_context(rc, "the state of stage '%s'", f->t->stage) : 0;
+	return rc ? err_context(rc, "the state of the training cannot be kept") : 0;
 }
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
 
+#define REMEDY "remove the file to start the stage from its beginning"
+
 static int not_a_state(const struct fit *f, const char *what)
 {
-	return err_set(ERR_CHECKPOINT,
-	    "%s: no state of this stage: %s; remove the file to start the stage from its beginning", f->t->resume_path,
-	    what);
+	return err_set(ERR_CHECKPOINT, "%s: no state of this stage: %s; " REMEDY, f->t->resume_path, what);
 }
 
 static bool take_number(const cJSON *o, const char *key, double *out)
@@ -301,21 +322,54 @@ static bool same_key(const struct fit *f, const cJSON *o)
 	return cJSON_IsString(key) && strcmp(key->valuestring, f->t->resume_key ? f->t->resume_key : "") == 0;
 }
 
+static int check_hash(const char *path, const struct tensor_file *file)
+{
+	const struct named_tensor *kept = tensor_file_find(file, HASH_TENSOR);
+	char hex[HASH_HEX];
+	int rc = tensor_file_hash(file, HASH_TENSOR, hex);
+	if (rc)
+		return rc;
+	if (!kept || tensor_bytes(&kept->t) != HASH_HEX - 1 || memcmp(kept->t.data, hex, HASH_HEX - 1) != 0)
+		return err_set(ERR_CHECKPOINT, "%s: its tensors do not have the SHA-256 that it names", path);
+	return 0;
+}
+
+/* The whole file, and the numbers in it. */
+static int read_state(const char *path, struct tensor_file *file, cJSON **o)
+{
+	const struct named_tensor *state;
+	int rc = tensor_file_read(file, path);
+	if (!rc)
+		rc = check_hash(path, file);
+	state = rc ? NULL : tensor_file_find(file, "state");
+	if (!rc && (!state || state->t.dtype != DT_U8))
+		rc = err_set(ERR_CHECKPOINT, "%s: no state of a training", path);
+	if (!rc)
+		rc = json_parse(path, state->t.data, tensor_bytes(&state->t), o);
+	return rc == ERR_CHECKPOINT ? err_set(rc, "%s; " REMEDY, err_message()) : rc;
+}
+
+int resume_key(const char *path, char key[HASH_HEX])
+{
+	struct tensor_file file = {0};
+	cJSON *o = NULL;
+	int rc = read_state(path, &file, &o);
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "key"));
+	snprintf(key, HASH_HEX, "%s", text ? text : "");
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return rc;
+}
+
 int resume_load(struct fit *f, struct train_result *r)
 {
 	const char *path = f->t->resume_path;
 	struct tensor_file file = {0};
-	const struct named_tensor *state;
 	cJSON *o = NULL;
 	int rc;
 	if (!fs_exists(path))
 		return 0;
-	rc = tensor_file_read(&file, path);
-	state = rc ? NULL : tensor_file_find(&file, "state");
-	if (!rc && (!state || state->t.dtype != DT_U8))
-		rc = not_a_state(f, "state");
-	if (!rc)
-		rc = json_parse(path, state->t.data, tensor_bytes(&state->t), &o);
+	rc = read_state(path, &file, &o);
 	if (!rc && !same_key(f, o)) {
 		unlink(path); /* options or data have changed since */
 		goto out;

@@ -292,6 +292,20 @@ static void count_time(struct fit *f)
 	f->counted = now;
 }
 
+/* A state that cannot be written is no reason to end what it is the state of. */
+static int keep_state(struct fit *f, const struct train_result *out)
+{
+	char line[512];
+	int rc = resume_save(f, out);
+	f->saved = clock_now();
+	if (rc != ERR_IO)
+		return rc;
+	snprintf(line, sizeof(line), "warning: %s; the training goes on", err_message());
+	if (f->t->progress && f->t->progress->line)
+		f->t->progress->line(f->t->progress, line);
+	return 0;
+}
+
 /* To the end of the epoch. */
 static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
 {
@@ -303,8 +317,7 @@ static int run_steps(struct fit *f, int64_t epoch, const struct train_result *ou
 		rc = settle(f, 0);
 		count_time(f);
 		if (!rc)
-			rc = resume_save(f, out);
-		f->saved = clock_now();
+			rc = keep_state(f, out);
 	}
 	return rc ? rc : settle(f, 0);
 }
@@ -312,7 +325,7 @@ static int run_steps(struct fit *f, int64_t epoch, const struct train_result *ou
 static int validate(struct fit *f, int64_t epoch)
 {
 	int rc = evaluator_run(&f->eval, f->t->stop, &f->now);
-	return rc && rc != ERR_INTERRUPTED ? err_context(rc, "stage '%s', epoch %" PRId64, f->t->stage, epoch + 1) : rc;
+	return rc && rc != ERR_INTERRUPTED ? err_context(rc, "epoch %" PRId64, epoch + 1) : rc;
 }
 
 static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
@@ -347,14 +360,21 @@ static int interrupted(struct fit *f, const struct train_result *out)
 {
 	int rc;
 	if (!f->t->resume_path)
-		return err_set(ERR_INTERRUPTED, "stage '%s' was interrupted", f->t->stage);
+		return err_set(ERR_INTERRUPTED, "interrupted");
 	rc = settle(f, 0);
 	if (!rc)
 		rc = resume_save(f, out);
-	return rc ? rc
-		  : err_set(ERR_INTERRUPTED,
-			"interrupted in epoch %" PRId64 " after step %" PRId64 "; the same run goes on from there",
-			f->epochs_done + 1, f->step);
+	if (rc)
+		return err_context(rc, "interrupted");
+	return err_set(ERR_INTERRUPTED,
+	    "interrupted in epoch %" PRId64 " after step %" PRId64 "; the same run goes on from there",
+	    f->epochs_done + 1, f->step);
+}
+
+static bool is_complete(const struct fit *f)
+{
+	const struct train_options *o = f->t->o;
+	return f->epochs_done >= o->epochs || (o->patience > 0 && f->bad_epochs >= o->patience);
 }
 
 static int run_all(struct fit *f, struct train_result *out)
@@ -363,12 +383,14 @@ static int run_all(struct fit *f, struct train_result *out)
 	int rc = 0;
 	if (o->epochs == 0) {
 		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
-		return rc ? err_context(rc, "stage '%s'", f->t->stage) : copy_metrics(&out->best, &f->now);
+		return rc ? rc : copy_metrics(&out->best, &f->now);
 	}
-	while (!rc && f->epochs_done < o->epochs && (o->patience == 0 || f->bad_epochs < o->patience))
+	while (!rc && !is_complete(f))
 		rc = run_epoch(f, f->epochs_done, out);
 	if (rc == ERR_INTERRUPTED)
 		rc = interrupted(f, out);
+	if (!rc && f->t->resume_path && clock_now() - f->saved >= RESUME_END_SECONDS)
+		rc = keep_state(f, out);
 	return rc ? rc : params_copy(f->t->params, &f->best_params);
 }
 
@@ -390,8 +412,11 @@ static int go_on(struct fit *f, struct train_result *out)
 	int rc = f->t->resume_path ? resume_load(f, out) : 0;
 	if (rc != 1)
 		return rc;
-	snprintf(line, sizeof(line), "going on in epoch %" PRId64 " after step %" PRId64 " of %" PRId64,
-	    f->epochs_done + 1, f->step, f->total);
+	if (is_complete(f))
+		snprintf(line, sizeof(line), "going on after its training, which was complete");
+	else
+		snprintf(line, sizeof(line), "going on in epoch %" PRId64 " after step %" PRId64 " of %" PRId64,
+		    f->epochs_done + 1, f->step, f->total);
 	if (f->t->progress && f->t->progress->line)
 		f->t->progress->line(f->t->progress, line);
 	return 0;

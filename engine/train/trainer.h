@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "base/hash.h"
 #include "config/option.h"
 #include "data/batch.h"
 #include "exec/executor.h"
@@ -83,13 +84,14 @@ struct progress {
 	void (*line)(struct progress *p, const char *text); /* a line that stays */
 };
 
-#define RESUME_SECONDS 300 /* the usual resume_seconds */
+#define RESUME_SECONDS     300 /* the usual resume_seconds */
+#define RESUME_END_SECONDS 2   /* a training is kept when it ends if less than this would not bring it back */
 
 struct trainer {
 	const struct train_options *o;
 	const struct dataset *data;
 	const struct augment_options *augment; /* of the data block; applied if o->augment. NULL: none */
-	const char *stage;                     /* name, for random streams and messages */
+	const char *stage;                     /* name, for random streams; messages get it from the caller */
 	uint64_t seed;
 	struct device dev;
 	struct param_store *params;
@@ -110,8 +112,10 @@ struct trainer {
 	struct progress *progress;         /* or NULL */
 	const volatile sig_atomic_t *stop; /* set by a signal, or NULL: ERR_INTERRUPTED at the next step */
 	/* Optional: where the state of an interrupted fit is kept, for a later trainer_fit with the same key to go on
-	 * from, to the same bytes. Written on ERR_INTERRUPTED, and when resume_seconds have passed since it was: what a
-	 * kill that leaves no time costs at most. The caller removes it when it is of no use any more. */
+	 * from, to the same bytes. Written on ERR_INTERRUPTED, when resume_seconds have passed since it was (what a
+	 * kill that leaves no time costs at most), and when a training ends that took RESUME_END_SECONDS, for what the
+	 * caller does next may be interrupted too. Where only the last two cannot be written, a line says so and the
+	 * training goes on. The caller removes it when it is of no use any more. */
 	const char *resume_path, *resume_key;
 	double resume_seconds;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
@@ -131,9 +135,11 @@ struct train_result {
 };
 /* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
  * ERR_NOMEM before anything is allocated if the device has too little memory (train/fit_memory.h);
- * ERR_FAIL naming stage, epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
+ * ERR_FAIL naming epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
  * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
+/* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training. */
+int resume_key(const char *path, char key[HASH_HEX]);
 void train_result_clear(struct train_result *r);
 /* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */
 int trainer_evaluate(struct device dev, struct param_store *params,

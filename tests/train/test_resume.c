@@ -29,10 +29,14 @@ static int count_down(void *user, struct executor *train, const float *x, size_t
 	return 0;
 }
 
+static unsigned nap; /* seconds that the first epoch takes more */
+
 static int ramp(void *user, int64_t epoch)
 {
 	struct world *w = user;
 	uint8_t mask[H * W * 8];
+	if (epoch == 0)
+		sleep(nap);
 	for (int i = 0; i < H * W * 8; i++)
 		mask[i] = epoch < 1 || i % 2;
 	return params_set_mask(&w->s, "fc1.weight", mask);
@@ -230,6 +234,90 @@ static void resume__leaves_the_state_of_another_key(void **state)
 	world_close(&s.w);
 }
 
+/* What it does afterwards may be interrupted as well. */
+static void resume__a_training_of_seconds_is_kept_when_it_ends(void **state)
+{
+	static float plain[400], again[400];
+	struct train_result a, b;
+	(void)state;
+	unlink(STATE);
+	nap = RESUME_END_SECONDS;
+	assert_ok(start(PRECISION_FP32, 0, &a, plain));
+	nap = 0;
+	assert_true(fs_exists(STATE));
+	assert_ok(start(PRECISION_FP32, 1, &b, again)); /* a single step would interrupt it */
+	assert_memory_equal(plain, again, sizeof(plain));
+	assert_true(b.best.loss == a.best.loss && b.train_loss == a.train_loss);
+	assert_int_equal(b.steps, a.steps);
+	assert_true(b.resumed == 1 && b.earlier_seconds >= RESUME_END_SECONDS);
+	train_result_clear(&a);
+	train_result_clear(&b);
+	unlink(STATE);
+}
+
+static char last_line[512];
+
+static void keep_line(struct progress *p, const char *text)
+{
+	(void)p;
+	snprintf(last_line, sizeof(last_line), "%s", text);
+}
+
+static void resume__a_state_that_cannot_be_written_ends_no_training(void **state)
+{
+	struct progress progress = {.line = keep_line};
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	scene_open(&s, PRECISION_FP32);
+	s.w.t.resume_path = "no/such/folder/state";
+	s.w.t.progress = &progress;
+	nap = RESUME_END_SECONDS;
+	assert_ok(trainer_fit(&s.w.t, &r));
+	nap = 0;
+	assert_non_null(strstr(last_line, "warning: the state of the training cannot be kept: no/such/folder/state"));
+	train_result_clear(&r);
+	world_close(&s.w);
+	scene_open(&s, PRECISION_FP32);
+	s.w.t.resume_path = "no/such/folder/state";
+	s.steps = 7;
+	assert_error(trainer_fit(&s.w.t, &r), ERR_IO, "interrupted: the state of the training cannot be kept: no/such");
+	world_close(&s.w);
+}
+
+/* The hash is made to fit again, so that what is behind it is found. */
+static void rehash(struct tensor_file *f)
+{
+	char hex[HASH_HEX];
+	assert_ok(tensor_file_hash(f, "sha256", hex));
+	for (int i = 0; i < f->n; i++)
+		if (strcmp(f->item[i].name, "sha256") == 0)
+			memcpy(f->item[i].t.data, hex, HASH_HEX - 1);
+}
+
+static void resume__refuses_a_changed_byte(void **state)
+{
+	static float out[400];
+	struct train_result r;
+	struct fs_bytes whole = {0};
+	char key[HASH_HEX];
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
+	assert_ok(resume_key(STATE, key));
+	assert_string_equal(key, "key");
+	assert_ok(fs_read(STATE, &whole));
+	size_t at = whole.size / 2; /* the lowest bits of some weight or moment: any value is a number */
+	while (at % 4)
+		at++;
+	whole.data[at] ^= 1;
+	assert_ok(fs_write(STATE, whole.data, whole.size));
+	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, "remove the file to start the stage from its");
+	assert_error(resume_key(STATE, key), ERR_CHECKPOINT, "SHA-256");
+	fs_bytes_clear(&whole);
+	unlink(STATE);
+}
+
 /* Every tensor but one, or a changed one, or half of the file. */
 static void resume__refuses_what_is_no_state_of_it(void **state)
 {
@@ -242,6 +330,7 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 	assert_ok(fs_read(STATE, &whole));
 	assert_ok(fs_write(STATE, whole.data, whole.size / 2));
 	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, STATE);
+	assert_non_null(strstr(err_message(), "truncated?; remove the file to start the stage"));
 	struct tensor_file all = {0};
 	assert_ok(tensor_file_parse(&all, STATE, whole.data, whole.size));
 	assert_true(all.n > 15);
@@ -250,6 +339,8 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 		const struct shape shape = t->t.shape;
 		if (strstr(t->name, "masks.") || strstr(t->name, "moments.m."))
 			continue; /* a param may have none */
+		if (strcmp(t->name, "sha256") == 0)
+			continue; /* rehash wants its room */
 		t->t.shape = shape_of(1, (const int64_t[]){shape_count(shape) - 1});
 		struct tensor_file copy = {0};
 		for (int k = 0; k < all.n; k++) {
@@ -257,6 +348,7 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 			    tensor_file_add(&copy, all.item[k].name, all.item[k].t.dtype, all.item[k].t.shape);
 			memcpy(to->t.data, all.item[k].t.data, tensor_bytes(&all.item[k].t));
 		}
+		rehash(&copy);
 		assert_ok(tensor_file_write(&copy, STATE));
 		tensor_file_clear(&copy);
 		t->t.shape = shape;
@@ -305,6 +397,9 @@ int main(void)
 	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
 	    cmocka_unit_test(resume__goes_on_from_the_last_state_before_a_kill),
 	    cmocka_unit_test(resume__leaves_the_state_of_another_key),
+	    cmocka_unit_test(resume__a_training_of_seconds_is_kept_when_it_ends),
+	    cmocka_unit_test(resume__a_state_that_cannot_be_written_ends_no_training),
+	    cmocka_unit_test(resume__refuses_a_changed_byte),
 	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
 	    cmocka_unit_test(resume__survives_each_failing_allocation),
 	};

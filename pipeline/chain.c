@@ -187,8 +187,8 @@ static int check_error(const struct chain *c, const struct stage_config *k, cons
 			if (strcmp(stages->key[i]->text, k->name) == 0)
 				node = stages->key[i];
 	}
-	if (rc == ERR_CONFIG)
-		rc = yaml_error(&c->config->yaml, node, "stage '%s': %s", k->name, message);
+	if (rc == ERR_CONFIG || rc == ERR_DEVICE)
+		yaml_error(&c->config->yaml, node, "stage '%s': %s", k->name, message);
 	mem_free(message);
 	return rc;
 }
@@ -417,6 +417,10 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 				: snprintf(c->out, sizeof c->out, "runs/%s", top->name);
 	if (n >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long");
+	if (n == 0)
+		return err_set(ERR_CONFIG, "the path of the out folder is empty");
+	if (fs_exists(c->out) && !fs_is_dir(c->out))
+		return err_set(ERR_CONFIG, "%s: the out folder is a file", c->out);
 	int rc = check_owner(c);
 	if (rc == 0)
 		rc = open_devices(c, plan_only);
@@ -442,7 +446,7 @@ int chain_check_memory(const struct chain *c)
 {
 	for (int i = 0; i < c->n; i++)
 		if (c->stage[i].state == STAGE_TO_RUN && c->stage[i].plan.no_room[0])
-			return err_set(ERR_NOMEM, "%s", c->stage[i].plan.no_room);
+			return err_set(ERR_NOMEM, "stage %s: %s", c->stage[i].config->name, c->stage[i].plan.no_room);
 	return 0;
 }
 

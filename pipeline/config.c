@@ -68,6 +68,16 @@ static bool name_ok(const char *name)
 	return len > 0 && len < 64 && name[0] != '.' && name[0] != '-' && strspn(name, ok) == len;
 }
 
+static int check_name(const struct yaml *y, const struct yaml_node *node, const char *name, const char *what)
+{
+	return name_ok(name)
+		   ? 0
+		   : yaml_error(y, node,
+			 "'%s' is not a usable %s name: up to 63 letters, digits, '_', '-' and '.', and neither "
+			 "of the last two in front",
+			 name, what);
+}
+
 static int read_models(struct run_config *c, const struct yaml_node *models)
 {
 	if (!models)
@@ -79,12 +89,12 @@ static int read_models(struct run_config *c, const struct yaml_node *models)
 		return ERR_NOMEM;
 	for (int i = 0; i < models->n; i++) {
 		struct model_config *m = &c->model[i];
-		if (!name_ok(models->key[i]->text))
-			return yaml_error(
-			    &c->yaml, models->key[i], "'%s' is not a usable model name", models->key[i]->text);
+		int rc = check_name(&c->yaml, models->key[i], models->key[i]->text, "model");
+		if (rc < 0)
+			return rc;
 		m->name = models->key[i]->text;
 		m->node = models->item[i];
-		int rc = option_parse(model_option_table, &m->options, &c->yaml, m->node, NULL);
+		rc = option_parse(model_option_table, &m->options, &c->yaml, m->node, NULL);
 		if (rc < 0)
 			return rc;
 		c->n_model = i + 1;
@@ -219,9 +229,13 @@ static int read_inputs(const struct run_config *c, struct stage_config *s, int i
 				  : yaml_error(&c->yaml, key, "stage '%s' has no earlier stage to evaluate", s->name);
 	}
 	for (int i = 0; i < count; i++) {
-		int rc = read_ref(c, index, node->kind == YAML_LIST ? node->item[i] : node, "inputs", &s->inputs[i]);
+		const struct yaml_node *item = node->kind == YAML_LIST ? node->item[i] : node;
+		int rc = read_ref(c, index, item, "inputs", &s->inputs[i]);
 		if (rc < 0)
 			return rc;
+		for (int j = 0; j < i; j++) /* results go by these names */
+			if (strcmp(item->text, s->inputs[j].node->text) == 0)
+				return yaml_error(&c->yaml, item, "'inputs' names '%s' twice", item->text);
 		s->n_input = i + 1;
 	}
 	return 0;
@@ -267,13 +281,14 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 	const struct yaml_node *key = stages->key[i], *node = stages->item[i];
 	s->name = key->text;
 	s->node = node;
-	if (!name_ok(s->name))
-		return yaml_error(&c->yaml, key, "'%s' is not a usable stage name", s->name);
+	int rc = check_name(&c->yaml, key, s->name, "stage");
+	if (rc < 0)
+		return rc;
 	if (node->kind == YAML_SCALAR && node->text[0] == '\0' && !node->quoted)
 		s->node = &empty; /* "evaluate:" alone: all defaults */
 	else if (node->kind != YAML_MAP)
 		return yaml_error(&c->yaml, node, "stage '%s' must be a mapping of options", s->name);
-	int rc = read_kind(c, key, s);
+	rc = read_kind(c, key, s);
 	if (rc == 0)
 		rc = read_model_key(c, s, key);
 	if (rc == 0)
@@ -345,9 +360,9 @@ static int read_all(struct run_config *c)
 	int rc = option_parse(top_option_table, &c->top, &c->yaml, root, top_skip);
 	if (rc < 0)
 		return rc;
-	if (!name_ok(c->top.name))
-		return yaml_error(&c->yaml, yaml_get(root, "name"), "'%s' is not a usable run name", c->top.name);
-	rc = check_device(c);
+	rc = check_name(&c->yaml, yaml_get(root, "name"), c->top.name, "run");
+	if (rc == 0)
+		rc = check_device(c);
 	if (rc < 0)
 		return rc;
 	c->data_node = yaml_get(root, "data");

@@ -50,6 +50,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	struct graph g;
 	int rc = 0;
 
+	if (s->data->n[SPLIT_TEST] < 1)
+		return err_set(ERR_CONFIG, "the data set has no test split to evaluate on");
 	graph_init(&g);
 	if (input_spec) {
 		out->spec = *input_spec;

@@ -1,5 +1,6 @@
 /* Life of an executor: create, bind, prepare (kernels, then plan, then memory), free. What a step does is in forward.c
  * and backward.c, where the memory lies in plan.c. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -21,6 +22,10 @@ int exec_ready(const struct executor *ex, const char *what)
 int exec_kernel_error(const struct executor *ex, int node, const char *phase, int rc)
 {
 	const struct node *nd = &ex->g.node[node];
+	char named[NODE_NAME + 32]; /* kernels name the node where they refuse it; what libraries say does not */
+	snprintf(named, sizeof(named), "%s: node %s ", ex->dev.backend->name, nd->name);
+	if (strncmp(err_message(), named, strlen(named)) == 0)
+		return rc;
 	return err_context(rc, "%s: %s of %s '%s'", ex->dev.backend->name, phase, op_info(nd->op)->name, nd->name);
 }
 

@@ -144,8 +144,8 @@ static int refuse(const struct trainer *t, const struct fit_memory *m, size_t av
 		snprintf(remedy, sizeof(remedy),
 		    "; not even %" PRId64 " (accumulate: %" PRId64 ") would fit, for which %.1f MiB are needed",
 		    batch / accumulate, accumulate, MEMORY_MIB(other.total));
-	return err_set(ERR_NOMEM, "stage '%s': %s needs %.1f MiB of memory on %s, %.1f MiB are available%s", t->stage,
-	    asked, MEMORY_MIB(m->total), t->dev.backend->name, MEMORY_MIB(available), remedy);
+	return err_set(ERR_NOMEM, "%s needs %.1f MiB of memory on %s, %.1f MiB are available%s", asked,
+	    MEMORY_MIB(m->total), t->dev.backend->name, MEMORY_MIB(available), remedy);
 }
 
 int fit_memory_check(const struct trainer *t, const struct fit_memory *m)

@@ -29,7 +29,7 @@ wrong 's/{kind: train,/{/' "9:3: stage 'teacher' needs a 'kind'"
 wrong 's/, model: big//' "9:3: stage 'teacher' needs 'model'"
 wrong 's/, teacher: teacher//' "10:3: stage 'student' needs 'teacher'"
 wrong 's/kind: train/kind: trian/' "9:19: unknown kind of stage 'trian'; did you mean 'train'?"
-wrong 's/^name: t/name: ..\/t/' "1:7: '../t' is not a usable run name"
+wrong 's/^name: t/name: ..\/t/' "1:7: '../t' is not a usable run name: up to 63 letters, digits"
 
 # YAML
 wrong 's/^seed/  seed/' "2:7: mapping values are not allowed"
@@ -92,6 +92,9 @@ wrong 's/kind: train/kind: train, teacher: student/' "9:35: a stage of kind trai
 wrong 's/input: student/input: student, model: big/' "11:34: a stage of kind prune takes no 'model'"
 wrong 's/evaluate: {/evaluate: {inputs: [evaluate], /' "13:23: 'inputs' refers to stage 'evaluate', which does not come before this one"
 wrong 's/evaluate: {/evaluate: {inputs: [], /' "13:22: 'inputs' must be a list"
+wrong 's/evaluate: {/evaluate: {inputs: [teacher, prune, teacher], /' "13:39: 'inputs' names 'teacher' twice"
+wrong 's/source: digits/source: digits, test_fraction: 0/' \
+	"13:3: stage 'evaluate': the data set has no test split to evaluate on"
 wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/' "13:31: stage 'again': the input is quantized already"
 
 # --set, and the command line
@@ -100,6 +103,12 @@ refuses 2 "gpu 1 has no effect with train: auto; it needs train: cuda" run t.yam
 refuses 2 "has no effect with train: cpu" plan t.yaml --set device.gpu=1 --set device.train=cpu
 refuses 2 "'gpu' must be" run t.yaml --set device.gpu=-1
 works plan t.yaml --set device.gpu=0 --set device.train=cpu
+for command in plan run; do
+	refuses 5 "t.yaml:9:3: stage 'teacher': cpu: node fc1 (linear): no TF32 products on the CPU; use precision fp32" \
+		$command t.yaml --set device.train=cpu --set stages.teacher.precision=tf32
+	refuses 2 "the path of the out folder is empty" $command t.yaml --out ''
+	refuses 2 "good.yaml: the out folder is a file" $command t.yaml --out good.yaml
+done
 refuses 2 "sparsety" run t.yaml --set stages.prune.sparsety=0.7
 refuses 2 "'sparsity' must be a number in 0..0.999, found '2'" run t.yaml --set stages.prune.sparsity=2
 refuses 2 "prunne" run t.yaml --set stages.prunne.sparsity=0.7

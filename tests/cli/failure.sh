@@ -5,7 +5,7 @@ base_config >t.yaml
 works run t.yaml
 
 # A loss that is no number names stage, epoch, step and node.
-stops 1 "stage student: stage 'student', epoch 1, step " run t.yaml --set stages.student.optimizer=sgd \
+stops 1 "stage student: epoch 1, step " run t.yaml --set stages.student.optimizer=sgd \
 	--set stages.student.lr=1000 --set stages.student.clip_norm=0 --set stages.student.warmup=0
 check "and the first node that is not finite" grep -q "that is not finite is \('\|that of '\)" err
 
@@ -74,8 +74,8 @@ fi
 
 # More memory than any machine has: refused before any work, in the place of the kernel's out-of-memory killer.
 huge="--set stages.student.batch_size=1048576 --set models.small.hidden=[65536,65536,65536,65536,65536,65536]"
-refuses 1 "stage 'student': training with 1048576 samples at a time needs " run t.yaml $huge
+refuses 1 "stage student: training with 1048576 samples at a time needs " run t.yaml $huge
 check "and what would fit, or that nothing does" grep -q " on cpu, [0-9.]* MiB are available; .*accumulate: " err
-ends_with 1 "stage 'student': training with 1048576 samples at a time needs " plan t.yaml $huge
+ends_with 1 "stage student: training with 1048576 samples at a time needs " plan t.yaml $huge
 contains out " MiB of memory on cpu: training "
 finish

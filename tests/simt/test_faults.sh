@@ -79,7 +79,7 @@ goes_on kernel 01-teacher 02-student 03-prune
 # A learning rate that no net survives: the loss is no number at the same step and node as on the CPU.
 wild="--set stages.student.optimizer=sgd --set stages.student.lr=1000 --set stages.student.clip_norm=0"
 run nan 1 $wild
-says nan "stage student: stage 'student', epoch 1, step "
+says nan "stage student: epoch 1, step "
 says nan ": the loss is NaN; the first node that is not finite is 'fc"
 finished nan 01-teacher
 run nan-cpu 1 $wild --set device.train=cpu
@@ -93,7 +93,7 @@ run scale 1 --set data.mean=[0] --set data.std=[100] --set stages.student.batch_
 	--set stages.student.schedule=constant --set stages.student.warmup=0 --set stages.prune.precision=fp16 \
 	--set stages.prune.lr=0 --set stages.prune.batch_size=1 --set stages.prune.teacher=teacher \
 	--set stages.prune.temperature=100 --set stages.prune.alpha=1
-says scale "stage prune: precision fp16: the loss scale has fallen to 1: stage 'prune', epoch 1, step 17: "
+says scale "stage prune: precision fp16: the loss scale has fallen to 1: epoch 1, step 17: "
 says scale "the first gradient that is not finite is that of 'fc1.weight'"
 [ -e "$dir/scale/run/02-student/checkpoint_info.json" ] && [ ! -e "$dir/scale/run/03-prune" ] ||
 	fail "scale: stages $(ls -A "$dir/scale/run")"

@@ -116,7 +116,7 @@ stages:
 END
 tiny=$config
 config=$dir/memory.yaml room=SIMT_MEMORY=138412032
-refuse 1 "stage 'student': training with 1024 samples at a time needs 2[0-9].[0-9] MiB of memory on cuda, 12.0 MiB are " $room
+refuse 1 "stage student: training with 1024 samples at a time needs 2[0-9].[0-9] MiB of memory on cuda, 12.0 MiB are " $room
 [ ! -e "$dir/refused/run/01-teacher" ] || fail "work was done before memory was found short"
 advice=$(sed -n 's/.*; 256 would fit: set accumulate: \([0-9]*\) (batch_size stays 1024).*/\1/p' "$dir/refused.txt")
 [ "$advice" = 4 ] || fail "no advice to accumulate 4 micro-batches" "$dir/refused.txt"

@@ -119,7 +119,7 @@ static void memory__what_does_not_fit_is_refused_before_anything_is_allocated(vo
 	size_t need = planned(&w, BATCH);
 	limited_set(limited.live + need - 1);
 	snprintf(want, sizeof(want),
-	    "stage 'tiny': training with %d samples at a time needs %.1f MiB of memory on ref, %.1f MiB are available; "
+	    "training with %d samples at a time needs %.1f MiB of memory on ref, %.1f MiB are available; "
 	    "360 would fit: set accumulate: 2 (batch_size stays %d)",
 	    BATCH, MEMORY_MIB(need), MEMORY_MIB(need - 1), BATCH);
 	assert_error(trainer_fit(&w.t, &r), ERR_NOMEM, want);
@@ -176,7 +176,7 @@ static void memory__where_nothing_fits_the_least_is_named(void **state)
 	assert_null(strstr(err_message(), "would fit"));
 	w.o.epochs = 0;
 	limited_set(limited.live + 1);
-	assert_error(trainer_fit(&w.t, &r), ERR_NOMEM, "stage 'tiny': validation needs ");
+	assert_error(trainer_fit(&w.t, &r), ERR_NOMEM, "validation needs ");
 	assert_null(strstr(err_message(), "accumulate"));
 	assert_int_equal(limited.allocations, 0);
 	world_close(&w);

@@ -1,4 +1,5 @@
 /* pipeline evaluate CHECKPOINT...: the evaluate stage on checkpoints that exist, outside a run. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,17 @@ static int evaluate_on(const struct evaluation *e, const struct dataset *data, s
 	return rc;
 }
 
+/* Removes the folder; what rc and its message say stays. */
+static int clear_away(const char *folder, int rc)
+{
+	char *message = mem_strdup(err_message());
+	fs_remove_tree(folder);
+	if (rc < 0)
+		err_set((enum err)rc, "%s", message ? message : "out of memory");
+	mem_free(message);
+	return rc;
+}
+
 /* The stage writes files; without --out they go to a folder that is removed again. */
 static int with_folder(const struct evaluation *e, const struct dataset *data, struct device dev)
 {
@@ -82,18 +94,14 @@ static int with_folder(const struct evaluation *e, const struct dataset *data, s
 		if (fs_exists(e->out))
 			return err_set(ERR_CONFIG, "evaluate: %s exists; nothing is overwritten", e->out);
 		int rc = fs_mkdirs(e->out);
-		return rc < 0 ? rc : evaluate_on(e, data, dev, e->out);
+		if (rc == 0)
+			rc = evaluate_on(e, data, dev, e->out);
+		return rc < 0 ? clear_away(e->out, rc) : 0;
 	}
 	snprintf(folder, sizeof folder, "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(folder))
-		return err_set(ERR_IO, "%s: cannot be created", folder);
-	int rc = evaluate_on(e, data, dev, folder);
-	char *message = mem_strdup(err_message());
-	fs_remove_tree(folder);
-	if (rc < 0 && message)
-		err_set((enum err)rc, "%s", message);
-	mem_free(message);
-	return rc;
+		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
+	return clear_away(folder, evaluate_on(e, data, dev, folder));
 }
 
 static int evaluate(const struct evaluation *e)

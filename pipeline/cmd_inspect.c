@@ -209,6 +209,8 @@ int cmd_inspect(int argc, char **argv)
 	}
 	int rc = args_count(&args, 1, 1, "CHECKPOINT");
 	struct checkpoint c;
+	if (rc == 0 && graph && (pattern || histogram || json))
+		rc = err_set(ERR_CONFIG, "inspect: --graph takes no other option");
 	if (rc == 0)
 		rc = checkpoint_load(&c, args.positional[0]);
 	if (rc < 0)

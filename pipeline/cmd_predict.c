@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/model_data.h"
 #include "pipeline/registry.h"
@@ -134,17 +135,29 @@ static int predict_files(struct predictor *p, char **file, int n, cJSON *list)
 	return 0;
 }
 
-static int predict_rows(struct predictor *p, const char *split, const char *rows, const char *config, cJSON *list)
+static int unknown_split(const char *word)
+{
+	const char *near = str_nearest(word, split_names, SPLIT_COUNT);
+	return err_set(ERR_CONFIG, "--split must be train, validation or test, found '%s'%s%s%s", word,
+	    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static int predict_rows(
+    struct predictor *p, const char *dir, const char *split, const char *rows, const char *config, cJSON *list)
 {
 	struct dataset d = {0};
 	int which = 0, rc;
 	while (which < SPLIT_COUNT && strcmp(split_names[which], split) != 0)
 		which++;
 	if (which == SPLIT_COUNT)
-		return err_set(ERR_CONFIG, "--split must be train, validation or test, found '%s'", split);
+		return unknown_split(split);
 	rc = model_data_open(&d, &p->model.ckpt, config, which == SPLIT_TEST);
+	if (rc == 0)
+		rc = stage_check_data(&p->model.ckpt.spec, &d, dir);
+	if (rc == 0 && d.n[which] < 1)
+		rc = err_set(ERR_DATA, "the data set has no %s split", split);
 	if (rc < 0)
-		return rc;
+		goto out;
 	long long first = 0, last = d.n[which] - 1;
 	char rest;
 	int fields = rows ? sscanf(rows, "%lld-%lld%c", &first, &last, &rest) : 2;
@@ -153,8 +166,6 @@ static int predict_rows(struct predictor *p, const char *split, const char *rows
 	if (fields != 2 || first < 0 || last < first || last >= d.n[which])
 		rc = err_set(
 		    ERR_CONFIG, "--rows must be FIRST-LAST within 0-%lld, found '%s'", (long long)d.n[which] - 1, rows);
-	else if ((size_t)d.height * (size_t)d.width * (size_t)d.channels != p->count)
-		rc = err_set(ERR_DATA, "the data's images do not fit the checkpoint's input");
 	for (long long i = first; rc == 0 && i <= last; i++) {
 		char name[64];
 		int best = 0;
@@ -163,6 +174,7 @@ static int predict_rows(struct predictor *p, const char *split, const char *rows
 		if (rc == 0)
 			report(p, d.file[which] ? d.file[which][i] : name, best, d.label[which][i], list);
 	}
+out:
 	dataset_close(&d);
 	return rc;
 }
@@ -197,7 +209,7 @@ int cmd_predict(int argc, char **argv)
 	cJSON *list = json ? cJSON_CreateArray() : NULL;
 	rc = predictor_open(&p, args.positional[0], threads);
 	if (rc == 0)
-		rc = split ? predict_rows(&p, split, rows, config, list)
+		rc = split ? predict_rows(&p, args.positional[0], split, rows, config, list)
 			   : predict_files(&p, args.positional + 1, args.n - 1, list);
 	predictor_close(&p);
 	if (rc == 0 && json)

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 struct command {
-	const char *name, *usage, *help;
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+	const char *name, *usage, *help, *options; /* options: a line each */
+	int (*run)(int argc, char **argv);         /* argv[0] is the command's name */
 };
 
 int cmd_run(int argc, char **argv);
@@ -20,7 +20,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
-/* Set by SIGINT and SIGTERM once command_catch_signals was called. */
+/* Set by SIGINT, SIGTERM and SIGHUP (if it was not ignored) once command_catch_signals was called. */
 extern volatile sig_atomic_t command_stop;
 void command_catch_signals(void);
 

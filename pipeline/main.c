@@ -9,24 +9,48 @@
 #include "pipeline/version.h"
 #include "pipeline/waiting.h"
 
+#define OUT_SET                                                                                                        \
+	"  --out DIR           the run's folder; not given: 'out' of the config, else runs/NAME\n"                     \
+	"  --set PATH=VALUE    overrides an option, as in --set stages.prune.sparsity=0.7; the last one counts\n"
+#define JSON "  --json              the same as JSON\n"
+#define DATA "  --config CONFIG     the data set of this config; not given: the one that the checkpoint names\n"
+
 static const struct command commands[] = {
-    {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", cmd_run},
+    {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", OUT_SET,
+	cmd_run},
     {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--json]",
-	"validate everything and show what run would do; touches nothing", cmd_plan},
+	"validate everything and show what run would do; touches nothing", OUT_SET JSON, cmd_plan},
     {"evaluate", "CHECKPOINT... [--config CONFIG] [--out DIR] [--json]", "test metrics of checkpoints, side by side",
+	DATA
+	"  --out DIR           a new folder for evaluation.json, tables and timings; not given: none is kept\n" JSON,
 	cmd_evaluate},
     {"bench",
 	"CHECKPOINT... [--batch N]... [--runs N] [--warmup N] [--throughput-runs N] [--threads N] [--out FILE] "
 	"[--json]",
-	"latency and throughput of checkpoints, interleaved", cmd_bench},
+	"latency and throughput of checkpoints, interleaved",
+	"  --batch N           a batch of the throughput; may be given again; not given: 32\n"
+	"  --runs N            timed runs at batch 1 (500)\n"
+	"  --warmup N          untimed runs before them (50)\n"
+	"  --throughput-runs N timed runs at each other batch (20); 0: none\n"
+	"  --threads N         CPU threads; 0, or not given: all usable cores\n"
+	"  --out FILE          keeps every timing as JSON\n" JSON,
+	cmd_bench},
     {"predict",
 	"CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG] [--threads N] [--json]",
-	"class and probabilities of images", cmd_predict},
+	"class and probabilities of images",
+	"  --split SPLIT       train, validation or test, in place of files\n"
+	"  --rows FIRST-LAST   some samples of the split, from 0; not given: all\n" DATA
+	"  --threads N         CPU threads (1); 0: all usable cores\n" JSON,
+	cmd_predict},
     {"inspect", "CHECKPOINT [--layer PATTERN] [--histogram] [--graph] [--json]",
-	"layers, shapes, sizes, sparsity, scales, histograms", cmd_inspect},
-    {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", cmd_explain},
-    {"schema", "", "JSON Schema of the config, for editors", cmd_schema},
-    {"doctor", "[--json]", "versions, instruction sets, threads, devices", cmd_doctor},
+	"layers, shapes, sizes, sparsity, scales, histograms",
+	"  --layer PATTERN     layers and tensors of these names, with * and ?\n"
+	"  --histogram         the distribution of each tensor's values\n"
+	"  --graph             the nodes that run, instead\n" JSON,
+	cmd_inspect},
+    {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", "", cmd_explain},
+    {"schema", "", "JSON Schema of the config, for editors", "", cmd_schema},
+    {"doctor", "[--json]", "versions, instruction sets, threads, devices", JSON, cmd_doctor},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof *commands))
 
@@ -77,7 +101,8 @@ static int dispatch(int argc, char **argv)
 		return unknown_command(word);
 	int rc = c->run(argc - 1, argv + 1);
 	if (rc == COMMAND_HELP) {
-		printf("usage: pipeline %s %s\n\n%s\n", c->name, c->usage, c->help);
+		printf("usage: pipeline %s%s%s\n\n%s\n%s%s", c->name, *c->usage ? " " : "", c->usage, c->help,
+		    *c->options ? "\n" : "", c->options);
 		return 0;
 	}
 	return rc;

@@ -24,7 +24,7 @@ int stage_model_init(struct stage_model *m, const struct model_spec *spec, struc
 	return rc;
 }
 
-static int check_data(const struct model_spec *s, const struct dataset *d, const char *dir)
+int stage_check_data(const struct model_spec *s, const struct dataset *d, const char *dir)
 {
 	if (s->height == d->height && s->width_px == d->width && s->channels == d->channels && s->classes == d->classes)
 		return 0;
@@ -42,7 +42,7 @@ int stage_model_load(struct stage_model *m, const char *dir, struct device dev, 
 		return rc;
 	params_init(&m->params, dev);
 	if (data)
-		rc = check_data(&m->ckpt.spec, data, dir);
+		rc = stage_check_data(&m->ckpt.spec, data, dir);
 	if (rc == 0)
 		rc = checkpoint_graph(&m->ckpt, 1, false, &g);
 	if (rc == 0)

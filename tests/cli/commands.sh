@@ -41,6 +41,7 @@ works inspect $int8 --graph
 contains out "fc1"
 refuses 2 "inspect: no layer or tensor matches 'fc3'; did you mean 'fc1'?" inspect $int8 --layer fc3
 refuses 2 "CHECKPOINT is missing" inspect
+refuses 2 "inspect: --graph takes no other option" inspect $int8 --graph --json
 
 # predict
 "$tool" png a.png 8 8
@@ -59,8 +60,16 @@ refuses 3 "large.png: image of 8 x 9 (height x width), expected 8 x 8" predict $
 refuses 3 "colour.jpg: " predict $teacher colour.jpg
 refuses 3 "none.png: No such file" predict $teacher none.png
 refuses 3 "t.yaml: " predict $teacher t.yaml
-refuses 2 "--split must be train, validation or test, found 'tset'" predict $teacher --split tset
+refuses 2 "--split must be train, validation or test, found 'tset'; did you mean 'test'?" predict $teacher --split tset
 refuses 2 "--rows must be FIRST-LAST within 0-178, found '3-999'" predict $teacher --split validation --rows 3-999
+"$tool" idx large 90 9 10
+printf 'name: large\ndata: {source: idx, path: ., train_images: large-images-idx3-ubyte, ' >large.yaml
+printf 'train_labels: large-labels-idx1-ubyte, test_images: "", test_labels: ""}\nmodels: {m: {family: mlp}}\n' >>large.yaml
+printf 'stages: {train: {model: m}}\n' >>large.yaml
+sizes="01-teacher takes 8x8x1 images of 10 classes, the data has 9x9x1 and 10"
+refuses 4 "$sizes" predict $teacher --split test --config large.yaml
+refuses 4 "$sizes" evaluate $teacher --config large.yaml --out nothing
+check "an evaluation that failed leaves no folder" [ ! -e nothing ]
 refuses 2 "--rows and --config need --split" predict $teacher a.png --rows 1
 
 # evaluate, bench
@@ -85,6 +94,10 @@ refuses 2 "unknown block 'prnue'; did you mean 'prune'?" explain prnue
 for command in run plan evaluate bench predict inspect explain schema doctor; do
 	works $command --help
 	contains out "usage: pipeline $command"
+	# every option of the usage has a line that says what it does
+	for option in $(head -n 1 out | grep -o -e '--[a-z-]*'); do
+		check "$option in pipeline $command --help" grep -q "^  $option  *[A-Za-z]" out
+	done
 done
 works --help
 works --version

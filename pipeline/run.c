@@ -116,6 +116,31 @@ static const char *resume_path(const struct chain *c, const struct chain_stage *
 	return path;
 }
 
+/* The state of a training is of one key. That of another key is kept in previous/, and taken back with its key. */
+static int sort_resume(const struct chain *c, const struct chain_stage *s, struct progress *progress)
+{
+	char path[CHAIN_PATH + 16], dir[CHAIN_PATH + 16], kept[CHAIN_PATH + 128], line[CHAIN_PATH + 256];
+	char key[HASH_HEX];
+	snprintf(dir, sizeof dir, "%s/previous", c->out);
+	resume_path(c, s, path);
+	/* what cannot be read is for the stage to refuse */
+	if (fs_exists(path) && resume_key(path, key) == 0 && strcmp(key, s->key) != 0) {
+		snprintf(kept, sizeof kept, "%s/%.8s-%s.resume", dir, key, s->config->name);
+		int rc = fs_mkdirs(dir);
+		if (rc == 0 && rename(path, kept) < 0)
+			rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
+		if (rc < 0)
+			return rc;
+		snprintf(line, sizeof line, "an interrupted training with other options is kept as %s", kept);
+		progress->line(progress, line);
+	}
+	err_clear();
+	snprintf(kept, sizeof kept, "%s/%.8s-%s.resume", dir, s->key, s->config->name);
+	if (!fs_exists(path) && fs_exists(kept) && rename(kept, path) < 0)
+		return err_set(ERR_IO, "%s: %s", kept, strerror(errno));
+	return 0;
+}
+
 /* Runs one stage into `part`. */
 static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
@@ -125,6 +150,8 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	struct dataset with_test = {0};
 	struct refs refs;
 	int rc = fill_refs(c, k, &refs);
+	if (rc == 0)
+		rc = sort_resume(c, s, progress);
 	if (rc == 0 && k->kind->opens_test)
 		rc = dataset_open(
 		    &with_test, &c->config->data, c->config->base_dir, (uint64_t)c->config->top.seed, true);

@@ -74,7 +74,42 @@ goes_on() { # SIGNAL FOLDER ARGUMENT...
 	check "the interruption is in its info" grep -q '"resumed":' "runs/t/$folder/checkpoint_info.json"
 }
 goes_on TERM 02-student --set stages.student.epochs=3000
+goes_on HUP 02-student --set stages.student.epochs=2999 # the terminal is gone
 goes_on INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=2000
+
+# A run with other options puts the state aside, the first options bring it back.
+rm -rf runs whole
+works run t.yaml --out whole/t --set stages.student.epochs=3000
+interrupt TERM 02-student --set stages.student.epochs=3000
+works run t.yaml
+check "the run says where the state is" \
+	grep -q 'interrupted training with other options is kept as runs/t/previous/.*-student.resume$' err
+check "it is there" [ "$(ls runs/t/previous/*-student.resume | wc -l)" -eq 1 ]
+works run t.yaml --set stages.student.epochs=3000
+check "the state was taken back" grep -q 'going on in epoch .* after step' err
+check "and is gone" [ -z "$(find runs -name '*.resume')" ]
+check "the bytes are those of a run that was not interrupted" \
+	cmp whole/t/02-student/model.safetensors runs/t/02-student/model.safetensors
+
+# A state that is cut off is refused, with what to do; then that helps.
+rm -rf runs
+interrupt TERM 01-teacher --set stages.teacher.epochs=100000
+head -c 5000 runs/t/.01-teacher.resume >cut
+cp cut runs/t/.01-teacher.resume
+stops 4 "stage teacher: runs/t/.01-teacher.resume: " run t.yaml --set stages.teacher.epochs=100000
+check "the message says what to do" grep -q '; remove the file to start the stage from its beginning$' err
+rm runs/t/.01-teacher.resume
+works run t.yaml
+
+# nohup: a lost terminal is nothing to the run.
+rm -rf runs
+(trap '' HUP && exec "$program" run t.yaml --set stages.student.epochs=3000) >out 2>err </dev/null &
+pid=$!
+until [ -e runs/t/.02-student.part ]; do
+	sleep 0.05
+done
+kill -HUP $pid
+check "a run under nohup goes on" wait $pid
 
 # A kill leaves a .part behind; the next run clears it away.
 "$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "pipeline/files.h"
+#include "pipeline/version.h"
 
 #define MAX_COLUMNS 12
 
@@ -144,6 +145,35 @@ static void report_stages(const struct chain *c, bool markdown, struct str *out)
 	mem_free(t);
 }
 
+/* What the figures of a table rest on. All of it is of the evaluate stage's own time and machine. */
+static void add_basis(const struct chain_stage *s, struct str *out)
+{
+	const cJSON *m, *models = cJSON_GetObjectItem(s->summary, "models");
+	double widest = 0, runs = number(s->summary, "latency_runs", 0);
+	char count[32];
+	cJSON_ArrayForEach(m, models)
+	{
+		const cJSON *at = cJSON_GetObjectItem(m, "test_accuracy_interval_95");
+		double low = cJSON_GetNumberValue(cJSON_GetArrayItem(at, 0));
+		double high = cJSON_GetNumberValue(cJSON_GetArrayItem(at, 1));
+		widest = high - low > widest ? high - low : widest;
+	}
+	str_addf(out, "\n%s test images; a 95 %% interval of the accuracy is up to %.1f points wide. ",
+	    report_count(number(models->child, "test_n", 0), count), 100 * widest);
+	str_addf(out, "Intervals and paired flips: `%s/evaluation.json`.\n", strrchr(s->dir, '/') + 1);
+	if (runs > 0)
+		str_addf(out, "\nLatency: batch 1, median of %s runs, %.0f thread%s of %s.\n",
+		    report_count(runs, count), number(s->summary, "threads", 0),
+		    number(s->summary, "threads", 0) > 1 ? "s" : "", text(s->summary, "cpu"));
+}
+
+/* All of it is in the keys of the stages, so it is true of stages that earlier runs have made. */
+static void add_origin(const struct chain *c, struct str *out)
+{
+	str_addf(out, "\nSeed %lld, trained on %s, %d thread%s; pipeline %s (%s).\n", (long long)c->config->top.seed,
+	    c->train_name, c->threads, c->threads > 1 ? "s" : "", program_version, program_commit);
+}
+
 void report_run(const struct chain *c, bool markdown, struct str *out)
 {
 	bool evaluated = false;
@@ -154,10 +184,14 @@ void report_run(const struct chain *c, bool markdown, struct str *out)
 		if (evaluated)
 			str_add(out, "\n");
 		report_models(models, markdown, out);
+		if (markdown && models->child)
+			add_basis(&c->stage[i], out);
 		evaluated = true;
 	}
 	if (!evaluated)
 		report_stages(c, markdown, out);
+	if (markdown)
+		add_origin(c, out);
 }
 
 int report_write(const struct chain *c)

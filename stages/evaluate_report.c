@@ -60,6 +60,15 @@ static cJSON *interval(double low, double high)
 	return cJSON_CreateDoubleArray(v, 2);
 }
 
+static void accuracy_interval(const struct evaluated *m, double *low, double *high)
+{
+	int64_t hits = 0;
+
+	for (int k = 0; k < m->test.classes; k++)
+		hits += m->test.confusion[k * m->test.classes + k];
+	wilson_interval(hits, m->test.n, low, high);
+}
+
 static cJSON *flips_to_json(const struct flips *f)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -79,12 +88,9 @@ static cJSON *model_to_json(const struct evaluation *e, const struct evaluated *
 	const struct checkpoint *c = &m->model.ckpt;
 	cJSON *o = cJSON_CreateObject();
 	double low, high;
-	int64_t hits = 0;
 	bool ok;
 
-	for (int k = 0; k < m->test.classes; k++)
-		hits += m->test.confusion[k * m->test.classes + k];
-	wilson_interval(hits, m->test.n, &low, &high);
+	accuracy_interval(m, &low, &high);
 	ok = o && put_text(o, "name", m->name) && put_text(o, "technique", m->technique) &&
 	     put_text(o, "precision", m->precision) && put(o, "simulated", cJSON_CreateBool(c->plan.simulated)) &&
 	     put_text(o, "sha256", c->sha256) && put(o, "test", metrics_to_json(&m->test)) &&
@@ -230,8 +236,11 @@ static int write_raw(const struct evaluation *e)
 static cJSON *summary_row(const struct evaluation *e, const struct evaluated *m)
 {
 	cJSON *o = cJSON_CreateObject();
+	double low, high;
+	accuracy_interval(m, &low, &high);
 	bool ok = o && put_text(o, "name", m->name) && put_text(o, "technique", m->technique) &&
 		  put_number(o, "test_accuracy", m->test.accuracy) &&
+		  put(o, "test_accuracy_interval_95", interval(low, high)) &&
 		  put_number(o, "test_f1_macro", m->test.f1_macro) && put_number(o, "test_n", (double)m->test.n) &&
 		  put_number(o, "bytes", (double)m->bytes) && put_number(o, "parameters", m->parameters) &&
 		  put_number(o, "sparsity_pct", m->sparsity_pct) && put_text(o, "precision", m->precision) &&
@@ -247,10 +256,13 @@ static cJSON *summary_row(const struct evaluation *e, const struct evaluated *m)
 	return NULL;
 }
 
-static int summarise(const struct evaluation *e, double started)
+static int summarise(const struct evaluation *e, const cJSON *device, double started)
 {
+	const cJSON *threads = cJSON_GetObjectItemCaseSensitive(device, "threads");
 	cJSON *o = e->run->summary, *models = cJSON_CreateArray();
-	bool ok = put(o, "models", models) && put_text(o, "kind", "evaluate");
+	bool ok = put(o, "models", models) && put_text(o, "kind", "evaluate") &&
+		  put_text(o, "cpu", device_name(device)) && put_number(o, "threads", cJSON_GetNumberValue(threads)) &&
+		  put_number(o, "latency_runs", e->o->latency ? (double)e->o->timing.runs : 0);
 
 	for (int i = 0; i < e->n && ok; i++)
 		ok = put(models, NULL, summary_row(e, &e->model[i]));
@@ -270,6 +282,8 @@ int evaluate_write(const struct evaluation *e, double started)
 		rc = write_raw(e);
 	if (rc == 0)
 		rc = write_json(e, "evaluation.json", evaluation_to_json(e));
+	if (rc == 0)
+		rc = summarise(e, device, started);
 	cJSON_Delete(device);
-	return rc < 0 ? rc : summarise(e, started);
+	return rc;
 }

@@ -22,6 +22,10 @@ check "results.json" "$tool" json runs/t/results.json stages.4.summary.models.3.
 check "evaluation.json" "$tool" json runs/t/05-evaluate/evaluation.json
 check "raw timings are kept" "$tool" json runs/t/05-evaluate/latency_raw.json
 check "results.md is a table" grep -q '^| quantize ' runs/t/results.md
+check "it says how sure its figures are" \
+	grep -q '^359 test images; a 95 % interval of the accuracy is up to [0-9]\.[0-9] points wide\. ' runs/t/results.md
+check "and where they are from" grep -q '^Latency: batch 1, median of 5 runs, 1 thread of .' runs/t/results.md
+check "and what made them" grep -q '^Seed 3, trained on cpu, 1 thread; pipeline [0-9]' runs/t/results.md
 cp out table
 cp -r runs/t first
 

@@ -6,23 +6,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/str.h"
 
 volatile sig_atomic_t command_stop;
 
+/* One press of a key or one scancel can arrive as several signals (timeout and batch systems signal the program and its
+ * group): those of the first second are one. A later one ends the program at once. */
 static void on_signal(int sig)
 {
-	(void)sig;
-	command_stop = 1;
+	static struct timespec first;
+	struct timespec now = {0};
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!command_stop) {
+		first = now;
+		command_stop = 1;
+	} else if (now.tv_sec - first.tv_sec > 1) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 }
 
 void command_catch_signals(void)
 {
-	struct sigaction before,
-	    action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* a second one kills */
+	struct sigaction before, action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGINT);
+	sigaddset(&action.sa_mask, SIGTERM);
+	sigaddset(&action.sa_mask, SIGHUP);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	/* the terminal is gone; under nohup nobody wants to know */

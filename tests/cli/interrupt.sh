@@ -19,6 +19,7 @@ interrupt() { # SIGNAL FOLDER ARGUMENT...
 	sleep 0.3
 	snapshot stages >before
 	kill -"$signal" $pid
+	kill -TERM $pid # as `timeout` and batch systems do; it is one interruption
 	status=0
 	wait $pid || status=$?
 	snapshot stages >after

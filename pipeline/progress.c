@@ -46,12 +46,15 @@ static void on_update(struct progress *base, const char *text, double done, doub
 	if (now - p->last < (p->is_terminal ? TERMINAL_PERIOD : PLAIN_PERIOD))
 		return;
 	double rate = now > p->start ? (done - p->start_done) / (now - p->start) : 0;
-	char left[32] = "?";
-	if (rate > 0)
-		format_seconds((total - done) / rate, left);
+	char left[32];
 	clear_line(p);
-	fprintf(stderr, "%s  %3.0f %%  %.0f/s  %s left%s", text, total > 0 ? 100 * done / total : 0, rate, left,
-	    p->is_terminal ? "" : "\n");
+	fprintf(stderr, "%s  %3.0f %%", text, total > 0 ? 100 * done / total : 0);
+	if (rate > 0) { /* not known of the first update */
+		format_seconds((total - done) / rate, left);
+		fprintf(stderr, rate < 10 ? "  %.2g/s  %s left" : "  %.0f/s  %s left", rate, left);
+	}
+	if (!p->is_terminal)
+		fputc('\n', stderr);
 	p->drawn = p->is_terminal;
 	p->last = now;
 }

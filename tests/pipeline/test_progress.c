@@ -1,0 +1,70 @@
+/* What the progress line says of rates and of the time that is left. */
+#define _GNU_SOURCE /* usleep */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "pipeline/progress.h"
+
+#define FILE_NAME "progress.txt"
+
+/* What two updates, a fifth of a second apart, write on a terminal. */
+static void two_updates(double first, double second, double total, char *out, size_t cap)
+{
+	struct terminal_progress p;
+	struct fs_bytes b;
+	int saved = dup(STDERR_FILENO);
+	assert_non_null(freopen(FILE_NAME, "w", stderr));
+	progress_init(&p);
+	p.is_terminal = true;
+	usleep(200000);
+	p.base.update(&p.base, "epoch 1/2 loss 0.5000", first, total);
+	usleep(200000);
+	p.base.update(&p.base, "epoch 1/2 loss 0.4000", second, total);
+	fflush(stderr);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	assert_int_equal(fs_read(FILE_NAME, &b), 0);
+	snprintf(out, cap, "%s", (const char *)b.data);
+	fs_bytes_clear(&b);
+	unlink(FILE_NAME);
+}
+
+static void progress__says_nothing_of_a_rate_that_it_does_not_know(void **state)
+{
+	char text[512];
+	(void)state;
+	two_updates(1, 101, 1000, text, sizeof(text));
+	char *second = strchr(text, '\r');
+	assert_non_null(second);
+	*second = '\0';
+	assert_string_equal(text, "epoch 1/2 loss 0.5000    0 %");
+	assert_non_null(strstr(second + 1, "epoch 1/2 loss 0.4000   10 %  "));
+	assert_non_null(strstr(second + 1, "/s  "));
+	assert_non_null(strstr(second + 1, " left"));
+}
+
+static void progress__slow_steps_have_a_rate_too(void **state)
+{
+	char text[512];
+	(void)state;
+	two_updates(0, 0.05, 1000, text, sizeof(text)); /* at most a quarter of a unit per second */
+	assert_null(strstr(text, "  0/s"));
+	assert_non_null(strstr(text, "  0."));
+	assert_non_null(strstr(text, "/s  "));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(progress__says_nothing_of_a_rate_that_it_does_not_know),
+	    cmocka_unit_test(progress__slow_steps_have_a_rate_too),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

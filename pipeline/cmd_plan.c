@@ -123,7 +123,7 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 static void print_device(const struct chain *c)
 {
 	size_t available, total;
-	printf("training on %s, %d threads\n", c->train_text, c->threads);
+	printf("training on %s, %d thread%s\n", c->train_text, c->threads, c->threads == 1 ? "" : "s");
 	if (c->train_missing[0])
 		printf("this machine cannot run it: %s\nmemory is that of the graphs, without what the kernels of %s "
 		       "need\n",

@@ -64,13 +64,13 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	graph_clear(&g);
 	if (o->latency)
 		snprintf(out->text, sizeof(out->text),
-		    "evaluate %d models on %lld test samples; latency of %lld runs at batch 1, throughput at batch "
+		    "evaluate %d model%s on %lld test samples; latency of %lld runs at batch 1, throughput at batch "
 		    "%lld",
-		    s->n_input, (long long)s->data->n[SPLIT_TEST], (long long)o->timing.runs,
-		    (long long)o->timing.throughput_batch);
+		    s->n_input, s->n_input == 1 ? "" : "s", (long long)s->data->n[SPLIT_TEST],
+		    (long long)o->timing.runs, (long long)o->timing.throughput_batch);
 	else
-		snprintf(out->text, sizeof(out->text), "evaluate %d models on %lld test samples", s->n_input,
-		    (long long)s->data->n[SPLIT_TEST]);
+		snprintf(out->text, sizeof(out->text), "evaluate %d model%s on %lld test samples", s->n_input,
+		    s->n_input == 1 ? "" : "s", (long long)s->data->n[SPLIT_TEST]);
 	return rc;
 }
 

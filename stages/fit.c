@@ -1,6 +1,7 @@
 /* Graphs and hooks that connect a stage with the trainer, and the estimate of what training costs. */
 #include "stages/fit.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -119,6 +120,12 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	if (rc < 0)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
+	const int64_t batch = job->train->batch_size, n = run->data->n[SPLIT_TRAIN];
+	if (job->train->epochs > 0 && batch > n)
+		stage_line(run,
+		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
+		    "passes over them",
+		    batch, n, (double)batch / (double)n);
 	if (teach && (rc = teacher_open(&state.teacher, run, job->kd)) < 0)
 		return rc;
 	struct trainer t = make_trainer(&state);

@@ -68,6 +68,7 @@ for k in 1 2 3 4 5 6 7 8; do
 done
 config im 'source: images, path: im, val_fraction: 0.25, test_fraction: 0.25' >im.yaml
 works run im.yaml
+contains err "warning: batch_size 16 is more than the 8 training samples: an epoch is 2 passes over them"
 cp -r im good
 
 faulty() { # TEXT ARGUMENT...

@@ -75,12 +75,13 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 	memcpy(out, below, (size_t)n + 1);
 	if (fs_exists(out))
 		return 0;
-	if (below[0] == '/' || base_dir == NULL || *base_dir == '\0')
+	if (below[0] == '/' || base_dir == NULL || *base_dir == '\0' || strcmp(base_dir, ".") == 0)
 		return err_set(ERR_DATA, "%s: no such file or folder", below);
 	n = snprintf(out, cap, "%s/%s", base_dir, below);
 	if (n < 0 || (size_t)n >= cap)
 		return err_set(ERR_DATA, "%s: path is too long", name);
 	if (fs_exists(out))
 		return 0;
-	return err_set(ERR_DATA, "%s: no such file or folder, neither here nor below %s", below, base_dir);
+	return err_set(
+	    ERR_DATA, "%s: no such file or folder, neither in the current folder nor in %s", below, base_dir);
 }

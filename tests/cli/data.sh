@@ -27,6 +27,9 @@ images=set/train-images-idx3-ubyte
 labels=set/train-labels-idx1-ubyte
 
 wrong "nowhere/train-images-idx3-ubyte: no such file" data.path=nowhere
+mkdir sub && cp i.yaml sub
+refuses 3 "nowhere/train-images-idx3-ubyte: no such file or folder, neither in the current folder nor in sub (nor " \
+	plan sub/i.yaml --set data.path=nowhere
 wrong "set/none: no such file" data.train_images=none
 : >set/empty
 wrong "set/empty: not an IDX file" data.train_images=empty
@@ -59,6 +62,10 @@ cp set/t10k-labels-idx1-ubyte set/over
 printf '\7' | dd of=set/over bs=1 seek=20 conv=notrunc 2>/dev/null
 works run i.yaml --out apart/over --set data.test_labels=over
 stops 3 "set/over: label 7 of sample 12 is not in 0..2" evaluate apart/over/01-train
+
+mv set away
+refuses 3 "(the data that the checkpoint names; --config gives others)" predict runs/i/01-train --split validation
+mv away set
 
 # ---- images ----
 mkdir -p im/cat im/dog

@@ -68,10 +68,10 @@ static int timed_backward(struct step *s)
 	return timed(cpu_backend.kernels[s->node->op].backward, s, backward_seconds);
 }
 
-static int timed_update(void *ctx, const struct update_item *items, int n, const struct update_args *a, double *norm)
+static int timed_update(void *ctx, const struct update_job *job)
 {
 	const double before = clock_now();
-	const int rc = cpu_backend.update(ctx, items, n, a, norm);
+	const int rc = cpu_backend.update(ctx, job);
 	keep_fastest(&update_seconds, clock_now() - before);
 	return rc;
 }

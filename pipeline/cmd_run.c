@@ -16,7 +16,6 @@ static int run_and_report(struct chain *c)
 	snprintf(line, sizeof line, "%s: %d stage%s, training on %s, %d thread%s, into %s", c->config->top.name, c->n,
 	    c->n == 1 ? "" : "s", c->train_text, c->threads, c->threads == 1 ? "" : "s", c->out);
 	progress.base.line(&progress.base, line);
-	command_catch_signals();
 	int rc = run_chain(c, &progress.base, &command_stop);
 	progress_finish(&progress);
 	if (rc == 0)
@@ -38,12 +37,14 @@ int cmd_run(int argc, char **argv)
 		return rc;
 	struct run_config config;
 	struct chain chain;
+	command_catch_signals(); /* reading the data may take a while */
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
 	rc = chain_open(&chain, &config, a.out, false);
 	if (rc == 0) {
-		rc = chain_check_memory(&chain);
+		rc = command_stop ? err_set(ERR_INTERRUPTED, "interrupted before any stage")
+				  : chain_check_memory(&chain);
 		if (rc == 0)
 			rc = run_and_report(&chain);
 		chain_close(&chain);

@@ -112,6 +112,21 @@ done
 kill -HUP $pid
 check "a run under nohup goes on" wait $pid
 
+# Before the first stage, while config and data are read: the same exit status, and no folder.
+rm -rf runs
+mkfifo slow.yaml
+"$program" run slow.yaml >out 2>err </dev/null &
+pid=$!
+exec 9>slow.yaml # goes on when the program opens it
+kill -TERM $pid
+cat t.yaml >&9
+exec 9>&-
+status=0
+wait $pid || status=$?
+check "an interruption before the first stage ends with 75" [ $status -eq 75 ]
+check "and says so" grep -qx 'pipeline: interrupted before any stage' err
+check "and leaves nothing" [ ! -e runs ]
+
 # A kill leaves a .part behind; the next run clears it away.
 "$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &
 pid=$!

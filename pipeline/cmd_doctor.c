@@ -79,7 +79,7 @@ static char *verdict(const cJSON *o)
 		return mem_printf("nothing can run: %s", text(cpu, "reason", "the CPU backend cannot be used"));
 	bool vnni = cJSON_IsTrue(cJSON_GetObjectItem(cpu, "vnni"));
 	bool on_cpu = strcmp(device, "cpu") == 0;
-	return mem_printf("training runs on %s%s%s; INT8 runs on the CPU (%d threads, %s) %s", device,
+	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d threads, %s) %s", device,
 	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "",
 	    cJSON_IsNumber(threads) ? threads->valueint : 0, text(cpu, "isa", "unknown ISA"),
 	    vnni ? "with VNNI: 8-bit weights, exact"

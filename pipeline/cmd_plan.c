@@ -83,17 +83,30 @@ static cJSON *plan_json(const struct chain *c)
 	return o;
 }
 
+/* Parts that would be printed as 0.0 are left out. */
 static void print_memory(const struct chain *c, const struct stage_plan *p)
 {
 	const struct fit_memory *f = &p->fit;
-	if (f->total)
-		printf("    %.1f MiB of memory on %s: training %.1f, validation %.1f, teacher %.1f, weights %.1f, "
-		       "optimizer %.1f, best weights %.1f, batches %.1f, margin %.1f\n",
-		    MEMORY_MIB(f->total), c->train_name, MEMORY_MIB(f->training), MEMORY_MIB(f->validation),
-		    MEMORY_MIB(f->hooks), MEMORY_MIB(f->params + f->masks), MEMORY_MIB(f->moments), MEMORY_MIB(f->best),
-		    MEMORY_MIB(f->buffers), MEMORY_MIB(MEMORY_PAGE));
-	else if (p->memory.total)
-		printf("    %.1f MiB of memory on cpu to calibrate\n", MEMORY_MIB(p->memory.total));
+	const struct {
+		const char *name;
+		size_t bytes;
+	} part[] = {{"training", f->training}, {"validation", f->validation}, {"teacher", f->hooks},
+	    {"weights", f->params + f->masks}, {"optimizer", f->moments}, {"best weights", f->best},
+	    {"batches", f->buffers}, {"margin", MEMORY_PAGE}};
+	const char *before = ": ";
+	if (!f->total) {
+		if (p->memory.total)
+			printf("    %.1f MiB of memory on cpu to calibrate\n", MEMORY_MIB(p->memory.total));
+		return;
+	}
+	printf("    %.1f MiB of memory on %s", MEMORY_MIB(f->total), c->train_name);
+	for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+		if (MEMORY_MIB(part[i].bytes) < 0.05)
+			continue;
+		printf("%s%s %.1f", before, part[i].name, MEMORY_MIB(part[i].bytes));
+		before = ", ";
+	}
+	printf("\n");
 }
 
 static void print_stage(const struct chain *c, const struct chain_stage *s, int i)

@@ -41,7 +41,7 @@ static double forward_loss(struct op_step *o, const struct op_host *h)
 
 /* t of requant or fake_quant, unrounded, for output element e; P: the powers of two at the point of expansion. */
 struct powers {
-	double acc[64], y, r; /* acc: by channel or step */
+	double acc[512], y, r; /* acc: by channel or step */
 };
 
 static double at(const struct op_step *o, int i, int64_t e)
@@ -77,6 +77,7 @@ static struct powers powers_of(const struct op_step *o)
 {
 	const struct step *s = &o->s;
 	struct powers p = {.y = 1, .r = 1};
+	assert_true(s->out.shape.dim[s->out.shape.ndim - 1] <= (int64_t)(sizeof(p.acc) / sizeof(p.acc[0])));
 	if (s->node->op == OP_FAKE_QUANT) {
 		for (int64_t i = 0; i < shape_count(s->in[1].shape); i++)
 			p.acc[i] = p_of(at(o, 1, i));

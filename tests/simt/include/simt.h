@@ -73,9 +73,7 @@ void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim
 template <typename F>
 void simt_launch(const char *name, dim3 grid, dim3 block, size_t smem, cudaStream_t stream, F body)
 {
-	/* The arguments are searched for host addresses: bytes that nothing sets, as behind a bool, must not be what
-	 * the allocator left there. */
-	void *place = memset(::operator new(sizeof(F)), 0, sizeof(F));
+	void *place = ::operator new(sizeof(F));
 	simt_launch_closure(
 	    name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, smem, stream,
 	    [](void *closure) { (*static_cast<F *>(closure))(); },

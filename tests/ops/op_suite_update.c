@@ -15,6 +15,8 @@
 #define ITEMS   6
 #define LARGEST 9001           /* several blocks of a GPU, the last one partly full */
 #define MASK(i) ((i) % 3 != 0) /* of items that have one */
+#define PIECE   8              /* of the largest item, where it is cut into many: more than a block has threads */
+#define PIECES  ((LARGEST + PIECE - 1) / PIECE)
 
 enum { WEIGHT, GRADIENT, MOMENT, SQUARE, VECTORS };
 
@@ -27,6 +29,7 @@ struct update_case {
 	struct update_args args;
 	struct update_state start; /* before the first step; all zero: gradients are not scaled */
 	enum fault fault;          /* in one gradient */
+	bool cut;                  /* the largest item into PIECES of their own */
 };
 
 /* Host memory first, then device memory, of the vectors and masks of all items. */
@@ -34,7 +37,7 @@ struct setup {
 	struct device dev;
 	struct update_state state, *device_state;
 	float *host[ITEMS][VECTORS];
-	struct update_item item[ITEMS];
+	struct update_item item[ITEMS], *all; /* all: what is updated, the pieces first if there are any */
 	struct update_job job;
 };
 
@@ -44,6 +47,7 @@ static void setup_clear(struct setup *u)
 		u->dev.backend->update_release(u->dev.ctx, &u->job);
 	if (u->device_state)
 		u->dev.backend->free(u->dev.ctx, u->device_state);
+	mem_free(u->all);
 	for (int k = 0; k < ITEMS; k++) {
 		struct update_item *it = &u->item[k];
 		void *device[] = {it->w, (void *)(uintptr_t)it->g, it->m, it->v, (void *)(uintptr_t)it->mask};
@@ -104,6 +108,34 @@ static int setup_item(struct setup *u, int k, const struct update_case *c)
 	return it->w && it->g && moments && (!has_mask[k] || it->mask) ? 0 : ERR_NOMEM;
 }
 
+/* The list that is updated. */
+static int list_items(struct setup *u, bool cut)
+{
+	const struct update_item *whole = &u->item[0];
+	const int pieces = cut ? PIECES : 1;
+	u->all = mem_alloc((size_t)pieces + ITEMS - 1, sizeof(*u->all));
+	if (!u->all)
+		return ERR_NOMEM;
+	for (int i = 0; i < pieces; i++) {
+		const size_t at = (size_t)i * PIECE;
+		struct update_item *it = &u->all[i];
+		*it = *whole;
+		if (!cut)
+			continue;
+		it->n = whole->n - at < PIECE ? whole->n - at : PIECE;
+		it->w += at;
+		it->g += at;
+		it->m += at;
+		it->mask += at;
+		if (it->v)
+			it->v += at;
+	}
+	memcpy(u->all + pieces, u->item + 1, (ITEMS - 1) * sizeof(*u->all));
+	u->job.item = u->all;
+	u->job.n = pieces + ITEMS - 1;
+	return 0;
+}
+
 static int download_all(struct setup *u)
 {
 	int rc = 0;
@@ -129,7 +161,9 @@ static int run(struct setup *u, struct device dev, const struct update_case *c)
 		rc = setup_item(u, k, c);
 	if (!(start.scale > 0))
 		start.scale = 1;
-	u->job = (struct update_job){.item = u->item, .n = ITEMS, .args = c->args};
+	u->job.args = c->args;
+	if (!rc)
+		rc = list_items(u, c->cut);
 	if (!rc)
 		u->job.args.state = u->device_state = to_device(u, &start, sizeof(start));
 	if (!rc && !u->device_state)
@@ -218,7 +252,8 @@ static const struct update_case cases[] = {{.args = SGD(.momentum = 0)},
     {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f), .start = {.scale = 1, .t = 41}},
     /* without a scale to lower, one overflow is the end */
     {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f, .clip_norm = 1), .fault = INFINITE},
-    {.args = SGD(.momentum = 0.9f), .start = {.scale = 1, .t = 3, .halted = 1}}};
+    {.args = SGD(.momentum = 0.9f), .start = {.scale = 1, .t = 3, .halted = 1}},
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .weight_decay = 0.1f, .clip_norm = 1), .cut = true}};
 
 int op_suite_update(struct device dev)
 {

@@ -120,6 +120,6 @@ int cuda_update(void *ctx, const struct update_job *job)
 {
 	const struct update_plan *p = job->plan;
 	struct update_table *table = table_of(p->device);
-	int rc = p->blocks ? cuda_update_norm(ctx, table, p->blocks) : 0;
+	int rc = cuda_update_norm(ctx, table, p->blocks);
 	return rc || !p->blocks ? rc : cuda_update_apply(ctx, table, p->blocks);
 }

@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(THREADS) update(const struct update_table *t)
 
 int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned blocks)
 {
-	int rc = LAUNCH(sum_squares, blocks, THREADS, 0, ctx->stream, table);
+	int rc = blocks ? LAUNCH(sum_squares, blocks, THREADS, 0, ctx->stream, table) : 0;
 	return rc ? rc : LAUNCH(finish_norm, 1, NORM_THREADS, 0, ctx->stream, table, blocks);
 }
 

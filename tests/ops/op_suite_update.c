@@ -30,6 +30,7 @@ struct update_case {
 	struct update_state start; /* before the first step; all zero: gradients are not scaled */
 	enum fault fault;          /* in one gradient */
 	bool cut;                  /* the largest item into PIECES of their own */
+	bool none;                 /* no items at all: the state moves on nevertheless */
 };
 
 /* Host memory first, then device memory, of the vectors and masks of all items. */
@@ -164,6 +165,8 @@ static int run(struct setup *u, struct device dev, const struct update_case *c)
 	u->job.args = c->args;
 	if (!rc)
 		rc = list_items(u, c->cut);
+	if (c->none)
+		u->job.n = 0;
 	if (!rc)
 		u->job.args.state = u->device_state = to_device(u, &start, sizeof(start));
 	if (!rc && !u->device_state)
@@ -253,7 +256,8 @@ static const struct update_case cases[] = {{.args = SGD(.momentum = 0)},
     /* without a scale to lower, one overflow is the end */
     {.args = ADAMW(.lr = 0.01f, .beta2 = 0.99f, .clip_norm = 1), .fault = INFINITE},
     {.args = SGD(.momentum = 0.9f), .start = {.scale = 1, .t = 3, .halted = 1}},
-    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .weight_decay = 0.1f, .clip_norm = 1), .cut = true}};
+    {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .weight_decay = 0.1f, .clip_norm = 1), .cut = true},
+    {.args = SGD(.clip_norm = 1), .start = DYNAMIC(.scale = 4, .good = 1998), .none = true}};
 
 int op_suite_update(struct device dev)
 {

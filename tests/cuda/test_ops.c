@@ -176,7 +176,7 @@ static void cuda__casts_at_once_are_those_one_by_one(void **state)
 		    .out = tensor_of(to, n, zero)};
 		list[i] = &steps[i];
 	}
-	assert_int_equal(cuda_backend.cast_all(list, 0), 0);
+	assert_int_equal(cuda_backend.cast_all(NULL, 0), 0);
 	assert_int_equal(cuda_backend.cast_all(list, CASTS), 0);
 	for (int i = 0; i < CASTS; i++) {
 		const struct tensor *y = &steps[i].out;
@@ -192,6 +192,31 @@ static void cuda__casts_at_once_are_those_one_by_one(void **state)
 		cuda_backend.free(cuda.ctx, steps[i].in[0].data);
 		cuda_backend.free(cuda.ctx, y->data);
 	}
+}
+
+/* Nothing is waited for between the readings, and the memory they are of is overwritten after each. */
+static void cuda__readings_are_of_the_moment_they_were_queued(void **state)
+{
+	(void)state;
+	enum { READINGS = 3 * FETCH_SLOTS + 5 };
+	const struct backend *b = &cuda_backend;
+	unsigned char value[FETCH_BYTES], got[FETCH_BYTES];
+	uint64_t ticket[READINGS];
+	void *p = b->alloc(cuda.ctx, FETCH_BYTES);
+	assert_non_null(p);
+	for (int i = 0; i < READINGS; i++) {
+		memset(value, i + 1, sizeof(value));
+		assert_int_equal(b->upload(cuda.ctx, p, value, sizeof(value)), 0);
+		assert_int_equal(b->fetch(cuda.ctx, p, sizeof(value) - (size_t)i % 3, &ticket[i]), 0);
+	}
+	for (int i = READINGS - FETCH_SLOTS; i < READINGS; i++) {
+		const size_t bytes = sizeof(got) - (size_t)i % 3;
+		memset(value, i + 1, sizeof(value));
+		assert_int_equal(b->fetched(cuda.ctx, ticket[i], got, bytes), 0);
+		assert_memory_equal(got, value, bytes);
+	}
+	assert_int_equal(b->fetched(cuda.ctx, ticket[READINGS - FETCH_SLOTS - 1], got, 1), ERR_FAIL);
+	b->free(cuda.ctx, p);
 }
 
 /* Larger than the ring of pinned memory, of an odd size: every part of it is used more than once. */
@@ -252,7 +277,7 @@ static int close_cuda(void **state)
 /* An argument names the tests to run: "*loss*". */
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[OP_COUNT + 8] = {0};
+	struct CMUnitTest tests[OP_COUNT + 9] = {0};
 	size_t n = 0;
 	int rc = cuda_backend.open(&cuda.ctx, &(struct open_options){0});
 	if (rc) {
@@ -271,6 +296,7 @@ int main(int argc, char **argv)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__casts_at_once_are_those_one_by_one);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__readings_are_of_the_moment_they_were_queued);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__full_memory_names_both_numbers);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__describes_the_gpu);

@@ -71,9 +71,7 @@ static uintptr_t kernel_of(const void *closure, size_t size)
 
 /* Whether an argument is an address of mapped host memory, which a kernel could read here and not on a GPU. Arguments
  * are looked at in words of 8 bytes; one of other types that looks like an address is most unlikely, for hardly any
- * address is mapped: but for a small number of 4 bytes, behind which padding holds half of some address, and which is
- * the begin of a thread's heap then. Under the address and the thread sanitizer, which map terabytes, it would not be.
- */
+ * address is mapped. Under the address and the thread sanitizer, which map terabytes, it would not be. */
 static bool host_pointer(uintptr_t p)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(SIMT_RACE)
@@ -81,7 +79,7 @@ static bool host_pointer(uintptr_t p)
 	return false;
 #else
 	unsigned char resident;
-	if (p < 65536 || p >> 47 || (uint32_t)p < 1 << 20 || is_code(p) || simt_where((const void *)p, 1) != SIMT_HOST)
+	if (p < 65536 || p >> 47 || is_code(p) || simt_where((const void *)p, 1) != SIMT_HOST)
 		return false;
 	return mincore((void *)(p & ~(uintptr_t)4095), 1, &resident) == 0;
 #endif

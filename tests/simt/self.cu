@@ -85,6 +85,16 @@ void self_add(const float *x, float *y, int n, float a, int unchecked, cudaStrea
 	RUN(add, unsigned(n + 63) / 64, 64, 0, stream, x, y, n, a, unchecked);
 }
 
+__global__ void store(struct self_padded from, int *y)
+{
+	*y = from.value;
+}
+
+void self_store(struct self_padded from, int *y, cudaStream_t stream)
+{
+	RUN(store, 1, 1, 0, stream, from, y);
+}
+
 __global__ void scale(float *y, int n, float a, float b)
 {
 	int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);

@@ -12,6 +12,12 @@ extern "C" {
 void self_softmax(const float *x, float *y, int rows, int cols, int in_half, cudaStream_t stream);
 /* y[i] = x[i] + a for i < n; the last block is partial. Without the bounds check if `unchecked`. */
 void self_add(const float *x, float *y, int n, float a, int unchecked, cudaStream_t stream);
+/* *y = from.value, behind which 4 bytes belong to no field. The rest makes compilers copy the struct as bytes. */
+struct self_padded {
+	int value;
+	int64_t rest[100];
+};
+void self_store(struct self_padded from, int *y, cudaStream_t stream);
 /* y[i] = y[i] * a + b: does not commute with itself. */
 void self_scale(float *y, int n, float a, float b, cudaStream_t stream);
 /* Reverses 64 values through shared memory, with or without the barrier in between. */

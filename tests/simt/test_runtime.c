@@ -343,6 +343,21 @@ static void simt__wrong_addresses_are_reported(void **state)
 #endif
 }
 
+/* A field and the padding behind it may look like a host address together. */
+static void simt__padding_is_no_argument(void **state)
+{
+	(void)state;
+	int *y = (int *)(void *)device_floats(NULL, 1), got = 0;
+	struct self_padded from = {0};
+	void *host = malloc(64);
+	memcpy(&from, &host, sizeof(host));
+	self_store(from, y, NULL);
+	to_host(&got, y, sizeof(got));
+	assert_int_equal(got, from.value);
+	free(host);
+	cudaFree(y);
+}
+
 static void store_behind_dynamic(void)
 {
 	self_dynamic_shared(64, 16, NULL);
@@ -503,9 +518,9 @@ int main(void)
 	    TEST(simt__fresh_device_memory_is_nan), TEST(simt__a_missing_barrier_gives_wrong_values),
 	    TEST(simt__a_warp_may_run_ahead_of_the_others), TEST(simt__conversions_equal_the_engine_s),
 	    TEST(simt__wrong_rendezvous_are_reported), TEST(simt__wrong_addresses_are_reported),
-	    TEST(simt__wrong_shared_memory_and_alignment_are_reported), TEST(simt__launches_beyond_the_limits_fail),
-	    TEST(simt__much_dynamic_shared_memory_must_be_asked_for), TEST(simt__copies_check_both_ends),
-	    TEST(simt__failures_happen_when_ordered), TEST(simt__a_kernel_s_fault_is_sticky),
-	    TEST(simt__counts_what_ran)};
+	    TEST(simt__padding_is_no_argument), TEST(simt__wrong_shared_memory_and_alignment_are_reported),
+	    TEST(simt__launches_beyond_the_limits_fail), TEST(simt__much_dynamic_shared_memory_must_be_asked_for),
+	    TEST(simt__copies_check_both_ends), TEST(simt__failures_happen_when_ordered),
+	    TEST(simt__a_kernel_s_fault_is_sticky), TEST(simt__counts_what_ran)};
 	return cmocka_run_group_tests_name("simt runtime", tests, NULL, NULL);
 }

@@ -73,11 +73,14 @@ void simt_launch_closure(const char *name, struct simt_dim grid, struct simt_dim
 template <typename F>
 void simt_launch(const char *name, dim3 grid, dim3 block, size_t smem, cudaStream_t stream, F body)
 {
-	void *place = ::operator new(sizeof(F));
+	/* The arguments are searched for host addresses: bytes that nothing sets, as behind a bool, must not be what
+	 * was on the stack there, nor what the allocator left. */
+	F *const kept = new F(body);
+	__builtin_clear_padding(kept);
 	simt_launch_closure(
 	    name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, smem, stream,
 	    [](void *closure) { (*static_cast<F *>(closure))(); },
-	    [](void *closure) { delete static_cast<F *>(closure); }, new (place) F(body), sizeof(F));
+	    [](void *closure) { delete static_cast<F *>(closure); }, kept, sizeof(F));
 }
 #endif
 

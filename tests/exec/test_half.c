@@ -345,6 +345,46 @@ static void loss_scale__must_be_the_optimizers(void **state)
 	run_close(&r);
 }
 
+static void must_become(struct update_state from, double norm, bool done, struct update_state to)
+{
+	to.norm = norm;
+	assert_int_equal(update_state_next(&from, norm, isfinite(norm)), done);
+	assert_memory_equal(&from, &to, sizeof to);
+}
+
+#define STATE(...)                                                                                                     \
+	(struct update_state)                                                                                          \
+	{                                                                                                              \
+		__VA_ARGS__                                                                                            \
+	}
+
+/* Number by number: every device decides by the same function, so comparing devices cannot find it wrong. */
+static void loss_scale__moves_by_its_rule(void **state)
+{
+	const int32_t good = LOSS_SCALE_GOOD;
+	(void)state;
+	must_become(STATE(.scale = 1, .good = good), 3, true, STATE(.t = 1, .scale = 1, .good = good + 1));
+	must_become(STATE(.t = 9, .scale = 64, .dynamic = 1, .good = good - 2), 3, true,
+	    STATE(.t = 10, .scale = 64, .dynamic = 1, .good = good - 1));
+	must_become(STATE(.t = 9, .scale = 64, .dynamic = 1, .good = good - 1), 3, true,
+	    STATE(.t = 10, .scale = 128, .dynamic = 1));
+	must_become(STATE(.scale = LOSS_SCALE_MOST, .dynamic = 1, .good = good - 1), 3, true,
+	    STATE(.t = 1, .scale = LOSS_SCALE_MOST, .dynamic = 1));
+	/* Overflow: half the scale, and no end before there is nothing left to halve. */
+	must_become(STATE(.t = 9, .scale = 64, .dynamic = 1, .good = 7, .skipped = 2), (double)INFINITY, false,
+	    STATE(.t = 9, .scale = 32, .dynamic = 1, .skipped = 3));
+	must_become(STATE(.scale = 1.5f, .dynamic = 1), (double)INFINITY, false,
+	    STATE(.scale = LOSS_SCALE_LEAST, .dynamic = 1, .skipped = 1));
+	must_become(STATE(.scale = LOSS_SCALE_LEAST, .dynamic = 1), (double)INFINITY, false,
+	    STATE(.scale = LOSS_SCALE_LEAST, .dynamic = 1, .skipped = 1, .halted = 1));
+	must_become(STATE(.scale = 8), (double)INFINITY, false, STATE(.scale = 8, .skipped = 1, .halted = 1));
+	/* Then nothing moves but the norm. */
+	must_become(STATE(.t = 9, .scale = 8, .dynamic = 1, .good = 7, .halted = 1), 3, false,
+	    STATE(.t = 9, .scale = 8, .dynamic = 1, .good = 7, .halted = 1));
+	must_become(STATE(.scale = 8, .dynamic = 1, .halted = 1), (double)INFINITY, false,
+	    STATE(.scale = 8, .dynamic = 1, .halted = 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +398,7 @@ int main(void)
 	    cmocka_unit_test(loss_scale__falls_until_gradients_fit),
 	    cmocka_unit_test(loss_scale__keeps_small_gradients),
 	    cmocka_unit_test(loss_scale__must_be_the_optimizers),
+	    cmocka_unit_test(loss_scale__moves_by_its_rule),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

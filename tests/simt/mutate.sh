@@ -1,8 +1,9 @@
 #!/bin/sh
 # Takes a barrier, a bound, a mask or a wait away from a copy of cuda/, one at a time (mutations.txt), and says which test
-# notices: the op suite, the same under the thread sanitizer, training steps, whole runs; the ops that a file is named after
-# come first, and a test's first complaint is enough. Prints the table of mutations.md; fails if one goes unnoticed. Not part
-# of the tests, for it takes long; --check is: each line fits the sources, and no barrier is missing.
+# notices: the op suite, the same under the thread sanitizer, training steps, a GPU that fails, bytes moved, whole runs;
+# the tests that a file is named after come first, and a test's first complaint is enough. Prints the table of
+# mutations.md; fails if one goes unnoticed. Not part of the tests, for it takes long; --check is: each line fits the
+# sources, and no barrier is missing.
 # usage: mutate.sh DIRECTORY [PATTERN [JOBS]]     lines that match an extended regular expression, e.g. '^loss'
 #        mutate.sh --check
 set -eu
@@ -47,21 +48,29 @@ check() {
 complaint() {
 	case $1 in
 	simt_run) set -- "$here/test_run.sh" "$build/tests/simt/pipeline_on_host" "$here/tiny.yaml" "$build/run" ;;
+	simt_traffic) set -- "$build/tests/simt/simt_traffic" "$root/cuda/traffic.txt" ;;
 	simt_race_ops) set -- setarch -R "$build/tests/simt/$1" ${2+"*$2*"} ;;
 	*) set -- "$build/tests/simt/$1" ${2+"*$2*"} ;;
 	esac
 	{ timeout 600 "$@" 2>&1 || echo "test_run: exit status $?" 2>/dev/null; } |
-		grep -m1 -oE 'data race|simt: .*|runtime error.*|^cuda: .*|ERROR .*|test_run: .*' | cut -c1-90
+		grep -m1 -oE 'data race|^ERROR: .*|simt: .*|runtime error.*|^cuda: .*|ERROR .*|test_run: .*' | cut -c1-90
 }
 
 # The first test that notices what was done to $file, and how.
 noticed() {
 	case $file in
-	*.cuh | *.c) op= ;;
+	half.cuh | common.c) op=add ;;
+	*.cuh) op= ;;
 	common.cu) op=linear ;;
-	*) op=${file%.cu} ;;
+	device.c) op=upload ;;
+	queue.c) op=reading ;;
+	*) op=${file%.*} ;;
 	esac
-	for try in ${op:+simt_ops:$op simt_race_ops:$op} simt_ops simt_race_ops simt_train simt_run; do
+	case $file in
+	*.c) tries="simt_ops:$op simt_device simt_ops simt_train simt_traffic simt_run" ;; # only kernels have threads that race
+	*) tries="${op:+simt_ops:$op simt_race_ops:$op} simt_ops simt_race_ops simt_train simt_device simt_traffic simt_run" ;;
+	esac
+	for try in $tries; do
 		test=${try%:*}
 		target=$test
 		[ "$test" != simt_run ] || target=pipeline_on_host
@@ -77,7 +86,7 @@ noticed() {
 
 # work JOB: every JOBSth line, in a tree of its own
 work() {
-	tree=$dir/$1/tree build=$dir/$1/build file=none.c
+	tree=$dir/$1/tree build=$dir/$1/build file=none.cuh
 	mkdir -p "$tree"
 	(cd "$root" && tar cf - --exclude='./build*' --exclude=./runs --exclude=./.git .) | tar xf - -C "$tree"
 	touch "$tree"/cuda/* # objects of an earlier run are mutated ones

@@ -67,7 +67,7 @@ static int report_gradient(struct fit *f, double norm)
 	}
 	mem_free(host);
 	if (!name)
-		return err_set(ERR_FAIL, "%s: the gradient norm is %s: finite gradients, but their squares overflow",
+		return err_set(ERR_FAIL, "%s: the gradient norm is %s; it is finite when the step is run again",
 		    where(f, at), kind_of(norm));
 	return err_set(ERR_FAIL,
 	    "%s: the gradient norm is %s; the first gradient that is not finite is that of '%s' (%s)", where(f, at),

@@ -182,6 +182,49 @@ static void trainer__a_gradient_that_overflows_is_named(void **state)
 	world_close(&w);
 }
 
+/* What a device gives once and never again: the step that is run again is well. */
+static int spoil_in; /* calls until then */
+
+static int loss_infinite_once(struct step *s)
+{
+	int rc = ref_backend.kernels[OP_CE_LOSS].forward(s);
+	if (s->mode == EXEC_TRAIN && spoil_in-- == 0)
+		*(float *)s->out.data = INFINITY;
+	return rc;
+}
+
+static int gradient_infinite_once(struct step *s)
+{
+	int rc = ref_backend.kernels[OP_LINEAR].backward(s);
+	if (!strcmp(s->node->name, "fc1") && spoil_in-- == 0)
+		((float *)s->din[1].data)[5] = NAN;
+	return rc;
+}
+
+static void trainer__says_what_cannot_be_found_again(void **state)
+{
+	static const char *const what[] = {"step 7: the loss is infinite; it is finite when the step is run again",
+	    "step 7: the gradient norm is NaN; it is finite when the step is run again"};
+	struct backend b = ref_backend;
+	struct train_result r;
+	(void)state;
+	b.kernels = overflowing;
+	for (int i = 0; i < 2; i++) {
+		struct world w;
+		memcpy(overflowing, ref_backend.kernels, sizeof(overflowing));
+		if (i == 0)
+			overflowing[OP_CE_LOSS].forward = loss_infinite_once;
+		else
+			overflowing[OP_LINEAR].backward = gradient_infinite_once;
+		spoil_in = 6;
+		world_open(&w, 3);
+		w.dev.backend = &b;
+		w.t.dev = w.s.dev = w.dev;
+		assert_error(trainer_fit(&w.t, &r), ERR_FAIL, what[i]);
+		world_close(&w);
+	}
+}
+
 static int count_to_stop(void *user, struct executor *ex, const float *x, size_t bytes)
 {
 	volatile sig_atomic_t *stop = (volatile sig_atomic_t *)((struct world *)user)->t.stop;
@@ -353,6 +396,7 @@ int main(void)
 	    cmocka_unit_test(trainer__without_epochs_reports_the_start),
 	    cmocka_unit_test(trainer__a_nan_names_stage_epoch_step_and_node),
 	    cmocka_unit_test(trainer__a_gradient_that_overflows_is_named),
+	    cmocka_unit_test(trainer__says_what_cannot_be_found_again),
 	    cmocka_unit_test(trainer__stops_at_the_next_step_when_told),
 	    cmocka_unit_test(trainer__a_padded_batch_counts_no_sample_twice),
 	    cmocka_unit_test(trainer__writes_a_row_per_epoch_and_reports_progress),

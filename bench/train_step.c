@@ -12,23 +12,16 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "bench/models.h"
+#include "bench/step.h"
 #include "cpu/cpu.h"
-#include "exec/executor.h"
-#include "exec/optimizer.h"
 
 #define MAX_BUILT 16
 #define MAX_NODES 512
 
-struct built { /* one prepared model with a batch of data */
+struct entry { /* one prepared model */
 	char model[16];
 	int batch;
-	struct param_store store;
-	struct executor *ex;
-	struct optimizer opt;
-	float *x;
-	size_t x_bytes;
-	int64_t step;
+	struct built built;
 };
 
 /* The backend with a stop watch around each kernel, for --profile. The fastest run of each node of the one profiled
@@ -90,57 +83,13 @@ static const struct backend *make_timed_backend(void)
 	return &timed_backend;
 }
 
-static void built_free(struct built *b)
+static int entry_make(struct entry *e, struct device dev, const char *model, int batch)
 {
-	executor_free(b->ex);
-	optimizer_clear(&b->opt);
-	params_clear(&b->store);
-	mem_free(b->x);
-	memset(b, 0, sizeof *b);
-}
-
-/* Random pixels, labels 0..9 in turn, equal weights. */
-static int feed(struct built *b)
-{
-	const struct graph *g = executor_graph(b->ex);
-	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape), N = b->batch;
-	int32_t *labels = mem_alloc((size_t)N, sizeof *labels);
-	float *weight = mem_alloc((size_t)N, sizeof *weight);
-	b->x = mem_alloc((size_t)n, sizeof *b->x);
-	b->x_bytes = (size_t)n * sizeof *b->x;
-	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
-	if (!rc) {
-		fill_normal(b->x, n);
-		for (int64_t i = 0; i < N; i++) {
-			labels[i] = (int32_t)(i % 10);
-			weight[i] = 1.0f / (float)N;
-		}
-		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof *labels);
-	}
-	if (!rc)
-		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof *weight);
-	mem_free(labels);
-	mem_free(weight);
-	return rc;
-}
-
-static int built_make(struct built *b, struct device dev, const char *model, int batch)
-{
-	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "bench"};
-	const struct update_args args = {.kind = OPTIMIZER_ADAMW,
-	    .lr = 1e-4f,
-	    .beta1 = 0.9f,
-	    .beta2 = 0.999f,
-	    .eps = 1e-8f,
-	    .weight_decay = 0.01f,
-	    .clip_norm = 1.0f};
 	const struct model_spec *spec = model_find(model);
 	struct graph g;
 	graph_init(&g);
-	params_init(&b->store, dev);
-	optimizer_init(&b->opt, &b->store, &args);
-	snprintf(b->model, sizeof b->model, "%s", model);
-	b->batch = batch;
+	snprintf(e->model, sizeof e->model, "%s", model);
+	e->batch = batch;
 	int rc = spec ? 0 : ERR_CONFIG;
 	if (!rc && batch < 1)
 		rc = err_set(ERR_CONFIG, "batch %d", batch);
@@ -149,23 +98,8 @@ static int built_make(struct built *b, struct device dev, const char *model, int
 	if (!rc)
 		rc = graph_add_ce(&g, 0.0f);
 	if (!rc)
-		rc = params_add_graph(&b->store, &g, 1);
-	if (!rc)
-		rc = executor_create(&b->ex, &g, &b->store, &options);
-	if (!rc)
-		rc = executor_prepare(b->ex);
-	if (!rc)
-		rc = feed(b);
+		rc = built_make(&e->built, dev, &g, false);
 	graph_clear(&g);
-	return rc;
-}
-
-static int train_step(struct built *b)
-{
-	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
-	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
-	if (!rc)
-		rc = executor_step(b->ex, false, &b->opt);
 	return rc;
 }
 
@@ -175,16 +109,16 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int measure(struct built *b, int steps)
+static int measure(struct entry *e, int steps)
 {
 	double *t = steps > 0 ? mem_alloc((size_t)steps, sizeof *t) : NULL;
 	int rc = t ? 0 : err_set(ERR_CONFIG, "%d steps", steps);
 	for (int i = 0; !rc && i < 3; i++)
-		rc = train_step(b);
+		rc = train_step(&e->built);
 	const clock_t cpu = clock();
 	for (int i = 0; !rc && i < steps; i++) {
 		const double before = clock_now();
-		rc = train_step(b);
+		rc = train_step(&e->built);
 		t[i] = clock_now() - before;
 	}
 	const double cpu_seconds = (double)(clock() - cpu) / CLOCKS_PER_SEC;
@@ -192,7 +126,7 @@ static int measure(struct built *b, int steps)
 		qsort(t, (size_t)steps, sizeof *t, by_value);
 		printf("{\"model\": \"%s\", \"batch\": %d, \"runs\": %d, \"median_ms\": %.4f, \"best_ms\": %.4f, "
 		       "\"cpu_ms\": %.4f}\n",
-		    b->model, b->batch, steps, 1e3 * t[steps / 2], 1e3 * t[0], 1e3 * cpu_seconds / steps);
+		    e->model, e->batch, steps, 1e3 * t[steps / 2], 1e3 * t[0], 1e3 * cpu_seconds / steps);
 		fflush(stdout);
 	}
 	mem_free(t);
@@ -228,51 +162,51 @@ static int profile(struct built *b)
 }
 
 /* The prepared model, made on first use. */
-static int built_get(struct built *all, struct device dev, const char *model, int batch, struct built **out)
+static int entry_get(struct entry *all, struct device dev, const char *model, int batch, struct entry **out)
 {
 	int i = 0;
-	while (i < MAX_BUILT && all[i].ex && (all[i].batch != batch || strcmp(all[i].model, model) != 0))
+	while (i < MAX_BUILT && all[i].built.ex && (all[i].batch != batch || strcmp(all[i].model, model) != 0))
 		i++;
 	if (i == MAX_BUILT)
 		return err_set(ERR_FAIL, "more than %d models", MAX_BUILT);
 	*out = &all[i];
-	return all[i].ex ? 0 : built_make(&all[i], dev, model, batch);
+	return all[i].built.ex ? 0 : entry_make(&all[i], dev, model, batch);
 }
 
-static int serve(struct built *all, struct device dev)
+static int serve(struct entry *all, struct device dev)
 {
 	char line[256], model[16];
 	int rc = 0, batch, steps;
 	while (!rc && fgets(line, sizeof line, stdin)) {
-		struct built *b;
+		struct entry *e;
 		if (sscanf(line, "%15s %d %d", model, &batch, &steps) != 3)
 			return err_set(ERR_CONFIG, "expected MODEL BATCH STEPS, found: %s", line);
-		rc = built_get(all, dev, model, batch, &b);
+		rc = entry_get(all, dev, model, batch, &e);
 		if (!rc)
-			rc = measure(b, steps);
+			rc = measure(e, steps);
 	}
 	return rc;
 }
 
 int main(int argc, char **argv)
 {
-	static struct built all[MAX_BUILT];
+	static struct entry all[MAX_BUILT];
 	const bool serving = argc > 1 && strcmp(argv[1], "--serve") == 0;
 	const bool profiling = argc == 4 && strcmp(argv[1], "--profile") == 0;
 	struct device dev = {.backend = profiling ? make_timed_backend() : &cpu_backend};
-	struct built *b;
+	struct entry *e;
 	int rc =
 	    dev.backend->open(&dev.ctx, &(struct open_options){.threads = serving && argc > 2 ? atoi(argv[2]) : 0});
 	if (!rc && serving) {
 		rc = serve(all, dev);
 	} else if (!rc && profiling) {
-		rc = built_get(all, dev, argv[2], atoi(argv[3]), &b);
+		rc = entry_get(all, dev, argv[2], atoi(argv[3]), &e);
 		if (!rc)
-			rc = profile(b);
+			rc = profile(&e->built);
 	} else if (!rc && (argc == 3 || argc == 4)) {
-		rc = built_get(all, dev, argv[1], atoi(argv[2]), &b);
+		rc = entry_get(all, dev, argv[1], atoi(argv[2]), &e);
 		if (!rc)
-			rc = measure(b, argc == 4 ? atoi(argv[3]) : 50);
+			rc = measure(e, argc == 4 ? atoi(argv[3]) : 50);
 	} else if (!rc) {
 		rc = err_set(ERR_CONFIG,
 		    "usage: bench_train_step MODEL BATCH [STEPS] | --serve [THREADS] | --profile MODEL BATCH");
@@ -280,7 +214,7 @@ int main(int argc, char **argv)
 	if (rc)
 		fprintf(stderr, "bench_train_step: %s\n", err_message());
 	for (int i = 0; i < MAX_BUILT; i++)
-		built_free(&all[i]);
+		built_free(&all[i].built);
 	if (dev.ctx)
 		dev.backend->close(dev.ctx);
 	return rc ? err_exit_status(rc) : 0;

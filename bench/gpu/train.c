@@ -10,10 +10,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "bench/models.h"
+#include "bench/step.h"
 #include "cuda/cuda.h"
-#include "exec/executor.h"
-#include "exec/optimizer.h"
 #include "graph/pass.h"
 
 struct job {
@@ -32,16 +30,6 @@ static const struct {
 	const char *gpu;
 	double f32, tf32, half;
 } peaks[] = {{"H200", 66.9, 494.7, 989.5}, {"H100", 66.9, 494.7, 989.5}, {"A100", 19.5, 156, 312}};
-
-struct built {
-	struct param_store store;
-	struct executor *ex;
-	struct optimizer opt;
-	float *x;
-	size_t x_bytes;
-	int64_t step;
-	double flops; /* of one step */
-};
 
 /* The backend with a stop watch around each kernel call. */
 static struct kernel timed_kernel[OP_COUNT];
@@ -115,78 +103,21 @@ static int make_graph(struct graph *g, const struct job *j)
 	return rc;
 }
 
-/* Random pixels, labels 0..9 in turn, equal weights. */
-static int feed(struct built *b, int batch)
+static int job_make(struct built *b, struct device dev, const struct job *j)
 {
-	const struct graph *g = executor_graph(b->ex);
-	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape), N = batch;
-	int32_t *labels = mem_alloc((size_t)N, sizeof *labels);
-	float *weight = mem_alloc((size_t)N, sizeof *weight);
-	b->x = mem_alloc((size_t)n, sizeof *b->x);
-	b->x_bytes = (size_t)n * sizeof *b->x;
-	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
-	if (!rc) {
-		fill_normal(b->x, n);
-		for (int64_t i = 0; i < N; i++) {
-			labels[i] = (int32_t)(i % 10);
-			weight[i] = 1.0f / (float)N;
-		}
-		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof *labels);
-	}
-	if (!rc)
-		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof *weight);
-	mem_free(labels);
-	mem_free(weight);
-	return rc;
-}
-
-static int built_make(struct built *b, struct device dev, const struct job *j)
-{
-	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "bench"};
-	const struct update_args args = {.kind = OPTIMIZER_ADAMW,
-	    .lr = 1e-4f,
-	    .beta1 = 0.9f,
-	    .beta2 = 0.999f,
-	    .eps = 1e-8f,
-	    .weight_decay = 0.01f,
-	    .clip_norm = 1.0f};
 	struct graph g;
 	graph_init(&g);
-	params_init(&b->store, dev);
-	optimizer_init(&b->opt, &b->store, &args);
 	int rc = make_graph(&g, j);
-	b->flops = rc ? 0 : 3.0 * 2.0 * (double)graph_macs(&g); /* forward, gradients of x and of w */
-	if (!rc && is(j, "fp16"))
-		rc = optimizer_scale_loss(&b->opt);
 	if (!rc)
-		rc = params_add_graph(&b->store, &g, 1);
-	if (!rc)
-		rc = executor_create(&b->ex, &g, &b->store, &options);
-	if (!rc)
-		rc = executor_prepare(b->ex);
-	if (!rc)
-		rc = executor_scale_loss(b->ex, b->opt.args.state);
-	if (!rc)
-		rc = feed(b, j->batch);
+		rc = built_make(b, dev, &g, is(j, "fp16"));
 	graph_clear(&g);
 	return rc;
 }
 
-static void built_free(struct built *b)
+/* Forward, gradients of x and of w, two operations per multiply-accumulate. */
+static double flops_of(const struct built *b)
 {
-	executor_free(b->ex);
-	optimizer_clear(&b->opt);
-	params_clear(&b->store);
-	mem_free(b->x);
-}
-
-static int train_step(struct built *b)
-{
-	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
-	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
-	if (!rc)
-		rc = executor_step(b->ex, false, &b->opt);
-	return rc;
+	return b->ex ? 3.0 * 2.0 * (double)graph_macs(executor_graph(b->ex)) : 0;
 }
 
 /* Seconds per step of `steps` steps after a warm-up, and the launches of one. */
@@ -226,10 +157,10 @@ static int whole_steps(struct device dev, const char *gpu, int steps)
 		struct built b = {0};
 		double seconds = 0;
 		uint64_t launches = 0;
-		rc = built_make(&b, dev, &jobs[i]);
+		rc = job_make(&b, dev, &jobs[i]);
 		if (!rc)
 			rc = measure(&b, steps, &seconds, &launches);
-		const double tflops = 1e-12 * b.flops / seconds, peak = peak_of(gpu, &jobs[i]);
+		const double tflops = 1e-12 * flops_of(&b) / seconds, peak = peak_of(gpu, &jobs[i]);
 		char share[16] = "unknown";
 		if (peak > 0)
 			snprintf(share, sizeof share, "%.1f %%", 100 * tflops / peak);
@@ -248,7 +179,7 @@ static int by_op(struct device dev, const struct job *j, int steps)
 	struct built b = {0};
 	double seconds, sum = 0;
 	uint64_t launches;
-	int rc = built_make(&b, dev, j);
+	int rc = job_make(&b, dev, j);
 	if (!rc)
 		rc = train_step(&b);
 	memset(forward_seconds, 0, sizeof forward_seconds);

@@ -154,8 +154,7 @@ static void resume__goes_on_in_the_middle_of_validation(void **state)
 	runs = 0;
 	stop_now = 0;
 	scene_open(&s, PRECISION_FP32);
-	s.w.dev.backend = &b;
-	s.w.t.dev = s.w.s.dev = s.w.dev;
+	world_use(&s.w, &b);
 	s.w.t.stop = &stop_now;
 	assert_error(trainer_fit(&s.w.t, &r), ERR_INTERRUPTED, "in epoch 1 after step 5");
 	world_close(&s.w);

@@ -175,8 +175,7 @@ static void trainer__a_gradient_that_overflows_is_named(void **state)
 	overflowing[OP_LINEAR].backward = linear_backward;
 	b.kernels = overflowing;
 	world_open(&w, 3);
-	w.dev.backend = &b;
-	w.t.dev = w.s.dev = w.dev;
+	world_use(&w, &b);
 	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "epoch 1, step 1: the gradient norm is infinite; ");
 	assert_non_null(strstr(err_message(), "'fc1.weight'"));
 	world_close(&w);
@@ -218,8 +217,7 @@ static void trainer__says_what_cannot_be_found_again(void **state)
 			overflowing[OP_LINEAR].backward = gradient_infinite_once;
 		spoil_in = 6;
 		world_open(&w, 3);
-		w.dev.backend = &b;
-		w.t.dev = w.s.dev = w.dev;
+		world_use(&w, &b);
 		assert_error(trainer_fit(&w.t, &r), ERR_FAIL, what[i]);
 		world_close(&w);
 	}
@@ -364,25 +362,8 @@ static void trainer__data_that_does_not_fit_is_an_error(void **state)
 
 static void trainer__survives_each_failing_allocation(void **state)
 {
-	uint64_t total = 1;
 	(void)state;
-	for (uint64_t i = 0; i <= total; i++) {
-		struct world w;
-		struct train_result r;
-		int rc;
-		world_open(&w, 3);
-		w.o.epochs = 1;
-		w.o.batch_size = 37;
-		mem_fail_at(i);
-		rc = trainer_fit(&w.t, &r);
-		if (i == 0)
-			total = mem_count();
-		mem_fail_at(0);
-		assert_int_equal(rc, i == 0 ? 0 : ERR_NOMEM);
-		train_result_clear(&r);
-		world_close(&w);
-	}
-	assert_true(total > 40);
+	survive_each_failing_allocation(PRECISION_FP32);
 }
 
 int main(void)

@@ -104,6 +104,13 @@ static inline void world_open(struct world *w, uint64_t seed)
 	    .user = w};
 }
 
+/* From now on b, a variant of the reference. */
+static inline void world_use(struct world *w, const struct backend *b)
+{
+	w->dev.backend = b;
+	w->t.dev = w->s.dev = w->dev;
+}
+
 static inline void world_close(struct world *w)
 {
 	for (int i = 0; i < SPLIT_COUNT; i++) {
@@ -123,6 +130,29 @@ static inline size_t weights(struct world *w, float *out)
 		n += (size_t)shape_count(w->s.item[i]->value.shape);
 	}
 	return n;
+}
+
+/* A fit that runs out of memory at its n-th allocation is ERR_NOMEM, for every n. */
+static inline void survive_each_failing_allocation(int precision)
+{
+	uint64_t total = 1;
+	for (uint64_t i = 0; i <= total; i++) {
+		struct world w;
+		struct train_result r;
+		world_open(&w, 3);
+		w.o.epochs = 1;
+		w.o.batch_size = 37;
+		w.o.precision = precision;
+		mem_fail_at(i);
+		int rc = trainer_fit(&w.t, &r);
+		if (i == 0)
+			total = mem_count();
+		mem_fail_at(0);
+		assert_int_equal(rc, i == 0 ? 0 : ERR_NOMEM);
+		train_result_clear(&r);
+		world_close(&w);
+	}
+	assert_true(total > 40);
 }
 
 #endif

@@ -42,7 +42,7 @@ static int measure(const struct dataset *data, const struct augment_options *o, 
 		t[i] = clock_now() - before;
 	}
 	if (!rc) {
-		qsort(t, RUNS, sizeof *t, by_value);
+		qsort(t, RUNS, sizeof(*t), by_value);
 		printf("{\"batch\": %d, \"flip\": %d, \"rotate90\": %d, \"crop_padding\": %d, \"median_ms\": %.4f, "
 		       "\"best_ms\": %.4f}\n",
 		    BATCH, o->flip, o->rotate90, (int)o->crop_padding, 1e3 * t[RUNS / 2], 1e3 * t[0]);
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	    .n = {[SPLIT_TRAIN] = SAMPLES},
 	    .mean = {0.5f, 0.5f, 0.5f},
 	    .std = {0.5f, 0.5f, 0.5f}};
-	float *x = mem_alloc(BATCH * bytes, sizeof *x);
+	float *x = mem_alloc(BATCH * bytes, sizeof(*x));
 	int32_t labels[BATCH];
 	data.pixels[SPLIT_TRAIN] = mem_alloc(SAMPLES, bytes);
 	data.label[SPLIT_TRAIN] = mem_alloc(SAMPLES, sizeof(int32_t));
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 	if (!rc) /* one byte in three: every page is touched */
 		for (size_t i = 0; i < SAMPLES * bytes; i += 3)
 			data.pixels[SPLIT_TRAIN][i] = (uint8_t)(i * 2654435761u >> 13);
-	for (size_t i = 0; !rc && i < sizeof cases / sizeof *cases; i++)
+	for (size_t i = 0; !rc && i < sizeof(cases) / sizeof(*cases); i++)
 		rc = measure(&data, &cases[i], x, labels);
 	if (rc)
 		fprintf(stderr, "bench_batch_fill: %s\n", err_message());

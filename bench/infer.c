@@ -21,7 +21,7 @@
 #include "exec/executor.h"
 #include "graph/pass.h"
 #include "quant/observer.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 #define MAX_RUNS  20000
 #define MAX_BUILT 32
@@ -37,11 +37,11 @@ static int feed(struct executor *ex)
 {
 	const struct graph *g = executor_graph(ex);
 	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape);
-	float *x = mem_alloc((size_t)n, sizeof *x);
+	float *x = mem_alloc((size_t)n, sizeof(*x));
 	if (!x)
 		return ERR_NOMEM;
 	fill_normal(x, n);
-	const int rc = executor_input(ex, "input", x, (size_t)n * sizeof *x);
+	const int rc = executor_input(ex, "input", x, (size_t)n * sizeof(*x));
 	mem_free(x);
 	return rc;
 }
@@ -54,8 +54,8 @@ static int write_step(struct quant_plan *p, int i, struct executor *ex, struct p
 	const struct node *node = &g->node[graph_find(g, v->name)];
 	const int64_t n = shape_count(node->shape);
 	char name[NODE_NAME + 8];
-	float *x = mem_alloc((size_t)n, sizeof *x), *step = mem_alloc((size_t)v->channels, sizeof *step);
-	int rc = x && step ? executor_output(ex, v->name, x, (size_t)n * sizeof *x) : ERR_NOMEM;
+	float *x = mem_alloc((size_t)n, sizeof(*x)), *step = mem_alloc((size_t)v->channels, sizeof(*step));
+	int rc = x && step ? executor_output(ex, v->name, x, (size_t)n * sizeof(*x)) : ERR_NOMEM;
 	if (!rc && v->weight) {
 		rc = quant_weight_steps(x, (size_t)node->shape.dim[0], (size_t)shape_inner(node->shape, 0), v->q,
 		    v->per_channel, OBSERVE_MINMAX, step);
@@ -67,7 +67,7 @@ static int write_step(struct quant_plan *p, int i, struct executor *ex, struct p
 		}
 		rc = quant_plan_set_range(p, v->name, lo, hi, step);
 	}
-	snprintf(name, sizeof name, "%s.step", v->name);
+	snprintf(name, sizeof(name), "%s.step", v->name);
 	if (!rc && write)
 		rc = params_write(store, name, step);
 	mem_free(x);
@@ -113,7 +113,7 @@ static void built_free(struct built *b)
 {
 	executor_free(b->ex);
 	params_clear(&b->store);
-	memset(b, 0, sizeof *b);
+	memset(b, 0, sizeof(*b));
 }
 
 static int built_make(struct built *b, struct device dev, const char *model, int batch, const char *precision)
@@ -145,8 +145,8 @@ static int built_make(struct built *b, struct device dev, const char *model, int
 		rc = executor_prepare(b->ex);
 	if (!rc)
 		rc = feed(b->ex);
-	snprintf(b->model, sizeof b->model, "%s", model);
-	snprintf(b->precision, sizeof b->precision, "%s", precision);
+	snprintf(b->model, sizeof(b->model), "%s", model);
+	snprintf(b->precision, sizeof(b->precision), "%s", precision);
 	b->batch = batch;
 	graph_clear(&g);
 	graph_clear(&folded);
@@ -162,7 +162,7 @@ static int by_value(const void *a, const void *b)
 
 static int measure(struct built *b, double seconds)
 {
-	double *t = mem_alloc(MAX_RUNS, sizeof *t);
+	double *t = mem_alloc(MAX_RUNS, sizeof(*t));
 	int n = 0, rc = t ? 0 : ERR_NOMEM;
 	for (int i = 0; !rc && i < 3; i++)
 		rc = executor_forward(b->ex);
@@ -175,7 +175,7 @@ static int measure(struct built *b, double seconds)
 	}
 	const double cpu_seconds = (double)(clock() - cpu) / CLOCKS_PER_SEC;
 	if (!rc) {
-		qsort(t, (size_t)n, sizeof *t, by_value);
+		qsort(t, (size_t)n, sizeof(*t), by_value);
 		printf("{\"model\": \"%s\", \"batch\": %d, \"precision\": \"%s\", \"runs\": %d, \"median_ms\": %.5f, "
 		       "\"best_ms\": %.5f, \"cpu_ms\": %.5f}\n",
 		    b->model, b->batch, b->precision, n, 1e3 * t[n / 2], 1e3 * t[0], 1e3 * cpu_seconds / n);
@@ -189,11 +189,11 @@ static int measure(struct built *b, double seconds)
 static int profile(struct built *b)
 {
 	const struct graph *g = executor_graph(b->ex);
-	double *seconds = mem_alloc((size_t)g->n, sizeof *seconds), *best = mem_alloc((size_t)g->n, sizeof *best);
+	double *seconds = mem_alloc((size_t)g->n, sizeof(*seconds)), *best = mem_alloc((size_t)g->n, sizeof(*best));
 	const int runs = b->batch > 8 ? 30 : 300;
 	int rc = seconds && best ? executor_forward(b->ex) : ERR_NOMEM;
 	for (int i = 0; !rc && i < runs; i++) {
-		memset(seconds, 0, (size_t)g->n * sizeof *seconds);
+		memset(seconds, 0, (size_t)g->n * sizeof(*seconds));
 		rc = executor_profile(b->ex, seconds);
 		for (int k = 0; k < g->n; k++)
 			best[k] = i == 0 || seconds[k] < best[k] ? seconds[k] : best[k];
@@ -232,7 +232,7 @@ static int serve(struct built *all, struct device dev)
 	char line[256], model[16], precision[16];
 	int rc = 0, batch;
 	double seconds;
-	while (!rc && fgets(line, sizeof line, stdin)) {
+	while (!rc && fgets(line, sizeof(line), stdin)) {
 		struct built *b;
 		if (sscanf(line, "%15s %d %15s %lf", model, &batch, precision, &seconds) != 4)
 			return err_set(ERR_CONFIG, "expected MODEL BATCH PRECISION SECONDS, found: %s", line);
@@ -250,7 +250,7 @@ static int standard(struct built *all, struct device dev)
 		int batch;
 	} rows[] = {{"mlp", 1}, {"mlp", 32}, {"mlp", 1024}, {"cnn", 1}, {"cnn", 32}, {"resnet", 1}, {"resnet", 32}};
 	int rc = 0;
-	for (size_t i = 0; !rc && i < 2 * sizeof rows / sizeof *rows; i++) {
+	for (size_t i = 0; !rc && i < 2 * sizeof(rows) / sizeof(*rows); i++) {
 		struct built *b;
 		rc = built_get(all, dev, rows[i / 2].model, rows[i / 2].batch, i % 2 ? "int8" : "f32", &b);
 		if (!rc)

@@ -75,7 +75,7 @@ static const struct {
 
 static const struct model_spec *model_find(const char *name)
 {
-	for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+	for (size_t i = 0; i < sizeof(models) / sizeof(*models); i++)
 		if (strcmp(models[i].name, name) == 0)
 			return &models[i].spec;
 	err_set(ERR_CONFIG, "no model '%s': mlp, digits, cnn, eurosat_resnet, resnet", name);

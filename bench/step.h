@@ -23,7 +23,7 @@ static void built_free(struct built *b)
 	optimizer_clear(&b->opt);
 	params_clear(&b->store);
 	mem_free(b->x);
-	memset(b, 0, sizeof *b);
+	memset(b, 0, sizeof(*b));
 }
 
 /* Random pixels, labels 0..9 in turn, equal weights. */
@@ -32,10 +32,10 @@ static int built_feed(struct built *b)
 	const struct graph *g = executor_graph(b->ex);
 	const struct shape shape = g->node[graph_find(g, "input")].shape;
 	const int64_t n = shape_count(shape), N = shape.dim[0];
-	int32_t *labels = mem_alloc((size_t)N, sizeof *labels);
-	float *weight = mem_alloc((size_t)N, sizeof *weight);
-	b->x = mem_alloc((size_t)n, sizeof *b->x);
-	b->x_bytes = (size_t)n * sizeof *b->x;
+	int32_t *labels = mem_alloc((size_t)N, sizeof(*labels));
+	float *weight = mem_alloc((size_t)N, sizeof(*weight));
+	b->x = mem_alloc((size_t)n, sizeof(*b->x));
+	b->x_bytes = (size_t)n * sizeof(*b->x);
 	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
 	if (!rc) {
 		fill_normal(b->x, n);
@@ -43,10 +43,10 @@ static int built_feed(struct built *b)
 			labels[i] = (int32_t)(i % 10);
 			weight[i] = 1.0f / (float)N;
 		}
-		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof *labels);
+		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof(*labels));
 	}
 	if (!rc)
-		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof *weight);
+		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof(*weight));
 	mem_free(labels);
 	mem_free(weight);
 	return rc;

@@ -37,7 +37,7 @@ static void keep_fastest(double *best, double seconds)
 		*best = seconds;
 }
 
-static int timed(int (*call)(struct step *), struct step *s, double *seconds)
+static int timed(int (*call)(struct call *), struct call *s, double *seconds)
 {
 	const double before = clock_now();
 	const int rc = call(s);
@@ -46,17 +46,17 @@ static int timed(int (*call)(struct step *), struct step *s, double *seconds)
 	return rc;
 }
 
-static int timed_pack(struct step *s)
+static int timed_pack(struct call *s)
 {
 	return timed(cpu_backend.kernels[s->node->op].pack, s, pack_seconds);
 }
 
-static int timed_forward(struct step *s)
+static int timed_forward(struct call *s)
 {
 	return timed(cpu_backend.kernels[s->node->op].forward, s, forward_seconds);
 }
 
-static int timed_backward(struct step *s)
+static int timed_backward(struct call *s)
 {
 	return timed(cpu_backend.kernels[s->node->op].backward, s, backward_seconds);
 }
@@ -88,7 +88,7 @@ static int entry_make(struct entry *e, struct device dev, const char *model, int
 	const struct model_spec *spec = model_find(model);
 	struct graph g;
 	graph_init(&g);
-	snprintf(e->model, sizeof e->model, "%s", model);
+	snprintf(e->model, sizeof(e->model), "%s", model);
 	e->batch = batch;
 	int rc = spec ? 0 : ERR_CONFIG;
 	if (!rc && batch < 1)
@@ -111,7 +111,7 @@ static int by_value(const void *a, const void *b)
 
 static int measure(struct entry *e, int steps)
 {
-	double *t = steps > 0 ? mem_alloc((size_t)steps, sizeof *t) : NULL;
+	double *t = steps > 0 ? mem_alloc((size_t)steps, sizeof(*t)) : NULL;
 	int rc = t ? 0 : err_set(ERR_CONFIG, "%d steps", steps);
 	for (int i = 0; !rc && i < 3; i++)
 		rc = train_step(&e->built);
@@ -123,7 +123,7 @@ static int measure(struct entry *e, int steps)
 	}
 	const double cpu_seconds = (double)(clock() - cpu) / CLOCKS_PER_SEC;
 	if (!rc) {
-		qsort(t, (size_t)steps, sizeof *t, by_value);
+		qsort(t, (size_t)steps, sizeof(*t), by_value);
 		printf("{\"model\": \"%s\", \"batch\": %d, \"runs\": %d, \"median_ms\": %.4f, \"best_ms\": %.4f, "
 		       "\"cpu_ms\": %.4f}\n",
 		    e->model, e->batch, steps, 1e3 * t[steps / 2], 1e3 * t[0], 1e3 * cpu_seconds / steps);
@@ -177,7 +177,7 @@ static int serve(struct entry *all, struct device dev)
 {
 	char line[256], model[16];
 	int rc = 0, batch, steps;
-	while (!rc && fgets(line, sizeof line, stdin)) {
+	while (!rc && fgets(line, sizeof(line), stdin)) {
 		struct entry *e;
 		if (sscanf(line, "%15s %d %d", model, &batch, &steps) != 3)
 			return err_set(ERR_CONFIG, "expected MODEL BATCH STEPS, found: %s", line);

@@ -1,21 +1,21 @@
 /* OP_ADD with ReLU. */
 #include "cpu/kernels.h"
 
-static int add_prepare(struct step *s)
+static int add_prepare(struct call *s)
 {
 	s->inplace = 0;
 	cpu_set_impl(s, "loop");
 	return cpu_need_f32(s, 2);
 }
 
-static int add_forward(struct step *s)
+static int add_forward(struct call *s)
 {
 	cpu_vec(s->node->attr.relu ? VEC_ADD_RELU : VEC_ADD, s->out.data, s->in[0].data, s->in[1].data,
 	    shape_count(s->out.shape));
 	return 0;
 }
 
-static int add_backward(struct step *s)
+static int add_backward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int i = 0; i < 2; i++) {

@@ -2,7 +2,7 @@
  * f32 as long as the integer sum stays below 2^24. */
 #include "cpu/kernels.h"
 
-static int avgpool_prepare(struct step *s)
+static int avgpool_prepare(struct call *s)
 {
 	cpu_set_impl(s, "loop");
 	return cpu_need_f32(s, 1);
@@ -21,13 +21,13 @@ CPU_CLONES static void scale_row(float *y, const float *x, float k, int64_t C, b
 	}
 }
 
-static float factor(const struct step *s)
+static float factor(const struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	return s->node->attr.raw_sum ? 1.0f : 1.0f / (float)(d[1] * d[2]);
 }
 
-static int avgpool_forward(struct step *s)
+static int avgpool_forward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim, pixels = d[1] * d[2], C = d[3];
 	const float *x = s->in[0].data;
@@ -41,7 +41,7 @@ static int avgpool_forward(struct step *s)
 	return 0;
 }
 
-static int avgpool_backward(struct step *s)
+static int avgpool_backward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim, pixels = d[1] * d[2], C = d[3];
 	const float *dy = s->dout.data;

@@ -25,14 +25,14 @@ struct tiles {
 	float *mean, *a, *beta, *k1, *k2;
 };
 
-static struct tiles tiles_at(const struct step *s)
+static struct tiles tiles_at(const struct call *s)
 {
 	const struct batchnorm *b = s->state;
 	float *t = (float *)((char *)s->scratch_mem + b->at_tiles);
 	return (struct tiles){t, t + b->W, t + 2 * b->W, t + 3 * b->W, t + 4 * b->W};
 }
 
-static float *partial_at(const struct step *s)
+static float *partial_at(const struct call *s)
 {
 	return (float *)((char *)s->scratch_mem + ((const struct batchnorm *)s->state)->at_partial);
 }
@@ -40,7 +40,7 @@ static float *partial_at(const struct step *s)
 /* Sum of squared distances from `mean` (tiled). */
 CPU_CLONES static void block_squares(float *sum, const float *x, int64_t n, int64_t W, const float *mean)
 {
-	memset(sum, 0, (size_t)W * sizeof *sum);
+	memset(sum, 0, (size_t)W * sizeof(*sum));
 	for (; n > 0; n -= W, x += W) {
 		int64_t m = n < W ? n : W;
 #pragma omp simd
@@ -77,8 +77,8 @@ CPU_CLONES static void block_apply(float *y, const float *x, int64_t n, int64_t 
 CPU_CLONES static void block_grad_sums(
     float *sum, float *sum_x, const float *x, const float *dy, int64_t n, int64_t W, const struct tiles *t, bool relu)
 {
-	memset(sum, 0, (size_t)W * sizeof *sum);
-	memset(sum_x, 0, (size_t)W * sizeof *sum_x);
+	memset(sum, 0, (size_t)W * sizeof(*sum));
+	memset(sum_x, 0, (size_t)W * sizeof(*sum_x));
 	for (; n > 0; n -= W, x += W, dy += W) {
 		int64_t m = n < W ? n : W;
 		cpu_prefetch(x, m);
@@ -133,12 +133,12 @@ CPU_CLONES static void block_grad(
 	}
 }
 
-static int batchnorm_prepare(struct step *s)
+static int batchnorm_prepare(struct call *s)
 {
 	int rc = cpu_need_f32(s, 5);
 	if (rc)
 		return rc;
-	struct batchnorm *b = s->state = mem_alloc(1, sizeof *b);
+	struct batchnorm *b = s->state = mem_alloc(1, sizeof(*b));
 	if (!b)
 		return ERR_NOMEM;
 	b->n = shape_count(s->out.shape);
@@ -149,7 +149,7 @@ static int batchnorm_prepare(struct step *s)
 	b->at_tiles = cpu_reserve(&s->scratch, (size_t)(5 * b->W) * sizeof(float));
 	if (s->mode == EXEC_TRAIN) {
 		b->at_partial = cpu_reserve(&s->scratch, (size_t)(2 * b->W * b->blocks) * sizeof(float));
-		s->keep += 3 * (size_t)b->C * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
+		s->saved += 3 * (size_t)b->C * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
 	}
 	cpu_set_impl(s, "loop");
 	return 0;
@@ -173,11 +173,11 @@ static void block_statistics(const struct batchnorm *b, const float *x, float *r
 }
 
 /* Batch mean, 1/sqrt(var + eps) and unbiased variance into keep. */
-static void statistics(struct step *s)
+static void statistics(struct call *s)
 {
 	const struct batchnorm *b = s->state;
 	const float *x = s->in[X].data;
-	float *partial = partial_at(s), *mean = s->keep_mem, *rstd = mean + b->C, *unbiased = rstd + b->C;
+	float *partial = partial_at(s), *mean = s->saved_mem, *rstd = mean + b->C, *unbiased = rstd + b->C;
 #pragma omp parallel for schedule(static) if (b->n >= CPU_SERIAL)
 	for (int64_t i = 0; i < b->blocks; i++)
 		block_statistics(b, x, partial + 2 * b->W * i, i);
@@ -199,10 +199,10 @@ static void statistics(struct step *s)
 }
 
 /* mean, a and beta of the current batch (TRAIN) or of the running statistics. */
-static struct tiles make_tiles(const struct step *s)
+static struct tiles make_tiles(const struct call *s)
 {
 	const struct batchnorm *b = s->state;
-	const float *gamma = s->in[GAMMA].data, *beta = s->in[BETA].data, *kept = s->keep_mem;
+	const float *gamma = s->in[GAMMA].data, *beta = s->in[BETA].data, *kept = s->saved_mem;
 	struct tiles t = tiles_at(s);
 	for (int64_t c = 0; c < b->C; c++) {
 		bool train = s->mode == EXEC_TRAIN;
@@ -217,7 +217,7 @@ static struct tiles make_tiles(const struct step *s)
 	return t;
 }
 
-static int batchnorm_forward(struct step *s)
+static int batchnorm_forward(struct call *s)
 {
 	const struct batchnorm *b = s->state;
 	if (s->mode == EXEC_TRAIN)
@@ -234,10 +234,10 @@ static int batchnorm_forward(struct step *s)
 
 /* dgamma and dbeta, and from them k1 and k2 of the input's gradient:
  * dx = gamma*rstd * (g - mean(g) - xhat * mean(g * xhat)), xhat = (x - mean) * rstd. */
-static void reduce_gradients(struct step *s, struct tiles *t)
+static void reduce_gradients(struct call *s, struct tiles *t)
 {
 	const struct batchnorm *b = s->state;
-	const float *partial = partial_at(s), *rstd = (const float *)s->keep_mem + b->C;
+	const float *partial = partial_at(s), *rstd = (const float *)s->saved_mem + b->C;
 	double rows = (double)(b->n / b->C);
 	for (int64_t c = 0; c < b->C; c++) {
 		double sum = 0.0, sum_xhat = 0.0;
@@ -261,7 +261,7 @@ static void reduce_gradients(struct step *s, struct tiles *t)
 	cpu_tile(t->k2, b->C, b->W);
 }
 
-static int batchnorm_backward(struct step *s)
+static int batchnorm_backward(struct call *s)
 {
 	const struct batchnorm *b = s->state;
 	struct tiles t = make_tiles(s);
@@ -281,7 +281,7 @@ static int batchnorm_backward(struct step *s)
 			    relu, add);
 	}
 	/* The observations that update the running statistics. */
-	const float *kept = s->keep_mem;
+	const float *kept = s->saved_mem;
 	if (s->want[MEAN])
 		cpu_deliver(s->din[MEAN].data, kept, b->C, s->accumulate[MEAN]);
 	if (s->want[VAR])

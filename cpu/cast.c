@@ -13,7 +13,7 @@ static bool is_float(enum dtype t)
 	return t == DT_F32 || t == DT_F16 || t == DT_BF16;
 }
 
-static int cast_prepare(struct step *s)
+static int cast_prepare(struct call *s)
 {
 	if (!is_float(s->in[0].dtype) || !is_float(s->out.dtype))
 		return err_set(ERR_DEVICE, "cpu: node %s (cast): from %s to %s is not supported", s->node->name,
@@ -28,7 +28,7 @@ CPU_CLONES static void narrow_bf16(uint16_t *dst, const float *src, int64_t n)
 #pragma omp simd
 	for (int64_t i = 0; i < n; i++) {
 		uint32_t u, rounded, nan;
-		memcpy(&u, &src[i], sizeof u);
+		memcpy(&u, &src[i], sizeof(u));
 		rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
 		nan = u >> 16 | 0x40u;
 		dst[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
@@ -40,7 +40,7 @@ CPU_CLONES static void widen_bf16(float *dst, const uint16_t *src, int64_t n)
 #pragma omp simd
 	for (int64_t i = 0; i < n; i++) {
 		uint32_t u = (uint32_t)src[i] << 16;
-		memcpy(&dst[i], &u, sizeof u);
+		memcpy(&dst[i], &u, sizeof(u));
 	}
 }
 
@@ -82,13 +82,13 @@ void cpu_convert(void *dst, enum dtype to, const void *src, enum dtype from, int
 		convert_part(dst, to, src, from, c * CHUNK, n - c * CHUNK < CHUNK ? n - c * CHUNK : CHUNK);
 }
 
-static int cast_forward(struct step *s)
+static int cast_forward(struct call *s)
 {
 	cpu_convert(s->out.data, s->out.dtype, s->in[0].data, s->in[0].dtype, shape_count(s->out.shape));
 	return 0;
 }
 
-static int cast_backward(struct step *s)
+static int cast_backward(struct call *s)
 {
 	cpu_deliver(s->din[0].data, s->dout.data, shape_count(s->out.shape), s->accumulate[0]);
 	return 0;

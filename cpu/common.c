@@ -22,7 +22,7 @@ void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last)
 	*last = n * (i + 1) / parts;
 }
 
-int cpu_need_f32(const struct step *s, int n)
+int cpu_need_f32(const struct call *s, int n)
 {
 	const struct node *node = s->node;
 	for (int i = 0; i < n; i++) {
@@ -38,7 +38,7 @@ int cpu_need_f32(const struct step *s, int n)
 	return 0;
 }
 
-int cpu_need_layer(const struct step *s)
+int cpu_need_layer(const struct call *s)
 {
 	enum dtype x = s->in[0].dtype;
 	const char *name = s->node->name, *op = op_info(s->node->op)->name;
@@ -60,18 +60,18 @@ int cpu_need_layer(const struct step *s)
 	return x == DT_BF16 ? 0 : cpu_need_f32(s, 3);
 }
 
-void cpu_no_gradient(struct step *s, int i)
+void cpu_no_gradient(struct call *s, int i)
 {
 	if (s->want[i] && !s->accumulate[i])
 		cpu_vec(VEC_ZERO, s->din[i].data, NULL, NULL, shape_count(s->din[i].shape));
 }
 
-void cpu_set_impl(struct step *s, const char *text)
+void cpu_set_impl(struct call *s, const char *text)
 {
-	snprintf(s->impl, sizeof s->impl, "%s", text);
+	snprintf(s->impl, sizeof(s->impl), "%s", text);
 }
 
-void cpu_release_state(struct step *s)
+void cpu_release_state(struct call *s)
 {
 	mem_free(s->state);
 	s->state = NULL;
@@ -81,22 +81,20 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 {
 	switch (op) {
 	case VEC_COPY:
-		memcpy(d, a, (size_t)n * sizeof *d);
+		memcpy(d, a, (size_t)n * sizeof(*d));
 		break;
 	case VEC_ZERO:
-		memset(d, 0, (size_t)n * sizeof *d);
+		memset(d, 0, (size_t)n * sizeof(*d));
 		break;
 	case VEC_RELU:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++) {
+		for (int64_t i = 0; i < n; i++)
 			d[i] = a[i] < 0.0f ? 0.0f : a[i];
-		}
 		break;
 	case VEC_ADD:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++) {
+		for (int64_t i = 0; i < n; i++)
 			d[i] = a[i] + b[i];
-		}
 		break;
 	case VEC_ADD_RELU:
 #pragma omp simd
@@ -121,15 +119,13 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 		break;
 	case VEC_MUL:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++) {
+		for (int64_t i = 0; i < n; i++)
 			d[i] = a[i] * b[i];
-		}
 		break;
 	case VEC_MUL_ADD:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++) {
+		for (int64_t i = 0; i < n; i++)
 			d[i] += a[i] * b[i];
-		}
 		break;
 	}
 }
@@ -137,9 +133,8 @@ CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const
 void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_t n)
 {
 	if (n < CPU_SERIAL) {
-		if (n > 0) {
+		if (n > 0)
 			vec_part(op, dst, a, b, n);
-		}
 		return;
 	}
 #pragma omp parallel
@@ -149,9 +144,8 @@ void cpu_vec(enum cpu_vec op, float *dst, const float *a, const float *b, int64_
 		cpu_split((n + 15) / 16, omp_get_num_threads(), omp_get_thread_num(), &first, &last);
 		first *= 16;
 		last = last * 16 < n ? last * 16 : n;
-		if (last > first) {
+		if (last > first)
 			vec_part(op, dst + first, a ? a + first : NULL, b ? b + first : NULL, last - first);
-		}
 	}
 }
 
@@ -160,7 +154,7 @@ void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate)
 	cpu_vec(accumulate ? VEC_ADD : VEC_COPY, din, accumulate ? din : g, g, n);
 }
 
-void cpu_deliver_one(struct step *s, int i, int64_t at, double g)
+void cpu_deliver_one(struct call *s, int i, int64_t at, double g)
 {
 	float *d = s->din[i].data;
 	d[at] = (float)((s->accumulate[i] ? (double)d[at] : 0.0) + g);
@@ -196,7 +190,7 @@ double cpu_fold(const float *row, int64_t c, int64_t C, int64_t W)
 
 CPU_CLONES void cpu_sum_period(float *sum, const float *x, int64_t n, int64_t W)
 {
-	memset(sum, 0, (size_t)W * sizeof *sum);
+	memset(sum, 0, (size_t)W * sizeof(*sum));
 	for (; n > 0; n -= W, x += W) {
 		int64_t m = n < W ? n : W;
 		cpu_prefetch(x, m);

@@ -18,7 +18,7 @@ struct conv2d {
 	size_t at_prim, at_mask, at_half, at_dx, at_weights, at_dw, at_plain, at_sum; /* in scratch */
 };
 
-static bool is_half(const struct step *s)
+static bool is_half(const struct call *s)
 {
 	return s->in[X].dtype != DT_F32;
 }
@@ -30,7 +30,7 @@ struct shape_set {
 	dnnl_primitive_attr_t attr; /* of the backward directions */
 };
 
-static int shapes_make(const struct step *s, struct shape_set *d)
+static int shapes_make(const struct call *s, struct shape_set *d)
 {
 	const struct shape *x = &s->in[X].shape, *w = &s->in[W].shape, *y = &s->out.shape;
 	const int64_t xd[] = {x->dim[0], x->dim[3], x->dim[1], x->dim[2]};
@@ -49,9 +49,8 @@ static int shapes_make(const struct step *s, struct shape_set *d)
 	    (rc = md_tag(s, &d->dw, dnnl_f32, 4, wd, dnnl_ohwi)) ||
 	    (rc = md_tag(s, &d->dw_any, dnnl_f32, 4, wd, dnnl_format_tag_any)) ||
 	    (rc = md_tag(s, &d->dy, t, 4, yd, dnnl_nhwc)) ||
-	    (s->has_in[B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a)))) {
+	    (s->has_in[B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a))))
 		return rc;
-	}
 	return attr_make(s, &(struct prim_opts){.fpmath = true}, &d->attr);
 }
 
@@ -66,69 +65,63 @@ static void shapes_free(struct shape_set *d)
 	md_free(&d->dw_any);
 	md_free(&d->dw);
 	md_free(&d->dy);
-	if (d->attr) {
+	if (d->attr)
 		dnnl_primitive_attr_destroy(d->attr);
-	}
 }
 
-static int make_forward(struct step *s, struct conv2d *v, const struct shape_set *d)
+static int make_forward(struct call *s, struct conv2d *v, const struct shape_set *d)
 {
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = attr_make(
 	    s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	rc = onednn_check(s, "convolution",
 	    dnnl_convolution_forward_primitive_desc_create(&desc, c->engine,
 		s->mode == EXEC_TRAIN ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct, d->x,
 		d->w_any, d->b, d->y, d->stride, d->dilate, d->pad, d->pad, attr));
 	dnnl_primitive_attr_destroy(attr);
-	if (rc || (rc = prim_make(s, &v->forward, desc, "forward", true))) {
+	if (rc || (rc = prim_make(s, &v->forward, desc, "forward", true)))
 		return rc;
-	}
 	rc = prim_args(
 	    s, &v->forward, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, d->b ? DNNL_ARG_BIAS : 0, 0});
 	if (!rc) {
-		v->at_packed = cpu_reserve(&s->keep, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
+		v->at_packed = cpu_reserve(&s->saved, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
 		rc = prim_reorder(s, &v->pack, d->w, prim_md(&v->forward, DNNL_ARG_WEIGHTS));
 	}
 	return rc;
 }
 
-static int make_dgrad(struct step *s, struct conv2d *v, const struct shape_set *d)
+static int make_dgrad(struct call *s, struct conv2d *v, const struct shape_set *d)
 {
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = onednn_check(s, "backward data",
 	    dnnl_convolution_backward_data_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->dx,
 		d->w_any, d->dy, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
-	if (rc || (rc = prim_make(s, &v->dgrad, desc, "backward data", true))) {
+	if (rc || (rc = prim_make(s, &v->dgrad, desc, "backward data", true)))
 		return rc;
-	}
 	rc = prim_args(s, &v->dgrad, (const int[]){DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
 		v->at_weights = cpu_reserve(&s->scratch, prim_bytes(&v->dgrad, DNNL_ARG_WEIGHTS));
 		rc = prim_reorder(s, &v->dgrad_weights, d->w, prim_md(&v->dgrad, DNNL_ARG_WEIGHTS));
 	}
-	if (s->accumulate[X]) {
+	if (s->accumulate[X])
 		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->din[X]));
-	}
 	return rc;
 }
 
-static int make_wgrad(struct step *s, struct conv2d *v, const struct shape_set *d)
+static int make_wgrad(struct call *s, struct conv2d *v, const struct shape_set *d)
 {
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_desc_t desc = NULL;
 	int rc = onednn_check(s, "backward weights",
 	    dnnl_convolution_backward_weights_primitive_desc_create(&desc, c->engine, dnnl_convolution_direct, d->x,
 		d->dw_any, NULL, d->dy, d->stride, d->dilate, d->pad, d->pad, v->forward.desc, d->attr));
-	if (rc || (rc = prim_make(s, &v->wgrad, desc, "backward weights", true))) {
+	if (rc || (rc = prim_make(s, &v->wgrad, desc, "backward weights", true)))
 		return rc;
-	}
 	rc = prim_args(s, &v->wgrad, (const int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
 		v->at_dw = cpu_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
@@ -138,55 +131,46 @@ static int make_wgrad(struct step *s, struct conv2d *v, const struct shape_set *
 	return rc;
 }
 
-static int conv2d_prepare(struct step *s)
+static int conv2d_prepare(struct call *s)
 {
 	int rc = cpu_need_layer(s);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	struct conv2d *v = s->state = mem_alloc(1, sizeof *v);
-	if (!v) {
+	struct conv2d *v = s->state = mem_alloc(1, sizeof(*v));
+	if (!v)
 		return ERR_NOMEM;
-	}
 	struct shape_set d = {0};
 	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[W].shape, 0));
 	rc = shapes_make(s, &d);
-	if (!rc) {
+	if (!rc)
 		rc = make_forward(s, v, &d);
-	}
 	bool train = s->mode == EXEC_TRAIN;
-	if (!rc && train && s->want[X]) {
+	if (!rc && train && s->want[X])
 		rc = make_dgrad(s, v, &d);
-	}
-	if (!rc && train && s->want[W]) {
+	if (!rc && train && s->want[W])
 		rc = make_wgrad(s, v, &d);
-	}
 	prim_threads(s, INT64_MAX);
 	shapes_free(&d);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	if (train && s->want[B]) {
 		int64_t O = s->out.shape.dim[3];
 		v->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(shape_count(s->out.shape) / O, O));
 	}
-	if (train && s->node->attr.relu) {
+	if (train && s->node->attr.relu)
 		v->at_mask = cpu_reserve(&s->scratch, tensor_bytes(&s->out));
-	}
-	if (train && is_half(s)) {
+	if (train && is_half(s))
 		v->at_half = cpu_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * sizeof(uint16_t));
-	}
 	const struct prim *all[] = {&v->forward, &v->pack, &v->dgrad, &v->dgrad_weights, &v->wgrad, &v->wgrad_weights};
 	size_t most = 0;
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		most = all[i]->scratch > most ? all[i]->scratch : most;
-	}
 	v->at_prim = cpu_reserve(&s->scratch, most);
 	cpu_set_impl(s, prim_impl(&v->forward));
 	return 0;
 }
 
-static int reorder(struct step *s, struct prim *p, const void *from, void *to)
+static int reorder(struct call *s, struct prim *p, const void *from, void *to)
 {
 	struct conv2d *v = s->state;
 	prim_set(p, DNNL_ARG_FROM, from);
@@ -194,51 +178,47 @@ static int reorder(struct step *s, struct prim *p, const void *from, void *to)
 	return prim_run(s, p, (char *)s->scratch_mem + v->at_prim);
 }
 
-static int conv2d_pack(struct step *s)
+static int conv2d_pack(struct call *s)
 {
 	struct conv2d *v = s->state;
-	return s->constant_in[W] ? reorder(s, &v->pack, s->in[W].data, (char *)s->keep_mem + v->at_packed) : 0;
+	return s->constant_in[W] ? reorder(s, &v->pack, s->in[W].data, (char *)s->saved_mem + v->at_packed) : 0;
 }
 
-static int conv2d_forward(struct step *s)
+static int conv2d_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
-	char *packed = (char *)s->keep_mem + v->at_packed;
+	char *packed = (char *)s->saved_mem + v->at_packed;
 	int rc = s->constant_in[W] ? 0 : reorder(s, &v->pack, s->in[W].data, packed);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	prim_set(&v->forward, DNNL_ARG_SRC, s->in[X].data);
 	prim_set(&v->forward, DNNL_ARG_WEIGHTS, packed);
 	prim_set(&v->forward, DNNL_ARG_BIAS, s->in[B].data);
 	prim_set(&v->forward, DNNL_ARG_DST, s->out.data);
 	rc = prim_run(s, &v->forward, (char *)s->scratch_mem + v->at_prim);
-	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu) {
+	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu)
 		cpu_vec(VEC_RELU, s->out.data, s->out.data, NULL, shape_count(s->out.shape));
-	}
 	return rc;
 }
 
-static int run_dgrad(struct step *s, const void *dy)
+static int run_dgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
 	int rc = reorder(s, &v->dgrad_weights, s->in[W].data, scratch + v->at_weights);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	void *dx = s->accumulate[X] ? scratch + v->at_dx : s->din[X].data;
 	prim_set(&v->dgrad, DNNL_ARG_DIFF_DST, dy);
 	prim_set(&v->dgrad, DNNL_ARG_WEIGHTS, scratch + v->at_weights);
 	prim_set(&v->dgrad, DNNL_ARG_DIFF_SRC, dx);
 	rc = prim_run(s, &v->dgrad, scratch + v->at_prim);
-	if (!rc && s->accumulate[X]) {
+	if (!rc && s->accumulate[X])
 		cpu_deliver(s->din[X].data, dx, shape_count(s->din[X].shape), true);
-	}
 	return rc;
 }
 
-static int run_wgrad(struct step *s, const void *dy)
+static int run_wgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
@@ -246,9 +226,8 @@ static int run_wgrad(struct step *s, const void *dy)
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_DST, dy);
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS, scratch + v->at_dw);
 	int rc = prim_run(s, &v->wgrad, scratch + v->at_prim);
-	if (!rc) {
+	if (!rc)
 		rc = reorder(s, &v->wgrad_weights, scratch + v->at_dw, scratch + v->at_plain);
-	}
 	if (!rc) {
 		cpu_deliver(
 		    s->din[W].data, (float *)(scratch + v->at_plain), shape_count(s->din[W].shape), s->accumulate[W]);
@@ -256,7 +235,7 @@ static int run_wgrad(struct step *s, const void *dy)
 	return rc;
 }
 
-static int conv2d_backward(struct step *s)
+static int conv2d_backward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	const float *dy = s->dout.data;
@@ -273,9 +252,8 @@ static int conv2d_backward(struct step *s)
 		factor = half;
 	}
 	int rc = s->want[X] ? run_dgrad(s, factor) : 0;
-	if (!rc && s->want[W]) {
+	if (!rc && s->want[W])
 		rc = run_wgrad(s, factor);
-	}
 	if (!rc && s->want[B]) {
 		int64_t O = s->out.shape.dim[3];
 		cpu_column_sum(s->din[B].data, dy, shape_count(s->out.shape) / O, O, s->accumulate[B],
@@ -284,7 +262,7 @@ static int conv2d_backward(struct step *s)
 	return rc;
 }
 
-static void conv2d_release(struct step *s)
+static void conv2d_release(struct call *s)
 {
 	struct conv2d *v = s->state;
 	if (v) {

@@ -23,9 +23,8 @@ static int usable_cores(void)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
 		return CPU_COUNT(&set);
-	}
 	return omp_get_num_procs();
 }
 
@@ -33,13 +32,11 @@ static int cpu_open(void **ctx, const struct open_options *o)
 {
 	const int threads = o->threads;
 	*ctx = NULL;
-	if (threads < 0) {
+	if (threads < 0)
 		return err_set(ERR_DEVICE, "cpu: %d threads", threads);
-	}
-	struct cpu_ctx *c = mem_alloc(1, sizeof *c);
-	if (!c) {
+	struct cpu_ctx *c = mem_alloc(1, sizeof(*c));
+	if (!c)
 		return ERR_NOMEM;
-	}
 	c->threads = threads ? threads : usable_cores();
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
@@ -77,9 +74,8 @@ static void cpu_free(void *ctx, void *p)
 static int cpu_copy(void *ctx, void *dst, const void *src, size_t bytes)
 {
 	(void)ctx;
-	if (bytes) {
+	if (bytes)
 		memcpy(dst, src, bytes);
-	}
 	return 0;
 }
 
@@ -107,18 +103,15 @@ static void cpu_model(char out[64])
 	strcpy(out, "unknown");
 #if defined(__x86_64__)
 	unsigned r[12];
-	for (unsigned i = 0; i < 3; i++) {
-		if (!__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3])) {
+	for (unsigned i = 0; i < 3; i++)
+		if (!__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]))
 			return;
-		}
-	}
-	char text[sizeof r + 1] = {0};
-	memcpy(text, r, sizeof r);
+	char text[sizeof(r) + 1] = {0};
+	memcpy(text, r, sizeof(r));
 	const char *first = text + strspn(text, " ");
 	size_t n = strlen(first);
-	while (n > 0 && first[n - 1] == ' ') {
+	while (n > 0 && first[n - 1] == ' ')
 		n--;
-	}
 	if (n > 0) {
 		memcpy(out, first, n);
 		out[n] = '\0';
@@ -131,7 +124,7 @@ static int cpu_describe(void *ctx, cJSON *o)
 	const struct cpu_ctx *c = ctx;
 	const dnnl_version_t *v = dnnl_version();
 	char version[64], model[64];
-	snprintf(version, sizeof version, "%d.%d.%d", v->major, v->minor, v->patch);
+	snprintf(version, sizeof(version), "%d.%d.%d", v->major, v->minor, v->patch);
 	cpu_model(model);
 	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", model) &&
 		  cJSON_AddNumberToObject(o, "threads", c->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
@@ -174,11 +167,9 @@ __attribute__((constructor)) static void cpu_collect_kernels(void)
 	    [OP_QLINEAR_DYN] = &cpu_qlinear_dyn_kernel,
 	    [OP_CAST] = &cpu_cast_kernel,
 	};
-	for (int op = 0; op < OP_COUNT; op++) {
-		if (row[op]) {
+	for (int op = 0; op < OP_COUNT; op++)
+		if (row[op])
 			kernel_table[op] = *row[op];
-		}
-	}
 }
 
 const struct backend cpu_backend = {

@@ -23,7 +23,7 @@ CPU_CLONES static void dequant_grid(const float *x, int64_t n, float factor, flo
 		y[i] = x[i] * factor;
 }
 
-static int dequant_forward(struct step *s)
+static int dequant_forward(struct call *s)
 {
 	const struct tensor *x = &s->in[0];
 	const float step = *(const float *)s->in[1].data, zero = (float)s->node->attr.q.zero;
@@ -60,7 +60,7 @@ CPU_CLONES static double product_sum(const float *x, const float *dy, int64_t n)
 	return sum;
 }
 
-static int dequant_backward(struct step *s)
+static int dequant_backward(struct call *s)
 {
 	const float step = *(const float *)s->in[1].data, pow2 = quant_pow2(step);
 	const float *x = s->in[0].data, *dy = s->dout.data;

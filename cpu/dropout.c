@@ -6,10 +6,10 @@
 
 #include "base/rng.h"
 
-static int dropout_prepare(struct step *s)
+static int dropout_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN)
-		s->keep = (size_t)shape_count(s->out.shape) * sizeof(float);
+		s->saved = (size_t)shape_count(s->out.shape) * sizeof(float);
 	else
 		s->inplace = 0;
 	cpu_set_impl(s, "loop");
@@ -27,7 +27,7 @@ static void draw_row(float *factor, int64_t n, struct rng stream, uint64_t step,
 	}
 }
 
-static int dropout_forward(struct step *s)
+static int dropout_forward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape), n = total / N;
 	if (s->mode == EXEC_INFER) {
@@ -36,7 +36,7 @@ static int dropout_forward(struct step *s)
 		return 0;
 	}
 	struct rng stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
-	float *factor = s->keep_mem, rate = s->node->attr.rate;
+	float *factor = s->saved_mem, rate = s->node->attr.rate;
 	uint64_t step = s->clock->time->step, first = s->clock->time->first_sample;
 #pragma omp parallel for schedule(static) if (total >= CPU_SERIAL / 16) /* a draw costs some 20 additions */
 	for (int64_t r = 0; r < N; r++)
@@ -45,9 +45,9 @@ static int dropout_forward(struct step *s)
 	return 0;
 }
 
-static int dropout_backward(struct step *s)
+static int dropout_backward(struct call *s)
 {
-	cpu_vec(s->accumulate[0] ? VEC_MUL_ADD : VEC_MUL, s->din[0].data, s->dout.data, s->keep_mem,
+	cpu_vec(s->accumulate[0] ? VEC_MUL_ADD : VEC_MUL, s->din[0].data, s->dout.data, s->saved_mem,
 	    shape_count(s->out.shape));
 	return 0;
 }

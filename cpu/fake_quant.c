@@ -19,7 +19,7 @@ struct grid {
 	double slope, step; /* P/s */
 };
 
-static struct grid grid_of(const struct step *s, int64_t i)
+static struct grid grid_of(const struct call *s, int64_t i)
 {
 	const struct qrange q = s->node->attr.q;
 	float step = ((const float *)s->in[STEP].data)[i];
@@ -29,7 +29,7 @@ static struct grid grid_of(const struct step *s, int64_t i)
 	return g;
 }
 
-static int fake_quant_prepare(struct step *s)
+static int fake_quant_prepare(struct call *s)
 {
 	cpu_set_impl(s, "loop");
 	return cpu_need_f32(s, 2);
@@ -75,7 +75,7 @@ CPU_CLONES static double gradient_part(
 	return sum;
 }
 
-static int fake_quant_forward(struct step *s)
+static int fake_quant_forward(struct call *s)
 {
 	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[STEP].shape);
 	int64_t parts = steps > 1 ? steps : SLICES;
@@ -90,7 +90,7 @@ static int fake_quant_forward(struct step *s)
 	return 0;
 }
 
-static int fake_quant_backward(struct step *s)
+static int fake_quant_backward(struct call *s)
 {
 	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[STEP].shape);
 	int64_t parts = steps > 1 ? steps : SLICES;

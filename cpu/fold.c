@@ -8,18 +8,18 @@
 enum { FW_W, FW_GAMMA, FW_VAR };
 enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
 
-static int fold_prepare(struct step *s)
+static int fold_prepare(struct call *s)
 {
 	cpu_set_impl(s, "loop");
 	return cpu_need_f32(s, s->node->n_in);
 }
 
-static double value(const struct step *s, int input, int64_t o)
+static double value(const struct call *s, int input, int64_t o)
 {
 	return s->has_in[input] ? (double)((const float *)s->in[input].data)[o] : 0.0;
 }
 
-static double rstd(const struct step *s, int var, int64_t o)
+static double rstd(const struct call *s, int var, int64_t o)
 {
 	return 1.0 / sqrt(value(s, var, o) + (double)s->node->attr.eps);
 }
@@ -40,7 +40,7 @@ CPU_CLONES static double dot_row(const float *a, const float *b, int64_t K)
 	return sum;
 }
 
-static int fold_weight_forward(struct step *s)
+static int fold_weight_forward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	float *y = s->out.data;
@@ -51,7 +51,7 @@ static int fold_weight_forward(struct step *s)
 	return 0;
 }
 
-static int fold_weight_backward(struct step *s)
+static int fold_weight_backward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	const float *w = s->in[FW_W].data, *dy = s->dout.data;
@@ -67,7 +67,7 @@ static int fold_weight_backward(struct step *s)
 	return 0;
 }
 
-static int fold_bias_forward(struct step *s)
+static int fold_bias_forward(struct call *s)
 {
 	float *y = s->out.data;
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++)
@@ -76,7 +76,7 @@ static int fold_bias_forward(struct step *s)
 	return 0;
 }
 
-static int fold_bias_backward(struct step *s)
+static int fold_bias_backward(struct call *s)
 {
 	const float *dy = s->dout.data;
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++) {

@@ -18,7 +18,7 @@ extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale
 int cpu_update(void *ctx, const struct update_job *job);
 
 /* u8 and s8 max pooling (maxpool_int.c); OP_MAXPOOL's row calls it. */
-int cpu_maxpool_int_forward(struct step *s);
+int cpu_maxpool_int_forward(struct call *s);
 
 /* A function with versions for AVX-512, AVX2 and the baseline, chosen when the program is loaded. For leaf loops only:
  * what OpenMP outlines is not cloned, so parallel regions call these. Sanitizer builds keep the baseline (the resolvers
@@ -49,13 +49,13 @@ size_t cpu_reserve(size_t *total, size_t bytes);
 void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
-int cpu_need_f32(const struct step *s, int n);
+int cpu_need_f32(const struct call *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, or both bf16 on a CPU that has bf16; the rest f32. */
-int cpu_need_layer(const struct step *s);
+int cpu_need_layer(const struct call *s);
 /* Input i has no gradient: zeros where one is wanted. */
-void cpu_no_gradient(struct step *s, int i);
-void cpu_set_impl(struct step *s, const char *text);
-void cpu_release_state(struct step *s); /* for states that are one block of memory */
+void cpu_no_gradient(struct call *s, int i);
+void cpu_set_impl(struct call *s, const char *text);
+void cpu_release_state(struct call *s); /* for states that are one block of memory */
 
 /* Parallel element-wise loops over n floats; dst may be a or b. */
 enum cpu_vec {
@@ -75,7 +75,7 @@ void cpu_convert(void *dst, enum dtype to, const void *src, enum dtype from, int
 /* Writes or adds a finished gradient as step.accumulate asks. */
 void cpu_deliver(float *din, const float *g, int64_t n, bool accumulate);
 /* The same for value `at` of input i's. */
-void cpu_deliver_one(struct step *s, int i, int64_t at, double g);
+void cpu_deliver_one(struct call *s, int i, int64_t at, double g);
 /* Loops over (..., C) with per-channel numbers run over a period of W = C * repeat values, so that a row is long enough
  * for vector registers whatever C is: per-channel numbers are tiled to W, sums of W are folded to C. Work is cut into
  * fixed blocks of cpu_block(W) elements, whose partial sums are added in order. */

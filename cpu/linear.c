@@ -17,18 +17,18 @@ struct linear {
 	size_t at_prim, at_mask, at_half, at_dx, at_sum; /* in scratch */
 };
 
-static bool is_half(const struct step *s)
+static bool is_half(const struct call *s)
 {
 	return s->in[X].dtype != DT_F32;
 }
 
 static bool needs_repack(const struct linear *l)
 {
-	return l->repack.prim != NULL;
+	return l->repack.prim;
 }
 
 /* oneDNN's matmul weights are (K, M); ours are (M, K) in memory. */
-static int make_forward(struct step *s, struct linear *l)
+static int make_forward(struct call *s, struct linear *l)
 {
 	struct cpu_ctx *c = s->ctx;
 	dnnl_memory_desc_t x = NULL, w = NULL, plain = NULL, b = NULL, y = NULL;
@@ -41,20 +41,18 @@ static int make_forward(struct step *s, struct linear *l)
 	    (rc = md_matrix(s, &y, dnnl_f32, l->N, l->M, l->M, 1)) ||
 	    (s->has_in[B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
 	    (rc = attr_make(
-		 s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr))) {
+		 s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr)))
 		goto out;
-	}
 	bool packed = s->mode == EXEC_INFER && s->constant_in[W];
 	rc = onednn_check(
 	    s, "matmul", dnnl_matmul_primitive_desc_create(&desc, c->engine, x, packed ? w : plain, b, y, attr));
-	if (rc || (rc = prim_make(s, &l->forward, desc, "forward", true))) {
+	if (rc || (rc = prim_make(s, &l->forward, desc, "forward", true)))
 		goto out;
-	}
 	rc = prim_args(s, &l->forward,
 	    (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, s->has_in[B] ? DNNL_ARG_BIAS : 0, 0});
 	if (!rc && !dnnl_memory_desc_equal(plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS))) {
 		rc = prim_reorder(s, &l->repack, plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS));
-		l->at_packed = cpu_reserve(&s->keep, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
+		l->at_packed = cpu_reserve(&s->saved, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
 	}
 out:
 	md_free(&x);
@@ -62,14 +60,13 @@ out:
 	md_free(&plain);
 	md_free(&b);
 	md_free(&y);
-	if (attr) {
+	if (attr)
 		dnnl_primitive_attr_destroy(attr);
-	}
 	return rc;
 }
 
 /* A product a (n, k) * b (k, m) without bias, of the operands' type; row and column strides of a and b in elements. */
-static int make_product(struct step *s, struct prim *p, int64_t n, int64_t k, int64_t m, const int64_t stride[4],
+static int make_product(struct call *s, struct prim *p, int64_t n, int64_t k, int64_t m, const int64_t stride[4],
     bool sum, const char *what)
 {
 	struct cpu_ctx *c = s->ctx;
@@ -80,117 +77,103 @@ static int make_product(struct step *s, struct prim *p, int64_t n, int64_t k, in
 	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
 	int rc = md_matrix(s, &a, t, n, k, stride[0], stride[1]);
 	if (rc || (rc = md_matrix(s, &b, t, k, m, stride[2], stride[3])) ||
-	    (rc = md_matrix(s, &y, dnnl_f32, n, m, m, 1)) || (rc = attr_make(s, &o, &attr))) {
+	    (rc = md_matrix(s, &y, dnnl_f32, n, m, m, 1)) || (rc = attr_make(s, &o, &attr)))
 		goto out;
-	}
 	rc = onednn_check(s, what, dnnl_matmul_primitive_desc_create(&desc, c->engine, a, b, NULL, y, attr));
-	if (!rc) {
+	if (!rc)
 		rc = prim_make(s, p, desc, what, true);
-	}
-	if (!rc) {
+	if (!rc)
 		rc = prim_args(s, p, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, 0});
-	}
 out:
 	md_free(&a);
 	md_free(&b);
 	md_free(&y);
-	if (attr) {
+	if (attr)
 		dnnl_primitive_attr_destroy(attr);
-	}
 	return rc;
 }
 
-static int make_backward(struct step *s, struct linear *l)
+static int make_backward(struct call *s, struct linear *l)
 {
 	int rc = 0;
 	if (s->want[X]) { /* dx (N,K) = dy (N,M) w (M,K) */
 		rc = make_product(
 		    s, &l->dgrad, l->N, l->M, l->K, (const int64_t[]){l->M, 1, l->K, 1}, false, "backward data");
-		if (s->accumulate[X]) {
+		if (s->accumulate[X])
 			l->at_dx = cpu_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
-		}
 	}
 	if (!rc && s->want[W]) { /* dw (M,K) += dy^T (M,N) x (N,K) */
 		rc = make_product(
 		    s, &l->wgrad, l->M, l->N, l->K, (const int64_t[]){1, l->M, l->K, 1}, true, "backward weights");
 	}
-	if (s->node->attr.relu) {
+	if (s->node->attr.relu)
 		l->at_mask = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(float));
-	}
-	if (is_half(s)) {
+	if (is_half(s))
 		l->at_half = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(uint16_t));
-	}
-	if (s->want[B]) {
+	if (s->want[B])
 		l->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(l->N, l->M));
-	}
 	return rc;
 }
 
-static int linear_prepare(struct step *s)
+static int linear_prepare(struct call *s)
 {
 	int rc = cpu_need_layer(s);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	struct linear *l = s->state = mem_alloc(1, sizeof *l);
-	if (!l) {
+	struct linear *l = s->state = mem_alloc(1, sizeof(*l));
+	if (!l)
 		return ERR_NOMEM;
-	}
 	l->N = s->out.shape.dim[0];
 	l->M = s->out.shape.dim[1];
 	l->K = shape_count(s->in[X].shape) / l->N;
 	prim_threads(s, l->N * l->M * l->K);
 	rc = make_forward(s, l);
-	if (!rc && s->mode == EXEC_TRAIN) {
+	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s, l);
-	}
 	prim_threads(s, INT64_MAX);
 	size_t most = l->forward.scratch;
 	most = l->repack.scratch > most ? l->repack.scratch : most;
 	most = l->dgrad.scratch > most ? l->dgrad.scratch : most;
 	most = l->wgrad.scratch > most ? l->wgrad.scratch : most;
 	l->at_prim = cpu_reserve(&s->scratch, most);
-	if (!rc) {
+	if (!rc)
 		cpu_set_impl(s, prim_impl(&l->forward));
-	}
 	return rc;
 }
 
-static int repack(struct step *s, struct linear *l)
+static int repack(struct call *s, struct linear *l)
 {
 	prim_set(&l->repack, DNNL_ARG_FROM, s->in[W].data);
-	prim_set(&l->repack, DNNL_ARG_TO, (char *)s->keep_mem + l->at_packed);
+	prim_set(&l->repack, DNNL_ARG_TO, (char *)s->saved_mem + l->at_packed);
 	return prim_run(s, &l->repack, (char *)s->scratch_mem + l->at_prim);
 }
 
-static int linear_pack(struct step *s)
+static int linear_pack(struct call *s)
 {
 	struct linear *l = s->state;
 	return needs_repack(l) && s->constant_in[W] ? repack(s, l) : 0;
 }
 
-static int linear_forward(struct step *s)
+static int linear_forward(struct call *s)
 {
 	struct linear *l = s->state;
 	if (needs_repack(l) && !s->constant_in[W]) {
 		int rc = repack(s, l);
-		if (rc) {
+		if (rc)
 			return rc;
-		}
 	}
 	prim_set(&l->forward, DNNL_ARG_SRC, s->in[X].data);
 	prim_set(&l->forward, DNNL_ARG_WEIGHTS,
-	    needs_repack(l) ? (const void *)((char *)s->keep_mem + l->at_packed) : s->in[W].data);
+	    needs_repack(l) ? (const void *)((char *)s->saved_mem + l->at_packed) : s->in[W].data);
 	prim_set(&l->forward, DNNL_ARG_BIAS, s->in[B].data);
 	prim_set(&l->forward, DNNL_ARG_DST, s->out.data);
 	int rc = prim_run(s, &l->forward, (char *)s->scratch_mem + l->at_prim);
-	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu) {
+	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu)
 		cpu_vec(VEC_RELU, s->out.data, s->out.data, NULL, l->N * l->M);
-	}
 	return rc;
 }
 
-static int product(struct step *s, struct prim *p, const void *a, const void *b, float *y)
+static int product(struct call *s, struct prim *p, const void *a, const void *b, float *y)
 {
 	struct linear *l = s->state;
 	prim_set(p, DNNL_ARG_SRC, a);
@@ -199,7 +182,7 @@ static int product(struct step *s, struct prim *p, const void *a, const void *b,
 	return prim_run(s, p, (char *)s->scratch_mem + l->at_prim);
 }
 
-static int linear_backward(struct step *s)
+static int linear_backward(struct call *s)
 {
 	struct linear *l = s->state;
 	char *scratch = s->scratch_mem;
@@ -219,23 +202,20 @@ static int linear_backward(struct step *s)
 	if (s->want[X]) {
 		float *dx = s->accumulate[X] ? (float *)(scratch + l->at_dx) : s->din[X].data;
 		rc = product(s, &l->dgrad, factor, s->in[W].data, dx);
-		if (!rc && s->accumulate[X]) {
+		if (!rc && s->accumulate[X])
 			cpu_deliver(s->din[X].data, dx, l->N * l->K, true);
-		}
 	}
 	if (!rc && s->want[W]) {
-		if (!s->accumulate[W]) { /* the primitive always adds */
+		if (!s->accumulate[W]) /* the primitive always adds */
 			cpu_vec(VEC_ZERO, s->din[W].data, NULL, NULL, l->M * l->K);
-		}
 		rc = product(s, &l->wgrad, factor, s->in[X].data, s->din[W].data);
 	}
-	if (!rc && s->want[B]) {
+	if (!rc && s->want[B])
 		cpu_column_sum(s->din[B].data, dy, l->N, l->M, s->accumulate[B], scratch + l->at_sum);
-	}
 	return rc;
 }
 
-static void linear_release(struct step *s)
+static void linear_release(struct call *s)
 {
 	struct linear *l = s->state;
 	if (l) {

@@ -9,13 +9,13 @@ enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
 
 #define EXP_COST 16 /* an exponential in additions, for the choice of threads */
 
-static int loss_prepare(struct step *s)
+static int loss_prepare(struct call *s)
 {
 	size_t n = (size_t)s->in[0].shape.dim[0], values = (size_t)shape_count(s->in[0].shape);
 	int labels = s->node->op == OP_KD_LOSS ? KD_LABELS : CE_LABELS;
 	s->scratch = n * sizeof(double) + 3 * values * sizeof(float); /* losses of rows; three distributions */
 	if (s->mode == EXEC_TRAIN && s->want[0])
-		s->keep = values * sizeof(float); /* d loss / d logits */
+		s->saved = values * sizeof(float); /* d loss / d logits */
 	cpu_set_impl(s, "loop");
 	return cpu_need_f32(s, labels);
 }
@@ -75,7 +75,7 @@ static double kl_row(
 }
 
 /* Loss of row n; the row's gradient goes to grad, if any. */
-static double loss_row(const struct step *s, int64_t n, float *p, float *grad)
+static double loss_row(const struct call *s, int64_t n, float *p, float *grad)
 {
 	const struct attr *a = &s->node->attr;
 	bool kd = s->node->op == OP_KD_LOSS;
@@ -97,11 +97,11 @@ static double loss_row(const struct step *s, int64_t n, float *p, float *grad)
 	return soft + ce_row(p + 2 * N * C, z, C, label, 0.0, (1.0 - alpha) * weight, grad, true);
 }
 
-static int loss_forward(struct step *s)
+static int loss_forward(struct call *s)
 {
 	int64_t N = s->in[0].shape.dim[0], C = s->in[0].shape.dim[1];
 	double *row = s->scratch_mem;
-	float *p = (float *)(row + N), *grad = s->keep ? s->keep_mem : NULL;
+	float *p = (float *)(row + N), *grad = s->saved ? s->saved_mem : NULL;
 #pragma omp parallel for schedule(static) if (N * C >= CPU_SERIAL / EXP_COST)
 	for (int64_t n = 0; n < N; n++)
 		row[n] = loss_row(s, n, p, grad ? grad + n * C : NULL);
@@ -120,10 +120,10 @@ CPU_CLONES static void scale_into(float *d, const float *g, float k, int64_t n, 
 }
 
 /* The teacher's logits and the weights are given, not learned: their gradient is zero. */
-static int loss_backward(struct step *s)
+static int loss_backward(struct call *s)
 {
 	if (s->want[0])
-		scale_into(s->din[0].data, s->keep_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
+		scale_into(s->din[0].data, s->saved_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
 		    s->accumulate[0]);
 	for (int i = 1; i < s->node->n_in; i++)
 		cpu_no_gradient(s, i);

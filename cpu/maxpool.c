@@ -26,7 +26,7 @@ struct window {
 	int64_t h0, h1, w0, w1, first, line;
 };
 
-static int maxpool_prepare(struct step *s)
+static int maxpool_prepare(struct call *s)
 {
 	if (s->out.dtype == DT_U8 || s->out.dtype == DT_S8) {
 		cpu_set_impl(s, "loop:int8");
@@ -35,7 +35,7 @@ static int maxpool_prepare(struct step *s)
 	int rc = cpu_need_f32(s, 1);
 	if (rc)
 		return rc;
-	struct maxpool *p = s->state = mem_alloc(1, sizeof *p);
+	struct maxpool *p = s->state = mem_alloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;
 	const int64_t *d = s->in[0].shape.dim;
@@ -55,7 +55,7 @@ static int maxpool_prepare(struct step *s)
 		return err_set(ERR_DEVICE, "cpu: node %s (maxpool): windows above %d x %d cannot be trained",
 		    s->node->name, MAX_WINDOW, MAX_WINDOW);
 	if (p->winners)
-		s->keep = (size_t)shape_count(s->out.shape);
+		s->saved = (size_t)shape_count(s->out.shape);
 	cpu_set_impl(s, cpu_has_avx512() ? "loop:avx512" : "loop");
 	return 0;
 }
@@ -90,7 +90,7 @@ static void pool_plain(const struct maxpool *p, const struct window *v, const fl
 			const float *tap = x + (v->first + h * v->line + w * p->C);
 			uint8_t number = (uint8_t)(h * p->kernel + w);
 			if (first) {
-				memcpy(y, tap, (size_t)p->C * sizeof *y);
+				memcpy(y, tap, (size_t)p->C * sizeof(*y));
 				if (win)
 					memset(win, number, (size_t)p->C);
 			} else {
@@ -237,7 +237,7 @@ static scatter_fn scatter_choose(void)
 	return scatter_plain;
 }
 
-static int maxpool_forward(struct step *s)
+static int maxpool_forward(struct call *s)
 {
 	const struct maxpool *p = s->state;
 	if (!p)
@@ -245,7 +245,7 @@ static int maxpool_forward(struct step *s)
 	const pool_fn pool = pool_choose();
 	const float *x = s->in[0].data;
 	float *y = s->out.data;
-	uint8_t *win = p->winners ? s->keep_mem : NULL;
+	uint8_t *win = p->winners ? s->saved_mem : NULL;
 	const bool usual = p->kernel == 2 && p->stride == 2 && p->pad == 0 && cpu_has_avx512();
 #pragma omp parallel for schedule(static) if (p->N * p->H * p->W * p->C >= CPU_SERIAL)
 	for (int64_t row = 0; row < p->N * p->OH; row++) {
@@ -273,17 +273,17 @@ static void clear_rows(const struct maxpool *p, float *image, int64_t h0, int64_
 	for (int64_t h = h0; h < h1; h++) {
 		int64_t from = h < reach_h ? reach_w : 0;
 		if (from < line)
-			memset(image + h * line + from, 0, (size_t)(line - from) * sizeof *image);
+			memset(image + h * line + from, 0, (size_t)(line - from) * sizeof(*image));
 	}
 }
 
 /* One unit of work: an output row where windows are disjoint, else an image. */
-static int maxpool_backward(struct step *s)
+static int maxpool_backward(struct call *s)
 {
 	const struct maxpool *p = s->state;
 	const scatter_fn scatter = scatter_choose();
 	const float *dy = s->dout.data;
-	const uint8_t *win = s->keep_mem;
+	const uint8_t *win = s->saved_mem;
 	float *dx = s->din[0].data;
 	const bool accumulate = s->accumulate[0], set = !accumulate && p->disjoint && p->stride == p->kernel;
 	const int64_t units = p->disjoint ? p->OH : 1;

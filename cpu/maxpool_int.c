@@ -122,7 +122,7 @@ static void row_wide(const struct row *r)
 }
 #endif
 
-static void pool_row(const struct step *s, int64_t n, int64_t oh, bool wide)
+static void pool_row(const struct call *s, int64_t n, int64_t oh, bool wide)
 {
 	const struct attr *a = &s->node->attr;
 	const int64_t *d = s->in[0].shape.dim, H = d[1], W = d[2], C = d[3], OW = s->out.shape.dim[2];
@@ -145,7 +145,7 @@ static void pool_row(const struct step *s, int64_t n, int64_t oh, bool wide)
 		row_plain(&r);
 }
 
-int cpu_maxpool_int_forward(struct step *s)
+int cpu_maxpool_int_forward(struct call *s)
 {
 	const int64_t N = s->out.shape.dim[0], OH = s->out.shape.dim[1];
 	const bool wide = cpu_has_avx512();

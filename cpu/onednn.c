@@ -29,14 +29,12 @@ static const char *status_text(dnnl_status_t st)
 	}
 }
 
-int onednn_check(const struct step *s, const char *what, dnnl_status_t st)
+int onednn_check(const struct call *s, const char *what, dnnl_status_t st)
 {
-	if (st == dnnl_success) {
+	if (st == dnnl_success)
 		return 0;
-	}
-	if (!s) {
+	if (!s)
 		return err_set(ERR_DEVICE, "cpu: oneDNN: %s: %s", what, status_text(st));
-	}
 	return err_set(st == dnnl_out_of_memory ? ERR_NOMEM : ERR_DEVICE, "cpu: node %s (%s): oneDNN %s: %s",
 	    s->node->name, op_info(s->node->op)->name, what, status_text(st));
 }
@@ -44,20 +42,17 @@ int onednn_check(const struct step *s, const char *what, dnnl_status_t st)
 int onednn_open(struct cpu_ctx *c)
 {
 	int rc = onednn_check(NULL, "engine", dnnl_engine_create(&c->engine, dnnl_cpu, 0));
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	return onednn_check(NULL, "stream", dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags));
 }
 
 void onednn_close(struct cpu_ctx *c)
 {
-	if (c->stream) {
+	if (c->stream)
 		dnnl_stream_destroy(c->stream);
-	}
-	if (c->engine) {
+	if (c->engine)
 		dnnl_engine_destroy(c->engine);
-	}
 	c->stream = NULL;
 	c->engine = NULL;
 }
@@ -81,11 +76,9 @@ const char *onednn_isa_name(void)
 	    {dnnl_cpu_isa_avx512_core_amx_fp16, "avx512_core_amx_fp16"},
 	};
 	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		if (table[i].isa == isa) {
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (table[i].isa == isa)
 			return table[i].name;
-		}
-	}
 	return "other";
 }
 
@@ -125,15 +118,15 @@ dnnl_data_type_t onednn_type(enum dtype t)
 	}
 }
 
-int md_tag(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int ndims, const int64_t *dims,
+int md_tag(const struct call *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int ndims, const int64_t *dims,
     dnnl_format_tag_t tag)
 {
 	dnnl_dims_t d = {0}; /* full length: oneDNN copies DNNL_MAX_NDIMS entries */
-	memcpy(d, dims, (size_t)ndims * sizeof *d);
+	memcpy(d, dims, (size_t)ndims * sizeof(*d));
 	return onednn_check(s, "memory descriptor", dnnl_memory_desc_create_with_tag(out, ndims, d, t, tag));
 }
 
-int md_matrix(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int64_t rows, int64_t cols,
+int md_matrix(const struct call *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int64_t rows, int64_t cols,
     int64_t row_stride, int64_t col_stride)
 {
 	dnnl_dims_t d = {rows, cols}, st = {row_stride, col_stride};
@@ -142,9 +135,8 @@ int md_matrix(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t,
 
 void md_free(dnnl_memory_desc_t *md)
 {
-	if (*md) {
+	if (*md)
 		dnnl_memory_desc_destroy(*md);
-	}
 	*md = NULL;
 }
 
@@ -152,43 +144,33 @@ static dnnl_status_t add_post_ops(dnnl_primitive_attr_t attr, const struct prim_
 {
 	dnnl_post_ops_t post = NULL;
 	dnnl_status_t st = dnnl_post_ops_create(&post);
-	if (st == dnnl_success && o->sum) {
+	if (st == dnnl_success && o->sum)
 		st = dnnl_post_ops_append_sum(post, o->sum_scale, 0, o->sum_type);
-	}
-	if (st == dnnl_success && o->relu) {
+	if (st == dnnl_success && o->relu)
 		st = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_relu, 0.0f, 0.0f);
-	}
-	if (st == dnnl_success && o->clip) {
+	if (st == dnnl_success && o->clip)
 		st = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_clip, o->clip_lo, o->clip_hi);
-	}
-	if (st == dnnl_success) {
+	if (st == dnnl_success)
 		st = dnnl_primitive_attr_set_post_ops(attr, post);
-	}
-	if (post) {
+	if (post)
 		dnnl_post_ops_destroy(post);
-	}
 	return st;
 }
 
-int attr_make(const struct step *s, const struct prim_opts *o, dnnl_primitive_attr_t *out)
+int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_attr_t *out)
 {
 	const struct cpu_ctx *c = s->ctx;
 	dnnl_status_t st = dnnl_primitive_attr_create(out);
-	if (st == dnnl_success) {
+	if (st == dnnl_success)
 		st = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-	}
-	if (st == dnnl_success && o->fpmath && c->fpmath_bf16) {
+	if (st == dnnl_success && o->fpmath && c->fpmath_bf16)
 		st = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_bf16);
-	}
-	if (st == dnnl_success && o->wei_scales) {
+	if (st == dnnl_success && o->wei_scales)
 		st = dnnl_primitive_attr_set_scales_mask(*out, DNNL_ARG_WEIGHTS, o->wei_scales_mask);
-	}
-	if (st == dnnl_success && o->src_zero) {
+	if (st == dnnl_success && o->src_zero)
 		st = dnnl_primitive_attr_set_zero_points_mask(*out, DNNL_ARG_SRC, 0);
-	}
-	if (st == dnnl_success && (o->sum || o->relu || o->clip)) {
+	if (st == dnnl_success && (o->sum || o->relu || o->clip))
 		st = add_post_ops(*out, o);
-	}
 	if (st != dnnl_success && *out) {
 		dnnl_primitive_attr_destroy(*out);
 		*out = NULL;
@@ -207,14 +189,12 @@ const char *prim_impl(const struct prim *p)
  */
 static void skip_racy(struct prim *p, const char *what)
 {
-	while (strcmp(what, "backward weights") == 0 && strcmp(prim_impl(p), "jit_1x1:avx2") == 0) {
-		if (dnnl_primitive_desc_next_impl(p->desc) != dnnl_success) {
+	while (strcmp(what, "backward weights") == 0 && strcmp(prim_impl(p), "jit_1x1:avx2") == 0)
+		if (dnnl_primitive_desc_next_impl(p->desc) != dnnl_success)
 			return;
-		}
-	}
 }
 
-void prim_threads(const struct step *s, int64_t macs)
+void prim_threads(const struct call *s, int64_t macs)
 {
 	const struct cpu_ctx *c = s->ctx;
 	/* Training moves more data between the threads' caches: backward needs four times the work to gain. */
@@ -222,7 +202,7 @@ void prim_threads(const struct step *s, int64_t macs)
 	omp_set_num_threads(macs < least ? 1 : c->threads);
 }
 
-int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot)
+int prim_make(const struct call *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot)
 {
 	p->desc = desc;
 	skip_racy(p, what);
@@ -233,9 +213,8 @@ int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, 
 		    s->node->name, op_info(s->node->op)->name, what, prim_impl(p));
 	}
 	int rc = onednn_check(s, what, dnnl_primitive_create(&p->prim, desc));
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	p->threads = omp_get_max_threads();
 	p->scratch = prim_bytes(p, DNNL_ARG_SCRATCHPAD);
 	/* Always passed, even if empty: in "user" mode oneDNN dereferences it. */
@@ -244,9 +223,8 @@ int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, 
 
 const_dnnl_memory_desc_t prim_md(const struct prim *p, int arg)
 {
-	if (arg == DNNL_ARG_SCRATCHPAD) {
+	if (arg == DNNL_ARG_SCRATCHPAD)
 		return dnnl_primitive_desc_query_md(p->desc, dnnl_query_scratchpad_md, 0);
-	}
 	return dnnl_primitive_desc_query_md(p->desc, dnnl_query_exec_arg_md, arg);
 }
 
@@ -256,12 +234,11 @@ size_t prim_bytes(const struct prim *p, int arg)
 	return md ? dnnl_memory_desc_get_size(md) : 0;
 }
 
-int prim_arg_md(const struct step *s, struct prim *p, int arg, const_dnnl_memory_desc_t md)
+int prim_arg_md(const struct call *s, struct prim *p, int arg, const_dnnl_memory_desc_t md)
 {
 	const struct cpu_ctx *c = s->ctx;
-	if (p->n == PRIM_MAX_ARGS) {
+	if (p->n == PRIM_MAX_ARGS)
 		return err_set(ERR_FAIL, "cpu: node %s: more than %d arguments", s->node->name, PRIM_MAX_ARGS);
-	}
 	dnnl_exec_arg_t *a = &p->arg[p->n];
 	int rc = onednn_check(s, "memory", dnnl_memory_create(&a->memory, md, c->engine, DNNL_MEMORY_NONE));
 	if (!rc) {
@@ -271,18 +248,17 @@ int prim_arg_md(const struct step *s, struct prim *p, int arg, const_dnnl_memory
 	return rc;
 }
 
-int prim_args(const struct step *s, struct prim *p, const int *args)
+int prim_args(const struct call *s, struct prim *p, const int *args)
 {
 	for (; *args; args++) {
 		int rc = prim_arg_md(s, p, *args, prim_md(p, *args));
-		if (rc) {
+		if (rc)
 			return rc;
-		}
 	}
 	return 0;
 }
 
-int prim_reorder(const struct step *s, struct prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
+int prim_reorder(const struct call *s, struct prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
 {
 	const struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_attr_t attr = NULL;
@@ -292,18 +268,14 @@ int prim_reorder(const struct step *s, struct prim *p, const_dnnl_memory_desc_t 
 		rc = onednn_check(
 		    s, "reorder", dnnl_reorder_primitive_desc_create(&desc, from, c->engine, to, c->engine, attr));
 	}
-	if (!rc) {
+	if (!rc)
 		rc = prim_make(s, p, desc, "reorder", false);
-	}
-	if (!rc) {
+	if (!rc)
 		rc = prim_arg_md(s, p, DNNL_ARG_FROM, from);
-	}
-	if (!rc) {
+	if (!rc)
 		rc = prim_arg_md(s, p, DNNL_ARG_TO, to);
-	}
-	if (attr) {
+	if (attr)
 		dnnl_primitive_attr_destroy(attr);
-	}
 	return rc;
 }
 
@@ -318,7 +290,7 @@ void prim_set(struct prim *p, int arg, const void *data)
 	}
 }
 
-int prim_run(const struct step *s, struct prim *p, void *scratch)
+int prim_run(const struct call *s, struct prim *p, void *scratch)
 {
 	const struct cpu_ctx *c = s->ctx;
 	const int threads = omp_get_max_threads();
@@ -333,14 +305,11 @@ int prim_run(const struct step *s, struct prim *p, void *scratch)
 
 void prim_free(struct prim *p)
 {
-	for (int i = 0; i < p->n; i++) {
+	for (int i = 0; i < p->n; i++)
 		dnnl_memory_destroy(p->arg[i].memory);
-	}
-	if (p->prim) {
+	if (p->prim)
 		dnnl_primitive_destroy(p->prim);
-	}
-	if (p->desc) {
+	if (p->desc)
 		dnnl_primitive_desc_destroy(p->desc);
-	}
-	memset(p, 0, sizeof *p);
+	memset(p, 0, sizeof(*p));
 }

@@ -21,14 +21,14 @@ void onednn_close(struct cpu_ctx *c);
 const char *onednn_isa_name(void);
 bool onednn_has_amx(void);
 /* ERR_DEVICE "cpu: node NAME (OP): WHAT: STATUS"; 0 for dnnl_success. */
-int onednn_check(const struct step *s, const char *what, dnnl_status_t st);
+int onednn_check(const struct call *s, const char *what, dnnl_status_t st);
 dnnl_data_type_t onednn_type(enum dtype t);
 
 /* Memory descriptors; the caller frees with md_free (NULL is fine). */
-int md_tag(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int ndims, const int64_t *dims,
+int md_tag(const struct call *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int ndims, const int64_t *dims,
     dnnl_format_tag_t tag);
 /* rows x cols matrix with the given strides in elements. */
-int md_matrix(const struct step *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int64_t rows, int64_t cols,
+int md_matrix(const struct call *s, dnnl_memory_desc_t *out, dnnl_data_type_t t, int64_t rows, int64_t cols,
     int64_t row_stride, int64_t col_stride);
 void md_free(dnnl_memory_desc_t *md);
 
@@ -45,7 +45,7 @@ struct prim_opts {
 	bool src_zero; /* a run-time zero point of the source (DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC), s32 */
 	bool fpmath;   /* honour the context's bf16 math mode */
 };
-int attr_make(const struct step *s, const struct prim_opts *o, dnnl_primitive_attr_t *out);
+int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_attr_t *out);
 
 #define PRIM_MAX_ARGS 12
 struct prim { /* a zeroed struct is valid for prim_free */
@@ -58,20 +58,20 @@ struct prim { /* a zeroed struct is valid for prim_free */
 };
 /* Primitives made from here on run on one thread if so few multiply-adds gain nothing from another, else on all of the
  * context's (macs INT64_MAX). */
-void prim_threads(const struct step *s, int64_t macs);
+void prim_threads(const struct call *s, int64_t macs);
 /* Takes ownership of `desc`, also on error. `what` names the part in messages ("forward"). */
-int prim_make(const struct step *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot);
+int prim_make(const struct call *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot);
 /* Adds arguments, terminated by 0; their layouts are asked from the primitive. */
-int prim_args(const struct step *s, struct prim *p, const int *args);
+int prim_args(const struct call *s, struct prim *p, const int *args);
 /* Adds an argument with a layout of its own (run-time scales). */
-int prim_arg_md(const struct step *s, struct prim *p, int arg, const_dnnl_memory_desc_t md);
+int prim_arg_md(const struct call *s, struct prim *p, int arg, const_dnnl_memory_desc_t md);
 /* Reorder from one layout to another: args DNNL_ARG_FROM and DNNL_ARG_TO are added. */
-int prim_reorder(const struct step *s, struct prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to);
+int prim_reorder(const struct call *s, struct prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to);
 const_dnnl_memory_desc_t prim_md(const struct prim *p, int arg);
 size_t prim_bytes(const struct prim *p, int arg); /* of the argument's memory */
 const char *prim_impl(const struct prim *p);
 void prim_set(struct prim *p, int arg, const void *data);
-int prim_run(const struct step *s, struct prim *p, void *scratch);
+int prim_run(const struct call *s, struct prim *p, void *scratch);
 void prim_free(struct prim *p);
 
 #endif

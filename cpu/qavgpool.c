@@ -22,7 +22,7 @@ CPU_CLONES static void add_s8(const int8_t *x, int64_t pixels, int64_t C, int64_
 			acc[c] += x[p * C + c];
 }
 
-static void pool_block(const struct step *s, int64_t row, int64_t first)
+static void pool_block(const struct call *s, int64_t row, int64_t first)
 {
 	const int64_t *d = s->in[0].shape.dim, pixels = d[1] * d[2], C = d[3];
 	const int64_t n = C - first < BLOCK ? C - first : BLOCK, at = row * pixels * C + first;
@@ -40,7 +40,7 @@ static void pool_block(const struct step *s, int64_t row, int64_t first)
 	}
 }
 
-static int qavgpool_forward(struct step *s)
+static int qavgpool_forward(struct call *s)
 {
 	const int64_t N = s->out.shape.dim[0], C = s->out.shape.dim[1];
 #pragma omp parallel for collapse(2) schedule(static) if (shape_count(s->in[0].shape) >= 2 * CPU_SERIAL)

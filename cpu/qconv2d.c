@@ -16,17 +16,17 @@
 struct qconv {
 	bool own;
 	struct vnni_conv conv;
-	size_t sums_at; /* in keep_mem, behind the packed weights */
+	size_t sums_at; /* in saved_mem, behind the packed weights */
 	struct qprim prim;
 };
 
 /* See struct qprim. */
-static bool shifts_source(const struct step *s)
+static bool shifts_source(const struct call *s)
 {
 	return s->in[QL_X].dtype == DT_S8 && !cpu_has_vnni();
 }
 
-static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
 	const struct cpu_ctx *ctx = s->ctx;
 	const int64_t *x = s->in[QL_X].shape.dim, *w = s->in[QL_W].shape.dim, *y = s->out.shape.dim;
@@ -52,7 +52,7 @@ static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl
 	return rc;
 }
 
-static void own_prepare(struct step *s, struct qconv *c)
+static void own_prepare(struct call *s, struct qconv *c)
 {
 	const int64_t *x = s->in[QL_X].shape.dim, *w = s->in[QL_W].shape.dim, *y = s->out.shape.dim;
 	const struct attr *a = &s->node->attr;
@@ -69,16 +69,16 @@ static void own_prepare(struct step *s, struct qconv *c)
 	    .pad = a->pad,
 	    .x_signed = s->in[QL_X].dtype == DT_S8};
 	vnni_epilogue_range(&c->conv.e, s->out.dtype, a->q, a->relu);
-	s->keep = 0;
-	cpu_reserve(&s->keep, vnni_conv_packed_bytes(&c->conv));
-	c->sums_at = cpu_reserve(&s->keep, (size_t)(w[0] + 15) * sizeof(int32_t));
+	s->saved = 0;
+	cpu_reserve(&s->saved, vnni_conv_packed_bytes(&c->conv));
+	c->sums_at = cpu_reserve(&s->saved, (size_t)(w[0] + 15) * sizeof(int32_t));
 	s->scratch = vnni_conv_scratch_bytes(&c->conv);
 	strcpy(s->impl, "own_conv:avx512_core_vnni");
 }
 
-static int qconv2d_prepare(struct step *s)
+static int qconv2d_prepare(struct call *s)
 {
-	struct qconv *c = s->state = mem_alloc(1, sizeof *c);
+	struct qconv *c = s->state = mem_alloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
 	const int64_t *w = s->in[QL_W].shape.dim;
@@ -95,22 +95,22 @@ static int qconv2d_prepare(struct step *s)
 	return rc ? rc : qprim_prepare(s, &c->prim);
 }
 
-static int qconv2d_pack(struct step *s)
+static int qconv2d_pack(struct call *s)
 {
 	struct qconv *c = s->state;
 	if (!c->own)
 		return qprim_pack(s, &c->prim);
-	uint8_t *keep = s->keep_mem;
+	uint8_t *keep = s->saved_mem;
 	vnni_conv_pack(&c->conv, s->in[QL_W].data, (int8_t *)keep, (int32_t *)(void *)(keep + c->sums_at));
 	return 0;
 }
 
-static int qconv2d_forward(struct step *s)
+static int qconv2d_forward(struct call *s)
 {
 	struct qconv *c = s->state;
 	if (!c->own)
 		return qprim_forward(s, &c->prim);
-	const uint8_t *keep = s->keep_mem;
+	const uint8_t *keep = s->saved_mem;
 	struct vnni_conv *p = &c->conv;
 	p->x = s->in[QL_X].data;
 	p->packed = (const int8_t *)keep;
@@ -123,7 +123,7 @@ static int qconv2d_forward(struct step *s)
 	return 0;
 }
 
-static void qconv2d_release(struct step *s)
+static void qconv2d_release(struct call *s)
 {
 	struct qconv *c = s->state;
 	if (c)

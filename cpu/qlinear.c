@@ -15,11 +15,11 @@
 struct qlinear {
 	bool own;
 	struct vnni_linear linear;
-	size_t sums_at; /* in keep_mem, behind the packed weights */
+	size_t sums_at; /* in saved_mem, behind the packed weights */
 	struct qprim prim;
 };
 
-static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
 	const struct cpu_ctx *ctx = s->ctx;
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1], N = s->out.shape.dim[0];
@@ -41,7 +41,7 @@ static int describe(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl
 	return rc;
 }
 
-static void own_prepare(struct step *s, struct qlinear *l)
+static void own_prepare(struct call *s, struct qlinear *l)
 {
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
 	const struct attr *a = &s->node->attr;
@@ -52,15 +52,15 @@ static void own_prepare(struct step *s, struct qlinear *l)
 	p->x_signed = s->in[QL_X].dtype == DT_S8;
 	vnni_epilogue_range(&p->e, s->out.dtype, a->q, a->relu);
 	p->e.r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
-	s->keep = 0;
-	cpu_reserve(&s->keep, vnni_linear_packed_bytes(M, K));
-	l->sums_at = cpu_reserve(&s->keep, (size_t)(M + 15) * sizeof(int32_t));
+	s->saved = 0;
+	cpu_reserve(&s->saved, vnni_linear_packed_bytes(M, K));
+	l->sums_at = cpu_reserve(&s->saved, (size_t)(M + 15) * sizeof(int32_t));
 	strcpy(s->impl, "own_gemm:avx512_core_vnni");
 }
 
-static int qlinear_prepare(struct step *s)
+static int qlinear_prepare(struct call *s)
 {
-	struct qlinear *l = s->state = mem_alloc(1, sizeof *l);
+	struct qlinear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
 	l->own = s->out.shape.dim[0] <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
@@ -75,23 +75,23 @@ static int qlinear_prepare(struct step *s)
 	return rc ? rc : qprim_prepare(s, &l->prim);
 }
 
-static int qlinear_pack(struct step *s)
+static int qlinear_pack(struct call *s)
 {
 	struct qlinear *l = s->state;
 	if (!l->own)
 		return qprim_pack(s, &l->prim);
-	uint8_t *keep = s->keep_mem;
+	uint8_t *keep = s->saved_mem;
 	vnni_linear_pack(
 	    s->in[QL_W].data, l->linear.M, l->linear.K, (int8_t *)keep, (int32_t *)(void *)(keep + l->sums_at));
 	return 0;
 }
 
-static int qlinear_forward(struct step *s)
+static int qlinear_forward(struct call *s)
 {
 	struct qlinear *l = s->state;
 	if (!l->own)
 		return qprim_forward(s, &l->prim);
-	const uint8_t *keep = s->keep_mem;
+	const uint8_t *keep = s->saved_mem;
 	struct vnni_linear *p = &l->linear;
 	p->x = s->in[QL_X].data;
 	p->packed = (const int8_t *)keep;
@@ -107,7 +107,7 @@ static int qlinear_forward(struct step *s)
 	return 0;
 }
 
-static void qlinear_release(struct step *s)
+static void qlinear_release(struct call *s)
 {
 	struct qlinear *l = s->state;
 	if (l)

@@ -17,7 +17,7 @@ enum dyn_in { DYN_X, DYN_W, DYN_SW, DYN_B };
 struct qlinear_dyn {
 	bool own;
 	int64_t N, M, K;
-	size_t sums_at, bias_at; /* in keep_mem, behind the packed weights; zeros stand for an absent bias */
+	size_t sums_at, bias_at; /* in saved_mem, behind the packed weights; zeros stand for an absent bias */
 	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
 };
 
@@ -50,19 +50,19 @@ CPU_CLONES static int32_t dot(const int8_t *a, const int8_t *b, int64_t n)
 	return sum;
 }
 
-static int dyn_prepare(struct step *s)
+static int dyn_prepare(struct call *s)
 {
-	struct qlinear_dyn *d = s->state = mem_alloc(1, sizeof *d);
+	struct qlinear_dyn *d = s->state = mem_alloc(1, sizeof(*d));
 	if (!d)
 		return ERR_NOMEM;
 	d->own = cpu_has_avx512_vnni();
 	d->N = s->out.shape.dim[0];
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
-	s->keep = 0;
-	cpu_reserve(&s->keep, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
-	d->sums_at = cpu_reserve(&s->keep, (size_t)(d->M + 15) * sizeof(int32_t));
-	d->bias_at = cpu_reserve(&s->keep, (size_t)d->M * sizeof(float));
+	s->saved = 0;
+	cpu_reserve(&s->saved, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
+	d->sums_at = cpu_reserve(&s->saved, (size_t)(d->M + 15) * sizeof(int32_t));
+	d->bias_at = cpu_reserve(&s->saved, (size_t)d->M * sizeof(float));
 	s->scratch = 0;
 	cpu_reserve(&s->scratch, (size_t)(d->N * d->K));
 	d->scale_at = cpu_reserve(&s->scratch, (size_t)d->N * sizeof(float));
@@ -70,10 +70,10 @@ static int dyn_prepare(struct step *s)
 	return 0;
 }
 
-static int dyn_pack(struct step *s)
+static int dyn_pack(struct call *s)
 {
 	const struct qlinear_dyn *d = s->state;
-	uint8_t *keep = s->keep_mem;
+	uint8_t *keep = s->saved_mem;
 	if (d->own)
 		vnni_linear_pack(s->in[DYN_W].data, d->M, d->K, (int8_t *)keep, (int32_t *)(void *)(keep + d->sums_at));
 	if (s->has_in[DYN_B])
@@ -83,7 +83,7 @@ static int dyn_pack(struct step *s)
 	return 0;
 }
 
-static void quantize_rows(const struct step *s, int8_t *q, float *scale)
+static void quantize_rows(const struct call *s, int8_t *q, float *scale)
 {
 	const struct qlinear_dyn *d = s->state;
 #pragma omp parallel for schedule(static) if (d->N * d->K >= CPU_SERIAL)
@@ -95,7 +95,7 @@ static void quantize_rows(const struct step *s, int8_t *q, float *scale)
 	}
 }
 
-static void product_plain(const struct step *s, const int8_t *q, const float *scale, const float *bias)
+static void product_plain(const struct call *s, const int8_t *q, const float *scale, const float *bias)
 {
 	const struct qlinear_dyn *d = s->state;
 	const float *s_w = s->in[DYN_SW].data;
@@ -110,10 +110,10 @@ static void product_plain(const struct step *s, const int8_t *q, const float *sc
 		}
 }
 
-static int dyn_forward(struct step *s)
+static int dyn_forward(struct call *s)
 {
 	const struct qlinear_dyn *d = s->state;
-	uint8_t *keep = s->keep_mem, *scratch = s->scratch_mem;
+	uint8_t *keep = s->saved_mem, *scratch = s->scratch_mem;
 	int8_t *q = (int8_t *)scratch;
 	float *scale = (float *)(void *)(scratch + d->scale_at);
 	const float *bias = (const float *)(const void *)(keep + d->bias_at);
@@ -136,7 +136,7 @@ static int dyn_forward(struct step *s)
 	return 0;
 }
 
-static void dyn_release(struct step *s)
+static void dyn_release(struct call *s)
 {
 	mem_free(s->state);
 	s->state = NULL;

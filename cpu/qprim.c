@@ -7,21 +7,21 @@
 #include "base/err.h"
 #include "cpu/kernels.h"
 
-static bool real_output(const struct step *s)
+static bool real_output(const struct call *s)
 {
 	return s->out.dtype == DT_F32;
 }
 /* oneDNN's sum reads the residual as elements of the destination's size. */
-static bool fused_sum(const struct step *s)
+static bool fused_sum(const struct call *s)
 {
 	return s->has_in[QL_R] && !real_output(s);
 }
-static bool own_sum(const struct step *s)
+static bool own_sum(const struct call *s)
 {
 	return s->has_in[QL_R] && real_output(s);
 }
 
-static struct prim_opts options(const struct step *s, const struct qprim *p, float k)
+static struct prim_opts options(const struct call *s, const struct qprim *p, float k)
 {
 	const struct attr *a = &s->node->attr;
 	const struct qrange q = a->q;
@@ -46,7 +46,7 @@ static struct prim_opts options(const struct step *s, const struct qprim *p, flo
 }
 
 /* Makes p->main for this k. */
-static int make_main(struct step *s, struct qprim *p, float k)
+static int make_main(struct call *s, struct qprim *p, float k)
 {
 	const struct prim_opts o = options(s, p, k);
 	dnnl_primitive_attr_t attr = NULL;
@@ -80,7 +80,7 @@ static int make_main(struct step *s, struct qprim *p, float k)
 	return rc;
 }
 
-int qprim_prepare(struct step *s, struct qprim *p)
+int qprim_prepare(struct call *s, struct qprim *p)
 {
 	/* any k but 0 and 1, which oneDNN treats apart; the true one is known in pack */
 	int rc = make_main(s, p, 0.5f);
@@ -88,8 +88,8 @@ int qprim_prepare(struct step *s, struct qprim *p)
 		rc = prim_reorder(s, &p->reorder, p->stored, prim_md(&p->main, DNNL_ARG_WEIGHTS));
 	if (rc)
 		return rc;
-	strncpy(s->impl, prim_impl(&p->main), sizeof s->impl - 1);
-	s->keep = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
+	strncpy(s->impl, prim_impl(&p->main), sizeof(s->impl) - 1);
+	s->saved = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
 	s->scratch = 0;
 	cpu_reserve(&s->scratch, p->main.scratch > p->reorder.scratch ? p->main.scratch : p->reorder.scratch);
 	if (p->shift_source)
@@ -98,7 +98,7 @@ int qprim_prepare(struct step *s, struct qprim *p)
 	return 0;
 }
 
-int qprim_pack(struct step *s, struct qprim *p)
+int qprim_pack(struct call *s, struct qprim *p)
 {
 	int rc = 0;
 	if (fused_sum(s) && p->k != *(const float *)s->in[QL_K].data) {
@@ -114,7 +114,7 @@ int qprim_pack(struct step *s, struct qprim *p)
 	if (rc)
 		return rc;
 	prim_set(&p->reorder, DNNL_ARG_FROM, s->in[QL_W].data);
-	prim_set(&p->reorder, DNNL_ARG_TO, s->keep_mem);
+	prim_set(&p->reorder, DNNL_ARG_TO, s->saved_mem);
 	return prim_run(s, &p->reorder, s->scratch_mem);
 }
 
@@ -136,7 +136,7 @@ CPU_CLONES static void shift_part(uint8_t *to, const int8_t *from, int64_t n)
 }
 
 /* x + 128 as u8. */
-static const uint8_t *shifted(const struct step *s, const struct qprim *p)
+static const uint8_t *shifted(const struct call *s, const struct qprim *p)
 {
 	uint8_t *to = (uint8_t *)s->scratch_mem + p->shifted_at;
 	const int8_t *from = s->in[QL_X].data;
@@ -147,7 +147,7 @@ static const uint8_t *shifted(const struct step *s, const struct qprim *p)
 	return to;
 }
 
-int qprim_forward(struct step *s, struct qprim *p)
+int qprim_forward(struct call *s, struct qprim *p)
 {
 	static const int32_t source_zero = 128;
 	const int64_t n = shape_count(s->out.shape);
@@ -155,7 +155,7 @@ int qprim_forward(struct step *s, struct qprim *p)
 		memcpy(s->out.data, s->in[QL_R].data, (size_t)n);
 	prim_set(&p->main, DNNL_ARG_SRC, p->shift_source ? shifted(s, p) : s->in[QL_X].data);
 	prim_set(&p->main, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, &source_zero);
-	prim_set(&p->main, DNNL_ARG_WEIGHTS, s->keep_mem);
+	prim_set(&p->main, DNNL_ARG_WEIGHTS, s->saved_mem);
 	prim_set(&p->main, DNNL_ARG_BIAS, s->in[QL_C].data);
 	prim_set(&p->main, DNNL_ARG_DST, s->out.data);
 	prim_set(&p->main, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, s->in[QL_M].data);

@@ -14,7 +14,7 @@ enum qlayer_in { QL_X, QL_W, QL_M, QL_C, QL_R, QL_K };
 
 struct qprim { /* a zeroed struct is valid for qprim_free */
 	/* Makes the op's descriptor with these attributes: src, weights of any layout, f32 bias, dst. */
-	int (*describe)(const struct step *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
+	int (*describe)(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
 	dnnl_memory_desc_t stored; /* the weights as the graph has them */
 	int scale_mask;            /* the output channels' axis of the weights */
 	/* Feed an s8 source as u8 with the zero point 128 (describe says u8 then). Without VNNI oneDNN halves the
@@ -28,9 +28,9 @@ struct qprim { /* a zeroed struct is valid for qprim_free */
 
 /* Fill in describe, stored and scale_mask first. Sets impl, keep (the packed weights), scratch and the in-place wish.
  * ERR_DEVICE where oneDNN has no fast kernel. */
-int qprim_prepare(struct step *s, struct qprim *p);
-int qprim_pack(struct step *s, struct qprim *p);
-int qprim_forward(struct step *s, struct qprim *p);
+int qprim_prepare(struct call *s, struct qprim *p);
+int qprim_pack(struct call *s, struct qprim *p);
+int qprim_forward(struct call *s, struct qprim *p);
 void qprim_free(struct qprim *p);
 
 #endif

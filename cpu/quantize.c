@@ -64,7 +64,7 @@ static void quantize(const float *x, int64_t n, float step, const struct qrange 
 	quantize_plain(x, n, inv, q, y);
 }
 
-static int quantize_forward(struct step *s)
+static int quantize_forward(struct call *s)
 {
 	const struct qrange *q = &s->node->attr.q;
 	const float *x = s->in[0].data, *step = s->in[1].data;
@@ -82,7 +82,7 @@ static int quantize_forward(struct step *s)
 	return 0;
 }
 
-static int quantize_prepare(struct step *s)
+static int quantize_prepare(struct call *s)
 {
 	const struct qrange *q = &s->node->attr.q;
 	if (q->is_signed != (s->out.dtype == DT_S8))

@@ -29,27 +29,27 @@ struct numbers {
 	bool relu, rounded;
 };
 
-static float step_of(const struct step *s, int input, int64_t o)
+static float step_of(const struct call *s, int input, int64_t o)
 {
 	const float *v = s->in[input].data;
 	return !s->has_in[input] ? 1.0f : v[shape_count(s->in[input].shape) > 1 ? o : 0];
 }
 
-static float bias_of(const struct step *s, int64_t o)
+static float bias_of(const struct call *s, int64_t o)
 {
 	return s->has_in[RQ_B] ? ((const float *)s->in[RQ_B].data)[o] : 0.0f;
 }
 
-static int64_t count_of(const struct step *s)
+static int64_t count_of(const struct call *s)
 {
 	return s->node->attr.count ? s->node->attr.count : 1;
 }
 
-static struct numbers numbers_of(const struct step *s)
+static struct numbers numbers_of(const struct call *s)
 {
 	const struct requant *h = s->state;
 	const struct attr *a = &s->node->attr;
-	float *t = s->keep_mem;
+	float *t = s->saved_mem;
 	struct numbers v = {t, t + h->W, t + 2 * h->W, t + 3 * h->W, 1.0f, 0.0f, 1.0f, (float)a->q.lo, (float)a->q.hi,
 	    0.0f, a->relu, s->has_in[RQ_SY]};
 	if (s->has_in[RQ_R]) {
@@ -63,12 +63,12 @@ static struct numbers numbers_of(const struct step *s)
 	return v;
 }
 
-static int requant_prepare(struct step *s)
+static int requant_prepare(struct call *s)
 {
 	int rc = cpu_need_f32(s, RQ_COUNT);
 	if (rc)
 		return rc;
-	struct requant *h = s->state = mem_alloc(1, sizeof *h);
+	struct requant *h = s->state = mem_alloc(1, sizeof(*h));
 	if (!h)
 		return ERR_NOMEM;
 	h->C = s->out.shape.dim[s->out.shape.ndim - 1];
@@ -77,7 +77,7 @@ static int requant_prepare(struct step *s)
 	h->block = cpu_block(h->W);
 	h->blocks = (h->n + h->block - 1) / h->block;
 	h->threads = ((const struct cpu_ctx *)s->ctx)->threads;
-	s->keep = (size_t)(4 * h->W) * sizeof(float);
+	s->saved = (size_t)(4 * h->W) * sizeof(float);
 	if (s->mode == EXEC_TRAIN) {
 		h->at_partial = cpu_reserve(&s->scratch, (size_t)(3 * h->W * h->blocks) * sizeof(float));
 		h->at_g = cpu_reserve(&s->scratch, (size_t)(h->threads * h->block) * sizeof(float));
@@ -89,7 +89,7 @@ static int requant_prepare(struct step *s)
 }
 
 /* z_x * sum_k q_w[o][k]; grid values are integers times P_w, so the division is exact. */
-static int64_t folded_zero(const struct step *s, int64_t o, float p_w)
+static int64_t folded_zero(const struct call *s, int64_t o, float p_w)
 {
 	const int64_t zero = s->node->attr.zero_in;
 	if (zero == 0)
@@ -102,7 +102,7 @@ static int64_t folded_zero(const struct step *s, int64_t o, float p_w)
 	return zero * (int64_t)(sum / (double)p_w);
 }
 
-static void fill_numbers(struct step *s, const struct numbers *v)
+static void fill_numbers(struct call *s, const struct numbers *v)
 {
 	const struct requant *h = s->state;
 	float s_x = step_of(s, RQ_SX, 0), s_y = step_of(s, RQ_SY, 0), p_x = quant_pow2(s_x);
@@ -167,7 +167,7 @@ static int64_t block_size(const struct requant *h, int64_t i)
 	return h->n - i * h->block < h->block ? h->n - i * h->block : h->block;
 }
 
-static int requant_forward(struct step *s)
+static int requant_forward(struct call *s)
 {
 	const struct requant *h = s->state;
 	const struct numbers v = numbers_of(s);
@@ -203,7 +203,7 @@ CPU_CLONES static void gradient_sums(
 {
 	float *sum_a = sum + W, *sum_r = sum + 2 * W;
 	const float *ip = v->ip, ip_r = v->ip_r;
-	memset(sum, 0, (size_t)(3 * W) * sizeof *sum);
+	memset(sum, 0, (size_t)(3 * W) * sizeof(*sum));
 	for (; n > 0; n -= W, g += W, acc += W, r = r ? r + W : NULL) {
 		int64_t m = n < W ? n : W;
 #pragma omp simd
@@ -239,7 +239,7 @@ CPU_CLONES static void scaled(
 }
 
 /* Sums over blocks, in order, into the gradients of steps and bias. */
-static void reduce_gradients(struct step *s, const float *partial)
+static void reduce_gradients(struct call *s, const float *partial)
 {
 	const struct requant *h = s->state;
 	double s_x = (double)step_of(s, RQ_SX, 0), s_y = (double)step_of(s, RQ_SY, 0),
@@ -274,7 +274,7 @@ static void reduce_gradients(struct step *s, const float *partial)
 		cpu_deliver_one(s, RQ_SR, 0, d_sr);
 }
 
-static int requant_backward(struct step *s)
+static int requant_backward(struct call *s)
 {
 	const struct requant *h = s->state;
 	const struct numbers v = numbers_of(s);

@@ -5,7 +5,7 @@
 #include "quant/arith.h"
 
 /* Value o of an optional vector input of one or many elements. */
-static float value_or(const struct step *s, int i, int64_t o, float absent)
+static float value_or(const struct call *s, int i, int64_t o, float absent)
 {
 	if (!s->has_in[i])
 		return absent;
@@ -13,7 +13,7 @@ static float value_or(const struct step *s, int i, int64_t o, float absent)
 	return shape_count(s->in[i].shape) > 1 ? v[o] : v[0];
 }
 
-static int rq_scale_forward(struct step *s)
+static int rq_scale_forward(struct call *s)
 {
 	const int64_t count = s->node->attr.count ? s->node->attr.count : 1, n = shape_count(s->out.shape);
 	float *m = s->out.data;
@@ -22,7 +22,7 @@ static int rq_scale_forward(struct step *s)
 	return 0;
 }
 
-static int rq_shift_forward(struct step *s)
+static int rq_shift_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	const float *m = s->in[0].data;
@@ -38,7 +38,7 @@ static int rq_shift_forward(struct step *s)
 	return 0;
 }
 
-static int rq_residual_forward(struct step *s)
+static int rq_residual_forward(struct call *s)
 {
 	*(float *)s->out.data = quant_residual(value_or(s, 0, 0, 1), value_or(s, 1, 0, 1));
 	return 0;

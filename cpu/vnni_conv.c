@@ -45,7 +45,7 @@ void vnni_conv_pack(const struct vnni_conv *p, const int8_t *w, int8_t *packed, 
 {
 	const int64_t steps = row_steps(p), row = p->KW * p->C;
 	memset(packed, 0, vnni_conv_packed_bytes(p));
-	memset(sums, 0, (size_t)(ceil_div(p->O, COLS) * COLS) * sizeof *sums);
+	memset(sums, 0, (size_t)(ceil_div(p->O, COLS) * COLS) * sizeof(*sums));
 	for (int64_t o = 0; o < p->O; o++)
 		for (int64_t kh = 0; kh < p->KH; kh++)
 			for (int64_t i = 0; i < row; i++) {

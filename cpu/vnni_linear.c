@@ -42,7 +42,7 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 {
 	const int64_t steps = ceil_div(K, 4), blocks = ceil_div(M, COLS);
 	memset(packed, 0, vnni_linear_packed_bytes(M, K));
-	memset(sums, 0, (size_t)(blocks * COLS) * sizeof *sums);
+	memset(sums, 0, (size_t)(blocks * COLS) * sizeof(*sums));
 	for (int64_t o = 0; o < M; o++)
 		for (int64_t k = 0; k < K; k++) {
 			packed[packed_at(blocks, steps, o / COLS, k / 4) + o % COLS * 4 + k % 4] = w[o * K + k];

@@ -2,7 +2,7 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static int add_prepare(struct step *s)
+static int add_prepare(struct call *s)
 {
 	s->inplace = 0;
 	cuda_take_rounding(s);
@@ -10,13 +10,13 @@ static int add_prepare(struct step *s)
 	return cuda_need_f32(s, 2);
 }
 
-static int add_forward(struct step *s)
+static int add_forward(struct call *s)
 {
 	return cuda_add(s->ctx, s->in[0].data, s->in[1].data, shape_count(s->out.shape), s->node->attr.relu,
 	    s->out.data, cuda_rounded_of(s));
 }
 
-static int add_backward(struct step *s)
+static int add_backward(struct call *s)
 {
 	float *d[2];
 	for (int i = 0; i < 2; i++)

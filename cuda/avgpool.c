@@ -3,26 +3,26 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static int avgpool_prepare(struct step *s)
+static int avgpool_prepare(struct call *s)
 {
 	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, 1);
 }
 
-static float factor(const struct step *s)
+static float factor(const struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	return s->node->attr.raw_sum ? 1.0f : 1.0f / (float)(d[1] * d[2]);
 }
 
-static int avgpool_forward(struct step *s)
+static int avgpool_forward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	return cuda_avgpool(s->ctx, s->in[0].data, d[0], d[1] * d[2], d[3], factor(s), s->out.data, cuda_rounded_of(s));
 }
 
-static int avgpool_backward(struct step *s)
+static int avgpool_backward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	return cuda_avgpool_backward(

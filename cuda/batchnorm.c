@@ -6,21 +6,21 @@
 
 enum { X, GAMMA, BETA, MEAN, VAR };
 
-static int64_t channels(const struct step *s)
+static int64_t channels(const struct call *s)
 {
 	return s->in[GAMMA].shape.dim[0];
 }
 
-static int64_t rows(const struct step *s)
+static int64_t rows(const struct call *s)
 {
 	return shape_count(s->out.shape) / channels(s);
 }
 
-static int batchnorm_prepare(struct step *s)
+static int batchnorm_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN) {
 		s->scratch = cuda_batchnorm_scratch(rows(s), channels(s));
-		s->keep = 3 * (size_t)channels(s) * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
+		s->saved = 3 * (size_t)channels(s) * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
 	} else {
 		s->inplace = X;
 	}
@@ -30,9 +30,9 @@ static int batchnorm_prepare(struct step *s)
 }
 
 /* What normalises: the batch's statistics in TRAIN, the running ones in INFER. */
-static struct batchnorm_channels normaliser(const struct step *s)
+static struct batchnorm_channels normaliser(const struct call *s)
 {
-	float *kept = s->keep_mem;
+	float *kept = s->saved_mem;
 	bool train = s->mode == EXEC_TRAIN;
 	return (struct batchnorm_channels){.gamma = s->in[GAMMA].data,
 	    .beta = s->in[BETA].data,
@@ -43,20 +43,20 @@ static struct batchnorm_channels normaliser(const struct step *s)
 	    .relu = s->node->attr.relu};
 }
 
-static int batchnorm_forward(struct step *s)
+static int batchnorm_forward(struct call *s)
 {
 	int rc = 0;
 	if (s->mode == EXEC_TRAIN)
 		rc = cuda_batchnorm_statistics(
-		    s->ctx, s->in[X].data, rows(s), channels(s), s->node->attr.eps, s->keep_mem, s->scratch_mem);
+		    s->ctx, s->in[X].data, rows(s), channels(s), s->node->attr.eps, s->saved_mem, s->scratch_mem);
 	return rc ? rc
 		  : cuda_batchnorm_apply(
 			s->ctx, normaliser(s), s->in[X].data, rows(s), channels(s), s->out.data, cuda_rounded_of(s));
 }
 
-static int batchnorm_backward(struct step *s)
+static int batchnorm_backward(struct call *s)
 {
-	struct batchnorm_gradients g = {.kept = s->keep_mem};
+	struct batchnorm_gradients g = {.kept = s->saved_mem};
 	float **to[] = {&g.dx, &g.dgamma, &g.dbeta, &g.dmean, &g.dvar};
 	for (int i = 0; i < 5; i++) {
 		*to[i] = s->want[i] ? s->din[i].data : NULL;

@@ -9,7 +9,7 @@ static bool is_float(enum dtype t)
 	return t == DT_F32 || t == DT_F16 || t == DT_BF16;
 }
 
-static int cast_prepare(struct step *s)
+static int cast_prepare(struct call *s)
 {
 	if (!is_float(s->in[0].dtype) || !is_float(s->out.dtype))
 		return err_set(ERR_DEVICE, "cuda: node %s (cast): from %s to %s is not supported", s->node->name,
@@ -18,13 +18,13 @@ static int cast_prepare(struct step *s)
 	return 0;
 }
 
-static int cast_forward(struct step *s)
+static int cast_forward(struct call *s)
 {
 	return cuda_cast(s->ctx, s->in[0].data, s->in[0].dtype, shape_count(s->out.shape), s->out.data, s->out.dtype);
 }
 
 /* Gradients of half-precision values are f32: there is nothing to convert. */
-static int cast_backward(struct step *s)
+static int cast_backward(struct call *s)
 {
 	return cuda_add_backward(
 	    s->ctx, s->dout.data, NULL, shape_count(s->out.shape), s->din[0].data, s->accumulate[0], NULL, false);
@@ -37,7 +37,7 @@ static int launch_all(struct cuda_ctx *ctx, struct cuda_casts *c, enum dtype to)
 	return rc;
 }
 
-static void append(struct cuda_casts *c, const struct step *s)
+static void append(struct cuda_casts *c, const struct call *s)
 {
 	const int64_t count = shape_count(s->out.shape);
 	c->from[c->n] = s->in[0].data;
@@ -48,7 +48,7 @@ static void append(struct cuda_casts *c, const struct step *s)
 }
 
 /* Those to one type go together: in a training step the casts of all weights. */
-int cuda_cast_steps(struct step *const *s, int n)
+int cuda_cast_steps(struct call *const *s, int n)
 {
 	struct cuda_casts c = {0};
 	enum dtype to = DT_F32;

@@ -25,9 +25,8 @@ static int name_length(const char *call)
 
 int cuda_check(cudaError_t e, const char *call)
 {
-	if (e == cudaSuccess) {
+	if (e == cudaSuccess)
 		return 0;
-	}
 	cudaGetLastError(); /* else the next launch would be blamed for an error that was handled here */
 	const bool of_kernel = e >= cudaErrorIllegalAddress && e <= cudaErrorLaunchFailure;
 	return err_set(ERR_DEVICE, "%.*s: %s (last kernel launched: %s%s)", name_length(call), call,
@@ -37,9 +36,8 @@ int cuda_check(cudaError_t e, const char *call)
 
 int cuda_lt_check(cublasStatus_t s, const char *call)
 {
-	if (s == CUBLAS_STATUS_SUCCESS) {
+	if (s == CUBLAS_STATUS_SUCCESS)
 		return 0;
-	}
 	return err_set(ERR_DEVICE, "%.*s: %s", name_length(call), call, cublasLtGetStatusString(s));
 }
 
@@ -72,7 +70,7 @@ size_t cuda_reserve(size_t *total, size_t bytes)
 	return at;
 }
 
-int cuda_need_f32(const struct step *s, int n)
+int cuda_need_f32(const struct call *s, int n)
 {
 	const struct node *node = s->node;
 	for (int i = 0; i < n; i++) {
@@ -88,7 +86,7 @@ int cuda_need_f32(const struct step *s, int n)
 	return 0;
 }
 
-int cuda_need_layer(const struct step *s)
+int cuda_need_layer(const struct call *s)
 {
 	enum dtype x = s->in[0].dtype, w = s->in[1].dtype;
 	const char *override = getenv("NVIDIA_TF32_OVERRIDE");
@@ -100,41 +98,39 @@ int cuda_need_layer(const struct step *s)
 	}
 	bool half = x == w && (x == DT_F16 || x == DT_BF16);
 	bool f32_bias = !s->has_in[2] || s->in[2].dtype == DT_F32;
-	if (half && f32_bias && s->out.dtype == DT_F32) {
+	if (half && f32_bias && s->out.dtype == DT_F32)
 		return 0;
-	}
 	return cuda_need_f32(s, 3);
 }
 
-const char *cuda_operand_name(const struct step *s)
+const char *cuda_operand_name(const struct call *s)
 {
 	return s->node->attr.tf32 ? "tf32" : dtype_name(s->in[1].dtype);
 }
 
-int cuda_no_gradient(struct step *s, int i)
+int cuda_no_gradient(struct call *s, int i)
 {
-	if (!s->want[i] || s->accumulate[i]) {
+	if (!s->want[i] || s->accumulate[i])
 		return 0;
-	}
 	return cuda_zero(s->ctx, s->din[i].data, tensor_bytes(&s->din[i]));
 }
 
-void cuda_take_rounding(struct step *s)
+void cuda_take_rounding(struct call *s)
 {
 	s->rounds = s->rounded.dtype != DT_F32;
 }
 
-struct cuda_rounded cuda_rounded_of(const struct step *s)
+struct cuda_rounded cuda_rounded_of(const struct call *s)
 {
 	return (struct cuda_rounded){.data = s->rounded.data, .bf16 = s->rounded.dtype == DT_BF16};
 }
 
-void cuda_set_impl(struct step *s, const char *text)
+void cuda_set_impl(struct call *s, const char *text)
 {
-	snprintf(s->impl, sizeof s->impl, "%s", text);
+	snprintf(s->impl, sizeof(s->impl), "%s", text);
 }
 
-void cuda_release_state(struct step *s)
+void cuda_release_state(struct call *s)
 {
 	mem_free(s->state);
 	s->state = NULL;

@@ -31,7 +31,7 @@ static int64_t out_pixels(const struct conv2d *v, int64_t images)
 	return images * v->g.OH * v->g.OW;
 }
 
-static struct conv2d_geometry geometry(const struct step *s)
+static struct conv2d_geometry geometry(const struct call *s)
 {
 	const int64_t *x = s->in[X].shape.dim, *w = s->in[W].shape.dim, *y = s->out.shape.dim;
 	return (struct conv2d_geometry){.N = x[0],
@@ -68,7 +68,7 @@ static void cut(struct conv2d *v, int64_t limit)
 enum pixels_in { PIXELS_M, PIXELS_K };
 
 /* Makes both plans of one direction; `which` says which dimension of the product is the chunk's pixels. */
-static int make_plans(struct step *s, struct plans *p, struct lt_shape shape, enum pixels_in which)
+static int make_plans(struct call *s, struct plans *p, struct lt_shape shape, enum pixels_in which)
 {
 	struct conv2d *v = s->state;
 	int64_t *pixels = which == PIXELS_M ? &shape.M : &shape.K, rest = v->g.N % v->images;
@@ -87,7 +87,7 @@ static size_t chunk_align(const struct conv2d *v, int64_t cols, enum dtype t)
 	return lt_align((size_t)(out_pixels(v, v->images) * cols) * dtype_size(t));
 }
 
-static int make_forward(struct step *s)
+static int make_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	const enum dtype t = s->in[W].dtype;
@@ -103,7 +103,7 @@ static int make_forward(struct step *s)
 	    PIXELS_M);
 }
 
-static int make_backward(struct step *s)
+static int make_backward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	const enum dtype t = s->in[W].dtype;
@@ -130,12 +130,12 @@ static int make_backward(struct step *s)
 	return rc;
 }
 
-static int conv2d_prepare(struct step *s)
+static int conv2d_prepare(struct call *s)
 {
 	int rc = cuda_need_layer(s);
 	if (rc)
 		return rc;
-	struct conv2d *v = s->state = mem_alloc(1, sizeof *v);
+	struct conv2d *v = s->state = mem_alloc(1, sizeof(*v));
 	if (!v)
 		return ERR_NOMEM;
 	v->g = geometry(s);
@@ -150,7 +150,7 @@ static int conv2d_prepare(struct step *s)
 	rc = make_forward(s);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s);
-	snprintf(s->impl, sizeof s->impl, "%scublaslt:%s", v->direct ? "" : "im2col+", cuda_operand_name(s));
+	snprintf(s->impl, sizeof(s->impl), "%scublaslt:%s", v->direct ? "" : "im2col+", cuda_operand_name(s));
 	return rc;
 }
 
@@ -163,7 +163,7 @@ static int64_t chunk(const struct conv2d *v, int64_t n, const struct plans *p, c
 }
 
 /* The column matrix of the images from n on: x itself, or made in scratch. */
-static int columns(struct step *s, int64_t n, int64_t images, const void **col)
+static int columns(struct call *s, int64_t n, int64_t images, const void **col)
 {
 	struct conv2d *v = s->state;
 	size_t size = dtype_size(s->in[X].dtype);
@@ -173,7 +173,7 @@ static int columns(struct step *s, int64_t n, int64_t images, const void **col)
 	return v->direct ? 0 : cuda_im2col(s->ctx, &v->g, images, size, x, made);
 }
 
-static int conv2d_forward(struct step *s)
+static int conv2d_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	float *y = s->out.data;
@@ -195,7 +195,7 @@ static const void *dy_of(const struct conv2d *v, const void *dy, int64_t n, enum
 	return (const char *)dy + (size_t)(out_pixels(v, n) * v->g.O) * dtype_size(t);
 }
 
-static int run_dgrad(struct step *s, const void *dy)
+static int run_dgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	float *dx = s->din[X].data, *dcol = (float *)((char *)s->scratch_mem + v->at_col);
@@ -216,7 +216,7 @@ static int run_dgrad(struct step *s, const void *dy)
 	return rc;
 }
 
-static int run_wgrad(struct step *s, const void *dy)
+static int run_wgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	int rc = 0;
@@ -232,7 +232,7 @@ static int run_wgrad(struct step *s, const void *dy)
 	return rc;
 }
 
-static int conv2d_backward(struct step *s)
+static int conv2d_backward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
@@ -258,7 +258,7 @@ static void plans_free(struct plans *p)
 	lt_free(&p->rest);
 }
 
-static void conv2d_release(struct step *s)
+static void conv2d_release(struct call *s)
 {
 	struct conv2d *v = s->state;
 	if (v) {

@@ -30,11 +30,9 @@ __attribute__((constructor)) static void cuda_collect_kernels(void)
 	    [OP_RQ_RESIDUAL] = &cuda_rq_residual_kernel,
 	    [OP_CAST] = &cuda_cast_kernel,
 	};
-	for (int op = 0; op < OP_COUNT; op++) {
-		if (row[op]) {
+	for (int op = 0; op < OP_COUNT; op++)
+		if (row[op])
 			kernel_table[op] = *row[op];
-		}
-	}
 }
 
 const struct backend cuda_backend = {

@@ -4,7 +4,7 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static int dequant_prepare(struct step *s)
+static int dequant_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_dequant_scratch(shape_count(s->out.shape));
@@ -12,13 +12,13 @@ static int dequant_prepare(struct step *s)
 	return 0;
 }
 
-static int dequant_forward(struct step *s)
+static int dequant_forward(struct call *s)
 {
 	return cuda_dequant(s->ctx, s->in[0].data, s->in[0].dtype, s->in[1].data, s->node->attr.q.zero,
 	    shape_count(s->out.shape), s->out.data);
 }
 
-static int dequant_backward(struct step *s)
+static int dequant_backward(struct call *s)
 {
 	return cuda_dequant_backward(s->ctx, s->in[0].data, s->in[1].data, s->dout.data, shape_count(s->out.shape),
 	    s->want[0] ? s->din[0].data : NULL, s->accumulate[0], s->want[1] ? s->din[1].data : NULL, s->accumulate[1],

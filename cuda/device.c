@@ -20,34 +20,27 @@
 static int open_slot(struct cuda_slot *s)
 {
 	int rc = CUDA_TRY(cudaMallocHost(&s->host, CUDA_SLOT_BYTES));
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaMalloc(&s->device, CUDA_SLOT_BYTES));
-	}
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaEventCreateWithFlags(&s->copied, cudaEventDisableTiming));
-	}
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaEventCreateWithFlags(&s->taken, cudaEventDisableTiming));
-	}
 	return rc;
 }
 
 static int open_parts(struct cuda_ctx *c)
 {
 	int rc = CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaStreamCreateWithFlags(&c->uploads, cudaStreamNonBlocking));
-	}
-	if (!rc) {
+	if (!rc)
 		rc = LT_TRY(cublasLtCreate(&c->lt));
-	}
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaMalloc(&c->workspace, WORKSPACE_BYTES));
-	}
 	c->workspace_bytes = rc ? 0 : WORKSPACE_BYTES;
-	for (int i = 0; !rc && i < CUDA_SLOTS; i++) {
+	for (int i = 0; !rc && i < CUDA_SLOTS; i++)
 		rc = open_slot(&c->slot[i]);
-	}
 	return rc ? rc : cuda_queue_open(c);
 }
 
@@ -56,13 +49,11 @@ int cuda_open(void **ctx, const struct open_options *o)
 	struct cudaDeviceProp prop;
 	*ctx = NULL;
 	int rc = cuda_choose_gpu(o->gpu, &prop);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	struct cuda_ctx *c = mem_alloc(1, sizeof *c);
-	if (!c) {
+	struct cuda_ctx *c = mem_alloc(1, sizeof(*c));
+	if (!c)
 		return ERR_NOMEM;
-	}
 	c->device = o->gpu;
 	c->chunk_bytes = CUDA_CHUNK_BYTES;
 	rc = open_parts(c);
@@ -82,48 +73,36 @@ void cuda_set_chunk(void *ctx, int64_t bytes)
 
 static void close_slot(struct cuda_slot *s)
 {
-	if (s->taken) {
+	if (s->taken)
 		cudaEventDestroy(s->taken);
-	}
-	if (s->copied) {
+	if (s->copied)
 		cudaEventDestroy(s->copied);
-	}
-	if (s->device) {
+	if (s->device)
 		cudaFree(s->device);
-	}
-	if (s->host) {
+	if (s->host)
 		cudaFreeHost(s->host);
-	}
 }
 
 void cuda_close(void *ctx)
 {
 	struct cuda_ctx *c = ctx;
-	if (!c) {
+	if (!c)
 		return;
-	}
-	if (c->uploads) {
+	if (c->uploads)
 		cudaStreamSynchronize(c->uploads);
-	}
-	if (c->stream) {
+	if (c->stream)
 		cudaStreamSynchronize(c->stream);
-	}
 	cuda_queue_close(c);
-	for (int i = 0; i < CUDA_SLOTS; i++) {
+	for (int i = 0; i < CUDA_SLOTS; i++)
 		close_slot(&c->slot[i]);
-	}
-	if (c->workspace) {
+	if (c->workspace)
 		cudaFree(c->workspace);
-	}
-	if (c->lt) {
+	if (c->lt)
 		cublasLtDestroy(c->lt);
-	}
-	if (c->uploads) {
+	if (c->uploads)
 		cudaStreamDestroy(c->uploads);
-	}
-	if (c->stream) {
+	if (c->stream)
 		cudaStreamDestroy(c->stream);
-	}
 	mem_free(c);
 }
 
@@ -139,9 +118,8 @@ void *cuda_alloc(void *ctx, size_t bytes)
 		    MEMORY_MIB(bytes), MEMORY_MIB(available), MEMORY_MIB(total));
 		return NULL;
 	}
-	if (cuda_check(e, "cudaMalloc")) {
+	if (cuda_check(e, "cudaMalloc"))
 		return NULL;
-	}
 	if (cuda_zero(ctx, p, bytes)) {
 		cudaFree(p);
 		return NULL;
@@ -171,26 +149,23 @@ static int upload_part(struct cuda_ctx *c, void *dst, const void *host, size_t b
 	struct cuda_slot *s = &c->slot[c->next_slot];
 	c->next_slot = (c->next_slot + 1) % CUDA_SLOTS;
 	int rc = CUDA_TRY(cudaEventSynchronize(s->copied));
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	memcpy(s->host, host, bytes);
 	if ((rc = CUDA_TRY(cudaStreamWaitEvent(c->uploads, s->taken, 0))) ||
 	    (rc = CUDA_TRY(cudaMemcpyAsync(s->device, s->host, bytes, cudaMemcpyHostToDevice, c->uploads))) ||
 	    (rc = CUDA_TRY(cudaEventRecord(s->copied, c->uploads))) ||
 	    (rc = CUDA_TRY(cudaStreamWaitEvent(c->stream, s->copied, 0))) ||
-	    (rc = CUDA_TRY(cudaMemcpyAsync(dst, s->device, bytes, cudaMemcpyDeviceToDevice, c->stream)))) {
+	    (rc = CUDA_TRY(cudaMemcpyAsync(dst, s->device, bytes, cudaMemcpyDeviceToDevice, c->stream))))
 		return rc;
-	}
 	return CUDA_TRY(cudaEventRecord(s->taken, c->stream));
 }
 
 int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes)
 {
 	int rc = 0;
-	if (bytes > 0 && bytes <= CUDA_PUT_BYTES) { /* one launch instead of two copies and their events */
+	if (bytes > 0 && bytes <= CUDA_PUT_BYTES) /* one launch instead of two copies and their events */
 		return cuda_put(ctx, dst, host, bytes);
-	}
 	for (size_t at = 0; !rc && at < bytes; at += CUDA_SLOT_BYTES) {
 		size_t part = bytes - at < CUDA_SLOT_BYTES ? bytes - at : CUDA_SLOT_BYTES;
 		rc = upload_part(ctx, (char *)dst + at, (const char *)host + at, part);
@@ -221,8 +196,7 @@ int cuda_memory(void *ctx, size_t *available, size_t *total)
 {
 	(void)ctx;
 	int rc = CUDA_TRY(cudaMemGetInfo(available, total));
-	if (!rc) {
+	if (!rc)
 		*available = *available > RESERVE_BYTES ? *available - RESERVE_BYTES : 0;
-	}
 	return rc;
 }

@@ -4,7 +4,7 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static int dropout_prepare(struct step *s)
+static int dropout_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN)
 		cuda_take_rounding(s);
@@ -14,7 +14,7 @@ static int dropout_prepare(struct step *s)
 	return cuda_need_f32(s, 1);
 }
 
-static struct dropout_draw draw_of(const struct step *s)
+static struct dropout_draw draw_of(const struct call *s)
 {
 	return (struct dropout_draw){
 	    .stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name),
@@ -24,7 +24,7 @@ static struct dropout_draw draw_of(const struct step *s)
 	};
 }
 
-static int dropout_forward(struct step *s)
+static int dropout_forward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape);
 	if (s->mode == EXEC_TRAIN)
@@ -35,7 +35,7 @@ static int dropout_forward(struct step *s)
 	return cuda_copy(s->ctx, s->out.data, s->in[0].data, tensor_bytes(&s->out));
 }
 
-static int dropout_backward(struct step *s)
+static int dropout_backward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape);
 	return cuda_dropout(

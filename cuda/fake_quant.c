@@ -9,7 +9,7 @@
 
 enum { X, STEP };
 
-static struct quant_slices slices_of(const struct step *s)
+static struct quant_slices slices_of(const struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
 	int64_t steps = shape_count(s->in[STEP].shape);
@@ -20,7 +20,7 @@ static struct quant_slices slices_of(const struct step *s)
 	    .hi = (float)(q.hi - q.zero)};
 }
 
-static int fake_quant_prepare(struct step *s)
+static int fake_quant_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_fake_quant_scratch(slices_of(s));
@@ -29,12 +29,12 @@ static int fake_quant_prepare(struct step *s)
 	return cuda_need_f32(s, 2);
 }
 
-static int fake_quant_forward(struct step *s)
+static int fake_quant_forward(struct call *s)
 {
 	return cuda_fake_quant(s->ctx, slices_of(s), s->in[X].data, s->out.data, cuda_rounded_of(s));
 }
 
-static int fake_quant_backward(struct step *s)
+static int fake_quant_backward(struct call *s)
 {
 	return cuda_fake_quant_backward(s->ctx, slices_of(s), s->in[X].data, s->dout.data,
 	    s->want[X] ? s->din[X].data : NULL, s->accumulate[X], s->want[STEP] ? s->din[STEP].data : NULL,

@@ -7,31 +7,31 @@
 enum { FW_W, FW_GAMMA, FW_VAR };
 enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
 
-static int fold_prepare(struct step *s)
+static int fold_prepare(struct call *s)
 {
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, s->node->n_in);
 }
 
 /* NULL where input i or its gradient is absent. */
-static const float *input(const struct step *s, int i)
+static const float *input(const struct call *s, int i)
 {
 	return s->has_in[i] ? s->in[i].data : NULL;
 }
 
-static float *gradient(const struct step *s, int i)
+static float *gradient(const struct call *s, int i)
 {
 	return s->want[i] ? s->din[i].data : NULL;
 }
 
-static int fold_weight_forward(struct step *s)
+static int fold_weight_forward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	return cuda_fold_weight(
 	    s->ctx, input(s, FW_W), input(s, FW_GAMMA), input(s, FW_VAR), s->node->attr.eps, O, K, s->out.data);
 }
 
-static int fold_weight_backward(struct step *s)
+static int fold_weight_backward(struct call *s)
 {
 	struct fold_weight_gradients g = {.dy = s->dout.data,
 	    .w = input(s, FW_W),
@@ -48,7 +48,7 @@ static int fold_weight_backward(struct step *s)
 	return rc ? rc : cuda_no_gradient(s, FW_VAR);
 }
 
-static struct fold_bias_inputs bias_inputs(const struct step *s)
+static struct fold_bias_inputs bias_inputs(const struct call *s)
 {
 	return (struct fold_bias_inputs){.b = input(s, FB_B),
 	    .gamma = input(s, FB_GAMMA),
@@ -59,12 +59,12 @@ static struct fold_bias_inputs bias_inputs(const struct step *s)
 	    .O = s->out.shape.dim[0]};
 }
 
-static int fold_bias_forward(struct step *s)
+static int fold_bias_forward(struct call *s)
 {
 	return cuda_fold_bias(s->ctx, bias_inputs(s), s->out.data);
 }
 
-static int fold_bias_backward(struct step *s)
+static int fold_bias_backward(struct call *s)
 {
 	struct fold_bias_gradients g = {
 	    .db = gradient(s, FB_B), .dgamma = gradient(s, FB_GAMMA), .dbeta = gradient(s, FB_BETA)};

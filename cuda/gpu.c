@@ -9,11 +9,10 @@
 /* "13.0", or "none": the driver's version is 0 where there is no driver. */
 static void version_text(int v, char out[16])
 {
-	if (v > 0) {
+	if (v > 0)
 		snprintf(out, 16, "%d.%d", v / 1000, v % 1000 / 10);
-	} else {
+	else
 		snprintf(out, 16, "none");
-	}
 }
 
 static void versions(char driver[16], char runtime[16])
@@ -52,17 +51,15 @@ static int check_capability(int gpu, const struct cudaDeviceProp *prop)
 int cuda_choose_gpu(int gpu, struct cudaDeviceProp *prop)
 {
 	int count, rc = count_gpus(&count);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	if (gpu < 0 || gpu >= count) {
 		return err_set(ERR_DEVICE, "cuda: there is no GPU %d: %d GPU%s visible (CUDA_VISIBLE_DEVICES chooses)",
 		    gpu, count, count == 1 ? " is" : "s are");
 	}
 	cudaError_t e = cudaSetDevice(gpu);
-	if (e == cudaSuccess) {
+	if (e == cudaSuccess)
 		e = cudaGetDeviceProperties(prop, gpu);
-	}
 	return e != cudaSuccess ? no_gpu(cudaGetErrorString(e)) : check_capability(gpu, prop);
 }
 
@@ -72,10 +69,9 @@ static int add_gpu(cJSON *o, int gpu, const struct cudaDeviceProp *prop)
 	char capability[32];
 	size_t available = 0, total = 0;
 	int rc = CUDA_TRY(cudaMemGetInfo(&available, &total));
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	snprintf(capability, sizeof capability, "%d.%d", prop->major, prop->minor);
+	snprintf(capability, sizeof(capability), "%d.%d", prop->major, prop->minor);
 	bool ok = cJSON_AddStringToObject(o, "gpu", prop->name) && cJSON_AddNumberToObject(o, "index", gpu) &&
 		  cJSON_AddStringToObject(o, "compute_capability", capability) &&
 		  cJSON_AddNumberToObject(o, "multiprocessors", prop->multiProcessorCount) &&
@@ -91,18 +87,15 @@ int cuda_describe(void *ctx, cJSON *o)
 	char driver[16], runtime[16], cublas[32];
 	const size_t v = cublasLtGetVersion();
 	int rc = CUDA_TRY(cudaGetDeviceProperties(&prop, c->device));
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	if (!cJSON_AddStringToObject(o, "backend", "cuda")) {
+	if (!cJSON_AddStringToObject(o, "backend", "cuda"))
 		return err_set(ERR_NOMEM, "cuda: describe: out of memory");
-	}
 	rc = add_gpu(o, c->device, &prop);
-	if (rc) {
+	if (rc)
 		return rc;
-	}
 	versions(driver, runtime);
-	snprintf(cublas, sizeof cublas, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
+	snprintf(cublas, sizeof(cublas), "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
 	bool ok = cJSON_AddStringToObject(o, "driver", driver) && cJSON_AddStringToObject(o, "runtime", runtime) &&
 		  cJSON_AddStringToObject(o, "cublas", cublas);
 	return ok ? 0 : err_set(ERR_NOMEM, "cuda: describe: out of memory");
@@ -118,16 +111,13 @@ static int list_gpu(cJSON *array, int gpu)
 		return err_set(ERR_NOMEM, "cuda: list: out of memory");
 	}
 	int rc = CUDA_TRY(cudaSetDevice(gpu));
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaGetDeviceProperties(&prop, gpu));
-	}
-	if (!rc) {
+	if (!rc)
 		rc = add_gpu(o, gpu, &prop);
-	}
-	if (!rc) {
+	if (!rc)
 		rc = check_capability(gpu, &prop);
-	}
-	bool ok = cJSON_AddBoolToObject(o, "usable", rc == 0);
+	bool ok = cJSON_AddBoolToObject(o, "usable", !rc);
 	if (rc == ERR_DEVICE) {
 		ok = ok && (cJSON_HasObjectItem(o, "index") || cJSON_AddNumberToObject(o, "index", gpu)) &&
 		     cJSON_AddStringToObject(o, "reason", err_message());
@@ -140,15 +130,12 @@ static int list_gpu(cJSON *array, int gpu)
 int cuda_list(cJSON *array)
 {
 	int count, before = 0, rc = count_gpus(&count);
-	if (!rc) {
+	if (!rc)
 		rc = CUDA_TRY(cudaGetDevice(&before));
-	}
-	if (rc) {
+	if (rc)
 		return rc;
-	}
-	for (int gpu = 0; !rc && gpu < count; gpu++) {
+	for (int gpu = 0; !rc && gpu < count; gpu++)
 		rc = list_gpu(array, gpu);
-	}
 	cudaError_t e = cudaSetDevice(before);
 	return rc ? rc : cuda_check(e, "cudaSetDevice");
 }

@@ -1,5 +1,5 @@
 /* Half precision: conversions, round to nearest even, the bits of engine/graph/tensor.h. Rounding of a result where it
- * is written saves a kernel that reads it again: see struct step, rounds. */
+ * is written saves a kernel that reads it again: see struct call, rounds. */
 #ifndef CUDA_HALF_CUH
 #define CUDA_HALF_CUH
 

@@ -36,7 +36,7 @@ int cuda_sync(void *ctx);
 int cuda_memory(void *ctx, size_t *available, size_t *total);
 
 /* Many casts at once (cast.c): struct backend. */
-int cuda_cast_steps(struct step *const *s, int n);
+int cuda_cast_steps(struct call *const *s, int n);
 
 /* The optimizer (update.c): struct backend.update. */
 int cuda_update_stage(void *ctx, struct update_job *job);
@@ -56,18 +56,18 @@ void cuda_queue_close(struct cuda_ctx *c);
 /* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
 size_t cuda_reserve(size_t *total, size_t bytes);
 /* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
-int cuda_need_f32(const struct step *s, int n);
+int cuda_need_f32(const struct call *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32; also
  * where the environment would turn TF32 products into f32 ones in silence. */
-int cuda_need_layer(const struct step *s);
+int cuda_need_layer(const struct call *s);
 /* What their products multiply, for `impl`: "f32", "tf32", "f16" or "bf16". */
-const char *cuda_operand_name(const struct step *s);
+const char *cuda_operand_name(const struct call *s);
 /* Input i has no gradient: zeros where one is wanted. */
-int cuda_no_gradient(struct step *s, int i);
+int cuda_no_gradient(struct call *s, int i);
 /* In prepare of a row whose forward writes step.rounded too, which is cuda_rounded_of there. */
-void cuda_take_rounding(struct step *s);
-struct cuda_rounded cuda_rounded_of(const struct step *s);
-void cuda_set_impl(struct step *s, const char *text);
-void cuda_release_state(struct step *s); /* for states that are one block of host memory */
+void cuda_take_rounding(struct call *s);
+struct cuda_rounded cuda_rounded_of(const struct call *s);
+void cuda_set_impl(struct call *s, const char *text);
+void cuda_release_state(struct call *s); /* for states that are one block of host memory */
 
 #endif

@@ -18,7 +18,7 @@ struct linear {
 	size_t at_dy, at_sum; /* in scratch */
 };
 
-static int make_forward(struct step *s, struct linear *l)
+static int make_forward(struct call *s, struct linear *l)
 {
 	return lt_make(s->ctx, &l->forward, /* y (N,M) = x (N,K) w^T, w stored (M,K) */
 	    &(struct lt_shape){.M = l->N,
@@ -32,7 +32,7 @@ static int make_forward(struct step *s, struct linear *l)
 		.tf32 = s->node->attr.tf32});
 }
 
-static int make_backward(struct step *s, struct linear *l)
+static int make_backward(struct call *s, struct linear *l)
 {
 	const enum dtype t = s->in[W].dtype;
 	int rc = 0;
@@ -57,12 +57,12 @@ static int make_backward(struct step *s, struct linear *l)
 	return rc;
 }
 
-static int linear_prepare(struct step *s)
+static int linear_prepare(struct call *s)
 {
 	int rc = cuda_need_layer(s);
 	if (rc)
 		return rc;
-	struct linear *l = s->state = mem_alloc(1, sizeof *l);
+	struct linear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
 	l->N = s->out.shape.dim[0];
@@ -71,17 +71,17 @@ static int linear_prepare(struct step *s)
 	rc = make_forward(s, l);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s, l);
-	snprintf(s->impl, sizeof s->impl, "cublaslt:%s", cuda_operand_name(s));
+	snprintf(s->impl, sizeof(s->impl), "cublaslt:%s", cuda_operand_name(s));
 	return rc;
 }
 
-static int linear_forward(struct step *s)
+static int linear_forward(struct call *s)
 {
 	struct linear *l = s->state;
 	return lt_run(s->ctx, &l->forward, s->in[X].data, s->in[W].data, s->in[B].data, s->out.data, false);
 }
 
-static int linear_backward(struct step *s)
+static int linear_backward(struct call *s)
 {
 	struct linear *l = s->state;
 	char *scratch = s->scratch_mem;
@@ -101,7 +101,7 @@ static int linear_backward(struct step *s)
 	return rc;
 }
 
-static void linear_release(struct step *s)
+static void linear_release(struct call *s)
 {
 	struct linear *l = s->state;
 	if (l) {

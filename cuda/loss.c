@@ -6,16 +6,16 @@
 enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
 enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
 
-static int loss_prepare(struct step *s)
+static int loss_prepare(struct call *s)
 {
 	s->scratch = (size_t)s->in[0].shape.dim[0] * sizeof(double); /* losses of rows */
 	if (s->mode == EXEC_TRAIN && s->want[0])
-		s->keep = tensor_bytes(&s->in[0]); /* d loss / d logits */
+		s->saved = tensor_bytes(&s->in[0]); /* d loss / d logits */
 	cuda_set_impl(s, "kernel");
 	return cuda_need_f32(s, s->node->op == OP_KD_LOSS ? KD_LABELS : CE_LABELS);
 }
 
-static int loss_forward(struct step *s)
+static int loss_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	bool kd = s->node->op == OP_KD_LOSS;
@@ -28,18 +28,18 @@ static int loss_forward(struct step *s)
 	    .smoothing = a->smoothing,
 	    .temperature = a->temperature,
 	    .alpha = a->alpha,
-	    .grad = s->keep ? s->keep_mem : NULL,
+	    .grad = s->saved ? s->saved_mem : NULL,
 	    .row = s->scratch_mem};
 	return cuda_loss(s->ctx, r, s->out.data);
 }
 
 /* The teacher's logits and the weights are given, not learned: their gradient is zero. */
-static int loss_backward(struct step *s)
+static int loss_backward(struct call *s)
 {
 	int rc = 0;
 	if (s->want[0])
 		rc = cuda_loss_backward(
-		    s->ctx, s->keep_mem, s->dout.data, shape_count(s->in[0].shape), s->din[0].data, s->accumulate[0]);
+		    s->ctx, s->saved_mem, s->dout.data, shape_count(s->in[0].shape), s->din[0].data, s->accumulate[0]);
 	for (int i = 1; !rc && i < s->node->n_in; i++)
 		rc = cuda_no_gradient(s, i);
 	return rc;

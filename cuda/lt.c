@@ -34,13 +34,14 @@ static int make_desc(struct lt_plan *p, const struct lt_shape *s)
 	const cublasComputeType_t compute = s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 	int rc = LT_TRY(cublasLtMatmulDescCreate(&p->desc, compute, CUDA_R_32F));
 	if (!rc)
-		rc = LT_TRY(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+		rc =
+		    LT_TRY(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)));
 	if (!rc)
 		rc = LT_TRY(
-		    cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+		    cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)));
 	if (!rc)
-		rc = LT_TRY(
-		    cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+		rc = LT_TRY(cublasLtMatmulDescSetAttribute(
+		    p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)));
 	return rc;
 }
 
@@ -61,10 +62,10 @@ static int set_preference(cublasLtMatmulPreference_t pref, const struct lt_shape
 	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, s->align_d},
 	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s->align_d}};
 	int rc = LT_TRY(cublasLtMatmulPreferenceSetAttribute(
-	    pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
-	for (size_t i = 0; !rc && i < sizeof align / sizeof align[0]; i++) {
+	    pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof(workspace)));
+	for (size_t i = 0; !rc && i < sizeof(align) / sizeof(align[0]); i++) {
 		uint32_t bytes = align[i].bytes ? (uint32_t)align[i].bytes : 64;
-		rc = LT_TRY(cublasLtMatmulPreferenceSetAttribute(pref, align[i].what, &bytes, sizeof bytes));
+		rc = LT_TRY(cublasLtMatmulPreferenceSetAttribute(pref, align[i].what, &bytes, sizeof(bytes)));
 	}
 	return rc;
 }
@@ -114,7 +115,7 @@ int lt_run(struct cuda_ctx *ctx, const struct lt_plan *p, const void *a, const v
 	const float one = 1.0f, beta = accumulate ? 1.0f : 0.0f;
 	if (bias) {
 		int rc = LT_TRY(
-		    cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+		    cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)));
 		if (rc)
 			return rc;
 	}

@@ -10,12 +10,12 @@
 
 #define MAX_WINDOW 16 /* a winner is p * kernel + q in one byte */
 
-static int maxpool_prepare(struct step *s)
+static int maxpool_prepare(struct call *s)
 {
 	int rc = cuda_need_f32(s, 1);
 	if (rc)
 		return rc;
-	struct maxpool_geometry *g = s->state = mem_alloc(1, sizeof *g);
+	struct maxpool_geometry *g = s->state = mem_alloc(1, sizeof(*g));
 	if (!g)
 		return ERR_NOMEM;
 	const int64_t *d = s->in[0].shape.dim, *y = s->out.shape.dim;
@@ -37,22 +37,22 @@ static int maxpool_prepare(struct step *s)
 		if (a->kernel > MAX_WINDOW)
 			return err_set(ERR_DEVICE, "cuda: node %s (maxpool): windows above %d x %d cannot be trained",
 			    s->node->name, MAX_WINDOW, MAX_WINDOW);
-		s->keep = (size_t)shape_count(s->out.shape);
+		s->saved = (size_t)shape_count(s->out.shape);
 	}
 	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
 	return 0;
 }
 
-static int maxpool_forward(struct step *s)
+static int maxpool_forward(struct call *s)
 {
 	return cuda_maxpool(
-	    s->ctx, s->state, s->in[0].data, s->out.data, s->keep ? s->keep_mem : NULL, cuda_rounded_of(s));
+	    s->ctx, s->state, s->in[0].data, s->out.data, s->saved ? s->saved_mem : NULL, cuda_rounded_of(s));
 }
 
-static int maxpool_backward(struct step *s)
+static int maxpool_backward(struct call *s)
 {
-	return cuda_maxpool_backward(s->ctx, s->state, s->dout.data, s->keep_mem, s->din[0].data, s->accumulate[0]);
+	return cuda_maxpool_backward(s->ctx, s->state, s->dout.data, s->saved_mem, s->din[0].data, s->accumulate[0]);
 }
 
 const struct kernel cuda_maxpool_kernel = {

@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "cuda/launches.h"
 
-static int quantize_prepare(struct step *s)
+static int quantize_prepare(struct call *s)
 {
 	if (s->node->attr.q.is_signed != (s->out.dtype == DT_S8))
 		return err_set(ERR_FAIL, "cuda: node %s: range and type differ in sign", s->node->name);
@@ -13,7 +13,7 @@ static int quantize_prepare(struct step *s)
 	return 0;
 }
 
-static int quantize_forward(struct step *s)
+static int quantize_forward(struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
 	int64_t steps = shape_count(s->in[1].shape);

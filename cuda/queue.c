@@ -80,7 +80,7 @@ int cuda_capture_end(void *ctx, void **recording)
 			cudaGraphDestroy(graph);
 		return 0;
 	}
-	struct cuda_recording *r = mem_alloc(1, sizeof *r);
+	struct cuda_recording *r = mem_alloc(1, sizeof(*r));
 	int rc = CUDA_TRY(cudaStreamEndCapture(c->stream, &graph));
 	if (!rc && !r)
 		rc = ERR_NOMEM;

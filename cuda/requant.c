@@ -8,12 +8,12 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static const float *input(const struct step *s, int i)
+static const float *input(const struct call *s, int i)
 {
 	return s->has_in[i] ? s->in[i].data : NULL;
 }
 
-static struct requant_inputs inputs_of(const struct step *s)
+static struct requant_inputs inputs_of(const struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	struct requant_inputs r = {.acc = input(s, RQ_ACC),
@@ -30,16 +30,16 @@ static struct requant_inputs inputs_of(const struct step *s)
 	    .zero = s->has_in[RQ_SY] ? a->q.zero : 0,
 	    .per_channel = s->has_in[RQ_SW] && shape_count(s->in[RQ_SW].shape) > 1,
 	    .relu = a->relu,
-	    .off = a->zero_in ? s->keep_mem : NULL};
+	    .off = a->zero_in ? s->saved_mem : NULL};
 	r.rows = shape_count(s->out.shape) / r.C;
 	return r;
 }
 
-static int requant_prepare(struct step *s)
+static int requant_prepare(struct call *s)
 {
 	struct requant_inputs r = inputs_of(s);
 	if (s->node->attr.zero_in)
-		s->keep = (size_t)r.C * sizeof(double); /* the folded zero point of each channel */
+		s->saved = (size_t)r.C * sizeof(double); /* the folded zero point of each channel */
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_requant_scratch(r.rows, r.C);
 	else
@@ -49,18 +49,18 @@ static int requant_prepare(struct step *s)
 	return cuda_need_f32(s, RQ_COUNT);
 }
 
-static int requant_forward(struct step *s)
+static int requant_forward(struct call *s)
 {
 	struct requant_inputs r = inputs_of(s);
 	int rc = 0;
 	if (r.off) {
 		int64_t K = shape_count(s->in[RQ_WQ].shape) / r.C;
-		rc = cuda_requant_offsets(s->ctx, r, s->in[RQ_WQ].data, K, s->node->attr.zero_in, s->keep_mem);
+		rc = cuda_requant_offsets(s->ctx, r, s->in[RQ_WQ].data, K, s->node->attr.zero_in, s->saved_mem);
 	}
 	return rc ? rc : cuda_requant(s->ctx, r, s->out.data, cuda_rounded_of(s));
 }
 
-static int requant_backward(struct step *s)
+static int requant_backward(struct call *s)
 {
 	struct requant_gradients g;
 	for (int i = 0; i < RQ_COUNT; i++) {

@@ -3,19 +3,19 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-static struct rq_input optional(const struct step *s, int i)
+static struct rq_input optional(const struct call *s, int i)
 {
 	return (struct rq_input){s->has_in[i] ? s->in[i].data : NULL, s->has_in[i] ? shape_count(s->in[i].shape) : 0};
 }
 
-static int rq_scale_forward(struct step *s)
+static int rq_scale_forward(struct call *s)
 {
 	const int64_t count = s->node->attr.count ? s->node->attr.count : 1;
 	return cuda_rq_scale(
 	    s->ctx, optional(s, 0), optional(s, 1), optional(s, 2), count, shape_count(s->out.shape), s->out.data);
 }
 
-static int rq_shift_forward(struct step *s)
+static int rq_shift_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	const int64_t M = shape_count(s->out.shape), K = s->has_in[3] ? shape_count(s->in[3].shape) / M : 0;
@@ -23,7 +23,7 @@ static int rq_shift_forward(struct step *s)
 	    K, a->zero_in, s->has_in[2] ? a->q.zero : 0, M, s->out.data);
 }
 
-static int rq_residual_forward(struct step *s)
+static int rq_residual_forward(struct call *s)
 {
 	return cuda_rq_residual(s->ctx, optional(s, 0), optional(s, 1), s->out.data);
 }

@@ -31,7 +31,7 @@ static void lay_out(struct update_plan *p, const struct update_job *job)
 	for (int k = 0; k < job->n; k++)
 		p->blocks += blocks_of(&job->item[k]);
 	cuda_reserve(&p->total, sizeof(struct update_table));
-	p->item = cuda_reserve(&p->total, (size_t)job->n * sizeof *job->item);
+	p->item = cuda_reserve(&p->total, (size_t)job->n * sizeof(*job->item));
 	p->first = cuda_reserve(&p->total, ((size_t)job->n + 1) * sizeof(unsigned));
 	p->upload = p->partial = p->total;
 	cuda_reserve(&p->total, p->blocks * sizeof(double));
@@ -70,7 +70,7 @@ void cuda_update_release(void *ctx, struct update_job *job)
 
 static int make_plan(void *ctx, struct update_job *job)
 {
-	struct update_plan *p = job->plan = mem_alloc(1, sizeof *p);
+	struct update_plan *p = job->plan = mem_alloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;
 	lay_out(p, job);
@@ -96,7 +96,7 @@ static bool same_sizes(const struct update_plan *p, const struct update_job *job
 int cuda_update_stage(void *ctx, struct update_job *job)
 {
 	struct update_plan *p = job->plan;
-	const size_t items = (size_t)job->n * sizeof *job->item;
+	const size_t items = (size_t)job->n * sizeof(*job->item);
 	int rc = p ? 0 : make_plan(ctx, job);
 	if (rc)
 		return rc;
@@ -105,13 +105,13 @@ int cuda_update_stage(void *ctx, struct update_job *job)
 		return err_set(ERR_FAIL, "cuda: the params of an update have changed");
 	struct update_table *table = table_of(p->host);
 	bool all = !p->there || memcmp(p->host + p->item, job->item, items) != 0;
-	bool args = memcmp(&table->args, &job->args, sizeof job->args) != 0;
+	bool args = memcmp(&table->args, &job->args, sizeof(job->args)) != 0;
 	memcpy(p->host + p->item, job->item, items);
-	memcpy(&table->args, &job->args, sizeof job->args);
+	memcpy(&table->args, &job->args, sizeof(job->args));
 	if (all)
 		rc = cuda_upload(ctx, p->device, p->host, p->upload);
 	else if (args)
-		rc = cuda_upload(ctx, &table_of(p->device)->args, &job->args, sizeof job->args);
+		rc = cuda_upload(ctx, &table_of(p->device)->args, &job->args, sizeof(job->args));
 	p->there = !rc;
 	return rc;
 }

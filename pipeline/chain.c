@@ -24,11 +24,11 @@ static int open_train(struct chain *c, const struct open_options *o)
 	const struct backend *b;
 	void *ctx = NULL;
 	int rc = registry_backend(c->train_name, &b);
-	if (rc == 0 && b == c->cpu.backend) {
+	if (!rc && b == c->cpu.backend) {
 		c->train = c->cpu;
 		return 0;
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = b->open(&ctx, o);
 	if (rc < 0)
 		return rc;
@@ -41,10 +41,10 @@ static void write_train_text(struct chain *c)
 {
 	const cJSON *name = cJSON_GetObjectItem(c->gpu_info, "gpu");
 	if (cJSON_IsString(name))
-		snprintf(c->train_text, sizeof c->train_text, "%s (%s), GPU %d: %s", c->train_name, c->train_choice,
+		snprintf(c->train_text, sizeof(c->train_text), "%s (%s), GPU %d: %s", c->train_name, c->train_choice,
 		    (int)c->config->top.device.gpu, name->valuestring);
 	else
-		snprintf(c->train_text, sizeof c->train_text, "%s (%s)", c->train_name, c->train_choice);
+		snprintf(c->train_text, sizeof(c->train_text), "%s (%s)", c->train_name, c->train_choice);
 }
 
 static int open_devices(struct chain *c, bool plan_only)
@@ -64,7 +64,7 @@ static int open_devices(struct chain *c, bool plan_only)
 	c->cpu.backend = b;
 	rc = open_train(c, &o);
 	if (rc == ERR_DEVICE && plan_only) {
-		snprintf(c->train_missing, sizeof c->train_missing, "%s", err_message());
+		snprintf(c->train_missing, sizeof(c->train_missing), "%s", err_message());
 		err_clear();
 		rc = 0;
 	}
@@ -88,8 +88,8 @@ static int hash_ref(const struct chain *c, struct hash *h, const struct stage_re
 	if (r->stage >= 0)
 		return hash_add_str(h, c->stage[r->stage].key);
 	char path[CHAIN_PATH], hex[HASH_HEX];
-	int rc = fs_join(path, sizeof path, r->path, "model.safetensors");
-	if (rc == 0)
+	int rc = fs_join(path, sizeof(path), r->path, "model.safetensors");
+	if (!rc)
 		rc = hash_file(path, hex);
 	return rc < 0 ? rc : hash_add_str(h, hex);
 }
@@ -107,27 +107,27 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 {
 	const struct stage_config *k = s->config;
 	char numbers[96];
-	snprintf(numbers, sizeof numbers, "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
+	snprintf(numbers, sizeof(numbers), "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
 	const char *const texts[] = {"pipeline stage key 1", program_version, program_commit, k->kind->name, k->name,
 	    numbers, c->train_name, c->data_key};
 	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
+	for (size_t i = 0; !rc && i < sizeof(texts) / sizeof(*texts); i++)
 		rc = hash_add_str(h, texts[i]);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_json(h, option_to_json(k->kind->table, k->options));
-	if (rc == 0 && k->kind->needs_model)
+	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
-	if (rc == 0 && k->has_input)
+	if (!rc && k->has_input)
 		rc = hash_ref(c, h, &k->input);
-	if (rc == 0 && k->has_teacher)
+	if (!rc && k->has_teacher)
 		rc = hash_ref(c, h, &k->teacher);
-	for (int i = 0; rc == 0 && i < k->n_input; i++)
+	for (int i = 0; !rc && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i]);
 	/* The data's key is of train and validation; what the test split comes from is of no concern to other stages.
 	 */
-	if (rc == 0 && k->kind->opens_test)
+	if (!rc && k->kind->opens_test)
 		rc = hash_json(h, model_data_options_json(&c->config->data));
-	if (rc == 0 && k->kind->opens_test)
+	if (!rc && k->kind->opens_test)
 		rc = dataset_hash_test(&c->config->data, c->config->base_dir, h);
 	return rc;
 }
@@ -139,7 +139,7 @@ static int make_key(const struct chain *c, struct chain_stage *s)
 	if (rc < 0)
 		return rc;
 	rc = hash_stage(c, s, h);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_hex(h, s->key);
 	hash_close(h);
 	return rc;
@@ -212,15 +212,15 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 	}
 	if (k->has_input) {
 		rc = ref_spec(c, &k->input, &s->input, &quantized);
-		s->has_input_spec = rc == 0;
+		s->has_input_spec = !rc;
 	}
-	if (rc == 0 && quantized && k->kind->needs_float)
+	if (!rc && quantized && k->kind->needs_float)
 		return yaml_error(&c->config->yaml, k->input.node,
 		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
 		    k->kind->name);
-	if (rc == 0 && k->has_teacher)
+	if (!rc && k->has_teacher)
 		rc = ref_spec(c, &k->teacher, &s->teacher, &any);
-	for (int i = 0; rc == 0 && i < k->n_input; i++)
+	for (int i = 0; !rc && i < k->n_input; i++)
 		rc = ref_spec(c, &k->inputs[i], &other, &any);
 	return rc;
 }
@@ -253,7 +253,7 @@ static int check_finished(const struct chain_stage *s, const char *dir)
 	if (!s->config->kind->makes_checkpoint)
 		return 0;
 	int rc = checkpoint_load(&ckpt, dir);
-	if (rc == 0)
+	if (!rc)
 		checkpoint_clear(&ckpt);
 	return rc;
 }
@@ -266,7 +266,7 @@ static int try_found(const struct chain *c, struct chain_stage *s)
 	if (rc < 0 || !same)
 		return rc;
 	rc = check_finished(s, s->found);
-	if (rc == 0) {
+	if (!rc) {
 		s->state = STAGE_ELSEWHERE;
 		return 0;
 	}
@@ -289,11 +289,11 @@ static int search_folder(const struct chain *c, struct chain_stage *s, const cha
 	struct fs_list list;
 	size_t len = strlen(s->config->name);
 	int rc = list_folder(dir, &list);
-	for (int i = 0; rc == 0 && i < list.n && s->state == STAGE_TO_RUN; i++) {
+	for (int i = 0; !rc && i < list.n && s->state == STAGE_TO_RUN; i++) {
 		size_t have = strlen(list.name[i]);
 		if (list.name[i][0] == '.' || have < len || strcmp(list.name[i] + have - len, s->config->name) != 0)
 			continue;
-		if (fs_join(s->found, sizeof s->found, dir, list.name[i]) == 0)
+		if (fs_join(s->found, sizeof(s->found), dir, list.name[i]) == 0)
 			rc = try_found(c, s);
 	}
 	fs_list_clear(&list);
@@ -304,11 +304,11 @@ static int search_neighbours(const struct chain *c, struct chain_stage *s)
 {
 	char path[CHAIN_PATH], copy[CHAIN_PATH];
 	struct fs_list runs;
-	snprintf(copy, sizeof copy, "%s", c->out);
+	snprintf(copy, sizeof(copy), "%s", c->out);
 	const char *parent = dirname(copy);
 	int rc = list_folder(parent, &runs);
-	for (int i = 0; rc == 0 && i < runs.n && s->state == STAGE_TO_RUN; i++)
-		if (runs.name[i][0] != '.' && fs_join(path, sizeof path, parent, runs.name[i]) == 0)
+	for (int i = 0; !rc && i < runs.n && s->state == STAGE_TO_RUN; i++)
+		if (runs.name[i][0] != '.' && fs_join(path, sizeof(path), parent, runs.name[i]) == 0)
 			rc = search_folder(c, s, path);
 	fs_list_clear(&runs);
 	return rc;
@@ -319,18 +319,18 @@ static int find_state(const struct chain *c, struct chain_stage *s)
 	char path[CHAIN_PATH];
 	bool done;
 	int rc = read_finished(c, s, s->dir, &done);
-	if (rc == 0 && done) {
+	if (!rc && done) {
 		s->state = STAGE_DONE;
 		rc = check_finished(s, s->dir);
 		return rc < 0 ? err_context(rc, "stage %s is finished, but damaged (remove its folder to run it again)",
 				    s->config->name)
 			      : 0;
 	}
-	if (rc == 0 && fs_join(path, sizeof path, c->out, "previous") == 0)
+	if (!rc && fs_join(path, sizeof(path), c->out, "previous") == 0)
 		rc = search_folder(c, s, path);
-	if (rc == 0 && s->state == STAGE_TO_RUN)
+	if (!rc && s->state == STAGE_TO_RUN)
 		rc = search_neighbours(c, s);
-	if (rc == 0)
+	if (!rc)
 		err_clear(); /* what could not be read was passed over */
 	return rc;
 }
@@ -341,7 +341,7 @@ static int resolve_stage(struct chain *c, int i)
 	const struct stage_config *k = s->config = &c->config->stage[i];
 	const char *key = NULL;
 	int rc = resolve_specs(c, s);
-	if (rc == 0 && k->kind->check) {
+	if (!rc && k->kind->check) {
 		rc = k->kind->check(k->options,
 		    s->has_input_spec      ? &s->input
 		    : k->kind->needs_model ? &s->model
@@ -370,7 +370,7 @@ static int resolve_stage(struct chain *c, int i)
 	rc = make_key(c, s);
 	if (rc < 0)
 		return rc;
-	int dir = snprintf(s->dir, sizeof s->dir, "%s/%02d-%s", c->out, i + 1, k->name);
+	int dir = snprintf(s->dir, sizeof(s->dir), "%s/%02d-%s", c->out, i + 1, k->name);
 	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
 	return find_state(c, s);
@@ -380,7 +380,7 @@ static int resolve_stage(struct chain *c, int i)
 static int check_owner(const struct chain *c)
 {
 	char path[CHAIN_PATH + 16];
-	int rc = fs_join(path, sizeof path, c->out, "run.json");
+	int rc = fs_join(path, sizeof(path), c->out, "run.json");
 	if (rc < 0 || !fs_exists(path))
 		return rc;
 	cJSON *json;
@@ -413,8 +413,8 @@ static int open_data(struct chain *c)
 static int open_all(struct chain *c, const char *out, bool plan_only)
 {
 	const struct top_options *top = &c->config->top;
-	int n = out || top->out ? snprintf(c->out, sizeof c->out, "%s", out ? out : top->out)
-				: snprintf(c->out, sizeof c->out, "runs/%s", top->name);
+	int n = out || top->out ? snprintf(c->out, sizeof(c->out), "%s", out ? out : top->out)
+				: snprintf(c->out, sizeof(c->out), "runs/%s", top->name);
 	if (n >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long");
 	if (n == 0)
@@ -422,15 +422,15 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 	if (fs_exists(c->out) && !fs_is_dir(c->out))
 		return err_set(ERR_CONFIG, "%s: the out folder is a file", c->out);
 	int rc = check_owner(c);
-	if (rc == 0)
+	if (!rc)
 		rc = open_devices(c, plan_only);
-	if (rc == 0)
+	if (!rc)
 		rc = open_data(c);
-	if (rc == 0)
+	if (!rc)
 		rc = dataset_key(&c->data, &c->config->data, c->data_key);
 	if (rc < 0)
 		return rc;
-	c->stage = mem_alloc((size_t)c->config->n_stage, sizeof *c->stage);
+	c->stage = mem_alloc((size_t)c->config->n_stage, sizeof(*c->stage));
 	if (!c->stage)
 		return ERR_NOMEM;
 	for (int i = 0; i < c->config->n_stage; i++) {
@@ -452,7 +452,7 @@ int chain_check_memory(const struct chain *c)
 
 int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only)
 {
-	memset(c, 0, sizeof *c);
+	memset(c, 0, sizeof(*c));
 	c->config = config;
 	int rc = open_all(c, out, plan_only);
 	if (rc < 0)
@@ -472,5 +472,5 @@ void chain_close(struct chain *c)
 		c->train.backend->close(c->train.ctx);
 	if (c->cpu.backend)
 		c->cpu.backend->close(c->cpu.ctx);
-	memset(c, 0, sizeof *c);
+	memset(c, 0, sizeof(*c));
 }

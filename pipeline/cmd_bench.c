@@ -39,13 +39,13 @@ static void bench_close(struct bench *b)
 static int bench_open(struct bench *b)
 {
 	int rc = registry_backend("cpu", &b->dev.backend);
-	if (rc == 0)
+	if (!rc)
 		rc = b->dev.backend->open(&b->dev.ctx, &(struct open_options){.threads = (int)b->threads});
 	if (rc < 0) {
 		b->dev.backend = NULL;
 		return rc;
 	}
-	b->model = mem_alloc((size_t)b->n, sizeof *b->model);
+	b->model = mem_alloc((size_t)b->n, sizeof(*b->model));
 	b->list = mem_alloc((size_t)b->n, sizeof(struct stage_model *));
 	if (!b->model || !b->list)
 		return ERR_NOMEM;
@@ -64,13 +64,13 @@ static int measure(const struct bench *b, long batch, cJSON *models)
 	struct terminal_progress progress;
 	struct latency_options o = {
 	    .warmup = b->warmup, .runs = b->runs, .throughput_batch = batch, .throughput_runs = b->throughput_runs};
-	struct latency *l = mem_alloc((size_t)b->n, sizeof *l);
+	struct latency *l = mem_alloc((size_t)b->n, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
 	progress_init(&progress);
 	int rc = latency_measure(b->list, b->n, &o, 0, &progress.base, &command_stop, l);
 	progress_finish(&progress);
-	for (int i = 0; rc == 0 && i < b->n; i++) {
+	for (int i = 0; !rc && i < b->n; i++) {
 		cJSON *figures = latency_to_json(&l[i]), *raw = latency_raw_to_json(&l[i]);
 		cJSON *list = cJSON_GetObjectItem(cJSON_GetArrayItem(models, i), "measurements");
 		if (!figures || !raw)
@@ -148,13 +148,13 @@ static int bench(struct bench *b)
 		return rc;
 	cJSON *report = bench_json(b);
 	command_catch_signals();
-	for (int i = 0; rc == 0 && i < b->n_batch; i++)
+	for (int i = 0; !rc && i < b->n_batch; i++)
 		rc = measure(b, b->batch[i], cJSON_GetObjectItem(report, "models"));
-	if (rc == 0 && b->out)
+	if (!rc && b->out)
 		rc = write_report(b->out, report);
-	if (rc == 0 && b->json)
+	if (!rc && b->json)
 		return command_print_json(report);
-	if (rc == 0)
+	if (!rc)
 		print_table(b, report);
 	cJSON_Delete(report);
 	return rc;
@@ -193,10 +193,9 @@ int cmd_bench(int argc, char **argv)
 	struct args args;
 	int id, rc = 0;
 	args_init(&args, flags, argc, argv);
-	while ((id = args_next(&args)) != 0) {
+	while ((id = args_next(&args)) != 0)
 		if (id < 0 || (rc = read_flag(&b, id, args.value)) < 0)
 			return id < 0 ? id : rc;
-	}
 	rc = args_count(&args, 1, -1, "CHECKPOINT");
 	if (rc < 0)
 		return rc;

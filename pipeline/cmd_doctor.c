@@ -27,8 +27,8 @@ static cJSON *describe_backend(const struct backend *b)
 	cJSON *o = cJSON_CreateObject();
 	void *ctx = NULL;
 	int rc = b->open(&ctx, &(struct open_options){0});
-	cJSON_AddBoolToObject(o, "usable", rc == 0);
-	if (rc == 0)
+	cJSON_AddBoolToObject(o, "usable", !rc);
+	if (!rc)
 		rc = b->describe(ctx, o);
 	if (rc < 0)
 		cJSON_AddStringToObject(o, "reason", err_message());

@@ -35,7 +35,7 @@ static int run_stage(const struct evaluation *e, struct stage_run *run, struct p
 	run->input_names = (const char *const *)e->dir;
 	run->info = cJSON_CreateObject();
 	run->summary = cJSON_CreateObject();
-	if (rc == 0 && run->info && run->summary) {
+	if (!rc && run->info && run->summary) {
 		cJSON_AddStringToObject(run->info, "program_version", program_version);
 		cJSON_AddStringToObject(run->info, "program_commit", program_commit);
 		command_catch_signals();
@@ -68,7 +68,7 @@ static int evaluate_on(const struct evaluation *e, const struct dataset *data, s
 	progress_init(&progress);
 	int rc = run_stage(e, &run, &progress.base);
 	progress_finish(&progress);
-	if (rc == 0)
+	if (!rc)
 		return print_result(e, run.summary);
 	cJSON_Delete(run.summary);
 	return rc;
@@ -94,11 +94,11 @@ static int with_folder(const struct evaluation *e, const struct dataset *data, s
 		if (fs_exists(e->out))
 			return err_set(ERR_CONFIG, "evaluate: %s exists; nothing is overwritten", e->out);
 		int rc = fs_mkdirs(e->out);
-		if (rc == 0)
+		if (!rc)
 			rc = evaluate_on(e, data, dev, e->out);
 		return rc < 0 ? clear_away(e->out, rc) : 0;
 	}
-	snprintf(folder, sizeof folder, "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(folder, sizeof(folder), "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(folder))
 		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
 	return clear_away(folder, evaluate_on(e, data, dev, folder));
@@ -114,11 +114,11 @@ static int evaluate(const struct evaluation *e)
 		return rc;
 	rc = model_data_open(&data, &c, e->config, true);
 	checkpoint_clear(&c);
-	if (rc == 0)
+	if (!rc)
 		rc = registry_backend("cpu", &dev.backend);
-	if (rc == 0)
+	if (!rc)
 		rc = dev.backend->open(&dev.ctx, &(struct open_options){0});
-	if (rc == 0) {
+	if (!rc) {
 		rc = with_folder(e, &data, dev);
 		dev.backend->close(dev.ctx);
 	}

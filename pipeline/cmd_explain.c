@@ -68,7 +68,7 @@ int cmd_explain(int argc, char **argv)
 	struct args args;
 	args_init(&args, none, argc, argv);
 	int rc = args_next(&args);
-	if (rc == 0)
+	if (!rc)
 		rc = args_count(&args, 0, 1, "BLOCK");
 	if (rc < 0)
 		return rc;
@@ -85,7 +85,7 @@ int cmd_schema(int argc, char **argv)
 	struct args args;
 	args_init(&args, none, argc, argv);
 	int rc = args_next(&args);
-	if (rc == 0)
+	if (!rc)
 		rc = args_count(&args, 0, 0, "");
 	return rc < 0 ? rc : command_print_json(run_config_schema());
 }

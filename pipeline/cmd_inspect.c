@@ -21,7 +21,7 @@ struct tensor_stats {
 static void measure(const struct tensor *t, struct tensor_stats *s)
 {
 	double sum = 0, squares = 0;
-	memset(s, 0, sizeof *s);
+	memset(s, 0, sizeof(*s));
 	s->n = shape_count(t->shape);
 	s->min = INFINITY;
 	s->max = -INFINITY;
@@ -48,7 +48,7 @@ static int measure_item(const struct checkpoint *c, const struct named_tensor *i
 	const char *suffix = strrchr(item->name, '.');
 	const struct named_tensor *of = NULL;
 	if (suffix && strcmp(suffix, ".mask") == 0) {
-		snprintf(param, sizeof param, "%.*s", (int)(suffix - item->name), item->name);
+		snprintf(param, sizeof(param), "%.*s", (int)(suffix - item->name), item->name);
 		of = tensor_file_find(&c->tensors, param);
 	}
 	if (!of) {
@@ -126,7 +126,7 @@ static void print_head(const struct checkpoint *c)
 		printf(" %s=%d", spec_width_name(&c->spec, i, name), c->spec.width[i]);
 	}
 	printf("\n%-16s %s\n", "form", forms[c->form]);
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
 		const cJSON *v = cJSON_GetObjectItemCaseSensitive(c->info, fields[i]);
 		char *text = v && !cJSON_IsString(v) ? cJSON_PrintUnformatted(v) : NULL;
 		if (v)
@@ -181,7 +181,7 @@ static int print_graph(const struct checkpoint *c)
 	struct str text = {0};
 	graph_init(&g);
 	int rc = checkpoint_graph(c, 1, true, &g);
-	if (rc == 0) {
+	if (!rc) {
 		graph_print(&g, &text);
 		fputs(str_text(&text), stdout);
 	}
@@ -209,9 +209,9 @@ int cmd_inspect(int argc, char **argv)
 	}
 	int rc = args_count(&args, 1, 1, "CHECKPOINT");
 	struct checkpoint c;
-	if (rc == 0 && graph && (pattern || histogram || json))
+	if (!rc && graph && (pattern || histogram || json))
 		rc = err_set(ERR_CONFIG, "inspect: --graph takes no other option");
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_load(&c, args.positional[0]);
 	if (rc < 0)
 		return rc;

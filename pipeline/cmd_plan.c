@@ -100,7 +100,7 @@ static void print_memory(const struct chain *c, const struct stage_plan *p)
 		return;
 	}
 	printf("    %.1f MiB of memory on %s", MEMORY_MIB(f->total), c->train_name);
-	for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
 		if (MEMORY_MIB(part[i].bytes) < 0.05)
 			continue;
 		printf("%s%s %.1f", before, part[i].name, MEMORY_MIB(part[i].bytes));
@@ -185,12 +185,12 @@ int cmd_plan(int argc, char **argv)
 	if (rc < 0)
 		return rc;
 	rc = chain_open(&chain, &config, a.out, true);
-	if (rc == 0) {
+	if (!rc) {
 		if (a.json)
 			rc = command_print_json(plan_json(&chain));
 		else
 			print_plan(&chain);
-		if (rc == 0)
+		if (!rc)
 			rc = chain_check_memory(&chain);
 		chain_close(&chain);
 	}

@@ -38,31 +38,31 @@ static void predictor_close(struct predictor *p)
 
 static int predictor_open(struct predictor *p, const char *dir, long threads)
 {
-	memset(p, 0, sizeof *p);
+	memset(p, 0, sizeof(*p));
 	graph_init(&p->graph);
 	int rc = registry_backend("cpu", &p->dev.backend);
-	if (rc == 0)
+	if (!rc)
 		rc = p->dev.backend->open(&p->dev.ctx, &(struct open_options){.threads = (int)threads});
 	if (rc < 0) {
 		p->dev.backend = NULL;
 		return rc;
 	}
 	rc = stage_model_load(&p->model, dir, p->dev, NULL);
-	if (rc == 0)
+	if (!rc)
 		rc = model_norm_read(&p->norm, &p->model.ckpt);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_model_build(&p->model, 1, &p->graph);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_create(
 		    &p->ex, &p->graph, &p->model.params, &(struct executor_options){.mode = EXEC_INFER});
-	if (rc == 0)
+	if (!rc)
 		rc = executor_prepare(p->ex);
 	if (rc < 0)
 		return rc;
 	const struct model_spec *s = &p->model.ckpt.spec;
 	p->count = (size_t)s->height * (size_t)s->width_px * (size_t)s->channels;
-	p->x = mem_alloc(p->count, sizeof *p->x);
-	p->logits = mem_alloc((size_t)s->classes, sizeof *p->logits);
+	p->x = mem_alloc(p->count, sizeof(*p->x));
+	p->logits = mem_alloc((size_t)s->classes, sizeof(*p->logits));
 	p->pixels = mem_alloc(p->count, 1);
 	return p->x && p->logits && p->pixels ? 0 : ERR_NOMEM;
 }
@@ -74,12 +74,12 @@ static int predictor_run(struct predictor *p, const uint8_t *pixels, int *best)
 	size_t channels = (size_t)s->channels;
 	for (size_t i = 0; i < p->count; i++)
 		p->x[i] = ((float)pixels[i] / 255.0f - p->norm.mean[i % channels]) / p->norm.std[i % channels];
-	int rc = executor_input(p->ex, "input", p->x, p->count * sizeof *p->x);
-	if (rc == 0)
+	int rc = executor_input(p->ex, "input", p->x, p->count * sizeof(*p->x));
+	if (!rc)
 		rc = executor_forward(p->ex);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_output(
-		    p->ex, p->graph.node[p->graph.output].name, p->logits, (size_t)s->classes * sizeof *p->logits);
+		    p->ex, p->graph.node[p->graph.output].name, p->logits, (size_t)s->classes * sizeof(*p->logits));
 	if (rc < 0)
 		return rc;
 	double sum = 0;
@@ -126,7 +126,7 @@ static int predict_files(struct predictor *p, char **file, int n, cJSON *list)
 			return err_set(ERR_DATA, "%s", err_message());
 		rc = image_decode(file[i], bytes.data, bytes.size, s->height, s->width_px, s->channels, p->pixels);
 		fs_bytes_clear(&bytes);
-		if (rc == 0)
+		if (!rc)
 			rc = predictor_run(p, p->pixels, &best);
 		if (rc < 0)
 			return rc;
@@ -152,9 +152,9 @@ static int predict_rows(
 	if (which == SPLIT_COUNT)
 		return unknown_split(split);
 	rc = model_data_open(&d, &p->model.ckpt, config, which == SPLIT_TEST);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_check_data(&p->model.ckpt.spec, &d, dir);
-	if (rc == 0 && d.n[which] < 1)
+	if (!rc && d.n[which] < 1)
 		rc = err_set(ERR_DATA, "the data set has no %s split", split);
 	if (rc < 0)
 		goto out;
@@ -166,12 +166,12 @@ static int predict_rows(
 	if (fields != 2 || first < 0 || last < first || last >= d.n[which])
 		rc = err_set(
 		    ERR_CONFIG, "--rows must be FIRST-LAST within 0-%lld, found '%s'", (long long)d.n[which] - 1, rows);
-	for (long long i = first; rc == 0 && i <= last; i++) {
+	for (long long i = first; !rc && i <= last; i++) {
 		char name[64];
 		int best = 0;
-		snprintf(name, sizeof name, "%s:%lld", split, i);
+		snprintf(name, sizeof(name), "%s:%lld", split, i);
 		rc = predictor_run(p, d.pixels[which] + (size_t)i * p->count, &best);
-		if (rc == 0)
+		if (!rc)
 			report(p, d.file[which] ? d.file[which][i] : name, best, d.label[which][i], list);
 	}
 out:
@@ -201,18 +201,18 @@ int cmd_predict(int argc, char **argv)
 		json |= id == 'j';
 	}
 	int rc = args_count(&args, split ? 1 : 2, split ? 1 : -1, args.n ? "FILE (or --split)" : "CHECKPOINT");
-	if (rc == 0 && !split && (rows || config))
+	if (!rc && !split && (rows || config))
 		rc = err_set(ERR_CONFIG, "predict: --rows and --config need --split");
 	if (rc < 0)
 		return rc;
 	struct predictor p;
 	cJSON *list = json ? cJSON_CreateArray() : NULL;
 	rc = predictor_open(&p, args.positional[0], threads);
-	if (rc == 0)
+	if (!rc)
 		rc = split ? predict_rows(&p, args.positional[0], split, rows, config, list)
 			   : predict_files(&p, args.positional + 1, args.n - 1, list);
 	predictor_close(&p);
-	if (rc == 0 && json)
+	if (!rc && json)
 		return command_print_json(list);
 	cJSON_Delete(list);
 	return rc;

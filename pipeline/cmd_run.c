@@ -13,12 +13,12 @@ static int run_and_report(struct chain *c)
 	struct terminal_progress progress;
 	progress_init(&progress);
 	char line[CHAIN_PATH + 512];
-	snprintf(line, sizeof line, "%s: %d stage%s, training on %s, %d thread%s, into %s", c->config->top.name, c->n,
+	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %d thread%s, into %s", c->config->top.name, c->n,
 	    c->n == 1 ? "" : "s", c->train_text, c->threads, c->threads == 1 ? "" : "s", c->out);
 	progress.base.line(&progress.base, line);
 	int rc = run_chain(c, &progress.base, &command_stop);
 	progress_finish(&progress);
-	if (rc == 0)
+	if (!rc)
 		rc = report_write(c);
 	if (rc < 0)
 		return rc;
@@ -42,10 +42,10 @@ int cmd_run(int argc, char **argv)
 	if (rc < 0)
 		return rc;
 	rc = chain_open(&chain, &config, a.out, false);
-	if (rc == 0) {
+	if (!rc) {
 		rc = command_stop ? err_set(ERR_INTERRUPTED, "interrupted before any stage")
 				  : chain_check_memory(&chain);
-		if (rc == 0)
+		if (!rc)
 			rc = run_and_report(&chain);
 		chain_close(&chain);
 	}

@@ -56,7 +56,7 @@ static int unknown_flag(const struct args *a, const char *word, size_t len)
 	int n = 0;
 	for (; a->flags[n].name && n < 32; n++)
 		names[n] = a->flags[n].name;
-	snprintf(name, sizeof name, "%.*s", (int)len, word + 2);
+	snprintf(name, sizeof(name), "%.*s", (int)len, word + 2);
 	near = str_nearest(name, names, n);
 	return err_set(ERR_CONFIG, "%s: unknown option '--%s'%s%s%s", a->command, name,
 	    near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
@@ -86,17 +86,16 @@ int args_next(struct args *a)
 {
 	while (a->at < a->argc) {
 		char *word = a->argv[a->at++];
-		if (a->ended || word[0] != '-' || word[1] == '\0') {
+		if (a->ended || word[0] != '-' || word[1] == '\0')
 			a->positional[a->n++] = word;
-		} else if (strcmp(word, "--") == 0) {
+		else if (strcmp(word, "--") == 0)
 			a->ended = true;
-		} else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+		else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 			return COMMAND_HELP;
-		} else if (word[1] != '-') {
+		else if (word[1] != '-')
 			return err_set(ERR_CONFIG, "%s: unknown option '%s'", a->command, word);
-		} else {
+		else
 			return read_flag(a, word);
-		}
 	}
 	return 0;
 }

@@ -84,7 +84,7 @@ static int read_models(struct run_config *c, const struct yaml_node *models)
 		return 0;
 	if (models->kind != YAML_MAP)
 		return yaml_error(&c->yaml, models, "'models' must map names to models");
-	c->model = mem_alloc((size_t)models->n + 1, sizeof *c->model);
+	c->model = mem_alloc((size_t)models->n + 1, sizeof(*c->model));
 	if (!c->model)
 		return ERR_NOMEM;
 	for (int i = 0; i < models->n; i++) {
@@ -218,7 +218,7 @@ static int read_inputs(const struct run_config *c, struct stage_config *s, int i
 	int count = node && node->kind == YAML_LIST ? node->n : 1;
 	if (node && (node->kind == YAML_MAP || count == 0))
 		return yaml_error(&c->yaml, node, "'inputs' must be a list of stages or checkpoint paths");
-	s->inputs = mem_alloc((size_t)(node ? count : index + 1), sizeof *s->inputs);
+	s->inputs = mem_alloc((size_t)(node ? count : index + 1), sizeof(*s->inputs));
 	if (!s->inputs)
 		return ERR_NOMEM;
 	if (!node) { /* every checkpoint so far */
@@ -289,9 +289,9 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 	else if (node->kind != YAML_MAP)
 		return yaml_error(&c->yaml, node, "stage '%s' must be a mapping of options", s->name);
 	rc = read_kind(c, key, s);
-	if (rc == 0)
+	if (!rc)
 		rc = read_model_key(c, s, key);
-	if (rc == 0)
+	if (!rc)
 		rc = read_refs(c, s, i, key);
 	if (rc < 0)
 		return rc;
@@ -314,7 +314,7 @@ static int read_stages(struct run_config *c)
 	if (stages->kind != YAML_MAP || stages->n == 0)
 		return yaml_error(
 		    &c->yaml, stages, "'stages' must map names to stages, in the order in which they run");
-	c->stage = mem_alloc((size_t)stages->n, sizeof *c->stage);
+	c->stage = mem_alloc((size_t)stages->n, sizeof(*c->stage));
 	if (!c->stage)
 		return ERR_NOMEM;
 	for (int i = 0; i < stages->n; i++) {
@@ -361,7 +361,7 @@ static int read_all(struct run_config *c)
 	if (rc < 0)
 		return rc;
 	rc = check_name(&c->yaml, yaml_get(root, "name"), c->top.name, "run");
-	if (rc == 0)
+	if (!rc)
 		rc = check_device(c);
 	if (rc < 0)
 		return rc;
@@ -369,24 +369,24 @@ static int read_all(struct run_config *c)
 	if (!c->data_node)
 		return yaml_error(&c->yaml, root, "missing key 'data'");
 	rc = option_parse(data_option_table, &c->data, &c->yaml, c->data_node, NULL);
-	if (rc == 0)
+	if (!rc)
 		rc = check_data(c);
-	if (rc == 0)
+	if (!rc)
 		rc = read_models(c, yaml_get(root, "models"));
-	if (rc == 0)
+	if (!rc)
 		rc = read_stages(c);
 	return rc;
 }
 
 int run_config_load(struct run_config *c, const char *path, const char *const *sets, int n_sets)
 {
-	memset(c, 0, sizeof *c);
+	memset(c, 0, sizeof(*c));
 	int rc = yaml_read(path, &c->yaml);
 	if (rc == ERR_IO) /* the command line names a config that is not there */
 		rc = err_set(ERR_CONFIG, "%s", err_message());
-	for (int i = 0; rc == 0 && i < n_sets; i++)
+	for (int i = 0; !rc && i < n_sets; i++)
 		rc = yaml_set(&c->yaml, sets[i]);
-	if (rc == 0) {
+	if (!rc) {
 		char *copy = mem_strdup(path);
 		c->base_dir = copy ? mem_strdup(dirname(copy)) : NULL;
 		mem_free(copy);
@@ -414,5 +414,5 @@ void run_config_clear(struct run_config *c)
 	option_clear(data_option_table, &c->data);
 	option_clear(top_option_table, &c->top);
 	yaml_clear(&c->yaml);
-	memset(c, 0, sizeof *c);
+	memset(c, 0, sizeof(*c));
 }

@@ -89,7 +89,7 @@ static cJSON *stages_schema(void)
 	cJSON *one_of = cJSON_AddArrayToObject(any, "oneOf");
 	for (const struct stage_kind *const *k = registry_stages(); *k; k++) {
 		char ref[96] = "#/$defs/";
-		strncat(ref, (*k)->name, sizeof ref - strlen(ref) - 1);
+		strncat(ref, (*k)->name, sizeof(ref) - strlen(ref) - 1);
 		cJSON *item = cJSON_CreateObject();
 		cJSON_AddStringToObject(item, "$ref", ref);
 		cJSON_AddItemToArray(one_of, item);

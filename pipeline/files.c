@@ -20,7 +20,7 @@ static bool holds(const char *path, const char *text)
 int files_write_text(const char *dir, const char *name, const char *text)
 {
 	char path[FILES_PATH];
-	int rc = fs_join(path, sizeof path, dir, name);
+	int rc = fs_join(path, sizeof(path), dir, name);
 	if (rc < 0 || holds(path, text))
 		return rc;
 	return fs_write(path, text, strlen(text));
@@ -39,10 +39,10 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 	char path[FILES_PATH];
 	struct fs_bytes bytes = {0};
 	*out = NULL;
-	int rc = fs_join(path, sizeof path, dir, name);
-	if (rc == 0 && fs_exists(path))
+	int rc = fs_join(path, sizeof(path), dir, name);
+	if (!rc && fs_exists(path))
 		rc = fs_read(path, &bytes);
-	if (rc == 0 && bytes.data)
+	if (!rc && bytes.data)
 		*out = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);
 	if (rc == ERR_NOMEM)

@@ -104,7 +104,7 @@ static const char *scale_part(const char *tensor, char buf[NODE_NAME])
 	const char *last = strrchr(tensor, '.');
 	for (int i = 0; last && i < N_SCALES; i++)
 		if (strcmp(last + 1, scale_parts[i]) == 0) {
-			bool weight = strstr(tensor, ".weight") != NULL;
+			bool weight = strstr(tensor, ".weight");
 			snprintf(buf, NODE_NAME, "%s%s", weight ? "weight " : "", scale_parts[i]);
 			return buf;
 		}
@@ -138,10 +138,10 @@ static void add_plan(cJSON *o, const struct checkpoint *c, const char *name)
 		if (l->why)
 			cJSON_AddStringToObject(o, "why", l->why);
 	}
-	snprintf(weight, sizeof weight, "%s.weight", name);
+	snprintf(weight, sizeof(weight), "%s.weight", name);
 	const struct quant_value *v = quant_plan_value(&c->plan, weight);
 	if (!v) {
-		snprintf(weight, sizeof weight, "%s.weight.folded", name);
+		snprintf(weight, sizeof(weight), "%s.weight.folded", name);
 		v = quant_plan_value(&c->plan, weight);
 	}
 	if (!v)
@@ -222,11 +222,11 @@ void layers_print(const cJSON *layers)
 		double weights = figure(o, "weights"), bits = figure(o, "weight_bits");
 		char count[32], bytes[32], type[16] = "-", zero[16] = "-";
 		if (dtype)
-			snprintf(type, sizeof type, "%s", dtype);
+			snprintf(type, sizeof(type), "%s", dtype);
 		if (bits > 0 && bits < 8)
-			snprintf(type, sizeof type, "%.0f bit", bits);
+			snprintf(type, sizeof(type), "%.0f bit", bits);
 		if (weights > 0)
-			snprintf(zero, sizeof zero, "%.1f", 100 * figure(o, "zero") / weights);
+			snprintf(zero, sizeof(zero), "%.1f", 100 * figure(o, "zero") / weights);
 		printf("%-32s %-9s %-5s %12s %12s %7s", cJSON_GetObjectItem(o, "name")->valuestring,
 		    runs    ? runs
 		    : dtype ? "float"

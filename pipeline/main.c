@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
 	/* fflush alone misses what was lost when the buffer was emptied earlier */
-	if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+	if (!rc && (fflush(stdout) != 0 || ferror(stdout)))
 		rc = err_set(ERR_IO, "standard output: write error");
 	if (rc < 0)
 		fprintf(stderr, "pipeline: %s\n", err_message());

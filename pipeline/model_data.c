@@ -51,7 +51,7 @@ static int open_from_text(struct dataset *out, const char *text, const char *con
 		return rc;
 	}
 	rc = option_parse(data_option_table, &o, &y, y.root, NULL);
-	if (rc == 0) {
+	if (!rc) {
 		rc = dataset_open(out, &o, dirname(folder), (uint64_t)seed, with_test);
 		option_clear(data_option_table, &o);
 	}
@@ -92,7 +92,7 @@ int model_norm_read(struct model_norm *out, const struct checkpoint *c)
 	const cJSON *data = cJSON_GetObjectItemCaseSensitive(c->info, "data");
 	const cJSON *norm = cJSON_GetObjectItemCaseSensitive(data, "normalisation");
 	const cJSON *names = cJSON_GetObjectItemCaseSensitive(data, "class_names");
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	if (c->spec.channels > 4)
 		return err_set(ERR_CHECKPOINT, "images of %d channels", c->spec.channels);
 	for (int i = 0; i < 256; i++) {

@@ -61,7 +61,7 @@ static void on_update(struct progress *base, const char *text, double done, doub
 
 void progress_init(struct terminal_progress *p)
 {
-	memset(p, 0, sizeof *p);
+	memset(p, 0, sizeof(*p));
 	p->base.update = on_update;
 	p->base.line = on_line;
 	p->is_terminal = isatty(STDERR_FILENO) == 1;

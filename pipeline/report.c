@@ -14,7 +14,7 @@
 const char *report_count(double n, char buf[32])
 {
 	char digits[32];
-	int len = snprintf(digits, sizeof digits, "%.0f", n), at = 0;
+	int len = snprintf(digits, sizeof(digits), "%.0f", n), at = 0;
 	for (int i = 0; i < len && at < 30; i++) {
 		if (i && (len - i) % 3 == 0 && digits[i - 1] != '-')
 			buf[at++] = ',';
@@ -31,7 +31,7 @@ struct table {
 
 static void set_cell(struct table *t, int row, int column, const char *text)
 {
-	snprintf(t->cell[row][column], sizeof t->cell[row][column], "%s", text);
+	snprintf(t->cell[row][column], sizeof(t->cell[row][column]), "%s", text);
 }
 
 static void print_table(const struct table *t, bool markdown, struct str *out)
@@ -67,7 +67,7 @@ static const char *text(const cJSON *o, const char *key)
 static void add_number(struct table *t, int row, int column, const char *format, double v)
 {
 	char buf[48];
-	snprintf(buf, sizeof buf, format, v);
+	snprintf(buf, sizeof(buf), format, v);
 	set_cell(t, row, column, v < 0 ? "-" : buf);
 }
 
@@ -81,11 +81,11 @@ void report_models(const cJSON *models, bool markdown, struct str *out)
 {
 	static const char *const head[] = {"model", "technique", "precision", "test acc %", "macro F1", "parameters",
 	    "sparsity %", "bytes", "smaller", "ms (b1)", "p95 ms", "faster"};
-	struct table *t = mem_alloc(1, sizeof *t);
+	struct table *t = mem_alloc(1, sizeof(*t));
 	const cJSON *m, *first = models ? models->child : NULL;
 	if (!t)
 		return;
-	t->columns = (int)(sizeof head / sizeof *head);
+	t->columns = (int)(sizeof(head) / sizeof(*head));
 	t->rows = 1;
 	for (int c = 0; c < t->columns; c++)
 		set_cell(t, 0, c, head[c]);
@@ -98,7 +98,7 @@ void report_models(const cJSON *models, bool markdown, struct str *out)
 		double ms0 = number(first, "latency_ms_median", -1);
 		set_cell(t, r, 0, text(m, "name"));
 		set_cell(t, r, 1, text(m, "technique"));
-		snprintf(t->cell[r][2], sizeof t->cell[r][2], "%s%s", text(m, "precision"),
+		snprintf(t->cell[r][2], sizeof(t->cell[r][2]), "%s%s", text(m, "precision"),
 		    cJSON_IsTrue(cJSON_GetObjectItem(m, "simulated")) ? " (simulated)" : "");
 		add_number(t, r, 3, "%.2f", 100 * number(m, "test_accuracy", -1));
 		add_number(t, r, 4, "%.4f", number(m, "test_f1_macro", -1));
@@ -119,10 +119,10 @@ static void report_stages(const struct chain *c, bool markdown, struct str *out)
 {
 	static const char *const head[] = {
 	    "stage", "kind", "val acc %", "val macro F1", "parameters", "sparsity %", "bytes", "seconds"};
-	struct table *t = mem_alloc(1, sizeof *t);
+	struct table *t = mem_alloc(1, sizeof(*t));
 	if (!t)
 		return;
-	t->columns = (int)(sizeof head / sizeof *head);
+	t->columns = (int)(sizeof(head) / sizeof(*head));
 	t->rows = 1;
 	for (int i = 0; i < t->columns; i++)
 		set_cell(t, 0, i, head[i]);
@@ -213,7 +213,7 @@ int report_write(const struct chain *c)
 	report_run(c, true, &md);
 	int rc =
 	    dump && !md.failed ? files_write_text(c->out, "results.json", dump) : err_set(ERR_NOMEM, "out of memory");
-	if (rc == 0)
+	if (!rc)
 		rc = files_write_text(c->out, "results.md", str_text(&md));
 	cJSON_free(dump);
 	str_clear(&md);

@@ -23,8 +23,8 @@ static int lock_out(const struct chain *c, int *fd)
 {
 	char path[CHAIN_PATH + 16];
 	int rc = fs_mkdirs(c->out);
-	if (rc == 0)
-		rc = fs_join(path, sizeof path, c->out, ".lock");
+	if (!rc)
+		rc = fs_join(path, sizeof(path), c->out, ".lock");
 	if (rc < 0)
 		return rc;
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -61,15 +61,15 @@ static int set_aside(const struct chain *c, const struct chain_stage *s)
 		return rc;
 	const cJSON *have = cJSON_GetObjectItem(json, "key");
 	if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
-		snprintf(key, sizeof key, "%.8s", have->valuestring);
+		snprintf(key, sizeof(key), "%.8s", have->valuestring);
 	cJSON_Delete(json);
-	snprintf(path, sizeof path, "%s/previous", c->out);
+	snprintf(path, sizeof(path), "%s/previous", c->out);
 	rc = fs_mkdirs(path);
 	if (rc < 0)
 		return rc;
-	snprintf(target, sizeof target, "%s/%s-%s", path, key, s->config->name);
+	snprintf(target, sizeof(target), "%s/%s-%s", path, key, s->config->name);
 	for (int i = 2; fs_exists(target) && i < 1000; i++)
-		snprintf(target, sizeof target, "%s/%s-%s.%d", path, key, s->config->name, i);
+		snprintf(target, sizeof(target), "%s/%s-%s.%d", path, key, s->config->name, i);
 	if (rename(s->dir, target) < 0)
 		return err_set(ERR_IO, "%s: %s", s->dir, strerror(errno));
 	return 0;
@@ -121,21 +121,21 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 {
 	char path[CHAIN_PATH + 16], dir[CHAIN_PATH + 16], kept[CHAIN_PATH + 128], line[CHAIN_PATH + 256];
 	char key[HASH_HEX];
-	snprintf(dir, sizeof dir, "%s/previous", c->out);
+	snprintf(dir, sizeof(dir), "%s/previous", c->out);
 	resume_path(c, s, path);
 	/* what cannot be read is for the stage to refuse */
 	if (fs_exists(path) && resume_key(path, key) == 0 && strcmp(key, s->key) != 0) {
-		snprintf(kept, sizeof kept, "%s/%.8s-%s.resume", dir, key, s->config->name);
+		snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, key, s->config->name);
 		int rc = fs_mkdirs(dir);
-		if (rc == 0 && rename(path, kept) < 0)
+		if (!rc && rename(path, kept) < 0)
 			rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
 		if (rc < 0)
 			return rc;
-		snprintf(line, sizeof line, "an interrupted training with other options is kept as %s", kept);
+		snprintf(line, sizeof(line), "an interrupted training with other options is kept as %s", kept);
 		progress->line(progress, line);
 	}
 	err_clear();
-	snprintf(kept, sizeof kept, "%s/%.8s-%s.resume", dir, s->key, s->config->name);
+	snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, s->key, s->config->name);
 	if (!fs_exists(path) && fs_exists(kept) && rename(kept, path) < 0)
 		return err_set(ERR_IO, "%s: %s", kept, strerror(errno));
 	return 0;
@@ -150,9 +150,9 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	struct dataset with_test = {0};
 	struct refs refs;
 	int rc = fill_refs(c, k, &refs);
-	if (rc == 0)
+	if (!rc)
 		rc = sort_resume(c, s, progress);
-	if (rc == 0 && k->kind->opens_test)
+	if (!rc && k->kind->opens_test)
 		rc = dataset_open(
 		    &with_test, &c->config->data, c->config->base_dir, (uint64_t)c->config->top.seed, true);
 	if (rc < 0)
@@ -190,7 +190,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 static void discard(const struct chain_stage *s, const char *part, int rc)
 {
 	char kept[CHAIN_PATH + 16], *message = mem_strdup(err_message());
-	snprintf(kept, sizeof kept, "%s.failed", s->dir);
+	snprintf(kept, sizeof(kept), "%s.failed", s->dir);
 	if (rc == ERR_GATE) {
 		fs_remove_tree(kept);
 		if (rename(part, kept) == 0)
@@ -219,11 +219,11 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 	cJSON_AddItemReferenceToObject(json, "summary", s->summary);
 	int rc = s->state == STAGE_ELSEWHERE ? 0 : files_write_json(part, "stage.json", json);
 	cJSON_Delete(json);
-	if (rc == 0)
+	if (!rc)
 		rc = set_aside(c, s);
-	if (rc == 0 && rename(part, s->dir) < 0)
+	if (!rc && rename(part, s->dir) < 0)
 		rc = err_set(ERR_IO, "%s: %s", part, strerror(errno));
-	if (rc == 0)
+	if (!rc)
 		s->state = STAGE_DONE;
 	return rc;
 }
@@ -234,20 +234,20 @@ static int take_tree(const char *from, const char *to)
 	struct fs_list list = {0};
 	char src[2 * CHAIN_PATH], dst[2 * CHAIN_PATH];
 	int rc = fs_list(from, &list);
-	for (int i = 0; rc == 0 && i < list.n; i++) {
+	for (int i = 0; !rc && i < list.n; i++) {
 		struct fs_bytes bytes = {0};
-		rc = fs_join(src, sizeof src, from, list.name[i]);
-		if (rc == 0)
-			rc = fs_join(dst, sizeof dst, to, list.name[i]);
+		rc = fs_join(src, sizeof(src), from, list.name[i]);
+		if (!rc)
+			rc = fs_join(dst, sizeof(dst), to, list.name[i]);
 		if (rc < 0)
 			break;
 		if (fs_is_dir(src)) {
 			rc = fs_mkdirs(dst);
-			if (rc == 0)
+			if (!rc)
 				rc = take_tree(src, dst);
 		} else if (link(src, dst) < 0) {
 			rc = fs_read(src, &bytes);
-			if (rc == 0)
+			if (!rc)
 				rc = fs_write(dst, bytes.data, bytes.size);
 			fs_bytes_clear(&bytes);
 		}
@@ -262,30 +262,30 @@ static int run_stage(
 	char part[CHAIN_PATH + 16], resume[CHAIN_PATH + 16], line[CHAIN_PATH + 256];
 	const char *base = strrchr(s->dir, '/') + 1;
 	if (s->state == STAGE_DONE) {
-		snprintf(line, sizeof line, "%s: up to date", base);
+		snprintf(line, sizeof(line), "%s: up to date", base);
 		progress->line(progress, line);
 		return 0;
 	}
-	snprintf(part, sizeof part, "%s/.%s.part", c->out, base);
+	snprintf(part, sizeof(part), "%s/.%s.part", c->out, base);
 	if (s->state == STAGE_ELSEWHERE)
-		snprintf(line, sizeof line, "%s: the same stage was finished in %s: taken from there", base, s->found);
+		snprintf(line, sizeof(line), "%s: the same stage was finished in %s: taken from there", base, s->found);
 	else
-		snprintf(line, sizeof line, "%s: %s", base, s->config->kind->name);
+		snprintf(line, sizeof(line), "%s: %s", base, s->config->kind->name);
 	progress->line(progress, line);
 	double t0 = clock_now();
 	int rc = fs_exists(part) ? fs_remove_tree(part) : 0;
-	if (rc == 0)
+	if (!rc)
 		rc = fs_mkdirs(part);
-	if (rc == 0)
+	if (!rc)
 		rc = s->state == STAGE_ELSEWHERE ? take_tree(s->found, part) : run_into(c, s, part, progress, stop);
-	if (rc == 0)
+	if (!rc)
 		rc = finish(c, s, part, s->earlier_seconds + clock_now() - t0);
 	if (rc < 0) {
 		discard(s, part, rc);
 		return err_context(rc, "stage %s", s->config->name);
 	}
 	unlink(resume_path(c, s, resume)); /* of no use any more; there need not be one */
-	snprintf(line, sizeof line, "%s: done in %.1f s", base, clock_now() - t0);
+	snprintf(line, sizeof(line), "%s: done in %.1f s", base, clock_now() - t0);
 	progress->line(progress, line);
 	return 0;
 }
@@ -297,12 +297,12 @@ static int clear_left_over(const struct chain *c)
 	struct fs_list list = {0};
 	char path[CHAIN_PATH];
 	int rc = fs_list(c->out, &list);
-	for (int i = 0; rc == 0 && i < list.n; i++) {
+	for (int i = 0; !rc && i < list.n; i++) {
 		size_t n = strlen(list.name[i]);
 		if (n < 6 || strcmp(list.name[i] + n - 5, ".part") != 0)
 			continue;
-		rc = fs_join(path, sizeof path, c->out, list.name[i]);
-		if (rc == 0 && (list.name[i][0] == '.' || !fs_is_dir(path))) /* a stage may be named x.part */
+		rc = fs_join(path, sizeof(path), c->out, list.name[i]);
+		if (!rc && (list.name[i][0] == '.' || !fs_is_dir(path))) /* a stage may be named x.part */
 			rc = fs_remove_tree(path);
 	}
 	fs_list_clear(&list);
@@ -313,11 +313,11 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 {
 	int fd = -1;
 	int rc = lock_out(c, &fd);
-	if (rc == 0)
+	if (!rc)
 		rc = clear_left_over(c);
-	if (rc == 0)
+	if (!rc)
 		rc = write_run(c);
-	for (int i = 0; rc == 0 && i < c->n; i++) {
+	for (int i = 0; !rc && i < c->n; i++) {
 		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
 				   : run_stage(c, &c->stage[i], progress, stop);
 	}

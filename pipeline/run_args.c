@@ -12,7 +12,7 @@ int run_args_parse(struct run_args *a, int argc, char **argv, bool with_json)
 	    {"out", true, 'o'}, {"set", true, 's'}, {"json", false, 'j'}, {NULL, false, 0}};
 	struct args args;
 	int id;
-	memset(a, 0, sizeof *a);
+	memset(a, 0, sizeof(*a));
 	args_init(&args, flags, argc, argv);
 	while ((id = args_next(&args)) != 0) {
 		if (id < 0)
@@ -29,7 +29,7 @@ int run_args_parse(struct run_args *a, int argc, char **argv, bool with_json)
 		}
 	}
 	int rc = args_count(&args, 1, 1, "CONFIG");
-	if (rc == 0)
+	if (!rc)
 		a->config = args.positional[0];
 	return rc;
 }

@@ -16,7 +16,7 @@ int stage_model_init(struct stage_model *m, const struct model_spec *spec, struc
 	*m = (struct stage_model){.ckpt = {.spec = *spec, .form = FORM_FLOAT}};
 	params_init(&m->params, dev);
 	int rc = spec_build(&g, spec, 1);
-	if (rc == 0)
+	if (!rc)
 		rc = params_add_graph(&m->params, &g, seed);
 	graph_clear(&g);
 	if (rc < 0)
@@ -43,9 +43,9 @@ int stage_model_load(struct stage_model *m, const char *dir, struct device dev, 
 	params_init(&m->params, dev);
 	if (data)
 		rc = stage_check_data(&m->ckpt.spec, data, dir);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_graph(&m->ckpt, 1, false, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_to_params(&m->ckpt, &g, &m->params);
 	graph_clear(&g);
 	if (rc < 0)
@@ -69,10 +69,9 @@ int stage_model_build(void *model, int batch, struct graph *g)
 int64_t graph_parameters(const struct graph *g)
 {
 	int64_t n = 0;
-	for (int i = 0; i < g->n; i++) {
+	for (int i = 0; i < g->n; i++)
 		if (g->node[i].op == OP_PARAM && g->node[i].attr.kind == PARAM_TRAINED)
 			n += shape_count(g->node[i].shape);
-	}
 	return n;
 }
 
@@ -83,7 +82,7 @@ void stage_line(const struct stage_run *run, const char *fmt, ...)
 	if (!run->progress || !run->progress->line)
 		return;
 	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	run->progress->line(run->progress, text);
 }
@@ -202,7 +201,7 @@ int stage_add_info(
 	char now[32];
 	if (!c->info)
 		c->info = cJSON_CreateObject();
-	struct fields f = {.o = c->info, .ok = c->info != NULL};
+	struct fields f = {.o = c->info, .ok = c->info};
 	if (!f.ok)
 		return err_set(ERR_NOMEM, "out of memory");
 	const cJSON *item;
@@ -233,10 +232,10 @@ int stage_summarise(struct stage_run *run, const char *kind, const struct stage_
 {
 	char path[1024];
 	uint64_t bytes;
-	int rc = fs_join(path, sizeof path, run->out_dir, "model.safetensors");
+	int rc = fs_join(path, sizeof(path), run->out_dir, "model.safetensors");
 	if (rc < 0 || (rc = fs_size(path, &bytes)) < 0)
 		return rc;
-	struct fields f = {.o = run->summary, .ok = run->summary != NULL};
+	struct fields f = {.o = run->summary, .ok = run->summary};
 	double total = info_number(c, "parameters", "total"), zero = info_number(c, "parameters", "zero");
 	put_text(&f, "kind", kind);
 	if (r->val) {
@@ -260,7 +259,7 @@ int stage_save(struct stage_run *run, const char *kind, const struct option *tab
     struct checkpoint *c)
 {
 	int rc = stage_add_info(run, table, r, c);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_save(c, run->out_dir);
 	return rc < 0 ? rc : stage_summarise(run, kind, r, c);
 }

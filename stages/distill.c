@@ -32,7 +32,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	const struct distill_options *o = s->options;
 	(void)input_spec;
 	int rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
-	snprintf(out->text, sizeof out->text,
+	snprintf(out->text, sizeof(out->text),
 	    "distill a %s for %" PRId64 " epochs, batch %" PRId64
 	    ", temperature %g, alpha %g (the teacher's forward pass "
 	    "comes on top)",

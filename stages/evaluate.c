@@ -57,7 +57,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		out->spec = *input_spec;
 		rc = spec_build(&g, input_spec, 1);
 	}
-	if (rc == 0 && input_spec) {
+	if (!rc && input_spec) {
 		out->parameters = graph_parameters(&g);
 		out->macs = (double)graph_macs(&g) * (double)s->data->n[SPLIT_TEST] * s->n_input;
 	}
@@ -165,7 +165,7 @@ static int time_models(struct evaluation *e)
 			models[i] = &e->model[i].model;
 		rc = latency_measure(models, e->n, &e->o->timing, e->run->seed, e->run->progress, e->run->stop, out);
 	}
-	for (int i = 0; i < e->n && rc == 0; i++)
+	for (int i = 0; i < e->n && !rc; i++)
 		e->model[i].latency = out[i];
 	mem_free(models);
 	mem_free(out);
@@ -214,15 +214,15 @@ static int run(struct stage_run *s)
 	e.model = mem_alloc((size_t)e.n, sizeof(*e.model));
 	if (!e.model)
 		return ERR_NOMEM;
-	for (int i = 0; i < e.n && rc == 0; i++)
+	for (int i = 0; i < e.n && !rc; i++)
 		rc = open_model(&e, i);
-	for (int i = 0; i < e.n && rc == 0; i++)
+	for (int i = 0; i < e.n && !rc; i++)
 		rc = test_model(&e, i);
-	if (rc == 0 && e.o->latency)
+	if (!rc && e.o->latency)
 		rc = time_models(&e);
-	if (rc == 0)
+	if (!rc)
 		rc = evaluate_write(&e, started);
-	if (rc == 0)
+	if (!rc)
 		rc = check_limits(&e);
 	evaluation_clear(&e);
 	return rc;

@@ -39,7 +39,7 @@ static int write_json(const struct evaluation *e, const char *name, cJSON *o)
 	char path[1024], *text = o ? cJSON_Print(o) : NULL;
 	int rc = text ? fs_join(path, sizeof(path), e->run->out_dir, name) : no_memory();
 
-	if (rc == 0)
+	if (!rc)
 		rc = fs_write(path, text, strlen(text));
 	cJSON_free(text);
 	cJSON_Delete(o);
@@ -169,7 +169,7 @@ static cJSON *benchmark_row(const struct evaluation *e, const struct evaluated *
 static cJSON *benchmark_to_json(const struct evaluation *e, const char *device)
 {
 	cJSON *rows = cJSON_CreateArray();
-	bool ok = rows != NULL;
+	bool ok = rows;
 
 	for (int i = 0; i < e->n && ok; i++)
 		ok = put(rows, NULL, benchmark_row(e, &e->model[i], device));
@@ -212,7 +212,7 @@ static int write_csv(const struct evaluation *e, const char *device)
 		csv_text(&s, device);
 		str_add(&s, "\n");
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = s.failed ? no_memory() : fs_write(path, str_text(&s), s.len);
 	str_clear(&s);
 	return rc;
@@ -274,15 +274,15 @@ int evaluate_write(const struct evaluation *e, double started)
 	cJSON *device = device_to_json(e->run->cpu_dev);
 	int rc = device ? 0 : no_memory();
 
-	if (rc == 0)
+	if (!rc)
 		rc = write_json(e, "benchmark_results.json", benchmark_to_json(e, device_name(device)));
-	if (rc == 0)
+	if (!rc)
 		rc = write_csv(e, device_name(device));
-	if (rc == 0 && e->o->latency)
+	if (!rc && e->o->latency)
 		rc = write_raw(e);
-	if (rc == 0)
+	if (!rc)
 		rc = write_json(e, "evaluation.json", evaluation_to_json(e));
-	if (rc == 0)
+	if (!rc)
 		rc = summarise(e, device, started);
 	cJSON_Delete(device);
 	return rc;

@@ -23,7 +23,7 @@ static int add_loss(struct graph *g, const struct train_options *train, const st
 static int build(const struct fit_job *job, int batch, bool train, struct graph *g)
 {
 	int rc = spec_build(g, &job->model->ckpt.spec, batch);
-	if (rc == 0 && train)
+	if (!rc && train)
 		rc = add_loss(g, job->train, job->run->teacher_dir ? job->kd : NULL);
 	return rc;
 }
@@ -33,7 +33,7 @@ static int build_transformed(const struct fit_job *job, int batch, bool train, s
 	struct graph g;
 	graph_init(&g);
 	int rc = build(job, batch, train, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = job->transform(job->user, &g, train, out);
 	graph_clear(&g);
 	return rc;
@@ -102,10 +102,10 @@ static struct trainer make_trainer(struct fit_state *state)
 static int log_path(const struct stage_run *run, char *path, size_t cap)
 {
 	char dir[1024], name[128];
-	int rc = fs_join(dir, sizeof dir, run->out_dir, "logs");
+	int rc = fs_join(dir, sizeof(dir), run->out_dir, "logs");
 	if (rc < 0 || (rc = fs_mkdirs(dir)) < 0)
 		return rc;
-	if (snprintf(name, sizeof name, "%s_training.csv", run->name) >= (int)sizeof name)
+	if (snprintf(name, sizeof(name), "%s_training.csv", run->name) >= (int)sizeof(name))
 		return err_set(ERR_FAIL, "stage name '%.40s...' is too long", run->name);
 	return fs_join(path, cap, dir, name);
 }
@@ -116,7 +116,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	struct fit_state state = {.job = job};
 	char path[1024];
 	*out = (struct fit_report){0};
-	int rc = log_path(run, path, sizeof path);
+	int rc = log_path(run, path, sizeof(path));
 	if (rc < 0)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
@@ -134,10 +134,10 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	t.plan = teach ? plan_teacher : NULL;
 	t.log_path = path;
 	if (teach)
-		snprintf(out->teacher_sha256, sizeof out->teacher_sha256, "%s", state.teacher.model.ckpt.sha256);
+		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", state.teacher.model.ckpt.sha256);
 	rc = trainer_fit(&t, &out->result);
 	run->earlier_seconds = out->result.earlier_seconds;
-	if (rc == 0)
+	if (!rc)
 		rc = trainer_evaluate(run->train_dev, &job->model->params, build_eval, &state, run->data, SPLIT_TRAIN,
 		    run->stop, &out->train);
 	teacher_close(&state.teacher);
@@ -164,9 +164,9 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	r->fit = &report->result;
 	r->teacher_sha256 = report->teacher_sha256[0] ? report->teacher_sha256 : NULL;
 	int rc = checkpoint_graph(c, 1, false, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_from_params(c, &g, &job->model->params);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_save(job->run, kind, table, r, c);
 	graph_clear(&g);
 	return rc;
@@ -183,7 +183,7 @@ int fit_new_model(struct stage_run *run, const char *kind, const char *technique
 	if (rc < 0)
 		return rc;
 	rc = fit_run(&job, &report);
-	if (rc == 0)
+	if (!rc)
 		rc = fit_save(&job, kind, table, &result, &report);
 	fit_report_clear(&report);
 	stage_model_clear(&model);
@@ -203,14 +203,14 @@ static int plan_models(struct fit_state *state)
 	params_init(&teacher->params, job->run->train_dev);
 	if (job->train->epochs > 0)
 		rc = build_train(state, 1, &g[0]);
-	if (rc == 0)
+	if (!rc)
 		rc = build_eval(state, 1, &g[1]);
-	if (rc == 0 && job->run->teacher_spec) {
+	if (!rc && job->run->teacher_spec) {
 		teacher->ckpt = (struct checkpoint){.spec = *job->run->teacher_spec, .form = FORM_FLOAT};
 		rc = stage_model_build(teacher, 1, &g[2]);
 	}
 	for (int i = 0; i < 3; i++) {
-		if (rc == 0)
+		if (!rc)
 			rc = params_plan_graph(i < 2 ? &job->model->params : &teacher->params, &g[i]);
 		graph_clear(&g[i]);
 	}
@@ -229,7 +229,7 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 	p->memory = p->fit.train;
 	rc = fit_memory_check(&t, &p->fit);
 	if (rc == ERR_NOMEM) {
-		snprintf(p->no_room, sizeof p->no_room, "%s", err_message());
+		snprintf(p->no_room, sizeof(p->no_room), "%s", err_message());
 		rc = 0;
 	}
 	return rc;
@@ -257,7 +257,7 @@ int fit_plan(
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
 	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
 	rc = plan_models(&state);
-	if (rc == 0)
+	if (!rc)
 		rc = plan_memory(&state, p);
 	stage_model_clear(&state.teacher.model);
 	stage_model_clear(&model);

@@ -53,9 +53,9 @@ static int subject_open(struct subject *s, struct stage_model *m, int batch, uin
 
 	graph_init(&g);
 	rc = stage_model_build(m, batch, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_create(&s->ex, &g, &m->params, &o);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_prepare(s->ex);
 	graph_clear(&g);
 	if (rc < 0)
@@ -79,7 +79,7 @@ static int run_once(struct subject *s)
 {
 	int rc = executor_input(s->ex, "input", s->x, s->x_bytes);
 
-	if (rc == 0)
+	if (!rc)
 		rc = executor_forward(s->ex);
 	return rc < 0 ? rc : executor_output(s->ex, s->output, s->y, s->y_bytes);
 }
@@ -88,7 +88,7 @@ static int run_untimed(struct subject *s, int64_t n)
 {
 	int rc = 0;
 
-	for (int64_t i = 0; i < n && rc == 0; i++)
+	for (int64_t i = 0; i < n && !rc; i++)
 		rc = run_once(s);
 	return rc;
 }
@@ -98,7 +98,7 @@ static int run_block(struct subject *s, double *seconds, int64_t first, int64_t 
 {
 	int rc = run_untimed(s, REFILLS);
 
-	for (int64_t i = first; i < last && rc == 0; i++) {
+	for (int64_t i = first; i < last && !rc; i++) {
 		double start = clock_now();
 
 		if (stop && *stop)
@@ -121,10 +121,10 @@ static int take_turns(struct subject *s, int n, const struct timing *t, double *
 {
 	int rc = 0;
 
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		rc = run_untimed(&s[i], t->warmup);
-	for (int64_t b = 0; b < BLOCKS && rc == 0; b++) {
-		for (int i = 0; i < n && rc == 0; i++)
+	for (int64_t b = 0; b < BLOCKS && !rc; b++) {
+		for (int i = 0; i < n && !rc; i++)
 			rc = run_block(&s[i], seconds[i], t->runs * b / BLOCKS, t->runs * (b + 1) / BLOCKS, t->stop);
 		if (t->progress && t->progress->update)
 			t->progress->update(t->progress, t->text, (double)(b + 1), BLOCKS);
@@ -138,9 +138,9 @@ static int measure(
 	struct subject *s = mem_alloc((size_t)n, sizeof(*s));
 	int rc = s ? 0 : ERR_NOMEM;
 
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		rc = subject_open(&s[i], models[i], t->batch, seed);
-	if (rc == 0)
+	if (!rc)
 		rc = take_turns(s, n, t, seconds);
 	for (int i = 0; s && i < n; i++)
 		subject_close(&s[i]);
@@ -197,16 +197,16 @@ static int measure_all(struct stage_model *const *models, int n, const struct la
 	double **seconds = mem_alloc((size_t)n, sizeof(*seconds));
 	int rc = seconds ? 0 : ERR_NOMEM;
 
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		seconds[i] = out[i].seconds;
-	if (rc == 0)
+	if (!rc)
 		rc = measure(models, n, &one, seed, seconds);
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		seconds[i] = out[i].batch_seconds;
-	if (rc == 0 && o->throughput_runs > 0)
+	if (!rc && o->throughput_runs > 0)
 		rc = measure(models, n, &many, seed, seconds);
 	mem_free(seconds);
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		rc = finish(&out[i]);
 	return rc;
 }
@@ -219,12 +219,12 @@ int latency_measure(struct stage_model *const *models, int n, const struct laten
 	for (int i = 0; i < n; i++)
 		out[i] = (struct latency){
 		    .runs = o->runs, .batch_runs = o->throughput_runs, .batch = (int)o->throughput_batch};
-	for (int i = 0; i < n && rc == 0; i++) {
+	for (int i = 0; i < n && !rc; i++) {
 		out[i].seconds = mem_alloc((size_t)o->runs, sizeof(double));
 		out[i].batch_seconds = mem_alloc((size_t)o->throughput_runs + 1, sizeof(double));
 		rc = out[i].seconds && out[i].batch_seconds ? 0 : ERR_NOMEM;
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = measure_all(models, n, o, seed, progress, stop, out);
 	for (int i = 0; i < n && rc < 0; i++)
 		latency_clear(&out[i]);
@@ -268,7 +268,7 @@ static bool add_list(cJSON *o, const char *key, const double *seconds, int64_t n
 			return false;
 		}
 	}
-	return list != NULL;
+	return list;
 }
 
 cJSON *latency_raw_to_json(const struct latency *l)

@@ -44,7 +44,7 @@ static int plan_text(const struct prune_options *o, const struct model_spec *bef
 	struct prune_set set;
 	char amount[32], name[64];
 	size_t len = 0;
-	describe(o, amount, sizeof amount);
+	describe(o, amount, sizeof(amount));
 	if (o->method == PRUNE_STRUCTURED) {
 		len = (size_t)snprintf(text, cap, "remove %s %% of the units:", amount);
 		for (int i = 0; i < before->n_width && len < cap; i++)
@@ -74,12 +74,12 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = kd_options_check(&o->kd, &o->train, &key);
 	else
 		rc = kd_options_unused(&o->kd);
-	if (rc == 0 && s->teacher_dir && o->train.epochs == 0)
+	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
-	if (rc == 0 && o->method == PRUNE_STRUCTURED)
+	if (!rc && o->method == PRUNE_STRUCTURED)
 		rc = prune_units_spec(o, input_spec, &after);
-	if (rc == 0)
-		rc = plan_text(o, input_spec, &after, out->text, sizeof out->text);
+	if (!rc)
+		rc = plan_text(o, input_spec, &after, out->text, sizeof(out->text));
 	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
 	return rc < 0 ? rc : fit_plan(s, &after, &fit, out);
 }
@@ -102,7 +102,7 @@ static int prune_now(struct prune_job *job)
 	if (o->method == PRUNE_STRUCTURED)
 		return prune_units(o, &job->model);
 	int rc = prune_set_init(&job->set, &job->model.ckpt.spec, &o->exclude);
-	if (rc == 0)
+	if (!rc)
 		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
 	if (rc < 0)
 		return rc;
@@ -120,7 +120,7 @@ static int load_float(struct prune_job *job)
 {
 	struct stage_run *s = job->run;
 	int rc = stage_model_load(&job->model, s->input_dir, s->train_dev, s->data);
-	if (rc == 0 && job->model.ckpt.form != FORM_FLOAT)
+	if (!rc && job->model.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, "input %s is quantized already; prune comes before quantize", s->input_dir);
 	return rc;
 }
@@ -132,8 +132,9 @@ static int fine_tune_and_save(struct prune_job *job)
 	char amount[32], technique[64];
 	int64_t begin, end;
 	prune_ramp_epochs(o, &begin, &end);
-	describe(o, amount, sizeof amount);
-	snprintf(technique, sizeof technique, "%s_%s", o->method == PRUNE_STRUCTURED ? "structured" : "pruned", amount);
+	describe(o, amount, sizeof(amount));
+	snprintf(
+	    technique, sizeof(technique), "%s_%s", o->method == PRUNE_STRUCTURED ? "structured" : "pruned", amount);
 	struct fit_job fit = {.run = job->run,
 	    .train = &o->train,
 	    .kd = &o->kd,
@@ -145,7 +146,7 @@ static int fine_tune_and_save(struct prune_job *job)
 	struct stage_result result = {
 	    .technique = technique, .parent_sha256 = job->parent, .removed = job->removed, .started = job->started};
 	int rc = fit_run(&fit, &report);
-	if (rc == 0)
+	if (!rc)
 		rc = fit_save(&fit, "prune", prune_option_table, &result, &report);
 	fit_report_clear(&report);
 	return rc;
@@ -167,12 +168,12 @@ static int renew_checkpoint(struct prune_job *job, const struct model_spec *befo
 	struct checkpoint fresh = {.spec = c->spec, .form = FORM_FLOAT};
 	int64_t old_count, new_count;
 	int rc = count(before, &old_count);
-	if (rc == 0)
+	if (!rc)
 		rc = count(&c->spec, &new_count);
 	if (rc < 0)
 		return rc;
 	job->removed = stage_removed(c) + (double)(old_count - new_count);
-	memcpy(job->parent, c->sha256, sizeof job->parent);
+	memcpy(job->parent, c->sha256, sizeof(job->parent));
 	checkpoint_clear(c);
 	*c = fresh;
 	return 0;
@@ -183,11 +184,11 @@ static int run(struct stage_run *s)
 	struct prune_job job = {.o = s->options, .run = s, .started = clock_now()};
 	int rc = load_float(&job);
 	struct model_spec before = job.model.ckpt.spec;
-	if (rc == 0)
+	if (!rc)
 		rc = prune_now(&job);
-	if (rc == 0)
+	if (!rc)
 		rc = renew_checkpoint(&job, &before);
-	if (rc == 0)
+	if (!rc)
 		rc = fine_tune_and_save(&job);
 	prune_set_clear(&job.set);
 	stage_model_clear(&job.model);

@@ -10,13 +10,13 @@
 
 static int append_weight(struct prune_set *p, const struct node *layer, const struct node *w)
 {
-	struct prune_weight *grown = mem_grow(p->weight, (size_t)p->n, (size_t)p->n + 1, sizeof *grown);
+	struct prune_weight *grown = mem_grow(p->weight, (size_t)p->n, (size_t)p->n + 1, sizeof(*grown));
 	if (!grown)
 		return ERR_NOMEM;
 	p->weight = grown;
 	struct prune_weight *e = &p->weight[p->n++];
-	memcpy(e->layer, layer->name, sizeof e->layer);
-	memcpy(e->param, w->name, sizeof e->param);
+	memcpy(e->layer, layer->name, sizeof(e->layer));
+	memcpy(e->param, w->name, sizeof(e->param));
 	e->n = shape_count(w->shape);
 	e->row = w->shape.dim[w->shape.ndim - 1];
 	p->total += e->n;
@@ -26,10 +26,9 @@ static int append_weight(struct prune_set *p, const struct node *layer, const st
 static bool matches_any(const struct option_strings *patterns, const char *name, bool *used)
 {
 	bool any = false;
-	for (int i = 0; i < patterns->n; i++) {
+	for (int i = 0; i < patterns->n; i++)
 		if (str_match(patterns->v[i], name))
 			any = used[i] = true;
-	}
 	return any;
 }
 
@@ -50,7 +49,7 @@ static int fill_set(
     struct prune_set *p, const struct graph *g, const struct option_strings *exclude, bool *used, const char **names)
 {
 	int layers = 0, rc = 0;
-	for (int i = 0; rc == 0 && i < g->n; i++) {
+	for (int i = 0; !rc && i < g->n; i++) {
 		const struct node *layer = &g->node[i];
 		if (layer->op != OP_LINEAR && layer->op != OP_CONV2D)
 			continue;
@@ -58,9 +57,9 @@ static int fill_set(
 		if (!matches_any(exclude, layer->name, used))
 			rc = append_weight(p, layer, &g->node[layer->in[1]]);
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = check_used(exclude, used, names, layers);
-	if (rc == 0 && p->n == 0)
+	if (!rc && p->n == 0)
 		rc = err_set(ERR_CONFIG, "exclude leaves no layer to prune");
 	return rc;
 }
@@ -72,8 +71,8 @@ int prune_set_init(struct prune_set *p, const struct model_spec *spec, const str
 	int rc = spec_build(&g, spec, 1);
 	if (rc < 0)
 		return rc;
-	bool *used = mem_alloc((size_t)exclude->n + 1, sizeof *used);
-	const char **names = mem_alloc((size_t)g.n, sizeof *names);
+	bool *used = mem_alloc((size_t)exclude->n + 1, sizeof(*used));
+	const char **names = mem_alloc((size_t)g.n, sizeof(*names));
 	rc = used && names ? fill_set(p, &g, exclude, used, names) : ERR_NOMEM;
 	mem_free(used);
 	mem_free(names);
@@ -103,14 +102,14 @@ static void host_clear(struct host_weights *h)
 
 static int host_read(struct host_weights *h, const struct prune_set *p, const struct param_store *s)
 {
-	h->w = mem_alloc((size_t)p->total, sizeof *h->w);
-	h->mask = mem_alloc((size_t)p->total, sizeof *h->mask);
+	h->w = mem_alloc((size_t)p->total, sizeof(*h->w));
+	h->mask = mem_alloc((size_t)p->total, sizeof(*h->mask));
 	if (!h->w || !h->mask)
 		return ERR_NOMEM;
 	int64_t at = 0;
 	for (int i = 0; i < p->n; i++) {
 		int rc = params_read(s, p->weight[i].param, h->w + at);
-		if (rc == 0)
+		if (!rc)
 			rc = params_get_mask(s, p->weight[i].param, h->mask + at);
 		if (rc < 0)
 			return rc;
@@ -143,7 +142,7 @@ int prune_masked_share(const struct prune_set *p, const struct param_store *s, d
 {
 	struct host_weights h = {0};
 	int rc = host_read(&h, p, s);
-	if (rc == 0)
+	if (!rc)
 		*share = (double)count_masked(h.mask, p->total) / (double)p->total;
 	host_clear(&h);
 	return rc;
@@ -153,7 +152,7 @@ int prune_masked_share(const struct prune_set *p, const struct param_store *s, d
 static uint32_t magnitude(float x)
 {
 	uint32_t u;
-	memcpy(&u, &x, sizeof u);
+	memcpy(&u, &x, sizeof(u));
 	return u & 0x7fffffffu;
 }
 
@@ -161,12 +160,12 @@ static uint32_t magnitude(float x)
  * selection in two halves of 16 bits, linear where sorting millions of weights would take seconds. */
 static int select_key(const float *w, const uint8_t *mask, int64_t n, int64_t k, uint32_t *key, int64_t *equal)
 {
-	int64_t *count = mem_alloc(65536, sizeof *count);
+	int64_t *count = mem_alloc(65536, sizeof(*count));
 	uint32_t prefix = 0;
 	if (!count)
 		return ERR_NOMEM;
 	for (int shift = 16; shift >= 0; shift -= 16) {
-		memset(count, 0, 65536 * sizeof *count);
+		memset(count, 0, 65536 * sizeof(*count));
 		for (int64_t i = 0; i < n; i++) {
 			uint32_t u = magnitude(w[i]);
 			if (mask[i] && (shift == 16 || u >> 16 == prefix))
@@ -191,7 +190,7 @@ static int mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsi
 	if (k <= 0)
 		return 0;
 	int rc = select_key(w, mask, n, k, &key, &equal);
-	for (int64_t i = 0; rc == 0 && i < n; i++) {
+	for (int64_t i = 0; !rc && i < n; i++) {
 		uint32_t u = magnitude(w[i]);
 		if (!mask[i] || u > key || (u == key && equal == 0))
 			continue;
@@ -205,14 +204,14 @@ int prune_magnitude(const struct prune_set *p, struct param_store *s, bool globa
 {
 	struct host_weights h = {0};
 	int rc = host_read(&h, p, s);
-	if (rc == 0 && global)
+	if (!rc && global)
 		rc = mask_smallest(h.w, h.mask, p->total, sparsity);
 	int64_t at = 0;
-	for (int i = 0; rc == 0 && !global && i < p->n; i++) {
+	for (int i = 0; !rc && !global && i < p->n; i++) {
 		rc = mask_smallest(h.w + at, h.mask + at, p->weight[i].n, sparsity);
 		at += p->weight[i].n;
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = host_write_masks(&h, p, s);
 	host_clear(&h);
 	return rc;
@@ -240,10 +239,9 @@ int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m)
 {
 	struct host_weights h = {0};
 	int rc = host_read(&h, p, s);
-	for (int64_t at = 0; rc == 0 && at < p->total;
-	     at += m) /* rows are multiples of m: groups never straddle them */
+	for (int64_t at = 0; !rc && at < p->total; at += m) /* rows are multiples of m: groups never straddle them */
 		mask_group(h.w + at, h.mask + at, n, m);
-	if (rc == 0)
+	if (!rc)
 		rc = host_write_masks(&h, p, s);
 	host_clear(&h);
 	return rc;

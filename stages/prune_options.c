@@ -196,7 +196,7 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 		return prune_units_spec(o, spec, &cut);
 	int rc = prune_set_init(&set, spec, &o->exclude);
 	int64_t m = o->m ? o->m : 4;
-	for (int i = 0; rc == 0 && o->method == PRUNE_NM && i < set.n; i++) {
+	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
 		*key = o->m ? "m" : "method";
 		if (set.weight[i].row % m != 0)
 			rc = err_set(ERR_CONFIG,
@@ -211,9 +211,9 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key)
 {
 	int rc = check_method(o, key);
-	if (rc == 0)
+	if (!rc)
 		rc = check_ramp(o, key);
-	if (rc == 0)
+	if (!rc)
 		rc = check_layers(o, spec, key);
 	return rc < 0 ? rc : train_options_check(&o->train, key);
 }

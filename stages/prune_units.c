@@ -53,7 +53,7 @@ int prune_units_spec(const struct prune_options *o, const struct model_spec *spe
 {
 	char names[SPEC_MAX_WIDTHS][64];
 	int left[SPEC_MAX_WIDTHS];
-	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof *used), changed = false;
+	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof(*used)), changed = false;
 	int rc = used ? fill_left(o, spec, used, names, left) : ERR_NOMEM;
 	mem_free(used);
 	if (rc < 0)
@@ -72,9 +72,9 @@ int prune_units_spec(const struct prune_options *o, const struct model_spec *spe
 static int add_scores(const struct node *w, const struct param_store *s, enum prune_norm norm, double *score)
 {
 	int64_t n = shape_count(w->shape), inner = shape_inner(w->shape, 0);
-	float *host = mem_alloc((size_t)n, sizeof *host);
+	float *host = mem_alloc((size_t)n, sizeof(*host));
 	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
-	for (int64_t i = 0; rc == 0 && i < n; i++) {
+	for (int64_t i = 0; !rc && i < n; i++) {
 		double v = (double)host[i];
 		score[i / inner] += norm == NORM_L2 ? v * v : fabs(v);
 	}
@@ -104,23 +104,23 @@ static int by_index(const void *a, const void *b)
 static int rank_width(const struct graph *g, const struct param_store *s, enum prune_norm norm, int i, int units, int n,
     struct slice *keep)
 {
-	double *score = mem_alloc((size_t)units, sizeof *score);
-	struct ranked *order = mem_alloc((size_t)units, sizeof *order);
-	keep->keep[i] = mem_alloc((size_t)n, sizeof *keep->keep[i]);
+	double *score = mem_alloc((size_t)units, sizeof(*score));
+	struct ranked *order = mem_alloc((size_t)units, sizeof(*order));
+	keep->keep[i] = mem_alloc((size_t)n, sizeof(*keep->keep[i]));
 	keep->n_keep[i] = n;
 	int rc = score && order && keep->keep[i] ? 0 : ERR_NOMEM;
-	for (int k = 0; rc == 0 && k < g->n; k++) {
+	for (int k = 0; !rc && k < g->n; k++) {
 		const struct node *w = &g->node[k];
 		if (w->op == OP_PARAM && w->shape.ndim >= 2 && w->attr.axis[0].width == i)
 			rc = add_scores(w, s, norm, score);
 	}
-	for (int u = 0; rc == 0 && u < units; u++)
+	for (int u = 0; !rc && u < units; u++)
 		order[u] = (struct ranked){.score = score[u], .unit = u};
-	if (rc == 0) {
-		qsort(order, (size_t)units, sizeof *order, by_score);
+	if (!rc) {
+		qsort(order, (size_t)units, sizeof(*order), by_score);
 		for (int u = 0; u < n; u++)
 			keep->keep[i][u] = order[u].unit;
-		qsort(keep->keep[i], (size_t)n, sizeof *keep->keep[i], by_index);
+		qsort(keep->keep[i], (size_t)n, sizeof(*keep->keep[i]), by_index);
 	}
 	mem_free(score);
 	mem_free(order);
@@ -137,17 +137,17 @@ static int slice_one(const struct node *from, const struct node *to, const struc
 	void *src = mem_alloc((size_t)shape_count(from->shape), elem),
 	     *dst = mem_alloc((size_t)shape_count(to->shape), elem);
 	int rc = src && dst ? params_add(new_store, to->name, to->dtype, to->shape, &p) : ERR_NOMEM;
-	if (rc == 0)
+	if (!rc)
 		rc = params_read(old_store, from->name, src);
-	if (rc == 0)
+	if (!rc)
 		rc = slice_param(from, to, keep, src, dst, elem);
-	if (rc == 0)
+	if (!rc)
 		rc = params_write(new_store, to->name, dst);
-	if (rc == 0 && source->mask) { /* a byte per element: src and dst are large enough */
+	if (!rc && source->mask) { /* a byte per element: src and dst are large enough */
 		rc = params_get_mask(old_store, from->name, src);
-		if (rc == 0)
+		if (!rc)
 			rc = slice_param(from, to, keep, src, dst, 1);
-		if (rc == 0)
+		if (!rc)
 			rc = params_set_mask(new_store, to->name, dst);
 	}
 	mem_free(src);
@@ -160,10 +160,9 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 	struct param_store store;
 	int rc = 0;
 	params_init(&store, m->params.dev);
-	for (int i = 0; rc == 0 && i < from->n; i++) { /* same builder, so the same nodes in the same order */
+	for (int i = 0; !rc && i < from->n; i++) /* same builder, so the same nodes in the same order */
 		if (from->node[i].op == OP_PARAM)
 			rc = slice_one(&from->node[i], &to->node[i], keep, &m->params, &store);
-	}
 	if (rc < 0) {
 		params_clear(&store);
 		return rc;
@@ -183,19 +182,18 @@ int prune_units(const struct prune_options *o, struct stage_model *model)
 	graph_init(&from);
 	graph_init(&to);
 	int rc = prune_units_spec(o, &old, &want);
-	if (rc == 0)
+	if (!rc)
 		rc = spec_build(&from, &old, 1);
-	for (int i = 0; rc == 0 && i < old.n_width; i++) {
+	for (int i = 0; !rc && i < old.n_width; i++)
 		if (want.width[i] < old.width[i])
 			rc = rank_width(&from, &model->params, norm, i, old.width[i], want.width[i], &keep);
-	}
-	if (rc == 0)
+	if (!rc)
 		rc = slice_spec(&cut, &old, &keep);
-	if (rc == 0)
+	if (!rc)
 		rc = spec_build(&to, &cut, 1);
-	if (rc == 0)
+	if (!rc)
 		rc = slice_all(&from, &to, &keep, model);
-	if (rc == 0)
+	if (!rc)
 		model->ckpt.spec = cut;
 	slice_clear(&keep);
 	graph_clear(&from);

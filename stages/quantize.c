@@ -45,12 +45,11 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 
 	graph_init(&folded);
 	rc = pass_fold(g, &folded);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_annotate(&folded, &job->plan, learn, out);
-	for (int i = 0; rc == 0 && i < out->n; i++) {
+	for (int i = 0; !rc && i < out->n; i++)
 		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
 			out->node[i].attr.lr_factor = learn ? (float)job->o->step_lr_factor : 1;
-	}
 	graph_clear(&folded);
 	return rc;
 }
@@ -69,10 +68,9 @@ static int plan_text(const struct quantize_options *o, const struct quant_plan *
 		str_addf(&s, ", trained for %" PRId64 " epochs", o->train.epochs);
 	if (p->simulated)
 		str_add(&s, "; simulated in FP32: no integer kernels for these bits");
-	for (int i = 0; i < p->n_layer; i++) {
+	for (int i = 0; i < p->n_layer; i++)
 		if (!p->layer[i].quantized)
 			str_addf(&s, "%s%s", real++ ? ", " : "; stays FP32: ", p->layer[i].name);
-	}
 	int rc = s.failed ? ERR_NOMEM : 0;
 	snprintf(text, cap, "%s", str_text(&s));
 	str_clear(&s);
@@ -88,9 +86,9 @@ static int plan_memory(const struct graph *g, struct device dev, struct executor
 
 	params_init(&params, dev);
 	rc = params_plan_graph(&params, g);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_create(&ex, g, &params, &o);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_plan(ex, m);
 	executor_free(ex);
 	params_clear(&params);
@@ -111,9 +109,9 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	graph_init(&g);
 	quantize_rules(o, &rules);
 	rc = quantize_folded(input_spec, batch, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = quant_plan_make(&p, &g, &rules);
-	if (rc == 0)
+	if (!rc)
 		rc = plan_text(o, &p, out->text, sizeof(out->text));
 	if (rc < 0)
 		goto out;
@@ -142,7 +140,7 @@ static int load(struct quantize_job *job)
 	struct device dev = job->o->method == QUANT_QAT ? run->train_dev : run->cpu_dev;
 	int rc = stage_model_load(&job->input, run->input_dir, dev, run->data);
 
-	if (rc == 0 && job->input.ckpt.form != FORM_FLOAT)
+	if (!rc && job->input.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, "input %s is quantized already", run->input_dir);
 	return rc;
 }
@@ -177,7 +175,7 @@ static int make_plan(struct quantize_job *job)
 	graph_init(&folded);
 	quantize_rules(job->o, &rules);
 	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
-	if (rc == 0)
+	if (!rc)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
 	graph_clear(&folded);
 	return rc < 0 ? rc : limit_bits(job);
@@ -208,7 +206,7 @@ static int measure(struct quantize_job *job, struct metrics *val, struct metrics
 	int rc = trainer_evaluate(
 	    run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data, SPLIT_VAL, run->stop, val);
 
-	if (rc == 0)
+	if (!rc)
 		rc = trainer_evaluate(run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data,
 		    SPLIT_TRAIN, run->stop, train);
 	return rc;
@@ -251,11 +249,11 @@ static int save(struct quantize_job *job, double started)
 	    .started = started};
 	int rc = measure(job, &val, &train);
 
-	if (rc == 0)
+	if (!rc)
 		rc = add_fields(job);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_save(job->run, "quantize", quantize_option_table, &r, &job->output.ckpt);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_check_saved(job);
 	metrics_clear(&val);
 	metrics_clear(&train);
@@ -269,19 +267,19 @@ static int run(struct stage_run *s)
 	int64_t masked;
 	int rc = check_run(s);
 
-	if (rc == 0)
+	if (!rc)
 		rc = load(&job);
-	if (rc == 0)
+	if (!rc)
 		rc = make_plan(&job);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_calibrate(&job);
-	if (rc == 0 && job.o->method == QUANT_QAT)
+	if (!rc && job.o->method == QUANT_QAT)
 		rc = quantize_train(&job);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_convert(&job);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_check_masks(&job, &masked);
-	if (rc == 0)
+	if (!rc)
 		rc = save(&job, started);
 	stage_model_clear(&job.input);
 	stage_model_clear(&job.output);

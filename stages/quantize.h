@@ -4,7 +4,7 @@
 #define STAGES_QUANTIZE_H
 
 #include "quant/observer.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 #include "stages/fit.h"
 
 #define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation accuracy */

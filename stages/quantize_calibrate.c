@@ -8,7 +8,7 @@
 #include "graph/pass.h"
 #include "stages/quantize.h"
 
-struct pass {
+struct calibration {
 	struct quantize_job *job;
 	struct executor *ex; /* folded graph, every value readable */
 	struct sampler sampler;
@@ -33,7 +33,7 @@ int quantize_folded(const struct model_spec *spec, int batch, struct graph *out)
 
 	graph_init(&g);
 	rc = spec_build(&g, spec, batch);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_fold(&g, out);
 	graph_clear(&g);
 	return rc;
@@ -47,7 +47,7 @@ int quantize_build_annotated(void *user, int batch, struct graph *out)
 
 	graph_init(&folded);
 	rc = quantize_folded(&job->input.ckpt.spec, batch, &folded);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_annotate(&folded, &job->plan, false, out);
 	graph_clear(&folded);
 	return rc;
@@ -58,7 +58,7 @@ int quantize_executor(struct executor **out, const struct graph *g, struct param
 	struct executor_options o = {.mode = EXEC_INFER, .keep_all = keep_all};
 	int rc = executor_create(out, g, params, &o);
 
-	if (rc == 0)
+	if (!rc)
 		rc = executor_prepare(*out);
 	if (rc < 0) {
 		executor_free(*out);
@@ -98,7 +98,7 @@ static size_t largest_value(const struct graph *g, const struct quant_plan *p)
 	return most;
 }
 
-static int pass_open(struct pass *p, struct quantize_job *job)
+static int calibration_open(struct calibration *p, struct quantize_job *job)
 {
 	const struct dataset *d = job->run->data;
 	enum split split = strcmp(job->o->calibration_split, "train") == 0 ? SPLIT_TRAIN : SPLIT_VAL;
@@ -113,7 +113,7 @@ static int pass_open(struct pass *p, struct quantize_job *job)
 	p->batches = job->o->calibration_batches < n / p->batch ? job->o->calibration_batches : n / p->batch;
 	p->fill = (struct batch_fill){.data = d, .split = split, .stage = job->run->name};
 	rc = quantize_folded(&job->input.ckpt.spec, p->batch, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = sampler_init(&p->sampler, job->run->seed, job->run->name, n);
 	if (rc < 0)
 		goto out;
@@ -133,7 +133,7 @@ out:
 	return rc;
 }
 
-static void pass_close(struct pass *p)
+static void calibration_close(struct calibration *p)
 {
 	executor_free(p->ex);
 	sampler_clear(&p->sampler);
@@ -144,7 +144,7 @@ static void pass_close(struct pass *p)
 }
 
 /* Reads a value of the folded graph into p->value. */
-static int read_value(struct pass *p, const char *name, size_t *n, struct shape *shape)
+static int read_value(struct calibration *p, const char *name, size_t *n, struct shape *shape)
 {
 	const struct graph *g = executor_graph(p->ex);
 
@@ -153,7 +153,7 @@ static int read_value(struct pass *p, const char *name, size_t *n, struct shape 
 	return executor_output(p->ex, name, p->value, *n * sizeof(float));
 }
 
-static int observe_batch(struct pass *p)
+static int observe_batch(struct calibration *p)
 {
 	struct quantize_job *job = p->job;
 
@@ -166,7 +166,7 @@ static int observe_batch(struct pass *p)
 		if (v->weight)
 			continue;
 		rc = read_value(p, v->name, &n, &shape);
-		if (rc == 0)
+		if (!rc)
 			rc = observer_add(&job->observer[i], p->value, n);
 		if (rc < 0)
 			return err_context(rc, "calibrating '%s'", v->name);
@@ -174,23 +174,23 @@ static int observe_batch(struct pass *p)
 	return 0;
 }
 
-static int observe(struct pass *p)
+static int observe(struct calibration *p)
 {
 	struct stage_run *run = p->job->run;
 	size_t bytes = (size_t)p->batch * pixels(run->data) * sizeof(float);
 	int rc = 0;
 
-	for (int64_t b = 0; b < p->batches && rc == 0; b++) {
+	for (int64_t b = 0; b < p->batches && !rc; b++) {
 		if (run->stop && *run->stop)
 			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
 		rc = sampler_take(&p->sampler, b * p->batch, p->batch, p->index);
-		if (rc == 0)
+		if (!rc)
 			rc = batch_fill(&p->fill, p->index, p->batch, 0, 0, p->x, p->labels);
-		if (rc == 0)
+		if (!rc)
 			rc = executor_input(p->ex, "input", p->x, bytes);
-		if (rc == 0)
+		if (!rc)
 			rc = executor_forward(p->ex);
-		if (rc == 0)
+		if (!rc)
 			rc = observe_batch(p);
 		if (run->progress && run->progress->update)
 			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)p->batches);
@@ -213,7 +213,7 @@ static int write_step(struct quantize_job *job, const struct quant_value *v, con
 	return rc < 0 ? rc : params_write(&job->input.params, name, step);
 }
 
-static int weight_steps(struct pass *p)
+static int weight_steps(struct calibration *p)
 {
 	struct quantize_job *job = p->job;
 	enum observer_kind kind = job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
@@ -256,9 +256,9 @@ static int set_ranges(struct quantize_job *job, enum observer_kind kind)
 		if (v->weight)
 			continue;
 		rc = observer_range(&job->observer[i], kind, v->q, job->o->percentile, &lo, &hi);
-		if (rc == 0)
+		if (!rc)
 			rc = quant_plan_set_range(&job->plan, v->name, lo, hi, &step);
-		if (rc == 0)
+		if (!rc)
 			rc = write_step(job, v, &step);
 		if (rc < 0)
 			return err_context(rc, "range of '%s'", v->name);
@@ -271,7 +271,7 @@ static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
 	cJSON *o = NULL;
 	int rc = set_ranges(job, (enum observer_kind)kind);
 
-	if (rc == 0)
+	if (!rc)
 		rc = trainer_evaluate(job->input.params.dev, &job->input.params, quantize_build_annotated, job,
 		    job->run->data, SPLIT_VAL, job->run->stop, m);
 	if (rc < 0)
@@ -294,11 +294,11 @@ static int choose_observer(struct quantize_job *job)
 	job->choices = cJSON_CreateObject();
 	if (!job->choices)
 		return err_set(ERR_NOMEM, "out of memory");
-	for (int kind = 0; kind < OBSERVER_COUNT && rc == 0; kind++) {
+	for (int kind = 0; kind < OBSERVER_COUNT && !rc; kind++) {
 		struct metrics m = {0};
 
 		rc = try_observer(job, kind, &m);
-		if (rc == 0 && (m.accuracy > accuracy || (m.accuracy >= accuracy && m.loss < loss))) {
+		if (!rc && (m.accuracy > accuracy || (m.accuracy >= accuracy && m.loss < loss))) {
 			accuracy = m.accuracy;
 			loss = m.loss;
 			job->chosen = kind;
@@ -310,10 +310,10 @@ static int choose_observer(struct quantize_job *job)
 
 int quantize_calibrate(struct quantize_job *job)
 {
-	struct pass p = {0};
-	int rc = pass_open(&p, job);
+	struct calibration p = {0};
+	int rc = calibration_open(&p, job);
 
-	if (rc == 0)
+	if (!rc)
 		rc = weight_steps(&p);
 	if (rc < 0 || !quantize_has_steps(job->o))
 		goto out;
@@ -326,11 +326,11 @@ int quantize_calibrate(struct quantize_job *job)
 		observer_init(&job->observer[i]);
 	rc = observe(&p);
 	job->chosen = job->o->observer;
-	if (rc == 0 && job->o->observer == OBSERVE_AUTO)
+	if (!rc && job->o->observer == OBSERVE_AUTO)
 		rc = choose_observer(job);
-	if (rc == 0)
+	if (!rc)
 		rc = set_ranges(job, (enum observer_kind)job->chosen);
 out:
-	pass_close(&p);
+	calibration_close(&p);
 	return rc;
 }

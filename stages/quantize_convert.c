@@ -26,11 +26,11 @@ static int convert_simulated(struct quantize_job *job)
 	graph_init(&g);
 	job->output.ckpt.form = FORM_SIMULATED;
 	rc = quantize_build_annotated(job, 1, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = params_add_graph(&job->output.params, &g, 0);
-	if (rc == 0)
+	if (!rc)
 		rc = params_copy(&job->output.params, &job->input.params);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_from_params(&job->output.ckpt, &g, &job->output.params);
 	graph_clear(&g);
 	return rc;
@@ -52,7 +52,7 @@ static int check_half(const struct param_store *params)
 		if (!h)
 			return ERR_NOMEM;
 		rc = params_read(params, p->name, h);
-		for (int64_t k = 0; k < n && rc == 0; k++)
+		for (int64_t k = 0; k < n && !rc; k++)
 			finite &= isfinite(f16_to_f32(h[k])) != 0;
 		mem_free(h);
 		if (rc < 0)
@@ -72,15 +72,15 @@ static int export_constants(struct quantize_job *job, const struct graph *lowere
 
 	params_init(&floats, job->run->cpu_dev);
 	rc = params_add_graph(&floats, lowered, 0);
-	if (rc == 0)
+	if (!rc)
 		rc = params_copy(&floats, &job->input.params);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_executor(&ex, lowered, &floats, false);
-	if (rc == 0)
+	if (!rc)
 		rc = params_add_graph(to, frozen, 0);
-	if (rc == 0)
+	if (!rc)
 		rc = params_copy(to, &floats);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_export_constants(ex, frozen, to);
 	executor_free(ex);
 	params_clear(&floats);
@@ -97,15 +97,15 @@ static int convert_integer(struct quantize_job *job)
 	graph_init(&frozen);
 	job->output.ckpt.form = FORM_INTEGER;
 	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_lower(&folded, &job->plan, &lowered);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_freeze(&lowered, &frozen);
-	if (rc == 0)
+	if (!rc)
 		rc = export_constants(job, &lowered, &frozen);
-	if (rc == 0 && job->o->method == QUANT_FP16)
+	if (!rc && job->o->method == QUANT_FP16)
 		rc = check_half(&job->output.params);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_from_params(&job->output.ckpt, &frozen, &job->output.params);
 	graph_clear(&folded);
 	graph_clear(&lowered);
@@ -160,9 +160,9 @@ static int check_mask(struct quantize_job *job, const struct param *weight, int6
 	if (!mask || !bytes)
 		goto out;
 	rc = params_get_mask(&job->input.params, weight->name, mask);
-	if (rc == 0)
+	if (!rc)
 		rc = params_read(&job->output.params, p->name, bytes);
-	for (int64_t i = 0; i < count && rc == 0; i++) {
+	for (int64_t i = 0; i < count && !rc; i++) {
 		bool zero = true;
 
 		for (size_t b = 0; b < size; b++) /* -0.0 has a sign bit: for floats only the value counts */
@@ -201,13 +201,13 @@ static int logits(struct stage_model *m, const float *x, size_t bytes, int batch
 
 	graph_init(&g);
 	rc = stage_model_build(m, batch, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_executor(&ex, &g, &m->params, false);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_input(ex, "input", x, bytes);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_forward(ex);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_output(
 		    ex, g.node[g.output].name, out, (size_t)shape_count(g.node[g.output].shape) * sizeof(*out));
 	executor_free(ex);
@@ -229,13 +229,13 @@ int quantize_check_saved(struct quantize_job *job)
 	if (!x || !before || !after)
 		goto out;
 	rc = quantize_images(job->run, SPLIT_VAL, 0, batch, x);
-	if (rc == 0)
+	if (!rc)
 		rc = logits(&job->output, x, n * sizeof(*x), batch, before);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_model_load(&again, job->run->out_dir, job->run->cpu_dev, d);
-	if (rc == 0)
+	if (!rc)
 		rc = logits(&again, x, n * sizeof(*x), batch, after);
-	if (rc == 0 && memcmp(before, after, n_out * sizeof(*x)) != 0)
+	if (!rc && memcmp(before, after, n_out * sizeof(*x)) != 0)
 		rc = err_set(ERR_FAIL, "the saved checkpoint gives other logits than the model that was saved");
 out:
 	stage_model_clear(&again);

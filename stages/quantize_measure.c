@@ -31,9 +31,9 @@ static int build_graphs(struct bench *b)
 	const struct model_spec *spec = &b->job->input.ckpt.spec;
 	int rc = quantize_folded(spec, m->batch, &m->folded);
 
-	if (rc == 0 && quantize_has_steps(b->job->o))
+	if (!rc && quantize_has_steps(b->job->o))
 		rc = quantize_build_annotated(b->job, m->batch, &m->annotated);
-	if (rc == 0)
+	if (!rc)
 		rc = stage_model_build(&b->job->output, m->batch, &m->deployed);
 	m->twins = quantize_has_steps(b->job->o) && !b->job->plan.simulated;
 	return rc;
@@ -53,9 +53,9 @@ static int open_bench(struct bench *b)
 		return rc;
 	params_init(&b->floats, b->job->run->cpu_dev);
 	rc = params_add_graph(&b->floats, &m->folded, 0);
-	if (rc == 0 && m->twins)
+	if (!rc && m->twins)
 		rc = params_add_graph(&b->floats, &m->annotated, 0);
-	if (rc == 0)
+	if (!rc)
 		rc = params_copy(&b->floats, &b->job->input.params);
 	if (rc < 0)
 		return rc;
@@ -135,9 +135,9 @@ static int compare_node(struct bench *b, int i)
 			return rc;
 	}
 	rc = executor_output(b->low, n->name, b->got, (size_t)shape_count(n->shape) * dtype_size(n->dtype));
-	if (rc == 0)
+	if (!rc)
 		rc = executor_output(b->ann, n->name, b->want, (size_t)shape_count(n->shape) * sizeof(float));
-	if (rc == 0)
+	if (!rc)
 		compare_values(b, n, q, grid ? &step : NULL, &b->m->node[i]);
 	return rc;
 }
@@ -146,13 +146,13 @@ static int compare_batch(struct bench *b)
 {
 	int rc = executor_input(b->ann, "input", b->x, b->x_bytes);
 
-	if (rc == 0)
+	if (!rc)
 		rc = executor_input(b->low, "input", b->x, b->x_bytes);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_forward(b->ann);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_forward(b->low);
-	for (int i = 0; i < b->m->deployed.n && rc == 0; i++)
+	for (int i = 0; i < b->m->deployed.n && !rc; i++)
 		rc = compare_node(b, i);
 	return rc;
 }
@@ -177,13 +177,13 @@ static int compare(struct bench *b)
 	int64_t n = run->data->n[SPLIT_VAL] < IMAGES ? run->data->n[SPLIT_VAL] : IMAGES;
 	int rc = quantize_executor(&b->ann, &b->m->annotated, &b->floats, true);
 
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_executor(&b->low, &b->m->deployed, &b->job->output.params, true);
-	for (int64_t first = 0; first + b->m->batch <= n && rc == 0; first += b->m->batch) {
+	for (int64_t first = 0; first + b->m->batch <= n && !rc; first += b->m->batch) {
 		if (run->stop && *run->stop)
 			return err_set(ERR_INTERRUPTED, "interrupted");
 		rc = quantize_images(run, SPLIT_VAL, first, b->m->batch, b->x);
-		if (rc == 0)
+		if (!rc)
 			rc = compare_batch(b);
 		b->m->images += b->m->batch;
 	}
@@ -218,11 +218,11 @@ static int profile_rounds(struct executor *fp32, struct executor *low, double *a
 {
 	int rc = executor_forward(fp32); /* packs and warms up */
 
-	if (rc == 0)
+	if (!rc)
 		rc = executor_forward(low);
-	for (int r = 0; r < ROUNDS && rc == 0; r++) {
+	for (int r = 0; r < ROUNDS && !rc; r++) {
 		rc = executor_profile(fp32, a + (size_t)r * (size_t)n_a);
-		if (rc == 0)
+		if (!rc)
 			rc = executor_profile(low, b + (size_t)r * (size_t)n_b);
 	}
 	return rc;
@@ -236,19 +236,19 @@ static int measure_times(struct bench *b)
 	       *low = mem_alloc(ROUNDS * (size_t)n_b, sizeof(double));
 	int rc = fp32 && low ? quantize_executor(&b->ann, &m->folded, &b->floats, false) : ERR_NOMEM;
 
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_executor(&b->low, &m->deployed, &b->job->output.params, false);
-	if (rc == 0)
+	if (!rc)
 		rc = quantize_images(b->job->run, SPLIT_VAL, 0, m->batch, b->x);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_input(b->ann, "input", b->x, b->x_bytes);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_input(b->low, "input", b->x, b->x_bytes);
-	if (rc == 0)
+	if (!rc)
 		rc = profile_rounds(b->ann, b->low, fp32, low, n_a, n_b);
-	for (int i = 0; i < n_a && rc == 0; i++)
+	for (int i = 0; i < n_a && !rc; i++)
 		m->fp32_seconds[i] = median_of(fp32, n_a, i);
-	for (int i = 0; i < n_b && rc == 0; i++) {
+	for (int i = 0; i < n_b && !rc; i++) {
 		m->node[i].seconds = median_of(low, n_b, i);
 		strncpy(m->impl[i], executor_impl(b->low, i), sizeof(m->impl[i]) - 1);
 	}
@@ -267,9 +267,9 @@ int quantize_measure(struct quantize_job *job, struct quantize_measures *m)
 	graph_init(&m->annotated);
 	graph_init(&m->deployed);
 	rc = open_bench(&b);
-	if (rc == 0 && m->twins)
+	if (!rc && m->twins)
 		rc = compare(&b);
-	if (rc == 0)
+	if (!rc)
 		rc = measure_times(&b);
 	close_bench(&b);
 	if (rc < 0)

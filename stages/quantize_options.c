@@ -148,10 +148,9 @@ static unsigned methods_of(const char *key)
 	    {"granularity", INTEGER}, {"activations", CALIBRATED}, {"calibration_batches", CALIBRATED},
 	    {"calibration_batch_size", CALIBRATED}, {"calibration_split", CALIBRATED}, {"no_vnni", INTEGER}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].key, key) == 0)
 			return rows[i].methods;
-	}
 	return BIT(QUANT_QAT);
 }
 

@@ -108,7 +108,7 @@ static int worst_accumulator(const struct quantize_job *job, const struct quanti
 	if (!wq)
 		return ERR_NOMEM;
 	rc = params_read(&job->output.params, w->name, wq);
-	if (rc == 0)
+	if (!rc)
 		*worst = (double)quant_worst_accumulator(wq, O, K);
 	mem_free(wq);
 	return rc;
@@ -148,7 +148,7 @@ static int add_layer(
 	number(j, job->plan.simulated ? "simulated_ms" : l->quantized ? "int8_ms" : "ms", m->node[node].seconds * 1e3);
 	add_comparison(j, m, &m->node[node], m->deployed.node[node].dtype == DT_F32);
 	rc = worst_accumulator(job, m, node, &worst);
-	if (rc == 0 && worst >= 0) {
+	if (!rc && worst >= 0) {
 		number(j, "worst_accumulator", worst);
 		boolean(j, "sums_exact", worst < EXACT_BELOW);
 	}
@@ -257,7 +257,7 @@ static void add_calibration(const struct quantize_job *job, struct json j)
 	text(c, "split", job->o->calibration_split);
 	number(c, "samples", (double)job->calibrated);
 	text(c, "observer", observer_names[job->chosen]);
-	boolean(c, "chosen_by_validation", job->choices != NULL);
+	boolean(c, "chosen_by_validation", job->choices);
 	if (job->choices && *c.ok) {
 		cJSON *copy = cJSON_Duplicate(job->choices, true);
 
@@ -272,12 +272,11 @@ static void add_totals(const struct quantize_measures *m, struct json j)
 	    "largest_difference_quanta", "largest_difference_real"};
 	double v[] = {(double)m->images, (double)m->compared, (double)m->different, m->largest, m->largest_real};
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (m->twins)
 			number(j, keys[i], v[i]);
 		else
 			null(j, keys[i]);
-	}
 }
 
 static void add_head(const struct quantize_job *job, const struct quantize_measures *m, struct json j)
@@ -339,15 +338,15 @@ int quantize_report(struct quantize_job *job, cJSON **out)
 	add_head(job, &m, root);
 	add_calibration(job, root);
 	layers = list(root, "layers");
-	for (int i = 0; i < job->plan.n_layer && ok && rc == 0; i++)
+	for (int i = 0; i < job->plan.n_layer && ok && !rc; i++)
 		rc = add_layer(job, &m, &job->plan.layer[i], layers);
 	values = list(root, "values");
-	for (int i = 0; i < job->plan.n_value && ok && rc == 0; i++)
+	for (int i = 0; i < job->plan.n_value && ok && !rc; i++)
 		rc = add_value(job, &m, i, values);
 	add_nodes(&m, list(root, "nodes"));
-	if (rc == 0 && !ok)
+	if (!rc && !ok)
 		rc = err_set(ERR_NOMEM, "out of memory");
-	if (rc == 0)
+	if (!rc)
 		summary_lines(job, &m);
 	quantize_measures_clear(&m);
 	if (rc < 0)

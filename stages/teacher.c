@@ -45,12 +45,12 @@ static int pass_gate(struct teacher *t, const struct stage_run *run, const struc
 		return 0;
 	int rc = trainer_evaluate(
 	    run->train_dev, &t->model.params, stage_model_build, &t->model, run->data, SPLIT_VAL, run->stop, &m);
-	if (rc == 0) {
+	if (!rc) {
 		t->score = kd->gate_metric == GATE_F1_MACRO ? m.f1_macro : m.accuracy;
 		stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir,
 		    gate_metric_names[kd->gate_metric], t->score, kd->gate);
 	}
-	if (rc == 0 && t->score < kd->gate)
+	if (!rc && t->score < kd->gate)
 		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.4f, below teacher_gate %.4f",
 		    run->teacher_dir, gate_metric_names[kd->gate_metric], t->score, kd->gate);
 	metrics_clear(&m);
@@ -61,7 +61,7 @@ int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd
 {
 	*t = (struct teacher){0};
 	int rc = stage_model_load(&t->model, run->teacher_dir, run->train_dev, run->data);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_gate(t, run, kd);
 	if (rc < 0)
 		teacher_close(t);
@@ -74,7 +74,7 @@ static int make_executor(struct teacher *t, int batch, struct executor **ex)
 	struct graph g;
 	graph_init(&g);
 	int rc = stage_model_build(&t->model, batch, &g);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_create(ex, &g, &t->model.params, &o);
 	graph_clear(&g);
 	return rc;
@@ -85,9 +85,9 @@ int teacher_plan(struct teacher *t, int batch, size_t *bytes)
 	struct executor *ex = NULL;
 	struct executor_memory m;
 	int rc = make_executor(t, batch, &ex);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_plan(ex, &m);
-	if (rc == 0)
+	if (!rc)
 		*bytes += memory_executor(&m) + memory_params(&t->model.params);
 	executor_free(ex);
 	return rc;
@@ -100,7 +100,7 @@ int teacher_bind(struct teacher *t, struct executor *train)
 	if (in == NODE_NONE)
 		return err_set(ERR_FAIL, "distillation: the training graph has no 'input'");
 	int rc = make_executor(t, (int)student->node[in].shape.dim[0], &t->ex);
-	if (rc == 0)
+	if (!rc)
 		rc = executor_prepare(t->ex);
 	if (rc < 0)
 		return rc;

@@ -36,7 +36,7 @@ static struct kernel timed_kernel[OP_COUNT];
 static struct backend timed_backend;
 static double forward_seconds[OP_COUNT], backward_seconds[OP_COUNT], update_seconds;
 
-static int timed(int (*call)(struct step *), struct step *s, double *seconds)
+static int timed(int (*call)(struct call *), struct call *s, double *seconds)
 {
 	int rc = cuda_backend.sync(s->ctx);
 	const double before = clock_now();
@@ -48,12 +48,12 @@ static int timed(int (*call)(struct step *), struct step *s, double *seconds)
 	return rc;
 }
 
-static int timed_forward(struct step *s)
+static int timed_forward(struct call *s)
 {
 	return timed(cuda_backend.kernels[s->node->op].forward, s, forward_seconds);
 }
 
-static int timed_backward(struct step *s)
+static int timed_backward(struct call *s)
 {
 	return timed(cuda_backend.kernels[s->node->op].backward, s, backward_seconds);
 }
@@ -142,7 +142,7 @@ static int measure(struct built *b, int steps, double *seconds, uint64_t *launch
 
 static double peak_of(const char *gpu, const struct job *j)
 {
-	for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
+	for (size_t i = 0; i < sizeof(peaks) / sizeof(*peaks); i++)
 		if (strstr(gpu, peaks[i].gpu))
 			return is(j, "tf32") ? peaks[i].tf32 : is(j, "fp32") ? peaks[i].f32 : peaks[i].half;
 	return 0;
@@ -153,7 +153,7 @@ static int whole_steps(struct device dev, const char *gpu, int steps)
 	printf("| model | batch | precision | ms per step | samples/s | TFLOP/s | of peak | launches |\n"
 	       "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	int rc = 0;
-	for (size_t i = 0; !rc && i < sizeof jobs / sizeof *jobs; i++) {
+	for (size_t i = 0; !rc && i < sizeof(jobs) / sizeof(*jobs); i++) {
 		struct built b = {0};
 		double seconds = 0;
 		uint64_t launches = 0;
@@ -163,7 +163,7 @@ static int whole_steps(struct device dev, const char *gpu, int steps)
 		const double tflops = 1e-12 * flops_of(&b) / seconds, peak = peak_of(gpu, &jobs[i]);
 		char share[16] = "unknown";
 		if (peak > 0)
-			snprintf(share, sizeof share, "%.1f %%", 100 * tflops / peak);
+			snprintf(share, sizeof(share), "%.1f %%", 100 * tflops / peak);
 		if (!rc)
 			printf("| %s | %d | %s | %.3f | %.0f | %.2f | %s | %llu |\n", jobs[i].model, jobs[i].batch,
 			    jobs[i].precision, 1e3 * seconds, jobs[i].batch / seconds, tflops, share,
@@ -182,8 +182,8 @@ static int by_op(struct device dev, const struct job *j, int steps)
 	int rc = job_make(&b, dev, j);
 	if (!rc)
 		rc = train_step(&b);
-	memset(forward_seconds, 0, sizeof forward_seconds);
-	memset(backward_seconds, 0, sizeof backward_seconds);
+	memset(forward_seconds, 0, sizeof(forward_seconds));
+	memset(backward_seconds, 0, sizeof(backward_seconds));
 	update_seconds = 0;
 	if (!rc)
 		rc = measure(&b, steps, &seconds, &launches);
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 	if (!rc)
 		rc = whole_steps(dev, gpu ? gpu : "", steps);
 	dev.backend = make_timed_backend();
-	for (size_t i = 0; !rc && i < sizeof jobs / sizeof *jobs; i++)
+	for (size_t i = 0; !rc && i < sizeof(jobs) / sizeof(*jobs); i++)
 		if (jobs[i].batch == 64 && !is(&jobs[i], "fp16"))
 			rc = by_op(dev, &jobs[i], steps);
 	if (rc)

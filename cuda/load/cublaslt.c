@@ -21,7 +21,7 @@ static void *library(void)
 		handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 	if (!handle) {
 		const char *why = dlerror();
-		snprintf(reason, sizeof reason, "%s", why ? why : LIBRARY " cannot be loaded");
+		snprintf(reason, sizeof(reason), "%s", why ? why : LIBRARY " cannot be loaded");
 		handle = dlopen(CUDA_LIBRARY_DIR "/" LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 	}
 	return handle;
@@ -31,7 +31,7 @@ static void *symbol(const char *name)
 {
 	void *handle = library(), *found = handle ? dlsym(handle, name) : NULL;
 	if (handle && !found)
-		snprintf(reason, sizeof reason, "%s has no %s", LIBRARY, name);
+		snprintf(reason, sizeof(reason), "%s has no %s", LIBRARY, name);
 	return found;
 }
 

@@ -36,7 +36,7 @@ int err_set(enum err code, const char *fmt, ...)
 	char text[MESSAGE_MAX]; /* apart from `message`: the arguments may point into it */
 	va_list ap;
 	va_start(ap, fmt);
-	int n = vsnprintf(text, sizeof text, fmt, ap);
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	keep(text, n < 0 ? 0 : (size_t)n);
 	return code;
@@ -47,10 +47,10 @@ int err_context(int code, const char *fmt, ...)
 	char text[MESSAGE_MAX];
 	va_list ap;
 	va_start(ap, fmt);
-	int n = vsnprintf(text, sizeof text, fmt, ap);
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-	int more = snprintf(text + len, sizeof text - len, ": %s", message);
+	size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+	int more = snprintf(text + len, sizeof(text) - len, ": %s", message);
 	keep(text, len + (more < 0 ? 0 : (size_t)more));
 	return code;
 }

@@ -119,7 +119,7 @@ int fs_mkdirs(const char *path)
 {
 	char part[PATH_MAX];
 	size_t n = strlen(path);
-	if (n == 0 || n >= sizeof part)
+	if (n == 0 || n >= sizeof(part))
 		return err_set(ERR_IO, "'%s': not a usable folder name", path);
 	memcpy(part, path, n + 1);
 	for (size_t i = 1; i < n; i++) {
@@ -185,7 +185,7 @@ static int add_name(struct fs_list *out, size_t *cap, const char *name)
 {
 	if ((size_t)out->n == *cap) {
 		size_t more = *cap ? *cap * 2 : 16;
-		char **grown = more > INT_MAX ? NULL : mem_grow(out->name, *cap, more, sizeof *grown);
+		char **grown = more > INT_MAX ? NULL : mem_grow(out->name, *cap, more, sizeof(*grown));
 		if (!grown)
 			return ERR_NOMEM;
 		out->name = grown;
@@ -212,17 +212,16 @@ int fs_list(const char *dir, struct fs_list *out)
 	if (!d)
 		return io_error(dir);
 	struct dirent *entry;
-	for (errno = 0; !rc && (entry = readdir(d)) != NULL; errno = 0) {
+	for (errno = 0; !rc && (entry = readdir(d)) != NULL; errno = 0)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			rc = add_name(out, &cap, entry->d_name);
-	}
 	if (!rc && errno)
 		rc = io_error(dir);
 	closedir(d);
 	if (rc)
 		fs_list_clear(out);
 	else if (out->n > 1)
-		qsort(out->name, (size_t)out->n, sizeof *out->name, by_name);
+		qsort(out->name, (size_t)out->n, sizeof(*out->name), by_name);
 	return rc;
 }
 

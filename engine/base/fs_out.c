@@ -21,8 +21,8 @@ static int open_aside(struct fs_out *o)
 {
 	static atomic_uint serial;
 	for (int attempt = 0; attempt < 1000; attempt++) {
-		snprintf(
-		    o->aside, sizeof o->aside, "%s.%ld.%u.part", o->path, (long)getpid(), atomic_fetch_add(&serial, 1));
+		snprintf(o->aside, sizeof(o->aside), "%s.%ld.%u.part", o->path, (long)getpid(),
+		    atomic_fetch_add(&serial, 1));
 		int fd = open(o->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (fd >= 0 || errno != EEXIST)
 			return fd;
@@ -34,8 +34,8 @@ int fs_create(struct fs_out *o, const char *path)
 {
 	struct stat st;
 	*o = (struct fs_out){0};
-	if (strlen(path) >= sizeof o->path)
-		return err_set(ERR_IO, "%s: path is longer than %zu bytes", path, sizeof o->path - 1);
+	if (strlen(path) >= sizeof(o->path))
+		return err_set(ERR_IO, "%s: path is longer than %zu bytes", path, sizeof(o->path) - 1);
 	memcpy(o->path, path, strlen(path) + 1);
 	/* The rename would replace a device or a folder by a file. */
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
@@ -58,9 +58,9 @@ int fs_create(struct fs_out *o, const char *path)
 static int write_failure(FILE *f)
 {
 	static const char probe[1 << 16];
-	ssize_t n = write(fileno(f), probe, sizeof probe);
-	if (n >= 0 && (size_t)n < sizeof probe)
-		n = write(fileno(f), probe, sizeof probe);
+	ssize_t n = write(fileno(f), probe, sizeof(probe));
+	if (n >= 0 && (size_t)n < sizeof(probe))
+		n = write(fileno(f), probe, sizeof(probe));
 	return n < 0 ? errno : EIO;
 }
 

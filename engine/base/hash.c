@@ -21,7 +21,7 @@ static int crypto_failed(void)
 int hash_open(struct hash **out)
 {
 	*out = NULL;
-	struct hash *h = mem_alloc(1, sizeof *h);
+	struct hash *h = mem_alloc(1, sizeof(*h));
 	if (!h)
 		return ERR_NOMEM;
 	h->ctx = EVP_MD_CTX_new();
@@ -95,7 +95,7 @@ int hash_file(const char *path, char hex[HASH_HEX])
 		goto out;
 	}
 	size_t n;
-	while (!rc && (n = fread(buffer, 1, sizeof buffer, f)) > 0)
+	while (!rc && (n = fread(buffer, 1, sizeof(buffer), f)) > 0)
 		rc = hash_add(h, buffer, n);
 	if (!rc && ferror(f))
 		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));

@@ -56,15 +56,15 @@ static void limit_by(const char *dir, const struct group_files *f, size_t *avail
 {
 	char path[PATH_MAX_HERE + 64], text[TEXT_MAX];
 	uint64_t limit, usage, cached;
-	snprintf(path, sizeof path, "%s/%s", dir, f->limit);
+	snprintf(path, sizeof(path), "%s/%s", dir, f->limit);
 	if (!read_text(path, text) || text[0] < '0' || text[0] > '9') /* "max" */
 		return;
 	limit = strtoull(text, NULL, 10);
-	snprintf(path, sizeof path, "%s/%s", dir, f->usage);
+	snprintf(path, sizeof(path), "%s/%s", dir, f->usage);
 	if (!read_text(path, text))
 		return;
 	usage = strtoull(text, NULL, 10);
-	snprintf(path, sizeof path, "%s/memory.stat", dir);
+	snprintf(path, sizeof(path), "%s/memory.stat", dir);
 	if (read_text(path, text))
 		for (int i = 0; i < 2; i++)
 			if (number_of(text, f->cache[i], &cached))
@@ -85,7 +85,7 @@ static void limit_by_line(const char *root, const char *line, size_t *available,
 	bool unified = strncmp(line, "0::", 3) == 0;
 	const struct group_files *f = unified ? &version2 : &version1;
 	if (unified) {
-		snprintf(group, sizeof group, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+		snprintf(group, sizeof(group), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
 	} else {
 		if (sscanf(line, "%*[0-9]:%255[^:\n]:%1023[^\n]", controllers, group) != 2)
 			return;
@@ -97,7 +97,7 @@ static void limit_by_line(const char *root, const char *line, size_t *available,
 		size_t n = strlen(group);
 		while (n > 0 && group[n - 1] == '/')
 			group[--n] = '\0';
-		snprintf(dir, sizeof dir, "%s%s%s", root, f->mount, group);
+		snprintf(dir, sizeof(dir), "%s%s%s", root, f->mount, group);
 		limit_by(dir, f, available, total);
 		char *last = strrchr(group, '/');
 		if (!last)
@@ -111,13 +111,13 @@ void host_memory(const char *root, size_t *available, size_t *total)
 	char path[PATH_MAX_HERE], text[TEXT_MAX];
 	uint64_t kib_available, kib_total;
 	*available = *total = SIZE_MAX;
-	snprintf(path, sizeof path, "%s/proc/meminfo", root);
+	snprintf(path, sizeof(path), "%s/proc/meminfo", root);
 	if (!read_text(path, text) || !number_of(text, "MemAvailable", &kib_available) ||
 	    !number_of(text, "MemTotal", &kib_total))
 		return;
 	*available = kib_available * 1024;
 	*total = kib_total * 1024;
-	snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
 	if (!read_text(path, text))
 		return;
 	for (const char *line = text; line; line = strchr(line, '\n')) {

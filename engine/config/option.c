@@ -25,19 +25,17 @@ static int row_count(const struct option *table)
 
 static const struct option *find_row(const struct option *table, const char *key)
 {
-	for (const struct option *row = table; row->key; row++) {
+	for (const struct option *row = table; row->key; row++)
 		if (strcmp(row->key, key) == 0)
 			return row;
-	}
 	return NULL;
 }
 
 static bool contains(const char *const *list, const char *word)
 {
-	for (int i = 0; list && list[i]; i++) {
+	for (int i = 0; list && list[i]; i++)
 		if (strcmp(list[i], word) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -155,9 +153,9 @@ static int read_list(const struct option *row, const struct source *s, void *fie
 	}
 	if (n == 0)
 		return 0;
-	size_t size = row->type == OPT_INTS     ? sizeof *ints->v
-		      : row->type == OPT_FLOATS ? sizeof *floats->v
-						: sizeof *strings->v;
+	size_t size = row->type == OPT_INTS     ? sizeof(*ints->v)
+		      : row->type == OPT_FLOATS ? sizeof(*floats->v)
+						: sizeof(*strings->v);
 	void *v = mem_alloc((size_t)n, size);
 	if (!v)
 		return ERR_NOMEM;
@@ -212,7 +210,7 @@ int option_read_default(const struct option *row, void *field)
 		return option_parse(row->block, field, NULL, NULL, NULL);
 	if (!row->def)
 		return 0;
-	snprintf(name, sizeof name, "default of '%s'", row->key);
+	snprintf(name, sizeof(name), "default of '%s'", row->key);
 	int rc = yaml_parse(name, row->def, strlen(row->def), &y);
 	if (rc)
 		return rc;
@@ -255,7 +253,7 @@ static int unknown_key(const struct option *table, const struct source *map, con
 static int check_keys(const struct option *table, const struct source *map, const char *const *skip)
 {
 	char where[256] = "";
-	if (map->y && yaml_path(map->y, map->node, where, sizeof where - 2) && where[0])
+	if (map->y && yaml_path(map->y, map->node, where, sizeof(where) - 2) && where[0])
 		memcpy(where + strlen(where), ": ", 3);
 	for (int i = 0; i < map->node->n; i++) {
 		const struct yaml_node *key = map->node->key[i];
@@ -299,7 +297,7 @@ int option_parse(const struct option *table, void *block, const struct yaml *y, 
 		struct str found = {0};
 		char where[256] = "";
 		add_found(node, &found);
-		if (y && yaml_path(y, node, where, sizeof where - 2) && where[0])
+		if (y && yaml_path(y, node, where, sizeof(where) - 2) && where[0])
 			memcpy(where + strlen(where), ": ", 3);
 		rc = found.failed ? ERR_NOMEM
 				  : yaml_error(y, node, "%smust be a mapping of keys to values, found %s", where,

@@ -22,7 +22,7 @@ static void add_number(double v, struct str *out)
 	char text[40];
 	for (int digits = 15; digits <= 17; digits++) {
 		double back;
-		snprintf(text, sizeof text, "%.*g", digits, v);
+		snprintf(text, sizeof(text), "%.*g", digits, v);
 		if (sscanf(text, "%lf", &back) == 1 && back == v)
 			break;
 	}

@@ -13,7 +13,7 @@ static cJSON *json_int(int64_t v)
 	char text[32];
 	if (v >= -exact && v <= exact)
 		return cJSON_CreateNumber((double)v);
-	snprintf(text, sizeof text, "%lld", (long long)v);
+	snprintf(text, sizeof(text), "%lld", (long long)v);
 	return cJSON_CreateRaw(text);
 }
 
@@ -33,7 +33,7 @@ static cJSON *json_list(const struct option *row, const void *field)
 	const struct option_strings *strings = field;
 	cJSON *list = cJSON_CreateArray();
 	int n = row->type == OPT_INTS ? ints->n : row->type == OPT_FLOATS ? floats->n : strings->n;
-	bool ok = list != NULL;
+	bool ok = list;
 	for (int i = 0; i < n && ok; i++)
 		ok = add(list, NULL,
 		    row->type == OPT_INTS     ? json_int(ints->v[i])
@@ -72,7 +72,7 @@ cJSON *option_value_json(const struct option *row, const void *field)
 cJSON *option_to_json(const struct option *table, const void *block)
 {
 	cJSON *object = cJSON_CreateObject();
-	bool ok = object != NULL;
+	bool ok = object;
 	for (const struct option *row = table; ok && row->key; row++)
 		ok = add(object, row->key, option_value_json(row, (const char *)block + row->offset));
 	if (ok)
@@ -105,7 +105,7 @@ static cJSON *json_choice(const char *choice)
 static bool add_choices(cJSON *schema, const struct option *row)
 {
 	cJSON *list = cJSON_CreateArray();
-	bool ok = list != NULL;
+	bool ok = list;
 	for (int i = 0; ok && row->choices[i]; i++)
 		ok = add(list, NULL, json_choice(row->choices[i]));
 	return add(schema, "enum", list) && ok;
@@ -115,7 +115,7 @@ static bool add_choices(cJSON *schema, const struct option *row)
 static cJSON *scalar_schema(const struct option *row, const char *type)
 {
 	cJSON *schema = cJSON_CreateObject();
-	bool ok = schema != NULL;
+	bool ok = schema;
 	if (row->choices)
 		ok = ok && add_choices(schema, row);
 	else

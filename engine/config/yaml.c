@@ -38,7 +38,7 @@ void *yaml_pool_alloc(struct yaml_pool *p, size_t count, size_t size)
 		err_set(ERR_NOMEM, "out of memory: %zu x %zu bytes wanted", count, size);
 		return NULL;
 	}
-	struct yaml_pooled *one = mem_alloc(1, sizeof *one + bytes);
+	struct yaml_pooled *one = mem_alloc(1, sizeof(*one) + bytes);
 	if (!one)
 		return NULL;
 	one->next = p->first;
@@ -92,14 +92,14 @@ static int event_error(const struct builder *b, const char *what)
 static int limit_error(const struct builder *b, const char *what, unsigned limit)
 {
 	char text[128];
-	snprintf(text, sizeof text, "%s (at most %u)", what, limit);
+	snprintf(text, sizeof(text), "%s (at most %u)", what, limit);
 	return event_error(b, text);
 }
 
 static int named_error(const struct builder *b, const char *before, const char *name, const char *after)
 {
 	char text[YAML_MAX_KEY + 128];
-	snprintf(text, sizeof text, "%s'%.*s'%s", before, YAML_MAX_KEY, name, after);
+	snprintf(text, sizeof(text), "%s'%.*s'%s", before, YAML_MAX_KEY, name, after);
 	return event_error(b, text);
 }
 
@@ -112,7 +112,7 @@ static int syntax_error(const struct builder *b)
 		return err_set(ERR_NOMEM, "%s: out of memory", b->origin);
 	if (p->error == YAML_READER_ERROR)
 		return err_set(ERR_CONFIG, "%s: byte %zu: %s", b->origin, p->problem_offset + 1, problem);
-	snprintf(text, sizeof text, "%s%s%s", problem, p->context ? " " : "", p->context ? p->context : "");
+	snprintf(text, sizeof(text), "%s%s%s", problem, p->context ? " " : "", p->context ? p->context : "");
 	return mark_error(b, p->problem_mark, text);
 }
 
@@ -136,13 +136,12 @@ static int check_tag(const struct builder *b, const yaml_char_t *tag, enum yaml_
 		*is_text = tag != NULL;
 		return 0;
 	}
-	if (strncmp(name, core, sizeof core - 1) == 0)
-		name += sizeof core - 1;
+	if (strncmp(name, core, sizeof(core) - 1) == 0)
+		name += sizeof(core) - 1;
 	*is_text = strcmp(name, "str") == 0;
-	for (size_t i = 0; name != (const char *)tag && i < sizeof known / sizeof *known; i++) {
+	for (size_t i = 0; name != (const char *)tag && i < sizeof(known) / sizeof(*known); i++)
 		if (strcmp(name, known[i].name) == 0)
 			return known[i].kind == kind ? 0 : named_error(b, "tag ", name, " does not fit this value");
-	}
 	return named_error(b, "tag ", name, " is not known");
 }
 
@@ -150,7 +149,7 @@ static int new_node(struct builder *b, enum yaml_kind kind, struct yaml_node **o
 {
 	if (b->pool->n_node >= YAML_MAX_NODES)
 		return limit_error(b, "too many values; aliases count as what they stand for", YAML_MAX_NODES);
-	struct yaml_node *node = yaml_pool_alloc(b->pool, 1, sizeof *node);
+	struct yaml_node *node = yaml_pool_alloc(b->pool, 1, sizeof(*node));
 	if (!node)
 		return ERR_NOMEM;
 	b->pool->n_node++;
@@ -298,7 +297,7 @@ static int build_key(struct builder *b, const struct yaml_node *map, int depth, 
 			continue;
 		char after[64] = "";
 		if (b->placed)
-			snprintf(after, sizeof after, ", first given on line %d", map->key[i]->line);
+			snprintf(after, sizeof(after), ", first given on line %d", map->key[i]->line);
 		return named_error(b, "duplicate key ", key->text, after);
 	}
 	return 0;
@@ -378,7 +377,7 @@ int yaml_build(
 	if (len > YAML_MAX_BYTES)
 		return err_set(
 		    ERR_CONFIG, "%s: %zu bytes are too many for a config (at most %u)", origin, len, YAML_MAX_BYTES);
-	struct builder *b = mem_alloc(1, sizeof *b);
+	struct builder *b = mem_alloc(1, sizeof(*b));
 	if (!b)
 		return ERR_NOMEM;
 	int rc;

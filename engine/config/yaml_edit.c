@@ -10,10 +10,9 @@
 
 static int find_key(const struct yaml_node *map, const char *key, size_t len)
 {
-	for (int i = 0; i < map->n; i++) {
+	for (int i = 0; i < map->n; i++)
 		if (strncmp(map->key[i]->text, key, len) == 0 && map->key[i]->text[len] == '\0')
 			return i;
-	}
 	return -1;
 }
 
@@ -26,10 +25,9 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key)
 bool yaml_is_null(const struct yaml_node *node)
 {
 	static const char *const names[] = {"", "~", "null", "Null", "NULL"};
-	for (size_t i = 0; node->kind == YAML_SCALAR && !node->quoted && i < sizeof names / sizeof *names; i++) {
+	for (size_t i = 0; node->kind == YAML_SCALAR && !node->quoted && i < sizeof(names) / sizeof(*names); i++)
 		if (strcmp(node->text, names[i]) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -46,7 +44,7 @@ static bool find_path(const struct yaml_node *from, const struct yaml_node *node
 	for (int i = 0; i < from->n; i++) {
 		char index[16];
 		size_t longer = len;
-		snprintf(index, sizeof index, "%d", i);
+		snprintf(index, sizeof(index), "%d", i);
 		add_part(out, cap, &longer, from->kind == YAML_MAP ? from->key[i]->text : index);
 		bool is_key = from->kind == YAML_MAP && from->key[i] == node;
 		if (is_key || find_path(from->item[i], node, out, cap, longer))
@@ -67,7 +65,7 @@ int yaml_error(const struct yaml *y, const struct yaml_node *node, const char *f
 	char text[1536];
 	va_list ap;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	const char *origin = node && node->origin ? node->origin : y && y->path ? y->path : "config";
 	if (node && node->line > 0)
@@ -100,7 +98,7 @@ static int find_slot(struct yaml_node *at, const char *part, size_t len, const c
 /* Puts `value` into a new map under `key`. */
 static int wrap(struct yaml_pool *pool, const char *origin, const char *key, size_t len, struct yaml_node **value)
 {
-	struct yaml_node *map = yaml_pool_alloc(pool, 1, sizeof *map), *name = yaml_pool_alloc(pool, 1, sizeof *name);
+	struct yaml_node *map = yaml_pool_alloc(pool, 1, sizeof(*map)), *name = yaml_pool_alloc(pool, 1, sizeof(*name));
 	if (!map || !name)
 		return ERR_NOMEM;
 	*map = (struct yaml_node){.kind = YAML_MAP, .origin = origin};
@@ -155,7 +153,7 @@ static int parse_value(struct yaml *y, const char *origin, const char *text, int
 {
 	if (text[strspn(text, " \t")] != '\0')
 		return yaml_build(y, origin, false, text, strlen(text), depth, out);
-	struct yaml_node *empty = yaml_pool_alloc(y->pool, 1, sizeof *empty);
+	struct yaml_node *empty = yaml_pool_alloc(y->pool, 1, sizeof(*empty));
 	if (!empty)
 		return ERR_NOMEM;
 	*empty = (struct yaml_node){.kind = YAML_SCALAR, .origin = origin};

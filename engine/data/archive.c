@@ -14,7 +14,7 @@ static int fail(const char *path, struct archive *a)
 {
 	const char *text = archive_error_string(a);
 
-	return err_set(ERR_DATA, "%s: %s", path, text != NULL ? text : "damaged archive");
+	return err_set(ERR_DATA, "%s: %s", path, text ? text : "damaged archive");
 }
 
 static int visit_entry(
@@ -22,12 +22,12 @@ static int visit_entry(
 {
 	struct archive_member m = {.path = path, .handle = a};
 
-	if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL)
+	if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
 		return 0;
 	m.name = archive_entry_pathname(entry);
-	if (m.name == NULL) /* a zip's UTF-8 name in a locale that cannot hold it */
+	if (!m.name) /* a zip's UTF-8 name in a locale that cannot hold it */
 		m.name = archive_entry_pathname_utf8(entry);
-	if (m.name == NULL)
+	if (!m.name)
 		return err_set(ERR_DATA, "%s: a member's name cannot be read", path);
 	while (strncmp(m.name, "./", 2) == 0)
 		m.name += 2;
@@ -60,7 +60,7 @@ int archive_walk(const char *path, archive_visit visit, void *user)
 	if (!fs_exists(path) || fs_is_dir(path))
 		return err_set(ERR_DATA, "%s: no such file", path);
 	a = archive_read_new();
-	if (a == NULL)
+	if (!a)
 		return err_set(ERR_NOMEM, "%s: out of memory", path);
 	archive_read_support_filter_gzip(a);
 	archive_read_support_format_tar(a);
@@ -84,7 +84,7 @@ int archive_member_read(const struct archive_member *m, size_t limit, unsigned c
 			size_t more = cap ? 2 * cap : 16384;
 			unsigned char *p = mem_grow(buf, cap, more, 1);
 
-			if (p == NULL) {
+			if (!p) {
 				mem_free(buf);
 				return ERR_NOMEM;
 			}

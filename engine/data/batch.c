@@ -22,7 +22,7 @@ static struct view draw_view(const struct batch_fill *f, struct rng r, uint64_t 
 	struct view v = {.h = f->data->height, .w = f->data->width, .c = f->data->channels};
 	struct rng_words words;
 
-	if (a == NULL)
+	if (!a)
 		return v;
 	words = rng_draw(r, step, position, 0);
 	v.flip = a->flip && (words.w[0] >> 31) != 0;
@@ -47,10 +47,9 @@ static void fill_plain(const uint8_t *p, int64_t pixels, int channels, float (*t
 		for (int64_t i = 0; i < pixels; i++)
 			x[i] = table[0][p[i]];
 	} else {
-		for (int64_t i = 0; i < pixels; i++) {
+		for (int64_t i = 0; i < pixels; i++)
 			for (int c = 0; c < channels; c++)
 				x[i * channels + c] = table[c][p[i * channels + c]];
-		}
 	}
 }
 
@@ -81,7 +80,7 @@ static void fill_view(const struct view *v, const uint8_t *p, float (*table)[256
 			const uint8_t *q = source_of(v, y, x, &sy, &sx) ? p + ((int64_t)sy * v->w + sx) * v->c : NULL;
 
 			for (int c = 0; c < v->c; c++)
-				out[c] = table[c][q != NULL ? q[c] : 0];
+				out[c] = table[c][q ? q[c] : 0];
 		}
 	}
 }
@@ -90,9 +89,9 @@ static int check(const struct batch_fill *f, const uint32_t *index, int count)
 {
 	const struct dataset *d = f->data;
 
-	if (d->pixels[f->split] == NULL)
+	if (!d->pixels[f->split])
 		return err_set(ERR_FAIL, "the %s split is not loaded", split_names[f->split]);
-	if (f->augment != NULL && f->augment->rotate90 && d->height != d->width)
+	if (f->augment && f->augment->rotate90 && d->height != d->width)
 		return err_set(
 		    ERR_CONFIG, "rotation by 90 degrees needs square images; these are %d x %d", d->height, d->width);
 	for (int i = 0; i < count; i++) {
@@ -114,12 +113,11 @@ int batch_fill(const struct batch_fill *f, const uint32_t *index, int count, uin
 
 	if (rc != 0)
 		return rc;
-	if (f->augment != NULL)
+	if (f->augment)
 		r = rng_make(f->seed, f->stage, RNG_AUGMENT, "");
-	for (int c = 0; c < d->channels; c++) {
+	for (int c = 0; c < d->channels; c++)
 		for (int v = 0; v < 256; v++)
 			table[c][v] = ((float)v / 255.0f - d->mean[c]) / d->std[c];
-	}
 #pragma omp parallel for if (count * values >= PARALLEL_MIN)
 	for (int i = 0; i < count; i++) {
 		const uint8_t *p = d->pixels[f->split] + index[i] * values;
@@ -129,7 +127,7 @@ int batch_fill(const struct batch_fill *f, const uint32_t *index, int count, uin
 			fill_plain(p, pixels, d->channels, table, x + i * values);
 		else
 			fill_view(&v, p, table, x + i * values);
-		if (labels != NULL)
+		if (labels)
 			labels[i] = d->label[f->split][index[i]];
 	}
 	return 0;

@@ -26,7 +26,7 @@ static int hash_labels(struct hash *h, const int32_t *label, int64_t n)
 {
 	int rc = 0;
 
-	for (int64_t i = 0; i < n && rc == 0; i++) {
+	for (int64_t i = 0; i < n && !rc; i++) {
 		int64_t v = label[i];
 
 		rc = hash_ints(h, &v, 1);
@@ -41,15 +41,15 @@ static int split_hash(const struct dataset *d, int s, char hex[HASH_HEX])
 	struct hash *h = NULL;
 	int rc = hash_open(&h);
 
-	if (rc == 0)
+	if (!rc)
 		rc = hash_ints(h, shape, sizeof(shape) / sizeof(shape[0]));
-	for (int c = 0; c < d->classes && rc == 0; c++)
+	for (int c = 0; c < d->classes && !rc; c++)
 		rc = hash_add_str(h, d->class_name[c]);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add(h, d->pixels[s], bytes);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_labels(h, d->label[s], d->n[s]);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
 	return rc;
@@ -58,7 +58,7 @@ static int split_hash(const struct dataset *d, int s, char hex[HASH_HEX])
 int split_hashes(struct dataset *d)
 {
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		int rc = d->pixels[s] != NULL ? split_hash(d, s, d->hash[s]) : 0;
+		int rc = d->pixels[s] ? split_hash(d, s, d->hash[s]) : 0;
 
 		if (rc != 0)
 			return rc;
@@ -109,9 +109,9 @@ static void count_group(struct dataset *d, const struct print *group, int64_t n)
 		in[group[i].split]++;
 	if (in[SPLIT_TRAIN])
 		d->duplicates_train_val += in[SPLIT_VAL];
-	if (in[SPLIT_TRAIN] && d->pixels[SPLIT_TEST] != NULL)
+	if (in[SPLIT_TRAIN] && d->pixels[SPLIT_TEST])
 		d->duplicates_train_test += in[SPLIT_TEST];
-	if (in[SPLIT_VAL] && d->pixels[SPLIT_TEST] != NULL)
+	if (in[SPLIT_VAL] && d->pixels[SPLIT_TEST])
 		d->duplicates_val_test += in[SPLIT_TEST];
 }
 
@@ -122,14 +122,14 @@ int find_duplicates(struct dataset *d)
 	struct print *p;
 
 	d->duplicates_train_val = 0;
-	d->duplicates_train_test = d->duplicates_val_test = d->pixels[SPLIT_TEST] != NULL ? 0 : -1;
+	d->duplicates_train_test = d->duplicates_val_test = d->pixels[SPLIT_TEST] ? 0 : -1;
 	for (int s = 0; s < SPLIT_COUNT; s++)
-		total += d->pixels[s] != NULL ? d->n[s] : 0;
+		total += d->pixels[s] ? d->n[s] : 0;
 	p = mem_alloc((size_t)total, sizeof(*p));
-	if (p == NULL)
+	if (!p)
 		return ERR_NOMEM;
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		for (int64_t i = 0; d->pixels[s] != NULL && i < d->n[s]; i++) {
+		for (int64_t i = 0; d->pixels[s] && i < d->n[s]; i++) {
 			const uint8_t *q = d->pixels[s] + (size_t)i * bytes;
 
 			p[n++] = (struct print){pixel_hash(q, bytes), q, bytes, s};

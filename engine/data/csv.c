@@ -79,7 +79,7 @@ static int push_field(struct reader *r, const char *text)
 		size_t cap = r->cap_field ? 2 * r->cap_field : 256;
 		const char **p = mem_grow(r->c->field, r->cap_field, cap, sizeof(*p));
 
-		if (p == NULL)
+		if (!p)
 			return ERR_NOMEM;
 		r->c->field = p;
 		r->cap_field = cap;
@@ -141,7 +141,7 @@ static int record(struct reader *r)
 		int cap = r->cap_rows ? 2 * r->cap_rows : 64;
 		int *p = mem_grow(c->line, (size_t)r->cap_rows, (size_t)cap, sizeof(*p));
 
-		if (p == NULL)
+		if (!p)
 			return ERR_NOMEM;
 		c->line = p;
 		r->cap_rows = cap;
@@ -162,13 +162,13 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n)
 	/* Each field ends in a NUL where the input has a separator, or none at the very end. */
 	out->text = mem_alloc(n + 2, 1);
 	r.out = out->text;
-	if (out->name == NULL || out->text == NULL)
+	if (!out->name || !out->text)
 		rc = ERR_NOMEM;
 	if (n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
 		r.p = r.line_start = bytes + 3;
-	if (rc == 0 && r.p == r.end)
+	if (!rc && r.p == r.end)
 		rc = err_set(ERR_DATA, "%s: empty; a header line is needed", name);
-	while (rc == 0 && r.p < r.end)
+	while (!rc && r.p < r.end)
 		rc = record(&r);
 	if (rc != 0)
 		csv_clear(out);
@@ -181,7 +181,7 @@ int csv_read(struct csv *out, const char *path)
 	int rc = source_error(fs_read(path, &b));
 
 	*out = (struct csv){0};
-	if (rc == 0)
+	if (!rc)
 		rc = csv_parse(out, path, (const char *)b.data, b.size);
 	fs_bytes_clear(&b);
 	return rc;
@@ -198,10 +198,9 @@ void csv_clear(struct csv *c)
 
 int csv_column(const struct csv *c, const char *title)
 {
-	for (int i = 0; i < c->columns; i++) {
+	for (int i = 0; i < c->columns; i++)
 		if (strcmp(c->field[i], title) == 0)
 			return i;
-	}
 	return -1;
 }
 

@@ -29,18 +29,18 @@ static int take_samples(struct dataset *d, struct listing *l, int s)
 	bool named = false;
 
 	d->label[s] = mem_alloc((size_t)d->n[s], sizeof(int32_t));
-	if (d->label[s] == NULL)
+	if (!d->label[s])
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
 		if (l->sample[i].split == s) {
 			d->label[s][l->sample[i].place] = l->sample[i].label;
-			named = named || l->sample[i].file != NULL;
+			named = named || l->sample[i].file;
 		}
 	}
 	if (!named)
 		return 0;
 	d->file[s] = mem_alloc((size_t)d->n[s], sizeof(char *));
-	if (d->file[s] == NULL)
+	if (!d->file[s])
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
 		if (l->sample[i].split == s) {
@@ -61,7 +61,7 @@ static int alloc_pixels(struct dataset *d, bool with_test)
 		if (d->n[s] == 0)
 			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
 		d->pixels[s] = mem_alloc((size_t)d->n[s], bytes);
-		if (d->pixels[s] == NULL)
+		if (!d->pixels[s])
 			return ERR_NOMEM;
 	}
 	return 0;
@@ -88,7 +88,7 @@ static int normalise(struct dataset *d, const struct data_options *o)
 		return err_set(ERR_CONFIG, "data.mean and data.std must be given together");
 	snprintf(d->norm_source, sizeof(d->norm_source), "config");
 	rc = spread(d->mean, &o->mean, d->channels, "mean");
-	return rc == 0 ? spread(d->std, &o->std, d->channels, "std") : rc;
+	return !rc ? spread(d->std, &o->std, d->channels, "std") : rc;
 }
 
 static int check_augment(const struct dataset *d, const struct augment_options *a)
@@ -125,15 +125,15 @@ static int load(struct dataset *d, struct listing *l, const struct source_args *
 {
 	int rc = alloc_pixels(d, a->with_test);
 
-	if (rc == 0)
+	if (!rc)
 		rc = sources[a->o->source]->load(l, a, d->pixels);
-	for (int s = 0; s < SPLIT_COUNT && rc == 0; s++)
-		rc = d->pixels[s] != NULL ? take_samples(d, l, s) : 0;
-	if (rc == 0)
+	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
+		rc = d->pixels[s] ? take_samples(d, l, s) : 0;
+	if (!rc)
 		rc = split_hashes(d);
-	if (rc == 0)
+	if (!rc)
 		rc = normalise(d, a->o);
-	if (rc == 0)
+	if (!rc)
 		rc = find_duplicates(d);
 	return rc;
 }
@@ -145,7 +145,7 @@ static int open_data(struct dataset *out, const struct source_args *a, uint64_t 
 
 	*out = (struct dataset){.duplicates_train_val = -1, .duplicates_train_test = -1, .duplicates_val_test = -1};
 	rc = list_and_split(out, &l, a, seed);
-	if (rc == 0 && with_pixels)
+	if (!rc && with_pixels)
 		rc = load(out, &l, a);
 	sources[a->o->source]->release(&l);
 	/* The class names were counted by the listing; once taken they are the data set's. */
@@ -174,7 +174,7 @@ int source_hash_file(const char *path, struct hash *h)
 	char hex[HASH_HEX];
 	int rc = source_error(hash_file(path, hex));
 
-	return rc == 0 ? hash_add_str(h, hex) : rc;
+	return !rc ? hash_add_str(h, hex) : rc;
 }
 
 int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h)
@@ -189,11 +189,11 @@ void dataset_close(struct dataset *d)
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		mem_free(d->pixels[s]);
 		mem_free(d->label[s]);
-		for (int64_t i = 0; d->file[s] != NULL && i < d->n[s]; i++)
+		for (int64_t i = 0; d->file[s] && i < d->n[s]; i++)
 			mem_free(d->file[s][i]);
 		mem_free(d->file[s]);
 	}
-	for (int c = 0; d->class_name != NULL && c < d->classes; c++)
+	for (int c = 0; d->class_name && c < d->classes; c++)
 		mem_free(d->class_name[c]);
 	mem_free(d->class_name);
 	*d = (struct dataset){0};

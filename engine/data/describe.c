@@ -12,19 +12,19 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 	    mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld %s", (long long)d->n[SPLIT_TRAIN],
 		(long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
 		o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding, d->norm_source);
-	int rc = text != NULL ? hash_open(&h) : ERR_NOMEM;
+	int rc = text ? hash_open(&h) : ERR_NOMEM;
 
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add_str(h, d->hash[SPLIT_TRAIN]);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add_str(h, d->hash[SPLIT_VAL]);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add_str(h, text);
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add(h, d->mean, sizeof(d->mean));
-	if (rc == 0)
+	if (!rc)
 		rc = hash_add(h, d->std, sizeof(d->std));
-	if (rc == 0)
+	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
 	mem_free(text);
@@ -39,7 +39,7 @@ static cJSON *float_list(const float *v, int n)
 
 static bool add(cJSON *object, const char *key, cJSON *value)
 {
-	if (value == NULL || !cJSON_AddItemToObject(object, key, value)) {
+	if (!value || !cJSON_AddItemToObject(object, key, value)) {
 		cJSON_Delete(value);
 		return false;
 	}
@@ -54,12 +54,12 @@ static bool add_count(cJSON *object, const char *key, int64_t n)
 static cJSON *splits_json(const struct dataset *d)
 {
 	cJSON *all = cJSON_CreateObject();
-	bool ok = all != NULL;
+	bool ok = all;
 
 	for (int s = 0; s < SPLIT_COUNT && ok; s++) {
 		cJSON *one = cJSON_CreateObject();
 
-		ok = one != NULL && add_count(one, "samples", d->n[s]) &&
+		ok = one && add_count(one, "samples", d->n[s]) &&
 		     add(one, "sha256", d->hash[s][0] ? cJSON_CreateString(d->hash[s]) : cJSON_CreateNull());
 		if (!ok)
 			cJSON_Delete(one);
@@ -77,7 +77,7 @@ static bool add_groups(const struct dataset *d, cJSON *j)
 {
 	cJSON *norm = cJSON_AddObjectToObject(j, "normalisation"), *dup = cJSON_AddObjectToObject(j, "duplicates");
 
-	return norm != NULL && dup != NULL && add(norm, "mean", float_list(d->mean, d->channels)) &&
+	return norm && dup && add(norm, "mean", float_list(d->mean, d->channels)) &&
 	       add(norm, "std", float_list(d->std, d->channels)) &&
 	       add(norm, "source", cJSON_CreateString(d->norm_source)) &&
 	       add_count(dup, "train_validation", d->duplicates_train_val) &&
@@ -89,12 +89,12 @@ cJSON *dataset_to_json(const struct dataset *d)
 {
 	cJSON *j = cJSON_CreateObject(), *names = cJSON_CreateArray();
 	const int shape[3] = {d->height, d->width, d->channels};
-	bool ok = j != NULL && names != NULL;
+	bool ok = j && names;
 
 	for (int c = 0; c < d->classes && ok; c++) {
 		cJSON *name = cJSON_CreateString(d->class_name[c]);
 
-		ok = name != NULL && cJSON_AddItemToArray(names, name);
+		ok = name && cJSON_AddItemToArray(names, name);
 	}
 	ok = ok && add(j, "shape", cJSON_CreateIntArray(shape, 3)) && add_count(j, "classes", d->classes);
 	if (!ok) {

@@ -14,7 +14,7 @@ static int digits_list(struct listing *l, const struct source_args *a)
 	(void)a;
 	l->height = l->width = DIGITS_SIDE;
 	l->channels = 1;
-	for (int i = 0; i < DIGITS_COUNT && rc == 0; i++)
+	for (int i = 0; i < DIGITS_COUNT && !rc; i++)
 		rc = listing_add(l, digits_text[i][0] - '0', SPLIT_NONE, NULL);
 	return rc;
 }
@@ -28,7 +28,7 @@ static int digits_load(struct listing *l, const struct source_args *a, uint8_t *
 		const struct sample *s = &l->sample[i];
 		const char *from = digits_text[i] + 1;
 
-		if (s->split < 0 || pixels[s->split] == NULL)
+		if (s->split < 0 || !pixels[s->split])
 			continue;
 		for (int k = 0; k < side2; k++) {
 			int v = from[k] - 'A';

@@ -93,10 +93,9 @@ static int count_bytes(const struct idx *x, const struct reader *r, uint64_t *by
 	if (rc != 0)
 		return source_error(rc);
 	*bytes = 1;
-	for (int d = 0; d < x->ndim; d++) {
+	for (int d = 0; d < x->ndim; d++)
 		if (__builtin_mul_overflow(*bytes, (uint64_t)x->dim[d], bytes))
 			return err_set(ERR_DATA, "%s: its dimensions are too large", r->path);
-	}
 	if (*bytes / DEFLATE_MAX_RATIO > on_disk)
 		return err_set(ERR_DATA, "%s: the header announces %llu bytes, a file of %llu cannot hold them",
 		    r->path, (unsigned long long)*bytes, (unsigned long long)on_disk);
@@ -113,7 +112,7 @@ static int read_data(struct idx *x, const struct reader *r)
 	if (rc != 0)
 		return rc;
 	x->data = mem_alloc((size_t)bytes, 1);
-	if (x->data == NULL)
+	if (!x->data)
 		return ERR_NOMEM;
 	rc = read_some(r, x->data, (size_t)bytes, &got);
 	if (rc != 0)
@@ -123,7 +122,7 @@ static int read_data(struct idx *x, const struct reader *r)
 		    (unsigned long long)bytes);
 	/* Reading past the end also makes zlib check the trailing checksum. */
 	rc = read_some(r, &extra, 1, &got);
-	if (rc == 0 && got > 0)
+	if (!rc && got > 0)
 		rc =
 		    err_set(ERR_DATA, "%s: more data than the header's %llu bytes", r->path, (unsigned long long)bytes);
 	return rc;
@@ -139,10 +138,10 @@ static int idx_open(struct idx *out, const char *path, int min_dims, int max_dim
 		return err_set(ERR_DATA, "%s: no such file", path);
 	errno = 0;
 	r.f = gzopen(path, "rb");
-	if (r.f == NULL)
+	if (!r.f)
 		return err_set(ERR_DATA, "%s: %s", path, errno ? strerror(errno) : "out of memory");
 	rc = parse_header(out, &r, min_dims, max_dims);
-	if (rc == 0 && with_data)
+	if (!rc && with_data)
 		rc = read_data(out, &r);
 	gzclose_r(r.f);
 	if (rc != 0)

@@ -16,7 +16,7 @@ struct idx_state {
 
 static bool given(const char *name)
 {
-	return name != NULL && *name != '\0';
+	return name && *name != '\0';
 }
 
 /* Files are found with and without .gz, whichever form the option names. */
@@ -44,13 +44,13 @@ static int images_header(struct idx *x, const struct source_args *a, const char 
 	char path[1024];
 	int rc = find_file(path, sizeof(path), a, name);
 
-	if (rc == 0)
+	if (!rc)
 		rc = idx_header(x, path, 3, 4);
-	if (rc == 0 && x->ndim == 3)
+	if (!rc && x->ndim == 3)
 		x->dim[3] = 1;
-	if (rc == 0 && x->dim[3] > 4)
+	if (!rc && x->dim[3] > 4)
 		rc = err_set(ERR_DATA, "%s: %lld channels; at most 4 are allowed", path, (long long)x->dim[3]);
-	if (rc == 0 && (x->dim[1] > 4096 || x->dim[2] > 4096))
+	if (!rc && (x->dim[1] > 4096 || x->dim[2] > 4096))
 		rc = err_set(ERR_DATA, "%s: images of %lld x %lld; the limit is 4096", path, (long long)x->dim[1],
 		    (long long)x->dim[2]);
 	return rc;
@@ -64,12 +64,12 @@ static int add_pair(
 	struct idx labels = {0};
 	int rc = find_file(path, sizeof(path), a, name);
 
-	if (rc == 0)
+	if (!rc)
 		rc = read ? idx_read(&labels, path, 1, 1) : idx_header(&labels, path, 1, 1);
-	if (rc == 0 && labels.dim[0] != images->dim[0])
+	if (!rc && labels.dim[0] != images->dim[0])
 		rc = err_set(ERR_DATA, "%s: %lld labels for %lld images", path, (long long)labels.dim[0],
 		    (long long)images->dim[0]);
-	for (int64_t i = 0; rc == 0 && i < images->dim[0]; i++) {
+	for (int64_t i = 0; !rc && i < images->dim[0]; i++) {
 		int label = read ? labels.data[i] : -1;
 
 		if (label >= 0 && split == SPLIT_TEST && label >= l->classes)
@@ -125,14 +125,14 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	int rc;
 
 	l->state = st;
-	if (st == NULL)
+	if (!st)
 		return ERR_NOMEM;
 	if (!given(o->train_images) || !given(o->train_labels))
 		return err_set(ERR_CONFIG, "data: train_images and train_labels must name files");
 	if (given(o->test_images) != given(o->test_labels))
 		return err_set(ERR_CONFIG, "data: test_images and test_labels must both be given, or both be \"\"");
 	rc = images_header(&st->train, a, o->train_images);
-	if (rc == 0)
+	if (!rc)
 		rc = find_file(labels, sizeof(labels), a, o->train_labels);
 	if (rc != 0)
 		return rc;
@@ -142,9 +142,9 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	st->n_train = st->train.dim[0];
 	st->has_test = given(o->test_images);
 	rc = add_pair(l, a, &st->train, o->train_labels, SPLIT_NONE, true);
-	if (rc == 0)
+	if (!rc)
 		rc = count_classes(l, labels);
-	if (rc == 0 && st->has_test)
+	if (!rc && st->has_test)
 		rc = add_test(l, a);
 	return rc;
 }
@@ -158,7 +158,7 @@ static void place_images(
 	for (int64_t i = 0; i < x->dim[0]; i++) {
 		const struct sample *s = &l->sample[first + i];
 
-		if (s->split >= 0 && pixels[s->split] != NULL)
+		if (s->split >= 0 && pixels[s->split])
 			memcpy(pixels[s->split] + (size_t)s->place * bytes, x->data + (size_t)i * bytes, bytes);
 	}
 }
@@ -170,12 +170,12 @@ static int load_file(const struct listing *l, const struct source_args *a, const
 	struct idx x = {0};
 	int rc = find_file(path, sizeof(path), a, name);
 
-	if (rc == 0)
+	if (!rc)
 		rc = idx_read(&x, path, 3, 4);
-	if (rc == 0 && (x.dim[0] != n || x.dim[1] != l->height || x.dim[2] != l->width ||
-			   (x.ndim == 4 ? x.dim[3] : 1) != l->channels))
+	if (!rc && (x.dim[0] != n || x.dim[1] != l->height || x.dim[2] != l->width ||
+		       (x.ndim == 4 ? x.dim[3] : 1) != l->channels))
 		rc = err_set(ERR_DATA, "%s: changed while it was read", path);
-	if (rc == 0)
+	if (!rc)
 		place_images(l, first, &x, pixels);
 	idx_clear(&x);
 	return rc;
@@ -186,7 +186,7 @@ static int idx_load(struct listing *l, const struct source_args *a, uint8_t *con
 	const struct idx_state *st = l->state;
 	int rc = load_file(l, a, a->o->train_images, 0, st->n_train, pixels);
 
-	if (rc == 0 && st->has_test && pixels[SPLIT_TEST] != NULL)
+	if (!rc && st->has_test && pixels[SPLIT_TEST])
 		rc = load_file(l, a, a->o->test_images, st->n_train, l->n - st->n_train, pixels);
 	return rc;
 }
@@ -203,9 +203,9 @@ static int idx_hash_test(const struct source_args *a, struct hash *h)
 	char path[1024];
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < 2 && given(names[i]); i++) {
+	for (int i = 0; !rc && i < 2 && given(names[i]); i++) {
 		rc = find_file(path, sizeof(path), a, names[i]);
-		if (rc == 0)
+		if (!rc)
 			rc = source_hash_file(path, h);
 	}
 	return rc;

@@ -23,7 +23,7 @@ bool image_has_suffix(const char *path)
 {
 	const char *dot = strrchr(path, '.');
 
-	return dot != NULL && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".png"));
+	return dot && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".png"));
 }
 
 int image_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)

@@ -16,21 +16,20 @@ static int resolve(struct images_state *st, const struct source_args *a)
 	const struct data_options *o = a->o;
 	int rc;
 
-	if (o->path == NULL || *o->path == '\0')
+	if (!o->path || *o->path == '\0')
 		return err_set(ERR_CONFIG, "data.path is needed for source 'images'");
 	rc = source_path(st->root, sizeof(st->root), a->base_dir, NULL, o->path);
 	if (rc != 0 || o->archives.n == 0)
 		return rc;
 	st->archive = mem_alloc((size_t)o->archives.n, sizeof(*st->archive));
-	if (st->archive == NULL)
+	if (!st->archive)
 		return ERR_NOMEM;
-	for (int i = 0; i < o->archives.n && rc == 0; i++) {
+	for (int i = 0; i < o->archives.n && !rc; i++) {
 		rc = source_path(st->archive[i], sizeof(st->archive[i]), a->base_dir, o->path, o->archives.v[i]);
 		st->n_archive = i + 1;
-		for (int j = 0; j < i && rc == 0; j++) {
+		for (int j = 0; j < i && !rc; j++)
 			if (strcmp(st->archive[i], st->archive[j]) == 0)
 				rc = err_set(ERR_CONFIG, "data.archives names %s twice", st->archive[i]);
-		}
 	}
 	return rc;
 }
@@ -52,7 +51,7 @@ static int by_file(const void *a, const void *b)
 int images_make_order(const struct listing *l, struct images_state *st)
 {
 	st->order = mem_alloc((size_t)l->n, sizeof(struct sample *));
-	if (st->order == NULL)
+	if (!st->order)
 		return ERR_NOMEM;
 	st->n_order = l->n;
 	for (int64_t i = 0; i < l->n; i++)
@@ -115,14 +114,14 @@ static int visit_first(const struct archive_member *m, void *user)
 	char name[2048];
 	int rc;
 
-	if (images_find(f->st, m->name, f->archive) == NULL)
+	if (!images_find(f->st, m->name, f->archive))
 		return 0;
 	rc = archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n);
 	snprintf(name, sizeof(name), "%s:%s", m->path, m->name);
-	if (rc == 0)
+	if (!rc)
 		rc = take_shape(f->l, name, bytes, n);
 	mem_free(bytes);
-	return rc == 0 ? 1 : rc;
+	return !rc ? 1 : rc;
 }
 
 static int shape_from_first(struct listing *l, const struct images_state *st)
@@ -131,20 +130,20 @@ static int shape_from_first(struct listing *l, const struct images_state *st)
 	struct fs_bytes b = {0};
 	int rc = 0;
 
-	for (int i = 0; i < st->n_archive && rc == 0 && l->height == 0; i++) {
+	for (int i = 0; i < st->n_archive && !rc && l->height == 0; i++) {
 		struct first f = {l, st, i};
 
 		rc = archive_walk(st->archive[i], visit_first, &f);
 	}
 	if (st->n_archive > 0) {
-		if (rc == 0 && l->height == 0)
+		if (!rc && l->height == 0)
 			rc = err_set(ERR_DATA, "%s: none of the listed files is in it", st->archive[0]);
 		return rc;
 	}
 	rc = fs_join(path, sizeof(path), st->root, l->sample[0].file);
-	if (rc == 0)
+	if (!rc)
 		rc = source_error(fs_read(path, &b));
-	if (rc == 0)
+	if (!rc)
 		rc = take_shape(l, path, b.data, b.size);
 	fs_bytes_clear(&b);
 	return rc;
@@ -158,29 +157,29 @@ static int images_list(struct listing *l, const struct source_args *a)
 	int rc;
 
 	l->state = st;
-	if (st == NULL)
+	if (!st)
 		return ERR_NOMEM;
 	rc = resolve(st, a);
-	if (rc == 0 && index != NULL && *index != '\0') {
+	if (!rc && index && *index != '\0') {
 		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, index);
-		if (rc == 0)
+		if (!rc)
 			rc = images_read_index(l, st, path);
-	} else if (rc == 0) {
+	} else if (!rc) {
 		rc = images_scan(l, st);
 	}
-	if (rc == 0) {
+	if (!rc) {
 		rc = images_make_order(l, st);
-		if (rc == ERR_DATA && index != NULL && *index != '\0')
+		if (rc == ERR_DATA && index && *index != '\0')
 			err_context(rc, "%s", path);
 	}
-	return rc == 0 ? shape_from_first(l, st) : rc;
+	return !rc ? shape_from_first(l, st) : rc;
 }
 
 static void images_release(struct listing *l)
 {
 	struct images_state *st = l->state;
 
-	if (st != NULL) {
+	if (st) {
 		mem_free(st->archive);
 		mem_free(st->order);
 	}
@@ -195,11 +194,11 @@ static int images_hash_test(const struct source_args *a, struct hash *h)
 	char path[1024];
 	int rc = resolve(&st, a);
 
-	for (int i = 0; rc == 0 && i < st.n_archive; i++)
+	for (int i = 0; !rc && i < st.n_archive; i++)
 		rc = source_hash_file(st.archive[i], h);
-	if (rc == 0 && a->o->index != NULL && *a->o->index != '\0') {
+	if (!rc && a->o->index && *a->o->index != '\0') {
 		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, a->o->index);
-		if (rc == 0)
+		if (!rc)
 			rc = source_hash_file(path, h);
 	}
 	mem_free(st.archive);

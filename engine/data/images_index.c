@@ -88,7 +88,7 @@ static bool names_archive(const char *value, const char *path)
 		return true;
 	if (n > stem || strncmp(file + stem - n, value, n) != 0)
 		return false;
-	return n == stem || strchr("_-.", file[stem - n - 1]) != NULL;
+	return n == stem || strchr("_-.", file[stem - n - 1]);
 }
 
 /* The configured archive a row lies in: -1 any, SPLIT_DROP none of them. */
@@ -123,17 +123,17 @@ static int add_row(struct listing *l, const struct csv *c, const struct columns 
 	if (*file == '\0')
 		return err_set(ERR_DATA, "%s:%d: the file name is empty", c->name, c->line[row]);
 	rc = match_archive(c, k, row, st, &archive);
-	if (rc == 0 && archive == SPLIT_DROP)
+	if (!rc && archive == SPLIT_DROP)
 		return 0;
-	if (rc == 0 && k->split >= 0)
+	if (!rc && k->split >= 0)
 		rc = parse_split(c, row, csv_field(c, row, k->split), &split);
-	if (rc == 0 && k->label >= 0)
+	if (!rc && k->label >= 0)
 		rc = parse_label(c, row, csv_field(c, row, k->label), &label);
-	else if (rc == 0)
+	else if (!rc)
 		label = names_find(classes, csv_field(c, row, k->class_name));
-	if (rc == 0)
+	if (!rc)
 		rc = listing_add(l, label, split, file);
-	if (rc == 0)
+	if (!rc)
 		l->sample[l->n - 1].archive = archive;
 	return rc;
 }
@@ -144,7 +144,7 @@ static int number_names(struct names *out, const struct csv *c, const struct col
 {
 	int rc = 0;
 
-	for (int row = 1; row < c->rows && rc == 0; row++) {
+	for (int row = 1; row < c->rows && !rc; row++) {
 		const char *name = csv_field(c, row, k->class_name);
 
 		rc = *name != '\0' ? names_add(out, name)
@@ -178,7 +178,7 @@ static int name_numbers(struct listing *l, const struct csv *c, const struct col
 	if (rc != 0)
 		return rc;
 	l->class_name = mem_alloc((size_t)most + 1, sizeof(char *));
-	if (l->class_name == NULL)
+	if (!l->class_name)
 		return ERR_NOMEM;
 	l->classes = most + 1;
 	for (int row = 1; row < c->rows; row++) {
@@ -186,14 +186,14 @@ static int name_numbers(struct listing *l, const struct csv *c, const struct col
 		const char *name = k->class_name < 0 ? text : csv_field(c, row, k->class_name);
 
 		label = (int32_t)strtol(text, NULL, 10);
-		if (l->class_name[label] == NULL && (l->class_name[label] = mem_strdup(name)) == NULL)
+		if (!l->class_name[label] && (l->class_name[label] = mem_strdup(name)) == NULL)
 			return ERR_NOMEM;
 		if (strcmp(l->class_name[label], name) != 0)
 			return err_set(ERR_DATA, "%s:%d: label %d is class '%s' here and '%s' above", c->name,
 			    c->line[row], label, name, l->class_name[label]);
 	}
 	for (label = 0; label < l->classes; label++) {
-		if (l->class_name[label] == NULL)
+		if (!l->class_name[label])
 			return err_set(
 			    ERR_DATA, "%s: labels go up to %d, but no row has label %d", c->name, most, label);
 	}
@@ -220,17 +220,17 @@ int images_read_index(struct listing *l, const struct images_state *st, const ch
 	struct names classes = {0};
 	int rc = csv_read(&c, path);
 
-	if (rc == 0)
+	if (!rc)
 		rc = find_columns(&c, &k);
-	if (rc == 0 && c.rows < 2)
+	if (!rc && c.rows < 2)
 		rc = err_set(ERR_DATA, "%s: no rows below the header", path);
-	if (rc == 0)
+	if (!rc)
 		rc = k.label >= 0 ? name_numbers(l, &c, &k) : number_names(&classes, &c, &k);
-	for (int row = 1; row < c.rows && rc == 0; row++)
+	for (int row = 1; row < c.rows && !rc; row++)
 		rc = add_row(l, &c, &k, row, st, &classes);
-	if (rc == 0)
+	if (!rc)
 		rc = check_archives(l, &c, st);
-	if (rc == 0 && k.label < 0) {
+	if (!rc && k.label < 0) {
 		l->class_name = classes.v; /* handed over */
 		l->classes = classes.n;
 		classes = (struct names){0};

@@ -43,7 +43,7 @@ static void keep_error(struct loader *x, int64_t at, int rc)
 
 static bool wanted(const struct loader *x, const struct sample *s)
 {
-	return s->split >= 0 && x->pixels[s->split] != NULL;
+	return s->split >= 0 && x->pixels[s->split];
 }
 
 static void decode(
@@ -67,7 +67,7 @@ static int visit(const struct archive_member *m, void *user)
 	int64_t at = x->visited++;
 	int rc;
 
-	if (s == NULL)
+	if (!s)
 		return 0;
 	if (x->seen[s - x->l->sample])
 		return err_set(ERR_DATA, "%s:%s: occurs twice", m->path, m->name);
@@ -75,7 +75,7 @@ static int visit(const struct archive_member *m, void *user)
 	if (!wanted(x, s))
 		return 0;
 	name = mem_printf("%s:%s", m->path, m->name);
-	rc = name != NULL ? archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n) : ERR_NOMEM;
+	rc = name ? archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n) : ERR_NOMEM;
 	if (rc != 0) {
 		mem_free(name);
 		return rc;
@@ -115,7 +115,7 @@ static void load_file(struct loader *x, int64_t i)
 	if (!wanted(x, s))
 		return;
 	rc = fs_join(path, sizeof(path), x->st->root, s->file);
-	if (rc == 0)
+	if (!rc)
 		rc = source_error(fs_read(path, &b));
 	if (rc != 0)
 		keep_error(x, i, rc);
@@ -155,7 +155,7 @@ int images_load(struct listing *l, const struct source_args *a, uint8_t *const p
 	(void)a;
 	x.bytes = (size_t)l->height * (size_t)l->width * (size_t)l->channels;
 	x.seen = mem_alloc((size_t)l->n, sizeof(*x.seen));
-	if (x.seen == NULL)
+	if (!x.seen)
 		return ERR_NOMEM;
 	if (x.st->n_archive > 0)
 		load_archives(&x);

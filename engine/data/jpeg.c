@@ -91,10 +91,10 @@ int jpeg_info(const char *name, const unsigned char *bytes, size_t n, struct ima
 	struct decoder x = {.bytes = bytes, .n = n};
 	int rc = guarded(&x, name, read_header);
 
-	if (rc == 0 && x.d.num_components > 3)
+	if (!rc && x.d.num_components > 3)
 		rc = err_set(
 		    ERR_DATA, "%s: JPEG with %d components (CMYK?); grey and RGB are read", name, x.d.num_components);
-	if (rc == 0) {
+	if (!rc) {
 		out->height = (int)x.d.image_height;
 		out->width = (int)x.d.image_width;
 		out->channels = x.d.jpeg_color_space == JCS_GRAYSCALE ? 1 : 3;

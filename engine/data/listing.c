@@ -18,14 +18,14 @@ int listing_add(struct listing *l, int32_t label, int split, const char *file)
 		int64_t cap = l->cap ? 2 * l->cap : 1024;
 
 		s = mem_grow(l->sample, (size_t)l->cap, (size_t)cap, sizeof(*s));
-		if (s == NULL)
+		if (!s)
 			return ERR_NOMEM;
 		l->sample = s;
 		l->cap = cap;
 	}
 	s = &l->sample[l->n];
 	*s = (struct sample){.label = label, .split = split, .archive = -1};
-	if (file != NULL && (s->file = mem_strdup(file)) == NULL)
+	if (file && (s->file = mem_strdup(file)) == NULL)
 		return ERR_NOMEM;
 	l->n++;
 	return 0;
@@ -34,12 +34,12 @@ int listing_add(struct listing *l, int32_t label, int split, const char *file)
 int listing_number_classes(struct listing *l, int classes)
 {
 	l->class_name = mem_alloc((size_t)classes, sizeof(char *));
-	if (l->class_name == NULL)
+	if (!l->class_name)
 		return ERR_NOMEM;
 	l->classes = classes;
 	for (int c = 0; c < classes; c++) {
 		l->class_name[c] = mem_printf("%d", c);
-		if (l->class_name[c] == NULL)
+		if (!l->class_name[c])
 			return ERR_NOMEM;
 	}
 	return 0;
@@ -49,7 +49,7 @@ void listing_clear(struct listing *l)
 {
 	for (int64_t i = 0; i < l->n; i++)
 		mem_free(l->sample[i].file);
-	for (int c = 0; l->class_name != NULL && c < l->classes; c++)
+	for (int c = 0; l->class_name && c < l->classes; c++)
 		mem_free(l->class_name[c]);
 	mem_free(l->sample);
 	mem_free(l->class_name);
@@ -66,7 +66,7 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 	char below[1024];
 	int n;
 
-	if (name[0] == '/' || dir == NULL || *dir == '\0')
+	if (name[0] == '/' || !dir || *dir == '\0')
 		n = snprintf(below, sizeof(below), "%s", name);
 	else
 		n = snprintf(below, sizeof(below), "%s%s%s", dir, *name ? "/" : "", name);
@@ -75,7 +75,7 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 	memcpy(out, below, (size_t)n + 1);
 	if (fs_exists(out))
 		return 0;
-	if (below[0] == '/' || base_dir == NULL || *base_dir == '\0' || strcmp(base_dir, ".") == 0)
+	if (below[0] == '/' || !base_dir || *base_dir == '\0' || strcmp(base_dir, ".") == 0)
 		return err_set(ERR_DATA, "%s: no such file or folder", below);
 	n = snprintf(out, cap, "%s/%s", base_dir, below);
 	if (n < 0 || (size_t)n >= cap)

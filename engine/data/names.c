@@ -40,13 +40,13 @@ int names_add(struct names *s, const char *name)
 		int cap = s->cap ? 2 * s->cap : 16;
 		char **v = mem_grow(s->v, (size_t)s->cap, (size_t)cap, sizeof(*v));
 
-		if (v == NULL)
+		if (!v)
 			return ERR_NOMEM;
 		s->v = v;
 		s->cap = cap;
 	}
 	copy = mem_strdup(name);
-	if (copy == NULL)
+	if (!copy)
 		return ERR_NOMEM;
 	memmove(s->v + at + 1, s->v + at, (size_t)(s->n - at) * sizeof(*s->v));
 	s->v[at] = copy;

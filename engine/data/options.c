@@ -124,10 +124,9 @@ static unsigned sources_of(const char *key)
 	    {"train_images", BIT(IDX)}, {"train_labels", BIT(IDX)}, {"test_images", BIT(IDX)},
 	    {"test_labels", BIT(IDX)}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].key, key) == 0)
 			return rows[i].sources;
-	}
 	return ~0u;
 }
 

@@ -20,7 +20,7 @@ static int start(const char *name, const unsigned char *bytes, size_t n, spng_ct
 	int code;
 
 	*out = ctx;
-	if (ctx == NULL)
+	if (!ctx)
 		return err_set(ERR_NOMEM, "%s: out of memory", name);
 	code = spng_set_image_limits(ctx, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
 	if (code == 0)
@@ -44,7 +44,7 @@ int png_info(const char *name, const unsigned char *bytes, size_t n, struct imag
 	struct spng_ihdr head = {0};
 	int rc = start(name, bytes, n, &ctx, &head);
 
-	if (rc == 0) {
+	if (!rc) {
 		out->height = (int)head.height;
 		out->width = (int)head.width;
 		out->channels =
@@ -84,7 +84,7 @@ int png_decode(const char *name, const unsigned char *bytes, size_t n, int chann
 		goto out;
 	}
 	rgba = mem_alloc(size, 1);
-	if (rgba == NULL) {
+	if (!rgba) {
 		rc = ERR_NOMEM;
 		goto out;
 	}

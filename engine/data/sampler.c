@@ -17,7 +17,7 @@ int sampler_init(struct sampler *s, uint64_t seed, const char *stage, int64_t n)
 		return err_set(ERR_FAIL, "stage name '%s' is longer than %zu bytes", stage, sizeof(s->stage) - 1);
 	snprintf(s->stage, sizeof(s->stage), "%s", stage);
 	s->perm = mem_alloc((size_t)n, sizeof(*s->perm));
-	return s->perm != NULL ? 0 : ERR_NOMEM;
+	return s->perm ? 0 : ERR_NOMEM;
 }
 
 int sampler_take(struct sampler *s, int64_t first, int count, uint32_t *index)

@@ -30,19 +30,17 @@ static int group_by_class(struct cut *c)
 	c->start = mem_alloc(k + 2, sizeof(*c->start));
 	c->member = mem_alloc(n, sizeof(*c->member));
 	c->perm = mem_alloc(n, sizeof(*c->perm));
-	if (c->order == NULL || c->start == NULL || c->member == NULL || c->perm == NULL)
+	if (!c->order || !c->start || !c->member || !c->perm)
 		return ERR_NOMEM;
 	/* Counting sort; start[] is kept one ahead while it serves as the cursor. */
-	for (int64_t i = 0; i < l->n; i++) {
+	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].label >= 0)
 			c->start[l->sample[i].label + 2]++;
-	}
 	for (size_t i = 2; i < k + 2; i++)
 		c->start[i] += c->start[i - 1];
-	for (int64_t i = 0; i < l->n; i++) {
+	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].label >= 0)
 			c->order[c->start[l->sample[i].label + 1]++] = (uint32_t)i;
-	}
 	return 0;
 }
 
@@ -58,10 +56,9 @@ static int64_t collect(const struct cut *c, int32_t label, int split)
 {
 	int64_t n = 0;
 
-	for (int64_t i = c->start[label]; i < c->start[label + 1]; i++) {
+	for (int64_t i = c->start[label]; i < c->start[label + 1]; i++)
 		if (c->l->sample[c->order[i]].split == split)
 			c->member[n++] = c->order[i];
-	}
 	return n;
 }
 
@@ -102,10 +99,9 @@ static void place_samples(struct listing *l, int64_t counts[SPLIT_COUNT])
 {
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		counts[s] = 0;
-	for (int64_t i = 0; i < l->n; i++) {
+	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].split >= 0)
 			l->sample[i].place = counts[l->sample[i].split]++;
-	}
 }
 
 static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COUNT])
@@ -114,7 +110,7 @@ static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COU
 	bool unread[SPLIT_COUNT] = {false};
 	int rc = 0;
 
-	if (seen == NULL)
+	if (!seen)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
 		const struct sample *s = &l->sample[i];
@@ -124,11 +120,11 @@ static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COU
 		else if (s->split >= 0)
 			seen[s->split * l->classes + s->label]++;
 	}
-	for (int s = 0; s < SPLIT_COUNT && rc == 0; s++) {
+	for (int s = 0; s < SPLIT_COUNT && !rc; s++) {
 		/* No test split at all is legal until somebody asks for it; no validation split is not. */
 		if (unread[s] || (s == SPLIT_TEST && counts[s] == 0))
 			continue;
-		for (int c = 0; c < l->classes && rc == 0; c++) {
+		for (int c = 0; c < l->classes && !rc; c++) {
 			if (seen[s * l->classes + c] == 0)
 				rc = err_set(ERR_DATA, "class '%s' has no sample in the %s split", l->class_name[c],
 				    split_names[s]);
@@ -154,9 +150,9 @@ int split_assign(struct listing *l, const struct data_options *o, uint64_t seed,
 			l->sample[i].split = SPLIT_NONE;
 	}
 	rc = group_by_class(&c);
-	for (int32_t k = 0; k < l->classes && rc == 0; k++) {
+	for (int32_t k = 0; k < l->classes && !rc; k++) {
 		rc = cut_class(&c, k, named[SPLIT_TEST] ? 0 : o->test_fraction, named[SPLIT_VAL] ? 0 : o->val_fraction);
-		if (rc == 0 && o->fraction < 1)
+		if (!rc && o->fraction < 1)
 			thin_class(&c, k, o->fraction);
 	}
 	mem_free(c.order);

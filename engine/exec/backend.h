@@ -27,7 +27,7 @@ struct step_clock {
 };
 
 /* A node bound to memory: what a kernel sees. Tensors are contiguous; data pointers are NULL in prepare. */
-struct step {
+struct call {
 	const struct node *node;
 	void *ctx; /* the device's own context */
 	enum exec_mode mode;
@@ -41,25 +41,26 @@ struct step {
 	struct tensor din[NODE_MAX_IN], dout;
 	bool want[NODE_MAX_IN];       /* this gradient is wanted; if none is, backward is not called */
 	bool accumulate[NODE_MAX_IN]; /* true: add into din[i]; false: overwrite it */
-	size_t scratch, keep; /* bytes asked for in prepare: within one call / from forward (or pack) to backward */
-	int inplace;          /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
-				 dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */
+	/* Bytes asked for in prepare. scratch lives within one call; saved lives from forward (or pack) to backward. */
+	size_t scratch, saved;
+	int inplace; /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
+			dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */
 	/* The value of a cast of out to half precision, if there is one: dtype f16 or bf16, else f32. A kernel that
 	 * sets rounds in prepare writes it in forward as well, with the bits of OP_CAST, whose forward is then not
 	 * called. */
 	struct tensor rounded;
 	bool rounds;
-	void *scratch_mem, *keep_mem; /* 64-byte aligned */
-	void *state;                  /* primitives and the like, made in prepare, freed in release */
-	char impl[96];                /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */
+	void *scratch_mem, *saved_mem; /* 64-byte aligned */
+	void *state;                   /* primitives and the like, made in prepare, freed in release */
+	char impl[96];                 /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */
 };
 
 struct kernel {
-	int (*prepare)(struct step *s);  /* once: primitives, memory wanted. NULL: nothing to prepare */
-	int (*pack)(struct step *s);     /* after prepare and whenever constant inputs have a new version. NULL: none */
-	int (*forward)(struct step *s);  /* NULL = the backend lacks the op */
-	int (*backward)(struct step *s); /* NULL = no gradient: an executor that wants one fails to prepare */
-	void (*release)(struct step *s); /* accepts a step whose prepare failed half-way */
+	int (*prepare)(struct call *s);  /* once: primitives, memory wanted. NULL: nothing to prepare */
+	int (*pack)(struct call *s);     /* after prepare and whenever constant inputs have a new version. NULL: none */
+	int (*forward)(struct call *s);  /* NULL = the backend lacks the op */
+	int (*backward)(struct call *s); /* NULL = no gradient: an executor that wants one fails to prepare */
+	void (*release)(struct call *s); /* accepts a step whose prepare failed half-way */
 };
 
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
@@ -127,7 +128,7 @@ struct backend {
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
 	int (*sync)(void *ctx);
 	/* Forward of n steps of OP_CAST, none of which reads another, at once. NULL: one after the other will do. */
-	int (*cast_all)(struct step *const *s, int n);
+	int (*cast_all)(struct call *const *s, int n);
 	/* Before each update: brings what has changed in items and args to the device; may allocate the first time.
 	 * NULL: the device reads them where they are. */
 	int (*update_stage)(void *ctx, struct update_job *job);

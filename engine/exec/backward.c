@@ -54,10 +54,10 @@ static void mark_reaching(struct executor *ex)
 		bool reached = i == ex->g.loss;
 		for (int c = i + 1; !reached && c < ex->g.n; c++)
 			for (int k = 0; k < ex->g.node[c].n_in; k++)
-				reached |= ex->g.node[c].in[k] == i && ex->step[c].want[k];
+				reached |= ex->g.node[c].in[k] == i && ex->call[c].want[k];
 		ex->slot[i].wanted = ex->slot[i].wanted && reached;
 		for (int k = 0; k < node->n_in; k++)
-			ex->step[i].want[k] = ex->slot[i].wanted && can_flow(ex, i, k) && ex->slot[node->in[k]].wanted;
+			ex->call[i].want[k] = ex->slot[i].wanted && can_flow(ex, i, k) && ex->slot[node->in[k]].wanted;
 	}
 }
 
@@ -67,7 +67,7 @@ static void merge_casts(struct executor *ex)
 {
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
-		bool merged = node->op == OP_CAST && ex->step[i].want[0] && i != ex->g.loss && !ex->keep_all;
+		bool merged = node->op == OP_CAST && ex->call[i].want[0] && i != ex->g.loss && !ex->keep_all;
 		ex->slot[i].grad_of = merged ? ex->slot[node->in[0]].grad_of : i;
 	}
 }
@@ -89,17 +89,17 @@ void exec_plan_gradients(struct executor *ex)
 	for (int c = ex->g.n - 1; c >= 0; c--) {
 		for (int k = 0; runs_backward(ex, c) && k < ex->g.node[c].n_in; k++) {
 			struct slot *to;
-			if (!ex->step[c].want[k])
+			if (!ex->call[c].want[k])
 				continue;
 			to = &ex->slot[ex->slot[ex->g.node[c].in[k]].grad_of];
-			ex->step[c].accumulate[k] = to->param || to->written;
+			ex->call[c].accumulate[k] = to->param || to->written;
 			ex->slot[c].starts[k] = to->param && !to->written;
 			to->written = true;
 		}
 	}
 }
 
-int exec_start_at_one(struct executor *ex)
+int exec_seed_gradient(struct executor *ex)
 {
 	const float one = 1;
 	const size_t at = ex->g.loss == NODE_NONE ? NO_PLACE : ex->slot[ex->g.loss].grad;
@@ -112,7 +112,7 @@ int executor_scale_loss(struct executor *ex, const struct update_state *scaling)
 		return 0;
 	exec_forget_recordings(ex);
 	ex->scaling = scaling;
-	return scaling || ex->state != EXEC_READY ? 0 : exec_start_at_one(ex);
+	return scaling || ex->state != EXEC_READY ? 0 : exec_seed_gradient(ex);
 }
 
 /* dL/dL is 1, which is there since prepare, or the scale of the moment, which only the device knows. */
@@ -134,8 +134,8 @@ int exec_backward(struct executor *ex, bool first)
 			continue;
 		for (int k = 0; k < ex->g.node[i].n_in; k++)
 			if (ex->slot[i].starts[k])
-				ex->step[i].accumulate[k] = !first;
-		rc = b->kernels[ex->g.node[i].op].backward(&ex->step[i]);
+				ex->call[i].accumulate[k] = !first;
+		rc = b->kernels[ex->g.node[i].op].backward(&ex->call[i]);
 		if (rc)
 			exec_kernel_error(ex, i, "backward", rc);
 	}
@@ -265,7 +265,7 @@ int executor_update(struct executor *ex, struct optimizer *opt)
 
 int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt)
 {
-	int observations = 0, rc = exec_fed(ex);
+	int observations = 0, rc = exec_check_inputs(ex);
 	unsigned parts = exec_stale(ex) | RUN_FORWARD | (opt ? RUN_UPDATE : 0U);
 	if (!rc)
 		rc = has_backward(ex);

@@ -42,7 +42,7 @@ static int fill_slots(struct executor *ex)
 		struct slot *s = &ex->slot[i];
 		s->constant = constant[i];
 		s->tensor = (struct tensor){.dtype = node->dtype, .shape = node->shape};
-		ex->step[i].node = node;
+		ex->call[i].node = node;
 		ex->random = ex->random || op_info(node->op)->random;
 		if (node->op != OP_PARAM)
 			continue;
@@ -73,9 +73,9 @@ int executor_create(
 	rc = graph_copy(&ex->g, g);
 	if (rc)
 		goto out;
-	ex->step = mem_alloc((size_t)g->n + 1, sizeof(*ex->step));
+	ex->call = mem_alloc((size_t)g->n + 1, sizeof(*ex->call));
 	ex->slot = mem_alloc((size_t)g->n + 1, sizeof(*ex->slot));
-	rc = ex->step && ex->slot ? fill_slots(ex) : ERR_NOMEM;
+	rc = ex->call && ex->slot ? fill_slots(ex) : ERR_NOMEM;
 out:
 	if (rc)
 		executor_free(ex);
@@ -92,7 +92,7 @@ void executor_free(struct executor *ex)
 	b = ex->dev.backend;
 	for (int i = 0; ex->slot && i < ex->g.n; i++)
 		if (ex->slot[i].prepared && b->kernels[ex->g.node[i].op].release)
-			b->kernels[ex->g.node[i].op].release(&ex->step[i]);
+			b->kernels[ex->g.node[i].op].release(&ex->call[i]);
 	exec_forget_recordings(ex);
 	if (b && b->update_release)
 		b->update_release(ex->dev.ctx, &ex->job);
@@ -104,7 +104,7 @@ void executor_free(struct executor *ex)
 	mem_free(ex->cast);
 	mem_free(ex->item);
 	mem_free(ex->item_moment);
-	mem_free(ex->step);
+	mem_free(ex->call);
 	mem_free(ex->slot);
 	graph_clear(&ex->g);
 	mem_free(ex);
@@ -141,7 +141,7 @@ int executor_bind(struct executor *ex, const char *name, const struct executor *
 /* Everything of a step except its memory. */
 static void fill_step(struct executor *ex, int i)
 {
-	struct step *s = &ex->step[i];
+	struct call *s = &ex->call[i];
 	const struct node *node = &ex->g.node[i];
 	s->ctx = ex->dev.ctx;
 	s->mode = ex->mode;
@@ -165,7 +165,7 @@ static void offer_rounding(struct executor *ex)
 {
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
-		struct step *from = node->op == OP_CAST ? &ex->step[node->in[0]] : NULL;
+		struct call *from = node->op == OP_CAST ? &ex->call[node->in[0]] : NULL;
 		ex->slot[i].rounded_by = NODE_NONE;
 		if (!from || is_leaf(from->node) || from->node->op == OP_CAST || from->out.dtype != DT_F32 ||
 		    node->dtype == DT_F32 || from->rounded.dtype != DT_F32)
@@ -180,17 +180,17 @@ static int list_param_casts(struct executor *ex)
 {
 	if (!ex->dev.backend || !ex->dev.backend->cast_all)
 		return 0;
-	ex->cast = mem_alloc((size_t)ex->g.n + 1, sizeof(struct step *));
+	ex->cast = mem_alloc((size_t)ex->g.n + 1, sizeof(struct call *));
 	for (int i = 0; ex->cast && i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
 		ex->slot[i].at_once = node->op == OP_CAST && ex->g.node[node->in[0]].op == OP_PARAM;
 		if (ex->slot[i].at_once)
-			ex->cast[ex->n_cast++] = &ex->step[i];
+			ex->cast[ex->n_cast++] = &ex->call[i];
 	}
 	return ex->cast ? 0 : ERR_NOMEM;
 }
 
-static bool any_wanted(const struct step *s)
+static bool any_wanted(const struct call *s)
 {
 	for (int k = 0; k < s->node->n_in; k++)
 		if (s->want[k])
@@ -210,11 +210,11 @@ static int prepare_kernel(struct executor *ex, int i)
 	k = &b->kernels[node->op];
 	if (!k->forward)
 		return err_set(ERR_DEVICE, "backend %s has no op %s, needed by node '%s'", b->name, op, node->name);
-	if (any_wanted(&ex->step[i]) && !k->backward)
+	if (any_wanted(&ex->call[i]) && !k->backward)
 		return err_set(
 		    ERR_DEVICE, "backend %s has no gradient of op %s, needed by node '%s'", b->name, op, node->name);
 	ex->slot[i].prepared = true;
-	rc = k->prepare ? k->prepare(&ex->step[i]) : 0;
+	rc = k->prepare ? k->prepare(&ex->call[i]) : 0;
 	return rc ? exec_kernel_error(ex, i, "prepare", rc) : 0;
 }
 
@@ -295,13 +295,13 @@ static void place_steps(struct executor *ex)
 {
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
-		struct step *s = &ex->step[i];
+		struct call *s = &ex->call[i];
 		s->out.data = ex->slot[i].tensor.data;
 		s->dout.data = ex->slot[i].grad == NO_PLACE ? NULL : ex->gradients + ex->slot[i].grad;
 		s->scratch_mem = s->scratch ? ex->scratch : NULL;
-		s->keep_mem = s->keep ? ex->keep + ex->slot[i].keep : NULL;
+		s->saved_mem = s->saved ? ex->keep + ex->slot[i].keep : NULL;
 		if (exec_is_rounded(ex, i))
-			ex->step[ex->slot[i].rounded_by].rounded.data = s->out.data;
+			ex->call[ex->slot[i].rounded_by].rounded.data = s->out.data;
 		for (int k = 0; k < node->n_in; k++) {
 			if (!s->has_in[k])
 				continue;
@@ -335,7 +335,7 @@ int executor_prepare(struct executor *ex)
 		return ERR_NOMEM;
 	place_values(ex);
 	place_steps(ex);
-	rc = exec_start_at_one(ex);
+	rc = exec_seed_gradient(ex);
 	if (!rc)
 		ex->state = EXEC_READY;
 	return rc;
@@ -343,5 +343,5 @@ int executor_prepare(struct executor *ex)
 
 const char *executor_impl(const struct executor *ex, int node)
 {
-	return node >= 0 && node < ex->g.n ? ex->step[node].impl : "";
+	return node >= 0 && node < ex->g.n ? ex->call[node].impl : "";
 }

@@ -31,7 +31,7 @@ void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sampl
 	ex->time_changed = true;
 }
 
-static bool reads_constant(const struct step *s)
+static bool reads_constant(const struct call *s)
 {
 	for (int k = 0; k < s->node->n_in; k++)
 		if (s->constant_in[k])
@@ -51,13 +51,13 @@ static int take_time(struct executor *ex, double *seconds, int i, double *start)
 	return rc;
 }
 
-static int run_kernel(struct executor *ex, int i, double *seconds, const char *phase, int (*function)(struct step *))
+static int run_kernel(struct executor *ex, int i, double *seconds, const char *phase, int (*function)(struct call *))
 {
 	double start = 0;
 	int rc = seconds ? take_time(ex, seconds, i, &start) : 0;
 	if (rc)
 		return rc;
-	rc = function(&ex->step[i]);
+	rc = function(&ex->call[i]);
 	if (rc)
 		return exec_kernel_error(ex, i, phase, rc);
 	if (!seconds)
@@ -79,7 +79,7 @@ int exec_constants(struct executor *ex, double *seconds)
 		const struct kernel *k = &ex->dev.backend->kernels[ex->g.node[i].op];
 		if (is_leaf(&ex->g.node[i]))
 			continue;
-		if (k->pack && reads_constant(&ex->step[i]))
+		if (k->pack && reads_constant(&ex->call[i]))
 			rc = run_kernel(ex, i, seconds, "pack", k->pack);
 		if (!rc && ex->slot[i].constant && !exec_is_rounded(ex, i) && (seconds || !ex->slot[i].at_once))
 			rc = run_kernel(ex, i, seconds, "forward", k->forward);
@@ -108,7 +108,7 @@ int exec_run_constants(struct executor *ex)
 	return rc;
 }
 
-int exec_fed(const struct executor *ex)
+int exec_check_inputs(const struct executor *ex)
 {
 	int rc = exec_ready(ex, "forward");
 	for (int i = 0; !rc && i < ex->g.n; i++)
@@ -125,7 +125,7 @@ void exec_forward_ran(struct executor *ex, int rc)
 
 int executor_forward(struct executor *ex)
 {
-	int rc = exec_fed(ex);
+	int rc = exec_check_inputs(ex);
 	if (rc)
 		return rc;
 	rc = exec_run(ex, exec_stale(ex) | RUN_FORWARD);
@@ -135,9 +135,9 @@ int executor_forward(struct executor *ex)
 
 int executor_profile(struct executor *ex, double *seconds)
 {
-	int rc = exec_fed(ex);
+	int rc = exec_check_inputs(ex);
 	if (!rc)
-		rc = exec_bring_time(ex);
+		rc = exec_upload_clock(ex);
 	if (rc)
 		return rc;
 	if (exec_stale(ex))

@@ -37,7 +37,7 @@ struct recording {
 	void *handle; /* the device's */
 };
 
-/* What the executor knows of a node beside its step. */
+/* What the executor knows of a node beside its call. */
 struct slot {
 	struct param *param;      /* OP_PARAM */
 	const void *bound;        /* OP_INPUT: memory of another executor, or NULL */
@@ -68,10 +68,10 @@ struct executor {
 	struct step_time time; /* on the host; what the kernels read is clock.time */
 	bool time_changed;
 	bool random;       /* some node reads the clock */
-	struct step *step; /* g.n */
+	struct call *call; /* g.n */
 	struct slot *slot; /* g.n */
 	struct executor_memory memory;
-	struct step **cast; /* of the slots that are at_once, in order */
+	struct call **cast; /* of the slots that are at_once, in order */
 	int n_cast;
 	size_t param_gradients; /* bytes at the start of gradients that belong to params */
 	char *values, *constants, *gradients, *scratch, *keep;
@@ -99,7 +99,7 @@ static inline bool is_leaf(const struct node *node)
 /* Whether the value of a cast is written by the kernel of its input's node. */
 static inline bool exec_is_rounded(const struct executor *ex, int i)
 {
-	return ex->slot[i].rounded_by != NODE_NONE && ex->step[ex->slot[i].rounded_by].rounds;
+	return ex->slot[i].rounded_by != NODE_NONE && ex->call[ex->slot[i].rounded_by].rounds;
 }
 
 /* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */
@@ -111,7 +111,7 @@ int exec_plan_update(struct executor *ex);
 /* run.c: executes enum run_part's, by a recording where the device has one. */
 int exec_run(struct executor *ex, unsigned parts);
 /* run.c: the clock's time to where kernels read it, if it has changed and one of them does. */
-int exec_bring_time(struct executor *ex);
+int exec_upload_clock(struct executor *ex);
 /* run.c: all recordings are of no use any more. */
 void exec_forget_recordings(struct executor *ex);
 /* forward.c: constant nodes, and the others; seconds: see executor_profile, or NULL. Nothing but the device's work: a
@@ -121,11 +121,11 @@ int exec_forward(struct executor *ex, double *seconds);
 /* backward.c, likewise. first: of the micro-batches whose gradients are summed up. */
 int exec_backward(struct executor *ex, bool first);
 /* backward.c: dL/dL = 1, from which every backward starts unless the loss is scaled; no kernel writes it. */
-int exec_start_at_one(struct executor *ex);
+int exec_seed_gradient(struct executor *ex);
 /* forward.c: RUN_CONSTANTS if the store has changed since they ran, else 0. */
 unsigned exec_stale(const struct executor *ex);
 /* forward.c: ERR_FAIL unless the executor is prepared and all inputs were given. */
-int exec_fed(const struct executor *ex);
+int exec_check_inputs(const struct executor *ex);
 /* forward.c: notes that constants, where stale, and forward ran, with this outcome. */
 void exec_forward_ran(struct executor *ex, int rc);
 /* forward.c: runs the constant nodes if they are stale. */

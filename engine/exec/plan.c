@@ -1,6 +1,6 @@
 /* Memory planning: a value lives from the node that computes it to the last node that reads it, a gradient from the
  * first node that writes it (backward runs from the end), be it through casts, to its own node's backward. Values whose
- * lives overlap get different memory; that of a cast may begin with its input's (see struct step, rounds). Nothing is
+ * lives overlap get different memory; that of a cast may begin with its input's (see struct call, rounds). Nothing is
  * allocated here but the lists that the planner works on. */
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +83,7 @@ static void find_last_uses(struct executor *ex)
 static int grant_inplace(const struct executor *ex, int i)
 {
 	const struct node *node = &ex->g.node[i];
-	int k = ex->step[i].inplace, from;
+	int k = ex->call[i].inplace, from;
 	if (k < 0 || k >= node->n_in || node->in[k] == NODE_NONE)
 		return NODE_NONE;
 	from = node->in[k];
@@ -150,7 +150,7 @@ static int first_writer(const struct executor *ex, int node)
 {
 	for (int i = ex->g.n - 1; i > node; i--)
 		for (int k = 0; k < ex->g.node[i].n_in; k++)
-			if (ex->step[i].want[k] && ex->slot[ex->g.node[i].in[k]].grad_of == node)
+			if (ex->call[i].want[k] && ex->slot[ex->g.node[i].in[k]].grad_of == node)
 				return i;
 	return node;
 }
@@ -198,11 +198,11 @@ static int plan_gradients(struct executor *ex)
 static void plan_scratch(struct executor *ex)
 {
 	for (int i = 0; i < ex->g.n; i++) {
-		const struct step *s = &ex->step[i];
+		const struct call *s = &ex->call[i];
 		if (align(s->scratch) > ex->memory.scratch)
 			ex->memory.scratch = align(s->scratch);
 		ex->slot[i].keep = ex->memory.keep;
-		ex->memory.keep += align(s->keep);
+		ex->memory.keep += align(s->saved);
 		if (ex->slot[i].param)
 			ex->memory.params += tensor_bytes(&ex->slot[i].param->value);
 	}

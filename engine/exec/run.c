@@ -37,7 +37,7 @@ static int record(struct executor *ex, unsigned parts, void **handle)
 	return rc ? err_context(rc, "%s: recording a step", b->name) : 0;
 }
 
-int exec_bring_time(struct executor *ex)
+int exec_upload_clock(struct executor *ex)
 {
 	const struct backend *b = ex->dev.backend;
 	int rc;
@@ -52,7 +52,7 @@ int exec_run(struct executor *ex, unsigned parts)
 {
 	const struct backend *b = ex->dev.backend;
 	struct recording *r = &ex->recording[parts];
-	int rc = exec_bring_time(ex);
+	int rc = exec_upload_clock(ex);
 	if (rc)
 		return rc;
 	if (!b->capture_begin || !r->ran) {

@@ -25,7 +25,7 @@ static int half_of(struct autocast *a, int i)
 		return a->map[i];
 	if (a->cast[i] != NODE_NONE)
 		return a->cast[i];
-	snprintf(name, sizeof name, "%s.%s", a->g->node[i].name, dtype_name(a->half));
+	snprintf(name, sizeof(name), "%s.%s", a->g->node[i].name, dtype_name(a->half));
 	return a->cast[i] = graph_add(a->out, OP_CAST, name, (int[]){a->map[i]}, 1, &(struct attr){.to = a->half});
 }
 
@@ -64,8 +64,8 @@ int pass_autocast(const struct graph *g, enum dtype half, struct graph *out)
 	int rc;
 	if (half != DT_F16 && half != DT_BF16)
 		return err_set(ERR_FAIL, "autocast to %s: only f16 and bf16 are half precision", dtype_name(half));
-	a.map = mem_alloc(n, sizeof *a.map);
-	a.cast = mem_alloc(n, sizeof *a.cast);
+	a.map = mem_alloc(n, sizeof(*a.map));
+	a.cast = mem_alloc(n, sizeof(*a.cast));
 	rc = a.map && a.cast ? copy_all(&a) : ERR_NOMEM;
 	if (rc < 0)
 		graph_clear(out);

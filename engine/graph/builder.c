@@ -12,7 +12,7 @@ static int add_param(struct builder *b, const char *layer, const char *suffix, s
 	char name[2 * NODE_NAME];
 	if (b->rc < 0)
 		return NODE_NONE;
-	snprintf(name, sizeof name, "%s.%s", layer, suffix);
+	snprintf(name, sizeof(name), "%s.%s", layer, suffix);
 	int node = graph_param(b->g, name, DT_F32, s, a);
 	if (node < 0)
 		b->rc = node;
@@ -117,13 +117,13 @@ void build_head(struct builder *b, int first)
 {
 	char name[32], drop[48];
 	for (int i = first; i < b->s->n_width; i++) {
-		snprintf(name, sizeof name, "fc%d", i - first + 1);
+		snprintf(name, sizeof(name), "fc%d", i - first + 1);
 		build_linear(b, name, b->s->width[i], i, true);
-		snprintf(drop, sizeof drop, "%s.dropout", name);
+		snprintf(drop, sizeof(drop), "%s.dropout", name);
 		if (b->s->dropout > 0)
 			build_unary(b, OP_DROPOUT, drop, &(struct attr){.rate = b->s->dropout});
 	}
-	snprintf(name, sizeof name, "fc%d", b->s->n_width - first + 1);
+	snprintf(name, sizeof(name), "fc%d", b->s->n_width - first + 1);
 	build_linear(b, name, b->s->classes, -1, false);
 }
 

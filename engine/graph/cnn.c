@@ -24,13 +24,12 @@ static int cnn_check(const struct model_spec *s, enum err code)
 	if ((rc = family_range(code, "number of convolutions", -1, s->n_conv, 1, SPEC_MAX_LAYERS)) < 0 ||
 	    (rc = family_range(code, "number of widths", -1, s->n_width, s->n_conv, s->n_conv + SPEC_MAX_LAYERS)) < 0)
 		return rc;
-	for (int i = 0; i < s->n_conv; i++) {
+	for (int i = 0; i < s->n_conv; i++)
 		if ((rc = family_range(code, "kernel", i, s->kernel[i], 1, 63)) < 0 ||
 		    (rc = family_range(code, "pad", i, s->pad[i], 0, s->kernel[i] - 1)) < 0 ||
 		    (rc = family_range(code, "pool", i, s->pool[i], 0, 63)) < 0 ||
 		    (rc = shrink(s, i, "height", &h, code)) < 0 || (rc = shrink(s, i, "width", &w, code)) < 0)
 			return rc;
-	}
 	return 0;
 }
 
@@ -60,12 +59,11 @@ static int cnn_from_options(struct model_spec *s, const struct model_options *o)
 	if ((rc = family_widths(s, "conv", o->conv, SPEC_MAX_LAYERS)) < 0)
 		return rc;
 	s->n_conv = s->n_width;
-	for (int i = 0; i < s->n_conv; i++) {
+	for (int i = 0; i < s->n_conv; i++)
 		if ((rc = per_conv("kernel", o->kernel, s, i, 3, &s->kernel[i])) < 0 ||
 		    (rc = per_conv("pad", o->pad, s, i, s->kernel[i] / 2, &s->pad[i])) < 0 ||
 		    (rc = per_conv("pool", o->pool, s, i, 2, &s->pool[i])) < 0)
 			return rc;
-	}
 	s->batchnorm = o->batchnorm != MODEL_FALSE;
 	s->conv_bias = o->conv_bias != MODEL_FALSE;
 	s->dropout = (float)o->dropout;
@@ -79,9 +77,9 @@ static void cnn_build(struct builder *b)
 	const struct model_spec *s = b->s;
 	char conv[32], bn[32], pool[32];
 	for (int i = 0; i < s->n_conv; i++) {
-		snprintf(conv, sizeof conv, "conv%d", i + 1);
-		snprintf(bn, sizeof bn, "bn%d", i + 1);
-		snprintf(pool, sizeof pool, "pool%d", i + 1);
+		snprintf(conv, sizeof(conv), "conv%d", i + 1);
+		snprintf(bn, sizeof(bn), "bn%d", i + 1);
+		snprintf(pool, sizeof(pool), "pool%d", i + 1);
 		build_conv(b, conv, s->width[i], i, s->kernel[i], 1, s->pad[i], s->conv_bias, !s->batchnorm);
 		if (s->batchnorm)
 			build_batchnorm(b, bn, true);

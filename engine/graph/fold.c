@@ -31,7 +31,7 @@ static int add_named(
     struct fold *f, enum op op, const char *weight, const char *suffix, const int *in, int n_in, float eps)
 {
 	char name[NODE_NAME + 16];
-	snprintf(name, sizeof name, "%s%s", weight, suffix);
+	snprintf(name, sizeof(name), "%s%s", weight, suffix);
 	return graph_add(f->out, op, name, in, n_in, &(struct attr){.eps = eps});
 }
 
@@ -60,10 +60,9 @@ static bool only_folded(const struct fold *f, int i)
 {
 	for (int k = 0; k < f->g->n; k++) {
 		const struct node *n = &f->g->node[k];
-		for (int in = 0; in < n->n_in; in++) {
+		for (int in = 0; in < n->n_in; in++)
 			if (n->in[in] == i && !folds_into(f, n))
 				return false;
-		}
 	}
 	return true;
 }
@@ -82,16 +81,15 @@ int pass_fold(const struct graph *g, struct graph *out)
 	int rc = ERR_NOMEM;
 	size_t n = (size_t)g->n;
 	struct fold f = {.g = g, .out = out};
-	f.map = mem_alloc(n, sizeof *f.map);
-	f.uses = mem_alloc(n, sizeof *f.uses);
-	f.moved = mem_alloc(n, sizeof *f.moved);
+	f.map = mem_alloc(n, sizeof(*f.map));
+	f.uses = mem_alloc(n, sizeof(*f.uses));
+	f.moved = mem_alloc(n, sizeof(*f.moved));
 	if (!f.map || !f.uses || !f.moved)
 		goto out;
 	graph_uses(g, f.uses);
-	for (int i = 0; i < g->n; i++) {
+	for (int i = 0; i < g->n; i++)
 		if (folds_into(&f, &g->node[i]))
 			f.moved[g->node[i].in[BN_X]] = true;
-	}
 	for (int i = 0; i < g->n; i++) {
 		if (f.moved[i])
 			continue;

@@ -21,10 +21,9 @@ static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
 		if (constant[i])
 			continue;
 		keep[i] = true;
-		for (int k = 0; k < g->node[i].n_in; k++) {
+		for (int k = 0; k < g->node[i].n_in; k++)
 			if (g->node[i].in[k] != NODE_NONE)
 				keep[g->node[i].in[k]] = true;
-		}
 	}
 	if (g->output != NODE_NONE)
 		keep[g->output] = true;
@@ -42,8 +41,8 @@ int pass_freeze(const struct graph *g, struct graph *out)
 {
 	int rc = ERR_NOMEM;
 	size_t n = (size_t)g->n;
-	int *map = mem_alloc(n, sizeof *map);
-	bool *constant = mem_alloc(n, sizeof *constant), *keep = mem_alloc(n, sizeof *keep);
+	int *map = mem_alloc(n, sizeof(*map));
+	bool *constant = mem_alloc(n, sizeof(*constant)), *keep = mem_alloc(n, sizeof(*keep));
 	if (!map || !constant || !keep)
 		goto out;
 	graph_constant(g, constant);

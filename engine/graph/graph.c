@@ -27,10 +27,10 @@ int graph_copy(struct graph *out, const struct graph *g)
 	copy.cap = g->n;
 	copy.node = NULL;
 	if (g->n > 0) {
-		copy.node = mem_alloc((size_t)g->n, sizeof *copy.node);
+		copy.node = mem_alloc((size_t)g->n, sizeof(*copy.node));
 		if (!copy.node)
 			return ERR_NOMEM;
-		memcpy(copy.node, g->node, (size_t)g->n * sizeof *copy.node);
+		memcpy(copy.node, g->node, (size_t)g->n * sizeof(*copy.node));
 	}
 	*out = copy;
 	return 0;
@@ -38,10 +38,9 @@ int graph_copy(struct graph *out, const struct graph *g)
 
 int graph_find(const struct graph *g, const char *name)
 {
-	for (int i = 0; i < g->n; i++) {
+	for (int i = 0; i < g->n; i++)
 		if (strcmp(g->node[i].name, name) == 0)
 			return i;
-	}
 	return NODE_NONE;
 }
 
@@ -69,7 +68,7 @@ static int append(struct graph *g, struct node *n)
 		return rc;
 	if (g->n == g->cap) {
 		int cap = g->cap ? 2 * g->cap : 64;
-		struct node *grown = mem_grow(g->node, (size_t)g->cap, (size_t)cap, sizeof *grown);
+		struct node *grown = mem_grow(g->node, (size_t)g->cap, (size_t)cap, sizeof(*grown));
 		if (!grown)
 			return ERR_NOMEM;
 		g->node = grown;
@@ -172,12 +171,11 @@ void graph_constant(const struct graph *g, bool *flags)
 
 void graph_uses(const struct graph *g, int *uses)
 {
-	memset(uses, 0, (size_t)g->n * sizeof *uses);
+	memset(uses, 0, (size_t)g->n * sizeof(*uses));
 	for (int i = 0; i < g->n; i++) {
-		for (int k = 0; k < g->node[i].n_in; k++) {
+		for (int k = 0; k < g->node[i].n_in; k++)
 			if (g->node[i].in[k] != NODE_NONE)
 				uses[g->node[i].in[k]]++;
-		}
 	}
 	if (g->output != NODE_NONE)
 		uses[g->output]++;

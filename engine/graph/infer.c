@@ -41,10 +41,9 @@ static int want_dtype(const struct ctx *c, int i, enum dtype t)
 
 static int want_f32(const struct ctx *c, unsigned mask)
 {
-	for (int i = 0; i < NODE_MAX_IN; i++) {
+	for (int i = 0; i < NODE_MAX_IN; i++)
 		if (mask & (1u << i) && want_dtype(c, i, DT_F32) < 0)
 			return ERR_FAIL;
-	}
 	return 0;
 }
 
@@ -239,10 +238,9 @@ static int infer_batchnorm(const struct ctx *c)
 		return FAIL(c, "eps %g must be positive", (double)c->n->attr.eps);
 	struct shape x = c->in[0]->shape;
 	int64_t channels = x.dim[x.ndim - 1];
-	for (int i = 1; i < 5; i++) {
+	for (int i = 1; i < 5; i++)
 		if (want_vector(c, i, channels, channels) < 0)
 			return ERR_FAIL;
-	}
 	return set_like(c, 0);
 }
 
@@ -338,10 +336,9 @@ static int infer_fold_bias(const struct ctx *c)
 		return ERR_FAIL;
 	if (!positive(c->n->attr.eps))
 		return FAIL(c, "eps %g must be positive", (double)c->n->attr.eps);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 5; i++)
 		if (want_vector(c, i, c->in[1]->shape.dim[0], c->in[1]->shape.dim[0]) < 0)
 			return ERR_FAIL;
-	}
 	return set_like(c, 1);
 }
 
@@ -383,7 +380,7 @@ static int infer_requant(const struct ctx *c)
 	int64_t out = acc.dim[acc.ndim - 1];
 	if (want_vector(c, RQ_SX, 1, 1) < 0 || want_vector(c, RQ_SW, 1, out) < 0 ||
 	    want_vector(c, RQ_B, out, out) < 0 || want_vector(c, RQ_SY, 1, 1) < 0 || want_shape(c, RQ_R, acc) < 0 ||
-	    want_vector(c, RQ_SR, 1, 1) < 0 || want_range(c, in[RQ_SY] != NULL) < 0)
+	    want_vector(c, RQ_SR, 1, 1) < 0 || want_range(c, in[RQ_SY]) < 0)
 		return ERR_FAIL;
 	if (!in[RQ_SY] && c->n->attr.q.bits != 0)
 		return FAIL(c, "an output range without the step of the output");
@@ -420,7 +417,7 @@ static int infer_rq_shift(const struct ctx *c)
 	if (want_f32(c, 7) < 0 || want_ndim(c, 0, 1, 1) < 0)
 		return ERR_FAIL;
 	int64_t out = c->in[0]->shape.dim[0];
-	if (want_vector(c, 1, out, out) < 0 || want_vector(c, 2, 1, 1) < 0 || want_range(c, c->in[2] != NULL) < 0)
+	if (want_vector(c, 1, out, out) < 0 || want_vector(c, 2, 1, 1) < 0 || want_range(c, c->in[2]) < 0)
 		return ERR_FAIL;
 	if (c->n->attr.zero_in != 0 && !c->in[3])
 		return FAIL(c, "zero point %d of the input needs the quantized weights", c->n->attr.zero_in);

@@ -31,10 +31,9 @@ static int resnet_check(const struct model_spec *s, enum err code)
 	int rc;
 	if ((rc = family_range(code, "number of stages", -1, s->n_stage, 1, SPEC_MAX_LAYERS)) < 0)
 		return rc;
-	for (int i = 0; i < s->n_stage; i++) {
+	for (int i = 0; i < s->n_stage; i++)
 		if ((rc = family_range(code, "blocks", i, s->blocks[i], 1, SPEC_MAX_WIDTHS)) < 0)
 			return rc;
-	}
 	if ((rc = family_range(code, "stem_kernel", -1, s->stem_kernel, 1, 63)) < 0 ||
 	    (rc = family_range(code, "stem_stride", -1, s->stem_stride, 1, 63)) < 0 ||
 	    (rc = family_range(code, "stem_pool", -1, s->stem_pool, 1, 63)) < 0)
@@ -78,10 +77,9 @@ static int resnet_from_options(struct model_spec *s, const struct model_options 
 			return rc;
 		s->blocks[i] = (int)blocks;
 		struct option_ints one = {.v = &o->stages.v[i], .n = 1};
-		for (int64_t k = 0; k <= blocks; k++) {
+		for (int64_t k = 0; k <= blocks; k++)
 			if ((rc = family_widths(s, "stages", one, 1)) < 0)
 				return rc;
-		}
 	}
 	s->stem_kernel = o->stem_kernel ? (int)o->stem_kernel : 3;
 	s->stem_stride = o->stem_stride ? (int)o->stem_stride : 1;
@@ -96,8 +94,8 @@ static void conv_bn(
     struct builder *b, const char *prefix, const char *suffix, int width, int kernel, int stride, bool relu)
 {
 	char conv[NODE_NAME], bn[NODE_NAME];
-	snprintf(conv, sizeof conv, "%sconv%s", prefix, suffix);
-	snprintf(bn, sizeof bn, "%sbn%s", prefix, suffix);
+	snprintf(conv, sizeof(conv), "%sconv%s", prefix, suffix);
+	snprintf(bn, sizeof(bn), "%sbn%s", prefix, suffix);
 	build_conv(b, conv, b->s->width[width], width, kernel, stride, kernel / 2, b->s->conv_bias, false);
 	build_batchnorm(b, bn, relu);
 }
@@ -112,18 +110,18 @@ static void block(struct builder *b, int stage, int j)
 	/* The shortcut comes first: of an add, the later operand is the one that quantization fuses into the add, and
 	 * that should be the main branch. */
 	if (stride == 2) {
-		snprintf(prefix, sizeof prefix, "stage%d.block%d.downsample.", stage + 1, j);
+		snprintf(prefix, sizeof(prefix), "stage%d.block%d.downsample.", stage + 1, j);
 		conv_bn(b, prefix, "", stream, 1, stride, false);
 	}
 	skip = b->x;
 	b->x = in;
 	b->channels = in_channels;
-	snprintf(prefix, sizeof prefix, "stage%d.block%d.", stage + 1, j);
+	snprintf(prefix, sizeof(prefix), "stage%d.block%d.", stage + 1, j);
 	conv_bn(b, prefix, "1", inner, 3, stride, true);
 	conv_bn(b, prefix, "2", stream, 3, 1, false);
 	if (b->rc < 0)
 		return;
-	snprintf(name, sizeof name, "%sadd", prefix);
+	snprintf(name, sizeof(name), "%sadd", prefix);
 	int sum = graph_add(b->g, OP_ADD, name, (int[]){skip, b->x}, 2, &(struct attr){.relu = true});
 	if (sum < 0)
 		b->rc = sum;
@@ -136,10 +134,9 @@ static void resnet_build(struct builder *b)
 	const struct model_spec *s = b->s;
 	conv_bn(b, "", "1", 0, s->stem_kernel, s->stem_stride, true);
 	build_maxpool(b, "pool1", s->stem_pool);
-	for (int i = 0; i < s->n_stage; i++) {
+	for (int i = 0; i < s->n_stage; i++)
 		for (int j = 0; j < s->blocks[i]; j++)
 			block(b, i, j);
-	}
 	build_unary(b, OP_AVGPOOL, "avgpool", NULL);
 	build_linear(b, "fc", s->classes, -1, false);
 }

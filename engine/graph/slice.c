@@ -106,7 +106,7 @@ int slice_param(const struct node *old_node, const struct node *new_node, const 
 		return err_set(ERR_FAIL, "slice of '%s': %d dimensions become %d", old_node->name, old_node->shape.ndim,
 		    new_node->shape.ndim);
 	for (int d = 0; d < new_node->shape.ndim; d++) {
-		g.map[d] = mem_alloc((size_t)new_node->shape.dim[d], sizeof *g.map[d]);
+		g.map[d] = mem_alloc((size_t)new_node->shape.dim[d], sizeof(*g.map[d]));
 		if (!g.map[d]) {
 			rc = ERR_NOMEM;
 			goto out;

@@ -24,7 +24,7 @@ int family_range(enum err code, const char *field, int i, int64_t value, int64_t
 {
 	char index[24] = "";
 	if (i >= 0)
-		snprintf(index, sizeof index, "[%d]", i);
+		snprintf(index, sizeof(index), "[%d]", i);
 	if (value < lo || value > hi)
 		return err_set(code, "%s%s is %lld, must be %lld to %lld", field, index, (long long)value,
 		    (long long)lo, (long long)hi);
@@ -41,10 +41,9 @@ int family_check(const struct model_spec *s, enum err code)
 	    family_range(code, "channels", -1, s->channels, 1, 4) < 0 ||
 	    family_range(code, "number of widths", -1, s->n_width, 0, SPEC_MAX_WIDTHS) < 0)
 		return code;
-	for (int i = 0; i < s->n_width; i++) {
+	for (int i = 0; i < s->n_width; i++)
 		if (family_range(code, "widths", i, s->width[i], 1, SPEC_MAX_SIZE) < 0)
 			return code;
-	}
 	if (!(s->dropout >= 0 && s->dropout < 1))
 		return err_set(code, "dropout is %g, must be in [0, 1)", (double)s->dropout);
 	return families[s->family]->check(s, code);

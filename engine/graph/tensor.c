@@ -29,10 +29,9 @@ const char *dtype_name(enum dtype t)
 
 int dtype_parse(const char *name)
 {
-	for (int t = 0; t < DT_COUNT; t++) {
+	for (int t = 0; t < DT_COUNT; t++)
 		if (strcmp(types[t].name, name) == 0)
 			return t;
-	}
 	return -1;
 }
 
@@ -56,10 +55,9 @@ bool shape_equal(struct shape a, struct shape b)
 {
 	if (a.ndim != b.ndim)
 		return false;
-	for (int d = 0; d < a.ndim; d++) {
+	for (int d = 0; d < a.ndim; d++)
 		if (a.dim[d] != b.dim[d])
 			return false;
-	}
 	return true;
 }
 
@@ -92,14 +90,14 @@ size_t tensor_bytes(const struct tensor *t)
 static uint32_t bits_of(float x)
 {
 	uint32_t u;
-	memcpy(&u, &x, sizeof u);
+	memcpy(&u, &x, sizeof(u));
 	return u;
 }
 
 static float float_of(uint32_t u)
 {
 	float x;
-	memcpy(&x, &u, sizeof x);
+	memcpy(&x, &u, sizeof(x));
 	return x;
 }
 

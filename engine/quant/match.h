@@ -5,7 +5,7 @@
 #ifndef ENGINE_QUANT_MATCH_H
 #define ENGINE_QUANT_MATCH_H
 
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 struct group {
 	int layer;    /* node of the linear, conv or average pool                    */

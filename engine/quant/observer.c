@@ -136,12 +136,11 @@ int observer_add(struct observer *o, const float *x, size_t n)
 	largest = fmaxf(-e.lo, e.hi);
 	if (largest > 0)
 		widen(o, largest);
-	if (o->range > 0) {
+	if (o->range > 0)
 		for (size_t i = 0; i < n; i += chunk)
 			add_counts(o, x + i, n - i < chunk ? n - i : chunk);
-	} else {
+	else
 		o->zeros += (double)n;
-	}
 	add_extremes(o, e.lo, e.hi);
 	o->n += (double)n;
 	o->sum_squares += e.squares;

@@ -1,6 +1,6 @@
 /* The quantization plan: which layers run as integers and how adds fuse; ranges and limits set afterwards.
  * Which values are quantized follows in plan_values.c; graphs are built by annotate.c and lower.c. */
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "quant/match.h"
-#include "quant/plan.h"
+#include "quant/plan_maker.h"
 
 const char *const quant_method_names[] = {"dynamic", "static", "qat", "fp16", "bf16", NULL};
 
@@ -178,10 +178,9 @@ static int fuse_adds(struct plan_maker *m)
 	for (int i = 0; i < m->g->n; i++) {
 		int layer = m->g->node[i].op == OP_ADD ? match_fuse(m->g, i, m->quantized, uses) : NODE_NONE;
 
-		for (int l = 0; layer != NODE_NONE && l < m->plan->n_layer; l++) {
+		for (int l = 0; layer != NODE_NONE && l < m->plan->n_layer; l++)
 			if (m->layer_node[l] == layer)
 				memcpy(m->plan->layer[l].output, m->g->node[i].name, NODE_NAME);
-		}
 	}
 	mem_free(uses);
 	return 0;
@@ -220,7 +219,7 @@ static int plan_values_of_integers(struct plan_maker *m)
 
 	if (rc < 0)
 		return rc;
-	rc = plan_settle_avgpools(m, &match);
+	rc = plan_finish_avgpools(m, &match);
 	if (rc < 0)
 		goto out;
 	rc = plan_list_values(m, &match);
@@ -261,7 +260,7 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 	plan_mark_quantized(&m);
 	if (has_integers(rules->method)) {
 		rc = fuse_adds(&m);
-		if (rc == 0)
+		if (!rc)
 			rc = plan_values_of_integers(&m);
 	} else if (rules->method == QUANT_DYNAMIC) {
 		rc = plan_list_weights(&m);
@@ -283,10 +282,9 @@ void quant_plan_clear(struct quant_plan *p)
 
 static struct quant_value *find_value(const struct quant_plan *p, const char *name)
 {
-	for (int i = 0; i < p->n_value; i++) {
+	for (int i = 0; i < p->n_value; i++)
 		if (strcmp(p->value[i].name, name) == 0)
 			return &p->value[i];
-	}
 	return NULL;
 }
 

@@ -1,27 +1,96 @@
-/* Private to engine/quant: how quant_plan_make works, in two files: plan.c (layers) and plan_values.c (values). */
+/* From a folded float graph to its quantized forms.
+ *
+ *   quant_plan_make   decides, once, what is quantized: fusion groups, ranges, excluded layers.
+ *   pass_annotate     the training / simulation graph: OP_FAKE_QUANT and OP_REQUANT on f32 grid values.
+ *   pass_lower        the integer graph: the same plan retyped to u8/s8 and fused.
+ * Both passes read the same plan, so what training simulates is what is executed.
+ *
+ * Fusion groups: {linear or conv [+ folded batch norm] [+ ReLU]}, {.. + add [+ ReLU]} (of two branches into an add the
+ * later operand fuses; the other gets its own fake-quant), {global average pool}. Max pooling and dropout pass integers
+ * through. A value is quantized where a quantized layer consumes it; a group whose output only real consumers use
+ * (logits, FP32 layers) has a real output. An add that does not fuse, and every other op, is FP32.
+ *
+ * Names, the same in both graphs. A value is named by the node that produces it in the folded graph: that name is its
+ * real form, "<value>.q" its integers (grid values in the annotated graph), "<value>.step" its step. A weight likewise,
+ * after its folded node. The annotated graph has the accumulator "<layer>.acc"; the lowered graph the epilogue's
+ * "<layer>.m", "<layer>.c", "<layer>.k". Half precision: "<weight>.half" is what is stored, "<weight>.f32" computes.
+ * A folded convolution is named after its batch norm; patterns may use that name or the name of its weight ("conv1").
+ *
+ * Zero points: ReLU outputs and what derives from them are u8 with zero point 0. Signed values are s8, or affine u8
+ * where every consumer can fold the zero point: linear layers and unpadded convolutions, never a residual operand. */
 #ifndef ENGINE_QUANT_PLAN_H
 #define ENGINE_QUANT_PLAN_H
 
-#include "quant/match.h"
+#include <cjson/cJSON.h>
 
-/* Why a layer is not quantized, or simulated; the texts are also what a saved plan holds. */
-enum plan_why { WHY_EXCLUDED, WHY_NOT_LINEAR, WHY_NO_WEIGHTS, WHY_REAL_AROUND, WHY_NARROW, WHY_COUNT };
-extern const char *const plan_why_text[WHY_COUNT];
+#include "config/option.h"
+#include "graph/graph.h"
+#include "quant/arith.h"
 
-struct plan_maker {
-	const struct graph *g;
-	const struct quant_rules *rules;
-	struct quant_plan *plan;
-	int *layer_node; /* per plan layer: its node                          */
-	bool *quantized; /* per node: a quantized layer                       */
-	int first, last; /* nodes of the first and last linear or convolution */
+enum quant_method { QUANT_DYNAMIC, QUANT_STATIC, QUANT_QAT, QUANT_FP16, QUANT_BF16 };
+extern const char *const quant_method_names[]; /* dynamic, static, qat, fp16, bf16, NULL: the option's choices */
+
+struct quant_rules { /* what the user asks for */
+	enum quant_method method;
+	int weight_bits, act_bits; /* 2..8 */
+	int edge_bits;             /* of the weights and the input of the first and the last layer; 0 = as the others */
+	bool per_channel;          /* weights; else per tensor */
+	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
+	struct option_strings
+	    exclude; /* patterns of layer names that stay FP32; one that matches nothing is an error */
 };
 
-bool plan_has_weights(const struct node *node);
-void plan_mark_quantized(struct plan_maker *m);
-/* Takes average pools out of the plan that do not stand between integers; `match` is made again. */
-int plan_settle_avgpools(struct plan_maker *m, struct match *match);
-int plan_list_weights(const struct plan_maker *m);                           /* only the weights */
-int plan_list_values(const struct plan_maker *m, const struct match *match); /* weights and activations */
+/* One quantized value (activation or weight) of the folded graph. */
+struct quant_value {
+	char name[NODE_NAME];
+	struct qrange q;
+	bool weight;
+	bool affine;      /* activation, u8: quant_plan_set_range may choose a zero point */
+	bool per_channel; /* one step per output channel; else the steps, if several, are equal */
+	int channels;     /* number of steps: 1 or O (always O for QUANT_DYNAMIC) */
+};
+/* One layer (linear, conv, average pool) and how it runs. */
+struct quant_layer {
+	char name[NODE_NAME];   /* its node in the folded graph */
+	char output[NODE_NAME]; /* the value that its group produces (the add's name where an add is fused) */
+	bool quantized;         /* false: FP32, by exclusion or method */
+	bool simulated;         /* the bits asked for have no integer kernel: runs as FP32 simulation */
+	const char *why;        /* static text where not quantized or simulated, else NULL */
+};
+struct quant_plan {
+	enum quant_method method;
+	int n_value, n_layer;
+	struct quant_value *value;
+	struct quant_layer *layer;
+	bool simulated; /* any layer is: then the whole model runs as the annotated graph */
+};
+
+/* Zero points of affine values are filled later, by quant_plan_set_range. ERR_CONFIG: pattern without match (with the
+ * nearest layer name), nothing left to quantize, bits out of range. */
+int quant_plan_make(struct quant_plan *out, const struct graph *folded, const struct quant_rules *rules);
+void quant_plan_clear(struct quant_plan *p);
+const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* The most bits that weights may have are lowered to `bits` (CPUs without VNNI). Returns how many values changed. */
+int quant_plan_limit_weights(struct quant_plan *p, int bits);
+/* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */
+int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step);
+cJSON *quant_plan_to_json(const struct quant_plan *p);
+int quant_plan_from_json(struct quant_plan *out, const cJSON *json); /* strict; ERR_CHECKPOINT */
+
+/* trained_steps: step params are TRAINED (relative learning rate, floor), else FROZEN. The loss, if the folded graph
+ * has one, is kept. Method DYNAMIC has no annotated form (ERR_FAIL); FP16 and BF16 give casts. Both passes:
+ * ERR_CHECKPOINT if the plan does not fit the graph. */
+int pass_annotate(const struct graph *folded, const struct quant_plan *p, bool trained_steps, struct graph *out);
+/* For STATIC and QAT: integer ops whose weights, m, c and k are constant nodes over the float params. For DYNAMIC:
+ * OP_QLINEAR_DYN. For FP16 / BF16: weights are OP_CAST of half-precision params. Freeze it to store it. Refused for
+ * a simulated plan: there the annotated graph is what runs. The loss is dropped. */
+int pass_lower(const struct graph *folded, const struct quant_plan *p, struct graph *out);
+
+/* Where node i of an annotated graph holds grid values (q - zero) * P(step): fills q and returns the node of the step,
+ * one or one per index of axis 0 (weights). NODE_NONE: real values. */
+int quant_grid_step(const struct graph *annotated, int i, struct qrange *q);
+/* Exactness: the largest 255 * max(sum of positive, -sum of negative) over the channels of a weight; below 2^24 the
+ * simulation is exact (design promise). wq: (O, K). */
+int64_t quant_worst_accumulator(const int8_t *wq, int64_t O, int64_t K);
 
 #endif

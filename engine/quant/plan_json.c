@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "quant/plan.h"
+#include "quant/plan_maker.h"
 
 /* More than any model here has, and far below what could exhaust memory. */
 #define ENTRIES_MAX  65536
@@ -49,7 +49,7 @@ cJSON *quant_plan_to_json(const struct quant_plan *p)
 
 	values = ok ? cJSON_AddArrayToObject(o, "values") : NULL;
 	layers = values ? cJSON_AddArrayToObject(o, "layers") : NULL;
-	ok = layers != NULL;
+	ok = layers;
 	for (int i = 0; ok && i < p->n_value; i++)
 		ok = value_to_json(values, &p->value[i]);
 	for (int i = 0; ok && i < p->n_layer; i++)
@@ -165,10 +165,9 @@ static int take_why(struct reader *r, const char **out)
 	*out = NULL;
 	if (cJSON_IsNull(v))
 		return 0;
-	for (int i = 0; text && i < WHY_COUNT; i++) {
+	for (int i = 0; text && i < WHY_COUNT; i++)
 		if (strcmp(text, plan_why_text[i]) == 0)
 			*out = plan_why_text[i];
-	}
 	return *out ? 0 : broken(r, "why", "is not a known reason");
 }
 
@@ -180,7 +179,7 @@ static int layer_from_json(struct quant_layer *l, struct reader *r)
 		return ERR_CHECKPOINT;
 	if (l->simulated && !l->quantized)
 		return broken(r, "simulated", "is true for a layer that is not quantized");
-	if ((l->why == NULL) != (l->quantized && !l->simulated))
+	if ((!l->why) != (l->quantized && !l->simulated))
 		return broken(r, "why", "must be given exactly where a layer is not quantized or simulated");
 	return 0;
 }
@@ -227,10 +226,9 @@ static int layers_from_json(struct quant_plan *p, const cJSON *list, int n)
 		rc = layer_from_json(l, &r);
 		if (rc < 0)
 			return rc;
-		for (int i = 0; i < p->n_layer; i++) {
+		for (int i = 0; i < p->n_layer; i++)
 			if (strcmp(p->layer[i].name, l->name) == 0)
 				return duplicate("layers", l->name);
-		}
 		p->n_layer++;
 	}
 	return 0;

@@ -1,6 +1,6 @@
 /* Which values of a folded graph are quantized, and in which form: signed, unsigned or affine, with how many bits.
  * Follows from the fusion groups (match.c) and from what the consumers of a value can take. */
-#include "quant/plan.h"
+#include "quant/plan_maker.h"
 
 #include <string.h>
 
@@ -60,7 +60,7 @@ static int origin(const struct graph *g, int i)
 }
 
 /* An average pool runs on integers only between integers: a real input or output costs more to convert than to pool. */
-int plan_settle_avgpools(struct plan_maker *m, struct match *match)
+int plan_finish_avgpools(struct plan_maker *m, struct match *match)
 {
 	for (int l = 0; l < m->plan->n_layer; l++) {
 		struct quant_layer *layer = &m->plan->layer[l];
@@ -147,10 +147,9 @@ int plan_list_weights(const struct plan_maker *m)
 {
 	int rc = 0;
 
-	for (int i = 0; i < m->plan->n_layer && rc == 0; i++) {
+	for (int i = 0; i < m->plan->n_layer && !rc; i++)
 		if (m->plan->layer[i].quantized && plan_has_weights(&m->g->node[m->layer_node[i]]))
 			rc = add_weight(m, m->layer_node[i]);
-	}
 	return rc;
 }
 
@@ -158,7 +157,7 @@ int plan_list_values(const struct plan_maker *m, const struct match *match)
 {
 	int rc = plan_list_weights(m);
 
-	for (int i = 0; i < m->g->n && rc == 0; i++) {
+	for (int i = 0; i < m->g->n && !rc; i++) {
 		enum op op = m->g->node[i].op;
 		struct demand d = {0};
 		bool group = match->by_out[i] != NODE_NONE, integers;

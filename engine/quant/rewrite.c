@@ -249,10 +249,9 @@ static void mark_needed(struct rewrite *r, int root)
 	for (int i = root; i >= 0; i--) {
 		const struct node *node = &r->in->node[i];
 
-		for (int k = 0; r->needed[i] && k < node->n_in; k++) {
+		for (int k = 0; r->needed[i] && k < node->n_in; k++)
 			if (node->in[k] != NODE_NONE)
 				r->needed[node->in[k]] = true;
-		}
 	}
 }
 

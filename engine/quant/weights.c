@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "quant/observer.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 /* Clips tried for the smallest squared error: 10 % to 100 % of the largest weight. Two bits need the low end. */
 #define CLIP_FIRST 10

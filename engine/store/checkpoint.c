@@ -23,7 +23,7 @@ static int quantized_graph(const struct checkpoint *c, const struct graph *folde
 		return pass_annotate(folded, &c->plan, false, out);
 	graph_init(&lowered);
 	rc = pass_lower(folded, &c->plan, &lowered);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_freeze(&lowered, out);
 	graph_clear(&lowered);
 	return rc;
@@ -40,9 +40,9 @@ int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct gr
 	graph_init(&plain);
 	graph_init(&folded);
 	rc = spec_build(&plain, &c->spec, batch);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_fold(&plain, c->form == FORM_FLOAT ? out : &folded);
-	if (rc == 0 && c->form != FORM_FLOAT)
+	if (!rc && c->form != FORM_FLOAT)
 		rc = quantized_graph(c, &folded, out);
 	graph_clear(&plain);
 	graph_clear(&folded);
@@ -59,14 +59,14 @@ static int load_mask(const struct checkpoint *c, const struct node *node, struct
 	uint8_t *keep;
 	int rc;
 
-	if (name == NULL)
+	if (!name)
 		return ERR_NOMEM;
 	mask = tensor_file_find(&c->tensors, name);
 	mem_free(name);
-	if (mask == NULL)
+	if (!mask)
 		return params_set_mask(store, node->name, NULL);
 	keep = mem_alloc((size_t)n, 1);
-	if (keep == NULL)
+	if (!keep)
 		return ERR_NOMEM;
 	checkpoint_mask_unpack(mask, n, keep);
 	rc = params_set_mask(store, node->name, keep);
@@ -81,16 +81,16 @@ static int load_param(const struct checkpoint *c, const struct node *node, struc
 	char want[64], have[64];
 	int rc;
 
-	if (item == NULL)
+	if (!item)
 		return err_set(ERR_CHECKPOINT, "the checkpoint has no tensor '%s'", node->name);
 	if (item->t.dtype != node->dtype || !shape_equal(item->t.shape, node->shape))
 		return err_set(ERR_CHECKPOINT, "tensor '%s' is %s %s, the model needs %s %s", node->name,
 		    dtype_name(item->t.dtype), shape_text(item->t.shape, have), dtype_name(node->dtype),
 		    shape_text(node->shape, want));
 	rc = params_add(store, node->name, node->dtype, node->shape, &param);
-	if (rc == 0)
+	if (!rc)
 		rc = params_write(store, node->name, item->t.data);
-	return rc == 0 ? load_mask(c, node, store) : rc;
+	return !rc ? load_mask(c, node, store) : rc;
 }
 
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store)
@@ -112,11 +112,11 @@ static int save_mask(struct tensor_file *f, const struct node *node, const struc
 	struct named_tensor *item = NULL;
 	int rc = ERR_NOMEM;
 
-	if (name != NULL && keep != NULL)
+	if (name && keep)
 		item = tensor_file_add(f, name, DT_U8, checkpoint_mask_shape(node->shape));
-	if (item != NULL)
+	if (item)
 		rc = params_get_mask(store, node->name, keep);
-	if (rc == 0)
+	if (!rc)
 		checkpoint_mask_pack(keep, n, item->t.data);
 	mem_free(keep);
 	mem_free(name);
@@ -129,14 +129,14 @@ static int save_param(struct tensor_file *f, const struct node *node, const stru
 	struct named_tensor *item;
 	int rc;
 
-	if (param == NULL || !param->set)
+	if (!param || !param->set)
 		return err_set(ERR_FAIL, "param '%s' %s: it cannot be saved", node->name,
-		    param == NULL ? "does not exist" : "has no value");
+		    !param ? "does not exist" : "has no value");
 	item = tensor_file_add(f, node->name, node->dtype, node->shape);
-	if (item == NULL)
+	if (!item)
 		return ERR_NOMEM;
 	rc = params_read(store, node->name, item->t.data);
-	return rc == 0 && param->mask != NULL ? save_mask(f, node, store) : rc;
+	return !rc && param->mask ? save_mask(f, node, store) : rc;
 }
 
 int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store)

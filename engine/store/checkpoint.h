@@ -16,7 +16,7 @@
 #include "base/hash.h"
 #include "exec/params.h"
 #include "graph/spec.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 #include "store/safetensors.h"
 
 #define CHECKPOINT_FORMAT 1

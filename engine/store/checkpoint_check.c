@@ -32,7 +32,7 @@ static int check_param(const struct checkpoint *c, const char *name, const struc
 	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name);
 	char have[64], want[64];
 
-	if (item == NULL)
+	if (!item)
 		return err_set(ERR_CHECKPOINT, "%s: tensor '%s' is missing", name, node->name);
 	if (item->t.dtype != node->dtype)
 		return err_set(ERR_CHECKPOINT, "%s: tensor '%s' is %s, the model needs %s", name, node->name,
@@ -55,7 +55,7 @@ static int check_integers(const struct checkpoint *c, const char *name, const st
 
 	snprintf(full, sizeof(full), "%s.q", v->name);
 	item = tensor_file_find(&c->tensors, full);
-	if (item == NULL || item->t.dtype != DT_S8)
+	if (!item || item->t.dtype != DT_S8)
 		return 0; /* not stored in this form; what is missing was found before */
 	q = item->t.data;
 	for (int64_t i = 0; i < shape_count(item->t.shape); i++) {
@@ -78,9 +78,9 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 	if (rc != 0)
 		/* A spec and a plan that do not fit each other are the file's fault, whatever the pass calls it. */
 		return rc == ERR_NOMEM ? rc : err_set(ERR_CHECKPOINT, "%s: %s", name, err_message());
-	for (int i = 0; i < g.n && rc == 0; i++)
+	for (int i = 0; i < g.n && !rc; i++)
 		rc = g.node[i].op == OP_PARAM ? check_param(c, name, &g.node[i]) : 0;
-	for (int i = 0; i < f->n && rc == 0; i++) {
+	for (int i = 0; i < f->n && !rc; i++) {
 		int node = graph_find(&g, f->item[i].name);
 
 		if (node != NODE_NONE && g.node[node].op == OP_PARAM)
@@ -91,7 +91,7 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 		else
 			rc = checkpoint_mask_check(name, &f->item[i], param);
 	}
-	for (int i = 0; i < c->plan.n_value && rc == 0; i++)
+	for (int i = 0; i < c->plan.n_value && !rc; i++)
 		rc = c->plan.value[i].weight ? check_integers(c, name, &c->plan.value[i]) : 0;
 	graph_clear(&g);
 	return rc;

@@ -8,7 +8,7 @@
 
 static bool add(cJSON *object, const char *key, cJSON *value)
 {
-	if (value != NULL && cJSON_AddItemToObject(object, key, value))
+	if (value && cJSON_AddItemToObject(object, key, value))
 		return true;
 	cJSON_Delete(value);
 	return false;
@@ -34,10 +34,9 @@ static int count_parameters(const struct model_spec *spec, int64_t *out)
 	graph_init(&g);
 	rc = spec_build(&g, spec, 1);
 	*out = 0;
-	for (int i = 0; rc == 0 && i < g.n; i++) {
+	for (int i = 0; !rc && i < g.n; i++)
 		if (g.node[i].op == OP_PARAM && g.node[i].attr.kind == PARAM_TRAINED)
 			*out += shape_count(g.node[i].shape);
-	}
 	graph_clear(&g);
 	return rc;
 }
@@ -80,7 +79,7 @@ static bool add_sparsity(cJSON *out, const struct tensor_file *f, int64_t parame
 	cJSON *layers = cJSON_AddObjectToObject(out, "sparsity"), *sum = cJSON_AddObjectToObject(out, "parameters");
 	int64_t total = 0, zero = 0;
 
-	if (layers == NULL || sum == NULL)
+	if (!layers || !sum)
 		return false;
 	for (int i = 0; i < f->n; i++) {
 		int64_t n = shape_count(f->item[i].t.shape), z;
@@ -92,7 +91,7 @@ static bool add_sparsity(cJSON *out, const struct tensor_file *f, int64_t parame
 		total += n;
 		zero += z;
 		layer = cJSON_AddObjectToObject(layers, f->item[i].name);
-		if (layer == NULL || !add_number(layer, "total", (double)n) || !add_number(layer, "zero", (double)z) ||
+		if (!layer || !add_number(layer, "total", (double)n) || !add_number(layer, "zero", (double)z) ||
 		    !add_number(layer, "pct", n > 0 ? round_to(100.0 * (double)z / (double)n, 1e-4) : 0))
 			return false;
 	}
@@ -106,7 +105,7 @@ static bool add_bytes(cJSON *out, const struct tensor_file *f, uint64_t file_byt
 	cJSON *by = cJSON_AddObjectToObject(out, "bytes_by_dtype");
 	uint64_t bytes[DT_COUNT] = {0}, header = file_bytes;
 
-	if (by == NULL)
+	if (!by)
 		return false;
 	for (int i = 0; i < f->n; i++)
 		bytes[f->item[i].t.dtype] += tensor_bytes(&f->item[i].t);
@@ -137,7 +136,7 @@ cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes)
 	if (count_parameters(&c->spec, &parameters) != 0)
 		return NULL;
 	out = cJSON_CreateObject();
-	if (out == NULL || !add_model(out, c) || !add_number(out, "num_parameters", (double)parameters) ||
+	if (!out || !add_model(out, c) || !add_number(out, "num_parameters", (double)parameters) ||
 	    !add_sparsity(out, &c->tensors, parameters, cJSON_IsNumber(removed) ? removed->valuedouble : 0) ||
 	    !add_bytes(out, &c->tensors, file_bytes)) {
 		cJSON_Delete(out);

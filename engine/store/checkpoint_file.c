@@ -18,13 +18,13 @@ static int merge(cJSON *to, cJSON *from)
 	cJSON *item;
 	int rc = 0;
 
-	while (rc == 0 && (item = from->child) != NULL) {
+	while (!rc && (item = from->child) != NULL) {
 		cJSON_DetachItemViaPointer(from, item);
 		cJSON_DeleteItemFromObjectCaseSensitive(to, item->string);
 		/* AddItemToObject copies the key, and the item still owns the one it had. */
 		char *key = mem_strdup(item->string);
 
-		if (key == NULL || !cJSON_AddItemToObject(to, key, item)) {
+		if (!key || !cJSON_AddItemToObject(to, key, item)) {
 			cJSON_Delete(item);
 			rc = err_set(ERR_NOMEM, "out of memory");
 		}
@@ -40,15 +40,15 @@ static int complete_info(struct checkpoint *c, const char *model_path)
 	cJSON *fields, *hash;
 	int rc = fs_size(model_path, &bytes);
 
-	if (rc == 0)
+	if (!rc)
 		rc = hash_file(model_path, c->sha256);
 	if (rc != 0)
 		return rc;
 	fields = checkpoint_derive(c, bytes);
-	if (fields == NULL)
+	if (!fields)
 		return ERR_NOMEM;
 	hash = cJSON_AddStringToObject(fields, "sha256", c->sha256);
-	if (hash == NULL) {
+	if (!hash) {
 		cJSON_Delete(fields);
 		return err_set(ERR_NOMEM, "out of memory");
 	}
@@ -61,10 +61,10 @@ static int write_info(const cJSON *info, const char *path)
 	char *text = cJSON_Print(info);
 	int rc;
 
-	if (text == NULL)
+	if (!text)
 		return err_set(ERR_NOMEM, "out of memory");
 	rc = fs_create(&out, path);
-	if (rc == 0) {
+	if (!rc) {
 		/* A failed write is reported by fs_commit. */
 		(void)!fputs(text, out.f);
 		(void)!fputc('\n', out.f);
@@ -95,7 +95,7 @@ static int verify(const struct checkpoint *c, const char *dir, const char *info_
 	if (rc != 0)
 		return rc;
 	rc = compare_tensors(&c->tensors, &again.tensors, dir);
-	if (rc == 0 && !cJSON_Compare(c->info, again.info, 1))
+	if (!rc && !cJSON_Compare(c->info, again.info, 1))
 		rc = err_set(ERR_IO, "%s: what was read back is not what was written (NaN in a field?)", info_path);
 	checkpoint_clear(&again);
 	return rc;
@@ -107,22 +107,22 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 	int rc;
 
 	rc = fs_join(model, sizeof(model), dir, MODEL_FILE);
-	if (rc == 0)
+	if (!rc)
 		rc = fs_join(info, sizeof(info), dir, INFO_FILE);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_check_tensors(c, "checkpoint to be saved");
-	if (rc == 0 && c->info == NULL && (c->info = cJSON_CreateObject()) == NULL)
+	if (!rc && !c->info && (c->info = cJSON_CreateObject()) == NULL)
 		rc = err_set(ERR_NOMEM, "out of memory");
-	if (rc == 0)
+	if (!rc)
 		rc = fs_mkdirs(dir);
 	/* An old info file beside a new model would promise what is not there. */
-	if (rc == 0 && fs_exists(info) && remove(info) != 0)
+	if (!rc && fs_exists(info) && remove(info) != 0)
 		rc = err_set(ERR_IO, "%s: cannot be replaced", info);
-	if (rc == 0)
+	if (!rc)
 		rc = tensor_file_write(&c->tensors, model);
-	if (rc == 0)
+	if (!rc)
 		rc = complete_info(c, model);
-	if (rc == 0)
+	if (!rc)
 		rc = write_info(c->info, info);
 	if (rc != 0)
 		return rc;
@@ -135,7 +135,7 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 /* The folder of a checkpoint from the folder itself or one of its two files. */
 static int folder_of(char *out, size_t cap, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
 	int n;
 
 	if (fs_is_dir(path))
@@ -146,8 +146,8 @@ static int folder_of(char *out, size_t cap, const char *path)
 		return err_set(
 		    ERR_CHECKPOINT, "%s: not a checkpoint (a folder, its %s or its %s)", path, INFO_FILE, MODEL_FILE);
 	else
-		n = slash != NULL ? snprintf(out, cap, "%.*s", (int)(slash == path ? 1 : slash - path), path)
-				  : snprintf(out, cap, ".");
+		n = slash ? snprintf(out, cap, "%.*s", (int)(slash == path ? 1 : slash - path), path)
+			  : snprintf(out, cap, ".");
 	if (n < 0 || (size_t)n >= cap)
 		return err_set(ERR_CHECKPOINT, "%s: path is too long", path);
 	return 0;
@@ -158,10 +158,10 @@ static int read_file(const char *path, uint64_t limit, struct fs_bytes *out)
 	uint64_t size = 0;
 	int rc = fs_size(path, &size);
 
-	if (rc == 0 && size > limit)
+	if (!rc && size > limit)
 		return err_set(ERR_CHECKPOINT, "%s: %llu bytes; the limit is %llu", path, (unsigned long long)size,
 		    (unsigned long long)limit);
-	if (rc == 0)
+	if (!rc)
 		rc = fs_read(path, out);
 	/* A missing or unreadable part is a broken checkpoint, not a full disk. */
 	return rc == ERR_IO ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
@@ -173,15 +173,15 @@ static int load_model(struct checkpoint *c, const char *path)
 	char sha256[HASH_HEX];
 	int rc = read_file(path, UINT64_MAX, &b);
 
-	if (rc == 0)
+	if (!rc)
 		rc = hash_bytes(b.data, b.size, sha256);
-	if (rc == 0 && strcmp(sha256, c->sha256) != 0)
+	if (!rc && strcmp(sha256, c->sha256) != 0)
 		rc = err_set(
 		    ERR_CHECKPOINT, "%s: its SHA-256 is %s, but %s says %s", path, sha256, INFO_FILE, c->sha256);
-	if (rc == 0)
+	if (!rc)
 		rc = tensor_file_parse(&c->tensors, path, b.data, b.size);
 	fs_bytes_clear(&b);
-	return rc == 0 ? checkpoint_check_tensors(c, path) : rc;
+	return !rc ? checkpoint_check_tensors(c, path) : rc;
 }
 
 /* What the info says about the model must be what the model is. */
@@ -195,14 +195,14 @@ static int compare_fields(const struct checkpoint *c, const char *info_path, con
 	if (rc != 0)
 		return err_set(ERR_CHECKPOINT, "%s", err_message());
 	fields = checkpoint_derive(c, bytes);
-	if (fields == NULL)
+	if (!fields)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(field, fields)
 	{
 		said = cJSON_GetObjectItemCaseSensitive(c->info, field->string);
-		if (rc == 0 && said == NULL)
+		if (!rc && !said)
 			rc = err_set(ERR_CHECKPOINT, "%s: '%s' is missing", info_path, field->string);
-		else if (rc == 0 && !cJSON_Compare(field, said, 1))
+		else if (!rc && !cJSON_Compare(field, said, 1))
 			rc = err_set(
 			    ERR_CHECKPOINT, "%s: '%s' does not agree with %s", info_path, field->string, MODEL_FILE);
 	}
@@ -218,21 +218,21 @@ int checkpoint_load(struct checkpoint *out, const char *dir)
 
 	*out = (struct checkpoint){0};
 	rc = folder_of(folder, sizeof(folder), dir);
-	if (rc == 0)
+	if (!rc)
 		rc = fs_join(model, sizeof(model), folder, MODEL_FILE);
-	if (rc == 0)
+	if (!rc)
 		rc = fs_join(info, sizeof(info), folder, INFO_FILE);
-	if (rc == 0 && !fs_exists(info))
+	if (!rc && !fs_exists(info))
 		rc = err_set(ERR_CHECKPOINT, "%s: holds no %s: not a checkpoint, or one whose writing was cut off",
 		    folder, INFO_FILE);
-	if (rc == 0)
+	if (!rc)
 		rc = read_file(info, CHECKPOINT_INFO_MAX, &b);
-	if (rc == 0)
+	if (!rc)
 		rc = checkpoint_info_parse(out, info, (const char *)b.data, b.size);
 	fs_bytes_clear(&b);
-	if (rc == 0)
+	if (!rc)
 		rc = load_model(out, model);
-	if (rc == 0)
+	if (!rc)
 		rc = compare_fields(out, info, model);
 	if (rc != 0)
 		checkpoint_clear(out);

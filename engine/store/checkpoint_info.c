@@ -42,21 +42,21 @@ static int check_stage_fields(const char *name, const cJSON *info)
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		item = cJSON_GetObjectItemCaseSensitive(info, strings[i]);
-		if (item != NULL && !cJSON_IsString(item) && !cJSON_IsNull(item))
+		if (item && !cJSON_IsString(item) && !cJSON_IsNull(item))
 			return wrong(name, strings[i], "text");
 	}
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
 		item = cJSON_GetObjectItemCaseSensitive(info, objects[i]);
-		if (item != NULL && !cJSON_IsObject(item) && !cJSON_IsNull(item))
+		if (item && !cJSON_IsObject(item) && !cJSON_IsNull(item))
 			return wrong(name, objects[i], "an object");
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		item = cJSON_GetObjectItemCaseSensitive(info, numbers[i]);
-		if (item != NULL && !cJSON_IsNumber(item) && !cJSON_IsNull(item))
+		if (item && !cJSON_IsNumber(item) && !cJSON_IsNull(item))
 			return wrong(name, numbers[i], "a number");
 	}
 	item = cJSON_GetObjectItemCaseSensitive(info, "parent_sha256");
-	if (item != NULL && !cJSON_IsNull(item) && !is_hash(item))
+	if (item && !cJSON_IsNull(item) && !is_hash(item))
 		return wrong(name, "parent_sha256", "a SHA-256 in lower-case hexadecimal");
 	return 0;
 }
@@ -65,7 +65,7 @@ static int parse_form(struct checkpoint *c, const char *name)
 {
 	const cJSON *form = cJSON_GetObjectItemCaseSensitive(c->info, "form");
 
-	for (int i = 0; cJSON_IsString(form) && checkpoint_forms[i] != NULL; i++) {
+	for (int i = 0; cJSON_IsString(form) && checkpoint_forms[i]; i++) {
 		if (strcmp(form->valuestring, checkpoint_forms[i]) == 0) {
 			c->form = (enum checkpoint_form)i;
 			return 0;
@@ -101,25 +101,25 @@ int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *te
 	if (n > CHECKPOINT_INFO_MAX)
 		return err_set(ERR_CHECKPOINT, "%s: %zu bytes; the limit is %u", name, n, CHECKPOINT_INFO_MAX);
 	rc = json_parse(name, text, n, &c->info);
-	if (rc == 0 && !cJSON_IsObject(c->info))
+	if (!rc && !cJSON_IsObject(c->info))
 		rc = err_set(ERR_CHECKPOINT, "%s: not a JSON object", name);
-	if (rc == 0)
+	if (!rc)
 		rc = check_version(name, c->info);
-	if (rc == 0)
+	if (!rc)
 		rc = parse_form(c, name);
-	if (rc == 0) {
+	if (!rc) {
 		rc = spec_from_json(&c->spec, cJSON_GetObjectItemCaseSensitive(c->info, "model_spec"));
 		if (rc != 0)
 			err_context(rc, "%s", name);
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = parse_plan(c, name);
-	if (rc == 0)
+	if (!rc)
 		rc = check_stage_fields(name, c->info);
 	hash = cJSON_GetObjectItemCaseSensitive(c->info, "sha256");
-	if (rc == 0 && !is_hash(hash))
+	if (!rc && !is_hash(hash))
 		rc = wrong(name, "sha256", "a SHA-256 in lower-case hexadecimal");
-	if (rc == 0)
+	if (!rc)
 		memcpy(c->sha256, hash->valuestring, HASH_HEX);
 	else
 		checkpoint_clear(c);

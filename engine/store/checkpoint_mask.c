@@ -27,7 +27,7 @@ bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const str
 		return false;
 	snprintf(base, sizeof(base), "%.*s", (int)(n - k), name);
 	*param = tensor_file_find(f, base);
-	return *param != NULL;
+	return *param;
 }
 
 struct shape checkpoint_mask_shape(struct shape param)

@@ -37,15 +37,14 @@ static int check_object(const char *name, const cJSON *object)
 	if (n < 2)
 		return 0;
 	key = mem_alloc((size_t)n, sizeof(*key));
-	if (key == NULL)
+	if (!key)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, object) key[i++] = item->string;
 	/* Sorted, because a hostile object may hold a hundred thousand keys. */
 	qsort(key, (size_t)n, sizeof(*key), compare_keys);
-	for (i = 1; i < n && rc == 0; i++) {
+	for (i = 1; i < n && !rc; i++)
 		if (strcmp(key[i - 1], key[i]) == 0)
 			rc = err_set(ERR_CHECKPOINT, "%s: key '%.80s' occurs twice in one object", name, key[i]);
-	}
 	mem_free(key);
 	return rc;
 }
@@ -77,16 +76,16 @@ int json_parse(const char *name, const char *text, size_t n, cJSON **out)
 	cJSON *json;
 
 	*out = NULL;
-	if (memchr(text, 0, n) != NULL)
+	if (memchr(text, 0, n))
 		return err_set(ERR_CHECKPOINT, "%s: a NUL byte inside JSON text", name);
 	json = cJSON_ParseWithLengthOpts(text, n, &end, 0);
-	if (json == NULL) {
+	if (!json) {
 		/* At the end of the text cJSON may point one past it. */
 		text_position(text, end > text + n ? text + n : end, &line, &column);
 		return err_set(ERR_CHECKPOINT, "%s:%d:%d: not valid JSON", name, line, column);
 	}
 	for (; end < text + n; end++) {
-		if (strchr(" \t\r\n", *end) == NULL) {
+		if (!strchr(" \t\r\n", *end)) {
 			text_position(text, end, &line, &column);
 			rc = err_set(ERR_CHECKPOINT, "%s:%d:%d: text after the JSON value", name, line, column);
 			goto out;

@@ -32,7 +32,7 @@ static int grow(struct tensor_file *f)
 	int cap = f->cap ? 2 * f->cap : 16;
 	struct named_tensor *item = mem_grow(f->item, (size_t)f->cap, (size_t)cap, sizeof(*item));
 
-	if (item == NULL)
+	if (!item)
 		return ERR_NOMEM;
 	f->item = item;
 	f->cap = cap;
@@ -51,8 +51,8 @@ struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, en
 	bytes = tensor_bytes(&item->t);
 	item->name = mem_strdup(name);
 	/* An empty tensor still gets an address, so that NULL always means failure. */
-	item->t.data = item->name != NULL ? mem_alloc_aligned(bytes > 0 ? bytes : 1) : NULL;
-	if (item->t.data == NULL) {
+	item->t.data = item->name ? mem_alloc_aligned(bytes > 0 ? bytes : 1) : NULL;
+	if (!item->t.data) {
 		mem_free(item->name);
 		*item = (struct named_tensor){0};
 		return NULL;
@@ -63,10 +63,9 @@ struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, en
 
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name)
 {
-	for (int i = 0; i < f->n; i++) {
+	for (int i = 0; i < f->n; i++)
 		if (strcmp(f->item[i].name, name) == 0)
 			return &f->item[i];
-	}
 	return NULL;
 }
 
@@ -86,20 +85,19 @@ int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[H
 {
 	const struct named_tensor **item = mem_alloc((size_t)f->n + 1, sizeof(*item));
 	struct hash *h = NULL;
-	int n = 0, rc = item != NULL ? hash_open(&h) : ERR_NOMEM;
+	int n = 0, rc = item ? hash_open(&h) : ERR_NOMEM;
 
-	for (int i = 0; rc == 0 && i < f->n; i++) {
+	for (int i = 0; !rc && i < f->n; i++)
 		if (strcmp(f->item[i].name, except) != 0)
 			item[n++] = &f->item[i];
-	}
 	if (n > 1)
 		qsort(item, (size_t)n, sizeof(*item), by_name_of);
-	for (int i = 0; rc == 0 && i < n; i++) {
+	for (int i = 0; !rc && i < n; i++) {
 		rc = hash_add_str(h, item[i]->name);
-		if (rc == 0)
+		if (!rc)
 			rc = hash_add(h, item[i]->t.data, tensor_bytes(&item[i]->t));
 	}
-	if (rc == 0)
+	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
 	mem_free(item);
@@ -109,14 +107,13 @@ int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[H
 static void add_quoted(struct str *s, const char *text)
 {
 	str_add(s, "\"");
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
 		if (*p == '"' || *p == '\\')
 			str_addf(s, "\\%c", *p);
 		else if (*p < 0x20)
 			str_addf(s, "\\u%04x", *p);
 		else
 			str_addn(s, (const char *)p, 1);
-	}
 	str_add(s, "\"");
 }
 
@@ -182,9 +179,9 @@ static int build_header(const struct tensor_file *f, struct str *text)
 	str_add(&h.text, "}");
 	while (!h.text.failed && h.text.len % 8 != 0)
 		str_add(&h.text, " ");
-	if (rc == 0 && h.text.failed)
+	if (!rc && h.text.failed)
 		rc = ERR_NOMEM;
-	if (rc == 0 && h.text.len > TENSOR_FILE_HEADER_MAX)
+	if (!rc && h.text.len > TENSOR_FILE_HEADER_MAX)
 		rc = err_set(ERR_FAIL, "%d tensors need a header of %zu bytes; the limit is %u", f->n, h.text.len,
 		    TENSOR_FILE_HEADER_MAX);
 	if (rc != 0)
@@ -202,10 +199,9 @@ int tensor_file_write(struct tensor_file *f, const char *path)
 
 	if (f->n > 1)
 		qsort(f->item, (size_t)f->n, sizeof(f->item[0]), by_name);
-	for (int i = 1; i < f->n; i++) {
+	for (int i = 1; i < f->n; i++)
 		if (strcmp(f->item[i - 1].name, f->item[i].name) == 0)
 			return err_set(ERR_FAIL, "%s: two tensors are named '%s'", path, f->item[i].name);
-	}
 	rc = build_header(f, &header);
 	if (rc != 0)
 		return rc;
@@ -217,7 +213,7 @@ int tensor_file_write(struct tensor_file *f, const char *path)
 	(void)!fwrite(length, 1, sizeof(length), out.f);
 	(void)!fwrite(header.text, 1, header.len, out.f);
 	rc = each_in_order(f, visit_data, out.f);
-	rc = rc == 0 ? fs_commit(&out) : (fs_abort(&out), rc);
+	rc = !rc ? fs_commit(&out) : (fs_abort(&out), rc);
 out:
 	str_clear(&header);
 	return rc;

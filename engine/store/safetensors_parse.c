@@ -24,10 +24,9 @@ static int bad_name(const char *name)
 
 	if (n == 0 || n > NAME_MAX_BYTES)
 		return 1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
 			return 1;
-	}
 	return 0;
 }
 
@@ -79,10 +78,9 @@ static int parse_offsets(const char *file, struct entry *e, const cJSON *list, u
 		return err_set(ERR_CHECKPOINT,
 		    "%s: tensor '%s': data ends at byte %llu of the data, but the file holds only %llu: truncated?",
 		    file, e->name, (unsigned long long)e->end, (unsigned long long)data_bytes);
-	for (int d = 0; d < e->shape.ndim; d++) {
+	for (int d = 0; d < e->shape.ndim; d++)
 		if (__builtin_mul_overflow(want, (uint64_t)e->shape.dim[d], &want))
 			return err_set(ERR_CHECKPOINT, "%s: tensor '%s': its shape is too large", file, e->name);
-	}
 	if (want != e->end - e->begin)
 		return err_set(ERR_CHECKPOINT,
 		    "%s: tensor '%s': shape and dtype need %llu bytes, data_offsets give %llu", file, e->name,
@@ -110,9 +108,9 @@ static int parse_entry(const char *file, const cJSON *item, uint64_t data_bytes,
 			    ERR_CHECKPOINT, "%s: tensor '%s': unknown key '%.40s'", file, e->name, field->string);
 	}
 	rc = parse_dtype(file, e, cJSON_GetObjectItemCaseSensitive(item, "dtype"));
-	if (rc == 0)
+	if (!rc)
 		rc = parse_shape(file, e, cJSON_GetObjectItemCaseSensitive(item, "shape"));
-	if (rc == 0)
+	if (!rc)
 		rc = parse_offsets(file, e, cJSON_GetObjectItemCaseSensitive(item, "data_offsets"), data_bytes);
 	return rc;
 }
@@ -187,7 +185,7 @@ static int load_entry(struct tensor_file *f, const char *file, const struct entr
 {
 	struct named_tensor *item = tensor_file_add(f, e->name, e->dtype, e->shape);
 
-	if (item == NULL)
+	if (!item)
 		return ERR_NOMEM;
 	if (e->end > e->begin)
 		memcpy(item->t.data, data + e->begin, e->end - e->begin);
@@ -208,7 +206,7 @@ static int load_all(
 	struct entry *e = mem_alloc(count > 0 ? (size_t)count : 1, sizeof(*e));
 	const cJSON *item;
 
-	if (e == NULL)
+	if (!e)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, header)
 	{
@@ -220,9 +218,9 @@ static int load_all(
 			goto out;
 	}
 	rc = check_tiling(file, e, n, data_bytes);
-	for (int i = 0; i < n && rc == 0; i++)
+	for (int i = 0; i < n && !rc; i++)
 		rc = load_entry(out, file, &e[i], data);
-	if (rc == 0 && n > 1)
+	if (!rc && n > 1)
 		qsort(out->item, (size_t)n, sizeof(out->item[0]), by_name);
 out:
 	mem_free(e);
@@ -249,7 +247,7 @@ int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned 
 	if (length < 2 || bytes[8] != '{')
 		return err_set(ERR_CHECKPOINT, "%s: the header is not a JSON object", name);
 	rc = json_parse(name, (const char *)bytes + 8, (size_t)length, &header);
-	if (rc == 0)
+	if (!rc)
 		rc = load_all(out, name, header, bytes + 8 + length, (uint64_t)n - 8 - length);
 	cJSON_Delete(header);
 	if (rc != 0)
@@ -264,7 +262,7 @@ int tensor_file_read(struct tensor_file *out, const char *path)
 
 	*out = (struct tensor_file){0};
 	rc = fs_read(path, &b);
-	if (rc == 0)
+	if (!rc)
 		rc = tensor_file_parse(out, path, b.data, b.size);
 	fs_bytes_clear(&b);
 	return rc;

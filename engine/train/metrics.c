@@ -138,7 +138,7 @@ static bool add_per_class(const struct metrics *m, cJSON *json)
 		    !cJSON_AddNumberToObject(one, "support", (double)support))
 			return false;
 	}
-	return list != NULL;
+	return list;
 }
 
 static bool add_confusion(const struct metrics *m, cJSON *json)
@@ -158,7 +158,7 @@ static bool add_confusion(const struct metrics *m, cJSON *json)
 			}
 		}
 	}
-	return rows != NULL;
+	return rows;
 }
 
 cJSON *metrics_to_json(const struct metrics *m)

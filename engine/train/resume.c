@@ -72,7 +72,7 @@ static bool add_number(cJSON *o, const char *key, double v)
 {
 	char text[32];
 	snprintf(text, sizeof(text), "%.17g", v);
-	return cJSON_AddRawToObject(o, key, text) != NULL;
+	return cJSON_AddRawToObject(o, key, text);
 }
 
 static bool add_best(cJSON *state, const struct metrics *m)

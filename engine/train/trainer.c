@@ -197,7 +197,7 @@ static int read_state(struct fit *f, const struct reading *r)
 }
 
 /* Reads what is on its way until no more than `left` readings are. */
-static int settle(struct fit *f, int left)
+static int drain(struct fit *f, int left)
 {
 	int rc = 0;
 	while (!rc && f->readback.n > left) {
@@ -228,7 +228,7 @@ static int run_step(struct fit *f)
 		if (!rc)
 			rc = executor_step(f->ex, m > 0, last ? &f->opt : NULL);
 		if (!rc)
-			rc = settle(f, READBACK_DEPTH - 2);
+			rc = drain(f, READBACK_DEPTH - 2);
 		if (!rc)
 			rc = executor_fetch(f->ex, f->loss, &f->readback, READ_LOSS, f->step);
 		if (!rc && last)
@@ -314,12 +314,12 @@ static int run_steps(struct fit *f, int64_t epoch, const struct train_result *ou
 		rc = run_step(f);
 		if (rc || !f->t->resume_path || clock_now() - f->saved < f->t->resume_seconds)
 			continue;
-		rc = settle(f, 0);
+		rc = drain(f, 0);
 		count_time(f);
 		if (!rc)
 			rc = keep_state(f, out);
 	}
-	return rc ? rc : settle(f, 0);
+	return rc ? rc : drain(f, 0);
 }
 
 static int validate(struct fit *f, int64_t epoch)
@@ -361,7 +361,7 @@ static int interrupted(struct fit *f, const struct train_result *out)
 	int rc;
 	if (!f->t->resume_path)
 		return err_set(ERR_INTERRUPTED, "interrupted");
-	rc = settle(f, 0);
+	rc = drain(f, 0);
 	if (!rc)
 		rc = resume_save(f, out);
 	if (rc)
@@ -406,7 +406,7 @@ static int result_scale(const struct fit *f, struct train_result *out)
 }
 
 /* From the state of an interrupted fit, if there is one. */
-static int go_on(struct fit *f, struct train_result *out)
+static int resume_fit(struct fit *f, struct train_result *out)
 {
 	char line[128];
 	int rc = f->t->resume_path ? resume_load(f, out) : 0;
@@ -431,7 +431,7 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 	*out = (struct train_result){0};
 	rc = fit_init(&f, t);
 	if (!rc && f.ex)
-		rc = go_on(&f, out);
+		rc = resume_fit(&f, out);
 	if (!rc)
 		rc = run_all(&f, out);
 	if (rc)

@@ -51,7 +51,7 @@ static void err__long_message_is_cut_at_a_character(void **state)
 	char text[3 * 1000 + 1];
 	for (int i = 0; i < 1000; i++)
 		memcpy(text + 3 * i, "\xe2\x82\xac", 3); /* the euro sign */
-	text[sizeof text - 1] = '\0';
+	text[sizeof(text) - 1] = '\0';
 	for (int shift = 0; shift < 3; shift++) {
 		err_set(ERR_FAIL, "%.*s%s", shift, "xx", text);
 		size_t n = strlen(err_message());
@@ -85,7 +85,7 @@ static void err__exit_statuses_are_the_documented_ones(void **state)
 	(void)state;
 	const int expected[][2] = {{0, 0}, {ERR_FAIL, 1}, {ERR_NOMEM, 1}, {ERR_IO, 1}, {ERR_CONFIG, 2}, {ERR_DATA, 3},
 	    {ERR_CHECKPOINT, 4}, {ERR_DEVICE, 5}, {ERR_GATE, 6}, {ERR_INTERRUPTED, 75}, {-1000, 1}, {12, 1}};
-	for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+	for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)
 		assert_int_equal(err_exit_status(expected[i][0]), expected[i][1]);
 }
 
@@ -164,10 +164,10 @@ static void mem__chosen_allocation_fails_and_only_that(void **state)
 static void mem__failed_growth_leaves_the_old_memory(void **state)
 {
 	(void)state;
-	int *p = mem_alloc(4, sizeof *p);
+	int *p = mem_alloc(4, sizeof(*p));
 	p[3] = 99;
 	mem_fail_at(1);
-	assert_null(mem_grow(p, 4, 8, sizeof *p));
+	assert_null(mem_grow(p, 4, 8, sizeof(*p)));
 	mem_fail_at(0);
 	assert_int_equal(p[3], 99);
 	mem_free(p);

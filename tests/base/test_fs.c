@@ -78,16 +78,16 @@ static void fs__reading_a_pipe_reads_all_of_it(void **state)
 	(void)state;
 	int ends[2];
 	char path[64], chunk[10007];
-	memset(chunk, 'p', sizeof chunk);
+	memset(chunk, 'p', sizeof(chunk));
 	assert_int_equal(pipe(ends), 0);
-	assert_int_equal(write(ends[1], chunk, sizeof chunk), sizeof chunk);
+	assert_int_equal(write(ends[1], chunk, sizeof(chunk)), sizeof(chunk));
 	close(ends[1]);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
 	struct fs_bytes b;
 	assert_int_equal(fs_read(path, &b), 0);
 	close(ends[0]);
-	assert_int_equal(b.size, sizeof chunk);
-	assert_memory_equal(b.data, chunk, sizeof chunk);
+	assert_int_equal(b.size, sizeof(chunk));
+	assert_memory_equal(b.data, chunk, sizeof(chunk));
 	assert_int_equal(b.data[b.size], 0);
 	fs_bytes_clear(&b);
 }
@@ -189,7 +189,7 @@ static void fs__left_overs_of_a_killed_process_are_no_obstacle(void **state)
 	assert_int_equal(fs_create(&o, "m"), 0);
 	assert_int_equal(sscanf(strrchr(o.aside, 'm') + 1, ".%*d.%u.part", &serial), 1);
 	fs_abort(&o);
-	snprintf(name, sizeof name, "m.%ld.%u.part", (long)getpid(), serial + 1);
+	snprintf(name, sizeof(name), "m.%ld.%u.part", (long)getpid(), serial + 1);
 	int fd = open(name, O_CREAT | O_WRONLY, 0600);
 	assert_true(fd >= 0);
 	close(fd);
@@ -247,7 +247,7 @@ static void fs__remove_tree_refuses_dangerous_paths(void **state)
 	(void)state;
 	const char *bad[] = {"", "/", "//", "/./", ".", "./", "..", "a/..", "../a", "a/../b", "/.."};
 	assert_int_equal(fs_mkdirs("a"), 0);
-	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(fs_remove_tree(bad[i]), ERR_FAIL);
 	assert_true(fs_is_dir("a"));
 	assert_int_equal(fs_mkdirs("..a"), 0);
@@ -260,14 +260,14 @@ static void fs__list_is_sorted_and_complete(void **state)
 	(void)state;
 	char name[16];
 	for (int i = 39; i >= 0; i--) {
-		snprintf(name, sizeof name, "f%02d", i);
+		snprintf(name, sizeof(name), "f%02d", i);
 		assert_int_equal(fs_write(name, "", 0), 0);
 	}
 	struct fs_list l;
 	assert_int_equal(fs_list(".", &l), 0);
 	assert_int_equal(l.n, 40);
 	for (int i = 0; i < 40; i++) {
-		snprintf(name, sizeof name, "f%02d", i);
+		snprintf(name, sizeof(name), "f%02d", i);
 		assert_string_equal(l.name[i], name);
 	}
 	fs_list_clear(&l);
@@ -278,14 +278,14 @@ static void fs__join_puts_one_slash_and_checks_the_room(void **state)
 {
 	(void)state;
 	char out[8];
-	assert_int_equal(fs_join(out, sizeof out, "a", "b"), 0);
+	assert_int_equal(fs_join(out, sizeof(out), "a", "b"), 0);
 	assert_string_equal(out, "a/b");
-	assert_int_equal(fs_join(out, sizeof out, "a/", "b"), 0);
+	assert_int_equal(fs_join(out, sizeof(out), "a/", "b"), 0);
 	assert_string_equal(out, "a/b");
-	assert_int_equal(fs_join(out, sizeof out, "", "b"), 0);
+	assert_int_equal(fs_join(out, sizeof(out), "", "b"), 0);
 	assert_string_equal(out, "b");
-	assert_int_equal(fs_join(out, sizeof out, "abc", "def"), 0);
-	assert_int_equal(fs_join(out, sizeof out, "abc", "defg"), ERR_FAIL);
+	assert_int_equal(fs_join(out, sizeof(out), "abc", "def"), 0);
+	assert_int_equal(fs_join(out, sizeof(out), "abc", "defg"), ERR_FAIL);
 }
 
 static void fs__running_out_of_memory_is_an_error(void **state)

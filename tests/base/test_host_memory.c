@@ -34,8 +34,8 @@ static int leave(void **state)
 static void put(const char *name, const char *text)
 {
 	char path[256], dir[256];
-	assert_int_equal(fs_join(path, sizeof path, root, name), 0);
-	snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
+	assert_int_equal(fs_join(path, sizeof(path), root, name), 0);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
 	assert_int_equal(fs_mkdirs(dir), 0);
 	assert_int_equal(fs_write(path, text, strlen(text)), 0);
 }

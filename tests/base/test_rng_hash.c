@@ -26,9 +26,9 @@ static void rng__philox_gives_the_known_answers(void **state)
 	    {{0xa4093822, 0x299f31d0}, {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
 		{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	};
-	for (size_t i = 0; i < sizeof kat / sizeof *kat; i++) {
+	for (size_t i = 0; i < sizeof(kat) / sizeof(*kat); i++) {
 		struct rng_words w = rng_philox(kat[i].key, kat[i].ctr);
-		assert_memory_equal(w.w, kat[i].out, sizeof w.w);
+		assert_memory_equal(w.w, kat[i].out, sizeof(w.w));
 	}
 }
 
@@ -38,7 +38,7 @@ static void rng__counter_holds_the_coordinates(void **state)
 	struct rng r = {{11, 22}};
 	const uint32_t ctr[4] = {9, 0x55667788, 0x11223344U ^ 0xAABBCCDDU, 0x01020304};
 	struct rng_words a = rng_draw(r, 0xAABBCCDD01020304U, 0x1122334455667788U, 9), b = rng_philox(r.key, ctr);
-	assert_memory_equal(a.w, b.w, sizeof a.w);
+	assert_memory_equal(a.w, b.w, sizeof(a.w));
 }
 
 static void rng__every_part_of_a_key_matters(void **state)
@@ -58,13 +58,12 @@ static void rng__every_part_of_a_key_matters(void **state)
 	    rng_make(1, "train", RNG_INIT, ""),
 	    rng_make(1, "", RNG_INIT, ""),
 	};
-	size_t n = sizeof r / sizeof *r;
-	for (size_t i = 0; i < n; i++) {
+	size_t n = sizeof(r) / sizeof(*r);
+	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++)
-			assert_memory_not_equal(r[i].key, r[j].key, sizeof r[i].key);
-	}
+			assert_memory_not_equal(r[i].key, r[j].key, sizeof(r[i].key));
 	struct rng again = rng_make(1, "train", RNG_INIT, "conv0.weight");
-	assert_memory_equal(again.key, r[0].key, sizeof again.key);
+	assert_memory_equal(again.key, r[0].key, sizeof(again.key));
 }
 
 static void rng__keys_never_change_between_versions(void **state)
@@ -74,7 +73,7 @@ static void rng__keys_never_change_between_versions(void **state)
 	struct rng r = rng_make(42, "prune", RNG_SHUFFLE, "fc1.weight");
 	struct rng_words w = rng_draw(r, 7, 3, 1);
 	const uint32_t expected[4] = {0x87da61a6, 0xe3a202a8, 0xdf1f6a12, 0x23f76c18};
-	assert_memory_equal(w.w, expected, sizeof expected);
+	assert_memory_equal(w.w, expected, sizeof(expected));
 }
 
 static void rng__uniform_covers_zero_to_below_one(void **state)
@@ -140,8 +139,8 @@ static void rng__permutation_is_one_and_changes_with_the_epoch(void **state)
 	rng_permutation(r, 0, a, N);
 	rng_permutation(r, 1, b, N);
 	rng_permutation(r, 0, again, N);
-	assert_memory_equal(a, again, sizeof a);
-	assert_memory_not_equal(a, b, sizeof a);
+	assert_memory_equal(a, again, sizeof(a));
+	assert_memory_not_equal(a, b, sizeof(a));
 	int seen[N] = {0}, fixed = 0;
 	for (int i = 0; i < N; i++) {
 		assert_true(a[i] < N);

@@ -57,10 +57,10 @@ static void str__failed_append_changes_nothing_and_is_remembered(void **state)
 	(void)state;
 	struct str s = {0};
 	char big[200];
-	memset(big, 'b', sizeof big);
+	memset(big, 'b', sizeof(big));
 	str_add(&s, "kept");
 	mem_fail_at(1);
-	str_addn(&s, big, sizeof big);
+	str_addn(&s, big, sizeof(big));
 	mem_fail_at(0);
 	assert_true(s.failed);
 	assert_string_equal(str_text(&s), "kept");
@@ -99,7 +99,7 @@ static void str__patterns_match_as_in_a_shell(void **state)
 	    {"*aaaaaaaaaaaaaaaab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
 	    {"a*", "", false},
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(str_match(cases[i].pattern, cases[i].text), cases[i].match);
 }
 
@@ -114,8 +114,8 @@ static void str__distance_counts_edits_and_swaps(void **state)
 	assert_int_equal(str_distance("ca", "ac"), 1);
 	assert_int_equal(str_distance("abcd", "badc"), 2);
 	char a[600], b[600];
-	memset(a, 'a', sizeof a);
-	memcpy(b, a, sizeof b);
+	memset(a, 'a', sizeof(a));
+	memcpy(b, a, sizeof(b));
 	a[599] = b[500] = '\0';
 	assert_int_equal(str_distance(a, b), 599);
 	b[500] = 'a';

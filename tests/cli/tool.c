@@ -35,7 +35,7 @@ static const cJSON *walk(const cJSON *at, const char *path)
 	char part[256];
 	while (at && *path) {
 		size_t n = strcspn(path, ".");
-		snprintf(part, sizeof part, "%.*s", (int)n, path);
+		snprintf(part, sizeof(part), "%.*s", (int)n, path);
 		at =
 		    cJSON_IsArray(at) ? cJSON_GetArrayItem(at, atoi(part)) : cJSON_GetObjectItemCaseSensitive(at, part);
 		path += n + (path[n] == '.');
@@ -49,7 +49,7 @@ static int check_json(int argc, char **argv)
 	char *text = read_file(argv[0], &size);
 	cJSON *json = text ? cJSON_ParseWithLengthOpts(text, size, NULL, 0) : NULL;
 	int rc = json ? 0 : fail("is not JSON", argv[0]);
-	for (int i = 1; i < argc && rc == 0; i++)
+	for (int i = 1; i < argc && !rc; i++)
 		rc = walk(json, argv[i]) ? 0 : fail("is missing", argv[i]);
 	cJSON_Delete(json);
 	free(text);
@@ -71,9 +71,9 @@ static int write_png(const char *path, int width, int height)
 	unsigned char *pixels = malloc((size_t)width * (size_t)height);
 	FILE *f = fopen(path, "wb");
 	int rc = ctx && pixels && f ? 0 : 1;
-	for (int i = 0; rc == 0 && i < width * height; i++)
+	for (int i = 0; !rc && i < width * height; i++)
 		pixels[i] = pixel(i % width, i / width, width, height);
-	if (rc == 0)
+	if (!rc)
 		rc = spng_set_png_file(ctx, f) || spng_set_ihdr(ctx, &head) ||
 		     spng_encode_image(ctx, pixels, (size_t)width * (size_t)height, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
 	spng_ctx_free(ctx);
@@ -123,8 +123,8 @@ static void put32(FILE *f, int v)
 static int write_idx(const char *prefix, int n, int side, int classes)
 {
 	char path[2][1024];
-	snprintf(path[0], sizeof path[0], "%s-images-idx3-ubyte", prefix);
-	snprintf(path[1], sizeof path[1], "%s-labels-idx1-ubyte", prefix);
+	snprintf(path[0], sizeof(path[0]), "%s-images-idx3-ubyte", prefix);
+	snprintf(path[1], sizeof(path[1]), "%s-labels-idx1-ubyte", prefix);
 	FILE *images = fopen(path[0], "wb"), *labels = fopen(path[1], "wb");
 	if (!images || !labels)
 		return fail("cannot be written", prefix);

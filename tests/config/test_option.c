@@ -57,7 +57,7 @@ static const struct option table[] = {ROW(nesterov, OPT_BOOL, .def = "false", .h
 static int parse(const char *text, struct yaml *y, struct block *b)
 {
 	static const char *const skip[] = {"kind", "teacher", NULL};
-	memset(b, 0, sizeof *b);
+	memset(b, 0, sizeof(*b));
 	int rc = yaml_parse("x.yaml", text, strlen(text), y);
 	return rc ? rc : option_parse(table, b, y, y->root, skip);
 }
@@ -73,7 +73,7 @@ static void assert_refused(const char *text, const char *message)
 	assert_null(b.name);
 	assert_null(b.hidden.v);
 	assert_null(b.inner.label);
-	assert_memory_equal(&b.exclude, &zero.exclude, sizeof zero.exclude);
+	assert_memory_equal(&b.exclude, &zero.exclude, sizeof(zero.exclude));
 	yaml_clear(&y);
 }
 
@@ -95,7 +95,7 @@ static void option__defaults_without_a_mapping(void **state)
 	assert_string_equal(b.inner.label, "none");
 	option_clear(table, &b);
 	static const struct block zero;
-	assert_memory_equal(&b, &zero, sizeof b);
+	assert_memory_equal(&b, &zero, sizeof(b));
 }
 
 static void option__values_of_every_type_are_read(void **state)
@@ -227,7 +227,7 @@ static void option__wrong_values_say_what_is_allowed(void **state)
 	    {"inner: 3", "'inner' must be a mapping of keys to values, found '3'"},
 	    {"inner: {depth: 10}", "'depth' must be a whole number in 1..9, found '10'"},
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct yaml y;
 		struct block b;
 		struct str text = {0};
@@ -385,21 +385,21 @@ static void option__every_failing_allocation_is_survived(void **state)
 		mem_fail_at(0);
 		if (rc) {
 			assert_int_equal(rc, ERR_NOMEM);
-			assert_memory_equal(&b, &zero, sizeof b);
+			assert_memory_equal(&b, &zero, sizeof(b));
 		}
 	}
 	assert_true(n > 40);
 	assert_string_equal(b.inner.label, "x");
 	option_clear(table, &b);
 	yaml_clear(&y);
-	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		assert_int_equal(yaml_parse("x.yaml", bad[i], strlen(bad[i]), &y), 0);
 		for (int rc = ERR_NOMEM, k = 1; rc == ERR_NOMEM; k++) {
 			mem_fail_at((uint64_t)k);
 			rc = option_parse(table, &b, &y, y.root, NULL);
 			mem_fail_at(0);
 			assert_true(rc == ERR_NOMEM || rc == ERR_CONFIG);
-			assert_memory_equal(&b, &zero, sizeof b);
+			assert_memory_equal(&b, &zero, sizeof(b));
 		}
 		yaml_clear(&y);
 	}
@@ -438,7 +438,7 @@ static void option__json_survives_every_failing_allocation(void **state)
 		cJSON *schema = option_schema(table);
 		bool reached = mem_count() >= n;
 		mem_fail_at(0);
-		assert_int_equal(schema == NULL, reached);
+		assert_int_equal(!schema, reached);
 		cJSON_Delete(schema);
 		if (!reached)
 			break;

@@ -66,16 +66,16 @@ static void yaml__path_names_a_node(void **state)
 	assert_int_equal(parse("stages:\n  prune:\n    widths: [1, {a: 2}]\n  b: 3\n", &y), 0);
 	const struct yaml_node *prune = yaml_get(yaml_get(y.root, "stages"), "prune");
 	const struct yaml_node *list = yaml_get(prune, "widths");
-	assert_true(yaml_path(&y, list->item[1]->item[0], path, sizeof path));
+	assert_true(yaml_path(&y, list->item[1]->item[0], path, sizeof(path)));
 	assert_string_equal(path, "stages.prune.widths.1.a");
-	assert_true(yaml_path(&y, prune->key[0], path, sizeof path));
+	assert_true(yaml_path(&y, prune->key[0], path, sizeof(path)));
 	assert_string_equal(path, "stages.prune.widths");
-	assert_true(yaml_path(&y, y.root, path, sizeof path));
+	assert_true(yaml_path(&y, y.root, path, sizeof(path)));
 	assert_string_equal(path, "");
-	assert_true(yaml_path(&y, list, tiny, sizeof tiny));
+	assert_true(yaml_path(&y, list, tiny, sizeof(tiny)));
 	assert_string_equal(tiny, "stages.");
 	struct yaml_node other = {.kind = YAML_MAP};
-	assert_false(yaml_path(&y, &other, path, sizeof path));
+	assert_false(yaml_path(&y, &other, path, sizeof(path)));
 	assert_string_equal(path, "");
 	yaml_clear(&y);
 }
@@ -331,7 +331,7 @@ static void yaml__set_replaces_and_creates(void **state)
 	assert_true(yaml_is_null(yaml_get(y.root, "top")));
 	for (int i = 0; i < 20; i++) {
 		char text[32];
-		snprintf(text, sizeof text, "many.k%d=%d", i, i);
+		snprintf(text, sizeof(text), "many.k%d=%d", i, i);
 		assert_int_equal(yaml_set(&y, text), 0);
 	}
 	assert_int_equal(yaml_get(y.root, "many")->n, 20);
@@ -368,7 +368,7 @@ static void yaml__set_refuses_what_it_cannot_do(void **state)
 	};
 	struct yaml y;
 	assert_int_equal(parse("a: {x: &m 1, l: [1, 2]}", &y), 0);
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_int_equal(yaml_set(&y, cases[i][0]), ERR_CONFIG);
 		assert_string_equal(err_message(), cases[i][1]);
 	}
@@ -409,7 +409,7 @@ static void yaml__every_failing_allocation_is_survived(void **state)
 		assert_int_equal(parse(text, &y), 0);
 		mem_fail_at(n);
 		int rc = yaml_set(&y, "c.e.f.g={h: 1}");
-		if (rc == 0) {
+		if (!rc) {
 			assert_true(n > 10);
 			yaml_clear(&y);
 			break;
@@ -427,12 +427,12 @@ static void yaml__corpus_of_broken_files_never_crashes(void **state)
 	struct fs_list l;
 	int refused = 0;
 	char dir[1024], path[1100];
-	snprintf(dir, sizeof dir, "%s/corpus/yaml", TEST_SOURCE_DIR);
+	snprintf(dir, sizeof(dir), "%s/corpus/yaml", TEST_SOURCE_DIR);
 	assert_int_equal(fs_list(dir, &l), 0);
 	assert_true(l.n >= 20);
 	for (int i = 0; i < l.n; i++) {
 		struct yaml y;
-		assert_int_equal(fs_join(path, sizeof path, dir, l.name[i]), 0);
+		assert_int_equal(fs_join(path, sizeof(path), dir, l.name[i]), 0);
 		int rc = yaml_read(path, &y);
 		/* By name: ok-* parse, the others are refused with the file's name in front. */
 		if (strncmp(l.name[i], "ok-", 3) == 0) {

@@ -119,19 +119,19 @@ static void half__casts_have_the_bits_of_the_definition(void **state)
 {
 	static const uint32_t low[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
 	enum { N = 65536 * 6 };
-	float *x = malloc(N * sizeof *x), *wide = malloc(N * sizeof *wide);
-	uint16_t *h = malloc(N * sizeof *h);
+	float *x = malloc(N * sizeof(*x)), *wide = malloc(N * sizeof(*wide));
+	uint16_t *h = malloc(N * sizeof(*h));
 	(void)state;
 	for (uint32_t i = 0; i < N; i++) {
 		uint32_t u = i / 6 << 16 | low[i % 6];
-		memcpy(&x[i], &u, sizeof u);
+		memcpy(&x[i], &u, sizeof(u));
 	}
 	cpu_convert(h, DT_BF16, x, DT_F32, N);
 	cpu_convert(wide, DT_F32, h, DT_BF16, N);
 	for (int i = 0; i < N; i++) {
 		uint16_t want = f32_to_bf16(x[i]);
 		float back = bf16_to_f32(want);
-		if (h[i] != want || memcmp(&wide[i], &back, sizeof back) != 0)
+		if (h[i] != want || memcmp(&wide[i], &back, sizeof(back)) != 0)
 			fail_msg("%a became %04x, must be %04x", (double)x[i], h[i], want);
 	}
 	free(x);

@@ -60,7 +60,7 @@ static void *fill(enum dtype t, int64_t n, bool weights, bool scale)
 static void case_input(struct op_case *c, enum dtype t, struct shape shape, bool weights, bool scale)
 {
 	char name[16];
-	snprintf(name, sizeof name, "in%d", c->n_in);
+	snprintf(name, sizeof(name), "in%d", c->n_in);
 	c->in[c->n_in] = graph_input(&c->g, name, t, shape);
 	assert_true(c->in[c->n_in] >= 0);
 	c->data[c->n_in] = fill(t, shape_count(shape), weights, scale);
@@ -77,14 +77,14 @@ static void case_clear(struct op_case *c)
 	for (int i = 0; i < c->n_in; i++)
 		mem_free(c->data[i]);
 	graph_clear(&c->g);
-	memset(c, 0, sizeof *c);
+	memset(c, 0, sizeof(*c));
 }
 
 /* Runs the node on one backend the way an executor would; returns its output (mem_free). */
 static void *case_run(const struct op_case *c, const struct backend *b, int node, char impl[96])
 {
 	const struct kernel *k = &b->kernels[c->g.node[node].op];
-	struct step s = {.node = &c->g.node[node], .mode = EXEC_INFER, .inplace = -1};
+	struct call s = {.node = &c->g.node[node], .mode = EXEC_INFER, .inplace = -1};
 	assert_int_equal(b->open(&s.ctx, &(struct open_options){.threads = 2}), 0);
 	for (int i = 0; i < c->n_in; i++) {
 		if (c->in[i] == NODE_NONE)
@@ -106,16 +106,16 @@ static void *case_run(const struct op_case *c, const struct backend *b, int node
 	}
 	s.out.data = out;
 	s.scratch_mem = mem_alloc_aligned(s.scratch + 1);
-	s.keep_mem = mem_alloc_aligned(s.keep + 1);
+	s.saved_mem = mem_alloc_aligned(s.saved + 1);
 	for (int times = 0; k->pack && times < 2; times++) /* packing again must change nothing */
 		assert_int_equal(k->pack(&s), 0);
 	memset(s.scratch_mem, 0xa5, s.scratch);
 	assert_int_equal(k->forward(&s), 0);
-	memcpy(impl, s.impl, sizeof s.impl);
+	memcpy(impl, s.impl, sizeof(s.impl));
 	if (k->release)
 		k->release(&s);
 	mem_free(s.scratch_mem);
-	mem_free(s.keep_mem);
+	mem_free(s.saved_mem);
 	b->close(s.ctx);
 	return out;
 }
@@ -216,7 +216,7 @@ static void sweep(int64_t (*one)(char impl[96]), int times)
 		int i = 0;
 		while (i < 15 && seen[i][0] && strcmp(seen[i], impl) != 0)
 			i++;
-		memcpy(seen[i], impl, sizeof impl);
+		memcpy(seen[i], impl, sizeof(impl));
 		count[i]++;
 	}
 	for (int i = 0; i < 16 && seen[i][0]; i++)
@@ -298,7 +298,7 @@ static int64_t quantize_case(char impl[96])
 		((float *)c.data[1])[i] *= 50; /* a quarter or so of the values saturates, many are ties */
 	if (!channels) {
 		const float odd[] = {3e38f, -3e38f, -0.0f, 1e-45f};
-		memcpy(c.data[0], odd, (size_t)(n < 4 ? n : 4) * sizeof *odd);
+		memcpy(c.data[0], odd, (size_t)(n < 4 ? n : 4) * sizeof(*odd));
 	}
 	const int64_t count = case_compare(&c, graph_add(&c.g, OP_QUANTIZE, "quantize", c.in, c.n_in, &a), impl);
 	case_clear(&c);

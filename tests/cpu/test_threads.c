@@ -31,11 +31,11 @@
 static void feed(struct executor *ex, const char *name, size_t n)
 {
 	const struct rng r = rng_make(5, "", RNG_BENCH, name);
-	float *x = mem_alloc(n, sizeof *x);
+	float *x = mem_alloc(n, sizeof(*x));
 	assert_non_null(x);
 	for (size_t i = 0; i < n; i++)
 		x[i] = (float)rng_draw(r, 0, i, 0).w[0] * 0x1p-31f - 1.0f;
-	assert_ok(executor_input(ex, name, x, n * sizeof *x));
+	assert_ok(executor_input(ex, name, x, n * sizeof(*x)));
 	mem_free(x);
 }
 
@@ -65,8 +65,8 @@ static float *train(const struct model_spec *spec, int threads, size_t *n)
 		labels[i] = i % spec->classes;
 		weight[i] = 1.0f / BATCH;
 	}
-	assert_ok(executor_input(ex, "labels", labels, sizeof labels));
-	assert_ok(executor_input(ex, "weight", weight, sizeof weight));
+	assert_ok(executor_input(ex, "labels", labels, sizeof(labels)));
+	assert_ok(executor_input(ex, "weight", weight, sizeof(weight)));
 	for (int i = 0; i < STEPS; i++) {
 		executor_set_clock(ex, (uint64_t)i, 0);
 		assert_ok(executor_forward(ex));
@@ -76,14 +76,14 @@ static float *train(const struct model_spec *spec, int threads, size_t *n)
 	size_t total = 0;
 	for (int i = 0; i < g.n; i++)
 		total += g.node[i].op == OP_PARAM ? (size_t)shape_count(g.node[i].shape) : 0;
-	float *values = mem_alloc(total, sizeof *values);
+	float *values = mem_alloc(total, sizeof(*values));
 	assert_non_null(values);
 	*n = 0;
 	for (int i = 0; i < g.n; i++) {
 		if (g.node[i].op != OP_PARAM)
 			continue;
 		const size_t count = (size_t)shape_count(g.node[i].shape);
-		assert_ok(executor_output(ex, g.node[i].name, values + *n, count * sizeof *values));
+		assert_ok(executor_output(ex, g.node[i].name, values + *n, count * sizeof(*values)));
 		*n += count;
 	}
 	executor_free(ex);
@@ -101,7 +101,7 @@ static void compare(const struct model_spec *spec, int64_t largest)
 	double worst = 0.0;
 	assert_true(largest * BATCH >= CPU_SERIAL); /* or the test would not split anything */
 	assert_true(n1 == n2 && n1 > 1000);
-	assert_memory_equal(two, again, n2 * sizeof *two);
+	assert_memory_equal(two, again, n2 * sizeof(*two));
 	for (size_t i = 0; i < n1; i++) {
 		const double d = fabs((double)one[i] - (double)two[i]);
 		worst = d > worst ? d : worst; /* false for NaN */

@@ -160,8 +160,8 @@ static void cuda__casts_at_once_are_those_one_by_one(void **state)
 {
 	(void)state;
 	enum { CASTS = 150, MOST = 2100 };
-	static struct step steps[CASTS];
-	struct step *list[CASTS];
+	static struct call steps[CASTS];
+	struct call *list[CASTS];
 	static float value[CASTS + MOST];
 	static uint16_t half[CASTS + MOST], zero[2 * MOST], got[2 * MOST];
 	for (int i = 0; i < CASTS + MOST; i++) {
@@ -172,7 +172,7 @@ static void cuda__casts_at_once_are_those_one_by_one(void **state)
 		const enum dtype from = i % 25 == 24 ? DT_BF16 : DT_F32;
 		const enum dtype to = i % 50 == 49 || i % 50 == 20 ? DT_F32 : i / 71 % 2 ? DT_F16 : DT_BF16;
 		const int64_t n = i < 6 ? 1022 + i : i == 7 ? MOST : i % 13 + 1;
-		steps[i] = (struct step){.ctx = cuda.ctx,
+		steps[i] = (struct call){.ctx = cuda.ctx,
 		    .in = {tensor_of(from, n, from == DT_F32 ? (const void *)(value + i) : half + i)},
 		    .out = tensor_of(to, n, zero)};
 		list[i] = &steps[i];
@@ -186,7 +186,7 @@ static void cuda__casts_at_once_are_those_one_by_one(void **state)
 			const bool narrow = steps[i].in[0].dtype != DT_F32;
 			const float x = narrow ? bf16_to_f32(half[i + e]) : value[i + e];
 			float wide;
-			memcpy(&wide, (const char *)got + e * 4, sizeof wide);
+			memcpy(&wide, (const char *)got + e * 4, sizeof(wide));
 			const bool right = y->dtype == DT_F32 ? wide == x : got[e] == half_of(y->dtype, x);
 			if (!right)
 				fail_msg(

@@ -29,7 +29,7 @@ static inline int setup(void **state)
 {
 	(void)state;
 	snprintf(dir, sizeof(dir), "%s/pipeline-data-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	return mkdtemp(dir) == NULL;
+	return !mkdtemp(dir);
 }
 static inline int teardown(void **state)
 {
@@ -154,7 +154,7 @@ static inline void pack(const char *archive_name, const char *const *names)
 		archive_write_add_filter_gzip(a);
 	}
 	assert_int_equal(archive_write_open_filename(a, at(archive_name)), ARCHIVE_OK);
-	for (int i = 0; names[i] != NULL; i++) {
+	for (int i = 0; names[i]; i++) {
 		struct fs_bytes b = {0};
 		struct archive_entry *e = archive_entry_new();
 
@@ -180,7 +180,7 @@ static inline struct data_options options(const char *yaml_text)
 	char text[4096];
 	const char *mark = strstr(yaml_text, "DIR");
 
-	if (mark != NULL)
+	if (mark)
 		snprintf(text, sizeof(text), "%.*s%s%s", (int)(mark - yaml_text), yaml_text, dir, mark + 3);
 	else
 		snprintf(text, sizeof(text), "%s", yaml_text);
@@ -198,7 +198,7 @@ static inline void must_fail(const char *yaml_text, int code, const char *part)
 	struct dataset d;
 	int rc = dataset_open(&d, &o, NULL, 1, true);
 
-	if (rc == 0)
+	if (!rc)
 		fail_msg("opened, but should fail with '%s'", part);
 	assert_int_equal(rc, code);
 	if (strstr(err_message(), part) == NULL)

@@ -133,10 +133,9 @@ static void batch__rotation_turns_by_quarter_circles(void **state)
 	(void)state;
 	row(&plain, 0, 0, turned[0]);
 	for (int t = 1; t < 4; t++) { /* as numpy.rot90: out[i][j] = in[j][n-1-i] */
-		for (int i = 0; i < 4; i++) {
+		for (int i = 0; i < 4; i++)
 			for (int j = 0; j < 4; j++)
 				turned[t][i * 4 + j] = turned[t - 1][j * 4 + 3 - i];
-		}
 	}
 	for (uint64_t k = 0; k < 400; k++) {
 		int t = 0;

@@ -32,7 +32,7 @@ static int try_image(const char *path)
 
 	assert_int_equal(fs_read(path, &b), 0);
 	rc = image_info(path, b.data, b.size, &info);
-	if (rc == 0) {
+	if (!rc) {
 		out = malloc((size_t)info.height * (size_t)info.width * 3);
 		rc = image_decode(path, b.data, b.size, info.height, info.width, 3, out);
 		free(out);

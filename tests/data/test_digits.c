@@ -19,19 +19,17 @@ static void digits__are_the_1797_images_of_scikit_learn(void **state)
 	struct dataset d = open_digits("{source: digits}", 1, true);
 
 	(void)state;
-	for (int s = 0; s < SPLIT_COUNT; s++) {
+	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d.n[s]; i++)
 			count[d.label[s][i]]++;
-	}
 	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 1797);
 	assert_memory_equal(count, per_class, sizeof(count));
 	assert_int_equal(d.height * 1000 + d.width * 10 + d.channels, 8081);
 	/* sklearn: digits.images.sum() == 561718 over values 0..16 */
 	uint64_t sum = 0;
-	for (int s = 0; s < SPLIT_COUNT; s++) {
+	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d.n[s] * 64; i++)
 			sum += (uint64_t)((d.pixels[s][i] * 16 + 127) / 255);
-	}
 	assert_int_equal(sum, 561718);
 	dataset_close(&d);
 }

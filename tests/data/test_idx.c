@@ -11,10 +11,9 @@ static void head(uint8_t *p, int ndim, const uint32_t *dim)
 	p[0] = p[1] = 0;
 	p[2] = 8;
 	p[3] = (uint8_t)ndim;
-	for (int d = 0; d < ndim; d++) {
+	for (int d = 0; d < ndim; d++)
 		for (int k = 0; k < 4; k++)
 			p[4 + 4 * d + k] = (uint8_t)(dim[d] >> (24 - 8 * k));
-	}
 }
 
 static void fresh(void)

@@ -38,7 +38,7 @@ static void check_contents(const struct dataset *d, int expected)
 	int seen = 0;
 
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		for (int64_t i = 0; d->pixels[s] != NULL && i < d->n[s]; i++, seen++) {
+		for (int64_t i = 0; d->pixels[s] && i < d->n[s]; i++, seen++) {
 			const char *file = strstr(d->file[s][i], "set/");
 			uint8_t want[36];
 			int k = 0;

@@ -24,7 +24,7 @@ static void real__mnist_has_its_published_figures(void **state)
 	int count[10] = {0};
 
 	(void)state;
-	if (real_data() == NULL)
+	if (!real_data())
 		skip();
 	d = open_real("{source: idx, path: DIR/mnist, val_fraction: 0.1}", true);
 	assert_int_equal(d.n[SPLIT_TRAIN] + d.n[SPLIT_VAL], 51000);
@@ -43,7 +43,7 @@ static void real__eurosat_core_by_its_index(void **state)
 	struct dataset d, p;
 
 	(void)state;
-	if (real_data() == NULL)
+	if (!real_data())
 		skip();
 	d = open_real(
 	    "{source: images, path: DIR/eurosat, archives: [eurosat_rgb_core.tar.gz], index: index.csv}", true);

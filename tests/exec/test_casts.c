@@ -21,7 +21,7 @@ struct net {
 static const char *numbered(struct net *n, const char *what)
 {
 	static char name[NODE_NAME];
-	snprintf(name, sizeof name, "%s%d", what, n->nodes++);
+	snprintf(name, sizeof(name), "%s%d", what, n->nodes++);
 	return name;
 }
 
@@ -144,7 +144,7 @@ static void far_apart(struct net *n)
 typedef void (*case_fn)(struct net *n);
 static const case_fn cases[] = {direct_last, direct_between, direct_before_the_cast, residual, two_casts, chain,
     value_and_its_cast_in_one_node, param_cast_first, param_direct_first, far_apart};
-enum { CASES = sizeof cases / sizeof cases[0] };
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 static void net_make(struct net *n, case_fn make, enum dtype half)
 {
@@ -205,7 +205,8 @@ static void casts__params_get_the_gradients_of_an_executor_that_keeps_them_apart
 		struct pair p;
 		char what[64];
 		bool scaled = k % 3 == 2;
-		snprintf(what, sizeof what, "case %d, %s", k / 3, (const char *[]){"bf16", "f16", "f16 scaled"}[k % 3]);
+		snprintf(
+		    what, sizeof(what), "case %d, %s", k / 3, (const char *[]){"bf16", "f16", "f16 scaled"}[k % 3]);
 		net_make(&n, cases[k / 3], k % 3 ? DT_F16 : DT_BF16);
 		params_init(&s, dev);
 		assert_ok(params_add_graph(&s, &n.g, 5));
@@ -230,7 +231,7 @@ static void casts__params_get_the_gradients_of_an_executor_that_keeps_them_apart
 static struct kernel counted[OP_COUNT];
 static int backward_casts;
 
-static int counted_backward(struct step *s)
+static int counted_backward(struct call *s)
 {
 	backward_casts++;
 	return ref_backend.kernels[OP_CAST].backward(s);
@@ -240,7 +241,7 @@ static struct device open_counting(void)
 {
 	static struct backend b;
 	b = ref_backend;
-	memcpy(counted, ref_backend.kernels, sizeof counted);
+	memcpy(counted, ref_backend.kernels, sizeof(counted));
 	counted[OP_CAST].backward = counted_backward;
 	b.kernels = counted;
 	return rig_open(&b);
@@ -318,22 +319,22 @@ static void casts__the_loss_may_be_one(void **state)
 static struct kernel eager[OP_COUNT];
 static int forward_casts, casts_at_once;
 
-static int eager_prepare(struct step *s)
+static int eager_prepare(struct call *s)
 {
 	const struct kernel *k = &ref_backend.kernels[s->node->op];
 	s->rounds = s->rounded.dtype != DT_F32;
 	return k->prepare ? k->prepare(s) : 0;
 }
 
-static int eager_forward(struct step *s)
+static int eager_forward(struct call *s)
 {
 	int rc = ref_backend.kernels[s->node->op].forward(s);
-	struct step copy = {.node = s->node, .in = {s->out}, .has_in = {true}, .out = s->rounded};
+	struct call copy = {.node = s->node, .in = {s->out}, .has_in = {true}, .out = s->rounded};
 	forward_casts += s->node->op == OP_CAST;
 	return rc || !s->rounds ? rc : ref_backend.kernels[OP_CAST].forward(&copy);
 }
 
-static int eager_casts(struct step *const *s, int n)
+static int eager_casts(struct call *const *s, int n)
 {
 	int rc = 0;
 	casts_at_once += n;
@@ -346,7 +347,7 @@ static struct device open_eager(void)
 {
 	static struct backend b;
 	b = ref_backend;
-	memcpy(eager, ref_backend.kernels, sizeof eager);
+	memcpy(eager, ref_backend.kernels, sizeof(eager));
 	for (int op = 0; op < OP_COUNT; op++) {
 		if (!eager[op].forward)
 			continue;
@@ -365,7 +366,7 @@ static void grow_weights(struct param_store *s)
 		size_t bytes = tensor_bytes(&s->item[i]->value);
 		float *w = malloc(bytes);
 		assert_ok(params_read(s, s->item[i]->name, w));
-		for (size_t e = 0; e < bytes / sizeof *w; e++)
+		for (size_t e = 0; e < bytes / sizeof(*w); e++)
 			w[e] *= 1.25f;
 		assert_ok(params_write(s, s->item[i]->name, w));
 		free(w);
@@ -429,7 +430,7 @@ static void casts__are_left_to_kernels_that_take_them(void **state)
 		assert_ok(pass_autocast(&g, k & 4 ? DT_F16 : DT_BF16, &half));
 		run_values(ref, &half, mode, keep_all, plain);
 		run_values(dev, &half, mode, keep_all, taken);
-		assert_memory_equal(plain, taken, sizeof plain);
+		assert_memory_equal(plain, taken, sizeof(plain));
 		int params = count_casts(&half, true);
 		assert_int_equal(casts_at_once, 2 * params); /* with time taken each is alone */
 		assert_int_equal(forward_casts, 3 + params);
@@ -454,7 +455,7 @@ static void casts__of_one_value_are_taken_once(void **state)
 		net_make(&n, cases[k / 2], DT_F16);
 		run_values(ref, &n.g, mode, false, plain);
 		run_values(dev, &n.g, mode, false, taken);
-		assert_memory_equal(plain, taken, sizeof plain);
+		assert_memory_equal(plain, taken, sizeof(plain));
 		if (forward_casts != 3 * left[k / 2] + count_casts(&n.g, true))
 			fail_msg("case %d: %d casts were executed", k / 2, forward_casts);
 		graph_clear(&n.g);
@@ -478,12 +479,12 @@ static void casts__gradients_can_be_read_with_keep_all_only(void **state)
 	assert_ok(params_add_graph(&s, &half, 5));
 	struct pair p = {rig_executor(&half, &s, EXEC_TRAIN, false), rig_executor(&half, &s, EXEC_TRAIN, true)};
 	compare_gradients(&p, 4, "mlp");
-	assert_error(executor_gradient(p.lean, "fc1.weight.bf16", gradient, sizeof gradient), ERR_FAIL, "keep_all");
-	assert_ok(executor_gradient(p.lean, "fc1.weight", lean_gradient, sizeof lean_gradient));
-	assert_ok(executor_gradient(p.full, "fc1.weight", gradient, sizeof gradient));
-	assert_memory_equal(lean_gradient, gradient, sizeof gradient); /* one writer: the same sums */
-	assert_ok(executor_gradient(p.full, "fc1.weight.bf16", cast_gradient, sizeof cast_gradient));
-	assert_memory_not_equal(cast_gradient, gradient, sizeof gradient); /* of the second micro-batch alone */
+	assert_error(executor_gradient(p.lean, "fc1.weight.bf16", gradient, sizeof(gradient)), ERR_FAIL, "keep_all");
+	assert_ok(executor_gradient(p.lean, "fc1.weight", lean_gradient, sizeof(lean_gradient)));
+	assert_ok(executor_gradient(p.full, "fc1.weight", gradient, sizeof(gradient)));
+	assert_memory_equal(lean_gradient, gradient, sizeof(gradient)); /* one writer: the same sums */
+	assert_ok(executor_gradient(p.full, "fc1.weight.bf16", cast_gradient, sizeof(cast_gradient)));
+	assert_memory_not_equal(cast_gradient, gradient, sizeof(gradient)); /* of the second micro-batch alone */
 	executor_free(p.lean);
 	executor_free(p.full);
 	params_clear(&s);

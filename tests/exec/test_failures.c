@@ -7,7 +7,7 @@
 static struct kernel broken[OP_COUNT];
 static struct backend broken_backend;
 
-static int fails(struct step *s)
+static int fails(struct call *s)
 {
 	(void)s;
 	return err_set(ERR_DEVICE, "made to fail");

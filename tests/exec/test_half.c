@@ -129,7 +129,7 @@ static void half__outputs_are_f32_sums_of_rounded_products(void **state)
 static struct kernel counting[OP_COUNT];
 static int weight_casts;
 
-static int counted_cast(struct step *s)
+static int counted_cast(struct call *s)
 {
 	weight_casts += strstr(s->node->name, "weight") != NULL;
 	return ref_backend.kernels[OP_CAST].forward(s);
@@ -143,7 +143,7 @@ static void half__weights_are_cast_once_per_version(void **state)
 	struct param_store s;
 	struct executor *ex;
 	(void)state;
-	memcpy(counting, ref_backend.kernels, sizeof counting);
+	memcpy(counting, ref_backend.kernels, sizeof(counting));
 	counting[OP_CAST].forward = counted_cast;
 	b.kernels = counting;
 	params_init(&s, dev);
@@ -222,14 +222,14 @@ static void train_scaled(struct scaled_run *r)
 		weight[i] = r->factor / BATCH;
 	for (int i = r->first; i < r->steps; i++) {
 		rig_feed(ex, i * BATCH, BATCH);
-		assert_ok(executor_input(ex, "weight", weight, sizeof weight));
+		assert_ok(executor_input(ex, "weight", weight, sizeof(weight)));
 		assert_ok(executor_forward(ex));
 		assert_ok(executor_backward(ex, false));
 		assert_ok(executor_update(ex, &opt));
 		assert_ok(optimizer_read_state(&opt, &r->state));
 		r->not_finite += !isfinite(r->state.norm);
 	}
-	assert_ok(executor_output(ex, "fc1.weight", r->w, sizeof r->w));
+	assert_ok(executor_output(ex, "fc1.weight", r->w, sizeof(r->w)));
 	executor_free(ex);
 	optimizer_clear(&opt);
 	params_clear(&s);
@@ -245,7 +245,7 @@ static void loss_scale__is_exact_in_f32(void **state)
 	(void)state;
 	train_scaled(&plain);
 	train_scaled(&scaled);
-	assert_memory_equal(plain.w, scaled.w, sizeof plain.w);
+	assert_memory_equal(plain.w, scaled.w, sizeof(plain.w));
 	assert_true(scaled.state.scale == LOSS_SCALE_START && scaled.state.good == 5 && scaled.state.skipped == 0);
 }
 
@@ -289,20 +289,20 @@ static void loss_scale__falls_until_gradients_fit(void **state)
 	again = f16;
 	train_scaled(&f16);
 	train_scaled(&again);
-	assert_memory_equal(&f16, &again, sizeof f16);
+	assert_memory_equal(&f16, &again, sizeof(f16));
 	assert_true(f16.state.skipped > 0 && f16.state.skipped < 10 && !f16.state.halted);
 	assert_int_equal(f16.state.skipped, f16.not_finite);
 	assert_int_equal(f16.state.good, 30 - f16.state.skipped);
 	assert_true(f16.state.scale == ldexpf(LOSS_SCALE_START, -f16.state.skipped));
 	f32.first = f16.state.skipped; /* the updates that were done, on the same samples */
 	train_scaled(&f32);
-	for (size_t i = 0; i < sizeof f16.w / sizeof(float); i++) {
+	for (size_t i = 0; i < sizeof(f16.w) / sizeof(float); i++) {
 		assert_true(isfinite(f16.w[i]));
 		apart += fabs((double)f16.w[i] - (double)f32.w[i]);
 	}
 	struct scaled_run start = {.factor = 1};
 	train_scaled(&start); /* no step: the initial weights */
-	for (size_t i = 0; i < sizeof f16.w / sizeof(float); i++)
+	for (size_t i = 0; i < sizeof(f16.w) / sizeof(float); i++)
 		moved += fabs((double)f16.w[i] - (double)start.w[i]);
 	assert_true(moved > 0 && apart < 0.02 * moved);
 }
@@ -322,7 +322,7 @@ static void loss_scale__keeps_small_gradients(void **state)
 	train_scaled(&kept);
 	train_scaled(&f32);
 	for (int k = 0; k < 3; k++) /* AdamW moves a weight by the rate as soon as its gradient is not 0 */
-		for (size_t i = 0; i < sizeof lost.w / sizeof(float); i++)
+		for (size_t i = 0; i < sizeof(lost.w) / sizeof(float); i++)
 			zeros[k] += fabsf(run[k]->w[i] - start.w[i]) < 1e-3f;
 	assert_true(zeros[1] <= zeros[2] + 20 && zeros[0] > zeros[2] + 200);
 }
@@ -349,7 +349,7 @@ static void must_become(struct update_state from, double norm, bool done, struct
 {
 	to.norm = norm;
 	assert_int_equal(update_state_next(&from, norm, isfinite(norm)), done);
-	assert_memory_equal(&from, &to, sizeof to);
+	assert_memory_equal(&from, &to, sizeof(to));
 }
 
 #define STATE(...)                                                                                                     \

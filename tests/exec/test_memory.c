@@ -9,33 +9,33 @@ static struct kernel counted[OP_COUNT];
 static struct backend counting;
 static int n_fold, n_pack, n_conv, inplace_granted, inplace_asked;
 
-static int fold_forward(struct step *s)
+static int fold_forward(struct call *s)
 {
 	n_fold++;
 	return ref_backend.kernels[OP_FOLD_WEIGHT].forward(s);
 }
 
-static int conv_forward(struct step *s)
+static int conv_forward(struct call *s)
 {
 	n_conv++;
 	return ref_backend.kernels[OP_CONV2D].forward(s);
 }
 
-static int conv_pack(struct step *s)
+static int conv_pack(struct call *s)
 {
 	(void)s;
 	n_pack++;
 	return 0;
 }
 
-static int add_prepare(struct step *s)
+static int add_prepare(struct call *s)
 {
 	const struct kernel *k = &ref_backend.kernels[OP_ADD];
 	s->inplace = 0;
 	return k->prepare ? k->prepare(s) : 0;
 }
 
-static int add_forward(struct step *s)
+static int add_forward(struct call *s)
 {
 	inplace_asked++;
 	inplace_granted += s->out.data == s->in[0].data;
@@ -101,7 +101,7 @@ static void check_disjoint(const struct executor *ex)
 			const struct slot *a = &ex->slot[i], *b = &ex->slot[j];
 			size_t ab = tensor_bytes(&a->tensor), bb = tensor_bytes(&b->tensor);
 			const char *x = a->tensor.data, *y = b->tensor.data;
-			bool handed_over = ex->step[j].inplace >= 0 && x == y;
+			bool handed_over = ex->call[j].inplace >= 0 && x == y;
 			if (a->last_use >= j && !handed_over) {
 				assert_true(x + ab <= y || y + bb <= x);
 				values++;
@@ -110,7 +110,7 @@ static void check_disjoint(const struct executor *ex)
 				continue;
 			/* j's gradient is read when j runs backward, which writes its inputs' */
 			for (int k = 0; k < ex->g.node[j].n_in; k++)
-				if (ex->g.node[j].in[k] == i && ex->step[j].want[k]) {
+				if (ex->g.node[j].in[k] == i && ex->call[j].want[k]) {
 					assert_true(a->grad + ab <= b->grad || b->grad + bb <= a->grad);
 					grads++;
 				}

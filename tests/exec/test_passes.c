@@ -23,7 +23,7 @@ static void randomise(struct param_store *s, const struct graph *g)
 		if (p->op != OP_PARAM)
 			continue;
 		size_t n = (size_t)shape_count(p->shape);
-		float *x = malloc(n * sizeof *x);
+		float *x = malloc(n * sizeof(*x));
 		rig_random(x, n, p->name);
 		bool near_one = strstr(p->name, "var") || (strstr(p->name, "bn") && strstr(p->name, ".weight"));
 		for (size_t k = 0; k < n; k++)
@@ -101,7 +101,7 @@ static void freeze__with_exported_constants_gives_the_same_logits(void **state)
 	assert_ok(executor_forward(ex));
 	assert_ok(executor_export_constants(ex, &z, &frozen));
 	float *a = rig_value(ex, rig_output_name(ex)), *b = logits(&z, &frozen);
-	assert_memory_equal(a, b, BATCH * 5 * sizeof *a);
+	assert_memory_equal(a, b, BATCH * 5 * sizeof(*a));
 	free(a);
 	free(b);
 	executor_free(ex);
@@ -143,7 +143,7 @@ static void labels__permuting_the_units_of_a_width_changes_nothing(void **state)
 				size_t bytes = (size_t)shape_count(p->shape) * sizeof(float);
 				float *x = malloc(bytes), *y = malloc(bytes);
 				assert_ok(params_read(&s, p->name, x));
-				assert_ok(slice_param(p, p, &keep, x, y, sizeof *x));
+				assert_ok(slice_param(p, p, &keep, x, y, sizeof(*x)));
 				assert_ok(params_write(&s, p->name, y));
 				moved += memcmp(x, y, bytes) != 0;
 				free(x);

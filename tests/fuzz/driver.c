@@ -39,11 +39,11 @@ static int add_file(struct inputs *in, const char *path)
 {
 	if (in->n == in->cap) {
 		size_t cap = in->cap ? 2 * (size_t)in->cap : 16;
-		struct fs_bytes *file = mem_grow(in->file, (size_t)in->cap, cap, sizeof *file);
+		struct fs_bytes *file = mem_grow(in->file, (size_t)in->cap, cap, sizeof(*file));
 		if (!file)
 			return ERR_NOMEM;
 		in->file = file;
-		char **name = mem_grow(in->name, (size_t)in->cap, cap, sizeof *name);
+		char **name = mem_grow(in->name, (size_t)in->cap, cap, sizeof(*name));
 		if (!name)
 			return ERR_NOMEM;
 		in->name = name;
@@ -67,7 +67,7 @@ static int add_path(struct inputs *in, const char *path)
 		return rc;
 	for (int i = 0; i < l.n && !rc; i++) {
 		char inner[4096];
-		rc = fs_join(inner, sizeof inner, path, l.name[i]);
+		rc = fs_join(inner, sizeof(inner), path, l.name[i]);
 		if (!rc)
 			rc = add_path(in, inner);
 	}
@@ -140,7 +140,7 @@ static void insert_token(struct dice *d, uint8_t *text, size_t *size, size_t cap
 	    TOKEN("\t"),
 #undef TOKEN
 	};
-	uint32_t which = roll(d, sizeof tokens / sizeof *tokens);
+	uint32_t which = roll(d, sizeof(tokens) / sizeof(*tokens));
 	size_t at = roll(d, *size + 1), n = tokens[which].n;
 	size_t cut = roll(d, 2) && *size - at >= n ? n : 0; /* over what is there, or between */
 	splice(text, size, cap, at, cut, (const uint8_t *)tokens[which].bytes, n);
@@ -164,14 +164,14 @@ static void mutate_once(struct dice *d, uint8_t *text, size_t *size, size_t cap,
 		splice(text, size, cap, at, n < *size - at ? n : *size - at, piece, 0);
 		break;
 	case 3: /* a piece is doubled */
-		n = *size - at < sizeof piece ? *size - at : sizeof piece;
+		n = *size - at < sizeof(piece) ? *size - at : sizeof(piece);
 		memcpy(piece, text + at, n);
 		splice(text, size, cap, at, 0, piece, n);
 		break;
 	case 4: /* a piece of another file */
 		if (other->size == 0)
 			break;
-		n = roll(d, sizeof piece);
+		n = roll(d, sizeof(piece));
 		size_t from = roll(d, other->size);
 		n = other->size - from < n ? other->size - from : n;
 		splice(text, size, cap, at, 0, other->data + from, n);
@@ -238,7 +238,7 @@ int main(int argc, char **argv)
 	if (!rc && in.n == 0)
 		rc = err_set(ERR_FAIL, "%s: no files to start from", argv[2]);
 	const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
-	snprintf(keep_path, sizeof keep_path, "%s.input", name);
+	snprintf(keep_path, sizeof(keep_path), "%s.input", name);
 	FILE *keep = rc ? NULL : fopen(keep_path, "wb");
 	if (!rc && !keep)
 		rc = err_set(ERR_IO, "%s: %s", keep_path, strerror(errno));

@@ -31,13 +31,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct checkpoint c;
 	int rc = checkpoint_info_parse(&c, "checkpoint_info.json", (const char *)data, size);
 
-	if (rc == 0) {
+	if (!rc) {
 		require(strlen(c.sha256) == HASH_HEX - 1);
 		build(&c, true);
 		build(&c, false);
 	} else {
 		require(rc == ERR_CHECKPOINT && err_message()[0] != '\0');
-		require(c.info == NULL);
+		require(!c.info);
 	}
 	checkpoint_clear(&c);
 	return 0;

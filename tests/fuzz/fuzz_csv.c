@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct csv c;
 	int rc = csv_parse(&c, "fuzz.csv", (const char *)data, size);
 
-	if (rc == 0) {
+	if (!rc) {
 		size_t total = 0;
 
 		require(c.rows >= 1 && c.columns >= 1);
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(csv_column(&c, csv_field(&c, 0, 0)) == 0);
 	} else {
 		require(rc == ERR_DATA && strncmp(err_message(), "fuzz.csv", 8) == 0);
-		require(c.text == NULL);
+		require(!c.text);
 	}
 	csv_clear(&c);
 	return 0;

@@ -24,15 +24,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	rc = idx_read(&x, path, 1, 4);
-	if (rc == 0) {
-		require(x.ndim >= 1 && x.ndim <= IDX_MAX_DIMS && x.data != NULL);
+	if (!rc) {
+		require(x.ndim >= 1 && x.ndim <= IDX_MAX_DIMS && x.data);
 		for (int d = 0; d < x.ndim; d++)
 			require(x.dim[d] >= 1);
 		require(idx_header(&header, path, 1, 4) == 0);
-		require(header.ndim == x.ndim && header.dim[0] == x.dim[0] && header.data == NULL);
+		require(header.ndim == x.ndim && header.dim[0] == x.dim[0] && !header.data);
 		idx_clear(&header);
 	} else {
-		require(rc == ERR_DATA && err_message()[0] != '\0' && x.data == NULL);
+		require(rc == ERR_DATA && err_message()[0] != '\0' && !x.data);
 	}
 	idx_clear(&x);
 	close(fd);

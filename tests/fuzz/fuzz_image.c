@@ -18,8 +18,8 @@ static void decode(const uint8_t *data, size_t size, const struct image_info *in
 	uint8_t *out = malloc((size_t)info->height * (size_t)info->width * (size_t)channels);
 	int rc = image_decode("fuzz.img", data, size, info->height, info->width, channels, out);
 
-	require(out != NULL && (rc == 0 || rc == ERR_DATA));
-	require(rc == 0 || channels >= info->channels || err_message()[0] != '\0');
+	require(out && (!rc || rc == ERR_DATA));
+	require(!rc || channels >= info->channels || err_message()[0] != '\0');
 	require(rc != 0 || channels >= info->channels);
 	free(out);
 }
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct image_info info;
 	int rc = image_info("fuzz.img", data, size, &info);
 
-	require(rc == 0 || (rc == ERR_DATA && err_message()[0] != '\0'));
+	require(!rc || (rc == ERR_DATA && err_message()[0] != '\0'));
 	if (rc != 0)
 		return 0;
 	require(info.height >= 1 && info.height <= IMAGE_MAX_SIDE && info.width >= 1 && info.width <= IMAGE_MAX_SIDE);

@@ -46,7 +46,7 @@ static void require(bool holds)
 static void check_result(int rc)
 {
 	require(rc <= 0);
-	if (rc == 0)
+	if (!rc)
 		return;
 	const char *message = err_message();
 	require(message[0] != '\0');
@@ -61,7 +61,7 @@ static void walk(const struct yaml *y, const struct yaml_node *node, int depth, 
 	require(depth <= YAML_MAX_DEPTH);
 	if (--*left < 0)
 		return;
-	require(yaml_path(y, node, path, sizeof path));
+	require(yaml_path(y, node, path, sizeof(path)));
 	check_result(yaml_error(y, node, "at %s", path));
 	for (int i = 0; i < node->n; i++) {
 		if (node->kind == YAML_MAP)
@@ -76,15 +76,15 @@ static void read_options(const struct yaml *y)
 	struct options o = {0};
 	int rc = option_parse(table, &o, y, y->root, NULL);
 	check_result(rc);
-	if (rc == 0) {
+	if (!rc) {
 		cJSON *json = option_to_json(table, &o);
 		char *text = cJSON_PrintUnformatted(json);
-		require(text != NULL);
+		require(text);
 		cJSON_free(text);
 		cJSON_Delete(json);
 		option_clear(table, &o);
 	}
-	require(memcmp(&o, &zero, sizeof o) == 0);
+	require(memcmp(&o, &zero, sizeof(o)) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -94,8 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int left = 200;
 	int rc = yaml_parse("fuzz.yaml", (const char *)data, size, &y);
 	check_result(rc);
-	require((rc == 0) == (y.root != NULL));
-	if (rc == 0) {
+	require(!rc == !!y.root);
+	if (!rc) {
 		walk(&y, y.root, 1, &left);
 		read_options(&y);
 	}

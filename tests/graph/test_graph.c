@@ -467,7 +467,7 @@ static void graph__survives_each_failed_allocation(void **state)
 		int rc = 0;
 		char name[16];
 		for (int i = 0; i < 70 && rc >= 0; i++) {
-			snprintf(name, sizeof name, "p%d", i);
+			snprintf(name, sizeof(name), "p%d", i);
 			rc = graph_input(&g, name, DT_F32, SHAPE(1));
 		}
 		if (rc >= 0)

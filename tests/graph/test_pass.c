@@ -204,7 +204,7 @@ static void autocast__casts_both_operands_of_each_layer_and_nothing_else(void **
 		for (int i = 0; i < g.n; i++) { /* every value keeps its name, type and attributes */
 			const struct node *n = named(&h, g.node[i].name);
 			assert_true(n->op == g.node[i].op && n->dtype == g.node[i].dtype);
-			assert_memory_equal(&n->attr, &g.node[i].attr, sizeof n->attr);
+			assert_memory_equal(&n->attr, &g.node[i].attr, sizeof(n->attr));
 		}
 		assert_int_equal(h.n, g.n + count(&h, OP_CAST));
 		assert_string_equal(h.node[h.output].name, g.node[g.output].name);
@@ -255,7 +255,7 @@ static void tf32__marks_each_layer_and_changes_nothing_else(void **state)
 			struct attr attr = h.node[i].attr;
 			assert_int_equal(attr.tf32, g.node[i].op == OP_LINEAR || g.node[i].op == OP_CONV2D);
 			attr.tf32 = false;
-			assert_memory_equal(&attr, &g.node[i].attr, sizeof attr);
+			assert_memory_equal(&attr, &g.node[i].attr, sizeof(attr));
 			assert_string_equal(h.node[i].name, g.node[i].name);
 		}
 		graph_clear(&h);
@@ -340,11 +340,11 @@ static void slice__flattened_input_follows_its_channels(void **state)
 	const struct node *from = named(&g, "fc1.weight"), *to = named(&h, "fc1.weight");
 	int64_t features = from->shape.dim[1], spatial = features / 5;
 	assert_int_equal(to->shape.dim[1], spatial * 2);
-	uint16_t *src = mem_alloc((size_t)(3 * features), sizeof *src),
+	uint16_t *src = mem_alloc((size_t)(3 * features), sizeof(*src)),
 		 *dst = mem_alloc((size_t)(3 * spatial * 2), sizeof *dst);
 	for (int64_t i = 0; i < 3 * features; i++)
 		src[i] = (uint16_t)i;
-	assert_int_equal(slice_param(from, to, &s, src, dst, sizeof *src), 0);
+	assert_int_equal(slice_param(from, to, &s, src, dst, sizeof(*src)), 0);
 	for (int64_t o = 0; o < 3; o++) {
 		for (int64_t p = 0; p < spatial; p++) {
 			assert_int_equal(dst[(o * spatial + p) * 2 + 0], src[o * features + p * 5 + 1]);
@@ -373,12 +373,11 @@ static void slice__both_axes_of_a_convolution(void **state)
 	float src[5 * 2 * 2 * 3], dst[3 * 2 * 2 * 2];
 	for (int i = 0; i < 60; i++)
 		src[i] = (float)i;
-	assert_int_equal(slice_param(from, to, &s, src, dst, sizeof *src), 0);
+	assert_int_equal(slice_param(from, to, &s, src, dst, sizeof(*src)), 0);
 	for (int o = 0, at = 0; o < 3; o++) {
-		for (int k = 0; k < 4; k++) {
+		for (int k = 0; k < 4; k++)
 			for (int i = 0; i < 2; i++)
 				assert_true(dst[at++] == (float)((s.keep[1][o] * 4 + k) * 3 + s.keep[0][i]));
-		}
 	}
 	uint8_t mask[5] = {1, 0, 1, 0, 1}, cut[3];
 	assert_int_equal(slice_param(named(&g, "conv2.bias"), named(&h, "conv2.bias"), &s, mask, cut, 1), 0);

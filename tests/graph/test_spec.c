@@ -24,10 +24,9 @@ static void assert_refused(int rc, enum err code, const char *part)
 static int64_t trained(const struct graph *g)
 {
 	int64_t n = 0;
-	for (int i = 0; i < g->n; i++) {
+	for (int i = 0; i < g->n; i++)
 		if (g->node[i].op == OP_PARAM && g->node[i].attr.kind == PARAM_TRAINED)
 			n += shape_count(g->node[i].shape);
-	}
 	return n;
 }
 
@@ -174,7 +173,7 @@ static void spec__json_round_trip(void **state)
 	(void)state;
 	for (int m = 0; m < N_SAMPLES; m++) {
 		struct model_spec back;
-		memset(&back, 0x5a, sizeof back);
+		memset(&back, 0x5a, sizeof(back));
 		cJSON *json = spec_to_json(samples[m]);
 		assert_non_null(json);
 		char *text = cJSON_Print(json);
@@ -260,7 +259,7 @@ static void spec__hostile_json_is_refused(void **state)
 	     "\"conv_bias\":false,\"stem_kernel\":3,\"stem_stride\":1,\"stem_pool\":9}",
 		"stem_pool 9"},
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct model_spec s;
 		cJSON *json = cJSON_Parse(cases[i].json);
 		assert_non_null(json);

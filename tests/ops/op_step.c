@@ -1,4 +1,4 @@
-/* Makes a struct step by hand and runs its kernel. Knows nothing of any op: what a case is made of is in op_cases_*.c,
+/* Makes a struct call by hand and runs its kernel. Knows nothing of any op: what a case is made of is in op_cases_*.c,
  * how results are compared in op_suite.c. */
 #include "ops/op_step.h"
 
@@ -208,7 +208,7 @@ static int place(const struct op_step *o, struct tensor *t)
 /* Fills in what a kernel may look at in prepare: everything but memory. */
 static void describe(struct op_step *o, const struct op_case *c, struct op_options opt)
 {
-	struct step *s = &o->s;
+	struct call *s = &o->s;
 	s->node = &o->g.node[o->g.n - 1];
 	s->ctx = o->dev.ctx;
 	s->mode = c->mode;
@@ -235,7 +235,7 @@ static void describe(struct op_step *o, const struct op_case *c, struct op_optio
 
 static int place_all(struct op_step *o, const struct op_host *h, struct op_options opt)
 {
-	struct step *s = &o->s;
+	struct call *s = &o->s;
 	int rc = 0;
 	for (int i = 0; !rc && i < NODE_MAX_IN; i++) {
 		if (!s->has_in[i])
@@ -262,7 +262,7 @@ static int place_all(struct op_step *o, const struct op_host *h, struct op_optio
 		rc = place(o, &s->dout);
 	if (!rc && s->scratch && !(s->scratch_mem = guarded_alloc(o, s->scratch)))
 		rc = ERR_NOMEM;
-	if (!rc && s->keep && !(s->keep_mem = guarded_alloc(o, s->keep)))
+	if (!rc && s->saved && !(s->saved_mem = guarded_alloc(o, s->saved)))
 		rc = ERR_NOMEM;
 	return rc;
 }
@@ -307,12 +307,12 @@ int op_step_set_time(struct op_step *o, uint64_t step, uint64_t first_sample)
 static int check_work_memory(const struct op_step *o)
 {
 	int rc = o->s.scratch ? check_guard(o, o->s.scratch_mem, o->s.scratch, "scratch") : 0;
-	return rc || !o->s.keep ? rc : check_guard(o, o->s.keep_mem, o->s.keep, "keep");
+	return rc || !o->s.saved ? rc : check_guard(o, o->s.saved_mem, o->s.saved, "keep");
 }
 
 int op_step_forward(struct op_step *o)
 {
-	struct step *s = &o->s;
+	struct call *s = &o->s;
 	int rc = 0;
 	if (s->inplace < 0 || s->out.data != s->in[s->inplace].data)
 		rc = set_bytes(o, s->out.data, POISON, tensor_size(&s->out));
@@ -327,7 +327,7 @@ int op_step_forward(struct op_step *o)
 
 int op_step_backward(struct op_step *o, const struct op_host *h)
 {
-	struct step *s = &o->s;
+	struct call *s = &o->s;
 	int rc = put_floats(o, &s->dout, h->dout);
 	for (int i = 0; !rc && i < NODE_MAX_IN; i++) {
 		if (s->want[i])
@@ -343,7 +343,7 @@ int op_step_backward(struct op_step *o, const struct op_host *h)
 
 void op_step_close(struct op_step *o)
 {
-	struct step *s = &o->s;
+	struct call *s = &o->s;
 	if (o->begun && o->kernel->release)
 		o->kernel->release(s);
 	if (o->dev.backend) {
@@ -358,7 +358,7 @@ void op_step_close(struct op_step *o)
 		if (own_out && s->out.data)
 			release(o->dev.ctx, s->out.data);
 		void *rest[] = {
-		    s->dout.data, s->rounded.data, s->scratch_mem, s->keep_mem, (void *)(uintptr_t)o->clock.time};
+		    s->dout.data, s->rounded.data, s->scratch_mem, s->saved_mem, (void *)(uintptr_t)o->clock.time};
 		for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
 			if (rest[i])
 				release(o->dev.ctx, rest[i]);
@@ -385,7 +385,7 @@ int op_step_read(const struct op_step *o, const struct tensor *t, double *out)
 
 int op_step_check_inputs(const struct op_step *o, const struct op_host *h)
 {
-	const struct step *s = &o->s;
+	const struct call *s = &o->s;
 	int rc = 0;
 	for (int i = 0; !rc && i < NODE_MAX_IN; i++) {
 		size_t bytes = s->has_in[i] ? tensor_size(&s->in[i]) : 0;

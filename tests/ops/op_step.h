@@ -1,4 +1,4 @@
-/* One op on one device, without an executor: a case says what the op gets, an op_step is a struct step made by hand as
+/* One op on one device, without an executor: a case says what the op gets, an op_step is a struct call made by hand as
  * exec/backend.h asks. Memory is hostile: outputs, scratch, keep and overwritten gradients are NaN before a run, every
  * buffer has guard bytes behind it, inputs must come back unchanged. */
 #ifndef TESTS_OPS_OP_STEP_H
@@ -39,7 +39,7 @@ void op_host_clear(struct op_host *h);
 
 struct op_step {
 	struct graph g;
-	struct step s;
+	struct call s;
 	struct step_clock clock; /* its time is set by op_step_set_time */
 	struct device dev;
 	const struct kernel *kernel;

@@ -24,9 +24,8 @@ static inline int folder_setup(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
 	(void)state;
-	snprintf(folder, sizeof folder, "%s/pipeline-test-XXXXXX", tmp ? tmp : "/tmp");
-	return mkdtemp(folder) == NULL || chdir(folder) != 0 ||
-	       fs_write("t.yaml", CONFIG_TEXT, strlen(CONFIG_TEXT)) != 0;
+	snprintf(folder, sizeof(folder), "%s/pipeline-test-XXXXXX", tmp ? tmp : "/tmp");
+	return !mkdtemp(folder) || chdir(folder) != 0 || fs_write("t.yaml", CONFIG_TEXT, strlen(CONFIG_TEXT)) != 0;
 }
 
 static inline int folder_teardown(void **state)

@@ -44,7 +44,7 @@ static void key__changes_reach_the_stages_that_they_decide(void **state)
 	char base[STAGES][HASH_HEX], key[STAGES][HASH_HEX];
 	(void)state;
 	keys_of(NULL, NULL, base);
-	for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+	for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
 		keys_of(cases[k].set, cases[k].set2, key);
 		for (int i = 0; i < STAGES; i++)
 			if ((strcmp(key[i], base[i]) != 0) != (cases[k].changed[i] == 'x'))
@@ -76,13 +76,13 @@ static void chain__survives_each_failing_allocation(void **state)
 	for (; rc != 0; n++) {
 		mem_fail_at(n);
 		rc = chain_open(&c, &config, "out", false);
-		if (rc == 0 && mem_count() >= n)
+		if (!rc && mem_count() >= n)
 			fail_msg("allocation %d failed and nobody noticed", (int)n);
 		mem_fail_at(0);
 		if (rc != 0 && rc != ERR_NOMEM)
 			fail_msg("allocation %d: %d %s", (int)n, rc, err_message());
 		if (rc != 0)
-			assert_memory_equal(&c, &zero, sizeof c);
+			assert_memory_equal(&c, &zero, sizeof(c));
 		assert_true(n < 20000);
 	}
 	assert_true(n > 100);

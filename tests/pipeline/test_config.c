@@ -117,13 +117,13 @@ static void config__survives_each_failing_allocation(void **state)
 	for (; rc != 0; n++) {
 		mem_fail_at(n);
 		rc = run_config_load(&c, "t.yaml", sets, 1);
-		if (rc == 0 && mem_count() >= n)
+		if (!rc && mem_count() >= n)
 			fail_msg("allocation %d failed and nobody noticed", (int)n);
 		mem_fail_at(0);
 		if (rc != 0 && rc != ERR_NOMEM)
 			fail_msg("allocation %d: %d %s", (int)n, rc, err_message());
 		if (rc != 0)
-			assert_memory_equal(&c, &zero, sizeof c);
+			assert_memory_equal(&c, &zero, sizeof(c));
 		assert_true(n < 10000);
 	}
 	assert_true(n > 50); /* allocations did fail */

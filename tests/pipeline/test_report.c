@@ -22,7 +22,7 @@ static void report__counts_have_commas(void **state)
 	    {1234567, "1,234,567"}, {1e12, "1,000,000,000,000"}};
 	char buf[32];
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_string_equal(report_count(cases[i].n, buf), cases[i].text);
 }
 
@@ -31,7 +31,7 @@ static void has_row(const char *table, const char *row)
 {
 	char plain[4096];
 	size_t n = 0;
-	for (; *table && n < sizeof plain - 1; table++)
+	for (; *table && n < sizeof(plain) - 1; table++)
 		if (*table != ' ')
 			plain[n++] = *table;
 	plain[n] = '\0';
@@ -68,7 +68,7 @@ static void estimate__texts_have_a_fitting_unit(void **state)
 	    {5399, "90 min"}, {5400, "1.5 h"}};
 	char buf[32];
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_string_equal(estimate_text(cases[i].s, buf), cases[i].text);
 }
 

@@ -9,7 +9,7 @@
 #include "graph/pass.h"
 #include "quant/models.h"
 #include "quant/observer.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 struct equal_case {
 	const char *name;

@@ -60,9 +60,9 @@ static inline int model_folded(const struct model_spec *s, int batch, bool with_
 	graph_init(&g);
 	graph_init(out);
 	rc = spec_build(&g, s, batch);
-	if (rc == 0 && with_loss)
+	if (!rc && with_loss)
 		rc = graph_add_ce(&g, 0);
-	if (rc == 0)
+	if (!rc)
 		rc = pass_fold(&g, out);
 	graph_clear(&g);
 	return rc;

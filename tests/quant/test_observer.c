@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "quant/observer.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 #define COUNT 40000
 

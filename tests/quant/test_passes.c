@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "quant/models.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 struct forms {
 	struct graph folded, annotated, lowered, frozen;

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "quant/models.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 static struct quant_rules rules_of(enum quant_method method)
 {
@@ -37,17 +37,16 @@ static int plan_error(struct model_spec s, const struct quant_rules *rules)
 
 	assert_int_equal(model_folded(&s, 2, false, &g), 0);
 	rc = quant_plan_make(&p, &g, rules);
-	assert_true(rc < 0 && p.value == NULL && p.layer == NULL);
+	assert_true(rc < 0 && !p.value && !p.layer);
 	graph_clear(&g);
 	return rc;
 }
 
 static const struct quant_layer *layer_of(const struct quant_plan *p, const char *name)
 {
-	for (int i = 0; i < p->n_layer; i++) {
+	for (int i = 0; i < p->n_layer; i++)
 		if (strcmp(p->layer[i].name, name) == 0)
 			return &p->layer[i];
-	}
 	fail_msg("no layer %s", name);
 	return NULL;
 }
@@ -363,7 +362,7 @@ static int read_with(const char *from, const char *to)
 	if (!json)
 		fail_msg("not JSON: %s", changed);
 	rc = quant_plan_from_json(&p, json);
-	if (rc == 0)
+	if (!rc)
 		quant_plan_clear(&p);
 	cJSON_Delete(json);
 	free(changed);

@@ -13,7 +13,7 @@ struct channel {
 	double mean, var, rstd;
 };
 
-static struct channel channel_statistics(const struct step *s, int64_t c)
+static struct channel channel_statistics(const struct call *s, int64_t c)
 {
 	struct channel h = {.C = s->in[BN_GAMMA].shape.dim[0], .c = c};
 	h.rows = shape_count(s->out.shape) / h.C;
@@ -32,12 +32,12 @@ static struct channel channel_statistics(const struct step *s, int64_t c)
 	return h;
 }
 
-static double normalized(const struct step *s, const struct channel *h, int64_t row)
+static double normalized(const struct call *s, const struct channel *h, int64_t row)
 {
 	return (ref_get(&s->in[BN_X], row * h->C + h->c) - h->mean) * h->rstd;
 }
 
-int ref_batchnorm_forward(struct step *s)
+int ref_batchnorm_forward(struct call *s)
 {
 	for (int64_t c = 0; c < s->in[BN_GAMMA].shape.dim[0]; c++) {
 		struct channel h = channel_statistics(s, c);
@@ -49,7 +49,7 @@ int ref_batchnorm_forward(struct step *s)
 }
 
 /* dL/dx = gamma * rstd * (g - mean(g) - xhat * mean(g * xhat)). */
-int ref_batchnorm_backward(struct step *s)
+int ref_batchnorm_backward(struct call *s)
 {
 	for (int64_t c = 0; c < s->in[BN_GAMMA].shape.dim[0]; c++) {
 		struct channel h = channel_statistics(s, c);

@@ -7,7 +7,7 @@ static int64_t at_weight(const struct ref_window *g, int64_t o, int64_t p, int64
 	return ((o * g->kernel_h + p) * g->kernel_w + q) * g->C + c;
 }
 
-static double output_value(const struct step *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t o)
+static double output_value(const struct call *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t o)
 {
 	double sum = s->has_in[2] ? ref_get(&s->in[2], o) : 0;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
@@ -20,7 +20,7 @@ static double output_value(const struct step *s, const struct ref_window *g, int
 	return sum;
 }
 
-int ref_conv2d_forward(struct step *s)
+int ref_conv2d_forward(struct call *s)
 {
 	struct ref_window g = ref_window(s, s->in[1].shape.dim[1], s->in[1].shape.dim[2]);
 	for (int64_t n = 0; n < g.N; n++)
@@ -34,7 +34,7 @@ int ref_conv2d_forward(struct step *s)
 
 /* dL/dx(n,y,x,c): the outputs whose windows hold (y,x) are those with i*stride + p - pad = y for a tap p. */
 static double input_gradient(
-    const struct step *s, const struct ref_window *g, int64_t n, int64_t y, int64_t x, int64_t c)
+    const struct call *s, const struct ref_window *g, int64_t n, int64_t y, int64_t x, int64_t c)
 {
 	double sum = 0;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
@@ -53,7 +53,7 @@ static double input_gradient(
 }
 
 static double weight_gradient(
-    const struct step *s, const struct ref_window *g, int64_t o, int64_t p, int64_t q, int64_t c)
+    const struct call *s, const struct ref_window *g, int64_t o, int64_t p, int64_t q, int64_t c)
 {
 	double sum = 0;
 	for (int64_t n = 0; n < g->N; n++) {
@@ -68,7 +68,7 @@ static double weight_gradient(
 	return sum;
 }
 
-int ref_conv2d_backward(struct step *s)
+int ref_conv2d_backward(struct call *s)
 {
 	struct ref_window g = ref_window(s, s->in[1].shape.dim[1], s->in[1].shape.dim[2]);
 	int64_t pixels = g.N * g.OH * g.OW;

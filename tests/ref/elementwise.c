@@ -2,7 +2,7 @@
 #include "base/rng.h"
 #include "ref/ref_impl.h"
 
-int ref_add_forward(struct step *s)
+int ref_add_forward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int64_t e = 0; e < n; e++)
@@ -10,7 +10,7 @@ int ref_add_forward(struct step *s)
 	return 0;
 }
 
-int ref_add_backward(struct step *s)
+int ref_add_backward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int i = 0; i < 2; i++)
@@ -21,7 +21,7 @@ int ref_add_backward(struct step *s)
 
 /* 0 or 1/(1-rate), by the word that belongs to element e of a sample: never to a position in the batch, so that batch
  * splits and padding draw the same (Srivastava et al. 2014, inverted scaling). */
-static double dropout_factor(const struct step *s, struct rng stream, int64_t row, int64_t e)
+static double dropout_factor(const struct call *s, struct rng stream, int64_t row, int64_t e)
 {
 	struct rng_words w =
 	    rng_draw(stream, s->clock->time->step, s->clock->time->first_sample + (uint64_t)row, (uint32_t)(e / 4));
@@ -29,12 +29,12 @@ static double dropout_factor(const struct step *s, struct rng stream, int64_t ro
 	return (double)rng_uniform(w.w[e % 4]) >= rate ? 1 / (1 - rate) : 0;
 }
 
-static struct rng dropout_stream(const struct step *s)
+static struct rng dropout_stream(const struct call *s)
 {
 	return rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
 }
 
-int ref_dropout_forward(struct step *s)
+int ref_dropout_forward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], n = shape_count(s->out.shape) / N;
 	struct rng stream = {{0, 0}};
@@ -49,7 +49,7 @@ int ref_dropout_forward(struct step *s)
 	return 0;
 }
 
-int ref_dropout_backward(struct step *s)
+int ref_dropout_backward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], n = shape_count(s->out.shape) / N;
 	struct rng stream = dropout_stream(s);
@@ -59,7 +59,7 @@ int ref_dropout_backward(struct step *s)
 	return 0;
 }
 
-int ref_cast_forward(struct step *s)
+int ref_cast_forward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int64_t e = 0; e < n; e++)
@@ -67,7 +67,7 @@ int ref_cast_forward(struct step *s)
 	return 0;
 }
 
-int ref_cast_backward(struct step *s)
+int ref_cast_backward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int64_t e = 0; s->want[0] && e < n; e++)

@@ -7,12 +7,12 @@
 enum { FQ_X, FQ_STEP };
 
 /* Elements of x that share step i: [i*n, (i+1)*n). */
-static int64_t elements_per_step(const struct step *s)
+static int64_t elements_per_step(const struct call *s)
 {
 	return shape_count(s->in[FQ_X].shape) / shape_count(s->in[FQ_STEP].shape);
 }
 
-int ref_fake_quant_forward(struct step *s)
+int ref_fake_quant_forward(struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
 	int64_t total = shape_count(s->out.shape), n = elements_per_step(s);
@@ -31,7 +31,7 @@ static bool inside(double x, double step, struct qrange q)
 	return t >= (float)(q.lo - q.zero) && t <= (float)(q.hi - q.zero);
 }
 
-int ref_fake_quant_backward(struct step *s)
+int ref_fake_quant_backward(struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
 	int64_t n = elements_per_step(s), steps = shape_count(s->in[FQ_STEP].shape);
@@ -54,7 +54,7 @@ int ref_fake_quant_backward(struct step *s)
 	return 0;
 }
 
-int ref_quantize_forward(struct step *s)
+int ref_quantize_forward(struct call *s)
 {
 	int64_t total = shape_count(s->out.shape), n = elements_per_step(s);
 	for (int64_t e = 0; e < total; e++)
@@ -65,7 +65,7 @@ int ref_quantize_forward(struct step *s)
 }
 
 /* q - z of element e: from the integer, or from the grid value. */
-static double centred_integer(const struct step *s, int64_t e)
+static double centred_integer(const struct call *s, int64_t e)
 {
 	double x = ref_get(&s->in[FQ_X], e);
 	if (s->in[FQ_X].dtype == DT_U8 || s->in[FQ_X].dtype == DT_S8)
@@ -73,7 +73,7 @@ static double centred_integer(const struct step *s, int64_t e)
 	return x / (double)quant_pow2((float)ref_get(&s->in[FQ_STEP], 0));
 }
 
-int ref_dequant_forward(struct step *s)
+int ref_dequant_forward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	for (int64_t e = 0; e < n; e++)
@@ -81,7 +81,7 @@ int ref_dequant_forward(struct step *s)
 	return 0;
 }
 
-int ref_dequant_backward(struct step *s)
+int ref_dequant_backward(struct call *s)
 {
 	int64_t n = shape_count(s->out.shape);
 	double step = ref_get(&s->in[FQ_STEP], 0);

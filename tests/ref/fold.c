@@ -7,13 +7,13 @@
 enum { FW_W, FW_GAMMA, FW_VAR };
 enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
 
-static double rstd(const struct step *s, int var, int64_t o)
+static double rstd(const struct call *s, int var, int64_t o)
 {
 	return 1 / sqrt(ref_get(&s->in[var], o) + s->node->attr.eps);
 }
 
 /* w * gamma / sqrt(var + eps) */
-int ref_fold_weight_forward(struct step *s)
+int ref_fold_weight_forward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	for (int64_t o = 0; o < O; o++)
@@ -23,7 +23,7 @@ int ref_fold_weight_forward(struct step *s)
 	return 0;
 }
 
-int ref_fold_weight_backward(struct step *s)
+int ref_fold_weight_backward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	for (int64_t o = 0; s->want[FW_W] && o < O; o++)
@@ -42,13 +42,13 @@ int ref_fold_weight_backward(struct step *s)
 }
 
 /* b - mean, where an absent bias is 0 */
-static double centred(const struct step *s, int64_t o)
+static double centred(const struct call *s, int64_t o)
 {
 	return (s->has_in[FB_B] ? ref_get(&s->in[FB_B], o) : 0) - ref_get(&s->in[FB_MEAN], o);
 }
 
 /* beta + (b - mean) * gamma / sqrt(var + eps) */
-int ref_fold_bias_forward(struct step *s)
+int ref_fold_bias_forward(struct call *s)
 {
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++)
 		ref_set(&s->out, o,
@@ -56,7 +56,7 @@ int ref_fold_bias_forward(struct step *s)
 	return 0;
 }
 
-int ref_fold_bias_backward(struct step *s)
+int ref_fold_bias_backward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0];
 	for (int64_t o = 0; s->want[FB_B] && o < O; o++)

@@ -13,12 +13,12 @@ static int64_t integer(const struct tensor *t, int64_t i)
 	return (int64_t)ref_get(t, i);
 }
 
-static float value_or(const struct step *s, int i, int64_t o, float absent)
+static float value_or(const struct call *s, int i, int64_t o, float absent)
 {
 	return s->has_in[i] ? (float)ref_channel(&s->in[i], o) : absent;
 }
 
-int ref_rq_scale_forward(struct step *s)
+int ref_rq_scale_forward(struct call *s)
 {
 	int64_t count = s->node->attr.count ? s->node->attr.count : 1;
 	for (int64_t o = 0; o < shape_count(s->out.shape); o++)
@@ -27,7 +27,7 @@ int ref_rq_scale_forward(struct step *s)
 	return 0;
 }
 
-int ref_rq_shift_forward(struct step *s)
+int ref_rq_shift_forward(struct call *s)
 {
 	enum { M, B, SY, WQ };
 	const struct attr *a = &s->node->attr;
@@ -42,14 +42,14 @@ int ref_rq_shift_forward(struct step *s)
 	return 0;
 }
 
-int ref_rq_residual_forward(struct step *s)
+int ref_rq_residual_forward(struct call *s)
 {
 	ref_set(&s->out, 0, quant_residual(value_or(s, 0, 0, 1), value_or(s, 1, 0, 1)));
 	return 0;
 }
 
 /* Output element e of channel o from its accumulator. */
-static void store(struct step *s, int64_t e, int64_t o, int64_t acc, bool residual)
+static void store(struct call *s, int64_t e, int64_t o, int64_t acc, bool residual)
 {
 	const struct attr *a = &s->node->attr;
 	float r = residual ? (float)ref_get(&s->in[Q_R], e) : 0, k = residual ? (float)ref_get(&s->in[Q_K], 0) : 0;
@@ -58,7 +58,7 @@ static void store(struct step *s, int64_t e, int64_t o, int64_t acc, bool residu
 	ref_set(&s->out, e, a->q.bits ? (double)quant_saturate(t, a->q) : (double)t);
 }
 
-int ref_qlinear_forward(struct step *s)
+int ref_qlinear_forward(struct call *s)
 {
 	int64_t N = s->out.shape.dim[0], M = s->in[Q_W].shape.dim[0], K = s->in[Q_W].shape.dim[1];
 	for (int64_t n = 0; n < N; n++) {
@@ -72,7 +72,7 @@ int ref_qlinear_forward(struct step *s)
 	return 0;
 }
 
-static int64_t accumulate(const struct step *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t o)
+static int64_t accumulate(const struct call *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t o)
 {
 	int64_t acc = 0;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
@@ -87,7 +87,7 @@ static int64_t accumulate(const struct step *s, const struct ref_window *g, int6
 }
 
 /* Padding is the integer 0: a padded convolution never has a zero point. */
-int ref_qconv2d_forward(struct step *s)
+int ref_qconv2d_forward(struct call *s)
 {
 	struct ref_window g = ref_window(s, s->in[Q_W].shape.dim[1], s->in[Q_W].shape.dim[2]);
 	for (int64_t n = 0; n < g.N; n++)
@@ -99,7 +99,7 @@ int ref_qconv2d_forward(struct step *s)
 	return 0;
 }
 
-int ref_qavgpool_forward(struct step *s)
+int ref_qavgpool_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	const int64_t *d = s->in[0].shape.dim;
@@ -120,7 +120,7 @@ int ref_qavgpool_forward(struct step *s)
 /* Per-row dynamic quantization, every operation rounded once to f32:
  *   a = max|x|, s = a/127, inv = a > 2^-100 ? 127/a : 0, q = rint(x*inv), y = fma(fl(acc*s_w), s, b).
  * The bound keeps 127/a finite; a row below it becomes zeros. */
-int ref_qlinear_dyn_forward(struct step *s)
+int ref_qlinear_dyn_forward(struct call *s)
 {
 	enum { X, W, SW, B };
 	int64_t N = s->out.shape.dim[0], M = s->in[W].shape.dim[0], K = s->in[W].shape.dim[1];

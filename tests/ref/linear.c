@@ -1,7 +1,7 @@
 /* Fully connected layer: y(n,m) = relu(b(m) + sum_k x(n,k) w(m,k)). */
 #include "ref/ref_impl.h"
 
-int ref_linear_forward(struct step *s)
+int ref_linear_forward(struct call *s)
 {
 	const struct tensor *w = &s->in[1], *b = &s->in[2];
 	int64_t N = s->out.shape.dim[0], M = w->shape.dim[0], K = w->shape.dim[1];
@@ -16,7 +16,7 @@ int ref_linear_forward(struct step *s)
 	return 0;
 }
 
-int ref_linear_backward(struct step *s)
+int ref_linear_backward(struct call *s)
 {
 	const struct tensor *w = &s->in[1];
 	int64_t N = s->out.shape.dim[0], M = w->shape.dim[0], K = w->shape.dim[1];

@@ -31,7 +31,7 @@ static double target(int64_t label, int64_t j, int64_t C, double smoothing)
 	return (j == label ? 1 - smoothing : 0) + smoothing / (double)C;
 }
 
-int ref_ce_loss_forward(struct step *s)
+int ref_ce_loss_forward(struct call *s)
 {
 	const struct tensor *z = &s->in[CE_LOGITS];
 	int64_t N = z->shape.dim[0], C = z->shape.dim[1];
@@ -47,7 +47,7 @@ int ref_ce_loss_forward(struct step *s)
 	return 0;
 }
 
-int ref_ce_loss_backward(struct step *s)
+int ref_ce_loss_backward(struct call *s)
 {
 	const struct tensor *z = &s->in[CE_LOGITS];
 	int64_t N = z->shape.dim[0], C = z->shape.dim[1];
@@ -67,7 +67,7 @@ int ref_ce_loss_backward(struct step *s)
 
 /* alpha * T^2 * KL(teacher || student) at temperature T + (1 - alpha) * CE (Hinton, Vinyals and Dean 2015, section 2:
  * T^2 keeps the size of the soft gradients independent of T). */
-int ref_kd_loss_forward(struct step *s)
+int ref_kd_loss_forward(struct call *s)
 {
 	const struct tensor *z = &s->in[KD_LOGITS], *zt = &s->in[KD_TEACHER];
 	int64_t N = z->shape.dim[0], C = z->shape.dim[1];
@@ -90,7 +90,7 @@ int ref_kd_loss_forward(struct step *s)
 }
 
 /* dKL/dz_j = (student_j - teacher_j)/T. The teacher is a fixed target: its gradient is zero. */
-int ref_kd_loss_backward(struct step *s)
+int ref_kd_loss_backward(struct call *s)
 {
 	const struct tensor *z = &s->in[KD_LOGITS], *zt = &s->in[KD_TEACHER];
 	int64_t N = z->shape.dim[0], C = z->shape.dim[1];

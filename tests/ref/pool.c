@@ -4,7 +4,7 @@
 
 /* Where the maximum of window (n,i,j) of channel c is; every window holds at least one element of the input. */
 static int64_t window_maximum(
-    const struct step *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t c)
+    const struct call *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t c)
 {
 	int64_t best = -1;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
@@ -17,7 +17,7 @@ static int64_t window_maximum(
 	return best;
 }
 
-int ref_maxpool_forward(struct step *s)
+int ref_maxpool_forward(struct call *s)
 {
 	struct ref_window g = ref_window(s, s->node->attr.kernel, s->node->attr.kernel);
 	for (int64_t n = 0; n < g.N; n++)
@@ -31,7 +31,7 @@ int ref_maxpool_forward(struct step *s)
 
 /* dL/dx(n,y,x,c): the sum over the windows that hold (y,x) and whose maximum it is. */
 static double maximum_gradient(
-    const struct step *s, const struct ref_window *g, int64_t n, int64_t y, int64_t x, int64_t c)
+    const struct call *s, const struct ref_window *g, int64_t n, int64_t y, int64_t x, int64_t c)
 {
 	double sum = 0;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
@@ -48,7 +48,7 @@ static double maximum_gradient(
 	return sum;
 }
 
-int ref_maxpool_backward(struct step *s)
+int ref_maxpool_backward(struct call *s)
 {
 	struct ref_window g = ref_window(s, s->node->attr.kernel, s->node->attr.kernel);
 	for (int64_t n = 0; s->want[0] && n < g.N; n++)
@@ -59,7 +59,7 @@ int ref_maxpool_backward(struct step *s)
 	return 0;
 }
 
-int ref_avgpool_forward(struct step *s)
+int ref_avgpool_forward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	int64_t N = d[0], pixels = d[1] * d[2], C = d[3];
@@ -74,7 +74,7 @@ int ref_avgpool_forward(struct step *s)
 	return 0;
 }
 
-int ref_avgpool_backward(struct step *s)
+int ref_avgpool_backward(struct call *s)
 {
 	const int64_t *d = s->in[0].shape.dim;
 	int64_t N = d[0], pixels = d[1] * d[2], C = d[3];

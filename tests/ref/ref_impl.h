@@ -72,16 +72,16 @@ static inline double ref_channel(const struct tensor *t, int64_t i)
 }
 
 /* Stores (or adds, where the step says so) the gradient `v` of element e of input i. */
-static inline void ref_grad(const struct step *s, int i, int64_t e, double v)
+static inline void ref_grad(const struct call *s, int i, int64_t e, double v)
 {
 	ref_set(&s->din[i], e, s->accumulate[i] ? ref_get(&s->din[i], e) + v : v);
 }
 
 /* The gradient of input i is zero: the op has none. */
-void ref_grad_none(const struct step *s, int i);
+void ref_grad_none(const struct call *s, int i);
 
 /* dL/d(value before the ReLU) of output element e. */
-static inline double ref_dout(const struct step *s, int64_t e)
+static inline double ref_dout(const struct call *s, int64_t e)
 {
 	return s->node->attr.relu && ref_get(&s->out, e) <= 0 ? 0 : ref_get(&s->dout, e);
 }
@@ -99,14 +99,14 @@ static inline double ref_tf32(double v)
 }
 
 /* Element e of x or w as a product takes it. */
-static inline double ref_operand(const struct step *s, int i, int64_t e)
+static inline double ref_operand(const struct call *s, int i, int64_t e)
 {
 	double v = ref_get(&s->in[i], e);
 	return s->node->attr.tf32 ? ref_tf32(v) : v;
 }
 
 /* dout as an operand of the backward products: rounded like x and w, where they are. */
-static inline double ref_dout_operand(const struct step *s, int64_t e)
+static inline double ref_dout_operand(const struct call *s, int64_t e)
 {
 	double v = ref_dout(s, e);
 	if (s->node->attr.tf32)
@@ -116,7 +116,7 @@ static inline double ref_dout_operand(const struct step *s, int64_t e)
 	return s->in[0].dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16((float)v)) : v;
 }
 
-static inline double ref_relu(const struct step *s, double v)
+static inline double ref_relu(const struct call *s, double v)
 {
 	return s->node->attr.relu && v < 0 ? 0 : v;
 }
@@ -125,14 +125,14 @@ static inline double ref_relu(const struct step *s, double v)
 struct ref_window {
 	int64_t N, H, W, C, OH, OW, O, kernel_h, kernel_w, stride, pad;
 };
-struct ref_window ref_window(const struct step *s, int64_t kernel_h, int64_t kernel_w);
+struct ref_window ref_window(const struct call *s, int64_t kernel_h, int64_t kernel_w);
 /* Index of x(n,y,x,c) or y(n,y,x,o); -1 for a place in the padding. */
 int64_t ref_at_in(const struct ref_window *w, int64_t n, int64_t y, int64_t x, int64_t c);
 int64_t ref_at_out(const struct ref_window *w, int64_t n, int64_t y, int64_t x, int64_t o);
 
 #define REF_KERNEL(op)                                                                                                 \
-	int ref_##op##_forward(struct step *s);                                                                        \
-	int ref_##op##_backward(struct step *s);
+	int ref_##op##_forward(struct call *s);                                                                        \
+	int ref_##op##_backward(struct call *s);
 REF_KERNEL(linear)
 REF_KERNEL(conv2d)
 REF_KERNEL(batchnorm)
@@ -148,14 +148,14 @@ REF_KERNEL(fake_quant)
 REF_KERNEL(requant)
 REF_KERNEL(dequant)
 REF_KERNEL(cast)
-int ref_quantize_forward(struct step *s);
-int ref_rq_scale_forward(struct step *s);
-int ref_rq_shift_forward(struct step *s);
-int ref_rq_residual_forward(struct step *s);
-int ref_qlinear_forward(struct step *s);
-int ref_qconv2d_forward(struct step *s);
-int ref_qavgpool_forward(struct step *s);
-int ref_qlinear_dyn_forward(struct step *s);
+int ref_quantize_forward(struct call *s);
+int ref_rq_scale_forward(struct call *s);
+int ref_rq_shift_forward(struct call *s);
+int ref_rq_residual_forward(struct call *s);
+int ref_qlinear_forward(struct call *s);
+int ref_qconv2d_forward(struct call *s);
+int ref_qavgpool_forward(struct call *s);
+int ref_qlinear_dyn_forward(struct call *s);
 
 int ref_update(void *ctx, const struct update_job *job);
 

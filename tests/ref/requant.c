@@ -18,13 +18,13 @@ struct channel {
 	int zero;
 };
 
-static float step_of(const struct step *s, int input, int64_t o)
+static float step_of(const struct call *s, int input, int64_t o)
 {
 	return s->has_in[input] ? (float)ref_channel(&s->in[input], o) : 1;
 }
 
 /* z_x * sum_k q_w[o][k]; the graph has the weights wherever z_x is not 0. */
-static int64_t folded_zero(const struct step *s, int64_t o, float p_w)
+static int64_t folded_zero(const struct call *s, int64_t o, float p_w)
 {
 	const struct tensor *w = &s->in[RQ_WQ];
 	int64_t zero = s->node->attr.zero_in, K, sum = 0;
@@ -36,7 +36,7 @@ static int64_t folded_zero(const struct step *s, int64_t o, float p_w)
 	return zero * sum;
 }
 
-static struct channel channel_of(const struct step *s, int64_t o)
+static struct channel channel_of(const struct call *s, int64_t o)
 {
 	struct channel h = {0};
 	bool weights = s->has_in[RQ_SW], rounded = s->has_in[RQ_SY];
@@ -57,14 +57,14 @@ static struct channel channel_of(const struct step *s, int64_t o)
 }
 
 /* t before and after the ReLU; dividing by powers of two is exact. */
-static float epilogue(const struct step *s, const struct channel *h, int64_t e, bool relu)
+static float epilogue(const struct call *s, const struct channel *h, int64_t e, bool relu)
 {
 	float acc = (float)ref_get(&s->in[RQ_ACC], e) / h->p_acc + (float)h->off;
 	float r = s->has_in[RQ_R] ? (float)ref_get(&s->in[RQ_R], e) / h->p_r : 0;
 	return quant_epilogue(acc, h->m, h->c, s->has_in[RQ_R], r, h->k, relu, h->zero);
 }
 
-int ref_requant_forward(struct step *s)
+int ref_requant_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
 	int64_t C = s->out.shape.dim[s->out.shape.ndim - 1], rows = shape_count(s->out.shape) / C;
@@ -81,7 +81,7 @@ int ref_requant_forward(struct step *s)
 }
 
 /* dL/dt of element e: straight through the rounding, zero where the ReLU or the clamp holds the value. */
-static double gradient_t(const struct step *s, const struct channel *h, int64_t e)
+static double gradient_t(const struct call *s, const struct channel *h, int64_t e)
 {
 	const struct attr *a = &s->node->attr;
 	float t = epilogue(s, h, e, false);
@@ -93,7 +93,7 @@ static double gradient_t(const struct step *s, const struct channel *h, int64_t 
 }
 
 /* dt/d(input i) for output element e; for tensors the factor of the element, for steps and bias a term of the sum. */
-static double derivative(const struct step *s, const struct channel *h, int i, int64_t e)
+static double derivative(const struct call *s, const struct channel *h, int i, int64_t e)
 {
 	double A = ref_get(&s->in[RQ_ACC], e) / (double)h->p_acc, s_y = h->s_y;
 	double r = s->has_in[RQ_R] ? ref_get(&s->in[RQ_R], e) / (double)h->p_r : 0;
@@ -120,7 +120,7 @@ static double derivative(const struct step *s, const struct channel *h, int i, i
 	}
 }
 
-int ref_requant_backward(struct step *s)
+int ref_requant_backward(struct call *s)
 {
 	int64_t C = s->out.shape.dim[s->out.shape.ndim - 1], rows = shape_count(s->out.shape) / C;
 	for (int i = 0; i < RQ_COUNT; i++) {

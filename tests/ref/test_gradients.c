@@ -63,7 +63,7 @@ static double fake_quant_t(const struct op_step *o, int64_t e)
 
 static double requant_t(const struct op_step *o, const struct powers *p, int64_t e)
 {
-	const struct step *s = &o->s;
+	const struct call *s = &o->s;
 	const struct attr *a = &s->node->attr;
 	int64_t c = e % s->out.shape.dim[s->out.shape.ndim - 1];
 	double m = at(o, RQ_SX, 0) * (s->has_in[RQ_SW] ? at(o, RQ_SW, c) : 1) / (a->count ? (double)a->count : 1);
@@ -75,7 +75,7 @@ static double requant_t(const struct op_step *o, const struct powers *p, int64_t
 
 static struct powers powers_of(const struct op_step *o)
 {
-	const struct step *s = &o->s;
+	const struct call *s = &o->s;
 	struct powers p = {.y = 1, .r = 1};
 	assert_true(s->out.shape.dim[s->out.shape.ndim - 1] <= (int64_t)(sizeof(p.acc) / sizeof(p.acc[0])));
 	if (s->node->op == OP_FAKE_QUANT) {
@@ -95,7 +95,7 @@ static struct powers powers_of(const struct op_step *o)
 /* The loss with everything frozen: elements that `inside` leaves out are constants and do not matter here. */
 static double frozen_loss(const struct op_step *o, const struct op_host *h, const struct powers *p, const bool *inside)
 {
-	const struct step *s = &o->s;
+	const struct call *s = &o->s;
 	int64_t n = shape_count(s->out.shape), per_step = n;
 	double sum = 0;
 	if (s->node->op == OP_FAKE_QUANT)
@@ -112,7 +112,7 @@ static double frozen_loss(const struct op_step *o, const struct op_host *h, cons
 
 static void mark_inside(const struct op_step *o, const struct powers *p, bool *inside)
 {
-	const struct step *s = &o->s;
+	const struct call *s = &o->s;
 	const struct attr *a = &s->node->attr;
 	bool fq = s->node->op == OP_FAKE_QUANT, rounded = fq || s->has_in[RQ_SY];
 	for (int64_t e = 0; e < shape_count(s->out.shape); e++) {

@@ -86,7 +86,7 @@ static void classic(struct net *t)
 /* One node of the composed network: a graph of the op alone, its step in double, memory given by the caller. */
 struct piece {
 	struct graph g;
-	struct step s;
+	struct call s;
 };
 
 static struct shape shape1(int64_t n)
@@ -110,7 +110,7 @@ static void piece_init(struct piece *p, enum op op, struct attr attr, int n_in, 
 	}
 	node = graph_add(&p->g, op, "y", in, n_in, &attr);
 	assert_true(node >= 0);
-	p->s = (struct step){.node = &p->g.node[node], .mode = EXEC_TRAIN, .inplace = -1};
+	p->s = (struct call){.node = &p->g.node[node], .mode = EXEC_TRAIN, .inplace = -1};
 	p->s.out = p->s.dout = (struct tensor){.dtype = REF_F64, .shape = p->s.node->shape};
 	for (int i = 0; i < n_in; i++) {
 		p->s.in[i] = p->s.din[i] = (struct tensor){.dtype = REF_F64, .shape = shapes[i]};

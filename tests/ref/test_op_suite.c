@@ -22,7 +22,7 @@ static struct device broken_device(void)
 	return (struct device){.backend = &broken};
 }
 
-static const struct kernel *good(const struct step *s)
+static const struct kernel *good(const struct call *s)
 {
 	return &ref_backend.kernels[s->node->op];
 }
@@ -32,14 +32,14 @@ static float *last(const struct tensor *t)
 	return (float *)t->data + shape_count(t->shape) - 1;
 }
 
-static int forward_one_ulp_off(struct step *s)
+static int forward_one_ulp_off(struct call *s)
 {
 	int rc = good(s)->forward(s);
 	*last(&s->out) = nextafterf(*last(&s->out), 1e30f);
 	return rc;
 }
 
-static int forward_skips_the_last(struct step *s)
+static int forward_skips_the_last(struct call *s)
 {
 	float before = *last(&s->out);
 	int rc = good(s)->forward(s);
@@ -47,33 +47,33 @@ static int forward_skips_the_last(struct step *s)
 	return rc;
 }
 
-static int forward_writes_behind_the_end(struct step *s)
+static int forward_writes_behind_the_end(struct call *s)
 {
 	int rc = good(s)->forward(s);
 	last(&s->out)[1] = 0;
 	return rc;
 }
 
-static int forward_writes_an_input(struct step *s)
+static int forward_writes_an_input(struct call *s)
 {
 	int rc = good(s)->forward(s);
 	*last(&s->in[1]) += 1;
 	return rc;
 }
 
-static int backward_always_overwrites(struct step *s)
+static int backward_always_overwrites(struct call *s)
 {
 	memset(s->accumulate, 0, sizeof(s->accumulate));
 	return good(s)->backward(s);
 }
 
-static int backward_always_adds(struct step *s)
+static int backward_always_adds(struct call *s)
 {
 	memset(s->accumulate, 1, sizeof(s->accumulate));
 	return good(s)->backward(s);
 }
 
-static int backward_forgets_the_weights(struct step *s)
+static int backward_forgets_the_weights(struct call *s)
 {
 	bool want = s->want[1];
 	int rc;
@@ -110,7 +110,7 @@ static void op_suite__finds_a_missing_row(void **state)
 static void op_suite__finds_broken_forwards(void **state)
 {
 	(void)state;
-	static int (*const forwards[])(struct step *) = {
+	static int (*const forwards[])(struct call *) = {
 	    forward_one_ulp_off, forward_skips_the_last, forward_writes_behind_the_end, forward_writes_an_input};
 	for (size_t i = 0; i < sizeof(forwards) / sizeof(forwards[0]); i++) {
 		struct device dev = broken_device();
@@ -122,7 +122,7 @@ static void op_suite__finds_broken_forwards(void **state)
 static void op_suite__finds_broken_backwards(void **state)
 {
 	(void)state;
-	static int (*const backwards[])(struct step *) = {
+	static int (*const backwards[])(struct call *) = {
 	    backward_always_overwrites, backward_always_adds, backward_forgets_the_weights};
 	for (size_t i = 0; i < sizeof(backwards) / sizeof(backwards[0]); i++) {
 		struct device dev = broken_device();
@@ -132,7 +132,7 @@ static void op_suite__finds_broken_backwards(void **state)
 }
 
 /* Finishes input 1 before input 0: right unless both are one memory. */
-static int backward_in_the_wrong_order(struct step *s)
+static int backward_in_the_wrong_order(struct call *s)
 {
 	bool want = s->want[0];
 	int rc;

@@ -68,12 +68,11 @@ static void update_element(const struct update_item *it, size_t i, const struct 
 static void update_item(const struct update_item *it, const struct update_args *a, const struct common *c)
 {
 	double momentum = (double)it->stat_momentum, count = fmax((double)it->observations, 1);
-	for (size_t i = 0; i < it->n; i++) {
+	for (size_t i = 0; i < it->n; i++)
 		if (it->stat)
 			it->w[i] = (float)((1 - momentum) * (double)it->w[i] + momentum * ((double)it->g[i] / count));
 		else
 			update_element(it, i, a, c);
-	}
 }
 
 int ref_update(void *ctx, const struct update_job *job)

@@ -1,14 +1,14 @@
 /* Window geometry of convolution and pooling, and the gradient of inputs that have none. */
 #include "ref/ref_impl.h"
 
-void ref_grad_none(const struct step *s, int i)
+void ref_grad_none(const struct call *s, int i)
 {
 	int64_t n = shape_count(s->din[i].shape);
 	for (int64_t e = 0; e < n; e++)
 		ref_grad(s, i, e, 0);
 }
 
-struct ref_window ref_window(const struct step *s, int64_t kernel_h, int64_t kernel_w)
+struct ref_window ref_window(const struct call *s, int64_t kernel_h, int64_t kernel_w)
 {
 	const int64_t *x = s->in[0].shape.dim, *y = s->out.shape.dim;
 	return (struct ref_window){.N = x[0],

@@ -81,9 +81,8 @@ static cudaError_t submit_copy(const char *call, struct copy want, enum cudaMemc
 	*c = want;
 	c->from_device = from == SIMT_DEVICE;
 	c->to_device = to == SIMT_DEVICE;
-	if (stage) {
+	if (stage)
 		c->src = memcpy(c + 1, want.src, src_span);
-	}
 	e = simt_submit(stream, simt_work_make(call, run_copy, NULL, c));
 	if (!e && to == SIMT_HOST && !captured)
 		e = simt_wait(stream);

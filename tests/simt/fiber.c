@@ -127,10 +127,9 @@ void simt_fiber_yield(void)
 
 bool simt_fiber_overflow(const void *p)
 {
-	for (int i = 0; i < MAX_FIBERS; i++) {
+	for (int i = 0; i < MAX_FIBERS; i++)
 		if (fiber[i].stack && (uintptr_t)p - ((uintptr_t)fiber[i].stack - PAGE) < PAGE)
 			return true;
-	}
 	return false;
 }
 

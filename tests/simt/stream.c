@@ -173,7 +173,7 @@ const char *simt_running(void)
 
 static struct CUstream_st *resolve(cudaStream_t s)
 {
-	return s == NULL || s == cudaStreamLegacy ? &legacy : s;
+	return !s || s == cudaStreamLegacy ? &legacy : s;
 }
 
 /* The legacy stream waits for all blocking streams, and they for it (CUDA Runtime API, stream synchronization). */

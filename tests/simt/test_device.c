@@ -51,7 +51,7 @@ static int step(struct executor *ex, struct optimizer *opt, struct readback *bac
 	return rc;
 }
 
-static int settle(struct readback *back)
+static int drain(struct readback *back)
 {
 	int rc = 0;
 	while (!rc && back->n > 0) {
@@ -75,7 +75,7 @@ static int steps(struct executor *ex, struct optimizer *opt)
 		if (!rc)
 			rc = step(ex, opt, &back, i);
 	}
-	return rc ? rc : settle(&back);
+	return rc ? rc : drain(&back);
 }
 
 static int train_on(struct device dev, struct model_spec spec)
@@ -341,7 +341,7 @@ static void device__each_allocation_may_fail(void **state)
 		mem_fail_at(0);
 		if (!rc)
 			cuda_backend.close(dev.ctx);
-		assert_true(failed ? rc == ERR_NOMEM : rc == 0);
+		assert_true(failed ? rc == ERR_NOMEM : !rc);
 		assert_int_equal(simt_live_allocations(), 0);
 		if (!failed)
 			break;
@@ -437,7 +437,7 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	assert_int_equal(feed(ex), 0);
 	for (uint64_t i = 0; i < 2; i++)
 		launches[i] = launches_of_step(ex, &opt, &back, i);
-	assert_int_equal(settle(&back), 0);
+	assert_int_equal(drain(&back), 0);
 	simt_get_counts(&before);
 	for (uint64_t i = 2; i < 5; i++)
 		launches[i] = launches_of_step(ex, &opt, &back, i);
@@ -450,7 +450,7 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	assert_int_equal(after.host_syncs, before.host_syncs);
 	assert_int_equal(after.allocations, before.allocations);
 	assert_in_range(after.calls - before.calls, 3 * 5, 3 * 12);
-	assert_int_equal(settle(&back), 0);
+	assert_int_equal(drain(&back), 0);
 	executor_free(ex);
 	optimizer_clear(&opt);
 	params_clear(&store);

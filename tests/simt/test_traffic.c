@@ -147,12 +147,11 @@ static void feed(struct executor *ex)
 		assert_non_null(x);
 		if (node->shape.ndim > 1)
 			fill_normal(x, n);
-		for (int64_t k = 0; node->shape.ndim == 1 && k < n; k++) {
+		for (int64_t k = 0; node->shape.ndim == 1 && k < n; k++)
 			if (node->dtype == DT_S32)
 				label[k] = (int32_t)(k % 10);
 			else
 				x[k] = 1.0f / (float)n;
-		}
 		assert_ok(executor_input(ex, node->name, x, (size_t)n * sizeof(*x)));
 		mem_free(x);
 	}

@@ -29,7 +29,7 @@ static inline int rig_options(const struct option *table, void *block, const cha
 {
 	struct yaml y;
 	int rc = yaml_parse("test.yaml", text, strlen(text), &y);
-	if (rc == 0) {
+	if (!rc) {
 		rc = option_parse(table, block, &y, y.root, NULL);
 		yaml_clear(&y);
 	}
@@ -49,7 +49,7 @@ static inline void rig_open(struct rig *r, const char *data_yaml)
 	RIG_OK(cpu_backend.open(&r->dev.ctx, &(struct open_options){.threads = 2}));
 	RIG_OK(rig_options(data_option_table, &r->data_options, data_yaml));
 	RIG_OK(dataset_open(&r->data, &r->data_options, ".", 42, false));
-	snprintf(r->dir, sizeof r->dir, "%s/stages.XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(r->dir, sizeof(r->dir), "%s/stages.XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(r->dir));
 }
 
@@ -67,7 +67,7 @@ static inline const char *rig_path(const struct rig *r, const char *name)
 	static char path[4][512];
 	static int at;
 	at = (at + 1) % 4;
-	snprintf(path[at], sizeof path[at], "%s/%s", r->dir, name);
+	snprintf(path[at], sizeof(path[at]), "%s/%s", r->dir, name);
 	return path[at];
 }
 
@@ -87,10 +87,10 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	void *options = mem_alloc(1, kind->options_size);
 	char out[512], input[512], teacher[512], resume[512];
 	const char *folder = c->folder ? c->folder : c->name;
-	snprintf(out, sizeof out, "%s/%s", r->dir, folder);
-	snprintf(input, sizeof input, "%s/%s", r->dir, c->input ? c->input : "");
-	snprintf(teacher, sizeof teacher, "%s/%s", r->dir, c->teacher ? c->teacher : "");
-	snprintf(resume, sizeof resume, "%s/%s", r->dir, c->resume ? c->resume : "");
+	snprintf(out, sizeof(out), "%s/%s", r->dir, folder);
+	snprintf(input, sizeof(input), "%s/%s", r->dir, c->input ? c->input : "");
+	snprintf(teacher, sizeof(teacher), "%s/%s", r->dir, c->teacher ? c->teacher : "");
+	snprintf(resume, sizeof(resume), "%s/%s", r->dir, c->resume ? c->resume : "");
 	RIG_OK(fs_mkdirs(out));
 	struct stage_run run = {.name = c->name,
 	    .out_dir = out,
@@ -109,7 +109,7 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .info = cJSON_CreateObject(),
 	    .summary = cJSON_CreateObject()};
 	int rc = rig_options(kind->table, options, c->options);
-	if (rc == 0)
+	if (!rc)
 		rc = kind->run(&run);
 	option_clear(kind->table, options);
 	mem_free(options);
@@ -137,9 +137,9 @@ static inline float *rig_logits(struct rig *r, const char *folder, int n)
 	struct executor *ex;
 	struct executor_options o = {.mode = EXEC_INFER};
 	size_t pixels = (size_t)(r->data.height * r->data.width * r->data.channels);
-	float *x = mem_alloc((size_t)n * pixels, sizeof *x), *y = mem_alloc((size_t)(n * r->data.classes), sizeof *y);
-	uint32_t *index = mem_alloc((size_t)n, sizeof *index);
-	int32_t *labels = mem_alloc((size_t)n, sizeof *labels);
+	float *x = mem_alloc((size_t)n * pixels, sizeof(*x)), *y = mem_alloc((size_t)(n * r->data.classes), sizeof(*y));
+	uint32_t *index = mem_alloc((size_t)n, sizeof(*index));
+	int32_t *labels = mem_alloc((size_t)n, sizeof(*labels));
 	for (int i = 0; i < n; i++)
 		index[i] = (uint32_t)i;
 	struct batch_fill fill = {.data = &r->data, .split = SPLIT_VAL, .stage = ""};
@@ -148,9 +148,9 @@ static inline float *rig_logits(struct rig *r, const char *folder, int n)
 	RIG_OK(executor_create(&ex, &g, &m.params, &o));
 	RIG_OK(executor_prepare(ex));
 	RIG_OK(batch_fill(&fill, index, n, 0, 0, x, labels));
-	RIG_OK(executor_input(ex, "input", x, (size_t)n * pixels * sizeof *x));
+	RIG_OK(executor_input(ex, "input", x, (size_t)n * pixels * sizeof(*x)));
 	RIG_OK(executor_forward(ex));
-	RIG_OK(executor_output(ex, g.node[g.output].name, y, (size_t)(n * r->data.classes) * sizeof *y));
+	RIG_OK(executor_output(ex, g.node[g.output].name, y, (size_t)(n * r->data.classes) * sizeof(*y)));
 	executor_free(ex);
 	graph_clear(&g);
 	stage_model_clear(&m);

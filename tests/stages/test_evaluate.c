@@ -69,7 +69,7 @@ static int evaluate(
 	option_clear(stage_evaluate.table, o);
 	mem_free(o);
 	cJSON_Delete(run.info);
-	if (summary && rc == 0)
+	if (summary && !rc)
 		*summary = run.summary;
 	else
 		cJSON_Delete(run.summary);
@@ -222,7 +222,7 @@ static void run__compares_on_the_test_split(void **state)
 		RIG_OK(fs_size(rig_path(r, path), &bytes));
 		assert_true(rig_number(item, "bytes") == (double)bytes);
 		flips = cJSON_GetObjectItem(full, "flips");
-		assert_true((flips != NULL) == (i > 0));
+		assert_true(!!flips == (i > 0));
 		if (flips) /* the flips explain the difference of the accuracies, exactly */
 			assert_near((rig_number(flips, "wrong_to_right") - rig_number(flips, "right_to_wrong")) /
 					rig_number(item, "test_n"),

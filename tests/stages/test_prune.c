@@ -278,7 +278,7 @@ static const struct named_tensor *tensor(const struct checkpoint *c, const char 
 static int64_t zeros_under_mask(const struct checkpoint *c, const char *weight)
 {
 	char name[128];
-	snprintf(name, sizeof name, "%s.mask", weight);
+	snprintf(name, sizeof(name), "%s.mask", weight);
 	const float *w = tensor(c, weight)->t.data;
 	const struct named_tensor *m = tensor(c, name);
 	int64_t n = shape_count(tensor(c, weight)->t.shape), masked = 0;
@@ -354,7 +354,7 @@ static void prune__ramps_hit_the_target(void **state)
 		char options[128];
 		struct checkpoint c;
 		cJSON *s = NULL;
-		snprintf(options, sizeof options,
+		snprintf(options, sizeof(options),
 		    "{sparsity: 0.7, ramp: %s, begin_epoch: 1, end_epoch: 3, epochs: 5, exclude: [fc3]}", ramps[i]);
 		RIG_OK(rig_run(r, &stage_prune,
 		    &(struct rig_case){.name = ramps[i], .options = options, .input = "mlp", .summary = &s}));
@@ -444,8 +444,8 @@ static void compare_with_masked(
 	struct stage_model m;
 	struct slice keep = {0};
 	struct graph g;
-	snprintf(cut_name, sizeof cut_name, "%s_cut", input);
-	snprintf(masked_name, sizeof masked_name, "%s_masked", input);
+	snprintf(cut_name, sizeof(cut_name), "%s_cut", input);
+	snprintf(masked_name, sizeof(masked_name), "%s_masked", input);
 	RIG_OK(rig_run(r, &stage_prune, &(struct rig_case){.name = cut_name, .options = options, .input = input}));
 	RIG_OK(checkpoint_load(&cut, rig_path(r, cut_name)));
 	RIG_OK(stage_model_load(&m, rig_path(r, input), r->dev, &r->data));
@@ -507,11 +507,10 @@ static void structured__removes_the_weakest_units(void **state)
 	RIG_OK(checkpoint_load(&cut, rig_path(r, "weak_cut")));
 	assert_int_equal(cut.spec.width[0], 13);
 	assert_int_equal(cut.spec.width[1], 12);
-	for (int u = 0, at = 0; u < 16; u++) {
+	for (int u = 0, at = 0; u < 16; u++)
 		if (u != 2 && u != 7 && u != 15)
-			memcpy(kept + 64 * at++, w + 64 * u, 64 * sizeof *w);
-	}
-	assert_memory_equal(tensor(&cut, "fc1.weight")->t.data, kept, sizeof kept);
+			memcpy(kept + 64 * at++, w + 64 * u, 64 * sizeof(*w));
+	assert_memory_equal(tensor(&cut, "fc1.weight")->t.data, kept, sizeof(kept));
 	checkpoint_clear(&cut);
 }
 
@@ -573,11 +572,11 @@ static void prune__same_config_twice_gives_the_same_bytes(void **state)
 		    .name = "same", .folder = i ? "same2" : "same0", .options = options[i], .input = "cnn"};
 		char x[HASH_HEX], y[HASH_HEX], path[64];
 		RIG_OK(rig_run(r, &stage_prune, &c));
-		snprintf(path, sizeof path, "%s/model.safetensors", c.folder);
+		snprintf(path, sizeof(path), "%s/model.safetensors", c.folder);
 		RIG_OK(hash_file(rig_path(r, path), x));
 		c.folder = i ? "same3" : "same1";
 		RIG_OK(rig_run(r, &stage_prune, &c));
-		snprintf(path, sizeof path, "%s/model.safetensors", c.folder);
+		snprintf(path, sizeof(path), "%s/model.safetensors", c.folder);
 		RIG_OK(hash_file(rig_path(r, path), y));
 		assert_string_equal(x, y);
 	}
@@ -594,12 +593,12 @@ static void prune__survives_each_failed_allocation(void **state)
 		RIG_OK(stage_model_load(&m, rig_path(r, "cnn"), r->dev, &r->data));
 		mem_fail_at(n);
 		rc = prune_units(&o, &m);
-		if (rc == 0)
+		if (!rc)
 			rc = prune_set_init(&set, &m.ckpt.spec, &o.exclude);
-		if (rc == 0)
+		if (!rc)
 			rc = prune_magnitude(&set, &m.params, true, 0.5);
 		mem_fail_at(0);
-		assert_true(rc == 0 || rc == ERR_NOMEM);
+		assert_true(!rc || rc == ERR_NOMEM);
 		failed += rc < 0;
 		prune_set_clear(&set);
 		stage_model_clear(&m);

@@ -56,7 +56,7 @@ static void train__leaves_a_whole_checkpoint_and_a_log(void **state)
 	assert_int_equal(c.form, FORM_FLOAT);
 	assert_int_equal(c.spec.width[1], 12);
 	const char *const strings[] = {"model_name", "stage", "technique", "timestamp", "sha256"};
-	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
 		assert_true(cJSON_IsString(cJSON_GetObjectItem(c.info, strings[i])));
 	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "baseline");
 	assert_true(cJSON_IsNull(cJSON_GetObjectItem(c.info, "parent_sha256")));
@@ -163,7 +163,7 @@ static void distill__refuses_a_teacher_of_other_images(void **state)
 	struct rig *r = *state, other = {.dev = r->dev};
 	RIG_OK(rig_options(data_option_table, &other.data_options, "source: digits"));
 	RIG_OK(dataset_open(&other.data, &other.data_options, ".", 42, false));
-	memcpy(other.dir, r->dir, sizeof other.dir);
+	memcpy(other.dir, r->dir, sizeof(other.dir));
 	other.data.classes = 11; /* what a set with one more class would say */
 	int rc = rig_run(&other, &stage_distill,
 	    &(struct rig_case){.name = "other", .options = "{epochs: 1}", .teacher = "teacher", .spec = &student_spec});

@@ -23,7 +23,7 @@ static int setup(void **state)
 {
 	(void)state;
 	snprintf(dir, sizeof(dir), "%s/pipeline-store-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	return mkdtemp(dir) == NULL || dev.backend->open(&dev.ctx, &(struct open_options){.threads = 1}) != 0;
+	return !mkdtemp(dir) || dev.backend->open(&dev.ctx, &(struct open_options){.threads = 1}) != 0;
 }
 
 static int teardown(void **state)
@@ -101,7 +101,7 @@ static double number(const cJSON *info, const char *a, const char *b)
 {
 	const cJSON *item = cJSON_GetObjectItem(info, a);
 
-	item = b != NULL ? cJSON_GetObjectItem(item, b) : item;
+	item = b ? cJSON_GetObjectItem(item, b) : item;
 	if (!cJSON_IsNumber(item))
 		fail_msg("no number %s %s", a, b ? b : "");
 	return item->valuedouble;
@@ -128,8 +128,8 @@ static void checkpoint__round_trip_keeps_params_and_masks(void **state)
 
 		assert_non_null(y);
 		assert_memory_equal(x->value.data, y->value.data, tensor_bytes(&x->value));
-		assert_int_equal(x->mask != NULL, y->mask != NULL);
-		if (x->mask != NULL)
+		assert_int_equal(!!x->mask, !!y->mask);
+		if (x->mask)
 			assert_memory_equal(x->mask, y->mask, (size_t)n);
 	}
 	graph_clear(&g);
@@ -370,10 +370,9 @@ static void refused(enum quant_method method, bool quantized, void (*damage)(str
 
 static struct named_tensor *item(struct checkpoint *c, const char *name)
 {
-	for (int i = 0; i < c->tensors.n; i++) {
+	for (int i = 0; i < c->tensors.n; i++)
 		if (strcmp(c->tensors.item[i].name, name) == 0)
 			return &c->tensors.item[i];
-	}
 	fail_msg("no tensor %s", name);
 	return NULL;
 }
@@ -457,7 +456,7 @@ static void info_refused(const char *from, const char *to, const char *part)
 	must_save(&c, at("info"));
 	assert_int_equal(fs_read(at("info/checkpoint_info.json"), &b), 0);
 	hit = strstr((char *)b.data, from);
-	if (hit == NULL)
+	if (!hit)
 		fail_msg("no '%s' in %s", from, (char *)b.data);
 	text = mem_printf("%.*s%s%s", (int)(hit - (char *)b.data), (char *)b.data, to, hit + strlen(from));
 	assert_int_equal(fs_write(at("info/checkpoint_info.json"), text, strlen(text)), 0);

@@ -29,7 +29,7 @@ static int try_info(const char *path)
 
 	assert_int_equal(fs_read(path, &b), 0);
 	rc = checkpoint_info_parse(&c, path, (const char *)b.data, b.size);
-	if (rc == 0) {
+	if (!rc) {
 		rc = checkpoint_graph(&c, 2, true, &g);
 		graph_clear(&g);
 	}

@@ -20,7 +20,7 @@ static int setup(void **state)
 {
 	(void)state;
 	snprintf(dir, sizeof(dir), "%s/pipeline-store-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	if (mkdtemp(dir) == NULL)
+	if (!mkdtemp(dir))
 		return 1;
 	snprintf(path, sizeof(path), "%s/t.safetensors", dir);
 	return 0;
@@ -140,7 +140,7 @@ static void broken(const char *header, size_t data, int fill, const char *part)
 	memcpy(b + 8, header, n);
 	memset(b + 8 + n, fill, data);
 	rc = tensor_file_parse(&f, "x.safetensors", b, 8 + n + data);
-	if (part == NULL) {
+	if (!part) {
 		if (rc != 0)
 			fail_msg("%s", err_message());
 	} else {

@@ -66,7 +66,7 @@ static void precision__validation_is_fp32(void **state)
 static struct kernel overflowing[OP_COUNT];
 static int overflows;
 
-static int linear_backward(struct step *s)
+static int linear_backward(struct call *s)
 {
 	int rc = ref_backend.kernels[OP_LINEAR].backward(s);
 	if (!strcmp(s->node->name, "fc1") && overflows-- > 0)
@@ -150,7 +150,7 @@ static void note_line(struct progress *p, const char *text)
 {
 	(void)p;
 	if (strstr(text, "precision"))
-		snprintf(said, sizeof said, "%s", text);
+		snprintf(said, sizeof(said), "%s", text);
 }
 
 static void precision__bf16_says_whether_the_cpu_gains(void **state)

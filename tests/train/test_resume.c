@@ -130,7 +130,7 @@ static void resume__keeps_the_loss_scale(void **state)
 static volatile sig_atomic_t stop_now;
 static int runs;
 
-static int forward_then_stop(struct step *s)
+static int forward_then_stop(struct call *s)
 {
 	if (s->mode == EXEC_INFER && runs-- == 0)
 		stop_now = 1;

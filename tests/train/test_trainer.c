@@ -157,7 +157,7 @@ static void trainer__a_nan_names_stage_epoch_step_and_node(void **state)
 
 static struct kernel overflowing[OP_COUNT];
 
-static int linear_backward(struct step *s)
+static int linear_backward(struct call *s)
 {
 	int rc = ref_backend.kernels[OP_LINEAR].backward(s);
 	if (!strcmp(s->node->name, "fc1"))
@@ -184,7 +184,7 @@ static void trainer__a_gradient_that_overflows_is_named(void **state)
 /* What a device gives once and never again: the step that is run again is well. */
 static int spoil_in; /* calls until then */
 
-static int loss_infinite_once(struct step *s)
+static int loss_infinite_once(struct call *s)
 {
 	int rc = ref_backend.kernels[OP_CE_LOSS].forward(s);
 	if (s->mode == EXEC_TRAIN && spoil_in-- == 0)
@@ -192,7 +192,7 @@ static int loss_infinite_once(struct step *s)
 	return rc;
 }
 
-static int gradient_infinite_once(struct step *s)
+static int gradient_infinite_once(struct call *s)
 {
 	int rc = ref_backend.kernels[OP_LINEAR].backward(s);
 	if (!strcmp(s->node->name, "fc1") && spoil_in-- == 0)

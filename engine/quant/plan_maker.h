@@ -1,0 +1,27 @@
+/* Private to engine/quant: how quant_plan_make works, in two files: plan.c (layers) and plan_values.c (values). */
+#ifndef ENGINE_QUANT_PLAN_MAKER_H
+#define ENGINE_QUANT_PLAN_MAKER_H
+
+#include "quant/match.h"
+
+/* Why a layer is not quantized, or simulated; the texts are also what a saved plan holds. */
+enum plan_why { WHY_EXCLUDED, WHY_NOT_LINEAR, WHY_NO_WEIGHTS, WHY_REAL_AROUND, WHY_NARROW, WHY_COUNT };
+extern const char *const plan_why_text[WHY_COUNT];
+
+struct plan_maker {
+	const struct graph *g;
+	const struct quant_rules *rules;
+	struct quant_plan *plan;
+	int *layer_node; /* per plan layer: its node                          */
+	bool *quantized; /* per node: a quantized layer                       */
+	int first, last; /* nodes of the first and last linear or convolution */
+};
+
+bool plan_has_weights(const struct node *node);
+void plan_mark_quantized(struct plan_maker *m);
+/* Takes average pools out of the plan that do not stand between integers; `match` is made again. */
+int plan_finish_avgpools(struct plan_maker *m, struct match *match);
+int plan_list_weights(const struct plan_maker *m);                           /* only the weights */
+int plan_list_values(const struct plan_maker *m, const struct match *match); /* weights and activations */
+
+#endif

@@ -132,7 +132,7 @@ static int built_make(struct built *b, struct device dev, const char *model, int
 	if (!rc && batch < 1)
 		rc = err_set(ERR_CONFIG, "batch %d", batch);
 	if (!rc)
-		rc = spec_build(&g, spec, batch);
+		rc = spec_build(&g, spec, &(struct build_shape){.sequences = batch});
 	if (!rc)
 		rc = pass_fold(&g, &folded);
 	if (!rc)

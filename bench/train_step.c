@@ -94,7 +94,7 @@ static int entry_make(struct entry *e, struct device dev, const char *model, int
 	if (!rc && batch < 1)
 		rc = err_set(ERR_CONFIG, "batch %d", batch);
 	if (!rc)
-		rc = spec_build(&g, spec, batch);
+		rc = spec_build(&g, spec, &(struct build_shape){.sequences = batch});
 	if (!rc)
 		rc = graph_add_ce(&g, 0.0f);
 	if (!rc)

@@ -180,7 +180,7 @@ static int print_graph(const struct checkpoint *c)
 	struct graph g;
 	struct str text = {0};
 	graph_init(&g);
-	int rc = checkpoint_graph(c, 1, true, &g);
+	int rc = checkpoint_graph(c, &shape_one, true, &g);
 	if (!rc) {
 		graph_print(&g, &text);
 		fputs(str_text(&text), stdout);

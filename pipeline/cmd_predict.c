@@ -51,7 +51,7 @@ static int predictor_open(struct predictor *p, const char *dir, long threads)
 	if (!rc)
 		rc = model_norm_read(&p->norm, &p->model.ckpt);
 	if (!rc)
-		rc = stage_model_build(&p->model, 1, &p->graph);
+		rc = stage_model_build(&p->model, &shape_one, &p->graph);
 	if (!rc)
 		rc = executor_create(
 		    &p->ex, &p->graph, &p->model.params, &(struct executor_options){.mode = EXEC_INFER});

@@ -173,7 +173,7 @@ cJSON *layers_to_json(const struct checkpoint *c, const char *pattern)
 {
 	struct graph g;
 	cJSON *list = cJSON_CreateArray();
-	if (checkpoint_graph(c, 1, false, &g) < 0) {
+	if (checkpoint_graph(c, &shape_one, false, &g) < 0) {
 		cJSON_Delete(list);
 		return NULL;
 	}

@@ -15,7 +15,7 @@ int stage_model_init(struct stage_model *m, const struct model_spec *spec, struc
 	struct graph g;
 	*m = (struct stage_model){.ckpt = {.spec = *spec, .form = FORM_FLOAT}};
 	params_init(&m->params, dev);
-	int rc = spec_build(&g, spec, 1);
+	int rc = spec_build(&g, spec, &shape_one);
 	if (!rc)
 		rc = params_add_graph(&m->params, &g, seed);
 	graph_clear(&g);
@@ -44,7 +44,7 @@ int stage_model_load(struct stage_model *m, const char *dir, struct device dev, 
 	if (data)
 		rc = stage_check_data(&m->ckpt.spec, data, dir);
 	if (!rc)
-		rc = checkpoint_graph(&m->ckpt, 1, false, &g);
+		rc = checkpoint_graph(&m->ckpt, &shape_one, false, &g);
 	if (!rc)
 		rc = checkpoint_to_params(&m->ckpt, &g, &m->params);
 	graph_clear(&g);
@@ -60,10 +60,10 @@ void stage_model_clear(struct stage_model *m)
 	*m = (struct stage_model){0};
 }
 
-int stage_model_build(void *model, int batch, struct graph *g)
+int stage_model_build(void *model, const struct build_shape *shape, struct graph *g)
 {
 	const struct stage_model *m = model;
-	return checkpoint_graph(&m->ckpt, batch, true, g);
+	return checkpoint_graph(&m->ckpt, shape, true, g);
 }
 
 int64_t graph_parameters(const struct graph *g)

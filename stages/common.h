@@ -19,7 +19,7 @@ int stage_model_init(struct stage_model *m, const struct model_spec *spec, struc
 void stage_model_clear(struct stage_model *m);
 /* The graph to run, batch norm folded, without loss: a `build` callback of the trainer with user = struct stage_model
  * *. */
-int stage_model_build(void *model, int batch, struct graph *g);
+int stage_model_build(void *model, const struct build_shape *shape, struct graph *g);
 
 /* What a finished stage has to tell beside its weights. Pointers are borrowed; NULL where there is nothing. */
 struct stage_result {

@@ -55,7 +55,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	graph_init(&g);
 	if (input_spec) {
 		out->spec = *input_spec;
-		rc = spec_build(&g, input_spec, 1);
+		rc = spec_build(&g, input_spec, &shape_one);
 	}
 	if (!rc && input_spec) {
 		out->parameters = graph_parameters(&g);

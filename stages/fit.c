@@ -20,35 +20,35 @@ static int add_loss(struct graph *g, const struct train_options *train, const st
 	return graph_add_ce(g, (float)train->label_smoothing);
 }
 
-static int build(const struct fit_job *job, int batch, bool train, struct graph *g)
+static int build(const struct fit_job *job, const struct build_shape *shape, bool train, struct graph *g)
 {
-	int rc = spec_build(g, &job->model->ckpt.spec, batch);
+	int rc = spec_build(g, &job->model->ckpt.spec, shape);
 	if (!rc && train)
 		rc = add_loss(g, job->train, job->run->teacher_dir ? job->kd : NULL);
 	return rc;
 }
 
-static int build_transformed(const struct fit_job *job, int batch, bool train, struct graph *out)
+static int build_transformed(const struct fit_job *job, const struct build_shape *shape, bool train, struct graph *out)
 {
 	struct graph g;
 	graph_init(&g);
-	int rc = build(job, batch, train, &g);
+	int rc = build(job, shape, train, &g);
 	if (!rc)
 		rc = job->transform(job->user, &g, train, out);
 	graph_clear(&g);
 	return rc;
 }
 
-static int build_train(void *user, int batch, struct graph *g)
+static int build_train(void *user, const struct build_shape *shape, struct graph *g)
 {
 	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->transform ? build_transformed(job, batch, true, g) : build(job, batch, true, g);
+	return job->transform ? build_transformed(job, shape, true, g) : build(job, shape, true, g);
 }
 
-static int build_eval(void *user, int batch, struct graph *g)
+static int build_eval(void *user, const struct build_shape *shape, struct graph *g)
 {
 	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->transform ? build_transformed(job, batch, false, g) : stage_model_build(job->model, batch, g);
+	return job->transform ? build_transformed(job, shape, false, g) : stage_model_build(job->model, shape, g);
 }
 
 static int bind(void *user, struct executor *train)
@@ -68,7 +68,7 @@ static int before_epoch(void *user, int64_t epoch)
 	return job->before_epoch(job->user, epoch);
 }
 
-static int plan_teacher(void *user, int micro, size_t *bytes)
+static int plan_teacher(void *user, const struct build_shape *micro, size_t *bytes)
 {
 	return teacher_plan(&((struct fit_state *)user)->teacher, micro, bytes);
 }
@@ -163,7 +163,7 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	r->train = &report->train;
 	r->fit = &report->result;
 	r->teacher_sha256 = report->teacher_sha256[0] ? report->teacher_sha256 : NULL;
-	int rc = checkpoint_graph(c, 1, false, &g);
+	int rc = checkpoint_graph(c, &shape_one, false, &g);
 	if (!rc)
 		rc = checkpoint_from_params(c, &g, &job->model->params);
 	if (!rc)
@@ -202,12 +202,12 @@ static int plan_models(struct fit_state *state)
 	params_init(&job->model->params, job->run->train_dev);
 	params_init(&teacher->params, job->run->train_dev);
 	if (job->train->epochs > 0)
-		rc = build_train(state, 1, &g[0]);
+		rc = build_train(state, &shape_one, &g[0]);
 	if (!rc)
-		rc = build_eval(state, 1, &g[1]);
+		rc = build_eval(state, &shape_one, &g[1]);
 	if (!rc && job->run->teacher_spec) {
 		teacher->ckpt = (struct checkpoint){.spec = *job->run->teacher_spec, .form = FORM_FLOAT};
-		rc = stage_model_build(teacher, 1, &g[2]);
+		rc = stage_model_build(teacher, &shape_one, &g[2]);
 	}
 	for (int i = 0; i < 3; i++) {
 		if (!rc)
@@ -248,7 +248,7 @@ int fit_plan(
 	own.run = &own_run;
 	own.model = &model;
 	p->spec = *spec;
-	int rc = spec_build(&g, spec, 1);
+	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)
 		return rc;
 	p->parameters = graph_parameters(&g);

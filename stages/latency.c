@@ -52,7 +52,8 @@ static int subject_open(struct subject *s, struct stage_model *m, int batch, uin
 	int in, rc;
 
 	graph_init(&g);
-	rc = stage_model_build(m, batch, &g);
+	const struct build_shape shape = shape_samples(batch);
+	rc = stage_model_build(m, &shape, &g);
 	if (!rc)
 		rc = executor_create(&s->ex, &g, &m->params, &o);
 	if (!rc)

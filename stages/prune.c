@@ -155,7 +155,7 @@ static int fine_tune_and_save(struct prune_job *job)
 static int count(const struct model_spec *spec, int64_t *parameters)
 {
 	struct graph g;
-	int rc = spec_build(&g, spec, 1);
+	int rc = spec_build(&g, spec, &shape_one);
 	*parameters = rc == 0 ? graph_parameters(&g) : 0;
 	graph_clear(&g);
 	return rc;

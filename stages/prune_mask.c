@@ -68,7 +68,7 @@ int prune_set_init(struct prune_set *p, const struct model_spec *spec, const str
 {
 	struct graph g;
 	*p = (struct prune_set){0};
-	int rc = spec_build(&g, spec, 1);
+	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)
 		return rc;
 	bool *used = mem_alloc((size_t)exclude->n + 1, sizeof(*used));

@@ -183,14 +183,14 @@ int prune_units(const struct prune_options *o, struct stage_model *model)
 	graph_init(&to);
 	int rc = prune_units_spec(o, &old, &want);
 	if (!rc)
-		rc = spec_build(&from, &old, 1);
+		rc = spec_build(&from, &old, &shape_one);
 	for (int i = 0; !rc && i < old.n_width; i++)
 		if (want.width[i] < old.width[i])
 			rc = rank_width(&from, &model->params, norm, i, old.width[i], want.width[i], &keep);
 	if (!rc)
 		rc = slice_spec(&cut, &old, &keep);
 	if (!rc)
-		rc = spec_build(&to, &cut, 1);
+		rc = spec_build(&to, &cut, &shape_one);
 	if (!rc)
 		rc = slice_all(&from, &to, &keep, model);
 	if (!rc)

@@ -98,7 +98,7 @@ static int plan_memory(const struct graph *g, struct device dev, struct executor
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct quantize_options *o = s->options;
-	int batch = (int)o->calibration_batch_size;
+	const struct build_shape shape = shape_samples((int)o->calibration_batch_size);
 	struct quant_rules rules;
 	struct quant_plan p = {0};
 	struct graph g;
@@ -108,7 +108,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		return rc;
 	graph_init(&g);
 	quantize_rules(o, &rules);
-	rc = quantize_folded(input_spec, batch, &g);
+	rc = quantize_folded(input_spec, &shape, &g);
 	if (!rc)
 		rc = quant_plan_make(&p, &g, &rules);
 	if (!rc)
@@ -174,7 +174,7 @@ static int make_plan(struct quantize_job *job)
 
 	graph_init(&folded);
 	quantize_rules(job->o, &rules);
-	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
+	rc = quantize_folded(&job->input.ckpt.spec, &shape_one, &folded);
 	if (!rc)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
 	graph_clear(&folded);

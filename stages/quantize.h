@@ -46,9 +46,9 @@ struct quantize_job {
 };
 
 /* spec_build and pass_fold. `out` is initialised and empty. */
-int quantize_folded(const struct model_spec *spec, int batch, struct graph *out);
+int quantize_folded(const struct model_spec *spec, const struct build_shape *shape, struct graph *out);
 /* Trainer's build callback, user = struct quantize_job *: the annotated graph with frozen steps. */
-int quantize_build_annotated(void *user, int batch, struct graph *out);
+int quantize_build_annotated(void *user, const struct build_shape *shape, struct graph *out);
 /* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
 int quantize_calibrate(struct quantize_job *job);
 /* Trains weights and steps in the annotated graph. */

@@ -26,27 +26,27 @@ static size_t pixels(const struct dataset *d)
 	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
 }
 
-int quantize_folded(const struct model_spec *spec, int batch, struct graph *out)
+int quantize_folded(const struct model_spec *spec, const struct build_shape *shape, struct graph *out)
 {
 	struct graph g;
 	int rc;
 
 	graph_init(&g);
-	rc = spec_build(&g, spec, batch);
+	rc = spec_build(&g, spec, shape);
 	if (!rc)
 		rc = pass_fold(&g, out);
 	graph_clear(&g);
 	return rc;
 }
 
-int quantize_build_annotated(void *user, int batch, struct graph *out)
+int quantize_build_annotated(void *user, const struct build_shape *shape, struct graph *out)
 {
 	const struct quantize_job *job = user;
 	struct graph folded;
 	int rc;
 
 	graph_init(&folded);
-	rc = quantize_folded(&job->input.ckpt.spec, batch, &folded);
+	rc = quantize_folded(&job->input.ckpt.spec, shape, &folded);
 	if (!rc)
 		rc = pass_annotate(&folded, &job->plan, false, out);
 	graph_clear(&folded);
@@ -112,7 +112,8 @@ static int calibration_open(struct calibration *p, struct quantize_job *job)
 	p->batch = (int)(job->o->calibration_batch_size < n ? job->o->calibration_batch_size : n);
 	p->batches = job->o->calibration_batches < n / p->batch ? job->o->calibration_batches : n / p->batch;
 	p->fill = (struct batch_fill){.data = d, .split = split, .stage = job->run->name};
-	rc = quantize_folded(&job->input.ckpt.spec, p->batch, &g);
+	const struct build_shape shape = shape_samples(p->batch);
+	rc = quantize_folded(&job->input.ckpt.spec, &shape, &g);
 	if (!rc)
 		rc = sampler_init(&p->sampler, job->run->seed, job->run->name, n);
 	if (rc < 0)

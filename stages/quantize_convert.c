@@ -25,7 +25,7 @@ static int convert_simulated(struct quantize_job *job)
 
 	graph_init(&g);
 	job->output.ckpt.form = FORM_SIMULATED;
-	rc = quantize_build_annotated(job, 1, &g);
+	rc = quantize_build_annotated(job, &shape_one, &g);
 	if (!rc)
 		rc = params_add_graph(&job->output.params, &g, 0);
 	if (!rc)
@@ -96,7 +96,7 @@ static int convert_integer(struct quantize_job *job)
 	graph_init(&lowered);
 	graph_init(&frozen);
 	job->output.ckpt.form = FORM_INTEGER;
-	rc = quantize_folded(&job->input.ckpt.spec, 1, &folded);
+	rc = quantize_folded(&job->input.ckpt.spec, &shape_one, &folded);
 	if (!rc)
 		rc = pass_lower(&folded, &job->plan, &lowered);
 	if (!rc)
@@ -195,12 +195,13 @@ int quantize_check_masks(struct quantize_job *job, int64_t *n)
 
 static int logits(struct stage_model *m, const float *x, size_t bytes, int batch, float *out)
 {
+	const struct build_shape shape = shape_samples(batch);
 	struct executor *ex = NULL;
 	struct graph g;
 	int rc;
 
 	graph_init(&g);
-	rc = stage_model_build(m, batch, &g);
+	rc = stage_model_build(m, &shape, &g);
 	if (!rc)
 		rc = quantize_executor(&ex, &g, &m->params, false);
 	if (!rc)

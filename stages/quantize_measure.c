@@ -29,12 +29,13 @@ static int build_graphs(struct bench *b)
 {
 	struct quantize_measures *m = b->m;
 	const struct model_spec *spec = &b->job->input.ckpt.spec;
-	int rc = quantize_folded(spec, m->batch, &m->folded);
+	const struct build_shape shape = shape_samples(m->batch);
+	int rc = quantize_folded(spec, &shape, &m->folded);
 
 	if (!rc && quantize_has_steps(b->job->o))
-		rc = quantize_build_annotated(b->job, m->batch, &m->annotated);
+		rc = quantize_build_annotated(b->job, &shape, &m->annotated);
 	if (!rc)
-		rc = stage_model_build(&b->job->output, m->batch, &m->deployed);
+		rc = stage_model_build(&b->job->output, &shape, &m->deployed);
 	m->twins = quantize_has_steps(b->job->o) && !b->job->plan.simulated;
 	return rc;
 }

@@ -68,23 +68,23 @@ int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd
 	return rc;
 }
 
-static int make_executor(struct teacher *t, int batch, struct executor **ex)
+static int make_executor(struct teacher *t, const struct build_shape *shape, struct executor **ex)
 {
 	struct executor_options o = {.mode = EXEC_INFER};
 	struct graph g;
 	graph_init(&g);
-	int rc = stage_model_build(&t->model, batch, &g);
+	int rc = stage_model_build(&t->model, shape, &g);
 	if (!rc)
 		rc = executor_create(ex, &g, &t->model.params, &o);
 	graph_clear(&g);
 	return rc;
 }
 
-int teacher_plan(struct teacher *t, int batch, size_t *bytes)
+int teacher_plan(struct teacher *t, const struct build_shape *shape, size_t *bytes)
 {
 	struct executor *ex = NULL;
 	struct executor_memory m;
-	int rc = make_executor(t, batch, &ex);
+	int rc = make_executor(t, shape, &ex);
 	if (!rc)
 		rc = executor_plan(ex, &m);
 	if (!rc)
@@ -99,7 +99,8 @@ int teacher_bind(struct teacher *t, struct executor *train)
 	int in = graph_find(student, "input");
 	if (in == NODE_NONE)
 		return err_set(ERR_FAIL, "distillation: the training graph has no 'input'");
-	int rc = make_executor(t, (int)student->node[in].shape.dim[0], &t->ex);
+	const struct build_shape shape = shape_samples((int)student->node[in].shape.dim[0]);
+	int rc = make_executor(t, &shape, &t->ex);
 	if (!rc)
 		rc = executor_prepare(t->ex);
 	if (rc < 0)

@@ -57,7 +57,7 @@ struct teacher {
 int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd_options *kd);
 /* Adds what teacher_bind will allocate for batches of this size, and the params that are planned only. Needs the model:
  * opened, or its spec and planned params. */
-int teacher_plan(struct teacher *t, int batch, size_t *bytes);
+int teacher_plan(struct teacher *t, const struct build_shape *shape, size_t *bytes);
 /* Trainer hooks: binds "teacher_logits" of the training executor; runs the teacher on its batch. */
 int teacher_bind(struct teacher *t, struct executor *train);
 int teacher_forward(struct teacher *t, const float *x, size_t bytes);

@@ -92,7 +92,7 @@ static int make_graph(struct graph *g, const struct job *j)
 	const struct model_spec *spec = model_find(j->model);
 	struct graph f32;
 	graph_init(&f32);
-	int rc = spec ? spec_build(&f32, spec, j->batch) : ERR_CONFIG;
+	int rc = spec ? spec_build(&f32, spec, &(struct build_shape){.sequences = j->batch}) : ERR_CONFIG;
 	if (!rc)
 		rc = graph_add_ce(&f32, 0.0f);
 	if (!rc)

@@ -14,7 +14,7 @@
 struct builder {
 	struct graph *g;
 	const struct model_spec *s;
-	int batch;
+	struct build_shape shape;
 	int x;                      /* current value: its node */
 	struct param_axis channels; /* what the channels (last axis) of x are to pruning */
 	int rc;                     /* first error */

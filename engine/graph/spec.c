@@ -60,17 +60,17 @@ const char *spec_width_name(const struct model_spec *s, int i, char buf[64])
 	return buf;
 }
 
-int spec_build(struct graph *g, const struct model_spec *s, int batch)
+int spec_build(struct graph *g, const struct model_spec *s, const struct build_shape *shape)
 {
 	graph_init(g);
 	int rc = family_check(s, ERR_FAIL);
 	if (rc < 0)
 		return err_context(rc, "model");
-	if (batch < 1)
-		return err_set(ERR_FAIL, "model: batch %d", batch);
-	struct builder b = {.g = g, .s = s, .batch = batch};
-	b.x = graph_input(
-	    g, "input", DT_F32, (struct shape){.ndim = 4, .dim = {batch, s->height, s->width_px, s->channels}});
+	if (shape->sequences < 1)
+		return err_set(ERR_FAIL, "model: a batch of %d", shape->sequences);
+	struct builder b = {.g = g, .s = s, .shape = *shape};
+	b.x = graph_input(g, "input", DT_F32,
+	    (struct shape){.ndim = 4, .dim = {shape->sequences, s->height, s->width_px, s->channels}});
 	b.rc = b.x < 0 ? b.x : 0;
 	b.channels = (struct param_axis){.width = -1, .outer = 1, .inner = 1};
 	families[s->family]->build(&b);

@@ -10,6 +10,7 @@
 
 #include "config/option.h"
 #include "graph/graph.h"
+#include "graph/shape.h"
 
 enum family { FAMILY_MLP, FAMILY_CNN, FAMILY_RESNET, FAMILY_COUNT };
 
@@ -56,7 +57,7 @@ const char *family_name(enum family f);
 /* Builds the model graph for a batch: node "input" (N,H,W,C) f32 .. g->output = logits (N, classes), name of the last
  * linear layer. Param names follow PyTorch: conv1.weight, bn1.running_mean, fc1.bias, stage1.block0.conv1.weight, ...
  * Param nodes carry kind, init, decay and axes. */
-int spec_build(struct graph *g, const struct model_spec *s, int batch);
+int spec_build(struct graph *g, const struct model_spec *s, const struct build_shape *shape);
 /* Appends labels (s32) and weight (f32) inputs and the cross-entropy loss; sets g->loss. */
 int graph_add_ce(struct graph *g, float smoothing);
 /* Appends "teacher_logits" (f32, N x classes), labels, weight and the distillation loss; sets g->loss. */

@@ -29,17 +29,17 @@ static int quantized_graph(const struct checkpoint *c, const struct graph *folde
 	return rc;
 }
 
-int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct graph *out)
+int checkpoint_graph(const struct checkpoint *c, const struct build_shape *shape, bool fold, struct graph *out)
 {
 	struct graph plain, folded;
 	int rc;
 
 	graph_init(out);
 	if (c->form == FORM_FLOAT && !fold)
-		return spec_build(out, &c->spec, batch);
+		return spec_build(out, &c->spec, shape);
 	graph_init(&plain);
 	graph_init(&folded);
-	rc = spec_build(&plain, &c->spec, batch);
+	rc = spec_build(&plain, &c->spec, shape);
 	if (!rc)
 		rc = pass_fold(&plain, c->form == FORM_FLOAT ? out : &folded);
 	if (!rc && c->form != FORM_FLOAT)

@@ -35,7 +35,7 @@ void checkpoint_clear(struct checkpoint *c);
 
 /* The graph to run (no loss): spec_build, folded, annotated or lowered + frozen according to the form. Float models are
  * built unfolded if `fold` is false. */
-int checkpoint_graph(const struct checkpoint *c, int batch, bool fold, struct graph *out);
+int checkpoint_graph(const struct checkpoint *c, const struct build_shape *shape, bool fold, struct graph *out);
 /* Tensors -> store: every param of `g` must be there with its dtype and shape (ERR_CHECKPOINT), masks are set. */
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store);
 /* Store -> tensors, for the params of `g` (and their masks). */

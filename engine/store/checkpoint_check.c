@@ -74,7 +74,7 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 	struct graph g;
 	int rc;
 
-	rc = checkpoint_graph(c, 1, false, &g);
+	rc = checkpoint_graph(c, &shape_one, false, &g);
 	if (rc != 0)
 		/* A spec and a plan that do not fit each other are the file's fault, whatever the pass calls it. */
 		return rc == ERR_NOMEM ? rc : err_set(ERR_CHECKPOINT, "%s: %s", name, err_message());

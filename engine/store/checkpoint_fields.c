@@ -32,7 +32,7 @@ static int count_parameters(const struct model_spec *spec, int64_t *out)
 	int rc;
 
 	graph_init(&g);
-	rc = spec_build(&g, spec, 1);
+	rc = spec_build(&g, spec, &shape_one);
 	*out = 0;
 	for (int i = 0; !rc && i < g.n; i++)
 		if (g.node[i].op == OP_PARAM && g.node[i].attr.kind == PARAM_TRAINED)

@@ -25,14 +25,14 @@ static int check_graph(const struct graph *g, int batch, const struct dataset *d
 	return 0;
 }
 
-static int evaluator_executor(
-    struct evaluator *e, struct param_store *params, int (*build)(void *user, int batch, struct graph *g), void *user)
+static int evaluator_executor(struct evaluator *e, struct param_store *params, graph_builder build, void *user)
 {
 	const struct executor_options o = {.mode = EXEC_INFER};
 	struct graph g;
 	int rc;
 	graph_init(&g);
-	rc = build(user, e->batch, &g);
+	const struct build_shape shape = shape_samples(e->batch);
+	rc = build(user, &shape, &g);
 	if (!rc)
 		rc = check_graph(&g, e->batch, e->fill.data);
 	if (!rc)
@@ -46,8 +46,8 @@ static int evaluator_executor(
 }
 
 /* Everything that needs no memory but the executor's lists. */
-static int evaluator_open(struct evaluator *e, struct param_store *params,
-    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split)
+static int evaluator_open(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
+    const struct dataset *data, enum split split)
 {
 	*e = (struct evaluator){.fill = {.data = data, .split = split, .stage = ""}};
 	if (data->n[split] < 1 || !data->pixels[split])
@@ -62,8 +62,8 @@ static size_t sample_pixels(const struct dataset *d)
 	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
 }
 
-int evaluator_plan(struct param_store *params, int (*build)(void *user, int batch, struct graph *g), void *user,
-    const struct dataset *data, enum split split, struct executor_memory *m, size_t *buffers)
+int evaluator_plan(struct param_store *params, graph_builder build, void *user, const struct dataset *data,
+    enum split split, struct executor_memory *m, size_t *buffers)
 {
 	struct evaluator e;
 	int rc = evaluator_open(&e, params, build, user, data, split);
@@ -75,8 +75,8 @@ int evaluator_plan(struct param_store *params, int (*build)(void *user, int batc
 	return rc;
 }
 
-int evaluator_init(struct evaluator *e, struct param_store *params,
-    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split)
+int evaluator_init(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
+    const struct dataset *data, enum split split)
 {
 	int rc = evaluator_open(e, params, build, user, data, split);
 	size_t n = (size_t)e->batch;
@@ -148,9 +148,8 @@ int evaluator_run(struct evaluator *e, const volatile sig_atomic_t *stop, struct
 	return 0;
 }
 
-int trainer_evaluate(struct device dev, struct param_store *params,
-    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split,
-    const volatile sig_atomic_t *stop, struct metrics *out)
+int trainer_evaluate(struct device dev, struct param_store *params, graph_builder build, void *user,
+    const struct dataset *data, enum split split, const volatile sig_atomic_t *stop, struct metrics *out)
 {
 	struct evaluator e;
 	int rc;

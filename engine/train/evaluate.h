@@ -17,11 +17,11 @@ struct evaluator {
 };
 /* The graph must have the input "input" and an f32 output (N, classes). ERR_DATA if the split is empty or not loaded.
  */
-int evaluator_init(struct evaluator *e, struct param_store *params,
-    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split);
+int evaluator_init(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
+    const struct dataset *data, enum split split);
 /* What evaluator_init would allocate for its executor, and the bytes of its buffers on the host. */
-int evaluator_plan(struct param_store *params, int (*build)(void *user, int batch, struct graph *g), void *user,
-    const struct dataset *data, enum split split, struct executor_memory *m, size_t *buffers);
+int evaluator_plan(struct param_store *params, graph_builder build, void *user, const struct dataset *data,
+    enum split split, struct executor_memory *m, size_t *buffers);
 void evaluator_clear(struct evaluator *e);
 /* Resets, fills and finishes m. ERR_INTERRUPTED if *stop is set; ERR_FAIL if the loss is not finite. */
 int evaluator_run(struct evaluator *e, const volatile sig_atomic_t *stop, struct metrics *m);

@@ -12,7 +12,8 @@
 
 int fit_graph(const struct trainer *t, int micro, struct graph *g)
 {
-	int rc = t->build_train(t->user, micro, g);
+	const struct build_shape shape = shape_samples(micro);
+	int rc = t->build_train(t->user, &shape, g);
 	if (!rc)
 		rc = precision_cast(t->o, g);
 	if (!rc && (g->loss == NODE_NONE || g->node[g->loss].dtype != DT_F32))
@@ -73,7 +74,7 @@ int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out)
 		buffers += (size_t)micro * sample;
 		rc = plan_training(t, micro, out);
 		if (!rc && t->plan)
-			rc = t->plan(t->user, micro, &out->hooks);
+			rc = t->plan(t->user, &(struct build_shape){.sequences = micro}, &out->hooks);
 	}
 	if (t->dev.backend && t->dev.backend->on_host)
 		out->buffers = memory_block(buffers);

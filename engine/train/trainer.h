@@ -11,6 +11,7 @@
 #include "data/batch.h"
 #include "exec/executor.h"
 #include "exec/optimizer.h"
+#include "graph/shape.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
 
@@ -96,16 +97,16 @@ struct trainer {
 	struct device dev;
 	struct param_store *params;
 	/* Builds the training graph for a batch (input "input", "labels", "weight", loss set). */
-	int (*build_train)(void *user, int batch, struct graph *g);
+	graph_builder build_train;
 	/* Builds the graph for validation (g->output = logits). */
-	int (*build_eval)(void *user, int batch, struct graph *g);
+	graph_builder build_eval;
 	/* Optional: after the executor is created and before it is prepared (bind the teacher) / before each
 	 * micro-batch's forward (run the teacher on the same input) / before each epoch (pruning ramp). */
 	int (*bind)(void *user, struct executor *train);
 	int (*before_forward)(void *user, struct executor *train, const float *x, size_t bytes);
 	int (*before_epoch)(void *user, int64_t epoch);
 	/* Optional: adds what the hooks will allocate on the device for micro-batches of this size (the teacher). */
-	int (*plan)(void *user, int micro, size_t *bytes);
+	int (*plan)(void *user, const struct build_shape *micro, size_t *bytes);
 	bool masks; /* before_epoch may give params a mask */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */
@@ -142,8 +143,7 @@ int trainer_fit(struct trainer *t, struct train_result *out);
 int resume_key(const char *path, char key[HASH_HEX]);
 void train_result_clear(struct train_result *r);
 /* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */
-int trainer_evaluate(struct device dev, struct param_store *params,
-    int (*build)(void *user, int batch, struct graph *g), void *user, const struct dataset *data, enum split split,
-    const volatile sig_atomic_t *stop, struct metrics *out);
+int trainer_evaluate(struct device dev, struct param_store *params, graph_builder build, void *user,
+    const struct dataset *data, enum split split, const volatile sig_atomic_t *stop, struct metrics *out);
 
 #endif

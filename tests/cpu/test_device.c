@@ -84,7 +84,7 @@ static int run_open(struct run *r, const struct model_spec *spec, enum exec_mode
 	if (!rc)
 		cpu_set_fpmath(r->dev.ctx, bf16);
 	if (!rc)
-		rc = spec_build(&g, spec, BATCH);
+		rc = spec_build(&g, spec, &(struct build_shape){.sequences = BATCH});
 	if (!rc && mode == EXEC_INFER)
 		rc = pass_fold(&g, &folded);
 	if (!rc && mode == EXEC_TRAIN)

@@ -55,7 +55,7 @@ static float *train(const struct model_spec *spec, int threads, size_t *n)
 	assert_ok(dev.backend->open(&dev.ctx, &(struct open_options){.threads = threads}));
 	params_init(&store, dev);
 	optimizer_init(&opt, &store, &args);
-	assert_ok(spec_build(&g, spec, BATCH));
+	assert_ok(spec_build(&g, spec, &(struct build_shape){.sequences = BATCH}));
 	assert_ok(graph_add_ce(&g, 0.0f));
 	assert_ok(params_add_graph(&store, &g, 1));
 	assert_ok(executor_create(&ex, &g, &store, &options));

@@ -91,7 +91,7 @@ static inline struct model_spec rig_mlp(void)
 static inline void rig_graph(struct graph *g, struct model_spec spec, int batch, bool loss)
 {
 	graph_init(g);
-	assert_ok(spec_build(g, &spec, batch));
+	assert_ok(spec_build(g, &spec, &(struct build_shape){.sequences = batch}));
 	if (loss)
 		assert_ok(graph_add_ce(g, 0));
 }

@@ -16,7 +16,7 @@ static void build(const struct checkpoint *c, bool fold)
 {
 	struct graph g;
 
-	if (checkpoint_graph(c, 1, fold, &g) == 0) {
+	if (checkpoint_graph(c, &shape_one, fold, &g) == 0) {
 		require(g.output >= 0 && g.output < g.n);
 		require(checkpoint_check_tensors(c, "fuzz") != 0); /* there are none */
 	} else {

@@ -32,7 +32,7 @@ static int count(const struct graph *g, enum op op)
 
 static void folded_sample(const struct model_spec *s, struct graph *g, struct graph *f)
 {
-	assert_int_equal(spec_build(g, s, 3), 0);
+	assert_int_equal(spec_build(g, s, &(struct build_shape){.sequences = 3}), 0);
 	assert_int_equal(graph_add_ce(g, 0), 0);
 	graph_init(f);
 	assert_int_equal(pass_fold(g, f), 0);
@@ -140,7 +140,7 @@ static void freeze__constants_become_params_of_the_same_name(void **state)
 {
 	(void)state;
 	struct graph g, f, z;
-	assert_int_equal(spec_build(&g, &sample_cnn, 3), 0);
+	assert_int_equal(spec_build(&g, &sample_cnn, &(struct build_shape){.sequences = 3}), 0);
 	graph_init(&f);
 	graph_init(&z);
 	assert_int_equal(pass_fold(&g, &f), 0);
@@ -187,7 +187,7 @@ static void autocast__casts_both_operands_of_each_layer_and_nothing_else(void **
 		enum dtype half = m & 1 ? DT_F16 : DT_BF16;
 		struct graph g, h;
 		int layers = 0;
-		assert_int_equal(spec_build(&g, samples[m], 3), 0);
+		assert_int_equal(spec_build(&g, samples[m], &(struct build_shape){.sequences = 3}), 0);
 		assert_int_equal(graph_add_ce(&g, 0), 0);
 		graph_init(&h);
 		assert_int_equal(pass_autocast(&g, half, &h), 0);
@@ -245,7 +245,7 @@ static void tf32__marks_each_layer_and_changes_nothing_else(void **state)
 	(void)state;
 	for (int m = 0; m < N_SAMPLES; m++) {
 		struct graph g, h, half;
-		assert_int_equal(spec_build(&g, samples[m], 3), 0);
+		assert_int_equal(spec_build(&g, samples[m], &(struct build_shape){.sequences = 3}), 0);
 		assert_int_equal(graph_add_ce(&g, 0), 0);
 		graph_init(&h);
 		graph_init(&half);
@@ -277,7 +277,7 @@ static void passes__survive_each_failed_allocation(void **state)
 {
 	(void)state;
 	struct graph g, f;
-	assert_int_equal(spec_build(&g, &sample_resnet, 2), 0);
+	assert_int_equal(spec_build(&g, &sample_resnet, &(struct build_shape){.sequences = 2}), 0);
 	int (*const pass[])(const struct graph *, struct graph *) = {pass_fold, pass_freeze, to_f16};
 	for (int p = 0; p < 3; p++) {
 		graph_init(&f);
@@ -335,8 +335,8 @@ static void slice__flattened_input_follows_its_channels(void **state)
 	struct graph g, h;
 	keep_units(&s, 1, 2, (int[]){1, 4});
 	assert_int_equal(slice_spec(&small, &sample_bare_cnn, &s), 0);
-	assert_int_equal(spec_build(&g, &sample_bare_cnn, 1), 0);
-	assert_int_equal(spec_build(&h, &small, 1), 0);
+	assert_int_equal(spec_build(&g, &sample_bare_cnn, &shape_one), 0);
+	assert_int_equal(spec_build(&h, &small, &shape_one), 0);
 	const struct node *from = named(&g, "fc1.weight"), *to = named(&h, "fc1.weight");
 	int64_t features = from->shape.dim[1], spatial = features / 5;
 	assert_int_equal(to->shape.dim[1], spatial * 2);
@@ -367,8 +367,8 @@ static void slice__both_axes_of_a_convolution(void **state)
 	keep_units(&s, 0, 2, (int[]){0, 2});
 	keep_units(&s, 1, 3, (int[]){0, 1, 3});
 	assert_int_equal(slice_spec(&small, &sample_bare_cnn, &s), 0);
-	assert_int_equal(spec_build(&g, &sample_bare_cnn, 1), 0);
-	assert_int_equal(spec_build(&h, &small, 1), 0);
+	assert_int_equal(spec_build(&g, &sample_bare_cnn, &shape_one), 0);
+	assert_int_equal(spec_build(&h, &small, &shape_one), 0);
 	const struct node *from = named(&g, "conv2.weight"), *to = named(&h, "conv2.weight");
 	float src[5 * 2 * 2 * 3], dst[3 * 2 * 2 * 2];
 	for (int i = 0; i < 60; i++)

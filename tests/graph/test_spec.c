@@ -33,7 +33,7 @@ static int64_t trained(const struct graph *g)
 static int64_t parameters_of(const struct model_spec *s)
 {
 	struct graph g;
-	assert_int_equal(spec_build(&g, s, 2), 0);
+	assert_int_equal(spec_build(&g, s, &(struct build_shape){.sequences = 2}), 0);
 	int64_t n = trained(&g);
 	graph_clear(&g);
 	return n;
@@ -66,7 +66,7 @@ static void spec__cnn_has_the_expected_nodes(void **state)
 	(void)state;
 	struct graph g;
 	char text[64];
-	assert_int_equal(spec_build(&g, &sample_cnn, 7), 0);
+	assert_int_equal(spec_build(&g, &sample_cnn, &(struct build_shape){.sequences = 7}), 0);
 	assert_string_equal(shape_text(named(&g, "input")->shape, text), "(7, 64, 64, 3)");
 	assert_string_equal(shape_text(named(&g, "pool3")->shape, text), "(7, 5, 5, 96)");
 	assert_string_equal(shape_text(named(&g, "fc1.weight")->shape, text), "(128, 2400)");
@@ -94,7 +94,7 @@ static void spec__resnet_adds_the_main_branch_last(void **state)
 {
 	(void)state;
 	struct graph g;
-	assert_int_equal(spec_build(&g, &sample_resnet, 2), 0);
+	assert_int_equal(spec_build(&g, &sample_resnet, &(struct build_shape){.sequences = 2}), 0);
 	const struct node *add = named(&g, "stage2.block0.add");
 	assert_string_equal(g.node[add->in[0]].name, "stage2.block0.downsample.bn");
 	assert_string_equal(g.node[add->in[1]].name, "stage2.block0.bn2");
@@ -116,7 +116,7 @@ static void spec__mlp_takes_the_image_directly(void **state)
 	struct model_spec s = sample_mlp;
 	struct graph g;
 	s.n_width = 0; /* a linear classifier */
-	assert_int_equal(spec_build(&g, &s, 1), 0);
+	assert_int_equal(spec_build(&g, &s, &shape_one), 0);
 	assert_int_equal(g.n, 4);
 	assert_string_equal(g.node[g.output].name, "fc1");
 	graph_clear(&g);
@@ -132,8 +132,8 @@ static void spec__labels_tell_which_axes_a_width_moves(void **state)
 			struct graph a, b;
 			int moved = 0;
 			more.width[w]++;
-			assert_int_equal(spec_build(&a, samples[m], 2), 0);
-			assert_int_equal(spec_build(&b, &more, 2), 0);
+			assert_int_equal(spec_build(&a, samples[m], &(struct build_shape){.sequences = 2}), 0);
+			assert_int_equal(spec_build(&b, &more, &(struct build_shape){.sequences = 2}), 0);
 			assert_int_equal(a.n, b.n);
 			for (int i = 0; i < a.n; i++) {
 				const struct node *p = &a.node[i];
@@ -180,8 +180,8 @@ static void spec__json_round_trip(void **state)
 		cJSON *parsed = cJSON_Parse(text);
 		assert_int_equal(spec_from_json(&back, parsed), 0);
 		struct graph a, b;
-		assert_int_equal(spec_build(&a, samples[m], 3), 0);
-		assert_int_equal(spec_build(&b, &back, 3), 0);
+		assert_int_equal(spec_build(&a, samples[m], &(struct build_shape){.sequences = 3}), 0);
+		assert_int_equal(spec_build(&b, &back, &(struct build_shape){.sequences = 3}), 0);
 		assert_int_equal(a.n, b.n);
 		for (int i = 0; i < a.n; i++)
 			assert_true(shape_equal(a.node[i].shape, b.node[i].shape));
@@ -350,7 +350,7 @@ static void spec__losses_are_added_to_the_output(void **state)
 {
 	(void)state;
 	struct graph g;
-	assert_int_equal(spec_build(&g, &sample_mlp, 4), 0);
+	assert_int_equal(spec_build(&g, &sample_mlp, &(struct build_shape){.sequences = 4}), 0);
 	assert_int_equal(graph_add_kd(&g, 4, 0.7f), 0);
 	const struct node *loss = &g.node[g.loss];
 	assert_int_equal(loss->op, OP_KD_LOSS);
@@ -359,7 +359,7 @@ static void spec__losses_are_added_to_the_output(void **state)
 	assert_true(loss->attr.temperature == 4 && loss->attr.alpha == 0.7f);
 	assert_true(graph_add_ce(&g, 0) < 0); /* "labels" exists */
 	graph_clear(&g);
-	assert_int_equal(spec_build(&g, &sample_mlp, 4), 0);
+	assert_int_equal(spec_build(&g, &sample_mlp, &(struct build_shape){.sequences = 4}), 0);
 	assert_int_equal(graph_add_ce(&g, 0.1f), 0);
 	assert_true(g.node[g.loss].attr.smoothing == 0.1f);
 	graph_clear(&g);
@@ -371,13 +371,13 @@ static void spec__build_survives_each_failed_allocation(void **state)
 	(void)state;
 	struct graph g;
 	mem_fail_at(0);
-	assert_int_equal(spec_build(&g, &sample_resnet, 2), 0);
+	assert_int_equal(spec_build(&g, &sample_resnet, &(struct build_shape){.sequences = 2}), 0);
 	uint64_t n = mem_count();
 	graph_clear(&g);
 	assert_true(n >= 1);
 	for (uint64_t i = 1; i <= n; i++) {
 		mem_fail_at(i);
-		assert_int_equal(spec_build(&g, &sample_resnet, 2), ERR_NOMEM);
+		assert_int_equal(spec_build(&g, &sample_resnet, &(struct build_shape){.sequences = 2}), ERR_NOMEM);
 		assert_null(g.node);
 	}
 	mem_fail_at(0);

@@ -59,7 +59,7 @@ static inline int model_folded(const struct model_spec *s, int batch, bool with_
 
 	graph_init(&g);
 	graph_init(out);
-	rc = spec_build(&g, s, batch);
+	rc = spec_build(&g, s, &(struct build_shape){.sequences = batch});
 	if (!rc && with_loss)
 		rc = graph_add_ce(&g, 0);
 	if (!rc)

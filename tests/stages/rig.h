@@ -144,7 +144,7 @@ static inline float *rig_logits(struct rig *r, const char *folder, int n)
 		index[i] = (uint32_t)i;
 	struct batch_fill fill = {.data = &r->data, .split = SPLIT_VAL, .stage = ""};
 	RIG_OK(stage_model_load(&m, rig_path(r, folder), r->dev, &r->data));
-	RIG_OK(stage_model_build(&m, n, &g));
+	RIG_OK(stage_model_build(&m, &(struct build_shape){.sequences = n}, &g));
 	RIG_OK(executor_create(&ex, &g, &m.params, &o));
 	RIG_OK(executor_prepare(ex));
 	RIG_OK(batch_fill(&fill, index, n, 0, 0, x, labels));

@@ -429,7 +429,7 @@ static void find_kept(
 static void save_model(struct rig *r, struct stage_model *m, const char *folder)
 {
 	struct graph g;
-	RIG_OK(checkpoint_graph(&m->ckpt, 1, false, &g));
+	RIG_OK(checkpoint_graph(&m->ckpt, &shape_one, false, &g));
 	RIG_OK(checkpoint_from_params(&m->ckpt, &g, &m->params));
 	RIG_OK(fs_mkdirs(rig_path(r, folder)));
 	RIG_OK(checkpoint_save(&m->ckpt, rig_path(r, folder)));
@@ -455,7 +455,7 @@ static void compare_with_masked(
 		assert_int_equal(keep.n_keep[i], cut.spec.width[i]);
 	}
 	assert_true(rig_number(cJSON_GetObjectItem(cut.info, "parameters"), "removed") > 0);
-	RIG_OK(spec_build(&g, &m.ckpt.spec, 1));
+	RIG_OK(spec_build(&g, &m.ckpt.spec, &shape_one));
 	silence(&m, &g, &keep);
 	save_model(r, &m, masked_name);
 	float *a = rig_logits(r, cut_name, 50), *b = rig_logits(r, masked_name, 50), *c = rig_logits(r, input, 50);

@@ -72,7 +72,7 @@ static void fill_float(struct checkpoint *c, struct param_store *store)
 
 	*c = (struct checkpoint){.spec = small_spec(), .form = FORM_FLOAT};
 	params_init(store, dev);
-	assert_int_equal(checkpoint_graph(c, 1, false, &g), 0);
+	assert_int_equal(checkpoint_graph(c, &shape_one, false, &g), 0);
 	assert_int_equal(params_add_graph(store, &g, 5), 0);
 	for (int i = 0; i < 5; i++)
 		var[i] = 1 + (float)i / 8;
@@ -119,7 +119,7 @@ static void checkpoint__round_trip_keeps_params_and_masks(void **state)
 	if (checkpoint_load(&d, at("one")) != 0)
 		fail_msg("%s", err_message());
 	params_init(&b, dev);
-	assert_int_equal(checkpoint_graph(&d, 3, false, &g), 0);
+	assert_int_equal(checkpoint_graph(&d, &(struct build_shape){.sequences = 3}, false, &g), 0);
 	assert_int_equal(checkpoint_to_params(&d, &g, &b), 0);
 	assert_int_equal(a.n, b.n);
 	for (int i = 0; i < a.n; i++) {
@@ -246,7 +246,7 @@ static void fill_quantized(struct checkpoint *c, struct param_store *store, enum
 	*c = (struct checkpoint){.spec = f.spec, .info = f.info};
 	f.info = NULL;
 	params_init(store, dev);
-	assert_int_equal(checkpoint_graph(&f, 1, true, &folded), 0);
+	assert_int_equal(checkpoint_graph(&f, &shape_one, true, &folded), 0);
 	assert_int_equal(quant_plan_make(&c->plan, &folded, &rules), 0);
 	graph_init(&made);
 	graph_init(&frozen);
@@ -303,7 +303,7 @@ static void check_form(
 		fail_msg("%s", err_message());
 	assert_int_equal(d.form, form);
 	assert_int_equal(d.plan.n_value, c.plan.n_value);
-	assert_int_equal(checkpoint_graph(&d, 2, true, &g), 0);
+	assert_int_equal(checkpoint_graph(&d, &(struct build_shape){.sequences = 2}, true, &g), 0);
 	graph_clear(&g);
 	/* As many parameters as the float model has, whatever is stored. */
 	assert_int_equal(number(d.info, "num_parameters", NULL), 567);
@@ -537,7 +537,7 @@ static void checkpoint__unset_params_are_not_saved(void **state)
 
 	(void)state;
 	params_init(&store, dev);
-	assert_int_equal(checkpoint_graph(&c, 1, false, &g), 0);
+	assert_int_equal(checkpoint_graph(&c, &shape_one, false, &g), 0);
 	assert_int_equal(checkpoint_from_params(&c, &g, &store), ERR_FAIL);
 	assert_non_null(strstr(err_message(), "conv1.weight"));
 	graph_clear(&g);

@@ -30,7 +30,7 @@ static int try_info(const char *path)
 	assert_int_equal(fs_read(path, &b), 0);
 	rc = checkpoint_info_parse(&c, path, (const char *)b.data, b.size);
 	if (!rc) {
-		rc = checkpoint_graph(&c, 2, true, &g);
+		rc = checkpoint_graph(&c, &(struct build_shape){.sequences = 2}, true, &g);
 		graph_clear(&g);
 	}
 	checkpoint_clear(&c);

@@ -15,7 +15,7 @@ static void open_limited(struct world *w)
 	w->o.epochs = 1;
 	struct graph g;
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w->spec, 1));
+	assert_ok(spec_build(&g, &w->spec, &shape_one));
 	assert_ok(params_add_graph(&w->s, &g, 3));
 	graph_clear(&g);
 }
@@ -35,10 +35,10 @@ static int mask_one(void *user, int64_t epoch)
 	return params_set_mask(&w->s, "fc1.weight", ones);
 }
 
-static int extra_plan(void *user, int micro, size_t *bytes)
+static int extra_plan(void *user, const struct build_shape *micro, size_t *bytes)
 {
 	(void)user;
-	*bytes += memory_block((size_t)micro * 1000);
+	*bytes += memory_block((size_t)micro->sequences * 1000);
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static void memory__a_plan_needs_neither_weights_nor_device(void **state)
 	(void)state;
 	open_limited(&w);
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w.spec, 1));
+	assert_ok(spec_build(&g, &w.spec, &shape_one));
 	assert_ok(fit_memory_plan(&w.t, 8, &real));
 	params_init(&s, w.dev);
 	assert_ok(params_plan_graph(&s, &g));

@@ -265,7 +265,7 @@ static void trainer__a_padded_batch_counts_no_sample_twice(void **state)
 	assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
 	assert_int_equal(m.n, N_VAL);
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w.spec, N_VAL));
+	assert_ok(spec_build(&g, &w.spec, &(struct build_shape){.sequences = N_VAL}));
 	ex = rig_executor(&g, &w.s, EXEC_INFER, false);
 	f = (struct batch_fill){.data = &w.data, .split = SPLIT_VAL, .stage = ""};
 	for (uint32_t i = 0; i < N_VAL; i++)

@@ -34,17 +34,17 @@ struct world {
 	float spoil;         /* written into all of fc1.weight */
 };
 
-static inline int build_train(void *user, int batch, struct graph *g)
+static inline int build_train(void *user, const struct build_shape *shape, struct graph *g)
 {
 	struct world *w = user;
-	int rc = spec_build(g, &w->spec, batch);
+	int rc = spec_build(g, &w->spec, shape);
 	return rc ? rc : graph_add_ce(g, 0);
 }
 
-static inline int build_eval(void *user, int batch, struct graph *g)
+static inline int build_eval(void *user, const struct build_shape *shape, struct graph *g)
 {
 	struct world *w = user;
-	return spec_build(g, &w->spec, batch);
+	return spec_build(g, &w->spec, shape);
 }
 
 static inline int before_epoch(void *user, int64_t epoch)
@@ -89,7 +89,7 @@ static inline void world_open(struct world *w, uint64_t seed)
 	    .clip_norm = 1};
 	params_init(&w->s, w->dev);
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w->spec, 1));
+	assert_ok(spec_build(&g, &w->spec, &shape_one));
 	assert_ok(params_add_graph(&w->s, &g, seed));
 	graph_clear(&g);
 	w->t = (struct trainer){.o = &w->o,

@@ -7,31 +7,16 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "text/text_hash.h"
 #include "text/words.h"
 
 const char *const vocabulary_special_text[VOCABULARY_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-
-/* The hash of a token is built byte by byte, so that one walk over a word has those of all its beginnings. */
-#define HASH_SEED 0xCBF29CE484222325u
-
-static uint64_t hash_more(uint64_t h, const unsigned char *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ bytes[i]) * 0x100000001B3u;
-	return h;
-}
-
-/* The low bits of the running hash are the poorer ones; the high half of this product is good everywhere. */
-static uint64_t hash_final(uint64_t h)
-{
-	return (h ^ h >> 32) * 0x9E3779B97F4A7C15u;
-}
 
 /* The slot of the token head + text (head may be empty), or the free slot where it belongs. */
 static struct vocabulary_slot *find(
     const struct vocabulary *v, uint64_t hash, const char *head, size_t head_bytes, const unsigned char *text, size_t n)
 {
-	uint64_t mixed = hash_final(hash);
+	uint64_t mixed = text_hash_final(hash);
 	uint32_t tag = (uint32_t)mixed;
 
 	for (size_t i = mixed >> 32;; i++) {
@@ -86,7 +71,7 @@ static int add_token(struct vocabulary *v, int32_t id, enum vocabulary_faults fa
 
 	if (rc)
 		return rc;
-	uint64_t hash = hash_more(HASH_SEED, token, n);
+	uint64_t hash = text_hash_more(TEXT_HASH_SEED, token, n);
 	struct vocabulary_slot *s = find(v, hash, "", 0, token, n);
 	if (s->id >= 0) {
 		v->duplicates++;
@@ -94,7 +79,7 @@ static int add_token(struct vocabulary *v, int32_t id, enum vocabulary_faults fa
 			return err_set(ERR_DATA, "%s:%d: the token '%.*s' is already on line %d", v->name, id + 1,
 			    n < 200 ? (int)n : 200, (const char *)token, s->id + 1);
 	}
-	*s = (struct vocabulary_slot){.tag = (uint32_t)hash_final(hash), .id = id};
+	*s = (struct vocabulary_slot){.tag = (uint32_t)text_hash_final(hash), .id = id};
 	bool continues = n > 2 && token[0] == '#' && token[1] == '#';
 	if (continues)
 		chars -= 2;
@@ -257,7 +242,7 @@ void vocabulary_clear(struct vocabulary *v)
 
 int32_t vocabulary_id(const struct vocabulary *v, const void *token, size_t bytes)
 {
-	return find(v, hash_more(HASH_SEED, token, bytes), "", 0, token, bytes)->id;
+	return find(v, text_hash_more(TEXT_HASH_SEED, token, bytes), "", 0, token, bytes)->id;
 }
 
 const char *vocabulary_token(const struct vocabulary *v, int32_t id, size_t *bytes)
@@ -270,7 +255,7 @@ const char *vocabulary_token(const struct vocabulary *v, int32_t id, size_t *byt
 size_t vocabulary_longest(
     const struct vocabulary *v, const unsigned char *word, const uint16_t *end, size_t chars, size_t from, int32_t *id)
 {
-	uint64_t hash[WORD_CHARS_LIMIT], h = HASH_SEED;
+	uint64_t hash[WORD_CHARS_LIMIT], h = TEXT_HASH_SEED;
 	bool continues = from > 0;
 	const char *head = continues ? "##" : "";
 	size_t head_bytes = continues ? 2 : 0, begin = from ? end[from - 1] : 0, at = begin;
@@ -279,9 +264,9 @@ size_t vocabulary_longest(
 	assert(chars <= WORD_CHARS_LIMIT && from < chars);
 	if (n > v->longest[continues])
 		n = v->longest[continues];
-	h = hash_more(h, (const unsigned char *)head, head_bytes);
+	h = text_hash_more(h, (const unsigned char *)head, head_bytes);
 	for (size_t i = 0; i < n; i++) {
-		h = hash_more(h, word + at, end[from + i] - at);
+		h = text_hash_more(h, word + at, end[from + i] - at);
 		at = end[from + i];
 		hash[i] = h;
 	}

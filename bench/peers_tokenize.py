@@ -2,24 +2,30 @@
 """WordPiece beside the package `tokenizers`: equal ids on every text, and speed, interleaved.
 
 usage: peers_tokenize.py BENCH_TOKENIZE ids   --vocabulary FILE [--vocabulary FILE] TEXTS ...
+       peers_tokenize.py BENCH_TOKENIZE random [--texts N] [--seed N]
        peers_tokenize.py BENCH_TOKENIZE speed --vocabulary FILE [--rounds N] [--seconds S] [--cased] TEXTS ...
 
 TEXTS is a file: .csv (every field of every row is a text), .tsv (likewise), any other a text per line; lines that are not
 UTF-8 are read as ISO-8859-1. `ids` compares all ids with lower-casing on and off, whole and cut to 32, with special tokens
-in the text and without. `speed` runs both in turns of the same minute, on one thread, and reports medians of the rounds'
-ratios; tokenizers' time is that of encode_batch_fast (no offsets) and of encode_batch. Needs tokenizers from PyPI.
+in the text and without. `random` compares texts of random characters and random bytes under every combination of flags,
+with a vocabulary that has every code point, so that the ids show all that the normalizer does. `speed` runs both in turns of
+the same minute, on one thread, texts of at least 16 bytes, and reports medians of the rounds' ratios; tokenizers' time is
+that of encode_batch_fast (no offsets) and of encode_batch. Needs tokenizers from PyPI.
 """
 import argparse
 import csv
+import itertools
 import json
 import os
 import pathlib
+import random
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -61,8 +67,9 @@ def make_peer(vocabulary, cased, special):
 
 
 def write_texts(texts, f):
+    """Texts as str, or as bytes where they need not be UTF-8."""
     for text in texts:
-        raw = text.encode()
+        raw = text if isinstance(text, bytes) else text.encode()
         f.write(struct.pack("=I", len(raw)) + raw)
     f.flush()
 
@@ -106,6 +113,56 @@ def compare(args):
     return 1 if bad else 0
 
 
+def random_texts(dice, n):
+    marks = [chr(c) for c in range(0x110000) if unicodedata.combining(chr(c))]
+
+    def character():
+        kind = dice.random()
+        if kind < 0.25:
+            return chr(dice.randrange(128))
+        if kind < 0.4:
+            return dice.choice(marks)
+        c = dice.randrange(0x3100 if kind < 0.8 else 0x10000 if kind < 0.9 else 0x110000)
+        return "x" if 0xD800 <= c <= 0xDFFF else chr(c)
+
+    for i in range(n):
+        raw = "".join(character() for _ in range(dice.randrange(1, 30))).encode()
+        if i % 4 == 0:
+            raw = bytes(dice.randrange(256) if dice.random() < 0.1 else b for b in raw)
+        yield raw
+
+
+def compare_random(args):
+    everything = [chr(c) for c in range(1, 0x110000) if not 0xD800 <= c <= 0xDFFF and chr(c) not in "\r\n"]
+    tokens = SPECIALS + everything + ["##" + c for c in everything]
+    ids = {t: i for i, t in enumerate(tokens)}
+    peer = Tokenizer(WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    peer.pre_tokenizer = BertPreTokenizer()
+    peer.post_processor = BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    raws = list(random_texts(random.Random(args.seed), args.count))
+    texts = [r.decode("utf-8", "replace") for r in raws]
+    bad = total = 0
+    with tempfile.NamedTemporaryFile() as f, tempfile.NamedTemporaryFile("w", newline="\n") as v:
+        v.write("".join(t + "\n" for t in tokens))
+        v.flush()
+        write_texts(raws, f)
+        for clean, cjk, strip, lower in itertools.product((False, True), (False, True), (None, False, True), (False, True)):
+            peer.normalizer = BertNormalizer(clean_text=clean, handle_chinese_chars=cjk, strip_accents=strip, lowercase=lower)
+            flags = [] if clean else ["--no-clean"]
+            flags += [] if cjk else ["--no-cjk"]
+            flags += [] if lower else ["--cased"]
+            flags += {None: [], False: ["--keep-accents"], True: ["--strip-accents"]}[strip]
+            ours, theirs = our_ids(args.program, v.name, f.name, flags), [e.ids for e in peer.encode_batch_fast(texts)]
+            wrong = [i for i in range(len(texts)) if ours[i] != theirs[i]]
+            bad += len(wrong)
+            total += sum(map(len, theirs))
+            print(f"clean_text={clean} handle_chinese_chars={cjk} strip_accents={strip} lowercase={lower}: {len(wrong)} texts differ", flush=True)
+            for i in wrong[:3]:
+                print("   ", raws[i].hex(), "\n    ours ", ascii([tokens[k] for k in ours[i]]), "\n    their", ascii([tokens[k] for k in theirs[i]]))
+    print(f"{len(texts)} texts under 24 combinations of flags, {total} ids compared, {bad} texts differ")
+    return 1 if bad else 0
+
+
 def processor_seconds(call, seconds):
     """The best of as many calls as fit."""
     best, begin = float("inf"), time.monotonic()
@@ -119,7 +176,7 @@ def processor_seconds(call, seconds):
 
 def speed(args):
     for path in args.texts:
-        texts = [t for t in read_texts(path) if t.strip()]
+        texts = [t for t in read_texts(path) if len(t.encode()) >= 16]
         peer = make_peer(args.vocabulary[0], args.cased, False)
         size = sum(len(t.encode()) for t in texts)
         rows = []
@@ -143,14 +200,18 @@ def speed(args):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("program", help="the bench_tokenize binary")
-    p.add_argument("what", choices=("ids", "speed"))
-    p.add_argument("texts", nargs="+")
-    p.add_argument("--vocabulary", action="append", required=True)
+    p.add_argument("what", choices=("ids", "random", "speed"))
+    p.add_argument("texts", nargs="*")
+    p.add_argument("--vocabulary", action="append", default=[])
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=0.5, help="of one turn")
     p.add_argument("--cased", action="store_true")
+    p.add_argument("--texts", dest="count", type=int, default=20000, help="random texts")
+    p.add_argument("--seed", type=int, default=1)
     args = p.parse_intermixed_args()
-    return compare(args) if args.what == "ids" else speed(args)
+    if args.what != "random" and not (args.texts and args.vocabulary):
+        p.error("a vocabulary and texts are needed")
+    return {"ids": compare, "random": compare_random, "speed": speed}[args.what](args)
 
 
 sys.exit(main())

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,csv,image} (standard library only).
+"""Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,csv,image,vocabulary} (standard library only).
 
-good_* files must be accepted, bad_* files refused: tests/store/test_corpus.c and tests/data/test_corpus.c check that,
-and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
+good_* files must be accepted, bad_* files refused: test_corpus.c of tests/store, tests/data and tests/text check that, and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
 checkpoint/good_*.json (saved by the program) and image/good_*.jpg (made with libjpeg).
 """
 import gzip
@@ -204,8 +203,32 @@ def checkpoints():
     put("checkpoint/bad_nul.json", text.replace('"form"', '"fo\0rm"', 1))
 
 
+def vocabulary_files():
+    special = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+    words = "the\nun\n##aff\n##able\na\n##a\n!\n,\n"
+    put("vocabulary/good_words.txt", special + words)
+    put("vocabulary/good_no_mask.txt", words + "[SEP]\n[CLS]\n[UNK]\n[PAD]\n")
+    put("vocabulary/good_crlf.txt", (special + words).replace("\n", "\r\n"))
+    put("vocabulary/good_no_last_end.txt", special + "a\nb")
+    put("vocabulary/good_scripts.txt", special + "\u00e9\ne\u0301\n\u6f22\n##\u09be\n\u0995\n##\u09cd\u09b7\n\U0001f600\n\u1b44\u302e\n")
+    put("vocabulary/good_blanks.txt", special + "a b\n c\n\u00a0\n##\n#\n")
+    put("vocabulary/bad_empty.txt", "")
+    put("vocabulary/bad_empty_line.txt", special + "a\n\nb\n")
+    put("vocabulary/bad_empty_last_line.txt", special + "a\n\n")
+    put("vocabulary/bad_duplicate.txt", special + "a\nb\na\n")
+    put("vocabulary/bad_bom.txt", "\ufeff" + special)
+    put("vocabulary/bad_nul.txt", special + "a\0b\n")
+    put("vocabulary/bad_cr.txt", special.replace("\n", "\r"))
+    put("vocabulary/bad_latin1.txt", special.encode() + b"caf\xe9\n")
+    put("vocabulary/bad_utf8_cut.txt", special.encode() + b"\xe2\x82")
+    put("vocabulary/bad_surrogate.txt", special.encode() + b"\xed\xa0\x80\n")
+    for name in ("pad", "unk", "cls", "sep"):
+        put(f"vocabulary/bad_no_{name}.txt", special.replace(f"[{name.upper()}]\n", "") + words)
+
+
 safetensors()
 idx_files()
 csv_files()
 images()
 checkpoints()
+vocabulary_files()

@@ -12,6 +12,7 @@ find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.c
 		allow["graph"] = "base config"
 		allow["quant"] = "base config graph"
 		allow["exec"] = "base config graph quant"
+		allow["text"] = "base"
 		allow["data"] = "base config"
 		allow["store"] = "base config graph quant exec"
 		allow["train"] = "base config graph quant exec data store"

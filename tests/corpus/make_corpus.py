@@ -213,6 +213,7 @@ def vocabulary_files():
     put("vocabulary/good_scripts.txt", special + "\u00e9\ne\u0301\n\u6f22\n##\u09be\n\u0995\n##\u09cd\u09b7\n\U0001f600\n\u1b44\u302e\n")
     put("vocabulary/good_blanks.txt", special + "a b\n c\n\u00a0\n##\n#\n")
     put("vocabulary/bad_empty.txt", "")
+    put("vocabulary/bad_empty_first_line.txt", "\n" + special)
     put("vocabulary/bad_empty_line.txt", special + "a\n\nb\n")
     put("vocabulary/bad_empty_last_line.txt", special + "a\n\n")
     put("vocabulary/bad_duplicate.txt", special + "a\nb\na\n")

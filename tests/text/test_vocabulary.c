@@ -224,6 +224,7 @@ static void vocabulary_build__ranks_characters_then_words_by_frequency(void **st
 	static const char *const turned[] = {"ba ca", "c \xc3\xa9 ab", "Ab ab, ba!"};
 	/* a 6, b 5, c 2, and once each ! , e, in the order of their bytes; c and the accent's e: e stands alone only.
 	 */
+	static const char *const often[] = {"xy xy xy az bz"};
 	const char *all = "a\n##a\nb\n##b\nc\n##c\n!\n,\ne\nab\nba\nca\n";
 
 	expect_built(texts, 3, 100, 1, all);
@@ -231,6 +232,8 @@ static void vocabulary_build__ranks_characters_then_words_by_frequency(void **st
 	expect_built(texts, 3, 16, 1, "a\n##a\nb\n##b\nc\n##c\n!\n,\ne\nab\nba\n");
 	expect_built(texts, 3, 8, 1, "a\n##a\nb\n");
 	expect_built(texts, 3, 100, 2, "a\n##a\nb\n##b\nc\n##c\nab\nba\n");
+	/* A character occurs as often as all words that it is in. */
+	expect_built(often, 1, 11, 1, "x\n##x\ny\n##y\nz\n##z\n");
 }
 
 static void vocabulary_build__gives_every_word_of_the_texts_tokens(void **state)

@@ -80,7 +80,7 @@ static void wordpiece__a_word_above_the_limit_is_unknown(void **state)
 {
 	(void)state;
 	struct wordpiece_options o = wordpiece_options_default();
-	char text[4 * WORD_CHARS_LIMIT];
+	static char text[100 * WORD_CHARS_LIMIT];
 	struct str expected = {0};
 
 	/* "un" and 98 times "##a", then one more. */
@@ -108,6 +108,7 @@ static void wordpiece__a_word_above_the_limit_is_unknown(void **state)
 	str_add(&expected, " 3");
 	expect_cut(&o, text, WORD_CHARS_LIMIT, 4000, str_text(&expected), false);
 	expect_cut(&o, text, WORD_CHARS_LIMIT + 1, 4000, "2 1 3", false);
+	expect_cut(&o, text, sizeof(text), 4000, "2 1 3", false);
 	str_clear(&expected);
 }
 
@@ -140,6 +141,47 @@ static void wordpiece__special_tokens_in_a_text_are_text_unless_asked_for(void *
 	expect(&o, "[MASK", "2 11 13 3");
 	expect_cut(&o, "[MASK][MASK]un", 14, 3, "2 4 3", true);
 	expect_cut(&o, "[MASK][MASK]", 12, 4, "2 4 4 3", false);
+}
+
+static void wordpiece__a_special_token_that_the_vocabulary_lacks_is_text(void **state)
+{
+	(void)state;
+	static const char lines[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[\n]\nmask\n";
+	struct vocabulary v;
+	struct wordpiece p;
+	struct wordpiece_options o = wordpiece_options_default();
+	int32_t ids[8];
+	int n;
+	bool truncated;
+
+	o.special_tokens = true;
+	assert_int_equal(vocabulary_parse(&v, "v", lines, sizeof(lines) - 1, VOCABULARY_FAULTS_REFUSED), 0);
+	assert_int_equal(wordpiece_init(&p, &v, &o), 0);
+	wordpiece_encode(&p, "[MASK]", 6, ids, 8, &n, &truncated);
+	assert_int_equal(n, 5);
+	assert_memory_equal(ids, ((int32_t[]){2, 4, 6, 5, 3}), sizeof(int32_t[5]));
+	wordpiece_clear(&p);
+	vocabulary_clear(&v);
+}
+
+/* U+302F (class 224, three bytes) comes behind U+1D165 (216, four bytes), which decides where characters end. */
+static void wordpiece__marks_that_stay_are_put_in_order(void **state)
+{
+	(void)state;
+	struct vocabulary v;
+	struct wordpiece p;
+	struct wordpiece_options o = wordpiece_options_default();
+	int32_t ids[8];
+	int n;
+	bool truncated;
+
+	vocabulary_of(&v, "a\n##\xf0\x9d\x85\xa5\n##\xe3\x80\xaf\n");
+	assert_int_equal(wordpiece_init(&p, &v, &o), 0);
+	wordpiece_encode(&p, "a\xe3\x80\xaf\xe3\x80\xaf\xf0\x9d\x85\xa5", 11, ids, 8, &n, &truncated);
+	assert_int_equal(n, 6);
+	assert_memory_equal(ids, ((int32_t[]){2, 5, 6, 7, 7, 3}), sizeof(int32_t[6]));
+	wordpiece_clear(&p);
+	vocabulary_clear(&v);
 }
 
 static void wordpiece__accents_follow_lower_case_unless_told(void **state)
@@ -254,6 +296,8 @@ int main(void)
 	    cmocka_unit_test(wordpiece__a_word_above_the_limit_is_unknown),
 	    cmocka_unit_test(wordpiece__cuts_the_end_and_keeps_the_last_special_token),
 	    cmocka_unit_test(wordpiece__special_tokens_in_a_text_are_text_unless_asked_for),
+	    cmocka_unit_test(wordpiece__a_special_token_that_the_vocabulary_lacks_is_text),
+	    cmocka_unit_test(wordpiece__marks_that_stay_are_put_in_order),
 	    cmocka_unit_test(wordpiece__accents_follow_lower_case_unless_told),
 	    cmocka_unit_test(wordpiece__refuses_options_out_of_range),
 	    cmocka_unit_test(wordpiece__serves_threads_without_allocating),

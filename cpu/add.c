@@ -10,7 +10,7 @@ static int add_prepare(struct call *s)
 
 static int add_forward(struct call *s)
 {
-	cpu_vec(s->node->attr.relu ? VEC_ADD_RELU : VEC_ADD, s->out.data, s->in[0].data, s->in[1].data,
+	cpu_vec(s->node->attr.relu ? VEC_ADD_RELU : VEC_ADD, s->out.data, s->in[ADD_A].data, s->in[ADD_B].data,
 	    shape_count(s->out.shape));
 	return 0;
 }

@@ -12,8 +12,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { X, GAMMA, BETA, MEAN, VAR };
-
 struct batchnorm {
 	int64_t C, W, n; /* channels, period, elements */
 	int64_t block, blocks;
@@ -142,7 +140,7 @@ static int batchnorm_prepare(struct call *s)
 	if (!b)
 		return ERR_NOMEM;
 	b->n = shape_count(s->out.shape);
-	b->C = s->in[GAMMA].shape.dim[0];
+	b->C = s->in[BN_GAMMA].shape.dim[0];
 	b->W = cpu_period(b->C);
 	b->block = cpu_block(b->W);
 	b->blocks = (b->n + b->block - 1) / b->block;
@@ -176,7 +174,7 @@ static void block_statistics(const struct batchnorm *b, const float *x, float *r
 static void statistics(struct call *s)
 {
 	const struct batchnorm *b = s->state;
-	const float *x = s->in[X].data;
+	const float *x = s->in[BN_X].data;
 	float *partial = partial_at(s), *mean = s->saved_mem, *rstd = mean + b->C, *unbiased = rstd + b->C;
 #pragma omp parallel for schedule(static) if (b->n >= CPU_SERIAL)
 	for (int64_t i = 0; i < b->blocks; i++)
@@ -202,13 +200,13 @@ static void statistics(struct call *s)
 static struct tiles make_tiles(const struct call *s)
 {
 	const struct batchnorm *b = s->state;
-	const float *gamma = s->in[GAMMA].data, *beta = s->in[BETA].data, *kept = s->saved_mem;
+	const float *gamma = s->in[BN_GAMMA].data, *beta = s->in[BN_BETA].data, *kept = s->saved_mem;
 	struct tiles t = tiles_at(s);
 	for (int64_t c = 0; c < b->C; c++) {
 		bool train = s->mode == EXEC_TRAIN;
-		t.mean[c] = train ? kept[c] : ((const float *)s->in[MEAN].data)[c];
+		t.mean[c] = train ? kept[c] : ((const float *)s->in[BN_MEAN].data)[c];
 		t.a[c] = gamma[c] * (train ? kept[b->C + c]
-					   : 1.0f / sqrtf(((const float *)s->in[VAR].data)[c] + s->node->attr.eps));
+					   : 1.0f / sqrtf(((const float *)s->in[BN_VAR].data)[c] + s->node->attr.eps));
 		t.beta[c] = beta[c];
 	}
 	cpu_tile(t.mean, b->C, b->W);
@@ -223,7 +221,7 @@ static int batchnorm_forward(struct call *s)
 	if (s->mode == EXEC_TRAIN)
 		statistics(s);
 	struct tiles t = make_tiles(s);
-	const float *x = s->in[X].data;
+	const float *x = s->in[BN_X].data;
 	float *y = s->out.data;
 	bool relu = s->node->attr.relu;
 #pragma omp parallel for schedule(static) if (b->n >= CPU_SERIAL)
@@ -248,13 +246,13 @@ static void reduce_gradients(struct call *s, struct tiles *t)
 		sum_xhat *= (double)rstd[c];
 		t->k1[c] = (float)((double)t->a[c] * sum / rows);
 		t->k2[c] = (float)((double)t->a[c] * (double)rstd[c] * sum_xhat / rows);
-		if (s->want[GAMMA]) {
-			float *d = s->din[GAMMA].data;
-			d[c] = (s->accumulate[GAMMA] ? d[c] : 0.0f) + (float)sum_xhat;
+		if (s->want[BN_GAMMA]) {
+			float *d = s->din[BN_GAMMA].data;
+			d[c] = (s->accumulate[BN_GAMMA] ? d[c] : 0.0f) + (float)sum_xhat;
 		}
-		if (s->want[BETA]) {
-			float *d = s->din[BETA].data;
-			d[c] = (s->accumulate[BETA] ? d[c] : 0.0f) + (float)sum;
+		if (s->want[BN_BETA]) {
+			float *d = s->din[BN_BETA].data;
+			d[c] = (s->accumulate[BN_BETA] ? d[c] : 0.0f) + (float)sum;
 		}
 	}
 	cpu_tile(t->k1, b->C, b->W);
@@ -265,16 +263,16 @@ static int batchnorm_backward(struct call *s)
 {
 	const struct batchnorm *b = s->state;
 	struct tiles t = make_tiles(s);
-	const float *x = s->in[X].data, *dy = s->dout.data;
-	float *partial = partial_at(s), *dx = s->din[X].data;
-	bool relu = s->node->attr.relu, add = s->accumulate[X];
+	const float *x = s->in[BN_X].data, *dy = s->dout.data;
+	float *partial = partial_at(s), *dx = s->din[BN_X].data;
+	bool relu = s->node->attr.relu, add = s->accumulate[BN_X];
 #pragma omp parallel for schedule(static) if (b->n >= CPU_SERIAL)
 	for (int64_t i = 0; i < b->blocks; i++) {
 		float *row = partial + 2 * b->W * i;
 		block_grad_sums(row, row + b->W, x + i * b->block, dy + i * b->block, block_size(b, i), b->W, &t, relu);
 	}
 	reduce_gradients(s, &t);
-	if (s->want[X]) {
+	if (s->want[BN_X]) {
 #pragma omp parallel for schedule(static) if (b->n >= CPU_SERIAL)
 		for (int64_t i = 0; i < b->blocks; i++)
 			block_grad(dx + i * b->block, x + i * b->block, dy + i * b->block, block_size(b, i), b->W, &t,
@@ -282,10 +280,10 @@ static int batchnorm_backward(struct call *s)
 	}
 	/* The observations that update the running statistics. */
 	const float *kept = s->saved_mem;
-	if (s->want[MEAN])
-		cpu_deliver(s->din[MEAN].data, kept, b->C, s->accumulate[MEAN]);
-	if (s->want[VAR])
-		cpu_deliver(s->din[VAR].data, kept + 2 * b->C, b->C, s->accumulate[VAR]);
+	if (s->want[BN_MEAN])
+		cpu_deliver(s->din[BN_MEAN].data, kept, b->C, s->accumulate[BN_MEAN]);
+	if (s->want[BN_VAR])
+		cpu_deliver(s->din[BN_VAR].data, kept + 2 * b->C, b->C, s->accumulate[BN_VAR]);
 	return 0;
 }
 

@@ -8,8 +8,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { X, W, B };
-
 struct conv2d {
 	struct prim forward, pack;        /* pack: stored weights -> forward's layout, in keep */
 	struct prim dgrad, dgrad_weights; /* stored weights -> backward data's layout, in scratch */
@@ -20,7 +18,7 @@ struct conv2d {
 
 static bool is_half(const struct call *s)
 {
-	return s->in[X].dtype != DT_F32;
+	return s->in[CONV_X].dtype != DT_F32;
 }
 
 /* The descriptors and numbers that all three directions share; d*: gradients, of which dy is an operand. */
@@ -32,7 +30,7 @@ struct shape_set {
 
 static int shapes_make(const struct call *s, struct shape_set *d)
 {
-	const struct shape *x = &s->in[X].shape, *w = &s->in[W].shape, *y = &s->out.shape;
+	const struct shape *x = &s->in[CONV_X].shape, *w = &s->in[CONV_W].shape, *y = &s->out.shape;
 	const int64_t xd[] = {x->dim[0], x->dim[3], x->dim[1], x->dim[2]};
 	const int64_t wd[] = {w->dim[0], w->dim[3], w->dim[1], w->dim[2]};
 	const int64_t yd[] = {y->dim[0], y->dim[3], y->dim[1], y->dim[2]};
@@ -40,7 +38,7 @@ static int shapes_make(const struct call *s, struct shape_set *d)
 		d->stride[i] = s->node->attr.stride;
 		d->pad[i] = s->node->attr.pad;
 	}
-	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	const dnnl_data_type_t t = onednn_type(s->in[CONV_X].dtype);
 	int rc = md_tag(s, &d->x, t, 4, xd, dnnl_nhwc);
 	if (rc || (rc = md_tag(s, &d->w, t, 4, wd, dnnl_ohwi)) ||
 	    (rc = md_tag(s, &d->w_any, t, 4, wd, dnnl_format_tag_any)) ||
@@ -49,7 +47,7 @@ static int shapes_make(const struct call *s, struct shape_set *d)
 	    (rc = md_tag(s, &d->dw, dnnl_f32, 4, wd, dnnl_ohwi)) ||
 	    (rc = md_tag(s, &d->dw_any, dnnl_f32, 4, wd, dnnl_format_tag_any)) ||
 	    (rc = md_tag(s, &d->dy, t, 4, yd, dnnl_nhwc)) ||
-	    (s->has_in[B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a))))
+	    (s->has_in[CONV_B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a))))
 		return rc;
 	return attr_make(s, &(struct prim_opts){.fpmath = true}, &d->attr);
 }
@@ -108,8 +106,8 @@ static int make_dgrad(struct call *s, struct conv2d *v, const struct shape_set *
 		v->at_weights = cpu_reserve(&s->scratch, prim_bytes(&v->dgrad, DNNL_ARG_WEIGHTS));
 		rc = prim_reorder(s, &v->dgrad_weights, d->w, prim_md(&v->dgrad, DNNL_ARG_WEIGHTS));
 	}
-	if (s->accumulate[X])
-		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->din[X]));
+	if (s->accumulate[CONV_X])
+		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->din[CONV_X]));
 	return rc;
 }
 
@@ -125,7 +123,7 @@ static int make_wgrad(struct call *s, struct conv2d *v, const struct shape_set *
 	rc = prim_args(s, &v->wgrad, (const int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
 		v->at_dw = cpu_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
-		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->din[W]));
+		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->din[CONV_W]));
 		rc = prim_reorder(s, &v->wgrad_weights, prim_md(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS), d->dw);
 	}
 	return rc;
@@ -140,20 +138,20 @@ static int conv2d_prepare(struct call *s)
 	if (!v)
 		return ERR_NOMEM;
 	struct shape_set d = {0};
-	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[W].shape, 0));
+	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[CONV_W].shape, 0));
 	rc = shapes_make(s, &d);
 	if (!rc)
 		rc = make_forward(s, v, &d);
 	bool train = s->mode == EXEC_TRAIN;
-	if (!rc && train && s->want[X])
+	if (!rc && train && s->want[CONV_X])
 		rc = make_dgrad(s, v, &d);
-	if (!rc && train && s->want[W])
+	if (!rc && train && s->want[CONV_W])
 		rc = make_wgrad(s, v, &d);
 	prim_threads(s, INT64_MAX);
 	shapes_free(&d);
 	if (rc)
 		return rc;
-	if (train && s->want[B]) {
+	if (train && s->want[CONV_B]) {
 		int64_t O = s->out.shape.dim[3];
 		v->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(shape_count(s->out.shape) / O, O));
 	}
@@ -181,19 +179,20 @@ static int reorder(struct call *s, struct prim *p, const void *from, void *to)
 static int conv2d_pack(struct call *s)
 {
 	struct conv2d *v = s->state;
-	return s->constant_in[W] ? reorder(s, &v->pack, s->in[W].data, (char *)s->saved_mem + v->at_packed) : 0;
+	return s->constant_in[CONV_W] ? reorder(s, &v->pack, s->in[CONV_W].data, (char *)s->saved_mem + v->at_packed)
+				      : 0;
 }
 
 static int conv2d_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
 	char *packed = (char *)s->saved_mem + v->at_packed;
-	int rc = s->constant_in[W] ? 0 : reorder(s, &v->pack, s->in[W].data, packed);
+	int rc = s->constant_in[CONV_W] ? 0 : reorder(s, &v->pack, s->in[CONV_W].data, packed);
 	if (rc)
 		return rc;
-	prim_set(&v->forward, DNNL_ARG_SRC, s->in[X].data);
+	prim_set(&v->forward, DNNL_ARG_SRC, s->in[CONV_X].data);
 	prim_set(&v->forward, DNNL_ARG_WEIGHTS, packed);
-	prim_set(&v->forward, DNNL_ARG_BIAS, s->in[B].data);
+	prim_set(&v->forward, DNNL_ARG_BIAS, s->in[CONV_B].data);
 	prim_set(&v->forward, DNNL_ARG_DST, s->out.data);
 	rc = prim_run(s, &v->forward, (char *)s->scratch_mem + v->at_prim);
 	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu)
@@ -205,16 +204,16 @@ static int run_dgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
-	int rc = reorder(s, &v->dgrad_weights, s->in[W].data, scratch + v->at_weights);
+	int rc = reorder(s, &v->dgrad_weights, s->in[CONV_W].data, scratch + v->at_weights);
 	if (rc)
 		return rc;
-	void *dx = s->accumulate[X] ? scratch + v->at_dx : s->din[X].data;
+	void *dx = s->accumulate[CONV_X] ? scratch + v->at_dx : s->din[CONV_X].data;
 	prim_set(&v->dgrad, DNNL_ARG_DIFF_DST, dy);
 	prim_set(&v->dgrad, DNNL_ARG_WEIGHTS, scratch + v->at_weights);
 	prim_set(&v->dgrad, DNNL_ARG_DIFF_SRC, dx);
 	rc = prim_run(s, &v->dgrad, scratch + v->at_prim);
-	if (!rc && s->accumulate[X])
-		cpu_deliver(s->din[X].data, dx, shape_count(s->din[X].shape), true);
+	if (!rc && s->accumulate[CONV_X])
+		cpu_deliver(s->din[CONV_X].data, dx, shape_count(s->din[CONV_X].shape), true);
 	return rc;
 }
 
@@ -222,15 +221,15 @@ static int run_wgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
 	char *scratch = s->scratch_mem;
-	prim_set(&v->wgrad, DNNL_ARG_SRC, s->in[X].data);
+	prim_set(&v->wgrad, DNNL_ARG_SRC, s->in[CONV_X].data);
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_DST, dy);
 	prim_set(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS, scratch + v->at_dw);
 	int rc = prim_run(s, &v->wgrad, scratch + v->at_prim);
 	if (!rc)
 		rc = reorder(s, &v->wgrad_weights, scratch + v->at_dw, scratch + v->at_plain);
 	if (!rc) {
-		cpu_deliver(
-		    s->din[W].data, (float *)(scratch + v->at_plain), shape_count(s->din[W].shape), s->accumulate[W]);
+		cpu_deliver(s->din[CONV_W].data, (float *)(scratch + v->at_plain), shape_count(s->din[CONV_W].shape),
+		    s->accumulate[CONV_W]);
 	}
 	return rc;
 }
@@ -248,15 +247,15 @@ static int conv2d_backward(struct call *s)
 	factor = dy;
 	if (is_half(s)) {
 		void *half = (char *)s->scratch_mem + v->at_half;
-		cpu_convert(half, s->in[X].dtype, dy, DT_F32, shape_count(s->out.shape));
+		cpu_convert(half, s->in[CONV_X].dtype, dy, DT_F32, shape_count(s->out.shape));
 		factor = half;
 	}
-	int rc = s->want[X] ? run_dgrad(s, factor) : 0;
-	if (!rc && s->want[W])
+	int rc = s->want[CONV_X] ? run_dgrad(s, factor) : 0;
+	if (!rc && s->want[CONV_W])
 		rc = run_wgrad(s, factor);
-	if (!rc && s->want[B]) {
+	if (!rc && s->want[CONV_B]) {
 		int64_t O = s->out.shape.dim[3];
-		cpu_column_sum(s->din[B].data, dy, shape_count(s->out.shape) / O, O, s->accumulate[B],
+		cpu_column_sum(s->din[CONV_B].data, dy, shape_count(s->out.shape) / O, O, s->accumulate[CONV_B],
 		    (char *)s->scratch_mem + v->at_sum);
 	}
 	return rc;

@@ -25,8 +25,8 @@ CPU_CLONES static void dequant_grid(const float *x, int64_t n, float factor, flo
 
 static int dequant_forward(struct call *s)
 {
-	const struct tensor *x = &s->in[0];
-	const float step = *(const float *)s->in[1].data, zero = (float)s->node->attr.q.zero;
+	const struct tensor *x = &s->in[DEQUANT_X];
+	const float step = *(const float *)s->in[DEQUANT_STEP].data, zero = (float)s->node->attr.q.zero;
 	const int64_t n = shape_count(s->out.shape), chunk = CPU_SERIAL / 8;
 	const float factor = x->dtype == DT_F32 ? step / quant_pow2(step) : step; /* exact: P is a power of two */
 	float *y = s->out.data;
@@ -62,24 +62,24 @@ CPU_CLONES static double product_sum(const float *x, const float *dy, int64_t n)
 
 static int dequant_backward(struct call *s)
 {
-	const float step = *(const float *)s->in[1].data, pow2 = quant_pow2(step);
-	const float *x = s->in[0].data, *dy = s->dout.data;
+	const float step = *(const float *)s->in[DEQUANT_STEP].data, pow2 = quant_pow2(step);
+	const float *x = s->in[DEQUANT_X].data, *dy = s->dout.data;
 	const int64_t n = shape_count(s->out.shape);
 	double part[SLICES] = {0}, sum = 0.0;
 #pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int i = 0; i < SLICES; i++) {
 		int64_t first, last;
 		cpu_split(n, SLICES, i, &first, &last);
-		if (s->want[0])
-			gradient_part(
-			    (float *)s->din[0].data + first, dy + first, last - first, step / pow2, s->accumulate[0]);
-		if (s->want[1])
+		if (s->want[DEQUANT_X])
+			gradient_part((float *)s->din[DEQUANT_X].data + first, dy + first, last - first, step / pow2,
+			    s->accumulate[DEQUANT_X]);
+		if (s->want[DEQUANT_STEP])
 			part[i] = product_sum(x + first, dy + first, last - first);
 	}
 	for (int i = 0; i < SLICES; i++)
 		sum += part[i];
-	if (s->want[1])
-		cpu_deliver_one(s, 1, 0, sum / (double)pow2);
+	if (s->want[DEQUANT_STEP])
+		cpu_deliver_one(s, DEQUANT_STEP, 0, sum / (double)pow2);
 	return 0;
 }
 

@@ -9,8 +9,6 @@
 
 #include "quant/arith.h"
 
-enum { X, STEP };
-
 #define SLICES 64 /* of a tensor with one step; fixed, so that sums do not depend on the thread count */
 
 /* The numbers of one step. lo and hi bound q - z. */
@@ -22,7 +20,7 @@ struct grid {
 static struct grid grid_of(const struct call *s, int64_t i)
 {
 	const struct qrange q = s->node->attr.q;
-	float step = ((const float *)s->in[STEP].data)[i];
+	float step = ((const float *)s->in[FAKE_QUANT_STEP].data)[i];
 	struct grid g = {
 	    1.0f / step, (float)(q.lo - q.zero), (float)(q.hi - q.zero), quant_pow2(step), 0.0, (double)step};
 	g.slope = (double)g.pow2 / g.step;
@@ -77,9 +75,9 @@ CPU_CLONES static double gradient_part(
 
 static int fake_quant_forward(struct call *s)
 {
-	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[STEP].shape);
+	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[FAKE_QUANT_STEP].shape);
 	int64_t parts = steps > 1 ? steps : SLICES;
-	const float *x = s->in[X].data;
+	const float *x = s->in[FAKE_QUANT_X].data;
 	float *y = s->out.data;
 #pragma omp parallel for schedule(static) if (total >= CPU_SERIAL)
 	for (int64_t i = 0; i < parts; i++) {
@@ -92,27 +90,27 @@ static int fake_quant_forward(struct call *s)
 
 static int fake_quant_backward(struct call *s)
 {
-	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[STEP].shape);
+	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[FAKE_QUANT_STEP].shape);
 	int64_t parts = steps > 1 ? steps : SLICES;
-	const float *x = s->in[X].data, *dy = s->dout.data;
-	float *dx = s->want[X] ? s->din[X].data : NULL;
+	const float *x = s->in[FAKE_QUANT_X].data, *dy = s->dout.data;
+	float *dx = s->want[FAKE_QUANT_X] ? s->din[FAKE_QUANT_X].data : NULL;
 	double slice_sum[SLICES] = {0}, sum = 0.0;
 #pragma omp parallel for schedule(static) if (total >= CPU_SERIAL)
 	for (int64_t i = 0; i < parts; i++) {
 		int64_t first = total * i / parts, last = total * (i + 1) / parts;
 		struct grid g = grid_of(s, steps > 1 ? i : 0);
-		double part =
-		    gradient_part(dx ? dx + first : NULL, x + first, dy + first, last - first, &g, s->accumulate[X]);
+		double part = gradient_part(
+		    dx ? dx + first : NULL, x + first, dy + first, last - first, &g, s->accumulate[FAKE_QUANT_X]);
 		if (steps == 1)
 			slice_sum[i] = part;
-		else if (s->want[STEP])
-			cpu_deliver_one(s, STEP, i, -part * g.slope / g.step);
+		else if (s->want[FAKE_QUANT_STEP])
+			cpu_deliver_one(s, FAKE_QUANT_STEP, i, -part * g.slope / g.step);
 	}
-	if (steps == 1 && s->want[STEP]) {
+	if (steps == 1 && s->want[FAKE_QUANT_STEP]) {
 		struct grid g = grid_of(s, 0);
 		for (int64_t i = 0; i < SLICES; i++)
 			sum += slice_sum[i];
-		cpu_deliver_one(s, STEP, 0, -sum * g.slope / g.step);
+		cpu_deliver_one(s, FAKE_QUANT_STEP, 0, -sum * g.slope / g.step);
 	}
 	return 0;
 }

@@ -5,9 +5,6 @@
 
 #include <math.h>
 
-enum { FW_W, FW_GAMMA, FW_VAR };
-enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
-
 static int fold_prepare(struct call *s)
 {
 	cpu_set_impl(s, "loop");
@@ -44,26 +41,27 @@ static int fold_weight_forward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
 	float *y = s->out.data;
-	const float *w = s->in[FW_W].data;
+	const float *w = s->in[FOLD_WEIGHT_W].data;
 #pragma omp parallel for schedule(static) if (O * K >= CPU_SERIAL)
 	for (int64_t o = 0; o < O; o++)
-		weight_row(y + o * K, w + o * K, value(s, FW_GAMMA, o), rstd(s, FW_VAR, o), K, false);
+		weight_row(y + o * K, w + o * K, value(s, FOLD_WEIGHT_GAMMA, o), rstd(s, FOLD_WEIGHT_VAR, o), K, false);
 	return 0;
 }
 
 static int fold_weight_backward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
-	const float *w = s->in[FW_W].data, *dy = s->dout.data;
+	const float *w = s->in[FOLD_WEIGHT_W].data, *dy = s->dout.data;
 #pragma omp parallel for schedule(static) if (O * K >= CPU_SERIAL)
 	for (int64_t o = 0; o < O; o++) {
-		double gamma = value(s, FW_GAMMA, o), r = rstd(s, FW_VAR, o);
-		if (s->want[FW_W])
-			weight_row((float *)s->din[FW_W].data + o * K, dy + o * K, gamma, r, K, s->accumulate[FW_W]);
-		if (s->want[FW_GAMMA])
-			cpu_deliver_one(s, FW_GAMMA, o, dot_row(dy + o * K, w + o * K, K) * r);
+		double gamma = value(s, FOLD_WEIGHT_GAMMA, o), r = rstd(s, FOLD_WEIGHT_VAR, o);
+		if (s->want[FOLD_WEIGHT_W])
+			weight_row((float *)s->din[FOLD_WEIGHT_W].data + o * K, dy + o * K, gamma, r, K,
+			    s->accumulate[FOLD_WEIGHT_W]);
+		if (s->want[FOLD_WEIGHT_GAMMA])
+			cpu_deliver_one(s, FOLD_WEIGHT_GAMMA, o, dot_row(dy + o * K, w + o * K, K) * r);
 	}
-	cpu_no_gradient(s, FW_VAR);
+	cpu_no_gradient(s, FOLD_WEIGHT_VAR);
 	return 0;
 }
 
@@ -71,8 +69,9 @@ static int fold_bias_forward(struct call *s)
 {
 	float *y = s->out.data;
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++)
-		y[o] = (float)(value(s, FB_BETA, o) +
-			       (value(s, FB_B, o) - value(s, FB_MEAN, o)) * value(s, FB_GAMMA, o) * rstd(s, FB_VAR, o));
+		y[o] =
+		    (float)(value(s, FOLD_BIAS_BETA, o) + (value(s, FOLD_BIAS_B, o) - value(s, FOLD_BIAS_MEAN, o)) *
+							      value(s, FOLD_BIAS_GAMMA, o) * rstd(s, FOLD_BIAS_VAR, o));
 	return 0;
 }
 
@@ -80,16 +79,17 @@ static int fold_bias_backward(struct call *s)
 {
 	const float *dy = s->dout.data;
 	for (int64_t o = 0; o < s->out.shape.dim[0]; o++) {
-		double g = (double)dy[o], r = rstd(s, FB_VAR, o);
-		if (s->want[FB_B])
-			cpu_deliver_one(s, FB_B, o, g * value(s, FB_GAMMA, o) * r);
-		if (s->want[FB_GAMMA])
-			cpu_deliver_one(s, FB_GAMMA, o, g * (value(s, FB_B, o) - value(s, FB_MEAN, o)) * r);
-		if (s->want[FB_BETA])
-			cpu_deliver_one(s, FB_BETA, o, g);
+		double g = (double)dy[o], r = rstd(s, FOLD_BIAS_VAR, o);
+		if (s->want[FOLD_BIAS_B])
+			cpu_deliver_one(s, FOLD_BIAS_B, o, g * value(s, FOLD_BIAS_GAMMA, o) * r);
+		if (s->want[FOLD_BIAS_GAMMA])
+			cpu_deliver_one(
+			    s, FOLD_BIAS_GAMMA, o, g * (value(s, FOLD_BIAS_B, o) - value(s, FOLD_BIAS_MEAN, o)) * r);
+		if (s->want[FOLD_BIAS_BETA])
+			cpu_deliver_one(s, FOLD_BIAS_BETA, o, g);
 	}
-	cpu_no_gradient(s, FB_MEAN);
-	cpu_no_gradient(s, FB_VAR);
+	cpu_no_gradient(s, FOLD_BIAS_MEAN);
+	cpu_no_gradient(s, FOLD_BIAS_VAR);
 	return 0;
 }
 

@@ -8,10 +8,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { X, W, B };
-
 struct linear {
-	int64_t N, K, M;
+	int64_t N, K, M;                                 /* rows of x, in and out features */
 	struct prim forward, repack, dgrad, wgrad;       /* repack unused where the layout is the param's own */
 	size_t at_packed;                                /* in keep */
 	size_t at_prim, at_mask, at_half, at_dx, at_sum; /* in scratch */
@@ -19,7 +17,7 @@ struct linear {
 
 static bool is_half(const struct call *s)
 {
-	return s->in[X].dtype != DT_F32;
+	return s->in[LINEAR_X].dtype != DT_F32;
 }
 
 static bool needs_repack(const struct linear *l)
@@ -34,22 +32,22 @@ static int make_forward(struct call *s, struct linear *l)
 	dnnl_memory_desc_t x = NULL, w = NULL, plain = NULL, b = NULL, y = NULL;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	const dnnl_data_type_t t = onednn_type(s->in[LINEAR_X].dtype);
 	int rc = md_matrix(s, &x, t, l->N, l->K, l->K, 1);
 	if (rc || (rc = md_matrix(s, &plain, t, l->K, l->M, 1, l->K)) ||
 	    (rc = md_tag(s, &w, t, 2, (const int64_t[]){l->K, l->M}, dnnl_format_tag_any)) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, l->N, l->M, l->M, 1)) ||
-	    (s->has_in[B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
+	    (s->has_in[LINEAR_B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
 	    (rc = attr_make(
 		 s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr)))
 		goto out;
-	bool packed = s->mode == EXEC_INFER && s->constant_in[W];
+	bool packed = s->mode == EXEC_INFER && s->constant_in[LINEAR_W];
 	rc = onednn_check(
 	    s, "matmul", dnnl_matmul_primitive_desc_create(&desc, c->engine, x, packed ? w : plain, b, y, attr));
 	if (rc || (rc = prim_make(s, &l->forward, desc, "forward", true)))
 		goto out;
 	rc = prim_args(s, &l->forward,
-	    (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, s->has_in[B] ? DNNL_ARG_BIAS : 0, 0});
+	    (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, s->has_in[LINEAR_B] ? DNNL_ARG_BIAS : 0, 0});
 	if (!rc && !dnnl_memory_desc_equal(plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS))) {
 		rc = prim_reorder(s, &l->repack, plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS));
 		l->at_packed = cpu_reserve(&s->saved, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
@@ -74,7 +72,7 @@ static int make_product(struct call *s, struct prim *p, int64_t n, int64_t k, in
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
 	struct prim_opts o = {.sum = sum, .sum_scale = 1.0f, .sum_type = dnnl_f32, .fpmath = true};
-	const dnnl_data_type_t t = onednn_type(s->in[X].dtype);
+	const dnnl_data_type_t t = onednn_type(s->in[LINEAR_X].dtype);
 	int rc = md_matrix(s, &a, t, n, k, stride[0], stride[1]);
 	if (rc || (rc = md_matrix(s, &b, t, k, m, stride[2], stride[3])) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, n, m, m, 1)) || (rc = attr_make(s, &o, &attr)))
@@ -96,13 +94,13 @@ out:
 static int make_backward(struct call *s, struct linear *l)
 {
 	int rc = 0;
-	if (s->want[X]) { /* dx (N,K) = dy (N,M) w (M,K) */
+	if (s->want[LINEAR_X]) { /* dx (N,K) = dy (N,M) w (M,K) */
 		rc = make_product(
 		    s, &l->dgrad, l->N, l->M, l->K, (const int64_t[]){l->M, 1, l->K, 1}, false, "backward data");
-		if (s->accumulate[X])
+		if (s->accumulate[LINEAR_X])
 			l->at_dx = cpu_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
 	}
-	if (!rc && s->want[W]) { /* dw (M,K) += dy^T (M,N) x (N,K) */
+	if (!rc && s->want[LINEAR_W]) { /* dw (M,K) += dy^T (M,N) x (N,K) */
 		rc = make_product(
 		    s, &l->wgrad, l->M, l->N, l->K, (const int64_t[]){1, l->M, l->K, 1}, true, "backward weights");
 	}
@@ -110,7 +108,7 @@ static int make_backward(struct call *s, struct linear *l)
 		l->at_mask = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(float));
 	if (is_half(s))
 		l->at_half = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(uint16_t));
-	if (s->want[B])
+	if (s->want[LINEAR_B])
 		l->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(l->N, l->M));
 	return rc;
 }
@@ -123,9 +121,9 @@ static int linear_prepare(struct call *s)
 	struct linear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
-	l->N = s->out.shape.dim[0];
-	l->M = s->out.shape.dim[1];
-	l->K = shape_count(s->in[X].shape) / l->N;
+	l->N = shape_rows(s->out.shape);
+	l->M = s->in[LINEAR_W].shape.dim[0];
+	l->K = s->in[LINEAR_W].shape.dim[1];
 	prim_threads(s, l->N * l->M * l->K);
 	rc = make_forward(s, l);
 	if (!rc && s->mode == EXEC_TRAIN)
@@ -143,7 +141,7 @@ static int linear_prepare(struct call *s)
 
 static int repack(struct call *s, struct linear *l)
 {
-	prim_set(&l->repack, DNNL_ARG_FROM, s->in[W].data);
+	prim_set(&l->repack, DNNL_ARG_FROM, s->in[LINEAR_W].data);
 	prim_set(&l->repack, DNNL_ARG_TO, (char *)s->saved_mem + l->at_packed);
 	return prim_run(s, &l->repack, (char *)s->scratch_mem + l->at_prim);
 }
@@ -151,21 +149,21 @@ static int repack(struct call *s, struct linear *l)
 static int linear_pack(struct call *s)
 {
 	struct linear *l = s->state;
-	return needs_repack(l) && s->constant_in[W] ? repack(s, l) : 0;
+	return needs_repack(l) && s->constant_in[LINEAR_W] ? repack(s, l) : 0;
 }
 
 static int linear_forward(struct call *s)
 {
 	struct linear *l = s->state;
-	if (needs_repack(l) && !s->constant_in[W]) {
+	if (needs_repack(l) && !s->constant_in[LINEAR_W]) {
 		int rc = repack(s, l);
 		if (rc)
 			return rc;
 	}
-	prim_set(&l->forward, DNNL_ARG_SRC, s->in[X].data);
+	prim_set(&l->forward, DNNL_ARG_SRC, s->in[LINEAR_X].data);
 	prim_set(&l->forward, DNNL_ARG_WEIGHTS,
-	    needs_repack(l) ? (const void *)((char *)s->saved_mem + l->at_packed) : s->in[W].data);
-	prim_set(&l->forward, DNNL_ARG_BIAS, s->in[B].data);
+	    needs_repack(l) ? (const void *)((char *)s->saved_mem + l->at_packed) : s->in[LINEAR_W].data);
+	prim_set(&l->forward, DNNL_ARG_BIAS, s->in[LINEAR_B].data);
 	prim_set(&l->forward, DNNL_ARG_DST, s->out.data);
 	int rc = prim_run(s, &l->forward, (char *)s->scratch_mem + l->at_prim);
 	if (!rc && s->mode == EXEC_TRAIN && s->node->attr.relu)
@@ -196,22 +194,22 @@ static int linear_backward(struct call *s)
 	}
 	factor = dy;
 	if (is_half(s)) {
-		cpu_convert(scratch + l->at_half, s->in[X].dtype, dy, DT_F32, l->N * l->M);
+		cpu_convert(scratch + l->at_half, s->in[LINEAR_X].dtype, dy, DT_F32, l->N * l->M);
 		factor = scratch + l->at_half;
 	}
-	if (s->want[X]) {
-		float *dx = s->accumulate[X] ? (float *)(scratch + l->at_dx) : s->din[X].data;
-		rc = product(s, &l->dgrad, factor, s->in[W].data, dx);
-		if (!rc && s->accumulate[X])
-			cpu_deliver(s->din[X].data, dx, l->N * l->K, true);
+	if (s->want[LINEAR_X]) {
+		float *dx = s->accumulate[LINEAR_X] ? (float *)(scratch + l->at_dx) : s->din[LINEAR_X].data;
+		rc = product(s, &l->dgrad, factor, s->in[LINEAR_W].data, dx);
+		if (!rc && s->accumulate[LINEAR_X])
+			cpu_deliver(s->din[LINEAR_X].data, dx, l->N * l->K, true);
 	}
-	if (!rc && s->want[W]) {
-		if (!s->accumulate[W]) /* the primitive always adds */
-			cpu_vec(VEC_ZERO, s->din[W].data, NULL, NULL, l->M * l->K);
-		rc = product(s, &l->wgrad, factor, s->in[X].data, s->din[W].data);
+	if (!rc && s->want[LINEAR_W]) {
+		if (!s->accumulate[LINEAR_W]) /* the primitive always adds */
+			cpu_vec(VEC_ZERO, s->din[LINEAR_W].data, NULL, NULL, l->M * l->K);
+		rc = product(s, &l->wgrad, factor, s->in[LINEAR_X].data, s->din[LINEAR_W].data);
 	}
-	if (!rc && s->want[B])
-		cpu_column_sum(s->din[B].data, dy, l->N, l->M, s->accumulate[B], scratch + l->at_sum);
+	if (!rc && s->want[LINEAR_B])
+		cpu_column_sum(s->din[LINEAR_B].data, dy, l->N, l->M, s->accumulate[LINEAR_B], scratch + l->at_sum);
 	return rc;
 }
 

@@ -4,9 +4,6 @@
 
 #include <math.h>
 
-enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
-enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
-
 #define EXP_COST 16 /* an exponential in additions, for the choice of threads */
 
 static int loss_prepare(struct call *s)

@@ -24,15 +24,15 @@ CPU_CLONES static void add_s8(const int8_t *x, int64_t pixels, int64_t C, int64_
 
 static void pool_block(const struct call *s, int64_t row, int64_t first)
 {
-	const int64_t *d = s->in[0].shape.dim, pixels = d[1] * d[2], C = d[3];
+	const int64_t *d = s->in[QAVGPOOL_X].shape.dim, pixels = d[1] * d[2], C = d[3];
 	const int64_t n = C - first < BLOCK ? C - first : BLOCK, at = row * pixels * C + first;
 	const struct attr *a = &s->node->attr;
-	const float m = *(const float *)s->in[1].data, c = *(const float *)s->in[2].data;
+	const float m = *(const float *)s->in[QAVGPOOL_M].data, c = *(const float *)s->in[QAVGPOOL_C].data;
 	int32_t acc[BLOCK] = {0};
-	if (s->in[0].dtype == DT_U8)
-		add_u8((const uint8_t *)s->in[0].data + at, pixels, C, n, acc);
+	if (s->in[QAVGPOOL_X].dtype == DT_U8)
+		add_u8((const uint8_t *)s->in[QAVGPOOL_X].data + at, pixels, C, n, acc);
 	else
-		add_s8((const int8_t *)s->in[0].data + at, pixels, C, n, acc);
+		add_s8((const int8_t *)s->in[QAVGPOOL_X].data + at, pixels, C, n, acc);
 	uint8_t *y = (uint8_t *)s->out.data + row * C + first;
 	for (int64_t i = 0; i < n; i++) {
 		const float t = quant_epilogue((float)acc[i], m, c, false, 0, 0, a->relu, a->q.zero);
@@ -43,7 +43,7 @@ static void pool_block(const struct call *s, int64_t row, int64_t first)
 static int qavgpool_forward(struct call *s)
 {
 	const int64_t N = s->out.shape.dim[0], C = s->out.shape.dim[1];
-#pragma omp parallel for collapse(2) schedule(static) if (shape_count(s->in[0].shape) >= 2 * CPU_SERIAL)
+#pragma omp parallel for collapse(2) schedule(static) if (shape_count(s->in[QAVGPOOL_X].shape) >= 2 * CPU_SERIAL)
 	for (int64_t row = 0; row < N; row++)
 		for (int64_t first = 0; first < C; first += BLOCK)
 			pool_block(s, row, first);

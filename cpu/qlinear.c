@@ -22,7 +22,7 @@ struct qlinear {
 static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
 	const struct cpu_ctx *ctx = s->ctx;
-	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1], N = s->out.shape.dim[0];
+	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1], N = shape_rows(s->out.shape);
 	dnnl_memory_desc_t src = NULL, wei = NULL, bias = NULL, dst = NULL;
 	int rc = md_tag(s, &src, onednn_type(s->in[QL_X].dtype), 2, (int64_t[]){N, K}, dnnl_ab);
 	if (!rc)
@@ -46,7 +46,7 @@ static void own_prepare(struct call *s, struct qlinear *l)
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
 	const struct attr *a = &s->node->attr;
 	struct vnni_linear *p = &l->linear;
-	p->rows = s->out.shape.dim[0];
+	p->rows = shape_rows(s->out.shape);
 	p->M = M;
 	p->K = K;
 	p->x_signed = s->in[QL_X].dtype == DT_S8;
@@ -63,7 +63,7 @@ static int qlinear_prepare(struct call *s)
 	struct qlinear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
-	l->own = s->out.shape.dim[0] <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
+	l->own = shape_rows(s->out.shape) <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
 	if (l->own) {
 		own_prepare(s, l);
 		return 0;

@@ -12,11 +12,9 @@
 #include "cpu/isa.h"
 #include "cpu/vnni.h"
 
-enum dyn_in { DYN_X, DYN_W, DYN_SW, DYN_B };
-
 struct qlinear_dyn {
 	bool own;
-	int64_t N, M, K;
+	int64_t N, M, K;         /* rows of x, out and in features */
 	size_t sums_at, bias_at; /* in saved_mem, behind the packed weights; zeros stand for an absent bias */
 	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
 };
@@ -56,7 +54,7 @@ static int dyn_prepare(struct call *s)
 	if (!d)
 		return ERR_NOMEM;
 	d->own = cpu_has_avx512_vnni();
-	d->N = s->out.shape.dim[0];
+	d->N = shape_rows(s->out.shape);
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
 	s->saved = 0;

@@ -9,9 +9,6 @@
 
 #include "cpu/onednn.h"
 
-/* Inputs of OP_QLINEAR and OP_QCONV2D, by position. */
-enum qlayer_in { QL_X, QL_W, QL_M, QL_C, QL_R, QL_K };
-
 struct qprim { /* a zeroed struct is valid for qprim_free */
 	/* Makes the op's descriptor with these attributes: src, weights of any layout, f32 bias, dst. */
 	int (*describe)(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);

@@ -67,8 +67,8 @@ static void quantize(const float *x, int64_t n, float step, const struct qrange 
 static int quantize_forward(struct call *s)
 {
 	const struct qrange *q = &s->node->attr.q;
-	const float *x = s->in[0].data, *step = s->in[1].data;
-	const int64_t steps = shape_count(s->in[1].shape), n = shape_count(s->out.shape);
+	const float *x = s->in[QUANTIZE_X].data, *step = s->in[QUANTIZE_STEP].data;
+	const int64_t steps = shape_count(s->in[QUANTIZE_STEP].shape), n = shape_count(s->out.shape);
 	uint8_t *y = s->out.data;
 	if (steps > 1) { /* constant weights: once per version, not worth a second thread */
 		for (int64_t o = 0; o < steps; o++)

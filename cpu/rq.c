@@ -18,29 +18,32 @@ static int rq_scale_forward(struct call *s)
 	const int64_t count = s->node->attr.count ? s->node->attr.count : 1, n = shape_count(s->out.shape);
 	float *m = s->out.data;
 	for (int64_t o = 0; o < n; o++)
-		m[o] = quant_scale(value_or(s, 0, o, 1), value_or(s, 1, o, 1), value_or(s, 2, o, 1), count);
+		m[o] = quant_scale(value_or(s, RQ_SCALE_SX, o, 1), value_or(s, RQ_SCALE_SW, o, 1),
+		    value_or(s, RQ_SCALE_SY, o, 1), count);
 	return 0;
 }
 
 static int rq_shift_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
-	const float *m = s->in[0].data;
-	const int64_t M = shape_count(s->out.shape), K = s->has_in[3] ? shape_count(s->in[3].shape) / M : 0;
-	const int zero_out = s->has_in[2] ? a->q.zero : 0;
+	const float *m = s->in[RQ_SHIFT_M].data;
+	const int64_t M = shape_count(s->out.shape),
+		      K = s->has_in[RQ_SHIFT_WQ] ? shape_count(s->in[RQ_SHIFT_WQ].shape) / M : 0;
+	const int zero_out = s->has_in[RQ_SHIFT_SY] ? a->q.zero : 0;
 	float *c = s->out.data;
 	for (int64_t o = 0; o < M; o++) {
 		int64_t sum = 0;
 		for (int64_t i = 0; i < K; i++)
-			sum += ((const int8_t *)s->in[3].data)[o * K + i];
-		c[o] = quant_shift(value_or(s, 1, o, 0), value_or(s, 2, o, 1), m[o], a->zero_in * sum, zero_out);
+			sum += ((const int8_t *)s->in[RQ_SHIFT_WQ].data)[o * K + i];
+		c[o] = quant_shift(
+		    value_or(s, RQ_SHIFT_B, o, 0), value_or(s, RQ_SHIFT_SY, o, 1), m[o], a->zero_in * sum, zero_out);
 	}
 	return 0;
 }
 
 static int rq_residual_forward(struct call *s)
 {
-	*(float *)s->out.data = quant_residual(value_or(s, 0, 0, 1), value_or(s, 1, 0, 1));
+	*(float *)s->out.data = quant_residual(value_or(s, RQ_RESIDUAL_SR, 0, 1), value_or(s, RQ_RESIDUAL_SY, 0, 1));
 	return 0;
 }
 

@@ -12,7 +12,7 @@ static int add_prepare(struct call *s)
 
 static int add_forward(struct call *s)
 {
-	return cuda_add(s->ctx, s->in[0].data, s->in[1].data, shape_count(s->out.shape), s->node->attr.relu,
+	return cuda_add(s->ctx, s->in[ADD_A].data, s->in[ADD_B].data, shape_count(s->out.shape), s->node->attr.relu,
 	    s->out.data, cuda_rounded_of(s));
 }
 
@@ -22,7 +22,7 @@ static int add_backward(struct call *s)
 	for (int i = 0; i < 2; i++)
 		d[i] = s->want[i] ? s->din[i].data : NULL;
 	return cuda_add_backward(s->ctx, s->dout.data, s->node->attr.relu ? s->out.data : NULL,
-	    shape_count(s->out.shape), d[0], s->accumulate[0], d[1], s->accumulate[1]);
+	    shape_count(s->out.shape), d[ADD_A], s->accumulate[ADD_A], d[ADD_B], s->accumulate[ADD_B]);
 }
 
 const struct kernel cuda_add_kernel = {add_prepare, NULL, add_forward, add_backward, NULL};

@@ -4,11 +4,9 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-enum { X, GAMMA, BETA, MEAN, VAR };
-
 static int64_t channels(const struct call *s)
 {
-	return s->in[GAMMA].shape.dim[0];
+	return s->in[BN_GAMMA].shape.dim[0];
 }
 
 static int64_t rows(const struct call *s)
@@ -22,7 +20,7 @@ static int batchnorm_prepare(struct call *s)
 		s->scratch = cuda_batchnorm_scratch(rows(s), channels(s));
 		s->saved = 3 * (size_t)channels(s) * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
 	} else {
-		s->inplace = X;
+		s->inplace = BN_X;
 	}
 	cuda_take_rounding(s);
 	cuda_set_impl(s, "kernel");
@@ -34,11 +32,11 @@ static struct batchnorm_channels normaliser(const struct call *s)
 {
 	float *kept = s->saved_mem;
 	bool train = s->mode == EXEC_TRAIN;
-	return (struct batchnorm_channels){.gamma = s->in[GAMMA].data,
-	    .beta = s->in[BETA].data,
-	    .mean = train ? kept : s->in[MEAN].data,
+	return (struct batchnorm_channels){.gamma = s->in[BN_GAMMA].data,
+	    .beta = s->in[BN_BETA].data,
+	    .mean = train ? kept : s->in[BN_MEAN].data,
 	    .rstd = train ? kept + channels(s) : NULL,
-	    .var = s->in[VAR].data,
+	    .var = s->in[BN_VAR].data,
 	    .eps = s->node->attr.eps,
 	    .relu = s->node->attr.relu};
 }
@@ -48,10 +46,10 @@ static int batchnorm_forward(struct call *s)
 	int rc = 0;
 	if (s->mode == EXEC_TRAIN)
 		rc = cuda_batchnorm_statistics(
-		    s->ctx, s->in[X].data, rows(s), channels(s), s->node->attr.eps, s->saved_mem, s->scratch_mem);
+		    s->ctx, s->in[BN_X].data, rows(s), channels(s), s->node->attr.eps, s->saved_mem, s->scratch_mem);
 	return rc ? rc
 		  : cuda_batchnorm_apply(
-			s->ctx, normaliser(s), s->in[X].data, rows(s), channels(s), s->out.data, cuda_rounded_of(s));
+			s->ctx, normaliser(s), s->in[BN_X].data, rows(s), channels(s), s->out.data, cuda_rounded_of(s));
 }
 
 static int batchnorm_backward(struct call *s)
@@ -63,7 +61,7 @@ static int batchnorm_backward(struct call *s)
 		g.accumulate[i] = s->accumulate[i];
 	}
 	return cuda_batchnorm_backward(
-	    s->ctx, normaliser(s), s->in[X].data, s->dout.data, rows(s), channels(s), g, s->scratch_mem);
+	    s->ctx, normaliser(s), s->in[BN_X].data, s->dout.data, rows(s), channels(s), g, s->scratch_mem);
 }
 
 const struct kernel cuda_batchnorm_kernel = {batchnorm_prepare, NULL, batchnorm_forward, batchnorm_backward, NULL};

@@ -10,8 +10,6 @@
 #include "cuda/launches.h"
 #include "cuda/lt.h"
 
-enum { X, W, B };
-
 /* The same product for full chunks and for the last, shorter one. */
 struct plans {
 	struct lt_plan full, rest;
@@ -33,7 +31,7 @@ static int64_t out_pixels(const struct conv2d *v, int64_t images)
 
 static struct conv2d_geometry geometry(const struct call *s)
 {
-	const int64_t *x = s->in[X].shape.dim, *w = s->in[W].shape.dim, *y = s->out.shape.dim;
+	const int64_t *x = s->in[CONV_X].shape.dim, *w = s->in[CONV_W].shape.dim, *y = s->out.shape.dim;
 	return (struct conv2d_geometry){.N = x[0],
 	    .H = x[1],
 	    .W = x[2],
@@ -90,14 +88,14 @@ static size_t chunk_align(const struct conv2d *v, int64_t cols, enum dtype t)
 static int make_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
-	const enum dtype t = s->in[W].dtype;
+	const enum dtype t = s->in[CONV_W].dtype;
 	return make_plans(s, &v->forward, /* y (P,O) = col (P,K) w^T, w stored (O,K) */
 	    (struct lt_shape){.N = v->g.O,
 		.K = v->K,
 		.transposed_b = true,
 		.in = t,
 		.out = DT_F32,
-		.bias = s->has_in[B],
+		.bias = s->has_in[CONV_B],
 		.relu = s->node->attr.relu,
 		.align_d = chunk_align(v, v->g.O, DT_F32)},
 	    PIXELS_M);
@@ -106,14 +104,14 @@ static int make_forward(struct call *s)
 static int make_backward(struct call *s)
 {
 	struct conv2d *v = s->state;
-	const enum dtype t = s->in[W].dtype;
+	const enum dtype t = s->in[CONV_W].dtype;
 	int rc = 0;
-	if (s->want[X]) /* dcol (P,K) = dy (P,O) w (O,K) */
+	if (s->want[CONV_X]) /* dcol (P,K) = dy (P,O) w (O,K) */
 		rc = make_plans(s, &v->dgrad,
 		    (struct lt_shape){
 			.N = v->K, .K = v->g.O, .in = t, .out = DT_F32, .align_a = chunk_align(v, v->g.O, t)},
 		    PIXELS_M);
-	if (!rc && s->want[W]) /* dw (O,K) += dy^T (O,P) col (P,K) */
+	if (!rc && s->want[CONV_W]) /* dw (O,K) += dy^T (O,P) col (P,K) */
 		rc = make_plans(s, &v->wgrad,
 		    (struct lt_shape){.M = v->g.O,
 			.N = v->K,
@@ -122,10 +120,10 @@ static int make_backward(struct call *s)
 			.out = DT_F32,
 			.align_a = chunk_align(v, v->g.O, t)},
 		    PIXELS_K);
-	v->masked = (s->want[X] || s->want[W]) && (s->node->attr.relu || t != DT_F32);
+	v->masked = (s->want[CONV_X] || s->want[CONV_W]) && (s->node->attr.relu || t != DT_F32);
 	if (v->masked)
 		v->at_dy = cuda_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * dtype_size(t));
-	if (s->want[B])
+	if (s->want[CONV_B])
 		v->at_sum = cuda_reserve(&s->scratch, cuda_column_sum_scratch(out_pixels(v, v->g.N), v->g.O));
 	return rc;
 }
@@ -166,8 +164,8 @@ static int64_t chunk(const struct conv2d *v, int64_t n, const struct plans *p, c
 static int columns(struct call *s, int64_t n, int64_t images, const void **col)
 {
 	struct conv2d *v = s->state;
-	size_t size = dtype_size(s->in[X].dtype);
-	const char *x = (const char *)s->in[X].data + (size_t)(n * v->g.H * v->g.W * v->g.C) * size;
+	size_t size = dtype_size(s->in[CONV_X].dtype);
+	const char *x = (const char *)s->in[CONV_X].data + (size_t)(n * v->g.H * v->g.W * v->g.C) * size;
 	char *made = (char *)s->scratch_mem + v->at_col;
 	*col = v->direct ? x : made;
 	return v->direct ? 0 : cuda_im2col(s->ctx, &v->g, images, size, x, made);
@@ -184,8 +182,8 @@ static int conv2d_forward(struct call *s)
 		int64_t images = chunk(v, n, &v->forward, &plan);
 		rc = columns(s, n, images, &col);
 		if (!rc)
-			rc = lt_run(
-			    s->ctx, plan, col, s->in[W].data, s->in[B].data, y + out_pixels(v, n) * v->g.O, false);
+			rc = lt_run(s->ctx, plan, col, s->in[CONV_W].data, s->in[CONV_B].data,
+			    y + out_pixels(v, n) * v->g.O, false);
 	}
 	return rc;
 }
@@ -198,20 +196,20 @@ static const void *dy_of(const struct conv2d *v, const void *dy, int64_t n, enum
 static int run_dgrad(struct call *s, const void *dy)
 {
 	struct conv2d *v = s->state;
-	float *dx = s->din[X].data, *dcol = (float *)((char *)s->scratch_mem + v->at_col);
+	float *dx = s->din[CONV_X].data, *dcol = (float *)((char *)s->scratch_mem + v->at_col);
 	int rc = 0;
 	for (int64_t n = 0; !rc && n < v->g.N; n += v->images) {
 		const struct lt_plan *plan;
 		int64_t images = chunk(v, n, &v->dgrad, &plan);
-		const void *from = dy_of(v, dy, n, s->in[W].dtype);
+		const void *from = dy_of(v, dy, n, s->in[CONV_W].dtype);
 		if (v->direct) {
-			rc = lt_run(s->ctx, plan, from, s->in[W].data, NULL, dx, s->accumulate[X]);
+			rc = lt_run(s->ctx, plan, from, s->in[CONV_W].data, NULL, dx, s->accumulate[CONV_X]);
 			continue;
 		}
-		rc = lt_run(s->ctx, plan, from, s->in[W].data, NULL, dcol, false);
+		rc = lt_run(s->ctx, plan, from, s->in[CONV_W].data, NULL, dcol, false);
 		if (!rc)
 			rc = cuda_col2im(
-			    s->ctx, &v->g, images, dcol, dx + n * v->g.H * v->g.W * v->g.C, s->accumulate[X]);
+			    s->ctx, &v->g, images, dcol, dx + n * v->g.H * v->g.W * v->g.C, s->accumulate[CONV_X]);
 	}
 	return rc;
 }
@@ -226,8 +224,8 @@ static int run_wgrad(struct call *s, const void *dy)
 		int64_t images = chunk(v, n, &v->wgrad, &plan);
 		rc = columns(s, n, images, &col);
 		if (!rc)
-			rc = lt_run(s->ctx, plan, dy_of(v, dy, n, s->in[W].dtype), col, NULL, s->din[W].data,
-			    s->accumulate[W] || n > 0);
+			rc = lt_run(s->ctx, plan, dy_of(v, dy, n, s->in[CONV_W].dtype), col, NULL, s->din[CONV_W].data,
+			    s->accumulate[CONV_W] || n > 0);
 	}
 	return rc;
 }
@@ -238,16 +236,17 @@ static int conv2d_backward(struct call *s)
 	char *scratch = s->scratch_mem;
 	const void *dy = s->dout.data;
 	int rc = 0;
-	if (v->masked || s->want[B]) {
+	if (v->masked || s->want[CONV_B]) {
 		void *masked = v->masked ? scratch + v->at_dy : NULL;
 		rc = cuda_gradient_in(s->ctx, s->dout.data, s->node->attr.relu ? s->out.data : NULL,
-		    out_pixels(v, v->g.N), v->g.O, masked, s->in[W].dtype, s->want[B] ? s->din[B].data : NULL,
-		    s->accumulate[B], s->want[B] ? scratch + v->at_sum : NULL);
+		    out_pixels(v, v->g.N), v->g.O, masked, s->in[CONV_W].dtype,
+		    s->want[CONV_B] ? s->din[CONV_B].data : NULL, s->accumulate[CONV_B],
+		    s->want[CONV_B] ? scratch + v->at_sum : NULL);
 		dy = masked ? masked : dy;
 	}
-	if (!rc && s->want[X])
+	if (!rc && s->want[CONV_X])
 		rc = run_dgrad(s, dy);
-	if (!rc && s->want[W])
+	if (!rc && s->want[CONV_W])
 		rc = run_wgrad(s, dy);
 	return rc;
 }

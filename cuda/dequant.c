@@ -14,15 +14,15 @@ static int dequant_prepare(struct call *s)
 
 static int dequant_forward(struct call *s)
 {
-	return cuda_dequant(s->ctx, s->in[0].data, s->in[0].dtype, s->in[1].data, s->node->attr.q.zero,
-	    shape_count(s->out.shape), s->out.data);
+	return cuda_dequant(s->ctx, s->in[DEQUANT_X].data, s->in[DEQUANT_X].dtype, s->in[DEQUANT_STEP].data,
+	    s->node->attr.q.zero, shape_count(s->out.shape), s->out.data);
 }
 
 static int dequant_backward(struct call *s)
 {
-	return cuda_dequant_backward(s->ctx, s->in[0].data, s->in[1].data, s->dout.data, shape_count(s->out.shape),
-	    s->want[0] ? s->din[0].data : NULL, s->accumulate[0], s->want[1] ? s->din[1].data : NULL, s->accumulate[1],
-	    s->scratch_mem);
+	return cuda_dequant_backward(s->ctx, s->in[DEQUANT_X].data, s->in[DEQUANT_STEP].data, s->dout.data,
+	    shape_count(s->out.shape), s->want[DEQUANT_X] ? s->din[DEQUANT_X].data : NULL, s->accumulate[DEQUANT_X],
+	    s->want[DEQUANT_STEP] ? s->din[DEQUANT_STEP].data : NULL, s->accumulate[DEQUANT_STEP], s->scratch_mem);
 }
 
 const struct kernel cuda_dequant_kernel = {dequant_prepare, NULL, dequant_forward, dequant_backward, NULL};

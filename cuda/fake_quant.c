@@ -7,13 +7,11 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-enum { X, STEP };
-
 static struct quant_slices slices_of(const struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
-	int64_t steps = shape_count(s->in[STEP].shape);
-	return (struct quant_slices){.step = s->in[STEP].data,
+	int64_t steps = shape_count(s->in[FAKE_QUANT_STEP].shape);
+	return (struct quant_slices){.step = s->in[FAKE_QUANT_STEP].data,
 	    .steps = steps,
 	    .n = shape_count(s->out.shape) / steps,
 	    .lo = (float)(q.lo - q.zero),
@@ -31,14 +29,15 @@ static int fake_quant_prepare(struct call *s)
 
 static int fake_quant_forward(struct call *s)
 {
-	return cuda_fake_quant(s->ctx, slices_of(s), s->in[X].data, s->out.data, cuda_rounded_of(s));
+	return cuda_fake_quant(s->ctx, slices_of(s), s->in[FAKE_QUANT_X].data, s->out.data, cuda_rounded_of(s));
 }
 
 static int fake_quant_backward(struct call *s)
 {
-	return cuda_fake_quant_backward(s->ctx, slices_of(s), s->in[X].data, s->dout.data,
-	    s->want[X] ? s->din[X].data : NULL, s->accumulate[X], s->want[STEP] ? s->din[STEP].data : NULL,
-	    s->accumulate[STEP], s->scratch_mem);
+	return cuda_fake_quant_backward(s->ctx, slices_of(s), s->in[FAKE_QUANT_X].data, s->dout.data,
+	    s->want[FAKE_QUANT_X] ? s->din[FAKE_QUANT_X].data : NULL, s->accumulate[FAKE_QUANT_X],
+	    s->want[FAKE_QUANT_STEP] ? s->din[FAKE_QUANT_STEP].data : NULL, s->accumulate[FAKE_QUANT_STEP],
+	    s->scratch_mem);
 }
 
 const struct kernel cuda_fake_quant_kernel = {fake_quant_prepare, NULL, fake_quant_forward, fake_quant_backward, NULL};

@@ -4,9 +4,6 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-enum { FW_W, FW_GAMMA, FW_VAR };
-enum { FB_B, FB_GAMMA, FB_BETA, FB_MEAN, FB_VAR };
-
 static int fold_prepare(struct call *s)
 {
 	cuda_set_impl(s, "kernel");
@@ -27,34 +24,34 @@ static float *gradient(const struct call *s, int i)
 static int fold_weight_forward(struct call *s)
 {
 	int64_t O = s->out.shape.dim[0], K = shape_count(s->out.shape) / O;
-	return cuda_fold_weight(
-	    s->ctx, input(s, FW_W), input(s, FW_GAMMA), input(s, FW_VAR), s->node->attr.eps, O, K, s->out.data);
+	return cuda_fold_weight(s->ctx, input(s, FOLD_WEIGHT_W), input(s, FOLD_WEIGHT_GAMMA), input(s, FOLD_WEIGHT_VAR),
+	    s->node->attr.eps, O, K, s->out.data);
 }
 
 static int fold_weight_backward(struct call *s)
 {
 	struct fold_weight_gradients g = {.dy = s->dout.data,
-	    .w = input(s, FW_W),
-	    .gamma = input(s, FW_GAMMA),
-	    .var = input(s, FW_VAR),
+	    .w = input(s, FOLD_WEIGHT_W),
+	    .gamma = input(s, FOLD_WEIGHT_GAMMA),
+	    .var = input(s, FOLD_WEIGHT_VAR),
 	    .eps = s->node->attr.eps,
 	    .O = s->out.shape.dim[0],
-	    .dw = gradient(s, FW_W),
-	    .dgamma = gradient(s, FW_GAMMA),
-	    .add_w = s->accumulate[FW_W],
-	    .add_gamma = s->accumulate[FW_GAMMA]};
+	    .dw = gradient(s, FOLD_WEIGHT_W),
+	    .dgamma = gradient(s, FOLD_WEIGHT_GAMMA),
+	    .add_w = s->accumulate[FOLD_WEIGHT_W],
+	    .add_gamma = s->accumulate[FOLD_WEIGHT_GAMMA]};
 	g.K = shape_count(s->out.shape) / g.O;
 	int rc = g.dw || g.dgamma ? cuda_fold_weight_backward(s->ctx, g) : 0;
-	return rc ? rc : cuda_no_gradient(s, FW_VAR);
+	return rc ? rc : cuda_no_gradient(s, FOLD_WEIGHT_VAR);
 }
 
 static struct fold_bias_inputs bias_inputs(const struct call *s)
 {
-	return (struct fold_bias_inputs){.b = input(s, FB_B),
-	    .gamma = input(s, FB_GAMMA),
-	    .beta = input(s, FB_BETA),
-	    .mean = input(s, FB_MEAN),
-	    .var = input(s, FB_VAR),
+	return (struct fold_bias_inputs){.b = input(s, FOLD_BIAS_B),
+	    .gamma = input(s, FOLD_BIAS_GAMMA),
+	    .beta = input(s, FOLD_BIAS_BETA),
+	    .mean = input(s, FOLD_BIAS_MEAN),
+	    .var = input(s, FOLD_BIAS_VAR),
 	    .eps = s->node->attr.eps,
 	    .O = s->out.shape.dim[0]};
 }
@@ -66,14 +63,15 @@ static int fold_bias_forward(struct call *s)
 
 static int fold_bias_backward(struct call *s)
 {
-	struct fold_bias_gradients g = {
-	    .db = gradient(s, FB_B), .dgamma = gradient(s, FB_GAMMA), .dbeta = gradient(s, FB_BETA)};
+	struct fold_bias_gradients g = {.db = gradient(s, FOLD_BIAS_B),
+	    .dgamma = gradient(s, FOLD_BIAS_GAMMA),
+	    .dbeta = gradient(s, FOLD_BIAS_BETA)};
 	for (int i = 0; i < 3; i++)
 		g.accumulate[i] = s->accumulate[i];
 	int rc = g.db || g.dgamma || g.dbeta ? cuda_fold_bias_backward(s->ctx, bias_inputs(s), s->dout.data, g) : 0;
 	if (!rc)
-		rc = cuda_no_gradient(s, FB_MEAN);
-	return rc ? rc : cuda_no_gradient(s, FB_VAR);
+		rc = cuda_no_gradient(s, FOLD_BIAS_MEAN);
+	return rc ? rc : cuda_no_gradient(s, FOLD_BIAS_VAR);
 }
 
 const struct kernel cuda_fold_weight_kernel = {fold_prepare, NULL, fold_weight_forward, fold_weight_backward, NULL};

@@ -9,10 +9,8 @@
 #include "cuda/launches.h"
 #include "cuda/lt.h"
 
-enum { X, W, B };
-
 struct linear {
-	int64_t N, K, M;
+	int64_t N, K, M; /* rows of x, in and out features */
 	struct lt_plan forward, dgrad, wgrad;
 	bool masked;          /* dy is rewritten before the products read it */
 	size_t at_dy, at_sum; /* in scratch */
@@ -25,34 +23,38 @@ static int make_forward(struct call *s, struct linear *l)
 		.N = l->M,
 		.K = l->K,
 		.transposed_b = true,
-		.in = s->in[W].dtype,
+		.in = s->in[LINEAR_W].dtype,
 		.out = DT_F32,
-		.bias = s->has_in[B],
+		.bias = s->has_in[LINEAR_B],
 		.relu = s->node->attr.relu,
 		.tf32 = s->node->attr.tf32});
 }
 
 static int make_backward(struct call *s, struct linear *l)
 {
-	const enum dtype t = s->in[W].dtype;
+	const enum dtype t = s->in[LINEAR_W].dtype;
 	int rc = 0;
-	if (s->want[X]) /* dx (N,K) = dy (N,M) w (M,K) */
+	if (s->want[LINEAR_X]) /* dx (N,K) = dy (N,M) w (M,K) */
 		rc = lt_make(s->ctx, &l->dgrad,
-		    &(struct lt_shape){
-			.M = l->N, .N = l->K, .K = l->M, .in = t, .out = s->din[X].dtype, .tf32 = s->node->attr.tf32});
-	if (!rc && s->want[W]) /* dw (M,K) += dy^T (M,N) x (N,K) */
+		    &(struct lt_shape){.M = l->N,
+			.N = l->K,
+			.K = l->M,
+			.in = t,
+			.out = s->din[LINEAR_X].dtype,
+			.tf32 = s->node->attr.tf32});
+	if (!rc && s->want[LINEAR_W]) /* dw (M,K) += dy^T (M,N) x (N,K) */
 		rc = lt_make(s->ctx, &l->wgrad,
 		    &(struct lt_shape){.M = l->M,
 			.N = l->K,
 			.K = l->N,
 			.transposed_a = true,
 			.in = t,
-			.out = s->din[W].dtype,
+			.out = s->din[LINEAR_W].dtype,
 			.tf32 = s->node->attr.tf32});
-	l->masked = (s->want[X] || s->want[W]) && (s->node->attr.relu || t != DT_F32);
+	l->masked = (s->want[LINEAR_X] || s->want[LINEAR_W]) && (s->node->attr.relu || t != DT_F32);
 	if (l->masked)
 		l->at_dy = cuda_reserve(&s->scratch, (size_t)(l->N * l->M) * dtype_size(t));
-	if (s->want[B])
+	if (s->want[LINEAR_B])
 		l->at_sum = cuda_reserve(&s->scratch, cuda_column_sum_scratch(l->N, l->M));
 	return rc;
 }
@@ -65,9 +67,9 @@ static int linear_prepare(struct call *s)
 	struct linear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
-	l->N = s->out.shape.dim[0];
-	l->M = s->out.shape.dim[1];
-	l->K = shape_count(s->in[X].shape) / l->N;
+	l->N = shape_rows(s->out.shape);
+	l->M = s->in[LINEAR_W].shape.dim[0];
+	l->K = s->in[LINEAR_W].shape.dim[1];
 	rc = make_forward(s, l);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s, l);
@@ -78,7 +80,8 @@ static int linear_prepare(struct call *s)
 static int linear_forward(struct call *s)
 {
 	struct linear *l = s->state;
-	return lt_run(s->ctx, &l->forward, s->in[X].data, s->in[W].data, s->in[B].data, s->out.data, false);
+	return lt_run(
+	    s->ctx, &l->forward, s->in[LINEAR_X].data, s->in[LINEAR_W].data, s->in[LINEAR_B].data, s->out.data, false);
 }
 
 static int linear_backward(struct call *s)
@@ -87,17 +90,19 @@ static int linear_backward(struct call *s)
 	char *scratch = s->scratch_mem;
 	const void *dy = s->dout.data;
 	int rc = 0;
-	if (l->masked || s->want[B]) {
+	if (l->masked || s->want[LINEAR_B]) {
 		void *masked = l->masked ? scratch + l->at_dy : NULL;
 		rc = cuda_gradient_in(s->ctx, s->dout.data, s->node->attr.relu ? s->out.data : NULL, l->N, l->M, masked,
-		    s->in[W].dtype, s->want[B] ? s->din[B].data : NULL, s->accumulate[B],
-		    s->want[B] ? scratch + l->at_sum : NULL);
+		    s->in[LINEAR_W].dtype, s->want[LINEAR_B] ? s->din[LINEAR_B].data : NULL, s->accumulate[LINEAR_B],
+		    s->want[LINEAR_B] ? scratch + l->at_sum : NULL);
 		dy = masked ? masked : dy;
 	}
-	if (!rc && s->want[X])
-		rc = lt_run(s->ctx, &l->dgrad, dy, s->in[W].data, NULL, s->din[X].data, s->accumulate[X]);
-	if (!rc && s->want[W])
-		rc = lt_run(s->ctx, &l->wgrad, dy, s->in[X].data, NULL, s->din[W].data, s->accumulate[W]);
+	if (!rc && s->want[LINEAR_X])
+		rc = lt_run(
+		    s->ctx, &l->dgrad, dy, s->in[LINEAR_W].data, NULL, s->din[LINEAR_X].data, s->accumulate[LINEAR_X]);
+	if (!rc && s->want[LINEAR_W])
+		rc = lt_run(
+		    s->ctx, &l->wgrad, dy, s->in[LINEAR_X].data, NULL, s->din[LINEAR_W].data, s->accumulate[LINEAR_W]);
 	return rc;
 }
 

@@ -3,9 +3,6 @@
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
-enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
-enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
-
 static int loss_prepare(struct call *s)
 {
 	s->scratch = (size_t)s->in[0].shape.dim[0] * sizeof(double); /* losses of rows */

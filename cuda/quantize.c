@@ -16,13 +16,13 @@ static int quantize_prepare(struct call *s)
 static int quantize_forward(struct call *s)
 {
 	const struct qrange q = s->node->attr.q;
-	int64_t steps = shape_count(s->in[1].shape);
-	struct quant_slices slices = {.step = s->in[1].data,
+	int64_t steps = shape_count(s->in[QUANTIZE_STEP].shape);
+	struct quant_slices slices = {.step = s->in[QUANTIZE_STEP].data,
 	    .steps = steps,
 	    .n = shape_count(s->out.shape) / steps,
 	    .lo = (float)(q.lo - q.zero),
 	    .hi = (float)(q.hi - q.zero)};
-	return cuda_quantize(s->ctx, slices, s->in[0].data, q.zero, s->out.dtype, s->out.data);
+	return cuda_quantize(s->ctx, slices, s->in[QUANTIZE_X].data, q.zero, s->out.dtype, s->out.data);
 }
 
 const struct kernel cuda_quantize_kernel = {.prepare = quantize_prepare, .forward = quantize_forward};

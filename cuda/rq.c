@@ -11,21 +11,23 @@ static struct rq_input optional(const struct call *s, int i)
 static int rq_scale_forward(struct call *s)
 {
 	const int64_t count = s->node->attr.count ? s->node->attr.count : 1;
-	return cuda_rq_scale(
-	    s->ctx, optional(s, 0), optional(s, 1), optional(s, 2), count, shape_count(s->out.shape), s->out.data);
+	return cuda_rq_scale(s->ctx, optional(s, RQ_SCALE_SX), optional(s, RQ_SCALE_SW), optional(s, RQ_SCALE_SY),
+	    count, shape_count(s->out.shape), s->out.data);
 }
 
 static int rq_shift_forward(struct call *s)
 {
 	const struct attr *a = &s->node->attr;
-	const int64_t M = shape_count(s->out.shape), K = s->has_in[3] ? shape_count(s->in[3].shape) / M : 0;
-	return cuda_rq_shift(s->ctx, s->in[0].data, optional(s, 1), optional(s, 2), s->has_in[3] ? s->in[3].data : NULL,
-	    K, a->zero_in, s->has_in[2] ? a->q.zero : 0, M, s->out.data);
+	const int64_t M = shape_count(s->out.shape),
+		      K = s->has_in[RQ_SHIFT_WQ] ? shape_count(s->in[RQ_SHIFT_WQ].shape) / M : 0;
+	return cuda_rq_shift(s->ctx, s->in[RQ_SHIFT_M].data, optional(s, RQ_SHIFT_B), optional(s, RQ_SHIFT_SY),
+	    s->has_in[RQ_SHIFT_WQ] ? s->in[RQ_SHIFT_WQ].data : NULL, K, a->zero_in,
+	    s->has_in[RQ_SHIFT_SY] ? a->q.zero : 0, M, s->out.data);
 }
 
 static int rq_residual_forward(struct call *s)
 {
-	return cuda_rq_residual(s->ctx, optional(s, 0), optional(s, 1), s->out.data);
+	return cuda_rq_residual(s->ctx, optional(s, RQ_RESIDUAL_SR), optional(s, RQ_RESIDUAL_SY), s->out.data);
 }
 
 const struct kernel cuda_rq_scale_kernel = {.forward = rq_scale_forward};

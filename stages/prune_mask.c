@@ -51,11 +51,11 @@ static int fill_set(
 	int layers = 0, rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		const struct node *layer = &g->node[i];
-		if (layer->op != OP_LINEAR && layer->op != OP_CONV2D)
+		if (op_info(layer->op)->product != FLOAT_PRODUCT)
 			continue;
 		names[layers++] = layer->name;
 		if (!matches_any(exclude, layer->name, used))
-			rc = append_weight(p, layer, &g->node[layer->in[1]]);
+			rc = append_weight(p, layer, &g->node[layer->in[PRODUCT_W]]);
 	}
 	if (!rc)
 		rc = check_used(exclude, used, names, layers);

@@ -80,7 +80,7 @@ static const char *weight_name(const struct quantize_measures *m, const struct q
 	int layer = graph_find(&m->folded, l->name);
 	const struct node *n = layer >= 0 ? &m->folded.node[layer] : NULL;
 
-	return n && n->op != OP_AVGPOOL ? m->folded.node[n->in[1]].name : NULL;
+	return n && op_info(n->op)->product ? m->folded.node[n->in[PRODUCT_W]].name : NULL;
 }
 
 static double fp32_time(const struct quantize_measures *m, const struct quant_layer *l)
@@ -99,9 +99,9 @@ static int worst_accumulator(const struct quantize_job *job, const struct quanti
 	int rc;
 
 	*worst = -1;
-	if (n->op != OP_QLINEAR && n->op != OP_QCONV2D && n->op != OP_QLINEAR_DYN)
+	if (op_info(n->op)->product != INTEGER_PRODUCT)
 		return 0;
-	w = &m->deployed.node[n->in[1]];
+	w = &m->deployed.node[n->in[PRODUCT_W]];
 	O = w->shape.dim[0];
 	K = shape_count(w->shape) / O;
 	wq = mem_alloc((size_t)(O * K), 1);

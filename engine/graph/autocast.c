@@ -32,13 +32,13 @@ static int half_of(struct autocast *a, int i)
 static int copy_layer(struct autocast *a, const struct node *n)
 {
 	int in[NODE_MAX_IN];
-	for (int k = 0; k < 2; k++) { /* x and w; the bias is added to f32 sums */
+	for (int k = PRODUCT_X; k <= PRODUCT_W; k++) { /* the bias is added to f32 sums */
 		in[k] = half_of(a, n->in[k]);
 		if (in[k] < 0)
 			return in[k];
 	}
-	if (n->n_in > 2)
-		in[2] = n->in[2] == NODE_NONE ? NODE_NONE : a->map[n->in[2]];
+	if (n->n_in > PRODUCT_B)
+		in[PRODUCT_B] = node_has(n, PRODUCT_B) ? a->map[n->in[PRODUCT_B]] : NODE_NONE;
 	return graph_add(a->out, n->op, n->name, in, n->n_in, &n->attr);
 }
 
@@ -46,7 +46,7 @@ static int copy_all(struct autocast *a)
 {
 	for (int i = 0; i < a->g->n; i++) {
 		const struct node *n = &a->g->node[i];
-		bool layer = n->op == OP_LINEAR || n->op == OP_CONV2D;
+		bool layer = op_info(n->op)->product == FLOAT_PRODUCT;
 		a->cast[i] = NODE_NONE;
 		a->map[i] = layer ? copy_layer(a, n) : graph_add_copy(a->out, n, a->map);
 		if (a->map[i] < 0)
@@ -79,11 +79,11 @@ int pass_tf32(const struct graph *g, struct graph *out)
 	int rc = graph_copy(out, g);
 	for (int i = 0; !rc && i < out->n; i++) {
 		struct node *n = &out->node[i];
-		if (n->op != OP_LINEAR && n->op != OP_CONV2D)
+		if (op_info(n->op)->product != FLOAT_PRODUCT)
 			continue;
-		if (out->node[n->in[0]].dtype != DT_F32)
+		if (out->node[n->in[PRODUCT_X]].dtype != DT_F32)
 			rc = err_set(ERR_FAIL, "TF32 products: the operands of '%s' are %s", n->name,
-			    dtype_name(out->node[n->in[0]].dtype));
+			    dtype_name(out->node[n->in[PRODUCT_X]].dtype));
 		n->attr.tf32 = true;
 	}
 	if (rc)

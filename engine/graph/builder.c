@@ -67,10 +67,10 @@ void build_linear(struct builder *b, const char *name, int64_t out, int width, b
 	w.axis[0] = unit_axis(width);
 	w.axis[1] = in_axis;
 	int in[3];
-	in[0] = b->x;
-	in[1] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {out, features}}, &w);
-	in[2] = add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0);
-	add_layer(b, OP_LINEAR, name, in, 3, &(struct attr){.relu = relu});
+	in[LINEAR_X] = b->x;
+	in[LINEAR_W] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {out, features}}, &w);
+	in[LINEAR_B] = add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0);
+	add_layer(b, OP_LINEAR, name, in, 3, &(struct attr){.relu = relu, .flatten = x.ndim > 2});
 	b->channels = unit_axis(width);
 }
 
@@ -84,9 +84,10 @@ void build_conv(
 	w.axis[0] = unit_axis(width);
 	w.axis[3] = b->channels;
 	int in[3];
-	in[0] = b->x;
-	in[1] = add_param(b, name, "weight", (struct shape){.ndim = 4, .dim = {out, kernel, kernel, channels}}, &w);
-	in[2] = bias ? add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0) : NODE_NONE;
+	in[CONV_X] = b->x;
+	in[CONV_W] =
+	    add_param(b, name, "weight", (struct shape){.ndim = 4, .dim = {out, kernel, kernel, channels}}, &w);
+	in[CONV_B] = bias ? add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0) : NODE_NONE;
 	add_layer(b, OP_CONV2D, name, in, bias ? 3 : 2, &(struct attr){.relu = relu, .stride = stride, .pad = pad});
 	b->channels = unit_axis(width);
 }
@@ -98,11 +99,11 @@ void build_batchnorm(struct builder *b, const char *name, bool relu)
 	struct shape x = b->g->node[b->x].shape;
 	int64_t n = x.dim[x.ndim - 1];
 	int in[5];
-	in[0] = b->x;
-	in[1] = add_units(b, name, "weight", n, b->channels, PARAM_TRAINED, 1);
-	in[2] = add_units(b, name, "bias", n, b->channels, PARAM_TRAINED, 0);
-	in[3] = add_units(b, name, "running_mean", n, b->channels, PARAM_STAT, 0);
-	in[4] = add_units(b, name, "running_var", n, b->channels, PARAM_STAT, 1);
+	in[BN_X] = b->x;
+	in[BN_GAMMA] = add_units(b, name, "weight", n, b->channels, PARAM_TRAINED, 1);
+	in[BN_BETA] = add_units(b, name, "bias", n, b->channels, PARAM_TRAINED, 0);
+	in[BN_MEAN] = add_units(b, name, "running_mean", n, b->channels, PARAM_STAT, 0);
+	in[BN_VAR] = add_units(b, name, "running_var", n, b->channels, PARAM_STAT, 1);
 	/* eps of Ioffe and Szegedy 2015, algorithm 1, as every framework sets it */
 	add_layer(b, OP_BATCHNORM, name, in, 5, &(struct attr){.relu = relu, .eps = 1e-5f});
 }

@@ -15,15 +15,13 @@ struct fold {
 	bool *moved; /* a layer that its batch norm absorbs */
 };
 
-enum { BN_X, BN_GAMMA, BN_BETA, BN_MEAN, BN_VAR };
-
 /* The layer that batch norm `n` folds into, or NULL. */
 static const struct node *folds_into(const struct fold *f, const struct node *n)
 {
 	if (n->op != OP_BATCHNORM)
 		return NULL;
 	const struct node *layer = &f->g->node[n->in[BN_X]];
-	bool product = layer->op == OP_CONV2D || layer->op == OP_LINEAR;
+	bool product = op_info(layer->op)->product == FLOAT_PRODUCT;
 	return product && !layer->attr.relu && f->uses[n->in[BN_X]] == 1 ? layer : NULL;
 }
 
@@ -38,12 +36,12 @@ static int add_named(
 static int fold_layer(struct fold *f, const struct node *layer, const struct node *norm)
 {
 	const int *map = f->map;
-	const char *weight = f->g->node[layer->in[1]].name;
+	const char *weight = f->g->node[layer->in[PRODUCT_W]].name;
 	int gamma = map[norm->in[BN_GAMMA]], beta = map[norm->in[BN_BETA]];
 	int mean = map[norm->in[BN_MEAN]], var = map[norm->in[BN_VAR]];
-	int bias = layer->n_in > 2 && layer->in[2] != NODE_NONE ? map[layer->in[2]] : NODE_NONE;
-	int w =
-	    add_named(f, OP_FOLD_WEIGHT, weight, ".folded", (int[]){map[layer->in[1]], gamma, var}, 3, norm->attr.eps);
+	int bias = node_has(layer, PRODUCT_B) ? map[layer->in[PRODUCT_B]] : NODE_NONE;
+	int w = add_named(
+	    f, OP_FOLD_WEIGHT, weight, ".folded", (int[]){map[layer->in[PRODUCT_W]], gamma, var}, 3, norm->attr.eps);
 	if (w < 0)
 		return w;
 	int b = add_named(
@@ -52,7 +50,7 @@ static int fold_layer(struct fold *f, const struct node *layer, const struct nod
 		return b;
 	struct attr a = layer->attr;
 	a.relu = norm->attr.relu;
-	return graph_add(f->out, layer->op, norm->name, (int[]){map[layer->in[0]], w, b}, 3, &a);
+	return graph_add(f->out, layer->op, norm->name, (int[]){map[layer->in[PRODUCT_X]], w, b}, 3, &a);
 }
 
 /* True if every consumer of running statistic i is a norm that gets folded. */

@@ -206,18 +206,8 @@ int64_t graph_macs(const struct graph *g)
 {
 	int64_t total = 0;
 	for (int i = 0; i < g->n; i++) {
-		const struct node *n = &g->node[i];
-		switch (n->op) {
-		case OP_LINEAR:
-		case OP_CONV2D:
-		case OP_QLINEAR:
-		case OP_QCONV2D:
-		case OP_QLINEAR_DYN: /* each output element is one row of the weight (O, ...) */
-			total += shape_count(n->shape) * shape_inner(g->node[n->in[1]].shape, 0);
-			break;
-		default:
-			break;
-		}
+		const struct op_info *op = op_info(g->node[i].op);
+		total += op->macs ? op->macs(g, &g->node[i]) : 0;
 	}
 	return total;
 }

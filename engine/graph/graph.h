@@ -10,58 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "graph/op.h"
 #include "graph/tensor.h"
 
-#define NODE_MAX_IN 8
-#define NODE_NAME   96
-#define NODE_NONE   (-1) /* an absent optional input */
-
-/* The inputs of each op, in order; [x] may be NODE_NONE. N batch, K in features, M out features, C channels. */
-enum op {
-	OP_INPUT,       /* leaf: bound or uploaded                                                                  */
-	OP_PARAM,       /* leaf: a named tensor of the param store                                                  */
-	OP_LINEAR,      /* x (N, ...) flattened to (N,K), w (M,K), [b (M)] -> (N,M); attr.relu; see below            */
-	OP_CONV2D,      /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu; see below     */
-	OP_BATCHNORM,   /* x (..., C), gamma, beta, mean, var (C) -> like x; attr.eps, relu                          */
-	OP_MAXPOOL,     /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
-	OP_AVGPOOL,     /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
-	OP_ADD,         /* a, b of one shape -> same; attr.relu                                                      */
-	OP_DROPOUT,     /* x -> same; attr.rate; identity in INFER                                                   */
-	OP_CE_LOSS,     /* logits (N,C), labels s32 (N), weight f32 (N) -> (): sum_n weight_n * CE_n; attr.smoothing  */
-	OP_KD_LOSS,     /* logits (N,C), teacher (N,C), labels, weight -> (); attr.temperature, alpha                 */
-	OP_FOLD_WEIGHT, /* w (O,...), gamma, var (O) -> like w: w * gamma / sqrt(var + eps)                           */
-	OP_FOLD_BIAS,   /* [b], gamma, beta, mean, var (O) -> (O): beta + (b - mean) * gamma / sqrt(var + eps)        */
-	OP_FAKE_QUANT,  /* x, step (1 or O) -> like x, grid values (q - z) * P(s); attr.q                             */
-	OP_REQUANT,     /* see enum requant_in -> like acc; attr.q, relu; the quantized layer's epilogue              */
-	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1) -> f32 real values; attr.q of x                           */
-	OP_QUANTIZE,    /* x f32, step (1 or O) -> u8 or s8 integers; attr.q                                          */
-	OP_RQ_SCALE, /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels or as s_w or 1); attr.count    */
-	OP_RQ_SHIFT, /* m (O), [b (O)], [s_y], [wq s8 (O,...)] -> c (O); attr.q of y, attr.zero_in of x             */
-	OP_RQ_RESIDUAL, /* s_r (1), [s_y (1)] -> k (1): s_r / s_y */
-	OP_QLINEAR, /* x u8/s8, wq s8 (M,K), m (M), c (M), [r u8/s8 like out, k (1)] -> u8/s8, or f32 if !attr.q.bits */
-	OP_QCONV2D, /* x, wq (O,KH,KW,C), m (O), c (O), [r, k] -> like OP_QLINEAR; attr.stride, pad, relu          */
-	OP_QAVGPOOL, /* x u8/s8 (N,H,W,C), m (1), c (1) -> (N,C) u8/s8; attr.q                                      */
-	OP_QLINEAR_DYN, /* x f32 (N,...), wq s8 (M,K), s_w (M), [b] -> f32 (N,M); per-row dynamic s8; attr.relu */
-	OP_CAST, /* x -> same shape in attr.to                                                                  */
-	OP_COUNT
-};
-
-/* x and w of OP_LINEAR and OP_CONV2D may both be f16 or both bf16; bias and output are f32 all the same, and so are all
- * gradients. The products are of the half values, the sums f32. Backward rounds dout, masked by the ReLU, to the same
- * half type before it is multiplied; the bias' gradient is the sum of the unrounded values. */
-
-/* Inputs of OP_REQUANT, the training twin of the epilogue of OP_QLINEAR / OP_QCONV2D / OP_QAVGPOOL. */
-enum requant_in {
-	RQ_ACC, /* f32, exact integers times P(s_x)*P(s_w): output of OP_LINEAR, OP_CONV2D or raw-sum OP_AVGPOOL    */
-	RQ_SX,  /* step of the layer's input (1)                                                                    */
-	RQ_SW,  /* step of the weights (1 or O); NONE for OP_AVGPOOL                                                */
-	RQ_B,   /* [real bias (O)]                                                                                  */
-	RQ_SY,  /* [step of the output (1)]: NONE = real output, not rounded                                        */
-	RQ_R,   /* [residual, grid values like acc]                                                                 */
-	RQ_SR,  /* [its step (1)]                                                                                   */
-	RQ_WQ,  /* [fake-quantized weights]: needed where attr.zero_in != 0, to fold the zero point; no gradient    */
-	RQ_COUNT
-};
+#define NODE_NAME 96
+#define NODE_NONE (-1) /* an absent optional input */
 
 /* The integer range of a quantized value: q in [lo, hi], real = (q - zero) * step. bits = 0: not quantized. */
 struct qrange {
@@ -89,8 +42,8 @@ struct param_axis {
 
 struct attr {
 	bool relu, raw_sum;
-	bool
-	    tf32; /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to TF32's 10 fraction bits */
+	bool flatten; /* linear ops: all axes of x but the first are features */
+	bool tf32;    /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
 	int stride, pad, kernel; /* square, both axes */
 	float eps, rate, smoothing, temperature, alpha;
 	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */
@@ -121,20 +74,18 @@ struct node {
 	struct attr attr;
 };
 
+/* True if input i is there. */
+static inline bool node_has(const struct node *n, int i)
+{
+	return i < n->n_in && n->in[i] != NODE_NONE;
+}
+
 struct graph {
 	struct node *node;
 	int n, cap;
 	int output; /* the logits, or NODE_NONE */
 	int loss;   /* the scalar to differentiate, or NODE_NONE */
 };
-
-/* Static facts of an op: name for messages, least and most inputs. */
-struct op_info {
-	const char *name;
-	int min_in, max_in;
-	bool random; /* draws random numbers by the step's clock, in training */
-};
-const struct op_info *op_info(enum op op);
 
 void graph_init(struct graph *g);
 void graph_clear(struct graph *g);
@@ -156,7 +107,7 @@ void graph_uses(const struct graph *g, int *uses);
 /* One line per node: index, op, name, dtype, shape, inputs. */
 struct str;
 void graph_print(const struct graph *g, struct str *out);
-/* Multiply-accumulates of one forward pass of the whole batch (linear and convolution, float or integer). */
+/* Multiply-accumulates of one forward pass of the whole batch (product ops, float or integer). */
 int64_t graph_macs(const struct graph *g);
 
 #endif

@@ -51,6 +51,14 @@ int64_t shape_inner(struct shape s, int axis)
 	return n;
 }
 
+int64_t shape_rows(struct shape s)
+{
+	int64_t rows = 1;
+	for (int d = 0; d + 1 < s.ndim; d++)
+		rows *= s.dim[d];
+	return rows;
+}
+
 bool shape_equal(struct shape a, struct shape b)
 {
 	if (a.ndim != b.ndim)

@@ -27,6 +27,7 @@ const char *dtype_name(enum dtype t);          /* "f32", "s8", ... */
 int dtype_parse(const char *name);             /* enum dtype or -1 */
 int64_t shape_count(struct shape s);           /* elements; 1 for a scalar */
 int64_t shape_inner(struct shape s, int axis); /* product of the dims after `axis` */
+int64_t shape_rows(struct shape s);            /* product of all dims but the last; 1 for a scalar */
 bool shape_equal(struct shape a, struct shape b);
 struct shape shape_of(int ndim, const int64_t *dim);
 const char *shape_text(struct shape s, char buf[64]); /* "(64, 28, 28, 1)" */

@@ -64,7 +64,7 @@ static int emit_integer(struct rewrite *r, const struct group *g)
 static int emit_dynamic(struct rewrite *r, const struct group *g)
 {
 	const struct node *layer = &r->in->node[g->layer];
-	struct attr attr = {.relu = g->relu};
+	struct attr attr = {.relu = g->relu, .flatten = layer->attr.flatten};
 	int in[4];
 
 	if (layer->op != OP_LINEAR)

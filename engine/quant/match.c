@@ -8,12 +8,12 @@
 
 bool match_is_layer(const struct node *node)
 {
-	return node->op == OP_LINEAR || node->op == OP_CONV2D || node->op == OP_AVGPOOL;
+	return op_info(node->op)->product == FLOAT_PRODUCT || node->op == OP_AVGPOOL;
 }
 
 bool match_passes_through(enum op op)
 {
-	return op == OP_MAXPOOL || op == OP_DROPOUT;
+	return op_info(op)->passes_integers;
 }
 
 static bool can_fuse(const struct graph *g, int i, const int *uses)
@@ -21,7 +21,7 @@ static bool can_fuse(const struct graph *g, int i, const int *uses)
 	const struct node *node = &g->node[i];
 
 	/* A ReLU before the add would have to run before the residual is added: the epilogue has it after. */
-	return (node->op == OP_LINEAR || node->op == OP_CONV2D) && !node->attr.relu && uses[i] == 1;
+	return op_info(node->op)->product == FLOAT_PRODUCT && !node->attr.relu && uses[i] == 1;
 }
 
 int match_fuse(const struct graph *g, int add, const bool *candidate, const int *uses)

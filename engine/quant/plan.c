@@ -23,7 +23,7 @@ const char *const plan_why_text[WHY_COUNT] = {
 
 bool plan_has_weights(const struct node *node)
 {
-	return node->op == OP_LINEAR || node->op == OP_CONV2D;
+	return op_info(node->op)->product == FLOAT_PRODUCT;
 }
 
 static bool has_integers(enum quant_method m)

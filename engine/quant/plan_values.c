@@ -86,9 +86,10 @@ static bool never_negative(const struct graph *g, int i)
 
 	if (node->attr.relu)
 		return true;
-	if (match_passes_through(node->op) || node->op == OP_AVGPOOL)
-		return never_negative(g, node->in[0]);
-	return node->op == OP_ADD && never_negative(g, node->in[0]) && never_negative(g, node->in[1]);
+	bool so_far = op_info(node->op)->never_negative;
+	for (int k = 0; so_far && k < node->n_in; k++)
+		so_far = !node_has(node, k) || never_negative(g, node->in[k]);
+	return so_far;
 }
 
 static struct quant_value *add_value(struct quant_plan *p, const char *name)

@@ -124,13 +124,15 @@ static void infer__linear_and_conv(void **state)
 	int x = f32(&g, "x", SHAPE(3, 7, 5, 2)), w = of(&g, "w", DT_F32, SHAPE(4, 70));
 	int w71 = of(&g, "w71", DT_F32, SHAPE(4, 71)), b5 = of(&g, "b5", DT_F32, SHAPE(5)),
 	    wq = of(&g, "wq", DT_S8, SHAPE(4, 70));
-	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w), NULL);
+	struct attr flat = {.flatten = true};
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w), &flat);
 	assert_true(y >= 0 && shape_equal(g.node[y].shape, SHAPE(3, 4)) && g.node[y].dtype == DT_F32);
-	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w71), NULL), "70 features a row");
-	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, b5), NULL), "must be (4)");
-	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wq), NULL), "is s8, must be f32");
-	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, x), NULL), "dimensions");
-	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(b5, w), NULL), "2 or more dimensions");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w71), &flat), "70 features a row");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, b5), &flat), "input b ('b5') has shape (5), must be (4)");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wq), &flat), "input w ('wq') is s8, must be f32");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, x), &flat), "dimensions");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(b5, w), &flat), "2 or more dimensions");
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, NODE_NONE), &flat), "input w is absent");
 	int k = of(&g, "k", DT_F32, SHAPE(6, 3, 3, 2)), k1 = of(&g, "k1", DT_F32, SHAPE(6, 3, 3, 1));
 	int big = of(&g, "big", DT_F32, SHAPE(6, 9, 3, 2));
 	struct attr a = {.stride = 2, .pad = 1};
@@ -149,6 +151,48 @@ static void infer__linear_and_conv(void **state)
 	graph_clear(&g);
 }
 
+static void infer__linear_keeps_all_axes_but_the_last(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 7, 5)), w = of(&g, "w", DT_F32, SHAPE(4, 5)), b = of(&g, "b", DT_F32, SHAPE(4));
+	int x4 = f32(&g, "x4", SHAPE(2, 3, 7, 5));
+	int xq = of(&g, "xq", DT_S8, SHAPE(3, 7, 5)), wq = of(&g, "wq", DT_S8, SHAPE(4, 5));
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w, b), NULL), y4 = graph_add(&g, OP_LINEAR, "y4", IN(x4, w), NULL);
+	assert_true(y >= 0 && shape_equal(g.node[y].shape, SHAPE(3, 7, 4)));
+	assert_true(y4 >= 0 && shape_equal(g.node[y4].shape, SHAPE(2, 3, 7, 4)));
+	int q = graph_add(&g, OP_QLINEAR, "q", IN(xq, wq, b, b), NULL);
+	assert_true(q >= 0 && shape_equal(g.node[q].shape, SHAPE(3, 7, 4)));
+	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(x, wq, b, b), NULL);
+	assert_true(d >= 0 && shape_equal(g.node[d].shape, SHAPE(3, 7, 4)));
+	assert_int_equal(graph_macs(&g), (4 * 21 + 2 * 21) * 4 * 5 - 21 * 4 * 5);
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w), &(struct attr){.flatten = true}), "35 features a row");
+	graph_clear(&g);
+}
+
+static void op__rows_name_every_input_and_no_other(void **state)
+{
+	(void)state;
+	for (int op = 0; op < OP_COUNT; op++) {
+		const struct op_info *info = op_info(op);
+		assert_non_null(info->name);
+		assert_non_null(info->infer);
+		assert_true(info->min_in <= info->max_in && info->max_in <= NODE_MAX_IN);
+		for (int i = 0; i < NODE_MAX_IN; i++)
+			assert_int_equal(info->input[i] != NULL, i < info->max_in);
+		for (int i = info->min_in; i < info->max_in; i++) /* an input that may be left off may be absent */
+			assert_true(info->optional & (1u << i));
+		assert_int_equal(info->product != NO_PRODUCT, info->macs != NULL);
+		if (info->product) {
+			assert_string_equal(info->input[PRODUCT_X], "x");
+			assert_string_equal(info->input[PRODUCT_W], info->product == FLOAT_PRODUCT ? "w" : "wq");
+		}
+		if (info->passes_integers)
+			assert_int_equal(info->max_in, 1);
+	}
+}
+
 static void infer__half_operands_come_in_pairs_and_give_f32(void **state)
 {
 	(void)state;
@@ -159,7 +203,8 @@ static void infer__half_operands_come_in_pairs_and_give_f32(void **state)
 	int b = of(&g, "b", DT_F32, SHAPE(4)), bh = of(&g, "bh", DT_F16, SHAPE(4));
 	int k = of(&g, "k", DT_F16, SHAPE(4, 3, 3, 2)), kf = of(&g, "kf", DT_F32, SHAPE(4, 3, 3, 2));
 	struct attr a = {.stride = 1};
-	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w, b), NULL), c = graph_add(&g, OP_CONV2D, "c", IN(x, k, b), &a);
+	struct attr flat = {.flatten = true};
+	int y = graph_add(&g, OP_LINEAR, "y", IN(x, w, b), &flat), c = graph_add(&g, OP_CONV2D, "c", IN(x, k, b), &a);
 	assert_true(y >= 0 && c >= 0);
 	assert_int_equal(g.node[y].dtype, DT_F32);
 	assert_int_equal(g.node[c].dtype, DT_F32);
@@ -350,10 +395,10 @@ static void infer__integer_layers(void **state)
 	int w = of(&g, "w", DT_S8, SHAPE(5, 32)), k = of(&g, "k", DT_S8, SHAPE(5, 3, 3, 2)),
 	    wu = of(&g, "wu", DT_U8, SHAPE(5, 32));
 	int m = of(&g, "m", DT_F32, SHAPE(5)), one = of(&g, "one", DT_F32, SHAPE(1)), f = f32(&g, "f", SHAPE(3, 32));
-	struct attr a = {.q = s8};
+	struct attr a = {.q = s8, .flatten = true}, flat = {.flatten = true};
 	int y = graph_add(&g, OP_QLINEAR, "y", IN(x, w, m, m, r, one), &a);
 	assert_true(g.node[y].dtype == DT_S8 && shape_equal(g.node[y].shape, SHAPE(3, 5)));
-	int real = graph_add(&g, OP_QLINEAR, "real", IN(x, w, m, m), NULL);
+	int real = graph_add(&g, OP_QLINEAR, "real", IN(x, w, m, m), &flat);
 	assert_int_equal(g.node[real].dtype, DT_F32);
 	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, w, one, m), &a), "must be (5)");
 	assert_refused(graph_add(&g, OP_QLINEAR, "e", IN(x, wu, m, m), &a), "must be s8");
@@ -370,7 +415,7 @@ static void infer__integer_layers(void **state)
 	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, m, one), &a), "must be (1)");
 	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(f, w, m, NODE_NONE), NULL);
 	assert_int_equal(g.node[d].dtype, DT_F32);
-	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), NULL), "must be f32");
+	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), &flat), "must be f32");
 	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(f, w, one), NULL), "must be (5)");
 	graph_clear(&g);
 }
@@ -487,6 +532,8 @@ int main(void)
 		cmocka_unit_test(graph__leaves_have_sane_shapes),
 		cmocka_unit_test(graph__param_defaults),
 		cmocka_unit_test(infer__linear_and_conv),
+		cmocka_unit_test(infer__linear_keeps_all_axes_but_the_last),
+		cmocka_unit_test(op__rows_name_every_input_and_no_other),
 		cmocka_unit_test(infer__half_operands_come_in_pairs_and_give_f32),
 		cmocka_unit_test(infer__norm_pool_add_dropout),
 		cmocka_unit_test(infer__losses),

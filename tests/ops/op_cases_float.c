@@ -39,9 +39,14 @@ static const char *type_suffix(enum dtype t)
 static struct op_case *linear_case(
     struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int64_t M, bool bias, bool relu)
 {
-	int64_t K = shape_inner(x, 0);
-	struct op_case *c = op_list_add(l, OP_LINEAR, mode, "N%d K%d M%d%s%s%s%s", (int)x.dim[0], (int)K, (int)M,
-	    x.ndim > 2 ? " flattened" : "", bias ? " bias" : "", relu ? " relu" : "", type_suffix(t));
+	bool flatten = x.ndim == 4; /* an image; tokens (N,T,K) have their features in the last axis */
+	int64_t K = shape_inner(x, flatten ? 0 : x.ndim - 2);
+	struct op_case *c =
+	    op_list_add(l, OP_LINEAR, mode, "N%d K%d M%d%s%s%s%s", (int)(shape_count(x) / K), (int)K, (int)M,
+		flatten       ? " flattened"
+		: x.ndim == 3 ? " 3-D"
+			      : "",
+		bias ? " bias" : "", relu ? " relu" : "", type_suffix(t));
 	if (!c)
 		return NULL;
 	op_case_in(c, 0, t, x, -1, 1);
@@ -49,6 +54,7 @@ static struct op_case *linear_case(
 	if (bias)
 		op_case_in(c, 2, DT_F32, vec(M), -2, 2)->constant = true;
 	c->attr.relu = relu;
+	c->attr.flatten = flatten;
 	tolerances(c, TOL_SUM, TOL_SUM);
 	return c;
 }
@@ -66,8 +72,11 @@ static void linear_cases_of(struct op_list *l, enum dtype t)
 			    l, modes[k & 1], t, op_shape(2, size[i][0], size[i][1], 0, 0), size[i][2], k & 2, k & 4);
 		}
 	}
-	for (int k = 0; k < 2; k++)
-		linear_case(l, modes[k], t, op_shape(4, 3, 7, 11, 5), 17, true, false);
+	for (int k = 0; k < 4; k++) {
+		linear_case(l, modes[k & 1], t, op_shape(3, 3, 7, 11, 0), 17, k & 2, k & 2);
+		if (k & 2)
+			linear_case(l, modes[k & 1], t, op_shape(4, 3, 7, 11, 5), 17, true, false);
+	}
 }
 
 static void linear_cases(struct op_list *l)

@@ -89,6 +89,17 @@ static void qlinear_cases(struct op_list *l)
 		return;
 	integer_input(c, 0, DT_U8, op_shape(4, 3, 5, 7, 3));
 	layer_inputs(c, &variants[0], op_shape(2, 9, 105, 0, 0), op_shape(2, 3, 9, 0, 0), l->weight_max);
+	c->attr.flatten = true;
+	for (size_t v = 0; v < 2 * VARIANTS; v++) { /* few rows and many: two kernels */
+		int64_t T = v < VARIANTS ? 5 : 50;
+		c = op_list_add(
+		    l, OP_QLINEAR, EXEC_INFER, "3-D N3 T%d K21 M19 %s", (int)T, variants[v % VARIANTS].name);
+		if (!c)
+			return;
+		integer_input(c, QL_X, variants[v % VARIANTS].x, op_shape(3, 3, T, 21, 0));
+		layer_inputs(
+		    c, &variants[v % VARIANTS], op_shape(2, 19, 21, 0, 0), op_shape(3, 3, T, 19, 0), l->weight_max);
+	}
 }
 
 struct conv_size {
@@ -149,6 +160,23 @@ static void odd_rows(const struct op_case *c, void *const *host)
 	}
 }
 
+static struct op_case *qlinear_dyn_case(
+    struct op_list *l, struct shape x, int64_t K, int64_t M, bool bias, bool relu, const char *kind)
+{
+	int64_t N = shape_count(x) / K;
+	struct op_case *c = op_list_add(l, OP_QLINEAR_DYN, EXEC_INFER, "N%d K%d M%d%s%s%s", (int)N, (int)K, (int)M,
+	    bias ? " bias" : "", relu ? " relu" : "", kind);
+	if (!c)
+		return NULL;
+	op_case_in(c, DYN_X, DT_F32, x, -3, 2);
+	op_case_in(c, DYN_W, DT_S8, op_shape(2, M, K, 0, 0), -l->weight_max, l->weight_max)->constant = true;
+	op_case_in(c, DYN_SW, DT_F32, vec(M), 0.001, 0.02)->constant = true;
+	if (bias)
+		op_case_in(c, DYN_B, DT_F32, vec(M), -1, 1)->constant = true;
+	c->attr.relu = relu;
+	return c;
+}
+
 static void qlinear_dyn_cases(struct op_list *l)
 {
 	static const int64_t size[][3] = {
@@ -156,20 +184,16 @@ static void qlinear_dyn_cases(struct op_list *l)
 	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
 		for (int k = 0; k < 4; k++) {
 			int64_t N = size[i][0], K = size[i][1], M = size[i][2];
-			struct op_case *c = op_list_add(l, OP_QLINEAR_DYN, EXEC_INFER, "N%d K%d M%d%s%s", (int)N,
-			    (int)K, (int)M, k & 1 ? " bias" : "", k & 2 ? " relu" : "");
+			struct op_case *c = qlinear_dyn_case(l, op_shape(2, N, K, 0, 0), K, M, k & 1, k & 2, "");
 			if (!c)
 				return;
-			op_case_in(c, 0, DT_F32, op_shape(2, N, K, 0, 0), -3, 2);
-			op_case_in(c, 1, DT_S8, op_shape(2, M, K, 0, 0), -l->weight_max, l->weight_max)->constant =
-			    true;
-			op_case_in(c, 2, DT_F32, vec(M), 0.001, 0.02)->constant = true;
-			if (k & 1)
-				op_case_in(c, 3, DT_F32, vec(M), -1, 1)->constant = true;
-			c->attr.relu = k & 2;
 			c->finish = N > 2 ? odd_rows : NULL;
 		}
 	}
+	qlinear_dyn_case(l, op_shape(3, 3, 7, 11, 0), 11, 17, true, false, " 3-D");
+	struct op_case *c = qlinear_dyn_case(l, op_shape(4, 3, 5, 7, 3), 105, 9, true, true, " flattened");
+	if (c)
+		c->attr.flatten = true;
 }
 
 void op_cases_integer(struct op_list *l)

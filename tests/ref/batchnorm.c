@@ -6,8 +6,6 @@
 
 #include "ref/ref_impl.h"
 
-enum { BN_X, BN_GAMMA, BN_BETA, BN_MEAN, BN_VAR };
-
 struct channel {
 	int64_t rows, C, c;
 	double mean, var, rstd;

@@ -9,12 +9,13 @@ static int64_t at_weight(const struct ref_window *g, int64_t o, int64_t p, int64
 
 static double output_value(const struct call *s, const struct ref_window *g, int64_t n, int64_t i, int64_t j, int64_t o)
 {
-	double sum = s->has_in[2] ? ref_get(&s->in[2], o) : 0;
+	double sum = s->has_in[CONV_B] ? ref_get(&s->in[CONV_B], o) : 0;
 	for (int64_t p = 0; p < g->kernel_h; p++) {
 		for (int64_t q = 0; q < g->kernel_w; q++) {
 			int64_t at = ref_at_in(g, n, i * g->stride + p - g->pad, j * g->stride + q - g->pad, 0);
 			for (int64_t c = 0; at >= 0 && c < g->C; c++)
-				sum += ref_operand(s, 0, at + c) * ref_operand(s, 1, at_weight(g, o, p, q, c));
+				sum +=
+				    ref_operand(s, CONV_X, at + c) * ref_operand(s, CONV_W, at_weight(g, o, p, q, c));
 		}
 	}
 	return sum;
@@ -22,7 +23,7 @@ static double output_value(const struct call *s, const struct ref_window *g, int
 
 int ref_conv2d_forward(struct call *s)
 {
-	struct ref_window g = ref_window(s, s->in[1].shape.dim[1], s->in[1].shape.dim[2]);
+	struct ref_window g = ref_window(s, s->in[CONV_W].shape.dim[1], s->in[CONV_W].shape.dim[2]);
 	for (int64_t n = 0; n < g.N; n++)
 		for (int64_t i = 0; i < g.OH; i++)
 			for (int64_t j = 0; j < g.OW; j++)
@@ -46,7 +47,7 @@ static double input_gradient(
 			j /= g->stride;
 			for (int64_t o = 0; i < g->OH && j < g->OW && o < g->O; o++)
 				sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) *
-				       ref_operand(s, 1, at_weight(g, o, p, q, c));
+				       ref_operand(s, CONV_W, at_weight(g, o, p, q, c));
 		}
 	}
 	return sum;
@@ -61,7 +62,8 @@ static double weight_gradient(
 			for (int64_t j = 0; j < g->OW; j++) {
 				int64_t at = ref_at_in(g, n, i * g->stride + p - g->pad, j * g->stride + q - g->pad, c);
 				if (at >= 0)
-					sum += ref_dout_operand(s, ref_at_out(g, n, i, j, o)) * ref_operand(s, 0, at);
+					sum +=
+					    ref_dout_operand(s, ref_at_out(g, n, i, j, o)) * ref_operand(s, CONV_X, at);
 			}
 		}
 	}
@@ -70,23 +72,25 @@ static double weight_gradient(
 
 int ref_conv2d_backward(struct call *s)
 {
-	struct ref_window g = ref_window(s, s->in[1].shape.dim[1], s->in[1].shape.dim[2]);
+	struct ref_window g = ref_window(s, s->in[CONV_W].shape.dim[1], s->in[CONV_W].shape.dim[2]);
 	int64_t pixels = g.N * g.OH * g.OW;
-	for (int64_t n = 0; s->want[0] && n < g.N; n++)
+	for (int64_t n = 0; s->want[CONV_X] && n < g.N; n++)
 		for (int64_t y = 0; y < g.H; y++)
 			for (int64_t x = 0; x < g.W; x++)
 				for (int64_t c = 0; c < g.C; c++)
-					ref_grad(s, 0, ref_at_in(&g, n, y, x, c), input_gradient(s, &g, n, y, x, c));
-	for (int64_t o = 0; s->want[1] && o < g.O; o++)
+					ref_grad(
+					    s, CONV_X, ref_at_in(&g, n, y, x, c), input_gradient(s, &g, n, y, x, c));
+	for (int64_t o = 0; s->want[CONV_W] && o < g.O; o++)
 		for (int64_t p = 0; p < g.kernel_h; p++)
 			for (int64_t q = 0; q < g.kernel_w; q++)
 				for (int64_t c = 0; c < g.C; c++)
-					ref_grad(s, 1, at_weight(&g, o, p, q, c), weight_gradient(s, &g, o, p, q, c));
-	for (int64_t o = 0; s->want[2] && o < g.O; o++) {
+					ref_grad(
+					    s, CONV_W, at_weight(&g, o, p, q, c), weight_gradient(s, &g, o, p, q, c));
+	for (int64_t o = 0; s->want[CONV_B] && o < g.O; o++) {
 		double sum = 0;
 		for (int64_t e = 0; e < pixels; e++)
 			sum += ref_dout(s, e * g.O + o);
-		ref_grad(s, 2, o, sum);
+		ref_grad(s, CONV_B, o, sum);
 	}
 	return 0;
 }

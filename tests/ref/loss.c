@@ -4,9 +4,6 @@
 
 #include "ref/ref_impl.h"
 
-enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
-enum { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
-
 /* log sum_j exp(z(n,j)/T), with the maximum taken out so that exp cannot overflow. */
 static double log_sum_exp(const struct tensor *z, int64_t n, double T)
 {

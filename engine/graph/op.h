@@ -1,0 +1,112 @@
+/* What an op is: its inputs by position and name, and one row of facts that everybody asks who treats ops alike. A fact
+ * that two places need stands in the row, so that a new op is one row here, a rule of shapes (infer.h) and a kernel in
+ * each backend. */
+#ifndef ENGINE_GRAPH_OP_H
+#define ENGINE_GRAPH_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NODE_MAX_IN 8
+
+/* The inputs of each op, in order; [x] may be NODE_NONE. N batch, K in features, M out features, C channels. (..., K)
+ * stands for one or more leading axes, whose product is the number of rows. */
+enum op {
+	OP_INPUT,       /* leaf: bound or uploaded                                                                  */
+	OP_PARAM,       /* leaf: a named tensor of the param store                                                  */
+	OP_LINEAR,      /* x (..., K), w (M,K), [b (M)] -> (..., M); attr.flatten, relu; see below                   */
+	OP_CONV2D,      /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu; see below     */
+	OP_BATCHNORM,   /* x (..., C), gamma, beta, mean, var (C) -> like x; attr.eps, relu                          */
+	OP_MAXPOOL,     /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
+	OP_AVGPOOL,     /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
+	OP_ADD,         /* a, b of one shape -> same; attr.relu                                                      */
+	OP_DROPOUT,     /* x -> same; attr.rate; identity in INFER                                                   */
+	OP_CE_LOSS,     /* logits (N,C), labels s32 (N), weight f32 (N) -> (): sum_n weight_n * CE_n; attr.smoothing  */
+	OP_KD_LOSS,     /* logits (N,C), teacher (N,C), labels, weight -> (); attr.temperature, alpha                 */
+	OP_FOLD_WEIGHT, /* w (O,...), gamma, var (O) -> like w: w * gamma / sqrt(var + eps)                           */
+	OP_FOLD_BIAS,   /* [b], gamma, beta, mean, var (O) -> (O): beta + (b - mean) * gamma / sqrt(var + eps)        */
+	OP_FAKE_QUANT,  /* x, step (1 or O) -> like x, grid values (q - z) * P(s); attr.q                             */
+	OP_REQUANT,     /* see enum requant_in -> like acc; attr.q, relu; the quantized layer's epilogue              */
+	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1) -> f32 real values; attr.q of x                           */
+	OP_QUANTIZE,    /* x f32, step (1 or O) -> u8 or s8 integers; attr.q                                          */
+	OP_RQ_SCALE,    /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels or as s_w or 1); attr.count   */
+	OP_RQ_SHIFT,    /* m (O), [b (O)], [s_y], [wq s8 (O,...)] -> c (O); attr.q of y, attr.zero_in of x            */
+	OP_RQ_RESIDUAL, /* s_r (1), [s_y (1)] -> k (1): s_r / s_y                                                     */
+	OP_QLINEAR,     /* x u8/s8 (..., K), wq s8 (M,K), m (M), c (M), [r u8/s8 like out, k (1)] -> u8/s8 (..., M), or
+			 * f32 if !attr.q.bits; attr.flatten, relu                                                    */
+	OP_QCONV2D,     /* x, wq (O,KH,KW,C), m (O), c (O), [r, k] -> like OP_QLINEAR; attr.stride, pad, relu         */
+	OP_QAVGPOOL,    /* x u8/s8 (N,H,W,C), m (1), c (1) -> (N,C) u8/s8; attr.q                                     */
+	OP_QLINEAR_DYN, /* x f32 (..., K), wq s8 (M,K), s_w (M), [b] -> f32 (..., M); s8 by a step of each row's own;
+			 * attr.flatten, relu                                                                         */
+	OP_CAST,        /* x -> same shape in attr.to                                                                 */
+	OP_COUNT
+};
+
+/* attr.flatten of the linear ops: x (N, ...) is read as (N,K), all axes but the first being features, and the output is
+ * (N,M). Memory is the same, so no op is needed between an image and a linear layer.
+ *
+ * x and w of OP_LINEAR and OP_CONV2D may both be f16 or both bf16; bias and output are f32 all the same, and so are all
+ * gradients. The products are of the half values, the sums f32. Backward rounds dout, masked by the ReLU, to the same
+ * half type before it is multiplied; the bias' gradient is the sum of the unrounded values. */
+
+/* Positions of inputs. Ops with one input have it at 0. */
+enum product_in { PRODUCT_X, PRODUCT_W, PRODUCT_B }; /* x and w of all product ops, bias of the float ones */
+enum linear_in { LINEAR_X, LINEAR_W, LINEAR_B };
+enum conv_in { CONV_X, CONV_W, CONV_B };
+enum batchnorm_in { BN_X, BN_GAMMA, BN_BETA, BN_MEAN, BN_VAR };
+enum add_in { ADD_A, ADD_B };
+enum ce_in { CE_LOGITS, CE_LABELS, CE_WEIGHT };
+enum kd_in { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
+enum fold_weight_in { FOLD_WEIGHT_W, FOLD_WEIGHT_GAMMA, FOLD_WEIGHT_VAR };
+enum fold_bias_in { FOLD_BIAS_B, FOLD_BIAS_GAMMA, FOLD_BIAS_BETA, FOLD_BIAS_MEAN, FOLD_BIAS_VAR };
+enum fake_quant_in { FAKE_QUANT_X, FAKE_QUANT_STEP };
+enum quantize_in { QUANTIZE_X, QUANTIZE_STEP };
+enum dequant_in { DEQUANT_X, DEQUANT_STEP };
+enum rq_scale_in { RQ_SCALE_SX, RQ_SCALE_SW, RQ_SCALE_SY };
+enum rq_shift_in { RQ_SHIFT_M, RQ_SHIFT_B, RQ_SHIFT_SY, RQ_SHIFT_WQ };
+enum rq_residual_in { RQ_RESIDUAL_SR, RQ_RESIDUAL_SY };
+enum qlayer_in { QL_X, QL_W, QL_M, QL_C, QL_R, QL_K }; /* OP_QLINEAR and OP_QCONV2D */
+enum qavgpool_in { QAVGPOOL_X, QAVGPOOL_M, QAVGPOOL_C };
+enum qlinear_dyn_in { DYN_X, DYN_W, DYN_SW, DYN_B };
+
+/* Inputs of OP_REQUANT, the training twin of the epilogue of OP_QLINEAR / OP_QCONV2D / OP_QAVGPOOL. */
+enum requant_in {
+	RQ_ACC, /* f32, exact integers times P(s_x)*P(s_w): output of OP_LINEAR, OP_CONV2D or raw-sum OP_AVGPOOL    */
+	RQ_SX,  /* step of the layer's input (1)                                                                    */
+	RQ_SW,  /* step of the weights (1 or O); NONE for OP_AVGPOOL                                                */
+	RQ_B,   /* [real bias (O)]                                                                                  */
+	RQ_SY,  /* [step of the output (1)]: NONE = real output, not rounded                                        */
+	RQ_R,   /* [residual, grid values like acc]                                                                 */
+	RQ_SR,  /* [its step (1)]                                                                                   */
+	RQ_WQ,  /* [fake-quantized weights]: needed where attr.zero_in != 0, to fold the zero point; no gradient    */
+	RQ_COUNT
+};
+
+/* Ops that multiply x by weights w (out channels, ...) and sum: the layers that hold nearly all params and work. */
+enum op_product {
+	NO_PRODUCT,
+	FLOAT_PRODUCT,  /* of float x, w and bias at the places of enum product_in: what is folded, cast, pruned    */
+	INTEGER_PRODUCT /* of integer weights: what float products are lowered to                                   */
+};
+
+struct graph;
+struct node;
+struct infer;
+
+/* The row of an op. */
+struct op_info {
+	const char *name;               /* as messages and prints have it                                           */
+	const char *input[NODE_MAX_IN]; /* the inputs' names, in order; NULL from max_in on                         */
+	int min_in, max_in;
+	unsigned optional; /* bit i: input i may be NODE_NONE                                                       */
+	bool random;       /* draws random numbers by the step's clock, in training                                 */
+	enum op_product product;
+	bool passes_integers; /* its output has the step and zero point of its only input: integers go through      */
+	bool never_negative;  /* no output is negative where no input is                                            */
+	/* Multiply-accumulates of a forward pass of the node; NULL: none to speak of. */
+	int64_t (*macs)(const struct graph *g, const struct node *n);
+	int (*infer)(const struct infer *c); /* the rule of shapes and types: see infer.h                           */
+};
+const struct op_info *op_info(enum op op);
+
+#endif

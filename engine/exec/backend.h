@@ -36,8 +36,9 @@ struct call {
 	    out; /* inputs are const: forward never writes them. Absent inputs: data NULL, ndim 0 */
 	bool has_in[NODE_MAX_IN];
 	bool constant_in[NODE_MAX_IN]; /* depends on params only: changes only with the weights' version (pack) */
-	/* f32, also of f16 and bf16 values. din of two inputs is the same memory where a node reads one value twice, or
-	 * a value and its cast: delivered in the order of the inputs. */
+	/* Gradients are f32, also those of f16 and bf16 values. Where a node reads one value through two inputs, or a
+	 * value and its cast, both din are the same memory. A kernel therefore finishes the gradient of one input
+	 * before it begins that of the next, in index order; accumulate says of each whether it overwrites or adds. */
 	struct tensor din[NODE_MAX_IN], dout;
 	bool want[NODE_MAX_IN];       /* this gradient is wanted; if none is, backward is not called */
 	bool accumulate[NODE_MAX_IN]; /* true: add into din[i]; false: overwrite it */

@@ -51,7 +51,7 @@ int executor_scale_loss(struct executor *ex, const struct update_state *scaling)
 /* accumulate false: gradients begin anew (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
 /* Clips and updates the params that this executor trains and its STAT params; touches the store. What came of it is in
- * the optimizer's state. moments: see optimizer.h */
+ * the optimizer's state; the moments are the optimizer's, by param. */
 struct optimizer;
 int executor_update(struct executor *ex, struct optimizer *opt);
 /* Forward, backward and, unless opt is NULL, the update: the same as the three calls, but one piece of work for a

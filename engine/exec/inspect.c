@@ -8,12 +8,6 @@
 #include "exec/internal.h"
 #include "exec/readback.h"
 
-bool exec_readable(const struct executor *ex, int node)
-{
-	return ex->mode == EXEC_TRAIN || ex->keep_all || is_leaf(&ex->g.node[node]) || ex->slot[node].constant ||
-	       node == ex->g.output || node == ex->g.loss;
-}
-
 static int size_or_fail(const struct executor *ex, int node, const struct tensor *t, size_t bytes)
 {
 	size_t have = tensor_bytes(t);

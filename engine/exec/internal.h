@@ -8,9 +8,10 @@
  *   keep        | one piece per node                                                                                 |
  * and the 16 bytes of the clock.
  *
- * Gradients are f32 whatever half precision a value has, so the gradient of a cast is one of the addends of its
- * input's, as it is. It gets no memory: consumers of the cast write to the input's gradient, a param's region included,
- * and the cast has no backward. With keep_all each has its own, to be read.
+ * Gradients are f32, also those of f16 and bf16 values. A cast's backward would therefore copy: the gradient of its
+ * input is the sum of what the input's consumers give it, and what the cast's consumers give the cast. So a cast gets
+ * no gradient memory of its own and no backward: its consumers add to the gradient of its input directly, also where
+ * that input is a param. With keep_all every gradient can be read, so there each cast does have its own.
  */
 #ifndef ENGINE_EXEC_INTERNAL_H
 #define ENGINE_EXEC_INTERNAL_H
@@ -39,22 +40,24 @@ struct recording {
 
 /* What the executor knows of a node beside its call. */
 struct slot {
-	struct param *param;      /* OP_PARAM */
-	const void *bound;        /* OP_INPUT: memory of another executor, or NULL */
-	bool fed;                 /* OP_INPUT: executor_input was called */
-	bool constant;            /* depends on params only */
-	bool wanted;              /* its gradient is wanted */
-	bool written;             /* while planning: a later node writes its gradient already */
-	bool starts[NODE_MAX_IN]; /* it writes the gradient of this input, a param, before all other nodes */
-	bool prepared;            /* its kernel's prepare was called: release is due */
-	int rounded_by;           /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
-	bool at_once;             /* constant cast that backend.cast_all executes */
-	int last_use;             /* index of the last node that reads it; n if it outlives the step */
-	size_t value;             /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
-	int grad_of;              /* the node whose gradient this one's is: itself, or of a cast its input's */
-	size_t grad;              /* offset in gradients, or NO_PLACE */
-	size_t keep;              /* offset in keep */
-	struct tensor tensor;     /* its value, once ready */
+	struct param *param; /* OP_PARAM */
+	const void *bound;   /* OP_INPUT: memory of another executor, or NULL */
+	bool fed;            /* OP_INPUT: executor_input was called */
+	bool constant;       /* depends on params only */
+	bool needs_gradient; /* see gradients.c */
+	bool has_writer;     /* while planning: a node that runs earlier in backward writes its gradient already */
+	/* This input is a param, and of all nodes this one is the first to write its gradient: in the first micro-batch
+	 * it overwrites it. */
+	bool writes_first[NODE_MAX_IN];
+	bool prepared;        /* its kernel's prepare was called: release is due */
+	int rounded_by;       /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
+	bool at_once;         /* constant cast that backend.cast_all executes */
+	int last_use;         /* index of the last node that reads it; n if it outlives the step */
+	size_t value;         /* offset in values, or in constants if `constant`; NO_PLACE: lives elsewhere */
+	int grad_of;          /* the node whose gradient this one's is: itself, or of a cast its input's */
+	size_t grad;          /* offset in gradients, or NO_PLACE */
+	size_t keep;          /* offset in keep */
+	struct tensor tensor; /* its value, once ready */
 };
 
 struct executor {
@@ -96,47 +99,54 @@ static inline bool is_leaf(const struct node *node)
 	return node->op == OP_INPUT || node->op == OP_PARAM;
 }
 
+/* Whether node i is executed on the way back. A node whose gradient is another's is a cast. */
+static inline bool exec_runs_backward(const struct executor *ex, int i)
+{
+	return !is_leaf(&ex->g.node[i]) && ex->slot[i].needs_gradient && ex->slot[i].grad_of == i;
+}
+
 /* Whether the value of a cast is written by the kernel of its input's node. */
 static inline bool exec_is_rounded(const struct executor *ex, int i)
 {
 	return ex->slot[i].rounded_by != NODE_NONE && ex->call[ex->slot[i].rounded_by].rounds;
 }
 
+/* state.c: ERR_FAIL unless prepared. */
+int exec_ready(const struct executor *ex, const char *what);
+/* The index of a node; ERR_FAIL naming the missing one. */
+int exec_find(const struct executor *ex, const char *name);
+/* Whether a node's value is still there after a forward. */
+bool exec_readable(const struct executor *ex, int node);
+/* Puts "op 'node': " in front of the message of a failed kernel. */
+int exec_kernel_error(const struct executor *ex, int node, const char *phase, int rc);
+
+/* gradients.c: which gradients are needed, which share memory, who writes them first. */
+void exec_plan_gradients(struct executor *ex);
 /* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */
 int exec_plan_memory(struct executor *ex);
-/* backward.c: which gradients are wanted, which are one, who writes them first. */
-void exec_plan_gradients(struct executor *ex);
-/* backward.c: the list of what an update changes. */
+/* update.c: room for the list of what an update changes. */
 int exec_plan_update(struct executor *ex);
-/* run.c: executes enum run_part's, by a recording where the device has one. */
-int exec_run(struct executor *ex, unsigned parts);
-/* run.c: the clock's time to where kernels read it, if it has changed and one of them does. */
-int exec_upload_clock(struct executor *ex);
-/* run.c: all recordings are of no use any more. */
-void exec_forget_recordings(struct executor *ex);
+/* Brings that list and the optimizer's arguments to the device, for an update after so many micro-batches. */
+int exec_stage_update(struct executor *ex, struct optimizer *opt, int observations);
+
 /* forward.c: constant nodes, and the others; seconds: see executor_profile, or NULL. Nothing but the device's work: a
  * recording repeats no more than that. */
 int exec_constants(struct executor *ex, double *seconds);
 int exec_forward(struct executor *ex, double *seconds);
 /* backward.c, likewise. first: of the micro-batches whose gradients are summed up. */
 int exec_backward(struct executor *ex, bool first);
-/* backward.c: dL/dL = 1, from which every backward starts unless the loss is scaled; no kernel writes it. */
+/* dL/dL = 1, from which every backward starts unless the loss is scaled; no kernel writes it. */
 int exec_seed_gradient(struct executor *ex);
-/* forward.c: RUN_CONSTANTS if the store has changed since they ran, else 0. */
+
+/* run.c: executes enum run_part's, by a recording where the device has one. */
+int exec_run(struct executor *ex, unsigned parts);
+/* The clock's time to where kernels read it, if it has changed and one of them does. */
+int exec_upload_clock(struct executor *ex);
+/* All recordings are of no use any more. */
+void exec_forget_recordings(struct executor *ex);
+/* RUN_CONSTANTS if the store has changed since they ran, else 0. */
 unsigned exec_stale(const struct executor *ex);
-/* forward.c: ERR_FAIL unless the executor is prepared and all inputs were given. */
-int exec_check_inputs(const struct executor *ex);
-/* forward.c: notes that constants, where stale, and forward ran, with this outcome. */
-void exec_forward_ran(struct executor *ex, int rc);
-/* forward.c: runs the constant nodes if they are stale. */
+/* Runs the constant nodes if they are stale. */
 int exec_run_constants(struct executor *ex);
-/* executor.c: ERR_FAIL unless prepared. */
-int exec_ready(const struct executor *ex, const char *what);
-/* executor.c: ERR_FAIL naming the missing node, or its index. */
-int exec_find(const struct executor *ex, const char *name);
-/* inspect.c: whether a node's value is still there after a forward. */
-bool exec_readable(const struct executor *ex, int node);
-/* Puts "op 'node': " in front of the message of a failed kernel. */
-int exec_kernel_error(const struct executor *ex, int node, const char *phase, int rc);
 
 #endif

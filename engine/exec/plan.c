@@ -1,7 +1,8 @@
-/* Memory planning: a value lives from the node that computes it to the last node that reads it, a gradient from the
- * first node that writes it (backward runs from the end), be it through casts, to its own node's backward. Values whose
- * lives overlap get different memory; that of a cast may begin with its input's (see struct call, rounds). Nothing is
- * allocated here but the lists that the planner works on. */
+/* Memory planning. A value lives from the node that computes it to the last node that reads it. A gradient lives from
+ * the first node that writes it to the backward of its own node; backward runs from the last node to the first, and
+ * what reads a cast of the value writes the gradient, too. Two values whose lives overlap get different memory, all
+ * others may share it. A cast that the kernel of its input writes (struct call, rounds) is alive from that input on.
+ * Nothing is allocated here but the lists that the planner works on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,14 +165,14 @@ static int plan_gradients(struct executor *ex)
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++) {
 		ex->slot[i].grad = NO_PLACE;
-		if (!ex->slot[i].wanted || ex->g.node[i].op != OP_PARAM)
+		if (!ex->slot[i].needs_gradient || ex->g.node[i].op != OP_PARAM)
 			continue;
 		ex->slot[i].grad = fixed;
 		fixed += gradient_bytes(&ex->slot[i]);
 	}
 	ex->param_gradients = fixed;
 	for (int i = 0; i < count; i++) {
-		if (!ex->slot[i].wanted || ex->g.node[i].op == OP_PARAM || ex->slot[i].grad_of != i)
+		if (!ex->slot[i].needs_gradient || ex->g.node[i].op == OP_PARAM || ex->slot[i].grad_of != i)
 			continue;
 		if (i == ex->g.loss) { /* written once, at prepare: it shares its memory with nothing */
 			ex->slot[i].grad = fixed;
@@ -186,9 +187,9 @@ static int plan_gradients(struct executor *ex)
 	ex->memory.gradients = fixed + place_pieces(p, n);
 	for (int i = 0, k = 0; i < count; i++) {
 		struct slot *s = &ex->slot[i];
-		if (s->wanted && s->grad_of != i)
+		if (s->needs_gradient && s->grad_of != i)
 			s->grad = ex->slot[s->grad_of].grad; /* of an earlier node: it is placed */
-		else if (s->wanted && s->grad == NO_PLACE)
+		else if (s->needs_gradient && s->grad == NO_PLACE)
 			s->grad = fixed + p[k++].offset;
 	}
 	mem_free(p);

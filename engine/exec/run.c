@@ -68,6 +68,18 @@ int exec_run(struct executor *ex, unsigned parts)
 	return rc ? err_context(rc, "%s: recorded step", b->name) : 0;
 }
 
+unsigned exec_stale(const struct executor *ex)
+{
+	return ex->version == ex->store->version ? 0 : RUN_CONSTANTS;
+}
+
+int exec_run_constants(struct executor *ex)
+{
+	int rc = exec_stale(ex) ? exec_run(ex, RUN_CONSTANTS) : 0;
+	ex->version = rc ? 0 : ex->store->version;
+	return rc;
+}
+
 void exec_forget_recordings(struct executor *ex)
 {
 	for (int i = 0; i < RUN_COMBINATIONS; i++) {

@@ -1,0 +1,74 @@
+/* The update of the params that an executor trains: the list of what changes, and what the device must know of it. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "exec/internal.h"
+
+int exec_plan_update(struct executor *ex)
+{
+	int n = 0;
+	for (int i = 0; i < ex->g.n; i++) {
+		if (!ex->slot[i].param || !ex->slot[i].needs_gradient)
+			continue;
+		if (ex->g.node[i].dtype != DT_F32)
+			return err_set(ERR_FAIL, "param '%s' is %s: only f32 params are trained", ex->g.node[i].name,
+			    dtype_name(ex->g.node[i].dtype));
+		n++;
+	}
+	ex->item = mem_alloc((size_t)n + 1, sizeof(*ex->item));
+	ex->item_moment = mem_alloc((size_t)n + 1, sizeof(*ex->item_moment));
+	return ex->item && ex->item_moment ? 0 : ERR_NOMEM;
+}
+
+/* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
+static int fill_item(struct executor *ex, struct optimizer *opt, int observations, int i, int at)
+{
+	const struct attr *a = &ex->g.node[i].attr;
+	const struct param *p = ex->slot[i].param;
+	struct moment *m;
+	int place = ex->item_moment[at], rc;
+	ex->item[at] = (struct update_item){.n = (size_t)shape_count(p->value.shape),
+	    .w = p->value.data,
+	    .g = (const float *)(const void *)(ex->gradients + ex->slot[i].grad),
+	    .mask = p->mask,
+	    .lr_factor = a->lr_factor,
+	    .floor = a->floor,
+	    .stat_momentum = a->momentum,
+	    .observations = (float)observations,
+	    .decay = a->decay,
+	    .relative = a->relative,
+	    .stat = a->kind == PARAM_STAT};
+	if (a->kind == PARAM_STAT)
+		return 0;
+	if (place >= opt->n || opt->moment[place].param != p) {
+		rc = optimizer_moments(opt, p, &m);
+		if (rc)
+			return rc;
+		place = (int)(m - opt->moment);
+		ex->item_moment[at] = place;
+	}
+	ex->item[at].m = opt->moment[place].m;
+	ex->item[at].v = opt->moment[place].v;
+	return 0;
+}
+
+/* Brings items and arguments to the device for an update after so many observations. */
+int exec_stage_update(struct executor *ex, struct optimizer *opt, int observations)
+{
+	const struct backend *b = ex->dev.backend;
+	int rc = 0, n = 0;
+	if (opt->store != ex->store)
+		return err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
+	if ((opt->scaled ? opt->args.state : NULL) != ex->scaling)
+		return err_set(ERR_FAIL, "update: the loss was not scaled by the optimizer's scale");
+	rc = optimizer_prepare(opt);
+	for (int i = 0; !rc && i < ex->g.n; i++)
+		if (ex->slot[i].param && ex->slot[i].needs_gradient)
+			rc = fill_item(ex, opt, observations, i, n++);
+	if (rc)
+		return rc;
+	ex->job.item = ex->item;
+	ex->job.n = n;
+	ex->job.args = opt->args;
+	rc = b->update_stage ? b->update_stage(ex->dev.ctx, &ex->job) : 0;
+	return rc ? err_context(rc, "%s: update", b->name) : 0;
+}

@@ -134,16 +134,17 @@ int fs_mkdirs(const char *path)
 	return make_one(part);
 }
 
-/* Only paths that name something below where they start: a config error must not remove a home folder. */
+/* The last part of the path must be a name: a config error that ends in "..", "." or "/" must not remove a home
+ * folder. */
 static bool is_removable(const char *path)
 {
 	bool named = false;
 	while (*path) {
 		size_t n = strcspn(path, "/");
-		if (n == 2 && path[0] == '.' && path[1] == '.')
-			return false;
-		if (n > 1 || (n == 1 && path[0] != '.'))
+		if (n > 2 || (n == 2 && strncmp(path, "..", 2) != 0) || (n == 1 && path[0] != '.'))
 			named = true;
+		else if (n == 2)
+			named = false;
 		path += n;
 		path += strspn(path, "/");
 	}

@@ -67,6 +67,11 @@ void hash_close(struct hash *h)
 	mem_free(h);
 }
 
+bool hash_is_hex(const char *text)
+{
+	return text && strspn(text, "0123456789abcdef") == HASH_HEX - 1 && text[HASH_HEX - 1] == '\0';
+}
+
 int hash_bytes(const void *bytes, size_t n, char hex[HASH_HEX])
 {
 	struct hash *h;

@@ -355,7 +355,9 @@ int resume_key(const char *path, char key[HASH_HEX])
 	cJSON *o = NULL;
 	int rc = read_state(path, &file, &o);
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "key"));
-	snprintf(key, HASH_HEX, "%s", text ? text : "");
+	if (!rc && !hash_is_hex(text))
+		rc = err_set(ERR_CHECKPOINT, "%s: its key is no SHA-256", path);
+	snprintf(key, HASH_HEX, "%s", rc ? "" : text);
 	cJSON_Delete(o);
 	tensor_file_clear(&file);
 	return rc;

@@ -139,7 +139,7 @@ struct train_result {
  * ERR_FAIL naming epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
  * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
-/* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training. */
+/* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training, or its key is no hash. */
 int resume_key(const char *path, char key[HASH_HEX]);
 void train_result_clear(struct train_result *r);
 /* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */

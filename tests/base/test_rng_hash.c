@@ -188,6 +188,22 @@ static void hash__sha256_gives_the_known_answers(void **state)
 	assert_string_equal(hex, nothing);
 }
 
+static void hash__a_text_is_one_by_its_form_alone(void **state)
+{
+	char text[HASH_HEX + 1];
+	(void)state;
+	assert_true(hash_is_hex(abc) && hash_is_hex(nothing));
+	assert_false(hash_is_hex(NULL) || hash_is_hex("") || hash_is_hex("../../zz") || hash_is_hex(abc + 1));
+	for (int i = 0; i < HASH_HEX - 1; i += 21) {
+		memcpy(text, abc, HASH_HEX);
+		text[i] = "/.gA"[i % 4];
+		assert_false(hash_is_hex(text));
+	}
+	memcpy(text, abc, HASH_HEX);
+	strcat(text, "0");
+	assert_false(hash_is_hex(text));
+}
+
 static void hash__parts_add_up_and_strings_are_separated(void **state)
 {
 	(void)state;
@@ -249,6 +265,7 @@ int main(void)
 	    cmocka_unit_test(rng__below_reaches_both_ends_and_no_further),
 	    cmocka_unit_test(rng__permutation_is_one_and_changes_with_the_epoch),
 	    cmocka_unit_test(rng__all_orders_of_a_short_permutation_are_as_likely),
+	    cmocka_unit_test(hash__a_text_is_one_by_its_form_alone),
 	    cmocka_unit_test(hash__sha256_gives_the_known_answers),
 	    cmocka_unit_test(hash__parts_add_up_and_strings_are_separated),
 	    cmocka_unit_test(hash__file_equals_its_bytes_or_names_the_path),

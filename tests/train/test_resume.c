@@ -9,6 +9,7 @@
 #include "train/world.h"
 
 #define STATE "resume.safetensors"
+#define KEY   "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define LOG   "resume.csv"
 
 /* Masks half of fc1.weight before the second epoch; stops after `steps` micro-batches of this start. */
@@ -55,7 +56,7 @@ static void scene_open(struct scene *s, int precision)
 	s->w.t.stop = &s->stop;
 	s->w.t.log_path = LOG;
 	s->w.t.resume_path = STATE;
-	s->w.t.resume_key = "key";
+	s->w.t.resume_key = KEY;
 	s->w.t.resume_seconds = RESUME_SECONDS;
 }
 
@@ -294,6 +295,27 @@ static void rehash(struct tensor_file *f)
 			memcpy(f->item[i].t.data, hex, HASH_HEX - 1);
 }
 
+/* The program names a file after the key, so a key that is a way through folders must not get that far. */
+static void resume__a_key_that_is_no_hash_is_refused(void **state)
+{
+	static const char *const bad[] = {"../../zz", "", "key", KEY "0", "/" KEY};
+	struct train_result r;
+	char key[HASH_HEX];
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct scene s;
+		unlink(STATE);
+		scene_open(&s, PRECISION_FP32);
+		s.w.t.resume_key = bad[i];
+		s.steps = 7;
+		assert_int_equal(trainer_fit(&s.w.t, &r), ERR_INTERRUPTED);
+		world_close(&s.w);
+		assert_error(resume_key(STATE, key), ERR_CHECKPOINT, "its key is no SHA-256");
+		assert_string_equal(key, "");
+	}
+	unlink(STATE);
+}
+
 static void resume__refuses_a_changed_byte(void **state)
 {
 	static float out[400];
@@ -304,7 +326,7 @@ static void resume__refuses_a_changed_byte(void **state)
 	unlink(STATE);
 	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
 	assert_ok(resume_key(STATE, key));
-	assert_string_equal(key, "key");
+	assert_string_equal(key, KEY);
 	assert_ok(fs_read(STATE, &whole));
 	size_t at = whole.size / 2; /* the lowest bits of some weight or moment: any value is a number */
 	while (at % 4)
@@ -399,6 +421,7 @@ int main(void)
 	    cmocka_unit_test(resume__a_training_of_seconds_is_kept_when_it_ends),
 	    cmocka_unit_test(resume__a_state_that_cannot_be_written_ends_no_training),
 	    cmocka_unit_test(resume__refuses_a_changed_byte),
+	    cmocka_unit_test(resume__a_key_that_is_no_hash_is_refused),
 	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
 	    cmocka_unit_test(resume__survives_each_failing_allocation),
 	};

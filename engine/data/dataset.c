@@ -138,16 +138,17 @@ static int load(struct dataset *d, struct listing *l, const struct source_args *
 	return rc;
 }
 
-static int open_data(struct dataset *out, const struct source_args *a, uint64_t seed, bool with_pixels)
+int dataset_open(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test)
 {
+	const struct source_args a = {o, base_dir, with_test};
 	struct listing l = {0};
 	int rc;
 
 	*out = (struct dataset){.duplicates_train_val = -1, .duplicates_train_test = -1, .duplicates_val_test = -1};
-	rc = list_and_split(out, &l, a, seed);
-	if (!rc && with_pixels)
-		rc = load(out, &l, a);
-	sources[a->o->source]->release(&l);
+	rc = list_and_split(out, &l, &a, seed);
+	if (!rc)
+		rc = load(out, &l, &a);
+	sources[o->source]->release(&l);
 	/* The class names were counted by the listing; once taken they are the data set's. */
 	listing_clear(&l);
 	if (rc != 0)
@@ -155,18 +156,29 @@ static int open_data(struct dataset *out, const struct source_args *a, uint64_t 
 	return rc;
 }
 
-int dataset_open(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test)
+bool dataset_has(const struct dataset *d, enum split s)
 {
-	const struct source_args a = {o, base_dir, with_test};
-
-	return open_data(out, &a, seed, true);
+	return d->kind == SAMPLE_TEXT ? d->text[s] != NULL : d->pixels[s] != NULL;
 }
 
-int dataset_probe(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed)
+int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out)
 {
-	const struct source_args a = {o, base_dir, false};
-
-	return open_data(out, &a, seed, false);
+	*out = (struct sample_view){.kind = d->kind};
+	if (!dataset_has(d, s))
+		return err_set(ERR_FAIL, "the %s split is not loaded", split_names[s]);
+	if (i < 0 || i >= d->n[s])
+		return err_set(
+		    ERR_FAIL, "sample %lld of a %s split of %lld", (long long)i, split_names[s], (long long)d->n[s]);
+	if (d->kind == SAMPLE_TEXT) {
+		out->text = d->text[s] + d->text_start[s][i];
+		out->bytes = (size_t)(d->text_start[s][i + 1] - d->text_start[s][i]) - 1;
+		return 0;
+	}
+	out->height = d->height;
+	out->width = d->width;
+	out->channels = d->channels;
+	out->pixels = d->pixels[s] + i * ((int64_t)d->height * d->width * d->channels);
+	return 0;
 }
 
 int source_hash_file(const char *path, struct hash *h)
@@ -188,7 +200,10 @@ void dataset_close(struct dataset *d)
 {
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		mem_free(d->pixels[s]);
+		mem_free(d->text[s]);
+		mem_free(d->text_start[s]);
 		mem_free(d->label[s]);
+		mem_free(d->label_set[s]);
 		for (int64_t i = 0; d->file[s] && i < d->n[s]; i++)
 			mem_free(d->file[s][i]);
 		mem_free(d->file[s]);

@@ -1,9 +1,10 @@
-/* Data sets of labelled images: 8-bit pixels in memory, NHWC, with class names and a split per sample.
+/* Data sets of labelled samples in memory: images (8-bit pixels, NHWC) or texts (UTF-8), with class names and a split
+ * per sample. A sample belongs to one of the classes (TARGET_CLASS) or to any subset of them (TARGET_SET).
  *
- * Sources: `digits` (the UCI 8x8 digits, embedded), `idx` (IDX files, plain or .gz), `images` (class folders, or the
- * same inside .tar.gz / .zip archives, JPEG or PNG, with or without an index CSV that names file, label and split).
- * Where the source names no validation or test split, it is cut off stratified by class with the seed.
- * The pixels of the test split are only decoded into memory when the caller asks for it (the evaluate stage). */
+ * Sources of images: `digits` (the UCI 8x8 digits, embedded), `idx` (IDX files, plain or .gz), `images` (class folders,
+ * or the same inside .tar.gz / .zip archives, JPEG or PNG, with or without an index CSV that names file, label and
+ * split). Where the source names no validation or test split, it is cut off stratified by class with the seed.
+ * The samples of the test split are only kept when the caller asks for them (the evaluate stage). */
 #ifndef ENGINE_DATA_DATASET_H
 #define ENGINE_DATA_DATASET_H
 
@@ -37,18 +38,48 @@ extern const struct option data_option_table[];
  * NULL. */
 int data_options_check(const struct data_options *o, const char **key);
 
+enum sample_kind { SAMPLE_IMAGE, SAMPLE_TEXT };
+enum target_kind { TARGET_CLASS, TARGET_SET }; /* one of the classes; any subset of them */
+
 struct dataset {
-	int height, width, channels, classes;
+	enum sample_kind kind;
+	enum target_kind target;
+	int classes;
 	char **class_name;                /* classes entries */
 	int64_t n[SPLIT_COUNT];           /* samples per split (known for all splits) */
-	uint8_t *pixels[SPLIT_COUNT];     /* n*height*width*channels, NULL if not loaded */
-	int32_t *label[SPLIT_COUNT];      /* n, NULL if not loaded */
-	char **file[SPLIT_COUNT];         /* n names for messages and predict, or NULL */
-	char hash[SPLIT_COUNT][HASH_HEX]; /* of shape, class names, pixels and labels in order; "" if not loaded */
-	float mean[4], std[4];            /* per channel, of the 0..1 scale */
-	char norm_source[16];             /* "config" or "train split" */
-	int64_t duplicates_train_val, duplicates_train_test, duplicates_val_test; /* same pixels; -1: not checked */
+	int32_t *label[SPLIT_COUNT];      /* TARGET_CLASS: n, each in 0..classes-1; NULL if not loaded */
+	uint8_t *label_set[SPLIT_COUNT];  /* TARGET_SET: n x classes, each 0 or 1; NULL if not loaded */
+	char **file[SPLIT_COUNT];         /* n places of origin for messages and predict, or NULL */
+	char hash[SPLIT_COUNT][HASH_HEX]; /* of class names, contents and labels in order; "" if not loaded */
+	int64_t duplicates_train_val, duplicates_train_test, duplicates_val_test; /* same content; -1: not checked */
+
+	/* SAMPLE_IMAGE */
+	int height, width, channels;
+	uint8_t *pixels[SPLIT_COUNT]; /* n*height*width*channels, NULL if not loaded */
+	float mean[4], std[4];        /* per channel, of the 0..1 scale */
+	char norm_source[16];         /* "config" or "train split" */
+
+	/* SAMPLE_TEXT: text i of a split begins at text + text_start[i] and ends with a NUL byte, which
+	 * text_start[i + 1] is one past. The counts are of all rows that were read, whichever their split: */
+	char *text[SPLIT_COUNT];          /* NULL if not loaded */
+	int64_t *text_start[SPLIT_COUNT]; /* n + 1 */
+	int64_t rows, distinct_texts;
+	int64_t repeated_texts;      /* distinct texts that occur more than once */
+	int64_t contradicting_texts; /* distinct texts that occur with different labels */
 };
+
+/* One sample as its source has it; borrowed from the data set. */
+struct sample_view {
+	enum sample_kind kind;
+	const uint8_t *pixels; /* height x width x channels */
+	int height, width, channels;
+	const char *text; /* UTF-8, without blanks at its ends, followed by a NUL byte */
+	size_t bytes;     /* of the text, without the NUL */
+};
+/* Sample i of a split. ERR_FAIL: the split is not loaded, or has no such sample. */
+int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out);
+/* Whether the samples of a split are in memory. */
+bool dataset_has(const struct dataset *d, enum split s);
 
 /* base_dir: relative paths in the options are relative to the current directory (then to base_dir, the config's
  * folder). ERR_DATA: missing, empty, truncated or corrupt files (name and offset or member), images of another size,
@@ -56,8 +87,6 @@ struct dataset {
 int dataset_open(
     struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test);
 void dataset_close(struct dataset *d);
-/* Only shape, classes and counts, as cheaply as the source allows: for `plan`. */
-int dataset_probe(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed);
 /* One hash for keys: of the train and validation hashes, options of splitting, and normalisation. */
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX]);
 /* Adds the files that hold the test split (IDX files, archives, index) to a hash without opening the split: for the

@@ -7,7 +7,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "store/checkpoint_impl.h"
-#include "store/json.h"
+#include "base/json.h"
 
 #define MODEL_FILE "model.safetensors"
 #define INFO_FILE  "checkpoint_info.json"

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "store/checkpoint_impl.h"
-#include "store/json.h"
+#include "base/json.h"
 
 static int wrong(const char *name, const char *key, const char *want)
 {

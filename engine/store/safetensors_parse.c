@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "store/json.h"
+#include "base/json.h"
 #include "store/safetensors.h"
 
 #define NAME_MAX_BYTES 512

@@ -14,7 +14,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "store/json.h"
+#include "base/json.h"
 #include "store/safetensors.h"
 #include "train/fit_state.h"
 

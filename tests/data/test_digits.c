@@ -179,21 +179,25 @@ static void key__changes_with_each_option_that_matters(void **state)
 	}
 }
 
-static void probe__knows_shape_and_counts_without_pixels(void **state)
+static void sample__is_a_view_of_the_split(void **state)
 {
-	struct data_options o = options("{source: digits}");
-	struct dataset p, d;
+	struct dataset d = open_digits("{source: digits}", 1, false);
+	struct sample_view v;
+	int64_t last = d.n[SPLIT_VAL] - 1;
 
 	(void)state;
-	assert_int_equal(dataset_probe(&p, &o, NULL, 1), 0);
-	assert_int_equal(dataset_open(&d, &o, NULL, 1, true), 0);
-	assert_memory_equal(p.n, d.n, sizeof(p.n));
-	assert_int_equal(p.classes, 10);
-	assert_string_equal(p.class_name[9], "9");
-	assert_null(p.pixels[SPLIT_TRAIN]);
-	dataset_close(&p);
+	assert_int_equal(d.kind, SAMPLE_IMAGE);
+	assert_int_equal(d.target, TARGET_CLASS);
+	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last, &v), 0);
+	assert_int_equal(v.kind, SAMPLE_IMAGE);
+	assert_int_equal(v.height * 1000 + v.width * 10 + v.channels, 8081);
+	assert_ptr_equal(v.pixels, d.pixels[SPLIT_VAL] + last * 64);
+	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last + 1, &v), ERR_FAIL);
+	assert_int_equal(dataset_sample(&d, SPLIT_VAL, -1, &v), ERR_FAIL);
+	assert_true(dataset_has(&d, SPLIT_VAL) && !dataset_has(&d, SPLIT_TEST));
+	assert_int_equal(dataset_sample(&d, SPLIT_TEST, 0, &v), ERR_FAIL);
+	assert_non_null(strstr(err_message(), "the test split is not loaded"));
 	dataset_close(&d);
-	option_clear(data_option_table, &o);
 }
 
 static void json__names_everything_a_report_needs(void **state)
@@ -258,7 +262,7 @@ int main(void)
 	    cmocka_unit_test(normalise__measures_the_train_split),
 	    cmocka_unit_test(normalise__takes_the_config_and_checks_channels),
 	    cmocka_unit_test(key__changes_with_each_option_that_matters),
-	    cmocka_unit_test(probe__knows_shape_and_counts_without_pixels),
+	    cmocka_unit_test(sample__is_a_view_of_the_split),
 	    cmocka_unit_test(json__names_everything_a_report_needs),
 	    cmocka_unit_test(splits__empty_ones_are_errors),
 	    cmocka_unit_test(open__survives_each_failing_allocation),

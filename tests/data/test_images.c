@@ -141,7 +141,6 @@ static void images__index_names_labels_and_splits(void **state)
 static void images__index_selects_by_archive(void **state)
 {
 	const char *even[12] = {NULL}, *odd[12] = {NULL};
-	struct data_options o;
 	struct dataset d;
 
 	(void)state;
@@ -157,13 +156,6 @@ static void images__index_selects_by_archive(void **state)
 	d = must_open("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", true);
 	check_contents(&d, 11);
 	dataset_close(&d);
-	/* The probe reads no test pixels and little else. */
-	o = options("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}");
-	assert_int_equal(dataset_probe(&d, &o, NULL, 1), 0);
-	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 11);
-	assert_int_equal(d.channels, 3);
-	dataset_close(&d);
-	option_clear(data_option_table, &o);
 	pack("other.zip", odd);
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, other.zip]}", ERR_DATA,
 	    "no row names the archive");

@@ -39,8 +39,7 @@ static void real__mnist_has_its_published_figures(void **state)
 
 static void real__eurosat_core_by_its_index(void **state)
 {
-	struct data_options o;
-	struct dataset d, p;
+	struct dataset d;
 
 	(void)state;
 	if (!real_data())
@@ -53,13 +52,6 @@ static void real__eurosat_core_by_its_index(void **state)
 	assert_string_equal(d.class_name[9], "SeaLake");
 	assert_true(d.mean[0] > 0.33f && d.mean[0] < 0.36f && d.mean[2] > 0.395f && d.mean[2] < 0.42f);
 	assert_int_equal(d.duplicates_train_test + d.duplicates_train_val + d.duplicates_val_test, 0);
-	o = options("{source: images, path: DIR/eurosat, archives: [eurosat_rgb_core.tar.gz], index: index.csv}");
-	double start = clock_now();
-	assert_int_equal(dataset_probe(&p, &o, NULL, 42), 0);
-	print_message("probed in %.3f s\n", clock_now() - start);
-	assert_memory_equal(p.n, d.n, sizeof(p.n));
-	option_clear(data_option_table, &o);
-	dataset_close(&p);
 	dataset_close(&d);
 }
 

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/json.h"
+#include "base/json.h"
 #include "store/safetensors.h"
 #include "train/world.h"
 

@@ -1,0 +1,58 @@
+/* Strict JSON: what cJSON lets pass is refused, with line and column. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+static void refused(const char *text, const char *message)
+{
+	cJSON *json;
+
+	assert_int_equal(json_parse("t.json", text, strlen(text), &json), ERR_CHECKPOINT);
+	assert_string_equal(err_message(), message);
+	assert_null(json);
+}
+
+static void json__faults_have_a_place(void **state)
+{
+	cJSON *json;
+
+	(void)state;
+	refused("{\"a\":\n x}", "t.json:2:2: not valid JSON");
+	refused("{} {}", "t.json:1:4: text after the JSON value");
+	refused("{\"a\":1,\"a\":2}", "t.json: key 'a' occurs twice in one object");
+	assert_int_equal(json_parse_line("t.jsonl", 7, "{\"a\":x}", 7, &json), ERR_DATA);
+	assert_string_equal(err_message(), "t.jsonl:7:6: not valid JSON");
+	assert_int_equal(json_parse_line("t.jsonl", 7, "{\"a\":1,\"a\":2}", 13, &json), ERR_DATA);
+	assert_string_equal(err_message(), "t.jsonl:7: key 'a' occurs twice in one object");
+}
+
+static void json__a_string_is_never_cut_at_a_nul(void **state)
+{
+	cJSON *json;
+	const char *escaped = "{\"a\":\"x\\\\u0000y\\\\\"}";
+
+	(void)state;
+	refused("{\"a\":\"x\\u0000y\"}", "t.json:1:8: the character NUL inside a string");
+	refused("{\"a\":\"\\\\\\u0000\"}", "t.json:1:9: the character NUL inside a string");
+	assert_int_equal(json_parse("t.json", "[\"\0\"]", 5, &json), ERR_CHECKPOINT);
+	assert_string_equal(err_message(), "t.json:1:3: a NUL byte inside JSON text");
+	assert_int_equal(json_parse("t.json", escaped, strlen(escaped), &json), 0);
+	assert_string_equal(cJSON_GetObjectItem(json, "a")->valuestring, "x\\u0000y\\");
+	cJSON_Delete(json);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(json__faults_have_a_place),
+	    cmocka_unit_test(json__a_string_is_never_cut_at_a_nul),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -15,6 +15,8 @@ struct ctx {
 	const struct node *in[NODE_MAX_IN];
 };
 
+#define BIT(i) (1u << (i))
+
 struct rule {
 	struct op_info info;
 	unsigned optional; /* bit i: input i may be NODE_NONE */
@@ -288,6 +290,31 @@ static int infer_dropout(const struct ctx *c)
 	return set_like(c, 0);
 }
 
+/* Ids (M) at 0 and a table (V,C) at 1 give (M,C). */
+static struct shape looked_up(const struct ctx *c)
+{
+	return (struct shape){.ndim = 2, .dim = {c->in[0]->shape.dim[0], c->in[1]->shape.dim[1]}};
+}
+
+static int infer_embedding(const struct ctx *c)
+{
+	if (want_dtype(c, EMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, EMBEDDING_IDS, 1, 1) < 0 ||
+	    want_f32(c, BIT(EMBEDDING_TABLE)) < 0 || want_ndim(c, EMBEDDING_TABLE, 2, 2) < 0)
+		return ERR_FAIL;
+	return set_out(c, DT_F32, looked_up(c));
+}
+
+static int infer_segment_mean(const struct ctx *c)
+{
+	if (want_f32(c, BIT(SEGMENT_X)) < 0 || want_ndim(c, SEGMENT_X, 2, 2) < 0 ||
+	    want_dtype(c, SEGMENT_STARTS, DT_S32) < 0 || want_ndim(c, SEGMENT_STARTS, 1, 1) < 0)
+		return ERR_FAIL;
+	int64_t starts = c->in[SEGMENT_STARTS]->shape.dim[0];
+	if (starts < 2)
+		return FAIL(c, "%lld starts, must be one more than the sequences", (long long)starts);
+	return set_out(c, DT_F32, (struct shape){.ndim = 2, .dim = {starts - 1, c->in[SEGMENT_X]->shape.dim[1]}});
+}
+
 /* logits at 0, labels and weight at `at` and `at + 1`. */
 static int infer_loss(const struct ctx *c, int at)
 {
@@ -306,16 +333,43 @@ static int infer_ce_loss(const struct ctx *c)
 	return infer_loss(c, 1);
 }
 
-static int infer_kd_loss(const struct ctx *c)
+/* Temperature and share of the soft targets; logits of student and teacher at 0 and 1. */
+static int want_distillation(const struct ctx *c)
 {
 	const struct attr *a = &c->n->attr;
 	if (!positive(a->temperature))
 		return FAIL(c, "temperature %g must be positive", (double)a->temperature);
 	if (!(a->alpha >= 0 && a->alpha <= 1))
 		return FAIL(c, "alpha %g must be in [0, 1]", (double)a->alpha);
-	if (want_f32(c, 3) < 0 || want_shape(c, 1, c->in[0]->shape) < 0)
+	return want_f32(c, 3) < 0 ? ERR_FAIL : want_shape(c, 1, c->in[0]->shape);
+}
+
+static int infer_kd_loss(const struct ctx *c)
+{
+	return want_distillation(c) < 0 ? ERR_FAIL : infer_loss(c, 2);
+}
+
+/* Logits at 0; targets, weights of samples and of positives from `at` on. */
+static int infer_label_loss(const struct ctx *c, int at)
+{
+	struct shape logits = c->in[0]->shape;
+	if (want_ndim(c, 0, 2, 2) < 0 || want_f32(c, 1u | 7u << at) < 0 || want_shape(c, at, logits) < 0 ||
+	    want_vector(c, at + 1, logits.dim[0], logits.dim[0]) < 0 ||
+	    want_vector(c, at + 2, logits.dim[1], logits.dim[1]) < 0)
 		return ERR_FAIL;
-	return infer_loss(c, 2);
+	return set_out(c, DT_F32, (struct shape){0});
+}
+
+static int infer_bce_loss(const struct ctx *c)
+{
+	return infer_label_loss(c, BCE_TARGETS);
+}
+
+static int infer_kd_bce_loss(const struct ctx *c)
+{
+	if (want_distillation(c) < 0)
+		return ERR_FAIL;
+	return infer_label_loss(c, KD_BCE_TARGETS);
 }
 
 static int infer_fold_weight(const struct ctx *c)
@@ -364,7 +418,8 @@ static int infer_quantize(const struct ctx *c)
 
 static int infer_dequant(const struct ctx *c)
 {
-	if (want_dtype(c, 1, DT_F32) < 0 || want_vector(c, 1, 1, 1) < 0 || want_range(c, true) < 0)
+	if (want_dtype(c, 1, DT_F32) < 0 || want_ndim(c, 0, 1, 4) < 0 ||
+	    want_vector(c, 1, 1, c->in[0]->shape.dim[0]) < 0 || want_range(c, true) < 0)
 		return ERR_FAIL;
 	if (c->in[0]->dtype != DT_F32 && want_dtype(c, 0, integer_type(c->n->attr.q)) < 0)
 		return ERR_FAIL;
@@ -479,6 +534,18 @@ static int infer_qlinear_dyn(const struct ctx *c)
 	return set_out(c, DT_F32, out);
 }
 
+static int infer_qembedding(const struct ctx *c)
+{
+	if (want_dtype(c, QEMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, QEMBEDDING_IDS, 1, 1) < 0 ||
+	    want_dtype(c, QEMBEDDING_Q, DT_S8) < 0 || want_ndim(c, QEMBEDDING_Q, 2, 2) < 0 ||
+	    want_f32(c, BIT(QEMBEDDING_STEP)) < 0)
+		return ERR_FAIL;
+	int64_t rows = c->in[QEMBEDDING_Q]->shape.dim[0];
+	if (want_vector(c, QEMBEDDING_STEP, rows, rows) < 0)
+		return ERR_FAIL;
+	return set_out(c, DT_F32, looked_up(c));
+}
+
 static int infer_cast(const struct ctx *c)
 {
 	enum dtype to = c->n->attr.to;
@@ -486,8 +553,6 @@ static int infer_cast(const struct ctx *c)
 		return FAIL(c, "casts go between f32, f16 and bf16");
 	return set_out(c, to, c->in[0]->shape);
 }
-
-#define BIT(i) (1u << (i))
 
 static const struct rule rules[OP_COUNT] = {
     [OP_INPUT] = {{"input", 0, 0}, 0, infer_leaf},
@@ -499,8 +564,12 @@ static const struct rule rules[OP_COUNT] = {
     [OP_AVGPOOL] = {{"avgpool", 1, 1}, 0, infer_avgpool},
     [OP_ADD] = {{"add", 2, 2}, 0, infer_add},
     [OP_DROPOUT] = {{"dropout", 1, 1, .random = true}, 0, infer_dropout},
+    [OP_EMBEDDING] = {{"embedding", 2, 2}, 0, infer_embedding},
+    [OP_SEGMENT_MEAN] = {{"segment_mean", 2, 2}, 0, infer_segment_mean},
     [OP_CE_LOSS] = {{"ce_loss", 3, 3}, 0, infer_ce_loss},
     [OP_KD_LOSS] = {{"kd_loss", 4, 4}, 0, infer_kd_loss},
+    [OP_BCE_LOSS] = {{"bce_loss", 4, 4}, 0, infer_bce_loss},
+    [OP_KD_BCE_LOSS] = {{"kd_bce_loss", 5, 5}, 0, infer_kd_bce_loss},
     [OP_FOLD_WEIGHT] = {{"fold_weight", 3, 3}, 0, infer_fold_weight},
     [OP_FOLD_BIAS] = {{"fold_bias", 5, 5}, BIT(0), infer_fold_bias},
     [OP_FAKE_QUANT] = {{"fake_quant", 2, 2}, 0, infer_fake_quant},
@@ -515,6 +584,7 @@ static const struct rule rules[OP_COUNT] = {
     [OP_QCONV2D] = {{"qconv2d", 4, 6}, BIT(4) | BIT(5), infer_qconv2d},
     [OP_QAVGPOOL] = {{"qavgpool", 3, 3}, 0, infer_qavgpool},
     [OP_QLINEAR_DYN] = {{"qlinear_dyn", 3, 4}, BIT(3), infer_qlinear_dyn},
+    [OP_QEMBEDDING] = {{"qembedding", 3, 3}, 0, infer_qembedding},
     [OP_CAST] = {{"cast", 1, 1}, 0, infer_cast},
 };
 

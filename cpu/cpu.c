@@ -150,8 +150,12 @@ __attribute__((constructor)) static void cpu_collect_kernels(void)
 	    [OP_AVGPOOL] = &cpu_avgpool_kernel,
 	    [OP_ADD] = &cpu_add_kernel,
 	    [OP_DROPOUT] = &cpu_dropout_kernel,
+	    [OP_EMBEDDING] = &cpu_embedding_kernel,
+	    [OP_SEGMENT_MEAN] = &cpu_segment_mean_kernel,
 	    [OP_CE_LOSS] = &cpu_ce_loss_kernel,
 	    [OP_KD_LOSS] = &cpu_kd_loss_kernel,
+	    [OP_BCE_LOSS] = &cpu_bce_loss_kernel,
+	    [OP_KD_BCE_LOSS] = &cpu_kd_bce_loss_kernel,
 	    [OP_FOLD_WEIGHT] = &cpu_fold_weight_kernel,
 	    [OP_FOLD_BIAS] = &cpu_fold_bias_kernel,
 	    [OP_FAKE_QUANT] = &cpu_fake_quant_kernel,
@@ -165,6 +169,7 @@ __attribute__((constructor)) static void cpu_collect_kernels(void)
 	    [OP_QCONV2D] = &cpu_qconv2d_kernel,
 	    [OP_QAVGPOOL] = &cpu_qavgpool_kernel,
 	    [OP_QLINEAR_DYN] = &cpu_qlinear_dyn_kernel,
+	    [OP_QEMBEDDING] = &cpu_qembedding_kernel,
 	    [OP_CAST] = &cpu_cast_kernel,
 	};
 	for (int op = 0; op < OP_COUNT; op++)

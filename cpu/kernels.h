@@ -11,11 +11,16 @@
 extern const struct kernel cpu_linear_kernel, cpu_conv2d_kernel, cpu_batchnorm_kernel, cpu_maxpool_kernel,
     cpu_avgpool_kernel, cpu_add_kernel, cpu_dropout_kernel, cpu_ce_loss_kernel, cpu_kd_loss_kernel,
     cpu_fold_weight_kernel, cpu_fold_bias_kernel, cpu_fake_quant_kernel, cpu_requant_kernel, cpu_cast_kernel;
+extern const struct kernel cpu_embedding_kernel, cpu_segment_mean_kernel, cpu_bce_loss_kernel, cpu_kd_bce_loss_kernel,
+    cpu_qembedding_kernel;
 extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale_kernel, cpu_rq_shift_kernel,
     cpu_rq_residual_kernel, cpu_qlinear_kernel, cpu_qconv2d_kernel, cpu_qavgpool_kernel, cpu_qlinear_dyn_kernel;
 
 /* The optimizer (update.c): struct backend.update. */
 int cpu_update(void *ctx, const struct update_job *job);
+
+/* Backward of every loss: the gradient for dL = 1, which forward saved, times dout; none for what is given (loss.c). */
+int cpu_loss_backward(struct call *s);
 
 /* u8 and s8 max pooling (maxpool_int.c); OP_MAXPOOL's row calls it. */
 int cpu_maxpool_int_forward(struct call *s);

@@ -116,8 +116,8 @@ CPU_CLONES static void scale_into(float *d, const float *g, float k, int64_t n, 
 		d[i] = (add ? d[i] : 0.0f) + g[i] * k;
 }
 
-/* The teacher's logits and the weights are given, not learned: their gradient is zero. */
-static int loss_backward(struct call *s)
+/* The teacher's logits, targets and weights are given, not learned: their gradient is zero. */
+int cpu_loss_backward(struct call *s)
 {
 	if (s->want[0])
 		scale_into(s->din[0].data, s->saved_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
@@ -127,5 +127,5 @@ static int loss_backward(struct call *s)
 	return 0;
 }
 
-const struct kernel cpu_ce_loss_kernel = {loss_prepare, NULL, loss_forward, loss_backward, NULL};
-const struct kernel cpu_kd_loss_kernel = {loss_prepare, NULL, loss_forward, loss_backward, NULL};
+const struct kernel cpu_ce_loss_kernel = {loss_prepare, NULL, loss_forward, cpu_loss_backward, NULL};
+const struct kernel cpu_kd_loss_kernel = {loss_prepare, NULL, loss_forward, cpu_loss_backward, NULL};

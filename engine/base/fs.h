@@ -17,8 +17,8 @@ void fs_bytes_clear(struct fs_bytes *b);
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_size(const char *path, uint64_t *bytes);
-int fs_mkdirs(const char *path);                                       /* like mkdir -p */
-int fs_remove_tree(const char *path);                                  /* refuses what does not end in a name: "", "/", "a/.." */
+int fs_mkdirs(const char *path);      /* like mkdir -p */
+int fs_remove_tree(const char *path); /* refuses what does not end in a name: "", "/", "a/.." */
 int fs_join(char *out, size_t cap, const char *dir, const char *name); /* ERR_FAIL if it does not fit */
 
 /* A sorted list of the names in a folder (without . and ..). */

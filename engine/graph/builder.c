@@ -1,5 +1,5 @@
 /* Layers that the families share, with their params: names as in PyTorch, initial values, decay and pruning labels; and
- * the two losses. */
+ * the losses. */
 #include "graph/family.h"
 
 #include <stdio.h>
@@ -128,19 +128,34 @@ void build_head(struct builder *b, int first)
 	build_linear(b, name, b->s->classes, -1, false);
 }
 
-/* Appends the op that ends in the scalar "loss"; in[0..n-1] are there, labels and weights are added. */
-static int add_loss(struct graph *g, enum op op, int *in, int n, const struct attr *a)
+/* A host input of a loss and what its shape follows from. */
+struct loss_input {
+	const char *name;
+	enum dtype dtype;
+	enum { PER_LOGIT, PER_SAMPLE, PER_LABEL } shape;
+};
+static const struct loss_input input_teacher = {"teacher_logits", DT_F32, PER_LOGIT},
+			       input_labels = {"labels", DT_S32, PER_SAMPLE},
+			       input_targets = {"targets", DT_F32, PER_LOGIT},
+			       input_weight = {"weight", DT_F32, PER_SAMPLE},
+			       input_pos_weight = {"pos_weight", DT_F32, PER_LABEL};
+
+/* Appends the op of the logits and n further inputs that ends in the scalar "loss". */
+static int add_loss(struct graph *g, enum op op, const struct loss_input *const *inputs, int n, const struct attr *a)
 {
-	struct shape batch = {.ndim = 1, .dim = {g->node[g->output].shape.dim[0]}};
-	int labels = graph_input(g, "labels", DT_S32, batch);
-	if (labels < 0)
-		return labels;
-	int weight = graph_input(g, "weight", DT_F32, batch);
-	if (weight < 0)
-		return weight;
-	in[n] = labels;
-	in[n + 1] = weight;
-	int loss = graph_add(g, op, "loss", in, n + 2, a);
+	int in[NODE_MAX_IN] = {g->output};
+	if (g->output == NODE_NONE)
+		return err_set(ERR_FAIL, "loss: the graph has no output");
+	const struct shape logits = g->node[g->output].shape;
+	for (int i = 0; i < n; i++) {
+		struct shape s = logits;
+		if (inputs[i]->shape != PER_LOGIT)
+			s = (struct shape){.ndim = 1, .dim = {logits.dim[inputs[i]->shape == PER_LABEL]}};
+		in[i + 1] = graph_input(g, inputs[i]->name, inputs[i]->dtype, s);
+		if (in[i + 1] < 0)
+			return in[i + 1];
+	}
+	int loss = graph_add(g, op, "loss", in, n + 1, a);
 	if (loss < 0)
 		return loss;
 	g->loss = loss;
@@ -149,19 +164,24 @@ static int add_loss(struct graph *g, enum op op, int *in, int n, const struct at
 
 int graph_add_ce(struct graph *g, float smoothing)
 {
-	if (g->output == NODE_NONE)
-		return err_set(ERR_FAIL, "loss: the graph has no output");
-	int in[3] = {g->output};
-	return add_loss(g, OP_CE_LOSS, in, 1, &(struct attr){.smoothing = smoothing});
+	const struct loss_input *const in[] = {&input_labels, &input_weight};
+	return add_loss(g, OP_CE_LOSS, in, 2, &(struct attr){.smoothing = smoothing});
 }
 
 int graph_add_kd(struct graph *g, float temperature, float alpha)
 {
-	if (g->output == NODE_NONE)
-		return err_set(ERR_FAIL, "loss: the graph has no output");
-	int teacher = graph_input(g, "teacher_logits", DT_F32, g->node[g->output].shape);
-	if (teacher < 0)
-		return teacher;
-	int in[4] = {g->output, teacher};
-	return add_loss(g, OP_KD_LOSS, in, 2, &(struct attr){.temperature = temperature, .alpha = alpha});
+	const struct loss_input *const in[] = {&input_teacher, &input_labels, &input_weight};
+	return add_loss(g, OP_KD_LOSS, in, 3, &(struct attr){.temperature = temperature, .alpha = alpha});
+}
+
+int graph_add_bce(struct graph *g)
+{
+	const struct loss_input *const in[] = {&input_targets, &input_weight, &input_pos_weight};
+	return add_loss(g, OP_BCE_LOSS, in, 3, NULL);
+}
+
+int graph_add_kd_bce(struct graph *g, float temperature, float alpha)
+{
+	const struct loss_input *const in[] = {&input_teacher, &input_targets, &input_weight, &input_pos_weight};
+	return add_loss(g, OP_KD_BCE_LOSS, in, 4, &(struct attr){.temperature = temperature, .alpha = alpha});
 }

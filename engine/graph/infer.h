@@ -46,6 +46,7 @@ int infer_set_vector(const struct infer *c, int64_t n); /* f32 (n) */
 int infer_product(const struct infer *c, struct shape *out);
 int infer_conv(const struct infer *c, struct shape *out);
 struct shape infer_pooled(struct shape x);
+struct shape infer_looked_up(const struct infer *c); /* ids (M) at 0 and a table (V,C) at 1 give (M,C) */
 
 /* The rules, one per op. */
 int infer_leaf(const struct infer *c);
@@ -61,6 +62,11 @@ int infer_fold_weight(const struct infer *c);
 int infer_fold_bias(const struct infer *c);
 int infer_ce_loss(const struct infer *c);
 int infer_kd_loss(const struct infer *c);
+int infer_bce_loss(const struct infer *c);
+int infer_kd_bce_loss(const struct infer *c);
+int infer_embedding(const struct infer *c);
+int infer_segment_mean(const struct infer *c);
+int infer_qembedding(const struct infer *c);
 int infer_fake_quant(const struct infer *c);
 int infer_requant(const struct infer *c);
 int infer_dequant(const struct infer *c);

@@ -1,6 +1,8 @@
 /* Rules of the float ops: leaves, layers, norms, pools, folding, casts. */
 #include "graph/infer.h"
 
+#define BIT(i) (1u << (i))
+
 int infer_leaf(const struct infer *c)
 {
 	return infer_check_shape(c->n);
@@ -173,4 +175,29 @@ int infer_fold_bias(const struct infer *c)
 		if (want_vector(c, i, c->in[FOLD_BIAS_GAMMA]->shape.dim[0], c->in[FOLD_BIAS_GAMMA]->shape.dim[0]) < 0)
 			return ERR_FAIL;
 	return infer_set_like(c, FOLD_BIAS_GAMMA);
+}
+
+/* Ids (M) at 0 and a table (V,C) at 1 give (M,C). */
+struct shape infer_looked_up(const struct infer *c)
+{
+	return (struct shape){.ndim = 2, .dim = {c->in[0]->shape.dim[0], c->in[1]->shape.dim[1]}};
+}
+
+int infer_embedding(const struct infer *c)
+{
+	if (want_dtype(c, EMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, EMBEDDING_IDS, 1, 1) < 0 ||
+	    want_f32(c, BIT(EMBEDDING_TABLE)) < 0 || want_ndim(c, EMBEDDING_TABLE, 2, 2) < 0)
+		return ERR_FAIL;
+	return infer_set(c, DT_F32, infer_looked_up(c));
+}
+
+int infer_segment_mean(const struct infer *c)
+{
+	if (want_f32(c, BIT(SEGMENT_X)) < 0 || want_ndim(c, SEGMENT_X, 2, 2) < 0 ||
+	    want_dtype(c, SEGMENT_STARTS, DT_S32) < 0 || want_ndim(c, SEGMENT_STARTS, 1, 1) < 0)
+		return ERR_FAIL;
+	int64_t starts = c->in[SEGMENT_STARTS]->shape.dim[0];
+	if (starts < 2)
+		return FAIL(c, "%lld starts, must be one more than the sequences", (long long)starts);
+	return infer_set(c, DT_F32, (struct shape){.ndim = 2, .dim = {starts - 1, c->in[SEGMENT_X]->shape.dim[1]}});
 }

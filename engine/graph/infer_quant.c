@@ -1,6 +1,8 @@
 /* Rules of quantization: fake quantization and its epilogue, conversions, integer layers. */
 #include "graph/infer.h"
 
+#define BIT(i) (1u << (i))
+
 static enum dtype integer_type(struct qrange q)
 {
 	return q.is_signed ? DT_S8 : DT_U8;
@@ -28,8 +30,8 @@ int infer_quantize(const struct infer *c)
 
 int infer_dequant(const struct infer *c)
 {
-	if (want_dtype(c, DEQUANT_STEP, DT_F32) < 0 || want_vector(c, DEQUANT_STEP, 1, 1) < 0 ||
-	    want_range(c, true) < 0)
+	if (want_dtype(c, DEQUANT_STEP, DT_F32) < 0 || want_ndim(c, DEQUANT_X, 1, 4) < 0 ||
+	    want_vector(c, DEQUANT_STEP, 1, c->in[DEQUANT_X]->shape.dim[0]) < 0 || want_range(c, true) < 0)
 		return ERR_FAIL;
 	if (c->in[DEQUANT_X]->dtype != DT_F32 && want_dtype(c, DEQUANT_X, integer_type(c->n->attr.q)) < 0)
 		return ERR_FAIL;
@@ -149,4 +151,16 @@ int infer_qlinear_dyn(const struct infer *c)
 	if (want_vector(c, DYN_SW, units, units) < 0 || want_vector(c, DYN_B, units, units) < 0)
 		return ERR_FAIL;
 	return infer_set(c, DT_F32, out);
+}
+
+int infer_qembedding(const struct infer *c)
+{
+	if (want_dtype(c, QEMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, QEMBEDDING_IDS, 1, 1) < 0 ||
+	    want_dtype(c, QEMBEDDING_Q, DT_S8) < 0 || want_ndim(c, QEMBEDDING_Q, 2, 2) < 0 ||
+	    want_f32(c, BIT(QEMBEDDING_STEP)) < 0)
+		return ERR_FAIL;
+	int64_t rows = c->in[QEMBEDDING_Q]->shape.dim[0];
+	if (want_vector(c, QEMBEDDING_STEP, rows, rows) < 0)
+		return ERR_FAIL;
+	return infer_set(c, DT_F32, infer_looked_up(c));
 }

@@ -54,6 +54,10 @@ static const struct op_info ops[OP_COUNT] = {
 	.passes_integers = true,
 	.never_negative = true,
 	.infer = infer_dropout},
+    [OP_EMBEDDING] =
+	{.name = "embedding", .input = {"ids", "table"}, .min_in = 2, .max_in = 2, .infer = infer_embedding},
+    [OP_SEGMENT_MEAN] =
+	{.name = "segment_mean", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment_mean},
     [OP_CE_LOSS] =
 	{.name = "ce_loss", .input = {"logits", "labels", "weight"}, .min_in = 3, .max_in = 3, .infer = infer_ce_loss},
     [OP_KD_LOSS] = {.name = "kd_loss",
@@ -61,6 +65,16 @@ static const struct op_info ops[OP_COUNT] = {
 	.min_in = 4,
 	.max_in = 4,
 	.infer = infer_kd_loss},
+    [OP_BCE_LOSS] = {.name = "bce_loss",
+	.input = {"logits", "targets", "weight", "pos_weight"},
+	.min_in = 4,
+	.max_in = 4,
+	.infer = infer_bce_loss},
+    [OP_KD_BCE_LOSS] = {.name = "kd_bce_loss",
+	.input = {"logits", "teacher", "targets", "weight", "pos_weight"},
+	.min_in = 5,
+	.max_in = 5,
+	.infer = infer_kd_bce_loss},
     [OP_FOLD_WEIGHT] =
 	{.name = "fold_weight", .input = {"w", "gamma", "var"}, .min_in = 3, .max_in = 3, .infer = infer_fold_weight},
     [OP_FOLD_BIAS] = {.name = "fold_bias",
@@ -122,6 +136,8 @@ static const struct op_info ops[OP_COUNT] = {
 	.product = INTEGER_PRODUCT,
 	.macs = product_macs,
 	.infer = infer_qlinear_dyn},
+    [OP_QEMBEDDING] =
+	{.name = "qembedding", .input = {"ids", "wq", "step"}, .min_in = 3, .max_in = 3, .infer = infer_qembedding},
     [OP_CAST] = {.name = "cast", .input = {"x"}, .min_in = 1, .max_in = 1, .never_negative = true, .infer = infer_cast},
 };
 

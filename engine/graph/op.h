@@ -12,22 +12,26 @@
 /* The inputs of each op, in order; [x] may be NODE_NONE. N batch, K in features, M out features, C channels. (..., K)
  * stands for one or more leading axes, whose product is the number of rows. */
 enum op {
-	OP_INPUT,       /* leaf: bound or uploaded                                                                  */
-	OP_PARAM,       /* leaf: a named tensor of the param store                                                  */
-	OP_LINEAR,      /* x (..., K), w (M,K), [b (M)] -> (..., M); attr.flatten, relu; see below                   */
-	OP_CONV2D,      /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu; see below     */
-	OP_BATCHNORM,   /* x (..., C), gamma, beta, mean, var (C) -> like x; attr.eps, relu                          */
-	OP_MAXPOOL,     /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
-	OP_AVGPOOL,     /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
-	OP_ADD,         /* a, b of one shape -> same; attr.relu                                                      */
-	OP_DROPOUT,     /* x -> same; attr.rate; identity in INFER                                                   */
+	OP_INPUT,     /* leaf: bound or uploaded                                                                  */
+	OP_PARAM,     /* leaf: a named tensor of the param store                                                  */
+	OP_LINEAR,    /* x (..., K), w (M,K), [b (M)] -> (..., M); attr.flatten, relu; see below                   */
+	OP_CONV2D,    /* x (N,H,W,C), w (O,KH,KW,C), [b (O)] -> (N,H',W',O); attr.stride, pad, relu; see below     */
+	OP_BATCHNORM, /* x (..., C), gamma, beta, mean, var (C) -> like x; attr.eps, relu                          */
+	OP_MAXPOOL,   /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
+	OP_AVGPOOL,   /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
+	OP_ADD,       /* a, b of one shape -> same; attr.relu                                                      */
+	OP_DROPOUT,   /* x -> same; attr.rate; identity in INFER                                                   */
+	OP_EMBEDDING, /* see enum embedding_in -> (M,C): rows of the table                                          */
+	OP_SEGMENT_MEAN, /* see enum segment_in -> (N,C): mean of each sequence's rows                                */
 	OP_CE_LOSS,     /* logits (N,C), labels s32 (N), weight f32 (N) -> (): sum_n weight_n * CE_n; attr.smoothing  */
 	OP_KD_LOSS,     /* logits (N,C), teacher (N,C), labels, weight -> (); attr.temperature, alpha                 */
+	OP_BCE_LOSS,    /* see enum bce_in -> (): sum_n weight_n * mean_l BCE_nl                                      */
+	OP_KD_BCE_LOSS, /* see enum kd_bce_in -> (); attr.temperature, alpha                                          */
 	OP_FOLD_WEIGHT, /* w (O,...), gamma, var (O) -> like w: w * gamma / sqrt(var + eps)                           */
 	OP_FOLD_BIAS,   /* [b], gamma, beta, mean, var (O) -> (O): beta + (b - mean) * gamma / sqrt(var + eps)        */
 	OP_FAKE_QUANT,  /* x, step (1 or O) -> like x, grid values (q - z) * P(s); attr.q                             */
 	OP_REQUANT,     /* see enum requant_in -> like acc; attr.q, relu; the quantized layer's epilogue              */
-	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1) -> f32 real values; attr.q of x                           */
+	OP_DEQUANT,     /* x (grid f32, u8 or s8), step (1 or O) -> f32 real values; attr.q of x     */
 	OP_QUANTIZE,    /* x f32, step (1 or O) -> u8 or s8 integers; attr.q                                          */
 	OP_RQ_SCALE,    /* s_x (1), s_w (1 or O) or NONE, [s_y (1)] -> m (attr.channels or as s_w or 1); attr.count   */
 	OP_RQ_SHIFT,    /* m (O), [b (O)], [s_y], [wq s8 (O,...)] -> c (O); attr.q of y, attr.zero_in of x            */
@@ -38,6 +42,7 @@ enum op {
 	OP_QAVGPOOL,    /* x u8/s8 (N,H,W,C), m (1), c (1) -> (N,C) u8/s8; attr.q                                     */
 	OP_QLINEAR_DYN, /* x f32 (..., K), wq s8 (M,K), s_w (M), [b] -> f32 (..., M); s8 by a step of each row's own;
 			 * attr.flatten, relu                                                                         */
+	OP_QEMBEDDING,  /* see enum qembedding_in -> f32 (M,C): rows of an integer table times their steps            */
 	OP_CAST,        /* x -> same shape in attr.to                                                                 */
 	OP_COUNT
 };
@@ -80,6 +85,51 @@ enum requant_in {
 	RQ_SR,  /* [its step (1)]                                                                                   */
 	RQ_WQ,  /* [fake-quantized weights]: needed where attr.zero_in != 0, to fold the zero point; no gradient    */
 	RQ_COUNT
+};
+
+/* Inputs of OP_EMBEDDING. M tokens, V rows of the table. An id outside [0, V) reads nothing: -1 marks a row without a
+ * token, any other is a fault of the data layer. Such rows are zeros and give no gradient; the table's gradient has all
+ * V rows, each the sum over its tokens in ascending order, in f32. */
+enum embedding_in {
+	EMBEDDING_IDS,   /* s32 (M)   */
+	EMBEDDING_TABLE, /* f32 (V,C) */
+};
+
+/* Inputs of OP_QEMBEDDING, inference only: a row is fl(q * step of the table's row), in f32; ids as for OP_EMBEDDING.
+ */
+enum qembedding_in {
+	QEMBEDDING_IDS,  /* s32 (M)  */
+	QEMBEDDING_Q,    /* s8 (V,C) */
+	QEMBEDDING_STEP, /* f32 (V)  */
+};
+
+/* Inputs of OP_SEGMENT_MEAN. Sequence n is rows starts[n] .. starts[n+1]-1 of x; rows from starts[N] on belong to none.
+ * Its mean is the sum of its rows, begun at 0, in ascending order in f32, divided by their number in f32: it depends
+ * neither on other sequences nor on M. The mean of no rows is 0. */
+enum segment_in {
+	SEGMENT_X,      /* f32 (M,C)                                      */
+	SEGMENT_STARTS, /* s32 (N+1): ascending, the first 0, the last <= M */
+};
+
+/* Inputs of OP_BCE_LOSS, for N samples of L labels: binary cross-entropy of logit x and target t, where the positive
+ * part counts pos_weight p times (the definition of PyTorch's BCEWithLogitsLoss):
+ *   BCE(x, t, p) = -(p * t * log(sigmoid(x)) + (1 - t) * log(1 - sigmoid(x))) */
+enum bce_in {
+	BCE_LOGITS,     /* f32 (N,L)                   */
+	BCE_TARGETS,    /* f32 (N,L), each in [0, 1]   */
+	BCE_WEIGHT,     /* f32 (N): weight of a sample */
+	BCE_POS_WEIGHT, /* f32 (L)                     */
+};
+
+/* Inputs of OP_KD_BCE_LOSS: sum_n weight_n * mean_l of
+ *   alpha * T^2 * BCE(x / T, sigmoid(teacher / T), 1) + (1 - alpha) * BCE(x, t, p),
+ * which is the distillation of Hinton, Vinyals and Dean 2015, section 2, with one Bernoulli distribution per label. */
+enum kd_bce_in {
+	KD_BCE_LOGITS,     /* f32 (N,L)                 */
+	KD_BCE_TEACHER,    /* f32 (N,L): its logits     */
+	KD_BCE_TARGETS,    /* as for OP_BCE_LOSS        */
+	KD_BCE_WEIGHT,     /* f32 (N)                   */
+	KD_BCE_POS_WEIGHT, /* f32 (L)                   */
 };
 
 /* Ops that multiply x by weights w (out channels, ...) and sum: the layers that hold nearly all params and work. */

@@ -62,6 +62,10 @@ int spec_build(struct graph *g, const struct model_spec *s, const struct build_s
 int graph_add_ce(struct graph *g, float smoothing);
 /* Appends "teacher_logits" (f32, N x classes), labels, weight and the distillation loss; sets g->loss. */
 int graph_add_kd(struct graph *g, float temperature, float alpha);
+/* The same for several labels at once (any subset of them): "targets" (f32, N x classes) instead of labels, "weight"
+ * (f32, N) and "pos_weight" (f32, classes), how often a label's positives count; binary cross-entropy per label. */
+int graph_add_bce(struct graph *g);
+int graph_add_kd_bce(struct graph *g, float temperature, float alpha);
 /* A human name of width i, e.g. "conv2", "fc1", "stage1", "stage1.block0". buf of 64. */
 const char *spec_width_name(const struct model_spec *s, int i, char buf[64]);
 

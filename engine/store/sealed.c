@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/hash.h"
-#include "store/json.h"
+#include "base/json.h"
 
 #define MEMBER "sha256"
 

@@ -69,8 +69,12 @@ static const struct kernel kernels[OP_COUNT] = {
     [OP_AVGPOOL] = BOTH(avgpool),
     [OP_ADD] = BOTH(add),
     [OP_DROPOUT] = BOTH(dropout),
+    [OP_EMBEDDING] = BOTH(embedding),
+    [OP_SEGMENT_MEAN] = BOTH(segment_mean),
     [OP_CE_LOSS] = BOTH(ce_loss),
     [OP_KD_LOSS] = BOTH(kd_loss),
+    [OP_BCE_LOSS] = BOTH(bce_loss),
+    [OP_KD_BCE_LOSS] = BOTH(kd_bce_loss),
     [OP_FOLD_WEIGHT] = BOTH(fold_weight),
     [OP_FOLD_BIAS] = BOTH(fold_bias),
     [OP_FAKE_QUANT] = BOTH(fake_quant),
@@ -84,6 +88,7 @@ static const struct kernel kernels[OP_COUNT] = {
     [OP_QCONV2D] = FORWARD(qconv2d),
     [OP_QAVGPOOL] = FORWARD(qavgpool),
     [OP_QLINEAR_DYN] = FORWARD(qlinear_dyn),
+    [OP_QEMBEDDING] = FORWARD(qembedding),
     [OP_CAST] = BOTH(cast),
 };
 

@@ -64,33 +64,37 @@ int ref_quantize_forward(struct call *s)
 }
 
 /* q - z of element e: from the integer, or from the grid value. */
-static double centred_integer(const struct call *s, int64_t e)
+static double centred_integer(const struct call *s, int64_t e, double step)
 {
 	double x = ref_get(&s->in[FAKE_QUANT_X], e);
 	if (s->in[FAKE_QUANT_X].dtype == DT_U8 || s->in[FAKE_QUANT_X].dtype == DT_S8)
 		return x - s->node->attr.q.zero;
-	return x / (double)quant_pow2((float)ref_get(&s->in[FAKE_QUANT_STEP], 0));
+	return x / (double)quant_pow2((float)step);
 }
 
 int ref_dequant_forward(struct call *s)
 {
-	int64_t n = shape_count(s->out.shape);
-	for (int64_t e = 0; e < n; e++)
-		ref_set(&s->out, e, centred_integer(s, e) * ref_get(&s->in[FAKE_QUANT_STEP], 0));
+	int64_t total = shape_count(s->out.shape), n = elements_per_step(s);
+	for (int64_t e = 0; e < total; e++) {
+		double step = ref_get(&s->in[FAKE_QUANT_STEP], e / n);
+		ref_set(&s->out, e, centred_integer(s, e, step) * step);
+	}
 	return 0;
 }
 
 int ref_dequant_backward(struct call *s)
 {
-	int64_t n = shape_count(s->out.shape);
-	double step = ref_get(&s->in[FAKE_QUANT_STEP], 0);
-	for (int64_t e = 0; s->want[FAKE_QUANT_X] && e < n; e++)
-		ref_grad(s, FAKE_QUANT_X, e, ref_get(&s->dout, e) * step / (double)quant_pow2((float)step));
-	if (s->want[FAKE_QUANT_STEP]) {
-		double sum = 0;
-		for (int64_t e = 0; e < n; e++)
-			sum += ref_get(&s->dout, e) * centred_integer(s, e);
-		ref_grad(s, FAKE_QUANT_STEP, 0, sum);
+	int64_t n = elements_per_step(s), steps = shape_count(s->in[FAKE_QUANT_STEP].shape);
+	for (int64_t i = 0; s->want[FAKE_QUANT_X] && i < steps; i++) {
+		double step = ref_get(&s->in[FAKE_QUANT_STEP], i), slope = step / (double)quant_pow2((float)step);
+		for (int64_t e = i * n; e < (i + 1) * n; e++)
+			ref_grad(s, FAKE_QUANT_X, e, ref_get(&s->dout, e) * slope);
+	}
+	for (int64_t i = 0; s->want[FAKE_QUANT_STEP] && i < steps; i++) {
+		double step = ref_get(&s->in[FAKE_QUANT_STEP], i), sum = 0;
+		for (int64_t e = i * n; e < (i + 1) * n; e++)
+			sum += ref_get(&s->dout, e) * centred_integer(s, e, step);
+		ref_grad(s, FAKE_QUANT_STEP, i, sum);
 	}
 	return 0;
 }

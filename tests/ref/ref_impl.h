@@ -140,8 +140,12 @@ REF_KERNEL(maxpool)
 REF_KERNEL(avgpool)
 REF_KERNEL(add)
 REF_KERNEL(dropout)
+REF_KERNEL(embedding)
+REF_KERNEL(segment_mean)
 REF_KERNEL(ce_loss)
 REF_KERNEL(kd_loss)
+REF_KERNEL(bce_loss)
+REF_KERNEL(kd_bce_loss)
 REF_KERNEL(fold_weight)
 REF_KERNEL(fold_bias)
 REF_KERNEL(fake_quant)
@@ -156,6 +160,7 @@ int ref_qlinear_forward(struct call *s);
 int ref_qconv2d_forward(struct call *s);
 int ref_qavgpool_forward(struct call *s);
 int ref_qlinear_dyn_forward(struct call *s);
+int ref_qembedding_forward(struct call *s);
 
 int ref_update(void *ctx, const struct update_job *job);
 

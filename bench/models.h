@@ -7,70 +7,55 @@
 
 #include "base/err.h"
 #include "base/rng.h"
-#include "graph/spec.h"
+#include "graph/families.h"
 
 static const struct {
 	const char *name;
 	struct model_spec spec;
 } models[] = {
-    {"mlp", {.family = FAMILY_MLP,
+    {"mlp", {.family = &family_mlp,
+		.input = {.height = 28, .width = 28, .channels = 1},
 		.classes = 10,
-		.height = 28,
-		.width_px = 28,
-		.channels = 1,
 		.n_width = 2,
-		.width = {256, 128}}},
-    {"digits", {.family = FAMILY_CNN, /* the teacher of configs/kd_prune_quant.yaml */
+		.width = (int[]){256, 128},
+		.own = &(struct mlp_spec){0}}},
+    {"digits", {.family = &family_cnn, /* the teacher of configs/kd_prune_quant.yaml */
+		   .input = {.height = 8, .width = 8, .channels = 1},
 		   .classes = 10,
-		   .height = 8,
-		   .width_px = 8,
-		   .channels = 1,
 		   .n_width = 3,
-		   .width = {32, 64, 128},
-		   .n_conv = 2,
-		   .kernel = {3, 3},
-		   .pad = {1, 1},
-		   .pool = {2, 2},
-		   .batchnorm = true,
-		   .conv_bias = true}},
-    {"cnn", {.family = FAMILY_CNN,
+		   .width = (int[]){32, 64, 128},
+		   .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+		       .pad = {2, (int[]){1, 1}},
+		       .pool = {2, (int[]){2, 2}},
+		       .batchnorm = true,
+		       .conv_bias = true}}},
+    {"cnn", {.family = &family_cnn,
+		.input = {.height = 64, .width = 64, .channels = 3},
 		.classes = 10,
-		.height = 64,
-		.width_px = 64,
-		.channels = 3,
 		.n_width = 5,
-		.width = {32, 64, 96, 128, 128},
-		.n_conv = 3,
-		.kernel = {5, 5, 3},
-		.pool = {2, 2, 2},
-		.batchnorm = true,
-		.conv_bias = true}},
-    {"eurosat_resnet", {.family = FAMILY_RESNET, /* configs/eurosat/resnet.yaml */
-			   .classes = 10,
-			   .height = 64,
-			   .width_px = 64,
-			   .channels = 3,
-			   .n_width = 9,
-			   .width = {32, 32, 32, 64, 64, 64, 128, 128, 128},
-			   .n_stage = 3,
-			   .blocks = {2, 2, 2},
-			   .batchnorm = true,
-			   .stem_kernel = 3,
-			   .stem_stride = 1,
-			   .stem_pool = 2}},
-    {"resnet", {.family = FAMILY_RESNET,
+		.width = (int[]){32, 64, 96, 128, 128},
+		.own = &(struct cnn_spec){.kernel = {3, (int[]){5, 5, 3}},
+		    .pad = {3, (int[3]){0}},
+		    .pool = {3, (int[]){2, 2, 2}},
+		    .batchnorm = true,
+		    .conv_bias = true}}},
+    {"eurosat_resnet",
+	{.family = &family_resnet, /* configs/eurosat/resnet.yaml */
+	    .input = {.height = 64, .width = 64, .channels = 3},
+	    .classes = 10,
+	    .n_width = 9,
+	    .width = (int[]){32, 32, 32, 64, 64, 64, 128, 128, 128},
+	    .own =
+		&(struct resnet_spec){
+		    .blocks = {3, (int[]){2, 2, 2}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}}},
+    {"resnet", {.family = &family_resnet,
+		   .input = {.height = 64, .width = 64, .channels = 3},
 		   .classes = 10,
-		   .height = 64,
-		   .width_px = 64,
-		   .channels = 3,
 		   .n_width = 12,
-		   .width = {64, 64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512},
-		   .n_stage = 4,
-		   .blocks = {2, 2, 2, 2},
-		   .batchnorm = true,
-		   .stem_kernel = 3,
-		   .stem_stride = 1,
-		   .stem_pool = 2}},
+		   .width = (int[]){64, 64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512},
+		   .own =
+		       &(struct resnet_spec){
+			   .blocks = {4, (int[]){2, 2, 2, 2}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}}},
 };
 
 static const struct model_spec *model_find(const char *name)

@@ -12,6 +12,7 @@
 #include "pipeline/files.h"
 #include "pipeline/model_data.h"
 #include "pipeline/version.h"
+#include "stages/common.h"
 
 static int describe(struct device dev, cJSON **out)
 {
@@ -152,26 +153,25 @@ static int load_spec(const struct chain *c, const struct stage_ref *r, struct mo
 	int rc = checkpoint_load(&ckpt, r->path);
 	if (rc < 0)
 		return rc;
-	*spec = ckpt.spec;
+	rc = spec_copy(spec, &ckpt.spec);
 	*quantized = ckpt.form != FORM_FLOAT;
 	checkpoint_clear(&ckpt);
-	const struct dataset *d = &c->data;
-	if (spec->height != d->height || spec->width_px != d->width || spec->channels != d->channels ||
-	    spec->classes != d->classes)
-		return yaml_error(&c->config->yaml, r->node,
-		    "checkpoint %s takes %dx%dx%d images of %d classes, the data has %dx%dx%d and %d", r->path,
-		    spec->height, spec->width_px, spec->channels, spec->classes, d->height, d->width, d->channels,
-		    d->classes);
-	return 0;
+	if (!rc)
+		rc = stage_check_data(spec, &c->data, r->path);
+	if (rc != ERR_CHECKPOINT)
+		return rc;
+	char *message = mem_strdup(err_message());
+	rc = message ? yaml_error(&c->config->yaml, r->node, "checkpoint %s", message) : ERR_NOMEM;
+	mem_free(message);
+	return rc;
 }
 
 static int ref_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec, bool *quantized)
 {
 	if (r->stage < 0)
 		return load_spec(c, r, spec, quantized);
-	*spec = c->stage[r->stage].plan.spec;
 	*quantized = c->config->stage[r->stage].kind->quantizes;
-	return 0;
+	return spec_copy(spec, &c->stage[r->stage].plan.spec);
 }
 
 /* Puts the place of option `key` in front of a message that a stage's check has set. */
@@ -196,19 +196,21 @@ static int check_error(const struct chain *c, const struct stage_config *k, cons
 static int resolve_specs(const struct chain *c, struct chain_stage *s)
 {
 	const struct stage_config *k = s->config;
-	const struct dataset *d = &c->data;
-	struct model_spec other;
+	const struct input_spec input = stage_data_input(&c->data);
+	struct model_spec other = {0};
 	bool quantized = false, any;
 	int rc = 0;
 	if (k->kind->needs_model) {
 		const struct model_config *m = &c->config->model[k->model];
-		rc = spec_from_options(&s->model, &m->options, d->height, d->width, d->channels, d->classes);
-		if (rc < 0) {
+		rc = spec_from_options(&s->model, &m->options, &input, c->data.classes);
+		if (rc == ERR_CONFIG) {
 			char *message = mem_strdup(err_message());
-			rc = yaml_error(&c->config->yaml, m->node, "model '%s': %s", m->name, message ? message : "");
+			rc = message ? yaml_error(&c->config->yaml, m->node, "model '%s': %s", m->name, message)
+				     : ERR_NOMEM;
 			mem_free(message);
-			return rc;
 		}
+		if (rc < 0)
+			return rc;
 	}
 	if (k->has_input) {
 		rc = ref_spec(c, &k->input, &s->input, &quantized);
@@ -220,8 +222,10 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 		    k->kind->name);
 	if (!rc && k->has_teacher)
 		rc = ref_spec(c, &k->teacher, &s->teacher, &any);
-	for (int i = 0; !rc && i < k->n_input; i++)
+	for (int i = 0; !rc && i < k->n_input; i++) {
 		rc = ref_spec(c, &k->inputs[i], &other, &any);
+		spec_clear(&other);
+	}
 	return rc;
 }
 
@@ -462,8 +466,14 @@ int chain_open(struct chain *c, const struct run_config *config, const char *out
 
 void chain_close(struct chain *c)
 {
-	for (int i = 0; i < c->n; i++)
-		cJSON_Delete(c->stage[i].summary);
+	for (int i = 0; i < c->n; i++) {
+		struct chain_stage *s = &c->stage[i];
+		spec_clear(&s->model);
+		spec_clear(&s->input);
+		spec_clear(&s->teacher);
+		spec_clear(&s->plan.spec);
+		cJSON_Delete(s->summary);
+	}
 	mem_free(c->stage);
 	dataset_close(&c->data);
 	cJSON_Delete(c->cpu_info);

@@ -25,7 +25,7 @@ struct chain_stage {
 	char dir[CHAIN_PATH];   /* OUT/NN-name */
 	char found[CHAIN_PATH]; /* STAGE_ELSEWHERE: where */
 	enum stage_state state;
-	struct model_spec model; /* of `model`, if the kind needs one */
+	struct model_spec model; /* owned, as the next two: of `model`, if the kind needs one */
 	struct model_spec input; /* of the input checkpoint, if there is one */
 	bool has_input_spec;
 	struct model_spec teacher; /* if there is one */

@@ -49,7 +49,7 @@ static int explain_block(const char *word)
 	} else if (strcmp(word, "data") == 0) {
 		option_explain(data_option_table, &out);
 	} else if (strcmp(word, "model") == 0 || strcmp(word, "models") == 0) {
-		option_explain(model_option_table, &out);
+		model_options_explain(&out);
 	} else {
 		for (const struct stage_kind *const *s = registry_stages(); *s; s++)
 			names[n++] = (*s)->name;

@@ -118,8 +118,9 @@ static void print_head(const struct checkpoint *c)
 	    "sparsity_pct", "val_macro_f1", "timestamp", "program_version", "program_commit", "sha256",
 	    "parent_sha256"};
 	static const char *const forms[] = {"float", "simulated quantization", "integer"};
-	printf("%-16s %s, %dx%dx%d, %d classes\n", "family", family_name(c->spec.family), c->spec.height,
-	    c->spec.width_px, c->spec.channels, c->spec.classes);
+	char input[96];
+	printf("%-16s %s, %s, %d classes\n", "family", spec_family(&c->spec), input_text(&c->spec.input, input),
+	    c->spec.classes);
 	printf("%-16s", "widths");
 	for (int i = 0; i < c->spec.n_width; i++) {
 		char name[64];

@@ -60,7 +60,7 @@ static int predictor_open(struct predictor *p, const char *dir, long threads)
 	if (rc < 0)
 		return rc;
 	const struct model_spec *s = &p->model.ckpt.spec;
-	p->count = (size_t)s->height * (size_t)s->width_px * (size_t)s->channels;
+	p->count = (size_t)s->input.height * (size_t)s->input.width * (size_t)s->input.channels;
 	p->x = mem_alloc(p->count, sizeof(*p->x));
 	p->logits = mem_alloc((size_t)s->classes, sizeof(*p->logits));
 	p->pixels = mem_alloc(p->count, 1);
@@ -71,7 +71,7 @@ static int predictor_open(struct predictor *p, const char *dir, long threads)
 static int predictor_run(struct predictor *p, const uint8_t *pixels, int *best)
 {
 	const struct model_spec *s = &p->model.ckpt.spec;
-	size_t channels = (size_t)s->channels;
+	size_t channels = (size_t)s->input.channels;
 	for (size_t i = 0; i < p->count; i++)
 		p->x[i] = ((float)pixels[i] / 255.0f - p->norm.mean[i % channels]) / p->norm.std[i % channels];
 	int rc = executor_input(p->ex, "input", p->x, p->count * sizeof(*p->x));
@@ -124,7 +124,8 @@ static int predict_files(struct predictor *p, char **file, int n, cJSON *list)
 		int best = 0, rc = fs_read(file[i], &bytes);
 		if (rc < 0)
 			return err_set(ERR_DATA, "%s", err_message());
-		rc = image_decode(file[i], bytes.data, bytes.size, s->height, s->width_px, s->channels, p->pixels);
+		rc = image_decode(
+		    file[i], bytes.data, bytes.size, s->input.height, s->input.width, s->input.channels, p->pixels);
 		fs_bytes_clear(&bytes);
 		if (!rc)
 			rc = predictor_run(p, p->pixels, &best);

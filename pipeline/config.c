@@ -94,7 +94,7 @@ static int read_models(struct run_config *c, const struct yaml_node *models)
 			return rc;
 		m->name = models->key[i]->text;
 		m->node = models->item[i];
-		rc = option_parse(model_option_table, &m->options, &c->yaml, m->node, NULL);
+		rc = model_options_parse(&m->options, &c->yaml, m->node);
 		if (rc < 0)
 			return rc;
 		c->n_model = i + 1;
@@ -407,7 +407,7 @@ void run_config_clear(struct run_config *c)
 		mem_free(s->inputs);
 	}
 	for (int i = 0; i < c->n_model; i++)
-		option_clear(model_option_table, &c->model[i].options);
+		model_options_clear(&c->model[i].options);
 	mem_free(c->stage);
 	mem_free(c->model);
 	mem_free(c->base_dir);

@@ -4,7 +4,7 @@
 #define PIPELINE_CONFIG_H
 
 #include "data/dataset.h"
-#include "graph/spec.h"
+#include "graph/model_options.h"
 #include "pipeline/registry.h"
 
 struct device_options {
@@ -19,7 +19,7 @@ struct top_options {
 extern const struct option top_option_table[];
 
 struct model_config {
-	char *name;
+	const char *name; /* borrowed from the YAML tree */
 	struct model_options options;
 	const struct yaml_node *node;
 };

@@ -39,8 +39,7 @@ cJSON *run_config_to_json(const struct run_config *c)
 	cJSON_AddItemToObject(o, "data", option_to_json(data_option_table, &c->data));
 	cJSON *models = cJSON_AddObjectToObject(o, "models");
 	for (int i = 0; i < c->n_model; i++)
-		cJSON_AddItemToObject(
-		    models, c->model[i].name, option_to_json(model_option_table, &c->model[i].options));
+		cJSON_AddItemToObject(models, c->model[i].name, model_options_to_json(&c->model[i].options));
 	cJSON *stages = cJSON_AddObjectToObject(o, "stages");
 	for (int i = 0; i < c->n_stage; i++)
 		cJSON_AddItemToObject(stages, c->stage[i].name, stage_to_json(c, &c->stage[i]));
@@ -114,7 +113,7 @@ cJSON *run_config_schema(void)
 	cJSON_AddItemToObject(p, "data", option_schema(data_option_table));
 	cJSON *models = cJSON_AddObjectToObject(p, "models");
 	cJSON_AddStringToObject(models, "type", "object");
-	cJSON_AddItemToObject(models, "additionalProperties", option_schema(model_option_table));
+	cJSON_AddItemToObject(models, "additionalProperties", model_options_schema());
 	cJSON_AddItemToObject(p, "stages", stages_schema());
 	cJSON *defs = cJSON_AddObjectToObject(o, "$defs");
 	for (const struct stage_kind *const *k = registry_stages(); *k; k++)

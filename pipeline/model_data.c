@@ -93,12 +93,13 @@ int model_norm_read(struct model_norm *out, const struct checkpoint *c)
 	const cJSON *norm = cJSON_GetObjectItemCaseSensitive(data, "normalisation");
 	const cJSON *names = cJSON_GetObjectItemCaseSensitive(data, "class_names");
 	memset(out, 0, sizeof(*out));
-	if (c->spec.channels > 4)
-		return err_set(ERR_CHECKPOINT, "images of %d channels", c->spec.channels);
+	if (c->spec.input.channels > 4)
+		return err_set(ERR_CHECKPOINT, "images of %d channels", c->spec.input.channels);
 	for (int i = 0; i < 256; i++) {
 		const cJSON *name = i < c->spec.classes ? cJSON_GetArrayItem(names, i) : NULL;
 		out->class_name[i] = cJSON_IsString(name) ? name->valuestring : "";
 	}
-	int rc = read_floats(cJSON_GetObjectItemCaseSensitive(norm, "mean"), c->spec.channels, out->mean);
-	return rc < 0 ? rc : read_floats(cJSON_GetObjectItemCaseSensitive(norm, "std"), c->spec.channels, out->std);
+	int rc = read_floats(cJSON_GetObjectItemCaseSensitive(norm, "mean"), c->spec.input.channels, out->mean);
+	return rc < 0 ? rc
+		      : read_floats(cJSON_GetObjectItemCaseSensitive(norm, "std"), c->spec.input.channels, out->std);
 }

@@ -13,9 +13,12 @@
 int stage_model_init(struct stage_model *m, const struct model_spec *spec, struct device dev, uint64_t seed)
 {
 	struct graph g;
-	*m = (struct stage_model){.ckpt = {.spec = *spec, .form = FORM_FLOAT}};
+	*m = (struct stage_model){.ckpt = {.form = FORM_FLOAT}};
+	graph_init(&g);
 	params_init(&m->params, dev);
-	int rc = spec_build(&g, spec, &shape_one);
+	int rc = spec_copy(&m->ckpt.spec, spec);
+	if (!rc)
+		rc = spec_build(&g, spec, &shape_one);
 	if (!rc)
 		rc = params_add_graph(&m->params, &g, seed);
 	graph_clear(&g);
@@ -24,12 +27,20 @@ int stage_model_init(struct stage_model *m, const struct model_spec *spec, struc
 	return rc;
 }
 
+struct input_spec stage_data_input(const struct dataset *d)
+{
+	return (struct input_spec){
+	    .kind = INPUT_IMAGE, .height = d->height, .width = d->width, .channels = d->channels};
+}
+
 int stage_check_data(const struct model_spec *s, const struct dataset *d, const char *dir)
 {
-	if (s->height == d->height && s->width_px == d->width && s->channels == d->channels && s->classes == d->classes)
+	const struct input_spec input = stage_data_input(d);
+	char own[96], given[96];
+	if (input_equal(&s->input, &input) && s->classes == d->classes)
 		return 0;
-	return err_set(ERR_CHECKPOINT, "%s takes %dx%dx%d images of %d classes, the data has %dx%dx%d and %d", dir,
-	    s->height, s->width_px, s->channels, s->classes, d->height, d->width, d->channels, d->classes);
+	return err_set(ERR_CHECKPOINT, "%s takes %s of %d classes, the data has %s of %d classes", dir,
+	    input_text(&s->input, own), s->classes, input_text(&input, given), d->classes);
 }
 
 int stage_model_load(struct stage_model *m, const char *dir, struct device dev, const struct dataset *data)

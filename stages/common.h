@@ -11,6 +11,8 @@ struct stage_model {
 	struct param_store params;
 };
 /* ERR_CHECKPOINT naming the checkpoint `dir` and both sizes, unless the model takes images and classes of the data. */
+/* What models for this data are fed with. */
+struct input_spec stage_data_input(const struct dataset *d);
 int stage_check_data(const struct model_spec *s, const struct dataset *d, const char *dir);
 /* Any form. ERR_CHECKPOINT if it is broken or, with `data`, if it takes other images or classes than the data has. */
 int stage_model_load(struct stage_model *m, const char *dir, struct device dev, const struct dataset *data);

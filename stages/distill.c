@@ -36,7 +36,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	    "distill a %s for %" PRId64 " epochs, batch %" PRId64
 	    ", temperature %g, alpha %g (the teacher's forward pass "
 	    "comes on top)",
-	    family_name(s->spec->family), o->train.epochs, o->train.batch_size, o->kd.temperature, o->kd.alpha);
+	    spec_family(s->spec), o->train.epochs, o->train.batch_size, o->kd.temperature, o->kd.alpha);
 	return rc;
 }
 

@@ -54,8 +54,9 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		return err_set(ERR_CONFIG, "the data set has no test split to evaluate on");
 	graph_init(&g);
 	if (input_spec) {
-		out->spec = *input_spec;
-		rc = spec_build(&g, input_spec, &shape_one);
+		rc = spec_copy(&out->spec, input_spec);
+		if (!rc)
+			rc = spec_build(&g, input_spec, &shape_one);
 	}
 	if (!rc && input_spec) {
 		out->parameters = graph_parameters(&g);

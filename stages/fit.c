@@ -206,9 +206,11 @@ static int plan_models(struct fit_state *state)
 	if (!rc)
 		rc = build_eval(state, &shape_one, &g[1]);
 	if (!rc && job->run->teacher_spec) {
-		teacher->ckpt = (struct checkpoint){.spec = *job->run->teacher_spec, .form = FORM_FLOAT};
-		rc = stage_model_build(teacher, &shape_one, &g[2]);
+		teacher->ckpt = (struct checkpoint){.form = FORM_FLOAT};
+		rc = spec_copy(&teacher->ckpt.spec, job->run->teacher_spec);
 	}
+	if (!rc && job->run->teacher_spec)
+		rc = stage_model_build(teacher, &shape_one, &g[2]);
 	for (int i = 0; i < 3; i++) {
 		if (!rc)
 			rc = params_plan_graph(i < 2 ? &job->model->params : &teacher->params, &g[i]);
@@ -240,14 +242,13 @@ int fit_plan(
 {
 	const struct train_options *train = job->train;
 	struct stage_run own_run = *run;
-	struct stage_model model = {.ckpt = {.spec = *spec, .form = FORM_FLOAT}};
+	struct stage_model model = {.ckpt = {.form = FORM_FLOAT}};
 	struct fit_job own = *job;
 	struct fit_state state = {.job = &own};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
 	own.run = &own_run;
 	own.model = &model;
-	p->spec = *spec;
 	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)
 		return rc;
@@ -256,7 +257,11 @@ int fit_plan(
 	graph_clear(&g);
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
 	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
-	rc = plan_models(&state);
+	rc = spec_copy(&p->spec, spec);
+	if (!rc)
+		rc = spec_copy(&model.ckpt.spec, spec);
+	if (!rc)
+		rc = plan_models(&state);
 	if (!rc)
 		rc = plan_memory(&state, p);
 	stage_model_clear(&state.teacher.model);

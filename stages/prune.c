@@ -67,7 +67,7 @@ static int plan_text(const struct prune_options *o, const struct model_spec *bef
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct prune_options *o = s->options;
-	struct model_spec after = *input_spec;
+	struct model_spec after = {0};
 	const char *key;
 	int rc = 0;
 	if (s->teacher_dir)
@@ -76,12 +76,16 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = kd_options_unused(&o->kd);
 	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
-	if (!rc && o->method == PRUNE_STRUCTURED)
-		rc = prune_units_spec(o, input_spec, &after);
+	if (!rc)
+		rc = o->method == PRUNE_STRUCTURED ? prune_units_spec(o, input_spec, &after)
+						   : spec_copy(&after, input_spec);
 	if (!rc)
 		rc = plan_text(o, input_spec, &after, out->text, sizeof(out->text));
 	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
-	return rc < 0 ? rc : fit_plan(s, &after, &fit, out);
+	if (!rc)
+		rc = fit_plan(s, &after, &fit, out);
+	spec_clear(&after);
+	return rc;
 }
 
 static int apply_magnitude(struct prune_job *job, double sparsity)
@@ -165,7 +169,7 @@ static int count(const struct model_spec *spec, int64_t *parameters)
 static int renew_checkpoint(struct prune_job *job, const struct model_spec *before)
 {
 	struct checkpoint *c = &job->model.ckpt;
-	struct checkpoint fresh = {.spec = c->spec, .form = FORM_FLOAT};
+	struct checkpoint fresh = {.form = FORM_FLOAT};
 	int64_t old_count, new_count;
 	int rc = count(before, &old_count);
 	if (!rc)
@@ -174,6 +178,8 @@ static int renew_checkpoint(struct prune_job *job, const struct model_spec *befo
 		return rc;
 	job->removed = stage_removed(c) + (double)(old_count - new_count);
 	memcpy(job->parent, c->sha256, sizeof(job->parent));
+	fresh.spec = c->spec; /* moved */
+	c->spec = (struct model_spec){0};
 	checkpoint_clear(c);
 	*c = fresh;
 	return 0;
@@ -182,14 +188,17 @@ static int renew_checkpoint(struct prune_job *job, const struct model_spec *befo
 static int run(struct stage_run *s)
 {
 	struct prune_job job = {.o = s->options, .run = s, .started = clock_now()};
+	struct model_spec before = {0};
 	int rc = load_float(&job);
-	struct model_spec before = job.model.ckpt.spec;
+	if (!rc)
+		rc = spec_copy(&before, &job.model.ckpt.spec);
 	if (!rc)
 		rc = prune_now(&job);
 	if (!rc)
 		rc = renew_checkpoint(&job, &before);
 	if (!rc)
 		rc = fine_tune_and_save(&job);
+	spec_clear(&before);
 	prune_set_clear(&job.set);
 	stage_model_clear(&job.model);
 	return rc;

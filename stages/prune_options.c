@@ -190,11 +190,15 @@ static int check_ramp(const struct prune_options *o, const char **key)
 static int check_layers(const struct prune_options *o, const struct model_spec *spec, const char **key)
 {
 	struct prune_set set = {0};
-	struct model_spec cut;
+	struct model_spec cut = {0};
+	int rc;
 	*key = "exclude";
-	if (o->method == PRUNE_STRUCTURED)
-		return prune_units_spec(o, spec, &cut);
-	int rc = prune_set_init(&set, spec, &o->exclude);
+	if (o->method == PRUNE_STRUCTURED) {
+		rc = prune_units_spec(o, spec, &cut);
+		spec_clear(&cut);
+		return rc;
+	}
+	rc = prune_set_init(&set, spec, &o->exclude);
 	int64_t m = o->m ? o->m : 4;
 	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
 		*key = o->m ? "m" : "method";

@@ -24,48 +24,79 @@ static int units_left(const struct prune_options *o, int width)
 	return left < width ? (int)left : width;
 }
 
-/* Sets left[i] for each width; excluded widths stay. */
-static int fill_left(
-    const struct prune_options *o, const struct model_spec *s, bool *used, char (*names)[64], int *left)
+/* The names of the widths, for patterns and "did you mean". */
+struct width_names {
+	char (*text)[64];
+	const char **name;
+};
+
+static void names_clear(struct width_names *w)
 {
-	const char *name[SPEC_MAX_WIDTHS];
-	for (int i = 0; i < s->n_width; i++) {
-		name[i] = spec_width_name(s, i, names[i]);
-		left[i] = units_left(o, s->width[i]);
-		for (int k = 0; k < o->exclude.n; k++) {
-			if (!str_match(o->exclude.v[k], name[i]))
-				continue;
-			used[k] = true;
-			left[i] = s->width[i];
-		}
+	mem_free(w->text);
+	mem_free(w->name);
+}
+
+static int names_make(struct width_names *w, const struct model_spec *s)
+{
+	*w = (struct width_names){.text = mem_alloc((size_t)s->n_width + 1, sizeof(*w->text)),
+	    .name = mem_alloc((size_t)s->n_width + 1, sizeof(*w->name))};
+	if (!w->text || !w->name) {
+		names_clear(w);
+		return ERR_NOMEM;
 	}
-	for (int k = 0; k < o->exclude.n; k++) {
-		if (used[k])
+	for (int i = 0; i < s->n_width; i++)
+		w->name[i] = spec_width_name(s, i, w->text[i]);
+	return 0;
+}
+
+/* Undoes in `out` what is excluded. */
+static int restore_excluded(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+{
+	struct width_names w;
+	int rc = names_make(&w, spec);
+	if (rc)
+		return rc;
+	for (int k = 0; !rc && k < o->exclude.n; k++) {
+		const char *pattern = o->exclude.v[k];
+		bool used = false;
+		for (int i = 0; i < spec->n_width; i++) {
+			if (!str_match(pattern, w.name[i]))
+				continue;
+			used = true;
+			out->width[i] = spec->width[i];
+		}
+		if (used)
 			continue;
-		const char *near = str_nearest(o->exclude.v[k], name, s->n_width);
-		return err_set(ERR_CONFIG, "exclude: '%s' matches no width%s%s%s", o->exclude.v[k],
+		const char *near = str_nearest(pattern, w.name, spec->n_width);
+		rc = err_set(ERR_CONFIG, "exclude: '%s' matches no width%s%s%s", pattern,
 		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
-	return 0;
+	names_clear(&w);
+	return rc;
+}
+
+static int shrink_widths(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+{
+	for (int i = 0; i < spec->n_width; i++)
+		out->width[i] = units_left(o, spec->width[i]);
+	int rc = restore_excluded(o, spec, out);
+	if (rc)
+		return rc;
+	for (int i = 0; i < spec->n_width; i++)
+		if (out->width[i] != spec->width[i])
+			return 0;
+	return err_set(ERR_CONFIG, "structured pruning would remove nothing: every width is excluded, or too "
+				   "small for this sparsity, round_to and min_units");
 }
 
 int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
 {
-	char names[SPEC_MAX_WIDTHS][64];
-	int left[SPEC_MAX_WIDTHS];
-	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof(*used)), changed = false;
-	int rc = used ? fill_left(o, spec, used, names, left) : ERR_NOMEM;
-	mem_free(used);
-	if (rc < 0)
-		return rc;
-	*out = *spec;
-	for (int i = 0; i < spec->n_width; i++) {
-		out->width[i] = left[i];
-		changed = changed || left[i] != spec->width[i];
-	}
-	return changed ? 0
-		       : err_set(ERR_CONFIG, "structured pruning would remove nothing: every width is excluded, or too "
-					     "small for this sparsity, round_to and min_units");
+	int rc = spec_copy(out, spec);
+	if (!rc)
+		rc = shrink_widths(o, spec, out);
+	if (rc)
+		spec_clear(out);
+	return rc;
 }
 
 /* Adds the weights of one param to the scores of the units along its axis 0. */
@@ -174,27 +205,34 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 
 int prune_units(const struct prune_options *o, struct stage_model *model)
 {
-	const struct model_spec old = model->ckpt.spec;
+	const struct model_spec *old = &model->ckpt.spec;
 	enum prune_norm norm = o->norm == NORM_AUTO ? NORM_L1 : (enum prune_norm)o->norm;
-	struct model_spec want, cut;
+	struct model_spec want = {0}, cut = {0};
 	struct slice keep = {0};
 	struct graph from, to;
 	graph_init(&from);
 	graph_init(&to);
-	int rc = prune_units_spec(o, &old, &want);
+	int rc = prune_units_spec(o, old, &want);
 	if (!rc)
-		rc = spec_build(&from, &old, &shape_one);
-	for (int i = 0; !rc && i < old.n_width; i++)
-		if (want.width[i] < old.width[i])
-			rc = rank_width(&from, &model->params, norm, i, old.width[i], want.width[i], &keep);
+		rc = slice_init(&keep, old->n_width);
 	if (!rc)
-		rc = slice_spec(&cut, &old, &keep);
+		rc = spec_build(&from, old, &shape_one);
+	for (int i = 0; !rc && i < old->n_width; i++)
+		if (want.width[i] < old->width[i])
+			rc = rank_width(&from, &model->params, norm, i, old->width[i], want.width[i], &keep);
+	if (!rc)
+		rc = slice_spec(&cut, old, &keep);
 	if (!rc)
 		rc = spec_build(&to, &cut, &shape_one);
 	if (!rc)
 		rc = slice_all(&from, &to, &keep, model);
-	if (!rc)
+	if (!rc) {
+		spec_clear(&model->ckpt.spec);
 		model->ckpt.spec = cut;
+		cut = (struct model_spec){0};
+	}
+	spec_clear(&want);
+	spec_clear(&cut);
 	slice_clear(&keep);
 	graph_clear(&from);
 	graph_clear(&to);

@@ -120,9 +120,10 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		struct fit_job fit = {.train = &o->train, .kd = &o->kd, .user = &job, .transform = transform};
 		rc = fit_plan(s, input_spec, &fit, out);
 	} else {
-		out->spec = *input_spec;
 		out->parameters = graph_parameters(&g);
-		rc = plan_memory(&g, s->cpu_dev, &out->memory);
+		rc = spec_copy(&out->spec, input_spec);
+		if (!rc)
+			rc = plan_memory(&g, s->cpu_dev, &out->memory);
 	}
 	if (quantize_has_steps(o))
 		out->macs += (double)graph_macs(&g) * (double)o->calibration_batches;

@@ -117,9 +117,11 @@ int quantize_convert(struct quantize_job *job)
 {
 	int rc;
 
-	job->output = (struct stage_model){.ckpt = {.spec = job->input.ckpt.spec}};
+	job->output = (struct stage_model){0};
 	params_init(&job->output.params, job->run->cpu_dev);
-	rc = take_plan(job);
+	rc = spec_copy(&job->output.ckpt.spec, &job->input.ckpt.spec);
+	if (!rc)
+		rc = take_plan(job);
 	if (rc < 0)
 		return rc;
 	return job->plan.simulated ? convert_simulated(job) : convert_integer(job);

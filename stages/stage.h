@@ -35,7 +35,7 @@ struct stage_run {
 
 /* What `plan` shows. All figures are estimates of what run would use. */
 struct stage_plan {
-	struct model_spec spec; /* of the stage's output, known before running (structured: widths after) */
+	struct model_spec spec; /* owned: of the stage's output, known before running (structured: widths after) */
 	int64_t parameters;
 	struct executor_memory memory; /* of the executor that trains or calibrates */
 	struct fit_memory fit;         /* all that a fit (training, validation) holds on the training device; or zero */

@@ -52,6 +52,27 @@ static int add_units(struct builder *b, const char *layer, const char *suffix, i
 	return add_param(b, layer, suffix, (struct shape){.ndim = 1, .dim = {n}}, &a);
 }
 
+static int add_input(struct builder *b, const char *name, enum dtype type, struct shape shape)
+{
+	int node = b->rc < 0 ? NODE_NONE : graph_input(b->g, name, type, shape);
+	if (node < 0 && b->rc == 0)
+		b->rc = node;
+	return node;
+}
+
+void build_images(struct builder *b)
+{
+	const struct input_spec *in = &b->s->input;
+	b->x = add_input(b, "input", DT_F32,
+	    (struct shape){.ndim = 4, .dim = {b->shape.sequences, in->height, in->width, in->channels}});
+}
+
+void build_texts(struct builder *b, int *starts)
+{
+	b->x = add_input(b, "ids", DT_S32, (struct shape){.ndim = 1, .dim = {b->shape.tokens}});
+	*starts = add_input(b, "starts", DT_S32, (struct shape){.ndim = 1, .dim = {(int64_t)b->shape.sequences + 1}});
+}
+
 void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu)
 {
 	if (b->rc < 0)
@@ -114,15 +135,15 @@ void build_maxpool(struct builder *b, const char *name, int size)
 		build_unary(b, OP_MAXPOOL, name, &(struct attr){.kernel = size, .stride = size});
 }
 
-void build_head(struct builder *b, int first)
+void build_head(struct builder *b, int first, float dropout)
 {
 	char name[32], drop[48];
 	for (int i = first; i < b->s->n_width; i++) {
 		snprintf(name, sizeof(name), "fc%d", i - first + 1);
 		build_linear(b, name, b->s->width[i], i, true);
 		snprintf(drop, sizeof(drop), "%s.dropout", name);
-		if (b->s->dropout > 0)
-			build_unary(b, OP_DROPOUT, drop, &(struct attr){.rate = b->s->dropout});
+		if (dropout > 0)
+			build_unary(b, OP_DROPOUT, drop, &(struct attr){.rate = dropout});
 	}
 	snprintf(name, sizeof(name), "fc%d", b->s->n_width - first + 1);
 	build_linear(b, name, b->s->classes, -1, false);

@@ -1,4 +1,6 @@
-/* Private to engine/graph: what a model family consists of, and the builder that families share.
+/* What a model family consists of, and what its file is written with: one row, which brings the family's options, the
+ * fields of its specs, its graph and its names. A new family is a file that defines a row, and an entry in a list of
+ * families.
  *
  * A builder keeps the current value and the first error, so that a network reads as a list of layers: after an error
  * every further call does nothing. */
@@ -6,10 +8,13 @@
 #define ENGINE_GRAPH_FAMILY_H
 
 #include "base/err.h"
+#include "config/option.h"
 #include "graph/spec.h"
 
-#define SPEC_MAX_SIZE  65536 /* units of a width; classes */
-#define SPEC_MAX_IMAGE 4096  /* pixels */
+#define SPEC_MAX_SIZE   65536      /* units of a width; classes */
+#define SPEC_MAX_IMAGE  4096       /* pixels */
+#define SPEC_MAX_TOKENS 2147483647 /* vocabulary: ids are s32 */
+#define SPEC_MAX_TEXT   1048576    /* tokens of one text */
 
 struct builder {
 	struct graph *g;
@@ -20,25 +25,61 @@ struct builder {
 	int rc;                     /* first error */
 };
 
+/* A field of a family's struct in a spec: from these rows it is copied, released, written and read. */
+enum spec_field_type {
+	FIELD_INT,   /* int */
+	FIELD_INT64, /* int64_t */
+	FIELD_BOOL,  /* bool */
+	FIELD_FLOAT, /* float */
+	FIELD_INTS,  /* struct spec_ints */
+};
+struct spec_field {
+	const char *key; /* in checkpoint_info.json; NULL ends the rows */
+	enum spec_field_type type;
+	size_t offset;
+};
+
 struct family_row {
 	const char *name;
+	const char *help;      /* one line */
+	enum input_kind input; /* what its graphs are fed with */
+	/* The options of a model of this family, beside the key `family`. */
+	const struct option *option;
+	size_t option_size;
+	/* The family's struct in a spec. */
+	const struct spec_field *field;
+	size_t own_size;
+	/* Sets the widths and the fields of a spec that has input and classes; ERR_CONFIG where options contradict each
+	 * other. check comes after it. */
+	int (*from_options)(struct model_spec *s, const void *options);
 	/* Fields of this family: counts, ranges, geometry. Common fields are checked already. */
 	int (*check)(const struct model_spec *s, enum err code);
-	int (*from_options)(struct model_spec *s, const struct model_options *o);
 	void (*build)(struct builder *b);
 	void (*width_name)(const struct model_spec *s, int i, char buf[64]);
 };
-extern const struct family_row family_mlp, family_cnn, family_resnet;
-extern const struct family_row *const families[FAMILY_COUNT];
+
+/* The families of the program, NULL-terminated. They are the built-in ones until a program hands over another list
+ * (before it reads a config or a checkpoint); the list is borrowed. */
+const struct family_row *const *family_list(void);
+void family_use(const struct family_row *const *rows);
+const struct family_row *family_find(const char *name); /* NULL: there is none */
+/* "mlp, cnn or resnet". */
+struct str;
+void family_add_names(struct str *out);
 
 /* ERR `code`, "FIELD[i] is V, must be LO to HI"; i < 0: no index. */
 int family_range(enum err code, const char *field, int i, int64_t value, int64_t lo, int64_t hi);
-int family_check(const struct model_spec *s, enum err code);
-/* ERR_CONFIG if a list that belongs to other families was given. */
-int family_refuse(const char *family, const char *key, bool given);
-/* Appends the option's list to the widths; ERR_CONFIG if empty and needed, or too long. */
-int family_widths(struct model_spec *s, const char *key, struct option_ints list, int max);
+int family_dropout(enum err code, float rate); /* ERR `code` unless it is in [0, 1) */
+/* Appends the option's list to the widths. */
+int family_widths(struct model_spec *s, const char *key, struct option_ints list);
+/* The same for hidden linear layers and their dropout: ERR_CONFIG if there is nothing to drop. */
+int family_hidden(struct model_spec *s, struct option_ints hidden, double dropout);
+/* Room for n zeros in a list of the family's struct. */
+int family_ints(struct spec_ints *out, int n);
 
+/* Inputs: x is the images, or the ids; *starts the node of the texts' starts. */
+void build_images(struct builder *b);
+void build_texts(struct builder *b, int *starts);
 /* Layers. `name` is of the layer, params are "<name>.weight" and so on. width: index of the new units' width, -1: not
  * prunable. */
 void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu);
@@ -47,7 +88,7 @@ void build_conv(
 void build_batchnorm(struct builder *b, const char *name, bool relu);
 void build_maxpool(struct builder *b, const char *name, int size);
 /* The hidden linear layers fc1.. of widths first .. n_width-1 (ReLU, dropout) and the classifier after them. */
-void build_head(struct builder *b, int first);
+void build_head(struct builder *b, int first, float dropout);
 /* An op of one input, b->x. */
 void build_unary(struct builder *b, enum op op, const char *name, const struct attr *a);
 

@@ -1,43 +1,67 @@
 /* Family mlp: the flattened image through hidden linear layers with ReLU (and dropout), then the classifier. */
 #include <stdio.h>
 
-#include "graph/family.h"
+#include "graph/families.h"
 
-static int mlp_check(const struct model_spec *s, enum err code)
+struct mlp_options {
+	struct option_ints hidden;
+	double dropout;
+};
+
+static const struct option options[] = {
+    {.key = "hidden",
+	.type = OPT_INTS,
+	.offset = offsetof(struct mlp_options, hidden),
+	.min = 1,
+	.max = SPEC_MAX_SIZE,
+	.help = "units of the hidden linear layers"},
+    {.key = "dropout",
+	.type = OPT_FLOAT,
+	.offset = offsetof(struct mlp_options, dropout),
+	.def = "0",
+	.min = 0,
+	.max = 0.95,
+	.help = "share of hidden units that are dropped in training"},
+    OPTION_END,
+};
+
+static const struct spec_field fields[] = {{"dropout", FIELD_FLOAT, offsetof(struct mlp_spec, dropout)}, {0}};
+
+static int from_options(struct model_spec *s, const void *given)
 {
-	return family_range(code, "number of hidden layers", -1, s->n_width, 0, SPEC_MAX_LAYERS);
+	const struct mlp_options *o = given;
+	struct mlp_spec *own = s->own;
+	own->dropout = (float)o->dropout;
+	return family_hidden(s, o->hidden, o->dropout);
 }
 
-static int mlp_from_options(struct model_spec *s, const struct model_options *o)
+static int check(const struct model_spec *s, enum err code)
 {
-	int rc;
-	if ((rc = family_refuse("mlp", "conv", o->conv.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "kernel", o->kernel.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "pad", o->pad.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "pool", o->pool.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "stages", o->stages.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "blocks", o->blocks.n > 0)) < 0 ||
-	    (rc = family_refuse("mlp", "stem_kernel", o->stem_kernel != 0)) < 0 ||
-	    (rc = family_refuse("mlp", "stem_stride", o->stem_stride != 0)) < 0 ||
-	    (rc = family_refuse("mlp", "stem_pool", o->stem_pool != 0)) < 0 ||
-	    (rc = family_refuse("mlp", "batchnorm", o->batchnorm == MODEL_TRUE)) < 0 ||
-	    (rc = family_refuse("mlp", "conv_bias", o->conv_bias != MODEL_AUTO)) < 0)
-		return rc;
-	s->dropout = (float)o->dropout;
-	if (s->dropout > 0 && o->hidden.n == 0)
-		return err_set(ERR_CONFIG, "dropout acts on hidden layers, and 'hidden' is empty");
-	return family_widths(s, "hidden", o->hidden, SPEC_MAX_LAYERS);
+	const struct mlp_spec *own = s->own;
+	return family_dropout(code, own->dropout);
 }
 
-static void mlp_build(struct builder *b)
+static void build(struct builder *b)
 {
-	build_head(b, 0);
+	const struct mlp_spec *own = b->s->own;
+	build_images(b);
+	build_head(b, 0, own->dropout);
 }
 
-static void mlp_width_name(const struct model_spec *s, int i, char buf[64])
+static void width_name(const struct model_spec *s, int i, char buf[64])
 {
 	(void)s;
 	snprintf(buf, 64, "fc%d", i + 1);
 }
 
-const struct family_row family_mlp = {"mlp", mlp_check, mlp_from_options, mlp_build, mlp_width_name};
+const struct family_row family_mlp = {.name = "mlp",
+    .help = "linear layers",
+    .input = INPUT_IMAGE,
+    .option = options,
+    .option_size = sizeof(struct mlp_options),
+    .field = fields,
+    .own_size = sizeof(struct mlp_spec),
+    .from_options = from_options,
+    .check = check,
+    .build = build,
+    .width_name = width_name};

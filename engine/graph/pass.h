@@ -28,11 +28,13 @@ int pass_autocast(const struct graph *g, enum dtype half, struct graph *out);
 int pass_tf32(const struct graph *g, struct graph *out);
 
 /* Structured pruning: which units of each width stay. keep[i] lists n_keep[i] ascending unit indices of width i, or is
- * NULL: all stay. `out` is the spec with the new widths. */
+ * NULL: all stay. `out` is the spec with the new widths. A zeroed slice of no widths keeps everything. */
 struct slice {
-	int n_keep[SPEC_MAX_WIDTHS];
-	int *keep[SPEC_MAX_WIDTHS];
+	int n; /* widths */
+	int *n_keep;
+	int **keep;
 };
+int slice_init(struct slice *s, int n_width);
 int slice_spec(struct model_spec *out, const struct model_spec *s, const struct slice *keep);
 void slice_clear(struct slice *s);
 /* Copies the kept slices of one param (or its mask, moments, ...) by its axis labels. src has old_node's shape, dst

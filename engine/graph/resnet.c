@@ -2,14 +2,72 @@
  * shape changes, option B), global average pool, classifier "fc". */
 #include <stdio.h>
 
-#include "graph/family.h"
+#include "graph/families.h"
+
+#define MAX_BLOCKS 1024 /* per stage */
+
+struct resnet_options {
+	struct option_ints stages, blocks;
+	int64_t stem_kernel, stem_stride, stem_pool;
+	bool conv_bias;
+};
+
+#define AT(m) offsetof(struct resnet_options, m)
+static const struct option options[] = {
+    {.key = "stages",
+	.type = OPT_INTS,
+	.offset = AT(stages),
+	.required = true,
+	.min = 1,
+	.max = SPEC_MAX_SIZE,
+	.help = "channels of the stages; each after the first halves the image"},
+    {.key = "blocks",
+	.type = OPT_INTS,
+	.offset = AT(blocks),
+	.def = "[2]",
+	.min = 1,
+	.max = MAX_BLOCKS,
+	.help = "blocks per stage, one each or one for all"},
+    {.key = "stem_kernel",
+	.type = OPT_INT,
+	.offset = AT(stem_kernel),
+	.def = "3",
+	.min = 1,
+	.max = 63,
+	.help = "kernel of the first convolution, odd"},
+    {.key = "stem_stride",
+	.type = OPT_INT,
+	.offset = AT(stem_stride),
+	.def = "1",
+	.min = 1,
+	.max = 63,
+	.help = "stride of the first convolution"},
+    {.key = "stem_pool",
+	.type = OPT_INT,
+	.offset = AT(stem_pool),
+	.def = "1",
+	.min = 0,
+	.max = 63,
+	.help = "max pooling after the first convolution; 0 or 1 = none"},
+    {.key = "conv_bias",
+	.type = OPT_BOOL,
+	.offset = AT(conv_bias),
+	.def = "false",
+	.help = "biases of convolutions, which those of batch norm make redundant"},
+    OPTION_END,
+};
+
+#define OF(m) offsetof(struct resnet_spec, m)
+static const struct spec_field fields[] = {{"conv_bias", FIELD_BOOL, OF(conv_bias)}, {"blocks", FIELD_INTS, OF(blocks)},
+    {"stem_kernel", FIELD_INT, OF(stem_kernel)}, {"stem_stride", FIELD_INT, OF(stem_stride)},
+    {"stem_pool", FIELD_INT, OF(stem_pool)}, {0}};
 
 /* Index of stage i's stream width: each earlier stage has one stream and one inner width per block. */
-static int stream_index(const struct model_spec *s, int stage)
+static int stream_index(const struct resnet_spec *own, int stage)
 {
 	int at = 0;
 	for (int i = 0; i < stage; i++)
-		at += 1 + s->blocks[i];
+		at += 1 + own->blocks.v[i];
 	return at;
 }
 
@@ -18,92 +76,79 @@ static int64_t strided(int64_t size, int kernel, int stride)
 	return (size + 2 * (kernel / 2) - kernel) / stride + 1;
 }
 
-static int stem_fits(const struct model_spec *s, const char *axis, int64_t size, enum err code)
+static int stem_fits(const struct resnet_spec *own, const char *axis, int64_t size, enum err code)
 {
-	if (strided(size, s->stem_kernel, s->stem_stride) < s->stem_pool)
-		return err_set(code, "stem_pool %d does not fit an image of %s %lld with stem_stride %d", s->stem_pool,
-		    axis, (long long)size, s->stem_stride);
+	if (strided(size, own->stem_kernel, own->stem_stride) < own->stem_pool)
+		return err_set(code, "stem_pool %d does not fit an image of %s %lld with stem_stride %d",
+		    own->stem_pool, axis, (long long)size, own->stem_stride);
 	return 0;
 }
 
-static int resnet_check(const struct model_spec *s, enum err code)
+static int check(const struct model_spec *s, enum err code)
 {
+	const struct resnet_spec *own = s->own;
+	int64_t widths = 0;
 	int rc;
-	if ((rc = family_range(code, "number of stages", -1, s->n_stage, 1, SPEC_MAX_LAYERS)) < 0)
-		return rc;
-	for (int i = 0; i < s->n_stage; i++)
-		if ((rc = family_range(code, "blocks", i, s->blocks[i], 1, SPEC_MAX_WIDTHS)) < 0)
+	if (own->blocks.n < 1)
+		return err_set(code, "no stage: 'blocks' is empty");
+	for (int i = 0; i < own->blocks.n; i++) {
+		if ((rc = family_range(code, "blocks", i, own->blocks.v[i], 1, MAX_BLOCKS)) < 0)
 			return rc;
-	if ((rc = family_range(code, "stem_kernel", -1, s->stem_kernel, 1, 63)) < 0 ||
-	    (rc = family_range(code, "stem_stride", -1, s->stem_stride, 1, 63)) < 0 ||
-	    (rc = family_range(code, "stem_pool", -1, s->stem_pool, 1, 63)) < 0)
+		widths += 1 + own->blocks.v[i];
+	}
+	if ((rc = family_range(code, "stem_kernel", -1, own->stem_kernel, 1, 63)) < 0 ||
+	    (rc = family_range(code, "stem_stride", -1, own->stem_stride, 1, 63)) < 0 ||
+	    (rc = family_range(code, "stem_pool", -1, own->stem_pool, 1, 63)) < 0)
 		return rc;
-	int widths = stream_index(s, s->n_stage);
 	if (widths != s->n_width)
-		return err_set(code, "%d widths, must be %d: one per stage and one per block (at most %d)", s->n_width,
-		    widths, SPEC_MAX_WIDTHS);
-	if (s->stem_kernel % 2 == 0)
-		return err_set(code, "stem_kernel is %d, must be odd", s->stem_kernel);
-	if (s->dropout != 0)
-		return err_set(code, "family resnet has no hidden layers, so dropout must be 0");
-	if ((rc = stem_fits(s, "height", s->height, code)) < 0)
+		return err_set(
+		    code, "%d widths, must be %lld: one per stage and one per block", s->n_width, (long long)widths);
+	if (own->stem_kernel % 2 == 0)
+		return err_set(code, "stem_kernel is %d, must be odd", own->stem_kernel);
+	if ((rc = stem_fits(own, "height", s->input.height, code)) < 0)
 		return rc;
-	return stem_fits(s, "width", s->width_px, code);
+	return stem_fits(own, "width", s->input.width, code);
 }
 
-static int resnet_from_options(struct model_spec *s, const struct model_options *o)
+static int from_options(struct model_spec *s, const void *given)
 {
-	int rc;
-	if ((rc = family_refuse("resnet", "conv", o->conv.n > 0)) < 0 ||
-	    (rc = family_refuse("resnet", "kernel", o->kernel.n > 0)) < 0 ||
-	    (rc = family_refuse("resnet", "pad", o->pad.n > 0)) < 0 ||
-	    (rc = family_refuse("resnet", "pool", o->pool.n > 0)) < 0 ||
-	    (rc = family_refuse("resnet", "hidden", o->hidden.n > 0)) < 0 ||
-	    (rc = family_refuse("resnet", "dropout", o->dropout != 0)) < 0)
-		return rc;
-	if (o->batchnorm == MODEL_FALSE)
-		return err_set(ERR_CONFIG, "family resnet always has batch norm");
+	const struct resnet_options *o = given;
+	struct resnet_spec *own = s->own;
 	if (o->stages.n == 0)
-		return err_set(ERR_CONFIG, "family resnet needs 'stages', the channels of its stages");
-	if (o->blocks.n > 1 && o->blocks.n != o->stages.n)
+		return err_set(ERR_CONFIG, "'stages' is empty: a resnet has at least one stage");
+	if (o->blocks.n != 1 && o->blocks.n != o->stages.n)
 		return err_set(ERR_CONFIG, "'blocks' has %d elements for %d stages (one each, or one for all)",
 		    o->blocks.n, o->stages.n);
-	if ((rc = family_range(ERR_CONFIG, "number of stages", -1, o->stages.n, 1, SPEC_MAX_LAYERS)) < 0)
-		return rc;
-	s->n_stage = o->stages.n;
-	for (int i = 0; i < s->n_stage; i++) {
-		int64_t blocks = o->blocks.n == 0 ? 2 : o->blocks.v[o->blocks.n == 1 ? 0 : i];
-		if ((rc = family_range(ERR_CONFIG, "blocks", i, blocks, 1, SPEC_MAX_WIDTHS)) < 0)
-			return rc;
-		s->blocks[i] = (int)blocks;
+	int rc = family_ints(&own->blocks, o->stages.n);
+	for (int i = 0; !rc && i < o->stages.n; i++) {
 		struct option_ints one = {.v = &o->stages.v[i], .n = 1};
-		for (int64_t k = 0; k <= blocks; k++)
-			if ((rc = family_widths(s, "stages", one, 1)) < 0)
-				return rc;
+		own->blocks.v[i] = (int)o->blocks.v[o->blocks.n == 1 ? 0 : i];
+		for (int k = 0; !rc && k <= own->blocks.v[i]; k++)
+			rc = family_widths(s, "stages", one);
 	}
-	s->stem_kernel = o->stem_kernel ? (int)o->stem_kernel : 3;
-	s->stem_stride = o->stem_stride ? (int)o->stem_stride : 1;
-	s->stem_pool = o->stem_pool ? (int)o->stem_pool : 1;
-	s->batchnorm = true;
-	s->conv_bias = o->conv_bias == MODEL_TRUE; /* batch norm's beta makes it redundant */
-	return 0;
+	own->stem_kernel = (int)o->stem_kernel;
+	own->stem_stride = (int)o->stem_stride;
+	own->stem_pool = o->stem_pool > 1 ? (int)o->stem_pool : 1;
+	own->conv_bias = o->conv_bias;
+	return rc;
 }
 
 /* conv and its batch norm: PREFIX.convSUFFIX, PREFIX.bnSUFFIX. */
 static void conv_bn(
     struct builder *b, const char *prefix, const char *suffix, int width, int kernel, int stride, bool relu)
 {
+	const struct resnet_spec *own = b->s->own;
 	char conv[NODE_NAME], bn[NODE_NAME];
 	snprintf(conv, sizeof(conv), "%sconv%s", prefix, suffix);
 	snprintf(bn, sizeof(bn), "%sbn%s", prefix, suffix);
-	build_conv(b, conv, b->s->width[width], width, kernel, stride, kernel / 2, b->s->conv_bias, false);
+	build_conv(b, conv, b->s->width[width], width, kernel, stride, kernel / 2, own->conv_bias, false);
 	build_batchnorm(b, bn, relu);
 }
 
 static void block(struct builder *b, int stage, int j)
 {
 	char prefix[48], name[64];
-	int stream = stream_index(b->s, stage), inner = stream + 1 + j;
+	int stream = stream_index(b->s->own, stage), inner = stream + 1 + j;
 	int stride = stage > 0 && j == 0 ? 2 : 1;
 	int in = b->x, skip;
 	struct param_axis in_channels = b->channels;
@@ -129,28 +174,40 @@ static void block(struct builder *b, int stage, int j)
 		b->x = sum;
 }
 
-static void resnet_build(struct builder *b)
+static void build(struct builder *b)
 {
-	const struct model_spec *s = b->s;
-	conv_bn(b, "", "1", 0, s->stem_kernel, s->stem_stride, true);
-	build_maxpool(b, "pool1", s->stem_pool);
-	for (int i = 0; i < s->n_stage; i++)
-		for (int j = 0; j < s->blocks[i]; j++)
+	const struct resnet_spec *own = b->s->own;
+	build_images(b);
+	conv_bn(b, "", "1", 0, own->stem_kernel, own->stem_stride, true);
+	build_maxpool(b, "pool1", own->stem_pool);
+	for (int i = 0; i < own->blocks.n; i++)
+		for (int j = 0; j < own->blocks.v[i]; j++)
 			block(b, i, j);
 	build_unary(b, OP_AVGPOOL, "avgpool", NULL);
-	build_linear(b, "fc", s->classes, -1, false);
+	build_linear(b, "fc", b->s->classes, -1, false);
 }
 
-static void resnet_width_name(const struct model_spec *s, int i, char buf[64])
+static void width_name(const struct model_spec *s, int i, char buf[64])
 {
+	const struct resnet_spec *own = s->own;
 	int stage = 0;
-	while (stage + 1 < s->n_stage && stream_index(s, stage + 1) <= i)
+	while (stage + 1 < own->blocks.n && stream_index(own, stage + 1) <= i)
 		stage++;
-	int j = i - stream_index(s, stage) - 1;
+	int j = i - stream_index(own, stage) - 1;
 	if (j < 0)
 		snprintf(buf, 64, "stage%d", stage + 1);
 	else
 		snprintf(buf, 64, "stage%d.block%d", stage + 1, j);
 }
 
-const struct family_row family_resnet = {"resnet", resnet_check, resnet_from_options, resnet_build, resnet_width_name};
+const struct family_row family_resnet = {.name = "resnet",
+    .help = "residual blocks",
+    .input = INPUT_IMAGE,
+    .option = options,
+    .option_size = sizeof(struct resnet_options),
+    .field = fields,
+    .own_size = sizeof(struct resnet_spec),
+    .from_options = from_options,
+    .check = check,
+    .build = build,
+    .width_name = width_name};

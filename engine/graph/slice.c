@@ -22,27 +22,41 @@ static int check_keep(const struct model_spec *s, const struct slice *keep, int 
 	return 0;
 }
 
+int slice_init(struct slice *s, int n_width)
+{
+	*s = (struct slice){.n = n_width,
+	    .n_keep = mem_alloc((size_t)n_width + 1, sizeof(*s->n_keep)),
+	    .keep = mem_alloc((size_t)n_width + 1, sizeof(*s->keep))};
+	if (s->n_keep && s->keep)
+		return 0;
+	s->n = 0;
+	slice_clear(s);
+	return ERR_NOMEM;
+}
+
 int slice_spec(struct model_spec *out, const struct model_spec *s, const struct slice *keep)
 {
-	struct model_spec cut = *s;
-	for (int i = 0; i < SPEC_MAX_WIDTHS; i++) {
-		if (!keep->keep[i])
-			continue;
-		if (i >= s->n_width)
-			return err_set(ERR_FAIL, "slice of width %d: the model has %d", i, s->n_width);
-		int rc = check_keep(s, keep, i);
+	*out = (struct model_spec){0};
+	if (keep->n != s->n_width)
+		return err_set(ERR_FAIL, "slice of %d widths: the model has %d", keep->n, s->n_width);
+	for (int i = 0; i < keep->n; i++) {
+		int rc = keep->keep[i] ? check_keep(s, keep, i) : 0;
 		if (rc < 0)
 			return rc;
-		cut.width[i] = keep->n_keep[i];
 	}
-	*out = cut;
-	return 0;
+	int rc = spec_copy(out, s);
+	for (int i = 0; !rc && i < keep->n; i++)
+		if (keep->keep[i])
+			out->width[i] = keep->n_keep[i];
+	return rc;
 }
 
 void slice_clear(struct slice *s)
 {
-	for (int i = 0; i < SPEC_MAX_WIDTHS; i++)
+	for (int i = 0; i < s->n; i++)
 		mem_free(s->keep[i]);
+	mem_free(s->keep);
+	mem_free(s->n_keep);
 	*s = (struct slice){0};
 }
 
@@ -51,7 +65,7 @@ static int axis_map(const struct node *from, const struct node *to, int d, const
 {
 	struct param_axis x = from->attr.axis[d];
 	int64_t old_size = from->shape.dim[d], new_size = to->shape.dim[d], at = 0;
-	if (x.width < 0 || !keep->keep[x.width]) {
+	if (x.width < 0 || x.width >= keep->n || !keep->keep[x.width]) {
 		if (old_size != new_size)
 			return err_set(ERR_FAIL, "slice of '%s': axis %d changes from %lld to %lld without a slice",
 			    from->name, d, (long long)old_size, (long long)new_size);

@@ -8,6 +8,7 @@ const char *const checkpoint_forms[] = {"float", "simulated", "integer", NULL};
 
 void checkpoint_clear(struct checkpoint *c)
 {
+	spec_clear(&c->spec);
 	quant_plan_clear(&c->plan);
 	tensor_file_clear(&c->tensors);
 	cJSON_Delete(c->info);

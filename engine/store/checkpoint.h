@@ -24,7 +24,7 @@
 enum checkpoint_form { FORM_FLOAT, FORM_SIMULATED, FORM_INTEGER };
 
 struct checkpoint {
-	struct model_spec spec;
+	struct model_spec spec; /* owned */
 	enum checkpoint_form form;
 	struct quant_plan plan; /* n_layer 0 for FLOAT */
 	struct tensor_file tensors;

@@ -66,7 +66,7 @@ refuses 2 "--rows must be FIRST-LAST within 0-178, found '3-999'" predict $teach
 printf 'name: large\ndata: {source: idx, path: ., train_images: large-images-idx3-ubyte, ' >large.yaml
 printf 'train_labels: large-labels-idx1-ubyte, test_images: "", test_labels: ""}\nmodels: {m: {family: mlp}}\n' >>large.yaml
 printf 'stages: {train: {model: m}}\n' >>large.yaml
-sizes="01-teacher takes 8x8x1 images of 10 classes, the data has 9x9x1 and 10"
+sizes="01-teacher takes 8x8x1 images of 10 classes, the data has 9x9x1 images of 10 classes"
 refuses 4 "$sizes" predict $teacher --split test --config large.yaml
 refuses 4 "$sizes" evaluate $teacher --config large.yaml --out nothing
 check "an evaluation that failed leaves no folder" [ ! -e nothing ]

@@ -56,7 +56,7 @@ wrong 's/  teacher: {.*/  teacher: 5/' "9:12: stage 'teacher' must be a mapping 
 wrong '/^stages/,$d;s/^models/stages: [1]\nmodels/' "5:9: 'stages' must map names to stages"
 
 # contradictions
-wrong 's/\[32\]/[32], conv: [3]/' "6:8: model 'big': 'conv' is no option of family mlp"
+wrong 's/\[32\]/[32], conv: [3]/' "6:36: 'conv' is no option of family mlp (only of cnn)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, scope: global/' \
 	"11:69: stage 'prune': structured pruning ranks units within their layer"
 wrong 's/sparsity: 0.5/method: structured/' "11:3: stage 'prune': method structured needs a sparsity above 0"

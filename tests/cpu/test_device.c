@@ -15,26 +15,19 @@
 #include "exec/executor.h"
 #include "exec/optimizer.h"
 #include "graph/pass.h"
-#include "graph/spec.h"
+#include "graph/families.h"
 
 #define BATCH   5
 #define CLASSES 3
 #define PIXELS  (11 * 13 * 3)
 
 /* Two residual blocks of odd widths: convolution, batch norm, add, pooling, linear. */
-static const struct model_spec resnet = {.family = FAMILY_RESNET,
+static const struct model_spec resnet = {.family = &family_resnet,
+    .input = {.height = 11, .width = 13, .channels = 3},
     .classes = CLASSES,
-    .height = 11,
-    .width_px = 13,
-    .channels = 3,
     .n_width = 4,
-    .width = {5, 7, 17, 9},
-    .n_stage = 2,
-    .blocks = {1, 1},
-    .batchnorm = true,
-    .stem_kernel = 3,
-    .stem_stride = 1,
-    .stem_pool = 2};
+    .width = (int[]){5, 7, 17, 9},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}};
 
 /* One training set-up: device, weights, executor, optimizer. A zeroed struct can be closed. */
 struct run {
@@ -222,17 +215,15 @@ static void cpu__memory_reuse_does_not_change_the_logits(void **state)
 /* In training: a loss that stays finite would hide it. The second model has its ReLUs in convolution and linear. */
 static void cpu__nan_reaches_the_loss(void **state)
 {
-	static const struct model_spec plain = {.family = FAMILY_CNN,
+	const struct model_spec plain = {.family = &family_cnn,
+	    .input = {.height = 11, .width = 13, .channels = 3},
 	    .classes = CLASSES,
-	    .height = 11,
-	    .width_px = 13,
-	    .channels = 3,
 	    .n_width = 2,
-	    .width = {5, 7},
-	    .n_conv = 1,
-	    .kernel = {1}, /* one NaN pixel, not the first of its window */
-	    .pool = {3},
-	    .conv_bias = true};
+	    .width = (int[]){5, 7},
+	    .own = &(struct cnn_spec){.kernel = {1, (int[]){1}}, /* one NaN pixel, not the first of its window */
+		.pad = {1, (int[]){0}},
+		.pool = {1, (int[]){3}},
+		.conv_bias = true}};
 	(void)state;
 	struct run *r = test_calloc(1, sizeof(*r));
 	for (int i = 0; i < 2; i++) {

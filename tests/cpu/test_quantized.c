@@ -18,22 +18,21 @@ static bool has_vnni(struct device dev)
 
 static struct model_spec wide_resnet(void)
 {
+	static int widths[] = {32, 24, 40, 48, 64, 40};
 	struct model_spec s = model_resnet();
-	int widths[] = {32, 24, 40, 48, 64, 40};
 
-	s.height = s.width_px = 32;
-	for (int i = 0; i < 6; i++)
-		s.width[i] = widths[i];
+	s.input.height = s.input.width = 32;
+	s.width = widths;
 	return s;
 }
 
 static struct model_spec wide_mlp(void)
 {
+	static int widths[] = {256, 128};
 	struct model_spec s = model_mlp();
 
-	s.height = s.width_px = 28;
-	s.width[0] = 256;
-	s.width[1] = 128;
+	s.input.height = s.input.width = 28;
+	s.width = widths;
 	return s;
 }
 

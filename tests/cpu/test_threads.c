@@ -17,7 +17,7 @@
 #include "cpu/kernels.h"
 #include "exec/executor.h"
 #include "exec/optimizer.h"
-#include "graph/spec.h"
+#include "graph/families.h"
 
 #define BATCH 37 /* odd: halves differ */
 #define STEPS 2
@@ -114,52 +114,50 @@ static void compare(const struct model_spec *spec, int64_t largest)
 	mem_free(again);
 }
 
-static struct model_spec cnn(bool batchnorm)
-{
-	return (struct model_spec){.family = FAMILY_CNN,
-	    .classes = 10,
-	    .height = 32,
-	    .width_px = 32,
-	    .channels = 3,
-	    .n_width = 3,
-	    .width = {24, 40, 96},
-	    .n_conv = 2,
-	    .kernel = {5, 3},
-	    .pool = {2, 2},
-	    .batchnorm = batchnorm,
-	    .conv_bias = true};
-}
+/* The first with batch norm, the second without. */
+static const struct model_spec cnn[2] = {{.family = &family_cnn,
+					     .input = {.height = 32, .width = 32, .channels = 3},
+					     .classes = 10,
+					     .n_width = 3,
+					     .width = (int[]){24, 40, 96},
+					     .own = &(struct cnn_spec){.kernel = {2, (int[]){5, 3}},
+						 .pad = {2, (int[2]){0}},
+						 .pool = {2, (int[]){2, 2}},
+						 .batchnorm = true,
+						 .conv_bias = true}},
+    {.family = &family_cnn,
+	.input = {.height = 32, .width = 32, .channels = 3},
+	.classes = 10,
+	.n_width = 3,
+	.width = (int[]){24, 40, 96},
+	.own = &(struct cnn_spec){.kernel = {2, (int[]){5, 3}},
+	    .pad = {2, (int[2]){0}},
+	    .pool = {2, (int[]){2, 2}},
+	    .batchnorm = false,
+	    .conv_bias = true}}};
 
 static void threads__a_batch_normalised_cnn_trains_the_same(void **state)
 {
 	(void)state;
-	const struct model_spec s = cnn(true);
-	compare(&s, 28 * 28 * 24);
+	compare(&cnn[0], 28 * 28 * 24);
 }
 
 static void threads__a_cnn_with_fused_relu_trains_the_same(void **state)
 {
 	(void)state;
-	const struct model_spec s = cnn(false);
-	compare(&s, 28 * 28 * 24);
+	compare(&cnn[1], 28 * 28 * 24);
 }
 
 static void threads__a_resnet_trains_the_same(void **state)
 {
 	(void)state;
-	const struct model_spec s = {.family = FAMILY_RESNET,
+	const struct model_spec s = {.family = &family_resnet,
+	    .input = {.height = 32, .width = 32, .channels = 3},
 	    .classes = 10,
-	    .height = 32,
-	    .width_px = 32,
-	    .channels = 3,
 	    .n_width = 4,
-	    .width = {33, 24, 40, 48},
-	    .n_stage = 2,
-	    .blocks = {1, 1},
-	    .batchnorm = true,
-	    .stem_kernel = 3,
-	    .stem_stride = 1,
-	    .stem_pool = 2};
+	    .width = (int[]){33, 24, 40, 48},
+	    .own = &(struct resnet_spec){
+		.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}};
 	compare(&s, 32 * 32 * 33);
 }
 

@@ -44,7 +44,7 @@ static void make_qat(struct graph *g, struct param_store *store, const struct re
 	struct graph folded, loss;
 	struct quant_plan plan;
 	struct param_store values;
-	size_t n = (size_t)(BATCH * r->spec.height * r->spec.width_px * r->spec.channels);
+	size_t n = (size_t)(BATCH * r->spec.input.height * r->spec.input.width * r->spec.input.channels);
 	float *x = mem_alloc(n, sizeof(*x));
 	rig_random(x, n, "calibrate");
 	assert_ok(model_folded(&r->spec, BATCH, false, &folded));
@@ -205,7 +205,9 @@ static void cuda__recorded_steps_give_the_same_bytes(void **state)
 	(void)state;
 	static struct outcome recorded, plain;
 	struct recipe r = {.spec = rig_cnn(), .half = DT_F16, .scale = LOSS_SCALE_MOST, .steps = 12};
-	r.spec.dropout = 0.3f;
+	struct cnn_spec own = *(const struct cnn_spec *)r.spec.own;
+	own.dropout = 0.3f;
+	r.spec.own = &own;
 	train(cuda, &r, &recorded);
 	setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
 	train(cuda, &r, &plain);
@@ -318,7 +320,9 @@ static void cuda__a_recording_sees_what_changes_between_steps(void **state)
 	(void)state;
 	static struct outcome plain;
 	struct recipe r = {.spec = rig_cnn(), .steps = STEPS, .between = change_something};
-	r.spec.dropout = 0.3f;
+	struct cnn_spec own = *(const struct cnn_spec *)r.spec.own;
+	own.dropout = 0.3f;
+	r.spec.own = &own;
 	const struct outcome *recorded = follow("changes", &r, 1e-4);
 	setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
 	train(cuda, &r, &plain);

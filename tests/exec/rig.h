@@ -17,7 +17,7 @@
 #include "base/rng.h"
 #include "exec/executor.h"
 #include "exec/optimizer.h"
-#include "graph/spec.h"
+#include "graph/families.h"
 #include "ref/ref.h"
 
 #define assert_ok(call) assert_string_equal((call) == 0 ? "" : err_message(), "")
@@ -49,43 +49,41 @@ static inline void rig_random(float *x, size_t n, const char *name)
 }
 
 /* 7x6 images with 3 channels, 5 classes: nothing is a power of two. */
+static const struct model_spec rig_cnn_spec = {.family = &family_cnn,
+    .input = {.height = 7, .width = 6, .channels = 3},
+    .classes = 5,
+    .n_width = 3,
+    .width = (int[]){4, 6, 7},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 0}},
+	.pool = {2, (int[]){2, 1}},
+	.batchnorm = true,
+	.conv_bias = true}};
 static inline struct model_spec rig_cnn(void)
 {
-	return (struct model_spec){.family = FAMILY_CNN,
-	    .classes = 5,
-	    .height = 7,
-	    .width_px = 6,
-	    .channels = 3,
-	    .n_width = 3,
-	    .width = {4, 6, 7},
-	    .n_conv = 2,
-	    .kernel = {3, 3},
-	    .pad = {1, 0},
-	    .pool = {2, 1},
-	    .batchnorm = true,
-	    .conv_bias = true};
+	return rig_cnn_spec;
 }
 
+static const struct model_spec rig_resnet_spec = {.family = &family_resnet,
+    .input = {.height = 7, .width = 6, .channels = 3},
+    .classes = 5,
+    .n_width = 4,
+    .width = (int[]){4, 3, 6, 5},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 1}};
 static inline struct model_spec rig_resnet(void)
 {
-	return (struct model_spec){.family = FAMILY_RESNET,
-	    .classes = 5,
-	    .height = 7,
-	    .width_px = 6,
-	    .channels = 3,
-	    .n_width = 4,
-	    .width = {4, 3, 6, 5},
-	    .n_stage = 2,
-	    .blocks = {1, 1},
-	    .stem_kernel = 3,
-	    .stem_stride = 1,
-	    .stem_pool = 1};
+	return rig_resnet_spec;
 }
 
+static const struct model_spec rig_mlp_spec = {.family = &family_mlp,
+    .input = {.height = 7, .width = 6, .channels = 3},
+    .classes = 5,
+    .n_width = 1,
+    .width = (int[]){9},
+    .own = &(struct mlp_spec){0}};
 static inline struct model_spec rig_mlp(void)
 {
-	return (struct model_spec){
-	    .family = FAMILY_MLP, .classes = 5, .height = 7, .width_px = 6, .channels = 3, .n_width = 1, .width = {9}};
+	return rig_mlp_spec;
 }
 
 static inline void rig_graph(struct graph *g, struct model_spec spec, int batch, bool loss)

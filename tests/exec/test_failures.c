@@ -247,7 +247,9 @@ static void executor__profile_runs_the_step_that_the_clock_says(void **state)
 	(void)state;
 	world_open(&w, rig_open(&ref_backend), true);
 	graph_clear(&w.g);
-	spec.dropout = 0.5f;
+	struct cnn_spec own = *(const struct cnn_spec *)spec.own;
+	own.dropout = 0.5f;
+	spec.own = &own;
 	rig_graph(&w.g, spec, 2, true);
 	w.ex = rig_executor(&w.g, &w.s, EXEC_TRAIN, false);
 	rig_feed(w.ex, 0, 2);

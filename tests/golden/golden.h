@@ -173,49 +173,39 @@ static inline void golden_check(
 
 static inline void golden_mlp(const struct backend *b, double tolerance)
 {
-	const struct model_spec spec = {.family = FAMILY_MLP,
+	const struct model_spec spec = {.family = &family_mlp,
+	    .input = {.height = 7, .width = 6, .channels = 3},
 	    .classes = 5,
-	    .height = 7,
-	    .width_px = 6,
-	    .channels = 3,
 	    .n_width = 2,
-	    .width = {33, 17}};
+	    .width = (int[]){33, 17},
+	    .own = &(struct mlp_spec){0}};
 	golden_check(b, "mlp.safetensors", &spec, tolerance);
 }
 
 static inline void golden_cnn(const struct backend *b, double tolerance)
 {
-	const struct model_spec spec = {.family = FAMILY_CNN,
+	const struct model_spec spec = {.family = &family_cnn,
+	    .input = {.height = 15, .width = 13, .channels = 3},
 	    .classes = 5,
-	    .height = 15,
-	    .width_px = 13,
-	    .channels = 3,
 	    .n_width = 3,
-	    .width = {7, 9, 11},
-	    .n_conv = 2,
-	    .kernel = {5, 3},
-	    .pad = {0, 1},
-	    .pool = {2, 2},
-	    .batchnorm = true,
-	    .conv_bias = true};
+	    .width = (int[]){7, 9, 11},
+	    .own = &(struct cnn_spec){.kernel = {2, (int[]){5, 3}},
+		.pad = {2, (int[]){0, 1}},
+		.pool = {2, (int[]){2, 2}},
+		.batchnorm = true,
+		.conv_bias = true}};
 	golden_check(b, "cnn.safetensors", &spec, tolerance);
 }
 
 static inline void golden_resnet(const struct backend *b, double tolerance)
 {
-	const struct model_spec spec = {.family = FAMILY_RESNET,
+	const struct model_spec spec = {.family = &family_resnet,
+	    .input = {.height = 11, .width = 9, .channels = 3},
 	    .classes = 5,
-	    .height = 11,
-	    .width_px = 9,
-	    .channels = 3,
 	    .n_width = 4,
-	    .width = {6, 5, 10, 7},
-	    .n_stage = 2,
-	    .blocks = {1, 1},
-	    .batchnorm = true,
-	    .stem_kernel = 3,
-	    .stem_stride = 1,
-	    .stem_pool = 2};
+	    .width = (int[]){6, 5, 10, 7},
+	    .own = &(struct resnet_spec){
+		.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}};
 	golden_check(b, "resnet.safetensors", &spec, tolerance);
 }
 

@@ -2,56 +2,41 @@
 #ifndef TESTS_GRAPH_SPEC_SAMPLES_H
 #define TESTS_GRAPH_SPEC_SAMPLES_H
 
-#include "graph/spec.h"
+#include "graph/families.h"
 
 /* REFERENCE networks: the MNIST perceptron and the satellite-image CNN at their published sizes. */
-static const struct model_spec sample_mlp = {.family = FAMILY_MLP,
+static const struct model_spec sample_mlp = {.family = &family_mlp,
+    .input = {.height = 28, .width = 28, .channels = 1},
     .classes = 10,
-    .height = 28,
-    .width_px = 28,
-    .channels = 1,
     .n_width = 2,
-    .width = {256, 128}};
-static const struct model_spec sample_cnn = {.family = FAMILY_CNN,
+    .width = (int[]){256, 128},
+    .own = &(struct mlp_spec){0}};
+static const struct model_spec sample_cnn = {.family = &family_cnn,
+    .input = {.height = 64, .width = 64, .channels = 3},
     .classes = 10,
-    .height = 64,
-    .width_px = 64,
-    .channels = 3,
     .n_width = 5,
-    .width = {32, 64, 96, 128, 128},
-    .n_conv = 3,
-    .kernel = {5, 5, 3},
-    .pool = {2, 2, 2},
-    .batchnorm = true,
-    .conv_bias = true,
-    .dropout = 0.25f};
+    .width = (int[]){32, 64, 96, 128, 128},
+    .own = &(struct cnn_spec){.kernel = {3, (int[]){5, 5, 3}},
+	.pad = {3, (int[3]){0}},
+	.pool = {3, (int[]){2, 2, 2}},
+	.batchnorm = true,
+	.conv_bias = true,
+	.dropout = 0.25f}};
 /* Small, odd, and with every shape of shortcut. */
-static const struct model_spec sample_resnet = {.family = FAMILY_RESNET,
+static const struct model_spec sample_resnet = {.family = &family_resnet,
+    .input = {.height = 13, .width = 11, .channels = 3},
     .classes = 5,
-    .height = 13,
-    .width_px = 11,
-    .channels = 3,
     .n_width = 5,
-    .width = {6, 5, 7, 9, 4},
-    .n_stage = 2,
-    .blocks = {2, 1},
-    .stem_kernel = 3,
-    .stem_stride = 1,
-    .stem_pool = 2,
-    .batchnorm = true};
+    .width = (int[]){6, 5, 7, 9, 4},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){2, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}};
 /* No batch norm, no pool after the second convolution, no hidden layer. */
-static const struct model_spec sample_bare_cnn = {.family = FAMILY_CNN,
+static const struct model_spec sample_bare_cnn = {.family = &family_cnn,
+    .input = {.height = 9, .width = 8, .channels = 1},
     .classes = 3,
-    .height = 9,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 2,
-    .width = {3, 5},
-    .n_conv = 2,
-    .kernel = {3, 2},
-    .pad = {1, 0},
-    .pool = {2, 0},
-    .conv_bias = true};
+    .width = (int[]){3, 5},
+    .own = &(struct cnn_spec){
+	.kernel = {2, (int[]){3, 2}}, .pad = {2, (int[]){1, 0}}, .pool = {2, (int[]){2, 0}}, .conv_bias = true}};
 
 #define N_SAMPLES 4
 static const struct model_spec *const samples[N_SAMPLES] = {&sample_mlp, &sample_cnn, &sample_resnet, &sample_bare_cnn};

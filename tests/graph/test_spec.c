@@ -11,7 +11,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "graph/spec.h"
+#include "graph/families.h"
+#include "graph/model_options.h"
 #include "graph/spec_samples.h"
 
 static void assert_refused(int rc, enum err code, const char *part)
@@ -19,6 +20,24 @@ static void assert_refused(int rc, enum err code, const char *part)
 	assert_int_equal(rc, code);
 	if (!strstr(err_message(), part))
 		fail_msg("message '%s' does not hold '%s'", err_message(), part);
+}
+
+/* The spec of an entry of `models` for grey or coloured squares and 10 classes, or the error. */
+static int spec_of(struct model_spec *s, const char *text, int side, int channels)
+{
+	const struct input_spec input = {.height = side, .width = side, .channels = channels};
+	struct model_options o = {0};
+	struct yaml y;
+	*s = (struct model_spec){0};
+	int rc = yaml_parse("test.yaml", text, strlen(text), &y);
+	if (rc)
+		return rc;
+	rc = model_options_parse(&o, &y, y.root);
+	if (!rc)
+		rc = spec_from_options(s, &o, &input, 10);
+	model_options_clear(&o);
+	yaml_clear(&y);
+	return rc;
 }
 
 static int64_t trained(const struct graph *g)
@@ -45,12 +64,11 @@ static void spec__reference_networks_have_their_parameter_counts(void **state)
 	assert_int_equal(parameters_of(&sample_mlp), 235146);
 	assert_int_equal(parameters_of(&sample_cnn), 434602);
 	/* ResNet-18 with a 3x3 stem and 10 classes, as PyTorch counts it: 11,173,962 */
-	struct model_options o = {
-	    .family = FAMILY_RESNET, .stages = {.v = (int64_t[]){64, 128, 256, 512}, .n = 4}, .stem_pool = 2};
 	struct model_spec s;
-	assert_int_equal(spec_from_options(&s, &o, 64, 64, 3, 10), 0);
+	assert_int_equal(spec_of(&s, "{family: resnet, stages: [64, 128, 256, 512], stem_pool: 2}", 64, 3), 0);
 	assert_int_equal(s.n_width, 12);
 	assert_int_equal(parameters_of(&s), 11173962);
+	spec_clear(&s);
 }
 
 static const struct node *named(const struct graph *g, const char *name)
@@ -128,9 +146,10 @@ static void spec__labels_tell_which_axes_a_width_moves(void **state)
 	(void)state;
 	for (int m = 0; m < N_SAMPLES; m++) {
 		for (int w = 0; w < samples[m]->n_width; w++) {
-			struct model_spec more = *samples[m];
+			struct model_spec more;
 			struct graph a, b;
 			int moved = 0;
+			assert_int_equal(spec_copy(&more, samples[m]), 0);
 			more.width[w]++;
 			assert_int_equal(spec_build(&a, samples[m], &(struct build_shape){.sequences = 2}), 0);
 			assert_int_equal(spec_build(&b, &more, &(struct build_shape){.sequences = 2}), 0);
@@ -151,6 +170,7 @@ static void spec__labels_tell_which_axes_a_width_moves(void **state)
 			assert_true(moved >= 3); /* its weight, its bias or norm, and the next layer's weight */
 			graph_clear(&a);
 			graph_clear(&b);
+			spec_clear(&more);
 		}
 	}
 }
@@ -189,6 +209,7 @@ static void spec__json_round_trip(void **state)
 		assert_true(cJSON_Compare(json, again, true));
 		graph_clear(&a);
 		graph_clear(&b);
+		spec_clear(&back);
 		cJSON_Delete(again);
 		cJSON_Delete(parsed);
 		cJSON_Delete(json);
@@ -204,7 +225,7 @@ static void spec__hostile_json_is_refused(void **state)
 	} cases[] = {
 	    {"[]", "must be an object"},
 	    {"{}", "'family'"},
-	    {"{\"family\": 3}", "'family'"},
+	    {"{\"family\": 3}", "'family' must be mlp, cnn or resnet"},
 	    {"{\"family\": \"bert\"}", "'family'"},
 	    {"{\"family\": \"mlp\"}", "'classes' is missing"},
 	    {"{\"family\":\"mlp\",\"classes\":1,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":0}",
@@ -268,82 +289,128 @@ static void spec__hostile_json_is_refused(void **state)
 	}
 }
 
-static void spec__too_many_list_elements_are_refused(void **state)
+/* Numbers of layers have no limit of their own. */
+static void spec__a_hundred_layers_are_no_trouble(void **state)
 {
 	(void)state;
-	struct model_spec s;
-	cJSON *json = spec_to_json(&sample_cnn);
+	struct model_spec s, back;
+	assert_int_equal(spec_of(&s, "{family: resnet, stages: [4, 6], blocks: [90, 30]}", 8, 1), 0);
+	assert_int_equal(s.n_width, 122);
+	assert_int_equal(s.width[91], 6);
+	cJSON *json = spec_to_json(&s);
+	assert_int_equal(spec_from_json(&back, json), 0);
+	assert_int_equal(parameters_of(&back), parameters_of(&s));
 	int many[200];
 	for (int i = 0; i < 200; i++)
 		many[i] = 3;
-	cJSON_ReplaceItemInObject(json, "kernel", cJSON_CreateIntArray(many, 200));
-	assert_refused(spec_from_json(&s, json), ERR_CHECKPOINT, "more than 16");
 	cJSON_ReplaceItemInObject(json, "widths", cJSON_CreateIntArray(many, 200));
-	assert_refused(spec_from_json(&s, json), ERR_CHECKPOINT, "more than 64");
+	spec_clear(&back);
+	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "200 widths, must be 122");
 	cJSON_Delete(json);
+	spec_clear(&s);
 }
-
-#define LIST(...)                                                                                                      \
-	{                                                                                                              \
-		.v = (int64_t[]){__VA_ARGS__}, .n = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))          \
-	}
 
 static void spec__options_of_another_family_are_refused(void **state)
 {
 	(void)state;
-	struct model_spec s;
-	struct model_options o = {.family = FAMILY_MLP, .hidden = LIST(8), .kernel = LIST(3)};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'kernel' is no option of family mlp");
-	o = (struct model_options){.family = FAMILY_MLP, .hidden = LIST(8), .batchnorm = MODEL_TRUE};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'batchnorm'");
-	o = (struct model_options){.family = FAMILY_CNN, .conv = LIST(8), .stem_pool = 2};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'stem_pool' is no option of family cnn");
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8), .hidden = LIST(8)};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'hidden' is no option of family resnet");
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8), .batchnorm = MODEL_FALSE};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "always has batch norm");
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8), .dropout = 0.5};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'dropout'");
-	o = (struct model_options){.family = FAMILY_MLP, .dropout = 0.5};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'hidden' is empty");
+	static const char *const cases[][2] = {
+	    {"{family: mlp, hidden: 8, kernel: 3}", "1:26: 'kernel' is no option of family mlp (only of cnn)"},
+	    {"{family: mlp, hidden: 8, batchnorm: true}", "'batchnorm' is no option of family mlp"},
+	    {"{family: cnn, conv: 8, stem_pool: 1}", "'stem_pool' is no option of family cnn (only of resnet)"},
+	    {"{family: resnet, stages: 8, hidden: []}", "'hidden' is no option of family resnet (only of mlp, cnn"},
+	    {"{family: resnet, stages: 8, dropout: 0.5}", "'dropout' is no option of family resnet"},
+	    {"{family: mlp, dropout: 0.5}", "'hidden' is empty"},
+	    {"{family: mlp, hiden: 8}", "unknown key 'hiden'; did you mean 'hidden'?"},
+	    {"{family: rnn}", "'family' must be one of mlp, cnn, resnet"},
+	    {"{hidden: 8}", "missing key 'family', one of mlp, cnn, resnet"},
+	    {"[mlp]", "must be a mapping"},
+	    {"{family: cnn, conv: 8, kernel: 64}", "'kernel' must be"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct model_spec s;
+		assert_refused(spec_of(&s, cases[i][0], 8, 1), ERR_CONFIG, cases[i][1]);
+		spec_clear(&s);
+	}
 }
 
 static void spec__options_that_contradict_the_image_are_refused(void **state)
 {
 	(void)state;
-	struct model_spec s;
-	struct model_options o = {.family = FAMILY_CNN, .conv = LIST(8, 8, 8, 8)};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "conv4: pool 2 does not fit a height of 1");
-	o = (struct model_options){.family = FAMILY_CNN, .conv = LIST(8, 8), .kernel = LIST(3, 3, 3)};
-	assert_refused(
-	    spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'kernel' has 3 elements for 2 convolutions");
-	o = (struct model_options){.family = FAMILY_CNN};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "needs 'conv'");
-	o = (struct model_options){.family = FAMILY_RESNET};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "needs 'stages'");
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8, 8), .blocks = LIST(40)};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "more than 64 layers");
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8, 8), .blocks = LIST(1, 2, 3)};
-	assert_refused(spec_from_options(&s, &o, 8, 8, 1, 10), ERR_CONFIG, "'blocks' has 3 elements for 2 stages");
+	static const char *const cases[][2] = {
+	    {"{family: cnn, conv: [8, 8, 8, 8]}", "conv4: pool 2 does not fit a height of 1"},
+	    {"{family: cnn, conv: [8, 8], kernel: [3, 3, 3]}", "'kernel' has 3 elements for 2 convolutions"},
+	    {"{family: cnn}", "missing key 'conv'"},
+	    {"{family: cnn, conv: []}", "'conv' is empty"},
+	    {"{family: resnet}", "missing key 'stages'"},
+	    {"{family: resnet, stages: []}", "'stages' is empty"},
+	    {"{family: resnet, stages: [8, 8], stem_kernel: 4}", "stem_kernel is 4, must be odd"},
+	    {"{family: resnet, stages: [8, 8], blocks: [1, 2, 3]}", "'blocks' has 3 elements for 2 stages"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct model_spec s;
+		assert_refused(spec_of(&s, cases[i][0], 8, 1), ERR_CONFIG, cases[i][1]);
+		assert_null(s.width);
+	}
 }
 
 static void spec__option_defaults(void **state)
 {
 	(void)state;
 	struct model_spec s;
-	struct model_options o = {.family = FAMILY_CNN, .conv = LIST(8, 16), .kernel = LIST(5), .pool = LIST(2, 0)};
-	assert_int_equal(spec_from_options(&s, &o, 9, 9, 1, 10), 0);
-	assert_int_equal(s.kernel[1], 5);
-	assert_int_equal(s.pad[0], 2);
-	assert_int_equal(s.pool[1], 0);
-	assert_true(s.batchnorm && s.conv_bias);
-	o = (struct model_options){.family = FAMILY_RESNET, .stages = LIST(8, 16)};
-	assert_int_equal(spec_from_options(&s, &o, 9, 9, 1, 10), 0);
+	assert_int_equal(spec_of(&s, "{family: cnn, conv: [8, 16], kernel: 5, pool: [2, 0]}", 9, 1), 0);
+	const struct cnn_spec *cnn = s.own;
+	assert_int_equal(cnn->kernel.v[1], 5);
+	assert_int_equal(cnn->pad.v[0], 2);
+	assert_int_equal(cnn->pool.v[1], 0);
+	assert_true(cnn->batchnorm && cnn->conv_bias);
+	spec_clear(&s);
+	assert_int_equal(spec_of(&s, "{family: resnet, stages: [8, 16]}", 9, 1), 0);
+	const struct resnet_spec *resnet = s.own;
 	assert_int_equal(s.n_width, 6);
 	assert_int_equal(s.width[2], 8);
 	assert_int_equal(s.width[3], 16);
-	assert_int_equal(s.stem_kernel, 3);
-	assert_false(s.conv_bias);
+	assert_int_equal(resnet->stem_kernel, 3);
+	assert_false(resnet->conv_bias);
+	spec_clear(&s);
+}
+
+static void spec__a_copy_shares_nothing(void **state)
+{
+	(void)state;
+	struct model_spec a, b;
+	assert_int_equal(spec_of(&a, "{family: cnn, conv: [8, 16], hidden: 4}", 9, 1), 0);
+	assert_int_equal(spec_copy(&b, &a), 0);
+	cJSON *before = spec_to_json(&a);
+	a.width[1] = 3;
+	((struct cnn_spec *)a.own)->pad.v[0] = 0;
+	cJSON *after = spec_to_json(&b);
+	assert_true(cJSON_Compare(before, after, true));
+	spec_clear(&a);
+	assert_int_equal(spec_copy(&a, &(struct model_spec){0}), 0);
+	spec_clear(&a);
+	assert_null(a.width);
+	spec_clear(&b);
+	cJSON_Delete(before);
+	cJSON_Delete(after);
+}
+
+static void spec__copying_and_reading_survive_each_failed_allocation(void **state)
+{
+	(void)state;
+	struct model_spec a, b;
+	int failed = 0, rc = ERR_NOMEM;
+	for (uint64_t i = 1; rc; i++) {
+		mem_fail_at(i);
+		rc = spec_of(&a, "{family: cnn, conv: [8, 16], hidden: 4}", 9, 1);
+		if (!rc)
+			rc = spec_copy(&b, &a);
+		mem_fail_at(0);
+		assert_true(!rc || rc == ERR_NOMEM);
+		spec_clear(&a);
+		failed += rc != 0;
+	}
+	spec_clear(&b);
+	assert_true(failed > 10);
 }
 
 static void spec__losses_are_added_to_the_output(void **state)
@@ -383,6 +450,66 @@ static void spec__build_survives_each_failed_allocation(void **state)
 	mem_fail_at(0);
 }
 
+/* A family that the program does not know: the mean of the image through one linear layer. */
+struct mean_spec {
+	int marks;
+};
+static int mean_from_options(struct model_spec *s, const void *options)
+{
+	struct mean_spec *own = s->own;
+	own->marks = (int)*(const int64_t *)options;
+	return 0;
+}
+static int mean_check(const struct model_spec *s, enum err code)
+{
+	return family_range(code, "marks", -1, ((const struct mean_spec *)s->own)->marks, 1, 9);
+}
+static void mean_build(struct builder *b)
+{
+	build_images(b);
+	build_unary(b, OP_AVGPOOL, "mean", NULL);
+	build_head(b, 0, 0);
+}
+static void mean_width_name(const struct model_spec *s, int i, char buf[64])
+{
+	(void)s;
+	snprintf(buf, 64, "fc%d", i + 1);
+}
+static const struct option mean_options[] = {{.key = "marks", .type = OPT_INT, .def = "2"}, OPTION_END};
+static const struct spec_field mean_fields[] = {{"marks", FIELD_INT, offsetof(struct mean_spec, marks)}, {0}};
+static const struct family_row mean_row = {.name = "mean",
+    .help = "the mean of the image",
+    .input = INPUT_IMAGE,
+    .option = mean_options,
+    .option_size = sizeof(int64_t),
+    .field = mean_fields,
+    .own_size = sizeof(struct mean_spec),
+    .from_options = mean_from_options,
+    .check = mean_check,
+    .build = mean_build,
+    .width_name = mean_width_name};
+
+static void family__one_row_in_a_list_is_a_family(void **state)
+{
+	(void)state;
+	const struct family_row *const rows[] = {&family_mlp, &mean_row, NULL};
+	const struct family_row *const *before = family_list();
+	struct model_spec s, back;
+	family_use(rows);
+	assert_int_equal(spec_of(&s, "{family: mean, marks: 3}", 8, 3), 0);
+	assert_int_equal(parameters_of(&s), 3 * 10 + 10);
+	cJSON *json = spec_to_json(&s);
+	assert_int_equal(spec_from_json(&back, json), 0);
+	assert_int_equal(((const struct mean_spec *)back.own)->marks, 3);
+	spec_clear(&back);
+	spec_clear(&s);
+	assert_refused(spec_of(&s, "{family: mean, marks: 10}", 8, 3), ERR_CONFIG, "marks is 10, must be 1 to 9");
+	assert_refused(spec_of(&s, "{family: cnn}", 8, 3), ERR_CONFIG, "one of mlp, mean");
+	family_use(before);
+	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn or resnet");
+	cJSON_Delete(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,10 +521,13 @@ int main(void)
 	    cmocka_unit_test(spec__width_names),
 	    cmocka_unit_test(spec__json_round_trip),
 	    cmocka_unit_test(spec__hostile_json_is_refused),
-	    cmocka_unit_test(spec__too_many_list_elements_are_refused),
+	    cmocka_unit_test(spec__a_hundred_layers_are_no_trouble),
 	    cmocka_unit_test(spec__options_of_another_family_are_refused),
 	    cmocka_unit_test(spec__options_that_contradict_the_image_are_refused),
 	    cmocka_unit_test(spec__option_defaults),
+	    cmocka_unit_test(spec__a_copy_shares_nothing),
+	    cmocka_unit_test(spec__copying_and_reading_survive_each_failed_allocation),
+	    cmocka_unit_test(family__one_row_in_a_list_is_a_family),
 	    cmocka_unit_test(spec__losses_are_added_to_the_output),
 	    cmocka_unit_test(spec__build_survives_each_failed_allocation),
 	};

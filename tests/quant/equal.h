@@ -177,7 +177,7 @@ static inline struct equal_result equal_run(const struct equal_case *c, struct d
 	struct executor *ex, *ann, *low;
 	struct equal_result r = {0};
 	struct quant_plan plan;
-	size_t n = (size_t)(c->batch * c->spec.height * c->spec.width_px * c->spec.channels);
+	size_t n = (size_t)(c->batch * c->spec.input.height * c->spec.input.width * c->spec.input.channels);
 	float *x = mem_alloc(n, sizeof(*x));
 
 	graph_init(&annotated);

@@ -3,52 +3,55 @@
 #define TESTS_QUANT_MODELS_H
 
 #include "graph/pass.h"
-#include "graph/spec.h"
+#include "graph/families.h"
+
+static const struct model_spec model_mlp_spec = {.family = &family_mlp,
+    .input = {.height = 5, .width = 7, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){13, 9},
+    .own = &(struct mlp_spec){0}};
+/* The shape of the EuroSAT net: convolutions of 5, 5, 3 without padding, or padded by 1. */
+static const struct model_spec model_cnn_specs[2] = {{.family = &family_cnn,
+							 .input = {.height = 32, .width = 30, .channels = 3},
+							 .classes = 10,
+							 .n_width = 5,
+							 .width = (int[]){5, 7, 9, 11, 6},
+							 .own = &(struct cnn_spec){.kernel = {3, (int[]){5, 5, 3}},
+							     .pad = {3, (int[3]){0}},
+							     .pool = {3, (int[]){2, 2, 1}},
+							     .batchnorm = true,
+							     .conv_bias = true}},
+    {.family = &family_cnn,
+	.input = {.height = 32, .width = 30, .channels = 3},
+	.classes = 10,
+	.n_width = 5,
+	.width = (int[]){5, 7, 9, 11, 6},
+	.own = &(struct cnn_spec){.kernel = {3, (int[]){5, 5, 3}},
+	    .pad = {3, (int[]){1, 1, 1}},
+	    .pool = {3, (int[]){2, 2, 1}},
+	    .batchnorm = true,
+	    .conv_bias = true}}};
+static const struct model_spec model_resnet_spec = {.family = &family_resnet,
+    .input = {.height = 11, .width = 13, .channels = 3},
+    .classes = 10,
+    .n_width = 6,
+    .width = (int[]){5, 6, 7, 9, 10, 8},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){2, 2}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 2}};
 
 static inline struct model_spec model_mlp(void)
 {
-	struct model_spec s = {.family = FAMILY_MLP, .classes = 10, .height = 5, .width_px = 7, .channels = 1};
-
-	s.n_width = 2;
-	s.width[0] = 13;
-	s.width[1] = 9;
-	return s;
+	return model_mlp_spec;
 }
 
-/* The shape of the EuroSAT net: convolutions of 5, 5, 3 without padding, or `pad`. */
 static inline struct model_spec model_cnn(int pad)
 {
-	struct model_spec s = {.family = FAMILY_CNN, .classes = 10, .height = 32, .width_px = 30, .channels = 3};
-	int widths[] = {5, 7, 9, 11, 6}, kernels[] = {5, 5, 3};
-
-	s.n_width = 5;
-	s.n_conv = 3;
-	s.batchnorm = s.conv_bias = true;
-	for (int i = 0; i < 5; i++)
-		s.width[i] = widths[i];
-	for (int i = 0; i < 3; i++) {
-		s.kernel[i] = kernels[i];
-		s.pad[i] = pad;
-		s.pool[i] = i < 2 ? 2 : 1;
-	}
-	return s;
+	return model_cnn_specs[pad];
 }
 
 static inline struct model_spec model_resnet(void)
 {
-	struct model_spec s = {.family = FAMILY_RESNET, .classes = 10, .height = 11, .width_px = 13, .channels = 3};
-	int widths[] = {5, 6, 7, 9, 10, 8};
-
-	s.n_stage = 2;
-	s.blocks[0] = s.blocks[1] = 2;
-	s.n_width = 6;
-	for (int i = 0; i < 6; i++)
-		s.width[i] = widths[i];
-	s.batchnorm = true;
-	s.stem_kernel = 3;
-	s.stem_stride = 1;
-	s.stem_pool = 2;
-	return s;
+	return model_resnet_spec;
 }
 
 /* 0 or a negative error. with_loss: cross-entropy, for training graphs. */

@@ -233,7 +233,7 @@ static void passes__dropout_stays_in_training_only(void **state)
 	int dropouts = 0;
 
 	(void)state;
-	s.dropout = 0.25f;
+	s.own = &(struct mlp_spec){.dropout = 0.25f};
 	f = make(s, &rules, true);
 	for (int i = 0; i < f.annotated.n; i++)
 		dropouts += f.annotated.node[i].op == OP_DROPOUT;

@@ -425,7 +425,9 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	struct graph g;
 	uint64_t launches[5];
 	(void)state;
-	spec.dropout = 0.2f;
+	struct cnn_spec own = *(const struct cnn_spec *)spec.own;
+	own.dropout = 0.2f;
+	spec.own = &own;
 	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
 	rig_graph(&g, spec, BATCH, true);
 	params_init(&store, dev);

@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
+#include "graph/families.h"
 #include "stages/common.h"
 
 struct rig {

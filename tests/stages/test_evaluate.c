@@ -7,8 +7,12 @@
 
 #define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))
 
-static const struct model_spec mlp_spec = {
-    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 2, .width = {32, 16}};
+static const struct model_spec mlp_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){32, 16},
+    .own = &(struct mlp_spec){0}};
 
 static int set_up(void **state)
 {

@@ -4,21 +4,22 @@
 
 #include "exec/limited.h"
 
-static const struct model_spec teacher_spec = {.family = FAMILY_CNN,
+static const struct model_spec teacher_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 3,
-    .width = {8, 12, 24},
-    .n_conv = 2,
-    .kernel = {3, 3},
-    .pad = {1, 1},
-    .pool = {2, 2},
-    .batchnorm = true,
-    .conv_bias = true};
-static const struct model_spec student_spec = {
-    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 1, .width = {12}};
+    .width = (int[]){8, 12, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
+static const struct model_spec student_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 1,
+    .width = (int[]){12},
+    .own = &(struct mlp_spec){0}};
 
 static int set_up(void **state)
 {
@@ -56,6 +57,7 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 	    .teacher_spec = c->teacher ? &teacher_spec : NULL,
 	    .spec = c->spec};
 	RIG_OK(kind->plan(&run, c->input ? &teacher_spec : NULL, &p));
+	spec_clear(&p.spec);
 	option_clear(kind->table, options);
 	mem_free(options);
 	return p;

@@ -4,19 +4,16 @@
 
 #include "cpu/isa.h"
 
-static const struct model_spec spec = {.family = FAMILY_CNN,
+static const struct model_spec spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 3,
-    .width = {8, 12, 24},
-    .n_conv = 2,
-    .kernel = {3, 3},
-    .pad = {1, 1},
-    .pool = {2, 2},
-    .batchnorm = true,
-    .conv_bias = true};
+    .width = (int[]){8, 12, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
 
 static int set_up(void **state)
 {
@@ -43,7 +40,9 @@ static int plan(struct rig *r, const char *text, struct stage_plan *p)
 	    .train_dev = r->dev,
 	    .cpu_dev = r->dev,
 	    .spec = &spec};
+	*p = (struct stage_plan){0};
 	int rc = stage_train.plan(&run, NULL, p);
+	spec_clear(&p->spec);
 	option_clear(stage_train.table, options);
 	mem_free(options);
 	return rc;

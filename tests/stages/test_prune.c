@@ -7,34 +7,28 @@
 #include "graph/pass.h"
 #include "stages/prune.h"
 
-static const struct model_spec cnn_spec = {.family = FAMILY_CNN,
+static const struct model_spec cnn_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 3,
-    .width = {6, 10, 24},
-    .n_conv = 2,
-    .kernel = {3, 3},
-    .pad = {1, 1},
-    .pool = {2, 2},
-    .batchnorm = true,
-    .conv_bias = true};
-static const struct model_spec resnet_spec = {.family = FAMILY_RESNET,
+    .width = (int[]){6, 10, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
+static const struct model_spec resnet_spec = {.family = &family_resnet,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 4,
-    .width = {6, 7, 9, 10},
-    .n_stage = 2,
-    .blocks = {1, 1},
-    .stem_kernel = 3,
-    .stem_stride = 1,
-    .stem_pool = 1,
-    .batchnorm = true};
-static const struct model_spec mlp_spec = {
-    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 2, .width = {16, 12}};
+    .width = (int[]){6, 7, 9, 10},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 1}};
+static const struct model_spec mlp_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){16, 12},
+    .own = &(struct mlp_spec){0}};
 
 static int set_up(void **state)
 {
@@ -442,13 +436,14 @@ static void compare_with_masked(
 	char cut_name[64], masked_name[64];
 	struct checkpoint cut;
 	struct stage_model m;
-	struct slice keep = {0};
+	struct slice keep;
 	struct graph g;
 	snprintf(cut_name, sizeof(cut_name), "%s_cut", input);
 	snprintf(masked_name, sizeof(masked_name), "%s_masked", input);
 	RIG_OK(rig_run(r, &stage_prune, &(struct rig_case){.name = cut_name, .options = options, .input = input}));
 	RIG_OK(checkpoint_load(&cut, rig_path(r, cut_name)));
 	RIG_OK(stage_model_load(&m, rig_path(r, input), r->dev, &r->data));
+	RIG_OK(slice_init(&keep, m.ckpt.spec.n_width));
 	for (int i = 0; i < n; i++) {
 		find_kept(&m.ckpt, &cut, vectors[i], i, &keep);
 		assert_true(keep.n_keep[i] < m.ckpt.spec.width[i]);
@@ -539,13 +534,12 @@ static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 static void structured__widths_are_rounded_and_never_empty(void **state)
 {
 	(void)state;
-	struct model_spec in = {.family = FAMILY_MLP,
+	struct model_spec in = {.family = &family_mlp,
+			      .input = {.height = 8, .width = 8, .channels = 1},
 			      .classes = 10,
-			      .height = 8,
-			      .width_px = 8,
-			      .channels = 1,
 			      .n_width = 5,
-			      .width = {100, 32, 31, 3, 1}},
+			      .width = (int[]){100, 32, 31, 3, 1},
+			      .own = &(struct mlp_spec){0}},
 			  out;
 	struct prune_options o = {.method = PRUNE_STRUCTURED, .sparsity = 0.9, .min_units = 1};
 	RIG_OK(prune_units_spec(&o, &in, &out));
@@ -554,12 +548,14 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 	assert_int_equal(out.width[2], 4);  /* narrow: not rounded */
 	assert_int_equal(out.width[3], 1);
 	assert_int_equal(out.width[4], 1);
+	spec_clear(&out);
 	o.round_to = 3, o.min_units = 2;
 	RIG_OK(prune_units_spec(&o, &in, &out));
 	assert_int_equal(out.width[0], 12);
 	assert_int_equal(out.width[2], 6);
 	assert_int_equal(out.width[3], 3);
 	assert_int_equal(out.width[4], 1);
+	spec_clear(&out);
 }
 
 static void prune__same_config_twice_gives_the_same_bytes(void **state)
@@ -620,6 +616,8 @@ static int plan_prune(
 	    .cpu_dev = r->dev,
 	    .teacher_dir = teacher};
 	int rc = stage_prune.plan(&run, spec, p);
+	if (rc < 0)
+		spec_clear(&p->spec);
 	option_clear(prune_option_table, &o);
 	return rc;
 }
@@ -630,16 +628,19 @@ static void plan__knows_the_widths_that_will_be_left(void **state)
 	struct stage_plan p;
 	RIG_OK(plan_prune(r, "{method: structured, sparsity: 0.5, epochs: 2}", &cnn_spec, NULL, &p));
 	assert_int_equal(p.spec.width[0], 3);
+	spec_clear(&p.spec);
 	assert_non_null(strstr(p.text, "conv2 10 -> 5"));
 	assert_true(p.memory.total > 0 && p.macs > 0);
 	RIG_OK(plan_prune(r, "{sparsity: 0.5, epochs: 0, exclude: [fc*]}", &cnn_spec, NULL, &p));
 	assert_int_equal(p.spec.width[0], 6);
+	spec_clear(&p.spec);
 	assert_non_null(strstr(p.text, "mask 50 % of 594 weights in 2 layers"));
 	assert_int_equal(plan_prune(r, "{sparsity: 0.5, temperature: 2}", &cnn_spec, NULL, &p), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "no effect without 'teacher'"));
 	assert_int_equal(plan_prune(r, "{sparsity: 0.5, epochs: 0}", &cnn_spec, "t", &p), ERR_CONFIG);
 	assert_int_equal(plan_prune(r, "{sparsity: 0.5, label_smoothing: 0.1}", &cnn_spec, "t", &p), ERR_CONFIG);
 	RIG_OK(plan_prune(r, "{sparsity: 0.5, temperature: 2}", &cnn_spec, "t", &p));
+	spec_clear(&p.spec);
 }
 
 int main(void)

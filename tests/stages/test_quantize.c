@@ -9,34 +9,28 @@
 #include "graph/pass.h"
 #include "stages/quantize.h"
 
-static const struct model_spec cnn_spec = {.family = FAMILY_CNN,
+static const struct model_spec cnn_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 3,
-    .width = {8, 12, 24},
-    .n_conv = 2,
-    .kernel = {3, 3},
-    .pad = {1, 1},
-    .pool = {2, 2},
-    .batchnorm = true,
-    .conv_bias = true};
-static const struct model_spec resnet_spec = {.family = FAMILY_RESNET,
+    .width = (int[]){8, 12, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
+static const struct model_spec resnet_spec = {.family = &family_resnet,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 4,
-    .width = {6, 7, 9, 10},
-    .n_stage = 2,
-    .blocks = {1, 1},
-    .stem_kernel = 3,
-    .stem_stride = 1,
-    .stem_pool = 1,
-    .batchnorm = true};
-static const struct model_spec mlp_spec = {
-    .family = FAMILY_MLP, .classes = 10, .height = 8, .width_px = 8, .channels = 1, .n_width = 2, .width = {32, 16}};
+    .width = (int[]){6, 7, 9, 10},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 1}};
+static const struct model_spec mlp_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){32, 16},
+    .own = &(struct mlp_spec){0}};
 
 static int set_up(void **state)
 {
@@ -487,12 +481,14 @@ static void plan__says_what_stays_fp32_and_what_is_simulated(void **state)
 	assert_non_null(strstr(p.text, "simulated"));
 	assert_non_null(strstr(p.text, "stays FP32: bn1"));
 	assert_true(p.parameters > 1000 && p.memory.total > 0 && p.macs > 0);
+	spec_clear(&p.spec);
 	option_clear(quantize_option_table, &o);
 	p = (struct stage_plan){0};
 	RIG_OK(rig_options(quantize_option_table, &o, "{method: qat, epochs: 2}"));
 	RIG_OK(stage_quantize.plan(&run, &cnn_spec, &p));
 	assert_non_null(strstr(p.text, "trained for 2 epochs"));
 	assert_true(p.memory.gradients > 0);
+	spec_clear(&p.spec);
 	option_clear(quantize_option_table, &o);
 }
 

@@ -4,27 +4,22 @@
 #include "base/hash.h"
 #include "stages/teacher.h"
 
-static const struct model_spec teacher_spec = {.family = FAMILY_CNN,
+static const struct model_spec teacher_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 3,
-    .width = {8, 12, 24},
-    .n_conv = 2,
-    .kernel = {3, 3},
-    .pad = {1, 1},
-    .pool = {2, 2},
-    .batchnorm = true,
-    .conv_bias = true};
-static const struct model_spec student_spec = {.family = FAMILY_MLP,
+    .width = (int[]){8, 12, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
+static const struct model_spec student_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
     .classes = 10,
-    .height = 8,
-    .width_px = 8,
-    .channels = 1,
     .n_width = 1,
-    .width = {12},
-    .dropout = 0.1f};
+    .width = (int[]){12},
+    .own = &(struct mlp_spec){.dropout = 0.1f}};
 
 static int set_up(void **state)
 {
@@ -220,6 +215,7 @@ static void plan__knows_shapes_memory_and_work(void **state)
 	RIG_OK(stage_train.plan(&run, NULL, &p));
 	assert_int_equal(p.parameters, 910);
 	assert_int_equal(p.spec.width[0], 12);
+	spec_clear(&p.spec);
 	assert_true(p.memory.total > 64 * 64 * 4);
 	double macs = 64 * 12 + 12 * 10, n = (double)r->data.n[SPLIT_TRAIN], v = (double)r->data.n[SPLIT_VAL];
 	assert_true(p.macs == macs * (3 * (3 * n + v) + n));

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/executor.h"
+#include "graph/families.h"
 #include "graph/pass.h"
 #include "ref/ref.h"
 #include "store/checkpoint.h"
@@ -44,20 +45,21 @@ static const char *at(const char *name)
 }
 
 /* A CNN with batch norm on 6x6x2 images, odd widths. */
+static const struct model_spec source = {.family = &family_cnn,
+    .input = {.height = 6, .width = 6, .channels = 2},
+    .classes = 4,
+    .n_width = 3,
+    .width = (int[]){3, 5, 7},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 1}},
+	.batchnorm = true,
+	.conv_bias = true}};
 static struct model_spec small_spec(void)
 {
-	int64_t conv[] = {3, 5}, hidden[] = {7}, three[] = {3, 3}, one[] = {1, 1}, pool[] = {2, 1};
-	struct model_options o = {.family = FAMILY_CNN,
-	    .conv = {conv, 2},
-	    .kernel = {three, 2},
-	    .pad = {one, 2},
-	    .pool = {pool, 2},
-	    .hidden = {hidden, 1},
-	    .batchnorm = true,
-	    .conv_bias = true};
 	struct model_spec s;
 
-	if (spec_from_options(&s, &o, 6, 6, 2, 4) != 0)
+	if (spec_copy(&s, &source) != 0)
 		fail_msg("%s", err_message());
 	return s;
 }
@@ -243,8 +245,9 @@ static void fill_quantized(struct checkpoint *c, struct param_store *store, enum
 	struct executor_options eo = {.mode = EXEC_INFER, .keep_all = true, .stage = "test"};
 
 	fill_float(&f, &floats);
-	*c = (struct checkpoint){.spec = f.spec, .info = f.info};
+	*c = (struct checkpoint){.info = f.info};
 	f.info = NULL;
+	assert_int_equal(spec_copy(&c->spec, &f.spec), 0);
 	params_init(store, dev);
 	assert_int_equal(checkpoint_graph(&f, &shape_one, true, &folded), 0);
 	assert_int_equal(quant_plan_make(&c->plan, &folded, &rules), 0);

@@ -29,9 +29,9 @@ struct world {
 	struct dataset data;
 	struct train_options o;
 	struct trainer t;
-	struct model_spec spec;
-	int64_t spoil_epoch; /* before this epoch (0-based), see spoil; -1: never */
-	float spoil;         /* written into all of fc1.weight */
+	struct model_spec spec; /* borrowed: the arrays are static */
+	int64_t spoil_epoch;    /* before this epoch (0-based), see spoil; -1: never */
+	float spoil;            /* written into all of fc1.weight */
 };
 
 static inline int build_train(void *user, const struct build_shape *shape, struct graph *g)
@@ -58,19 +58,20 @@ static inline int before_epoch(void *user, int64_t epoch)
 	return params_write(&w->s, "fc1.weight", x);
 }
 
+static const struct model_spec world_spec = {.family = &family_mlp,
+    .input = {.height = H, .width = W, .channels = 1},
+    .classes = CLASSES,
+    .n_width = 1,
+    .width = (int[]){8},
+    .own = &(struct mlp_spec){0}};
+
 static inline void world_open(struct world *w, uint64_t seed)
 {
 	struct graph g;
 	memset(w, 0, sizeof(*w));
 	w->spoil_epoch = -1;
 	w->dev = rig_open(&ref_backend);
-	w->spec = (struct model_spec){.family = FAMILY_MLP,
-	    .classes = CLASSES,
-	    .height = H,
-	    .width_px = W,
-	    .channels = 1,
-	    .n_width = 1,
-	    .width = {8}};
+	w->spec = world_spec;
 	w->data =
 	    (struct dataset){.height = H, .width = W, .channels = 1, .classes = CLASSES, .mean = {0.4f}, .std = {0.2f}};
 	fill_split(&w->data, SPLIT_TRAIN, N_TRAIN);

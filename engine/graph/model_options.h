@@ -1,0 +1,26 @@
+/* An entry of the YAML block `models`: the key `family`, and the options that the family brings. */
+#ifndef ENGINE_GRAPH_MODEL_OPTIONS_H
+#define ENGINE_GRAPH_MODEL_OPTIONS_H
+
+#include <cjson/cJSON.h>
+
+#include "config/option.h"
+#include "graph/spec.h"
+
+struct model_options {
+	const struct family_row *family;
+	void *own; /* owned: described by family->option */
+};
+/* As option_parse. An option of another family is an error that names its families. */
+int model_options_parse(struct model_options *out, const struct yaml *y, const struct yaml_node *node);
+void model_options_clear(struct model_options *o);
+/* The resolved entry; the schema of any entry; the listing of `explain`. NULL: out of memory. */
+cJSON *model_options_to_json(const struct model_options *o);
+cJSON *model_options_schema(void);
+struct str;
+void model_options_explain(struct str *out);
+/* ERR_CONFIG where the options contradict each other or the input (the caller adds the place). */
+int spec_from_options(
+    struct model_spec *out, const struct model_options *o, const struct input_spec *input, int classes);
+
+#endif

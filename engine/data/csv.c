@@ -9,10 +9,13 @@
 #include "base/mem.h"
 #include "data/source.h"
 
-#define CSV_MAX_BYTES (256 << 20)
+#define CSV_MAX_BYTES (1 << 30) /* so that rows and lines are counted with an int */
+
+const struct csv_dialect csv_rfc4180 = {',', true};
 
 struct reader {
 	struct csv *c;
+	struct csv_dialect dialect;
 	const char *p, *end;
 	const char *line_start;
 	int line;
@@ -62,9 +65,9 @@ static int plain_field(struct reader *r)
 	for (; r->p < r->end; r->p++) {
 		char ch = *r->p;
 
-		if (ch == ',' || ch == '\n' || (ch == '\r' && r->p + 1 < r->end && r->p[1] == '\n'))
+		if (ch == r->dialect.delimiter || ch == '\n' || (ch == '\r' && r->p + 1 < r->end && r->p[1] == '\n'))
 			return 0;
-		if (ch == '"')
+		if (ch == '"' && r->dialect.quotes)
 			return fail(r, r->p, "a quote inside an unquoted field");
 		if (ch == '\0' || ch == '\r')
 			return fail(r, r->p, ch == '\0' ? "NUL byte" : "a carriage return without a line feed");
@@ -73,11 +76,11 @@ static int plain_field(struct reader *r)
 	return 0;
 }
 
-static int push_field(struct reader *r, const char *text)
+static int push_field(struct reader *r, char *text)
 {
 	if (r->n_field == r->cap_field) {
 		size_t cap = r->cap_field ? 2 * r->cap_field : 256;
-		const char **p = mem_grow(r->c->field, r->cap_field, cap, sizeof(*p));
+		char **p = mem_grow(r->c->field, r->cap_field, cap, sizeof(*p));
 
 		if (!p)
 			return ERR_NOMEM;
@@ -92,10 +95,10 @@ static int push_field(struct reader *r, const char *text)
 static int record_fields(struct reader *r, int *fields)
 {
 	for (;;) {
-		const char *text = r->out;
+		char *text = r->out;
 		int rc;
 
-		if (r->p < r->end && *r->p == '"') {
+		if (r->p < r->end && *r->p == '"' && r->dialect.quotes) {
 			r->p++;
 			rc = quoted_field(r);
 		} else {
@@ -108,7 +111,7 @@ static int record_fields(struct reader *r, int *fields)
 		if (rc != 0)
 			return rc;
 		(*fields)++;
-		if (r->p < r->end && *r->p == ',') {
+		if (r->p < r->end && *r->p == r->dialect.delimiter) {
 			r->p++;
 			continue;
 		}
@@ -150,9 +153,19 @@ static int record(struct reader *r)
 	return 0;
 }
 
-int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n)
+/* Whether nothing but line ends is left. */
+static bool at_end(const struct reader *r)
 {
-	struct reader r = {.c = out, .p = bytes, .end = bytes + n, .line_start = bytes, .line = 1};
+	const char *p = r->p;
+
+	while (r->c->columns > 1 && p < r->end && (*p == '\n' || (*p == '\r' && p + 1 < r->end && p[1] == '\n')))
+		p++;
+	return p == r->end;
+}
+
+int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, const struct csv_dialect *d)
+{
+	struct reader r = {.c = out, .dialect = *d, .p = bytes, .end = bytes + n, .line_start = bytes, .line = 1};
 	int rc = 0;
 
 	*out = (struct csv){0};
@@ -168,7 +181,7 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n)
 		r.p = r.line_start = bytes + 3;
 	if (!rc && r.p == r.end)
 		rc = err_set(ERR_DATA, "%s: empty; a header line is needed", name);
-	while (!rc && r.p < r.end)
+	while (!rc && !at_end(&r))
 		rc = record(&r);
 	if (rc != 0)
 		csv_clear(out);
@@ -182,7 +195,7 @@ int csv_read(struct csv *out, const char *path)
 
 	*out = (struct csv){0};
 	if (!rc)
-		rc = csv_parse(out, path, (const char *)b.data, b.size);
+		rc = csv_parse(out, path, (const char *)b.data, b.size, &csv_rfc4180);
 	fs_bytes_clear(&b);
 	return rc;
 }

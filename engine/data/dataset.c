@@ -1,7 +1,8 @@
 /* Opening a data set: list, split, load, hash, normalise, in this order for every source. The sources themselves are
- * in digits.c, idx_source.c and images*.c. */
+ * in digits.c, idx_source.c, images*.c and texts*.c. */
 #include "data/dataset.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,11 +10,18 @@
 #include "base/mem.h"
 #include "data/source.h"
 
-static const struct source *const sources[] = {&source_digits, &source_idx, &source_images};
+static const struct source *const sources[SOURCE_COUNT] = {
+    &source_digits, &source_idx, &source_images, &source_texts, &source_texts, &source_texts};
 
 /* Moves shape, class names, labels and file names from the listing to the data set. */
 static void take_listing(struct dataset *d, struct listing *l, const int64_t counts[SPLIT_COUNT])
 {
+	d->kind = l->kind;
+	d->target = l->target;
+	d->rows = l->kind == SAMPLE_TEXT ? l->n : 0;
+	d->distinct_texts = l->distinct_texts;
+	d->repeated_texts = l->repeated_texts;
+	d->contradicting_texts = l->contradicting_texts;
 	d->height = l->height;
 	d->width = l->width;
 	d->channels = l->channels;
@@ -24,19 +32,37 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 		d->n[s] = counts[s];
 }
 
-static int take_samples(struct dataset *d, struct listing *l, int s)
+static int take_labels(struct dataset *d, const struct listing *l, int s)
+{
+	size_t classes = (size_t)d->classes;
+
+	if (d->target == TARGET_SET)
+		d->label_set[s] = mem_alloc((size_t)d->n[s], classes);
+	else
+		d->label[s] = mem_alloc((size_t)d->n[s], sizeof(int32_t));
+	if (!d->label[s] && !d->label_set[s])
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++) {
+		const struct sample *x = &l->sample[i];
+
+		if (x->split != s)
+			continue;
+		if (d->target == TARGET_SET) {
+			memcpy(d->label_set[s] + (size_t)x->place * classes, l->set + (size_t)i * classes, classes);
+		} else {
+			assert(x->label >= 0 && x->label < d->classes); /* every source checks what it reads */
+			d->label[s][x->place] = x->label;
+		}
+	}
+	return 0;
+}
+
+static int take_files(struct dataset *d, struct listing *l, int s)
 {
 	bool named = false;
 
-	d->label[s] = mem_alloc((size_t)d->n[s], sizeof(int32_t));
-	if (!d->label[s])
-		return ERR_NOMEM;
-	for (int64_t i = 0; i < l->n; i++) {
-		if (l->sample[i].split == s) {
-			d->label[s][l->sample[i].place] = l->sample[i].label;
-			named = named || l->sample[i].file;
-		}
-	}
+	for (int64_t i = 0; i < l->n; i++)
+		named = named || (l->sample[i].split == s && l->sample[i].file);
 	if (!named)
 		return 0;
 	d->file[s] = mem_alloc((size_t)d->n[s], sizeof(char *));
@@ -51,6 +77,39 @@ static int take_samples(struct dataset *d, struct listing *l, int s)
 	return 0;
 }
 
+/* The samples of a split are in order of their places. */
+static int take_texts(struct dataset *d, const struct listing *l, int s)
+{
+	size_t bytes = 0;
+	char *p;
+
+	for (int64_t i = 0; i < l->n; i++)
+		bytes += l->sample[i].split == s ? l->sample[i].bytes + 1 : 0;
+	d->text_start[s] = mem_alloc((size_t)d->n[s] + 1, sizeof(int64_t));
+	d->text[s] = p = mem_alloc(bytes, 1);
+	if (!p || !d->text_start[s])
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++) {
+		const struct sample *x = &l->sample[i];
+
+		if (x->split != s)
+			continue;
+		memcpy(p, x->text, x->bytes);
+		p += x->bytes + 1;
+		d->text_start[s][x->place + 1] = p - d->text[s];
+	}
+	return 0;
+}
+
+/* The test split need not be there until somebody asks for it. */
+static int check_splits(const struct dataset *d, bool with_test)
+{
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		if (d->n[s] == 0 && (s != SPLIT_TEST || with_test))
+			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
+	return 0;
+}
+
 static int alloc_pixels(struct dataset *d, bool with_test)
 {
 	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
@@ -58,8 +117,6 @@ static int alloc_pixels(struct dataset *d, bool with_test)
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		if (s == SPLIT_TEST && !with_test)
 			continue;
-		if (d->n[s] == 0)
-			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
 		d->pixels[s] = mem_alloc((size_t)d->n[s], bytes);
 		if (!d->pixels[s])
 			return ERR_NOMEM;
@@ -112,26 +169,44 @@ static int list_and_split(struct dataset *out, struct listing *l, const struct s
 
 	if (rc != 0)
 		return rc;
-	if (l->classes < 2)
+	if (l->target == TARGET_CLASS && l->classes < 2)
 		return err_set(ERR_DATA, "%s: all samples are of one class", place);
-	rc = split_assign(l, a->o, seed, counts);
+	if (l->classes < 1)
+		return err_set(ERR_DATA, "%s: no sample has a label", place);
+	rc = (l->kind == SAMPLE_TEXT ? split_texts : split_assign)(l, a->o, seed, counts);
 	if (rc != 0)
 		return err_context(rc, "%s", place);
 	take_listing(out, l, counts);
-	return check_augment(out, &a->o->augment);
+	return l->kind == SAMPLE_IMAGE ? check_augment(out, &a->o->augment) : 0;
+}
+
+static int load_samples(struct dataset *d, struct listing *l, const struct source_args *a)
+{
+	int rc = check_splits(d, a->with_test);
+
+	if (!rc && d->kind == SAMPLE_IMAGE) {
+		rc = alloc_pixels(d, a->with_test);
+		return !rc ? sources[a->o->source]->load(l, a, d->pixels) : rc;
+	}
+	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
+		rc = s != SPLIT_TEST || a->with_test ? take_texts(d, l, s) : 0;
+	return rc;
 }
 
 static int load(struct dataset *d, struct listing *l, const struct source_args *a)
 {
-	int rc = alloc_pixels(d, a->with_test);
+	int rc = load_samples(d, l, a);
 
-	if (!rc)
-		rc = sources[a->o->source]->load(l, a, d->pixels);
-	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
-		rc = d->pixels[s] ? take_samples(d, l, s) : 0;
+	for (int s = 0; s < SPLIT_COUNT && !rc; s++) {
+		if (!dataset_has(d, (enum split)s))
+			continue;
+		rc = take_labels(d, l, s);
+		if (!rc)
+			rc = take_files(d, l, s);
+	}
 	if (!rc)
 		rc = split_hashes(d);
-	if (!rc)
+	if (!rc && d->kind == SAMPLE_IMAGE)
 		rc = normalise(d, a->o);
 	if (!rc)
 		rc = find_duplicates(d);

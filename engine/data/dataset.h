@@ -4,7 +4,9 @@
  * Sources of images: `digits` (the UCI 8x8 digits, embedded), `idx` (IDX files, plain or .gz), `images` (class folders,
  * or the same inside .tar.gz / .zip archives, JPEG or PNG, with or without an index CSV that names file, label and
  * split). Where the source names no validation or test split, it is cut off stratified by class with the seed.
- * The samples of the test split are only kept when the caller asks for them (the evaluate stage). */
+ * Sources of texts: `csv` (columns by name), `jsonl` (one object a line), `phrasebank` (sentence@label). What is cut
+ * off is cut by distinct text, stratified, and by content: see split_texts.c. The samples of the test split are only
+ * kept when the caller asks for them (the evaluate stage). */
 #ifndef ENGINE_DATA_DATASET_H
 #define ENGINE_DATA_DATASET_H
 
@@ -18,16 +20,35 @@
 enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
 extern const char *const split_names[SPLIT_COUNT + 1]; /* train, validation, test */
 
+enum data_source {
+	SOURCE_DIGITS,
+	SOURCE_IDX,
+	SOURCE_IMAGES,
+	SOURCE_CSV,
+	SOURCE_JSONL,
+	SOURCE_PHRASEBANK,
+	SOURCE_COUNT
+};
+enum data_encoding { ENCODING_AUTO, ENCODING_UTF8, ENCODING_LATIN1 };
+
 /* The YAML block `data`. */
 struct data_options {
-	int source;                     /* choice: digits, idx, images */
-	char *path;                     /* folder of the IDX files; folder of class folders */
+	int source;                     /* choice: enum data_source */
+	char *path;                     /* folder of the IDX files; folder of class folders; text file, or its folder */
 	struct option_strings archives; /* images: .tar.gz / .zip files below path */
 	char *index;                    /* images: CSV with a header naming file, label or class, split[, archive] */
 	char *train_images, *train_labels, *test_images, *test_labels; /* idx: names below path */
-	double val_fraction, test_fraction;                            /* used where the source names no such split */
-	double fraction;                /* stratified part of the train split to use, (0, 1] */
-	struct option_floats mean, std; /* per channel on the 0..1 scale; empty: measured on the train split */
+	char *train, *val, *test;                                      /* texts: files below path; NULL = cut off */
+	char *text_column, *label;          /* csv, jsonl: columns by name; NULL = the usual names */
+	struct option_strings labels;       /* csv, jsonl: one 0/1 column per class; makes label sets */
+	struct option_strings classes;      /* texts: names of the classes in their order; empty = those that occur */
+	int encoding;                       /* csv, phrasebank: enum data_encoding */
+	int delimiter;                      /* csv: choice auto , ; tab */
+	int quotes;                         /* csv: choice csv, none */
+	int64_t folds, fold;                /* texts: folds 0 = none; the fold is the test split */
+	double val_fraction, test_fraction; /* used where the source names no such split */
+	double fraction;                    /* stratified part of the train split to use, (0, 1] */
+	struct option_floats mean, std;     /* per channel on the 0..1 scale; empty: measured on the train split */
 	struct augment_options {
 		bool flip, rotate90;
 		int64_t crop_padding; /* pixels; 0 = no random crop */

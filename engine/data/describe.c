@@ -5,13 +5,24 @@
 #include "base/mem.h"
 #include "data/source.h"
 
+static char *image_options(const struct dataset *d, const struct data_options *o)
+{
+	return mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld %s", (long long)d->n[SPLIT_TRAIN],
+	    (long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
+	    o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding, d->norm_source);
+}
+
+static char *text_options(const struct dataset *d, const struct data_options *o)
+{
+	return mem_printf("texts %lld %lld %lld %a %a %a fold=%lld/%lld", (long long)d->n[SPLIT_TRAIN],
+	    (long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
+	    (long long)o->fold, (long long)o->folds);
+}
+
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX])
 {
 	struct hash *h = NULL;
-	char *text =
-	    mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld %s", (long long)d->n[SPLIT_TRAIN],
-		(long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
-		o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding, d->norm_source);
+	char *text = d->kind == SAMPLE_TEXT ? text_options(d, o) : image_options(d, o);
 	int rc = text ? hash_open(&h) : ERR_NOMEM;
 
 	if (!rc)
@@ -73,14 +84,29 @@ static cJSON *splits_json(const struct dataset *d)
 	return all;
 }
 
-static bool add_groups(const struct dataset *d, cJSON *j)
+static bool add_images(const struct dataset *d, cJSON *j)
 {
-	cJSON *norm = cJSON_AddObjectToObject(j, "normalisation"), *dup = cJSON_AddObjectToObject(j, "duplicates");
+	cJSON *norm = cJSON_AddObjectToObject(j, "normalisation");
 
-	return norm && dup && add(norm, "mean", float_list(d->mean, d->channels)) &&
+	return norm && add(norm, "mean", float_list(d->mean, d->channels)) &&
 	       add(norm, "std", float_list(d->std, d->channels)) &&
-	       add(norm, "source", cJSON_CreateString(d->norm_source)) &&
-	       add_count(dup, "train_validation", d->duplicates_train_val) &&
+	       add(norm, "source", cJSON_CreateString(d->norm_source));
+}
+
+static bool add_texts(const struct dataset *d, cJSON *j)
+{
+	cJSON *texts = cJSON_AddObjectToObject(j, "texts");
+
+	return texts && add_count(texts, "rows", d->rows) && add_count(texts, "distinct", d->distinct_texts) &&
+	       add_count(texts, "repeated", d->repeated_texts) &&
+	       add_count(texts, "contradicting", d->contradicting_texts);
+}
+
+static bool add_duplicates(const struct dataset *d, cJSON *j)
+{
+	cJSON *dup = cJSON_AddObjectToObject(j, "duplicates");
+
+	return dup && add_count(dup, "train_validation", d->duplicates_train_val) &&
 	       add_count(dup, "train_test", d->duplicates_train_test) &&
 	       add_count(dup, "validation_test", d->duplicates_val_test);
 }
@@ -89,20 +115,25 @@ cJSON *dataset_to_json(const struct dataset *d)
 {
 	cJSON *j = cJSON_CreateObject(), *names = cJSON_CreateArray();
 	const int shape[3] = {d->height, d->width, d->channels};
-	bool ok = j && names;
+	bool texts = d->kind == SAMPLE_TEXT, ok = j && names;
 
 	for (int c = 0; c < d->classes && ok; c++) {
 		cJSON *name = cJSON_CreateString(d->class_name[c]);
 
 		ok = name && cJSON_AddItemToArray(names, name);
 	}
-	ok = ok && add(j, "shape", cJSON_CreateIntArray(shape, 3)) && add_count(j, "classes", d->classes);
+	ok = ok && add(j, "kind", cJSON_CreateString(texts ? "text" : "image")) &&
+	     add(j, "target", cJSON_CreateString(d->target == TARGET_SET ? "set" : "class"));
+	if (ok && !texts)
+		ok = add(j, "shape", cJSON_CreateIntArray(shape, 3));
+	ok = ok && add_count(j, "classes", d->classes);
 	if (!ok) {
 		cJSON_Delete(names);
 		cJSON_Delete(j);
 		return NULL;
 	}
-	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) || !add_groups(d, j)) {
+	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) ||
+	    !(texts ? add_texts(d, j) : add_images(d, j)) || !add_duplicates(d, j)) {
 		cJSON_Delete(j);
 		return NULL;
 	}

@@ -52,6 +52,7 @@ void listing_clear(struct listing *l)
 	for (int c = 0; l->class_name && c < l->classes; c++)
 		mem_free(l->class_name[c]);
 	mem_free(l->sample);
+	mem_free(l->set);
 	mem_free(l->class_name);
 	*l = (struct listing){0};
 }

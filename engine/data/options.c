@@ -1,5 +1,7 @@
 /* The rows of the YAML block `data`. */
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -8,7 +10,11 @@
 #define AT(field)     offsetof(struct data_options, field)
 #define IN_AUG(field) offsetof(struct augment_options, field)
 
-static const char *const source_choices[] = {"digits", "idx", "images", NULL};
+static const char *const source_choices[SOURCE_COUNT + 1] = {
+    "digits", "idx", "images", "csv", "jsonl", "phrasebank", NULL};
+static const char *const encoding_choices[] = {"auto", "utf8", "latin1", NULL};
+static const char *const delimiter_choices[] = {"auto", ",", ";", "tab", NULL};
+static const char *const quotes_choices[] = {"csv", "none", NULL};
 
 static const struct option augment_table[] = {
     {.key = "flip",
@@ -37,11 +43,13 @@ const struct option data_option_table[] = {
 	.offset = AT(source),
 	.required = true,
 	.choices = source_choices,
-	.help = "digits: embedded 8x8 digits; idx: IDX files; images: class folders or archives"},
+	.help =
+	    "digits: embedded 8x8 digits; idx: IDX files; images: class folders or archives; texts: csv (also TSV), "
+	    "jsonl, phrasebank (sentence@label)"},
     {.key = "path",
 	.type = OPT_STRING,
 	.offset = AT(path),
-	.help = "folder of the files, relative to the current directory, then to the config"},
+	.help = "folder of the files, or one file of texts; relative to the current directory, then to the config"},
     {.key = "archives",
 	.type = OPT_STRINGS,
 	.offset = AT(archives),
@@ -70,6 +78,62 @@ const struct option data_option_table[] = {
 	.offset = AT(test_labels),
 	.def = "t10k-labels-idx1-ubyte",
 	.help = "idx: file below path, plain or .gz; \"\" as for test_images"},
+    {.key = "train",
+	.type = OPT_STRING,
+	.offset = AT(train),
+	.help = "texts: file below path; none = path is the file"},
+    {.key = "val", .type = OPT_STRING, .offset = AT(val), .help = "texts: file below path; none = cut off"},
+    {.key = "test", .type = OPT_STRING, .offset = AT(test), .help = "texts: file below path; none = cut off"},
+    {.key = "text",
+	.type = OPT_STRING,
+	.offset = AT(text_column),
+	.help = "csv, jsonl: column of the text; none = the one that is called text, sentence or comment"},
+    {.key = "label",
+	.type = OPT_STRING,
+	.offset = AT(label),
+	.help = "csv, jsonl: column of the class; none = label or class. jsonl: a field of lists of names makes label "
+		"sets"},
+    {.key = "labels",
+	.type = OPT_STRINGS,
+	.offset = AT(labels),
+	.help = "csv, jsonl: columns of 0 and 1, one per class in this order: a text may have any of them"},
+    {.key = "classes",
+	.type = OPT_STRINGS,
+	.offset = AT(classes),
+	.help = "texts: the class names in their order; labels may then also be 0-based numbers; none = the labels "
+		"that occur, sorted"},
+    {.key = "encoding",
+	.type = OPT_CHOICE,
+	.offset = AT(encoding),
+	.def = "auto",
+	.choices = encoding_choices,
+	.help = "csv, phrasebank: auto = utf8 for csv, latin1 (ISO-8859-1) for phrasebank"},
+    {.key = "delimiter",
+	.type = OPT_CHOICE,
+	.offset = AT(delimiter),
+	.def = "auto",
+	.choices = delimiter_choices,
+	.help = "csv: auto = tab for files called .tsv or .tab, else a comma"},
+    {.key = "quotes",
+	.type = OPT_CHOICE,
+	.offset = AT(quotes),
+	.def = "csv",
+	.choices = quotes_choices,
+	.help = "csv: fields may be quoted as in RFC 4180; none = a quote is a character like others"},
+    {.key = "folds",
+	.type = OPT_INT,
+	.offset = AT(folds),
+	.def = "0",
+	.min = 0,
+	.max = 1000,
+	.help = "texts: cut into so many equal parts, one of them for testing, instead of test_fraction; 0 = off"},
+    {.key = "fold",
+	.type = OPT_INT,
+	.offset = AT(fold),
+	.def = "0",
+	.min = 0,
+	.max = 999,
+	.help = "texts: which of the folds is the test split, 0 to folds - 1"},
     {.key = "val_fraction",
 	.type = OPT_FLOAT,
 	.offset = AT(val_fraction),
@@ -112,7 +176,9 @@ const struct option data_option_table[] = {
 };
 
 #define BIT(source) (1u << (source))
-enum { DIGITS, IDX, IMAGES }; /* the order of source_choices */
+#define TABLES      (BIT(SOURCE_CSV) | BIT(SOURCE_JSONL))
+#define TEXTS       (TABLES | BIT(SOURCE_PHRASEBANK))
+#define PICTURES    (BIT(SOURCE_DIGITS) | BIT(SOURCE_IDX) | BIT(SOURCE_IMAGES))
 
 /* Which sources look at an option; those that are not listed belong to all. */
 static unsigned sources_of(const char *key)
@@ -120,9 +186,13 @@ static unsigned sources_of(const char *key)
 	static const struct {
 		const char *key;
 		unsigned sources;
-	} rows[] = {{"path", BIT(IDX) | BIT(IMAGES)}, {"archives", BIT(IMAGES)}, {"index", BIT(IMAGES)},
-	    {"train_images", BIT(IDX)}, {"train_labels", BIT(IDX)}, {"test_images", BIT(IDX)},
-	    {"test_labels", BIT(IDX)}};
+	} rows[] = {{"path", ~BIT(SOURCE_DIGITS)}, {"archives", BIT(SOURCE_IMAGES)}, {"index", BIT(SOURCE_IMAGES)},
+	    {"train_images", BIT(SOURCE_IDX)}, {"train_labels", BIT(SOURCE_IDX)}, {"test_images", BIT(SOURCE_IDX)},
+	    {"test_labels", BIT(SOURCE_IDX)}, {"train", TEXTS}, {"val", TEXTS}, {"test", TEXTS}, {"text", TABLES},
+	    {"label", TABLES}, {"labels", TABLES}, {"classes", TEXTS},
+	    {"encoding", BIT(SOURCE_CSV) | BIT(SOURCE_PHRASEBANK)}, {"delimiter", BIT(SOURCE_CSV)},
+	    {"quotes", BIT(SOURCE_CSV)}, {"folds", TEXTS}, {"fold", TEXTS}, {"mean", PICTURES}, {"std", PICTURES},
+	    {"augment", PICTURES}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].key, key) == 0)
@@ -130,18 +200,58 @@ static unsigned sources_of(const char *key)
 	return ~0u;
 }
 
+static bool is_default(const struct option *row, const cJSON *v)
+{
+	if (cJSON_IsArray(v))
+		return cJSON_GetArraySize(v) == 0;
+	if (cJSON_IsString(v))
+		return row->def && strcmp(v->valuestring, row->def) == 0;
+	if (cJSON_IsNumber(v))
+		return row->def && v->valuedouble == strtod(row->def, NULL);
+	return true;
+}
+
+static bool augments(const struct augment_options *a)
+{
+	return a->flip || a->rotate90 || a->crop_padding != 0;
+}
+
 /* The first option that the source would ignore although it is not at its default, or NULL. */
 static const char *find_unused(const struct data_options *o, const cJSON *given)
 {
 	for (const struct option *row = data_option_table; row->key; row++) {
 		const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, row->key);
-		bool set = cJSON_IsArray(v) ? cJSON_GetArraySize(v) > 0
-					    : cJSON_IsString(v) && (!row->def || strcmp(v->valuestring, row->def) != 0);
+		bool set = row->type == OPT_BLOCK ? augments(&o->augment) : !is_default(row, v);
 
 		if (!(sources_of(row->key) & BIT(o->source)) && set)
 			return row->key;
 	}
 	return NULL;
+}
+
+/* What the options of texts say against each other. */
+static int check_texts(const struct data_options *o, const char **key)
+{
+	*key = "labels";
+	if (o->labels.n > 0 && o->label)
+		return err_set(
+		    ERR_CONFIG, "label and labels cannot both be given: a text has one class, or any of several");
+	*key = "classes";
+	if (o->labels.n > 0 && o->classes.n > 0)
+		return err_set(ERR_CONFIG, "labels already names the classes in their order");
+	*key = "fold";
+	if (o->folds == 0 && o->fold != 0)
+		return err_set(ERR_CONFIG, "fold is %lld, but there are no folds", (long long)o->fold);
+	if (o->folds > 0 && o->fold >= o->folds)
+		return err_set(ERR_CONFIG, "fold is %lld; with %lld folds it is one of 0 to %lld", (long long)o->fold,
+		    (long long)o->folds, (long long)o->folds - 1);
+	*key = "folds";
+	if (o->folds == 1)
+		return err_set(ERR_CONFIG, "folds is 1; at least 2 are needed, or 0 for none");
+	if (o->folds > 0 && o->test)
+		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", o->test);
+	*key = NULL;
+	return 0;
 }
 
 int data_options_check(const struct data_options *o, const char **key)
@@ -154,6 +264,8 @@ int data_options_check(const struct data_options *o, const char **key)
 		return err_set(ERR_NOMEM, "out of memory");
 	if (*key)
 		return err_set(ERR_CONFIG, "%s has no effect with source %s", *key, source_choices[o->source]);
+	if (TEXTS & BIT(o->source))
+		return check_texts(o, key);
 	*key = o->mean.n > 0 ? "mean" : "std";
 	if ((o->mean.n > 0) != (o->std.n > 0))
 		return err_set(ERR_CONFIG, "mean and std must be given together");

@@ -12,18 +12,24 @@
 #define SPLIT_DROP (-2) /* left out (fraction, rows of other archives) */
 
 struct sample {
-	int32_t label; /* -1: not read, because the split is not opened */
-	int split;     /* enum split, SPLIT_NONE or SPLIT_DROP */
-	int64_t place; /* position within its split, set by split_assign */
-	char *file;    /* owned, or NULL */
-	int archive;   /* images: which archive holds it, -1 = none or any */
+	int32_t label;    /* -1: not read, because the split is not opened */
+	int split;        /* enum split, SPLIT_NONE or SPLIT_DROP */
+	int64_t place;    /* position within its split, set by split_assign */
+	char *file;       /* owned, or NULL */
+	int archive;      /* images: which archive holds it, -1 = none or any */
+	const char *text; /* texts: not NUL-terminated; the source's */
+	size_t bytes;
 };
 
 struct listing {
+	enum sample_kind kind;
+	enum target_kind target;
 	int height, width, channels, classes;
 	char **class_name; /* classes entries, owned */
 	int64_t n, cap;
 	struct sample *sample;
+	uint8_t *set; /* TARGET_SET: n x classes, each 0 or 1 */
+	int64_t distinct_texts, repeated_texts, contradicting_texts;
 	void *state; /* the source's own, freed by source->release */
 };
 
@@ -35,13 +41,13 @@ struct source_args {
 
 struct source {
 	int (*list)(struct listing *l, const struct source_args *a);
-	/* pixels[s] is NULL for splits that are not loaded. */
+	/* Images only. pixels[s] is NULL for splits that are not loaded. */
 	int (*load)(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT]);
 	void (*release)(struct listing *l);
 	/* Adds the bytes of the files that hold the test split to a hash, undecoded; NULL: there are none. */
 	int (*hash_test)(const struct source_args *a, struct hash *h);
 };
-extern const struct source source_digits, source_idx, source_images;
+extern const struct source source_digits, source_idx, source_images, source_texts;
 
 /* Appends one sample; `file` is copied (NULL: none). */
 int listing_add(struct listing *l, int32_t label, int split, const char *file);
@@ -62,11 +68,19 @@ int source_error(int rc);
  * that each class is in each split (splits whose labels were not read excepted). */
 int split_assign(struct listing *l, const struct data_options *o, uint64_t seed, int64_t counts[SPLIT_COUNT]);
 
+/* The same for texts: no distinct text comes to be in two of the parts that are cut off. Counts distinct, repeated and
+ * contradicting texts. */
+int split_texts(struct listing *l, const struct data_options *o, uint64_t seed, int64_t counts[SPLIT_COUNT]);
+/* The last step of both: sets `place` and counts[] from each sample's split, and checks that each class is there. */
+int split_finish(struct listing *l, int64_t counts[SPLIT_COUNT]);
+/* How many of n samples a fraction is: rounded, at least 1 where something is asked for. */
+int64_t split_share(int64_t n, double fraction);
+
 /* Per channel, over the train split. ERR_DATA: a channel is constant. */
 int normalise_measure(struct dataset *d);
 /* Hashes of the loaded splits, in d->hash. */
 int split_hashes(struct dataset *d);
-/* Equal pixels across splits, in d->duplicates_*. */
+/* Equal contents across splits, in d->duplicates_*. */
 int find_duplicates(struct dataset *d);
 
 #endif

@@ -45,7 +45,7 @@ static int group_by_class(struct cut *c)
 }
 
 /* The class's share, at least 1 where something is asked for: a class must not miss a split by rounding. */
-static int64_t share(int64_t n, double fraction)
+int64_t split_share(int64_t n, double fraction)
 {
 	int64_t k = llround((double)n * fraction);
 
@@ -66,7 +66,7 @@ static int64_t collect(const struct cut *c, int32_t label, int split)
 static int cut_class(const struct cut *c, int32_t label, double test, double val)
 {
 	const char *name = c->l->class_name[label];
-	int64_t n = collect(c, label, SPLIT_NONE), n_test = share(n, test), n_val = share(n, val);
+	int64_t n = collect(c, label, SPLIT_NONE), n_test = split_share(n, test), n_val = split_share(n, val);
 
 	if (n == 0)
 		return 0; /* all given by the source, or missing: found by check_classes */
@@ -85,7 +85,7 @@ static int cut_class(const struct cut *c, int32_t label, double test, double val
 
 static void thin_class(const struct cut *c, int32_t label, double fraction)
 {
-	int64_t n = collect(c, label, SPLIT_TRAIN), keep = share(n, fraction);
+	int64_t n = collect(c, label, SPLIT_TRAIN), keep = split_share(n, fraction);
 
 	if (keep >= n)
 		return;
@@ -102,6 +102,21 @@ static void place_samples(struct listing *l, int64_t counts[SPLIT_COUNT])
 	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].split >= 0)
 			l->sample[i].place = counts[l->sample[i].split]++;
+}
+
+/* A label that may be one of several need not be on a sample of each split, but nothing is learned of it without one
+ * for training. */
+static int check_labels(const struct listing *l)
+{
+	for (int c = 0; c < l->classes; c++) {
+		bool seen = false;
+
+		for (int64_t i = 0; i < l->n && !seen; i++)
+			seen = l->sample[i].split == SPLIT_TRAIN && l->set[(size_t)i * (size_t)l->classes + (size_t)c];
+		if (!seen)
+			return err_set(ERR_DATA, "label '%s' is on no sample of the train split", l->class_name[c]);
+	}
+	return 0;
 }
 
 static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COUNT])
@@ -134,6 +149,12 @@ static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COU
 	return rc;
 }
 
+int split_finish(struct listing *l, int64_t counts[SPLIT_COUNT])
+{
+	place_samples(l, counts);
+	return l->target == TARGET_SET ? check_labels(l) : check_classes(l, counts);
+}
+
 int split_assign(struct listing *l, const struct data_options *o, uint64_t seed, int64_t counts[SPLIT_COUNT])
 {
 	struct cut c = {.l = l, .seed = seed};
@@ -161,6 +182,5 @@ int split_assign(struct listing *l, const struct data_options *o, uint64_t seed,
 	mem_free(c.perm);
 	if (rc != 0)
 		return rc;
-	place_samples(l, counts);
-	return check_classes(l, counts);
+	return split_finish(l, counts);
 }

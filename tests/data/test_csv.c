@@ -6,7 +6,7 @@ static void expect(const char *text, int rows, int columns, const char *const *f
 {
 	struct csv c;
 
-	if (csv_parse(&c, "t.csv", text, strlen(text)) != 0)
+	if (csv_parse(&c, "t.csv", text, strlen(text), &csv_rfc4180) != 0)
 		fail_msg("%s", err_message());
 	assert_int_equal(c.rows, rows);
 	assert_int_equal(c.columns, columns);
@@ -19,7 +19,7 @@ static void expect_error(const char *text, size_t n, const char *message)
 {
 	struct csv c;
 
-	assert_int_equal(csv_parse(&c, "t.csv", text, n), ERR_DATA);
+	assert_int_equal(csv_parse(&c, "t.csv", text, n, &csv_rfc4180), ERR_DATA);
 	assert_string_equal(err_message(), message);
 	csv_clear(&c);
 }
@@ -43,7 +43,7 @@ static void csv__knows_the_line_of_each_row(void **state)
 	const char *text = "a,b\n\"x\ny\",1\nz,2\n";
 
 	(void)state;
-	assert_int_equal(csv_parse(&c, "t", text, strlen(text)), 0);
+	assert_int_equal(csv_parse(&c, "t", text, strlen(text), &csv_rfc4180), 0);
 	assert_int_equal(c.line[1], 2);
 	assert_int_equal(c.line[2], 4);
 	assert_int_equal(csv_column(&c, "b"), 1);
@@ -78,7 +78,7 @@ static void csv__survives_each_failing_allocation(void **state)
 		strcat(text, "1,\"2\"\n");
 	do {
 		mem_fail_at(++n);
-		rc = csv_parse(&c, "t", text, strlen(text));
+		rc = csv_parse(&c, "t", text, strlen(text), &csv_rfc4180);
 		mem_fail_at(0);
 		csv_clear(&c);
 	} while (rc == ERR_NOMEM);

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct csv c;
-	int rc = csv_parse(&c, "fuzz.csv", (const char *)data, size);
+	int rc = csv_parse(&c, "fuzz.csv", (const char *)data, size, &csv_rfc4180);
 
 	if (!rc) {
 		size_t total = 0;

@@ -1,0 +1,434 @@
+/* Which text belongs to which split.
+ *
+ * What is cut is the distinct text: all rows of one text go to the same split, also where their labels differ. Where a
+ * text goes depends on its own content: its rank is a number drawn with the seed and a fingerprint of the text, and of
+ * each class the texts of the lowest ranks are for testing, the next for validation, the rest for training. So the
+ * order of the rows and the names of the files have no say, and rows that are added or taken away move only texts whose
+ * ranks lie at the two borders. Since validation lies between the others, a text comes from training to testing only if
+ * a border moves by more than the whole validation part. A threshold on the rank alone would move none at all, but a
+ * class's share would then be a matter of luck: of 50 texts, a tenth would be anything from 1 to 9.
+ *
+ * For label sets the labels are taken in the order of Sechidis, Tsoumakas and Vlahavas, "On the stratification of
+ * multi-label data" (ECML PKDD 2011): again and again the label with the fewest texts left, whose texts are given out
+ * so that each part comes to its share of that label, counting what it has already; at last the texts without a label,
+ * so that each part comes to its size. Within a label they give out text by text to the part that lacks most; here the
+ * lowest ranks go first, for the sake of the stability above. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/prints.h"
+#include "data/source.h"
+
+/* A distinct text. */
+struct unit {
+	uint64_t print, rank;
+	int64_t first, n;   /* its rows: key[first .. first + n - 1] */
+	int32_t label;      /* TARGET_CLASS: the one that most of its rows have; TARGET_SET: 0 */
+	const uint8_t *set; /* TARGET_SET: what any of its rows has */
+	int part, split;
+};
+
+/* A row. */
+struct key {
+	uint64_t print;
+	const struct sample *sample;
+	int64_t row;
+};
+
+/* One cutting: the live units into parts, and a rest that belongs to none. */
+struct cut {
+	const char *stream; /* names the random numbers */
+	int parts;
+	double ratio[2];
+	bool equal;     /* parts of the same size, no rest */
+	bool keep_rest; /* the rest must not be empty */
+};
+
+struct cutter {
+	struct listing *l;
+	uint64_t seed;
+	struct key *key;
+	struct unit *unit;
+	int64_t n;
+	uint8_t *set;
+	/* For one cutting: */
+	struct unit **live; /* by label, then rank */
+	int64_t n_live;
+	int64_t *want, *size; /* parts */
+	int64_t *have;        /* parts x classes */
+	int64_t *left;        /* per label */
+	int64_t rest;         /* texts that were left to the rest */
+	int64_t given;        /* texts of the labels before, for rounding */
+};
+
+static int compare_text(const struct key *x, const struct key *y)
+{
+	if (x->print != y->print)
+		return x->print < y->print ? -1 : 1;
+	if (x->sample->bytes != y->sample->bytes)
+		return x->sample->bytes < y->sample->bytes ? -1 : 1;
+	return memcmp(x->sample->text, y->sample->text, x->sample->bytes);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+	int c = compare_text(x, y);
+
+	if (c != 0)
+		return c;
+	if (x->sample->label != y->sample->label)
+		return x->sample->label < y->sample->label ? -1 : 1;
+	return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static int by_label_and_rank(const void *a, const void *b)
+{
+	const struct unit *x = *(struct unit *const *)a, *y = *(struct unit *const *)b;
+
+	if (x->label != y->label)
+		return x->label < y->label ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return x->print < y->print ? -1 : x->print > y->print;
+}
+
+static int sort_rows(struct cutter *c)
+{
+	const struct listing *l = c->l;
+	size_t n = (size_t)l->n;
+
+	c->key = mem_alloc(n, sizeof(*c->key));
+	c->unit = mem_alloc(n, sizeof(*c->unit));
+	c->live = mem_alloc(n, sizeof(*c->live));
+	c->left = mem_alloc((size_t)l->classes, sizeof(*c->left));
+	if (!c->key || !c->unit || !c->live || !c->left)
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++) {
+		const struct sample *s = &l->sample[i];
+		int rc = print_bytes(s->text, s->bytes, &c->key[i].print);
+
+		if (rc != 0)
+			return rc;
+		c->key[i].sample = s;
+		c->key[i].row = i;
+	}
+	qsort(c->key, n, sizeof(*c->key), by_text);
+	return 0;
+}
+
+static const uint8_t *row_set(const struct listing *l, int64_t row)
+{
+	return l->set + (size_t)row * (size_t)l->classes;
+}
+
+static bool contradicts(const struct cutter *c, int64_t first, int64_t n)
+{
+	const struct listing *l = c->l;
+	const struct key *k = c->key + first;
+
+	if (l->target == TARGET_CLASS)
+		return k[0].sample->label != k[n - 1].sample->label; /* ascending */
+	for (int64_t i = 1; i < n; i++)
+		if (memcmp(row_set(l, k[0].row), row_set(l, k[i].row), (size_t)l->classes) != 0)
+			return true;
+	return false;
+}
+
+/* Makes a unit of the rows of one text, those that the source has put into a split apart. */
+static void add_unit(struct cutter *c, int64_t first, int64_t n)
+{
+	struct listing *l = c->l;
+	struct unit *u = &c->unit[c->n];
+	uint8_t *set = c->set ? c->set + (size_t)c->n * (size_t)l->classes : NULL;
+	int64_t open = 0, run = 0, longest = 0;
+
+	*u = (struct unit){.print = c->key[first].print, .first = first, .n = n, .set = set, .split = SPLIT_NONE};
+	for (int64_t i = first; i < first + n; i++) {
+		const struct sample *s = c->key[i].sample;
+
+		run = i > first && c->key[i - 1].sample->label != s->label ? 0 : run;
+		if (s->split != SPLIT_NONE)
+			continue;
+		open++;
+		for (int k = 0; set && k < l->classes; k++)
+			set[k] |= row_set(l, c->key[i].row)[k];
+		if (++run > longest && !set) {
+			longest = run;
+			u->label = s->label;
+		}
+	}
+	c->n += open > 0;
+}
+
+static int make_units(struct cutter *c)
+{
+	struct listing *l = c->l;
+	int rc = sort_rows(c);
+
+	if (!rc && l->target == TARGET_SET) {
+		c->set = mem_alloc((size_t)l->n, (size_t)l->classes);
+		rc = c->set ? 0 : ERR_NOMEM;
+	}
+	for (int64_t i = 0, j; i < l->n && !rc; i = j) {
+		for (j = i + 1; j < l->n && compare_text(&c->key[i], &c->key[j]) == 0; j++)
+			;
+		l->distinct_texts++;
+		l->repeated_texts += j - i > 1;
+		l->contradicting_texts += contradicts(c, i, j - i);
+		add_unit(c, i, j - i);
+	}
+	return rc;
+}
+
+/* Texts of a total of n that part p is to have. Equal parts are rounded so that the sizes over all labels stay equal.
+ */
+static int64_t share_of(const struct cutter *c, const struct cut *k, int p, int64_t n)
+{
+	int64_t shift = c->given % k->parts;
+
+	if (k->equal)
+		return (n * (p + 1) + shift) / k->parts - (n * p + shift) / k->parts;
+	return split_share(n, k->ratio[p]);
+}
+
+/* Lowers the largest wishes until they come to at most `most`. */
+static void lower_wants(struct cutter *c, const struct cut *k, int64_t most)
+{
+	int64_t sum = 0;
+
+	for (int p = 0; p < k->parts; p++)
+		sum += c->want[p];
+	for (; sum > most; sum--) {
+		int largest = 0;
+
+		for (int p = 1; p < k->parts; p++)
+			largest = c->want[p] >= c->want[largest] ? p : largest;
+		c->want[largest]--;
+	}
+}
+
+static void give(struct cutter *c, const struct cut *k, struct unit *u, int part)
+{
+	const struct listing *l = c->l;
+
+	u->part = part;
+	if (part == k->parts)
+		c->rest++;
+	else
+		c->size[part]++;
+	for (int i = 0; u->set && i < l->classes; i++) {
+		c->left[i] -= u->set[i];
+		if (part < k->parts)
+			c->have[(size_t)part * (size_t)l->classes + (size_t)i] += u->set[i];
+	}
+}
+
+/* Gives the first wants of the texts that have a label (-1: any) and no part yet to the parts, the others to the rest.
+ */
+static void give_group(struct cutter *c, const struct cut *k, struct unit **u, int64_t n, int label)
+{
+	int p = 0;
+
+	for (int64_t i = 0; i < n; i++) {
+		if (u[i]->part >= 0 || (label >= 0 && u[i]->set && !u[i]->set[label]))
+			continue;
+		while (p < k->parts && c->want[p] == 0)
+			p++;
+		if (p < k->parts)
+			c->want[p]--;
+		give(c, k, u[i], p);
+	}
+}
+
+static int cut_class(struct cutter *c, const struct cut *k, struct unit **u, int64_t n)
+{
+	const char *name = c->l->class_name[u[0]->label];
+	int64_t wanted = 0, least = n;
+
+	for (int p = 0; p < k->parts; p++) {
+		c->want[p] = share_of(c, k, p, n);
+		wanted += c->want[p];
+		least = c->want[p] < least ? c->want[p] : least;
+	}
+	if (k->equal && least == 0)
+		return err_set(
+		    ERR_DATA, "class '%s' has %lld distinct texts: too few for %d folds", name, (long long)n, k->parts);
+	if (k->keep_rest && wanted >= n && wanted > 0)
+		return err_set(ERR_DATA,
+		    "class '%s' has %lld distinct texts: too few to cut off %lld for validation and test", name,
+		    (long long)n, (long long)wanted);
+	give_group(c, k, u, n, -1);
+	c->given += n;
+	return 0;
+}
+
+static int cut_classes(struct cutter *c, const struct cut *k)
+{
+	int rc = 0;
+
+	for (int64_t i = 0, j; i < c->n_live && !rc; i = j) {
+		for (j = i + 1; j < c->n_live && c->live[j]->label == c->live[i]->label; j++)
+			;
+		rc = cut_class(c, k, c->live + i, j - i);
+	}
+	return rc;
+}
+
+/* The label with the fewest texts left, or -1. */
+static int rarest_label(const struct cutter *c)
+{
+	int label = -1;
+
+	for (int i = 0; i < c->l->classes; i++)
+		if (c->left[i] > 0 && (label < 0 || c->left[i] < c->left[label]))
+			label = i;
+	return label;
+}
+
+static void cut_sets(struct cutter *c, const struct cut *k)
+{
+	const int classes = c->l->classes;
+	int64_t placed = 0;
+
+	for (int64_t i = 0; i < c->n_live; i++)
+		for (int j = 0; j < classes; j++)
+			c->left[j] += c->live[i]->set[j];
+	for (int label = rarest_label(c); label >= 0; label = rarest_label(c)) {
+		int64_t total = c->left[label], had = 0, rest;
+
+		for (int p = 0; p < k->parts; p++)
+			had += c->have[(size_t)p * (size_t)classes + (size_t)label];
+		/* What the rest has of the label follows from what there was of it in all. */
+		rest = -total - had;
+		for (int64_t i = 0; i < c->n_live; i++)
+			rest += c->live[i]->set[label];
+		for (int p = 0; p < k->parts; p++) {
+			int64_t have = c->have[(size_t)p * (size_t)classes + (size_t)label],
+				want = share_of(c, k, p, total + had + rest) - have;
+
+			c->want[p] = want > 0 ? want : 0;
+		}
+		lower_wants(c, k, k->keep_rest && rest == 0 ? total - 1 : total);
+		give_group(c, k, c->live, c->n_live, label);
+		c->given += total;
+	}
+	for (int p = 0; p < k->parts; p++) {
+		int64_t want = share_of(c, k, p, c->n_live) - c->size[p];
+
+		c->want[p] = want > 0 ? want : 0;
+		placed += c->size[p];
+	}
+	lower_wants(c, k, c->n_live - placed - c->rest);
+	give_group(c, k, c->live, c->n_live, -1);
+}
+
+/* Cuts the units that have no split yet; afterwards each has a part. */
+static int make_cut(struct cutter *c, const struct cut *k)
+{
+	const struct rng r = rng_make(c->seed, "", RNG_SPLIT, k->stream);
+	size_t parts = (size_t)k->parts;
+	int rc = 0;
+
+	c->want = mem_alloc(parts, sizeof(*c->want));
+	c->size = mem_alloc(parts, sizeof(*c->size));
+	c->have = mem_alloc(parts, (size_t)c->l->classes * sizeof(*c->have));
+	if (!c->want || !c->size || !c->have) {
+		rc = ERR_NOMEM;
+		goto out;
+	}
+	memset(c->left, 0, (size_t)c->l->classes * sizeof(*c->left));
+	c->n_live = c->rest = c->given = 0;
+	for (int64_t i = 0; i < c->n; i++) {
+		struct unit *u = &c->unit[i];
+		struct rng_words w = rng_draw(r, 0, u->print, 0);
+
+		u->rank = (uint64_t)w.w[0] << 32 | w.w[1];
+		u->part = -1;
+		if (u->split == SPLIT_NONE)
+			c->live[c->n_live++] = u;
+	}
+	qsort(c->live, (size_t)c->n_live, sizeof(struct unit *), by_label_and_rank);
+	if (c->l->target == TARGET_SET)
+		cut_sets(c, k);
+	else
+		rc = cut_classes(c, k);
+out:
+	mem_free(c->want);
+	mem_free(c->size);
+	mem_free(c->have);
+	c->want = c->size = c->have = NULL;
+	return rc;
+}
+
+static void set_split(struct cutter *c, int part, int split)
+{
+	for (int64_t i = 0; i < c->n; i++)
+		if (c->unit[i].split == SPLIT_NONE && c->unit[i].part == part)
+			c->unit[i].split = split;
+}
+
+static int cut_folds(struct cutter *c, const struct data_options *o)
+{
+	const struct cut folds = {.stream = "folds", .parts = (int)o->folds, .equal = true};
+	int rc = make_cut(c, &folds);
+
+	if (!rc)
+		set_split(c, (int)o->fold, SPLIT_TEST);
+	return rc;
+}
+
+static int cut_all(struct cutter *c, const struct data_options *o, bool test, bool val)
+{
+	const struct cut shares = {.stream = "texts",
+	    .parts = 2,
+	    .ratio = {test && o->folds == 0 ? o->test_fraction : 0, val ? o->val_fraction : 0},
+	    .keep_rest = true};
+	const struct cut thin = {.stream = "fraction", .parts = 1, .ratio = {o->fraction}};
+	int rc = test && o->folds > 0 ? cut_folds(c, o) : 0;
+
+	if (!rc)
+		rc = make_cut(c, &shares);
+	if (rc != 0)
+		return rc;
+	set_split(c, 0, SPLIT_TEST);
+	set_split(c, 1, SPLIT_VAL);
+	if (o->fraction < 1) {
+		rc = make_cut(c, &thin);
+		if (!rc)
+			set_split(c, 1, SPLIT_DROP);
+	}
+	for (int64_t i = 0; i < c->n; i++)
+		if (c->unit[i].split == SPLIT_NONE)
+			c->unit[i].split = SPLIT_TRAIN;
+	return rc;
+}
+
+int split_texts(struct listing *l, const struct data_options *o, uint64_t seed, int64_t counts[SPLIT_COUNT])
+{
+	struct cutter c = {.l = l, .seed = seed};
+	bool named[SPLIT_COUNT] = {false};
+	int rc = make_units(&c);
+
+	for (int64_t i = 0; i < l->n; i++)
+		if (l->sample[i].split >= 0)
+			named[l->sample[i].split] = true;
+	if (!rc)
+		rc = cut_all(&c, o, !named[SPLIT_TEST], !named[SPLIT_VAL]);
+	for (int64_t i = 0; i < c.n && !rc; i++) {
+		for (int64_t k = c.unit[i].first; k < c.unit[i].first + c.unit[i].n; k++) {
+			struct sample *s = &l->sample[c.key[k].row];
+
+			s->split = s->split == SPLIT_NONE ? c.unit[i].split : s->split;
+		}
+	}
+	mem_free(c.key);
+	mem_free(c.unit);
+	mem_free(c.live);
+	mem_free(c.left);
+	mem_free(c.set);
+	return !rc ? split_finish(l, counts) : rc;
+}

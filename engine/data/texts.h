@@ -1,0 +1,78 @@
+/* Private to engine/data: the parts of the sources of texts.
+ *
+ *   texts_csv.c, texts_jsonl.c, texts_phrasebank.c   read a file into rows: a text and what stands for its label
+ *   texts_file.c      what the readers share
+ *   texts_classes.c   names the classes and turns each row's label into a class or a set
+ *   texts.c           puts them together
+ *   split_texts.c     cuts by distinct text
+ *
+ * The strings stay where the reader put them until the listing is released. */
+#ifndef ENGINE_DATA_TEXTS_H
+#define ENGINE_DATA_TEXTS_H
+
+#include "base/fs.h"
+#include "data/csv.h"
+#include "data/source.h"
+
+enum label_form {
+	LABEL_ONE,     /* one value: the name of the class, or its number */
+	LABEL_COLUMNS, /* one value per class: "0" or "1" */
+	LABEL_NAMES,   /* any number of values: the names of the classes that hold */
+};
+
+struct text_row {
+	const char *text; /* not NUL-terminated */
+	size_t bytes;
+	size_t value; /* its first value in text_file.value */
+	int n_value;
+	int line; /* where it begins, 1-based */
+};
+
+/* One file. A reader fills csv or strings, row, value and form; `path` is given. */
+struct text_file {
+	char path[1024];
+	int split; /* enum split, or SPLIT_NONE */
+	enum label_form form;
+	struct csv csv;
+	char *strings;
+	struct text_row *row;
+	int64_t n, cap;
+	const char **value;
+	size_t n_value, cap_value;
+};
+
+/* ERR_DATA: "PATH:LINE: ..." or "PATH:LINE:COLUMN: ...". */
+int texts_read_csv(struct text_file *f, const struct data_options *o);
+int texts_read_jsonl(struct text_file *f, const struct data_options *o);
+int texts_read_phrasebank(struct text_file *f, const struct data_options *o);
+
+/* The bytes of the file as UTF-8; fs_bytes_clear them in any case. ERR_DATA, see encoding_to_utf8. */
+int text_file_read(const struct text_file *f, enum data_encoding e, const char *way_out, struct fs_bytes *b);
+/* A walk over lines ended by LF or CRLF. A byte order mark in front and empty lines at the end are left out. */
+struct text_lines {
+	char *p, *end;
+	int line; /* the number of the line that text_next_line gave, from 1 */
+};
+struct text_lines text_lines(char *bytes, size_t n);
+bool text_next_line(struct text_lines *l, char **p, size_t *n);
+
+/* Appends a row without values; the blanks at the ends of the text are left out. ERR_DATA: nothing is left. */
+int text_file_add(struct text_file *f, int line, const char *text, size_t bytes);
+/* Appends a value to the last row; the string is cut at its trailing blanks. */
+int text_file_value(struct text_file *f, char *value);
+void text_file_clear(struct text_file *f);
+
+/* Which of n names an option means: the given one, or else the only one of `usual` that is there. ERR_DATA names
+ * those that there are; `where` is FILE:LINE. */
+int text_choose(const char *where, const char *option, const char *given, const char *const *usual,
+    const char *const *name, int n, int *out);
+extern const char *const text_usual[], *const label_usual[];
+/* A list of names for messages: "a, b, c, ... (70 in all)". */
+struct str;
+void text_list_names(struct str *out, const char *const *name, int n);
+
+/* Names the classes of the listing by the options, else by the rows of the first file, which is the one for training,
+ * and adds every row of every file as a sample. */
+int texts_label(struct listing *l, const struct text_file *file, int n_file, const struct data_options *o);
+
+#endif

@@ -1,0 +1,108 @@
+/* Rows of a CSV or TSV file, whose header names the columns. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "data/texts.h"
+
+enum { DELIMITER_AUTO, DELIMITER_COMMA, DELIMITER_SEMICOLON, DELIMITER_TAB }; /* the order of the option's choices */
+enum { QUOTES_CSV, QUOTES_NONE };
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+	size_t n = strlen(path), k = strlen(suffix);
+
+	return n >= k && strcmp(path + n - k, suffix) == 0;
+}
+
+static struct csv_dialect dialect(const char *path, const struct data_options *o)
+{
+	bool tab = o->delimiter == DELIMITER_TAB ||
+		   (o->delimiter == DELIMITER_AUTO && (has_suffix(path, ".tsv") || has_suffix(path, ".tab")));
+
+	return (struct csv_dialect){tab                                   ? '\t'
+				    : o->delimiter == DELIMITER_SEMICOLON ? ';'
+									  : ',',
+	    o->quotes == QUOTES_CSV};
+}
+
+static int parse(struct text_file *f, const struct data_options *o)
+{
+	const struct csv_dialect d = dialect(f->path, o);
+	struct fs_bytes b;
+	int rc = text_file_read(f, (enum data_encoding)o->encoding, "; encoding: latin1 reads ISO-8859-1", &b);
+
+	if (!rc)
+		rc = csv_parse(&f->csv, f->path, (const char *)b.data, b.size, &d);
+	if (rc == ERR_DATA && strstr(err_message(), "a quote inside"))
+		err_set(ERR_DATA, "%s; quotes: none takes quotes as characters", err_message());
+	fs_bytes_clear(&b);
+	return rc;
+}
+
+/* A header of one field that holds another delimiter was most likely read with the wrong one. */
+static int check_header(const struct csv *c)
+{
+	static const char other[] = ",;\t";
+
+	for (const char *p = other; c->columns == 1 && *p; p++) {
+		if (strchr(c->field[0], *p))
+			return err_set(ERR_DATA, "%s:1: the header is one column, '%.200s'; is the delimiter %s?",
+			    c->name, c->field[0],
+			    *p == '\t'  ? "tab"
+			    : *p == ';' ? "';'"
+					: "','");
+	}
+	for (int i = 0; i < c->columns; i++) {
+		if (csv_column(c, c->field[i]) != i)
+			return err_set(ERR_DATA, "%s:1: two columns are called '%s'", c->name, c->field[i]);
+	}
+	return 0;
+}
+
+/* The columns of the labels, in column[]; *n of them. */
+static int label_columns(const struct csv *c, const struct data_options *o, const char *where, int *column, int *n)
+{
+	const char *const *header = (const char *const *)c->field;
+	int rc = 0;
+
+	*n = o->labels.n > 0 ? o->labels.n : 1;
+	if (o->labels.n == 0)
+		return text_choose(where, "label", o->label, label_usual, header, c->columns, column);
+	for (int i = 0; i < o->labels.n && !rc; i++)
+		rc = text_choose(where, "labels", o->labels.v[i], NULL, header, c->columns, column + i);
+	return rc;
+}
+
+int texts_read_csv(struct text_file *f, const struct data_options *o)
+{
+	struct csv *c = &f->csv;
+	char where[1100];
+	int text, n_label, *column = NULL;
+	int rc = parse(f, o);
+
+	if (!rc)
+		rc = check_header(c);
+	if (rc != 0)
+		return rc;
+	snprintf(where, sizeof(where), "%s:1", f->path);
+	f->form = o->labels.n > 0 ? LABEL_COLUMNS : LABEL_ONE;
+	column = mem_alloc((size_t)o->labels.n + 1, sizeof(*column));
+	if (!column)
+		return ERR_NOMEM;
+	rc = text_choose(where, "text", o->text_column, text_usual, (const char *const *)c->field, c->columns, &text);
+	if (!rc)
+		rc = label_columns(c, o, where, column, &n_label);
+	if (!rc && o->labels.n == 0 && column[0] == text)
+		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, c->field[text]);
+	for (int r = 1; r < c->rows && !rc; r++) {
+		const char *s = csv_field(c, r, text);
+
+		rc = text_file_add(f, c->line[r], s, strlen(s));
+		for (int k = 0; k < n_label && !rc; k++)
+			rc = text_file_value(f, c->field[(size_t)r * (size_t)c->columns + (size_t)column[k]]);
+	}
+	mem_free(column);
+	return rc;
+}

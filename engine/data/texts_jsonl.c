@@ -1,0 +1,188 @@
+/* Rows of a file of JSON Lines: one object a line. What the fields are called is settled by the first line, and
+ * whether the label is one name or a list of names. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "data/texts.h"
+
+#define NUMBER_MAX 24 /* bytes of a whole number below 2^53, or of true and false, with its NUL */
+
+struct json_reader {
+	struct text_file *f;
+	const struct data_options *o;
+	char *text, *label; /* names of the fields; owned; label NULL with o->labels */
+	char *out;          /* next free byte of f->strings */
+};
+
+static char zero[] = "0", one[] = "1"; /* never written to: they end in no blank */
+
+static int choose_fields(struct json_reader *r, const char *where, const cJSON *object)
+{
+	int n = cJSON_GetArraySize(object), i = 0, text = 0, label = 0, rc;
+	const char **name = mem_alloc((size_t)n + 1, sizeof(*name));
+	const cJSON *item;
+
+	if (!name)
+		return ERR_NOMEM;
+	cJSON_ArrayForEach(item, object) name[i++] = item->string;
+	rc = text_choose(where, "text", r->o->text_column, text_usual, name, n, &text);
+	if (!rc && r->o->labels.n == 0)
+		rc = text_choose(where, "label", r->o->label, label_usual, name, n, &label);
+	if (!rc && r->o->labels.n == 0 && text == label)
+		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[text]);
+	if (!rc) {
+		r->text = mem_strdup(name[text]);
+		r->label = r->o->labels.n == 0 ? mem_strdup(name[label]) : NULL;
+		rc = r->text && (r->label || r->o->labels.n > 0) ? 0 : ERR_NOMEM;
+	}
+	if (!rc && r->o->labels.n > 0)
+		r->f->form = LABEL_COLUMNS;
+	else if (!rc)
+		r->f->form = cJSON_IsArray(cJSON_GetArrayItem(object, label)) ? LABEL_NAMES : LABEL_ONE;
+	mem_free(name);
+	return rc;
+}
+
+static int find_field(const char *where, const cJSON *object, const char *name, cJSON **out)
+{
+	const cJSON *item;
+	struct str list = {0};
+	int rc = 0;
+
+	*out = cJSON_GetObjectItemCaseSensitive(object, name);
+	if (*out)
+		return 0;
+	cJSON_ArrayForEach(item, object) str_addf(&list, "%s%s", list.len ? ", " : "", item->string);
+	rc = err_set(ERR_DATA, "%s: no field '%s'; there are: %.500s", where, name, str_text(&list));
+	str_clear(&list);
+	return rc;
+}
+
+static char *keep(struct json_reader *r, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *at = memcpy(r->out, s, n);
+
+	r->out += n;
+	return at;
+}
+
+/* A class by its name or number. */
+static int add_name(struct json_reader *r, const char *where, const cJSON *v)
+{
+	char number[NUMBER_MAX];
+
+	if (cJSON_IsString(v))
+		return text_file_value(r->f, keep(r, v->valuestring));
+	if (cJSON_IsBool(v))
+		return text_file_value(r->f, keep(r, cJSON_IsTrue(v) ? "true" : "false"));
+	if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) || fabs(v->valuedouble) > 9007199254740992.0)
+		return err_set(
+		    ERR_DATA, "%s: the label is neither a string nor a whole number nor true or false", where);
+	snprintf(number, sizeof(number), "%.0f", v->valuedouble + 0.0);
+	return text_file_value(r->f, keep(r, number));
+}
+
+static int add_names(struct json_reader *r, const char *where, const cJSON *list)
+{
+	const cJSON *v;
+
+	if (!cJSON_IsArray(list))
+		return err_set(ERR_DATA, "%s: '%s' is not a list, as it is on the first line", where, r->label);
+	cJSON_ArrayForEach(v, list)
+	{
+		int rc = cJSON_IsString(v) ? text_file_value(r->f, keep(r, v->valuestring))
+					   : err_set(ERR_DATA, "%s: '%s' holds what is not a string", where, r->label);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int add_columns(struct json_reader *r, const char *where, const cJSON *object)
+{
+	for (int i = 0; i < r->o->labels.n; i++) {
+		cJSON *v;
+		int rc = find_field(where, object, r->o->labels.v[i], &v);
+
+		if (rc != 0)
+			return rc;
+		if (!cJSON_IsBool(v) && !(cJSON_IsNumber(v) && (v->valuedouble == 0 || v->valuedouble == 1)))
+			return err_set(ERR_DATA, "%s: '%s' is not 0, 1, true or false", where, r->o->labels.v[i]);
+		rc = text_file_value(r->f, cJSON_IsTrue(v) || (cJSON_IsNumber(v) && v->valuedouble == 1) ? one : zero);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int add_object(struct json_reader *r, const char *where, int line, const cJSON *object)
+{
+	cJSON *text, *label = NULL;
+	int rc;
+
+	if (!cJSON_IsObject(object))
+		return err_set(ERR_DATA, "%s: not an object", where);
+	rc = r->text ? 0 : choose_fields(r, where, object);
+	if (!rc)
+		rc = find_field(where, object, r->text, &text);
+	if (!rc && !cJSON_IsString(text))
+		rc = err_set(ERR_DATA, "%s: '%s' is not a string", where, r->text);
+	if (!rc) {
+		char *s = keep(r, text->valuestring);
+
+		rc = text_file_add(r->f, line, s, strlen(s));
+	}
+	if (rc != 0)
+		return rc;
+	if (r->f->form == LABEL_COLUMNS)
+		return add_columns(r, where, object);
+	rc = find_field(where, object, r->label, &label);
+	if (rc != 0)
+		return rc;
+	return r->f->form == LABEL_NAMES ? add_names(r, where, label) : add_name(r, where, label);
+}
+
+static int add_line(struct json_reader *r, int line, const char *p, size_t n)
+{
+	char where[1100];
+	cJSON *object;
+	int rc = json_parse_line(r->f->path, line, p, n, &object);
+
+	snprintf(where, sizeof(where), "%s:%d", r->f->path, line);
+	if (!rc)
+		rc = add_object(r, where, line, object);
+	cJSON_Delete(object);
+	return rc;
+}
+
+int texts_read_jsonl(struct text_file *f, const struct data_options *o)
+{
+	struct json_reader r = {.f = f, .o = o};
+	struct text_lines lines;
+	struct fs_bytes b;
+	size_t n, count = 1;
+	char *p;
+	int rc = text_file_read(f, ENCODING_UTF8, "", &b);
+
+	for (size_t i = 0; !rc && i < b.size; i++)
+		count += b.data[i] == '\n';
+	/* A string in JSON is never shorter than what it stands for; a number may be (1e9), one a line. */
+	f->strings = !rc ? mem_alloc(b.size + count * NUMBER_MAX, 1) : NULL;
+	r.out = f->strings;
+	if (!rc && !f->strings)
+		rc = ERR_NOMEM;
+	lines = text_lines((char *)b.data, b.size);
+	while (!rc && text_next_line(&lines, &p, &n))
+		rc = add_line(&r, lines.line, p, n);
+	mem_free(r.text);
+	mem_free(r.label);
+	fs_bytes_clear(&b);
+	return rc;
+}

@@ -48,17 +48,17 @@ static int timed(int (*call)(struct call *), struct call *s, double *seconds)
 
 static int timed_pack(struct call *s)
 {
-	return timed(cpu_backend.kernels[s->node->op].pack, s, pack_seconds);
+	return timed(cpu_backend.kernels[s->node->op]->pack, s, pack_seconds);
 }
 
 static int timed_forward(struct call *s)
 {
-	return timed(cpu_backend.kernels[s->node->op].forward, s, forward_seconds);
+	return timed(cpu_backend.kernels[s->node->op]->forward, s, forward_seconds);
 }
 
 static int timed_backward(struct call *s)
 {
-	return timed(cpu_backend.kernels[s->node->op].backward, s, backward_seconds);
+	return timed(cpu_backend.kernels[s->node->op]->backward, s, backward_seconds);
 }
 
 static int timed_update(void *ctx, const struct update_job *job)
@@ -73,12 +73,14 @@ static const struct backend *make_timed_backend(void)
 {
 	timed_backend = cpu_backend;
 	for (int op = 0; op < OP_COUNT; op++) {
-		timed_kernel[op] = cpu_backend.kernels[op];
+		if (!cpu_backend.kernels[op])
+			continue;
+		timed_kernel[op] = *cpu_backend.kernels[op];
+		timed_backend.kernels[op] = &timed_kernel[op];
 		timed_kernel[op].pack = timed_kernel[op].pack ? timed_pack : NULL;
-		timed_kernel[op].forward = timed_kernel[op].forward ? timed_forward : NULL;
+		timed_kernel[op].forward = timed_forward;
 		timed_kernel[op].backward = timed_kernel[op].backward ? timed_backward : NULL;
 	}
-	timed_backend.kernels = timed_kernel;
 	timed_backend.update = timed_update;
 	return &timed_backend;
 }

@@ -4,8 +4,8 @@
 static int add_prepare(struct call *s)
 {
 	s->inplace = 0;
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, 2);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", 2);
 }
 
 static int add_forward(struct call *s)

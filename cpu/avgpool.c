@@ -4,8 +4,8 @@
 
 static int avgpool_prepare(struct call *s)
 {
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, 1);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", 1);
 }
 
 CPU_CLONES static void scale_row(float *y, const float *x, float k, int64_t C, bool add)

@@ -133,7 +133,7 @@ CPU_CLONES static void block_grad(
 
 static int batchnorm_prepare(struct call *s)
 {
-	int rc = cpu_need_f32(s, 5);
+	int rc = call_need_f32(s, "cpu", 5);
 	if (rc)
 		return rc;
 	struct batchnorm *b = s->state = mem_alloc(1, sizeof(*b));
@@ -144,12 +144,12 @@ static int batchnorm_prepare(struct call *s)
 	b->W = cpu_period(b->C);
 	b->block = cpu_block(b->W);
 	b->blocks = (b->n + b->block - 1) / b->block;
-	b->at_tiles = cpu_reserve(&s->scratch, (size_t)(5 * b->W) * sizeof(float));
+	b->at_tiles = call_reserve(&s->scratch, (size_t)(5 * b->W) * sizeof(float));
 	if (s->mode == EXEC_TRAIN) {
-		b->at_partial = cpu_reserve(&s->scratch, (size_t)(2 * b->W * b->blocks) * sizeof(float));
+		b->at_partial = call_reserve(&s->scratch, (size_t)(2 * b->W * b->blocks) * sizeof(float));
 		s->saved += 3 * (size_t)b->C * sizeof(float); /* mean, 1/sqrt(var + eps), unbiased variance */
 	}
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 
@@ -288,4 +288,4 @@ static int batchnorm_backward(struct call *s)
 }
 
 const struct kernel cpu_batchnorm_kernel = {
-    batchnorm_prepare, NULL, batchnorm_forward, batchnorm_backward, cpu_release_state};
+    batchnorm_prepare, NULL, batchnorm_forward, batchnorm_backward, call_release_state};

@@ -11,8 +11,8 @@ static int bce_prepare(struct call *s)
 	s->scratch = (size_t)s->in[0].shape.dim[0] * sizeof(double); /* losses of rows */
 	if (s->mode == EXEC_TRAIN && s->want[0])
 		s->saved = (size_t)shape_count(s->in[0].shape) * sizeof(float); /* d loss / d logits */
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, s->node->n_in);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", s->node->n_in);
 }
 
 /* What a logit x gives, by e^-|x|, which cannot overflow. NaN stays. */

@@ -18,7 +18,7 @@ static int cast_prepare(struct call *s)
 	if (!is_float(s->in[0].dtype) || !is_float(s->out.dtype))
 		return err_set(ERR_DEVICE, "cpu: node %s (cast): from %s to %s is not supported", s->node->name,
 		    dtype_name(s->in[0].dtype), dtype_name(s->out.dtype));
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 

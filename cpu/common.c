@@ -2,19 +2,10 @@
 #include "cpu/kernels.h"
 
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/mem.h"
 #include "cpu/isa.h"
-
-size_t cpu_reserve(size_t *total, size_t bytes)
-{
-	size_t at = *total;
-	*total += (bytes + 63) / 64 * 64;
-	return at;
-}
 
 void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last)
 {
@@ -22,25 +13,9 @@ void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last)
 	*last = n * (i + 1) / parts;
 }
 
-int cpu_need_f32(const struct call *s, int n)
-{
-	const struct node *node = s->node;
-	for (int i = 0; i < n; i++) {
-		if (s->has_in[i] && s->in[i].dtype != DT_F32) {
-			return err_set(ERR_DEVICE, "cpu: node %s (%s): input %d is %s, only f32 is supported",
-			    node->name, op_info(node->op)->name, i, dtype_name(s->in[i].dtype));
-		}
-	}
-	if (s->out.dtype != DT_F32) {
-		return err_set(ERR_DEVICE, "cpu: node %s (%s): output is %s, only f32 is supported", node->name,
-		    op_info(node->op)->name, dtype_name(s->out.dtype));
-	}
-	return 0;
-}
-
 int cpu_need_layer(const struct call *s)
 {
-	enum dtype x = s->in[0].dtype;
+	enum dtype x = s->in[PRODUCT_X].dtype;
 	const char *name = s->node->name, *op = op_info(s->node->op)->name;
 	if (x == DT_F16) {
 		return err_set(
@@ -57,24 +32,13 @@ int cpu_need_layer(const struct call *s)
 		    name, op);
 	}
 	/* that x and w have one type and bias and output are f32 was checked when the node was added */
-	return x == DT_BF16 ? 0 : cpu_need_f32(s, 3);
+	return x == DT_BF16 ? 0 : call_need_f32(s, "cpu", 3);
 }
 
 void cpu_no_gradient(struct call *s, int i)
 {
 	if (s->want[i] && !s->accumulate[i])
 		cpu_vec(VEC_ZERO, s->din[i].data, NULL, NULL, shape_count(s->din[i].shape));
-}
-
-void cpu_set_impl(struct call *s, const char *text)
-{
-	snprintf(s->impl, sizeof(s->impl), "%s", text);
-}
-
-void cpu_release_state(struct call *s)
-{
-	mem_free(s->state);
-	s->state = NULL;
 }
 
 CPU_CLONES static void vec_part(enum cpu_vec op, float *d, const float *a, const float *b, int64_t n)

@@ -86,7 +86,7 @@ static int make_forward(struct call *s, struct conv2d *v, const struct shape_set
 	rc = prim_args(
 	    s, &v->forward, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, d->b ? DNNL_ARG_BIAS : 0, 0});
 	if (!rc) {
-		v->at_packed = cpu_reserve(&s->saved, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
+		v->at_packed = call_reserve(&s->saved, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
 		rc = prim_reorder(s, &v->pack, d->w, prim_md(&v->forward, DNNL_ARG_WEIGHTS));
 	}
 	return rc;
@@ -103,11 +103,11 @@ static int make_dgrad(struct call *s, struct conv2d *v, const struct shape_set *
 		return rc;
 	rc = prim_args(s, &v->dgrad, (const int[]){DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
-		v->at_weights = cpu_reserve(&s->scratch, prim_bytes(&v->dgrad, DNNL_ARG_WEIGHTS));
+		v->at_weights = call_reserve(&s->scratch, prim_bytes(&v->dgrad, DNNL_ARG_WEIGHTS));
 		rc = prim_reorder(s, &v->dgrad_weights, d->w, prim_md(&v->dgrad, DNNL_ARG_WEIGHTS));
 	}
 	if (s->accumulate[CONV_X])
-		v->at_dx = cpu_reserve(&s->scratch, tensor_bytes(&s->din[CONV_X]));
+		v->at_dx = call_reserve(&s->scratch, tensor_bytes(&s->din[CONV_X]));
 	return rc;
 }
 
@@ -122,8 +122,8 @@ static int make_wgrad(struct call *s, struct conv2d *v, const struct shape_set *
 		return rc;
 	rc = prim_args(s, &v->wgrad, (const int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, 0});
 	if (!rc) {
-		v->at_dw = cpu_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
-		v->at_plain = cpu_reserve(&s->scratch, tensor_bytes(&s->din[CONV_W]));
+		v->at_dw = call_reserve(&s->scratch, prim_bytes(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS));
+		v->at_plain = call_reserve(&s->scratch, tensor_bytes(&s->din[CONV_W]));
 		rc = prim_reorder(s, &v->wgrad_weights, prim_md(&v->wgrad, DNNL_ARG_DIFF_WEIGHTS), d->dw);
 	}
 	return rc;
@@ -153,18 +153,18 @@ static int conv2d_prepare(struct call *s)
 		return rc;
 	if (train && s->want[CONV_B]) {
 		int64_t O = s->out.shape.dim[3];
-		v->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(shape_count(s->out.shape) / O, O));
+		v->at_sum = call_reserve(&s->scratch, cpu_column_sum_scratch(shape_count(s->out.shape) / O, O));
 	}
 	if (train && s->node->attr.relu)
-		v->at_mask = cpu_reserve(&s->scratch, tensor_bytes(&s->out));
+		v->at_mask = call_reserve(&s->scratch, tensor_bytes(&s->out));
 	if (train && is_half(s))
-		v->at_half = cpu_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * sizeof(uint16_t));
+		v->at_half = call_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * sizeof(uint16_t));
 	const struct prim *all[] = {&v->forward, &v->pack, &v->dgrad, &v->dgrad_weights, &v->wgrad, &v->wgrad_weights};
 	size_t most = 0;
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		most = all[i]->scratch > most ? all[i]->scratch : most;
-	v->at_prim = cpu_reserve(&s->scratch, most);
-	cpu_set_impl(s, prim_impl(&v->forward));
+	v->at_prim = call_reserve(&s->scratch, most);
+	call_set_impl(s, prim_impl(&v->forward));
 	return 0;
 }
 

@@ -136,13 +136,22 @@ static int cpu_describe(void *ctx, cJSON *o)
 	return ok ? 0 : err_set(ERR_NOMEM, "cpu: describe: out of memory");
 }
 
-/* Each row is a constant in its op's file; C cannot initialise one constant object from another, so they are copied
- * here before main. */
-static struct kernel kernel_table[OP_COUNT];
-
-__attribute__((constructor)) static void cpu_collect_kernels(void)
-{
-	static const struct kernel *const row[OP_COUNT] = {
+const struct backend cpu_backend = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .copy = cpu_copy,
+    .sync = cpu_sync,
+    .update = cpu_update,
+    .describe = cpu_describe,
+    .memory = cpu_memory,
+    .on_host = true,
+    .kernels =
+	{
 	    [OP_LINEAR] = &cpu_linear_kernel,
 	    [OP_CONV2D] = &cpu_conv2d_kernel,
 	    [OP_BATCHNORM] = &cpu_batchnorm_kernel,
@@ -171,25 +180,5 @@ __attribute__((constructor)) static void cpu_collect_kernels(void)
 	    [OP_QLINEAR_DYN] = &cpu_qlinear_dyn_kernel,
 	    [OP_QEMBEDDING] = &cpu_qembedding_kernel,
 	    [OP_CAST] = &cpu_cast_kernel,
-	};
-	for (int op = 0; op < OP_COUNT; op++)
-		if (row[op])
-			kernel_table[op] = *row[op];
-}
-
-const struct backend cpu_backend = {
-    .name = "cpu",
-    .open = cpu_open,
-    .close = cpu_close,
-    .alloc = cpu_alloc,
-    .free = cpu_free,
-    .upload = cpu_copy,
-    .download = cpu_copy,
-    .copy = cpu_copy,
-    .sync = cpu_sync,
-    .update = cpu_update,
-    .describe = cpu_describe,
-    .memory = cpu_memory,
-    .on_host = true,
-    .kernels = kernel_table,
+	},
 };

@@ -12,8 +12,8 @@ static int dropout_prepare(struct call *s)
 		s->saved = (size_t)shape_count(s->out.shape) * sizeof(float);
 	else
 		s->inplace = 0;
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, 1);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", 1);
 }
 
 /* The factors of one sample: 0 or 1/(1-rate). Element e takes word e%4 of block e/4. */

@@ -11,7 +11,7 @@ static int embedding_prepare(struct call *s)
 	const int64_t V = s->in[EMBEDDING_TABLE].shape.dim[0], M = s->out.shape.dim[0];
 	if (s->want[EMBEDDING_TABLE])
 		s->scratch = (size_t)(V + 1 + M) * sizeof(int64_t); /* struct by_row */
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 

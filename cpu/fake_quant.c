@@ -29,8 +29,8 @@ static struct grid grid_of(const struct call *s, int64_t i)
 
 static int fake_quant_prepare(struct call *s)
 {
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, 2);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", 2);
 }
 
 CPU_CLONES static void quantize_part(float *y, const float *x, int64_t n, const struct grid *g)

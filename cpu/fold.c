@@ -7,8 +7,8 @@
 
 static int fold_prepare(struct call *s)
 {
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, s->node->n_in);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", s->node->n_in);
 }
 
 static double value(const struct call *s, int input, int64_t o)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "exec/backend.h"
+#include "exec/call.h"
 
 extern const struct kernel cpu_linear_kernel, cpu_conv2d_kernel, cpu_batchnorm_kernel, cpu_maxpool_kernel,
     cpu_avgpool_kernel, cpu_add_kernel, cpu_dropout_kernel, cpu_ce_loss_kernel, cpu_kd_loss_kernel,
@@ -48,19 +48,13 @@ static inline void cpu_prefetch(const float *row, int64_t n)
 		__builtin_prefetch(row + i + 1024);
 }
 
-/* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
-size_t cpu_reserve(size_t *total, size_t bytes);
 /* Splits n items among `parts`; part i is [first, last). */
 void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);
 
-/* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
-int cpu_need_f32(const struct call *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, or both bf16 on a CPU that has bf16; the rest f32. */
 int cpu_need_layer(const struct call *s);
 /* Input i has no gradient: zeros where one is wanted. */
 void cpu_no_gradient(struct call *s, int i);
-void cpu_set_impl(struct call *s, const char *text);
-void cpu_release_state(struct call *s); /* for states that are one block of memory */
 
 /* Parallel element-wise loops over n floats; dst may be a or b. */
 enum cpu_vec {

@@ -50,7 +50,7 @@ static int make_forward(struct call *s, struct linear *l)
 	    (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, s->has_in[LINEAR_B] ? DNNL_ARG_BIAS : 0, 0});
 	if (!rc && !dnnl_memory_desc_equal(plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS))) {
 		rc = prim_reorder(s, &l->repack, plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS));
-		l->at_packed = cpu_reserve(&s->saved, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
+		l->at_packed = call_reserve(&s->saved, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
 	}
 out:
 	md_free(&x);
@@ -98,18 +98,18 @@ static int make_backward(struct call *s, struct linear *l)
 		rc = make_product(
 		    s, &l->dgrad, l->N, l->M, l->K, (const int64_t[]){l->M, 1, l->K, 1}, false, "backward data");
 		if (s->accumulate[LINEAR_X])
-			l->at_dx = cpu_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
+			l->at_dx = call_reserve(&s->scratch, (size_t)(l->N * l->K) * sizeof(float));
 	}
 	if (!rc && s->want[LINEAR_W]) { /* dw (M,K) += dy^T (M,N) x (N,K) */
 		rc = make_product(
 		    s, &l->wgrad, l->M, l->N, l->K, (const int64_t[]){1, l->M, l->K, 1}, true, "backward weights");
 	}
 	if (s->node->attr.relu)
-		l->at_mask = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(float));
+		l->at_mask = call_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(float));
 	if (is_half(s))
-		l->at_half = cpu_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(uint16_t));
+		l->at_half = call_reserve(&s->scratch, (size_t)(l->N * l->M) * sizeof(uint16_t));
 	if (s->want[LINEAR_B])
-		l->at_sum = cpu_reserve(&s->scratch, cpu_column_sum_scratch(l->N, l->M));
+		l->at_sum = call_reserve(&s->scratch, cpu_column_sum_scratch(l->N, l->M));
 	return rc;
 }
 
@@ -133,9 +133,9 @@ static int linear_prepare(struct call *s)
 	most = l->repack.scratch > most ? l->repack.scratch : most;
 	most = l->dgrad.scratch > most ? l->dgrad.scratch : most;
 	most = l->wgrad.scratch > most ? l->wgrad.scratch : most;
-	l->at_prim = cpu_reserve(&s->scratch, most);
+	l->at_prim = call_reserve(&s->scratch, most);
 	if (!rc)
-		cpu_set_impl(s, prim_impl(&l->forward));
+		call_set_impl(s, prim_impl(&l->forward));
 	return rc;
 }
 

@@ -13,8 +13,8 @@ static int loss_prepare(struct call *s)
 	s->scratch = n * sizeof(double) + 3 * values * sizeof(float); /* losses of rows; three distributions */
 	if (s->mode == EXEC_TRAIN && s->want[0])
 		s->saved = values * sizeof(float); /* d loss / d logits */
-	cpu_set_impl(s, "loop");
-	return cpu_need_f32(s, labels);
+	call_set_impl(s, "loop");
+	return call_need_f32(s, "cpu", labels);
 }
 
 /* p = softmax(z / T); returns the logarithm of the denominator with the maximum taken out, and that maximum. */

@@ -29,10 +29,10 @@ struct window {
 static int maxpool_prepare(struct call *s)
 {
 	if (s->out.dtype == DT_U8 || s->out.dtype == DT_S8) {
-		cpu_set_impl(s, "loop:int8");
+		call_set_impl(s, "loop:int8");
 		return 0;
 	}
-	int rc = cpu_need_f32(s, 1);
+	int rc = call_need_f32(s, "cpu", 1);
 	if (rc)
 		return rc;
 	struct maxpool *p = s->state = mem_alloc(1, sizeof(*p));
@@ -56,7 +56,7 @@ static int maxpool_prepare(struct call *s)
 		    s->node->name, MAX_WINDOW, MAX_WINDOW);
 	if (p->winners)
 		s->saved = (size_t)shape_count(s->out.shape);
-	cpu_set_impl(s, cpu_has_avx512() ? "loop:avx512" : "loop");
+	call_set_impl(s, cpu_has_avx512() ? "loop:avx512" : "loop");
 	return 0;
 }
 
@@ -306,4 +306,4 @@ static int maxpool_backward(struct call *s)
 	return 0;
 }
 
-const struct kernel cpu_maxpool_kernel = {maxpool_prepare, NULL, maxpool_forward, maxpool_backward, cpu_release_state};
+const struct kernel cpu_maxpool_kernel = {maxpool_prepare, NULL, maxpool_forward, maxpool_backward, call_release_state};

@@ -70,8 +70,8 @@ static void own_prepare(struct call *s, struct qconv *c)
 	    .x_signed = s->in[QL_X].dtype == DT_S8};
 	vnni_epilogue_range(&c->conv.e, s->out.dtype, a->q, a->relu);
 	s->saved = 0;
-	cpu_reserve(&s->saved, vnni_conv_packed_bytes(&c->conv));
-	c->sums_at = cpu_reserve(&s->saved, (size_t)(w[0] + 15) * sizeof(int32_t));
+	call_reserve(&s->saved, vnni_conv_packed_bytes(&c->conv));
+	c->sums_at = call_reserve(&s->saved, (size_t)(w[0] + 15) * sizeof(int32_t));
 	s->scratch = vnni_conv_scratch_bytes(&c->conv);
 	strcpy(s->impl, "own_conv:avx512_core_vnni");
 }

@@ -8,7 +8,7 @@
 
 static int qembedding_prepare(struct call *s)
 {
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 

@@ -53,8 +53,8 @@ static void own_prepare(struct call *s, struct qlinear *l)
 	vnni_epilogue_range(&p->e, s->out.dtype, a->q, a->relu);
 	p->e.r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
 	s->saved = 0;
-	cpu_reserve(&s->saved, vnni_linear_packed_bytes(M, K));
-	l->sums_at = cpu_reserve(&s->saved, (size_t)(M + 15) * sizeof(int32_t));
+	call_reserve(&s->saved, vnni_linear_packed_bytes(M, K));
+	l->sums_at = call_reserve(&s->saved, (size_t)(M + 15) * sizeof(int32_t));
 	strcpy(s->impl, "own_gemm:avx512_core_vnni");
 }
 

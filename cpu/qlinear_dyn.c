@@ -58,12 +58,12 @@ static int dyn_prepare(struct call *s)
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
 	s->saved = 0;
-	cpu_reserve(&s->saved, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
-	d->sums_at = cpu_reserve(&s->saved, (size_t)(d->M + 15) * sizeof(int32_t));
-	d->bias_at = cpu_reserve(&s->saved, (size_t)d->M * sizeof(float));
+	call_reserve(&s->saved, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
+	d->sums_at = call_reserve(&s->saved, (size_t)(d->M + 15) * sizeof(int32_t));
+	d->bias_at = call_reserve(&s->saved, (size_t)d->M * sizeof(float));
 	s->scratch = 0;
-	cpu_reserve(&s->scratch, (size_t)(d->N * d->K));
-	d->scale_at = cpu_reserve(&s->scratch, (size_t)d->N * sizeof(float));
+	call_reserve(&s->scratch, (size_t)(d->N * d->K));
+	d->scale_at = call_reserve(&s->scratch, (size_t)d->N * sizeof(float));
 	strcpy(s->impl, d->own ? "own_gemm_dyn:avx512_core_vnni" : "own_gemm_dyn:plain");
 	return 0;
 }

@@ -91,9 +91,9 @@ int qprim_prepare(struct call *s, struct qprim *p)
 	strncpy(s->impl, prim_impl(&p->main), sizeof(s->impl) - 1);
 	s->saved = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
 	s->scratch = 0;
-	cpu_reserve(&s->scratch, p->main.scratch > p->reorder.scratch ? p->main.scratch : p->reorder.scratch);
+	call_reserve(&s->scratch, p->main.scratch > p->reorder.scratch ? p->main.scratch : p->reorder.scratch);
 	if (p->shift_source)
-		p->shifted_at = cpu_reserve(&s->scratch, (size_t)shape_count(s->in[QL_X].shape));
+		p->shifted_at = call_reserve(&s->scratch, (size_t)shape_count(s->in[QL_X].shape));
 	s->inplace = fused_sum(s) ? QL_R : -1;
 	return 0;
 }

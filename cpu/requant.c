@@ -65,7 +65,7 @@ static struct numbers numbers_of(const struct call *s)
 
 static int requant_prepare(struct call *s)
 {
-	int rc = cpu_need_f32(s, RQ_COUNT);
+	int rc = call_need_f32(s, "cpu", RQ_COUNT);
 	if (rc)
 		return rc;
 	struct requant *h = s->state = mem_alloc(1, sizeof(*h));
@@ -79,12 +79,12 @@ static int requant_prepare(struct call *s)
 	h->threads = ((const struct cpu_ctx *)s->ctx)->threads;
 	s->saved = (size_t)(4 * h->W) * sizeof(float);
 	if (s->mode == EXEC_TRAIN) {
-		h->at_partial = cpu_reserve(&s->scratch, (size_t)(3 * h->W * h->blocks) * sizeof(float));
-		h->at_g = cpu_reserve(&s->scratch, (size_t)(h->threads * h->block) * sizeof(float));
+		h->at_partial = call_reserve(&s->scratch, (size_t)(3 * h->W * h->blocks) * sizeof(float));
+		h->at_g = call_reserve(&s->scratch, (size_t)(h->threads * h->block) * sizeof(float));
 	} else {
 		s->inplace = RQ_ACC;
 	}
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 
@@ -298,4 +298,4 @@ static int requant_backward(struct call *s)
 	return 0;
 }
 
-const struct kernel cpu_requant_kernel = {requant_prepare, NULL, requant_forward, requant_backward, cpu_release_state};
+const struct kernel cpu_requant_kernel = {requant_prepare, NULL, requant_forward, requant_backward, call_release_state};

@@ -6,7 +6,7 @@
 
 static int segment_mean_prepare(struct call *s)
 {
-	cpu_set_impl(s, "loop");
+	call_set_impl(s, "loop");
 	return 0;
 }
 

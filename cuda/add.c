@@ -6,8 +6,8 @@ static int add_prepare(struct call *s)
 {
 	s->inplace = 0;
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, 2);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", 2);
 }
 
 static int add_forward(struct call *s)

@@ -6,8 +6,8 @@
 static int avgpool_prepare(struct call *s)
 {
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, 1);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", 1);
 }
 
 static float factor(const struct call *s)

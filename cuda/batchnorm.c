@@ -23,8 +23,8 @@ static int batchnorm_prepare(struct call *s)
 		s->inplace = BN_X;
 	}
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, 5);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", 5);
 }
 
 /* What normalises: the batch's statistics in TRAIN, the running ones in INFER. */

@@ -14,7 +14,7 @@ static int cast_prepare(struct call *s)
 	if (!is_float(s->in[0].dtype) || !is_float(s->out.dtype))
 		return err_set(ERR_DEVICE, "cuda: node %s (cast): from %s to %s is not supported", s->node->name,
 		    dtype_name(s->in[0].dtype), dtype_name(s->out.dtype));
-	cuda_set_impl(s, "kernel");
+	call_set_impl(s, "kernel");
 	return 0;
 }
 

@@ -122,9 +122,9 @@ static int make_backward(struct call *s)
 		    PIXELS_K);
 	v->masked = (s->want[CONV_X] || s->want[CONV_W]) && (s->node->attr.relu || t != DT_F32);
 	if (v->masked)
-		v->at_dy = cuda_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * dtype_size(t));
+		v->at_dy = call_reserve(&s->scratch, (size_t)shape_count(s->out.shape) * dtype_size(t));
 	if (s->want[CONV_B])
-		v->at_sum = cuda_reserve(&s->scratch, cuda_column_sum_scratch(out_pixels(v, v->g.N), v->g.O));
+		v->at_sum = call_reserve(&s->scratch, cuda_column_sum_scratch(out_pixels(v, v->g.N), v->g.O));
 	return rc;
 }
 
@@ -144,7 +144,7 @@ static int conv2d_prepare(struct call *s)
 		return rc;
 	cut(v, ((const struct cuda_ctx *)s->ctx)->chunk_bytes);
 	if (!v->direct) /* columns of x in its type, or of dx in f32 */
-		v->at_col = cuda_reserve(&s->scratch, (size_t)(out_pixels(v, v->images) * v->K) * sizeof(float));
+		v->at_col = call_reserve(&s->scratch, (size_t)(out_pixels(v, v->images) * v->K) * sizeof(float));
 	rc = make_forward(s);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = make_backward(s);
@@ -264,7 +264,7 @@ static void conv2d_release(struct call *s)
 		plans_free(&v->forward);
 		plans_free(&v->dgrad);
 		plans_free(&v->wgrad);
-		cuda_release_state(s);
+		call_release_state(s);
 	}
 }
 

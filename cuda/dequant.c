@@ -8,7 +8,7 @@ static int dequant_prepare(struct call *s)
 {
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_dequant_scratch(shape_count(s->out.shape));
-	cuda_set_impl(s, "kernel");
+	call_set_impl(s, "kernel");
 	return 0;
 }
 

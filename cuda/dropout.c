@@ -10,8 +10,8 @@ static int dropout_prepare(struct call *s)
 		cuda_take_rounding(s);
 	else
 		s->inplace = 0;
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, 1);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", 1);
 }
 
 static struct dropout_draw draw_of(const struct call *s)

@@ -23,8 +23,8 @@ static int fake_quant_prepare(struct call *s)
 	if (s->mode == EXEC_TRAIN)
 		s->scratch = cuda_fake_quant_scratch(slices_of(s));
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, 2);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", 2);
 }
 
 static int fake_quant_forward(struct call *s)

@@ -6,8 +6,8 @@
 
 static int fold_prepare(struct call *s)
 {
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, s->node->n_in);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", s->node->n_in);
 }
 
 /* NULL where input i or its gradient is absent. */

@@ -9,7 +9,7 @@
 
 #include "cuda/context.h"
 #include "cuda/launches.h"
-#include "exec/backend.h"
+#include "exec/call.h"
 
 extern const struct kernel cuda_linear_kernel, cuda_conv2d_kernel, cuda_batchnorm_kernel, cuda_maxpool_kernel,
     cuda_avgpool_kernel, cuda_add_kernel, cuda_dropout_kernel, cuda_ce_loss_kernel, cuda_kd_loss_kernel,
@@ -53,10 +53,6 @@ void cuda_capture_free(void *ctx, void *recording);
 int cuda_queue_open(struct cuda_ctx *c);
 void cuda_queue_close(struct cuda_ctx *c);
 
-/* Lays out parts of one memory block: returns the offset of `bytes` and moves *total past them, 64-byte aligned. */
-size_t cuda_reserve(size_t *total, size_t bytes);
-/* ERR_DEVICE unless the output and the first n inputs that are there are f32. */
-int cuda_need_f32(const struct call *s, int n);
 /* For linear and conv2d: ERR_DEVICE unless x and w are both f32, f16 or bf16, and bias and output f32; also
  * where the environment would turn TF32 products into f32 ones in silence. */
 int cuda_need_layer(const struct call *s);
@@ -67,7 +63,5 @@ int cuda_no_gradient(struct call *s, int i);
 /* In prepare of a row whose forward writes step.rounded too, which is cuda_rounded_of there. */
 void cuda_take_rounding(struct call *s);
 struct cuda_rounded cuda_rounded_of(const struct call *s);
-void cuda_set_impl(struct call *s, const char *text);
-void cuda_release_state(struct call *s); /* for states that are one block of host memory */
 
 #endif

@@ -53,9 +53,9 @@ static int make_backward(struct call *s, struct linear *l)
 			.tf32 = s->node->attr.tf32});
 	l->masked = (s->want[LINEAR_X] || s->want[LINEAR_W]) && (s->node->attr.relu || t != DT_F32);
 	if (l->masked)
-		l->at_dy = cuda_reserve(&s->scratch, (size_t)(l->N * l->M) * dtype_size(t));
+		l->at_dy = call_reserve(&s->scratch, (size_t)(l->N * l->M) * dtype_size(t));
 	if (s->want[LINEAR_B])
-		l->at_sum = cuda_reserve(&s->scratch, cuda_column_sum_scratch(l->N, l->M));
+		l->at_sum = call_reserve(&s->scratch, cuda_column_sum_scratch(l->N, l->M));
 	return rc;
 }
 
@@ -113,7 +113,7 @@ static void linear_release(struct call *s)
 		lt_free(&l->forward);
 		lt_free(&l->dgrad);
 		lt_free(&l->wgrad);
-		cuda_release_state(s);
+		call_release_state(s);
 	}
 }
 

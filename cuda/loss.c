@@ -8,8 +8,8 @@ static int loss_prepare(struct call *s)
 	s->scratch = (size_t)s->in[0].shape.dim[0] * sizeof(double); /* losses of rows */
 	if (s->mode == EXEC_TRAIN && s->want[0])
 		s->saved = tensor_bytes(&s->in[0]); /* d loss / d logits */
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, s->node->op == OP_KD_LOSS ? KD_LABELS : CE_LABELS);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", s->node->op == OP_KD_LOSS ? KD_LABELS : CE_LABELS);
 }
 
 static int loss_forward(struct call *s)

@@ -12,7 +12,7 @@
 
 static int maxpool_prepare(struct call *s)
 {
-	int rc = cuda_need_f32(s, 1);
+	int rc = call_need_f32(s, "cuda", 1);
 	if (rc)
 		return rc;
 	struct maxpool_geometry *g = s->state = mem_alloc(1, sizeof(*g));
@@ -40,7 +40,7 @@ static int maxpool_prepare(struct call *s)
 		s->saved = (size_t)shape_count(s->out.shape);
 	}
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
+	call_set_impl(s, "kernel");
 	return 0;
 }
 
@@ -56,4 +56,4 @@ static int maxpool_backward(struct call *s)
 }
 
 const struct kernel cuda_maxpool_kernel = {
-    maxpool_prepare, NULL, maxpool_forward, maxpool_backward, cuda_release_state};
+    maxpool_prepare, NULL, maxpool_forward, maxpool_backward, call_release_state};

@@ -9,7 +9,7 @@ static int quantize_prepare(struct call *s)
 {
 	if (s->node->attr.q.is_signed != (s->out.dtype == DT_S8))
 		return err_set(ERR_FAIL, "cuda: node %s: range and type differ in sign", s->node->name);
-	cuda_set_impl(s, "kernel");
+	call_set_impl(s, "kernel");
 	return 0;
 }
 

@@ -45,8 +45,8 @@ static int requant_prepare(struct call *s)
 	else
 		s->inplace = RQ_ACC;
 	cuda_take_rounding(s);
-	cuda_set_impl(s, "kernel");
-	return cuda_need_f32(s, RQ_COUNT);
+	call_set_impl(s, "kernel");
+	return call_need_f32(s, "cuda", RQ_COUNT);
 }
 
 static int requant_forward(struct call *s)

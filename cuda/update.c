@@ -30,11 +30,11 @@ static void lay_out(struct update_plan *p, const struct update_job *job)
 	p->n = job->n;
 	for (int k = 0; k < job->n; k++)
 		p->blocks += blocks_of(&job->item[k]);
-	cuda_reserve(&p->total, sizeof(struct update_table));
-	p->item = cuda_reserve(&p->total, (size_t)job->n * sizeof(*job->item));
-	p->first = cuda_reserve(&p->total, ((size_t)job->n + 1) * sizeof(unsigned));
+	call_reserve(&p->total, sizeof(struct update_table));
+	p->item = call_reserve(&p->total, (size_t)job->n * sizeof(*job->item));
+	p->first = call_reserve(&p->total, ((size_t)job->n + 1) * sizeof(unsigned));
 	p->upload = p->partial = p->total;
-	cuda_reserve(&p->total, p->blocks * sizeof(double));
+	call_reserve(&p->total, p->blocks * sizeof(double));
 }
 
 static struct update_table *table_of(char *memory)

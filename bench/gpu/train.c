@@ -50,12 +50,12 @@ static int timed(int (*call)(struct call *), struct call *s, double *seconds)
 
 static int timed_forward(struct call *s)
 {
-	return timed(cuda_backend.kernels[s->node->op].forward, s, forward_seconds);
+	return timed(cuda_backend.kernels[s->node->op]->forward, s, forward_seconds);
 }
 
 static int timed_backward(struct call *s)
 {
-	return timed(cuda_backend.kernels[s->node->op].backward, s, backward_seconds);
+	return timed(cuda_backend.kernels[s->node->op]->backward, s, backward_seconds);
 }
 
 static int timed_update(void *ctx, const struct update_job *job)
@@ -72,11 +72,13 @@ static const struct backend *make_timed_backend(void)
 {
 	timed_backend = cuda_backend;
 	for (int op = 0; op < OP_COUNT; op++) {
-		timed_kernel[op] = cuda_backend.kernels[op];
-		timed_kernel[op].forward = timed_kernel[op].forward ? timed_forward : NULL;
+		if (!cuda_backend.kernels[op])
+			continue;
+		timed_kernel[op] = *cuda_backend.kernels[op];
+		timed_backend.kernels[op] = &timed_kernel[op];
+		timed_kernel[op].forward = timed_forward;
 		timed_kernel[op].backward = timed_kernel[op].backward ? timed_backward : NULL;
 	}
-	timed_backend.kernels = timed_kernel;
 	timed_backend.update = timed_update;
 	timed_backend.capture_begin = NULL; /* a recording has no calls to wait for */
 	return &timed_backend;

@@ -15,8 +15,8 @@ int hash_add_str(struct hash *h, const char *text); /* text and its terminating 
 int hash_hex(struct hash *h, char hex[HASH_HEX]);   /* finishes; only hash_close may follow */
 void hash_close(struct hash *h);
 
-/* Whether a text has the form of a hash, 64 lower-case digits: what a file names as a key must be that before it becomes
- * part of a path. NULL is none. */
+/* Whether a text has the form of a hash, 64 lower-case digits: what a file names as a key must be that before it
+ * becomes part of a path. NULL is none. */
 bool hash_is_hex(const char *text);
 
 int hash_bytes(const void *bytes, size_t n, char hex[HASH_HEX]);

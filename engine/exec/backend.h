@@ -59,7 +59,7 @@ struct call {
 struct kernel {
 	int (*prepare)(struct call *s);  /* once: primitives, memory wanted. NULL: nothing to prepare */
 	int (*pack)(struct call *s);     /* after prepare and whenever constant inputs have a new version. NULL: none */
-	int (*forward)(struct call *s);  /* NULL = the backend lacks the op */
+	int (*forward)(struct call *s);  /* never NULL */
 	int (*backward)(struct call *s); /* NULL = no gradient: an executor that wants one fails to prepare */
 	void (*release)(struct call *s); /* accepts a step whose prepare failed half-way */
 };
@@ -152,8 +152,8 @@ struct backend {
 	/* Bytes that alloc can still give out, and those of the whole device; SIZE_MAX: not known. What the backend
 	 * itself will take later is not available. NULL: nothing is known. */
 	int (*memory)(void *ctx, size_t *available, size_t *total);
-	bool on_host;                 /* alloc gives memory of the host */
-	const struct kernel *kernels; /* OP_COUNT rows; leaves have none */
+	bool on_host;                           /* alloc gives memory of the host */
+	const struct kernel *kernels[OP_COUNT]; /* NULL: the backend lacks the op; leaves have none */
 };
 
 /* An opened backend. */

@@ -29,7 +29,7 @@ int exec_backward(struct executor *ex, bool first)
 		for (int k = 0; k < ex->g.node[i].n_in; k++)
 			if (ex->slot[i].writes_first[k])
 				ex->call[i].accumulate[k] = !first;
-		rc = b->kernels[ex->g.node[i].op].backward(&ex->call[i]);
+		rc = b->kernels[ex->g.node[i].op]->backward(&ex->call[i]);
 		if (rc)
 			exec_kernel_error(ex, i, "backward", rc);
 	}

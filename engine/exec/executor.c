@@ -67,8 +67,8 @@ void executor_free(struct executor *ex)
 		return;
 	b = ex->dev.backend;
 	for (int i = 0; ex->slot && i < ex->g.n; i++)
-		if (ex->slot[i].prepared && b->kernels[ex->g.node[i].op].release)
-			b->kernels[ex->g.node[i].op].release(&ex->call[i]);
+		if (ex->slot[i].prepared && b->kernels[ex->g.node[i].op]->release)
+			b->kernels[ex->g.node[i].op]->release(&ex->call[i]);
 	exec_forget_recordings(ex);
 	if (b && b->update_release)
 		b->update_release(ex->dev.ctx, &ex->job);
@@ -183,8 +183,8 @@ static int prepare_kernel(struct executor *ex, int i)
 	int rc;
 	if (is_leaf(node) || !b)
 		return 0;
-	k = &b->kernels[node->op];
-	if (!k->forward)
+	k = b->kernels[node->op];
+	if (!k)
 		return err_set(ERR_DEVICE, "backend %s has no op %s, needed by node '%s'", b->name, op, node->name);
 	if (any_wanted(&ex->call[i]) && !k->backward)
 		return err_set(

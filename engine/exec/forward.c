@@ -48,7 +48,7 @@ int exec_constants(struct executor *ex, double *seconds)
 {
 	int rc = seconds ? 0 : run_casts(ex); /* with time taken each node runs alone */
 	for (int i = 0; !rc && i < ex->g.n; i++) {
-		const struct kernel *k = &ex->dev.backend->kernels[ex->g.node[i].op];
+		const struct kernel *k = ex->dev.backend->kernels[ex->g.node[i].op];
 		if (is_leaf(&ex->g.node[i]))
 			continue;
 		if (k->pack && reads_constant(&ex->call[i]))
@@ -64,6 +64,6 @@ int exec_forward(struct executor *ex, double *seconds)
 	int rc = 0;
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		if (!is_leaf(&ex->g.node[i]) && !ex->slot[i].constant && !exec_is_rounded(ex, i))
-			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op].forward);
+			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op]->forward);
 	return rc;
 }

@@ -83,7 +83,7 @@ static void case_clear(struct op_case *c)
 /* Runs the node on one backend the way an executor would; returns its output (mem_free). */
 static void *case_run(const struct op_case *c, const struct backend *b, int node, char impl[96])
 {
-	const struct kernel *k = &b->kernels[c->g.node[node].op];
+	const struct kernel *k = b->kernels[c->g.node[node].op];
 	struct call s = {.node = &c->g.node[node], .mode = EXEC_INFER, .inplace = -1};
 	assert_int_equal(b->open(&s.ctx, &(struct open_options){.threads = 2}), 0);
 	for (int i = 0; i < c->n_in; i++) {

@@ -234,16 +234,15 @@ static int backward_casts;
 static int counted_backward(struct call *s)
 {
 	backward_casts++;
-	return ref_backend.kernels[OP_CAST].backward(s);
+	return ref_backend.kernels[OP_CAST]->backward(s);
 }
 
 static struct device open_counting(void)
 {
 	static struct backend b;
 	b = ref_backend;
-	memcpy(counted, ref_backend.kernels, sizeof(counted));
+	ref_own_kernels(&b, counted);
 	counted[OP_CAST].backward = counted_backward;
-	b.kernels = counted;
 	return rig_open(&b);
 }
 
@@ -321,17 +320,17 @@ static int forward_casts, casts_at_once;
 
 static int eager_prepare(struct call *s)
 {
-	const struct kernel *k = &ref_backend.kernels[s->node->op];
+	const struct kernel *k = ref_backend.kernels[s->node->op];
 	s->rounds = s->rounded.dtype != DT_F32;
 	return k->prepare ? k->prepare(s) : 0;
 }
 
 static int eager_forward(struct call *s)
 {
-	int rc = ref_backend.kernels[s->node->op].forward(s);
+	int rc = ref_backend.kernels[s->node->op]->forward(s);
 	struct call copy = {.node = s->node, .in = {s->out}, .has_in = {true}, .out = s->rounded};
 	forward_casts += s->node->op == OP_CAST;
-	return rc || !s->rounds ? rc : ref_backend.kernels[OP_CAST].forward(&copy);
+	return rc || !s->rounds ? rc : ref_backend.kernels[OP_CAST]->forward(&copy);
 }
 
 static int eager_casts(struct call *const *s, int n)
@@ -339,7 +338,7 @@ static int eager_casts(struct call *const *s, int n)
 	int rc = 0;
 	casts_at_once += n;
 	for (int i = 0; !rc && i < n; i++)
-		rc = ref_backend.kernels[OP_CAST].forward(s[i]);
+		rc = ref_backend.kernels[OP_CAST]->forward(s[i]);
 	return rc;
 }
 
@@ -347,14 +346,13 @@ static struct device open_eager(void)
 {
 	static struct backend b;
 	b = ref_backend;
-	memcpy(eager, ref_backend.kernels, sizeof(eager));
+	ref_own_kernels(&b, eager);
 	for (int op = 0; op < OP_COUNT; op++) {
 		if (!eager[op].forward)
 			continue;
 		eager[op].prepare = eager_prepare;
 		eager[op].forward = eager_forward;
 	}
-	b.kernels = eager;
 	b.cast_all = eager_casts;
 	forward_casts = casts_at_once = 0;
 	return rig_open(&b);

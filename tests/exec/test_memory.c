@@ -12,13 +12,13 @@ static int n_fold, n_pack, n_conv, inplace_granted, inplace_asked;
 static int fold_forward(struct call *s)
 {
 	n_fold++;
-	return ref_backend.kernels[OP_FOLD_WEIGHT].forward(s);
+	return ref_backend.kernels[OP_FOLD_WEIGHT]->forward(s);
 }
 
 static int conv_forward(struct call *s)
 {
 	n_conv++;
-	return ref_backend.kernels[OP_CONV2D].forward(s);
+	return ref_backend.kernels[OP_CONV2D]->forward(s);
 }
 
 static int conv_pack(struct call *s)
@@ -30,7 +30,7 @@ static int conv_pack(struct call *s)
 
 static int add_prepare(struct call *s)
 {
-	const struct kernel *k = &ref_backend.kernels[OP_ADD];
+	const struct kernel *k = ref_backend.kernels[OP_ADD];
 	s->inplace = 0;
 	return k->prepare ? k->prepare(s) : 0;
 }
@@ -39,19 +39,18 @@ static int add_forward(struct call *s)
 {
 	inplace_asked++;
 	inplace_granted += s->out.data == s->in[0].data;
-	return ref_backend.kernels[OP_ADD].forward(s);
+	return ref_backend.kernels[OP_ADD]->forward(s);
 }
 
 static struct device open_counting(void)
 {
-	memcpy(counted, ref_backend.kernels, sizeof(counted));
+	counting = ref_backend;
+	ref_own_kernels(&counting, counted);
 	counted[OP_FOLD_WEIGHT].forward = fold_forward;
 	counted[OP_CONV2D].forward = conv_forward;
 	counted[OP_CONV2D].pack = conv_pack;
 	counted[OP_ADD].prepare = add_prepare;
 	counted[OP_ADD].forward = add_forward;
-	counting = ref_backend;
-	counting.kernels = counted;
 	n_fold = n_pack = n_conv = inplace_granted = inplace_asked = 0;
 	return rig_open(&counting);
 }

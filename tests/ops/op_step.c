@@ -279,10 +279,10 @@ int op_step_open(
 	rc = build(&o->g, c);
 	if (rc < 0)
 		return rc;
-	o->kernel = &dev.backend->kernels[c->op];
-	if (!o->kernel->forward || (opt.want && !o->kernel->backward))
+	o->kernel = dev.backend->kernels[c->op];
+	if (!o->kernel || (opt.want && !o->kernel->backward))
 		return err_set(ERR_DEVICE, "backend %s has no %s of op %s", dev.backend->name,
-		    o->kernel->forward ? "gradient" : "forward", op_info(c->op)->name);
+		    o->kernel ? "gradient" : "forward", op_info(c->op)->name);
 	describe(o, c, opt);
 	o->begun = true;
 	rc = o->kernel->prepare ? o->kernel->prepare(&o->s) : 0;

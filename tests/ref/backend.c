@@ -53,44 +53,15 @@ static int ref_describe(void *ctx, cJSON *object)
 }
 
 #define BOTH(op)                                                                                                       \
+	&(const struct kernel)                                                                                         \
 	{                                                                                                              \
 		.forward = ref_##op##_forward, .backward = ref_##op##_backward                                         \
 	}
 #define FORWARD(op)                                                                                                    \
+	&(const struct kernel)                                                                                         \
 	{                                                                                                              \
 		.forward = ref_##op##_forward                                                                          \
 	}
-
-static const struct kernel kernels[OP_COUNT] = {
-    [OP_LINEAR] = BOTH(linear),
-    [OP_CONV2D] = BOTH(conv2d),
-    [OP_BATCHNORM] = BOTH(batchnorm),
-    [OP_MAXPOOL] = BOTH(maxpool),
-    [OP_AVGPOOL] = BOTH(avgpool),
-    [OP_ADD] = BOTH(add),
-    [OP_DROPOUT] = BOTH(dropout),
-    [OP_EMBEDDING] = BOTH(embedding),
-    [OP_SEGMENT_MEAN] = BOTH(segment_mean),
-    [OP_CE_LOSS] = BOTH(ce_loss),
-    [OP_KD_LOSS] = BOTH(kd_loss),
-    [OP_BCE_LOSS] = BOTH(bce_loss),
-    [OP_KD_BCE_LOSS] = BOTH(kd_bce_loss),
-    [OP_FOLD_WEIGHT] = BOTH(fold_weight),
-    [OP_FOLD_BIAS] = BOTH(fold_bias),
-    [OP_FAKE_QUANT] = BOTH(fake_quant),
-    [OP_REQUANT] = BOTH(requant),
-    [OP_DEQUANT] = BOTH(dequant),
-    [OP_QUANTIZE] = FORWARD(quantize),
-    [OP_RQ_SCALE] = FORWARD(rq_scale),
-    [OP_RQ_SHIFT] = FORWARD(rq_shift),
-    [OP_RQ_RESIDUAL] = FORWARD(rq_residual),
-    [OP_QLINEAR] = FORWARD(qlinear),
-    [OP_QCONV2D] = FORWARD(qconv2d),
-    [OP_QAVGPOOL] = FORWARD(qavgpool),
-    [OP_QLINEAR_DYN] = FORWARD(qlinear_dyn),
-    [OP_QEMBEDDING] = FORWARD(qembedding),
-    [OP_CAST] = BOTH(cast),
-};
 
 const struct backend ref_backend = {
     .name = "ref",
@@ -105,5 +76,44 @@ const struct backend ref_backend = {
     .update = ref_update,
     .describe = ref_describe,
     .on_host = true,
-    .kernels = kernels,
+    .kernels =
+	{
+	    [OP_LINEAR] = BOTH(linear),
+	    [OP_CONV2D] = BOTH(conv2d),
+	    [OP_BATCHNORM] = BOTH(batchnorm),
+	    [OP_MAXPOOL] = BOTH(maxpool),
+	    [OP_AVGPOOL] = BOTH(avgpool),
+	    [OP_ADD] = BOTH(add),
+	    [OP_DROPOUT] = BOTH(dropout),
+	    [OP_EMBEDDING] = BOTH(embedding),
+	    [OP_SEGMENT_MEAN] = BOTH(segment_mean),
+	    [OP_CE_LOSS] = BOTH(ce_loss),
+	    [OP_KD_LOSS] = BOTH(kd_loss),
+	    [OP_BCE_LOSS] = BOTH(bce_loss),
+	    [OP_KD_BCE_LOSS] = BOTH(kd_bce_loss),
+	    [OP_FOLD_WEIGHT] = BOTH(fold_weight),
+	    [OP_FOLD_BIAS] = BOTH(fold_bias),
+	    [OP_FAKE_QUANT] = BOTH(fake_quant),
+	    [OP_REQUANT] = BOTH(requant),
+	    [OP_DEQUANT] = BOTH(dequant),
+	    [OP_QUANTIZE] = FORWARD(quantize),
+	    [OP_RQ_SCALE] = FORWARD(rq_scale),
+	    [OP_RQ_SHIFT] = FORWARD(rq_shift),
+	    [OP_RQ_RESIDUAL] = FORWARD(rq_residual),
+	    [OP_QLINEAR] = FORWARD(qlinear),
+	    [OP_QCONV2D] = FORWARD(qconv2d),
+	    [OP_QAVGPOOL] = FORWARD(qavgpool),
+	    [OP_QLINEAR_DYN] = FORWARD(qlinear_dyn),
+	    [OP_QEMBEDDING] = FORWARD(qembedding),
+	    [OP_CAST] = BOTH(cast),
+	},
 };
+
+void ref_own_kernels(struct backend *b, struct kernel own[OP_COUNT])
+{
+	for (int op = 0; op < OP_COUNT; op++) {
+		const struct kernel *row = ref_backend.kernels[op];
+		own[op] = row ? *row : (struct kernel){0};
+		b->kernels[op] = row ? &own[op] : NULL;
+	}
+}

@@ -25,6 +25,9 @@
 
 extern const struct backend ref_backend;
 
+/* Fills `own` with the reference's rows and makes them b's, for tests that change some. */
+void ref_own_kernels(struct backend *b, struct kernel own[OP_COUNT]);
+
 /* The kernels also accept this dtype for tensors that are f32 in the graph: memory of doubles, nothing is rounded.
  * Only tests that take finite differences use it. */
 #define REF_F64 ((enum dtype)DT_COUNT)

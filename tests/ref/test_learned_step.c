@@ -182,9 +182,9 @@ static void composed(struct net *t)
 	struct inner v = {0};
 	connect(p, t, &v);
 	for (int i = 0; i < PIECES; i++)
-		assert_int_equal(ref_backend.kernels[p[i].s.node->op].forward(&p[i].s), 0);
+		assert_int_equal(ref_backend.kernels[p[i].s.node->op]->forward(&p[i].s), 0);
 	for (int i = PIECES - 1; i >= 0; i--)
-		assert_int_equal(ref_backend.kernels[p[i].s.node->op].backward(&p[i].s), 0);
+		assert_int_equal(ref_backend.kernels[p[i].s.node->op]->backward(&p[i].s), 0);
 	for (int i = 0; i < PIECES; i++)
 		graph_clear(&p[i].g);
 	t->ds_x = v.ds_x[0] + v.ds_x[1];

@@ -99,15 +99,17 @@ int prune_units_spec(const struct prune_options *o, const struct model_spec *spe
 	return rc;
 }
 
-/* Adds the weights of one param to the scores of the units along its axis 0. */
-static int add_scores(const struct node *w, const struct param_store *s, enum prune_norm norm, double *score)
+/* Adds the weights of one param to the scores of the units that it makes along axis d. */
+static int add_scores(const struct node *w, int d, const struct param_store *s, enum prune_norm norm, double *score)
 {
-	int64_t n = shape_count(w->shape), inner = shape_inner(w->shape, 0);
+	const struct param_axis x = w->attr.axis[d];
+	int64_t n = shape_count(w->shape), size = w->shape.dim[d], inner = shape_inner(w->shape, d);
+	int64_t units = size / ((int64_t)x.outer * x.inner);
 	float *host = mem_alloc((size_t)n, sizeof(*host));
 	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
 	for (int64_t i = 0; !rc && i < n; i++) {
 		double v = (double)host[i];
-		score[i / inner] += norm == NORM_L2 ? v * v : fabs(v);
+		score[i / inner % size / x.inner % units] += norm == NORM_L2 ? v * v : fabs(v);
 	}
 	mem_free(host);
 	return rc;
@@ -142,8 +144,9 @@ static int rank_width(const struct graph *g, const struct param_store *s, enum p
 	int rc = score && order && keep->keep[i] ? 0 : ERR_NOMEM;
 	for (int k = 0; !rc && k < g->n; k++) {
 		const struct node *w = &g->node[k];
-		if (w->op == OP_PARAM && w->shape.ndim >= 2 && w->attr.axis[0].width == i)
-			rc = add_scores(w, s, norm, score);
+		for (int d = 0; !rc && w->op == OP_PARAM && d < w->shape.ndim; d++)
+			if (w->attr.axis[d].width == i && w->attr.axis[d].makes)
+				rc = add_scores(w, d, s, norm, score);
 	}
 	for (int u = 0; !rc && u < units; u++)
 		order[u] = (struct ranked){.score = score[u], .unit = u};

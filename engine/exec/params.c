@@ -120,16 +120,17 @@ int params_add(struct param_store *s, const char *name, enum dtype t, struct sha
 }
 
 /* Element e takes word e%4 of block e/4 of the param's own stream; a pair of words makes a pair of normals. */
-static void fill_random(float *x, int64_t n, struct rng r, enum init_kind init, double fan_in)
+static void fill_random(float *x, int64_t n, struct rng r, const struct attr *a)
 {
-	double bound = 1 / sqrt(fan_in), std = sqrt(2 / fan_in);
+	double fan_in = (double)a->fan_in, bound = 1 / sqrt(fan_in);
+	double std = a->init == INIT_NORMAL ? (double)a->init_value : sqrt(2 / fan_in);
 	for (int64_t e = 0; e < n; e += 4) {
 		struct rng_words u = rng_draw(r, 0, 0, (uint32_t)(e / 4));
 		float z[4];
 		rng_normal2(u.w[0], u.w[1], z);
 		rng_normal2(u.w[2], u.w[3], z + 2);
 		for (int k = 0; k < 4 && e + k < n; k++) {
-			double v = init == INIT_KAIMING ? std * z[k] : bound * (2 * (double)rng_uniform(u.w[k]) - 1);
+			double v = a->init == INIT_UNIFORM ? bound * (2 * (double)rng_uniform(u.w[k]) - 1) : std * z[k];
 			x[e + k] = (float)v;
 		}
 	}
@@ -145,7 +146,7 @@ static int param_initialise(struct param_store *s, const struct node *node, uint
 	if (node->dtype != DT_F32)
 		return err_set(
 		    ERR_FAIL, "param '%s': only f32 has an initial value, not %s", node->name, dtype_name(node->dtype));
-	if (node->attr.init != INIT_CONSTANT && node->attr.fan_in < 1)
+	if ((node->attr.init == INIT_KAIMING || node->attr.init == INIT_UNIFORM) && node->attr.fan_in < 1)
 		return err_set(ERR_FAIL, "param '%s': a random initial value needs its fan-in", node->name);
 	host = mem_alloc((size_t)n, sizeof(*host));
 	if (!host)
@@ -154,8 +155,7 @@ static int param_initialise(struct param_store *s, const struct node *node, uint
 		for (int64_t e = 0; e < n; e++)
 			host[e] = node->attr.init_value;
 	else
-		fill_random(
-		    host, n, rng_make(seed, "", RNG_INIT, node->name), node->attr.init, (double)node->attr.fan_in);
+		fill_random(host, n, rng_make(seed, "", RNG_INIT, node->name), &node->attr);
 	rc = params_write(s, node->name, host);
 	mem_free(host);
 	return rc;

@@ -41,6 +41,14 @@ static struct param_axis unit_axis(int width)
 	return width < 0 ? not_prunable : (struct param_axis){.width = width, .outer = 1, .inner = 1};
 }
 
+/* The axis of a weight along which each index computes one unit. */
+static struct param_axis made_axis(int width)
+{
+	struct param_axis axis = unit_axis(width);
+	axis.makes = width >= 0;
+	return axis;
+}
+
 /* A vector of the layer's units: biases, norms, statistics. */
 static int add_units(struct builder *b, const char *layer, const char *suffix, int64_t n, struct param_axis axis,
     enum param_kind kind, float value)
@@ -85,7 +93,7 @@ void build_linear(struct builder *b, const char *name, int64_t out, int width, b
 		in_axis.outer = (int)(features / x.dim[x.ndim - 1]);
 	/* layers before a ReLU keep the variance of their input; the classifier starts small */
 	struct attr w = {.init = relu ? INIT_KAIMING : INIT_UNIFORM, .fan_in = features, .decay = true};
-	w.axis[0] = unit_axis(width);
+	w.axis[0] = made_axis(width);
 	w.axis[1] = in_axis;
 	int in[3];
 	in[LINEAR_X] = b->x;
@@ -102,7 +110,7 @@ void build_conv(
 		return;
 	int64_t channels = b->g->node[b->x].shape.dim[3];
 	struct attr w = {.init = INIT_KAIMING, .fan_in = (int64_t)kernel * kernel * channels, .decay = true};
-	w.axis[0] = unit_axis(width);
+	w.axis[0] = made_axis(width);
 	w.axis[3] = b->channels;
 	int in[3];
 	in[CONV_X] = b->x;
@@ -111,6 +119,25 @@ void build_conv(
 	in[CONV_B] = bias ? add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0) : NODE_NONE;
 	add_layer(b, OP_CONV2D, name, in, bias ? 3 : 2, &(struct attr){.relu = relu, .stride = stride, .pad = pad});
 	b->channels = unit_axis(width);
+}
+
+void build_embedding(struct builder *b, const char *name, int64_t rows, int64_t dim, int width)
+{
+	struct attr w = {.init = INIT_NORMAL, .init_value = 0.1f, .decay = true};
+	w.axis[1] = made_axis(width);
+	int in[2];
+	in[EMBEDDING_IDS] = b->x;
+	in[EMBEDDING_TABLE] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {rows, dim}}, &w);
+	add_layer(b, OP_EMBEDDING, name, in, 2, NULL);
+	b->channels = unit_axis(width);
+}
+
+void build_segment_mean(struct builder *b, const char *name, int starts)
+{
+	int in[2];
+	in[SEGMENT_X] = b->x;
+	in[SEGMENT_STARTS] = starts;
+	add_layer(b, OP_SEGMENT_MEAN, name, in, 2, NULL);
 }
 
 void build_batchnorm(struct builder *b, const char *name, bool relu)

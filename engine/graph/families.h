@@ -4,7 +4,7 @@
 
 #include "graph/family.h"
 
-extern const struct family_row family_mlp, family_cnn, family_resnet;
+extern const struct family_row family_mlp, family_cnn, family_resnet, family_bag;
 
 /* Widths: the hidden layers. */
 struct mlp_spec {
@@ -24,6 +24,11 @@ struct resnet_spec {
 	bool conv_bias;
 	struct spec_ints blocks; /* per stage */
 	int stem_kernel, stem_stride, stem_pool;
+};
+
+/* Width 0 is the embedding's, then the hidden layers. */
+struct bag_spec {
+	float dropout; /* of hidden layers' outputs */
 };
 
 #endif

@@ -85,6 +85,11 @@ void build_texts(struct builder *b, int *starts);
 void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu);
 void build_conv(
     struct builder *b, const char *name, int64_t out, int width, int kernel, int stride, int pad, bool bias, bool relu);
+/* Rows of a table by id, x being the ids. They begin as N(0, 0.1): the mean over a text is then small beside what the
+ * first updates write into it, so that rows of the training texts' own words soon outweigh the noise of all others. */
+void build_embedding(struct builder *b, const char *name, int64_t rows, int64_t dim, int width);
+/* The mean of each text's rows. */
+void build_segment_mean(struct builder *b, const char *name, int starts);
 void build_batchnorm(struct builder *b, const char *name, bool relu);
 void build_maxpool(struct builder *b, const char *name, int size);
 /* The hidden linear layers fc1.. of widths first .. n_width-1 (ReLU, dropout) and the classifier after them. */

@@ -30,6 +30,7 @@ enum init_kind {
 	INIT_UNSET,    /* must be loaded or set; running with it unset is an error                             */
 	INIT_CONSTANT, /* attr.init_value                                                                      */
 	INIT_KAIMING,  /* normal, std = sqrt(2 / fan_in) (He et al. 2015, eq. 10), before ReLU                 */
+	INIT_NORMAL,   /* normal, std = attr.init_value                                                        */
 	INIT_UNIFORM,  /* uniform in +-1/sqrt(attr.fan_in): PyTorch's default of linear and convolution        */
 };
 
@@ -38,6 +39,7 @@ enum init_kind {
 struct param_axis {
 	int width; /* index into model_spec.width, or -1: not prunable */
 	int outer, inner;
+	bool makes; /* this param computes the width's units; otherwise it reads or follows them */
 };
 
 struct attr {

@@ -225,7 +225,7 @@ static void spec__hostile_json_is_refused(void **state)
 	} cases[] = {
 	    {"[]", "must be an object"},
 	    {"{}", "'family'"},
-	    {"{\"family\": 3}", "'family' must be mlp, cnn or resnet"},
+	    {"{\"family\": 3}", "'family' must be mlp, cnn, resnet or bag"},
 	    {"{\"family\": \"bert\"}", "'family'"},
 	    {"{\"family\": \"mlp\"}", "'classes' is missing"},
 	    {"{\"family\":\"mlp\",\"classes\":1,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":0}",
@@ -506,7 +506,7 @@ static void family__one_row_in_a_list_is_a_family(void **state)
 	assert_refused(spec_of(&s, "{family: mean, marks: 10}", 8, 3), ERR_CONFIG, "marks is 10, must be 1 to 9");
 	assert_refused(spec_of(&s, "{family: cnn}", 8, 3), ERR_CONFIG, "one of mlp, mean");
 	family_use(before);
-	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn or resnet");
+	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn, resnet or bag");
 	cJSON_Delete(json);
 }
 

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct csv_dialect tsv = {'\t', false};
-	static char *sets[] = {(char[]){"x"}, (char[]){"y"}};
+	char x[] = "x", y[] = "y", *sets[] = {x, y};
 	struct data_options o = {.source = SOURCE_CSV, .val_fraction = 0.1, .test_fraction = 0.2, .fraction = 1};
 
 	fuzz_table(data, size, &csv_rfc4180);

@@ -5,7 +5,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char *sets[] = {(char[]){"x"}, (char[]){"y"}};
+	char x[] = "x", y[] = "y", *sets[] = {x, y};
 	struct data_options o = {.source = SOURCE_JSONL, .val_fraction = 0.1, .test_fraction = 0.2, .fraction = 1};
 
 	fuzz_texts(data, size, o);

@@ -351,6 +351,31 @@ static void sets__come_in_folds(void **state)
 			assert_in_range(in[f][k], all[k] / 5 - 2, all[k] / 5 + 3);
 }
 
+static void sets__stay_when_rows_come(void **state)
+{
+	struct dataset d;
+	int a[NUMBERS], b[NUMBERS];
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		int moved = 0;
+
+		put_sets("t.csv", 3000);
+		d = must_open("{source: csv, path: DIR/t.csv, labels: [w, x, y, z]}", seed);
+		find_splits(&d, a);
+		dataset_close(&d);
+		put_sets("t.csv", 3100);
+		d = must_open("{source: csv, path: DIR/t.csv, labels: [w, x, y, z]}", seed);
+		find_splits(&d, b);
+		dataset_close(&d);
+		for (int i = 0; i < 3000; i++) {
+			moved += a[i] != b[i];
+			assert_false(a[i] == SPLIT_TRAIN && b[i] == SPLIT_TEST);
+		}
+		assert_true(moved <= 40);
+	}
+}
+
 static void sets__a_label_that_is_rare_stays_for_training(void **state)
 {
 	struct dataset d;
@@ -379,6 +404,7 @@ int main(void)
 	    TEST(too_few__names_class_and_count),
 	    TEST(sets__come_in_shares_of_every_label),
 	    TEST(sets__come_in_folds),
+	    TEST(sets__stay_when_rows_come),
 	    TEST(sets__a_label_that_is_rare_stays_for_training),
 	};
 

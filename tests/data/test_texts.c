@@ -119,6 +119,11 @@ static void classes__are_in_a_known_order(void **state)
 	assert_string_equal(d.class_name[0], "10");
 	assert_string_equal(d.class_name[2], "x");
 	dataset_close(&d);
+	/* 01 is no number: by bytes then, where 10 comes before 9. */
+	put_text("t.csv", "text,label\na1,01\na2,01\na3,01\nb1,9\nb2,9\nb3,9\nc1,10\nc2,10\nc3,10\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_string_equal(d.class_name[1], "10");
+	dataset_close(&d);
 	put_text("t.csv", "text,label\na1,1\na2,1\na3,1\nb1,0\nb2,0\nb3,0\n");
 	d = must_open("{source: csv, path: DIR/t.csv, classes: [negative, positive]}", true);
 	has_class(&d, "a1", "positive", "t.csv:2");
@@ -145,6 +150,10 @@ static void classes__unknown_labels_name_the_row_and_what_there_is(void **state)
 	    "t.csv:5: label '0' is none of data.classes: 1, 2");
 	put_text("t.csv", "text,label\na1,-0\na2,0\na3,0\n");
 	must_fail("{source: csv, path: DIR/t.csv, classes: [x, y]}", ERR_DATA, "t.csv:2: label '-0'");
+	put_text("t.csv", "text,label\na1,0\na2,-1\na3,1\n");
+	must_fail("{source: csv, path: DIR/t.csv, classes: [x, y]}", ERR_DATA, "t.csv:3: label '-1'");
+	put_text("t.csv", "text,label\na1,0\na2,01\na3,1\n");
+	must_fail("{source: csv, path: DIR/t.csv, classes: [x, y]}", ERR_DATA, "t.csv:3: label '01'");
 	put_text("t.csv", "text,label\na1,A\na2,A\na3,A\n");
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "all samples are of one class");
 	put_text("train.csv", "text,label\n" SIX);

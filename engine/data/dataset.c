@@ -101,15 +101,6 @@ static int take_texts(struct dataset *d, const struct listing *l, int s)
 	return 0;
 }
 
-/* The test split need not be there until somebody asks for it. */
-static int check_splits(const struct dataset *d, bool with_test)
-{
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		if (d->n[s] == 0 && (s != SPLIT_TEST || with_test))
-			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
-	return 0;
-}
-
 static int alloc_pixels(struct dataset *d, bool with_test)
 {
 	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
@@ -161,6 +152,15 @@ static int check_augment(const struct dataset *d, const struct augment_options *
 	return 0;
 }
 
+/* The test split need not be there until somebody asks for it. */
+static int check_splits(const struct dataset *d, bool with_test)
+{
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		if (d->n[s] == 0 && (s != SPLIT_TEST || with_test))
+			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
+	return 0;
+}
+
 static int list_and_split(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
 {
 	int64_t counts[SPLIT_COUNT];
@@ -177,14 +177,17 @@ static int list_and_split(struct dataset *out, struct listing *l, const struct s
 	if (rc != 0)
 		return err_context(rc, "%s", place);
 	take_listing(out, l, counts);
+	rc = check_splits(out, a->with_test);
+	if (rc != 0)
+		return err_context(rc, "%s", place);
 	return l->kind == SAMPLE_IMAGE ? check_augment(out, &a->o->augment) : 0;
 }
 
 static int load_samples(struct dataset *d, struct listing *l, const struct source_args *a)
 {
-	int rc = check_splits(d, a->with_test);
+	int rc = 0;
 
-	if (!rc && d->kind == SAMPLE_IMAGE) {
+	if (d->kind == SAMPLE_IMAGE) {
 		rc = alloc_pixels(d, a->with_test);
 		return !rc ? sources[a->o->source]->load(l, a, d->pixels) : rc;
 	}

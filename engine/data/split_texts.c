@@ -184,14 +184,14 @@ static int make_units(struct cutter *c)
 	return rc;
 }
 
-/* Texts of a total of n that part p is to have. Equal parts are rounded so that the sizes over all labels stay equal.
- */
+/* Texts of a total of n that part p is to have. Of equal parts, those that get one more come after those that got one
+ * more of the label before, so that the sizes over all labels stay equal. */
 static int64_t share_of(const struct cutter *c, const struct cut *k, int p, int64_t n)
 {
-	int64_t shift = c->given % k->parts;
+	int64_t turn = (p + k->parts - c->given % k->parts) % k->parts;
 
 	if (k->equal)
-		return (n * (p + 1) + shift) / k->parts - (n * p + shift) / k->parts;
+		return n / k->parts + (turn < n % k->parts);
 	return split_share(n, k->ratio[p]);
 }
 

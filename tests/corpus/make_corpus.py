@@ -112,6 +112,8 @@ def csv_files():
     put("csv/good_quotes.csv", 'file,"cl""ass"\n"a,b\r\nc",""\n')
     put("csv/good_bom_no_newline.csv", b"\xef\xbb\xbffile,label\nx,1")
     put("csv/good_one_column.csv", "file\n\nx\n")
+    put("csv/good_texts.csv", "text,label\na1,A\na2,A\na3,A\nb1,B\nb2,B\nb3,B\na1,B\n")
+    put("csv/good_sets.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n3,\"c\nd\",1,1\n4,e,0,0\n5,f,1,0\n6,a,0,1\n\n")
     put("csv/bad_empty.csv", "")
     put("csv/bad_bom_only.csv", b"\xef\xbb\xbf")
     put("csv/bad_open_quote.csv", 'file,label\n"a,1\nb,2\n')
@@ -122,6 +124,27 @@ def csv_files():
     put("csv/bad_nul.csv", b"file,label\na\0,1\n")
     put("csv/bad_nul_quoted.csv", b'file,label\n"a\0",1\n')
     put("csv/bad_cr.csv", "file,label\ra,1\r")
+
+
+def jsonl_files():
+    six = [(t, t[0].upper()) for t in ("a1", "a2", "a3", "b1", "b2", "b3")]
+    lines = [json.dumps({"text": t, "label": l}) for t, l in six]
+    put("jsonl/good_classes.jsonl", "\n".join(lines) + "\n")
+    put("jsonl/good_crlf_bom.jsonl", b"\xef\xbb\xbf" + "\r\n".join(lines + [""]).encode())
+    put("jsonl/good_numbers.jsonl", "\n".join(json.dumps({"label": i % 2, "sentence": f"{i} \u0995\n\U0001f600"}) for i in range(6)))
+    put("jsonl/good_truth.jsonl", "\n".join(json.dumps({"text": f"t{i}", "class": i < 3}) for i in range(6)))
+    put("jsonl/good_names.jsonl", "\n".join(json.dumps({"text": f"t{i}", "label": ["x", "y"][: i % 3]}) for i in range(9)))
+    bad = {
+        "empty": "", "blank": "\n\n", "list": "[]", "number": "1", "two": "{} {}", "cut": lines[0][:-3],
+        "no_text": '{"label":"A"}', "no_label": '{"text":"a"}', "null": '{"text":"a","label":null}',
+        "fraction": '{"text":"a","label":0.5}', "nul": '{"text":"a\\u0000b","label":"A"}',
+        "twice": '{"text":"a","text":"b","label":"A"}', "blank_text": '{"text":" ","label":"A"}',
+        "surrogate": '{"text":"\\ud800","label":"A"}', "both": '{"text":"a","comment":"b","label":"A"}',
+        "mixed": '{"text":"a","label":["A"]}\n{"text":"b","label":"A"}', "one_class": "\n".join(lines[:3]),
+    }
+    for name, text in bad.items():
+        put(f"jsonl/bad_{name}.jsonl", text)
+    put("jsonl/bad_latin1.jsonl", lines[0].encode() + b'\n{"text":"caf\xe9","label":"B"}')
 
 
 def chunk(kind, data, crc=None):
@@ -230,6 +253,7 @@ def vocabulary_files():
 safetensors()
 idx_files()
 csv_files()
+jsonl_files()
 images()
 checkpoints()
 vocabulary_files()

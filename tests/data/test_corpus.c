@@ -14,6 +14,19 @@ static int try_csv(const char *path)
 	return rc;
 }
 
+static int try_jsonl(const char *path)
+{
+	struct data_options o = options("{source: jsonl}");
+	struct dataset d;
+	int rc;
+
+	o.path = mem_strdup(path);
+	rc = dataset_open(&d, &o, NULL, 1, true);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+	return rc;
+}
+
 static int try_idx(const char *path)
 {
 	struct idx x;
@@ -69,6 +82,12 @@ static void corpus__csv(void **state)
 	walk("csv", try_csv);
 }
 
+static void corpus__jsonl(void **state)
+{
+	(void)state;
+	walk("jsonl", try_jsonl);
+}
+
 static void corpus__idx(void **state)
 {
 	(void)state;
@@ -85,6 +104,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(corpus__csv),
+	    cmocka_unit_test(corpus__jsonl),
 	    cmocka_unit_test(corpus__idx),
 	    cmocka_unit_test(corpus__images),
 	};

@@ -1,4 +1,5 @@
-/* Fuzz target: any bytes as a CSV file. */
+/* Fuzz target: any bytes as a CSV file of each dialect, then as a table of texts. */
+#define _GNU_SOURCE /* memfd_create */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -6,18 +7,12 @@
 
 #include "base/err.h"
 #include "data/csv.h"
+#include "fuzz/texts.h"
 
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void fuzz_table(const uint8_t *data, size_t size, const struct csv_dialect *d)
 {
 	struct csv c;
-	int rc = csv_parse(&c, "fuzz.csv", (const char *)data, size, &csv_rfc4180);
+	int rc = csv_parse(&c, "fuzz.csv", (const char *)data, size, d);
 
 	if (!rc) {
 		size_t total = 0;
@@ -35,5 +30,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(!c.text);
 	}
 	csv_clear(&c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct csv_dialect tsv = {'\t', false};
+	char x[] = "x", y[] = "y", *sets[] = {x, y};
+	struct data_options o = {.source = SOURCE_CSV, .val_fraction = 0.1, .test_fraction = 0.2, .fraction = 1};
+
+	fuzz_table(data, size, &csv_rfc4180);
+	fuzz_table(data, size, &tsv);
+	fuzz_texts(data, size, o);
+	o.encoding = ENCODING_LATIN1;
+	o.labels = (struct option_strings){sets, 2};
+	o.fraction = 0.5;
+	fuzz_texts(data, size, o);
 	return 0;
 }

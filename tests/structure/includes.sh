@@ -13,7 +13,7 @@ find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.c
 		allow["quant"] = "base config graph"
 		allow["exec"] = "base config graph quant"
 		allow["text"] = "base"
-		allow["data"] = "base config"
+		allow["data"] = "base config text"
 		allow["store"] = "base config graph quant exec"
 		allow["train"] = "base config graph quant exec data store"
 		allow["cpu"] = "base graph quant exec"

@@ -1,0 +1,172 @@
+/* Prints find samples again in another data set, and their file is refused if a byte of it is wrong. */
+#include "data/fixture.h"
+#include "data/prints.h"
+
+static struct dataset must_open(const char *yaml_text, uint64_t seed)
+{
+	struct data_options o = options(yaml_text);
+	struct dataset d;
+
+	if (dataset_open(&d, &o, NULL, seed, true) != 0)
+		fail_msg("%s", err_message());
+	option_clear(data_option_table, &o);
+	return d;
+}
+
+static struct prints of(const struct dataset *d, enum split s)
+{
+	struct prints p;
+
+	assert_int_equal(dataset_split_prints(d, s, &p), 0);
+	assert_int_equal(p.n, d->n[s]);
+	for (int64_t i = 1; i < p.n; i++)
+		assert_true(p.v[i - 1] <= p.v[i]);
+	return p;
+}
+
+static bool holds(const struct prints *p, uint64_t v)
+{
+	const struct prints one = {&v, 1};
+
+	return prints_overlap(&one, p) == 1;
+}
+
+/* printf 'a1' | sha256sum; an image's by Python: sha256(pack("<3Q", 8, 8, 1) + pixels). */
+static void prints__are_the_first_digits_of_the_hash(void **state)
+{
+	struct dataset d;
+	struct prints p[SPLIT_COUNT];
+	struct sample_view v;
+	unsigned char bytes[24 + 64] = {8, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1};
+	char hex[HASH_HEX], digits[17];
+	uint64_t print;
+
+	(void)state;
+	assert_int_equal(print_bytes("a1", 2, &print), 0);
+	assert_true(print == 0xf55ff16f66f43360u);
+	put_text("t.csv", "text,label\na1,A\na2,A\na3,A\nb1,B\nb2,B\nb3,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", 1);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		p[s] = of(&d, (enum split)s);
+	assert_int_equal(holds(&p[0], print) + holds(&p[1], print) + holds(&p[2], print), 1);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		prints_clear(&p[s]);
+	dataset_close(&d);
+	d = must_open("{source: digits}", 1);
+	p[0] = of(&d, SPLIT_VAL);
+	assert_int_equal(dataset_sample(&d, SPLIT_VAL, 5, &v), 0);
+	memcpy(bytes + 24, v.pixels, 64);
+	assert_int_equal(hash_bytes(bytes, sizeof(bytes), hex), 0);
+	snprintf(digits, sizeof(digits), "%.16s", hex);
+	assert_true(holds(&p[0], strtoull(digits, NULL, 16)));
+	prints_clear(&p[0]);
+	dataset_close(&d);
+}
+
+static void overlap__counts_samples_that_were_trained_on(void **state)
+{
+	struct dataset a, b;
+	struct prints train, test;
+	int64_t shared;
+
+	(void)state;
+	/* The same seed: nothing. Another seed: as many of the test split as lay in the other's train split. */
+	a = must_open("{source: digits}", 1);
+	b = must_open("{source: digits}", 2);
+	train = of(&a, SPLIT_TRAIN);
+	test = of(&a, SPLIT_TEST);
+	assert_int_equal(prints_overlap(&test, &train), 0);
+	prints_clear(&test);
+	test = of(&b, SPLIT_TEST);
+	shared = prints_overlap(&test, &train);
+	assert_in_range(shared, test.n * 6 / 10, test.n * 8 / 10);
+	prints_clear(&test);
+	prints_clear(&train);
+	dataset_close(&a);
+	dataset_close(&b);
+	uint64_t x[] = {1, 3, 3, 9}, y[] = {2, 3, 9, 9, 9};
+	assert_int_equal(prints_overlap(&(struct prints){x, 4}, &(struct prints){y, 5}), 3);
+	assert_int_equal(prints_overlap(&(struct prints){y, 5}, &(struct prints){x, 4}), 4);
+	assert_int_equal(prints_overlap(&(struct prints){NULL, 0}, &(struct prints){x, 4}), 0);
+	assert_int_equal(prints_overlap(&(struct prints){x, 4}, &(struct prints){NULL, 0}), 0);
+}
+
+static void prints__need_a_loaded_split(void **state)
+{
+	struct data_options o = options("{source: digits}");
+	struct dataset d;
+	struct prints p;
+
+	(void)state;
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(dataset_split_prints(&d, SPLIT_TEST, &p), ERR_FAIL);
+	assert_null(p.v);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+}
+
+static void file__comes_back_as_it_was(void **state)
+{
+	uint64_t x[] = {1, 3, 3, UINT64_MAX}, y[] = {2};
+	const struct prints out[SPLIT_COUNT] = {{x, 4}, {y, 1}, {NULL, 0}};
+	struct prints in[SPLIT_COUNT];
+
+	(void)state;
+	assert_int_equal(prints_write(at("p.bin"), out), 0);
+	assert_int_equal(prints_read(in, at("p.bin")), 0);
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		assert_int_equal(in[s].n, out[s].n);
+		for (int64_t i = 0; i < in[s].n; i++)
+			assert_true(in[s].v[i] == out[s].v[i]);
+		prints_clear(&in[s]);
+	}
+	assert_int_equal(prints_read(in, at("none.bin")), ERR_IO);
+}
+
+static void file__no_changed_bit_passes(void **state)
+{
+	uint64_t x[] = {1, 3, 3, 9}, y[] = {2};
+	const struct prints out[SPLIT_COUNT] = {{x, 4}, {y, 1}, {NULL, 0}};
+	struct prints in[SPLIT_COUNT];
+	struct fs_bytes b;
+
+	(void)state;
+	assert_int_equal(prints_write(at("p.bin"), out), 0);
+	assert_int_equal(fs_read(at("p.bin"), &b), 0);
+	for (size_t i = 0; i < b.size * 8; i++) {
+		b.data[i / 8] ^= (unsigned char)(1u << i % 8);
+		assert_int_equal(prints_parse(in, "p.bin", b.data, b.size), ERR_CHECKPOINT);
+		assert_int_equal(strncmp(err_message(), "p.bin: ", 7), 0);
+		b.data[i / 8] ^= (unsigned char)(1u << i % 8);
+	}
+	for (size_t n = 0; n < b.size; n++)
+		assert_int_equal(prints_parse(in, "p.bin", b.data, n), ERR_CHECKPOINT);
+	fs_bytes_clear(&b);
+}
+
+static void file__must_be_ascending(void **state)
+{
+	uint64_t x[] = {3, 1};
+	const struct prints out[SPLIT_COUNT] = {{NULL, 0}, {x, 2}, {NULL, 0}};
+	struct prints in[SPLIT_COUNT];
+
+	(void)state;
+	assert_int_equal(prints_write(at("p.bin"), out), 0);
+	assert_int_equal(prints_read(in, at("p.bin")), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "the prints of the validation split are not ascending"));
+	assert_null(in[SPLIT_VAL].v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(prints__are_the_first_digits_of_the_hash),
+	    cmocka_unit_test(overlap__counts_samples_that_were_trained_on),
+	    cmocka_unit_test(prints__need_a_loaded_split),
+	    cmocka_unit_test(file__comes_back_as_it_was),
+	    cmocka_unit_test(file__no_changed_bit_passes),
+	    cmocka_unit_test(file__must_be_ascending),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

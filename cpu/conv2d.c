@@ -49,7 +49,7 @@ static int shapes_make(const struct call *s, struct shape_set *d)
 	    (rc = md_tag(s, &d->dy, t, 4, yd, dnnl_nhwc)) ||
 	    (s->has_in[CONV_B] && (rc = md_tag(s, &d->b, dnnl_f32, 1, wd, dnnl_a))))
 		return rc;
-	return attr_make(s, &(struct prim_opts){.fpmath = true}, &d->attr);
+	return attr_make(s, &(struct prim_opts){0}, &d->attr);
 }
 
 static void shapes_free(struct shape_set *d)
@@ -72,8 +72,7 @@ static int make_forward(struct call *s, struct conv2d *v, const struct shape_set
 	struct cpu_ctx *c = s->ctx;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	int rc = attr_make(
-	    s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr);
+	int rc = attr_make(s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER}, &attr);
 	if (rc)
 		return rc;
 	rc = onednn_check(s, "convolution",

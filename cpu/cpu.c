@@ -28,6 +28,39 @@ static int usable_cores(void)
 	return omp_get_num_procs();
 }
 
+/* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
+static void read_name(char out[64])
+{
+	strcpy(out, "unknown");
+#if defined(__x86_64__)
+	unsigned r[12];
+	for (unsigned i = 0; i < 3; i++)
+		if (!__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]))
+			return;
+	char text[sizeof(r) + 1] = {0};
+	memcpy(text, r, sizeof(r));
+	const char *first = text + strspn(text, " ");
+	size_t n = strlen(first);
+	while (n > 0 && first[n - 1] == ' ')
+		n--;
+	if (n > 0) {
+		memcpy(out, first, n);
+		out[n] = '\0';
+	}
+#endif
+}
+
+static void fill_traits(struct device_traits *t, int threads)
+{
+	read_name(t->name);
+	snprintf(t->isa, sizeof(t->isa), "%s", onednn_isa_name());
+	t->threads = threads;
+	t->vnni = cpu_has_vnni();
+	t->amx = onednn_has_amx();
+	t->bf16 = cpu_has_bf16();
+	t->on_host = true;
+}
+
 static int cpu_open(void **ctx, const struct open_options *o)
 {
 	const int threads = o->threads;
@@ -37,10 +70,10 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	struct cpu_ctx *c = mem_alloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
-	c->threads = threads ? threads : usable_cores();
+	fill_traits(&c->traits, threads ? threads : usable_cores());
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
-	omp_set_num_threads(c->threads);
+	omp_set_num_threads(c->traits.threads);
 	int rc = onednn_open(c);
 	if (rc) {
 		onednn_close(c);
@@ -92,47 +125,22 @@ static int cpu_memory(void *ctx, size_t *available, size_t *total)
 	return 0;
 }
 
-void cpu_set_fpmath(void *ctx, bool bf16)
+static const struct device_traits *cpu_traits(void *ctx)
 {
-	((struct cpu_ctx *)ctx)->fpmath_bf16 = bf16;
-}
-
-/* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
-static void cpu_model(char out[64])
-{
-	strcpy(out, "unknown");
-#if defined(__x86_64__)
-	unsigned r[12];
-	for (unsigned i = 0; i < 3; i++)
-		if (!__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]))
-			return;
-	char text[sizeof(r) + 1] = {0};
-	memcpy(text, r, sizeof(r));
-	const char *first = text + strspn(text, " ");
-	size_t n = strlen(first);
-	while (n > 0 && first[n - 1] == ' ')
-		n--;
-	if (n > 0) {
-		memcpy(out, first, n);
-		out[n] = '\0';
-	}
-#endif
+	return &((const struct cpu_ctx *)ctx)->traits;
 }
 
 static int cpu_describe(void *ctx, cJSON *o)
 {
-	const struct cpu_ctx *c = ctx;
+	const struct device_traits *t = cpu_traits(ctx);
 	const dnnl_version_t *v = dnnl_version();
-	char version[64], model[64];
+	char version[64];
 	snprintf(version, sizeof(version), "%d.%d.%d", v->major, v->minor, v->patch);
-	cpu_model(model);
-	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", model) &&
-		  cJSON_AddNumberToObject(o, "threads", c->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
-		  cJSON_AddStringToObject(o, "isa", onednn_isa_name()) &&
-		  cJSON_AddBoolToObject(o, "vnni", cpu_has_vnni()) &&
-		  cJSON_AddBoolToObject(o, "amx", onednn_has_amx()) &&
-		  cJSON_AddBoolToObject(o, "bf16", cpu_has_bf16()) && cJSON_AddBoolToObject(o, "f16", false) &&
-		  cJSON_AddBoolToObject(o, "tf32", false) && cJSON_AddBoolToObject(o, "fpmath_bf16", c->fpmath_bf16);
+	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", t->name) &&
+		  cJSON_AddNumberToObject(o, "threads", t->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
+		  cJSON_AddStringToObject(o, "isa", t->isa) && cJSON_AddBoolToObject(o, "vnni", t->vnni) &&
+		  cJSON_AddBoolToObject(o, "amx", t->amx) && cJSON_AddBoolToObject(o, "bf16", t->bf16) &&
+		  cJSON_AddBoolToObject(o, "f16", t->f16) && cJSON_AddBoolToObject(o, "tf32", t->tf32);
 	return ok ? 0 : err_set(ERR_NOMEM, "cpu: describe: out of memory");
 }
 
@@ -147,9 +155,9 @@ const struct backend cpu_backend = {
     .copy = cpu_copy,
     .sync = cpu_sync,
     .update = cpu_update,
+    .traits = cpu_traits,
     .describe = cpu_describe,
     .memory = cpu_memory,
-    .on_host = true,
     .kernels =
 	{
 	    [OP_LINEAR] = &cpu_linear_kernel,

@@ -12,8 +12,5 @@ extern const struct backend cpu_backend;
 /* True if u8 x s8 products run without saturating in 16 bits: VNNI as oneDNN uses it now, so ONEDNN_MAX_CPU_ISA counts.
  * Without it weights must have 7 bits. */
 bool cpu_has_vnni(void);
-/* Lets f32 linear and convolution nodes that are prepared from now on multiply in bf16 (sums stay f32). oneDNN does it
- * where that gains, which is on CPUs with AMX; elsewhere nothing changes. */
-void cpu_set_fpmath(void *ctx, bool bf16);
 
 #endif

@@ -38,8 +38,7 @@ static int make_forward(struct call *s, struct linear *l)
 	    (rc = md_tag(s, &w, t, 2, (const int64_t[]){l->K, l->M}, dnnl_format_tag_any)) ||
 	    (rc = md_matrix(s, &y, dnnl_f32, l->N, l->M, l->M, 1)) ||
 	    (s->has_in[LINEAR_B] && (rc = md_matrix(s, &b, dnnl_f32, 1, l->M, l->M, 1))) ||
-	    (rc = attr_make(
-		 s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER, .fpmath = true}, &attr)))
+	    (rc = attr_make(s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER}, &attr)))
 		goto out;
 	bool packed = s->mode == EXEC_INFER && s->constant_in[LINEAR_W];
 	rc = onednn_check(
@@ -71,7 +70,7 @@ static int make_product(struct call *s, struct prim *p, int64_t n, int64_t k, in
 	dnnl_memory_desc_t a = NULL, b = NULL, y = NULL;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	struct prim_opts o = {.sum = sum, .sum_scale = 1.0f, .sum_type = dnnl_f32, .fpmath = true};
+	struct prim_opts o = {.sum = sum, .sum_scale = 1.0f, .sum_type = dnnl_f32};
 	const dnnl_data_type_t t = onednn_type(s->in[LINEAR_X].dtype);
 	int rc = md_matrix(s, &a, t, n, k, stride[0], stride[1]);
 	if (rc || (rc = md_matrix(s, &b, t, k, m, stride[2], stride[3])) ||

@@ -159,12 +159,9 @@ static dnnl_status_t add_post_ops(dnnl_primitive_attr_t attr, const struct prim_
 
 int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_attr_t *out)
 {
-	const struct cpu_ctx *c = s->ctx;
 	dnnl_status_t st = dnnl_primitive_attr_create(out);
 	if (st == dnnl_success)
 		st = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-	if (st == dnnl_success && o->fpmath && c->fpmath_bf16)
-		st = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_bf16);
 	if (st == dnnl_success && o->wei_scales)
 		st = dnnl_primitive_attr_set_scales_mask(*out, DNNL_ARG_WEIGHTS, o->wei_scales_mask);
 	if (st == dnnl_success && o->src_zero)
@@ -199,7 +196,7 @@ void prim_threads(const struct call *s, int64_t macs)
 	const struct cpu_ctx *c = s->ctx;
 	/* Training moves more data between the threads' caches: backward needs four times the work to gain. */
 	const int64_t least = s->mode == EXEC_TRAIN ? 4 * CPU_SERIAL_MACS : CPU_SERIAL_MACS;
-	omp_set_num_threads(macs < least ? 1 : c->threads);
+	omp_set_num_threads(macs < least ? 1 : c->traits.threads);
 }
 
 int prim_make(const struct call *s, struct prim *p, dnnl_primitive_desc_t desc, const char *what, bool hot)

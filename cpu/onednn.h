@@ -12,8 +12,7 @@
 struct cpu_ctx {
 	dnnl_engine_t engine;
 	dnnl_stream_t stream;
-	int threads;
-	bool fpmath_bf16; /* f32 primitives may multiply in bf16 */
+	struct device_traits traits;
 };
 
 int onednn_open(struct cpu_ctx *c);
@@ -43,7 +42,6 @@ struct prim_opts {
 	bool wei_scales; /* run-time weight scales (DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS) with this mask */
 	int wei_scales_mask;
 	bool src_zero; /* a run-time zero point of the source (DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC), s32 */
-	bool fpmath;   /* honour the context's bf16 math mode */
 };
 int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_attr_t *out);
 

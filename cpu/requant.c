@@ -76,7 +76,7 @@ static int requant_prepare(struct call *s)
 	h->W = cpu_period(h->C);
 	h->block = cpu_block(h->W);
 	h->blocks = (h->n + h->block - 1) / h->block;
-	h->threads = ((const struct cpu_ctx *)s->ctx)->threads;
+	h->threads = ((const struct cpu_ctx *)s->ctx)->traits.threads;
 	s->saved = (size_t)(4 * h->W) * sizeof(float);
 	if (s->mode == EXEC_TRAIN) {
 		h->at_partial = call_reserve(&s->scratch, (size_t)(3 * h->W * h->blocks) * sizeof(float));

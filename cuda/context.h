@@ -32,7 +32,8 @@ struct cuda_slot {
 };
 
 struct cuda_ctx {
-	int device;          /* index among the visible GPUs */
+	int device; /* index among the visible GPUs */
+	struct device_traits traits;
 	cudaStream_t stream; /* every kernel and product, in program order */
 	cublasLtHandle_t lt;
 	void *workspace; /* of cublasLt, device memory */

@@ -24,6 +24,7 @@ const struct backend cuda_backend = {
     .capture_end = cuda_capture_end,
     .replay = cuda_replay,
     .capture_free = cuda_capture_free,
+    .traits = cuda_traits,
     .describe = cuda_describe,
     .memory = cuda_memory,
     .kernels =

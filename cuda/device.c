@@ -55,6 +55,7 @@ int cuda_open(void **ctx, const struct open_options *o)
 	if (!c)
 		return ERR_NOMEM;
 	c->device = o->gpu;
+	cuda_fill_traits(&c->traits, &prop);
 	c->chunk_bytes = CUDA_CHUNK_BYTES;
 	rc = open_parts(c);
 	if (rc) {

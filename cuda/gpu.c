@@ -80,6 +80,18 @@ static int add_gpu(cJSON *o, int gpu, const struct cudaDeviceProp *prop)
 	return ok ? 0 : err_set(ERR_NOMEM, "cuda: describe: out of memory");
 }
 
+/* The oldest GPUs that are taken multiply all three types. Integer rows are missing, so nothing saturates. */
+void cuda_fill_traits(struct device_traits *t, const struct cudaDeviceProp *prop)
+{
+	*t = (struct device_traits){.vnni = true, .bf16 = true, .f16 = true, .tf32 = true};
+	snprintf(t->name, sizeof(t->name), "%s", prop->name);
+}
+
+const struct device_traits *cuda_traits(void *ctx)
+{
+	return &((const struct cuda_ctx *)ctx)->traits;
+}
+
 int cuda_describe(void *ctx, cJSON *o)
 {
 	const struct cuda_ctx *c = ctx;
@@ -96,8 +108,9 @@ int cuda_describe(void *ctx, cJSON *o)
 		return rc;
 	versions(driver, runtime);
 	snprintf(cublas, sizeof(cublas), "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
-	bool ok = cJSON_AddStringToObject(o, "driver", driver) && cJSON_AddStringToObject(o, "runtime", runtime) &&
-		  cJSON_AddStringToObject(o, "cublas", cublas);
+	bool ok = cJSON_AddBoolToObject(o, "bf16", c->traits.bf16) && cJSON_AddBoolToObject(o, "f16", c->traits.f16) &&
+		  cJSON_AddBoolToObject(o, "tf32", c->traits.tf32) && cJSON_AddStringToObject(o, "driver", driver) &&
+		  cJSON_AddStringToObject(o, "runtime", runtime) && cJSON_AddStringToObject(o, "cublas", cublas);
 	return ok ? 0 : err_set(ERR_NOMEM, "cuda: describe: out of memory");
 }
 

@@ -21,6 +21,8 @@ extern const struct kernel cuda_dequant_kernel, cuda_quantize_kernel, cuda_rq_sc
 int cuda_choose_gpu(int gpu, struct cudaDeviceProp *prop);
 /* What is said about it (gpu.c): struct backend. */
 int cuda_list(cJSON *array);
+void cuda_fill_traits(struct device_traits *t, const struct cudaDeviceProp *prop);
+const struct device_traits *cuda_traits(void *ctx);
 int cuda_describe(void *ctx, cJSON *object);
 
 /* Memory services (device.c): struct backend. */

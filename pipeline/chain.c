@@ -40,10 +40,9 @@ static int open_train(struct chain *c, const struct open_options *o)
 
 static void write_train_text(struct chain *c)
 {
-	const cJSON *name = cJSON_GetObjectItem(c->gpu_info, "gpu");
-	if (cJSON_IsString(name))
+	if (c->own_train)
 		snprintf(c->train_text, sizeof(c->train_text), "%s (%s), GPU %d: %s", c->train_name, c->train_choice,
-		    (int)c->config->top.device.gpu, name->valuestring);
+		    (int)c->config->top.device.gpu, device_traits(c->train)->name);
 	else
 		snprintf(c->train_text, sizeof(c->train_text), "%s (%s)", c->train_name, c->train_choice);
 }
@@ -72,10 +71,8 @@ static int open_devices(struct chain *c, bool plan_only)
 	if (rc < 0)
 		return rc;
 	write_train_text(c);
-	rc = describe(c->cpu, &c->cpu_info);
-	const cJSON *threads = cJSON_GetObjectItem(c->cpu_info, "threads");
-	c->threads = threads ? threads->valueint : 0;
-	return rc;
+	c->threads = device_traits(c->cpu)->threads;
+	return describe(c->cpu, &c->cpu_info);
 }
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)

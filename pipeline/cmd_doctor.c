@@ -22,14 +22,16 @@ static void list_devices(const struct backend *b, cJSON *o)
 }
 
 /* Each backend either describes itself or gives the reason why it cannot be used. */
-static cJSON *describe_backend(const struct backend *b)
+static cJSON *describe_backend(const struct backend *b, struct device_traits *traits)
 {
 	cJSON *o = cJSON_CreateObject();
 	void *ctx = NULL;
 	int rc = b->open(&ctx, &(struct open_options){0});
 	cJSON_AddBoolToObject(o, "usable", !rc);
-	if (!rc)
+	if (!rc) {
+		*traits = *b->traits(ctx);
 		rc = b->describe(ctx, o);
+	}
 	if (rc < 0)
 		cJSON_AddStringToObject(o, "reason", err_message());
 	if (ctx)
@@ -38,7 +40,8 @@ static cJSON *describe_backend(const struct backend *b)
 	return o;
 }
 
-static cJSON *examine(void)
+/* cpu: what is known of the device that deploys. */
+static cJSON *examine(struct device_traits *cpu)
 {
 	cJSON *o = cJSON_CreateObject();
 	struct utsname u;
@@ -51,8 +54,12 @@ static cJSON *examine(void)
 	}
 	cJSON_AddStringToObject(o, "auto_device", registry_auto());
 	cJSON *backends = cJSON_AddObjectToObject(o, "backends");
-	for (const struct backend *const *b = registry_backends(); *b; b++)
-		cJSON_AddItemToObject(backends, (*b)->name, describe_backend(*b));
+	for (const struct backend *const *b = registry_backends(); *b; b++) {
+		struct device_traits traits = {0};
+		cJSON_AddItemToObject(backends, (*b)->name, describe_backend(*b, &traits));
+		if (strcmp((*b)->name, "cpu") == 0)
+			*cpu = traits;
+	}
 	const struct backend *cuda;
 	if (registry_backend("cuda", &cuda) < 0) {
 		cJSON *missing = cJSON_AddObjectToObject(backends, "cuda");
@@ -70,20 +77,18 @@ static const char *text(const cJSON *o, const char *key, const char *missing)
 }
 
 /* What the reader wants to know first: where training runs, and what INT8 is worth here. */
-static char *verdict(const cJSON *o)
+static char *verdict(const cJSON *o, const struct device_traits *t)
 {
 	const cJSON *backends = cJSON_GetObjectItem(o, "backends"), *cpu = cJSON_GetObjectItem(backends, "cpu");
-	const cJSON *cuda = cJSON_GetObjectItem(backends, "cuda"), *threads = cJSON_GetObjectItem(cpu, "threads");
+	const cJSON *cuda = cJSON_GetObjectItem(backends, "cuda");
 	const char *device = text(o, "auto_device", "cpu");
 	if (!cJSON_IsTrue(cJSON_GetObjectItem(cpu, "usable")))
 		return mem_printf("nothing can run: %s", text(cpu, "reason", "the CPU backend cannot be used"));
-	bool vnni = cJSON_IsTrue(cJSON_GetObjectItem(cpu, "vnni"));
 	bool on_cpu = strcmp(device, "cpu") == 0;
 	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d threads, %s) %s", device,
-	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "",
-	    cJSON_IsNumber(threads) ? threads->valueint : 0, text(cpu, "isa", "unknown ISA"),
-	    vnni ? "with VNNI: 8-bit weights, exact"
-		 : "without VNNI: exact with weights limited to 7 bits (quantize's option no_vnni)");
+	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "", t->threads, t->isa,
+	    t->vnni ? "with VNNI: 8-bit weights, exact"
+		    : "without VNNI: exact with weights limited to 7 bits (quantize's option no_vnni)");
 }
 
 static void print_object(const cJSON *o, int depth)
@@ -118,8 +123,9 @@ int cmd_doctor(int argc, char **argv)
 	int rc = args_count(&args, 0, 0, "");
 	if (rc < 0)
 		return rc;
-	cJSON *o = examine();
-	char *first = verdict(o);
+	struct device_traits cpu = {0};
+	cJSON *o = examine(&cpu);
+	char *first = verdict(o, &cpu);
 	if (!first) {
 		cJSON_Delete(o);
 		return ERR_NOMEM;

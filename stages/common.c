@@ -206,7 +206,7 @@ static double stage_seconds(const struct stage_run *run, const struct stage_resu
 	return run->earlier_seconds + clock_now() - r->started;
 }
 
-int stage_add_info(
+static int add_info(
     const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c)
 {
 	char now[32];
@@ -239,7 +239,8 @@ int stage_add_info(
 	return f.ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
-int stage_summarise(struct stage_run *run, const char *kind, const struct stage_result *r, const struct checkpoint *c)
+/* Fills run->summary from a saved checkpoint. */
+static int summarise(struct stage_run *run, const char *kind, const struct stage_result *r, const struct checkpoint *c)
 {
 	char path[1024];
 	uint64_t bytes;
@@ -269,8 +270,8 @@ int stage_summarise(struct stage_run *run, const char *kind, const struct stage_
 int stage_save(struct stage_run *run, const char *kind, const struct option *table, const struct stage_result *r,
     struct checkpoint *c)
 {
-	int rc = stage_add_info(run, table, r, c);
+	int rc = add_info(run, table, r, c);
 	if (!rc)
 		rc = checkpoint_save(c, run->out_dir);
-	return rc < 0 ? rc : stage_summarise(run, kind, r, c);
+	return rc < 0 ? rc : summarise(run, kind, r, c);
 }

@@ -36,16 +36,12 @@ struct stage_result {
 };
 /* `removed` of a checkpoint's info: what the stages before it have removed. */
 double stage_removed(const struct checkpoint *parent);
-/* Adds to c->info what the stage knows: the program's fields (run->info), model_name, stage, technique, hyperparameters
- * (every option of `table`, and the seed), parents, data, metrics, parameters.removed, timestamp, seconds, peak_memory
- * (bytes). */
-int stage_add_info(
-    const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c);
-/* stage_add_info, checkpoint_save into run->out_dir, and run->summary for the stage kind `kind`. */
+/* Adds to c->info what the stage knows (the program's fields (run->info), model_name, stage, technique,
+ * hyperparameters: every option of `table`, and the seed; parents, data, metrics, parameters.removed, timestamp,
+ * seconds, peak_memory in bytes), saves the checkpoint into run->out_dir and fills run->summary for the stage kind
+ * `kind`. */
 int stage_save(struct stage_run *run, const char *kind, const struct option *table, const struct stage_result *r,
     struct checkpoint *c);
-/* Fills run->summary from a saved checkpoint (a part of stage_save). */
-int stage_summarise(struct stage_run *run, const char *kind, const struct stage_result *r, const struct checkpoint *c);
 
 /* Prints one line through run->progress, if there is one. */
 void stage_line(const struct stage_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

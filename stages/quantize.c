@@ -149,14 +149,8 @@ static int load(struct quantize_job *job)
 /* Without VNNI, oneDNN adds pairs of u8 x s8 products in 16 bits, which 8-bit weights overflow without a word. */
 static int limit_bits(struct quantize_job *job)
 {
-	cJSON *o = cJSON_CreateObject();
-	struct device dev = job->run->cpu_dev;
-	int rc = o ? dev.backend->describe(dev.ctx, o) : err_set(ERR_NOMEM, "out of memory");
-	bool without = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "vnni"));
-
-	cJSON_Delete(o);
-	if (rc < 0 || !without || job->plan.simulated || job->plan.n_value == 0)
-		return rc;
+	if (device_traits(job->run->cpu_dev)->vnni || job->plan.simulated || job->plan.n_value == 0)
+		return 0;
 	if (job->o->no_vnni == NO_VNNI_STOP)
 		return err_set(
 		    ERR_DEVICE, "this CPU has no VNNI: 8-bit weights would saturate silently (no_vnni: stop)");
@@ -182,7 +176,8 @@ static int make_plan(struct quantize_job *job)
 	return rc < 0 ? rc : limit_bits(job);
 }
 
-int quantize_train(struct quantize_job *job)
+/* Trains weights and steps in the annotated graph. */
+static int train(struct quantize_job *job)
 {
 	struct fit_job fit = {.run = job->run,
 	    .train = &job->o->train,
@@ -275,7 +270,7 @@ static int run(struct stage_run *s)
 	if (!rc)
 		rc = quantize_calibrate(&job);
 	if (!rc && job.o->method == QUANT_QAT)
-		rc = quantize_train(&job);
+		rc = train(&job);
 	if (!rc)
 		rc = quantize_convert(&job);
 	if (!rc)

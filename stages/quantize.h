@@ -51,8 +51,6 @@ int quantize_folded(const struct model_spec *spec, const struct build_shape *sha
 int quantize_build_annotated(void *user, const struct build_shape *shape, struct graph *out);
 /* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
 int quantize_calibrate(struct quantize_job *job);
-/* Trains weights and steps in the annotated graph. */
-int quantize_train(struct quantize_job *job);
 /* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */
 int quantize_convert(struct quantize_job *job);
 /* Every weight that a mask holds at zero is a zero integer. Returns their number in *n; ERR_FAIL if one is not. */

@@ -66,18 +66,6 @@ const char *str_text(const struct str *s)
 	return s->text ? s->text : "";
 }
 
-char *str_steal(struct str *s)
-{
-	char *text = NULL;
-	str_addn(s, "", 0); /* an empty string is owned text too */
-	if (!s->failed) {
-		text = s->text;
-		s->text = NULL;
-	}
-	str_clear(s);
-	return text;
-}
-
 void str_clear(struct str *s)
 {
 	mem_free(s->text);
@@ -115,7 +103,8 @@ static int min3(int a, int b, int c)
 
 #define WORD_MAX 255 /* keys are shorter; a longer word is not a misspelt key */
 
-int str_distance(const char *a, const char *b)
+/* Damerau-Levenshtein distance, for "did you mean". */
+static int distance(const char *a, const char *b)
 {
 	size_t na = strlen(a), nb = strlen(b);
 	if (na > WORD_MAX || nb > WORD_MAX) {
@@ -150,7 +139,7 @@ const char *str_nearest(const char *word, const char *const *candidates, int n)
 	int best_distance = half < 3 ? (int)half : 3;
 	const char *best = NULL;
 	for (int i = 0; i < n; i++) {
-		int d = str_distance(word, candidates[i]);
+		int d = distance(word, candidates[i]);
 		if (d < best_distance || (!best && d == best_distance)) {
 			best_distance = d;
 			best = candidates[i];

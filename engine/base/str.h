@@ -16,14 +16,12 @@ void str_add(struct str *s, const char *text);
 void str_addn(struct str *s, const char *text, size_t n);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *str_text(const struct str *s); /* "" instead of NULL */
-char *str_steal(struct str *s);            /* caller frees with mem_free; NULL if anything failed */
 void str_clear(struct str *s);
 
 /* Shell-style match with * and ? (no classes): used for layer patterns and file filters. */
 bool str_match(const char *pattern, const char *text);
-/* Damerau-Levenshtein distance, for "did you mean". */
-int str_distance(const char *a, const char *b);
-/* The nearest of n candidates at most 3 edits (and at most half the length) away, or NULL. */
+/* The nearest of n candidates, for "did you mean": at most 3 edits (and at most half the length) away, or NULL. An edit
+ * inserts, deletes or replaces a byte or swaps two neighbours. */
 const char *str_nearest(const char *word, const char *const *candidates, int n);
 
 #endif

@@ -116,6 +116,18 @@ struct open_options {
 	int gpu;     /* index among the visible GPUs */
 };
 
+/* What an opened device is and can do. Whoever must know asks here; `describe` prints it for people. */
+struct device_traits {
+	char name[256]; /* of the processor or the GPU: "AMD EPYC 9V45" */
+	char isa[32];   /* the widest vector instructions in use; "" on a GPU */
+	int threads;    /* of the host that kernels run on; 0 on a GPU */
+	bool vnni;      /* products of u8 and s8 are summed exactly; else weights must have 7 bits, or pairs saturate */
+	bool amx;       /* matrix units: half-precision products gain for sure */
+	bool bf16, f16; /* products of such operands, forward and backward */
+	bool tf32;      /* attr.tf32 is taken */
+	bool on_host;   /* alloc gives memory of the host */
+};
+
 struct backend {
 	const char *name;                                      /* "cpu" */
 	int (*open)(void **ctx, const struct open_options *o); /* ERR_DEVICE with the reason */
@@ -148,11 +160,11 @@ struct backend {
 	int (*capture_end)(void *ctx, void **recording); /* NULL: the recording is thrown away */
 	int (*replay)(void *ctx, void *recording);
 	void (*capture_free)(void *ctx, void *recording);
-	int (*describe)(void *ctx, cJSON *object); /* adds versions, isa, threads, ... for reports */
+	const struct device_traits *(*traits)(void *ctx); /* of the device; as long as it is open */
+	int (*describe)(void *ctx, cJSON *object);        /* adds traits and versions, for reports */
 	/* Bytes that alloc can still give out, and those of the whole device; SIZE_MAX: not known. What the backend
 	 * itself will take later is not available. NULL: nothing is known. */
 	int (*memory)(void *ctx, size_t *available, size_t *total);
-	bool on_host;                           /* alloc gives memory of the host */
 	const struct kernel *kernels[OP_COUNT]; /* NULL: the backend lacks the op; leaves have none */
 };
 
@@ -161,5 +173,10 @@ struct device {
 	const struct backend *backend;
 	void *ctx;
 };
+
+static inline const struct device_traits *device_traits(struct device d)
+{
+	return d.backend->traits(d.ctx);
+}
 
 #endif

@@ -27,14 +27,6 @@ const char *dtype_name(enum dtype t)
 	return types[t].name;
 }
 
-int dtype_parse(const char *name)
-{
-	for (int t = 0; t < DT_COUNT; t++)
-		if (strcmp(types[t].name, name) == 0)
-			return t;
-	return -1;
-}
-
 int64_t shape_count(struct shape s)
 {
 	int64_t n = 1;

@@ -24,7 +24,6 @@ struct tensor {
 
 size_t dtype_size(enum dtype t);               /* bytes of one element */
 const char *dtype_name(enum dtype t);          /* "f32", "s8", ... */
-int dtype_parse(const char *name);             /* enum dtype or -1 */
 int64_t shape_count(struct shape s);           /* elements; 1 for a scalar */
 int64_t shape_inner(struct shape s, int axis); /* product of the dims after `axis` */
 int64_t shape_rows(struct shape s);            /* product of all dims but the last; 1 for a scalar */

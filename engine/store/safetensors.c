@@ -1,6 +1,8 @@
 /* The container of named tensors and its writer. Reading is in safetensors_parse.c. */
 #include "store/safetensors.h"
 
+#include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,18 +132,36 @@ static void add_entry(struct str *s, const struct named_tensor *item, uint64_t *
 	*offset = end;
 }
 
-/* The order of the data: by element width, widest first, then as sorted. `visit` runs for each tensor in that order. */
+/* The widest element narrower than `below` bytes among the tensors; 0: there is none. */
+static size_t next_width(const struct tensor_file *f, size_t below)
+{
+	size_t widest = 0;
+	for (int i = 0; i < f->n; i++) {
+		size_t width = dtype_size(f->item[i].t.dtype);
+		if (width < below && width > widest)
+			widest = width;
+	}
+	return widest;
+}
+
+/* The order of the data: by element width, widest first, so that each tensor is aligned, then as sorted. `visit` runs
+ * for each tensor in that order. The widths are those that occur: no type can be left out of a file. */
 static int each_in_order(
     const struct tensor_file *f, int (*visit)(const struct named_tensor *item, void *user), void *user)
 {
-	for (size_t width = 4; width > 0; width--) {
+	int visited = 0;
+	for (size_t width = next_width(f, SIZE_MAX); width > 0; width = next_width(f, width)) {
 		for (int i = 0; i < f->n; i++) {
-			int rc = dtype_size(f->item[i].t.dtype) == width ? visit(&f->item[i], user) : 0;
-
-			if (rc != 0)
+			if (dtype_size(f->item[i].t.dtype) != width)
+				continue;
+			int rc = visit(&f->item[i], user);
+			if (rc)
 				return rc;
+			visited++;
 		}
 	}
+	assert(visited == f->n);
+	(void)visited;
 	return 0;
 }
 

@@ -76,7 +76,7 @@ int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out)
 		if (!rc && t->plan)
 			rc = t->plan(t->user, &(struct build_shape){.sequences = micro}, &out->hooks);
 	}
-	if (t->dev.backend && t->dev.backend->on_host)
+	if (t->dev.backend && device_traits(t->dev)->on_host)
 		out->buffers = memory_block(buffers);
 	out->total = out->training + out->validation + out->hooks + out->params + out->moments + out->best +
 		     out->masks + out->buffers + MEMORY_PAGE;

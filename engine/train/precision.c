@@ -24,22 +24,14 @@ int precision_cast(const struct train_options *o, struct graph *g)
 	return 0;
 }
 
-int precision_note(const struct train_options *o, struct device dev, struct progress *progress)
+void precision_note(const struct train_options *o, struct device dev, struct progress *progress)
 {
-	cJSON *about;
-	const cJSON *amx;
-	int rc;
 	if (o->precision != PRECISION_BF16 || !progress || !progress->line)
-		return 0;
-	about = cJSON_CreateObject();
-	rc = about ? dev.backend->describe(dev.ctx, about) : err_set(ERR_NOMEM, "out of memory");
-	amx = cJSON_GetObjectItemCaseSensitive(about, "amx");
-	if (!rc && cJSON_IsTrue(amx))
-		progress->line(progress, "precision bf16: multiplies on AMX");
-	else if (!rc && cJSON_IsFalse(amx))
-		progress->line(progress,
-		    "precision bf16: this CPU has no AMX; without it bf16 is faster than fp32 on some CPUs and slower "
-		    "on others");
-	cJSON_Delete(about);
-	return rc;
+		return;
+	const struct device_traits *t = device_traits(dev);
+	if (t->on_host)
+		progress->line(
+		    progress, t->amx ? "precision bf16: multiplies on AMX"
+				     : "precision bf16: this CPU has no AMX; without it bf16 is faster than fp32 on "
+				       "some CPUs and slower on others");
 }

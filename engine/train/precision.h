@@ -8,6 +8,6 @@
  * this last. */
 int precision_cast(const struct train_options *o, struct graph *g);
 /* bf16 on a CPU: one line that says whether it can gain. Nothing elsewhere. */
-int precision_note(const struct train_options *o, struct device dev, struct progress *progress);
+void precision_note(const struct train_options *o, struct device dev, struct progress *progress);
 
 #endif

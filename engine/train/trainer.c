@@ -138,7 +138,7 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	if (!rc)
 		rc = make_optimizer(f);
 	if (!rc)
-		rc = precision_note(t->o, t->dev, t->progress);
+		precision_note(t->o, t->dev, t->progress);
 	return rc ? rc : fit_log_open(&f->log, t, f->total);
 }
 

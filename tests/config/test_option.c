@@ -353,7 +353,8 @@ static void option__explain_lists_every_row_in_columns(void **state)
 	assert_non_null(
 	    strstr(text, "\ninner     block                                             a block in a block\n"));
 	assert_non_null(strstr(text, "\n  depth   integer     3           1..9                      levels\n"));
-	char *whole = str_steal(&s);
+	char *whole = s.text;
+	s = (struct str){0};
 	/* Wherever memory runs out, the result is marked as failed. */
 	bool reached = true;
 	for (uint64_t n = 1; reached; n++) {

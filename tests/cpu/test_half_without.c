@@ -38,6 +38,7 @@ static void half__describe_says_what_is_missing(void **state)
 	struct device dev = rig_open(&cpu_backend);
 	cJSON *o = cJSON_CreateObject();
 	(void)state;
+	assert_false(device_traits(dev)->bf16 || device_traits(dev)->f16 || device_traits(dev)->amx);
 	assert_ok(dev.backend->describe(dev.ctx, o));
 	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(o, "bf16")));
 	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(o, "f16")));

@@ -6,14 +6,7 @@
 
 static bool has_vnni(struct device dev)
 {
-	cJSON *o = cJSON_CreateObject();
-	bool yes;
-
-	assert_ok(dev.backend->describe(dev.ctx, o));
-	assert_true(cJSON_IsBool(cJSON_GetObjectItem(o, "vnni")));
-	yes = cJSON_IsTrue(cJSON_GetObjectItem(o, "vnni"));
-	cJSON_Delete(o);
-	return yes;
+	return device_traits(dev)->vnni;
 }
 
 static struct model_spec wide_resnet(void)

@@ -168,24 +168,20 @@ out:
 }
 
 /* What the device says that it lacks: without VNNI u8 x s8 pairs saturate in 16 bits. */
-static int ask_limits(struct device dev, struct op_list *l)
+static void ask_limits(struct device dev, struct op_list *l)
 {
-	cJSON *about = cJSON_CreateObject();
-	int rc = about ? dev.backend->describe(dev.ctx, about) : ERR_NOMEM;
-	l->weight_max = cJSON_IsFalse(cJSON_GetObjectItem(about, "vnni")) ? 63 : 127;
-	l->f16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "f16"));
-	l->tf32 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "tf32"));
-	l->bf16 = !cJSON_IsFalse(cJSON_GetObjectItem(about, "bf16"));
-	cJSON_Delete(about);
-	return rc;
+	const struct device_traits *t = device_traits(dev);
+	l->weight_max = t->vnni ? 127 : 63;
+	l->f16 = t->f16;
+	l->tf32 = t->tf32;
+	l->bf16 = t->bf16;
 }
 
 int op_suite_run(struct device dev, const char *filter)
 {
 	struct op_list l = {0};
-	int run = 0, failed = 0, rc = ask_limits(dev, &l);
-	if (rc)
-		return rc;
+	int run = 0, failed = 0, rc = 0;
+	ask_limits(dev, &l);
 	op_cases_float(&l);
 	op_cases_quantize(&l);
 	op_cases_integer(&l);

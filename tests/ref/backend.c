@@ -42,6 +42,20 @@ static int ref_sync(void *ctx)
 	return 0;
 }
 
+static const struct device_traits *ref_traits(void *ctx)
+{
+	static const struct device_traits t = {.name = "the reference",
+	    .isa = "none",
+	    .threads = 1,
+	    .vnni = true,
+	    .bf16 = true,
+	    .f16 = true,
+	    .tf32 = true,
+	    .on_host = true};
+	(void)ctx;
+	return &t;
+}
+
 static int ref_describe(void *ctx, cJSON *object)
 {
 	(void)ctx;
@@ -74,8 +88,8 @@ const struct backend ref_backend = {
     .copy = ref_copy,
     .sync = ref_sync,
     .update = ref_update,
+    .traits = ref_traits,
     .describe = ref_describe,
-    .on_host = true,
     .kernels =
 	{
 	    [OP_LINEAR] = BOTH(linear),

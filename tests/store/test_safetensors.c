@@ -115,6 +115,31 @@ static void safetensors__layout_is_aligned_and_does_not_depend_on_insertion(void
 	tensor_file_clear(&r);
 }
 
+static void safetensors__every_type_that_there_is_is_written(void **state)
+{
+	struct tensor_file f = {0}, g;
+	(void)state;
+	for (int t = 0; t < DT_COUNT; t++) {
+		assert_non_null(tensor_file_dtypes[t]);
+		struct named_tensor *item = tensor_file_add(
+		    &f, dtype_name((enum dtype)t), (enum dtype)t, (struct shape){.ndim = 1, .dim = {3}});
+		assert_non_null(item);
+		memset(item->t.data, 1 + t, tensor_bytes(&item->t));
+	}
+	assert_int_equal(tensor_file_write(&f, path), 0);
+	assert_int_equal(tensor_file_read(&g, path), 0);
+	assert_int_equal(g.n, DT_COUNT);
+	for (int t = 0; t < DT_COUNT; t++) {
+		const struct named_tensor *a = tensor_file_find(&f, dtype_name((enum dtype)t)),
+					  *b = tensor_file_find(&g, dtype_name((enum dtype)t));
+		assert_non_null(b);
+		assert_int_equal(b->t.dtype, t);
+		assert_memory_equal(a->t.data, b->t.data, tensor_bytes(&a->t));
+	}
+	tensor_file_clear(&f);
+	tensor_file_clear(&g);
+}
+
 static void safetensors__two_tensors_of_one_name_are_not_written(void **state)
 {
 	struct tensor_file f = {0};
@@ -284,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(safetensors__round_trip_keeps_every_byte),
 	    cmocka_unit_test(safetensors__layout_is_aligned_and_does_not_depend_on_insertion),
+	    cmocka_unit_test(safetensors__every_type_that_there_is_is_written),
 	    cmocka_unit_test(safetensors__two_tensors_of_one_name_are_not_written),
 	    cmocka_unit_test(safetensors__broken_headers_are_errors_that_name_the_tensor),
 	    cmocka_unit_test(safetensors__non_finite_floats_are_errors),

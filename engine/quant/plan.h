@@ -69,7 +69,12 @@ struct quant_plan {
  * nearest layer name), nothing left to quantize, bits out of range. */
 int quant_plan_make(struct quant_plan *out, const struct graph *folded, const struct quant_rules *rules);
 void quant_plan_clear(struct quant_plan *p);
+int quant_plan_copy(struct quant_plan *out, const struct quant_plan *p);
 const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* The name of the step param of a quantized value. ERR_FAIL: too long. */
+int quant_step_name(char out[NODE_NAME], const char *value);
+/* The weight of a layer of a folded graph, or NODE_NONE where it has none or is none. */
+int quant_layer_weight(const struct graph *folded, int layer);
 /* The most bits that weights may have are lowered to `bits` (CPUs without VNNI). Returns how many values changed. */
 int quant_plan_limit_weights(struct quant_plan *p, int bits);
 /* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */

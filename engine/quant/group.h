@@ -57,7 +57,7 @@ struct group_kind {
 extern const struct group_kind *const group_kinds[];
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
-extern const struct group_kind group_avgpool;
+extern const struct group_kind group_avgpool, group_embedding;
 
 /* The kind that a node is the layer of, or NULL. */
 const struct group_kind *group_kind_of(const struct node *node);

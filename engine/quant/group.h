@@ -1,5 +1,5 @@
-/* Private to engine/quant: kinds of fusion groups, a row each in group_table.c. The plan, annotate and lower are loops
- * over groups that ask the group's kind; a new kind is one file and one row.
+/* For engine/quant, and programs that add a kind: kinds of fusion groups, a row each in group.c. The plan, annotate and
+ * lower are loops over groups that ask the group's kind; a new kind is one file and one row.
  *
  * A group is a layer that runs as one integer op, with the add that is fused into it, if any. The whole group is
  * emitted where its output stands, so that both operands of the add are there. */
@@ -52,9 +52,11 @@ struct group_kind {
 #define GROUP_HALVES       (GROUP_METHOD(QUANT_FP16) | GROUP_METHOD(QUANT_BF16))
 #define GROUP_EVERY_METHOD (GROUP_INTEGERS | GROUP_HALVES | GROUP_METHOD(QUANT_DYNAMIC))
 
-/* All kinds, ended by NULL. The table is a file of its own, so that a program (a test) can link another in its place.
- */
-extern const struct group_kind *const group_kinds[];
+/* The rows in use, ended by NULL. */
+const struct group_kind *const *group_list(void);
+/* Another list in place of the built-in one, ended by NULL and borrowed: a program that has kinds of its own hands it
+ * over before it plans or loads anything. */
+void group_use(const struct group_kind *const *rows);
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
 extern const struct group_kind group_avgpool, group_embedding;

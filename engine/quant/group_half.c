@@ -1,6 +1,7 @@
 /* Half-precision weights: every layer with a weight stores it in 16 bits and computes in FP32. */
-#include "base/err.h"
 #include "quant/rewrite.h"
+
+#include <assert.h>
 
 int group_half(struct rewrite *r, const struct group *g)
 {
@@ -8,6 +9,7 @@ int group_half(struct rewrite *r, const struct group *g)
 	struct attr half = {.to = r->plan->method == QUANT_FP16 ? DT_F16 : DT_BF16}, single = {.to = DT_F32};
 	int in[NODE_MAX_IN], w = layer->in[g->kind->weight], stored, wide, rc;
 
+	assert(g->kind->weight != NODE_NONE);
 	for (int k = 0; k < layer->n_in; k++) {
 		rc = rewrite_input(r, layer, k, &in[k]);
 		if (rc < 0)

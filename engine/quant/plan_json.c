@@ -159,9 +159,9 @@ static int take_why(struct reader *r, const char **out)
 	for (int i = 0; text && i < WHY_COUNT; i++)
 		if (strcmp(text, plan_why_text[i]) == 0)
 			*out = plan_why_text[i];
-	for (int i = 0; text && group_kinds[i]; i++)
-		if (group_kinds[i]->why && strcmp(text, group_kinds[i]->why) == 0)
-			*out = group_kinds[i]->why;
+	for (const struct group_kind *const *kind = group_list(); text && *kind; kind++)
+		if ((*kind)->why && strcmp(text, (*kind)->why) == 0)
+			*out = (*kind)->why;
 	return *out ? 0 : broken(r, "why", "is not a known reason");
 }
 

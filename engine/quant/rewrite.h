@@ -1,5 +1,6 @@
-/* Private to engine/quant: the walk over a folded graph that pass_annotate and pass_lower share. It keeps, per folded
- * node, its real and its integer form in the new graph, and makes either from the other where a consumer needs it. */
+/* For engine/quant, and programs that add a kind of group: the walk over a folded graph that pass_annotate and
+ * pass_lower share. It keeps, per folded node, its real and its integer form in the new graph, and makes either from
+ * the other where a consumer needs it. */
 #ifndef ENGINE_QUANT_REWRITE_H
 #define ENGINE_QUANT_REWRITE_H
 
@@ -36,8 +37,8 @@ const struct quant_value *rewrite_value(const struct rewrite *r, int folded);
 int rewrite_add(
     struct rewrite *r, enum op op, enum node_role role, int base, const int *in, int n_in, const struct attr *attr);
 
-/* Weights stored in half precision, the same in the annotated and the lowered graph, for every kind that has a weight
- * (group_half.c). */
+/* Weights stored in half precision, the same in the annotated and the lowered graph, for every kind that has fp16 and
+ * bf16 among its methods, and so a weight (group_half.c). */
 int group_half(struct rewrite *r, const struct group *g);
 
 #endif

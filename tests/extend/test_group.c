@@ -1,6 +1,6 @@
 /* A kind of fusion group that the library does not have: the sum of two values, each read as integers. The kind is what
- * stands up to `group_sum`, its registration is the row in `group_kinds`; this program links that table in place of the
- * built-in one. All else here shows that it is planned, simulated, lowered and saved like any other. */
+ * stands up to `group_sum`, its registration is a row in `kinds`. All else here shows that it is planned, simulated,
+ * lowered and saved like any other. */
 #include "quant/equal.h"
 #include "quant/rewrite.h"
 
@@ -47,7 +47,7 @@ static const struct group_kind group_sum = {.name = "sum",
     .annotate = emit,
     .lower = emit};
 
-const struct group_kind *const group_kinds[] = {&group_sum, &group_linear, NULL};
+static const struct group_kind *const kinds[] = {&group_sum, &group_linear, NULL};
 
 /* Two hidden layers with ReLU, which cannot fuse, their sum, and a layer on it. */
 static int build(int batch, struct graph *g)
@@ -145,5 +145,6 @@ int main(void)
 	    cmocka_unit_test(extended__its_reason_is_saved_and_read),
 	};
 
+	group_use(kinds);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -305,6 +305,7 @@ static void check_form(
 	if (checkpoint_load(&d, at("form")) != 0)
 		fail_msg("%s", err_message());
 	assert_int_equal(d.form, form);
+	assert_false(d.without_steps);
 	assert_int_equal(d.plan.n_value, c.plan.n_value);
 	assert_int_equal(checkpoint_graph(&d, &(struct build_shape){.sequences = 2}, true, &g), 0);
 	graph_clear(&g);

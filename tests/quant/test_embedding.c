@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "graph/families.h"
 #include "graph/pass.h"
 #include "quant/bag.h"
 #include "quant/plan.h"
@@ -194,6 +195,37 @@ static void embedding__rows_are_quantized_where_a_layer_reads_them(void **state)
 	quant_plan_clear(&p);
 }
 
+static void embedding__family_bag_is_quantized_whole(void **state)
+{
+	const struct model_spec spec = {.family = &family_bag,
+	    .input = {.kind = INPUT_TEXT, .vocabulary = 50, .longest = 8},
+	    .classes = 3,
+	    .n_width = 2,
+	    .width = (int[]){12, 5},
+	    .own = &(struct bag_spec){0}};
+	const struct build_shape shape = {.sequences = 4, .tokens = 20, .longest = 8};
+	struct quant_rules rules = rules_of(QUANT_QAT);
+	struct graph g, a, low;
+	struct quant_plan p;
+
+	(void)state;
+	graph_init(&a);
+	graph_init(&low);
+	assert_int_equal(spec_build(&g, &spec, &shape), 0);
+	p = plan_of(&g, &rules);
+	for (int i = 0; i < p.n_layer; i++)
+		assert_true(p.layer[i].quantized && !p.simulated);
+	assert_int_equal(p.n_layer, 3);
+	assert_int_equal(value_of(&p, "embedding.weight")->channels, 50);
+	assert_int_equal(pass_annotate(&g, &p, true, &a), 0);
+	assert_int_equal(pass_lower(&g, &p, &low), 0);
+	assert_int_equal(low.node[graph_find(&low, "embedding")].op, OP_QEMBEDDING);
+	graph_clear(&g);
+	graph_clear(&a);
+	graph_clear(&low);
+	quant_plan_clear(&p);
+}
+
 static void embedding__a_plan_without_a_step_per_row_is_refused(void **state)
 {
 	struct quant_rules rules = rules_of(QUANT_STATIC);
@@ -223,6 +255,7 @@ int main(void)
 	    cmocka_unit_test(embedding__simulated_by_real_rows_of_grid_values),
 	    cmocka_unit_test(embedding__an_excluded_one_keeps_its_float_table),
 	    cmocka_unit_test(embedding__rows_are_quantized_where_a_layer_reads_them),
+	    cmocka_unit_test(embedding__family_bag_is_quantized_whole),
 	    cmocka_unit_test(embedding__a_plan_without_a_step_per_row_is_refused),
 	};
 

@@ -44,14 +44,8 @@ static void measure(const struct tensor *t, struct tensor_stats *s)
 /* A mask is shown by what it says of each weight, not by the bytes that hold its bits. */
 static int measure_item(const struct checkpoint *c, const struct named_tensor *item, struct tensor_stats *s)
 {
-	char param[NODE_NAME];
-	const char *suffix = strrchr(item->name, '.');
-	const struct named_tensor *of = NULL;
-	if (suffix && strcmp(suffix, ".mask") == 0) {
-		snprintf(param, sizeof(param), "%.*s", (int)(suffix - item->name), item->name);
-		of = tensor_file_find(&c->tensors, param);
-	}
-	if (!of) {
+	const struct named_tensor *of;
+	if (!checkpoint_is_mask(&c->tensors, item->name, &of)) {
 		measure(&item->t, s);
 		return 0;
 	}
@@ -136,12 +130,13 @@ static void print_head(const struct checkpoint *c)
 	}
 }
 
-static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)
+static int inspect_graph(
+    const struct checkpoint *c, const struct graph *g, const char *pattern, bool histogram, bool json)
 {
-	int rc = pattern ? layer_pattern_check(c, pattern) : 0;
+	int rc = pattern ? layer_pattern_check(c, g, pattern) : 0;
 	if (rc < 0)
 		return rc;
-	cJSON *list = json ? cJSON_CreateArray() : NULL, *layers = layers_to_json(c, pattern);
+	cJSON *list = json ? cJSON_CreateArray() : NULL, *layers = layers_to_json(c, g, pattern);
 	if (!layers) {
 		cJSON_Delete(list);
 		return ERR_NOMEM;
@@ -154,7 +149,7 @@ static int inspect(const struct checkpoint *c, const char *pattern, bool histogr
 	}
 	for (int i = 0; i < c->tensors.n; i++) {
 		struct tensor_stats s;
-		if (!layer_pattern_matches(pattern, c->tensors.item[i].name))
+		if (!layer_pattern_matches(pattern, g, &c->tensors, c->tensors.item[i].name))
 			continue;
 		rc = measure_item(c, &c->tensors.item[i], &s);
 		if (rc < 0)
@@ -174,6 +169,16 @@ static int inspect(const struct checkpoint *c, const char *pattern, bool histogr
 	cJSON_AddItemToObject(o, "layers", layers);
 	cJSON_AddItemToObject(o, "tensors", list);
 	return command_print_json(o);
+}
+
+static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)
+{
+	struct graph g;
+	int rc = checkpoint_graph(c, &shape_one, false, &g);
+	if (!rc)
+		rc = inspect_graph(c, &g, pattern, histogram, json);
+	graph_clear(&g);
+	return rc;
 }
 
 static int print_graph(const struct checkpoint *c)

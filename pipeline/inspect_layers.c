@@ -8,35 +8,66 @@
 #include "base/str.h"
 #include "pipeline/report.h"
 
-/* Scales by the last part of a tensor's name, as engine/quant names them. */
-static const char *const scale_parts[] = {"step", "m", "k"};
-#define N_SCALES ((int)(sizeof scale_parts / sizeof *scale_parts))
+/* What of a layer is a scale; all else has no name in the table. */
+static const char *const scale_names[ROLE_COUNT] = {
+    [ROLE_STEP] = "step",
+    [ROLE_WEIGHT_STEP] = "weight step",
+    [ROLE_SCALE] = "m",
+    [ROLE_RESIDUAL] = "k",
+};
 
-void layer_of_tensor(const char *tensor, char layer[NODE_NAME])
+/* A param of the model is named after its layer: "<layer>.weight", "<layer>.running_mean". */
+static void layer_of_param(const char *param, char layer[NODE_NAME])
 {
-	const char *cut = strstr(tensor, ".weight");
-	if (!cut)
-		cut = strrchr(tensor, '.');
-	snprintf(layer, NODE_NAME, "%.*s", cut ? (int)(cut - tensor) : (int)strlen(tensor), tensor);
+	const char *cut = strrchr(param, '.');
+	snprintf(layer, NODE_NAME, "%.*s", cut ? (int)(cut - param) : (int)strlen(param), param);
 }
 
-bool layer_pattern_matches(const char *pattern, const char *tensor)
+static void layer_of_node(const struct node *n, char layer[NODE_NAME])
+{
+	switch (n->role) {
+	case ROLE_STEP:
+	case ROLE_SCALE:
+	case ROLE_SHIFT:
+	case ROLE_RESIDUAL: /* their root is the layer or its value itself */
+		snprintf(layer, NODE_NAME, "%s", n->origin);
+		return;
+	default:
+		layer_of_param(node_root(n), layer);
+		return;
+	}
+}
+
+void layer_of_tensor(const struct graph *g, const struct tensor_file *f, const char *tensor, char layer[NODE_NAME])
+{
+	const struct named_tensor *param;
+	int i = graph_find(g, tensor);
+	if (i == NODE_NONE && checkpoint_is_mask(f, tensor, &param))
+		i = graph_find(g, param->name);
+	if (i == NODE_NONE)
+		snprintf(layer, NODE_NAME, "%s", tensor);
+	else
+		layer_of_node(&g->node[i], layer);
+}
+
+bool layer_pattern_matches(const char *pattern, const struct graph *g, const struct tensor_file *f, const char *tensor)
 {
 	char layer[NODE_NAME];
-	layer_of_tensor(tensor, layer);
+	layer_of_tensor(g, f, tensor, layer);
 	return !pattern || str_match(pattern, tensor) || str_match(pattern, layer);
 }
 
-int layer_pattern_check(const struct checkpoint *c, const char *pattern)
+int layer_pattern_check(const struct checkpoint *c, const struct graph *g, const char *pattern)
 {
 	const char *names[256], *near;
 	char layer[256][NODE_NAME];
 	int n = 0;
 	for (int i = 0; i < c->tensors.n; i++) {
-		if (layer_pattern_matches(pattern, c->tensors.item[i].name))
+		const char *tensor = c->tensors.item[i].name;
+		if (layer_pattern_matches(pattern, g, &c->tensors, tensor))
 			return 0;
 		if (n < 256) {
-			layer_of_tensor(c->tensors.item[i].name, layer[n]);
+			layer_of_tensor(g, &c->tensors, tensor, layer[n]);
 			names[n] = layer[n];
 			n++;
 		}
@@ -99,37 +130,41 @@ static void add_scales(cJSON *layer, const char *part, const struct tensor *t)
 	cJSON_AddNumberToObject(s, "max", (double)max);
 }
 
-static const char *scale_part(const char *tensor, char buf[NODE_NAME])
+static void add_tensor(cJSON *layer, const struct node *n, const struct tensor *t)
 {
-	const char *last = strrchr(tensor, '.');
-	for (int i = 0; last && i < N_SCALES; i++)
-		if (strcmp(last + 1, scale_parts[i]) == 0) {
-			bool weight = strstr(tensor, ".weight");
-			snprintf(buf, NODE_NAME, "%s%s", weight ? "weight " : "", scale_parts[i]);
-			return buf;
-		}
-	return NULL;
+	const char *scale = scale_names[n->role];
+	add_to(layer, "bytes", (double)tensor_bytes(t));
+	if (scale && t->dtype == DT_F32)
+		add_scales(layer, scale, t);
+	if (t->shape.ndim < 2)
+		return;
+	add_to(layer, "weights", (double)shape_count(t->shape));
+	add_to(layer, "zero", (double)count_zeros(t));
+	if (!cJSON_GetObjectItem(layer, "dtype"))
+		cJSON_AddStringToObject(layer, "dtype", dtype_name(t->dtype));
 }
 
-static void add_tensor(cJSON *layer, const struct named_tensor *t)
+/* The bits of the layer's weights, from the node of their integers or grid values; 0 if they are not quantized. */
+static int weight_bits(const struct graph *g, const char *layer)
 {
-	char part[NODE_NAME];
-	const char *scale = scale_part(t->name, part);
-	add_to(layer, "bytes", (double)tensor_bytes(&t->t));
-	if (scale && t->t.dtype == DT_F32)
-		add_scales(layer, scale, &t->t);
-	if (t->t.shape.ndim < 2)
-		return;
-	add_to(layer, "weights", (double)shape_count(t->t.shape));
-	add_to(layer, "zero", (double)count_zeros(&t->t));
-	if (!cJSON_GetObjectItem(layer, "dtype"))
-		cJSON_AddStringToObject(layer, "dtype", dtype_name(t->t.dtype));
+	for (int i = 0; i < g->n; i++) {
+		const struct node *n = &g->node[i];
+		char name[NODE_NAME];
+		/* Of weights, not of activations: stored, or with a weight's step. */
+		if (n->role != ROLE_QUANTIZED ||
+		    (n->op != OP_PARAM && graph_find_role(g, ROLE_WEIGHT_STEP, n->origin) == NODE_NONE))
+			continue;
+		layer_of_param(node_root(n), name);
+		if (strcmp(name, layer) == 0)
+			return n->attr.q.bits;
+	}
+	return 0;
 }
 
 /* What the plan says of a layer. A folded convolution is named after its batch norm, so `name` may be either. */
-static void add_plan(cJSON *o, const struct checkpoint *c, const char *name)
+static void add_plan(cJSON *o, const struct checkpoint *c, const struct graph *g, const char *name)
 {
-	char weight[NODE_NAME + 16];
+	int bits = weight_bits(g, name);
 	for (int i = 0; i < c->plan.n_layer; i++) {
 		const struct quant_layer *l = &c->plan.layer[i];
 		if (strcmp(l->name, name) != 0)
@@ -138,24 +173,18 @@ static void add_plan(cJSON *o, const struct checkpoint *c, const char *name)
 		if (l->why)
 			cJSON_AddStringToObject(o, "why", l->why);
 	}
-	snprintf(weight, sizeof(weight), "%s.weight", name);
-	const struct quant_value *v = quant_plan_value(&c->plan, weight);
-	if (!v) {
-		snprintf(weight, sizeof(weight), "%s.weight.folded", name);
-		v = quant_plan_value(&c->plan, weight);
-	}
-	if (!v)
+	if (bits == 0)
 		return;
-	cJSON_AddNumberToObject(o, "weight_bits", v->q.bits);
+	cJSON_AddNumberToObject(o, "weight_bits", bits);
 	if (!cJSON_GetObjectItem(o, "runs_as"))
 		cJSON_AddStringToObject(o, "runs_as", c->plan.simulated ? "simulated" : "integer");
 }
 
-static cJSON *find_layer(cJSON *list, const struct checkpoint *c, const char *tensor)
+static cJSON *find_layer(cJSON *list, const struct checkpoint *c, const struct graph *g, const char *tensor)
 {
 	char name[NODE_NAME];
 	cJSON *o;
-	layer_of_tensor(tensor, name);
+	layer_of_tensor(g, &c->tensors, tensor, name);
 	cJSON_ArrayForEach(o, list)
 	{
 		if (strcmp(cJSON_GetObjectItem(o, "name")->valuestring, name) == 0)
@@ -163,32 +192,26 @@ static cJSON *find_layer(cJSON *list, const struct checkpoint *c, const char *te
 	}
 	o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "name", name);
-	add_plan(o, c, name);
+	add_plan(o, c, g, name);
 	cJSON_AddObjectToObject(o, "scales");
 	cJSON_AddItemToArray(list, o);
 	return o;
 }
 
-cJSON *layers_to_json(const struct checkpoint *c, const char *pattern)
+cJSON *layers_to_json(const struct checkpoint *c, const struct graph *g, const char *pattern)
 {
-	struct graph g;
 	cJSON *list = cJSON_CreateArray();
-	if (checkpoint_graph(c, &shape_one, false, &g) < 0) {
-		cJSON_Delete(list);
-		return NULL;
-	}
-	for (int i = 0; i < g.n; i++) {
+	for (int i = 0; i < g->n; i++) {
 		const struct named_tensor *t =
-		    g.node[i].op == OP_PARAM ? tensor_file_find(&c->tensors, g.node[i].name) : NULL;
-		if (t && layer_pattern_matches(pattern, t->name))
-			add_tensor(find_layer(list, c, t->name), t);
+		    g->node[i].op == OP_PARAM ? tensor_file_find(&c->tensors, g->node[i].name) : NULL;
+		if (t && layer_pattern_matches(pattern, g, &c->tensors, t->name))
+			add_tensor(find_layer(list, c, g, t->name), &g->node[i], &t->t);
 	}
 	for (int i = 0; i < c->tensors.n; i++) { /* masks: tensors that are no nodes */
 		const struct named_tensor *t = &c->tensors.item[i];
-		if (graph_find(&g, t->name) == NODE_NONE && layer_pattern_matches(pattern, t->name))
-			add_to(find_layer(list, c, t->name), "bytes", (double)tensor_bytes(&t->t));
+		if (graph_find(g, t->name) == NODE_NONE && layer_pattern_matches(pattern, g, &c->tensors, t->name))
+			add_to(find_layer(list, c, g, t->name), "bytes", (double)tensor_bytes(&t->t));
 	}
-	graph_clear(&g);
 	return list;
 }
 

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "graph/pass.h"
 
@@ -281,7 +280,7 @@ static int run(struct stage_run *s)
 	stage_model_clear(&job.output);
 	quant_plan_clear(&job.plan);
 	fit_report_clear(&job.fit);
-	mem_free(job.observer);
+	observers_clear(&job.observers);
 	cJSON_Delete(job.choices);
 	return rc;
 }

@@ -3,7 +3,7 @@
 #ifndef STAGES_QUANTIZE_H
 #define STAGES_QUANTIZE_H
 
-#include "quant/observer.h"
+#include "quant/collector.h"
 #include "quant/plan.h"
 #include "stages/fit.h"
 
@@ -36,13 +36,13 @@ struct quantize_job {
 	struct stage_run *run;
 	struct stage_model input; /* float params and masks; then steps too. On the device that calibrates and trains */
 	struct quant_plan plan;
-	struct observer *observer; /* one per value of the plan (unused for weights), or NULL */
-	int chosen;                /* enum observer_kind */
-	int limited_bits;          /* what weights were limited to for want of VNNI; 0 = not */
-	int64_t calibrated;        /* samples */
-	cJSON *choices;            /* auto: validation figures of each observer */
-	struct fit_report fit;     /* qat */
-	struct stage_model output; /* what is saved; on the CPU */
+	struct observers observers; /* static and qat */
+	int chosen;                 /* enum observer_kind */
+	int limited_bits;           /* what weights were limited to for want of VNNI; 0 = not */
+	int64_t calibrated;         /* samples */
+	cJSON *choices;             /* auto: validation figures of each observer */
+	struct fit_report fit;      /* qat */
+	struct stage_model output;  /* what is saved; on the CPU */
 };
 
 /* spec_build and pass_fold. `out` is initialised and empty. */

@@ -1,9 +1,10 @@
-/* Calibration: observers over the folded float graph, ranges and steps. Looks at train or validation images only. */
+/* Calibration: the folded float graph shows a collector its values; ranges and steps follow. Looks at train or
+ * validation images only. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "graph/pass.h"
 #include "stages/quantize.h"
@@ -84,7 +85,7 @@ int quantize_images(const struct stage_run *run, enum split split, int64_t first
 	return rc;
 }
 
-/* ---- observing ---- */
+/* ---- batches ---- */
 
 static size_t largest_value(const struct graph *g, const struct quant_plan *p)
 {
@@ -107,7 +108,6 @@ static int calibration_open(struct calibration *p, struct quantize_job *job)
 	int rc;
 
 	graph_init(&g);
-	/* Full batches only, and each image at most once. */
 	p->job = job;
 	p->batch = (int)(job->o->calibration_batch_size < n ? job->o->calibration_batch_size : n);
 	p->batches = job->o->calibration_batches < n / p->batch ? job->o->calibration_batches : n / p->batch;
@@ -154,63 +154,69 @@ static int read_value(struct calibration *p, const char *name, size_t *n, struct
 	return executor_output(p->ex, name, p->value, *n * sizeof(float));
 }
 
-static int observe_batch(struct calibration *p)
+/* Batch b of the calibration data through the folded graph: what it computed can be read. */
+static int run_batch(struct calibration *p, int64_t b)
 {
-	struct quantize_job *job = p->job;
+	size_t bytes = (size_t)p->batch * pixels(p->job->run->data) * sizeof(float);
+	int rc = sampler_take(&p->sampler, b * p->batch, p->batch, p->index);
 
-	for (int i = 0; i < job->plan.n_value; i++) {
-		const struct quant_value *v = &job->plan.value[i];
-		struct shape shape;
-		size_t n;
-		int rc;
-
-		if (v->weight)
-			continue;
-		rc = read_value(p, v->name, &n, &shape);
-		if (!rc)
-			rc = observer_add(&job->observer[i], p->value, n);
-		if (rc < 0)
-			return err_context(rc, "calibrating '%s'", v->name);
-	}
-	return 0;
+	if (!rc)
+		rc = batch_fill(&p->fill, p->index, p->batch, 0, 0, p->x, p->labels);
+	if (!rc)
+		rc = executor_input(p->ex, "input", p->x, bytes);
+	return rc < 0 ? rc : executor_forward(p->ex);
 }
 
-static int observe(struct calibration *p)
+/* Every value that the collector wants of the batch that was run. All rows of a batch of images are valid. */
+static int collect_batch(struct calibration *p, const struct collector *c)
+{
+	int rc = 0;
+
+	for (int i = 0; i < c->n && !rc; i++) {
+		struct shape shape;
+		size_t n;
+
+		rc = read_value(p, c->name(c->user, i), &n, &shape);
+		if (rc < 0)
+			return rc;
+		int64_t rows = shape.dim[0];
+
+		rc = c->add(c->user, i,
+		    &(struct collected){.x = p->value, .rows = rows, .valid = rows, .width = (int64_t)n / rows});
+	}
+	return rc;
+}
+
+/* Full batches of the split, each image at most once, given to one collector. */
+static int collect(struct calibration *p, const struct collector *c)
 {
 	struct stage_run *run = p->job->run;
-	size_t bytes = (size_t)p->batch * pixels(run->data) * sizeof(float);
-	int rc = 0;
+	int rc = c->begin ? c->begin(c->user) : 0;
 
 	for (int64_t b = 0; b < p->batches && !rc; b++) {
 		if (run->stop && *run->stop)
 			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
-		rc = sampler_take(&p->sampler, b * p->batch, p->batch, p->index);
+		rc = run_batch(p, b);
 		if (!rc)
-			rc = batch_fill(&p->fill, p->index, p->batch, 0, 0, p->x, p->labels);
-		if (!rc)
-			rc = executor_input(p->ex, "input", p->x, bytes);
-		if (!rc)
-			rc = executor_forward(p->ex);
-		if (!rc)
-			rc = observe_batch(p);
+			rc = collect_batch(p, c);
 		if (run->progress && run->progress->update)
 			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)p->batches);
 	}
 	p->job->calibrated = p->batches * p->batch;
-	return rc;
+	return rc < 0 || !c->end ? rc : c->end(c->user);
 }
 
 /* ---- steps ---- */
 
 static int write_step(struct quantize_job *job, const struct quant_value *v, const float *step)
 {
-	char name[NODE_NAME + 8];
+	char name[NODE_NAME];
 	int64_t n = v->channels;
 	struct param *p;
-	int rc;
+	int rc = quant_step_name(name, v->name);
 
-	snprintf(name, sizeof(name), "%s.step", v->name);
-	rc = params_add(&job->input.params, name, DT_F32, shape_of(1, &n), &p);
+	if (!rc)
+		rc = params_add(&job->input.params, name, DT_F32, shape_of(1, &n), &p);
 	return rc < 0 ? rc : params_write(&job->input.params, name, step);
 }
 
@@ -256,7 +262,7 @@ static int set_ranges(struct quantize_job *job, enum observer_kind kind)
 
 		if (v->weight)
 			continue;
-		rc = observer_range(&job->observer[i], kind, v->q, job->o->percentile, &lo, &hi);
+		rc = observer_range(&job->observers.of[i], kind, v->q, job->o->percentile, &lo, &hi);
 		if (!rc)
 			rc = quant_plan_set_range(&job->plan, v->name, lo, hi, &step);
 		if (!rc)
@@ -269,8 +275,8 @@ static int set_ranges(struct quantize_job *job, enum observer_kind kind)
 
 static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
 {
-	cJSON *o = NULL;
 	int rc = set_ranges(job, (enum observer_kind)kind);
+	bool ok;
 
 	if (!rc)
 		rc = trainer_evaluate(job->input.params.dev, &job->input.params, quantize_build_annotated, job,
@@ -279,11 +285,11 @@ static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
 		return rc;
 	stage_line(
 	    job->run, "observer %s: validation accuracy %.4f, loss %.4f", observer_names[kind], m->accuracy, m->loss);
-	o = cJSON_AddObjectToObject(job->choices, observer_names[kind]);
-	if (!o || !cJSON_AddNumberToObject(o, "val_accuracy", m->accuracy) ||
-	    !cJSON_AddNumberToObject(o, "val_loss", m->loss))
-		rc = err_set(ERR_NOMEM, "out of memory");
-	return rc;
+	struct json_out choice = json_out_object(json_out_into(job->choices, &ok), observer_names[kind]);
+
+	json_out_number(choice, "val_accuracy", m->accuracy);
+	json_out_number(choice, "val_loss", m->loss);
+	return json_out_check(choice);
 }
 
 /* No observer wins everywhere: each is judged by the validation accuracy of the simulated model; ties by the loss. */
@@ -312,20 +318,18 @@ static int choose_observer(struct quantize_job *job)
 int quantize_calibrate(struct quantize_job *job)
 {
 	struct calibration p = {0};
+	struct collector c;
 	int rc = calibration_open(&p, job);
 
 	if (!rc)
 		rc = weight_steps(&p);
 	if (rc < 0 || !quantize_has_steps(job->o))
 		goto out;
-	job->observer = mem_alloc((size_t)job->plan.n_value + 1, sizeof(*job->observer));
-	if (!job->observer) {
-		rc = ERR_NOMEM;
+	rc = observers_init(&job->observers, &job->plan);
+	if (rc < 0)
 		goto out;
-	}
-	for (int i = 0; i < job->plan.n_value; i++)
-		observer_init(&job->observer[i]);
-	rc = observe(&p);
+	c = observers_collector(&job->observers);
+	rc = collect(&p, &c);
 	job->chosen = job->o->observer;
 	if (!rc && job->o->observer == OBSERVE_AUTO)
 		rc = choose_observer(job);

@@ -1,22 +1,12 @@
 /* From calibrated or trained params to what is saved: constants of the lowered graph, computed by the CPU backend and
  * frozen; or the params of the simulated form. Then the checks that a conversion owes: masks, and the saved bytes. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "graph/pass.h"
 #include "stages/quantize.h"
-
-static int take_plan(struct quantize_job *job)
-{
-	cJSON *json = quant_plan_to_json(&job->plan); /* a copy, by the form that is saved anyway */
-	int rc = json ? quant_plan_from_json(&job->output.ckpt.plan, json) : ERR_NOMEM;
-
-	cJSON_Delete(json);
-	return rc;
-}
 
 static int convert_simulated(struct quantize_job *job)
 {
@@ -121,7 +111,7 @@ int quantize_convert(struct quantize_job *job)
 	params_init(&job->output.params, job->run->cpu_dev);
 	rc = spec_copy(&job->output.ckpt.spec, &job->input.ckpt.spec);
 	if (!rc)
-		rc = take_plan(job);
+		rc = quant_plan_copy(&job->output.ckpt.plan, &job->plan);
 	if (rc < 0)
 		return rc;
 	return job->plan.simulated ? convert_simulated(job) : convert_integer(job);
@@ -129,26 +119,24 @@ int quantize_convert(struct quantize_job *job)
 
 /* ---- masks ---- */
 
-/* The saved tensor made of `weight` or of its folded form; NULL if it was not quantized. */
-static const struct param *converted_weight(const struct quantize_job *job, const char *weight)
+/* The saved tensor made of `weight` or of its folded form, or itself; NULL if none was saved. */
+static const struct param *converted_weight(
+    const struct quantize_job *job, const struct graph *deployed, const char *weight)
 {
-	static const char *const endings[] = {".q", ".half", ".folded.q", ".folded.half", ".folded", ""};
-	char name[NODE_NAME + 24];
+	static const enum node_role forms[] = {ROLE_QUANTIZED, ROLE_HALF, ROLE_FOLDED_WEIGHT, ROLE_VALUE};
 
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		const struct param *p;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		int node = graph_find_role(deployed, forms[i], weight);
 
-		snprintf(name, sizeof(name), "%s%s", weight, endings[i]);
-		p = params_find(&job->output.params, name);
-		if (p)
-			return p;
+		if (node >= 0 && deployed->node[node].op == OP_PARAM)
+			return params_find(&job->output.params, deployed->node[node].name);
 	}
 	return NULL;
 }
 
-static int check_mask(struct quantize_job *job, const struct param *weight, int64_t *n)
+static int check_mask(struct quantize_job *job, const struct graph *deployed, const struct param *weight, int64_t *n)
 {
-	const struct param *p = converted_weight(job, weight->name);
+	const struct param *p = converted_weight(job, deployed, weight->name);
 	int64_t count = shape_count(weight->value.shape);
 	size_t size;
 	uint8_t *mask, *bytes;
@@ -182,15 +170,20 @@ out:
 
 int quantize_check_masks(struct quantize_job *job, int64_t *n)
 {
-	*n = 0;
-	for (int i = 0; i < job->input.params.n; i++) {
-		const struct param *p = job->input.params.item[i];
-		int rc = p->mask ? check_mask(job, p, n) : 0;
+	struct graph deployed;
+	int rc;
 
-		if (rc < 0)
-			return rc;
+	graph_init(&deployed);
+	*n = 0;
+	rc = stage_model_build(&job->output, &shape_one, &deployed);
+	for (int i = 0; i < job->input.params.n && !rc; i++) {
+		const struct param *p = job->input.params.item[i];
+
+		if (p->mask)
+			rc = check_mask(job, &deployed, p, n);
 	}
-	return 0;
+	graph_clear(&deployed);
+	return rc;
 }
 
 /* ---- the saved bytes ---- */

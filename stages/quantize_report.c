@@ -2,75 +2,22 @@
  * long it takes beside FP32, whether sums stay exact, and what every observer would have chosen. Only figures that were
  * measured; what has no figure is null. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "stages/quantize_measure.h"
 
 #define EXACT_BELOW (1 << 24) /* the whole numbers that an f32 sum holds exactly */
 
-/* An object being filled; `ok` turns false at the first failed allocation and stays so. */
-struct json {
-	cJSON *o;
-	bool *ok;
-};
-
-static void number(struct json j, const char *key, double v)
-{
-	*j.ok = *j.ok && cJSON_AddNumberToObject(j.o, key, v);
-}
-
-static void text(struct json j, const char *key, const char *v)
-{
-	*j.ok = *j.ok && (v ? cJSON_AddStringToObject(j.o, key, v) : cJSON_AddNullToObject(j.o, key));
-}
-
-static void boolean(struct json j, const char *key, bool v)
-{
-	*j.ok = *j.ok && cJSON_AddBoolToObject(j.o, key, v);
-}
-
-static void null(struct json j, const char *key)
-{
-	*j.ok = *j.ok && cJSON_AddNullToObject(j.o, key);
-}
-
-static struct json object(struct json j, const char *key)
-{
-	struct json in = {*j.ok ? cJSON_AddObjectToObject(j.o, key) : NULL, j.ok};
-
-	*j.ok = in.o != NULL;
-	return in;
-}
-
-static struct json list(struct json j, const char *key)
-{
-	struct json in = {*j.ok ? cJSON_AddArrayToObject(j.o, key) : NULL, j.ok};
-
-	*j.ok = in.o != NULL;
-	return in;
-}
-
-static struct json element(struct json array)
-{
-	struct json in = {*array.ok ? cJSON_CreateObject() : NULL, array.ok};
-
-	*array.ok = in.o && cJSON_AddItemToArray(array.o, in.o);
-	return in;
-}
-
 /* The node of the deployed graph that runs a layer, or NODE_NONE. */
 static int deployed_node(const struct quantize_measures *m, const struct quant_layer *l)
 {
-	char name[NODE_NAME + 8];
-	int i;
+	/* After a real output, its integers are only its quantization for the next layer. */
+	int i = l->quantized ? graph_find_role(&m->deployed, ROLE_QUANTIZED, l->output) : NODE_NONE;
 
-	/* After a real output, "<output>.q" is only its quantization for the next layer. */
-	snprintf(name, sizeof(name), "%s.q", l->output);
-	i = l->quantized ? graph_find(&m->deployed, name) : NODE_NONE;
 	return i >= 0 ? i : graph_find(&m->deployed, l->output);
 }
 
@@ -78,9 +25,9 @@ static int deployed_node(const struct quantize_measures *m, const struct quant_l
 static const char *weight_name(const struct quantize_measures *m, const struct quant_layer *l)
 {
 	int layer = graph_find(&m->folded, l->name);
-	const struct node *n = layer >= 0 ? &m->folded.node[layer] : NULL;
+	int weight = layer >= 0 ? quant_layer_weight(&m->folded, layer) : NODE_NONE;
 
-	return n && op_info(n->op)->product ? m->folded.node[n->in[PRODUCT_W]].name : NULL;
+	return weight >= 0 ? m->folded.node[weight].name : NULL;
 }
 
 static double fp32_time(const struct quantize_measures *m, const struct quant_layer *l)
@@ -114,128 +61,130 @@ static int worst_accumulator(const struct quantize_job *job, const struct quanti
 	return rc;
 }
 
-static void add_comparison(struct json j, const struct quantize_measures *m, const struct node_figures *f, bool real)
+static void add_comparison(
+    struct json_out j, const struct quantize_measures *m, const struct node_figures *f, bool real)
 {
 	if (!m->twins) {
-		null(j, "compared");
+		json_out_null(j, "compared");
 		return;
 	}
-	number(j, "compared", (double)f->compared);
-	number(j, "different", (double)f->different);
-	number(j, real ? "largest_difference" : "largest_difference_quanta", f->largest);
+	json_out_number(j, "compared", (double)f->compared);
+	json_out_number(j, "different", (double)f->different);
+	json_out_number(j, real ? "largest_difference" : "largest_difference_quanta", f->largest);
 }
 
 static int add_layer(
-    const struct quantize_job *job, const struct quantize_measures *m, const struct quant_layer *l, struct json all)
+    const struct quantize_job *job, const struct quantize_measures *m, const struct quant_layer *l, struct json_out all)
 {
-	struct json j = element(all);
+	struct json_out j = json_out_object(all, NULL);
 	int node = deployed_node(m, l), rc;
 	double worst, fp32 = fp32_time(m, l) * 1e3;
 
 	if (!*j.ok)
-		return ERR_NOMEM;
-	text(j, "name", l->name);
-	text(j, "output", l->output);
-	text(j, "weight", weight_name(m, l));
-	boolean(j, "quantized", l->quantized);
-	boolean(j, "simulated", l->simulated);
-	text(j, "why", l->why);
-	number(j, "fp32_ms", fp32);
+		return json_out_check(j);
+	json_out_text(j, "name", l->name);
+	json_out_text(j, "output", l->output);
+	json_out_text(j, "weight", weight_name(m, l));
+	json_out_bool(j, "quantized", l->quantized);
+	json_out_bool(j, "simulated", l->simulated);
+	json_out_text(j, "why", l->why);
+	json_out_number(j, "fp32_ms", fp32);
 	if (node < 0)
 		return 0;
-	text(j, "op", op_info(m->deployed.node[node].op)->name);
-	text(j, "implementation", m->impl[node]);
-	number(j, job->plan.simulated ? "simulated_ms" : l->quantized ? "int8_ms" : "ms", m->node[node].seconds * 1e3);
+	json_out_text(j, "op", op_info(m->deployed.node[node].op)->name);
+	json_out_text(j, "implementation", m->impl[node]);
+	json_out_number(j,
+	    job->plan.simulated ? "simulated_ms"
+	    : l->quantized      ? "int8_ms"
+				: "ms",
+	    m->node[node].seconds * 1e3);
 	add_comparison(j, m, &m->node[node], m->deployed.node[node].dtype == DT_F32);
 	rc = worst_accumulator(job, m, node, &worst);
 	if (!rc && worst >= 0) {
-		number(j, "worst_accumulator", worst);
-		boolean(j, "sums_exact", worst < EXACT_BELOW);
+		json_out_number(j, "worst_accumulator", worst);
+		json_out_bool(j, "sums_exact", worst < EXACT_BELOW);
 	}
 	return rc;
 }
 
 static void add_observers(
-    const struct quantize_job *job, const struct quant_value *v, const struct observer *o, struct json j)
+    const struct quantize_job *job, const struct quant_value *v, const struct observer *o, struct json_out j)
 {
-	struct json all = object(j, "observers");
+	struct json_out all = json_out_object(j, "observers");
 
 	for (int kind = 0; kind < OBSERVER_COUNT && *j.ok; kind++) {
-		struct json one = object(all, observer_names[kind]);
+		struct json_out one = json_out_object(all, observer_names[kind]);
 		float lo, hi;
 
 		if (observer_range(o, (enum observer_kind)kind, v->q, job->o->percentile, &lo, &hi) < 0)
 			continue;
-		number(one, "lo", (double)lo);
-		number(one, "hi", (double)hi);
-		number(one, "sqnr_db", observer_sqnr(o, v->q, lo, hi));
+		json_out_number(one, "lo", (double)lo);
+		json_out_number(one, "hi", (double)hi);
+		json_out_number(one, "sqnr_db", observer_sqnr(o, v->q, lo, hi));
 	}
 }
 
-static void add_saturation(const struct quantize_measures *m, const struct quant_value *v, struct json j)
+static void add_saturation(const struct quantize_measures *m, const struct quant_value *v, struct json_out j)
 {
-	char name[NODE_NAME + 8];
-	int node;
+	int node = graph_find_role(&m->deployed, ROLE_QUANTIZED, v->name);
 
-	snprintf(name, sizeof(name), "%s.q", v->name);
-	node = graph_find(&m->deployed, name);
 	if (!m->twins || node < 0) {
-		null(j, "saturated");
+		json_out_null(j, "saturated");
 		return;
 	}
-	number(j, "saturated", (double)m->node[node].saturated);
-	number(j, "of", (double)m->node[node].compared);
+	json_out_number(j, "saturated", (double)m->node[node].saturated);
+	json_out_number(j, "of", (double)m->node[node].compared);
 }
 
-static int add_value(const struct quantize_job *job, const struct quantize_measures *m, int i, struct json all)
+static int add_value(const struct quantize_job *job, const struct quantize_measures *m, int i, struct json_out all)
 {
 	const struct quant_value *v = &job->plan.value[i];
 	float *step = mem_alloc((size_t)v->channels, sizeof(*step)), lo = INFINITY, hi = 0;
-	char name[NODE_NAME + 8];
-	struct json j = element(all);
-	int rc;
+	char name[NODE_NAME];
+	struct json_out j = json_out_object(all, NULL);
+	int rc = step ? quant_step_name(name, v->name) : ERR_NOMEM;
 
-	snprintf(name, sizeof(name), "%s.step", v->name);
-	rc = step ? params_read(&job->input.params, name, step) : ERR_NOMEM;
+	if (!rc)
+		rc = params_read(&job->input.params, name, step);
 	if (rc < 0)
 		goto out;
 	for (int c = 0; c < v->channels; c++) {
 		lo = fminf(lo, step[c]);
 		hi = fmaxf(hi, step[c]);
 	}
-	text(j, "name", v->name);
-	text(j, "kind", v->weight ? "weight" : "activation");
-	number(j, "bits", v->q.bits);
-	number(j, "lo", v->q.lo);
-	number(j, "hi", v->q.hi);
-	number(j, "zero_point", v->q.zero);
-	number(j, "steps", v->channels);
-	number(j, "step_min", (double)lo);
-	number(j, "step_max", (double)hi);
+	json_out_text(j, "name", v->name);
+	json_out_text(j, "kind", v->weight ? "weight" : "activation");
+	json_out_number(j, "bits", v->q.bits);
+	json_out_number(j, "lo", v->q.lo);
+	json_out_number(j, "hi", v->q.hi);
+	json_out_number(j, "zero_point", v->q.zero);
+	json_out_number(j, "steps", v->channels);
+	json_out_number(j, "step_min", (double)lo);
+	json_out_number(j, "step_max", (double)hi);
 	if (!v->weight) {
 		add_saturation(m, v, j);
-		text(j, "observer", observer_names[job->chosen]);
-		add_observers(job, v, &job->observer[i], j);
+		json_out_text(j, "observer", observer_names[job->chosen]);
+		add_observers(job, v, &job->observers.of[i], j);
 	}
 out:
 	mem_free(step);
 	return rc;
 }
 
-static void add_nodes(const struct quantize_measures *m, struct json all)
+static void add_nodes(const struct quantize_measures *m, struct json_out all)
 {
 	for (int i = 0; i < m->deployed.n && *all.ok; i++) {
 		const struct node *n = &m->deployed.node[i];
-		struct json j;
+		struct json_out j;
 
 		if (n->op == OP_PARAM || n->op == OP_INPUT)
 			continue;
-		j = element(all);
-		text(j, "name", n->name);
-		text(j, "op", op_info(n->op)->name);
-		text(j, "dtype", dtype_name(n->dtype));
-		text(j, "implementation", m->impl[i]);
-		number(j, "ms", m->node[i].seconds * 1e3);
+		j = json_out_object(all, NULL);
+		json_out_text(j, "name", n->name);
+		json_out_text(j, "op", op_info(n->op)->name);
+		json_out_text(j, "dtype", dtype_name(n->dtype));
+		json_out_text(j, "implementation", m->impl[i]);
+		json_out_number(j, "ms", m->node[i].seconds * 1e3);
 	}
 }
 
@@ -248,25 +197,22 @@ static double total_ms(const struct quantize_measures *m, bool fp32)
 	return sum * 1e3;
 }
 
-static void add_calibration(const struct quantize_job *job, struct json j)
+static void add_calibration(const struct quantize_job *job, struct json_out j)
 {
 	if (!quantize_has_steps(job->o))
 		return;
-	struct json c = object(j, "calibration");
+	struct json_out c = json_out_object(j, "calibration");
 
-	text(c, "split", job->o->calibration_split);
-	number(c, "samples", (double)job->calibrated);
-	text(c, "observer", observer_names[job->chosen]);
-	boolean(c, "chosen_by_validation", job->choices);
-	if (job->choices && *c.ok) {
-		cJSON *copy = cJSON_Duplicate(job->choices, true);
-
-		*c.ok = copy && cJSON_AddItemToObject(c.o, "candidates", copy);
-	}
+	json_out_text(c, "split", job->o->calibration_split);
+	json_out_number(c, "samples", (double)job->calibrated);
+	json_out_text(c, "observer", observer_names[job->chosen]);
+	json_out_bool(c, "chosen_by_validation", job->choices);
+	if (job->choices)
+		json_out_item(c, "candidates", cJSON_Duplicate(job->choices, true));
 }
 
 /* Zeros would read as "compared, and equal": without a simulation to compare with there are no figures. */
-static void add_totals(const struct quantize_measures *m, struct json j)
+static void add_totals(const struct quantize_measures *m, struct json_out j)
 {
 	static const char *const keys[] = {"images_compared", "values_compared", "values_different",
 	    "largest_difference_quanta", "largest_difference_real"};
@@ -274,32 +220,29 @@ static void add_totals(const struct quantize_measures *m, struct json j)
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (m->twins)
-			number(j, keys[i], v[i]);
+			json_out_number(j, keys[i], v[i]);
 		else
-			null(j, keys[i]);
+			json_out_null(j, keys[i]);
 }
 
-static void add_head(const struct quantize_job *job, const struct quantize_measures *m, struct json j)
+static void add_head(const struct quantize_job *job, const struct quantize_measures *m, struct json_out j)
 {
 	const struct device dev = job->run->cpu_dev;
-	struct json device = object(j, "device"), names = list(j, "fp32_layers");
+	struct json_out device = json_out_object(j, "device"), names = json_out_list(j, "fp32_layers");
 
-	text(j, "executed", job->plan.simulated ? "FP32 simulation" : "integers");
-	*j.ok = *j.ok && dev.backend->describe(dev.ctx, device.o) == 0;
+	json_out_text(j, "executed", job->plan.simulated ? "FP32 simulation" : "integers");
+	*j.ok = *j.ok && dev.backend->describe(dev.ctx, device.at) == 0;
 	if (job->limited_bits)
-		number(j, "weights_limited_to_bits", job->limited_bits);
+		json_out_number(j, "weights_limited_to_bits", job->limited_bits);
 	else
-		null(j, "weights_limited_to_bits");
-	number(j, "batch", m->batch);
-	number(j, "fp32_ms", total_ms(m, true));
-	number(j, job->plan.simulated ? "simulated_ms" : "int8_ms", total_ms(m, false));
+		json_out_null(j, "weights_limited_to_bits");
+	json_out_number(j, "batch", m->batch);
+	json_out_number(j, "fp32_ms", total_ms(m, true));
+	json_out_number(j, job->plan.simulated ? "simulated_ms" : "int8_ms", total_ms(m, false));
 	add_totals(m, j);
-	for (int i = 0; i < job->plan.n_layer && *j.ok; i++) {
-		cJSON *name = job->plan.layer[i].quantized ? NULL : cJSON_CreateString(job->plan.layer[i].name);
-
+	for (int i = 0; i < job->plan.n_layer; i++)
 		if (!job->plan.layer[i].quantized)
-			*j.ok = name && cJSON_AddItemToArray(names.o, name);
-	}
+			json_out_text(names, NULL, job->plan.layer[i].name);
 }
 
 /* The few figures that a person wants to see at once. */
@@ -327,30 +270,29 @@ static void summary_lines(const struct quantize_job *job, const struct quantize_
 int quantize_report(struct quantize_job *job, cJSON **out)
 {
 	struct quantize_measures m;
-	bool ok = true;
-	struct json root = {cJSON_CreateObject(), &ok}, layers, values;
-	int rc = root.o ? quantize_measure(job, &m) : err_set(ERR_NOMEM, "out of memory");
+	bool ok;
+	struct json_out root = json_out_begin(&ok), layers, values;
+	int rc = quantize_measure(job, &m);
 
+	*out = NULL;
 	if (rc < 0) {
-		cJSON_Delete(root.o);
+		cJSON_Delete(root.at);
 		return rc;
 	}
 	add_head(job, &m, root);
 	add_calibration(job, root);
-	layers = list(root, "layers");
+	layers = json_out_list(root, "layers");
 	for (int i = 0; i < job->plan.n_layer && ok && !rc; i++)
 		rc = add_layer(job, &m, &job->plan.layer[i], layers);
-	values = list(root, "values");
+	values = json_out_list(root, "values");
 	for (int i = 0; i < job->plan.n_value && ok && !rc; i++)
 		rc = add_value(job, &m, i, values);
-	add_nodes(&m, list(root, "nodes"));
-	if (!rc && !ok)
-		rc = err_set(ERR_NOMEM, "out of memory");
-	if (!rc)
+	add_nodes(&m, json_out_list(root, "nodes"));
+	if (!rc && ok)
 		summary_lines(job, &m);
 	quantize_measures_clear(&m);
-	if (rc < 0)
-		cJSON_Delete(root.o);
-	*out = rc < 0 ? NULL : root.o;
+	if (!rc)
+		return json_out_end(root, out);
+	cJSON_Delete(root.at);
 	return rc;
 }

@@ -25,8 +25,10 @@ static int half_of(struct autocast *a, int i)
 		return a->map[i];
 	if (a->cast[i] != NODE_NONE)
 		return a->cast[i];
-	snprintf(name, sizeof(name), "%s.%s", a->g->node[i].name, dtype_name(a->half));
-	return a->cast[i] = graph_add(a->out, OP_CAST, name, (int[]){a->map[i]}, 1, &(struct attr){.to = a->half});
+	const struct node *of = &a->g->node[i];
+	snprintf(name, sizeof(name), "%s.%s", of->name, dtype_name(a->half));
+	int cast = graph_add(a->out, OP_CAST, name, (int[]){a->map[i]}, 1, &(struct attr){.to = a->half});
+	return a->cast[i] = graph_mark(a->out, cast, ROLE_CAST, node_root(of));
 }
 
 static int copy_layer(struct autocast *a, const struct node *n)
@@ -39,7 +41,7 @@ static int copy_layer(struct autocast *a, const struct node *n)
 	}
 	if (n->n_in > PRODUCT_B)
 		in[PRODUCT_B] = node_has(n, PRODUCT_B) ? a->map[n->in[PRODUCT_B]] : NODE_NONE;
-	return graph_add(a->out, n->op, n->name, in, n->n_in, &n->attr);
+	return graph_mark(a->out, graph_add(a->out, n->op, n->name, in, n->n_in, &n->attr), n->role, n->origin);
 }
 
 static int copy_all(struct autocast *a)

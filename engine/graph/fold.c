@@ -1,8 +1,6 @@
 /* pass_fold: batch norm into the weight and bias of the layer before it, as nodes on the param path. The layer moves to
  * its batch norm's place and takes its name, because the norm's params come after the layer in the old graph. Norms
  * that follow anything else, or a layer with a second consumer or its own ReLU, stay as they are. */
-#include <stdio.h>
-
 #include "base/err.h"
 #include "base/mem.h"
 #include "graph/pass.h"
@@ -25,32 +23,26 @@ static const struct node *folds_into(const struct fold *f, const struct node *n)
 	return product && !layer->attr.relu && f->uses[n->in[BN_X]] == 1 ? layer : NULL;
 }
 
-static int add_named(
-    struct fold *f, enum op op, const char *weight, const char *suffix, const int *in, int n_in, float eps)
-{
-	char name[NODE_NAME + 16];
-	snprintf(name, sizeof(name), "%s%s", weight, suffix);
-	return graph_add(f->out, op, name, in, n_in, &(struct attr){.eps = eps});
-}
-
 static int fold_layer(struct fold *f, const struct node *layer, const struct node *norm)
 {
 	const int *map = f->map;
-	const char *weight = f->g->node[layer->in[PRODUCT_W]].name;
+	const struct node *weight = &f->g->node[layer->in[PRODUCT_W]];
 	int gamma = map[norm->in[BN_GAMMA]], beta = map[norm->in[BN_BETA]];
 	int mean = map[norm->in[BN_MEAN]], var = map[norm->in[BN_VAR]];
 	int bias = node_has(layer, PRODUCT_B) ? map[layer->in[PRODUCT_B]] : NODE_NONE;
-	int w = add_named(
-	    f, OP_FOLD_WEIGHT, weight, ".folded", (int[]){map[layer->in[PRODUCT_W]], gamma, var}, 3, norm->attr.eps);
+	struct attr eps = {.eps = norm->attr.eps};
+	int w = graph_add_derived(f->out, OP_FOLD_WEIGHT, ROLE_FOLDED_WEIGHT, weight,
+	    (int[]){map[layer->in[PRODUCT_W]], gamma, var}, 3, &eps);
 	if (w < 0)
 		return w;
-	int b = add_named(
-	    f, OP_FOLD_BIAS, weight, ".folded_bias", (int[]){bias, gamma, beta, mean, var}, 5, norm->attr.eps);
+	int b = graph_add_derived(
+	    f->out, OP_FOLD_BIAS, ROLE_FOLDED_BIAS, weight, (int[]){bias, gamma, beta, mean, var}, 5, &eps);
 	if (b < 0)
 		return b;
 	struct attr a = layer->attr;
 	a.relu = norm->attr.relu;
-	return graph_add(f->out, layer->op, norm->name, (int[]){map[layer->in[PRODUCT_X]], w, b}, 3, &a);
+	int i = graph_add(f->out, layer->op, norm->name, (int[]){map[layer->in[PRODUCT_X]], w, b}, 3, &a);
+	return graph_mark(f->out, i, ROLE_VALUE, layer->name);
 }
 
 /* True if every consumer of running statistic i is a norm that gets folded. */

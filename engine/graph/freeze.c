@@ -14,9 +14,18 @@ static void unmark_widening(const struct graph *g, bool *constant)
 	}
 }
 
-/* Marks what the frozen graph keeps: everything that is not constant, inputs, and constants that those read. */
-static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
+/* Nothing in an integer chain reads the steps of its values: m, c and k have taken them up. They are kept all the same,
+ * for without them nobody could say what an integer means. */
+static bool is_kept_step(const struct node *n)
 {
+	return n->op == OP_PARAM && (n->role == ROLE_STEP || n->role == ROLE_WEIGHT_STEP);
+}
+
+/* Marks what the frozen graph keeps: everything that is not constant, inputs, and constants that those read. */
+static void mark_kept(const struct graph *g, const bool *constant, bool steps, bool *keep)
+{
+	for (int i = 0; i < g->n && steps; i++)
+		keep[i] = is_kept_step(&g->node[i]);
 	for (int i = 0; i < g->n; i++) {
 		if (constant[i])
 			continue;
@@ -33,11 +42,14 @@ static void mark_kept(const struct graph *g, const bool *constant, bool *keep)
 
 static int freeze_node(const struct node *n, bool constant, const int *map, struct graph *out)
 {
-	struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET};
-	return constant ? graph_param(out, n->name, n->dtype, n->shape, &a) : graph_add_copy(out, n, map);
+	/* The range of quantized weights says which integers are legal, also where no op makes them any more. */
+	struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET, .q = n->attr.q};
+	if (!constant)
+		return graph_add_copy(out, n, map);
+	return graph_mark(out, graph_param(out, n->name, n->dtype, n->shape, &a), n->role, n->origin);
 }
 
-int pass_freeze(const struct graph *g, struct graph *out)
+static int freeze(const struct graph *g, bool steps, struct graph *out)
 {
 	int rc = ERR_NOMEM;
 	size_t n = (size_t)g->n;
@@ -47,7 +59,7 @@ int pass_freeze(const struct graph *g, struct graph *out)
 		goto out;
 	graph_constant(g, constant);
 	unmark_widening(g, constant);
-	mark_kept(g, constant, keep);
+	mark_kept(g, constant, steps, keep);
 	for (int i = 0; i < g->n; i++) {
 		if (!keep[i])
 			continue;
@@ -65,4 +77,14 @@ out:
 	mem_free(constant);
 	mem_free(keep);
 	return rc;
+}
+
+int pass_freeze(const struct graph *g, struct graph *out)
+{
+	return freeze(g, true, out);
+}
+
+int pass_freeze_without_steps(const struct graph *g, struct graph *out)
+{
+	return freeze(g, false, out);
 }

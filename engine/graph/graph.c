@@ -147,7 +147,7 @@ int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s,
 	return add_leaf(g, OP_PARAM, name, t, s, &a);
 }
 
-int graph_add_copy(struct graph *g, const struct node *n, const int *map)
+static int add_copy(struct graph *g, const struct node *n, const int *map)
 {
 	int in[NODE_MAX_IN];
 	if (n->op == OP_INPUT)
@@ -157,6 +157,11 @@ int graph_add_copy(struct graph *g, const struct node *n, const int *map)
 	for (int k = 0; k < n->n_in; k++)
 		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : map[n->in[k]];
 	return graph_add(g, n->op, n->name, in, n->n_in, &n->attr);
+}
+
+int graph_add_copy(struct graph *g, const struct node *n, const int *map)
+{
+	return graph_mark(g, add_copy(g, n, map), n->role, n->origin);
 }
 
 void graph_constant(const struct graph *g, bool *flags)

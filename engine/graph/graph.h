@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "graph/op.h"
+#include "graph/role.h"
 #include "graph/tensor.h"
 
 #define NODE_NAME 96
@@ -69,6 +70,10 @@ struct attr {
 struct node {
 	enum op op;
 	char name[NODE_NAME];
+	enum node_role role;
+	/* The root that a node of another role than ROLE_VALUE was made from. Of a layer that took its batch norm's
+	 * name: the layer's own name. Else "". */
+	char origin[NODE_NAME];
 	int n_in;
 	int in[NODE_MAX_IN];
 	enum dtype dtype;
@@ -98,8 +103,19 @@ int graph_find(const struct graph *g, const char *name);
  * naming op and node. attr == NULL: zeroed. */
 int graph_add(struct graph *g, enum op op, const char *name, const int *in, int n_in, const struct attr *attr);
 int graph_input(struct graph *g, const char *name, enum dtype t, struct shape s);
-/* Copies a node of another graph; map: its nodes' indices in g. */
+/* Copies a node of another graph with its role and origin; map: its nodes' indices in g. */
 int graph_add_copy(struct graph *g, const struct node *n, const int *map);
+/* The name of what `role` makes of a node named `base`. ERR_FAIL: too long. */
+int role_name(char out[NODE_NAME], enum node_role role, const char *base);
+/* What the model itself calls this node or what it was made from: see role.h. */
+const char *node_root(const struct node *n);
+/* Gives node i its role and origin and returns i; a negative i (an error of graph_add) is handed through. */
+int graph_mark(struct graph *g, int i, enum node_role role, const char *origin);
+/* graph_add of a node made from `base`, of this graph or another: its name, role and origin follow. */
+int graph_add_derived(struct graph *g, enum op op, enum node_role role, const struct node *base, const int *in,
+    int n_in, const struct attr *attr);
+/* The first node of that role and root, or NODE_NONE. */
+int graph_find_role(const struct graph *g, enum node_role role, const char *root);
 /* A param node; `attr` gives kind, init and axes (NULL: trained, unset). lr_factor 0 is stored as 1. */
 int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct attr *attr);
 /* True for nodes that depend on params only (and for params themselves): flags[n] by index. */

@@ -12,9 +12,12 @@
  * running statistics: what is trained afterwards is what is deployed. */
 int pass_fold(const struct graph *g, struct graph *out);
 
-/* Constant nodes become params of the same name (kind FROZEN, unset); params that nothing else needs disappear.
- * The value half: see executor_export_constants. */
+/* Constant nodes become params of the same name (kind FROZEN, unset); params that nothing else needs disappear, but for
+ * quantization steps: they stay although integer layers no longer read them. The value half: see
+ * executor_export_constants. */
 int pass_freeze(const struct graph *g, struct graph *out);
+/* The same without the steps that nothing reads: the graph of checkpoints that were saved before steps were kept. */
+int pass_freeze_without_steps(const struct graph *g, struct graph *out);
 
 /* Mixed precision: operands x and w of every linear layer and convolution are cast to `half` (f16 or bf16) by nodes
  * "<value>.f16" / "<value>.bf16", one per value. Everything else stays f32: params, biases, the layers' outputs. Always

@@ -6,22 +6,23 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-bool match_is_layer(const struct node *node)
-{
-	return op_info(node->op)->product == FLOAT_PRODUCT || node->op == OP_AVGPOOL;
-}
-
 bool match_passes_through(enum op op)
 {
 	return op_info(op)->passes_integers;
 }
 
+bool match_makes_integers(const struct match *m, int i)
+{
+	return m->by_out[i] != NODE_NONE && !m->group[m->by_out[i]].kind->real_output;
+}
+
 static bool can_fuse(const struct graph *g, int i, const int *uses)
 {
 	const struct node *node = &g->node[i];
+	const struct group_kind *kind = group_kind_of(node);
 
 	/* A ReLU before the add would have to run before the residual is added: the epilogue has it after. */
-	return op_info(node->op)->product == FLOAT_PRODUCT && !node->attr.relu && uses[i] == 1;
+	return kind && kind->fuses_add && !node->attr.relu && uses[i] == 1;
 }
 
 int match_fuse(const struct graph *g, int add, const bool *candidate, const int *uses)
@@ -36,30 +37,33 @@ int match_fuse(const struct graph *g, int add, const bool *candidate, const int 
 	return NODE_NONE;
 }
 
-static int misfit(const char *layer, const char *what)
-{
-	return err_set(ERR_CHECKPOINT, "quantization plan does not fit the model: layer '%s': %s", layer, what);
-}
-
 static int make_group(
-    struct group *out, const struct graph *g, const struct quant_layer *l, bool integers, const int *uses)
+    struct group *out, const struct graph *g, const struct quant_layer *l, enum quant_method method, const int *uses)
 {
 	int layer = graph_find(g, l->name), add;
+	const struct group_kind *kind = layer < 0 ? NULL : group_kind_of(&g->node[layer]);
 	const struct node *node;
 
-	if (layer < 0 || !match_is_layer(&g->node[layer]))
-		return misfit(l->name, "no linear, convolution or average pool of that name");
-	*out = (struct group){layer, NODE_NONE, NODE_NONE, layer, g->node[layer].attr.relu};
+	if (!kind)
+		return quant_misfit(l->name, "no layer of that name can be quantized");
+	if (!(kind->methods & GROUP_METHOD(method)))
+		return quant_misfit(l->name, kind->why);
+	*out = (struct group){.kind = kind,
+	    .layer = layer,
+	    .add = NODE_NONE,
+	    .residual = NODE_NONE,
+	    .out = layer,
+	    .relu = g->node[layer].attr.relu};
 	if (strcmp(l->name, l->output) == 0)
 		return 0;
-	if (!integers)
-		return misfit(l->name, "only integer layers fuse with an add");
+	if (!(GROUP_METHOD(method) & GROUP_INTEGERS))
+		return quant_misfit(l->name, "only integer layers fuse with an add");
 	add = graph_find(g, l->output);
 	if (add < 0 || g->node[add].op != OP_ADD || !can_fuse(g, layer, uses))
-		return misfit(l->name, "it cannot fuse into its output");
+		return quant_misfit(l->name, "it cannot fuse into its output");
 	node = &g->node[add];
 	if ((node->in[0] == layer) == (node->in[1] == layer))
-		return misfit(l->name, "it is not one operand of its output");
+		return quant_misfit(l->name, "it is not one operand of its output");
 	out->add = out->out = add;
 	out->residual = node->in[0] == layer ? node->in[1] : node->in[0];
 	out->relu = node->attr.relu;
@@ -72,7 +76,7 @@ static void find_carriers(struct match *m, const struct graph *g, const struct q
 		const struct node *node = &g->node[i];
 
 		m->carrier[i] = NODE_NONE;
-		if (m->by_out[i] != NODE_NONE && quant_plan_value(p, node->name))
+		if (match_makes_integers(m, i) && quant_plan_value(p, node->name))
 			m->carrier[i] = i;
 		else if (match_passes_through(node->op))
 			m->carrier[i] = m->carrier[node->in[0]];
@@ -100,11 +104,11 @@ int match_make(struct match *out, const struct graph *g, const struct quant_plan
 
 		if (!p->layer[i].quantized)
 			continue;
-		rc = make_group(group, g, &p->layer[i], p->method == QUANT_STATIC || p->method == QUANT_QAT, uses);
+		rc = make_group(group, g, &p->layer[i], p->method, uses);
 		if (rc < 0)
 			goto out;
 		if (out->by_layer[group->layer] != NODE_NONE || out->by_out[group->out] != NODE_NONE) {
-			rc = misfit(p->layer[i].name, "it or its output is listed twice");
+			rc = quant_misfit(p->layer[i].name, "it or its output is listed twice");
 			goto out;
 		}
 		out->by_layer[group->layer] = out->by_out[group->out] = out->n_group++;

@@ -1,19 +1,8 @@
-/* Private to engine/quant: the one matching of fusion groups that the plan, annotate and lower share.
- *
- * A group is a quantized linear, convolution or average pool, with the add that it is fused into, if any. The whole
- * group is emitted where its output stands, so that both operands of the add are there. */
+/* Private to engine/quant: the one matching of fusion groups that the plan, annotate and lower share. */
 #ifndef ENGINE_QUANT_MATCH_H
 #define ENGINE_QUANT_MATCH_H
 
-#include "quant/plan.h"
-
-struct group {
-	int layer;    /* node of the linear, conv or average pool                    */
-	int add;      /* the fused add, or NODE_NONE                                 */
-	int residual; /* the add's other operand, or NODE_NONE                       */
-	int out;      /* the node whose value the group produces: add, else layer    */
-	bool relu;    /* of the add where there is one, else of the layer            */
-};
+#include "quant/group.h"
 
 struct match {
 	int n_group;
@@ -24,10 +13,11 @@ struct match {
 			* Max pooling and dropout pass the integers of their input on. */
 };
 
-bool match_is_layer(const struct node *node); /* an op that a plan can quantize */
-bool match_passes_through(enum op op);        /* max pooling, dropout           */
-/* The operand of add node `add` that fuses among the nodes with candidate[i] set, or NODE_NONE: linear or conv without
- * ReLU, used once; of two the later one. uses: see graph_uses. */
+bool match_passes_through(enum op op); /* max pooling, dropout */
+/* Whether node i is the output of a group that can produce integers. */
+bool match_makes_integers(const struct match *m, int i);
+/* The operand of add node `add` that fuses among the nodes with candidate[i] set, or NODE_NONE: a layer of a kind that
+ * fuses, without ReLU, used once; of two the later one. uses: see graph_uses. */
 int match_fuse(const struct graph *g, int add, const bool *candidate, const int *uses);
 /* Rebuilds the groups that a plan describes; ERR_CHECKPOINT if it does not fit the graph. */
 int match_make(struct match *out, const struct graph *g, const struct quant_plan *p);

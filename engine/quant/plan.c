@@ -2,7 +2,6 @@
  * Which values are quantized follows in plan_values.c; graphs are built by annotate.c and lower.c. */
 #include "quant/plan.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -11,24 +10,9 @@
 #include "quant/match.h"
 #include "quant/plan_maker.h"
 
-const char *const quant_method_names[] = {"dynamic", "static", "qat", "fp16", "bf16", NULL};
-
-const char *const plan_why_text[WHY_COUNT] = {
-    [WHY_EXCLUDED] = "excluded by a pattern",
-    [WHY_NOT_LINEAR] = "dynamic quantization covers linear layers only",
-    [WHY_NO_WEIGHTS] = "has no weights",
-    [WHY_REAL_AROUND] = "its input or its output is a real value",
-    [WHY_NARROW] = "no integer kernel for activations of fewer than 8 bits",
-};
-
-bool plan_has_weights(const struct node *node)
-{
-	return op_info(node->op)->product == FLOAT_PRODUCT;
-}
-
 static bool has_integers(enum quant_method m)
 {
-	return m == QUANT_STATIC || m == QUANT_QAT;
+	return GROUP_METHOD(m) & GROUP_INTEGERS;
 }
 
 static int check_bits(const char *key, int bits)
@@ -51,45 +35,22 @@ static int check_rules(const struct quant_rules *r)
 	return 0;
 }
 
-/* The layer's own name before folding gave it the batch norm's: its weight's name without endings. */
-static void layer_alias(const struct graph *g, const struct node *node, char out[NODE_NAME])
+/* The layer's own name, which folding replaced by that of its batch norm. */
+static const char *own_name(const struct node *layer)
 {
-	static const char *const endings[] = {".folded", ".weight"};
-
-	memcpy(out, node->name, NODE_NAME);
-	if (!plan_has_weights(node))
-		return;
-	memcpy(out, g->node[node->in[1]].name, NODE_NAME);
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		size_t n = strlen(out), e = strlen(endings[i]);
-
-		if (n > e && strcmp(out + n - e, endings[i]) == 0)
-			out[n - e] = '\0';
-	}
-}
-
-static bool layer_matches(const struct graph *g, const struct node *node, const char *pattern)
-{
-	char alias[NODE_NAME];
-
-	layer_alias(g, node, alias);
-	return str_match(pattern, node->name) || str_match(pattern, alias);
+	return layer->origin[0] ? layer->origin : layer->name;
 }
 
 static int no_match(const struct plan_maker *m, const char *pattern)
 {
 	int n = m->plan->n_layer, rc;
 	const char **names = mem_alloc((size_t)n * 2 + 1, sizeof(*names));
-	char(*alias)[NODE_NAME] = mem_alloc((size_t)n + 1, sizeof(*alias));
 	const char *near;
 
-	if (!names || !alias) {
-		rc = ERR_NOMEM;
-		goto out;
-	}
+	if (!names)
+		return ERR_NOMEM;
 	for (int i = 0; i < n; i++) {
-		layer_alias(m->g, &m->g->node[m->layer_node[i]], alias[i]);
-		names[2 * i] = alias[i];
+		names[2 * i] = own_name(&m->g->node[m->layer_node[i]]);
 		names[2 * i + 1] = m->plan->layer[i].name;
 	}
 	near = str_nearest(pattern, names, 2 * n);
@@ -98,28 +59,28 @@ static int no_match(const struct plan_maker *m, const char *pattern)
 	else
 		rc = err_set(ERR_CONFIG, "exclude: no layer matches '%s'; layers are '%s' to '%s'", pattern,
 		    n ? names[0] : "", n ? names[2 * n - 2] : "");
-out:
 	mem_free(names);
-	mem_free(alias);
 	return rc;
 }
 
 static int exclude_layers(const struct plan_maker *m)
 {
 	for (int p = 0; p < m->rules->exclude.n; p++) {
+		const char *pattern = m->rules->exclude.v[p];
 		bool found = false;
 
 		for (int i = 0; i < m->plan->n_layer; i++) {
 			struct quant_layer *l = &m->plan->layer[i];
 
-			if (!layer_matches(m->g, &m->g->node[m->layer_node[i]], m->rules->exclude.v[p]))
+			if (!str_match(pattern, l->name) &&
+			    !str_match(pattern, own_name(&m->g->node[m->layer_node[i]])))
 				continue;
 			l->quantized = false;
 			l->why = plan_why_text[WHY_EXCLUDED];
 			found = true;
 		}
 		if (!found)
-			return no_match(m, m->rules->exclude.v[p]);
+			return no_match(m, pattern);
 	}
 	return 0;
 }
@@ -130,7 +91,7 @@ static int list_layers(struct plan_maker *m)
 	int n = 0;
 
 	for (int i = 0; i < m->g->n; i++)
-		n += match_is_layer(&m->g->node[i]);
+		n += group_kind_of(&m->g->node[i]) != NULL;
 	p->layer = mem_alloc((size_t)n + 1, sizeof(*p->layer));
 	m->layer_node = mem_alloc((size_t)n + 1, sizeof(int));
 	m->quantized = mem_alloc((size_t)m->g->n + 1, sizeof(bool));
@@ -139,33 +100,22 @@ static int list_layers(struct plan_maker *m)
 	m->first = m->last = NODE_NONE;
 	for (int i = 0; i < m->g->n; i++) {
 		const struct node *node = &m->g->node[i];
+		const struct group_kind *kind = group_kind_of(node);
 		struct quant_layer *l = &p->layer[p->n_layer];
 
-		if (!match_is_layer(node))
+		if (!kind)
 			continue;
 		memcpy(l->name, node->name, NODE_NAME);
 		memcpy(l->output, node->name, NODE_NAME);
-		l->quantized = true;
-		if (!plan_has_weights(node) && !has_integers(p->method)) {
-			l->quantized = false;
-			l->why = plan_why_text[WHY_NO_WEIGHTS];
-		} else if (node->op != OP_LINEAR && p->method == QUANT_DYNAMIC) {
-			l->quantized = false;
-			l->why = plan_why_text[WHY_NOT_LINEAR];
-		}
-		if (plan_has_weights(node)) {
+		l->quantized = kind->methods & GROUP_METHOD(p->method);
+		l->why = l->quantized ? NULL : kind->why;
+		if (kind->edge) {
 			m->first = m->first == NODE_NONE ? i : m->first;
 			m->last = i;
 		}
 		m->layer_node[p->n_layer++] = i;
 	}
 	return 0;
-}
-
-void plan_mark_quantized(struct plan_maker *m)
-{
-	for (int i = 0; i < m->plan->n_layer; i++)
-		m->quantized[m->layer_node[i]] = m->plan->layer[i].quantized;
 }
 
 static int fuse_adds(struct plan_maker *m)
@@ -186,28 +136,31 @@ static int fuse_adds(struct plan_maker *m)
 	return 0;
 }
 
+/* Whether node i (or NODE_NONE) is an activation of fewer than 8 bits. */
+static bool is_narrow(const struct quant_plan *p, const struct graph *g, const struct match *m, int i)
+{
+	if (i == NODE_NONE)
+		return false;
+	const char *name = g->node[m->carrier[i] != NODE_NONE ? m->carrier[i] : i].name;
+	const struct quant_value *v = quant_plan_value(p, name);
+
+	return v && !v->weight && v->q.bits != 8;
+}
+
 static void mark_simulated(struct quant_plan *p, const struct graph *g, const struct match *m)
 {
 	for (int i = 0; i < p->n_layer; i++) {
 		struct quant_layer *l = &p->layer[i];
-		int node = graph_find(g, l->name), group = m->by_layer[node];
-		int ends[3];
+		int layer = graph_find(g, l->name), group = m->by_layer[layer];
 
 		if (group == NODE_NONE)
 			continue;
-		ends[0] = g->node[node].in[0];
-		ends[1] = m->group[group].residual;
-		ends[2] = m->group[group].out;
-		for (int e = 0; e < 3; e++) {
-			int from =
-			    ends[e] != NODE_NONE && m->carrier[ends[e]] != NODE_NONE ? m->carrier[ends[e]] : ends[e];
-			const struct quant_value *v =
-			    from != NODE_NONE ? quant_plan_value(p, g->node[from].name) : NULL;
-
-			if (v && v->q.bits != 8) {
-				l->simulated = p->simulated = true;
-				l->why = plan_why_text[WHY_NARROW];
-			}
+		bool narrow = is_narrow(p, g, m, m->group[group].residual) || is_narrow(p, g, m, m->group[group].out);
+		for (int k = 0; k < g->node[layer].n_in; k++)
+			narrow |= is_narrow(p, g, m, g->node[layer].in[k]);
+		if (narrow) {
+			l->simulated = p->simulated = true;
+			l->why = plan_why_text[WHY_NARROW];
 		}
 	}
 }
@@ -219,7 +172,7 @@ static int plan_values_of_integers(struct plan_maker *m)
 
 	if (rc < 0)
 		return rc;
-	rc = plan_finish_avgpools(m, &match);
+	rc = plan_leave_lonely(m, &match);
 	if (rc < 0)
 		goto out;
 	rc = plan_list_values(m, &match);
@@ -251,7 +204,7 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 	if (rc < 0)
 		goto out;
 	for (int i = 0; i < out->n_layer; i++)
-		left += out->layer[i].quantized && plan_has_weights(&folded->node[m.layer_node[i]]);
+		left += out->layer[i].quantized && quant_layer_weight(folded, m.layer_node[i]) != NODE_NONE;
 	if (left == 0) {
 		rc = err_set(ERR_CONFIG, "nothing is left to quantize: no layer for method %s, or all are excluded",
 		    quant_method_names[rules->method]);
@@ -271,51 +224,4 @@ out:
 	if (rc < 0)
 		quant_plan_clear(out);
 	return rc;
-}
-
-void quant_plan_clear(struct quant_plan *p)
-{
-	mem_free(p->value);
-	mem_free(p->layer);
-	*p = (struct quant_plan){0};
-}
-
-static struct quant_value *find_value(const struct quant_plan *p, const char *name)
-{
-	for (int i = 0; i < p->n_value; i++)
-		if (strcmp(p->value[i].name, name) == 0)
-			return &p->value[i];
-	return NULL;
-}
-
-const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name)
-{
-	return find_value(p, name);
-}
-
-int quant_plan_limit_weights(struct quant_plan *p, int bits)
-{
-	int changed = 0;
-
-	for (int i = 0; i < p->n_value; i++) {
-		if (!p->value[i].weight || p->value[i].q.bits <= bits)
-			continue;
-		p->value[i].q = qrange_weight(bits);
-		changed++;
-	}
-	return changed;
-}
-
-int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step)
-{
-	struct quant_value *v = find_value(p, value);
-
-	if (!v || v->weight)
-		return err_set(ERR_FAIL, "'%s' is not a quantized activation", value);
-	if (!isfinite(lo) || !isfinite(hi) || lo > hi)
-		return err_set(ERR_FAIL, "'%s': [%g, %g] is not a range", value, (double)lo, (double)hi);
-	if (lo < 0 && !v->q.is_signed && !v->affine)
-		return err_set(ERR_FAIL, "'%s': a range from %g, but its zero point must be 0", value, (double)lo);
-	quant_step_of_range(&v->q, lo, hi, step);
-	return 0;
 }

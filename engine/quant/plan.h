@@ -5,16 +5,17 @@
  *   pass_lower        the integer graph: the same plan retyped to u8/s8 and fused.
  * Both passes read the same plan, so what training simulates is what is executed.
  *
- * Fusion groups: {linear or conv [+ folded batch norm] [+ ReLU]}, {.. + add [+ ReLU]} (of two branches into an add the
- * later operand fuses; the other gets its own fake-quant), {global average pool}. Max pooling and dropout pass integers
- * through. A value is quantized where a quantized layer consumes it; a group whose output only real consumers use
- * (logits, FP32 layers) has a real output. An add that does not fuse, and every other op, is FP32.
+ * Fusion groups (group.h): {linear or conv [+ folded batch norm] [+ ReLU]}, {.. + add [+ ReLU]} (of two branches into
+ * an add the later operand fuses; the other gets its own fake-quant), {global average pool}, {embedding}. Max pooling
+ * and dropout pass integers through. A value is quantized where a quantized layer consumes it; a group whose output
+ * only real consumers use (logits, FP32 layers) has a real output. An add that does not fuse, and every other op, is
+ * FP32.
  *
  * Names, the same in both graphs. A value is named by the node that produces it in the folded graph: that name is its
  * real form, "<value>.q" its integers (grid values in the annotated graph), "<value>.step" its step. A weight likewise,
  * after its folded node. The annotated graph has the accumulator "<layer>.acc"; the lowered graph the epilogue's
  * "<layer>.m", "<layer>.c", "<layer>.k". Half precision: "<weight>.half" is what is stored, "<weight>.f32" computes.
- * A folded convolution is named after its batch norm; patterns may use that name or the name of its weight ("conv1").
+ * A folded convolution is named after its batch norm; patterns may use that name or its own ("conv1").
  *
  * Zero points: ReLU outputs and what derives from them are u8 with zero point 0. Signed values are s8, or affine u8
  * where every consumer can fold the zero point: linear layers and unpadded convolutions, never a residual operand. */
@@ -46,10 +47,10 @@ struct quant_value {
 	struct qrange q;
 	bool weight;
 	bool affine;      /* activation, u8: quant_plan_set_range may choose a zero point */
-	bool per_channel; /* one step per output channel; else the steps, if several, are equal */
-	int channels;     /* number of steps: 1 or O (always O for QUANT_DYNAMIC) */
+	bool per_channel; /* one step per output channel or row of a table; else the steps, if several, are equal */
+	int channels;     /* number of steps: 1 or O (always O for QUANT_DYNAMIC, and for the V rows of a table) */
 };
-/* One layer (linear, conv, average pool) and how it runs. */
+/* One layer of a kind that can be quantized, and how it runs. */
 struct quant_layer {
 	char name[NODE_NAME];   /* its node in the folded graph */
 	char output[NODE_NAME]; /* the value that its group produces (the add's name where an add is fused) */
@@ -69,7 +70,12 @@ struct quant_plan {
  * nearest layer name), nothing left to quantize, bits out of range. */
 int quant_plan_make(struct quant_plan *out, const struct graph *folded, const struct quant_rules *rules);
 void quant_plan_clear(struct quant_plan *p);
+int quant_plan_copy(struct quant_plan *out, const struct quant_plan *p);
 const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* The name of the step param of a quantized value. ERR_FAIL: too long. */
+int quant_step_name(char out[NODE_NAME], const char *value);
+/* The weight of a layer of a folded graph, or NODE_NONE where it has none or is none. */
+int quant_layer_weight(const struct graph *folded, int layer);
 /* The most bits that weights may have are lowered to `bits` (CPUs without VNNI). Returns how many values changed. */
 int quant_plan_limit_weights(struct quant_plan *p, int bits);
 /* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */

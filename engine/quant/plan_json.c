@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "quant/plan_maker.h"
 
@@ -11,55 +12,45 @@
 #define ENTRIES_MAX  65536
 #define CHANNELS_MAX (1 << 24)
 
-static bool value_to_json(cJSON *list, const struct quant_value *v)
+static void value_to_json(struct json_out o, const struct quant_value *v)
 {
-	cJSON *o = cJSON_CreateObject();
-
-	if (!o || !cJSON_AddItemToArray(list, o)) {
-		cJSON_Delete(o);
-		return false;
-	}
-	return cJSON_AddStringToObject(o, "name", v->name) && cJSON_AddNumberToObject(o, "bits", v->q.bits) &&
-	       cJSON_AddNumberToObject(o, "lo", v->q.lo) && cJSON_AddNumberToObject(o, "hi", v->q.hi) &&
-	       cJSON_AddNumberToObject(o, "zero", v->q.zero) && cJSON_AddBoolToObject(o, "signed", v->q.is_signed) &&
-	       cJSON_AddBoolToObject(o, "weight", v->weight) && cJSON_AddBoolToObject(o, "affine", v->affine) &&
-	       cJSON_AddBoolToObject(o, "per_channel", v->per_channel) &&
-	       cJSON_AddNumberToObject(o, "channels", v->channels);
+	json_out_text(o, "name", v->name);
+	json_out_number(o, "bits", v->q.bits);
+	json_out_number(o, "lo", v->q.lo);
+	json_out_number(o, "hi", v->q.hi);
+	json_out_number(o, "zero", v->q.zero);
+	json_out_bool(o, "signed", v->q.is_signed);
+	json_out_bool(o, "weight", v->weight);
+	json_out_bool(o, "affine", v->affine);
+	json_out_bool(o, "per_channel", v->per_channel);
+	json_out_number(o, "channels", v->channels);
 }
 
-static bool layer_to_json(cJSON *list, const struct quant_layer *l)
+static void layer_to_json(struct json_out o, const struct quant_layer *l)
 {
-	cJSON *o = cJSON_CreateObject();
-
-	if (!o || !cJSON_AddItemToArray(list, o)) {
-		cJSON_Delete(o);
-		return false;
-	}
-	return cJSON_AddStringToObject(o, "name", l->name) && cJSON_AddStringToObject(o, "output", l->output) &&
-	       cJSON_AddBoolToObject(o, "quantized", l->quantized) &&
-	       cJSON_AddBoolToObject(o, "simulated", l->simulated) &&
-	       (l->why ? cJSON_AddStringToObject(o, "why", l->why) : cJSON_AddNullToObject(o, "why"));
+	json_out_text(o, "name", l->name);
+	json_out_text(o, "output", l->output);
+	json_out_bool(o, "quantized", l->quantized);
+	json_out_bool(o, "simulated", l->simulated);
+	json_out_text(o, "why", l->why);
 }
 
 cJSON *quant_plan_to_json(const struct quant_plan *p)
 {
-	cJSON *o = cJSON_CreateObject(), *values, *layers;
-	bool ok = o && cJSON_AddStringToObject(o, "method", quant_method_names[p->method]) &&
-		  cJSON_AddBoolToObject(o, "simulated", p->simulated);
+	bool ok;
+	struct json_out o = json_out_begin(&ok), list;
+	cJSON *json;
 
-	values = ok ? cJSON_AddArrayToObject(o, "values") : NULL;
-	layers = values ? cJSON_AddArrayToObject(o, "layers") : NULL;
-	ok = layers;
-	for (int i = 0; ok && i < p->n_value; i++)
-		ok = value_to_json(values, &p->value[i]);
-	for (int i = 0; ok && i < p->n_layer; i++)
-		ok = layer_to_json(layers, &p->layer[i]);
-	if (!ok) {
-		(void)err_set(ERR_NOMEM, "out of memory");
-		cJSON_Delete(o);
-		return NULL;
-	}
-	return o;
+	json_out_text(o, "method", quant_method_names[p->method]);
+	json_out_bool(o, "simulated", p->simulated);
+	list = json_out_list(o, "values");
+	for (int i = 0; i < p->n_value; i++)
+		value_to_json(json_out_object(list, NULL), &p->value[i]);
+	list = json_out_list(o, "layers");
+	for (int i = 0; i < p->n_layer; i++)
+		layer_to_json(json_out_object(list, NULL), &p->layer[i]);
+	(void)json_out_end(o, &json);
+	return json;
 }
 
 /* One object while it is read. `path` ("values", "layers", "plan") and `index` are for messages; `used` counts the keys
@@ -168,6 +159,9 @@ static int take_why(struct reader *r, const char **out)
 	for (int i = 0; text && i < WHY_COUNT; i++)
 		if (strcmp(text, plan_why_text[i]) == 0)
 			*out = plan_why_text[i];
+	for (const struct group_kind *const *kind = group_list(); text && *kind; kind++)
+		if ((*kind)->why && strcmp(text, (*kind)->why) == 0)
+			*out = (*kind)->why;
 	return *out ? 0 : broken(r, "why", "is not a known reason");
 }
 

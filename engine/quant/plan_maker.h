@@ -1,11 +1,12 @@
-/* Private to engine/quant: how quant_plan_make works, in two files: plan.c (layers) and plan_values.c (values). */
+/* Private to engine/quant: how quant_plan_make works, in two files: plan.c (layers) and plan_values.c (values). The
+ * plan as data, without any decision, is plan_data.c. */
 #ifndef ENGINE_QUANT_PLAN_MAKER_H
 #define ENGINE_QUANT_PLAN_MAKER_H
 
 #include "quant/match.h"
 
-/* Why a layer is not quantized, or simulated; the texts are also what a saved plan holds. */
-enum plan_why { WHY_EXCLUDED, WHY_NOT_LINEAR, WHY_NO_WEIGHTS, WHY_REAL_AROUND, WHY_NARROW, WHY_COUNT };
+/* Why a layer is not quantized, or simulated, whatever its kind; the texts are also what a saved plan holds. */
+enum plan_why { WHY_EXCLUDED, WHY_REAL_AROUND, WHY_NARROW, WHY_COUNT };
 extern const char *const plan_why_text[WHY_COUNT];
 
 struct plan_maker {
@@ -14,13 +15,13 @@ struct plan_maker {
 	struct quant_plan *plan;
 	int *layer_node; /* per plan layer: its node                          */
 	bool *quantized; /* per node: a quantized layer                       */
-	int first, last; /* nodes of the first and last linear or convolution */
+	int first, last; /* nodes of the first and last layer of an `edge` kind */
 };
 
-bool plan_has_weights(const struct node *node);
 void plan_mark_quantized(struct plan_maker *m);
-/* Takes average pools out of the plan that do not stand between integers; `match` is made again. */
-int plan_finish_avgpools(struct plan_maker *m, struct match *match);
+/* Takes layers of a kind `between_integers` out of the plan that do not stand between integers; `match` is made again.
+ * Converting a real input or output would cost more than such a layer does. */
+int plan_leave_lonely(struct plan_maker *m, struct match *match);
 int plan_list_weights(const struct plan_maker *m);                           /* only the weights */
 int plan_list_values(const struct plan_maker *m, const struct match *match); /* weights and activations */
 

@@ -21,56 +21,58 @@ static int layer_bits(const struct plan_maker *m, int layer, int bits)
 	return edge && m->rules->edge_bits ? m->rules->edge_bits : bits;
 }
 
-static void demand_bits(struct demand *d, int bits)
+static void add_demand(const struct plan_maker *m, const struct group *group, int value, struct demand *d)
 {
+	unsigned asked = group->kind->demand(m->g, group, value);
+	int bits = m->rules->act_bits;
+
+	if (!(asked & DEMAND_INTEGERS))
+		return;
+	if (asked & DEMAND_AS_INPUT)
+		bits = layer_bits(m, group->layer, bits);
 	d->any = true;
-	if (bits > d->bits)
-		d->bits = bits;
+	d->zero_only |= asked & DEMAND_ZERO_ONLY;
+	d->bits = bits > d->bits ? bits : d->bits;
 }
 
 /* integers: the value has integers by itself, which pooling and dropout pass on to their consumers. */
 static void find_demand(
     const struct plan_maker *m, const struct match *match, int value, bool integers, struct demand *d)
 {
-	for (int i = value + 1; i < m->g->n; i++) {
-		const struct node *node = &m->g->node[i];
-		const struct group *out = match->by_out[i] != NODE_NONE ? &match->group[match->by_out[i]] : NULL;
-
-		if (integers && match_passes_through(node->op) && node->in[0] == value)
+	for (int i = 0; i < match->n_group; i++)
+		add_demand(m, &match->group[i], value, d);
+	for (int i = value + 1; integers && i < m->g->n; i++)
+		if (match_passes_through(m->g->node[i].op) && m->g->node[i].in[0] == value)
 			find_demand(m, match, i, true, d);
-		if (match->by_layer[i] != NODE_NONE && node->in[0] == value) {
-			demand_bits(d, layer_bits(m, i, m->rules->act_bits));
-			/* Border outputs of a padded convolution see fewer zero points than the folded sum has. */
-			d->zero_only |= node->op == OP_AVGPOOL || (node->op == OP_CONV2D && node->attr.pad > 0);
-		}
-		if (out && out->residual == value) {
-			demand_bits(d, m->rules->act_bits);
-			d->zero_only = true;
-		}
-	}
 }
 
 /* The node that a value's integers would come from: through pooling and dropout up to a group's output or a real node.
  */
-static int origin(const struct graph *g, int i)
+static int source(const struct graph *g, int i)
 {
 	while (match_passes_through(g->node[i].op))
 		i = g->node[i].in[0];
 	return i;
 }
 
-/* An average pool runs on integers only between integers: a real input or output costs more to convert than to pool. */
-int plan_finish_avgpools(struct plan_maker *m, struct match *match)
+void plan_mark_quantized(struct plan_maker *m)
+{
+	for (int i = 0; i < m->plan->n_layer; i++)
+		m->quantized[m->layer_node[i]] = m->plan->layer[i].quantized;
+}
+
+int plan_leave_lonely(struct plan_maker *m, struct match *match)
 {
 	for (int l = 0; l < m->plan->n_layer; l++) {
 		struct quant_layer *layer = &m->plan->layer[l];
 		int i = m->layer_node[l];
+		const struct node *node = &m->g->node[i];
 		struct demand d = {0};
 
-		if (!layer->quantized || m->g->node[i].op != OP_AVGPOOL)
+		if (!layer->quantized || !group_kind_of(node)->between_integers)
 			continue;
 		find_demand(m, match, i, true, &d);
-		if (d.any && match->by_out[origin(m->g, m->g->node[i].in[0])] != NODE_NONE)
+		if (d.any && match_makes_integers(match, source(m->g, node->in[0])))
 			continue;
 		layer->quantized = false;
 		layer->why = plan_why_text[WHY_REAL_AROUND];
@@ -124,7 +126,8 @@ static int add_activation(const struct plan_maker *m, int i, const struct demand
 
 static int add_weight(const struct plan_maker *m, int layer)
 {
-	const struct node *w = &m->g->node[m->g->node[layer].in[1]];
+	const struct group_kind *kind = group_kind_of(&m->g->node[layer]);
+	const struct node *w = &m->g->node[m->g->node[layer].in[kind->weight]];
 	int bits = layer_bits(m, layer, m->rules->weight_bits);
 	const struct quant_value *old = quant_plan_value(m->plan, w->name);
 	struct quant_value *v;
@@ -139,7 +142,7 @@ static int add_weight(const struct plan_maker *m, int layer)
 	v->weight = true;
 	v->q = qrange_weight(bits);
 	v->per_channel = m->rules->per_channel;
-	if (v->per_channel || m->plan->method == QUANT_DYNAMIC)
+	if (v->per_channel || kind->step_per_row || m->plan->method == QUANT_DYNAMIC)
 		v->channels = (int)w->shape.dim[0];
 	return 0;
 }
@@ -149,7 +152,7 @@ int plan_list_weights(const struct plan_maker *m)
 	int rc = 0;
 
 	for (int i = 0; i < m->plan->n_layer && !rc; i++)
-		if (m->plan->layer[i].quantized && plan_has_weights(&m->g->node[m->layer_node[i]]))
+		if (m->plan->layer[i].quantized && quant_layer_weight(m->g, m->layer_node[i]) != NODE_NONE)
 			rc = add_weight(m, m->layer_node[i]);
 	return rc;
 }
@@ -161,11 +164,11 @@ int plan_list_values(const struct plan_maker *m, const struct match *match)
 	for (int i = 0; i < m->g->n && !rc; i++) {
 		enum op op = m->g->node[i].op;
 		struct demand d = {0};
-		bool group = match->by_out[i] != NODE_NONE, integers;
+		bool group = match_makes_integers(match, i), integers;
 
 		if (op == OP_PARAM || op == OP_FOLD_WEIGHT || op == OP_FOLD_BIAS)
 			continue;
-		integers = group || (match_passes_through(op) && match->by_out[origin(m->g, i)] != NODE_NONE);
+		integers = group || (match_passes_through(op) && match_makes_integers(match, source(m->g, i)));
 		if (integers && !group)
 			continue; /* a pool has its origin's range; a real node gets its own where it is consumed */
 		find_demand(m, match, i, integers, &d);

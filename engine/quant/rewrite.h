@@ -1,5 +1,6 @@
-/* Private to engine/quant: the walk over a folded graph that pass_annotate and pass_lower share. It keeps, per folded
- * node, its real and its integer form in the new graph, and makes either from the other where a consumer needs it. */
+/* For engine/quant, and programs that add a kind of group: the walk over a folded graph that pass_annotate and
+ * pass_lower share. It keeps, per folded node, its real and its integer form in the new graph, and makes either from
+ * the other where a consumer needs it. */
 #ifndef ENGINE_QUANT_REWRITE_H
 #define ENGINE_QUANT_REWRITE_H
 
@@ -19,29 +20,25 @@ struct rewrite {
 	int (*emit)(struct rewrite *r, const struct group *g);
 };
 
-/* Runs the walk; sets out->output and, if keep_loss, out->loss. Clears out on error. */
+/* Runs the walk (rewrite.c); sets out->output and, if keep_loss, out->loss. Clears out on error. */
 int rewrite_run(struct rewrite *r, bool keep_loss);
 
-/* What emit functions use; all return a node of `out` or a negative error. */
-int rewrite_real(struct rewrite *r, int folded);        /* f32 real values                              */
-int rewrite_grid(struct rewrite *r, int folded);        /* integers or grid values                      */
-int rewrite_weight(struct rewrite *r, int layer);       /* the quantized weight of a folded layer       */
-int rewrite_step(struct rewrite *r, const char *value); /* the step param of a quantized value        */
-/* The plan's entry for the integers of a folded node; sets ERR_CHECKPOINT if there is none. */
+/* What groups emit with (rewrite_nodes.c); all return a node of `out` or a negative error. */
+int rewrite_real(struct rewrite *r, int folded);                   /* f32 real values                            */
+int rewrite_grid(struct rewrite *r, int folded);                   /* integers or grid values                    */
+int rewrite_weight(struct rewrite *r, const struct group *g);      /* the quantized weight of the group's layer  */
+int rewrite_weight_step(struct rewrite *r, const struct group *g); /* its step param                             */
+int rewrite_step(struct rewrite *r, const char *value);            /* the step param of a quantized value        */
+/* *out: the real form of an input of a folded node, NODE_NONE where that is absent. Returns 0 or an error. */
+int rewrite_input(struct rewrite *r, const struct node *folded, int input, int *out);
+/* The plan's entry for the integers of a folded node; sets ERR_CHECKPOINT and returns NULL if there is none. */
 const struct quant_value *rewrite_value(const struct rewrite *r, int folded);
-/* Adds a node named "<base><suffix>". */
-int rewrite_add(struct rewrite *r, enum op op, const char *base, const char *suffix, const int *in, int n_in,
-    const struct attr *attr);
+/* Adds a node that is made for `base`, a folded node: its name follows from its role. */
+int rewrite_add(
+    struct rewrite *r, enum op op, enum node_role role, int base, const int *in, int n_in, const struct attr *attr);
 
-/* What both forms of a group need: the steps, ranges and bias of its ends, checked. */
-struct group_ends {
-	const struct quant_value *x, *y; /* y NULL: real output                     */
-	const char *layer, *out;         /* names                                   */
-	int in, weight, bias;            /* nodes of `out`; NODE_NONE where absent  */
-	int s_x, s_w, s_y, s_r, residual;
-	int64_t count; /* of an average pool: values per mean; else 1 */
-	bool relu;
-};
-int rewrite_ends(struct rewrite *r, const struct group *g, struct group_ends *e);
+/* Weights stored in half precision, the same in the annotated and the lowered graph, for every kind that has fp16 and
+ * bf16 among its methods, and so a weight (group_half.c). */
+int group_half(struct rewrite *r, const struct group *g);
 
 #endif

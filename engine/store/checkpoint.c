@@ -25,7 +25,7 @@ static int quantized_graph(const struct checkpoint *c, const struct graph *folde
 	graph_init(&lowered);
 	rc = pass_lower(folded, &c->plan, &lowered);
 	if (!rc)
-		rc = pass_freeze(&lowered, out);
+		rc = c->without_steps ? pass_freeze_without_steps(&lowered, out) : pass_freeze(&lowered, out);
 	graph_clear(&lowered);
 	return rc;
 }
@@ -50,6 +50,38 @@ int checkpoint_graph(const struct checkpoint *c, const struct build_shape *shape
 	if (rc != 0)
 		graph_clear(out);
 	return rc;
+}
+
+/* Not one of the steps is there that `all` has beyond `read`, the graph without them. One that is there promises the
+ * others. */
+static bool lacks_steps(const struct tensor_file *f, const struct graph *all, const struct graph *read)
+{
+	for (int i = 0; i < all->n; i++) {
+		const char *name = all->node[i].name;
+
+		if (graph_find(read, name) == NODE_NONE && tensor_file_find(f, name))
+			return false;
+	}
+	return all->n > read->n;
+}
+
+int checkpoint_note_steps(struct checkpoint *c)
+{
+	struct graph all, read;
+	int rc;
+
+	if (c->form != FORM_INTEGER)
+		return 0;
+	graph_init(&read);
+	rc = checkpoint_graph(c, &shape_one, false, &all);
+	c->without_steps = true;
+	if (!rc)
+		rc = checkpoint_graph(c, &shape_one, false, &read);
+	c->without_steps = !rc && lacks_steps(&c->tensors, &all, &read);
+	graph_clear(&all);
+	graph_clear(&read);
+	/* Why a graph cannot be built is said where the tensors are checked. */
+	return rc == ERR_NOMEM ? rc : 0;
 }
 
 static int load_mask(const struct checkpoint *c, const struct node *node, struct param_store *store)

@@ -7,7 +7,8 @@
  *   FLOAT      the params of spec_build
  *   SIMULATED  the params of pass_annotate (float weights, batch norm, steps)
  *   INTEGER    the params of the frozen pass_lower graph (q weights as I8, scales m, c, k as F32; f16/bf16 weights)
- */
+ *              and the steps of all quantized values, also where only m, c and k take part in a run. Checkpoints of
+ *              before steps were kept have none of these: they load, and their graph has none either. */
 #ifndef ENGINE_STORE_CHECKPOINT_H
 #define ENGINE_STORE_CHECKPOINT_H
 
@@ -27,6 +28,7 @@ struct checkpoint {
 	struct model_spec spec; /* owned */
 	enum checkpoint_form form;
 	struct quant_plan plan; /* n_layer 0 for FLOAT */
+	bool without_steps;     /* INTEGER, loaded, and saved before all steps were kept: see above */
 	struct tensor_file tensors;
 	cJSON *info;           /* the whole checkpoint_info.json */
 	char sha256[HASH_HEX]; /* of model.safetensors, once saved or loaded */
@@ -53,6 +55,8 @@ int checkpoint_save(struct checkpoint *c, const char *dir);
  * rebuilt graph needs, NaN or infinity, masks over weights that are not zero or with bits behind their end, steps
  * that are not positive, integers outside the plan's range, fields that contradict the tensors. */
 int checkpoint_load(struct checkpoint *out, const char *dir);
+/* True for "<param>.mask" of a tensor that is there; `param` receives that tensor. */
+bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param);
 /* Whether a "<param>.mask" tensor keeps element i of its param. */
 bool checkpoint_mask_keeps(const struct named_tensor *mask, int64_t i);
 

@@ -1,17 +1,22 @@
 /* The tensors of a checkpoint against the graph that its info describes. Beyond dtype and shape it refuses values that
  * would pass silently and compute nonsense: masks that do not hold, steps that are not positive, negative variances,
  * integers outside the range that the plan promises. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "store/checkpoint_impl.h"
 
-static bool ends_with(const char *text, const char *suffix)
+/* Running variances: the op that reads them, folded or not, has a name for that input. */
+static bool is_variance(const struct graph *g, int param)
 {
-	size_t n = strlen(text), k = strlen(suffix);
+	for (int i = param + 1; i < g->n; i++) {
+		const struct node *n = &g->node[i];
 
-	return n >= k && strcmp(text + n - k, suffix) == 0;
+		for (int k = 0; k < n->n_in; k++)
+			if (n->in[k] == param && strcmp(op_info(n->op)->input[k], "var") == 0)
+				return true;
+	}
+	return false;
 }
 
 /* The smallest element must not be below `floor` (above it, if `strict`). Only for F32. */
@@ -27,8 +32,23 @@ static int check_floor(const char *name, const struct named_tensor *item, bool s
 	return 0;
 }
 
-static int check_param(const struct checkpoint *c, const char *name, const struct node *node)
+/* Stored integers keep to the range that their node has from the plan. */
+static int check_integers(const char *name, const struct named_tensor *item, struct qrange range)
 {
+	const int8_t *q = item->t.data;
+
+	for (int64_t i = 0; i < shape_count(item->t.shape); i++) {
+		if (q[i] < range.lo || q[i] > range.hi)
+			return err_set(ERR_CHECKPOINT,
+			    "%s: tensor '%s': element %lld is %d; %d-bit weights are in %d..%d", name, item->name,
+			    (long long)i, q[i], range.bits, range.lo, range.hi);
+	}
+	return 0;
+}
+
+static int check_param(const struct checkpoint *c, const char *name, const struct graph *g, int i)
+{
+	const struct node *node = &g->node[i];
 	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name);
 	char have[64], want[64];
 
@@ -40,31 +60,11 @@ static int check_param(const struct checkpoint *c, const char *name, const struc
 	if (!shape_equal(item->t.shape, node->shape))
 		return err_set(ERR_CHECKPOINT, "%s: tensor '%s' has shape %s, the model needs %s", name, node->name,
 		    shape_text(item->t.shape, have), shape_text(node->shape, want));
-	if (ends_with(node->name, ".step"))
+	if (node->role == ROLE_STEP || node->role == ROLE_WEIGHT_STEP)
 		return check_floor(name, item, true, "a quantization step must be positive");
-	if (ends_with(node->name, ".running_var"))
-		return check_floor(name, item, false, "a variance cannot be negative");
-	return 0;
-}
-
-static int check_integers(const struct checkpoint *c, const char *name, const struct quant_value *v)
-{
-	const struct named_tensor *item;
-	const int8_t *q;
-	char full[NODE_NAME + 4];
-
-	snprintf(full, sizeof(full), "%s.q", v->name);
-	item = tensor_file_find(&c->tensors, full);
-	if (!item || item->t.dtype != DT_S8)
-		return 0; /* not stored in this form; what is missing was found before */
-	q = item->t.data;
-	for (int64_t i = 0; i < shape_count(item->t.shape); i++) {
-		if (q[i] < v->q.lo || q[i] > v->q.hi)
-			return err_set(ERR_CHECKPOINT,
-			    "%s: tensor '%s': element %lld is %d; %d-bit weights are in %d..%d", name, full,
-			    (long long)i, q[i], v->q.bits, v->q.lo, v->q.hi);
-	}
-	return 0;
+	if (node->role == ROLE_QUANTIZED)
+		return check_integers(name, item, node->attr.q);
+	return is_variance(g, i) ? check_floor(name, item, false, "a variance cannot be negative") : 0;
 }
 
 int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
@@ -79,7 +79,7 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 		/* A spec and a plan that do not fit each other are the file's fault, whatever the pass calls it. */
 		return rc == ERR_NOMEM ? rc : err_set(ERR_CHECKPOINT, "%s: %s", name, err_message());
 	for (int i = 0; i < g.n && !rc; i++)
-		rc = g.node[i].op == OP_PARAM ? check_param(c, name, &g.node[i]) : 0;
+		rc = g.node[i].op == OP_PARAM ? check_param(c, name, &g, i) : 0;
 	for (int i = 0; i < f->n && !rc; i++) {
 		int node = graph_find(&g, f->item[i].name);
 
@@ -91,8 +91,6 @@ int checkpoint_check_tensors(const struct checkpoint *c, const char *name)
 		else
 			rc = checkpoint_mask_check(name, &f->item[i], param);
 	}
-	for (int i = 0; i < c->plan.n_value && !rc; i++)
-		rc = c->plan.value[i].weight ? check_integers(c, name, &c->plan.value[i]) : 0;
 	graph_clear(&g);
 	return rc;
 }

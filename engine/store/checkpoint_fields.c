@@ -1,23 +1,9 @@
 /* The fields of checkpoint_info.json that follow from the model and its file. They are computed here only: once to be
  * written, and again when a checkpoint is loaded, to be compared with what the file says. */
 #include <math.h>
-#include <string.h>
 
-#include "base/err.h"
+#include "base/json_out.h"
 #include "store/checkpoint_impl.h"
-
-static bool add(cJSON *object, const char *key, cJSON *value)
-{
-	if (value && cJSON_AddItemToObject(object, key, value))
-		return true;
-	cJSON_Delete(value);
-	return false;
-}
-
-static bool add_number(cJSON *object, const char *key, double v)
-{
-	return add(object, key, cJSON_CreateNumber(v));
-}
 
 static double round_to(double v, double unit)
 {
@@ -74,74 +60,74 @@ static bool is_weight(const struct tensor_file *f, const struct named_tensor *it
 	return item->t.shape.ndim >= 2 && !checkpoint_is_mask(f, item->name, &of);
 }
 
-static bool add_sparsity(cJSON *out, const struct tensor_file *f, int64_t parameters, double removed)
+static void add_sparsity(struct json_out out, const struct tensor_file *f, int64_t parameters, double removed)
 {
-	cJSON *layers = cJSON_AddObjectToObject(out, "sparsity"), *sum = cJSON_AddObjectToObject(out, "parameters");
+	struct json_out layers = json_out_object(out, "sparsity"), sum = json_out_object(out, "parameters"), layer;
 	int64_t total = 0, zero = 0;
 
-	if (!layers || !sum)
-		return false;
 	for (int i = 0; i < f->n; i++) {
 		int64_t n = shape_count(f->item[i].t.shape), z;
-		cJSON *layer;
 
 		if (!is_weight(f, &f->item[i]))
 			continue;
 		z = count_zeros(&f->item[i].t);
 		total += n;
 		zero += z;
-		layer = cJSON_AddObjectToObject(layers, f->item[i].name);
-		if (!layer || !add_number(layer, "total", (double)n) || !add_number(layer, "zero", (double)z) ||
-		    !add_number(layer, "pct", n > 0 ? round_to(100.0 * (double)z / (double)n, 1e-4) : 0))
-			return false;
+		layer = json_out_object(layers, f->item[i].name);
+		json_out_number(layer, "total", (double)n);
+		json_out_number(layer, "zero", (double)z);
+		json_out_number(layer, "pct", n > 0 ? round_to(100.0 * (double)z / (double)n, 1e-4) : 0);
 	}
-	return add_number(sum, "total", (double)parameters) && add_number(sum, "zero", (double)zero) &&
-	       add_number(sum, "removed", removed) &&
-	       add_number(out, "sparsity_pct", total > 0 ? round_to(100.0 * (double)zero / (double)total, 1e-4) : 0);
+	json_out_number(sum, "total", (double)parameters);
+	json_out_number(sum, "zero", (double)zero);
+	json_out_number(sum, "removed", removed);
+	json_out_number(out, "sparsity_pct", total > 0 ? round_to(100.0 * (double)zero / (double)total, 1e-4) : 0);
 }
 
-static bool add_bytes(cJSON *out, const struct tensor_file *f, uint64_t file_bytes)
+static void add_bytes(struct json_out out, const struct tensor_file *f, uint64_t file_bytes)
 {
-	cJSON *by = cJSON_AddObjectToObject(out, "bytes_by_dtype");
+	struct json_out by = json_out_object(out, "bytes_by_dtype");
 	uint64_t bytes[DT_COUNT] = {0}, header = file_bytes;
 
-	if (!by)
-		return false;
 	for (int i = 0; i < f->n; i++)
 		bytes[f->item[i].t.dtype] += tensor_bytes(&f->item[i].t);
 	for (int t = 0; t < DT_COUNT; t++) {
 		header -= bytes[t];
-		if (bytes[t] > 0 && !add_number(by, tensor_file_dtypes[t], (double)bytes[t]))
-			return false;
+		if (bytes[t] > 0)
+			json_out_number(by, tensor_file_dtypes[t], (double)bytes[t]);
 	}
-	return add_number(by, "header", (double)header) && add_number(out, "size_bytes", (double)file_bytes) &&
-	       add_number(out, "size_mb", round_to((double)file_bytes / 1e6, 0.01));
+	json_out_number(by, "header", (double)header);
+	json_out_number(out, "size_bytes", (double)file_bytes);
+	json_out_number(out, "size_mb", round_to((double)file_bytes / 1e6, 0.01));
 }
 
-static bool add_model(cJSON *out, const struct checkpoint *c)
+static void add_model(struct json_out out, const struct checkpoint *c)
 {
-	return add_number(out, "format_version", CHECKPOINT_FORMAT) &&
-	       add(out, "form", cJSON_CreateString(checkpoint_forms[c->form])) &&
-	       add(out, "model_spec", spec_to_json(&c->spec)) &&
-	       add(out, "quantization", c->form == FORM_FLOAT ? cJSON_CreateNull() : quant_plan_to_json(&c->plan));
+	json_out_number(out, "format_version", CHECKPOINT_FORMAT);
+	json_out_text(out, "form", checkpoint_forms[c->form]);
+	json_out_item(out, "model_spec", spec_to_json(&c->spec));
+	if (c->form == FORM_FLOAT)
+		json_out_null(out, "quantization");
+	else
+		json_out_item(out, "quantization", quant_plan_to_json(&c->plan));
 }
 
 cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes)
 {
 	const cJSON *removed =
 	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(c->info, "parameters"), "removed");
-	cJSON *out;
 	int64_t parameters;
+	cJSON *fields;
+	bool ok;
 
 	if (count_parameters(&c->spec, &parameters) != 0)
 		return NULL;
-	out = cJSON_CreateObject();
-	if (!out || !add_model(out, c) || !add_number(out, "num_parameters", (double)parameters) ||
-	    !add_sparsity(out, &c->tensors, parameters, cJSON_IsNumber(removed) ? removed->valuedouble : 0) ||
-	    !add_bytes(out, &c->tensors, file_bytes)) {
-		cJSON_Delete(out);
-		err_set(ERR_NOMEM, "out of memory");
-		return NULL;
-	}
-	return out;
+	struct json_out out = json_out_begin(&ok);
+
+	add_model(out, c);
+	json_out_number(out, "num_parameters", (double)parameters);
+	add_sparsity(out, &c->tensors, parameters, cJSON_IsNumber(removed) ? removed->valuedouble : 0);
+	add_bytes(out, &c->tensors, file_bytes);
+	(void)json_out_end(out, &fields);
+	return fields;
 }

@@ -181,6 +181,8 @@ static int load_model(struct checkpoint *c, const char *path)
 	if (!rc)
 		rc = tensor_file_parse(&c->tensors, path, b.data, b.size);
 	fs_bytes_clear(&b);
+	if (!rc)
+		rc = checkpoint_note_steps(c);
 	return !rc ? checkpoint_check_tensors(c, path) : rc;
 }
 

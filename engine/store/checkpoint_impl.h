@@ -21,10 +21,10 @@ int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *te
 /* A new object with every field that follows from the model (see docs/checkpoint.md); the sha256 is the caller's.
  * `file_bytes`: of model.safetensors. NULL with the error set. */
 cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes);
+/* Sets without_steps from the tensors, before they are checked. ERR_NOMEM. */
+int checkpoint_note_steps(struct checkpoint *c);
 /* Every tensor is there, fits, and nothing else is there; masks, steps, variances and integers are in range. */
 int checkpoint_check_tensors(const struct checkpoint *c, const char *name);
-/* True for "<param>.mask" of a tensor that is there; `param` receives that tensor. */
-bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param);
 /* "<param>.mask", to be released with mem_free. */
 char *checkpoint_mask_name(const char *param);
 /* (ceil(elements / 8)) */

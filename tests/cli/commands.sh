@@ -21,6 +21,7 @@ json "device.isa models.0.measurements.0.latency_ms_median models.1.measurements
 	bench $teacher $int8 --runs 5 --warmup 1 --throughput-runs 1
 json "0.class 0.probabilities.9 2.label" predict $int8 --split validation --rows 2-4
 json "checkpoint_info.sha256 layers.0.scales tensors.0.dtype" inspect $int8
+json "layers.0.scales.step.min layers.0.scales.m.count layers.0.weight_bits" inspect $int8 --layer fc1
 json "layers.0.weights tensors.1.histogram.15" inspect $pruned --histogram --layer fc1
 json "verdict backends.cpu.isa backends.cuda.usable program_version" doctor
 works schema
@@ -31,6 +32,7 @@ check "a pipe may be closed early" sh -c '"$0" schema | head -c 100' "$program"
 # inspect
 works inspect $int8
 contains out "m 0.0"
+contains out "weight step 0.0"
 contains out "fc1 "
 contains out "integer"
 works inspect $pruned --layer 'fc*' --histogram

@@ -1,6 +1,6 @@
 /* The promise of the design on this CPU: given the same integers, the training graph (on the reference and on oneDNN)
  * and oneDNN's integer kernels give the same integers, logits included, on more than 10^7 values of a residual net. */
-#include "quant/equal.h"
+#include "quant/bag_equal.h"
 
 #include "cpu/cpu.h"
 
@@ -63,6 +63,27 @@ static void quantized__small_nets_equal_the_reference(void **state)
 	check("wide mlp", wide_mlp(), 65, true, false);
 }
 
+/* Rows of a table by integers: not a value of them, of their means or of the layers behind differs. */
+static void quantized__embeddings_equal_the_reference(void **state)
+{
+	struct device cpu = rig_open(&cpu_backend), ref = rig_open(&ref_backend);
+
+	(void)state;
+	for (int k = 0; k < 8; k++) {
+		struct equal_case c = bag_case(k & 1 ? 64 : 7, k & 2);
+		struct equal_result r;
+
+		c.rules.weight_bits = has_vnni(cpu) ? 8 : 7;
+		r = equal_run(&c, k & 4 ? cpu : ref, cpu);
+		if (r.different)
+			fail_msg("case %d: %lld of %lld values differ, worst %g", k, (long long)r.different,
+			    (long long)r.compared, r.worst);
+		assert_true(r.nodes >= 8 && r.saturated > 0);
+	}
+	rig_close(ref);
+	rig_close(cpu);
+}
+
 static void quantized__ten_million_values_of_a_residual_net_are_equal(void **state)
 {
 	(void)state;
@@ -73,6 +94,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(quantized__small_nets_equal_the_reference),
+	    cmocka_unit_test(quantized__embeddings_equal_the_reference),
 	    cmocka_unit_test(quantized__ten_million_values_of_a_residual_net_are_equal),
 	};
 

@@ -44,13 +44,11 @@ static void make_qat(struct graph *g, struct param_store *store, const struct re
 	struct graph folded, loss;
 	struct quant_plan plan;
 	struct param_store values;
-	size_t n = (size_t)(BATCH * r->spec.input.height * r->spec.input.width * r->spec.input.channels);
-	float *x = mem_alloc(n, sizeof(*x));
-	rig_random(x, n, "calibrate");
+	const struct equal_case calibrate = {.name = "calibrate", .spec = r->spec, .batch = BATCH};
 	assert_ok(model_folded(&r->spec, BATCH, false, &folded));
 	assert_ok(quant_plan_make(&plan, &folded, &rules));
 	equal_params(&values, ref, &folded);
-	struct executor *ex = equal_executor(&folded, &values, x, n * sizeof(*x));
+	struct executor *ex = equal_executor(&calibrate, &folded, &values);
 	equal_calibrate(ex, &plan, &values, 0.9f);
 	executor_free(ex);
 	assert_ok(model_folded(&r->spec, BATCH, true, &loss));
@@ -61,7 +59,6 @@ static void make_qat(struct graph *g, struct param_store *store, const struct re
 	graph_clear(&folded);
 	graph_clear(&loss);
 	quant_plan_clear(&plan);
-	mem_free(x);
 }
 
 static void make_graph(struct graph *g, struct param_store *store, const struct recipe *r)

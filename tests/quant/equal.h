@@ -13,7 +13,11 @@
 
 struct equal_case {
 	const char *name;
-	struct model_spec spec;
+	/* Of a model that no spec builds: its folded graph, its inputs, and what is written into the float weights. */
+	int (*build)(int batch, struct graph *folded);
+	void (*feed)(struct executor *ex, int batch);
+	void (*weights)(struct param_store *store);
+	struct model_spec spec; /* unless `build` is there */
 	int batch;
 	struct quant_rules rules;
 	float clip;          /* ranges are this part of the observed ones, so that values saturate */
@@ -52,15 +56,30 @@ static inline void equal_params(struct param_store *store, struct device dev, co
 	}
 }
 
+/* Random images, the same for every executor of a case. */
+static inline void equal_feed(const struct equal_case *c, struct executor *ex)
+{
+	size_t n = (size_t)(c->batch * c->spec.input.height * c->spec.input.width * c->spec.input.channels);
+	float *x = mem_alloc(n + 1, sizeof(*x));
+
+	if (c->feed) {
+		c->feed(ex, c->batch);
+	} else {
+		rig_random(x, n, c->name);
+		assert_ok(executor_input(ex, "input", x, n * sizeof(*x)));
+	}
+	mem_free(x);
+}
+
 static inline struct executor *equal_executor(
-    const struct graph *g, struct param_store *store, const float *x, size_t bytes)
+    const struct equal_case *c, const struct graph *g, struct param_store *store)
 {
 	struct executor_options o = {.mode = EXEC_INFER, .keep_all = true, .stage = "test"};
 	struct executor *ex;
 
 	assert_ok(executor_create(&ex, g, store, &o));
 	assert_ok(executor_prepare(ex));
-	assert_ok(executor_input(ex, "input", x, bytes));
+	equal_feed(c, ex);
 	assert_ok(executor_forward(ex));
 	return ex;
 }
@@ -77,11 +96,11 @@ static inline void *equal_value(struct executor *ex, const struct node *n)
 
 static inline void equal_write_steps(struct param_store *store, const char *value, const float *step, int n)
 {
-	char name[NODE_NAME + 8];
+	char name[NODE_NAME];
 	struct param *p;
 	int64_t dim = n;
 
-	snprintf(name, sizeof(name), "%s.step", value);
+	assert_ok(quant_step_name(name, value));
 	assert_ok(params_add(store, name, DT_F32, shape_of(1, &dim), &p));
 	assert_ok(params_write(store, name, step));
 }
@@ -100,6 +119,8 @@ static inline void equal_calibrate(struct executor *ex, struct quant_plan *plan,
 		if (v->weight) {
 			assert_ok(
 			    quant_weight_steps(x, rows, count / rows, v->q, v->per_channel, OBSERVE_MINMAX, step));
+			for (int k = 1; !v->per_channel && k < v->channels; k++)
+				step[k] = step[0];
 		} else {
 			for (size_t k = 0; k < count; k++) {
 				lo = fminf(lo, x[k]);
@@ -177,40 +198,42 @@ static inline struct equal_result equal_run(const struct equal_case *c, struct d
 	struct executor *ex, *ann, *low;
 	struct equal_result r = {0};
 	struct quant_plan plan;
-	size_t n = (size_t)(c->batch * c->spec.input.height * c->spec.input.width * c->spec.input.channels);
-	float *x = mem_alloc(n, sizeof(*x));
 
 	graph_init(&annotated);
 	graph_init(&lowered);
 	graph_init(&frozen);
-	rig_random(x, n, c->name);
-	assert_ok(model_folded(&c->spec, c->batch, false, &folded));
+	if (c->build)
+		assert_ok(c->build(c->batch, &folded));
+	else
+		assert_ok(model_folded(&c->spec, c->batch, false, &folded));
 	assert_ok(quant_plan_make(&plan, &folded, &c->rules));
 	equal_params(&store, simulate, &folded);
-	ex = equal_executor(&folded, &store, x, n * sizeof(*x));
+	if (c->weights)
+		c->weights(&store);
+	ex = equal_executor(c, &folded, &store);
 	equal_calibrate(ex, &plan, &store, c->clip);
 	executor_free(ex);
 
 	equal_annotate(c, &folded, &plan, &annotated);
-	ann = equal_executor(&annotated, &store, x, n * sizeof(*x));
+	ann = equal_executor(c, &annotated, &store);
 
 	assert_ok(pass_lower(&folded, &plan, &lowered));
 	params_init(&copy, execute);
 	assert_ok(params_add_graph(&copy, &lowered, 0));
 	assert_ok(params_copy(&copy, &store));
-	ex = equal_executor(&lowered, &copy, x, n * sizeof(*x));
+	ex = equal_executor(c, &lowered, &copy);
 	assert_ok(pass_freeze(&lowered, &frozen));
 	params_init(&constants, execute);
 	assert_ok(params_add_graph(&constants, &frozen, 0));
 	assert_ok(params_copy(&constants, &copy));
 	assert_ok(executor_export_constants(ex, &frozen, &constants));
 	executor_free(ex);
-	low = equal_executor(&frozen, &constants, x, n * sizeof(*x));
+	low = equal_executor(c, &frozen, &constants);
 
 	for (int i = 0; i < frozen.n; i++) {
 		const struct node *node = &frozen.node[i];
 
-		if (node->dtype != DT_F32 || (node->op != OP_PARAM && node->op != OP_INPUT))
+		if (node->op != OP_INPUT && (node->op != OP_PARAM || node->dtype != DT_F32))
 			equal_compare(low, node, ann, &r);
 	}
 	executor_free(low);
@@ -223,7 +246,6 @@ static inline struct equal_result equal_run(const struct equal_case *c, struct d
 	graph_clear(&lowered);
 	graph_clear(&frozen);
 	quant_plan_clear(&plan);
-	mem_free(x);
 	return r;
 }
 

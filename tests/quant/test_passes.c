@@ -136,8 +136,9 @@ static void lower__mlp_node_by_node(void **state)
 	assert_int_equal(n->dtype, DT_F32);
 	assert_int_equal(g->loss, NODE_NONE);
 	assert_int_equal(graph_find(g, "labels"), NODE_NONE);
-	g = &f.frozen; /* input, its step, and weight, m, c of three layers */
-	assert_int_equal(g->n, 2 + 9 + 4);
+	g = &f.frozen; /* input, its integers, three layers, weight, m and c of each; steps of six values */
+	assert_int_equal(g->n, 2 + 3 + 9 + 6);
+	assert_int_equal(node_of(g, "fc1.step")->op, OP_PARAM); /* which nothing reads */
 	assert_int_equal(node_of(g, "fc1.weight.q")->op, OP_PARAM);
 	assert_int_equal(node_of(g, "fc1.weight.q")->dtype, DT_S8);
 	forms_clear(&f);

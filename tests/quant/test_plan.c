@@ -302,6 +302,35 @@ static void assert_plans_equal(const struct quant_plan *a, const struct quant_pl
 	}
 }
 
+static void plan__a_copy_is_equal_and_its_own(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan p, copy;
+	char *patterns[] = {"fc"};
+	uint64_t n;
+
+	(void)state;
+	rules.exclude = (struct option_strings){patterns, 1};
+	p = plan_of(model_resnet(), &rules);
+	mem_fail_at(0);
+	assert_int_equal(quant_plan_copy(&copy, &p), 0);
+	n = mem_count();
+	assert_plans_equal(&p, &copy);
+	assert_true(quant_plan_limit_weights(&copy, 7) > 0);
+	assert_int_equal(quant_plan_value(&p, "conv1.weight.folded")->q.bits, 8);
+	quant_plan_clear(&copy);
+	for (uint64_t i = 1; i <= n; i++) {
+		mem_fail_at(i);
+		assert_int_equal(quant_plan_copy(&copy, &p), ERR_NOMEM);
+		assert_null(copy.value);
+	}
+	mem_fail_at(0);
+	quant_plan_clear(&p);
+	assert_int_equal(quant_plan_copy(&copy, &p), 0); /* of nothing */
+	assert_int_equal(copy.n_layer, 0);
+	quant_plan_clear(&copy);
+}
+
 static char *plan_text(void)
 {
 	struct quant_rules rules = rules_of(QUANT_STATIC);
@@ -461,6 +490,7 @@ int main(void)
 	    cmocka_unit_test(plan__narrow_activations_are_simulated_narrow_weights_are_not),
 	    cmocka_unit_test(plan__dynamic_lists_what_stays_fp32),
 	    cmocka_unit_test(plan__set_range_gives_zero_points_to_affine_values_only),
+	    cmocka_unit_test(plan__a_copy_is_equal_and_its_own),
 	    cmocka_unit_test(plan__json_round_trip_is_exact),
 	    cmocka_unit_test(plan__hostile_json_is_refused),
 	    cmocka_unit_test(plan__a_name_of_96_characters_is_refused),

@@ -305,6 +305,7 @@ static void check_form(
 	if (checkpoint_load(&d, at("form")) != 0)
 		fail_msg("%s", err_message());
 	assert_int_equal(d.form, form);
+	assert_false(d.without_steps);
 	assert_int_equal(d.plan.n_value, c.plan.n_value);
 	assert_int_equal(checkpoint_graph(&d, &(struct build_shape){.sequences = 2}, true, &g), 0);
 	graph_clear(&g);
@@ -312,6 +313,39 @@ static void check_form(
 	assert_int_equal(number(d.info, "num_parameters", NULL), 567);
 	assert_int_equal(number(d.info, "bytes_by_dtype", dtype), bytes);
 	assert_true(number(d.info, "parameters", "zero") >= 157);
+	params_clear(&store);
+	checkpoint_clear(&c);
+	checkpoint_clear(&d);
+}
+
+/* Also inside a chain, where m, c and k are all that a run needs. */
+static void checkpoint__integers_keep_the_step_of_every_value(void **state)
+{
+	struct checkpoint c, d;
+	struct param_store store;
+	char name[NODE_NAME];
+	double bytes = 0;
+
+	(void)state;
+	fill_quantized(&c, &store, QUANT_STATIC, 8);
+	must_save(&c, at("steps"));
+	assert_int_equal(checkpoint_load(&d, at("steps")), 0);
+	assert_false(d.without_steps);
+	assert_true(d.plan.n_value >= 8);
+	for (int i = 0; i < d.plan.n_value; i++) {
+		const struct named_tensor *step;
+
+		assert_int_equal(quant_step_name(name, d.plan.value[i].name), 0);
+		step = tensor_file_find(&d.tensors, name);
+		if (!step)
+			fail_msg("'%s' is not there", name);
+		assert_int_equal(shape_count(step->t.shape), d.plan.value[i].channels);
+		assert_true(((const float *)step->t.data)[0] == 0.02f);
+	}
+	for (int i = 0; i < d.tensors.n; i++)
+		if (d.tensors.item[i].t.dtype == DT_F32)
+			bytes += (double)tensor_bytes(&d.tensors.item[i].t);
+	assert_true(number(d.info, "bytes_by_dtype", "F32") == bytes);
 	params_clear(&store);
 	checkpoint_clear(&c);
 	checkpoint_clear(&d);
@@ -425,6 +459,14 @@ static void zero_step(struct checkpoint *c)
 {
 	((float *)item(c, "input.step")->t.data)[0] = 0;
 }
+static void negative_unread_step(struct checkpoint *c)
+{
+	((float *)item(c, "fc1.step")->t.data)[0] = -1;
+}
+static void lose_a_step(struct checkpoint *c)
+{
+	item(c, "fc1.weight.step")->name[0] = 'g';
+}
 static void out_of_range(struct checkpoint *c)
 {
 	((int8_t *)item(c, "fc1.weight.q")->t.data)[3] = -128;
@@ -444,6 +486,8 @@ static void checkpoint__tensors_that_do_not_fit_are_refused_by_name(void **state
 	refused(QUANT_STATIC, false, regrow, "'fc1.weight': element 5 is masked but not zero");
 	refused(QUANT_STATIC, false, negative_variance, "'bn2.running_var': element 1 is -0.001");
 	refused(QUANT_STATIC, true, zero_step, "'input.step': element 0 is 0");
+	refused(QUANT_STATIC, true, negative_unread_step, "'fc1.step': element 0 is -1");
+	refused(QUANT_STATIC, true, lose_a_step, "tensor 'fc1.weight.step' is missing");
 	refused(QUANT_STATIC, true, out_of_range, "'fc1.weight.q': element 3 is -128; 8-bit weights are in -127..127");
 }
 
@@ -588,6 +632,7 @@ int main(void)
 	    cmocka_unit_test(checkpoint__derived_fields_are_true),
 	    cmocka_unit_test(checkpoint__saving_twice_gives_the_same_bytes),
 	    cmocka_unit_test(checkpoint__is_found_by_folder_or_file),
+	    cmocka_unit_test(checkpoint__integers_keep_the_step_of_every_value),
 	    cmocka_unit_test(checkpoint__every_form_loads_again),
 	    cmocka_unit_test(checkpoint__tensors_that_do_not_fit_are_refused_by_name),
 	    cmocka_unit_test(checkpoint__info_that_is_wrong_is_refused_by_field),

@@ -1,0 +1,124 @@
+/* What a group is emitted with: real and integer forms of folded nodes, steps, weights. */
+#include "quant/rewrite.h"
+
+#include <assert.h>
+
+#include "base/err.h"
+
+/* Steps are learned relative to their value and never reach 0; 2^-24 keeps (q - z) * P(s) representable in f16. */
+#define STEP_FLOOR 0x1p-24f
+
+int rewrite_add(
+    struct rewrite *r, enum op op, enum node_role role, int base, const int *in, int n_in, const struct attr *attr)
+{
+	return graph_add_derived(r->out, op, role, &r->in->node[base], in, n_in, attr);
+}
+
+int rewrite_step(struct rewrite *r, const char *value)
+{
+	const struct quant_value *v = quant_plan_value(r->plan, value);
+	int folded = graph_find(r->in, value), found;
+	struct attr attr = {.kind = r->trained_steps ? PARAM_TRAINED : PARAM_FROZEN,
+	    .init = INIT_UNSET,
+	    .relative = true,
+	    .floor = STEP_FLOOR};
+	char name[NODE_NAME];
+	int64_t n;
+
+	assert(v && folded >= 0);
+	if (quant_step_name(name, value) < 0)
+		return ERR_FAIL;
+	found = graph_find(r->out, name);
+	if (found >= 0)
+		return r->out->node[found].op == OP_PARAM ? found
+							  : err_set(ERR_FAIL, "name '%s' is taken by a node", name);
+	n = v->channels;
+	found = graph_param(r->out, name, DT_F32, shape_of(1, &n), &attr);
+	return graph_mark(r->out, found, v->weight ? ROLE_WEIGHT_STEP : ROLE_STEP, node_root(&r->in->node[folded]));
+}
+
+const struct quant_value *rewrite_value(const struct rewrite *r, int folded)
+{
+	int from = r->match.carrier[folded] != NODE_NONE ? r->match.carrier[folded] : folded;
+	const struct quant_value *v = quant_plan_value(r->plan, r->in->node[from].name);
+
+	if (!v || v->weight || v->channels != 1) {
+		(void)quant_misfit(r->in->node[from].name, "not listed as a quantized activation");
+		return NULL;
+	}
+	return v;
+}
+
+int rewrite_real(struct rewrite *r, int folded)
+{
+	const struct quant_value *v;
+	struct attr attr = {0};
+	int in[2];
+
+	if (r->real[folded] != NODE_NONE)
+		return r->real[folded];
+	assert(r->grid[folded] != NODE_NONE);
+	v = rewrite_value(r, folded);
+	if (!v)
+		return ERR_CHECKPOINT;
+	in[0] = r->grid[folded];
+	in[1] = rewrite_step(r, v->name);
+	if (in[1] < 0)
+		return in[1];
+	attr.q = v->q;
+	return r->real[folded] = graph_add(r->out, OP_DEQUANT, r->in->node[folded].name, in, 2, &attr);
+}
+
+int rewrite_grid(struct rewrite *r, int folded)
+{
+	const struct quant_value *v = rewrite_value(r, folded);
+	struct attr attr = {0};
+	int in[2];
+
+	if (!v)
+		return ERR_CHECKPOINT;
+	if (r->grid[folded] != NODE_NONE)
+		return r->grid[folded];
+	in[0] = r->real[folded];
+	in[1] = rewrite_step(r, v->name);
+	if (in[1] < 0)
+		return in[1];
+	attr.q = v->q;
+	return r->grid[folded] = rewrite_add(r, r->quantize, ROLE_QUANTIZED, graph_find(r->in, v->name), in, 2, &attr);
+}
+
+int rewrite_input(struct rewrite *r, const struct node *folded, int input, int *out)
+{
+	*out = NODE_NONE;
+	if (!node_has(folded, input))
+		return 0;
+	*out = rewrite_real(r, folded->in[input]);
+	return *out < 0 ? *out : 0;
+}
+
+int rewrite_weight_step(struct rewrite *r, const struct group *g)
+{
+	return rewrite_step(r, r->in->node[r->in->node[g->layer].in[g->kind->weight]].name);
+}
+
+int rewrite_weight(struct rewrite *r, const struct group *g)
+{
+	int w = r->in->node[g->layer].in[g->kind->weight], found, in[2];
+	const struct node *node = &r->in->node[w];
+	const struct quant_value *v = quant_plan_value(r->plan, node->name);
+	struct attr attr = {0};
+
+	if (!v || !v->weight)
+		return quant_misfit(node->name, "not listed as a quantized weight");
+	if (v->channels != node->shape.dim[0] && (v->channels != 1 || g->kind->step_per_row))
+		return quant_misfit(node->name, "its number of steps is not its number of output channels");
+	found = graph_find_role(r->out, ROLE_QUANTIZED, node_root(node));
+	if (found >= 0) /* a tied weight */
+		return found;
+	in[0] = r->real[w];
+	in[1] = rewrite_step(r, node->name);
+	if (in[1] < 0)
+		return in[1];
+	attr.q = v->q;
+	return rewrite_add(r, r->quantize, ROLE_QUANTIZED, w, in, 2, &attr);
+}

@@ -10,10 +10,21 @@ size_t memory_block(size_t bytes)
 	return (bytes + unit - 1) / unit * unit;
 }
 
+size_t memory_sum(const struct executor_memory *m)
+{
+	return m->activations + m->gradients + m->scratch + m->saved + m->param_gradients + m->constants + m->packed;
+}
+
+size_t memory_arena(const struct executor_memory *m)
+{
+	return memory_block(m->activations) + memory_block(m->gradients) + memory_block(m->scratch) +
+	       memory_block(m->saved);
+}
+
 size_t memory_executor(const struct executor_memory *m)
 {
-	return memory_block(m->activations) + memory_block(m->constants) + memory_block(m->gradients) +
-	       memory_block(m->scratch) + memory_block(m->keep) + memory_block(sizeof(struct step_time));
+	return memory_arena(m) + memory_block(m->constants) + memory_block(m->param_gradients) +
+	       memory_block(m->packed) + memory_block(sizeof(struct step_time));
 }
 
 size_t memory_params(const struct param_store *s)

@@ -27,6 +27,18 @@ size_t memory_executor(const struct executor_memory *m)
 	       memory_block(m->packed) + memory_block(sizeof(struct step_time));
 }
 
+static size_t beyond(size_t block, size_t other)
+{
+	return other > block ? memory_block(other) - memory_block(block) : 0;
+}
+
+size_t memory_beside(const struct executor_memory *m, const struct executor_memory *other)
+{
+	return memory_executor(other) - memory_arena(other) + beyond(m->activations, other->activations) +
+	       beyond(m->gradients, other->gradients) + beyond(m->scratch, other->scratch) +
+	       beyond(m->saved, other->saved);
+}
+
 size_t memory_params(const struct param_store *s)
 {
 	size_t sum = 0;

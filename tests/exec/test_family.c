@@ -20,7 +20,7 @@ static int build(void *user, const struct build_shape *shape, struct graph *out)
 	const struct model *m = user;
 	struct graph g;
 	graph_init(&g);
-	int rc = spec_build(m->fold ? &g : out, &m->spec, shape->sequences);
+	int rc = spec_build(m->fold ? &g : out, &m->spec, shape);
 	if (!rc && m->fold)
 		rc = pass_fold(&g, out);
 	if (!rc && m->loss)
@@ -462,7 +462,7 @@ static void family__two_families_take_turns_in_one_arena(void **state)
 	exec_family_free(w.family);
 	assert_ok(exec_family_create(&w.family, &w.store, &train, build, &w.model));
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w.model.spec, 4));
+	assert_ok(spec_build(&g, &w.model.spec, &(struct build_shape){.sequences = 4}));
 	assert_ok(executor_create(&infer, &g, &w.store, &eval));
 	assert_ok(executor_prepare(infer));
 	float *before = outputs(infer, 0);
@@ -499,7 +499,7 @@ static void family__a_bound_value_is_found_where_it_has_moved(void **state)
 	world_open(&w, &ref_backend, (struct model){.spec = rig_cnn()}, EXEC_INFER);
 	struct executor *teacher = member(&w, 3);
 	graph_init(&g);
-	assert_ok(spec_build(&g, &w.model.spec, 3));
+	assert_ok(spec_build(&g, &w.model.spec, &(struct build_shape){.sequences = 3}));
 	assert_ok(graph_add_kd(&g, 2, 0.5f));
 	for (int k = 0; k < 2; k++) {
 		assert_ok(executor_create(&student[k], &g, &w.store, &o));

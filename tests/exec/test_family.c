@@ -285,7 +285,8 @@ static void family__members_train_the_same_params(void **state)
 /* The reference, but its convolutions read packed weights: a copy behind a byte that says whose it is. */
 static struct kernel kernels[OP_COUNT];
 static struct backend packing;
-static int n_fold, n_pack, n_copied, wish[8], n_wish, other_layout_from;
+static int n_fold, n_pack, n_copied, wish[8], n_wish, other_from;
+static size_t other_bytes; /* what the others need more; 0: they have another layout instead */
 
 static int fold_forward(struct call *s)
 {
@@ -298,8 +299,9 @@ static int conv_prepare(struct call *s)
 	const struct kernel *k = &ref_backend.kernels[OP_CONV2D];
 	if (n_wish < 8)
 		wish[n_wish++] = s->layout;
-	s->packed = tensor_bytes(&s->in[1]);
-	s->layout = s->out.shape.dim[0] >= other_layout_from ? 2 : 1;
+	const bool other = s->out.shape.dim[0] >= other_from;
+	s->packed = tensor_bytes(&s->in[1]) + (other ? other_bytes : 0);
+	s->layout = other && !other_bytes ? 2 : 1;
 	return k->prepare ? k->prepare(s) : 0;
 }
 
@@ -309,7 +311,7 @@ static int conv_pack(struct call *s)
 	if (s->is_packed)
 		return 0;
 	n_copied++;
-	memcpy(s->packed_mem, s->in[1].data, s->packed);
+	memcpy(s->packed_mem, s->in[1].data, tensor_bytes(&s->in[1]));
 	return 0;
 }
 
@@ -320,7 +322,7 @@ static int conv_forward(struct call *s)
 	return ref_backend.kernels[OP_CONV2D].forward(&other);
 }
 
-static const struct backend *packing_backend(int layout_from)
+static const struct backend *packing_backend(int from)
 {
 	memcpy(kernels, ref_backend.kernels, sizeof(kernels));
 	kernels[OP_FOLD_WEIGHT].forward = fold_forward;
@@ -330,7 +332,8 @@ static const struct backend *packing_backend(int layout_from)
 	packing = ref_backend;
 	packing.kernels = kernels;
 	n_fold = n_pack = n_copied = n_wish = 0;
-	other_layout_from = layout_from;
+	other_from = from;
+	other_bytes = 0;
 	return &packing;
 }
 
@@ -338,12 +341,14 @@ static void family__constants_and_packed_weights_are_made_once_per_version(void 
 {
 	const int batches[] = {1, 4, 2, 1, 4};
 	(void)state;
-	/* one layout for all, then another from batch 4 on */
-	for (int layouts = 1; layouts <= 2; layouts++) {
+	/* one packing for all, then from batch 4 on one of another layout, or of another size */
+	for (int k = 0; k < 3; k++) {
+		const int copies = k ? 2 : 1;
 		struct world w;
 		float bias[4] = {1, 2, 3, 4};
-		world_open(&w, packing_backend(layouts == 1 ? 99 : 4), (struct model){.spec = rig_cnn(), .fold = true},
-		    EXEC_INFER);
+		world_open(
+		    &w, packing_backend(k ? 4 : 99), (struct model){.spec = rig_cnn(), .fold = true}, EXEC_INFER);
+		other_bytes = k == 2 ? 64 : 0;
 		for (int version = 1; version <= 2; version++) {
 			for (int i = 0; i < 5; i++) {
 				float *a = outputs(member(&w, batches[i]), i);
@@ -360,14 +365,14 @@ static void family__constants_and_packed_weights_are_made_once_per_version(void 
 			}
 			assert_int_equal(n_fold, 2 * version);
 			assert_int_equal(n_pack, 2 * 3 * version); /* each of three members is asked once */
-			assert_int_equal(n_copied, 2 * layouts * version);
+			assert_int_equal(n_copied, 2 * copies * version);
 			assert_ok(params_write(&w.store, "conv1.bias", bias));
 		}
 		struct executor_memory m;
 		const struct build_shape two = shape_samples(2);
 		assert_ok(exec_family_plan(w.family, &two, &m));
 		struct executor *single = alone(&w, 2, EXEC_INFER, false);
-		assert_int_equal(m.packed, (size_t)layouts * single->memory.packed);
+		assert_int_equal(m.packed, (size_t)copies * single->memory.packed + 2 * other_bytes);
 		assert_int_equal(m.constants, single->memory.constants);
 		executor_free(single);
 		world_close(&w);
@@ -386,6 +391,41 @@ static void family__a_kernel_is_told_which_layout_is_in_use(void **state)
 	assert_int_equal(wish[1], 0);
 	assert_int_equal(wish[2], 2);
 	assert_int_equal(wish[3], 2);
+	world_close(&w);
+}
+
+/* Folding that leaves something for backward, which every member then finds there. */
+static int saving_prepare(struct call *s)
+{
+	s->saved = NODE_NAME;
+	return 0;
+}
+
+static int saving_forward(struct call *s)
+{
+	memcpy(s->saved_mem, s->node->name, NODE_NAME);
+	return fold_forward(s);
+}
+
+static int saving_backward(struct call *s)
+{
+	assert_string_equal((const char *)s->saved_mem, s->node->name);
+	return ref_backend.kernels[OP_FOLD_WEIGHT].backward(s);
+}
+
+static void family__what_a_constant_saved_is_there_for_everyones_backward(void **state)
+{
+	struct world w;
+	(void)state;
+	packing_backend(99);
+	kernels[OP_FOLD_WEIGHT].prepare = saving_prepare;
+	kernels[OP_FOLD_WEIGHT].forward = saving_forward;
+	kernels[OP_FOLD_WEIGHT].backward = saving_backward;
+	world_open(&w, &packing, (struct model){.spec = rig_cnn(), .loss = true, .fold = true}, EXEC_TRAIN);
+	train_micro(member(&w, 1), 0, false);
+	train_micro(member(&w, 3), 1, true);
+	train_micro(member(&w, 1), 4, true);
+	assert_int_equal(n_fold, 2);
 	world_close(&w);
 }
 
@@ -543,6 +583,7 @@ static void executor__keeps_the_values_it_is_asked_for(void **state)
 	struct executor *lean = alone(&w, 3, EXEC_INFER, false);
 	assert_true(lean->memory.activations < full->memory.activations);
 	assert_true(ex->memory.activations < full->memory.activations);
+	assert_int_equal(ex->slot[graph_find(&ex->g, "bn1")].last_use, ex->g.n);
 	free(outputs(ex, 0));
 	free(outputs(full, 0));
 	float *a = rig_value(ex, "bn1"), *b = rig_value(full, "bn1");
@@ -656,6 +697,7 @@ int main(void)
 	    cmocka_unit_test(family__members_train_the_same_params),
 	    cmocka_unit_test(family__constants_and_packed_weights_are_made_once_per_version),
 	    cmocka_unit_test(family__a_kernel_is_told_which_layout_is_in_use),
+	    cmocka_unit_test(family__what_a_constant_saved_is_there_for_everyones_backward),
 	    cmocka_unit_test(family__a_failed_constant_is_computed_again),
 	    cmocka_unit_test(family__costs_as_much_as_its_largest_member),
 	    cmocka_unit_test(family__two_families_take_turns_in_one_arena),

@@ -207,10 +207,10 @@ static void packed__a_product_takes_the_layout_that_is_in_use(void **state)
 		s.packed = s.scratch = 0;
 		assert_ok(onednn_layout(&s, k ? wrong : plain, &layout));
 		s.layout = layout;
-		assert_ok(cpu_backend.kernels[OP_LINEAR].prepare(&s));
+		assert_ok(cpu_backend.kernels[OP_LINEAR]->prepare(&s));
 		assert_true(k ? s.layout != layout : s.layout == layout);
 		assert_null(strstr(s.impl, "ref"));
-		cpu_backend.kernels[OP_LINEAR].release(&s);
+		cpu_backend.kernels[OP_LINEAR]->release(&s);
 	}
 	md_free(&plain);
 	md_free(&wrong);

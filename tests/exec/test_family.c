@@ -291,12 +291,12 @@ static size_t other_bytes; /* what the others need more; 0: they have another la
 static int fold_forward(struct call *s)
 {
 	n_fold++;
-	return ref_backend.kernels[OP_FOLD_WEIGHT].forward(s);
+	return ref_backend.kernels[OP_FOLD_WEIGHT]->forward(s);
 }
 
 static int conv_prepare(struct call *s)
 {
-	const struct kernel *k = &ref_backend.kernels[OP_CONV2D];
+	const struct kernel *k = ref_backend.kernels[OP_CONV2D];
 	if (n_wish < 8)
 		wish[n_wish++] = s->layout;
 	const bool other = s->out.shape.dim[0] >= other_from;
@@ -319,18 +319,17 @@ static int conv_forward(struct call *s)
 {
 	struct call other = *s;
 	other.in[1].data = s->packed_mem;
-	return ref_backend.kernels[OP_CONV2D].forward(&other);
+	return ref_backend.kernels[OP_CONV2D]->forward(&other);
 }
 
 static const struct backend *packing_backend(int from)
 {
-	memcpy(kernels, ref_backend.kernels, sizeof(kernels));
+	packing = ref_backend;
+	ref_own_kernels(&packing, kernels);
 	kernels[OP_FOLD_WEIGHT].forward = fold_forward;
 	kernels[OP_CONV2D].prepare = conv_prepare;
 	kernels[OP_CONV2D].pack = conv_pack;
 	kernels[OP_CONV2D].forward = conv_forward;
-	packing = ref_backend;
-	packing.kernels = kernels;
 	n_fold = n_pack = n_copied = n_wish = 0;
 	other_from = from;
 	other_bytes = 0;
@@ -410,7 +409,7 @@ static int saving_forward(struct call *s)
 static int saving_backward(struct call *s)
 {
 	assert_string_equal((const char *)s->saved_mem, s->node->name);
-	return ref_backend.kernels[OP_FOLD_WEIGHT].backward(s);
+	return ref_backend.kernels[OP_FOLD_WEIGHT]->backward(s);
 }
 
 static void family__what_a_constant_saved_is_there_for_everyones_backward(void **state)

@@ -9,11 +9,10 @@
 #include "base/mem.h"
 
 struct conv2d {
-	struct prim forward, pack;        /* pack: stored weights -> forward's layout, in keep */
+	struct prim forward, pack;        /* pack: stored weights -> forward's layout */
 	struct prim dgrad, dgrad_weights; /* stored weights -> backward data's layout, in scratch */
 	struct prim wgrad, wgrad_weights; /* backward weights' layout -> stored layout, in scratch */
-	size_t at_packed;                 /* in keep */
-	size_t at_prim, at_mask, at_half, at_dx, at_weights, at_dw, at_plain, at_sum; /* in scratch */
+	size_t at_prim, at_mask, at_half, at_dx, at_weights, at_dw, at_plain, at_sum, at_packed; /* in scratch */
 };
 
 static bool is_half(const struct call *s)
@@ -84,11 +83,14 @@ static int make_forward(struct call *s, struct conv2d *v, const struct shape_set
 		return rc;
 	rc = prim_args(
 	    s, &v->forward, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, d->b ? DNNL_ARG_BIAS : 0, 0});
-	if (!rc) {
-		v->at_packed = call_reserve(&s->saved, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
-		rc = prim_reorder(s, &v->pack, d->w, prim_md(&v->forward, DNNL_ARG_WEIGHTS));
-	}
-	return rc;
+	if (rc)
+		return rc;
+	if (s->constant_in[CONV_W])
+		s->packed = prim_bytes(&v->forward, DNNL_ARG_WEIGHTS);
+	else
+		v->at_packed = call_reserve(&s->scratch, prim_bytes(&v->forward, DNNL_ARG_WEIGHTS));
+	rc = onednn_layout(s, prim_md(&v->forward, DNNL_ARG_WEIGHTS), &s->layout);
+	return rc ? rc : prim_reorder(s, &v->pack, d->w, prim_md(&v->forward, DNNL_ARG_WEIGHTS));
 }
 
 static int make_dgrad(struct call *s, struct conv2d *v, const struct shape_set *d)
@@ -178,14 +180,13 @@ static int reorder(struct call *s, struct prim *p, const void *from, void *to)
 static int conv2d_pack(struct call *s)
 {
 	struct conv2d *v = s->state;
-	return s->constant_in[CONV_W] ? reorder(s, &v->pack, s->in[CONV_W].data, (char *)s->saved_mem + v->at_packed)
-				      : 0;
+	return s->constant_in[CONV_W] && !s->is_packed ? reorder(s, &v->pack, s->in[CONV_W].data, s->packed_mem) : 0;
 }
 
 static int conv2d_forward(struct call *s)
 {
 	struct conv2d *v = s->state;
-	char *packed = (char *)s->saved_mem + v->at_packed;
+	char *packed = s->constant_in[CONV_W] ? s->packed_mem : (char *)s->scratch_mem + v->at_packed;
 	int rc = s->constant_in[CONV_W] ? 0 : reorder(s, &v->pack, s->in[CONV_W].data, packed);
 	if (rc)
 		return rc;

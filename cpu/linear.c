@@ -11,7 +11,6 @@
 struct linear {
 	int64_t N, K, M;                                 /* rows of x, in and out features */
 	struct prim forward, repack, dgrad, wgrad;       /* repack unused where the layout is the param's own */
-	size_t at_packed;                                /* in keep */
 	size_t at_prim, at_mask, at_half, at_dx, at_sum; /* in scratch */
 };
 
@@ -28,7 +27,6 @@ static bool needs_repack(const struct linear *l)
 /* oneDNN's matmul weights are (K, M); ours are (M, K) in memory. */
 static int make_forward(struct call *s, struct linear *l)
 {
-	struct cpu_ctx *c = s->ctx;
 	dnnl_memory_desc_t x = NULL, w = NULL, plain = NULL, b = NULL, y = NULL;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
@@ -41,15 +39,18 @@ static int make_forward(struct call *s, struct linear *l)
 	    (rc = attr_make(s, &(struct prim_opts){.relu = s->node->attr.relu && s->mode == EXEC_INFER}, &attr)))
 		goto out;
 	bool packed = s->mode == EXEC_INFER && s->constant_in[LINEAR_W];
-	rc = onednn_check(
-	    s, "matmul", dnnl_matmul_primitive_desc_create(&desc, c->engine, x, packed ? w : plain, b, y, attr));
+	if (!packed)
+		s->layout = LAYOUT_NONE;
+	rc = prim_matmul(s, &desc, x, packed ? w : plain, b, y, attr);
 	if (rc || (rc = prim_make(s, &l->forward, desc, "forward", true)))
 		goto out;
 	rc = prim_args(s, &l->forward,
 	    (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, s->has_in[LINEAR_B] ? DNNL_ARG_BIAS : 0, 0});
-	if (!rc && !dnnl_memory_desc_equal(plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS))) {
-		rc = prim_reorder(s, &l->repack, plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS));
-		l->at_packed = call_reserve(&s->saved, prim_bytes(&l->forward, DNNL_ARG_WEIGHTS));
+	if (!rc && packed && !dnnl_memory_desc_equal(plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS))) {
+		s->packed = prim_bytes(&l->forward, DNNL_ARG_WEIGHTS);
+		rc = onednn_layout(s, prim_md(&l->forward, DNNL_ARG_WEIGHTS), &s->layout);
+		if (!rc)
+			rc = prim_reorder(s, &l->repack, plain, prim_md(&l->forward, DNNL_ARG_WEIGHTS));
 	}
 out:
 	md_free(&x);
@@ -138,30 +139,21 @@ static int linear_prepare(struct call *s)
 	return rc;
 }
 
-static int repack(struct call *s, struct linear *l)
-{
-	prim_set(&l->repack, DNNL_ARG_FROM, s->in[LINEAR_W].data);
-	prim_set(&l->repack, DNNL_ARG_TO, (char *)s->saved_mem + l->at_packed);
-	return prim_run(s, &l->repack, (char *)s->scratch_mem + l->at_prim);
-}
-
 static int linear_pack(struct call *s)
 {
 	struct linear *l = s->state;
-	return needs_repack(l) && s->constant_in[LINEAR_W] ? repack(s, l) : 0;
+	if (!needs_repack(l) || s->is_packed)
+		return 0;
+	prim_set(&l->repack, DNNL_ARG_FROM, s->in[LINEAR_W].data);
+	prim_set(&l->repack, DNNL_ARG_TO, s->packed_mem);
+	return prim_run(s, &l->repack, (char *)s->scratch_mem + l->at_prim);
 }
 
 static int linear_forward(struct call *s)
 {
 	struct linear *l = s->state;
-	if (needs_repack(l) && !s->constant_in[LINEAR_W]) {
-		int rc = repack(s, l);
-		if (rc)
-			return rc;
-	}
 	prim_set(&l->forward, DNNL_ARG_SRC, s->in[LINEAR_X].data);
-	prim_set(&l->forward, DNNL_ARG_WEIGHTS,
-	    needs_repack(l) ? (const void *)((char *)s->saved_mem + l->at_packed) : s->in[LINEAR_W].data);
+	prim_set(&l->forward, DNNL_ARG_WEIGHTS, needs_repack(l) ? s->packed_mem : s->in[LINEAR_W].data);
 	prim_set(&l->forward, DNNL_ARG_BIAS, s->in[LINEAR_B].data);
 	prim_set(&l->forward, DNNL_ARG_DST, s->out.data);
 	int rc = prim_run(s, &l->forward, (char *)s->scratch_mem + l->at_prim);

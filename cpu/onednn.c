@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "cpu/kernels.h"
 
 static const char *status_text(dnnl_status_t st)
@@ -53,6 +54,11 @@ void onednn_close(struct cpu_ctx *c)
 		dnnl_stream_destroy(c->stream);
 	if (c->engine)
 		dnnl_engine_destroy(c->engine);
+	for (int i = 0; i < c->layouts; i++)
+		dnnl_memory_desc_destroy(c->layout[i]);
+	mem_free(c->layout);
+	c->layout = NULL;
+	c->layouts = 0;
 	c->stream = NULL;
 	c->engine = NULL;
 }
@@ -140,6 +146,30 @@ void md_free(dnnl_memory_desc_t *md)
 	*md = NULL;
 }
 
+int onednn_layout(const struct call *s, const_dnnl_memory_desc_t md, int *layout)
+{
+	struct cpu_ctx *c = s->ctx;
+	int at = 0;
+	while (at < c->layouts && !dnnl_memory_desc_equal(c->layout[at], md))
+		at++;
+	*layout = LAYOUT_ONEDNN + at;
+	if (at < c->layouts)
+		return 0;
+	dnnl_memory_desc_t *all = mem_grow(c->layout, (size_t)at, (size_t)at + 1, sizeof(*all));
+	if (!all)
+		return ERR_NOMEM;
+	c->layout = all;
+	int rc = onednn_check(s, "memory descriptor", dnnl_memory_desc_clone(&all[at], md));
+	c->layouts += !rc;
+	return rc;
+}
+
+const_dnnl_memory_desc_t onednn_layout_md(const struct call *s, int layout)
+{
+	const struct cpu_ctx *c = s->ctx;
+	return layout < LAYOUT_ONEDNN ? NULL : c->layout[layout - LAYOUT_ONEDNN];
+}
+
 static dnnl_status_t add_post_ops(dnnl_primitive_attr_t attr, const struct prim_opts *o)
 {
 	dnnl_post_ops_t post = NULL;
@@ -175,10 +205,30 @@ int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_at
 	return onednn_check(s, "attributes", st);
 }
 
-const char *prim_impl(const struct prim *p)
+static const char *impl_of(const_dnnl_primitive_desc_t desc)
 {
 	const char *name = "";
-	return dnnl_primitive_desc_query(p->desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success ? name : "";
+	return dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success ? name : "";
+}
+
+const char *prim_impl(const struct prim *p)
+{
+	return impl_of(p->desc);
+}
+
+int prim_matmul(const struct call *s, dnnl_primitive_desc_t *out, const_dnnl_memory_desc_t x,
+    const_dnnl_memory_desc_t w, const_dnnl_memory_desc_t b, const_dnnl_memory_desc_t y,
+    const_dnnl_primitive_attr_t attr)
+{
+	const struct cpu_ctx *c = s->ctx;
+	const_dnnl_memory_desc_t used = onednn_layout_md(s, s->layout);
+	if (used && dnnl_matmul_primitive_desc_create(out, c->engine, x, used, b, y, attr) == dnnl_success) {
+		if (!strstr(impl_of(*out), "ref"))
+			return 0;
+		dnnl_primitive_desc_destroy(*out);
+	}
+	*out = NULL;
+	return onednn_check(s, "matmul", dnnl_matmul_primitive_desc_create(out, c->engine, x, w, b, y, attr));
 }
 
 /* Implementations whose results differ from run to run, seen with oneDNN 3.2: the weight gradient of strided 1x1

@@ -13,7 +13,17 @@ struct cpu_ctx {
 	dnnl_engine_t engine;
 	dnnl_stream_t stream;
 	struct device_traits traits;
+	dnnl_memory_desc_t *layout; /* of weights, each once: see onednn_layout */
+	int layouts;
 };
+
+/* What struct call's layout numbers mean on this device: own packings, then from LAYOUT_ONEDNN on oneDNN's, which may
+ * differ in more than can be asked of them (sums that an implementation wants behind the weights), so that each that
+ * occurs is kept whole and compared by oneDNN. */
+enum cpu_layout { LAYOUT_NONE, LAYOUT_OWN_LINEAR, LAYOUT_OWN_CONV, LAYOUT_OWN_DYN, LAYOUT_ONEDNN };
+int onednn_layout(const struct call *s, const_dnnl_memory_desc_t md, int *layout);
+/* NULL: no layout of oneDNN's. */
+const_dnnl_memory_desc_t onednn_layout_md(const struct call *s, int layout);
 
 int onednn_open(struct cpu_ctx *c);
 void onednn_close(struct cpu_ctx *c);
@@ -68,6 +78,11 @@ int prim_reorder(const struct call *s, struct prim *p, const_dnnl_memory_desc_t 
 const_dnnl_memory_desc_t prim_md(const struct prim *p, int arg);
 size_t prim_bytes(const struct prim *p, int arg); /* of the argument's memory */
 const char *prim_impl(const struct prim *p);
+/* A matrix product, weights in any layout that oneDNN likes best for it; but in the one of s->layout, if there is one
+ * and oneDNN has a fast kernel for it: then executors for other numbers of rows need no packed copy of their own. */
+int prim_matmul(const struct call *s, dnnl_primitive_desc_t *out, const_dnnl_memory_desc_t x,
+    const_dnnl_memory_desc_t w, const_dnnl_memory_desc_t b, const_dnnl_memory_desc_t y,
+    const_dnnl_primitive_attr_t attr);
 void prim_set(struct prim *p, int arg, const void *data);
 int prim_run(const struct call *s, struct prim *p, void *scratch);
 void prim_free(struct prim *p);

@@ -16,7 +16,7 @@
 struct qconv {
 	bool own;
 	struct vnni_conv conv;
-	size_t sums_at; /* in saved_mem, behind the packed weights */
+	size_t sums_at; /* in packed_mem, behind the packed weights */
 	struct qprim prim;
 };
 
@@ -26,7 +26,8 @@ static bool shifts_source(const struct call *s)
 	return s->in[QL_X].dtype == DT_S8 && !cpu_has_vnni();
 }
 
-static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static int describe(const struct call *s, const_dnnl_memory_desc_t weights, const_dnnl_primitive_attr_t attr,
+    dnnl_primitive_desc_t *out)
 {
 	const struct cpu_ctx *ctx = s->ctx;
 	const int64_t *x = s->in[QL_X].shape.dim, *w = s->in[QL_W].shape.dim, *y = s->out.shape.dim;
@@ -44,7 +45,8 @@ static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl
 	if (!rc)
 		rc = onednn_check(s, "forward",
 		    dnnl_convolution_forward_primitive_desc_create(out, ctx->engine, dnnl_forward_inference,
-			dnnl_convolution_direct, src, wei, bias, dst, strides, NULL, pads, pads, attr));
+			dnnl_convolution_direct, src, weights ? weights : wei, bias, dst, strides, NULL, pads, pads,
+			attr));
 	md_free(&src);
 	md_free(&wei);
 	md_free(&bias);
@@ -69,9 +71,10 @@ static void own_prepare(struct call *s, struct qconv *c)
 	    .pad = a->pad,
 	    .x_signed = s->in[QL_X].dtype == DT_S8};
 	vnni_epilogue_range(&c->conv.e, s->out.dtype, a->q, a->relu);
-	s->saved = 0;
-	call_reserve(&s->saved, vnni_conv_packed_bytes(&c->conv));
-	c->sums_at = call_reserve(&s->saved, (size_t)(w[0] + 15) * sizeof(int32_t));
+	s->packed = 0;
+	call_reserve(&s->packed, vnni_conv_packed_bytes(&c->conv));
+	c->sums_at = call_reserve(&s->packed, (size_t)(w[0] + 15) * sizeof(int32_t));
+	s->layout = LAYOUT_OWN_CONV;
 	s->scratch = vnni_conv_scratch_bytes(&c->conv);
 	strcpy(s->impl, "own_conv:avx512_core_vnni");
 }
@@ -100,8 +103,10 @@ static int qconv2d_pack(struct call *s)
 	struct qconv *c = s->state;
 	if (!c->own)
 		return qprim_pack(s, &c->prim);
-	uint8_t *keep = s->saved_mem;
-	vnni_conv_pack(&c->conv, s->in[QL_W].data, (int8_t *)keep, (int32_t *)(void *)(keep + c->sums_at));
+	if (s->is_packed)
+		return 0;
+	uint8_t *packed = s->packed_mem;
+	vnni_conv_pack(&c->conv, s->in[QL_W].data, (int8_t *)packed, (int32_t *)(void *)(packed + c->sums_at));
 	return 0;
 }
 
@@ -110,11 +115,11 @@ static int qconv2d_forward(struct call *s)
 	struct qconv *c = s->state;
 	if (!c->own)
 		return qprim_forward(s, &c->prim);
-	const uint8_t *keep = s->saved_mem;
+	const uint8_t *packed = s->packed_mem;
 	struct vnni_conv *p = &c->conv;
 	p->x = s->in[QL_X].data;
-	p->packed = (const int8_t *)keep;
-	p->sums = (const int32_t *)(const void *)(keep + c->sums_at);
+	p->packed = (const int8_t *)packed;
+	p->sums = (const int32_t *)(const void *)(packed + c->sums_at);
 	p->e.m = s->in[QL_M].data;
 	p->e.c = s->in[QL_C].data;
 	p->y = s->out.data;

@@ -15,13 +15,13 @@
 struct qlinear {
 	bool own;
 	struct vnni_linear linear;
-	size_t sums_at; /* in saved_mem, behind the packed weights */
+	size_t sums_at; /* in packed_mem, behind the packed weights */
 	struct qprim prim;
 };
 
-static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static int describe(const struct call *s, const_dnnl_memory_desc_t weights, const_dnnl_primitive_attr_t attr,
+    dnnl_primitive_desc_t *out)
 {
-	const struct cpu_ctx *ctx = s->ctx;
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1], N = shape_rows(s->out.shape);
 	dnnl_memory_desc_t src = NULL, wei = NULL, bias = NULL, dst = NULL;
 	int rc = md_tag(s, &src, onednn_type(s->in[QL_X].dtype), 2, (int64_t[]){N, K}, dnnl_ab);
@@ -32,8 +32,7 @@ static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl
 	if (!rc)
 		rc = md_tag(s, &dst, onednn_type(s->out.dtype), 2, (int64_t[]){N, M}, dnnl_ab);
 	if (!rc)
-		rc = onednn_check(
-		    s, "forward", dnnl_matmul_primitive_desc_create(out, ctx->engine, src, wei, bias, dst, attr));
+		rc = prim_matmul(s, out, src, weights ? weights : wei, bias, dst, attr);
 	md_free(&src);
 	md_free(&wei);
 	md_free(&bias);
@@ -41,7 +40,23 @@ static int describe(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl
 	return rc;
 }
 
-static void own_prepare(struct call *s, struct qlinear *l)
+/* Of blocks of 64 columns and steps of 4 rows are both packings made, so where they fill all blocks of oneDNN's (64
+ * rows) the bytes are the same. For s8 inputs oneDNN wants sums of the weights behind them; those of ours are
+ * elsewhere. */
+static int own_layout(struct call *s, const struct vnni_linear *p)
+{
+	dnnl_memory_desc_t md = NULL;
+	s->layout = LAYOUT_OWN_LINEAR;
+	if (p->x_signed || p->M % 64 || p->K % 64)
+		return 0;
+	int rc = md_tag(s, &md, dnnl_s8, 2, (int64_t[]){p->K, p->M}, dnnl_BA16a64b4a);
+	if (!rc)
+		rc = onednn_layout(s, md, &s->layout);
+	md_free(&md);
+	return rc;
+}
+
+static int own_prepare(struct call *s, struct qlinear *l)
 {
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
 	const struct attr *a = &s->node->attr;
@@ -52,10 +67,12 @@ static void own_prepare(struct call *s, struct qlinear *l)
 	p->x_signed = s->in[QL_X].dtype == DT_S8;
 	vnni_epilogue_range(&p->e, s->out.dtype, a->q, a->relu);
 	p->e.r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
-	s->saved = 0;
-	call_reserve(&s->saved, vnni_linear_packed_bytes(M, K));
-	l->sums_at = call_reserve(&s->saved, (size_t)(M + 15) * sizeof(int32_t));
+	s->packed = 0;
+	call_reserve(&s->packed, vnni_linear_packed_bytes(M, K));
+	if (p->x_signed) /* else nobody looks at the sums */
+		l->sums_at = call_reserve(&s->packed, (size_t)(M + 15) * sizeof(int32_t));
 	strcpy(s->impl, "own_gemm:avx512_core_vnni");
+	return own_layout(s, p);
 }
 
 static int qlinear_prepare(struct call *s)
@@ -64,10 +81,8 @@ static int qlinear_prepare(struct call *s)
 	if (!l)
 		return ERR_NOMEM;
 	l->own = shape_rows(s->out.shape) <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
-	if (l->own) {
-		own_prepare(s, l);
-		return 0;
-	}
+	if (l->own)
+		return own_prepare(s, l);
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
 	l->prim.describe = describe;
 	l->prim.scale_mask = 1 << 1;
@@ -80,9 +95,11 @@ static int qlinear_pack(struct call *s)
 	struct qlinear *l = s->state;
 	if (!l->own)
 		return qprim_pack(s, &l->prim);
-	uint8_t *keep = s->saved_mem;
-	vnni_linear_pack(
-	    s->in[QL_W].data, l->linear.M, l->linear.K, (int8_t *)keep, (int32_t *)(void *)(keep + l->sums_at));
+	if (s->is_packed)
+		return 0;
+	uint8_t *packed = s->packed_mem;
+	vnni_linear_pack(s->in[QL_W].data, l->linear.M, l->linear.K, (int8_t *)packed,
+	    l->linear.x_signed ? (int32_t *)(void *)(packed + l->sums_at) : NULL);
 	return 0;
 }
 
@@ -91,11 +108,11 @@ static int qlinear_forward(struct call *s)
 	struct qlinear *l = s->state;
 	if (!l->own)
 		return qprim_forward(s, &l->prim);
-	const uint8_t *keep = s->saved_mem;
+	const uint8_t *packed = s->packed_mem;
 	struct vnni_linear *p = &l->linear;
 	p->x = s->in[QL_X].data;
-	p->packed = (const int8_t *)keep;
-	p->sums = (const int32_t *)(const void *)(keep + l->sums_at);
+	p->packed = (const int8_t *)packed;
+	p->sums = p->x_signed ? (const int32_t *)(const void *)(packed + l->sums_at) : NULL;
 	p->e.m = s->in[QL_M].data;
 	p->e.c = s->in[QL_C].data;
 	if (s->has_in[QL_R]) {

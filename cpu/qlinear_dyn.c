@@ -10,12 +10,13 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cpu/isa.h"
+#include "cpu/onednn.h"
 #include "cpu/vnni.h"
 
 struct qlinear_dyn {
 	bool own;
 	int64_t N, M, K;         /* rows of x, out and in features */
-	size_t sums_at, bias_at; /* in saved_mem, behind the packed weights; zeros stand for an absent bias */
+	size_t sums_at, bias_at; /* in packed_mem, behind the packed weights; zeros stand for an absent bias */
 	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
 };
 
@@ -57,10 +58,11 @@ static int dyn_prepare(struct call *s)
 	d->N = shape_rows(s->out.shape);
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
-	s->saved = 0;
-	call_reserve(&s->saved, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
-	d->sums_at = call_reserve(&s->saved, (size_t)(d->M + 15) * sizeof(int32_t));
-	d->bias_at = call_reserve(&s->saved, (size_t)d->M * sizeof(float));
+	s->packed = 0;
+	call_reserve(&s->packed, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
+	d->sums_at = call_reserve(&s->packed, (size_t)(d->M + 15) * sizeof(int32_t));
+	d->bias_at = call_reserve(&s->packed, (size_t)d->M * sizeof(float));
+	s->layout = LAYOUT_OWN_DYN;
 	s->scratch = 0;
 	call_reserve(&s->scratch, (size_t)(d->N * d->K));
 	d->scale_at = call_reserve(&s->scratch, (size_t)d->N * sizeof(float));
@@ -71,13 +73,16 @@ static int dyn_prepare(struct call *s)
 static int dyn_pack(struct call *s)
 {
 	const struct qlinear_dyn *d = s->state;
-	uint8_t *keep = s->saved_mem;
+	uint8_t *packed = s->packed_mem;
+	if (s->is_packed)
+		return 0;
 	if (d->own)
-		vnni_linear_pack(s->in[DYN_W].data, d->M, d->K, (int8_t *)keep, (int32_t *)(void *)(keep + d->sums_at));
+		vnni_linear_pack(
+		    s->in[DYN_W].data, d->M, d->K, (int8_t *)packed, (int32_t *)(void *)(packed + d->sums_at));
 	if (s->has_in[DYN_B])
-		memcpy(keep + d->bias_at, s->in[DYN_B].data, (size_t)d->M * sizeof(float));
+		memcpy(packed + d->bias_at, s->in[DYN_B].data, (size_t)d->M * sizeof(float));
 	else
-		memset(keep + d->bias_at, 0, (size_t)d->M * sizeof(float));
+		memset(packed + d->bias_at, 0, (size_t)d->M * sizeof(float));
 	return 0;
 }
 
@@ -111,10 +116,10 @@ static void product_plain(const struct call *s, const int8_t *q, const float *sc
 static int dyn_forward(struct call *s)
 {
 	const struct qlinear_dyn *d = s->state;
-	uint8_t *keep = s->saved_mem, *scratch = s->scratch_mem;
+	uint8_t *packed = s->packed_mem, *scratch = s->scratch_mem;
 	int8_t *q = (int8_t *)scratch;
 	float *scale = (float *)(void *)(scratch + d->scale_at);
-	const float *bias = (const float *)(const void *)(keep + d->bias_at);
+	const float *bias = (const float *)(const void *)(packed + d->bias_at);
 	quantize_rows(s, q, scale);
 	if (!d->own) {
 		product_plain(s, q, scale, bias);
@@ -125,8 +130,8 @@ static int dyn_forward(struct call *s)
 	    .K = d->K,
 	    .x = q,
 	    .x_signed = true,
-	    .packed = (const int8_t *)keep,
-	    .sums = (const int32_t *)(const void *)(keep + d->sums_at),
+	    .packed = (const int8_t *)packed,
+	    .sums = (const int32_t *)(const void *)(packed + d->sums_at),
 	    .y = s->out.data,
 	    .e = {.m = s->in[DYN_SW].data, .c = bias, .row_scale = scale}};
 	vnni_epilogue_range(&p.e, DT_F32, (struct qrange){0}, s->node->attr.relu);

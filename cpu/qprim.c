@@ -45,8 +45,8 @@ static struct prim_opts options(const struct call *s, const struct qprim *p, flo
 	return o;
 }
 
-/* Makes p->main for this k. */
-static int make_main(struct call *s, struct qprim *p, float k)
+/* Makes p->main for this k and these weights. */
+static int make_main(struct call *s, struct qprim *p, const_dnnl_memory_desc_t weights, float k)
 {
 	const struct prim_opts o = options(s, p, k);
 	dnnl_primitive_attr_t attr = NULL;
@@ -57,7 +57,7 @@ static int make_main(struct call *s, struct qprim *p, float k)
 	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[QL_W].shape, 0));
 	int rc = attr_make(s, &o, &attr);
 	if (!rc)
-		rc = p->describe(s, attr, &desc);
+		rc = p->describe(s, weights, attr, &desc);
 	if (!rc)
 		rc = prim_make(s, &p->main, desc, "forward", true);
 	if (!rc)
@@ -83,13 +83,15 @@ static int make_main(struct call *s, struct qprim *p, float k)
 int qprim_prepare(struct call *s, struct qprim *p)
 {
 	/* any k but 0 and 1, which oneDNN treats apart; the true one is known in pack */
-	int rc = make_main(s, p, 0.5f);
+	int rc = make_main(s, p, NULL, 0.5f);
+	if (!rc)
+		rc = onednn_layout(s, prim_md(&p->main, DNNL_ARG_WEIGHTS), &s->layout);
 	if (!rc)
 		rc = prim_reorder(s, &p->reorder, p->stored, prim_md(&p->main, DNNL_ARG_WEIGHTS));
 	if (rc)
 		return rc;
 	strncpy(s->impl, prim_impl(&p->main), sizeof(s->impl) - 1);
-	s->saved = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
+	s->packed = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
 	s->scratch = 0;
 	call_reserve(&s->scratch, p->main.scratch > p->reorder.scratch ? p->main.scratch : p->reorder.scratch);
 	if (p->shift_source)
@@ -102,19 +104,16 @@ int qprim_pack(struct call *s, struct qprim *p)
 {
 	int rc = 0;
 	if (fused_sum(s) && p->k != *(const float *)s->in[QL_K].data) {
-		const size_t scratch = p->main.scratch, keep = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
-		rc = make_main(s, p, *(const float *)s->in[QL_K].data);
-		if (!rc && (p->main.scratch > scratch || prim_bytes(&p->main, DNNL_ARG_WEIGHTS) != keep))
+		const size_t scratch = p->main.scratch;
+		rc = make_main(s, p, onednn_layout_md(s, s->layout), *(const float *)s->in[QL_K].data);
+		if (!rc && p->main.scratch > scratch)
 			rc = err_set(ERR_DEVICE, "cpu: node %s: oneDNN's memory depends on the residual's factor",
 			    s->node->name);
-		prim_free(&p->reorder);
-		if (!rc)
-			rc = prim_reorder(s, &p->reorder, p->stored, prim_md(&p->main, DNNL_ARG_WEIGHTS));
 	}
-	if (rc)
+	if (rc || s->is_packed)
 		return rc;
 	prim_set(&p->reorder, DNNL_ARG_FROM, s->in[QL_W].data);
-	prim_set(&p->reorder, DNNL_ARG_TO, s->saved_mem);
+	prim_set(&p->reorder, DNNL_ARG_TO, s->packed_mem);
 	return prim_run(s, &p->reorder, s->scratch_mem);
 }
 
@@ -155,7 +154,7 @@ int qprim_forward(struct call *s, struct qprim *p)
 		memcpy(s->out.data, s->in[QL_R].data, (size_t)n);
 	prim_set(&p->main, DNNL_ARG_SRC, p->shift_source ? shifted(s, p) : s->in[QL_X].data);
 	prim_set(&p->main, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, &source_zero);
-	prim_set(&p->main, DNNL_ARG_WEIGHTS, s->saved_mem);
+	prim_set(&p->main, DNNL_ARG_WEIGHTS, s->packed_mem);
 	prim_set(&p->main, DNNL_ARG_BIAS, s->in[QL_C].data);
 	prim_set(&p->main, DNNL_ARG_DST, s->out.data);
 	prim_set(&p->main, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, s->in[QL_M].data);

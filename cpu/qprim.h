@@ -10,8 +10,10 @@
 #include "cpu/onednn.h"
 
 struct qprim { /* a zeroed struct is valid for qprim_free */
-	/* Makes the op's descriptor with these attributes: src, weights of any layout, f32 bias, dst. */
-	int (*describe)(const struct call *s, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
+	/* Makes the op's descriptor with these attributes: src, weights in the layout of `weights`, or if that is NULL
+	 * in one that oneDNN chooses, f32 bias, dst. */
+	int (*describe)(const struct call *s, const_dnnl_memory_desc_t weights, const_dnnl_primitive_attr_t attr,
+	    dnnl_primitive_desc_t *out);
 	dnnl_memory_desc_t stored; /* the weights as the graph has them */
 	int scale_mask;            /* the output channels' axis of the weights */
 	/* Feed an s8 source as u8 with the zero point 128 (describe says u8 then). Without VNNI oneDNN halves the
@@ -23,7 +25,7 @@ struct qprim { /* a zeroed struct is valid for qprim_free */
 	float k; /* of `main` */
 };
 
-/* Fill in describe, stored and scale_mask first. Sets impl, keep (the packed weights), scratch and the in-place wish.
+/* Fill in describe, stored and scale_mask first. Sets impl, packed, layout, scratch and the in-place wish.
  * ERR_DEVICE where oneDNN has no fast kernel. */
 int qprim_prepare(struct call *s, struct qprim *p);
 int qprim_pack(struct call *s, struct qprim *p);

@@ -26,7 +26,7 @@ struct vnni_epilogue {
 /* The clamp that an integer or real output of range q needs: saturation and ReLU in one. */
 void vnni_epilogue_range(struct vnni_epilogue *e, enum dtype out, struct qrange q, bool relu);
 
-/* Weights (M, K) -> blocks of 16 columns x 4 rows; sums: sum_k w[o][k], M rounded up to 16. */
+/* Weights (M, K) -> blocks of 16 columns x 4 rows; sums: sum_k w[o][k], M rounded up to 16, for s8 inputs; or NULL. */
 size_t vnni_linear_packed_bytes(int64_t M, int64_t K);
 void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int32_t *sums);
 /* y (rows, M) = epilogue(x (rows, K) u8 or s8, times the packed weights). */

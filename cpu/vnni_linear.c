@@ -42,12 +42,15 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 {
 	const int64_t steps = ceil_div(K, 4), blocks = ceil_div(M, COLS);
 	memset(packed, 0, vnni_linear_packed_bytes(M, K));
+	for (int64_t o = 0; o < M; o++)
+		for (int64_t k = 0; k < K; k++)
+			packed[packed_at(blocks, steps, o / COLS, k / 4) + o % COLS * 4 + k % 4] = w[o * K + k];
+	if (!sums)
+		return;
 	memset(sums, 0, (size_t)(blocks * COLS) * sizeof(*sums));
 	for (int64_t o = 0; o < M; o++)
-		for (int64_t k = 0; k < K; k++) {
-			packed[packed_at(blocks, steps, o / COLS, k / 4) + o % COLS * 4 + k % 4] = w[o * K + k];
+		for (int64_t k = 0; k < K; k++)
 			sums[o] += w[o * K + k];
-		}
 }
 
 #if defined(__x86_64__)
@@ -95,8 +98,10 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 
 	UNROLL
 	for (int b = 0; b < B; b++) {
-		const __m512i sum = _mm512_loadu_si512(p->sums + (block + b) * COLS);
-		const __m512i start = p->x_signed ? _mm512_sub_epi32(zero, _mm512_slli_epi32(sum, 7)) : zero;
+		__m512i start = zero;
+		if (p->x_signed)
+			start = _mm512_sub_epi32(
+			    zero, _mm512_slli_epi32(_mm512_loadu_si512(p->sums + (block + b) * COLS), 7));
 		UNROLL
 		for (int r = 0; r < R; r++) {
 			acc[r][b] = start;

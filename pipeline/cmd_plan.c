@@ -22,10 +22,11 @@ static void add_memory(cJSON *o, const struct chain *c, const struct stage_plan 
 	const struct fit_memory *f = &p->fit;
 	cJSON *memory = cJSON_AddObjectToObject(o, "memory_bytes");
 	cJSON_AddNumberToObject(memory, "activations", (double)m->activations);
-	cJSON_AddNumberToObject(memory, "gradients", (double)m->gradients);
+	cJSON_AddNumberToObject(memory, "gradients", (double)(m->gradients + m->param_gradients));
 	cJSON_AddNumberToObject(memory, "scratch", (double)m->scratch);
-	cJSON_AddNumberToObject(memory, "keep", (double)m->keep);
+	cJSON_AddNumberToObject(memory, "saved", (double)m->saved);
 	cJSON_AddNumberToObject(memory, "constants", (double)m->constants);
+	cJSON_AddNumberToObject(memory, "packed", (double)m->packed);
 	cJSON_AddNumberToObject(memory, "params", (double)m->params);
 	cJSON_AddNumberToObject(memory, "total", (double)m->total);
 	if (!f->total)

@@ -141,7 +141,7 @@ static int test_model(const struct evaluation *e, int i)
 	m->predicted = mem_alloc((size_t)d->n[SPLIT_TEST], sizeof(*m->predicted));
 	if (!m->predicted)
 		return ERR_NOMEM;
-	rc = evaluator_init(&ev, &m->model.params, stage_model_build, &m->model, d, SPLIT_TEST);
+	rc = evaluator_init(&ev, &m->model.params, stage_model_build, &m->model, d, SPLIT_TEST, NULL);
 	if (rc < 0)
 		return err_context(rc, "%s", m->name);
 	ev.predicted = m->predicted;

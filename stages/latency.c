@@ -9,11 +9,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "exec/family.h"
 
 #define BLOCKS  10 /* turns that each model gets */
 #define REFILLS 3  /* untimed runs at the start of a turn: the other models have used the caches */
 
-/* One model at one batch size. */
+/* One model at one batch size. The executor is the family's. */
 struct subject {
 	struct executor *ex;
 	const char *output; /* borrowed from the executor's graph */
@@ -23,7 +24,6 @@ struct subject {
 
 static void subject_close(struct subject *s)
 {
-	executor_free(s->ex);
 	mem_free(s->x);
 	mem_free(s->y);
 	*s = (struct subject){0};
@@ -44,21 +44,13 @@ static void fill_random(float *x, size_t n, uint64_t seed)
 	}
 }
 
-static int subject_open(struct subject *s, struct stage_model *m, int batch, uint64_t seed)
+static int subject_open(struct subject *s, struct exec_family *family, int batch, uint64_t seed)
 {
-	struct executor_options o = {.mode = EXEC_INFER};
+	const struct build_shape shape = shape_samples(batch);
 	const struct graph *own;
-	struct graph g;
 	int in, rc;
 
-	graph_init(&g);
-	const struct build_shape shape = shape_samples(batch);
-	rc = stage_model_build(m, &shape, &g);
-	if (!rc)
-		rc = executor_create(&s->ex, &g, &m->params, &o);
-	if (!rc)
-		rc = executor_prepare(s->ex);
-	graph_clear(&g);
+	rc = exec_family_at(family, &shape, &s->ex);
 	if (rc < 0)
 		return rc;
 	own = executor_graph(s->ex);
@@ -134,13 +126,13 @@ static int take_turns(struct subject *s, int n, const struct timing *t, double *
 }
 
 static int measure(
-    struct stage_model *const *models, int n, const struct timing *t, uint64_t seed, double *const *seconds)
+    struct exec_family *const *families, int n, const struct timing *t, uint64_t seed, double *const *seconds)
 {
 	struct subject *s = mem_alloc((size_t)n, sizeof(*s));
 	int rc = s ? 0 : ERR_NOMEM;
 
 	for (int i = 0; i < n && !rc; i++)
-		rc = subject_open(&s[i], models[i], t->batch, seed);
+		rc = subject_open(&s[i], families[i], t->batch, seed);
 	if (!rc)
 		rc = take_turns(s, n, t, seconds);
 	for (int i = 0; s && i < n; i++)
@@ -190,7 +182,7 @@ static int finish(struct latency *l)
 	return 0;
 }
 
-static int measure_all(struct stage_model *const *models, int n, const struct latency_options *o, uint64_t seed,
+static int measure_all(struct exec_family *const *families, int n, const struct latency_options *o, uint64_t seed,
     struct progress *progress, const volatile sig_atomic_t *stop, struct latency *out)
 {
 	struct timing one = {1, o->warmup, o->runs, "latency", progress, stop};
@@ -201,14 +193,32 @@ static int measure_all(struct stage_model *const *models, int n, const struct la
 	for (int i = 0; i < n && !rc; i++)
 		seconds[i] = out[i].seconds;
 	if (!rc)
-		rc = measure(models, n, &one, seed, seconds);
+		rc = measure(families, n, &one, seed, seconds);
 	for (int i = 0; i < n && !rc; i++)
 		seconds[i] = out[i].batch_seconds;
 	if (!rc && o->throughput_runs > 0)
-		rc = measure(models, n, &many, seed, seconds);
+		rc = measure(families, n, &many, seed, seconds);
 	mem_free(seconds);
 	for (int i = 0; i < n && !rc; i++)
 		rc = finish(&out[i]);
+	return rc;
+}
+
+/* Both batch sizes of a model use one copy of its packed weights. */
+static int measure_families(struct stage_model *const *models, int n, const struct latency_options *o, uint64_t seed,
+    struct progress *progress, const volatile sig_atomic_t *stop, struct latency *out)
+{
+	const struct executor_options infer = {.mode = EXEC_INFER};
+	struct exec_family **families = mem_alloc((size_t)n, sizeof(struct exec_family *));
+	int rc = families ? 0 : ERR_NOMEM;
+
+	for (int i = 0; i < n && !rc; i++)
+		rc = exec_family_create(&families[i], &models[i]->params, &infer, stage_model_build, models[i]);
+	if (!rc)
+		rc = measure_all(families, n, o, seed, progress, stop, out);
+	for (int i = 0; families && i < n; i++)
+		exec_family_free(families[i]);
+	mem_free(families);
 	return rc;
 }
 
@@ -226,7 +236,7 @@ int latency_measure(struct stage_model *const *models, int n, const struct laten
 		rc = out[i].seconds && out[i].batch_seconds ? 0 : ERR_NOMEM;
 	}
 	if (!rc)
-		rc = measure_all(models, n, o, seed, progress, stop, out);
+		rc = measure_families(models, n, o, seed, progress, stop, out);
 	for (int i = 0; i < n && rc < 0; i++)
 		latency_clear(&out[i]);
 	return rc;

@@ -76,9 +76,8 @@ static int plan_text(const struct quantize_options *o, const struct quant_plan *
 	return rc;
 }
 
-static int plan_memory(const struct graph *g, struct device dev, struct executor_memory *m)
+static int plan_memory(const struct graph *g, struct device dev, const struct quant_plan *p, struct executor_memory *m)
 {
-	struct executor_options o = {.mode = EXEC_INFER, .keep_all = true};
 	struct param_store params;
 	struct executor *ex = NULL;
 	int rc;
@@ -86,7 +85,7 @@ static int plan_memory(const struct graph *g, struct device dev, struct executor
 	params_init(&params, dev);
 	rc = params_plan_graph(&params, g);
 	if (!rc)
-		rc = executor_create(&ex, g, &params, &o);
+		rc = quantize_observed(&ex, g, &params, p);
 	if (!rc)
 		rc = executor_plan(ex, m);
 	executor_free(ex);
@@ -122,7 +121,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		out->parameters = graph_parameters(&g);
 		rc = spec_copy(&out->spec, input_spec);
 		if (!rc)
-			rc = plan_memory(&g, s->cpu_dev, &out->memory);
+			rc = plan_memory(&g, s->cpu_dev, &p, &out->memory);
 	}
 	if (quantize_has_steps(o))
 		out->macs += (double)graph_macs(&g) * (double)o->calibration_batches;

@@ -62,6 +62,9 @@ int quantize_check_saved(struct quantize_job *job);
 
 /* A batch of unaugmented images of a split, the first samples in order; x: (batch, H, W, C). */
 int quantize_images(const struct stage_run *run, enum split split, int64_t first, int batch, float *x);
+/* An INFER executor, not prepared, that keeps the activations of the plan's values. */
+int quantize_observed(
+    struct executor **out, const struct graph *g, struct param_store *params, const struct quant_plan *p);
 /* An INFER executor, prepared. keep_all as in executor_options. */
 int quantize_executor(struct executor **out, const struct graph *g, struct param_store *params, bool keep_all);
 

@@ -11,7 +11,7 @@
 
 struct calibration {
 	struct quantize_job *job;
-	struct executor *ex; /* folded graph, every value readable */
+	struct executor *ex; /* folded graph, all that is observed readable */
 	struct sampler sampler;
 	struct batch_fill fill;
 	int batch;
@@ -51,6 +51,22 @@ int quantize_build_annotated(void *user, const struct build_shape *shape, struct
 	if (!rc)
 		rc = pass_annotate(&folded, &job->plan, false, out);
 	graph_clear(&folded);
+	return rc;
+}
+
+int quantize_observed(
+    struct executor **out, const struct graph *g, struct param_store *params, const struct quant_plan *p)
+{
+	const struct executor_options o = {.mode = EXEC_INFER};
+	int rc = executor_create(out, g, params, &o);
+
+	for (int i = 0; !rc && i < p->n_value; i++)
+		if (!p->value[i].weight) /* weights are params or constants, which stay anyway */
+			rc = executor_keep(*out, p->value[i].name);
+	if (rc < 0) {
+		executor_free(*out);
+		*out = NULL;
+	}
 	return rc;
 }
 
@@ -126,7 +142,9 @@ static int calibration_open(struct calibration *p, struct quantize_job *job)
 		rc = ERR_NOMEM;
 		goto out;
 	}
-	rc = quantize_executor(&p->ex, &g, &job->input.params, true);
+	rc = quantize_observed(&p->ex, &g, &job->input.params, &job->plan);
+	if (!rc)
+		rc = executor_prepare(p->ex);
 	if (rc == ERR_NOMEM)
 		err_context(rc, "calibrating with %d images at a time (calibration_batch_size)", p->batch);
 out:

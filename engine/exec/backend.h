@@ -42,18 +42,24 @@ struct call {
 	struct tensor din[NODE_MAX_IN], dout;
 	bool want[NODE_MAX_IN];       /* this gradient is wanted; if none is, backward is not called */
 	bool accumulate[NODE_MAX_IN]; /* true: add into din[i]; false: overwrite it */
-	/* Bytes asked for in prepare. scratch lives within one call; saved lives from forward (or pack) to backward. */
-	size_t scratch, saved;
-	int inplace; /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
-			dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */
+	/* Bytes asked for in prepare. scratch lives within one call; saved lives from forward to backward, and other
+	 * executors use its memory after that. packed holds what pack makes of constant inputs, as long as they stay
+	 * the same; executors of one model share it where node name, size and layout are equal. */
+	size_t scratch, saved, packed;
+	/* Of packed, a number that the backend chooses, 0 if it knows but one. When prepare is called: the layout that
+	 * another executor of the model uses for this node, 0 if there is none. */
+	int layout;
+	bool is_packed; /* in pack: another executor has filled packed_mem from the same inputs already */
+	int inplace;    /* set in prepare to i: out would like to be in[i]'s memory (granted in INFER if in[i]
+			   dies here and has out's size; test out.data == in[i].data). -1: no wish (default) */
 	/* The value of a cast of out to half precision, if there is one: dtype f16 or bf16, else f32. A kernel that
 	 * sets rounds in prepare writes it in forward as well, with the bits of OP_CAST, whose forward is then not
 	 * called. */
 	struct tensor rounded;
 	bool rounds;
-	void *scratch_mem, *saved_mem; /* 64-byte aligned */
-	void *state;                   /* primitives and the like, made in prepare, freed in release */
-	char impl[96];                 /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */
+	void *scratch_mem, *saved_mem, *packed_mem; /* 64-byte aligned */
+	void *state;                                /* primitives and the like, made in prepare, freed in release */
+	char impl[96]; /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */
 };
 
 struct kernel {

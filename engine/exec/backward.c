@@ -5,18 +5,18 @@
 int exec_seed_gradient(struct executor *ex)
 {
 	const float one = 1;
-	const size_t at = ex->g.loss == NODE_NONE ? NO_PLACE : ex->slot[ex->g.loss].grad;
-	return at == NO_PLACE ? 0 : ex->dev.backend->upload(ex->dev.ctx, ex->gradients + at, &one, sizeof(one));
+	char *gradient = ex->g.loss == NODE_NONE ? NULL : ex->slot[ex->g.loss].gradient;
+	return gradient ? ex->dev.backend->upload(ex->dev.ctx, gradient, &one, sizeof(one)) : 0;
 }
 
 /* dL/dL is 1, which is there since prepare, or the scale of the moment, which only the device knows. */
 static int start_gradient(struct executor *ex)
 {
-	const struct backend *b = ex->dev.backend;
-	if (!ex->scaling)
+	const struct update_state *scaling = ex->shared->scaling;
+	if (!scaling)
 		return 0;
-	return b->copy(
-	    ex->dev.ctx, ex->gradients + ex->slot[ex->g.loss].grad, &ex->scaling->scale, sizeof(ex->scaling->scale));
+	return ex->dev.backend->copy(
+	    ex->dev.ctx, ex->slot[ex->g.loss].gradient, &scaling->scale, sizeof(scaling->scale));
 }
 
 int exec_backward(struct executor *ex, bool first)

@@ -3,7 +3,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
-#include "exec/memory.h"
 
 /* What does not change after create: who reads whom. */
 static int fill_slots(struct executor *ex)
@@ -17,6 +16,8 @@ static int fill_slots(struct executor *ex)
 		struct node *node = &ex->g.node[i];
 		struct slot *s = &ex->slot[i];
 		s->constant = constant[i];
+		for (int k = 0; k < SHARED_KINDS; k++)
+			s->shared[k] = -1;
 		s->tensor = (struct tensor){.dtype = node->dtype, .shape = node->shape};
 		ex->call[i].node = node;
 		ex->random = ex->random || op_info(node->op)->random;
@@ -32,8 +33,7 @@ static int fill_slots(struct executor *ex)
 	return rc;
 }
 
-int executor_create(
-    struct executor **out, const struct graph *g, struct param_store *store, const struct executor_options *o)
+int exec_create(struct executor **out, const struct graph *g, struct exec_shared *shared)
 {
 	struct executor *ex = mem_alloc(1, sizeof(*ex));
 	int rc;
@@ -41,11 +41,11 @@ int executor_create(
 	if (!ex)
 		return ERR_NOMEM;
 	graph_init(&ex->g);
-	ex->store = store;
-	ex->dev = store->dev;
-	ex->mode = o->mode;
-	ex->keep_all = o->keep_all;
-	ex->clock = (struct step_clock){.seed = o->seed, .stage = o->stage ? o->stage : ""};
+	ex->shared = shared;
+	ex->store = shared->store;
+	ex->dev = shared->dev;
+	ex->mode = shared->mode;
+	ex->keep_all = shared->keep_all;
 	rc = graph_copy(&ex->g, g);
 	if (rc)
 		goto out;
@@ -60,6 +60,25 @@ out:
 	return rc;
 }
 
+int executor_create(
+    struct executor **out, const struct graph *g, struct param_store *store, const struct executor_options *o)
+{
+	struct exec_shared *shared = mem_alloc(1, sizeof(*shared));
+	int rc;
+	*out = NULL;
+	if (!shared)
+		return ERR_NOMEM;
+	shared_init(shared, store, o);
+	rc = exec_create(out, g, shared);
+	if (rc) {
+		shared_clear(shared);
+		mem_free(shared);
+		return rc;
+	}
+	(*out)->owns_shared = true;
+	return 0;
+}
+
 void executor_free(struct executor *ex)
 {
 	const struct backend *b;
@@ -70,16 +89,13 @@ void executor_free(struct executor *ex)
 		if (ex->slot[i].prepared && b->kernels[ex->g.node[i].op]->release)
 			b->kernels[ex->g.node[i].op]->release(&ex->call[i]);
 	exec_forget_recordings(ex);
-	if (b && b->update_release)
-		b->update_release(ex->dev.ctx, &ex->job);
-	char *block[] = {
-	    ex->values, ex->constants, ex->gradients, ex->scratch, ex->keep, (char *)(uintptr_t)ex->clock.time};
-	for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
-		if (block[i])
-			b->free(ex->dev.ctx, block[i]);
+	if (exec_owns(ex))
+		ex->shared->arena->owner = NULL;
+	if (ex->owns_shared) {
+		shared_clear(ex->shared);
+		mem_free(ex->shared);
+	}
 	mem_free(ex->cast);
-	mem_free(ex->item);
-	mem_free(ex->item_moment);
 	mem_free(ex->call);
 	mem_free(ex->slot);
 	graph_clear(&ex->g);
@@ -110,7 +126,22 @@ int executor_bind(struct executor *ex, const char *name, const struct executor *
 		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': another type or shape", name, node);
 	if (!exec_readable(other, from))
 		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': its memory is used again", name, node);
-	ex->slot[to].bound = other->slot[from].tensor.data;
+	if (other->shared->arena == ex->shared->arena)
+		return err_set(ERR_FAIL, "'%s' cannot be bound to '%s': both use the same memory", name, node);
+	ex->slot[to].bound = other;
+	ex->slot[to].bound_node = from;
+	ex->binds = true;
+	return 0;
+}
+
+int executor_keep(struct executor *ex, const char *name)
+{
+	int i = exec_find(ex, name);
+	if (i < 0)
+		return i;
+	if (ex->state != EXEC_CREATED)
+		return err_set(ERR_FAIL, "'%s' cannot be kept: only before prepare", name);
+	ex->slot[i].kept = true;
 	return 0;
 }
 
@@ -121,7 +152,7 @@ static void fill_step(struct executor *ex, int i)
 	const struct node *node = &ex->g.node[i];
 	s->ctx = ex->dev.ctx;
 	s->mode = ex->mode;
-	s->clock = &ex->clock;
+	s->clock = &ex->shared->clock;
 	s->inplace = -1;
 	s->out = ex->slot[i].tensor;
 	s->dout = gradient_of(&s->out);
@@ -190,6 +221,8 @@ static int prepare_kernel(struct executor *ex, int i)
 		return err_set(
 		    ERR_DEVICE, "backend %s has no gradient of op %s, needed by node '%s'", b->name, op, node->name);
 	ex->slot[i].prepared = true;
+	ex->packs = ex->packs || k->pack;
+	ex->call[i].layout = shared_layout(ex->shared, node->name);
 	rc = k->prepare ? k->prepare(&ex->call[i]) : 0;
 	return rc ? exec_kernel_error(ex, i, "prepare", rc) : 0;
 }
@@ -225,69 +258,6 @@ int executor_plan(struct executor *ex, struct executor_memory *m)
 	return rc;
 }
 
-/* Before any of it is allocated: a GPU refuses, but a host gives memory that it does not have and kills later. */
-static int check_room(const struct executor *ex)
-{
-	size_t need = memory_executor(&ex->memory), available, total;
-	int rc = memory_available(ex->dev, &available, &total);
-	if (rc || need <= available)
-		return rc;
-	return err_set(ERR_NOMEM, "%s: an executor needs %.1f MiB of memory, %.1f of %.1f MiB are available",
-	    ex->dev.backend->name, MEMORY_MIB(need), MEMORY_MIB(available), MEMORY_MIB(total));
-}
-
-static int allocate(struct executor *ex)
-{
-	const struct executor_memory *m = &ex->memory;
-	struct {
-		char **block;
-		size_t bytes;
-	} want[] = {{&ex->values, m->activations}, {&ex->constants, m->constants}, {&ex->gradients, m->gradients},
-	    {&ex->scratch, m->scratch}, {&ex->keep, m->keep}};
-	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
-		if (!want[i].bytes)
-			continue;
-		*want[i].block = ex->dev.backend->alloc(ex->dev.ctx, want[i].bytes);
-		if (!*want[i].block)
-			return err_context(ERR_NOMEM, "%s: memory of an executor", ex->dev.backend->name);
-	}
-	return 0;
-}
-
-static void place_values(struct executor *ex)
-{
-	for (int i = 0; i < ex->g.n; i++) {
-		struct slot *s = &ex->slot[i];
-		if (s->param)
-			s->tensor.data = s->param->value.data;
-		else if (s->bound)
-			s->tensor.data = (void *)(uintptr_t)s->bound; /* kernels never write their inputs */
-		else
-			s->tensor.data = (s->constant ? ex->constants : ex->values) + s->value;
-	}
-}
-
-static void place_steps(struct executor *ex)
-{
-	for (int i = 0; i < ex->g.n; i++) {
-		const struct node *node = &ex->g.node[i];
-		struct call *s = &ex->call[i];
-		s->out.data = ex->slot[i].tensor.data;
-		s->dout.data = ex->slot[i].grad == NO_PLACE ? NULL : ex->gradients + ex->slot[i].grad;
-		s->scratch_mem = s->scratch ? ex->scratch : NULL;
-		s->saved_mem = s->saved ? ex->keep + ex->slot[i].keep : NULL;
-		if (exec_is_rounded(ex, i))
-			ex->call[ex->slot[i].rounded_by].rounded.data = s->out.data;
-		for (int k = 0; k < node->n_in; k++) {
-			if (!s->has_in[k])
-				continue;
-			s->in[k].data = ex->slot[node->in[k]].tensor.data;
-			if (s->want[k])
-				s->din[k].data = ex->gradients + ex->slot[node->in[k]].grad;
-		}
-	}
-}
-
 int executor_prepare(struct executor *ex)
 {
 	int rc = make_plan(ex);
@@ -301,19 +271,14 @@ int executor_prepare(struct executor *ex)
 	for (int i = 0; i < ex->g.n; i++)
 		if (ex->slot[i].param && !ex->slot[i].param->set)
 			return err_set(ERR_FAIL, "param '%s' has no value yet", ex->g.node[i].name);
-	rc = check_room(ex);
-	if (!rc)
-		rc = allocate(ex);
+	rc = exec_allocate(ex);
 	if (rc)
 		return rc;
-	ex->clock.time = ex->dev.backend->alloc(ex->dev.ctx, sizeof(*ex->clock.time)); /* zeroed, as ex->time is */
-	if (!ex->clock.time)
-		return ERR_NOMEM;
-	place_values(ex);
-	place_steps(ex);
-	rc = exec_seed_gradient(ex);
+	ex->state = EXEC_READY;
+	rc = exec_place(ex, "prepare");
 	if (!rc)
-		ex->state = EXEC_READY;
+		rc = exec_seed_gradient(ex);
+	ex->state = rc ? EXEC_BROKEN : EXEC_READY;
 	return rc;
 }
 

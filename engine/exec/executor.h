@@ -7,6 +7,7 @@
 #ifndef ENGINE_EXEC_EXECUTOR_H
 #define ENGINE_EXEC_EXECUTOR_H
 
+#include "exec/arena.h"
 #include "exec/backend.h"
 #include "exec/params.h"
 
@@ -14,14 +15,20 @@ struct executor;
 
 struct executor_options {
 	enum exec_mode mode;
-	bool keep_all;     /* no memory reuse: every node's value (TRAIN: and gradient) can be read after a step */
+	/* No memory is used twice: every node's value (TRAIN: and gradient) can be read after a step. For tests and for
+	 * executor_find_nonfinite; executor_keep does it for one value. */
+	bool keep_all;
 	uint64_t seed;     /* for the clock */
 	const char *stage; /* borrowed */
+	/* Memory that other executors use, too, one after another (arena.h); borrowed, outlives the executor. NULL: its
+	 * own. */
+	struct exec_arena *arena;
 };
 
-struct executor_memory { /* bytes */
-	size_t activations, gradients, scratch, keep, constants,
-	    params; /* params: of the store, shared, not in total */
+struct executor_memory {                               /* bytes */
+	size_t activations, gradients, scratch, saved; /* of the arena: the largest need of all that share it */
+	size_t param_gradients, constants, packed;     /* of the family, for all its executors together */
+	size_t params;                                 /* of the store, shared with everybody: not in total */
 	size_t total;
 };
 
@@ -32,6 +39,8 @@ void executor_free(struct executor *ex);
 /* Before prepare: input `name` reads node `node` of `other` (same device, prepared, same shape and dtype), no copy.
  * Only nodes whose value executor_output could read; `other` must live as long as ex. */
 int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node);
+/* Before prepare: the value of this node survives the forward and can be read. */
+int executor_keep(struct executor *ex, const char *node);
 /* Prepares kernels, plans and allocates memory. ERR_DEVICE naming backend, node and op for a missing row; ERR_FAIL
  * naming a param that is unset; ERR_NOMEM with both numbers, before any is allocated, if the device has too little. */
 int executor_prepare(struct executor *ex);
@@ -40,13 +49,14 @@ int executor_prepare(struct executor *ex);
 int executor_plan(struct executor *ex, struct executor_memory *m);
 const struct graph *executor_graph(const struct executor *ex);
 
-/* Host data for an input node; bytes must be exactly the tensor's. Stays until it is given again. */
+/* Host data for an input node; bytes must be exactly the tensor's. Stays until it is given again, or until another
+ * executor of the same arena is given an input or runs. */
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
 int executor_forward(struct executor *ex);
-/* From now on backward starts from the state's scale (device memory of an optimizer, see optimizer_scale_loss) instead
- * of 1: gradients of everything, as executor_gradient gives them too, are that much larger. Only that optimizer's
- * updates fit. NULL: from 1 again. */
+/* From now on backward (of all executors of the family) starts from the state's scale (device memory of an optimizer,
+ * see optimizer_scale_loss) instead of 1: gradients of everything, as executor_gradient gives them too, are that much
+ * larger. Only that optimizer's updates fit. NULL: from 1 again. */
 int executor_scale_loss(struct executor *ex, const struct update_state *scaling);
 /* accumulate false: gradients begin anew (a new effective batch). Needs g->loss and EXEC_TRAIN. */
 int executor_backward(struct executor *ex, bool accumulate);
@@ -57,8 +67,8 @@ int executor_update(struct executor *ex, struct optimizer *opt);
 /* Forward, backward and, unless opt is NULL, the update: the same as the three calls, but one piece of work for a
  * device that records. */
 int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt);
-/* Copies a node's value to the host. Without keep_all an INFER executor allows only inputs, params, constants, the
- * output and the loss. */
+/* Copies a node's value to the host. An INFER executor allows only inputs, params, constants, the output, the loss, and
+ * what executor_keep or keep_all keeps. */
 int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);
 /* The same without waiting for the device: see readback_push. For f32 scalars, such as the loss. */
 struct readback;

@@ -44,17 +44,35 @@ static int run_casts(struct executor *ex)
 	return rc ? err_context(rc, "%s: casts of params", ex->dev.backend->name) : 0;
 }
 
-int exec_constants(struct executor *ex, double *seconds)
+/* Memory that the family shares is packed by the member that comes first; the kernel is told, for it may have more to
+ * do than to pack. */
+static int pack(struct executor *ex, int i, double *seconds)
 {
-	int rc = seconds ? 0 : run_casts(ex); /* with time taken each node runs alone */
+	const struct kernel *k = ex->dev.backend->kernels[ex->g.node[i].op];
+	const int at = ex->slot[i].shared[SHARED_PACKED];
+	struct shared_value *packed = at < 0 ? NULL : &ex->shared->value[at];
+	int rc;
+	if (!k->pack || !reads_constant(&ex->call[i]))
+		return 0;
+	ex->call[i].is_packed = packed && packed->version == ex->store->version;
+	rc = run_kernel(ex, i, seconds, "pack", k->pack);
+	if (packed)
+		packed->version = rc ? 0 : ex->store->version;
+	return rc;
+}
+
+int exec_constants(struct executor *ex, unsigned parts, double *seconds)
+{
+	const bool constants = parts & RUN_CONSTANTS;
+	int rc = seconds || !constants ? 0 : run_casts(ex); /* with time taken each node runs alone */
 	for (int i = 0; !rc && i < ex->g.n; i++) {
-		const struct kernel *k = ex->dev.backend->kernels[ex->g.node[i].op];
 		if (is_leaf(&ex->g.node[i]))
 			continue;
-		if (k->pack && reads_constant(&ex->call[i]))
-			rc = run_kernel(ex, i, seconds, "pack", k->pack);
-		if (!rc && ex->slot[i].constant && !exec_is_rounded(ex, i) && (seconds || !ex->slot[i].at_once))
-			rc = run_kernel(ex, i, seconds, "forward", k->forward);
+		if (parts & RUN_PACK)
+			rc = pack(ex, i, seconds);
+		if (!rc && constants && ex->slot[i].constant && !exec_is_rounded(ex, i) &&
+		    (seconds || !ex->slot[i].at_once))
+			rc = run_kernel(ex, i, seconds, "forward", ex->dev.backend->kernels[ex->g.node[i].op]->forward);
 	}
 	return rc;
 }

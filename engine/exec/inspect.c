@@ -16,10 +16,24 @@ static int size_or_fail(const struct executor *ex, int node, const struct tensor
 	return err_set(ERR_FAIL, "node '%s' has %zu bytes, not %zu", ex->g.node[node].name, have, bytes);
 }
 
+/* ERR_FAIL if the arena's values are not this executor's any more; before anyone's first step they are nobody's. */
+static int still_there(const struct executor *ex, int node)
+{
+	if (exec_owns(ex) || !ex->shared->arena->owner)
+		return 0;
+	return err_set(ERR_FAIL, "node '%s' cannot be read: another executor of the same memory has run since",
+	    ex->g.node[node].name);
+}
+
+static bool in_arena(const struct executor *ex, int node)
+{
+	return !ex->slot[node].param && !ex->slot[node].bound && !ex->slot[node].constant;
+}
+
 /* The index of a node whose value can be read and has so many bytes; a stale constant is computed. */
 static int readable(struct executor *ex, const char *node, size_t bytes)
 {
-	int i, rc = exec_ready(ex, "output");
+	int i, rc = exec_place(ex, "output");
 	if (rc)
 		return rc;
 	i = exec_find(ex, node);
@@ -28,6 +42,8 @@ static int readable(struct executor *ex, const char *node, size_t bytes)
 	if (!exec_readable(ex, i))
 		return err_set(ERR_FAIL, "node '%s' cannot be read: its memory is used again (keep_all)", node);
 	rc = size_or_fail(ex, i, &ex->slot[i].tensor, bytes);
+	if (!rc && in_arena(ex, i))
+		rc = still_there(ex, i);
 	if (!rc && ex->slot[i].constant)
 		rc = exec_run_constants(ex);
 	return rc ? rc : i;
@@ -48,20 +64,22 @@ int executor_fetch(struct executor *ex, const char *node, struct readback *r, in
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes)
 {
 	struct tensor gradient;
-	int i, rc = exec_ready(ex, "gradient");
+	int i, rc = exec_place(ex, "gradient");
 	if (rc)
 		return rc;
 	i = exec_find(ex, node);
 	if (i < 0)
 		return i;
-	if (ex->slot[i].grad == NO_PLACE)
+	if (!ex->slot[i].gradient)
 		return err_set(ERR_FAIL, "node '%s' has no gradient", node);
 	if (!ex->slot[i].param && !ex->keep_all)
 		return err_set(
 		    ERR_FAIL, "the gradient of '%s' cannot be read: its memory is used again (keep_all)", node);
 	gradient = gradient_of(&ex->slot[i].tensor);
 	rc = size_or_fail(ex, i, &gradient, bytes);
-	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->gradients + ex->slot[i].grad, bytes);
+	if (!rc && !exec_shares_gradient(ex, i))
+		rc = still_there(ex, i);
+	return rc ? rc : ex->dev.backend->download(ex->dev.ctx, host, ex->slot[i].gradient, bytes);
 }
 
 static bool all_finite(const void *values, enum dtype t, int64_t n)
@@ -80,8 +98,10 @@ int executor_find_nonfinite(struct executor *ex, int *node)
 {
 	size_t largest = 0;
 	void *host;
-	int rc = exec_ready(ex, "find_nonfinite");
+	int rc = exec_place(ex, "find_nonfinite");
 	*node = NODE_NONE;
+	if (!rc && ex->g.n > 0)
+		rc = still_there(ex, ex->g.n - 1);
 	if (rc)
 		return rc;
 	if (ex->mode != EXEC_TRAIN && !ex->keep_all)

@@ -13,8 +13,13 @@
 
 /* What an allocation of so many bytes takes of a device: 0 for 0. */
 size_t memory_block(size_t bytes);
-/* What an executor of this plan takes. */
+/* All parts of a plan but the params. */
+size_t memory_sum(const struct executor_memory *m);
+/* What an executor of this plan takes of its arena, and all that it takes. */
+size_t memory_arena(const struct executor_memory *m);
 size_t memory_executor(const struct executor_memory *m);
+/* What `other` takes beside it if both use one arena, one after the other. */
+size_t memory_beside(const struct executor_memory *m, const struct executor_memory *other);
 /* What the params of a store that have no memory yet will take (params_plan_graph). */
 size_t memory_params(const struct param_store *s);
 /* See struct backend; SIZE_MAX where the backend cannot say, or without one. */

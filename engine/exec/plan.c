@@ -9,13 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/internal.h"
-
-#define ALIGNMENT 64 /* a cache line, and what vector kernels may rely on */
-
-static size_t align(size_t bytes)
-{
-	return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
+#include "exec/memory.h"
 
 /* A piece of an arena, alive in [first, last], both included. */
 struct piece {
@@ -72,7 +66,8 @@ static void find_last_uses(struct executor *ex)
 	bool keep = ex->mode == EXEC_TRAIN || ex->keep_all;
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
-		ex->slot[i].last_use = keep || i == ex->g.output || i == ex->g.loss ? ex->g.n : i;
+		bool outlives = keep || ex->slot[i].kept || i == ex->g.output || i == ex->g.loss;
+		ex->slot[i].last_use = outlives ? ex->g.n : i;
 		for (int k = 0; k < node->n_in; k++)
 			if (node->in[k] != NODE_NONE && ex->slot[node->in[k]].last_use < i)
 				ex->slot[node->in[k]].last_use = i;
@@ -96,7 +91,7 @@ static int grant_inplace(const struct executor *ex, int i)
 	return tensor_bytes(&ex->slot[from].tensor) == tensor_bytes(&ex->slot[i].tensor) ? from : NODE_NONE;
 }
 
-/* Inputs and constants lie side by side; the other nodes share the arena behind the inputs. */
+/* Inputs lie side by side; the nodes that are not constant share the memory behind them. */
 static int plan_values(struct executor *ex)
 {
 	struct piece *p = mem_alloc((size_t)ex->g.n + 1, sizeof(*p));
@@ -108,14 +103,13 @@ static int plan_values(struct executor *ex)
 	find_last_uses(ex);
 	for (int i = 0; i < ex->g.n; i++) {
 		struct slot *s = &ex->slot[i];
-		size_t bytes = align(tensor_bytes(&s->tensor));
+		size_t bytes = exec_align(tensor_bytes(&s->tensor));
 		int from;
 		piece_of[i] = -1;
 		s->value = NO_PLACE;
 		if (s->param || s->bound)
 			continue;
 		if (s->constant) {
-			s->value = ex->memory.constants;
 			ex->memory.constants += bytes;
 		} else if (is_leaf(&ex->g.node[i])) {
 			s->value = inputs;
@@ -142,7 +136,7 @@ out:
 static size_t gradient_bytes(const struct slot *s)
 {
 	struct tensor t = gradient_of(&s->tensor);
-	return align(tensor_bytes(&t));
+	return exec_align(tensor_bytes(&t));
 }
 
 /* The last reader in forward order, of the value or of its casts, is the first writer of the gradient in backward
@@ -159,53 +153,47 @@ static int first_writer(const struct executor *ex, int node)
 static int plan_gradients(struct executor *ex)
 {
 	int count = ex->g.n, n = 0;
-	size_t fixed = 0;
 	struct piece *p = mem_alloc((size_t)count + 1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++) {
-		ex->slot[i].grad = NO_PLACE;
-		if (!ex->slot[i].needs_gradient || ex->g.node[i].op != OP_PARAM)
+		struct slot *s = &ex->slot[i];
+		s->grad = NO_PLACE;
+		if (!s->needs_gradient || s->grad_of != i)
 			continue;
-		ex->slot[i].grad = fixed;
-		fixed += gradient_bytes(&ex->slot[i]);
-	}
-	ex->param_gradients = fixed;
-	for (int i = 0; i < count; i++) {
-		if (!ex->slot[i].needs_gradient || ex->g.node[i].op == OP_PARAM || ex->slot[i].grad_of != i)
-			continue;
-		if (i == ex->g.loss) { /* written once, at prepare: it shares its memory with nothing */
-			ex->slot[i].grad = fixed;
-			fixed += gradient_bytes(&ex->slot[i]);
+		if (exec_shares_gradient(ex, i)) {
+			ex->memory.param_gradients += gradient_bytes(s);
 			continue;
 		}
-		p[n] = (struct piece){.size = gradient_bytes(&ex->slot[i]), .order = n};
+		p[n] = (struct piece){.size = gradient_bytes(s), .order = n};
 		p[n].first = ex->keep_all ? 0 : count - first_writer(ex, i);
 		p[n].last = ex->keep_all ? count : count - i;
 		n++;
 	}
-	ex->memory.gradients = fixed + place_pieces(p, n);
-	for (int i = 0, k = 0; i < count; i++) {
-		struct slot *s = &ex->slot[i];
-		if (s->needs_gradient && s->grad_of != i)
-			s->grad = ex->slot[s->grad_of].grad; /* of an earlier node: it is placed */
-		else if (s->needs_gradient && s->grad == NO_PLACE)
-			s->grad = fixed + p[k++].offset;
-	}
+	ex->memory.gradients = place_pieces(p, n);
+	for (int i = 0, k = 0; i < count; i++)
+		if (ex->slot[i].needs_gradient && ex->slot[i].grad_of == i && !exec_shares_gradient(ex, i))
+			ex->slot[i].grad = p[k++].offset;
 	mem_free(p);
 	return 0;
 }
 
-static void plan_scratch(struct executor *ex)
+/* What kernels asked for. */
+static void plan_wishes(struct executor *ex)
 {
+	struct executor_memory *m = &ex->memory;
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct call *s = &ex->call[i];
-		if (align(s->scratch) > ex->memory.scratch)
-			ex->memory.scratch = align(s->scratch);
-		ex->slot[i].keep = ex->memory.keep;
-		ex->memory.keep += align(s->saved);
+		if (exec_align(s->scratch) > m->scratch)
+			m->scratch = exec_align(s->scratch);
+		ex->slot[i].saved = m->saved;
+		if (ex->slot[i].constant)
+			m->constants += exec_align(s->saved);
+		else
+			m->saved += exec_align(s->saved);
+		m->packed += exec_align(s->packed);
 		if (ex->slot[i].param)
-			ex->memory.params += tensor_bytes(&ex->slot[i].param->value);
+			m->params += tensor_bytes(&ex->slot[i].param->value);
 	}
 }
 
@@ -217,7 +205,8 @@ int exec_plan_memory(struct executor *ex)
 		rc = plan_gradients(ex);
 	if (rc)
 		return rc;
-	plan_scratch(ex);
-	m->total = m->activations + m->gradients + m->scratch + m->keep + m->constants;
+	plan_wishes(ex);
+	m->total =
+	    m->activations + m->gradients + m->param_gradients + m->scratch + m->saved + m->constants + m->packed;
 	return 0;
 }

@@ -1,19 +1,19 @@
 /* Runs parts of a step: call by call, or, on a device that records, by replaying what was recorded before. Kernels read
  * what changes from step to step (inputs, clock, learning rate) from device memory, and shapes and addresses are fixed
- * at prepare, so a recording stays good as long as the executor. */
+ * when calls are placed, so a recording stays good until they are placed anew. */
 #include "base/err.h"
 #include "exec/internal.h"
 
 static int run_parts(struct executor *ex, unsigned parts)
 {
 	const struct backend *b = ex->dev.backend;
-	int rc = parts & RUN_CONSTANTS ? exec_constants(ex, NULL) : 0;
+	int rc = parts & (RUN_CONSTANTS | RUN_PACK) ? exec_constants(ex, parts, NULL) : 0;
 	if (!rc && (parts & RUN_FORWARD))
 		rc = exec_forward(ex, NULL);
 	if (!rc && (parts & RUN_BACKWARD))
 		rc = exec_backward(ex, parts & RUN_FIRST);
 	if (!rc && (parts & RUN_UPDATE)) {
-		rc = b->update(ex->dev.ctx, &ex->job);
+		rc = b->update(ex->dev.ctx, &ex->shared->job);
 		rc = rc ? err_context(rc, "%s: update", b->name) : 0;
 	}
 	return rc;
@@ -39,22 +39,26 @@ static int record(struct executor *ex, unsigned parts, void **handle)
 
 int exec_upload_clock(struct executor *ex)
 {
+	struct exec_shared *shared = ex->shared;
 	const struct backend *b = ex->dev.backend;
 	int rc;
-	if (!ex->time_changed || !ex->random)
+	if (!shared->time_changed || !ex->random)
 		return 0;
-	rc = b->upload(ex->dev.ctx, (void *)(uintptr_t)ex->clock.time, &ex->time, sizeof(ex->time));
-	ex->time_changed = rc != 0;
+	rc = b->upload(ex->dev.ctx, (void *)(uintptr_t)shared->clock.time, &shared->time, sizeof(shared->time));
+	shared->time_changed = rc != 0;
 	return rc;
 }
 
 int exec_run(struct executor *ex, unsigned parts)
 {
 	const struct backend *b = ex->dev.backend;
-	struct recording *r = &ex->recording[parts];
+	struct recording *r;
 	int rc = exec_upload_clock(ex);
 	if (rc)
 		return rc;
+	if (parts & RUN_PACK)
+		return run_parts(ex, parts);
+	r = &ex->recording[parts];
 	if (!b->capture_begin || !r->ran) {
 		rc = run_parts(ex, parts);
 		r->ran = !rc;
@@ -68,15 +72,34 @@ int exec_run(struct executor *ex, unsigned parts)
 	return rc ? err_context(rc, "%s: recorded step", b->name) : 0;
 }
 
+/* What another member of the family has computed for this version is right for this one, too. */
 unsigned exec_stale(const struct executor *ex)
 {
-	return ex->version == ex->store->version ? 0 : RUN_CONSTANTS;
+	const uint64_t now = ex->store->version;
+	unsigned parts = ex->packs ? RUN_PACK : 0U;
+	if (ex->version == now)
+		return 0;
+	for (int i = 0; i < ex->g.n; i++) {
+		const int at = ex->slot[i].shared[SHARED_CONSTANT];
+		if (at >= 0 && ex->shared->value[at].version != now)
+			return parts | RUN_CONSTANTS;
+	}
+	return parts;
+}
+
+void exec_ran(struct executor *ex, unsigned parts, int rc)
+{
+	ex->version = rc ? 0 : ex->store->version;
+	for (int i = 0; (parts & RUN_CONSTANTS) && i < ex->g.n; i++)
+		if (ex->slot[i].shared[SHARED_CONSTANT] >= 0)
+			ex->shared->value[ex->slot[i].shared[SHARED_CONSTANT]].version = ex->version;
 }
 
 int exec_run_constants(struct executor *ex)
 {
-	int rc = exec_stale(ex) ? exec_run(ex, RUN_CONSTANTS) : 0;
-	ex->version = rc ? 0 : ex->store->version;
+	const unsigned parts = exec_stale(ex);
+	const int rc = parts ? exec_run(ex, parts) : 0;
+	exec_ran(ex, parts, rc);
 	return rc;
 }
 

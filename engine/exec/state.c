@@ -28,6 +28,6 @@ int exec_kernel_error(const struct executor *ex, int node, const char *phase, in
 
 bool exec_readable(const struct executor *ex, int node)
 {
-	return ex->mode == EXEC_TRAIN || ex->keep_all || is_leaf(&ex->g.node[node]) || ex->slot[node].constant ||
-	       node == ex->g.output || node == ex->g.loss;
+	return ex->mode == EXEC_TRAIN || ex->keep_all || ex->slot[node].kept || is_leaf(&ex->g.node[node]) ||
+	       ex->slot[node].constant || node == ex->g.output || node == ex->g.loss;
 }

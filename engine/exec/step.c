@@ -4,7 +4,7 @@
 
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes)
 {
-	int i, rc = exec_ready(ex, "input");
+	int i, rc = exec_place(ex, "input");
 	if (rc)
 		return rc;
 	i = exec_find(ex, name);
@@ -16,6 +16,7 @@ int executor_input(struct executor *ex, const char *name, const void *host, size
 	if (bytes != tensor_bytes(&ex->slot[i].tensor))
 		return err_set(
 		    ERR_FAIL, "input '%s' takes %zu bytes, not %zu", name, tensor_bytes(&ex->slot[i].tensor), bytes);
+	exec_own(ex);
 	rc = ex->dev.backend->upload(ex->dev.ctx, ex->slot[i].tensor.data, host, bytes);
 	ex->slot[i].fed = !rc;
 	return rc;
@@ -23,67 +24,97 @@ int executor_input(struct executor *ex, const char *name, const void *host, size
 
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample)
 {
-	const struct step_time now = {step, first_sample};
-	if (now.step == ex->time.step && now.first_sample == ex->time.first_sample)
+	struct exec_shared *shared = ex->shared;
+	if (step == shared->time.step && first_sample == shared->time.first_sample)
 		return;
-	ex->time = now;
-	ex->time_changed = true;
+	shared->time = (struct step_time){step, first_sample};
+	shared->time_changed = true;
 }
 
 int executor_scale_loss(struct executor *ex, const struct update_state *scaling)
 {
-	if (ex->scaling == scaling)
+	struct exec_shared *shared = ex->shared;
+	if (shared->scaling == scaling)
 		return 0;
-	exec_forget_recordings(ex);
-	ex->scaling = scaling;
+	shared->scaling = scaling;
+	shared->generation++;
 	return scaling || ex->state != EXEC_READY ? 0 : exec_seed_gradient(ex);
 }
 
-/* ERR_FAIL unless the executor is prepared and all inputs were given. */
-static int check_inputs(const struct executor *ex)
+/* Whether the value that an input is bound to can be read: it may lie in memory that another executor has used since.
+ */
+static bool bound_is_there(const struct slot *s)
 {
-	int rc = exec_ready(ex, "forward");
+	const struct exec_arena *a = s->bound->shared->arena;
+	const struct slot *from = &s->bound->slot[s->bound_node];
+	return from->param || from->constant || !a->owner || exec_owns(s->bound);
+}
+
+static int check_input(const struct executor *ex, int i)
+{
+	const struct slot *s = &ex->slot[i];
+	const char *name = ex->g.node[i].name;
+	if (s->bound && bound_is_there(s))
+		return 0;
+	if (s->bound)
+		return err_set(ERR_FAIL, "input '%s' is bound to a value that is gone", name);
+	if (!s->fed)
+		return err_set(ERR_FAIL, "input '%s' was never given", name);
+	if (!exec_owns(ex))
+		return err_set(ERR_FAIL, "input '%s' is gone: another executor of the same memory has run since", name);
+	return 0;
+}
+
+/* ERR_FAIL unless the executor is prepared and all inputs are there. The arena is its own then. */
+static int begin(struct executor *ex)
+{
+	int rc = exec_place(ex, "forward");
 	for (int i = 0; !rc && i < ex->g.n; i++)
-		if (ex->g.node[i].op == OP_INPUT && !ex->slot[i].bound && !ex->slot[i].fed)
-			rc = err_set(ERR_FAIL, "input '%s' was never given", ex->g.node[i].name);
+		if (ex->g.node[i].op == OP_INPUT)
+			rc = check_input(ex, i);
+	if (!rc)
+		exec_own(ex);
 	return rc;
 }
 
-/* Notes that constants, where stale, and forward ran, with this outcome. */
-static void forward_ran(struct executor *ex, int rc)
+/* Notes that what was due and forward ran, with this outcome. */
+static void forward_ran(struct executor *ex, unsigned parts, int rc)
 {
-	ex->version = rc ? 0 : ex->store->version;
+	exec_ran(ex, parts, rc);
 	ex->forward_done = !rc;
 }
 
 int executor_forward(struct executor *ex)
 {
-	int rc = check_inputs(ex);
+	unsigned parts;
+	int rc = begin(ex);
 	if (rc)
 		return rc;
-	rc = exec_run(ex, exec_stale(ex) | RUN_FORWARD);
-	forward_ran(ex, rc);
+	parts = exec_stale(ex) | RUN_FORWARD;
+	rc = exec_run(ex, parts);
+	forward_ran(ex, parts, rc);
 	return rc;
 }
 
 int executor_profile(struct executor *ex, double *seconds)
 {
-	int rc = check_inputs(ex);
+	unsigned parts;
+	int rc = begin(ex);
 	if (!rc)
 		rc = exec_upload_clock(ex);
 	if (rc)
 		return rc;
-	if (exec_stale(ex))
-		rc = exec_constants(ex, seconds);
+	parts = exec_stale(ex);
+	rc = exec_constants(ex, parts, seconds);
 	if (!rc)
 		rc = exec_forward(ex, seconds);
-	forward_ran(ex, rc);
+	forward_ran(ex, parts, rc);
 	return rc;
 }
 
-static int has_backward(const struct executor *ex)
+static int has_backward(struct executor *ex)
 {
-	int rc = exec_ready(ex, "backward");
+	int rc = exec_place(ex, "backward");
 	if (rc)
 		return rc;
 	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE)
@@ -95,8 +126,8 @@ static int has_backward(const struct executor *ex)
 /* The parts of a backward, and how many will have been seen after it. */
 static unsigned backward_parts(const struct executor *ex, bool accumulate, int *observations)
 {
-	bool first = !accumulate || !ex->observations;
-	*observations = first ? 1 : ex->observations + 1;
+	bool first = !accumulate || !ex->shared->observations;
+	*observations = first ? 1 : ex->shared->observations + 1;
 	return RUN_BACKWARD | (first ? RUN_FIRST : 0U);
 }
 
@@ -105,27 +136,27 @@ int executor_backward(struct executor *ex, bool accumulate)
 	int observations, rc = has_backward(ex);
 	if (rc)
 		return rc;
-	if (!ex->forward_done)
+	if (!ex->forward_done || !exec_owns(ex))
 		return err_set(ERR_FAIL, "backward: there was no forward before it");
 	ex->forward_done = false; /* kernels may use what forward kept only once */
 	rc = exec_run(ex, backward_parts(ex, accumulate, &observations));
-	ex->observations = rc ? 0 : observations;
+	ex->shared->observations = rc ? 0 : observations;
 	return rc;
 }
 
 static void updated(struct executor *ex)
 {
-	ex->observations = 0;
+	ex->shared->observations = 0;
 	params_touch(ex->store);
 }
 
 int executor_update(struct executor *ex, struct optimizer *opt)
 {
-	int rc = exec_ready(ex, "update");
-	if (!rc && !ex->observations)
+	int rc = exec_place(ex, "update");
+	if (!rc && !ex->shared->observations)
 		rc = err_set(ERR_FAIL, "update: there was no backward before it");
 	if (!rc)
-		rc = exec_stage_update(ex, opt, ex->observations);
+		rc = exec_stage_update(ex, opt, ex->shared->observations);
 	if (!rc)
 		rc = exec_run(ex, RUN_UPDATE);
 	if (!rc)
@@ -135,19 +166,19 @@ int executor_update(struct executor *ex, struct optimizer *opt)
 
 int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt)
 {
-	int observations = 0, rc = check_inputs(ex);
-	unsigned parts = exec_stale(ex) | RUN_FORWARD | (opt ? RUN_UPDATE : 0U);
+	int observations = 0, rc = begin(ex);
+	unsigned parts = RUN_FORWARD | (opt ? RUN_UPDATE : 0U);
 	if (!rc)
 		rc = has_backward(ex);
 	if (rc)
 		return rc;
-	parts |= backward_parts(ex, accumulate, &observations);
+	parts |= exec_stale(ex) | backward_parts(ex, accumulate, &observations);
 	rc = opt ? exec_stage_update(ex, opt, observations) : 0;
 	if (!rc)
 		rc = exec_run(ex, parts);
-	forward_ran(ex, rc);
+	forward_ran(ex, parts, rc);
 	ex->forward_done = false;
-	ex->observations = rc ? 0 : observations;
+	ex->shared->observations = rc ? 0 : observations;
 	if (!rc && opt)
 		updated(ex);
 	return rc;

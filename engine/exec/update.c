@@ -14,9 +14,11 @@ int exec_plan_update(struct executor *ex)
 			    dtype_name(ex->g.node[i].dtype));
 		n++;
 	}
-	ex->item = mem_alloc((size_t)n + 1, sizeof(*ex->item));
-	ex->item_moment = mem_alloc((size_t)n + 1, sizeof(*ex->item_moment));
-	return ex->item && ex->item_moment ? 0 : ERR_NOMEM;
+	if (ex->shared->item)
+		return 0;
+	ex->shared->item = mem_alloc((size_t)n + 1, sizeof(*ex->shared->item));
+	ex->shared->item_moment = mem_alloc((size_t)n + 1, sizeof(*ex->shared->item_moment));
+	return ex->shared->item && ex->shared->item_moment ? 0 : ERR_NOMEM;
 }
 
 /* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
@@ -25,10 +27,10 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int observation
 	const struct attr *a = &ex->g.node[i].attr;
 	const struct param *p = ex->slot[i].param;
 	struct moment *m;
-	int place = ex->item_moment[at], rc;
-	ex->item[at] = (struct update_item){.n = (size_t)shape_count(p->value.shape),
+	int place = ex->shared->item_moment[at], rc;
+	ex->shared->item[at] = (struct update_item){.n = (size_t)shape_count(p->value.shape),
 	    .w = p->value.data,
-	    .g = (const float *)(const void *)(ex->gradients + ex->slot[i].grad),
+	    .g = (const float *)(const void *)ex->slot[i].gradient,
 	    .mask = p->mask,
 	    .lr_factor = a->lr_factor,
 	    .floor = a->floor,
@@ -44,10 +46,10 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int observation
 		if (rc)
 			return rc;
 		place = (int)(m - opt->moment);
-		ex->item_moment[at] = place;
+		ex->shared->item_moment[at] = place;
 	}
-	ex->item[at].m = opt->moment[place].m;
-	ex->item[at].v = opt->moment[place].v;
+	ex->shared->item[at].m = opt->moment[place].m;
+	ex->shared->item[at].v = opt->moment[place].v;
 	return 0;
 }
 
@@ -58,7 +60,7 @@ int exec_stage_update(struct executor *ex, struct optimizer *opt, int observatio
 	int rc = 0, n = 0;
 	if (opt->store != ex->store)
 		return err_set(ERR_FAIL, "update: the optimizer belongs to another param store");
-	if ((opt->scaled ? opt->args.state : NULL) != ex->scaling)
+	if ((opt->scaled ? opt->args.state : NULL) != ex->shared->scaling)
 		return err_set(ERR_FAIL, "update: the loss was not scaled by the optimizer's scale");
 	rc = optimizer_prepare(opt);
 	for (int i = 0; !rc && i < ex->g.n; i++)
@@ -66,9 +68,9 @@ int exec_stage_update(struct executor *ex, struct optimizer *opt, int observatio
 			rc = fill_item(ex, opt, observations, i, n++);
 	if (rc)
 		return rc;
-	ex->job.item = ex->item;
-	ex->job.n = n;
-	ex->job.args = opt->args;
-	rc = b->update_stage ? b->update_stage(ex->dev.ctx, &ex->job) : 0;
+	ex->shared->job.item = ex->shared->item;
+	ex->shared->job.n = n;
+	ex->shared->job.args = opt->args;
+	rc = b->update_stage ? b->update_stage(ex->dev.ctx, &ex->shared->job) : 0;
 	return rc ? err_context(rc, "%s: update", b->name) : 0;
 }

@@ -25,9 +25,10 @@ static int check_graph(const struct graph *g, int batch, const struct dataset *d
 	return 0;
 }
 
-static int evaluator_executor(struct evaluator *e, struct param_store *params, graph_builder build, void *user)
+static int evaluator_executor(
+    struct evaluator *e, struct param_store *params, graph_builder build, void *user, struct exec_arena *arena)
 {
-	const struct executor_options o = {.mode = EXEC_INFER};
+	const struct executor_options o = {.mode = EXEC_INFER, .arena = arena};
 	struct graph g;
 	int rc;
 	graph_init(&g);
@@ -47,14 +48,14 @@ static int evaluator_executor(struct evaluator *e, struct param_store *params, g
 
 /* Everything that needs no memory but the executor's lists. */
 static int evaluator_open(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
-    const struct dataset *data, enum split split)
+    const struct dataset *data, enum split split, struct exec_arena *arena)
 {
 	*e = (struct evaluator){.fill = {.data = data, .split = split, .stage = ""}};
 	if (data->n[split] < 1 || !data->pixels[split])
 		return err_set(
 		    ERR_DATA, "the %s split is %s", split_names[split], data->n[split] < 1 ? "empty" : "not loaded");
 	e->batch = data->n[split] < EVAL_BATCH ? (int)data->n[split] : EVAL_BATCH;
-	return evaluator_executor(e, params, build, user);
+	return evaluator_executor(e, params, build, user, arena);
 }
 
 static size_t sample_pixels(const struct dataset *d)
@@ -66,7 +67,7 @@ int evaluator_plan(struct param_store *params, graph_builder build, void *user, 
     enum split split, struct executor_memory *m, size_t *buffers)
 {
 	struct evaluator e;
-	int rc = evaluator_open(&e, params, build, user, data, split);
+	int rc = evaluator_open(&e, params, build, user, data, split, NULL);
 	if (!rc)
 		rc = executor_plan(e.ex, m);
 	*buffers = (size_t)e.batch * (sample_pixels(data) * sizeof(*e.x) + (size_t)data->classes * sizeof(*e.logits) +
@@ -76,9 +77,9 @@ int evaluator_plan(struct param_store *params, graph_builder build, void *user, 
 }
 
 int evaluator_init(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
-    const struct dataset *data, enum split split)
+    const struct dataset *data, enum split split, struct exec_arena *arena)
 {
-	int rc = evaluator_open(e, params, build, user, data, split);
+	int rc = evaluator_open(e, params, build, user, data, split, arena);
 	size_t n = (size_t)e->batch;
 	if (rc)
 		goto out;
@@ -156,7 +157,7 @@ int trainer_evaluate(struct device dev, struct param_store *params, graph_builde
 	*out = (struct metrics){0};
 	if (params->dev.backend != dev.backend || params->dev.ctx != dev.ctx)
 		return err_set(ERR_FAIL, "the params to evaluate are on another device");
-	rc = evaluator_init(&e, params, build, user, data, split);
+	rc = evaluator_init(&e, params, build, user, data, split, NULL);
 	if (rc)
 		return rc;
 	rc = metrics_init(out, data->classes);

@@ -16,9 +16,9 @@ struct evaluator {
 	int32_t *predicted; /* (samples of the split), set by the caller to get every prediction; or NULL */
 };
 /* The graph must have the input "input" and an f32 output (N, classes). ERR_DATA if the split is empty or not loaded.
- */
+ * arena: see executor_options. */
 int evaluator_init(struct evaluator *e, struct param_store *params, graph_builder build, void *user,
-    const struct dataset *data, enum split split);
+    const struct dataset *data, enum split split, struct exec_arena *arena);
 /* What evaluator_init would allocate for its executor, and the bytes of its buffers on the host. */
 int evaluator_plan(struct param_store *params, graph_builder build, void *user, const struct dataset *data,
     enum split split, struct executor_memory *m, size_t *buffers);

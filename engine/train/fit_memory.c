@@ -67,15 +67,15 @@ int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out)
 	int rc;
 	*out = (struct fit_memory){.params = memory_params(t->params)};
 	rc = evaluator_plan(t->params, t->build_eval, t->user, d, SPLIT_VAL, &validation, &buffers);
-	out->validation = memory_executor(&validation);
 	if (!rc && t->o->epochs > 0) {
 		size_t sample = (size_t)d->height * (size_t)d->width * (size_t)d->channels * sizeof(float) +
-				sizeof(uint32_t) + sizeof(int32_t);
+				sizeof(uint32_t) + sizeof(int32_t) + sizeof(float);
 		buffers += (size_t)micro * sample;
 		rc = plan_training(t, micro, out);
 		if (!rc && t->plan)
 			rc = t->plan(t->user, &(struct build_shape){.sequences = micro}, &out->hooks);
 	}
+	out->validation = memory_beside(&out->train, &validation);
 	if (t->dev.backend && device_traits(t->dev)->on_host)
 		out->buffers = memory_block(buffers);
 	out->total = out->training + out->validation + out->hooks + out->params + out->moments + out->best +

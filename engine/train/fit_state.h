@@ -12,6 +12,7 @@ struct fit {
 	const struct trainer *t;
 	int batch, micro; /* samples per optimizer step, per micro-batch */
 	int64_t steps_per_epoch, total, step;
+	struct exec_arena arena; /* of training and validation, which take turns */
 	struct executor *ex;
 	const char *loss; /* name of the loss node, borrowed from the executor's graph */
 	struct optimizer opt;
@@ -26,6 +27,7 @@ struct fit {
 	uint32_t *index; /* (micro) */
 	float *x;        /* (micro, H, W, C) */
 	int32_t *labels; /* (micro) */
+	float *weight;   /* (micro) */
 	size_t x_bytes;
 	double train_seconds, epoch_seconds; /* of training steps; of the epoch that is going on; as of `counted` */
 	double counted;                      /* clock_now */

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "exec/memory.h"
 #include "train/fit_memory.h"
 #include "train/fit_state.h"
 #include "train/precision.h"
@@ -27,28 +28,20 @@ static int make_buffers(struct fit *f)
 	f->index = mem_alloc(n, sizeof(*f->index));
 	f->x = mem_alloc(n * pixels, sizeof(*f->x));
 	f->labels = mem_alloc(n, sizeof(*f->labels));
+	f->weight = mem_alloc(n, sizeof(*f->weight));
 	f->x_bytes = n * pixels * sizeof(*f->x);
-	return f->index && f->x && f->labels ? 0 : ERR_NOMEM;
-}
-
-/* Every sample weighs 1/effective batch, so that micro-batches add up to the mean of the whole. */
-static int give_weights(struct fit *f)
-{
-	float *w = mem_alloc((size_t)f->micro, sizeof(*w));
-	int rc;
-	if (!w)
+	if (!f->index || !f->x || !f->labels || !f->weight)
 		return ERR_NOMEM;
-	for (int i = 0; i < f->micro; i++)
-		w[i] = 1.0f / (float)f->batch;
-	rc = executor_input(f->ex, "weight", w, (size_t)f->micro * sizeof(*w));
-	mem_free(w);
-	return rc;
+	/* Every sample weighs 1/effective batch, so that micro-batches add up to the mean of the whole. */
+	for (size_t i = 0; i < n; i++)
+		f->weight[i] = 1.0f / (float)f->batch;
+	return 0;
 }
 
 static int make_train_executor(struct fit *f)
 {
 	const struct trainer *t = f->t;
-	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage};
+	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .arena = &f->arena};
 	struct graph g;
 	int rc;
 	graph_init(&g);
@@ -59,8 +52,6 @@ static int make_train_executor(struct fit *f)
 		rc = t->bind(t->user, f->ex);
 	if (!rc)
 		rc = executor_prepare(f->ex);
-	if (!rc)
-		rc = give_weights(f);
 	for (int i = 0; !rc && i < g.n; i++) {
 		struct param *unused;
 		if (g.node[i].op == OP_PARAM)
@@ -101,6 +92,7 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	f->t = t;
 	params_init(&f->best_params, t->dev);
 	readback_init(&f->readback, t->dev);
+	exec_arena_init(&f->arena, t->dev);
 	if (t->params->dev.backend != t->dev.backend || t->params->dev.ctx != t->dev.ctx)
 		return err_set(ERR_FAIL, "the params to train are on another device");
 	rc = train_options_check(t->o, NULL);
@@ -125,7 +117,7 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	if (!rc)
 		rc = fit_memory_check(t, &memory);
 	if (!rc)
-		rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL);
+		rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL, &f->arena);
 	if (!rc)
 		rc = metrics_init(&f->now, d->classes);
 	if (rc || t->o->epochs == 0)
@@ -148,12 +140,14 @@ static void fit_clear(struct fit *f)
 	optimizer_clear(&f->opt);
 	executor_free(f->ex);
 	evaluator_clear(&f->eval);
+	exec_arena_clear(&f->arena);
 	params_clear(&f->best_params);
 	metrics_clear(&f->now);
 	sampler_clear(&f->sampler);
 	mem_free(f->index);
 	mem_free(f->x);
 	mem_free(f->labels);
+	mem_free(f->weight);
 }
 
 int fit_give_micro(struct fit *f, int m)
@@ -306,10 +300,11 @@ static int keep_state(struct fit *f, const struct train_result *out)
 	return 0;
 }
 
-/* To the end of the epoch. */
+/* To the end of the epoch. The validation before it has used the memory of the inputs: those that stay the same are
+ * given again. */
 static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
 {
-	int rc = 0;
+	int rc = executor_input(f->ex, "weight", f->weight, (size_t)f->micro * sizeof(*f->weight));
 	while (!rc && f->step < (epoch + 1) * f->steps_per_epoch) {
 		rc = run_step(f);
 		if (rc || !f->t->resume_path || clock_now() - f->saved < f->t->resume_seconds)
@@ -405,6 +400,16 @@ static int result_scale(const struct fit *f, struct train_result *out)
 	return 0;
 }
 
+static int result_memory(const struct fit *f, struct train_result *out)
+{
+	struct executor_memory train = {0}, validation;
+	int rc = executor_plan(f->eval.ex, &validation);
+	if (!rc && f->ex)
+		rc = executor_plan(f->ex, &train);
+	out->memory = (f->ex ? memory_executor(&train) : 0) + memory_beside(&train, &validation);
+	return rc;
+}
+
 /* From the state of an interrupted fit, if there is one. */
 static int resume_fit(struct fit *f, struct train_result *out)
 {
@@ -425,7 +430,6 @@ static int resume_fit(struct fit *f, struct train_result *out)
 int trainer_fit(struct trainer *t, struct train_result *out)
 {
 	struct fit f = {.start = clock_now()};
-	struct executor_memory m;
 	int rc;
 	f.saved = f.start;
 	*out = (struct train_result){0};
@@ -441,12 +445,7 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 	out->seconds = f.earlier_seconds + clock_now() - f.start;
 	out->earlier_seconds = f.earlier_seconds;
 	out->samples_per_second = f.train_seconds > 0 ? (double)(f.step * f.batch) / f.train_seconds : 0;
-	rc = executor_plan(f.eval.ex, &m);
-	out->memory = m.total;
-	if (!rc && f.ex) {
-		rc = executor_plan(f.ex, &m);
-		out->memory += m.total;
-	}
+	rc = result_memory(&f, out);
 	if (!rc)
 		rc = result_scale(&f, out);
 out:

@@ -107,6 +107,7 @@ static void *case_run(const struct op_case *c, const struct backend *b, int node
 	s.out.data = out;
 	s.scratch_mem = mem_alloc_aligned(s.scratch + 1);
 	s.saved_mem = mem_alloc_aligned(s.saved + 1);
+	s.packed_mem = mem_alloc_aligned(s.packed + 1);
 	for (int times = 0; k->pack && times < 2; times++) /* packing again must change nothing */
 		assert_int_equal(k->pack(&s), 0);
 	memset(s.scratch_mem, 0xa5, s.scratch);
@@ -116,6 +117,7 @@ static void *case_run(const struct op_case *c, const struct backend *b, int node
 		k->release(&s);
 	mem_free(s.scratch_mem);
 	mem_free(s.saved_mem);
+	mem_free(s.packed_mem);
 	b->close(s.ctx);
 	return out;
 }

@@ -264,6 +264,8 @@ static int place_all(struct op_step *o, const struct op_host *h, struct op_optio
 		rc = ERR_NOMEM;
 	if (!rc && s->saved && !(s->saved_mem = guarded_alloc(o, s->saved)))
 		rc = ERR_NOMEM;
+	if (!rc && s->packed && !(s->packed_mem = guarded_alloc(o, s->packed)))
+		rc = ERR_NOMEM;
 	return rc;
 }
 
@@ -307,7 +309,9 @@ int op_step_set_time(struct op_step *o, uint64_t step, uint64_t first_sample)
 static int check_work_memory(const struct op_step *o)
 {
 	int rc = o->s.scratch ? check_guard(o, o->s.scratch_mem, o->s.scratch, "scratch") : 0;
-	return rc || !o->s.saved ? rc : check_guard(o, o->s.saved_mem, o->s.saved, "keep");
+	if (!rc && o->s.saved)
+		rc = check_guard(o, o->s.saved_mem, o->s.saved, "saved");
+	return rc || !o->s.packed ? rc : check_guard(o, o->s.packed_mem, o->s.packed, "packed");
 }
 
 int op_step_forward(struct op_step *o)
@@ -357,8 +361,8 @@ void op_step_close(struct op_step *o)
 		}
 		if (own_out && s->out.data)
 			release(o->dev.ctx, s->out.data);
-		void *rest[] = {
-		    s->dout.data, s->rounded.data, s->scratch_mem, s->saved_mem, (void *)(uintptr_t)o->clock.time};
+		void *rest[] = {s->dout.data, s->rounded.data, s->scratch_mem, s->saved_mem, s->packed_mem,
+		    (void *)(uintptr_t)o->clock.time};
 		for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
 			if (rest[i])
 				release(o->dev.ctx, rest[i]);

@@ -1,6 +1,7 @@
 /* The CUDA backend on machines that lack something, and with every call made to fail in turn: one clear error, nothing
  * leaked, and the next run is well again. */
 #include "cuda/cuda.h"
+#include "exec/family.h"
 #include "exec/readback.h"
 #include "exec/rig.h"
 #include "simt.h"
@@ -460,6 +461,81 @@ static void device__a_recorded_step_is_one_launch_and_waits_for_nothing(void **s
 	cuda_backend.close(dev.ctx);
 }
 
+static int build_model(void *user, const struct build_shape *shape, struct graph *g)
+{
+	int rc = spec_build(g, user, shape);
+	return rc ? rc : graph_add_ce(g, 0);
+}
+
+/* Weights after steps at 2, 2, 2, then in turns at 4, 1 and 2 samples, in one family or with an executor for each size,
+ * one after another; the recorded steps among them in *replayed. Owned by the caller. */
+static float *train_sizes(bool in_family, int64_t *n, uint64_t *replayed)
+{
+	static const int sizes[] = {2, 2, 2, 4, 2, 4, 1, 4, 2, 1, 2, 4, 2, 1, 4, 2};
+	struct model_spec spec = rig_cnn();
+	struct cnn_spec own = *(const struct cnn_spec *)spec.own;
+	struct device dev = {.backend = &cuda_backend};
+	const struct update_args args = rig_adamw();
+	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = 9, .stage = "test"};
+	struct exec_family *family[BATCH + 1] = {0};
+	struct simt_counts before, after;
+	struct param_store store;
+	struct optimizer opt;
+	struct graph g;
+	own.dropout = 0.2f;
+	spec.own = &own;
+	assert_int_equal(cuda_backend.open(&dev.ctx, &(struct open_options){0}), 0);
+	params_init(&store, dev);
+	optimizer_init(&opt, &store, &args);
+	rig_graph(&g, spec, 1, false);
+	assert_int_equal(params_add_graph(&store, &g, 5), 0);
+	graph_clear(&g);
+	simt_get_counts(&before);
+	for (uint64_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		const struct build_shape shape = shape_samples(sizes[i]);
+		struct exec_family **f = &family[in_family ? 0 : sizes[i]];
+		struct executor *ex;
+		if (!*f)
+			assert_int_equal(exec_family_create(f, &store, &o, build_model, &spec), 0);
+		assert_int_equal(exec_family_at(*f, &shape, &ex), 0);
+		executor_set_clock(ex, i, 0);
+		assert_int_equal(feed(ex), 0);
+		assert_int_equal(note(executor_step(ex, false, &opt)), 0);
+	}
+	simt_get_counts(&after);
+	*replayed = after.graph_launches - before.graph_launches;
+	*n = 0;
+	for (int i = 0; i < store.n; i++)
+		*n += shape_count(store.item[i]->value.shape);
+	float *all = malloc((size_t)*n * sizeof(*all)), *at = all;
+	for (int i = 0; i < store.n; i++) {
+		assert_int_equal(params_read(&store, store.item[i]->name, at), 0);
+		at += shape_count(store.item[i]->value.shape);
+	}
+	for (int i = 0; i <= BATCH; i++)
+		exec_family_free(family[i]);
+	optimizer_clear(&opt);
+	params_clear(&store);
+	cuda_backend.close(dev.ctx);
+	return all;
+}
+
+/* What was recorded before the arena grew is not replayed; afterwards each size has its recording, and all of them
+ * update with the gradients that the family shares. */
+static void device__recorded_steps_of_a_family_are_those_of_single_executors(void **state)
+{
+	uint64_t together, apart;
+	int64_t n, same;
+	(void)state;
+	float *a = train_sizes(true, &n, &together), *b = train_sizes(false, &same, &apart);
+	assert_int_equal(n, same);
+	assert_memory_equal(a, b, (size_t)n * sizeof(*a));
+	assert_int_equal(apart, 16 - 3);    /* all but the first of each size */
+	assert_int_equal(together, 16 - 4); /* that of size 2 is made anew */
+	free(a);
+	free(b);
+}
+
 /* The step that is recorded fails at its first kernel. */
 static void fail_second_step(void)
 {
@@ -509,6 +585,7 @@ int main(void)
 	    TEST(device__a_fault_of_any_kernel_ends_the_step_with_its_reason), TEST(device__each_call_may_fail),
 	    TEST(device__each_allocation_may_fail), TEST(device__what_an_update_reads_is_brought_until_it_arrives),
 	    TEST(device__a_recorded_step_is_one_launch_and_waits_for_nothing),
+	    TEST(device__recorded_steps_of_a_family_are_those_of_single_executors),
 	    TEST(device__a_failure_says_whether_the_step_was_being_recorded)};
 	return cmocka_run_group_tests_name("simt device", tests, NULL, NULL);
 }

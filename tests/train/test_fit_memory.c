@@ -93,6 +93,22 @@ static void memory__what_is_planned_is_what_is_held(void **state)
 	world_close(&w);
 }
 
+static void memory__validation_takes_turns_with_training(void **state)
+{
+	struct world w;
+	struct fit_memory both, alone;
+	(void)state;
+	open_limited(&w);
+	w.o.batch_size = BATCH;
+	assert_ok(fit_memory_plan(&w.t, BATCH, &both));
+	w.o.epochs = 0;
+	assert_ok(fit_memory_plan(&w.t, BATCH, &alone));
+	assert_int_equal(alone.training, 0);
+	/* what is left is what the arena has no part in: constants, packed weights, the clock */
+	assert_true(both.validation < alone.validation / 4);
+	world_close(&w);
+}
+
 /* Masks that hooks make are counted for every trained param, as if all got one. */
 static void memory__masks_to_come_are_planned(void **state)
 {
@@ -243,7 +259,7 @@ static void memory__a_plan_needs_neither_weights_nor_device(void **state)
 	assert_int_equal(none.train.activations, shapes.train.activations);
 	assert_int_equal(none.train.gradients, shapes.train.gradients);
 	assert_int_equal(none.moments, shapes.moments);
-	assert_int_equal(none.train.scratch + none.train.keep + none.buffers, 0);
+	assert_int_equal(none.train.scratch + none.train.saved + none.train.packed + none.buffers, 0);
 	assert_ok(fit_memory_check(&w.t, &none));
 	params_clear(&s);
 	graph_clear(&g);
@@ -254,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(memory__what_is_planned_is_what_is_held),
+	    cmocka_unit_test(memory__validation_takes_turns_with_training),
 	    cmocka_unit_test(memory__masks_to_come_are_planned),
 	    cmocka_unit_test(memory__what_does_not_fit_is_refused_before_anything_is_allocated),
 	    cmocka_unit_test(memory__the_advice_can_be_followed),

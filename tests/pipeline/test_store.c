@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "pipeline/config_text.h"
-#include "pipeline/chain.h"
+#include "pipeline/run.h"
 #include "store/sealed.h"
 
 #define KEY       "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -318,6 +318,93 @@ static void chain__opening_looks_into_no_neighbour(void **state)
 	run_config_clear(&config);
 }
 
+static char said[1 << 14];
+
+static void keep_line(struct progress *p, const char *text)
+{
+	(void)p;
+	strncat(said, text, sizeof(said) - strlen(said) - 2);
+	strcat(said, "\n");
+}
+
+/* Runs t.yaml into `out`. before: what happens between the plan and the run; may be NULL. */
+static void run(const char *out, void (*before)(const struct chain *c))
+{
+	struct run_config config;
+	struct chain c;
+	struct progress progress = {.line = keep_line};
+	said[0] = '\0';
+	assert_int_equal(run_config_load(&config, "t.yaml", NULL, 0), 0);
+	if (chain_open(&c, &config, out, false) != 0)
+		fail_msg("%s", err_message());
+	if (before)
+		before(&c);
+	if (run_chain(&c, &progress, NULL) != 0)
+		fail_msg("%s", err_message());
+	chain_close(&c);
+	run_config_clear(&config);
+}
+
+static void same_file(const char *a, const char *b)
+{
+	struct fs_bytes one, two;
+	assert_int_equal(fs_read(a, &one), 0);
+	assert_int_equal(fs_read(b, &two), 0);
+	assert_int_equal(one.size, two.size);
+	assert_memory_equal(one.data, two.data, one.size);
+	fs_bytes_clear(&one);
+	fs_bytes_clear(&two);
+}
+
+/* As a run of another program may do: the file is replaced, so that links to it keep what they had. */
+static void spoil(const struct chain *c)
+{
+	char path[STORE_PATH + 32];
+	assert_int_equal(c->stage[0].state, STAGE_ELSEWHERE);
+	snprintf(path, sizeof(path), "%s/model.safetensors", c->stage[0].found);
+	put(path, "other weights");
+}
+
+static void chain__what_changes_after_it_was_found_is_not_taken(void **state)
+{
+	(void)state;
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	run("runs/one", NULL);
+	run("runs/two", spoil);
+	assert_non_null(strstr(said, "warning: it cannot be taken: "));
+	assert_non_null(strstr(said, "model.safetensors: was changed since the stage was finished"));
+	assert_non_null(strstr(said, "01-teacher: train\n"));
+	same_file("runs/one/01-teacher/model.safetensors", "runs/two/01-teacher/model.safetensors");
+	run("runs/three", NULL); /* the entry was made whole again */
+	assert_null(strstr(said, "warning"));
+	assert_null(strstr(said, "01-teacher: train\n"));
+	same_file("runs/one/01-teacher/model.safetensors", "runs/three/01-teacher/model.safetensors");
+}
+
+static void chain__finding_survives_each_failing_allocation(void **state)
+{
+	struct run_config config;
+	struct chain c;
+	int rc = ERR_NOMEM;
+	(void)state;
+	run("runs/one", NULL);
+	assert_int_equal(run_config_load(&config, "t.yaml", NULL, 0), 0);
+	for (uint64_t n = 1; rc != 0; n++) {
+		mem_fail_at(n);
+		rc = chain_open(&c, &config, "runs/new", false);
+		if (!rc && mem_count() >= n)
+			fail_msg("allocation %d failed and nobody noticed", (int)n);
+		mem_fail_at(0);
+		if (rc != 0 && rc != ERR_NOMEM)
+			fail_msg("allocation %d: %d %s", (int)n, rc, err_message());
+		assert_true(n < 20000);
+	}
+	for (int i = 0; i < c.n; i++)
+		assert_int_equal(c.stage[i].state, STAGE_ELSEWHERE);
+	chain_close(&c);
+	run_config_clear(&config);
+}
+
 /* Sealed by the same function as a true one: what is checked here are types and ranges. */
 static void record__types_and_ranges_are_checked(void **state)
 {
@@ -410,6 +497,8 @@ int main(void)
 	    cmocka_unit_test(store__survives_each_failing_allocation),
 	    cmocka_unit_test(store__lies_beside_the_run_folder),
 	    cmocka_unit_test(chain__opening_looks_into_no_neighbour),
+	    cmocka_unit_test(chain__what_changes_after_it_was_found_is_not_taken),
+	    cmocka_unit_test(chain__finding_survives_each_failing_allocation),
 	    cmocka_unit_test(record__types_and_ranges_are_checked),
 	    cmocka_unit_test(record__each_changed_byte_is_noticed),
 	    cmocka_unit_test(record__of_an_older_program_counts_as_none)};

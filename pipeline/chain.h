@@ -1,29 +1,31 @@
 /* A chain is a config's stages made concrete: devices, data, specs, keys and folders. `plan` shows it, `run` executes
  * it.
  *
- * A stage's key is the SHA-256 of everything that decides its bytes: program version and commit, kind, name, resolved
- * options, seed, threads, training backend, model_spec, data, and the keys (or file hashes) of what it reads. A
- * finished stage lies in OUT/NN-name/ with stage.json, which holds the key; one made under another key is kept aside in
- * OUT/previous/ and found again there. */
+ * A finished stage lies in OUT/NN-name/ with stage.json, which holds its key (pipeline/keys.h); one made under another
+ * key is kept aside in OUT/previous/ and found again there. What is finished is also entered into a store, by its key,
+ * from which other runs take it (pipeline/store.h). */
 #ifndef PIPELINE_CHAIN_H
 #define PIPELINE_CHAIN_H
 
 #include "base/hash.h"
 #include "pipeline/config.h"
+#include "pipeline/store.h"
 
 #define CHAIN_PATH 1024
 
 enum stage_state {
 	STAGE_TO_RUN,
 	STAGE_DONE,
-	STAGE_ELSEWHERE /* finished under the same key in `found`: OUT/previous/ or a neighbouring run's folder */
+	STAGE_ELSEWHERE /* finished under the same key in `found`: in OUT/previous/ or in the store */
 };
 
 struct chain_stage {
 	const struct stage_config *config;
 	char key[HASH_HEX];
 	char dir[CHAIN_PATH];   /* OUT/NN-name */
-	char found[CHAIN_PATH]; /* STAGE_ELSEWHERE: where */
+	char found[STORE_PATH]; /* STAGE_ELSEWHERE: where */
+	char refused[512];      /* what was found and must not be taken, with the reason; "" if nothing was */
+	bool replace_entry;     /* that was the store's */
 	enum stage_state state;
 	struct model_spec model; /* owned, as the next two: of `model`, if the kind needs one */
 	struct model_spec input; /* of the input checkpoint, if there is one */
@@ -47,6 +49,7 @@ struct chain {
 	char train_text[320];                  /* both, and the GPU's name; for the eye */
 	struct dataset data;                   /* train and validation */
 	char data_key[HASH_HEX];
+	struct store store; /* where finished stages are entered, and taken from */
 	struct chain_stage *stage;
 	int n;
 };

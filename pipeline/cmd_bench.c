@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/command.h"
 #include "pipeline/progress.h"
@@ -71,14 +72,14 @@ static int measure(const struct bench *b, long batch, cJSON *models)
 	int rc = latency_measure(b->list, b->n, &o, 0, &progress.base, &command_stop, l);
 	progress_finish(&progress);
 	for (int i = 0; !rc && i < b->n; i++) {
-		cJSON *figures = latency_to_json(&l[i]), *raw = latency_raw_to_json(&l[i]);
-		cJSON *list = cJSON_GetObjectItem(cJSON_GetArrayItem(models, i), "measurements");
-		if (!figures || !raw)
-			rc = err_set(ERR_NOMEM, "out of memory");
-		else
-			cJSON_AddItemToObject(figures, "raw", raw), raw = NULL;
-		cJSON_Delete(raw);
-		cJSON_AddItemToArray(list, figures);
+		bool ok;
+		struct json_out list =
+		    json_out_into(cJSON_GetObjectItem(cJSON_GetArrayItem(models, i), "measurements"), &ok);
+		cJSON *figures = latency_to_json(&l[i]);
+		json_out_item(list, NULL, figures);
+		if (ok)
+			json_out_item((struct json_out){figures, &ok}, "raw", latency_raw_to_json(&l[i]));
+		rc = json_out_check(list);
 	}
 	for (int i = 0; i < b->n; i++)
 		latency_clear(&l[i]);
@@ -92,22 +93,24 @@ static const char *form_name(const struct checkpoint *c)
 	return names[c->form];
 }
 
-static cJSON *bench_json(const struct bench *b)
+static int bench_json(const struct bench *b, cJSON **out)
 {
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "program_version", program_version);
-	cJSON_AddStringToObject(o, "program_commit", program_commit);
-	b->dev.backend->describe(b->dev.ctx, cJSON_AddObjectToObject(o, "device"));
-	cJSON *models = cJSON_AddArrayToObject(o, "models");
+	bool ok;
+	struct json_out o = json_out_begin(&ok);
+	json_out_text(o, "program_version", program_version);
+	json_out_text(o, "program_commit", program_commit);
+	struct json_out device = json_out_object(o, "device");
+	int rc = ok ? b->dev.backend->describe(b->dev.ctx, device.at) : 0;
+	struct json_out models = json_out_list(o, "models");
 	for (int i = 0; i < b->n; i++) {
-		cJSON *m = cJSON_CreateObject();
-		cJSON_AddStringToObject(m, "checkpoint", b->dir[i]);
-		cJSON_AddStringToObject(m, "sha256", b->model[i].ckpt.sha256);
-		cJSON_AddStringToObject(m, "form", form_name(&b->model[i].ckpt));
-		cJSON_AddArrayToObject(m, "measurements");
-		cJSON_AddItemToArray(models, m);
+		struct json_out m = json_out_object(models, NULL);
+		json_out_text(m, "checkpoint", b->dir[i]);
+		json_out_text(m, "sha256", b->model[i].ckpt.sha256);
+		json_out_text(m, "form", form_name(&b->model[i].ckpt));
+		json_out_list(m, "measurements");
 	}
-	return o;
+	int added = json_out_end(o, out);
+	return rc < 0 ? rc : added;
 }
 
 static double figure(const cJSON *o, const char *key)
@@ -146,7 +149,8 @@ static int bench(struct bench *b)
 	int rc = bench_open(b);
 	if (rc < 0)
 		return rc;
-	cJSON *report = bench_json(b);
+	cJSON *report = NULL;
+	rc = bench_json(b, &report);
 	command_catch_signals();
 	for (int i = 0; !rc && i < b->n_batch; i++)
 		rc = measure(b, b->batch[i], cJSON_GetObjectItem(report, "models"));

@@ -5,69 +5,69 @@
 #include <sys/utsname.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/command.h"
 #include "pipeline/registry.h"
 #include "pipeline/version.h"
 
 /* All that `device.gpu` can choose among; nothing where there is none, for the reason has been given. */
-static void list_devices(const struct backend *b, cJSON *o)
+static void list_devices(const struct backend *b, struct json_out o)
 {
 	cJSON *list = b->list ? cJSON_CreateArray() : NULL;
 	if (list && b->list(list) == 0)
-		cJSON_AddItemToObject(o, "devices", list);
+		json_out_item(o, "devices", list);
 	else
 		cJSON_Delete(list);
 	err_clear();
 }
 
 /* Each backend either describes itself or gives the reason why it cannot be used. */
-static cJSON *describe_backend(const struct backend *b, struct device_traits *traits)
+static void describe_backend(const struct backend *b, struct json_out o, struct device_traits *traits)
 {
-	cJSON *o = cJSON_CreateObject();
 	void *ctx = NULL;
 	int rc = b->open(&ctx, &(struct open_options){0});
-	cJSON_AddBoolToObject(o, "usable", !rc);
-	if (!rc) {
+	json_out_bool(o, "usable", !rc);
+	if (!rc)
 		*traits = *b->traits(ctx);
-		rc = b->describe(ctx, o);
-	}
+	if (!rc && *o.ok)
+		rc = b->describe(ctx, o.at);
 	if (rc < 0)
-		cJSON_AddStringToObject(o, "reason", err_message());
+		json_out_text(o, "reason", err_message());
 	if (ctx)
 		b->close(ctx);
 	list_devices(b, o);
-	return o;
 }
 
 /* cpu: what is known of the device that deploys. */
-static cJSON *examine(struct device_traits *cpu)
+static int examine(struct device_traits *cpu, cJSON **out)
 {
-	cJSON *o = cJSON_CreateObject();
+	bool ok;
+	struct json_out o = json_out_begin(&ok);
 	struct utsname u;
-	cJSON_AddStringToObject(o, "program_version", program_version);
-	cJSON_AddStringToObject(o, "program_commit", program_commit);
+	json_out_text(o, "program_version", program_version);
+	json_out_text(o, "program_commit", program_commit);
 	if (uname(&u) == 0) {
-		cJSON_AddStringToObject(o, "system", u.sysname);
-		cJSON_AddStringToObject(o, "release", u.release);
-		cJSON_AddStringToObject(o, "machine", u.machine);
+		json_out_text(o, "system", u.sysname);
+		json_out_text(o, "release", u.release);
+		json_out_text(o, "machine", u.machine);
 	}
-	cJSON_AddStringToObject(o, "auto_device", registry_auto());
-	cJSON *backends = cJSON_AddObjectToObject(o, "backends");
+	json_out_text(o, "auto_device", registry_auto());
+	struct json_out backends = json_out_object(o, "backends");
 	for (const struct backend *const *b = registry_backends(); *b; b++) {
 		struct device_traits traits = {0};
-		cJSON_AddItemToObject(backends, (*b)->name, describe_backend(*b, &traits));
+		describe_backend(*b, json_out_object(backends, (*b)->name), &traits);
 		if (strcmp((*b)->name, "cpu") == 0)
 			*cpu = traits;
 	}
 	const struct backend *cuda;
 	if (registry_backend("cuda", &cuda) < 0) {
-		cJSON *missing = cJSON_AddObjectToObject(backends, "cuda");
-		cJSON_AddBoolToObject(missing, "usable", false);
-		cJSON_AddStringToObject(missing, "reason", err_message());
+		struct json_out missing = json_out_object(backends, "cuda");
+		json_out_bool(missing, "usable", false);
+		json_out_text(missing, "reason", err_message());
 		err_clear();
 	}
-	return o;
+	return json_out_end(o, out);
 }
 
 static const char *text(const cJSON *o, const char *key, const char *missing)
@@ -121,22 +121,28 @@ int cmd_doctor(int argc, char **argv)
 		json = true;
 	}
 	int rc = args_count(&args, 0, 0, "");
+	struct device_traits cpu = {0};
+	cJSON *o = NULL;
+	if (!rc)
+		rc = examine(&cpu, &o);
 	if (rc < 0)
 		return rc;
-	struct device_traits cpu = {0};
-	cJSON *o = examine(&cpu);
 	char *first = verdict(o, &cpu);
 	if (!first) {
 		cJSON_Delete(o);
 		return ERR_NOMEM;
 	}
-	if (json)
-		cJSON_AddStringToObject(o, "verdict", first);
-	else
-		printf("%s\n\n", first);
+	if (json) {
+		bool ok;
+		json_out_text(json_out_into(o, &ok), "verdict", first);
+		mem_free(first);
+		if (ok)
+			return command_print_json(o);
+		cJSON_Delete(o);
+		return err_set(ERR_NOMEM, "out of memory");
+	}
+	printf("%s\n\n", first);
 	mem_free(first);
-	if (json)
-		return command_print_json(o);
 	print_object(o, 0);
 	cJSON_Delete(o);
 	return 0;

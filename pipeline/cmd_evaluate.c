@@ -7,8 +7,10 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/command.h"
+#include "pipeline/files.h"
 #include "pipeline/model_data.h"
 #include "pipeline/progress.h"
 #include "pipeline/registry.h"
@@ -33,11 +35,15 @@ static int run_stage(const struct evaluation *e, struct stage_run *run, struct p
 	run->n_input = e->n;
 	run->input_dirs = (const char *const *)e->dir;
 	run->input_names = (const char *const *)e->dir;
-	run->info = cJSON_CreateObject();
 	run->summary = cJSON_CreateObject();
-	if (!rc && run->info && run->summary) {
-		cJSON_AddStringToObject(run->info, "program_version", program_version);
-		cJSON_AddStringToObject(run->info, "program_commit", program_commit);
+	bool ok = run->summary != NULL;
+	struct json_out info = {cJSON_CreateObject(), &ok};
+	run->info = info.at;
+	json_out_text(info, "program_version", program_version);
+	json_out_text(info, "program_commit", program_commit);
+	if (!rc)
+		rc = json_out_check(info);
+	if (!rc) {
 		command_catch_signals();
 		run->stop = &command_stop;
 		rc = k->run(run);
@@ -55,10 +61,12 @@ static int print_result(const struct evaluation *e, cJSON *summary)
 		return command_print_json(summary);
 	struct str table = {0};
 	report_models(cJSON_GetObjectItem(summary, "models"), false, &table);
-	fputs(str_text(&table), stdout);
+	int rc = table.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	if (!rc)
+		fputs(str_text(&table), stdout);
 	str_clear(&table);
 	cJSON_Delete(summary);
-	return 0;
+	return rc;
 }
 
 static int evaluate_on(const struct evaluation *e, const struct dataset *data, struct device dev, const char *out)
@@ -74,17 +82,6 @@ static int evaluate_on(const struct evaluation *e, const struct dataset *data, s
 	return rc;
 }
 
-/* Removes the folder; what rc and its message say stays. */
-static int clear_away(const char *folder, int rc)
-{
-	char *message = mem_strdup(err_message());
-	fs_remove_tree(folder);
-	if (rc < 0)
-		err_set((enum err)rc, "%s", message ? message : "out of memory");
-	mem_free(message);
-	return rc;
-}
-
 /* The stage writes files; without --out they go to a folder that is removed again. */
 static int with_folder(const struct evaluation *e, const struct dataset *data, struct device dev)
 {
@@ -96,12 +93,12 @@ static int with_folder(const struct evaluation *e, const struct dataset *data, s
 		int rc = fs_mkdirs(e->out);
 		if (!rc)
 			rc = evaluate_on(e, data, dev, e->out);
-		return rc < 0 ? clear_away(e->out, rc) : 0;
+		return rc < 0 ? files_clear_away(e->out, rc) : 0;
 	}
 	snprintf(folder, sizeof(folder), "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(folder))
 		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
-	return clear_away(folder, evaluate_on(e, data, dev, folder));
+	return files_clear_away(folder, evaluate_on(e, data, dev, folder));
 }
 
 static int evaluate(const struct evaluation *e)

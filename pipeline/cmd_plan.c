@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/str.h"
 #include "exec/memory.h"
 #include "pipeline/chain.h"
@@ -16,72 +17,81 @@ static const char *const state_names[] = {"to run", "up to date", "finished else
 static const char *const basis_names[] = {"guessed rate", "rate of finished stages"};
 
 /* Of the executor that trains or calibrates, then of the whole fit. */
-static void add_memory(cJSON *o, const struct chain *c, const struct stage_plan *p)
+static void add_memory(struct json_out o, const struct chain *c, const struct stage_plan *p)
 {
 	const struct executor_memory *m = &p->memory;
 	const struct fit_memory *f = &p->fit;
-	cJSON *memory = cJSON_AddObjectToObject(o, "memory_bytes");
-	cJSON_AddNumberToObject(memory, "activations", (double)m->activations);
-	cJSON_AddNumberToObject(memory, "gradients", (double)(m->gradients + m->param_gradients));
-	cJSON_AddNumberToObject(memory, "scratch", (double)m->scratch);
-	cJSON_AddNumberToObject(memory, "saved", (double)m->saved);
-	cJSON_AddNumberToObject(memory, "constants", (double)m->constants);
-	cJSON_AddNumberToObject(memory, "packed", (double)m->packed);
-	cJSON_AddNumberToObject(memory, "params", (double)m->params);
-	cJSON_AddNumberToObject(memory, "total", (double)m->total);
+	struct json_out memory = json_out_object(o, "memory_bytes");
+	json_out_number(memory, "activations", (double)m->activations);
+	json_out_number(memory, "gradients", (double)(m->gradients + m->param_gradients));
+	json_out_number(memory, "scratch", (double)m->scratch);
+	json_out_number(memory, "saved", (double)m->saved);
+	json_out_number(memory, "constants", (double)m->constants);
+	json_out_number(memory, "packed", (double)m->packed);
+	json_out_number(memory, "params", (double)m->params);
+	json_out_number(memory, "total", (double)m->total);
 	if (!f->total)
 		return;
-	cJSON *fit = cJSON_AddObjectToObject(o, "fit_memory_bytes");
-	cJSON_AddStringToObject(fit, "device", c->train_name);
-	cJSON_AddNumberToObject(fit, "training", (double)f->training);
-	cJSON_AddNumberToObject(fit, "validation", (double)f->validation);
-	cJSON_AddNumberToObject(fit, "teacher", (double)f->hooks);
-	cJSON_AddNumberToObject(fit, "weights", (double)(f->params + f->masks));
-	cJSON_AddNumberToObject(fit, "moments", (double)f->moments);
-	cJSON_AddNumberToObject(fit, "best_weights", (double)f->best);
-	cJSON_AddNumberToObject(fit, "buffers", (double)f->buffers);
-	cJSON_AddNumberToObject(fit, "total", (double)f->total);
+	struct json_out fit = json_out_object(o, "fit_memory_bytes");
+	json_out_text(fit, "device", c->train_name);
+	json_out_number(fit, "training", (double)f->training);
+	json_out_number(fit, "validation", (double)f->validation);
+	json_out_number(fit, "teacher", (double)f->hooks);
+	json_out_number(fit, "weights", (double)(f->params + f->masks));
+	json_out_number(fit, "moments", (double)f->moments);
+	json_out_number(fit, "best_weights", (double)f->best);
+	json_out_number(fit, "buffers", (double)f->buffers);
+	json_out_number(fit, "total", (double)f->total);
 	if (p->no_room[0])
-		cJSON_AddStringToObject(fit, "no_room", p->no_room);
+		json_out_text(fit, "no_room", p->no_room);
 }
 
-static cJSON *plan_json(const struct chain *c)
+static void add_stage(struct json_out e, const struct chain *c, const struct chain_stage *s)
+{
+	enum estimate_basis basis;
+	double seconds = estimate_seconds(c, s, &basis);
+	json_out_text(e, "name", s->config->name);
+	json_out_text(e, "kind", s->config->kind->name);
+	json_out_text(e, "state", state_names[s->state]);
+	json_out_text(e, "key", s->key);
+	json_out_text(e, "folder", s->dir);
+	if (s->state == STAGE_ELSEWHERE)
+		json_out_text(e, "found", s->found);
+	if (s->refused[0])
+		json_out_text(e, "refused", s->refused);
+	json_out_number(e, "parameters", (double)s->plan.parameters);
+	json_out_number(e, "estimated_seconds", seconds);
+	json_out_text(e, "estimate_from", basis_names[basis]);
+	json_out_text(e, "text", s->plan.text);
+	if (s->config->kind->makes_checkpoint)
+		json_out_item(e, "model_spec", spec_to_json(&s->plan.spec));
+	add_memory(e, c, &s->plan);
+}
+
+static int plan_json(const struct chain *c, cJSON **out)
 {
 	size_t available, total;
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "name", c->config->top.name);
-	cJSON_AddStringToObject(o, "out", c->out);
-	cJSON_AddStringToObject(o, "train_device", c->train_name);
+	bool ok;
+	struct json_out root = json_out_begin(&ok);
+	json_out_text(root, "name", c->config->top.name);
+	json_out_text(root, "out", c->out);
+	json_out_text(root, "train_device", c->train_name);
 	if (c->train_missing[0])
-		cJSON_AddStringToObject(o, "train_device_missing", c->train_missing);
+		json_out_text(root, "train_device_missing", c->train_missing);
 	else if (memory_available(c->train, &available, &total) == 0 && available < SIZE_MAX)
-		cJSON_AddNumberToObject(o, "train_device_available_bytes", (double)available);
+		json_out_number(root, "train_device_available_bytes", (double)available);
 	if (c->gpu_info)
-		cJSON_AddItemToObject(o, "gpu", cJSON_Duplicate(c->gpu_info, true));
-	cJSON_AddNumberToObject(o, "threads", c->threads);
-	cJSON_AddItemToObject(o, "data", dataset_to_json(&c->data));
-	cJSON_AddItemToObject(o, "resolved", run_config_to_json(c->config));
-	cJSON *stages = cJSON_AddArrayToObject(o, "stages");
-	for (int i = 0; i < c->n; i++) {
-		const struct chain_stage *s = &c->stage[i];
-		cJSON *e = cJSON_CreateObject();
-		enum estimate_basis basis;
-		double seconds = estimate_seconds(c, s, &basis);
-		cJSON_AddStringToObject(e, "name", s->config->name);
-		cJSON_AddStringToObject(e, "kind", s->config->kind->name);
-		cJSON_AddStringToObject(e, "state", state_names[s->state]);
-		cJSON_AddStringToObject(e, "key", s->key);
-		cJSON_AddStringToObject(e, "folder", s->dir);
-		cJSON_AddNumberToObject(e, "parameters", (double)s->plan.parameters);
-		cJSON_AddNumberToObject(e, "estimated_seconds", seconds);
-		cJSON_AddStringToObject(e, "estimate_from", basis_names[basis]);
-		cJSON_AddStringToObject(e, "text", s->plan.text);
-		if (s->config->kind->makes_checkpoint)
-			cJSON_AddItemToObject(e, "model_spec", spec_to_json(&s->plan.spec));
-		add_memory(e, c, &s->plan);
-		cJSON_AddItemToArray(stages, e);
-	}
-	return o;
+		json_out_item(root, "gpu", cJSON_Duplicate(c->gpu_info, true));
+	json_out_text(root, "store", c->store.path);
+	if (c->store.ignored[0])
+		json_out_text(root, "store_ignored", c->store.ignored);
+	json_out_number(root, "threads", c->threads);
+	json_out_item(root, "data", dataset_to_json(&c->data));
+	json_out_item(root, "resolved", run_config_to_json(c->config));
+	struct json_out stages = json_out_list(root, "stages");
+	for (int i = 0; i < c->n; i++)
+		add_stage(json_out_object(stages, NULL), c, &c->stage[i]);
+	return json_out_end(root, out);
 }
 
 /* Parts that would be printed as 0.0 are left out. */
@@ -116,6 +126,8 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 	enum estimate_basis basis;
 	double seconds = estimate_seconds(c, s, &basis);
 	printf("%02d-%s: %s, %s\n", i + 1, s->config->name, s->config->kind->name, state_names[s->state]);
+	if (s->refused[0])
+		printf("    warning: not taken: %s\n", s->refused);
 	for (const char *p = s->plan.text; *p;) {
 		size_t n = 0;
 		while (p[n] && p[n] != '\n')
@@ -154,6 +166,8 @@ static void print_plan(const struct chain *c)
 	char time[32];
 	int to_run = 0;
 	printf("%s -> %s\n", c->config->top.name, c->out);
+	if (c->store.ignored[0])
+		printf("warning: the store %s is not used: %s\n", c->store.path, c->store.ignored);
 	print_device(c);
 	printf("data: %dx%dx%d, %d classes; %lld train, %lld validation, %lld test (not opened); normalised by %s\n",
 	    d->height, d->width, d->channels, d->classes, (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
@@ -187,9 +201,12 @@ int cmd_plan(int argc, char **argv)
 		return rc;
 	rc = chain_open(&chain, &config, a.out, true);
 	if (!rc) {
+		cJSON *json = NULL;
 		if (a.json)
-			rc = command_print_json(plan_json(&chain));
-		else
+			rc = plan_json(&chain, &json);
+		if (!rc && a.json)
+			rc = command_print_json(json);
+		else if (!rc)
 			print_plan(&chain);
 		if (!rc)
 			rc = chain_check_memory(&chain);

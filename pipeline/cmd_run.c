@@ -24,9 +24,11 @@ static int run_and_report(struct chain *c)
 		return rc;
 	struct str table = {0};
 	report_run(c, false, &table);
-	fputs(str_text(&table), stdout);
+	rc = table.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	if (!rc)
+		fputs(str_text(&table), stdout);
 	str_clear(&table);
-	return 0;
+	return rc;
 }
 
 int cmd_run(int argc, char **argv)

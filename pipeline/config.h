@@ -12,7 +12,7 @@ struct device_options {
 	int64_t gpu; /* index; 0 unless train is cuda */
 };
 struct top_options {
-	char *name, *out;
+	char *name, *out, *store;
 	int64_t seed, threads;
 	struct device_options device;
 };

@@ -1,65 +1,69 @@
 /* The resolved config and the config's JSON Schema, both from the option tables. */
 #include <string.h>
 
+#include "base/json_out.h"
 #include "pipeline/config.h"
 
-static void add_ref(cJSON *object, const char *key, const struct run_config *c, const struct stage_ref *r)
+static const char *ref_name(const struct run_config *c, const struct stage_ref *r)
 {
-	cJSON_AddStringToObject(object, key, r->stage >= 0 ? c->stage[r->stage].name : r->path);
+	return r->stage >= 0 ? c->stage[r->stage].name : r->path;
+}
+
+/* NULL if there was no memory, as option_to_json: whoever adds it notices. */
+static cJSON *finished(struct json_out root)
+{
+	cJSON *o;
+	json_out_end(root, &o);
+	return o;
 }
 
 static cJSON *stage_to_json(const struct run_config *c, const struct stage_config *s)
 {
-	cJSON *o = option_to_json(s->kind->table, s->options);
-	if (!o)
-		return NULL;
-	cJSON_AddStringToObject(o, "kind", s->kind->name);
+	bool ok;
+	struct json_out o = json_out_into(option_to_json(s->kind->table, s->options), &ok);
+	json_out_text(o, "kind", s->kind->name);
 	if (s->model >= 0)
-		cJSON_AddStringToObject(o, "model", c->model[s->model].name);
+		json_out_text(o, "model", c->model[s->model].name);
 	if (s->has_input)
-		add_ref(o, "input", c, &s->input);
+		json_out_text(o, "input", ref_name(c, &s->input));
 	if (s->has_teacher)
-		add_ref(o, "teacher", c, &s->teacher);
+		json_out_text(o, "teacher", ref_name(c, &s->teacher));
 	if (s->n_input) {
-		cJSON *list = cJSON_AddArrayToObject(o, "inputs");
-		for (int i = 0; i < s->n_input; i++) {
-			const struct stage_ref *r = &s->inputs[i];
-			cJSON_AddItemToArray(
-			    list, cJSON_CreateString(r->stage >= 0 ? c->stage[r->stage].name : r->path));
-		}
+		struct json_out list = json_out_list(o, "inputs");
+		for (int i = 0; i < s->n_input; i++)
+			json_out_text(list, NULL, ref_name(c, &s->inputs[i]));
 	}
-	return o;
+	return finished(o);
 }
 
 cJSON *run_config_to_json(const struct run_config *c)
 {
-	cJSON *o = option_to_json(top_option_table, &c->top);
-	if (!o)
-		return NULL;
-	cJSON_AddItemToObject(o, "data", option_to_json(data_option_table, &c->data));
-	cJSON *models = cJSON_AddObjectToObject(o, "models");
+	bool ok;
+	struct json_out o = json_out_into(option_to_json(top_option_table, &c->top), &ok);
+	json_out_item(o, "data", option_to_json(data_option_table, &c->data));
+	struct json_out models = json_out_object(o, "models");
 	for (int i = 0; i < c->n_model; i++)
-		cJSON_AddItemToObject(models, c->model[i].name, model_options_to_json(&c->model[i].options));
-	cJSON *stages = cJSON_AddObjectToObject(o, "stages");
+		json_out_item(models, c->model[i].name, model_options_to_json(&c->model[i].options));
+	struct json_out stages = json_out_object(o, "stages");
 	for (int i = 0; i < c->n_stage; i++)
-		cJSON_AddItemToObject(stages, c->stage[i].name, stage_to_json(c, &c->stage[i]));
-	return o;
+		json_out_item(stages, c->stage[i].name, stage_to_json(c, &c->stage[i]));
+	return finished(o);
 }
 
-static void add_text_property(cJSON *properties, const char *key, const char *help)
+static void add_text_property(struct json_out properties, const char *key, const char *help)
 {
-	cJSON *o = cJSON_AddObjectToObject(properties, key);
-	cJSON_AddStringToObject(o, "type", "string");
-	cJSON_AddStringToObject(o, "description", help);
+	struct json_out o = json_out_object(properties, key);
+	json_out_text(o, "type", "string");
+	json_out_text(o, "description", help);
 }
 
 /* The schema of one kind: its table plus the keys that the run loop reads. */
 static cJSON *kind_schema(const struct stage_kind *k)
 {
-	cJSON *o = option_schema(k->table);
-	cJSON *p = cJSON_GetObjectItem(o, "properties");
-	cJSON *kind = cJSON_AddObjectToObject(p, "kind");
-	cJSON_AddStringToObject(kind, "const", k->name);
+	bool ok;
+	struct json_out o = json_out_into(option_schema(k->table), &ok);
+	struct json_out p = {cJSON_GetObjectItem(o.at, "properties"), &ok};
+	json_out_text(json_out_object(p, "kind"), "const", k->name);
 	if (k->needs_model)
 		add_text_property(p, "model", "name of one of 'models'");
 	if (k->needs_input)
@@ -68,60 +72,50 @@ static cJSON *kind_schema(const struct stage_kind *k)
 	if (k->needs_teacher || (k->trains && k->needs_input))
 		add_text_property(p, "teacher", "an earlier stage or a checkpoint's path");
 	if (k->opens_test) {
-		cJSON *inputs = cJSON_AddObjectToObject(p, "inputs");
-		cJSON_AddStringToObject(inputs, "type", "array");
-		cJSON *item = cJSON_AddObjectToObject(inputs, "items");
-		cJSON_AddStringToObject(item, "type", "string");
+		struct json_out inputs = json_out_object(p, "inputs");
+		json_out_text(inputs, "type", "array");
+		json_out_text(json_out_object(inputs, "items"), "type", "string");
 	}
-	return o;
+	return finished(o);
 }
 
 /* A stage named like a kind is of that kind; another name must say its kind. */
-static cJSON *stages_schema(void)
+static void add_stages_schema(struct json_out o)
 {
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "type", "object");
-	cJSON *named = cJSON_AddObjectToObject(o, "properties");
-	cJSON *any = cJSON_AddObjectToObject(o, "additionalProperties");
-	cJSON *required = cJSON_AddArrayToObject(any, "required");
-	cJSON_AddItemToArray(required, cJSON_CreateString("kind"));
-	cJSON *one_of = cJSON_AddArrayToObject(any, "oneOf");
+	json_out_text(o, "type", "object");
+	struct json_out named = json_out_object(o, "properties");
+	struct json_out any = json_out_object(o, "additionalProperties");
+	json_out_text(json_out_list(any, "required"), NULL, "kind");
+	struct json_out one_of = json_out_list(any, "oneOf");
 	for (const struct stage_kind *const *k = registry_stages(); *k; k++) {
 		char ref[96] = "#/$defs/";
 		strncat(ref, (*k)->name, sizeof(ref) - strlen(ref) - 1);
-		cJSON *item = cJSON_CreateObject();
-		cJSON_AddStringToObject(item, "$ref", ref);
-		cJSON_AddItemToArray(one_of, item);
-		cJSON *n = cJSON_AddObjectToObject(named, (*k)->name);
-		cJSON *either = cJSON_AddArrayToObject(n, "anyOf");
-		cJSON *own = cJSON_CreateObject(), *other = cJSON_CreateObject();
-		cJSON_AddStringToObject(own, "$ref", ref);
-		cJSON_AddItemToArray(either, own);
-		cJSON *other_required = cJSON_AddArrayToObject(other, "required");
-		cJSON_AddItemToArray(other_required, cJSON_CreateString("kind"));
-		cJSON_AddItemToArray(either, other);
+		json_out_text(json_out_object(one_of, NULL), "$ref", ref);
+		struct json_out either = json_out_list(json_out_object(named, (*k)->name), "anyOf");
+		json_out_text(json_out_object(either, NULL), "$ref", ref);
+		json_out_text(json_out_list(json_out_object(either, NULL), "required"), NULL, "kind");
 	}
-	return o;
 }
 
 cJSON *run_config_schema(void)
 {
-	cJSON *o = option_schema(top_option_table);
-	cJSON_AddStringToObject(o, "$schema", "https://json-schema.org/draft/2020-12/schema");
-	cJSON_AddStringToObject(o, "title", "pipeline config");
-	cJSON *p = cJSON_GetObjectItem(o, "properties");
-	cJSON_AddItemToObject(p, "data", option_schema(data_option_table));
-	cJSON *models = cJSON_AddObjectToObject(p, "models");
-	cJSON_AddStringToObject(models, "type", "object");
-	cJSON_AddItemToObject(models, "additionalProperties", model_options_schema());
-	cJSON_AddItemToObject(p, "stages", stages_schema());
-	cJSON *defs = cJSON_AddObjectToObject(o, "$defs");
+	bool ok;
+	struct json_out o = json_out_into(option_schema(top_option_table), &ok);
+	json_out_text(o, "$schema", "https://json-schema.org/draft/2020-12/schema");
+	json_out_text(o, "title", "pipeline config");
+	struct json_out p = {cJSON_GetObjectItem(o.at, "properties"), &ok};
+	json_out_item(p, "data", option_schema(data_option_table));
+	struct json_out models = json_out_object(p, "models");
+	json_out_text(models, "type", "object");
+	json_out_item(models, "additionalProperties", model_options_schema());
+	add_stages_schema(json_out_object(p, "stages"));
+	struct json_out defs = json_out_object(o, "$defs");
 	for (const struct stage_kind *const *k = registry_stages(); *k; k++)
-		cJSON_AddItemToObject(defs, (*k)->name, kind_schema(*k));
-	cJSON *required = cJSON_GetObjectItem(o, "required");
-	if (!required)
-		required = cJSON_AddArrayToObject(o, "required");
-	cJSON_AddItemToArray(required, cJSON_CreateString("data"));
-	cJSON_AddItemToArray(required, cJSON_CreateString("stages"));
-	return o;
+		json_out_item(defs, (*k)->name, kind_schema(*k));
+	struct json_out required = {cJSON_GetObjectItem(o.at, "required"), &ok};
+	if (!required.at)
+		required = json_out_list(o, "required");
+	json_out_text(required, NULL, "data");
+	json_out_text(required, NULL, "stages");
+	return finished(o);
 }

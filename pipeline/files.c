@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/mem.h"
 
 #define FILES_PATH 1200
 
@@ -49,4 +50,16 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 		return rc;
 	err_clear();
 	return 0;
+}
+
+int files_clear_away(const char *path, int rc)
+{
+	char *message = rc < 0 ? mem_strdup(err_message()) : NULL;
+	fs_remove_tree(path);
+	if (rc < 0)
+		err_set((enum err)rc, "%s", message ? message : "out of memory");
+	else
+		err_clear();
+	mem_free(message);
+	return rc;
 }

@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/mem.h"
+#include "base/json_out.h"
 #include "pipeline/files.h"
+#include "pipeline/table.h"
 #include "pipeline/version.h"
-
-#define MAX_COLUMNS 12
 
 const char *report_count(double n, char buf[32])
 {
@@ -24,34 +23,6 @@ const char *report_count(double n, char buf[32])
 	return buf;
 }
 
-struct table {
-	int columns, rows;
-	char cell[66][MAX_COLUMNS][48]; /* row 0 is the head */
-};
-
-static void set_cell(struct table *t, int row, int column, const char *text)
-{
-	snprintf(t->cell[row][column], sizeof(t->cell[row][column]), "%s", text);
-}
-
-static void print_table(const struct table *t, bool markdown, struct str *out)
-{
-	int width[MAX_COLUMNS] = {0};
-	for (int r = 0; r < t->rows; r++)
-		for (int c = 0; c < t->columns; c++) {
-			int len = (int)strlen(t->cell[r][c]);
-			width[c] = len > width[c] ? len : width[c];
-		}
-	for (int r = 0; r < t->rows; r++) {
-		for (int c = 0; c < t->columns; c++)
-			str_addf(out, c == 0 ? "%s%-*s" : "%s%*s", markdown ? (c ? " | " : "| ") : (c ? "  " : ""),
-			    width[c], t->cell[r][c]);
-		str_add(out, markdown ? " |\n" : "\n");
-		for (int c = 0; markdown && r == 0 && c < t->columns; c++)
-			str_addf(out, "%s%s", c ? " --: |" : "| --- |", c == t->columns - 1 ? "\n" : "");
-	}
-}
-
 static double number(const cJSON *o, const char *key, double missing)
 {
 	const cJSON *v = cJSON_GetObjectItem(o, key);
@@ -64,85 +35,70 @@ static const char *text(const cJSON *o, const char *key)
 	return cJSON_IsString(v) ? v->valuestring : "";
 }
 
-static void add_number(struct table *t, int row, int column, const char *format, double v)
+/* A figure that there is not is negative, and shown as a dash. */
+static void add_number(struct table *t, const char *format, double v)
 {
 	char buf[48];
 	snprintf(buf, sizeof(buf), format, v);
-	set_cell(t, row, column, v < 0 ? "-" : buf);
+	table_add(t, "%s", v < 0 ? "-" : buf);
 }
 
-static void add_count(struct table *t, int row, int column, double v)
+static void add_count(struct table *t, double v)
 {
 	char buf[32];
-	set_cell(t, row, column, v < 0 ? "-" : report_count(v, buf));
+	table_add(t, "%s", v < 0 ? "-" : report_count(v, buf));
 }
 
 void report_models(const cJSON *models, bool markdown, struct str *out)
 {
 	static const char *const head[] = {"model", "technique", "precision", "test acc %", "macro F1", "parameters",
 	    "sparsity %", "bytes", "smaller", "ms (b1)", "p95 ms", "faster"};
-	struct table *t = mem_alloc(1, sizeof(*t));
 	const cJSON *m, *first = models ? models->child : NULL;
-	if (!t)
-		return;
-	t->columns = (int)(sizeof(head) / sizeof(*head));
-	t->rows = 1;
-	for (int c = 0; c < t->columns; c++)
-		set_cell(t, 0, c, head[c]);
+	double bytes0 = number(first, "bytes", -1), ms0 = number(first, "latency_ms_median", -1);
+	struct table t;
+	table_open(&t, head, (int)(sizeof(head) / sizeof(*head)));
 	cJSON_ArrayForEach(m, models)
 	{
-		int r = t->rows;
-		if (r > 64)
-			break;
 		double bytes = number(m, "bytes", -1), ms = number(m, "latency_ms_median", -1);
-		double ms0 = number(first, "latency_ms_median", -1);
-		set_cell(t, r, 0, text(m, "name"));
-		set_cell(t, r, 1, text(m, "technique"));
-		snprintf(t->cell[r][2], sizeof(t->cell[r][2]), "%s%s", text(m, "precision"),
+		table_add(&t, "%s", text(m, "name"));
+		table_add(&t, "%s", text(m, "technique"));
+		table_add(&t, "%s%s", text(m, "precision"),
 		    cJSON_IsTrue(cJSON_GetObjectItem(m, "simulated")) ? " (simulated)" : "");
-		add_number(t, r, 3, "%.2f", 100 * number(m, "test_accuracy", -1));
-		add_number(t, r, 4, "%.4f", number(m, "test_f1_macro", -1));
-		add_count(t, r, 5, number(m, "parameters", -1));
-		add_number(t, r, 6, "%.1f", number(m, "sparsity_pct", -1));
-		add_count(t, r, 7, bytes);
-		add_number(t, r, 8, "%.2fx", bytes > 0 ? number(first, "bytes", -1) / bytes : -1);
-		add_number(t, r, 9, "%.4f", ms);
-		add_number(t, r, 10, "%.4f", number(m, "latency_ms_p95", -1));
-		add_number(t, r, 11, "%.2fx", ms > 0 ? ms0 / ms : -1);
-		t->rows++;
+		add_number(&t, "%.2f", 100 * number(m, "test_accuracy", -1));
+		add_number(&t, "%.4f", number(m, "test_f1_macro", -1));
+		add_count(&t, number(m, "parameters", -1));
+		add_number(&t, "%.1f", number(m, "sparsity_pct", -1));
+		add_count(&t, bytes);
+		add_number(&t, "%.2fx", bytes > 0 ? bytes0 / bytes : -1);
+		add_number(&t, "%.4f", ms);
+		add_number(&t, "%.4f", number(m, "latency_ms_p95", -1));
+		add_number(&t, "%.2fx", ms > 0 ? ms0 / ms : -1);
 	}
-	print_table(t, markdown, out);
-	mem_free(t);
+	table_write(&t, markdown, out);
+	table_close(&t);
 }
 
 static void report_stages(const struct chain *c, bool markdown, struct str *out)
 {
 	static const char *const head[] = {
 	    "stage", "kind", "val acc %", "val macro F1", "parameters", "sparsity %", "bytes", "seconds"};
-	struct table *t = mem_alloc(1, sizeof(*t));
-	if (!t)
-		return;
-	t->columns = (int)(sizeof(head) / sizeof(*head));
-	t->rows = 1;
-	for (int i = 0; i < t->columns; i++)
-		set_cell(t, 0, i, head[i]);
-	for (int i = 0; i < c->n && t->rows < 65; i++) {
+	struct table t;
+	table_open(&t, head, (int)(sizeof(head) / sizeof(*head)));
+	for (int i = 0; i < c->n; i++) {
 		const cJSON *s = c->stage[i].summary;
-		int r = t->rows;
 		if (!s || !c->stage[i].config->kind->makes_checkpoint)
 			continue;
-		set_cell(t, r, 0, c->stage[i].config->name);
-		set_cell(t, r, 1, c->stage[i].config->kind->name);
-		add_number(t, r, 2, "%.2f", 100 * number(s, "val_accuracy", -1));
-		add_number(t, r, 3, "%.4f", number(s, "val_f1_macro", -1));
-		add_count(t, r, 4, number(s, "parameters", -1));
-		add_number(t, r, 5, "%.1f", number(s, "sparsity_pct", -1));
-		add_count(t, r, 6, number(s, "bytes", -1));
-		add_number(t, r, 7, "%.1f", number(s, "seconds", -1));
-		t->rows++;
+		table_add(&t, "%s", c->stage[i].config->name);
+		table_add(&t, "%s", c->stage[i].config->kind->name);
+		add_number(&t, "%.2f", 100 * number(s, "val_accuracy", -1));
+		add_number(&t, "%.4f", number(s, "val_f1_macro", -1));
+		add_count(&t, number(s, "parameters", -1));
+		add_number(&t, "%.1f", number(s, "sparsity_pct", -1));
+		add_count(&t, number(s, "bytes", -1));
+		add_number(&t, "%.1f", number(s, "seconds", -1));
 	}
-	print_table(t, markdown, out);
-	mem_free(t);
+	table_write(&t, markdown, out);
+	table_close(&t);
 }
 
 /* What the figures of a table rest on. All of it is of the evaluate stage's own time and machine. */
@@ -197,25 +153,26 @@ void report_run(const struct chain *c, bool markdown, struct str *out)
 int report_write(const struct chain *c)
 {
 	struct str md = {0};
-	cJSON *json = cJSON_CreateObject();
-	cJSON_AddStringToObject(json, "run", c->config->top.name);
-	cJSON *stages = cJSON_AddArrayToObject(json, "stages");
+	bool ok;
+	cJSON *json;
+	struct json_out root = json_out_begin(&ok);
+	json_out_text(root, "run", c->config->top.name);
+	struct json_out stages = json_out_list(root, "stages");
 	for (int i = 0; i < c->n; i++) {
-		cJSON *s = cJSON_CreateObject();
-		cJSON_AddStringToObject(s, "name", c->stage[i].config->name);
-		cJSON_AddStringToObject(s, "key", c->stage[i].key);
-		cJSON_AddItemToObject(s, "summary", cJSON_Duplicate(c->stage[i].summary, true));
-		cJSON_AddItemToArray(stages, s);
+		struct json_out s = json_out_object(stages, NULL);
+		json_out_text(s, "name", c->stage[i].config->name);
+		json_out_text(s, "key", c->stage[i].key);
+		json_out_item(s, "summary", cJSON_Duplicate(c->stage[i].summary, true));
 	}
-	char *dump = cJSON_Print(json);
+	int rc = json_out_end(root, &json);
+	if (!rc)
+		rc = files_write_json(c->out, "results.json", json);
 	cJSON_Delete(json);
 	str_addf(&md, "# %s\n\n", c->config->top.name);
 	report_run(c, true, &md);
-	int rc =
-	    dump && !md.failed ? files_write_text(c->out, "results.json", dump) : err_set(ERR_NOMEM, "out of memory");
 	if (!rc)
-		rc = files_write_text(c->out, "results.md", str_text(&md));
-	cJSON_free(dump);
+		rc = md.failed ? err_set(ERR_NOMEM, "out of memory")
+			       : files_write_text(c->out, "results.md", str_text(&md));
 	str_clear(&md);
 	return rc;
 }

@@ -4,104 +4,81 @@
 #include "pipeline/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/files.h"
+#include "pipeline/finished.h"
 #include "pipeline/model_data.h"
+#include "pipeline/run_folder.h"
 #include "pipeline/version.h"
 
-/* One run at a time in a folder. The lock goes with the process. */
-static int lock_out(const struct chain *c, int *fd)
+/* One line for the user. */
+static void __attribute__((format(printf, 2, 3))) say(struct progress *progress, const char *format, ...)
 {
-	char path[CHAIN_PATH + 16];
-	int rc = fs_mkdirs(c->out);
-	if (!rc)
-		rc = fs_join(path, sizeof(path), c->out, ".lock");
-	if (rc < 0)
-		return rc;
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (*fd < 0)
-		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(ERR_CONFIG, "%s: another run is at work in this folder", c->out);
-	return 0;
+	char line[2 * CHAIN_PATH];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	progress->line(progress, line);
 }
 
 static int write_run(const struct chain *c)
 {
-	cJSON *json = cJSON_CreateObject();
-	cJSON_AddStringToObject(json, "name", c->config->top.name);
-	cJSON_AddStringToObject(json, "config", c->config->yaml.path);
-	cJSON_AddStringToObject(json, "program_version", program_version);
-	cJSON_AddStringToObject(json, "program_commit", program_commit);
-	cJSON_AddItemToObject(json, "resolved", run_config_to_json(c->config));
-	int rc = files_write_json(c->out, "run.json", json);
+	bool ok;
+	cJSON *json;
+	struct json_out root = json_out_begin(&ok);
+	json_out_text(root, "name", c->config->top.name);
+	json_out_text(root, "config", c->config->yaml.path);
+	json_out_text(root, "program_version", program_version);
+	json_out_text(root, "program_commit", program_commit);
+	json_out_item(root, "resolved", run_config_to_json(c->config));
+	int rc = json_out_end(root, &json);
+	if (!rc)
+		rc = files_write_json(c->out, "run.json", json);
 	cJSON_Delete(json);
 	return rc;
 }
 
-/* Makes room for a stage: what lies under its name was made under another key and is kept. */
-static int set_aside(const struct chain *c, const struct chain_stage *s)
+static int program_info(const struct chain *c, const struct chain_stage *s, cJSON **out)
 {
-	char path[CHAIN_PATH + 16], target[CHAIN_PATH + 64];
-	char key[9] = "unknown";
-	if (!fs_exists(s->dir))
-		return 0;
-	cJSON *json;
-	int rc = files_read_json(s->dir, "stage.json", &json);
-	if (rc < 0)
-		return rc;
-	const cJSON *have = cJSON_GetObjectItem(json, "key");
-	if (cJSON_IsString(have) && strlen(have->valuestring) >= 8)
-		snprintf(key, sizeof(key), "%.8s", have->valuestring);
-	cJSON_Delete(json);
-	snprintf(path, sizeof(path), "%s/previous", c->out);
-	rc = fs_mkdirs(path);
-	if (rc < 0)
-		return rc;
-	snprintf(target, sizeof(target), "%s/%s-%s", path, key, s->config->name);
-	for (int i = 2; fs_exists(target) && i < 1000; i++)
-		snprintf(target, sizeof(target), "%s/%s-%s.%d", path, key, s->config->name, i);
-	if (rename(s->dir, target) < 0)
-		return err_set(ERR_IO, "%s: %s", s->dir, strerror(errno));
-	return 0;
-}
-
-static cJSON *program_info(const struct chain *c, const struct chain_stage *s)
-{
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "program_version", program_version);
-	cJSON_AddStringToObject(o, "program_commit", program_commit);
-	cJSON_AddStringToObject(o, "run", c->config->top.name);
-	cJSON_AddStringToObject(o, "config", c->config->yaml.path);
-	cJSON_AddStringToObject(o, "key", s->key);
-	cJSON_AddStringToObject(o, "data_key", c->data_key);
-	cJSON_AddNumberToObject(o, "threads", c->threads);
-	cJSON_AddStringToObject(o, "train_device", c->train_name);
-	cJSON_AddStringToObject(o, "train_device_chosen_by", c->train_choice);
-	cJSON_AddItemToObject(o, "cpu", cJSON_Duplicate(c->cpu_info, true));
+	bool ok;
+	struct json_out root = json_out_begin(&ok);
+	json_out_text(root, "program_version", program_version);
+	json_out_text(root, "program_commit", program_commit);
+	json_out_text(root, "run", c->config->top.name);
+	json_out_text(root, "config", c->config->yaml.path);
+	json_out_text(root, "key", s->key);
+	json_out_text(root, "data_key", c->data_key);
+	json_out_number(root, "threads", c->threads);
+	json_out_text(root, "train_device", c->train_name);
+	json_out_text(root, "train_device_chosen_by", c->train_choice);
+	json_out_item(root, "cpu", cJSON_Duplicate(c->cpu_info, true));
 	if (c->gpu_info)
-		cJSON_AddItemToObject(o, "gpu", cJSON_Duplicate(c->gpu_info, true));
-	cJSON_AddItemToObject(o, "data_options", model_data_options_json(&c->config->data));
-	return o;
+		json_out_item(root, "gpu", cJSON_Duplicate(c->gpu_info, true));
+	json_out_item(root, "data_options", model_data_options_json(&c->config->data));
+	return json_out_end(root, out);
 }
 
+/* Folders and names of the inputs of an evaluate stage. */
 struct refs {
-	const char *dir[256], *name[256];
+	const char **dir, **name;
 };
 
 static int fill_refs(const struct chain *c, const struct stage_config *k, struct refs *r)
 {
-	if (k->n_input > 256)
-		return err_set(ERR_CONFIG, "stage '%s': more than 256 inputs", k->name);
+	r->dir = mem_alloc((size_t)k->n_input + 1, sizeof(*r->dir));
+	r->name = mem_alloc((size_t)k->n_input + 1, sizeof(*r->name));
+	if (!r->dir || !r->name)
+		return ERR_NOMEM;
 	for (int i = 0; i < k->n_input; i++) {
 		r->dir[i] = chain_ref_dir(c, &k->inputs[i]);
 		r->name[i] = k->inputs[i].stage >= 0 ? c->config->stage[k->inputs[i].stage].name : k->inputs[i].path;
@@ -119,7 +96,7 @@ static const char *resume_path(const struct chain *c, const struct chain_stage *
 /* The state of a training is of one key. That of another key is kept in previous/, and taken back with its key. */
 static int sort_resume(const struct chain *c, const struct chain_stage *s, struct progress *progress)
 {
-	char path[CHAIN_PATH + 16], dir[CHAIN_PATH + 16], kept[CHAIN_PATH + 128], line[CHAIN_PATH + 256];
+	char path[CHAIN_PATH + 16], dir[CHAIN_PATH + 16], kept[CHAIN_PATH + 128];
 	char key[HASH_HEX];
 	snprintf(dir, sizeof(dir), "%s/previous", c->out);
 	resume_path(c, s, path);
@@ -131,8 +108,7 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 			rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
 		if (rc < 0)
 			return rc;
-		snprintf(line, sizeof(line), "an interrupted training with other options is kept as %s", kept);
-		progress->line(progress, line);
+		say(progress, "an interrupted training with other options is kept as %s", kept);
 	}
 	err_clear();
 	snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, s->key, s->config->name);
@@ -148,7 +124,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	char resume[CHAIN_PATH + 16];
 	const struct stage_config *k = s->config;
 	struct dataset with_test = {0};
-	struct refs refs;
+	struct refs refs = {0};
 	int rc = fill_refs(c, k, &refs);
 	if (!rc)
 		rc = sort_resume(c, s, progress);
@@ -156,7 +132,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 		rc = dataset_open(
 		    &with_test, &c->config->data, c->config->base_dir, (uint64_t)c->config->top.seed, true);
 	if (rc < 0)
-		return rc;
+		goto out;
 	struct stage_run run = {.name = k->name,
 	    .out_dir = part,
 	    .options = k->options,
@@ -174,53 +150,63 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
 	    .resume_path = resume_path(c, s, resume),
 	    .key = s->key,
-	    .info = program_info(c, s),
 	    .progress = progress,
 	    .stop = stop,
 	    .summary = cJSON_CreateObject()};
-	rc = run.info && run.summary ? k->kind->run(&run) : err_set(ERR_NOMEM, "out of memory");
+	rc = program_info(c, s, &run.info);
+	if (!rc)
+		rc = run.summary ? k->kind->run(&run) : err_set(ERR_NOMEM, "out of memory");
 	cJSON_Delete(run.info);
-	dataset_close(&with_test);
 	s->summary = run.summary;
 	s->earlier_seconds = run.earlier_seconds;
+out:
+	dataset_close(&with_test);
+	mem_free(refs.dir);
+	mem_free(refs.name);
 	return rc;
 }
 
 /* A gate's refusal leaves its report behind as NN-name.failed, for people to read; everything else unfinished goes. */
-static void discard(const struct chain_stage *s, const char *part, int rc)
+static int discard(const struct chain_stage *s, const char *part, int rc)
 {
-	char kept[CHAIN_PATH + 16], *message = mem_strdup(err_message());
+	char kept[CHAIN_PATH + 16];
 	snprintf(kept, sizeof(kept), "%s.failed", s->dir);
 	if (rc == ERR_GATE) {
-		fs_remove_tree(kept);
+		files_clear_away(kept, rc);
 		if (rename(part, kept) == 0)
-			part = NULL;
+			return rc;
 	}
-	if (part)
-		fs_remove_tree(part);
-	err_set((enum err)rc, "%s", message ? message : "out of memory"); /* the clean-up must not hide the fault */
-	mem_free(message);
+	return files_clear_away(part, rc);
 }
 
 /* `macs`, `seconds`, `threads` and `train_device` are what later estimates start from. */
-static int finish(const struct chain *c, struct chain_stage *s, const char *part, double seconds)
+static int write_record(const struct chain *c, const struct chain_stage *s, const char *part, double seconds)
 {
 	char utc[32];
+	bool ok;
+	cJSON *json;
+	struct json_out root = json_out_begin(&ok);
 	clock_utc(utc);
-	cJSON *json = cJSON_CreateObject();
-	cJSON_AddStringToObject(json, "name", s->config->name);
-	cJSON_AddStringToObject(json, "kind", s->config->kind->name);
-	cJSON_AddStringToObject(json, "key", s->key);
-	cJSON_AddStringToObject(json, "finished", utc);
-	cJSON_AddNumberToObject(json, "macs", s->plan.macs);
-	cJSON_AddNumberToObject(json, "seconds", seconds);
-	cJSON_AddNumberToObject(json, "threads", c->threads);
-	cJSON_AddStringToObject(json, "train_device", c->train_name);
-	cJSON_AddItemReferenceToObject(json, "summary", s->summary);
-	int rc = s->state == STAGE_ELSEWHERE ? 0 : files_write_json(part, "stage.json", json);
-	cJSON_Delete(json);
+	json_out_text(root, "name", s->config->name);
+	json_out_text(root, "kind", s->config->kind->name);
+	json_out_text(root, "key", s->key);
+	json_out_text(root, "finished", utc);
+	json_out_number(root, "macs", s->plan.macs);
+	json_out_number(root, "seconds", seconds);
+	json_out_number(root, "threads", c->threads);
+	json_out_text(root, "train_device", c->train_name);
+	json_out_item(root, "summary", cJSON_Duplicate(s->summary, true));
+	int rc = json_out_end(root, &json);
 	if (!rc)
-		rc = set_aside(c, s);
+		rc = stage_record_write(part, json);
+	cJSON_Delete(json);
+	return rc;
+}
+
+/* Gives the complete stage its name. */
+static int finish(const struct chain *c, struct chain_stage *s, const char *part)
+{
+	int rc = finished_set_aside(c, s);
 	if (!rc && rename(part, s->dir) < 0)
 		rc = err_set(ERR_IO, "%s: %s", part, strerror(errno));
 	if (!rc)
@@ -228,93 +214,84 @@ static int finish(const struct chain *c, struct chain_stage *s, const char *part
 	return rc;
 }
 
-/* Copies a finished stage file by file, by hard links where the file system can: stages are never changed in place. */
-static int take_tree(const char *from, const char *to)
+/* A store that cannot be used is said once and then left alone: the run has its stages all the same. */
+static void enter_store(struct chain *c, const struct chain_stage *s, struct progress *progress)
 {
-	struct fs_list list = {0};
-	char src[2 * CHAIN_PATH], dst[2 * CHAIN_PATH];
-	int rc = fs_list(from, &list);
-	for (int i = 0; !rc && i < list.n; i++) {
-		struct fs_bytes bytes = {0};
-		rc = fs_join(src, sizeof(src), from, list.name[i]);
-		if (!rc)
-			rc = fs_join(dst, sizeof(dst), to, list.name[i]);
-		if (rc < 0)
-			break;
-		if (fs_is_dir(src)) {
-			rc = fs_mkdirs(dst);
-			if (!rc)
-				rc = take_tree(src, dst);
-		} else if (link(src, dst) < 0) {
-			rc = fs_read(src, &bytes);
-			if (!rc)
-				rc = fs_write(dst, bytes.data, bytes.size);
-			fs_bytes_clear(&bytes);
-		}
-	}
-	fs_list_clear(&list);
-	return rc;
+	if (store_enter(&c->store, s->key, s->dir, s->replace_entry) == 0)
+		return;
+	say(progress, "warning: %s is not entered into the store: %s", strrchr(s->dir, '/') + 1, err_message());
+	err_clear();
+}
+
+/* An empty folder for a stage to fill. */
+static int make_part(const char *part)
+{
+	int rc = fs_remove_tree(part);
+	return rc < 0 ? rc : fs_mkdirs(part);
+}
+
+/* Takes a stage that was found elsewhere. What has changed since it was found is no reason not to run: then the state
+ * is STAGE_TO_RUN again. */
+static int take(struct chain_stage *s, const char *part, struct progress *progress)
+{
+	const char *base = strrchr(s->dir, '/') + 1;
+	say(progress, "%s: the same stage was finished in %s: taken from there", base, s->found);
+	int rc = finished_take(s, part);
+	if (rc == 0 || rc == ERR_NOMEM)
+		return rc;
+	say(progress, "warning: it cannot be taken: %s", err_message());
+	err_clear();
+	cJSON_Delete(s->summary);
+	s->summary = NULL;
+	s->state = STAGE_TO_RUN;
+	s->replace_entry = true;
+	return make_part(part);
 }
 
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {
-	char part[CHAIN_PATH + 16], resume[CHAIN_PATH + 16], line[CHAIN_PATH + 256];
+	char part[CHAIN_PATH + 16], resume[CHAIN_PATH + 16];
 	const char *base = strrchr(s->dir, '/') + 1;
+	if (s->refused[0])
+		say(progress, "warning: %s: not taken: %s", base, s->refused);
 	if (s->state == STAGE_DONE) {
-		snprintf(line, sizeof(line), "%s: up to date", base);
-		progress->line(progress, line);
+		say(progress, "%s: up to date", base);
+		enter_store(c, s, progress);
 		return 0;
 	}
 	snprintf(part, sizeof(part), "%s/.%s.part", c->out, base);
-	if (s->state == STAGE_ELSEWHERE)
-		snprintf(line, sizeof(line), "%s: the same stage was finished in %s: taken from there", base, s->found);
-	else
-		snprintf(line, sizeof(line), "%s: %s", base, s->config->kind->name);
-	progress->line(progress, line);
 	double t0 = clock_now();
-	int rc = fs_exists(part) ? fs_remove_tree(part) : 0;
-	if (!rc)
-		rc = fs_mkdirs(part);
-	if (!rc)
-		rc = s->state == STAGE_ELSEWHERE ? take_tree(s->found, part) : run_into(c, s, part, progress, stop);
-	if (!rc)
-		rc = finish(c, s, part, s->earlier_seconds + clock_now() - t0);
-	if (rc < 0) {
-		discard(s, part, rc);
-		return err_context(rc, "stage %s", s->config->name);
+	int rc = make_part(part);
+	if (!rc && s->state == STAGE_ELSEWHERE)
+		rc = take(s, part, progress);
+	if (!rc && s->state == STAGE_TO_RUN) {
+		say(progress, "%s: %s", base, s->config->kind->name);
+		rc = run_into(c, s, part, progress, stop);
+		if (!rc)
+			rc = write_record(c, s, part, s->earlier_seconds + clock_now() - t0);
 	}
+	if (!rc)
+		rc = finish(c, s, part);
+	if (rc < 0)
+		return err_context(discard(s, part, rc), "stage %s", s->config->name);
+	enter_store(c, s, progress);
 	unlink(resume_path(c, s, resume)); /* of no use any more; there need not be one */
-	snprintf(line, sizeof(line), "%s: done in %.1f s", base, clock_now() - t0);
-	progress->line(progress, line);
+	say(progress, "%s: done in %.1f s", base, clock_now() - t0);
 	return 0;
-}
-
-/* What a killed run has left: its unfinished stage, and files that were being written. The lock says that no run is at
- * work. */
-static int clear_left_over(const struct chain *c)
-{
-	struct fs_list list = {0};
-	char path[CHAIN_PATH];
-	int rc = fs_list(c->out, &list);
-	for (int i = 0; !rc && i < list.n; i++) {
-		size_t n = strlen(list.name[i]);
-		if (n < 6 || strcmp(list.name[i] + n - 5, ".part") != 0)
-			continue;
-		rc = fs_join(path, sizeof(path), c->out, list.name[i]);
-		if (!rc && (list.name[i][0] == '.' || !fs_is_dir(path))) /* a stage may be named x.part */
-			rc = fs_remove_tree(path);
-	}
-	fs_list_clear(&list);
-	return rc;
 }
 
 int run_chain(struct chain *c, struct progress *progress, const volatile sig_atomic_t *stop)
 {
 	int fd = -1;
-	int rc = lock_out(c, &fd);
+	char note[CHAIN_PATH + 256];
+	int rc = run_folder_lock(c->out, &fd, note, sizeof(note));
+	if (!rc && note[0])
+		say(progress, "warning: %s", note);
+	if (!rc && c->store.ignored[0])
+		say(progress, "warning: the store %s is not used: %s", c->store.path, c->store.ignored);
 	if (!rc)
-		rc = clear_left_over(c);
+		rc = run_folder_clear(c->out);
 	if (!rc)
 		rc = write_run(c);
 	for (int i = 0; !rc && i < c->n; i++) {

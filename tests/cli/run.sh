@@ -63,11 +63,110 @@ for folder in 01-teacher 02-student 03-prune 04-quantize 05-evaluate; do
 	check "$folder is what it was" diff -r first/$folder runs/t/$folder
 done
 
-# A run beside it shares the teacher and the student.
+# Back and forth again: what is set aside is kept once.
+works run t.yaml --set stages.prune.sparsity=0.7
+works run t.yaml
+check "three and three are kept" [ "$(ls runs/t/previous | wc -l)" -eq 6 ]
+
+# A run beside it shares the teacher and the student, through the store.
 sed 's/^name: t/name: u/;s/sparsity: 0.5/sparsity: 0.6/' t.yaml >u.yaml
 works run u.yaml
-check "two stages come from the neighbour" [ "$(grep -c 'runs/t/.*: taken from there$' err)" -eq 2 ]
+check "two stages come from the store" [ "$(grep -c 'runs/.store/[0-9a-f]*: taken from there$' err)" -eq 2 ]
 check "with its bytes" cmp runs/t/02-student/model.safetensors runs/u/02-student/model.safetensors
+check "as the same file" [ runs/t/02-student/model.safetensors -ef runs/u/02-student/model.safetensors ]
+
+# The store may be removed at any time, and a run folder without the store has all that it needs.
+rm -r runs/.store
+snapshot >before
+works run u.yaml
+check "all is up to date" [ "$(grep -c ': up to date$' err)" -eq 5 ]
+check "and in the store again" [ "$(ls runs/.store | wc -l)" -eq 5 ]
+snapshot | grep -v 'runs/.store\|^runs [0-9]' >after
+sed -i '/^runs [0-9]/d' before
+check "nothing else was touched" cmp before after
+rm -rf runs/u
+works plan u.yaml
+check "the store knows all of a run that was removed" [ "$(grep -c 'finished elsewhere, to be taken from there$' out)" -eq 5 ]
+works run u.yaml --set store=runs/mine
+check "another store has none of it" [ "$(grep -c 'taken from there$' err)" -eq 0 ]
+check "and is filled" [ "$(ls runs/mine | wc -l)" -eq 5 ]
+
+# What the documentation says of entries that no run folder uses any more.
+works run t.yaml
+rm -rf runs/u runs/mine
+find runs/.store -name model.safetensors -links 1 -printf '%h\n' | xargs -r rm -r
+check "entries of runs that are there stay" [ "$(find runs/.store -name model.safetensors | wc -l)" -eq 4 ]
+
+# A store that others may write to is not used, and a changed entry is not taken.
+rm -rf runs/v
+sed 's/^name: t/name: v/' t.yaml >v.yaml
+works run v.yaml
+check "five are taken" [ "$(grep -c 'taken from there$' err)" -eq 5 ]
+rm -rf runs/v
+chmod g+w runs/.store
+works run v.yaml
+contains err "warning: the store runs/.store is not used: runs/.store: others may write to it"
+check "none is taken" [ "$(grep -c 'taken from there$' err)" -eq 0 ]
+chmod g-w runs/.store
+rm -rf runs/v
+key=$(sed -n 's/.*"key":[^"]*"\([0-9a-f]*\)".*/\1/p' runs/t/01-teacher/stage.json)
+cp -r runs/.store/$key damaged
+printf 'x' | dd of=damaged/model.safetensors bs=1 seek=2000 conv=notrunc 2>/dev/null
+rm -r runs/.store/$key
+mv damaged runs/.store/$key
+works plan v.yaml
+contains out "01-teacher: train, to run"
+contains out "model.safetensors: was changed since the stage was finished"
+works run v.yaml
+contains err "warning: 01-teacher: not taken: runs/.store/$key/model.safetensors: was changed since"
+check "the teacher was trained again" cmp runs/t/01-teacher/model.safetensors runs/v/01-teacher/model.safetensors
+check "and the entry mended" cmp runs/t/01-teacher/model.safetensors runs/.store/$key/model.safetensors
+
+# A folder of somebody else's is not touched.
+mkdir -p theirs/.cache.part
+echo precious >theirs/dataset.tar.gz.part
+echo mine >theirs/results.md
+find theirs | sort >before
+ends_with 2 "and no run.json: it is not a run's folder" run t.yaml --out theirs
+find theirs | sort >after
+check "it is as it was" cmp before after
+ends_with 2 "and no run.json: it is not a run's folder" plan t.yaml --out theirs
+echo mine >runs/t/notes.part
+works run t.yaml
+check "nor other people's files in ours" [ -e runs/t/notes.part ]
+rm runs/t/notes.part
+
+# The figures of a finished stage become results without being measured again, so they must be what was measured.
+cp -r runs/v runs/w
+sed -i 's/^name: v/name: w/' v.yaml
+sed -i 's/"name":[^,]*"v"/"name": "w"/' runs/w/run.json
+sed -i '0,/"val_accuracy":[^0]*0\./s//&9/' runs/w/02-student/stage.json
+ends_with 4 "runs/w/02-student/stage.json: was changed since it was written" run v.yaml --out runs/w
+contains err "remove its folder to run it again"
+rm -r runs/w/02-student
+cp -r runs/t/02-student runs/w
+sed -i 's/"mean"/"mean" /' runs/w/02-student/checkpoint_info.json
+ends_with 4 "runs/w/02-student/checkpoint_info.json: was changed since the stage was finished" run v.yaml --out runs/w
+rm -r runs/w/02-student
+works run v.yaml --out runs/w
+printf '{"key": "../../../zz", "summary": {}}' >runs/w/02-student/stage.json
+works run v.yaml --out runs/w --set stages.student.epochs=1
+check "a key is no way through folders" [ -z "$(find . -name 'zz*')" ]
+
+# The lock is a file of the run's folder, not what somebody else points to.
+rm runs/w/.lock
+ln -s ../../victim runs/w/.lock
+ends_with 1 "runs/w/.lock: is a link, which is not followed" run v.yaml --out runs/w
+check "nothing was made there" [ ! -e victim ]
+rm -rf runs/w runs/v runs/u
+
+# Up and down again: paths may hold "..".
+mkdir -p far/up/deep
+works run t.yaml --out far/up/deep/../t
+mkdir far/up/t/.01-teacher.part
+works run t.yaml --out far/up/deep/../t
+check "what a killed run left is gone" [ ! -e far/up/t/.01-teacher.part ]
+refuses 1 "t.yaml: is not a folder" plan t.yaml --out t.yaml/x
 
 # The same config elsewhere gives the same bytes.
 works run t.yaml --out far/away/t

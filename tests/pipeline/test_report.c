@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "pipeline/config_text.h"
 #include "pipeline/command.h"
 #include "pipeline/estimate.h"
 #include "pipeline/files.h"
 #include "pipeline/report.h"
+#include "pipeline/table.h"
 
 static void report__counts_have_commas(void **state)
 {
@@ -57,6 +59,95 @@ static void report__ratios_are_against_the_first_and_gaps_are_dashes(void **stat
 	assert_non_null(strstr(str_text(&text), "model"));
 	str_clear(&text);
 	cJSON_Delete(models);
+}
+
+static size_t lines_of(const char *text)
+{
+	size_t n = 0;
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void report__has_a_row_for_each_of_a_hundred_models(void **state)
+{
+	cJSON *models = cJSON_CreateArray();
+	char name[32], row[64];
+	struct str out = {0};
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		cJSON *m = cJSON_CreateObject();
+		snprintf(name, sizeof(name), "model%d", i);
+		cJSON_AddStringToObject(m, "name", name);
+		cJSON_AddNumberToObject(m, "bytes", 1000 - i);
+		cJSON_AddItemToArray(models, m);
+	}
+	report_models(models, true, &out);
+	assert_false(out.failed);
+	assert_int_equal(lines_of(str_text(&out)), 102);
+	for (int i = 1; i < 100; i++) {
+		snprintf(row, sizeof(row), "|model%d|||-|-|-|-|%d|", i, 1000 - i);
+		has_row(str_text(&out), row);
+	}
+	str_clear(&out);
+	report_models(models, false, &out);
+	assert_int_equal(lines_of(str_text(&out)), 101);
+	str_clear(&out);
+	cJSON_Delete(models);
+}
+
+static void table__cells_are_whole_and_break_no_column(void **state)
+{
+	static const char *const head[] = {"name", "n"};
+	char name[301];
+	struct table t;
+	struct str out = {0};
+	(void)state;
+	table_open(&t, head, 2);
+	memset(name, 'x', 300);
+	name[300] = '\0';
+	const char *const cells[] = {"a|b", "1", "\033[31m\tred\n", "22", "\xc3\xa9\xc2\x9b", "3", name, "4"};
+	for (size_t i = 0; i < sizeof(cells) / sizeof(*cells); i++)
+		table_add(&t, "%s", cells[i]);
+	table_write(&t, true, &out);
+	has_row(str_text(&out), "|a\\|b|1|\n|?[31m?red?|22|\n|\xc3\xa9??|3|\n");
+	assert_non_null(strstr(str_text(&out), name));
+	str_clear(&out);
+	table_write(&t, false, &out);
+	int width = 0; /* of each line, in characters */
+	for (const char *p = str_text(&out), *start = p; *p; p++) {
+		if (*p != '\n')
+			continue;
+		int wide = 0;
+		for (; start <= p; start++)
+			wide += (*start & 0xc0) != 0x80;
+		width = width ? width : wide;
+		assert_int_equal(wide, width);
+	}
+	assert_int_equal(width, 300 + 2 + 2 + 1);
+	str_clear(&out);
+	table_close(&t);
+}
+
+static void table__a_failed_allocation_fails_what_is_written(void **state)
+{
+	static const char *const head[] = {"name"};
+	(void)state;
+	for (uint64_t n = 1, failed = true; failed; n++) {
+		struct table t;
+		struct str out = {0};
+		mem_fail_at(n);
+		table_open(&t, head, 1);
+		for (int i = 0; i < 100; i++)
+			table_add(&t, "row %d", i);
+		table_write(&t, false, &out);
+		failed = mem_count() >= n;
+		mem_fail_at(0);
+		assert_true(out.failed == (bool)failed);
+		table_close(&t);
+		str_clear(&out);
+		assert_true(n < 1000);
+	}
 }
 
 static void estimate__texts_have_a_fitting_unit(void **state)
@@ -157,6 +248,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(report__counts_have_commas),
 	    cmocka_unit_test(report__ratios_are_against_the_first_and_gaps_are_dashes),
+	    cmocka_unit_test(report__has_a_row_for_each_of_a_hundred_models),
+	    cmocka_unit_test(table__cells_are_whole_and_break_no_column),
+	    cmocka_unit_test(table__a_failed_allocation_fails_what_is_written),
 	    cmocka_unit_test(estimate__texts_have_a_fitting_unit),
 	    cmocka_unit_test(estimate__prefers_the_stage_of_the_same_name),
 	    cmocka_unit_test(files__that_say_the_same_stay_untouched), cmocka_unit_test(args__come_in_every_form)};

@@ -9,7 +9,7 @@ rm -rf "$dir"
 mkdir -p "$dir"
 fail() { echo "test_faults: $1"; [ -z "${2-}" ] || cat "$2"; exit 1; }
 
-# run NAME STATUS ARGUMENTS...: into $dir/NAME/run, for a run takes finished stages from its neighbours
+# run NAME STATUS ARGUMENTS...: into $dir/NAME/run, for a run takes finished stages from the store beside it
 run() {
 	name=$1 status=$2
 	shift 2

@@ -1,0 +1,72 @@
+/* Hashing what decides a stage's bytes. */
+#include "pipeline/keys.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "pipeline/model_data.h"
+#include "pipeline/version.h"
+
+/* Adds what a reference stands for to a key. */
+static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r)
+{
+	if (r->stage >= 0)
+		return hash_add_str(h, c->stage[r->stage].key);
+	char path[CHAIN_PATH], hex[HASH_HEX];
+	int rc = fs_join(path, sizeof(path), r->path, "model.safetensors");
+	if (!rc)
+		rc = hash_file(path, hex);
+	return rc < 0 ? rc : hash_add_str(h, hex);
+}
+
+static int hash_json(struct hash *h, cJSON *json)
+{
+	char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+	int rc = text ? hash_add_str(h, text) : err_set(ERR_NOMEM, "out of memory");
+	cJSON_free(text);
+	cJSON_Delete(json);
+	return rc;
+}
+
+static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash *h)
+{
+	const struct stage_config *k = s->config;
+	char numbers[96];
+	snprintf(numbers, sizeof(numbers), "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
+	const char *const texts[] = {"pipeline stage key 1", program_version, program_commit, k->kind->name, k->name,
+	    numbers, c->train_name, c->data_key};
+	int rc = 0;
+	for (size_t i = 0; !rc && i < sizeof(texts) / sizeof(*texts); i++)
+		rc = hash_add_str(h, texts[i]);
+	if (!rc)
+		rc = hash_json(h, option_to_json(k->kind->table, k->options));
+	if (!rc && k->kind->needs_model)
+		rc = hash_json(h, spec_to_json(&s->model));
+	if (!rc && k->has_input)
+		rc = hash_ref(c, h, &k->input);
+	if (!rc && k->has_teacher)
+		rc = hash_ref(c, h, &k->teacher);
+	for (int i = 0; !rc && i < k->n_input; i++)
+		rc = hash_ref(c, h, &k->inputs[i]);
+	/* The data's key is of train and validation; what the test split comes from is of no concern to other stages.
+	 */
+	if (!rc && k->kind->opens_test)
+		rc = hash_json(h, model_data_options_json(&c->config->data));
+	if (!rc && k->kind->opens_test)
+		rc = dataset_hash_test(&c->config->data, c->config->base_dir, h);
+	return rc;
+}
+
+int key_make(const struct chain *c, struct chain_stage *s)
+{
+	struct hash *h;
+	int rc = hash_open(&h);
+	if (rc < 0)
+		return rc;
+	rc = hash_stage(c, s, h);
+	if (!rc)
+		rc = hash_hex(h, s->key);
+	hash_close(h);
+	return rc;
+}

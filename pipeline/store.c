@@ -1,0 +1,189 @@
+/* An entry is filled as STORE/.KEY.part/, checked there, and renamed. The folder's lock (flock) tells an entry that
+ * another run is filling from one that a killed run has left, which is filled again. */
+#define _GNU_SOURCE /* O_DIRECTORY, O_NOFOLLOW */
+#include "pipeline/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "pipeline/files.h"
+#include "pipeline/tree.h"
+
+/* RUNS/.store for the run folder RUNS/x; the parent of "." is not the one that its text has. */
+static int path_beside(char *path, size_t cap, const char *out)
+{
+	char copy[1024], last[1024];
+	snprintf(copy, sizeof(copy), "%s", out);
+	snprintf(last, sizeof(last), "%s", out);
+	const char *name = basename(last);
+	bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+	return dots ? snprintf(path, cap, "%s/../.store", out) : snprintf(path, cap, "%s/.store", dirname(copy));
+}
+
+/* ERR_CONFIG: what lies there is no folder that this user alone may write to. */
+static int check_own(const char *path, const struct stat *st, bool folder)
+{
+	if (folder ? !S_ISDIR(st->st_mode) : !S_ISREG(st->st_mode))
+		return err_set(ERR_CONFIG, "%s: is not a %s", path, folder ? "folder" : "file");
+	if (st->st_uid != geteuid())
+		return err_set(ERR_CONFIG, "%s: belongs to another user", path);
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(ERR_CONFIG, "%s: others may write to it", path);
+	return 0;
+}
+
+void store_open(struct store *s, const char *path, const char *out)
+{
+	struct stat st;
+	int n = path ? snprintf(s->path, sizeof(s->path), "%s", path) : path_beside(s->path, sizeof(s->path), out);
+	s->ignored[0] = '\0';
+	if (n >= (int)sizeof(s->path))
+		snprintf(s->ignored, sizeof(s->ignored), "its path is too long");
+	else if (lstat(s->path, &st) == 0 && check_own(s->path, &st, true) < 0)
+		snprintf(s->ignored, sizeof(s->ignored), "%s", err_message());
+	err_clear();
+}
+
+int store_find(const struct store *s, const char *key, char dir[STORE_PATH], struct stage_record *r)
+{
+	char record[STORE_PATH];
+	struct stat st;
+	*r = (struct stage_record){0};
+	if (s->ignored[0] || !hash_is_hex(key))
+		return 0;
+	int rc = fs_join(dir, STORE_PATH, s->path, key);
+	if (!rc)
+		rc = fs_join(record, sizeof(record), dir, "stage.json");
+	if (rc < 0 || lstat(dir, &st) < 0)
+		return rc;
+	rc = check_own(dir, &st, true);
+	if (!rc && lstat(record, &st) < 0)
+		rc = err_set(ERR_CHECKPOINT, "%s: is missing", record);
+	if (!rc)
+		rc = check_own(record, &st, false);
+	if (!rc)
+		rc = stage_record_read(r, dir);
+	if (!rc && (!r->json || strcmp(r->key, key) != 0))
+		rc = err_set(ERR_CHECKPOINT, "%s: holds another stage", dir);
+	if (!rc)
+		rc = tree_check(dir, r->files);
+	if (rc < 0)
+		stage_record_clear(r);
+	return rc;
+}
+
+/* Makes PART and locks it. 1: another run is filling it, or has just done so. */
+static int open_part(const char *part, int *fd)
+{
+	struct stat held, there;
+	bool made = mkdir(part, 0755) == 0;
+	if (!made && errno != EEXIST)
+		return err_set(ERR_IO, "%s: %s", part, strerror(errno));
+	*fd = open(part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*fd < 0)
+		return errno == ENOENT ? 1 : err_set(ERR_IO, "%s: %s", part, strerror(errno));
+	if (flock(*fd, LOCK_EX | LOCK_NB) < 0 && (errno == EWOULDBLOCK || !made))
+		return 1; /* a file system without locks: only who has made the folder may fill it */
+	if (fstat(*fd, &held) < 0 || lstat(part, &there) < 0 || held.st_ino != there.st_ino)
+		return 1; /* renamed while we opened it */
+	return 0;
+}
+
+/* What a killed run has left in it. The folder itself stays, for it is locked. */
+static int empty_folder(const char *dir)
+{
+	char path[STORE_PATH];
+	struct fs_list list = {0};
+	int rc = fs_list(dir, &list);
+	for (int i = 0; !rc && i < list.n; i++) {
+		rc = fs_join(path, sizeof(path), dir, list.name[i]);
+		if (!rc)
+			rc = fs_remove_tree(path);
+	}
+	fs_list_clear(&list);
+	return rc;
+}
+
+/* Takes the right to write from all but the owner, whatever the umask gave. */
+static int keep_others_out(const char *path)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0 || chmod(path, st.st_mode & 07777 & ~(mode_t)(S_IWGRP | S_IWOTH)) < 0)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Copies `dir` and checks the copy: what was changed in the run's folder since it was finished is not entered. */
+static int fill(const char *part, const char *key, const char *dir)
+{
+	struct stage_record r = {0};
+	char record[STORE_PATH];
+	int rc = empty_folder(part);
+	if (!rc)
+		rc = tree_take(dir, part);
+	if (!rc)
+		rc = fs_join(record, sizeof(record), part, "stage.json");
+	if (!rc)
+		rc = keep_others_out(record);
+	if (!rc)
+		rc = keep_others_out(part);
+	if (!rc)
+		rc = stage_record_read(&r, part);
+	if (!rc && (!r.json || strcmp(r.key, key) != 0))
+		rc = err_set(ERR_CHECKPOINT, "%s: holds another stage than that of the key", dir);
+	if (!rc)
+		rc = tree_check(part, r.files);
+	stage_record_clear(&r);
+	return rc;
+}
+
+/* The store itself, with permissions that do not depend on the umask. */
+static int make_store(const char *path)
+{
+	char copy[1024];
+	struct stat st;
+	snprintf(copy, sizeof(copy), "%s", path);
+	int rc = fs_mkdirs(dirname(copy));
+	if (!rc && mkdir(path, 0755) < 0 && errno != EEXIST)
+		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	if (!rc && lstat(path, &st) < 0)
+		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	return rc ? rc : check_own(path, &st, true);
+}
+
+int store_enter(struct store *s, const char *key, const char *dir, bool replace)
+{
+	char entry[STORE_PATH], part[STORE_PATH];
+	struct stat st;
+	int fd = -1;
+	if (s->ignored[0])
+		return 0;
+	int rc = fs_join(entry, sizeof(entry), s->path, key);
+	if (rc < 0 || (!replace && lstat(entry, &st) == 0))
+		return rc;
+	if (snprintf(part, sizeof(part), "%s/.%s.part", s->path, key) >= STORE_PATH)
+		return err_set(ERR_IO, "%s: path is too long", s->path);
+	rc = make_store(s->path);
+	if (!rc)
+		rc = open_part(part, &fd);
+	if (!rc) {
+		rc = fill(part, key, dir);
+		if (!rc && replace)
+			rc = fs_remove_tree(entry);
+		if (!rc && rename(part, entry) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+			rc = err_set(ERR_IO, "%s: %s", entry, strerror(errno));
+		rc = files_clear_away(part, rc); /* still there after an error, and where another run was faster */
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? rc : 0;
+}

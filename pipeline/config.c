@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 static const char *const device_choices[] = {"auto", "cpu", "cuda", NULL};
 
 static const struct option device_table[] = {
@@ -24,7 +25,9 @@ static const struct option device_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 1023,
-	.help = "index among the visible GPUs (doctor lists them); needs train: cuda if it is not 0"},
+	.when = "train",
+	.only = OPTION_BIT(DEVICE_CUDA),
+	.help = "index among the visible GPUs (doctor lists them)"},
     OPTION_END};
 
 const struct option top_option_table[] = {{.key = "name",
@@ -341,16 +344,6 @@ static int check_data(const struct run_config *c)
 	return rc;
 }
 
-/* auto may end on the CPU, where a GPU that was asked for would be forgotten in silence. */
-static int check_device(const struct run_config *c)
-{
-	const struct device_options *d = &c->top.device;
-	if (d->gpu == 0 || strcmp(device_choices[d->train], "cuda") == 0)
-		return 0;
-	return yaml_error(&c->yaml, yaml_get(yaml_get(c->yaml.root, "device"), "gpu"),
-	    "gpu %lld has no effect with train: %s; it needs train: cuda", (long long)d->gpu, device_choices[d->train]);
-}
-
 static int read_all(struct run_config *c)
 {
 	const struct yaml_node *root = c->yaml.root;
@@ -361,8 +354,6 @@ static int read_all(struct run_config *c)
 	if (rc < 0)
 		return rc;
 	rc = check_name(&c->yaml, yaml_get(root, "name"), c->top.name, "run");
-	if (!rc)
-		rc = check_device(c);
 	if (rc < 0)
 		return rc;
 	c->data_node = yaml_get(root, "data");

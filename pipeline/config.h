@@ -60,6 +60,8 @@ int run_config_load(struct run_config *c, const char *path, const char *const *s
 void run_config_clear(struct run_config *c);
 /* The resolved config, every option with its value, as JSON. */
 cJSON *run_config_to_json(const struct run_config *c);
+/* A stage's own options, resolved. */
+cJSON *stage_options_json(const struct stage_config *s);
 /* The JSON Schema of a config file. */
 cJSON *run_config_schema(void);
 /* The keys of a stage that the run loop itself reads (kind, model, input, inputs, teacher), NULL-terminated. */

@@ -8,9 +8,15 @@ static void add_ref(cJSON *object, const char *key, const struct run_config *c, 
 	cJSON_AddStringToObject(object, key, r->stage >= 0 ? c->stage[r->stage].name : r->path);
 }
 
+cJSON *stage_options_json(const struct stage_config *s)
+{
+	const char *const given[] = {s->has_teacher ? "teacher" : NULL, NULL};
+	return option_to_json(s->kind->table, s->options, given);
+}
+
 static cJSON *stage_to_json(const struct run_config *c, const struct stage_config *s)
 {
-	cJSON *o = option_to_json(s->kind->table, s->options);
+	cJSON *o = stage_options_json(s);
 	if (!o)
 		return NULL;
 	cJSON_AddStringToObject(o, "kind", s->kind->name);
@@ -33,10 +39,10 @@ static cJSON *stage_to_json(const struct run_config *c, const struct stage_confi
 
 cJSON *run_config_to_json(const struct run_config *c)
 {
-	cJSON *o = option_to_json(top_option_table, &c->top);
+	cJSON *o = option_to_json(top_option_table, &c->top, NULL);
 	if (!o)
 		return NULL;
-	cJSON_AddItemToObject(o, "data", option_to_json(data_option_table, &c->data));
+	cJSON_AddItemToObject(o, "data", option_to_json(data_option_table, &c->data, NULL));
 	cJSON *models = cJSON_AddObjectToObject(o, "models");
 	for (int i = 0; i < c->n_model; i++)
 		cJSON_AddItemToObject(models, c->model[i].name, model_options_to_json(&c->model[i].options));

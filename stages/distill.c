@@ -14,7 +14,7 @@ struct distill_options {
 };
 
 static const struct option table[] = {
-    KD_OPTION_ROWS(struct distill_options, kd), TRAIN_OPTION_ROWS(struct distill_options, train), OPTION_END};
+    KD_OPTION_ROWS(struct distill_options, kd), TRAIN_OPTION_ROWS(struct distill_options, train, NULL, 0), OPTION_END};
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {

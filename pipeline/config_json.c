@@ -1,4 +1,5 @@
 /* The resolved config and the config's JSON Schema, both from the option tables. */
+#include <stdio.h>
 #include <string.h>
 
 #include "pipeline/config.h"
@@ -59,6 +60,20 @@ static void add_text_property(cJSON *properties, const char *key, const char *he
 	cJSON_AddStringToObject(o, "description", help);
 }
 
+static void add_reference(
+    cJSON *schema, cJSON *properties, const struct reference_key *r, const struct stage_reference *want)
+{
+	char help[160];
+	snprintf(help, sizeof(help), "%s%s", r->takes, r->absent[want->absent]);
+	cJSON *o = cJSON_AddObjectToObject(properties, r->key);
+	cJSON_AddStringToObject(o, "type", want->count == REF_MANY ? "array" : "string");
+	cJSON_AddStringToObject(o, "description", help);
+	if (want->count == REF_MANY)
+		cJSON_AddStringToObject(cJSON_AddObjectToObject(o, "items"), "type", "string");
+	if (want->absent == REF_REQUIRED)
+		cJSON_AddItemToArray(cJSON_GetObjectItem(schema, "required"), cJSON_CreateString(r->key));
+}
+
 /* The schema of one kind: its table plus the keys that the run loop reads. */
 static cJSON *kind_schema(const struct stage_kind *k)
 {
@@ -68,16 +83,10 @@ static cJSON *kind_schema(const struct stage_kind *k)
 	cJSON_AddStringToObject(kind, "const", k->name);
 	if (k->needs_model)
 		add_text_property(p, "model", "name of one of 'models'");
-	if (k->needs_input)
-		add_text_property(
-		    p, "input", "an earlier stage or a checkpoint's path; not given: the checkpoint before");
-	if (k->needs_teacher || (k->trains && k->needs_input))
-		add_text_property(p, "teacher", "an earlier stage or a checkpoint's path");
-	if (k->opens_test) {
-		cJSON *inputs = cJSON_AddObjectToObject(p, "inputs");
-		cJSON_AddStringToObject(inputs, "type", "array");
-		cJSON *item = cJSON_AddObjectToObject(inputs, "items");
-		cJSON_AddStringToObject(item, "type", "string");
+	for (const struct reference_key *r = reference_keys; r->key; r++) {
+		const struct stage_reference *want = reference_of(k, r);
+		if (want)
+			add_reference(o, p, r, want);
 	}
 	return o;
 }

@@ -53,7 +53,7 @@ const struct stage_kind stage_distill = {.name = "distill",
     .trains = true,
     .makes_checkpoint = true,
     .needs_model = true,
-    .needs_teacher = true,
+    .teacher = {REF_ONE, REF_REQUIRED},
     .check = check,
     .plan = plan,
     .run = run};

@@ -73,16 +73,11 @@ wrong 's/static/static, lr: 0.1/' "12:44: stages.quantize: lr has no effect with
 wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
 wrong 's/static/static, exclude: [fc9]/' "12:3: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
 wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumulate (3 micro-batches) must divide batch_size (128)"
-<<<<<<< HEAD
-wrong 's/kind: train/kind: train, nesterov: true/' "9:36: stage 'teacher': nesterov needs optimizer sgd"
-wrong 's/source: digits/source: digits, path: x/' "4:30: data: path has no effect with source digits"
-wrong 's/source: digits/source: digits, folds: 5/' "4:31: data: folds has no effect with source digits"
-wrong 's/source: digits/source: csv, path: x, folds: 5, fold: 5/' "4:46: data: fold is 5; with 5 folds it is one of 0 to 4"
-wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:36: data: mean has no effect with source csv"
-=======
 wrong 's/kind: train/kind: train, nesterov: true/' "9:26: stages.teacher: nesterov has no effect with optimizer adamw (only with optimizer sgd)"
 wrong 's/source: digits/source: digits, path: x/' "4:24: data: path has no effect with source digits"
->>>>>>> a155b1b (config: an option says with which choices it has an effect)
+wrong 's/source: digits/source: digits, folds: 5/' "4:24: data: folds has no effect with source digits"
+wrong 's/source: digits/source: csv, path: x, folds: 5, fold: 5/' "4:46: data: fold is 5; with 5 folds it is one of 0 to 4"
+wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:30: data: mean has no effect with source csv"
 wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std must be given together"
 wrong 's/source: digits/source: digits, mean: [0.1, 0.2], std: [1, 1]/' "4:7: data.mean has 2 values; the images have 1 channels"
 wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:7: data.augment.crop_padding is 8"

@@ -24,14 +24,12 @@ static void explain_stage(const struct stage_kind *k)
 	printf("kind: %s%s\n", k->name, " (may be left out where the stage's name is its kind)");
 	if (k->needs_model)
 		printf("model: name of one of 'models' (required)\n");
-	if (k->needs_input)
-		printf("input: an earlier stage or a checkpoint's path; not given: the checkpoint before\n");
-	if (k->needs_teacher)
-		printf("teacher: an earlier stage or a checkpoint's path (required)\n");
-	else if (k->trains && k->needs_input)
-		printf("teacher: an earlier stage or a checkpoint's path; with it training distills\n");
-	if (k->opens_test)
-		printf("inputs: list of stages or checkpoint paths; not given: all checkpoints before\n");
+	for (const struct reference_key *r = reference_keys; r->key; r++) {
+		const struct stage_reference *want = reference_of(k, r);
+		if (want)
+			printf("%s: %s%s\n", r->key, r->takes,
+			    want->absent == REF_REQUIRED ? " (required)" : r->absent[want->absent]);
+	}
 	printf("\n");
 }
 

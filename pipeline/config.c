@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 static const char *const device_choices[] = {"auto", "cpu", "cuda", NULL};
 
 static const struct option device_table[] = {
@@ -24,7 +25,9 @@ static const struct option device_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 1023,
-	.help = "index among the visible GPUs (doctor lists them); needs train: cuda if it is not 0"},
+	.when = "train",
+	.only = OPTION_BIT(DEVICE_CUDA),
+	.help = "index among the visible GPUs (doctor lists them)"},
     OPTION_END};
 
 const struct option top_option_table[] = {{.key = "name",
@@ -245,37 +248,54 @@ static int read_inputs(const struct run_config *c, struct stage_config *s, int i
 	return 0;
 }
 
+const struct reference_key reference_keys[] = {
+    {"input", REF_ONE, offsetof(struct stage_kind, input), "an earlier stage or a checkpoint's path",
+	{"", "", "; not given: the checkpoint before"}},
+    {"inputs", REF_MANY, offsetof(struct stage_kind, input), "list of stages or checkpoint paths",
+	{"", "", "; not given: all checkpoints before"}},
+    {"teacher", REF_ONE, offsetof(struct stage_kind, teacher), "an earlier stage or a checkpoint's path",
+	{"", "; with it training distills", ""}},
+    {0}};
+
+const struct stage_reference *reference_of(const struct stage_kind *kind, const struct reference_key *key)
+{
+	const struct stage_reference *r =
+	    (const struct stage_reference *)(const void *)((const char *)kind + key->offset);
+	return (int)r->count == key->count ? r : NULL;
+}
+
+/* The single checkpoint that `key` names. *has: there is one. */
+static int read_one(const struct run_config *c, const struct stage_config *s, int index, const struct yaml_node *place,
+    const char *key, struct stage_reference want, struct stage_ref *out, bool *has)
+{
+	const struct yaml_node *node = yaml_get(s->node, key);
+	*has = want.count == REF_ONE && (node || want.absent != REF_OPTIONAL);
+	if (!*has)
+		return 0;
+	if (node)
+		return read_ref(c, index, node, key, out);
+	if (want.absent == REF_REQUIRED)
+		return yaml_error(
+		    &c->yaml, place, "stage '%s' needs '%s', an earlier stage or a checkpoint's path", s->name, key);
+	*out = (struct stage_ref){.stage = previous_checkpoint(c, index), .node = place};
+	return out->stage >= 0 ? 0
+			       : yaml_error(&c->yaml, place,
+				     "stage '%s' needs '%s': no earlier stage makes a checkpoint", s->name, key);
+}
+
 static int read_refs(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
 {
-	const struct yaml_node *input = yaml_get(s->node, "input"), *teacher = yaml_get(s->node, "teacher");
-	const struct yaml_node *inputs = yaml_get(s->node, "inputs");
-	int rc = 0;
-	s->has_input = s->kind->needs_input;
-	if (input && !s->kind->needs_input)
-		return yaml_error(&c->yaml, input, "a stage of kind %s takes no 'input'", s->kind->name);
-	if (inputs && !s->kind->opens_test)
-		return yaml_error(&c->yaml, inputs, "a stage of kind %s takes no 'inputs'", s->kind->name);
-	if (s->kind->opens_test)
-		return read_inputs(c, s, index, key);
-	if (input) {
-		rc = read_ref(c, index, input, "input", &s->input);
-	} else if (s->kind->needs_input) {
-		s->input = (struct stage_ref){.stage = previous_checkpoint(c, index), .node = key};
-		if (s->input.stage < 0)
-			return yaml_error(
-			    &c->yaml, key, "stage '%s' needs 'input': no earlier stage makes a checkpoint", s->name);
+	for (const struct reference_key *k = reference_keys; k->key; k++) {
+		const struct yaml_node *node = yaml_get(s->node, k->key);
+		if (node && !reference_of(s->kind, k))
+			return yaml_error(&c->yaml, node, "a stage of kind %s takes no '%s'", s->kind->name, k->key);
 	}
-	if (rc < 0)
-		return rc;
-	if (!teacher)
-		return s->kind->needs_teacher
-			   ? yaml_error(&c->yaml, key,
-				 "stage '%s' needs 'teacher', an earlier stage or a checkpoint's path", s->name)
-			   : 0;
-	if (!s->kind->trains || (!s->kind->needs_teacher && !s->kind->needs_input))
-		return yaml_error(&c->yaml, teacher, "a stage of kind %s takes no 'teacher'", s->kind->name);
-	s->has_teacher = true;
-	return read_ref(c, index, teacher, "teacher", &s->teacher);
+	int rc = s->kind->input.count == REF_MANY ? read_inputs(c, s, index, key) : 0;
+	if (!rc)
+		rc = read_one(c, s, index, key, "input", s->kind->input, &s->input, &s->has_input);
+	if (!rc)
+		rc = read_one(c, s, index, key, "teacher", s->kind->teacher, &s->teacher, &s->has_teacher);
+	return rc;
 }
 
 static int read_stage(struct run_config *c, const struct yaml_node *stages, int i)
@@ -345,16 +365,6 @@ static int check_data(const struct run_config *c)
 	return rc;
 }
 
-/* auto may end on the CPU, where a GPU that was asked for would be forgotten in silence. */
-static int check_device(const struct run_config *c)
-{
-	const struct device_options *d = &c->top.device;
-	if (d->gpu == 0 || strcmp(device_choices[d->train], "cuda") == 0)
-		return 0;
-	return yaml_error(&c->yaml, yaml_get(yaml_get(c->yaml.root, "device"), "gpu"),
-	    "gpu %lld has no effect with train: %s; it needs train: cuda", (long long)d->gpu, device_choices[d->train]);
-}
-
 static int read_all(struct run_config *c)
 {
 	const struct yaml_node *root = c->yaml.root;
@@ -365,8 +375,6 @@ static int read_all(struct run_config *c)
 	if (rc < 0)
 		return rc;
 	rc = check_name(&c->yaml, yaml_get(root, "name"), c->top.name, "run");
-	if (!rc)
-		rc = check_device(c);
 	if (rc < 0)
 		return rc;
 	c->data_node = yaml_get(root, "data");

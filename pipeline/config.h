@@ -31,6 +31,18 @@ struct stage_ref {
 	const struct yaml_node *node;
 };
 
+/* The keys by which a stage refers to checkpoints; a row whose key is NULL ends them. */
+struct reference_key {
+	const char *key;
+	int count;     /* of stage_reference: what the kind must take */
+	size_t offset; /* of the reference in stage_kind */
+	const char *takes,
+	    *absent[3]; /* in words: what is named, and what if it is left out, by stage_reference.absent */
+};
+extern const struct reference_key reference_keys[];
+/* What the kind wants of this key; NULL: it takes none. */
+const struct stage_reference *reference_of(const struct stage_kind *kind, const struct reference_key *key);
+
 struct stage_config {
 	const char *name; /* borrowed from the YAML tree */
 	const struct stage_kind *kind;
@@ -60,6 +72,8 @@ int run_config_load(struct run_config *c, const char *path, const char *const *s
 void run_config_clear(struct run_config *c);
 /* The resolved config, every option with its value, as JSON. */
 cJSON *run_config_to_json(const struct run_config *c);
+/* A stage's own options, resolved. */
+cJSON *stage_options_json(const struct stage_config *s);
 /* The JSON Schema of a config file. */
 cJSON *run_config_schema(void);
 /* The keys of a stage that the run loop itself reads (kind, model, input, inputs, teacher), NULL-terminated. */

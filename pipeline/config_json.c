@@ -1,4 +1,5 @@
 /* The resolved config and the config's JSON Schema, both from the option tables. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json_out.h"
@@ -17,10 +18,16 @@ static cJSON *finished(struct json_out root)
 	return o;
 }
 
+cJSON *stage_options_json(const struct stage_config *s)
+{
+	const char *const given[] = {s->has_teacher ? "teacher" : NULL, NULL};
+	return option_to_json(s->kind->table, s->options, given);
+}
+
 static cJSON *stage_to_json(const struct run_config *c, const struct stage_config *s)
 {
 	bool ok;
-	struct json_out o = json_out_into(option_to_json(s->kind->table, s->options), &ok);
+	struct json_out o = json_out_into(stage_options_json(s), &ok);
 	json_out_text(o, "kind", s->kind->name);
 	if (s->model >= 0)
 		json_out_text(o, "model", c->model[s->model].name);
@@ -39,8 +46,8 @@ static cJSON *stage_to_json(const struct run_config *c, const struct stage_confi
 cJSON *run_config_to_json(const struct run_config *c)
 {
 	bool ok;
-	struct json_out o = json_out_into(option_to_json(top_option_table, &c->top), &ok);
-	json_out_item(o, "data", option_to_json(data_option_table, &c->data));
+	struct json_out o = json_out_into(option_to_json(top_option_table, &c->top, NULL), &ok);
+	json_out_item(o, "data", option_to_json(data_option_table, &c->data, NULL));
 	struct json_out models = json_out_object(o, "models");
 	for (int i = 0; i < c->n_model; i++)
 		json_out_item(models, c->model[i].name, model_options_to_json(&c->model[i].options));
@@ -57,6 +64,20 @@ static void add_text_property(struct json_out properties, const char *key, const
 	json_out_text(o, "description", help);
 }
 
+static void add_reference(struct json_out schema, struct json_out properties, const struct reference_key *r,
+    const struct stage_reference *want)
+{
+	char help[160];
+	snprintf(help, sizeof(help), "%s%s", r->takes, r->absent[want->absent]);
+	struct json_out o = json_out_object(properties, r->key);
+	json_out_text(o, "type", want->count == REF_MANY ? "array" : "string");
+	json_out_text(o, "description", help);
+	if (want->count == REF_MANY)
+		json_out_text(json_out_object(o, "items"), "type", "string");
+	if (want->absent == REF_REQUIRED)
+		json_out_text((struct json_out){cJSON_GetObjectItem(schema.at, "required"), schema.ok}, NULL, r->key);
+}
+
 /* The schema of one kind: its table plus the keys that the run loop reads. */
 static cJSON *kind_schema(const struct stage_kind *k)
 {
@@ -66,15 +87,10 @@ static cJSON *kind_schema(const struct stage_kind *k)
 	json_out_text(json_out_object(p, "kind"), "const", k->name);
 	if (k->needs_model)
 		add_text_property(p, "model", "name of one of 'models'");
-	if (k->needs_input)
-		add_text_property(
-		    p, "input", "an earlier stage or a checkpoint's path; not given: the checkpoint before");
-	if (k->needs_teacher || (k->trains && k->needs_input))
-		add_text_property(p, "teacher", "an earlier stage or a checkpoint's path");
-	if (k->opens_test) {
-		struct json_out inputs = json_out_object(p, "inputs");
-		json_out_text(inputs, "type", "array");
-		json_out_text(json_out_object(inputs, "items"), "type", "string");
+	for (const struct reference_key *r = reference_keys; r->key; r++) {
+		const struct stage_reference *want = reference_of(k, r);
+		if (want)
+			add_reference(o, p, r, want);
 	}
 	return finished(o);
 }

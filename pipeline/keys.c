@@ -40,7 +40,7 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	for (size_t i = 0; !rc && i < sizeof(texts) / sizeof(*texts); i++)
 		rc = hash_add_str(h, texts[i]);
 	if (!rc)
-		rc = hash_json(h, option_to_json(k->kind->table, k->options));
+		rc = hash_json(h, stage_options_json(k));
 	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
 	if (!rc && k->has_input)

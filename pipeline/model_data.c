@@ -23,7 +23,7 @@ static void drop_nulls(cJSON *o)
 
 cJSON *model_data_options_json(const struct data_options *o)
 {
-	cJSON *json = option_to_json(data_option_table, o);
+	cJSON *json = option_to_json(data_option_table, o, NULL);
 	if (json)
 		drop_nulls(json);
 	return json;
@@ -50,7 +50,7 @@ static int open_from_text(struct dataset *out, const char *text, const char *con
 		mem_free(folder);
 		return rc;
 	}
-	rc = option_parse(data_option_table, &o, &y, y.root, NULL);
+	rc = option_parse_resolved(data_option_table, &o, &y, y.root);
 	if (!rc) {
 		rc = dataset_open(out, &o, dirname(folder), (uint64_t)seed, with_test);
 		option_clear(data_option_table, &o);

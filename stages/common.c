@@ -124,7 +124,8 @@ static void put_number(struct fields *f, const char *key, double v)
 
 static void put_options(struct fields *f, const struct stage_run *run, const struct option *table)
 {
-	struct fields h = {.o = option_to_json(table, run->options), .ok = true};
+	const char *const given[] = {run->teacher_dir ? "teacher" : NULL, NULL};
+	struct fields h = {.o = option_to_json(table, run->options, given), .ok = true};
 	if (!h.o) {
 		f->ok = false;
 		return;

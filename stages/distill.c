@@ -14,7 +14,7 @@ struct distill_options {
 };
 
 static const struct option table[] = {
-    KD_OPTION_ROWS(struct distill_options, kd), TRAIN_OPTION_ROWS(struct distill_options, train), OPTION_END};
+    KD_OPTION_ROWS(struct distill_options, kd), TRAIN_OPTION_ROWS(struct distill_options, train, NULL, 0), OPTION_END};
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {
@@ -53,7 +53,7 @@ const struct stage_kind stage_distill = {.name = "distill",
     .trains = true,
     .makes_checkpoint = true,
     .needs_model = true,
-    .needs_teacher = true,
+    .teacher = {REF_ONE, REF_REQUIRED},
     .check = check,
     .plan = plan,
     .run = run};

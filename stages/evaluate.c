@@ -234,6 +234,7 @@ const struct stage_kind stage_evaluate = {.name = "evaluate",
     .table = table,
     .options_size = sizeof(struct evaluate_options),
     .opens_test = true,
+    .input = {REF_MANY, REF_BEFORE},
     .check = check,
     .plan = plan,
     .run = run};

@@ -10,11 +10,11 @@ struct latency_options {
 	int64_t warmup, runs;                      /* batch 1 */
 	int64_t throughput_batch, throughput_runs; /* runs 0: not measured */
 };
-/* The rows of `struct latency_options m` inside the options struct T. */
+/* The rows of `struct latency_options m` inside the options struct T, whose boolean `latency` switches them on. */
 #define LATENCY_OPTION_ROW(T, m, name, field, text, lo, hi, about)                                                     \
 	{                                                                                                              \
 		.key = name, .type = OPT_INT, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,       \
-		.help = about                                                                                          \
+		.when = "latency", .only = OPTION_TRUE, .help = about                                                  \
 	}
 #define LATENCY_OPTION_ROWS(T, m)                                                                                      \
 	LATENCY_OPTION_ROW(T, m, "latency_warmup", warmup, "50", 0, 1000000, "untimed runs before the first"),         \

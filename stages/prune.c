@@ -33,7 +33,7 @@ static int check(const void *options, const struct model_spec *input_spec, const
 static void describe(const struct prune_options *o, char *text, size_t cap)
 {
 	if (o->method == PRUNE_NM)
-		snprintf(text, cap, "%" PRId64 "of%" PRId64, o->n ? o->n : 2, o->m ? o->m : 4);
+		snprintf(text, cap, "%" PRId64 "of%" PRId64, o->n, o->m);
 	else
 		snprintf(text, cap, "%g", 100 * o->sparsity);
 }
@@ -72,8 +72,6 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	int rc = 0;
 	if (s->teacher_dir)
 		rc = kd_options_check(&o->kd, &o->train, &key);
-	else
-		rc = kd_options_unused(&o->kd);
 	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
 	if (!rc)
@@ -111,7 +109,7 @@ static int prune_now(struct prune_job *job)
 	if (rc < 0)
 		return rc;
 	if (o->method == PRUNE_NM)
-		return prune_nm(&job->set, &job->model.params, o->n ? (int)o->n : 2, o->m ? (int)o->m : 4);
+		return prune_nm(&job->set, &job->model.params, (int)o->n, (int)o->m);
 	/* in whole weights: half of an odd number is rounded */
 	if (llround(job->initial * (double)job->set.total) > llround(o->sparsity * (double)job->set.total))
 		return err_set(ERR_CONFIG,
@@ -210,7 +208,8 @@ const struct stage_kind stage_prune = {.name = "prune",
     .options_size = sizeof(struct prune_options),
     .trains = true,
     .makes_checkpoint = true,
-    .needs_input = true,
+    .input = {REF_ONE, REF_BEFORE},
+    .teacher = {REF_ONE, REF_OPTIONAL},
     .needs_float = true,
     .check = check,
     .plan = plan,

@@ -1,5 +1,4 @@
-/* The option table of prune, the ramp, and what contradicts what. An option that a method does not use is an error,
- * not ignored. */
+/* The option table of prune, the ramp, and what contradicts what. */
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
@@ -13,6 +12,7 @@ static const char *const ramps[] = {"one_shot", "linear", "cubic", "exponential"
 static const char *const norms[] = {"auto", "l1", "l2", NULL};
 
 #define AT(field) offsetof(struct prune_options, field)
+#define GRADUAL   (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
 
 const struct option prune_option_table[] = {
     {.key = "method",
@@ -26,6 +26,8 @@ const struct option prune_option_table[] = {
 	.offset = AT(scope),
 	.def = "auto",
 	.choices = scopes,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "where weights compete (auto: magnitude global, structured layer)"},
     {.key = "sparsity",
 	.type = OPT_FLOAT,
@@ -33,19 +35,25 @@ const struct option prune_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 0.999,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "share of weights (magnitude) or of units of each width (structured) that goes"},
     {.key = "ramp",
 	.type = OPT_CHOICE,
 	.offset = AT(ramp),
 	.def = "one_shot",
 	.choices = ramps,
-	.help = "course of the sparsity over the epochs (magnitude)"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_MAGNITUDE),
+	.help = "course of the sparsity over the epochs"},
     {.key = "begin_epoch",
 	.type = OPT_INT,
 	.offset = AT(begin_epoch),
 	.def = "0",
 	.min = 0,
 	.max = 100000,
+	.when = "ramp",
+	.only = GRADUAL,
 	.help = "epochs before the ramp starts"},
     {.key = "end_epoch",
 	.type = OPT_INT,
@@ -53,47 +61,59 @@ const struct option prune_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 100000,
+	.when = "ramp",
+	.only = GRADUAL,
 	.help = "epochs until the ramp reaches the sparsity; 0 = half of the epochs after begin_epoch"},
     {.key = "n",
 	.type = OPT_INT,
 	.offset = AT(n),
-	.def = "0",
-	.min = 0,
+	.def = "2",
+	.min = 1,
 	.max = 63,
-	.help = "nm: weights that stay in each group; 0 = 2"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_NM),
+	.help = "weights that stay in each group"},
     {.key = "m",
 	.type = OPT_INT,
 	.offset = AT(m),
-	.def = "0",
-	.min = 0,
+	.def = "4",
+	.min = 2,
 	.max = 64,
-	.help = "nm: consecutive inputs that form a group; 0 = 4"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_NM),
+	.help = "consecutive inputs that form a group"},
     {.key = "norm",
 	.type = OPT_CHOICE,
 	.offset = AT(norm),
 	.def = "auto",
 	.choices = norms,
-	.help = "structured: norm of a unit's weights that ranks it (auto: l1)"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_STRUCTURED),
+	.help = "norm of a unit's weights that ranks it (auto: l1)"},
     {.key = "round_to",
 	.type = OPT_INT,
 	.offset = AT(round_to),
 	.def = "0",
 	.min = 0,
 	.max = 1024,
-	.help = "structured: widths stay multiples of this; 0 = 8 for widths of 32 and more, else 1"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_STRUCTURED),
+	.help = "widths stay multiples of this; 0 = 8 for widths of 32 and more, else 1"},
     {.key = "min_units",
 	.type = OPT_INT,
 	.offset = AT(min_units),
 	.def = "1",
 	.min = 1,
 	.max = 65536,
-	.help = "structured: units that stay at least"},
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_STRUCTURED),
+	.help = "units that stay at least"},
     {.key = "exclude",
 	.type = OPT_STRINGS,
 	.offset = AT(exclude),
 	.help = "patterns of layers (structured: widths) that are left alone, e.g. [conv1, fc*]"},
     KD_OPTION_ROWS(struct prune_options, kd),
-    TRAIN_OPTION_ROWS(struct prune_options, train),
+    TRAIN_OPTION_ROWS(struct prune_options, train, NULL, 0),
     OPTION_END,
 };
 
@@ -126,53 +146,29 @@ double prune_ramp_at(const struct prune_options *o, double initial, int64_t epoc
 	return o->sparsity + (initial - o->sparsity) * left;
 }
 
-/* ERR_CONFIG if the option was set for a method that does not know it. */
-static int unused(bool given, const struct prune_options *o, const char *name, const char **key)
-{
-	*key = name;
-	return given ? err_set(ERR_CONFIG, "%s has no meaning with method %s", name, methods[o->method]) : 0;
-}
-
 static int check_method(const struct prune_options *o, const char **key)
 {
 	bool nm = o->method == PRUNE_NM, units = o->method == PRUNE_STRUCTURED;
-	int rc;
-	if ((rc = unused(!nm && o->n > 0, o, "n", key)) < 0 || (rc = unused(!nm && o->m > 0, o, "m", key)) < 0 ||
-	    (rc = unused(!units && o->norm != NORM_AUTO, o, "norm", key)) < 0 ||
-	    (rc = unused(!units && o->round_to > 0, o, "round_to", key)) < 0 ||
-	    (rc = unused(!units && o->min_units > 1, o, "min_units", key)) < 0 ||
-	    (rc = unused(nm && o->scope != SCOPE_AUTO, o, "scope", key)) < 0)
-		return rc;
 	*key = "scope";
 	if (units && o->scope == SCOPE_GLOBAL)
 		return err_set(ERR_CONFIG,
 		    "structured pruning ranks units within their layer: with scope global the new widths "
 		    "would depend on the weights, and nothing after this stage could be planned");
 	*key = "sparsity";
-	if (nm && o->sparsity > 0)
-		return err_set(ERR_CONFIG, "the sparsity of method nm is 1 - n/m; leave sparsity out");
 	if (!nm && !(o->sparsity > 0))
 		return err_set(ERR_CONFIG, "method %s needs a sparsity above 0", methods[o->method]);
 	*key = "n";
-	int64_t n = o->n ? o->n : 2, m = o->m ? o->m : 4;
-	if (nm && n >= m)
-		return err_set(ERR_CONFIG, "n (%" PRId64 ") must be below m (%" PRId64 ")", n, m);
+	if (nm && o->n >= o->m)
+		return err_set(ERR_CONFIG, "n (%" PRId64 ") must be below m (%" PRId64 ")", o->n, o->m);
 	return 0;
 }
 
 static int check_ramp(const struct prune_options *o, const char **key)
 {
 	int64_t begin, end;
-	*key = "ramp";
-	if (o->ramp != RAMP_ONE_SHOT && o->method != PRUNE_MAGNITUDE)
-		return err_set(
-		    ERR_CONFIG, "method %s prunes at once; ramps belong to method magnitude", methods[o->method]);
 	*key = o->begin_epoch > 0 ? "begin_epoch" : "end_epoch";
-	if (o->ramp == RAMP_ONE_SHOT) {
-		if (o->begin_epoch > 0 || o->end_epoch > 0)
-			return err_set(ERR_CONFIG, "begin_epoch and end_epoch belong to a ramp; ramp is one_shot");
+	if (o->ramp == RAMP_ONE_SHOT)
 		return 0;
-	}
 	prune_ramp_epochs(o, &begin, &end);
 	if (end <= begin)
 		return err_set(
@@ -199,14 +195,13 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 		return rc;
 	}
 	rc = prune_set_init(&set, spec, &o->exclude);
-	int64_t m = o->m ? o->m : 4;
 	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
-		*key = o->m ? "m" : "method";
-		if (set.weight[i].row % m != 0)
+		*key = "m";
+		if (set.weight[i].row % o->m != 0)
 			rc = err_set(ERR_CONFIG,
 			    "layer '%s' has %" PRId64 " inputs, no multiple of m = %" PRId64
 			    "; exclude it or choose another m",
-			    set.weight[i].layer, set.weight[i].row, m);
+			    set.weight[i].layer, set.weight[i].row, o->m);
 	}
 	prune_set_clear(&set);
 	return rc;

@@ -29,7 +29,7 @@ static int check_run(const struct stage_run *s)
 		return err_set(ERR_CONFIG, "a teacher has no effect with method %s", quant_method_names[o->method]);
 	if (s->teacher_dir)
 		return kd_options_check(&o->kd, &o->train, &key);
-	return kd_options_unused(&o->kd);
+	return 0;
 }
 
 /* ---- plan ---- */
@@ -290,7 +290,8 @@ const struct stage_kind stage_quantize = {.name = "quantize",
     .options_size = sizeof(struct quantize_options),
     .trains = true,
     .makes_checkpoint = true,
-    .needs_input = true,
+    .input = {REF_ONE, REF_BEFORE},
+    .teacher = {REF_ONE, REF_OPTIONAL},
     .needs_float = true,
     .quantizes = true,
     .check = check,

@@ -1,5 +1,4 @@
-/* The options of quantize, and which of them mean something for which method: an option that a method would ignore is
- * an error, unless it is at its default. */
+/* The options of quantize, and what contradicts what. */
 #include <stddef.h>
 #include <string.h>
 
@@ -12,7 +11,9 @@ static const char *const granularities[] = {"channel", "tensor", NULL};
 static const char *const activations[] = {"symmetric", "affine", NULL};
 static const char *const no_vnni[] = {"limit", "stop", NULL};
 
-#define AT(field) offsetof(struct quantize_options, field)
+#define AT(field)  offsetof(struct quantize_options, field)
+#define CALIBRATED (OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANT_QAT))
+#define INTEGER    (CALIBRATED | OPTION_BIT(QUANT_DYNAMIC))
 
 const struct option quantize_option_table[] = {
     {.key = "method",
@@ -28,19 +29,25 @@ const struct option quantize_option_table[] = {
 	.offset = AT(observer),
 	.def = "mse",
 	.choices = observers,
-	.help = "range of activations (static, qat); auto: all are tried, the best validation accuracy wins"},
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "range of activations; auto: all are tried, the best validation accuracy wins"},
     {.key = "percentile",
 	.type = OPT_FLOAT,
 	.offset = AT(percentile),
 	.def = "99.99",
 	.min = 50.001,
 	.max = 100,
-	.help = "share of values inside the range, in percent (observer percentile and auto)"},
+	.when = "observer",
+	.only = OPTION_BIT(OBSERVE_PERCENTILE) | OPTION_BIT(OBSERVE_AUTO),
+	.help = "share of values inside the range, in percent"},
     {.key = "weight_observer",
 	.type = OPT_CHOICE,
 	.offset = AT(weight_observer),
 	.def = "mse",
 	.choices = weight_observers,
+	.when = "method",
+	.only = INTEGER,
 	.help = "range of weights: the largest, or the clip with the least squared error"},
     {.key = "weight_bits",
 	.type = OPT_INT,
@@ -48,6 +55,8 @@ const struct option quantize_option_table[] = {
 	.def = "8",
 	.min = 2,
 	.max = 8,
+	.when = "method",
+	.only = INTEGER,
 	.help = "bits of weights"},
     {.key = "act_bits",
 	.type = OPT_INT,
@@ -55,6 +64,8 @@ const struct option quantize_option_table[] = {
 	.def = "8",
 	.min = 2,
 	.max = 8,
+	.when = "method",
+	.only = CALIBRATED,
 	.help = "bits of activations; below 8 the model is simulated in FP32 and says so"},
     {.key = "edge_bits",
 	.type = OPT_INT,
@@ -62,18 +73,24 @@ const struct option quantize_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 8,
+	.when = "method",
+	.only = INTEGER,
 	.help = "bits of weights and input of the first and the last layer; 0 = as the others"},
     {.key = "granularity",
 	.type = OPT_CHOICE,
 	.offset = AT(granularity),
 	.def = "channel",
 	.choices = granularities,
+	.when = "method",
+	.only = INTEGER,
 	.help = "one step per output channel of a weight, or one per tensor"},
     {.key = "activations",
 	.type = OPT_CHOICE,
 	.offset = AT(activations),
 	.def = "symmetric",
 	.choices = activations,
+	.when = "method",
+	.only = CALIBRATED,
 	.help = "affine: signed activations get a zero point where it can be folded (linear, unpadded convolution)"},
     {.key = "exclude",
 	.type = OPT_STRINGS,
@@ -85,6 +102,8 @@ const struct option quantize_option_table[] = {
 	.def = "100",
 	.min = 1,
 	.max = 1000000,
+	.when = "method",
+	.only = CALIBRATED,
 	.help = "batches that the observers see, at most one pass over the split"},
     {.key = "calibration_batch_size",
 	.type = OPT_INT,
@@ -92,17 +111,23 @@ const struct option quantize_option_table[] = {
 	.def = "32",
 	.min = 1,
 	.max = 65536,
+	.when = "method",
+	.only = CALIBRATED,
 	.help = "samples per calibration batch"},
     {.key = "calibration_split",
 	.type = OPT_STRING,
 	.offset = AT(calibration_split),
 	.def = "train",
+	.when = "method",
+	.only = CALIBRATED,
 	.help = "train or validation; the test split is never used to calibrate"},
     {.key = "no_vnni",
 	.type = OPT_CHOICE,
 	.offset = AT(no_vnni),
 	.def = "limit",
 	.choices = no_vnni,
+	.when = "method",
+	.only = INTEGER,
 	.help = "on a CPU without VNNI, where 8-bit products saturate: limit weights to 7 bits, or stop"},
     {.key = "step_lr_factor",
 	.type = OPT_FLOAT,
@@ -110,10 +135,11 @@ const struct option quantize_option_table[] = {
 	.def = "1",
 	.min = 0,
 	.max = 1000,
-	.help =
-	    "qat: learning rate of the steps, which are learned relative to their size; 0 = they stay as calibrated"},
+	.when = "method",
+	.only = OPTION_BIT(QUANT_QAT),
+	.help = "learning rate of the steps, which are learned relative to their size; 0 = they stay as calibrated"},
     KD_OPTION_ROWS(struct quantize_options, kd),
-    TRAIN_OPTION_ROWS(struct quantize_options, train),
+    TRAIN_OPTION_ROWS(struct quantize_options, train, "method", OPTION_BIT(QUANT_QAT)),
     OPTION_END,
 };
 
@@ -133,70 +159,8 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .exclude = o->exclude};
 }
 
-#define BIT(method) (1u << (method))
-#define CALIBRATED  (BIT(QUANT_STATIC) | BIT(QUANT_QAT))
-#define INTEGER     (CALIBRATED | BIT(QUANT_DYNAMIC))
-
-/* Which methods look at an option; those that are not listed belong to training, and so to qat. */
-static unsigned methods_of(const char *key)
-{
-	static const struct {
-		const char *key;
-		unsigned methods;
-	} rows[] = {{"method", ~0u}, {"exclude", ~0u}, {"observer", CALIBRATED}, {"percentile", CALIBRATED},
-	    {"weight_observer", INTEGER}, {"weight_bits", INTEGER}, {"act_bits", CALIBRATED}, {"edge_bits", INTEGER},
-	    {"granularity", INTEGER}, {"activations", CALIBRATED}, {"calibration_batches", CALIBRATED},
-	    {"calibration_batch_size", CALIBRATED}, {"calibration_split", CALIBRATED}, {"no_vnni", INTEGER}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (strcmp(rows[i].key, key) == 0)
-			return rows[i].methods;
-	return BIT(QUANT_QAT);
-}
-
-/* The first option that the method would ignore although it is not at its default, or NULL. */
-static const char *find_unused(const struct quantize_options *o, const cJSON *given, const cJSON *defaults)
-{
-	for (const struct option *row = quantize_option_table; row->key; row++) {
-		const cJSON *a = cJSON_GetObjectItemCaseSensitive(given, row->key);
-		const cJSON *b = cJSON_GetObjectItemCaseSensitive(defaults, row->key);
-
-		if (!(methods_of(row->key) & BIT(o->method)) && !cJSON_Compare(a, b, true))
-			return row->key;
-	}
-	return NULL;
-}
-
-static int check_unused(const struct quantize_options *o, const char **key)
-{
-	struct quantize_options def = {0};
-	cJSON *given = NULL, *defaults = NULL;
-	int rc = option_parse(quantize_option_table, &def, NULL, NULL, NULL);
-
-	if (rc < 0)
-		return rc;
-	given = option_to_json(quantize_option_table, o);
-	defaults = option_to_json(quantize_option_table, &def);
-	if (!given || !defaults) {
-		rc = err_set(ERR_NOMEM, "out of memory");
-		goto out;
-	}
-	*key = find_unused(o, given, defaults);
-	if (*key)
-		rc = err_set(ERR_CONFIG, "%s has no effect with method %s", *key, quant_method_names[o->method]);
-out:
-	cJSON_Delete(given);
-	cJSON_Delete(defaults);
-	option_clear(quantize_option_table, &def);
-	return rc;
-}
-
 int quantize_options_check(const struct quantize_options *o, const char **key)
 {
-	int rc = check_unused(o, key);
-
-	if (rc < 0)
-		return rc;
 	*key = "calibration_split";
 	if (strcmp(o->calibration_split, "train") != 0 && strcmp(o->calibration_split, "validation") != 0)
 		return err_set(ERR_CONFIG,

@@ -44,12 +44,21 @@ struct stage_plan {
 	char text[512];                /* one or more lines of what would happen */
 };
 
+/* What a kind wants of a key that names checkpoints: stages before it, or folders. */
+struct stage_reference {
+	enum { REF_NONE, REF_ONE, REF_MANY } count;
+	/* Where the key is left out: an error, no checkpoint, or the one before (of many: all before). */
+	enum { REF_REQUIRED, REF_OPTIONAL, REF_BEFORE } absent;
+};
+
 struct stage_kind {
 	const char *name, *help;
 	const struct option *table; /* of the options struct */
 	size_t options_size;
 	bool trains, opens_test, makes_checkpoint;
-	bool needs_model, needs_input, needs_teacher;
+	bool needs_model;
+	struct stage_reference input; /* key `input`, or `inputs` where it takes many */
+	struct stage_reference teacher;
 	bool needs_float; /* the input must be a FLOAT checkpoint */
 	bool quantizes;   /* the output is none */
 	/* Contradictions inside the options; ERR_CONFIG without place: the caller adds it. key: the option at fault

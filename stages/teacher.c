@@ -18,26 +18,6 @@ int kd_options_check(const struct kd_options *kd, const struct train_options *o,
 	return 0;
 }
 
-int kd_options_unused(const struct kd_options *kd)
-{
-	static const struct option rows[] = {KD_OPTION_ROWS(
-						 struct { struct kd_options kd; }, kd),
-	    OPTION_END};
-	struct {
-		struct kd_options kd;
-	} def = {0};
-	int rc = option_parse(rows, &def, NULL, NULL, NULL);
-	if (rc < 0)
-		return rc;
-	bool same = !(kd->temperature < def.kd.temperature || kd->temperature > def.kd.temperature) &&
-		    !(kd->alpha < def.kd.alpha || kd->alpha > def.kd.alpha) && !(kd->gate > 0) &&
-		    kd->gate_metric == def.kd.gate_metric;
-	option_clear(rows, &def);
-	return same ? 0
-		    : err_set(ERR_CONFIG,
-			  "temperature, alpha, teacher_gate and gate_metric have no effect without 'teacher'");
-}
-
 static int pass_gate(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
 {
 	struct metrics m = {0};

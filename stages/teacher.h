@@ -16,37 +16,22 @@ struct kd_options {
 	double gate;  /* the teacher's validation figure must reach it; 0 = no gate */
 	int gate_metric;
 };
-/* The rows of `struct kd_options m` inside the options struct T. */
-#define KD_OPTION_ROWS(T, m)                                                                                           \
-	{.key = "temperature",                                                                                         \
-	    .type = OPT_FLOAT,                                                                                         \
-	    .offset = offsetof(T, m.temperature),                                                                      \
-	    .def = "4",                                                                                                \
-	    .min = 0.1,                                                                                                \
-	    .max = 100,                                                                                                \
-	    .help = "softens both distributions; only with a teacher"},                                                \
-	    {.key = "alpha",                                                                                           \
-		.type = OPT_FLOAT,                                                                                     \
-		.offset = offsetof(T, m.alpha),                                                                        \
-		.def = "0.7",                                                                                          \
-		.min = 0,                                                                                              \
-		.max = 1,                                                                                              \
-		.help = "weight of the teacher's part: alpha*T^2*KL + (1-alpha)*CE; only with a teacher"},             \
-	    {.key = "teacher_gate",                                                                                    \
-		.type = OPT_FLOAT,                                                                                     \
-		.offset = offsetof(T, m.gate),                                                                         \
-		.def = "0",                                                                                            \
-		.min = 0,                                                                                              \
-		.max = 1,                                                                                              \
-		.help = "the teacher's validation figure must reach this; 0 = no gate"},                               \
+/* The rows of `struct kd_options m` inside the options struct T; none has an effect without a teacher. */
+#define KD_OPTION_ROW(T, m, name, field, kind, text, lo, hi, names, about)                                             \
 	{                                                                                                              \
-		.key = "gate_metric", .type = OPT_CHOICE, .offset = offsetof(T, m.gate_metric), .def = "accuracy",     \
-		.choices = gate_metric_names, .help = "validation figure that teacher_gate is about"                   \
+		.key = name, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,          \
+		.choices = names, .when = "teacher", .only = OPTION_GIVEN, .help = about                               \
 	}
+#define KD_OPTION_ROWS(T, m)                                                                                           \
+	KD_OPTION_ROW(T, m, "temperature", temperature, OPT_FLOAT, "4", 0.1, 100, NULL, "softens both distributions"), \
+	    KD_OPTION_ROW(T, m, "alpha", alpha, OPT_FLOAT, "0.7", 0, 1, NULL,                                          \
+		"weight of the teacher's part: alpha*T^2*KL + (1-alpha)*CE"),                                          \
+	    KD_OPTION_ROW(T, m, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,                                      \
+		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
+	    KD_OPTION_ROW(T, m, "gate_metric", gate_metric, OPT_CHOICE, "accuracy", 0, 0, gate_metric_names,           \
+		"validation figure that teacher_gate is about")
 /* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
 int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key);
-/* ERR_CONFIG if any of these options is not at its default although the stage has no teacher. */
-int kd_options_unused(const struct kd_options *kd);
 
 struct teacher {
 	struct stage_model model;

@@ -10,7 +10,7 @@ struct train_stage_options {
 	struct train_options train;
 };
 
-static const struct option table[] = {TRAIN_OPTION_ROWS(struct train_stage_options, train), OPTION_END};
+static const struct option table[] = {TRAIN_OPTION_ROWS(struct train_stage_options, train, NULL, 0), OPTION_END};
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {

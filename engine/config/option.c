@@ -23,7 +23,7 @@ static int row_count(const struct option *table)
 	return n;
 }
 
-static const struct option *find_row(const struct option *table, const char *key)
+const struct option *option_find(const struct option *table, const char *key)
 {
 	for (const struct option *row = table; row->key; row++)
 		if (strcmp(row->key, key) == 0)
@@ -250,14 +250,20 @@ static int unknown_key(const struct option *table, const struct source *map, con
 	return rc;
 }
 
+void option_where(const struct yaml *y, const struct yaml_node *map, char where[OPTION_WHERE])
+{
+	where[0] = '\0';
+	if (y && yaml_path(y, map, where, OPTION_WHERE - 2) && where[0])
+		memcpy(where + strlen(where), ": ", 3);
+}
+
 static int check_keys(const struct option *table, const struct source *map, const char *const *skip)
 {
-	char where[256] = "";
-	if (map->y && yaml_path(map->y, map->node, where, sizeof(where) - 2) && where[0])
-		memcpy(where + strlen(where), ": ", 3);
+	char where[OPTION_WHERE];
+	option_where(map->y, map->node, where);
 	for (int i = 0; i < map->node->n; i++) {
 		const struct yaml_node *key = map->node->key[i];
-		if (!find_row(table, key->text) && !contains(skip, key->text))
+		if (!option_find(table, key->text) && !contains(skip, key->text))
 			return unknown_key(table, map, key, skip, where);
 	}
 	for (const struct option *row = table; row->key; row++) {
@@ -288,17 +294,16 @@ static int parse_rows(const struct option *table, char *block, const struct sour
 	return 0;
 }
 
-int option_parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
-    const char *const *skip)
+static int parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
+    const char *const *skip, bool resolved)
 {
 	struct source map = {y, node};
 	int rc = 0;
 	if (node && node->kind != YAML_MAP) {
 		struct str found = {0};
-		char where[256] = "";
+		char where[OPTION_WHERE];
+		option_where(y, node, where);
 		add_found(node, &found);
-		if (y && yaml_path(y, node, where, sizeof(where) - 2) && where[0])
-			memcpy(where + strlen(where), ": ", 3);
 		rc = found.failed ? ERR_NOMEM
 				  : yaml_error(y, node, "%smust be a mapping of keys to values, found %s", where,
 					str_text(&found));
@@ -308,9 +313,22 @@ int option_parse(const struct option *table, void *block, const struct yaml *y, 
 		rc = check_keys(table, &map, skip);
 	if (!rc)
 		rc = parse_rows(table, block, &map);
+	if (!rc && node && !resolved)
+		rc = option_check_effects(table, block, y, node);
 	if (rc)
 		option_clear(table, block);
 	return rc;
+}
+
+int option_parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
+    const char *const *skip)
+{
+	return parse(table, block, y, node, skip, false);
+}
+
+int option_parse_resolved(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node)
+{
+	return parse(table, block, y, node, NULL, true);
 }
 
 void option_free_value(const struct option *row, void *field)

@@ -45,8 +45,17 @@ struct option {
 	double min, max;            /* inclusive bounds for numbers and each element of a list; both 0 = unbounded */
 	const char *const *choices; /* NULL-terminated, for OPT_CHOICE and each element of OPT_STRINGS (NULL = any) */
 	const struct option *block; /* for OPT_BLOCK: its table                                             */
-	const char *help;           /* one line, with units                                                 */
+	/* The option has an effect only with some choices of another: `when` is the key of a choice or a boolean of the
+	 * same table, `only` has a bit for each choice that looks at it (OPTION_BIT; OPTION_TRUE for a boolean). Where
+	 * that other option has no effect, neither has this one. A `when` that is no row of the table is a key that the
+	 * caller reads itself: OPTION_GIVEN, only where it is given. only 0: always. */
+	const char *when;
+	unsigned only;
+	const char *help; /* one line, with units                                                 */
 };
+#define OPTION_BIT(choice) (1u << (choice))
+#define OPTION_TRUE        OPTION_BIT(1)
+#define OPTION_GIVEN       OPTION_BIT(1)
 /* A table ends with a row whose key is NULL. */
 #define OPTION_END                                                                                                     \
 	{                                                                                                              \
@@ -55,17 +64,24 @@ struct option {
 
 /* Fills the zeroed struct at `block` with defaults, then from the mapping `node` (NULL = only defaults). Errors
  * (ERR_CONFIG) carry "file:line:column: " and say what was found, what is allowed and the nearest key: unknown,
- * duplicate or missing key, wrong type, out of range, not a choice, null. Keys in `skip` (NULL-terminated list or NULL)
+ * duplicate or missing key, wrong type, out of range, not a choice, null; and an option that is given, be it with its
+ * default, although it has no effect (`when`). Keys in `skip` (NULL-terminated list or NULL)
  * are ignored: the caller reads them itself. On error everything allocated here is released. */
 int option_parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
     const char *const *skip);
+/* The same for a block that was written resolved, by a version that wrote all options: those without an effect are read
+ * and mean nothing. */
+int option_parse_resolved(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node);
 void option_clear(const struct option *table, void *block); /* releases strings and lists, zeroes the fields */
-/* The resolved block as a JSON object with every key of the table (null where not given). NULL: out of memory. */
-cJSON *option_to_json(const struct option *table, const void *block);
+/* The resolved block as a JSON object with every key of the table that has an effect (null where not given), so that it
+ * can be read again. given: the keys that the caller reads itself and that are given, or NULL. NULL: out of memory. */
+cJSON *option_to_json(const struct option *table, const void *block, const char *const *given);
 /* The JSON Schema object (draft 2020-12) of a block: properties, types, ranges, enums, defaults, required,
- * additionalProperties false. */
+ * additionalProperties false, and for options that have no effect with some choice: if it is taken, then they are not
+ * there. */
 cJSON *option_schema(const struct option *table);
-/* Human-readable table, one row per option: key, type, default, range or choices, help. Nested blocks indented. */
+/* Human-readable table, one row per option: key, type, default, range or choices, help. Nested blocks are
+ * indented; options that depend on a choice stand at the end, grouped by it. */
 struct str;
 void option_explain(const struct option *table, struct str *out);
 

@@ -101,7 +101,7 @@ static const char *default_text(const struct option *row)
 	return row->required ? "(required)" : row->def ? row->def : "-";
 }
 
-enum { COLUMNS = 4, WIDEST = 36 }; /* a wider cell pushes only its own row */
+enum { COLUMNS = 4, WIDEST = 36, INDENT = 2 }; /* a wider cell pushes only its own row */
 
 static void cell_text(const struct option *row, int column, int indent, struct str *out)
 {
@@ -120,30 +120,48 @@ static void measure(const struct option *table, int indent, size_t width[COLUMNS
 	for (const struct option *row = table; row->key; row++) {
 		for (int c = 0; c < COLUMNS; c++) {
 			struct str cell = {0};
-			cell_text(row, c, indent, &cell);
+			cell_text(row, c, row->only ? indent + INDENT : indent, &cell);
 			out->failed = out->failed || cell.failed;
 			if (cell.len > width[c] && cell.len <= WIDEST)
 				width[c] = cell.len;
 			str_clear(&cell);
 		}
 		if (row->type == OPT_BLOCK)
-			measure(row->block, indent + 2, width, out);
+			measure(row->block, indent + INDENT, width, out);
 	}
 }
 
+static void write_rows(const struct option *table, int indent, const size_t width[COLUMNS], struct str *out);
+
+static void write_row(const struct option *row, int indent, const size_t width[COLUMNS], struct str *out)
+{
+	for (int c = 0; c < COLUMNS; c++) {
+		struct str cell = {0};
+		cell_text(row, c, indent, &cell);
+		out->failed = out->failed || cell.failed;
+		str_addf(out, "%-*s  ", (int)width[c], str_text(&cell));
+		str_clear(&cell);
+	}
+	str_addf(out, "%s\n", row->help ? row->help : "");
+	if (row->type == OPT_BLOCK)
+		write_rows(row->block, indent + INDENT, width, out);
+}
+
+/* Those that always have an effect, then group by group those that need a choice of another. */
 static void write_rows(const struct option *table, int indent, const size_t width[COLUMNS], struct str *out)
 {
-	for (const struct option *row = table; row->key; row++) {
-		for (int c = 0; c < COLUMNS; c++) {
-			struct str cell = {0};
-			cell_text(row, c, indent, &cell);
-			out->failed = out->failed || cell.failed;
-			str_addf(out, "%-*s  ", (int)width[c], str_text(&cell));
-			str_clear(&cell);
-		}
-		str_addf(out, "%s\n", row->help ? row->help : "");
-		if (row->type == OPT_BLOCK)
-			write_rows(row->block, indent + 2, width, out);
+	for (const struct option *row = table; row->key; row++)
+		if (!row->only)
+			write_row(row, indent, width, out);
+	for (const struct option *head = table; head->key; head++) {
+		if (!head->only || !option_heads_group(table, head))
+			continue;
+		str_addf(out, "%*sonly with ", indent, "");
+		option_condition(table, head, out);
+		str_add(out, ":\n");
+		for (const struct option *row = head; row->key; row++)
+			if (option_same_condition(row, head))
+				write_row(row, indent + INDENT, width, out);
 	}
 }
 

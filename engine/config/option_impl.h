@@ -17,6 +17,28 @@ union option_value {
 	struct option_strings strings;
 };
 
+#define OPTION_WHERE 256
+/* "data.augment: ", the way to a mapping in front of a message; "" at the top. */
+void option_where(const struct yaml *y, const struct yaml_node *map, char where[OPTION_WHERE]);
+const struct option *option_find(const struct option *table, const char *key);
+/* ERR_CONFIG at the first key of the mapping that is given without an effect. */
+int option_check_effects(
+    const struct option *table, const void *block, const struct yaml *y, const struct yaml_node *map);
+/* given: the caller's keys, NULL-terminated, or NULL. */
+bool option_has_effect(
+    const struct option *table, const struct option *row, const void *block, const char *const *given);
+/* Whether the row depends on the same choices as `of`. */
+bool option_same_condition(const struct option *row, const struct option *of);
+/* The first row of the table that depends on what `row` depends on: the head of its group. */
+bool option_heads_group(const struct option *table, const struct option *row);
+/* "source idx, images"; "'teacher'": what a row with `only` needs. */
+void option_condition(const struct option *table, const struct option *row, struct str *out);
+/* The schemas of a table's conditions, for allOf; false if memory ran out. */
+bool option_add_conditions(cJSON *all_of, const struct option *table);
+/* As JSON Schema: unquoted true and false are no strings in YAML. */
+cJSON *option_choice_json(const char *choice);
+/* Adds `item` to an array or object (key NULL: array); false, and item freed, if memory ran out before or here. */
+bool option_json_add(cJSON *to, const char *key, cJSON *item);
 int option_read_default(const struct option *row, void *field);
 void option_free_value(const struct option *row, void *field);
 /* "a whole number in 1..64", "one of a, b": what the row allows. */

@@ -17,8 +17,7 @@ static cJSON *json_int(int64_t v)
 	return cJSON_CreateRaw(text);
 }
 
-/* Adds `item` to an array or object (key NULL: array); false, and item freed, if memory ran out before or here. */
-static bool add(cJSON *to, const char *key, cJSON *item)
+bool option_json_add(cJSON *to, const char *key, cJSON *item)
 {
 	if (to && item && (key ? cJSON_AddItemToObject(to, key, item) : cJSON_AddItemToArray(to, item)))
 		return true;
@@ -35,7 +34,7 @@ static cJSON *json_list(const struct option *row, const void *field)
 	int n = row->type == OPT_INTS ? ints->n : row->type == OPT_FLOATS ? floats->n : strings->n;
 	bool ok = list;
 	for (int i = 0; i < n && ok; i++)
-		ok = add(list, NULL,
+		ok = option_json_add(list, NULL,
 		    row->type == OPT_INTS     ? json_int(ints->v[i])
 		    : row->type == OPT_FLOATS ? cJSON_CreateNumber(floats->v[i])
 					      : cJSON_CreateString(strings->v[i]));
@@ -60,7 +59,7 @@ cJSON *option_value_json(const struct option *row, const void *field)
 	case OPT_STRING:
 		return *text ? cJSON_CreateString(*text) : cJSON_CreateNull();
 	case OPT_BLOCK:
-		return option_to_json(row->block, field);
+		return option_to_json(row->block, field, NULL);
 	case OPT_INTS:
 	case OPT_FLOATS:
 	case OPT_STRINGS:
@@ -69,12 +68,14 @@ cJSON *option_value_json(const struct option *row, const void *field)
 	return json_list(row, field);
 }
 
-cJSON *option_to_json(const struct option *table, const void *block)
+cJSON *option_to_json(const struct option *table, const void *block, const char *const *given)
 {
 	cJSON *object = cJSON_CreateObject();
 	bool ok = object;
 	for (const struct option *row = table; ok && row->key; row++)
-		ok = add(object, row->key, option_value_json(row, (const char *)block + row->offset));
+		if (option_has_effect(table, row, block, given))
+			ok = option_json_add(
+			    object, row->key, option_value_json(row, (const char *)block + row->offset));
 	if (ok)
 		return object;
 	cJSON_Delete(object);
@@ -88,14 +89,13 @@ static bool add_bounds(cJSON *schema, const struct option *row)
 	if (row->min == 0.0 && row->max == 0.0)
 		return true;
 	if (isfinite(row->min))
-		ok = add(schema, "minimum", cJSON_CreateNumber(row->min));
+		ok = option_json_add(schema, "minimum", cJSON_CreateNumber(row->min));
 	if (isfinite(row->max))
-		ok = ok && add(schema, "maximum", cJSON_CreateNumber(row->max));
+		ok = ok && option_json_add(schema, "maximum", cJSON_CreateNumber(row->max));
 	return ok;
 }
 
-/* A choice as an editor sees it: unquoted true and false are no strings in YAML. */
-static cJSON *json_choice(const char *choice)
+cJSON *option_choice_json(const char *choice)
 {
 	if (strcmp(choice, "true") == 0 || strcmp(choice, "false") == 0)
 		return cJSON_CreateBool(choice[0] == 't');
@@ -107,8 +107,8 @@ static bool add_choices(cJSON *schema, const struct option *row)
 	cJSON *list = cJSON_CreateArray();
 	bool ok = list;
 	for (int i = 0; ok && row->choices[i]; i++)
-		ok = add(list, NULL, json_choice(row->choices[i]));
-	return add(schema, "enum", list) && ok;
+		ok = option_json_add(list, NULL, option_choice_json(row->choices[i]));
+	return option_json_add(schema, "enum", list) && ok;
 }
 
 /* One value, or one element of a list: its choices, or its type and bounds. */
@@ -119,7 +119,7 @@ static cJSON *scalar_schema(const struct option *row, const char *type)
 	if (row->choices)
 		ok = ok && add_choices(schema, row);
 	else
-		ok = ok && add(schema, "type", cJSON_CreateString(type)) && add_bounds(schema, row);
+		ok = ok && option_json_add(schema, "type", cJSON_CreateString(type)) && add_bounds(schema, row);
 	if (ok)
 		return schema;
 	cJSON_Delete(schema);
@@ -130,15 +130,15 @@ static cJSON *scalar_schema(const struct option *row, const char *type)
 static cJSON *list_schema(const struct option *row, const char *type)
 {
 	cJSON *schema = cJSON_CreateObject(), *either = cJSON_CreateArray(), *array = cJSON_CreateObject();
-	bool ok = array && add(array, "type", cJSON_CreateString("array"));
-	ok = ok && add(array, "items", scalar_schema(row, type));
-	ok = ok && either && add(either, NULL, scalar_schema(row, type));
+	bool ok = array && option_json_add(array, "type", cJSON_CreateString("array"));
+	ok = ok && option_json_add(array, "items", scalar_schema(row, type));
+	ok = ok && either && option_json_add(either, NULL, scalar_schema(row, type));
 	if (!ok) {
 		cJSON_Delete(array);
 		array = NULL;
 	}
-	ok = add(either, NULL, array) && ok;
-	ok = add(schema, "anyOf", either) && ok;
+	ok = option_json_add(either, NULL, array) && ok;
+	ok = option_json_add(schema, "anyOf", either) && ok;
 	if (ok)
 		return schema;
 	cJSON_Delete(schema);
@@ -172,12 +172,12 @@ static cJSON *row_type_schema(const struct option *row)
 static cJSON *row_schema(const struct option *row)
 {
 	cJSON *schema = row_type_schema(row);
-	bool ok = schema && (!row->help || add(schema, "description", cJSON_CreateString(row->help)));
+	bool ok = schema && (!row->help || option_json_add(schema, "description", cJSON_CreateString(row->help)));
 	if (ok && row->def && row->type != OPT_BLOCK) {
 		union option_value value = {0};
 		ok = option_read_default(row, &value) == 0;
-		ok = ok && add(schema, "default",
-			       row->type == OPT_CHOICE ? json_choice(row->choices[value.choice])
+		ok = ok && option_json_add(schema, "default",
+			       row->type == OPT_CHOICE ? option_choice_json(row->choices[value.choice])
 						       : option_value_json(row, &value));
 		option_free_value(row, &value);
 	}
@@ -187,19 +187,31 @@ static cJSON *row_schema(const struct option *row)
 	return NULL;
 }
 
+/* Adds "allOf" where options depend on others. */
+static bool add_conditions(cJSON *schema, const struct option *table)
+{
+	cJSON *all_of = cJSON_CreateArray();
+	bool ok = all_of && option_add_conditions(all_of, table);
+	if (ok && cJSON_GetArraySize(all_of) > 0)
+		return option_json_add(schema, "allOf", all_of);
+	cJSON_Delete(all_of);
+	return ok;
+}
+
 cJSON *option_schema(const struct option *table)
 {
 	cJSON *schema = cJSON_CreateObject(), *properties = cJSON_CreateObject(), *required = cJSON_CreateArray();
-	bool ok = schema && properties && required && add(schema, "type", cJSON_CreateString("object"));
+	bool ok = schema && properties && required && option_json_add(schema, "type", cJSON_CreateString("object"));
 	for (const struct option *row = table; ok && row->key; row++) {
-		ok = add(properties, row->key, row_schema(row));
+		ok = option_json_add(properties, row->key, row_schema(row));
 		if (ok && row->required)
-			ok = add(required, NULL, cJSON_CreateString(row->key));
+			ok = option_json_add(required, NULL, cJSON_CreateString(row->key));
 	}
 	/* All are handed over, also after a failure, so that one delete releases everything. */
-	ok = add(schema, "properties", properties) && ok;
-	ok = add(schema, "required", required) && ok;
-	ok = ok && add(schema, "additionalProperties", cJSON_CreateBool(false));
+	ok = option_json_add(schema, "properties", properties) && ok;
+	ok = option_json_add(schema, "required", required) && ok;
+	ok = ok && option_json_add(schema, "additionalProperties", cJSON_CreateBool(false));
+	ok = ok && add_conditions(schema, table);
 	if (ok)
 		return schema;
 	cJSON_Delete(schema);

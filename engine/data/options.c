@@ -16,6 +16,12 @@ static const char *const encoding_choices[] = {"auto", "utf8", "latin1", NULL};
 static const char *const delimiter_choices[] = {"auto", ",", ";", "tab", NULL};
 static const char *const quotes_choices[] = {"csv", "none", NULL};
 
+/* The kinds of source. */
+#define TABLES   (OPTION_BIT(SOURCE_CSV) | OPTION_BIT(SOURCE_JSONL))
+#define TEXTS    (TABLES | OPTION_BIT(SOURCE_PHRASEBANK))
+#define FILES    (OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES) | TEXTS)
+#define PICTURES (OPTION_BIT(SOURCE_DIGITS) | OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES))
+
 static const struct option augment_table[] = {
     {.key = "flip",
 	.type = OPT_BOOL,
@@ -49,57 +55,91 @@ const struct option data_option_table[] = {
     {.key = "path",
 	.type = OPT_STRING,
 	.offset = AT(path),
+	.when = "source",
+	.only = FILES,
 	.help = "folder of the files, or one file of texts; relative to the current directory, then to the config"},
     {.key = "archives",
 	.type = OPT_STRINGS,
 	.offset = AT(archives),
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IMAGES),
 	.help = "images: .tar.gz or .zip files below path; none = class folders"},
     {.key = "index",
 	.type = OPT_STRING,
 	.offset = AT(index),
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IMAGES),
 	.help = "images: CSV below path with columns file, label or class, and optionally split and archive"},
     {.key = "train_images",
 	.type = OPT_STRING,
 	.offset = AT(train_images),
 	.def = "train-images-idx3-ubyte",
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IDX),
 	.help = "idx: file below path, plain or .gz"},
     {.key = "train_labels",
 	.type = OPT_STRING,
 	.offset = AT(train_labels),
 	.def = "train-labels-idx1-ubyte",
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IDX),
 	.help = "idx: file below path, plain or .gz"},
     {.key = "test_images",
 	.type = OPT_STRING,
 	.offset = AT(test_images),
 	.def = "t10k-images-idx3-ubyte",
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IDX),
 	.help = "idx: file below path, plain or .gz; \"\" = cut test_fraction off the train files"},
     {.key = "test_labels",
 	.type = OPT_STRING,
 	.offset = AT(test_labels),
 	.def = "t10k-labels-idx1-ubyte",
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IDX),
 	.help = "idx: file below path, plain or .gz; \"\" as for test_images"},
     {.key = "train",
 	.type = OPT_STRING,
 	.offset = AT(train),
+	.when = "source",
+	.only = TEXTS,
 	.help = "texts: file below path; none = path is the file"},
-    {.key = "val", .type = OPT_STRING, .offset = AT(val), .help = "texts: file below path; none = cut off"},
-    {.key = "test", .type = OPT_STRING, .offset = AT(test), .help = "texts: file below path; none = cut off"},
+    {.key = "val",
+	.type = OPT_STRING,
+	.offset = AT(val),
+	.when = "source",
+	.only = TEXTS,
+	.help = "texts: file below path; none = cut off"},
+    {.key = "test",
+	.type = OPT_STRING,
+	.offset = AT(test),
+	.when = "source",
+	.only = TEXTS,
+	.help = "texts: file below path; none = cut off"},
     {.key = "text",
 	.type = OPT_STRING,
 	.offset = AT(text_column),
+	.when = "source",
+	.only = TABLES,
 	.help = "csv, jsonl: column of the text; none = the one that is called text, sentence or comment"},
     {.key = "label",
 	.type = OPT_STRING,
 	.offset = AT(label),
+	.when = "source",
+	.only = TABLES,
 	.help = "csv, jsonl: column of the class; none = label or class. jsonl: a field of lists of names makes label "
 		"sets"},
     {.key = "labels",
 	.type = OPT_STRINGS,
 	.offset = AT(labels),
+	.when = "source",
+	.only = TABLES,
 	.help = "csv, jsonl: columns of 0 and 1, one per class in this order: a text may have any of them"},
     {.key = "classes",
 	.type = OPT_STRINGS,
 	.offset = AT(classes),
+	.when = "source",
+	.only = TEXTS,
 	.help = "texts: the class names in their order; labels may then also be 0-based numbers; none = the labels "
 		"that occur, sorted"},
     {.key = "encoding",
@@ -107,18 +147,24 @@ const struct option data_option_table[] = {
 	.offset = AT(encoding),
 	.def = "auto",
 	.choices = encoding_choices,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_CSV) | OPTION_BIT(SOURCE_PHRASEBANK),
 	.help = "csv, phrasebank: auto = utf8 for csv, latin1 (ISO-8859-1) for phrasebank"},
     {.key = "delimiter",
 	.type = OPT_CHOICE,
 	.offset = AT(delimiter),
 	.def = "auto",
 	.choices = delimiter_choices,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_CSV),
 	.help = "csv: auto = tab for files called .tsv or .tab, else a comma"},
     {.key = "quotes",
 	.type = OPT_CHOICE,
 	.offset = AT(quotes),
 	.def = "csv",
 	.choices = quotes_choices,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_CSV),
 	.help = "csv: fields may be quoted as in RFC 4180; none = a quote is a character like others"},
     {.key = "folds",
 	.type = OPT_INT,
@@ -126,6 +172,8 @@ const struct option data_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 1000,
+	.when = "source",
+	.only = TEXTS,
 	.help = "texts: cut into so many equal parts, one of them for testing, instead of test_fraction; 0 = off"},
     {.key = "fold",
 	.type = OPT_INT,
@@ -133,6 +181,8 @@ const struct option data_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 999,
+	.when = "source",
+	.only = TEXTS,
 	.help = "texts: which of the folds is the test split, 0 to folds - 1"},
     {.key = "val_fraction",
 	.type = OPT_FLOAT,
@@ -160,74 +210,26 @@ const struct option data_option_table[] = {
 	.offset = AT(mean),
 	.min = -1,
 	.max = 1,
+	.when = "source",
+	.only = PICTURES,
 	.help = "per channel on the 0..1 scale, or one for all; none = measured on the train split"},
     {.key = "std",
 	.type = OPT_FLOATS,
 	.offset = AT(std),
 	.min = 1e-4,
 	.max = 100,
+	.when = "source",
+	.only = PICTURES,
 	.help = "per channel on the 0..1 scale, or one for all; none = measured on the train split"},
     {.key = "augment",
 	.type = OPT_BLOCK,
 	.offset = AT(augment),
 	.block = augment_table,
+	.when = "source",
+	.only = PICTURES,
 	.help = "changes to training images; stages switch it on"},
     OPTION_END,
 };
-
-#define BIT(source) (1u << (source))
-#define TABLES      (BIT(SOURCE_CSV) | BIT(SOURCE_JSONL))
-#define TEXTS       (TABLES | BIT(SOURCE_PHRASEBANK))
-#define PICTURES    (BIT(SOURCE_DIGITS) | BIT(SOURCE_IDX) | BIT(SOURCE_IMAGES))
-
-/* Which sources look at an option; those that are not listed belong to all. */
-static unsigned sources_of(const char *key)
-{
-	static const struct {
-		const char *key;
-		unsigned sources;
-	} rows[] = {{"path", ~BIT(SOURCE_DIGITS)}, {"archives", BIT(SOURCE_IMAGES)}, {"index", BIT(SOURCE_IMAGES)},
-	    {"train_images", BIT(SOURCE_IDX)}, {"train_labels", BIT(SOURCE_IDX)}, {"test_images", BIT(SOURCE_IDX)},
-	    {"test_labels", BIT(SOURCE_IDX)}, {"train", TEXTS}, {"val", TEXTS}, {"test", TEXTS}, {"text", TABLES},
-	    {"label", TABLES}, {"labels", TABLES}, {"classes", TEXTS},
-	    {"encoding", BIT(SOURCE_CSV) | BIT(SOURCE_PHRASEBANK)}, {"delimiter", BIT(SOURCE_CSV)},
-	    {"quotes", BIT(SOURCE_CSV)}, {"folds", TEXTS}, {"fold", TEXTS}, {"mean", PICTURES}, {"std", PICTURES},
-	    {"augment", PICTURES}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (strcmp(rows[i].key, key) == 0)
-			return rows[i].sources;
-	return ~0u;
-}
-
-static bool is_default(const struct option *row, const cJSON *v)
-{
-	if (cJSON_IsArray(v))
-		return cJSON_GetArraySize(v) == 0;
-	if (cJSON_IsString(v))
-		return row->def && strcmp(v->valuestring, row->def) == 0;
-	if (cJSON_IsNumber(v))
-		return row->def && v->valuedouble == strtod(row->def, NULL);
-	return true;
-}
-
-static bool augments(const struct augment_options *a)
-{
-	return a->flip || a->rotate90 || a->crop_padding != 0;
-}
-
-/* The first option that the source would ignore although it is not at its default, or NULL. */
-static const char *find_unused(const struct data_options *o, const cJSON *given)
-{
-	for (const struct option *row = data_option_table; row->key; row++) {
-		const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, row->key);
-		bool set = row->type == OPT_BLOCK ? augments(&o->augment) : !is_default(row, v);
-
-		if (!(sources_of(row->key) & BIT(o->source)) && set)
-			return row->key;
-	}
-	return NULL;
-}
 
 /* What the options of texts say against each other. */
 static int check_texts(const struct data_options *o, const char **key)
@@ -256,15 +258,7 @@ static int check_texts(const struct data_options *o, const char **key)
 
 int data_options_check(const struct data_options *o, const char **key)
 {
-	cJSON *given = option_to_json(data_option_table, o);
-
-	*key = given ? find_unused(o, given) : NULL;
-	cJSON_Delete(given);
-	if (!given)
-		return err_set(ERR_NOMEM, "out of memory");
-	if (*key)
-		return err_set(ERR_CONFIG, "%s has no effect with source %s", *key, source_choices[o->source]);
-	if (TEXTS & BIT(o->source))
+	if (TEXTS & OPTION_BIT(o->source))
 		return check_texts(o, key);
 	*key = o->mean.n > 0 ? "mean" : "std";
 	if ((o->mean.n > 0) != (o->std.n > 0))

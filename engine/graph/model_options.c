@@ -117,7 +117,7 @@ void model_options_clear(struct model_options *o)
 
 cJSON *model_options_to_json(const struct model_options *o)
 {
-	cJSON *json = option_to_json(o->family->option, o->own);
+	cJSON *json = option_to_json(o->family->option, o->own, NULL);
 	cJSON *name = cJSON_CreateString(o->family->name);
 	if (json && name && cJSON_AddItemToObject(json, family_key[0], name))
 		return json;

@@ -38,40 +38,48 @@ struct train_options {
 /* The choices, in the order of their enums. */
 extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[], *const precision_names[];
 
-#define TRAIN_OPTION_ROW(T, m, field, kind, text, lo, hi, names, about)                                                \
+#define TRAIN_OPTION_ROW(T, m, w, bits, field, kind, text, lo, hi, names, about)                                       \
 	{                                                                                                              \
 		.key = #field, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,        \
-		.choices = names, .help = about                                                                        \
+		.choices = names, .when = w, .only = bits, .help = about                                               \
 	}
-/* The rows of `struct train_options m` inside the options struct T, separated by commas. */
-#define TRAIN_OPTION_ROWS(T, m)                                                                                        \
-	TRAIN_OPTION_ROW(T, m, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split"),              \
-	    TRAIN_OPTION_ROW(T, m, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),        \
-	    TRAIN_OPTION_ROW(T, m, accumulate, OPT_INT, "1", 1, TRAIN_MICRO_BATCHES, NULL,                             \
-		"micro-batches per optimizer step; must divide batch_size"),                                           \
-	    TRAIN_OPTION_ROW(T, m, optimizer, OPT_CHOICE, "adamw", 0, 0, optimizer_names, "update rule"),              \
-	    TRAIN_OPTION_ROW(T, m, lr, OPT_FLOAT, "0.001", 0, 1000, NULL, "peak learning rate"),                       \
-	    TRAIN_OPTION_ROW(T, m, momentum, OPT_FLOAT, "0.9", 0, 0.99999, NULL, "momentum of sgd"),                   \
-	    TRAIN_OPTION_ROW(T, m, nesterov, OPT_BOOL, "false", 0, 0, NULL, "Nesterov momentum (sgd)"),                \
-	    TRAIN_OPTION_ROW(T, m, beta1, OPT_FLOAT, "0.9", 0, 0.99999, NULL, "decay of AdamW's first moment"),        \
-	    TRAIN_OPTION_ROW(T, m, beta2, OPT_FLOAT, "0.999", 0, 0.9999999, NULL, "decay of AdamW's second moment"),   \
-	    TRAIN_OPTION_ROW(T, m, eps, OPT_FLOAT, "1e-8", 1e-30, 1, NULL, "added to AdamW's denominator"),            \
-	    TRAIN_OPTION_ROW(T, m, weight_decay, OPT_FLOAT, "0.01", 0, 100, NULL,                                      \
-		"decay of weights (decoupled for adamw); biases and norms have none"),                                 \
-	    TRAIN_OPTION_ROW(T, m, schedule, OPT_CHOICE, "cosine", 0, 0, schedule_names,                               \
-		"course of the learning rate after the warm-up"),                                                      \
-	    TRAIN_OPTION_ROW(T, m, warmup, OPT_FLOAT, "0.05", 0, 0.999, NULL,                                          \
-		"share of all steps with a linearly rising learning rate"),                                            \
-	    TRAIN_OPTION_ROW(T, m, clip_norm, OPT_FLOAT, "1.0", 0, 1e30, NULL,                                         \
-		"largest global L2 norm of the gradients; 0 = no clipping"),                                           \
+/* The rows of `struct train_options m` inside the options struct T, separated by commas. w, bits: the choice (`when`,
+ * `only`) with which the stage trains; NULL, 0: it always does. */
+#define TRAIN_OPTION_ROWS(T, m, w, bits)                                                                               \
+	TRAIN_OPTION_ROW(T, m, w, bits, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split"),     \
 	    TRAIN_OPTION_ROW(                                                                                          \
-		T, m, label_smoothing, OPT_FLOAT, "0", 0, 0.999, NULL, "probability spread evenly over all classes"),  \
-	    TRAIN_OPTION_ROW(T, m, patience, OPT_INT, "0", 0, 100000, NULL,                                            \
+		T, m, w, bits, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),            \
+	    TRAIN_OPTION_ROW(T, m, w, bits, accumulate, OPT_INT, "1", 1, TRAIN_MICRO_BATCHES, NULL,                    \
+		"micro-batches per optimizer step; must divide batch_size"),                                           \
+	    TRAIN_OPTION_ROW(T, m, w, bits, optimizer, OPT_CHOICE, "adamw", 0, 0, optimizer_names, "update rule"),     \
+	    TRAIN_OPTION_ROW(T, m, w, bits, lr, OPT_FLOAT, "0.001", 0, 1000, NULL, "peak learning rate"),              \
+	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_SGD), momentum, OPT_FLOAT, "0.9", 0, 0.99999,     \
+		NULL, "momentum"),                                                                                     \
+	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_SGD), nesterov, OPT_BOOL, "false", 0, 0, NULL,    \
+		"Nesterov momentum"),                                                                                  \
+	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), beta1, OPT_FLOAT, "0.9", 0, 0.99999,      \
+		NULL, "decay of AdamW's first moment"),                                                                \
+	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), beta2, OPT_FLOAT, "0.999", 0, 0.9999999,  \
+		NULL, "decay of AdamW's second moment"),                                                               \
+	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), eps, OPT_FLOAT, "1e-8", 1e-30, 1, NULL,   \
+		"added to AdamW's denominator"),                                                                       \
+	    TRAIN_OPTION_ROW(T, m, w, bits, weight_decay, OPT_FLOAT, "0.01", 0, 100, NULL,                             \
+		"decay of weights (decoupled for adamw); biases and norms have none"),                                 \
+	    TRAIN_OPTION_ROW(T, m, w, bits, schedule, OPT_CHOICE, "cosine", 0, 0, schedule_names,                      \
+		"course of the learning rate after the warm-up"),                                                      \
+	    TRAIN_OPTION_ROW(T, m, w, bits, warmup, OPT_FLOAT, "0.05", 0, 0.999, NULL,                                 \
+		"share of all steps with a linearly rising learning rate"),                                            \
+	    TRAIN_OPTION_ROW(T, m, w, bits, clip_norm, OPT_FLOAT, "1.0", 0, 1e30, NULL,                                \
+		"largest global L2 norm of the gradients; 0 = no clipping"),                                           \
+	    TRAIN_OPTION_ROW(T, m, w, bits, label_smoothing, OPT_FLOAT, "0", 0, 0.999, NULL,                           \
+		"probability spread evenly over all classes"),                                                         \
+	    TRAIN_OPTION_ROW(T, m, w, bits, patience, OPT_INT, "0", 0, 100000, NULL,                                   \
 		"stop after this many epochs without improvement; 0 = never"),                                         \
-	    TRAIN_OPTION_ROW(T, m, monitor, OPT_CHOICE, "accuracy", 0, 0, monitor_names,                               \
+	    TRAIN_OPTION_ROW(T, m, w, bits, monitor, OPT_CHOICE, "accuracy", 0, 0, monitor_names,                      \
 		"validation figure that chooses the best epoch"),                                                      \
-	    TRAIN_OPTION_ROW(T, m, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),   \
-	    TRAIN_OPTION_ROW(T, m, precision, OPT_CHOICE, "fp32", 0, 0, precision_names,                               \
+	    TRAIN_OPTION_ROW(                                                                                          \
+		T, m, w, bits, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),       \
+	    TRAIN_OPTION_ROW(T, m, w, bits, precision, OPT_CHOICE, "fp32", 0, 0, precision_names,                      \
 		"operands of linear layers and convolutions in training; weights, sums and validation stay fp32. "     \
 		"fp16 scales the loss dynamically; the CPU backend has neither it nor tf32")
 /* Contradictions that single rows cannot see. ERR_CONFIG without place; *key (may be NULL): the option at fault. */

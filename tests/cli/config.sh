@@ -61,23 +61,23 @@ wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, scope: global/' \
 	"11:69: stage 'prune': structured pruning ranks units within their layer"
 wrong 's/sparsity: 0.5/method: structured/' "11:3: stage 'prune': method structured needs a sparsity above 0"
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, exclude: ["*"]/' "11:71: stage 'prune': "
-wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:37: stage 'prune': the sparsity of method nm is 1 - n/m"
+wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:27: stages.prune: sparsity has no effect with method nm (only with method magnitude, structured)"
 wrong 's/sparsity: 0.5/method: nm, n: 4, m: 2/' "11:42: stage 'prune': n (4) must be below m (2)"
-wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:45: stage 'prune': n has no meaning with method magnitude"
+wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:42: stages.prune: n has no effect with method magnitude (only with method nm)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, ramp: cubic/' "11:63: stage 'prune': the ramp reaches its sparsity after 1 epochs"
 wrong 's/sparsity: 0.5/sparsity: 0.5, exclude: [conv*]/' "11:51: stage 'prune': exclude: 'conv*' matches no layer"
 wrong 's/static/static, calibration_split: test/' "12:63: stage 'quantize': calibration_split must be train or validation, found 'test'"
-wrong 's/static/fp16, weight_bits: 4/' "12:55: stage 'quantize': weight_bits has no effect with method fp16"
-wrong 's/static/dynamic, act_bits: 4/' "12:55: stage 'quantize': act_bits has no effect with method dynamic"
-wrong 's/static/static, lr: 0.1/' "12:48: stage 'quantize': lr has no effect with method static"
+wrong 's/static/fp16, weight_bits: 4/' "12:42: stages.quantize: weight_bits has no effect with method fp16"
+wrong 's/static/dynamic, act_bits: 4/' "12:45: stages.quantize: act_bits has no effect with method dynamic"
+wrong 's/static/static, lr: 0.1/' "12:44: stages.quantize: lr has no effect with method static (only with method qat)"
 wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
 wrong 's/static/static, exclude: [fc9]/' "12:3: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
 wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumulate (3 micro-batches) must divide batch_size (128)"
-wrong 's/kind: train/kind: train, nesterov: true/' "9:36: stage 'teacher': nesterov needs optimizer sgd"
-wrong 's/source: digits/source: digits, path: x/' "4:30: data: path has no effect with source digits"
-wrong 's/source: digits/source: digits, folds: 5/' "4:31: data: folds has no effect with source digits"
+wrong 's/kind: train/kind: train, nesterov: true/' "9:26: stages.teacher: nesterov has no effect with optimizer adamw (only with optimizer sgd)"
+wrong 's/source: digits/source: digits, path: x/' "4:24: data: path has no effect with source digits"
+wrong 's/source: digits/source: digits, folds: 5/' "4:24: data: folds has no effect with source digits"
 wrong 's/source: digits/source: csv, path: x, folds: 5, fold: 5/' "4:46: data: fold is 5; with 5 folds it is one of 0 to 4"
-wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:36: data: mean has no effect with source csv"
+wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:30: data: mean has no effect with source csv"
 wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std must be given together"
 wrong 's/source: digits/source: digits, mean: [0.1, 0.2], std: [1, 1]/' "4:7: data.mean has 2 values; the images have 1 channels"
 wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:7: data.augment.crop_padding is 8"
@@ -102,10 +102,10 @@ wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/'
 
 # --set, and the command line
 refuses 2 "must be PATH=VALUE" run t.yaml --set stages.prune.sparsity
-refuses 2 "gpu 1 has no effect with train: auto; it needs train: cuda" run t.yaml --set device.gpu=1
-refuses 2 "has no effect with train: cpu" plan t.yaml --set device.gpu=1 --set device.train=cpu
+refuses 2 "device: gpu has no effect with train auto (only with train cuda)" run t.yaml --set device.gpu=1
+refuses 2 "has no effect with train cpu" plan t.yaml --set device.gpu=1 --set device.train=cpu
 refuses 2 "'gpu' must be" run t.yaml --set device.gpu=-1
-works plan t.yaml --set device.gpu=0 --set device.train=cpu
+refuses 2 "has no effect with train cpu" plan t.yaml --set device.gpu=0 --set device.train=cpu
 for command in plan run; do
 	refuses 5 "t.yaml:9:3: stage 'teacher': cpu: node fc1 (linear): no TF32 products on the CPU; use precision fp32" \
 		$command t.yaml --set device.train=cpu --set stages.teacher.precision=tf32

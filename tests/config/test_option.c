@@ -289,7 +289,7 @@ static void option__json_has_every_key_and_reads_back(void **state)
 	struct block b;
 	assert_int_equal(
 	    parse("{epochs: 5, seed: 9007199254740993, lr: 0.1, mean: [0.1, -1], exclude: ['a\"b']}", &y, &b), 0);
-	cJSON *json = option_to_json(table, &b);
+	cJSON *json = option_to_json(table, &b, NULL);
 	option_clear(table, &b);
 	yaml_clear(&y);
 	assert_json(json,
@@ -408,6 +408,131 @@ static void option__every_failing_allocation_is_survived(void **state)
 
 /* cJSON allocates by hooks of its own. */
 static int json_left;
+/* Options that depend on a choice, on a choice that depends on another, on a boolean, and on a key of the caller. */
+struct dependent {
+	int method, observer;
+	bool timed;
+	double percentile;
+	int64_t runs, groups;
+	double heat;
+};
+static const char *const methods[] = {"none", "count", "watch", NULL};
+static const char *const observers[] = {"range", "share", NULL};
+#define DEP(k, t, ...)                                                                                                 \
+	{                                                                                                              \
+		.key = #k, .type = t, .offset = offsetof(struct dependent, k), __VA_ARGS__                             \
+	}
+static const struct option dependent_table[] = {
+    DEP(percentile, OPT_FLOAT, .def = "99", .when = "observer", .only = OPTION_BIT(1)),
+    DEP(method, OPT_CHOICE, .def = "watch", .choices = methods),
+    DEP(observer, OPT_CHOICE, .def = "range", .choices = observers, .when = "method", .only = OPTION_BIT(2)),
+    DEP(groups, OPT_INT, .def = "3", .when = "method", .only = OPTION_BIT(1) | OPTION_BIT(2), .help = "of some"),
+    DEP(timed, OPT_BOOL, .def = "true"), DEP(runs, OPT_INT, .def = "5", .when = "timed", .only = OPTION_TRUE),
+    DEP(heat, OPT_FLOAT, .def = "4", .when = "teacher", .only = OPTION_GIVEN), OPTION_END};
+
+static int parse_dependent(const char *text, struct dependent *d)
+{
+	static const char *const skip[] = {"teacher", NULL};
+	struct yaml y;
+	*d = (struct dependent){0};
+	assert_int_equal(yaml_parse("t.yaml", text, strlen(text), &y), 0);
+	int rc = option_parse(dependent_table, d, &y, y.root, skip);
+	yaml_clear(&y);
+	return rc;
+}
+
+static void only__an_option_without_effect_is_refused_where_it_stands(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+	    {"{method: none, groups: 3}",
+		"t.yaml:1:16: groups has no effect with method none (only with method count, watch)"},
+	    {"{percentile: 99}", "t.yaml:1:2: percentile has no effect with observer range (only with observer share)"},
+	    {"{method: count, observer: share}", "observer has no effect with method count (only with method watch)"},
+	    {"{timed: false, runs: 5}", "runs has no effect with timed false (only with timed true)"},
+	    {"{heat: 4}", "t.yaml:1:2: heat has no effect without 'teacher'"},
+	};
+	static const char *const fine[] = {"{}", "{groups: 1, runs: 2}", "{method: count, groups: 1}",
+	    "{observer: share, percentile: 50}", "{teacher: x, heat: 1}", "{teacher: x, timed: false}"};
+	struct dependent d;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse_dependent(cases[i][0], &d), ERR_CONFIG);
+		if (!strstr(err_message(), cases[i][1]))
+			fail_msg("%s: %s", cases[i][0], err_message());
+	}
+	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+		if (parse_dependent(fine[i], &d) != 0)
+			fail_msg("%s: %s", fine[i], err_message());
+}
+
+/* percentile is right for the observer, but nobody looks at the observer. */
+static void only__what_depends_on_an_option_without_effect_has_none(void **state)
+{
+	(void)state;
+	struct dependent d;
+	static const struct option table_of_three[] = {DEP(method, OPT_CHOICE, .def = "none", .choices = methods),
+	    DEP(observer, OPT_CHOICE, .def = "share", .choices = observers, .when = "method", .only = OPTION_BIT(2)),
+	    DEP(percentile, OPT_FLOAT, .def = "99", .when = "observer", .only = OPTION_BIT(1)), OPTION_END};
+	struct yaml y;
+	const char text[] = "{percentile: 98}";
+	assert_int_equal(yaml_parse("t.yaml", text, strlen(text), &y), 0);
+	assert_int_equal(option_parse(table_of_three, &d, &y, y.root, NULL), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "percentile has no effect with method none (only with method watch)"));
+	assert_int_equal(option_parse_resolved(table_of_three, &d, &y, y.root), 0);
+	assert_true(d.percentile == 98);
+	yaml_clear(&y);
+}
+
+static void only__json_holds_what_has_an_effect(void **state)
+{
+	(void)state;
+	static const char *const given[] = {"teacher", NULL};
+	struct dependent d;
+	assert_int_equal(parse_dependent("{method: count, timed: false, teacher: x}", &d), 0);
+	assert_json(option_to_json(dependent_table, &d, NULL), "{\"method\":\"count\",\"groups\":3,\"timed\":false}");
+	assert_json(option_to_json(dependent_table, &d, given),
+	    "{\"method\":\"count\",\"groups\":3,\"timed\":false,\"heat\":4}");
+	assert_int_equal(parse_dependent("{observer: share}", &d), 0);
+	assert_json(option_to_json(dependent_table, &d, NULL),
+	    "{\"percentile\":99,\"method\":\"watch\",\"observer\":\"share\",\"groups\":3,\"timed\":true,\"runs\":5}");
+}
+
+static void only__the_schema_says_if_and_then(void **state)
+{
+	(void)state;
+	cJSON *schema = option_schema(dependent_table);
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "allOf"), true),
+	    "[{\"if\":{\"properties\":{\"observer\":{\"enum\":[\"range\"]}}},\"then\":{\"properties\":{\"percentile\":"
+	    "false}}},"
+	    "{\"if\":{\"properties\":{\"method\":{\"enum\":[\"none\",\"count\"]}},\"required\":[\"method\"]},"
+	    "\"then\":{\"properties\":{\"percentile\":false,\"observer\":false}}},"
+	    "{\"if\":{\"properties\":{\"method\":{\"enum\":[\"none\"]}},\"required\":[\"method\"]},"
+	    "\"then\":{\"properties\":{\"groups\":false}}},"
+	    "{\"if\":{\"properties\":{\"timed\":{\"enum\":[false]}},\"required\":[\"timed\"]},"
+	    "\"then\":{\"properties\":{\"runs\":false}}},"
+	    "{\"if\":{\"not\":{\"required\":[\"teacher\"]}},\"then\":{\"properties\":{\"heat\":false}}}]");
+	cJSON_Delete(schema);
+	schema = option_schema(table);
+	assert_null(cJSON_GetObjectItem(schema, "allOf"));
+	cJSON_Delete(schema);
+}
+
+static void only__explain_groups_by_choice(void **state)
+{
+	(void)state;
+	struct str s = {0};
+	option_explain(dependent_table, &s);
+	const char *text = str_text(&s), *method = strstr(text, "method "),
+		   *group = strstr(text, "only with method watch:\n");
+	assert_ptr_equal(method, text);
+	assert_true(group && strstr(group, "\n  observer"));
+	group = strstr(text, "only with method count, watch:\n  groups");
+	assert_true(group && strstr(group, "of some\n"));
+	assert_non_null(strstr(text, "only with timed true:\n  runs"));
+	assert_non_null(strstr(text, "only with 'teacher':\n  heat"));
+	str_clear(&s);
+}
+
 static void *failing_malloc(size_t n)
 {
 	return json_left-- > 0 ? malloc(n) : NULL;
@@ -419,12 +544,14 @@ static void option__json_survives_every_failing_allocation(void **state)
 	struct block b = {0};
 	assert_int_equal(option_parse(table, &b, NULL, NULL, NULL), 0);
 	cJSON_Hooks hooks = {failing_malloc, free};
-	for (int which = 0; which < 2; which++) {
+	for (int which = 0; which < 3; which++) {
 		int n = 0;
 		for (cJSON *json = NULL; !json; n++) {
 			json_left = n;
 			cJSON_InitHooks(&hooks);
-			json = which ? option_schema(table) : option_to_json(table, &b);
+			json = which == 0   ? option_to_json(table, &b, NULL)
+			       : which == 1 ? option_schema(table)
+					    : option_schema(dependent_table);
 			cJSON_InitHooks(NULL);
 			if (json) {
 				cJSON_Delete(json);
@@ -434,15 +561,17 @@ static void option__json_survives_every_failing_allocation(void **state)
 		assert_true(n > 20);
 	}
 	/* The schema reads defaults, which allocates by ours. */
-	for (uint64_t n = 1;; n++) {
-		mem_fail_at(n);
-		cJSON *schema = option_schema(table);
-		bool reached = mem_count() >= n;
-		mem_fail_at(0);
-		assert_int_equal(!schema, reached);
-		cJSON_Delete(schema);
-		if (!reached)
-			break;
+	const struct option *const tables[] = {table, dependent_table};
+	for (int which = 0; which < 2; which++) {
+		bool reached = true;
+		for (uint64_t n = 1; reached; n++) {
+			mem_fail_at(n);
+			cJSON *schema = option_schema(tables[which]);
+			reached = mem_count() >= n;
+			mem_fail_at(0);
+			assert_int_equal(!schema, reached);
+			cJSON_Delete(schema);
+		}
 	}
 	option_clear(table, &b);
 }
@@ -462,6 +591,11 @@ int main(void)
 	    cmocka_unit_test(option__schema_repeats_the_table),
 	    cmocka_unit_test(option__schema_takes_true_for_what_yaml_does),
 	    cmocka_unit_test(option__explain_lists_every_row_in_columns),
+	    cmocka_unit_test(only__an_option_without_effect_is_refused_where_it_stands),
+	    cmocka_unit_test(only__what_depends_on_an_option_without_effect_has_none),
+	    cmocka_unit_test(only__json_holds_what_has_an_effect),
+	    cmocka_unit_test(only__the_schema_says_if_and_then),
+	    cmocka_unit_test(only__explain_groups_by_choice),
 	    cmocka_unit_test(option__every_failing_allocation_is_survived),
 	    cmocka_unit_test(option__json_survives_every_failing_allocation),
 	};

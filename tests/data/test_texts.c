@@ -423,12 +423,26 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: csv, path: x, label: a, labels: [a, b]}", "labels", "cannot both be given");
 	check_options(
 	    "{source: csv, path: x, labels: [a, b], classes: [c, d]}", "classes", "already names the classes");
-	check_options("{source: digits, folds: 5}", "folds", "no effect with source digits");
-	check_options("{source: jsonl, path: x, encoding: latin1}", "encoding", "no effect with source jsonl");
-	check_options("{source: phrasebank, path: x, quotes: none}", "quotes", "no effect with source phrasebank");
-	check_options("{source: csv, path: x, mean: 0.5, std: 0.5}", "mean", "no effect with source csv");
-	check_options("{source: csv, path: x, augment: {flip: true}}", "augment", "no effect with source csv");
-	check_options("{source: phrasebank, path: x, label: y}", "label", "no effect with source phrasebank");
+	const struct {
+		const char *yaml, *part;
+	} without_effect[] = {
+	    {"{source: digits, folds: 5}", "folds has no effect with source digits"},
+	    {"{source: jsonl, path: x, encoding: latin1}", "encoding has no effect with source jsonl"},
+	    {"{source: phrasebank, path: x, quotes: none}", "quotes has no effect with source phrasebank"},
+	    {"{source: csv, path: x, mean: 0.5, std: 0.5}", "mean has no effect with source csv"},
+	    {"{source: csv, path: x, augment: {flip: true}}", "augment has no effect with source csv"},
+	    {"{source: phrasebank, path: x, label: y}", "label has no effect with source phrasebank"},
+	};
+	for (size_t i = 0; i < sizeof(without_effect) / sizeof(without_effect[0]); i++) {
+		const char *text = without_effect[i].yaml;
+		struct data_options o = {0};
+		struct yaml y;
+		assert_int_equal(yaml_parse("t.yaml", text, strlen(text), &y), 0);
+		assert_int_equal(option_parse(data_option_table, &o, &y, y.root, NULL), ERR_CONFIG);
+		if (!strstr(err_message(), without_effect[i].part))
+			fail_msg("%s: %s", text, err_message());
+		yaml_clear(&y);
+	}
 }
 
 /* What a key and a hash must tell apart. */

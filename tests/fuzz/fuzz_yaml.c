@@ -77,7 +77,7 @@ static void read_options(const struct yaml *y)
 	int rc = option_parse(table, &o, y, y->root, NULL);
 	check_result(rc);
 	if (!rc) {
-		cJSON *json = option_to_json(table, &o);
+		cJSON *json = option_to_json(table, &o, NULL);
 		char *text = cJSON_PrintUnformatted(json);
 		require(text);
 		cJSON_free(text);

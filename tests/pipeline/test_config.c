@@ -94,8 +94,9 @@ static void schema__has_every_option_and_key(void **state)
 			if (!cJSON_GetObjectItem(p, o->key))
 				fail_msg("%s.%s is not in the schema", (*k)->name, o->key);
 		assert_true(!!cJSON_GetObjectItem(p, "model") == (*k)->needs_model);
-		assert_true(!!cJSON_GetObjectItem(p, "input") == (*k)->needs_input);
-		assert_true(!!cJSON_GetObjectItem(p, "inputs") == (*k)->opens_test);
+		assert_true(!!cJSON_GetObjectItem(p, "input") == ((*k)->input.count == REF_ONE));
+		assert_true(!!cJSON_GetObjectItem(p, "inputs") == ((*k)->input.count == REF_MANY));
+		assert_true(!!cJSON_GetObjectItem(p, "teacher") == ((*k)->teacher.count == REF_ONE));
 		assert_non_null(cJSON_GetObjectItem(p, "kind"));
 	}
 	for (const struct option *o = top_option_table; o->key; o++)

@@ -26,15 +26,27 @@ struct rig {
 	char dir[256];
 };
 
-static inline int rig_options(const struct option *table, void *block, const char *text)
+/* Options as a config gives them; `teacher` is the key that the run loop reads, NULL: not given. */
+static inline int rig_options_with(const struct option *table, void *block, const char *text, const char *teacher)
 {
+	static const char *const skip[] = {"teacher", NULL};
+	char set[300];
 	struct yaml y;
 	int rc = yaml_parse("test.yaml", text, strlen(text), &y);
-	if (!rc) {
-		rc = option_parse(table, block, &y, y.root, NULL);
-		yaml_clear(&y);
-	}
+	if (rc)
+		return rc;
+	snprintf(set, sizeof(set), "teacher=%s", teacher ? teacher : "");
+	if (teacher)
+		rc = yaml_set(&y, set);
+	if (!rc)
+		rc = option_parse(table, block, &y, y.root, skip);
+	yaml_clear(&y);
 	return rc;
+}
+
+static inline int rig_options(const struct option *table, void *block, const char *text)
+{
+	return rig_options_with(table, block, text, NULL);
 }
 
 #define RIG_OK(call)                                                                                                   \
@@ -109,7 +121,7 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .stop = c->stop,
 	    .info = cJSON_CreateObject(),
 	    .summary = cJSON_CreateObject()};
-	int rc = rig_options(kind->table, options, c->options);
+	int rc = rig_options_with(kind->table, options, c->options, c->teacher);
 	if (!rc)
 		rc = kind->run(&run);
 	option_clear(kind->table, options);

@@ -45,7 +45,7 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 {
 	void *options = mem_alloc(1, kind->options_size);
 	struct stage_plan p = {0};
-	RIG_OK(rig_options(kind->table, options, c->options));
+	RIG_OK(rig_options_with(kind->table, options, c->options, c->teacher));
 	struct stage_run run = {.name = c->name,
 	    .options = options,
 	    .data = &r->data,

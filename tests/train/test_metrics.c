@@ -136,7 +136,7 @@ struct wrapped {
 
 static void train_options__rows_fit_inside_another_table(void **state)
 {
-	const struct option table[] = {TRAIN_OPTION_ROWS(struct wrapped, train), OPTION_END};
+	const struct option table[] = {TRAIN_OPTION_ROWS(struct wrapped, train, NULL, 0), OPTION_END};
 	const char text[] = "{epochs: 3, lr: 0.5, optimizer: sgd, nesterov: true, schedule: linear, monitor: loss}";
 	struct wrapped w = {.other = 17}, defaults = {0};
 	struct yaml y;
@@ -160,7 +160,7 @@ static void train_options__rows_fit_inside_another_table(void **state)
 
 static void train_options__contradictions_name_the_key(void **state)
 {
-	struct train_options o = {.epochs = 1, .batch_size = 10, .accumulate = 3, .optimizer = OPTIMIZER_ADAMW};
+	struct train_options o = {.epochs = 1, .batch_size = 10, .accumulate = 3, .optimizer = OPTIMIZER_SGD};
 	const char *key = NULL;
 	(void)state;
 	assert_int_equal(train_options_check(&o, &key), ERR_CONFIG);

@@ -18,7 +18,7 @@ static int bce_prepare(struct call *s)
 /* What a logit x gives, by e^-|x|, which cannot overflow. NaN stays. */
 struct logistic {
 	double minus_log, minus_log_opposite; /* -log(sigmoid(x)), -log(sigmoid(-x)) */
-	double sigmoid, opposite;             /* sigmoid(x); sigmoid(-x), which as 1 - sigmoid(x) would cancel */
+	double sigmoid, opposite;             /* sigmoid(x); sigmoid(-x), of which 1 - sigmoid(x) would leave nothing */
 };
 
 static struct logistic logistic_of(double x)
@@ -30,12 +30,13 @@ static struct logistic logistic_of(double x)
 	    .opposite = x < 0.0 ? large : small};
 }
 
-/* Binary cross-entropy of one logit; *slope is its derivative. */
-static double bce(double x, double target, double pos_weight, double *slope)
+/* Binary cross-entropy of one logit; positive, negative: how much sigmoid(x) should be 1, and how much 0. *slope is its
+ * derivative. */
+static double bce(double x, double positive, double negative, double *slope)
 {
 	struct logistic z = logistic_of(x);
-	*slope = (1.0 - target) * z.sigmoid - pos_weight * target * z.opposite;
-	return (1.0 - target) * z.minus_log_opposite + pos_weight * target * z.minus_log;
+	*slope = negative * z.sigmoid - positive * z.opposite;
+	return negative * z.minus_log_opposite + positive * z.minus_log;
 }
 
 /* Loss of row n; the row's gradient goes to grad, if any. */
@@ -51,10 +52,11 @@ static double loss_row(const struct call *s, int64_t n, float *grad)
 	const double alpha = (double)s->node->attr.alpha, T = (double)s->node->attr.temperature;
 	double loss = 0.0;
 	for (int64_t l = 0; l < L; l++) {
-		double slope, value = bce((double)x[l], (double)target[l], (double)pos_weight[l], &slope);
+		double t = (double)target[l], slope;
+		double value = bce((double)x[l], (double)pos_weight[l] * t, 1.0 - t, &slope);
 		if (teacher) {
-			double soft_slope, soft_target = logistic_of((double)teacher[l] / T).sigmoid;
-			double soft = bce((double)x[l] / T, soft_target, 1.0, &soft_slope);
+			struct logistic q = logistic_of((double)teacher[l] / T);
+			double soft_slope, soft = bce((double)x[l] / T, q.sigmoid, q.opposite, &soft_slope);
 			value = alpha * T * T * soft + (1.0 - alpha) * value;
 			slope = alpha * T * soft_slope + (1.0 - alpha) * slope;
 		}

@@ -28,6 +28,15 @@ static void cuda__op_equals_the_reference(void **state)
 	assert_int_equal(rc, 0);
 }
 
+static void cuda__embedding_and_segment_mean_read_nothing_outside(void **state)
+{
+	(void)state;
+	int rc = op_suite_outside(cuda);
+	if (rc)
+		print_error("%s\n", err_message());
+	assert_int_equal(rc, 0);
+}
+
 static void cuda__update_equals_the_reference(void **state)
 {
 	(void)state;
@@ -280,7 +289,7 @@ static int close_cuda(void **state)
 /* An argument names the tests to run: "*loss*". */
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[OP_COUNT + 9] = {0};
+	struct CMUnitTest tests[OP_COUNT + 10] = {0};
 	size_t n = 0;
 	int rc = cuda_backend.open(&cuda.ctx, &(struct open_options){0});
 	if (rc) {
@@ -295,6 +304,7 @@ int main(int argc, char **argv)
 		tests[n++].initial_state = (void *)(uintptr_t)op_info((enum op)op)->name;
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__update_equals_the_reference);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__embedding_and_segment_mean_read_nothing_outside);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__products_are_f32_and_tf32_only_when_asked_for);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);

@@ -278,6 +278,61 @@ static void infer__losses(void **state)
 	graph_clear(&g);
 }
 
+static void infer__losses_over_labels(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int x = f32(&g, "x", SHAPE(3, 5)), t = f32(&g, "t", SHAPE(3, 5)), t4 = f32(&g, "t4", SHAPE(3, 4));
+	int w = f32(&g, "w", SHAPE(3)), p = f32(&g, "p", SHAPE(5)), y = graph_input(&g, "y", DT_S32, SHAPE(3, 5));
+	int l = graph_add(&g, OP_BCE_LOSS, "l", IN(x, t, w, p), NULL);
+	assert_true(l >= 0 && g.node[l].shape.ndim == 0 && g.node[l].dtype == DT_F32);
+	assert_refused(graph_add(&g, OP_BCE_LOSS, "m", IN(x, t4, w, p), NULL), "must be (3, 5)");
+	assert_refused(graph_add(&g, OP_BCE_LOSS, "m", IN(x, y, w, p), NULL), "must be f32");
+	assert_refused(graph_add(&g, OP_BCE_LOSS, "m", IN(x, t, p, p), NULL), "must be (3)");
+	assert_refused(graph_add(&g, OP_BCE_LOSS, "m", IN(x, t, w, w), NULL), "must be (5)");
+	assert_refused(graph_add(&g, OP_BCE_LOSS, "m", IN(w, w, w, w), NULL), "must have 2 dimensions");
+	struct attr a = {.temperature = 4, .alpha = 0.7f};
+	assert_true(graph_add(&g, OP_KD_BCE_LOSS, "k", IN(x, t, t, w, p), &a) >= 0);
+	assert_refused(graph_add(&g, OP_KD_BCE_LOSS, "m", IN(x, t4, t, w, p), &a), "must be (3, 5)");
+	assert_refused(graph_add(&g, OP_KD_BCE_LOSS, "m", IN(x, t, t4, w, p), &a), "must be (3, 5)");
+	a.alpha = -1;
+	assert_refused(graph_add(&g, OP_KD_BCE_LOSS, "m", IN(x, t, t, w, p), &a), "alpha");
+	a = (struct attr){.alpha = 1};
+	assert_refused(graph_add(&g, OP_KD_BCE_LOSS, "m", IN(x, t, t, w, p), &a), "temperature");
+	graph_clear(&g);
+}
+
+static void infer__packed_tokens(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	int ids = graph_input(&g, "ids", DT_S32, SHAPE(12)), starts = graph_input(&g, "starts", DT_S32, SHAPE(4));
+	int one = graph_input(&g, "one", DT_S32, SHAPE(1)), pair = graph_input(&g, "pair", DT_S32, SHAPE(6, 2));
+	int table = of(&g, "table", DT_F32, SHAPE(100, 8)), wq = of(&g, "wq", DT_S8, SHAPE(100, 8));
+	int s = of(&g, "s", DT_F32, SHAPE(100)), s8_steps = of(&g, "s8", DT_F32, SHAPE(8));
+	int x = graph_add(&g, OP_EMBEDDING, "x", IN(ids, table), NULL);
+	assert_true(x >= 0 && shape_equal(g.node[x].shape, SHAPE(12, 8)));
+	assert_refused(graph_add(&g, OP_EMBEDDING, "e", IN(table, table), NULL), "must be s32");
+	assert_refused(graph_add(&g, OP_EMBEDDING, "e", IN(pair, table), NULL), "must have 1 dimensions");
+	assert_refused(graph_add(&g, OP_EMBEDDING, "e", IN(ids, wq), NULL), "must be f32");
+	assert_refused(graph_add(&g, OP_EMBEDDING, "e", IN(ids, s), NULL), "must have 2 dimensions");
+	int y = graph_add(&g, OP_SEGMENT_MEAN, "y", IN(x, starts), NULL);
+	assert_true(y >= 0 && shape_equal(g.node[y].shape, SHAPE(3, 8)));
+	assert_refused(graph_add(&g, OP_SEGMENT_MEAN, "e", IN(x, one), NULL), "one more than the sequences");
+	assert_refused(graph_add(&g, OP_SEGMENT_MEAN, "e", IN(x, s), NULL), "must be s32");
+	assert_refused(graph_add(&g, OP_SEGMENT_MEAN, "e", IN(x, pair), NULL), "must have 1 dimensions");
+	assert_refused(graph_add(&g, OP_SEGMENT_MEAN, "e", IN(s, starts), NULL), "must have 2 dimensions");
+	int q = graph_add(&g, OP_QEMBEDDING, "q", IN(ids, wq, s), NULL);
+	assert_true(q >= 0 && g.node[q].dtype == DT_F32 && shape_equal(g.node[q].shape, SHAPE(12, 8)));
+	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(ids, wq, s8_steps), NULL), "must be (100)");
+	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(ids, table, s), NULL), "must be s8");
+	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(s, wq, s), NULL), "must be s32");
+	assert_int_equal(graph_macs(&g), 0); /* rows are read, not multiplied */
+	graph_clear(&g);
+}
+
 static void infer__fold(void **state)
 {
 	(void)state;
@@ -321,7 +376,9 @@ static void infer__quantized_values(void **state)
 	a.q = u8;
 	int d = graph_add(&g, OP_DEQUANT, "d", IN(q, s), &a);
 	assert_int_equal(g.node[d].dtype, DT_F32);
-	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s5), &a), "must be (1)");
+	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s5), &a), "must be (1) or (3)");
+	a.q = s8;
+	assert_true(graph_add(&g, OP_DEQUANT, "dw", IN(w, s5), &a) >= 0);
 	a = (struct attr){.to = DT_BF16};
 	int c = graph_add(&g, OP_CAST, "c", IN(x), &a);
 	assert_int_equal(g.node[c].dtype, DT_BF16);
@@ -537,6 +594,8 @@ int main(void)
 		cmocka_unit_test(infer__half_operands_come_in_pairs_and_give_f32),
 		cmocka_unit_test(infer__norm_pool_add_dropout),
 		cmocka_unit_test(infer__losses),
+		cmocka_unit_test(infer__losses_over_labels),
+		cmocka_unit_test(infer__packed_tokens),
 		cmocka_unit_test(infer__fold),
 		cmocka_unit_test(infer__quantized_values),
 		cmocka_unit_test(infer__requant),

@@ -430,7 +430,26 @@ static void spec__losses_are_added_to_the_output(void **state)
 	assert_int_equal(graph_add_ce(&g, 0.1f), 0);
 	assert_true(g.node[g.loss].attr.smoothing == 0.1f);
 	graph_clear(&g);
+	assert_int_equal(spec_build(&g, &sample_mlp, &(struct build_shape){.sequences = 4}), 0);
+	assert_int_equal(graph_add_kd_bce(&g, 4, 0.7f), 0);
+	loss = &g.node[g.loss];
+	assert_int_equal(loss->op, OP_KD_BCE_LOSS);
+	assert_int_equal(loss->in[KD_BCE_LOGITS], g.output);
+	assert_string_equal(g.node[loss->in[KD_BCE_TEACHER]].name, "teacher_logits");
+	assert_string_equal(g.node[loss->in[KD_BCE_TARGETS]].name, "targets");
+	assert_string_equal(g.node[loss->in[KD_BCE_WEIGHT]].name, "weight");
+	assert_string_equal(g.node[loss->in[KD_BCE_POS_WEIGHT]].name, "pos_weight");
+	assert_true(loss->attr.temperature == 4 && loss->attr.alpha == 0.7f);
+	graph_clear(&g);
+	assert_int_equal(spec_build(&g, &sample_mlp, &(struct build_shape){.sequences = 4}), 0);
+	assert_int_equal(graph_add_bce(&g), 0);
+	loss = &g.node[g.loss];
+	assert_int_equal(loss->op, OP_BCE_LOSS);
+	assert_string_equal(g.node[loss->in[BCE_TARGETS]].name, "targets");
+	assert_string_equal(g.node[loss->in[BCE_POS_WEIGHT]].name, "pos_weight");
+	graph_clear(&g);
 	assert_true(graph_add_ce(&g, 0) < 0);
+	assert_true(graph_add_bce(&g) < 0);
 }
 
 static void spec__build_survives_each_failed_allocation(void **state)

@@ -323,6 +323,49 @@ static void loss_cases(struct op_list *l)
 	}
 }
 
+/* The last sample counts nothing. */
+static void unweighted_sample(const struct op_case *c, void *const *host)
+{
+	const int weight = c->op == OP_KD_BCE_LOSS ? KD_BCE_WEIGHT : BCE_WEIGHT;
+	((float *)host[weight])[c->in[weight].shape.dim[0] - 1] = 0;
+}
+
+static void label_loss_case(
+    struct op_list *l, enum op op, int64_t N, int64_t L, double range, struct attr attr, bool soft)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = op_list_add(l, op, modes[k], "N%d L%d +-%g T%g alpha %g%s", (int)N, (int)L, range,
+		    (double)attr.temperature, (double)attr.alpha, soft ? " soft targets" : "");
+		if (!c)
+			return;
+		int i = 0;
+		op_case_in(c, i++, DT_F32, op_shape(2, N, L, 0, 0), -range, range);
+		if (op == OP_KD_BCE_LOSS)
+			op_case_in(c, i++, DT_F32, op_shape(2, N, L, 0, 0), -range, range);
+		op_case_in(c, i++, DT_F32, op_shape(2, N, L, 0, 0), 0, 1)->whole = !soft;
+		op_case_in(c, i++, DT_F32, vec(N), 0, 2.0 / (double)N);
+		op_case_in(c, i++, DT_F32, vec(L), 0.25, 20);
+		c->attr = attr;
+		c->finish = N > 1 ? unweighted_sample : NULL;
+		tolerances(c, TOL_SUM, TOL_SUM);
+	}
+}
+
+static void label_loss_cases(struct op_list *l)
+{
+	static const int64_t size[][2] = {{1, 1}, {3, 5}, {64, 6}, {7, 1000}, {301, 3}};
+	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		int64_t N = size[i][0], L = size[i][1];
+		label_loss_case(l, OP_BCE_LOSS, N, L, 3, (struct attr){0}, false);
+		label_loss_case(l, OP_BCE_LOSS, N, L, 3, (struct attr){0}, true);
+		label_loss_case(l, OP_BCE_LOSS, N, L, 200, (struct attr){0}, false); /* exp would overflow */
+		label_loss_case(l, OP_KD_BCE_LOSS, N, L, 3, (struct attr){.temperature = 4, .alpha = 0.7f}, false);
+		label_loss_case(l, OP_KD_BCE_LOSS, N, L, 3, (struct attr){.temperature = 1, .alpha = 1}, false);
+		label_loss_case(l, OP_KD_BCE_LOSS, N, L, 3, (struct attr){.temperature = 2, .alpha = 0}, true);
+		label_loss_case(l, OP_KD_BCE_LOSS, N, L, 300, (struct attr){.temperature = 2, .alpha = 0.5f}, false);
+	}
+}
+
 static void fold_cases(struct op_list *l)
 {
 	const struct shape size[] = {
@@ -365,5 +408,6 @@ void op_cases_float(struct op_list *l)
 	elementwise_cases(l);
 	avgpool_and_cast_cases(l);
 	loss_cases(l);
+	label_loss_cases(l);
 	fold_cases(l);
 }

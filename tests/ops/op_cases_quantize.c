@@ -79,21 +79,23 @@ static void quantize_cases(struct op_list *l)
 
 static void to_grid(const struct op_case *c, void *const *host)
 {
-	float *x = host[0], unit = quant_pow2(*(const float *)host[1]);
+	const float *step = host[1];
+	float *x = host[0];
+	const int64_t n = shape_count(c->in[0].shape) / shape_count(c->in[1].shape);
 	for (int64_t i = 0; i < shape_count(c->in[0].shape); i++)
-		x[i] *= unit;
+		x[i] *= quant_pow2(step[i / n]);
 }
 
-static void dequant_case(struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int range)
+static void dequant_case(struct op_list *l, enum exec_mode mode, enum dtype t, struct shape x, int range, bool per_row)
 {
 	struct qrange q = ranges[range].q;
-	struct op_case *c = op_list_add(
-	    l, OP_DEQUANT, mode, "%s from %s, %d values", ranges[range].name, dtype_name(t), (int)shape_count(x));
+	struct op_case *c = op_list_add(l, OP_DEQUANT, mode, "%s from %s, %d values%s", ranges[range].name,
+	    dtype_name(t), (int)shape_count(x), per_row ? " per row" : "");
 	if (!c)
 		return;
 	int shift = t == DT_F32 ? q.zero : 0;
 	op_case_in(c, 0, t, x, q.lo - shift, q.hi - shift)->whole = true;
-	op_case_in(c, 1, DT_F32, vec(1), 0.015, 0.06)->constant = true;
+	op_case_in(c, 1, DT_F32, vec(per_row ? x.dim[0] : 1), 0.015, 0.06)->constant = true;
 	c->attr.q = q;
 	c->finish = t == DT_F32 ? to_grid : NULL;
 	c->tol_grad = TOL_STEP;
@@ -102,13 +104,17 @@ static void dequant_case(struct op_list *l, enum exec_mode mode, enum dtype t, s
 static void dequant_cases(struct op_list *l)
 {
 	const struct shape size[] = {op_shape(4, 3, 25, 17, 3), op_shape(4, 3, 5, 7, 3)};
-	for (int k = 0; k < 2; k++) {
-		int range = k ? 2 : 1; /* u8 with a zero point, s8 */
+	const struct shape table[] = {op_shape(2, 37, 16, 0, 0), op_shape(2, 5, 1103, 0, 0)};
+	for (int k = 0; k < 4; k++) {
+		bool per_row = k & 2;
+		const struct shape x = per_row ? table[k & 1] : size[k & 1];
+		int range = k & 1 ? 2 : 1; /* u8 with a zero point, s8 */
 		for (int m = 0; m < 2; m++)
-			dequant_case(l, modes[m], DT_F32, size[k], range);
-		dequant_case(l, EXEC_INFER, k ? DT_S8 : DT_U8, size[k], range); /* integers have no training mode */
+			dequant_case(l, modes[m], DT_F32, x, range, per_row);
+		dequant_case(l, EXEC_INFER, k & 1 ? DT_S8 : DT_U8, x, range, per_row); /* integers do not train */
 	}
-	dequant_case(l, EXEC_TRAIN, DT_F32, op_shape(2, 3, 88003, 0, 0), 1); /* many blocks */
+	dequant_case(l, EXEC_TRAIN, DT_F32, op_shape(2, 3, 88003, 0, 0), 1, false); /* many blocks */
+	dequant_case(l, EXEC_TRAIN, DT_F32, op_shape(2, 1103, 241, 0, 0), 3, true); /* many rows */
 }
 
 enum {

@@ -183,6 +183,7 @@ int op_suite_run(struct device dev, const char *filter)
 	int run = 0, failed = 0, rc = 0;
 	ask_limits(dev, &l);
 	op_cases_float(&l);
+	op_cases_tokens(&l);
 	op_cases_quantize(&l);
 	op_cases_integer(&l);
 	for (int i = 0; !l.failed && i < l.n; i++) {

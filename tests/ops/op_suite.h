@@ -13,5 +13,7 @@ int op_suite_run(struct device dev, const char *filter);
 extern bool op_suite_once;
 /* The same for the optimizer's update: every kind, clipping, masks, floors, relative steps, running statistics. */
 int op_suite_update(struct device dev);
+/* Ids outside a table and starts outside the rows: they read nothing. */
+int op_suite_outside(struct device dev);
 
 #endif

@@ -155,7 +155,8 @@ static void check_input(struct op_step *o, const struct op_host *h, int i, const
 static bool by_definition(enum op op, int i)
 {
 	return (op == OP_BATCHNORM && i >= 3) || (op == OP_CE_LOSS && i == 2) ||
-	       (op == OP_KD_LOSS && (i == 1 || i == 3)) || (op == OP_REQUANT && i == RQ_WQ);
+	       (op == OP_KD_LOSS && (i == 1 || i == 3)) || ((op == OP_BCE_LOSS || op == OP_KD_BCE_LOSS) && i > 0) ||
+	       (op == OP_REQUANT && i == RQ_WQ);
 }
 
 static void check_case(const struct op_case *c)
@@ -187,6 +188,7 @@ static void check_op(enum op op)
 	struct op_list l = {.weight_max = 127};
 	int checked = 0;
 	op_cases_float(&l);
+	op_cases_tokens(&l);
 	op_cases_quantize(&l);
 	assert_false(l.failed);
 	for (int i = 0; i < l.n; i++) {
@@ -212,7 +214,8 @@ static void ref__backward_is_the_derivative_of_forward(void **state)
 int main(void)
 {
 	static enum op ops[] = {OP_LINEAR, OP_CONV2D, OP_BATCHNORM, OP_MAXPOOL, OP_AVGPOOL, OP_ADD, OP_DROPOUT,
-	    OP_CE_LOSS, OP_KD_LOSS, OP_FOLD_WEIGHT, OP_FOLD_BIAS, OP_FAKE_QUANT, OP_REQUANT, OP_DEQUANT};
+	    OP_EMBEDDING, OP_SEGMENT_MEAN, OP_CE_LOSS, OP_KD_LOSS, OP_BCE_LOSS, OP_KD_BCE_LOSS, OP_FOLD_WEIGHT,
+	    OP_FOLD_BIAS, OP_FAKE_QUANT, OP_REQUANT, OP_DEQUANT};
 	struct CMUnitTest tests[sizeof(ops) / sizeof(ops[0])] = {0};
 	size_t n = sizeof(ops) / sizeof(ops[0]);
 	for (size_t i = 0; i < n; i++) {

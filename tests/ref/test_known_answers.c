@@ -256,6 +256,93 @@ static void kd_loss__mixes_soft_and_hard(void **state)
 	end(&k);
 }
 
+static void embedding__repeated_ids_add_up_and_none_is_zero(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_EMBEDDING, EXEC_TRAIN, (struct attr){0});
+	give(&k, EMBEDDING_IDS, DT_S32, vec(4), (const int32_t[]){2, -1, 0, 2});
+	give(&k, EMBEDDING_TABLE, DT_F32, op_shape(2, 3, 2, 0, 0), F32(1, 2, 3, 4, 5, 6));
+	run(&k, F32(0x1p24f, 1, 7, 7, 10, 20, 1, 2));
+	EXPECT_OUT(&k, 0, 5, 6, 0, 0, 1, 2, 5, 6);
+	EXPECT_GRAD(&k, EMBEDDING_TABLE, 0, 10, 20, 0, 0, 0x1p24, 3); /* f32: 2^24 + 1 is 2^24 */
+	end(&k);
+	begin(&k, OP_QEMBEDDING, EXEC_INFER, (struct attr){0});
+	give(&k, QEMBEDDING_IDS, DT_S32, vec(3), (const int32_t[]){1, -1, 0});
+	give(&k, QEMBEDDING_Q, DT_S8, op_shape(2, 2, 2, 0, 0), (const int8_t[]){-128, 3, 127, 0});
+	give(&k, QEMBEDDING_STEP, DT_F32, vec(2), F32(0.5f, 2));
+	run(&k, NULL);
+	EXPECT_OUT(&k, 0, 254, 0, 0, 0, -64, 1.5);
+	end(&k);
+}
+
+/* In another order, or begun with the last row, the first sum would be 1 or 2. */
+static void segment_mean__adds_in_order_and_leaves_out_slack(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_SEGMENT_MEAN, EXEC_TRAIN, (struct attr){0});
+	give(&k, SEGMENT_X, DT_F32, op_shape(2, 6, 1, 0, 0), F32(1, 0x1p24f, 1, -0x1p24f, 6, 1000));
+	give(&k, SEGMENT_STARTS, DT_S32, vec(4), (const int32_t[]){0, 4, 4, 5});
+	run(&k, F32(8, 100, 3));
+	EXPECT_OUT(&k, 0, 0, 0, 6);
+	EXPECT_GRAD(&k, SEGMENT_X, 0, 2, 2, 2, 2, 3, 0);
+	end(&k);
+	begin(&k, OP_SEGMENT_MEAN, EXEC_INFER, (struct attr){0});
+	give(&k, SEGMENT_X, DT_F32, op_shape(2, 3, 1, 0, 0), F32(1, 0, 0));
+	give(&k, SEGMENT_STARTS, DT_S32, vec(2), (const int32_t[]){0, 3});
+	run(&k, NULL);
+	EXPECT_OUT(&k, 0, (double)(1.0f / 3.0f)); /* a quotient, not a product with the rounded 1/3 */
+	end(&k);
+}
+
+static void bce_loss__weighs_samples_and_positives(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_BCE_LOSS, EXEC_TRAIN, (struct attr){0});
+	/* sigmoid: 3/4, 1/4; 1000 and -1000 are 1 and 0 */
+	give(&k, BCE_LOGITS, DT_F32, op_shape(2, 2, 2, 0, 0),
+	    (const float[]){(float)log(3), -(float)log(3), 1000, -1000});
+	give(&k, BCE_TARGETS, DT_F32, op_shape(2, 2, 2, 0, 0), F32(1, 0.5f, 0, 1));
+	give(&k, BCE_WEIGHT, DT_F32, vec(2), F32(0.5f, 0.25f));
+	give(&k, BCE_POS_WEIGHT, DT_F32, vec(2), F32(3, 2));
+	run(&k, NULL);
+	EXPECT_OUT(
+	    &k, 1e-4, 0.25 * (-3 * log(0.75) - 2 * 0.5 * log(0.25) - 0.5 * log(0.75)) + 0.125 * (1000 + 2 * 1000));
+	EXPECT_GRAD(&k, BCE_LOGITS, 1e-6, 0.25 * -3 * 0.25, 0.25 * (0.5 * 0.25 - 2 * 0.5 * 0.75), 0.125, 0.125 * -2);
+	EXPECT_GRAD(&k, BCE_TARGETS, 0, 0, 0, 0, 0);
+	EXPECT_GRAD(&k, BCE_WEIGHT, 0, 0, 0);
+	EXPECT_GRAD(&k, BCE_POS_WEIGHT, 0, 0, 0);
+	end(&k);
+	begin(&k, OP_BCE_LOSS, EXEC_TRAIN, (struct attr){0});
+	give(&k, BCE_LOGITS, DT_F32, op_shape(2, 1, 1, 0, 0), F32(NAN));
+	give(&k, BCE_TARGETS, DT_F32, op_shape(2, 1, 1, 0, 0), F32(1));
+	give(&k, BCE_WEIGHT, DT_F32, vec(1), F32(1));
+	give(&k, BCE_POS_WEIGHT, DT_F32, vec(1), F32(1));
+	run(&k, NULL);
+	assert_true(isnan(*(const float *)k.o.s.out.data) && isnan(*(const float *)k.o.s.din[BCE_LOGITS].data));
+	end(&k);
+}
+
+static void kd_bce_loss__mixes_soft_and_hard(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_KD_BCE_LOSS, EXEC_TRAIN, (struct attr){.temperature = 2, .alpha = 0.75f});
+	give(&k, KD_BCE_LOGITS, DT_F32, op_shape(2, 1, 1, 0, 0), F32(0));
+	give(&k, KD_BCE_TEACHER, DT_F32, op_shape(2, 1, 1, 0, 0), (const float[]){(float)(2 * log(3))});
+	give(&k, KD_BCE_TARGETS, DT_F32, op_shape(2, 1, 1, 0, 0), F32(1));
+	give(&k, KD_BCE_WEIGHT, DT_F32, vec(1), F32(2));
+	give(&k, KD_BCE_POS_WEIGHT, DT_F32, vec(1), F32(5));
+	run(&k, NULL);
+	/* teacher 3/4 at T = 2, student 1/2: its cross-entropy is log 2 whatever the target */
+	EXPECT_OUT(&k, 1e-6, 2 * (0.75 * 4 * log(2) + 0.25 * 5 * log(2)));
+	EXPECT_GRAD(&k, KD_BCE_LOGITS, 1e-6, 2 * (0.75 * 2 * -0.25 + 0.25 * 5 * -0.5));
+	EXPECT_GRAD(&k, KD_BCE_TEACHER, 0, 0);
+	end(&k);
+}
+
 static void fold__equals_batch_norm_of_the_layer(void **state)
 {
 	(void)state;
@@ -311,6 +398,15 @@ static void quantize__and_dequant_undo_each_other_at_grid_points(void **state)
 	give(&k, 1, DT_F32, vec(1), F32(0.5f));
 	run(&k, NULL);
 	EXPECT_OUT(&k, 0, 0, -48.5, 79, 0.5);
+	end(&k);
+	/* rows with a step each: P(0.375) = 0.5, P(1.5) = 2 */
+	begin(&k, OP_DEQUANT, EXEC_TRAIN, (struct attr){.q = s8});
+	give(&k, 0, DT_F32, op_shape(2, 2, 2, 0, 0), F32(1, -2, 6, 8));
+	give(&k, 1, DT_F32, vec(2), F32(0.375f, 1.5f));
+	run(&k, F32(1, 2, 4, 8));
+	EXPECT_OUT(&k, 0, 0.75, -1.5, 4.5, 6);
+	EXPECT_GRAD(&k, 0, 0, 0.75, 1.5, 3, 6);
+	EXPECT_GRAD(&k, 1, 0, 2 - 8, 12 + 32);
 	end(&k);
 }
 
@@ -480,6 +576,10 @@ int main(void)
 	    cmocka_unit_test(dropout__depends_on_the_sample_not_on_the_row),
 	    cmocka_unit_test(ce_loss__smooths_weighs_and_ignores),
 	    cmocka_unit_test(kd_loss__mixes_soft_and_hard),
+	    cmocka_unit_test(embedding__repeated_ids_add_up_and_none_is_zero),
+	    cmocka_unit_test(segment_mean__adds_in_order_and_leaves_out_slack),
+	    cmocka_unit_test(bce_loss__weighs_samples_and_positives),
+	    cmocka_unit_test(kd_bce_loss__mixes_soft_and_hard),
 	    cmocka_unit_test(fold__equals_batch_norm_of_the_layer),
 	    cmocka_unit_test(fake_quant__gives_grid_values_and_clips),
 	    cmocka_unit_test(quantize__and_dequant_undo_each_other_at_grid_points),

@@ -2,18 +2,6 @@
 #include "cuda/half.cuh"
 #include "cuda/quant.cuh"
 
-/* Where a block works: elements [at, end) of slice i, its threads BLOCK apart. */
-struct piece {
-	int64_t i, at, end;
-};
-
-__device__ static inline struct piece piece_of(int64_t n, int64_t parts)
-{
-	const int64_t i = blockIdx.x / parts, part = blockIdx.x - i * parts;
-	const int64_t first = i * n + part * SLICE_BLOCK, end = (i + 1) * n;
-	return {i, first + threadIdx.x, end - first < SLICE_BLOCK ? end : first + SLICE_BLOCK};
-}
-
 __global__ void __launch_bounds__(BLOCK) fake_quant(struct quant_slices q, int64_t parts, const float *__restrict__ x,
     float *__restrict__ y, struct cuda_rounded rounded)
 {

@@ -99,6 +99,19 @@ int cuda_batchnorm_apply(struct cuda_ctx *ctx, struct batchnorm_channels h, cons
 int cuda_batchnorm_backward(struct cuda_ctx *ctx, struct batchnorm_channels h, const float *x, const float *dy,
     int64_t rows, int64_t C, struct batchnorm_gradients g, void *scratch);
 
+/* bce_loss.cu */
+/* logits, targets (N, L); teacher (N, L) or NULL: no distillation. grad (N, L): d loss / d logits, or NULL. row (N):
+ * scratch. */
+struct bce_batch {
+	const float *logits, *teacher, *targets;
+	const float *weight, *pos_weight; /* (N), (L) */
+	int64_t N, L;
+	float temperature, alpha;
+	float *grad;
+	double *row;
+};
+int cuda_bce_loss(struct cuda_ctx *ctx, struct bce_batch b, float *out);
+
 /* cast.cu: f32, f16 and bf16 in any combination. */
 int cuda_cast(struct cuda_ctx *ctx, const void *x, enum dtype from, int64_t n, void *y, enum dtype to);
 /* Many f32 tensors to f16 or bf16 by one launch, whose argument this is. Blocks of CASTS_BLOCK elements are numbered
@@ -114,12 +127,19 @@ struct cuda_casts {
 };
 int cuda_cast_all(struct cuda_ctx *ctx, const struct cuda_casts *c, enum dtype to);
 
-/* dequant.cu: x is u8, s8 or grid values (f32). */
-int cuda_dequant(
-    struct cuda_ctx *ctx, const void *x, enum dtype type, const float *step, int zero, int64_t n, float *y);
-size_t cuda_dequant_scratch(int64_t n);
-int cuda_dequant_backward(struct cuda_ctx *ctx, const float *x, const float *step, const float *dy, int64_t n,
-    float *dx, bool add_x, float *dstep, bool add_step, void *scratch);
+/* quant.cuh */
+/* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. */
+struct quant_slices {
+	const float *step;
+	int64_t steps, n;
+	float lo, hi;
+};
+
+/* dequant.cu: x is u8, s8 or grid values (f32). Bounds of the slices are not looked at. */
+int cuda_dequant(struct cuda_ctx *ctx, struct quant_slices q, const void *x, enum dtype type, int zero, float *y);
+size_t cuda_dequant_scratch(struct quant_slices q);
+int cuda_dequant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
+    bool add_x, float *dstep, bool add_step, void *scratch);
 
 /* dropout.cu: x (N, n); for either direction. */
 struct dropout_draw {
@@ -131,16 +151,19 @@ int cuda_dropout(struct cuda_ctx *ctx, struct dropout_draw d, const float *x, in
     bool accumulate, struct cuda_rounded rounded);
 
 /* fake_quant.cu */
-/* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. */
-struct quant_slices {
-	const float *step;
-	int64_t steps, n;
-	float lo, hi;
-};
 int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y, struct cuda_rounded rounded);
 size_t cuda_fake_quant_scratch(struct quant_slices q);
 int cuda_fake_quant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
     bool add_x, float *dstep, bool add_step, void *scratch);
+
+/* embedding.cu: M tokens, table and gradient (V, C). */
+struct embedding_tokens {
+	const int32_t *id;
+	int64_t M, V, C;
+};
+int cuda_embedding(struct cuda_ctx *ctx, struct embedding_tokens t, const float *table, float *y);
+/* Adds to the rows that tokens name. */
+int cuda_embedding_gradient(struct cuda_ctx *ctx, struct embedding_tokens t, const float *dy, float *d);
 
 /* fold.cu: weights (O, K), everything else (O). */
 struct fold_weight_gradients {
@@ -178,6 +201,8 @@ struct loss_batch {
 	double *row;
 };
 int cuda_loss(struct cuda_ctx *ctx, struct loss_batch r, float *out);
+/* The losses of N rows added up in a fixed order. */
+int cuda_loss_sum(struct cuda_ctx *ctx, const double *row, int64_t N, float *out);
 /* d = (or +=) grad * *dout */
 int cuda_loss_backward(
     struct cuda_ctx *ctx, const float *grad, const float *dout, int64_t n, float *d, bool accumulate);
@@ -231,6 +256,16 @@ int cuda_rq_scale(struct cuda_ctx *ctx, struct rq_input s_x, struct rq_input s_w
 int cuda_rq_shift(struct cuda_ctx *ctx, const float *m, struct rq_input bias, struct rq_input s_y, const int8_t *wq,
     int64_t K, int zero_in, int zero_out, int64_t M, float *c);
 int cuda_rq_residual(struct cuda_ctx *ctx, struct rq_input s_r, struct rq_input s_y, float *k);
+
+/* segment_mean.cu: x (M, C), y (N, C), starts (N + 1). */
+struct segment_rows {
+	const int32_t *starts;
+	int64_t N, M, C;
+};
+int cuda_segment_mean(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *x, float *y, struct cuda_rounded rounded);
+int cuda_segment_mean_backward(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *dy, float *dx, bool accumulate);
 
 #ifdef __cplusplus
 }

@@ -30,8 +30,8 @@ static int loss_forward(struct call *s)
 	return cuda_loss(s->ctx, r, s->out.data);
 }
 
-/* The teacher's logits and the weights are given, not learned: their gradient is zero. */
-static int loss_backward(struct call *s)
+/* The teacher's logits, targets and weights are given, not learned: their gradient is zero. */
+int cuda_loss_row_backward(struct call *s)
 {
 	int rc = 0;
 	if (s->want[0])
@@ -42,5 +42,5 @@ static int loss_backward(struct call *s)
 	return rc;
 }
 
-const struct kernel cuda_ce_loss_kernel = {loss_prepare, NULL, loss_forward, loss_backward, NULL};
-const struct kernel cuda_kd_loss_kernel = {loss_prepare, NULL, loss_forward, loss_backward, NULL};
+const struct kernel cuda_ce_loss_kernel = {loss_prepare, NULL, loss_forward, cuda_loss_row_backward, NULL};
+const struct kernel cuda_kd_loss_kernel = {loss_prepare, NULL, loss_forward, cuda_loss_row_backward, NULL};

@@ -128,7 +128,12 @@ __global__ void __launch_bounds__(BLOCK) loss_backward(
 int cuda_loss(struct cuda_ctx *ctx, struct loss_batch r, float *out)
 {
 	int rc = LAUNCH(loss_rows, cuda_blocks(r.N, ROWS), BLOCK, 0, ctx->stream, r);
-	return rc ? rc : LAUNCH(loss_sum, 1, BLOCK, 0, ctx->stream, r.row, r.N, out);
+	return rc ? rc : cuda_loss_sum(ctx, r.row, r.N, out);
+}
+
+int cuda_loss_sum(struct cuda_ctx *ctx, const double *row, int64_t N, float *out)
+{
+	return LAUNCH(loss_sum, 1, BLOCK, 0, ctx->stream, row, N, out);
 }
 
 int cuda_loss_backward(struct cuda_ctx *ctx, const float *grad, const float *dout, int64_t n, float *d, bool accumulate)

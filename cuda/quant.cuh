@@ -18,6 +18,18 @@ static inline int64_t slice_parts(int64_t n)
 	return cuda_blocks(n, SLICE_BLOCK);
 }
 
+/* Where a block works: elements [at, end) of slice i, its threads BLOCK apart. */
+struct piece {
+	int64_t i, at, end;
+};
+
+__device__ static inline struct piece piece_of(int64_t n, int64_t parts)
+{
+	const int64_t i = blockIdx.x / parts, part = blockIdx.x - i * parts;
+	const int64_t first = i * n + part * SLICE_BLOCK, end = (i + 1) * n;
+	return {i, first + threadIdx.x, end - first < SLICE_BLOCK ? end : first + SLICE_BLOCK};
+}
+
 /* quant_pow2: P(s) = 2^round(log2 s). */
 __device__ static inline float pow2_of(float step)
 {

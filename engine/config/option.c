@@ -26,7 +26,7 @@ static int row_count(const struct option *table)
 const struct option *option_find(const struct option *table, const char *key)
 {
 	for (const struct option *row = table; row->key; row++)
-		if (strcmp(row->key, key) == 0)
+		if (strcmp(row->key, key) == 0 || (row->former && strcmp(row->former, key) == 0))
 			return row;
 	return NULL;
 }
@@ -257,14 +257,25 @@ void option_where(const struct yaml *y, const struct yaml_node *map, char where[
 		memcpy(where + strlen(where), ": ", 3);
 }
 
+/* The value of a row, under its key or its former one. */
+static const struct yaml_node *find_value(const struct option *row, const struct yaml_node *map)
+{
+	const struct yaml_node *value = yaml_get(map, row->key);
+	return value || !row->former ? value : yaml_get(map, row->former);
+}
+
 static int check_keys(const struct option *table, const struct source *map, const char *const *skip)
 {
 	char where[OPTION_WHERE];
 	option_where(map->y, map->node, where);
 	for (int i = 0; i < map->node->n; i++) {
 		const struct yaml_node *key = map->node->key[i];
-		if (!option_find(table, key->text) && !contains(skip, key->text))
+		const struct option *row = option_find(table, key->text);
+		if (!row && !contains(skip, key->text))
 			return unknown_key(table, map, key, skip, where);
+		if (row && strcmp(row->key, key->text) != 0 && yaml_get(map->node, row->key))
+			return yaml_error(map->y, key, "%s'%s' is the former name of '%s', which is given too", where,
+			    key->text, row->key);
 	}
 	for (const struct option *row = table; row->key; row++) {
 		if (row->required && !yaml_get(map->node, row->key)) {
@@ -285,7 +296,7 @@ static int parse_rows(const struct option *table, char *block, const struct sour
 	int n = row_count(table);
 	for (int i = 0; i < n; i++) {
 		const struct option *row = &table[i];
-		struct source value = {map->y, yaml_get(map->node, row->key)};
+		struct source value = {map->y, find_value(row, map->node)};
 		int rc = value.node ? read_value(row, block + row->offset, &value)
 				    : option_read_default(row, block + row->offset);
 		if (rc)

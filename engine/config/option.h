@@ -38,6 +38,9 @@ struct option_strings {
 
 struct option {
 	const char *key;
+	/* The key of earlier versions, or NULL: files may still give it in the place of `key`, but not both. Not for an
+	 * option that is required or that others depend on. */
+	const char *former;
 	enum option_type type;
 	size_t offset;   /* of the field in the block's struct                                   */
 	const char *def; /* default as YAML text ("0.5", "[1, 2]"); NULL = none (null pointer, empty list) */
@@ -64,9 +67,9 @@ struct option {
 
 /* Fills the zeroed struct at `block` with defaults, then from the mapping `node` (NULL = only defaults). Errors
  * (ERR_CONFIG) carry "file:line:column: " and say what was found, what is allowed and the nearest key: unknown,
- * duplicate or missing key, wrong type, out of range, not a choice, null; and an option that is given, be it with its
- * default, although it has no effect (`when`). Keys in `skip` (NULL-terminated list or NULL)
- * are ignored: the caller reads them itself. On error everything allocated here is released. */
+ * duplicate or missing key, a key beside its former name, wrong type, out of range, not a choice, null; and an option
+ * that is given, be it with its default, although it has no effect (`when`). Keys in `skip` (NULL-terminated list or
+ * NULL) are ignored: the caller reads them itself. On error everything allocated here is released. */
 int option_parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
     const char *const *skip);
 /* The same for a block that was written resolved, by a version that wrote all options: those without an effect are read
@@ -77,11 +80,11 @@ void option_clear(const struct option *table, void *block); /* releases strings 
  * can be read again. given: the keys that the caller reads itself and that are given, or NULL. NULL: out of memory. */
 cJSON *option_to_json(const struct option *table, const void *block, const char *const *given);
 /* The JSON Schema object (draft 2020-12) of a block: properties, types, ranges, enums, defaults, required,
- * additionalProperties false, and for options that have no effect with some choice: if it is taken, then they are not
- * there. */
+ * additionalProperties false; former keys, deprecated; and for options that have no effect with some choice: if it is
+ * taken, then they are not there. */
 cJSON *option_schema(const struct option *table);
 /* Human-readable table, one row per option: key, type, default, range or choices, help. Nested blocks are
- * indented; options that depend on a choice stand at the end, grouped by it. */
+ * indented; options that depend on a choice stand at the end, grouped by it. Former keys are not shown. */
 struct str;
 void option_explain(const struct option *table, struct str *out);
 

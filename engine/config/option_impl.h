@@ -20,6 +20,7 @@ union option_value {
 #define OPTION_WHERE 256
 /* "data.augment: ", the way to a mapping in front of a message; "" at the top. */
 void option_where(const struct yaml *y, const struct yaml_node *map, char where[OPTION_WHERE]);
+/* The row of a key or of a former key. */
 const struct option *option_find(const struct option *table, const char *key);
 /* ERR_CONFIG at the first key of the mapping that is given without an effect. */
 int option_check_effects(

@@ -187,11 +187,33 @@ static cJSON *row_schema(const struct option *row)
 	return NULL;
 }
 
-/* Adds "allOf" where options depend on others. */
+static bool add_former(cJSON *properties, const struct option *row)
+{
+	cJSON *schema = row_schema(row);
+	bool ok = option_json_add(schema, "deprecated", cJSON_CreateBool(true));
+	/* Handed over also after a failure, so that one delete releases everything. */
+	return option_json_add(properties, row->former, schema) && ok;
+}
+
+/* {"not": {"required": [KEY, FORMER]}}: one of the two names. */
+static cJSON *one_name_schema(const struct option *row)
+{
+	const char *const names[] = {row->key, row->former};
+	cJSON *schema = cJSON_CreateObject(), *both = cJSON_CreateObject();
+	bool ok = option_json_add(both, "required", cJSON_CreateStringArray(names, 2));
+	if (option_json_add(schema, "not", both) && ok)
+		return schema;
+	cJSON_Delete(schema);
+	return NULL;
+}
+
+/* Adds "allOf" where options depend on others or have former names. */
 static bool add_conditions(cJSON *schema, const struct option *table)
 {
 	cJSON *all_of = cJSON_CreateArray();
 	bool ok = all_of && option_add_conditions(all_of, table);
+	for (const struct option *row = table; ok && row->key; row++)
+		ok = !row->former || option_json_add(all_of, NULL, one_name_schema(row));
 	if (ok && cJSON_GetArraySize(all_of) > 0)
 		return option_json_add(schema, "allOf", all_of);
 	cJSON_Delete(all_of);
@@ -204,6 +226,8 @@ cJSON *option_schema(const struct option *table)
 	bool ok = schema && properties && required && option_json_add(schema, "type", cJSON_CreateString("object"));
 	for (const struct option *row = table; ok && row->key; row++) {
 		ok = option_json_add(properties, row->key, row_schema(row));
+		if (ok && row->former)
+			ok = add_former(properties, row);
 		if (ok && row->required)
 			ok = option_json_add(required, NULL, cJSON_CreateString(row->key));
 	}

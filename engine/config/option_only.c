@@ -198,7 +198,8 @@ static cJSON *absent_schema(const struct option *table, const struct option *hea
 	bool ok = properties;
 	for (const struct option *row = table; ok && row->key; row++)
 		if (depends_on(table, row, head))
-			ok = option_json_add(properties, row->key, cJSON_CreateBool(false));
+			ok = option_json_add(properties, row->key, cJSON_CreateBool(false)) &&
+			     (!row->former || option_json_add(properties, row->former, cJSON_CreateBool(false)));
 	if (option_json_add(schema, "properties", properties) && ok)
 		return schema;
 	cJSON_Delete(schema);

@@ -533,6 +533,91 @@ static void only__explain_groups_by_choice(void **state)
 	str_clear(&s);
 }
 
+/* ---- former keys ---- */
+
+struct renamed {
+	bool on;
+	double limit;
+};
+static const struct option renamed_table[] = {
+    {.key = "on", .type = OPT_BOOL, .offset = offsetof(struct renamed, on), .def = "true", .help = "a switch"},
+    {.key = "limit",
+	.former = "old_limit",
+	.type = OPT_FLOAT,
+	.offset = offsetof(struct renamed, limit),
+	.def = "3",
+	.min = 0,
+	.max = 9,
+	.when = "on",
+	.only = OPTION_TRUE,
+	.help = "a limit"},
+    OPTION_END};
+
+static int parse_renamed(const char *text, struct renamed *r)
+{
+	struct yaml y;
+	*r = (struct renamed){0};
+	assert_int_equal(yaml_parse("r.yaml", text, strlen(text), &y), 0);
+	int rc = option_parse(renamed_table, r, &y, y.root, NULL);
+	yaml_clear(&y);
+	return rc;
+}
+
+static void former__either_name_is_read_and_the_new_one_written(void **state)
+{
+	(void)state;
+	struct renamed r;
+	assert_int_equal(parse_renamed("{limit: 5}", &r), 0);
+	assert_true(r.limit == 5);
+	assert_int_equal(parse_renamed("{old_limit: 4}", &r), 0);
+	assert_true(r.limit == 4);
+	assert_json(option_to_json(renamed_table, &r, NULL), "{\"on\":true,\"limit\":4}");
+	assert_int_equal(parse_renamed("{}", &r), 0);
+	assert_true(r.limit == 3);
+}
+
+static void former__names_are_checked_like_the_new_ones(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+	    {"{limit: 5, old_limit: 5}", "r.yaml:1:12: 'old_limit' is the former name of 'limit', which is given too"},
+	    {"{old_limit: 4, limit: 5}", "r.yaml:1:2: 'old_limit' is the former name of 'limit', which is given too"},
+	    {"{old_limit: 10}", "r.yaml:1:13: 'limit' must be a number in 0..9, found '10'"},
+	    {"{on: false, old_limit: 4}", "r.yaml:1:13: old_limit has no effect with on false (only with on true)"},
+	    {"{old_limt: 4}", "r.yaml:1:2: unknown key 'old_limt'; allowed: on, limit"}};
+	struct renamed r;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse_renamed(cases[i][0], &r), ERR_CONFIG);
+		assert_string_equal(err_message(), cases[i][1]);
+	}
+}
+
+static void former__the_schema_takes_one_of_the_names(void **state)
+{
+	(void)state;
+	cJSON *schema = option_schema(renamed_table);
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "properties"), true),
+	    "{\"on\":{\"type\":\"boolean\",\"description\":\"a switch\",\"default\":true},"
+	    "\"limit\":{\"type\":\"number\",\"minimum\":0,\"maximum\":9,\"description\":\"a limit\",\"default\":3},"
+	    "\"old_limit\":{\"type\":\"number\",\"minimum\":0,\"maximum\":9,\"description\":\"a limit\",\"default\":3,"
+	    "\"deprecated\":true}}");
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "allOf"), true),
+	    "[{\"if\":{\"properties\":{\"on\":{\"enum\":[false]}},\"required\":[\"on\"]},"
+	    "\"then\":{\"properties\":{\"limit\":false,\"old_limit\":false}}},"
+	    "{\"not\":{\"required\":[\"limit\",\"old_limit\"]}}]");
+	cJSON_Delete(schema);
+}
+
+static void former__names_are_not_explained(void **state)
+{
+	(void)state;
+	struct str s = {0};
+	option_explain(renamed_table, &s);
+	assert_non_null(strstr(str_text(&s), "limit"));
+	assert_null(strstr(str_text(&s), "old_limit"));
+	str_clear(&s);
+}
+
 static void *failing_malloc(size_t n)
 {
 	return json_left-- > 0 ? malloc(n) : NULL;
@@ -544,14 +629,15 @@ static void option__json_survives_every_failing_allocation(void **state)
 	struct block b = {0};
 	assert_int_equal(option_parse(table, &b, NULL, NULL, NULL), 0);
 	cJSON_Hooks hooks = {failing_malloc, free};
-	for (int which = 0; which < 3; which++) {
+	for (int which = 0; which < 4; which++) {
 		int n = 0;
 		for (cJSON *json = NULL; !json; n++) {
 			json_left = n;
 			cJSON_InitHooks(&hooks);
 			json = which == 0   ? option_to_json(table, &b, NULL)
 			       : which == 1 ? option_schema(table)
-					    : option_schema(dependent_table);
+			       : which == 2 ? option_schema(dependent_table)
+					    : option_schema(renamed_table);
 			cJSON_InitHooks(NULL);
 			if (json) {
 				cJSON_Delete(json);
@@ -597,6 +683,10 @@ int main(void)
 	    cmocka_unit_test(only__the_schema_says_if_and_then),
 	    cmocka_unit_test(only__explain_groups_by_choice),
 	    cmocka_unit_test(option__every_failing_allocation_is_survived),
+	    cmocka_unit_test(former__either_name_is_read_and_the_new_one_written),
+	    cmocka_unit_test(former__names_are_checked_like_the_new_ones),
+	    cmocka_unit_test(former__the_schema_takes_one_of_the_names),
+	    cmocka_unit_test(former__names_are_not_explained),
 	    cmocka_unit_test(option__json_survives_every_failing_allocation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/batch.h"
+#include "input/encoding.h"
 
 #define SIDE    64
 #define SAMPLES 4096
@@ -27,9 +27,10 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int measure(const struct dataset *data, const struct augment_options *o, float *x, int32_t *labels)
+static int measure(const struct encoding *e, const struct augment_options *o, struct feed *feed)
 {
-	const struct batch_fill f = {.data = data, .augment = o, .seed = 1, .stage = "bench"};
+	const struct build_shape shape = {.sequences = BATCH};
+	struct augmentation g = {.options = o, .seed = 1, .stage = "bench"};
 	const struct rng r = rng_make(1, "", RNG_BENCH, "order");
 	double t[RUNS];
 	int rc = 0;
@@ -38,7 +39,8 @@ static int measure(const struct dataset *data, const struct augment_options *o, 
 		for (int k = 0; k < BATCH; k++)
 			index[k] = rng_draw(r, (uint64_t)i, (uint64_t)k, 0).w[0] % SAMPLES;
 		const double before = clock_now();
-		rc = batch_fill(&f, index, BATCH, (uint64_t)i, 0, x, labels);
+		g.step = (uint64_t)i;
+		rc = encoding_fill(e, index, BATCH, &shape, &g, feed);
 		t[i] = clock_now() - before;
 	}
 	if (!rc) {
@@ -53,28 +55,30 @@ static int measure(const struct dataset *data, const struct augment_options *o, 
 int main(int argc, char **argv)
 {
 	const size_t bytes = (size_t)SIDE * SIDE * 3;
-	struct dataset data = {.height = SIDE,
-	    .width = SIDE,
-	    .channels = 3,
-	    .classes = 10,
-	    .n = {[SPLIT_TRAIN] = SAMPLES},
+	struct dataset data = {
+	    .height = SIDE, .width = SIDE, .channels = 3, .classes = 10, .n = {[SPLIT_TRAIN] = SAMPLES}};
+	const struct adapter adapter = {.kind = &adapter_image,
+	    .spec = {.height = SIDE, .width = SIDE, .channels = 3},
 	    .mean = {0.5f, 0.5f, 0.5f},
 	    .std = {0.5f, 0.5f, 0.5f}};
-	float *x = mem_alloc(BATCH * bytes, sizeof(*x));
-	int32_t labels[BATCH];
+	struct encoding e = {0};
+	struct feed feed = {0};
 	data.pixels[SPLIT_TRAIN] = mem_alloc(SAMPLES, bytes);
 	data.label[SPLIT_TRAIN] = mem_alloc(SAMPLES, sizeof(int32_t));
-	int rc = x && data.pixels[SPLIT_TRAIN] && data.label[SPLIT_TRAIN] ? 0 : ERR_NOMEM;
+	int rc = data.pixels[SPLIT_TRAIN] && data.label[SPLIT_TRAIN] ? 0 : ERR_NOMEM;
 	if (argc > 1)
 		omp_set_num_threads(atoi(argv[1]));
 	if (!rc) /* one byte in three: every page is touched */
 		for (size_t i = 0; i < SAMPLES * bytes; i += 3)
 			data.pixels[SPLIT_TRAIN][i] = (uint8_t)(i * 2654435761u >> 13);
+	if (!rc)
+		rc = encoding_open(&e, &adapter, &data, SPLIT_TRAIN);
 	for (size_t i = 0; !rc && i < sizeof(cases) / sizeof(*cases); i++)
-		rc = measure(&data, &cases[i], x, labels);
+		rc = measure(&e, &cases[i], &feed);
 	if (rc)
 		fprintf(stderr, "bench_batch_fill: %s\n", err_message());
-	mem_free(x);
+	feed_clear(&feed);
+	encoding_close(&e);
 	mem_free(data.pixels[SPLIT_TRAIN]);
 	mem_free(data.label[SPLIT_TRAIN]);
 	return rc ? err_exit_status(rc) : 0;

@@ -11,39 +11,49 @@
 #include "pipeline/finished.h"
 #include "pipeline/keys.h"
 #include "pipeline/run_folder.h"
-#include "stages/common.h"
+#include "model/model.h"
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
 {
 	return r->stage >= 0 ? c->stage[r->stage].dir : r->path;
 }
 
-/* The spec of a checkpoint that a path names; the whole checkpoint is checked now, not after hours of training. */
-static int load_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec, bool *quantized)
+/* A message that was set, at its place in the config. */
+static int at_node(const struct chain *c, const struct yaml_node *node, const char *what)
+{
+	char *message = mem_strdup(err_message());
+	int rc = message ? yaml_error(&c->config->yaml, node, "%s%s", what, message) : ERR_NOMEM;
+	mem_free(message);
+	return rc;
+}
+
+/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. */
+static int load_checkpoint(
+    const struct chain *c, const struct stage_ref *r, struct model_spec *spec, struct adapter *adapter, bool *quantized)
 {
 	struct checkpoint ckpt;
 	int rc = checkpoint_load(&ckpt, r->path);
 	if (rc < 0)
 		return rc;
-	rc = spec_copy(spec, &ckpt.spec);
 	*quantized = ckpt.form != FORM_FLOAT;
-	checkpoint_clear(&ckpt);
+	rc = model_check_data(&ckpt, &c->data, r->path);
 	if (!rc)
-		rc = stage_check_data(spec, &c->data, r->path);
-	if (rc != ERR_CHECKPOINT)
-		return rc;
-	char *message = mem_strdup(err_message());
-	rc = message ? yaml_error(&c->config->yaml, r->node, "checkpoint %s", message) : ERR_NOMEM;
-	mem_free(message);
-	return rc;
+		rc = spec_copy(spec, &ckpt.spec);
+	if (!rc)
+		rc = adapter_copy(adapter, &ckpt.adapter);
+	checkpoint_clear(&ckpt);
+	return rc == ERR_CHECKPOINT ? at_node(c, r->node, "checkpoint ") : rc;
 }
 
-static int ref_spec(const struct chain *c, const struct stage_ref *r, struct model_spec *spec, bool *quantized)
+/* What a reference gives: its spec, its adapter, whether it is quantized. */
+static int resolve_ref(
+    const struct chain *c, const struct stage_ref *r, struct model_spec *spec, struct adapter *adapter, bool *quantized)
 {
 	if (r->stage < 0)
-		return load_spec(c, r, spec, quantized);
+		return load_checkpoint(c, r, spec, adapter, quantized);
 	*quantized = c->config->stage[r->stage].kind->quantizes;
-	return spec_copy(spec, &c->stage[r->stage].plan.spec);
+	int rc = adapter_copy(adapter, &c->stage[r->stage].adapter);
+	return rc ? rc : spec_copy(spec, &c->stage[r->stage].plan.spec);
 }
 
 /* Puts the place of option `key` in front of a message that a stage's check has set. */
@@ -65,27 +75,30 @@ static int check_error(const struct chain *c, const struct stage_config *k, cons
 	return rc;
 }
 
-static int resolve_specs(const struct chain *c, struct chain_stage *s)
+/* The stage's own model: its adapter first, from the data; then the graph, which must take what the adapter gives. */
+static int resolve_model(const struct chain *c, struct chain_stage *s)
+{
+	const struct model_config *m = &c->config->model[s->config->model];
+	const char *key = NULL;
+	char what[128];
+	snprintf(what, sizeof(what), "model '%s': ", m->name);
+	int rc = adapter_make(&s->adapter, &m->input, &c->data, &c->config->data, c->config->base_dir, &key);
+	if (rc == ERR_CONFIG) {
+		const struct yaml_node *node = key ? yaml_get(m->input_node, key) : NULL;
+		return at_node(c, node ? node : c->config->data_node, node ? what : "");
+	}
+	if (!rc)
+		rc = spec_from_options(&s->model, &m->options, &s->adapter.spec, c->data.classes);
+	return rc == ERR_CONFIG ? at_node(c, m->node, what) : rc;
+}
+
+static int resolve_refs(const struct chain *c, struct chain_stage *s)
 {
 	const struct stage_config *k = s->config;
-	const struct input_spec input = stage_data_input(&c->data);
-	struct model_spec other = {0};
 	bool quantized = false, any;
 	int rc = 0;
-	if (k->kind->needs_model) {
-		const struct model_config *m = &c->config->model[k->model];
-		rc = spec_from_options(&s->model, &m->options, &input, c->data.classes);
-		if (rc == ERR_CONFIG) {
-			char *message = mem_strdup(err_message());
-			rc = message ? yaml_error(&c->config->yaml, m->node, "model '%s': %s", m->name, message)
-				     : ERR_NOMEM;
-			mem_free(message);
-		}
-		if (rc < 0)
-			return rc;
-	}
 	if (k->has_input) {
-		rc = ref_spec(c, &k->input, &s->input, &quantized);
+		rc = resolve_ref(c, &k->input, &s->input, &s->adapter, &quantized);
 		s->has_input_spec = !rc;
 	}
 	if (!rc && quantized && k->kind->needs_float)
@@ -93,10 +106,13 @@ static int resolve_specs(const struct chain *c, struct chain_stage *s)
 		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
 		    k->kind->name);
 	if (!rc && k->has_teacher)
-		rc = ref_spec(c, &k->teacher, &s->teacher, &any);
+		rc = resolve_ref(c, &k->teacher, &s->teacher, &s->teacher_adapter, &any);
 	for (int i = 0; !rc && i < k->n_input; i++) {
-		rc = ref_spec(c, &k->inputs[i], &other, &any);
+		struct model_spec other = {0};
+		struct adapter adapter = {0};
+		rc = resolve_ref(c, &k->inputs[i], &other, &adapter, &any);
 		spec_clear(&other);
+		adapter_clear(&adapter);
 	}
 	return rc;
 }
@@ -106,7 +122,9 @@ static int resolve_stage(struct chain *c, int i)
 	struct chain_stage *s = &c->stage[i];
 	const struct stage_config *k = s->config = &c->config->stage[i];
 	const char *key = NULL;
-	int rc = resolve_specs(c, s);
+	int rc = k->kind->needs_model ? resolve_model(c, s) : 0;
+	if (!rc)
+		rc = resolve_refs(c, s);
 	if (!rc && k->kind->check) {
 		rc = k->kind->check(k->options,
 		    s->has_input_spec      ? &s->input
@@ -128,7 +146,10 @@ static int resolve_stage(struct chain *c, int i)
 	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
 	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .adapter = s->adapter.kind ? &s->adapter : NULL,
+	    .task = &c->task,
 	    .teacher_spec = k->has_teacher ? &s->teacher : NULL,
+	    .teacher_adapter = k->has_teacher ? &s->teacher_adapter : NULL,
 	    .n_input = k->n_input};
 	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
 	if (rc < 0)
@@ -147,12 +168,18 @@ static int open_data(struct chain *c)
 {
 	const struct run_config *k = c->config;
 	int rc = dataset_open(&c->data, &k->data, k->base_dir, (uint64_t)k->top.seed, false);
+	return rc == ERR_CONFIG ? at_node(c, k->data_node, "") : rc;
+}
+
+static int make_task(struct chain *c)
+{
+	const struct run_config *k = c->config;
+	const char *key = NULL;
+	int rc = task_make(&c->task, &k->task, &c->data, &key);
 	if (rc != ERR_CONFIG)
 		return rc;
-	char *message = mem_strdup(err_message());
-	rc = message ? yaml_error(&k->yaml, k->data_node, "%s", message) : ERR_NOMEM;
-	mem_free(message);
-	return rc;
+	const struct yaml_node *node = key && k->task_node ? yaml_get(k->task_node, key) : NULL;
+	return at_node(c, node ? node : k->task_node ? k->task_node : k->data_node, "task: ");
 }
 
 static int open_all(struct chain *c, const char *out, bool plan_only)
@@ -171,6 +198,8 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 	rc = devices_open(c, plan_only);
 	if (!rc)
 		rc = open_data(c);
+	if (!rc)
+		rc = make_task(c);
 	if (!rc)
 		rc = dataset_key(&c->data, &c->config->data, c->data_key);
 	if (rc < 0)
@@ -212,10 +241,13 @@ void chain_close(struct chain *c)
 		spec_clear(&s->model);
 		spec_clear(&s->input);
 		spec_clear(&s->teacher);
+		adapter_clear(&s->adapter);
+		adapter_clear(&s->teacher_adapter);
 		spec_clear(&s->plan.spec);
 		cJSON_Delete(s->summary);
 	}
 	mem_free(c->stage);
+	task_clear(&c->task);
 	dataset_close(&c->data);
 	devices_close(c);
 	memset(c, 0, sizeof(*c));

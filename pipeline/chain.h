@@ -31,6 +31,8 @@ struct chain_stage {
 	struct model_spec input; /* of the input checkpoint, if there is one */
 	bool has_input_spec;
 	struct model_spec teacher; /* if there is one */
+	/* Owned: of what the stage makes, its model's or its input's; of its teacher. */
+	struct adapter adapter, teacher_adapter;
 	struct stage_plan plan;
 	double earlier_seconds;         /* what the starts took from which this run went on */
 	cJSON *summary;                 /* of a finished stage */
@@ -49,6 +51,7 @@ struct chain {
 	char train_text[320];                  /* both, and the GPU's name; for the eye */
 	struct dataset data;                   /* train and validation */
 	char data_key[HASH_HEX];
+	struct task task;   /* what the config asks of the data */
 	struct store store; /* where finished stages are entered, and taken from */
 	struct chain_stage *stage;
 	int n;

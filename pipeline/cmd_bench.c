@@ -10,6 +10,7 @@
 #include "pipeline/command.h"
 #include "pipeline/progress.h"
 #include "pipeline/registry.h"
+#include "pipeline/table.h"
 #include "pipeline/version.h"
 #include "stages/latency.h"
 
@@ -23,16 +24,16 @@ struct bench {
 	char **dir;
 	int n;
 	struct device dev;
-	struct stage_model *model;
-	struct stage_model **list; /* what latency_measure takes */
+	struct model *model;
+	struct latency_subject *subject; /* what latency_measure takes: random inputs */
 };
 
 static void bench_close(struct bench *b)
 {
 	for (int i = 0; b->model && i < b->n; i++)
-		stage_model_clear(&b->model[i]);
+		model_clear(&b->model[i]);
 	mem_free(b->model);
-	mem_free(b->list);
+	mem_free(b->subject);
 	if (b->dev.backend)
 		b->dev.backend->close(b->dev.ctx);
 }
@@ -47,14 +48,14 @@ static int bench_open(struct bench *b)
 		return rc;
 	}
 	b->model = mem_alloc((size_t)b->n, sizeof(*b->model));
-	b->list = mem_alloc((size_t)b->n, sizeof(struct stage_model *));
-	if (!b->model || !b->list)
+	b->subject = mem_alloc((size_t)b->n, sizeof(*b->subject));
+	if (!b->model || !b->subject)
 		return ERR_NOMEM;
 	for (int i = 0; i < b->n; i++) {
-		rc = stage_model_load(&b->model[i], b->dir[i], b->dev, NULL);
+		rc = model_load(&b->model[i], b->dir[i], b->dev);
 		if (rc < 0)
 			return rc;
-		b->list[i] = &b->model[i];
+		b->subject[i].model = &b->model[i];
 	}
 	return 0;
 }
@@ -69,7 +70,7 @@ static int measure(const struct bench *b, long batch, cJSON *models)
 	if (!l)
 		return ERR_NOMEM;
 	progress_init(&progress);
-	int rc = latency_measure(b->list, b->n, &o, 0, &progress.base, &command_stop, l);
+	int rc = latency_measure(b->subject, b->n, &o, 0, &progress.base, &command_stop, l);
 	progress_finish(&progress);
 	for (int i = 0; !rc && i < b->n; i++) {
 		bool ok;
@@ -119,21 +120,45 @@ static double figure(const cJSON *o, const char *key)
 	return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
-static void print_table(const struct bench *b, const cJSON *report)
+/* Of texts: how long those are that were timed. */
+static void print_basis(const struct bench *b, const cJSON *models)
 {
+	const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(models->child, "measurements"), 0);
+	double tokens = figure(first, "latency_tokens");
+	printf("batch 1: %ld runs after %ld untimed; models take turns\n", b->runs, b->warmup);
+	if (tokens > 0)
+		printf("inputs: random texts of %.0f tokens\n", tokens);
+}
+
+static int print_table(const struct bench *b, const cJSON *report)
+{
+	static const char *const head[] = {"checkpoint", "form", "median ms", "p95 ms", "p99 ms", "batch", "samples/s"};
 	const cJSON *models = cJSON_GetObjectItem(report, "models"), *m, *x;
-	printf("%-36s %-10s %10s %10s %10s %7s %14s\n", "checkpoint", "form", "median ms", "p95 ms", "p99 ms", "batch",
-	    "samples/s");
+	struct table t;
+	struct str out = {0};
+	table_open(&t, head, (int)(sizeof(head) / sizeof(*head)));
 	cJSON_ArrayForEach(m, models)
 	{
-		const char *dir = cJSON_GetObjectItem(m, "checkpoint")->valuestring;
-		const char *form = cJSON_GetObjectItem(m, "form")->valuestring;
 		cJSON_ArrayForEach(x, cJSON_GetObjectItem(m, "measurements"))
-		    printf("%-36s %-10s %10.4f %10.4f %10.4f %7.0f %14.1f\n", dir, form, figure(x, "latency_ms_median"),
-			figure(x, "latency_ms_p95"), figure(x, "latency_ms_p99"), figure(x, "throughput_batch"),
-			figure(x, "throughput_sps"));
+		{
+			table_add(&t, "%s", cJSON_GetObjectItem(m, "checkpoint")->valuestring);
+			table_add(&t, "%s", cJSON_GetObjectItem(m, "form")->valuestring);
+			table_add(&t, "%.4f", figure(x, "latency_ms_median"));
+			table_add(&t, "%.4f", figure(x, "latency_ms_p95"));
+			table_add(&t, "%.4f", figure(x, "latency_ms_p99"));
+			table_add(&t, "%.0f", figure(x, "throughput_batch"));
+			table_add(&t, "%.1f", figure(x, "throughput_sps"));
+		}
 	}
-	printf("batch 1: %ld runs after %ld untimed; models take turns\n", b->runs, b->warmup);
+	table_write(&t, table_screen(), &out);
+	int rc = out.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	if (!rc) {
+		fputs(str_text(&out), stdout);
+		print_basis(b, models);
+	}
+	str_clear(&out);
+	table_close(&t);
+	return rc;
 }
 
 static int write_report(const char *path, const cJSON *report)
@@ -159,7 +184,7 @@ static int bench(struct bench *b)
 	if (!rc && b->json)
 		return command_print_json(report);
 	if (!rc)
-		print_table(b, report);
+		rc = print_table(b, report);
 	cJSON_Delete(report);
 	return rc;
 }

@@ -9,10 +9,12 @@
 
 static void list_blocks(void)
 {
-	printf("A config holds the keys of 'config' and three blocks: data, models and stages.\n\n");
+	printf("A config holds the keys of 'config' and four blocks: data, task, models and stages.\n\n");
 	printf("  %-10s %s\n", "config", "name, out, seed, threads, device");
 	printf("  %-10s %s\n", "data", "the data set");
+	printf("  %-10s %s\n", "task", "what is asked of the models: metrics, weights of classes, thresholds");
 	printf("  %-10s %s\n", "model", "one entry of 'models'");
+	printf("  %-10s %s\n", "input", "the block 'input' of a model: how texts become tokens");
 	for (const struct stage_kind *const *k = registry_stages(); *k; k++)
 		printf("  %-10s stage: %s\n", (*k)->name, (*k)->help);
 	printf("\n'pipeline explain BLOCK' shows its options.\n");
@@ -35,8 +37,8 @@ static void explain_stage(const struct stage_kind *k)
 
 static int explain_block(const char *word)
 {
-	const char *names[32] = {"config", "data", "model"};
-	int n = 3;
+	const char *names[32] = {"config", "data", "task", "model", "input"};
+	int n = 5;
 	struct str out = {0};
 	const struct stage_kind *k = registry_stage(word);
 	if (k) {
@@ -46,6 +48,10 @@ static int explain_block(const char *word)
 		option_explain(top_option_table, &out);
 	} else if (strcmp(word, "data") == 0) {
 		option_explain(data_option_table, &out);
+	} else if (strcmp(word, "task") == 0) {
+		option_explain(task_option_table, &out);
+	} else if (strcmp(word, "input") == 0) {
+		option_explain(input_option_table, &out);
 	} else if (strcmp(word, "model") == 0 || strcmp(word, "models") == 0) {
 		model_options_explain(&out);
 	} else {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/command.h"
+#include "pipeline/inspect_head.h"
 #include "pipeline/inspect_layers.h"
 #include "pipeline/report.h"
 
@@ -105,29 +106,18 @@ static void print_tensor(const struct named_tensor *t, const struct tensor_stats
 		print_histogram(s);
 }
 
-/* The fields a person asks for first. */
-static void print_head(const struct checkpoint *c)
+/* Takes the layers and the tensors. */
+static int print_json(const struct checkpoint *c, cJSON *layers, cJSON *tensors)
 {
-	static const char *const fields[] = {"model_name", "stage", "technique", "num_parameters", "size_mb",
-	    "sparsity_pct", "val_macro_f1", "timestamp", "program_version", "program_commit", "sha256",
-	    "parent_sha256"};
-	static const char *const forms[] = {"float", "simulated quantization", "integer"};
-	char input[96];
-	printf("%-16s %s, %s, %d classes\n", "family", spec_family(&c->spec), input_text(&c->spec.input, input),
-	    c->spec.classes);
-	printf("%-16s", "widths");
-	for (int i = 0; i < c->spec.n_width; i++) {
-		char name[64];
-		printf(" %s=%d", spec_width_name(&c->spec, i, name), c->spec.width[i]);
-	}
-	printf("\n%-16s %s\n", "form", forms[c->form]);
-	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
-		const cJSON *v = cJSON_GetObjectItemCaseSensitive(c->info, fields[i]);
-		char *text = v && !cJSON_IsString(v) ? cJSON_PrintUnformatted(v) : NULL;
-		if (v)
-			printf("%-16s %s\n", fields[i], text ? text : v->valuestring);
-		cJSON_free(text);
-	}
+	bool ok;
+	cJSON *json;
+	struct json_out out = json_out_begin(&ok);
+	head_to_json(c, out);
+	json_out_item(out, "checkpoint_info", cJSON_Duplicate(c->info, true));
+	json_out_item(out, "layers", layers);
+	json_out_item(out, "tensors", tensors);
+	int rc = json_out_end(out, &json);
+	return rc ? rc : command_print_json(json);
 }
 
 static int inspect_graph(
@@ -142,12 +132,12 @@ static int inspect_graph(
 		return ERR_NOMEM;
 	}
 	if (!json) {
-		print_head(c);
+		rc = head_print(c);
 		layers_print(layers);
 		printf("\n%-44s %-4s %-20s %12s %7s %11s %11s %11s\n", "tensor", "type", "shape", "bytes", "zero %",
 		    "min", "max", "std");
 	}
-	for (int i = 0; i < c->tensors.n; i++) {
+	for (int i = 0; !rc && i < c->tensors.n; i++) {
 		struct tensor_stats s;
 		if (!layer_pattern_matches(pattern, g, &c->tensors, c->tensors.item[i].name))
 			continue;
@@ -164,11 +154,7 @@ static int inspect_graph(
 		cJSON_Delete(list);
 		return rc;
 	}
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddItemToObject(o, "checkpoint_info", cJSON_Duplicate(c->info, true));
-	cJSON_AddItemToObject(o, "layers", layers);
-	cJSON_AddItemToObject(o, "tensors", list);
-	return command_print_json(o);
+	return print_json(c, layers, list);
 }
 
 static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)

@@ -1,6 +1,7 @@
 /* pipeline plan CONFIG: validates everything and shows, per stage, what run would do; writes nothing. */
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/json_out.h"
@@ -159,9 +160,40 @@ static void print_device(const struct chain *c)
 		    MEMORY_MIB(available), MEMORY_MIB(total), c->train_name);
 }
 
-static void print_plan(const struct chain *c)
+/* What the adapters give, each once. */
+static void print_inputs(const struct chain *c)
+{
+	char text[160], last[160] = "";
+	for (int i = 0; i < c->n; i++) {
+		const struct adapter *a = &c->stage[i].adapter;
+		if (!a->kind)
+			continue;
+		a->kind->describe(a, text);
+		if (strcmp(text, last) != 0)
+			printf("input of %s: %s\n", c->stage[i].config->name, text);
+		memcpy(last, text, sizeof(last));
+	}
+}
+
+static void print_data(const struct chain *c)
 {
 	const struct dataset *d = &c->data;
+	const char *what = d->kind == SAMPLE_TEXT ? "texts" : "images";
+	printf("data: %s, %d %s; %lld train, %lld validation, %lld test (not opened)\n", what, d->classes,
+	    d->target == TARGET_SET ? "labels" : "classes", (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
+	    (long long)d->n[SPLIT_TEST]);
+	if (d->kind == SAMPLE_TEXT && d->repeated_texts > 0)
+		printf("%lld of %lld distinct texts occur more than once, %lld with different labels\n",
+		    (long long)d->repeated_texts, (long long)d->distinct_texts, (long long)d->contradicting_texts);
+	if (d->duplicates_train_val > 0)
+		printf("warning: %lld validation %s are also in the train split\n", (long long)d->duplicates_train_val,
+		    what);
+	printf("task: %s, judged by %s\n", c->task.kind->name, c->task.kind->metric[c->task.primary].name);
+	print_inputs(c);
+}
+
+static void print_plan(const struct chain *c)
+{
 	double total = 0;
 	char time[32];
 	int to_run = 0;
@@ -169,12 +201,7 @@ static void print_plan(const struct chain *c)
 	if (c->store.ignored[0])
 		printf("warning: the store %s is not used: %s\n", c->store.path, c->store.ignored);
 	print_device(c);
-	printf("data: %dx%dx%d, %d classes; %lld train, %lld validation, %lld test (not opened); normalised by %s\n",
-	    d->height, d->width, d->channels, d->classes, (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
-	    (long long)d->n[SPLIT_TEST], d->norm_source);
-	if (d->duplicates_train_val > 0)
-		printf("warning: %lld validation images are also in the train split\n",
-		    (long long)d->duplicates_train_val);
+	print_data(c);
 	for (int i = 0; i < c->n; i++) {
 		print_stage(c, &c->stage[i], i);
 		enum estimate_basis basis;

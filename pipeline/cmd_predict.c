@@ -1,140 +1,29 @@
-/* pipeline predict: class and probabilities of image files, or of rows of the checkpoint's own data set. */
-#include <math.h>
+/* pipeline predict: what a model says of images or texts, given one by one or taken from its own data set. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/model_data.h"
-#include "pipeline/registry.h"
-#include "stages/common.h"
+#include "pipeline/predict_inputs.h"
 
-struct predictor {
-	struct device dev;
-	struct stage_model model;
-	struct graph graph;
-	struct executor *ex;
-	struct model_norm norm;
-	float *x, *logits;
-	uint8_t *pixels;
-	size_t count; /* pixels of one image */
+#define BATCH     32 /* of samples that are all there at once; those of a pipe are answered one by one */
+#define MAX_TEXTS 64
+
+struct prediction {
+	const char *dir, *split, *rows, *config, *column;
+	const char *text[MAX_TEXTS], *file[MAX_TEXTS];
+	int n_text, n_file;
+	char **input;
+	int n_input;
+	long threads, top;
+	bool json;
 };
 
-static void predictor_close(struct predictor *p)
-{
-	executor_free(p->ex);
-	graph_clear(&p->graph);
-	stage_model_clear(&p->model);
-	mem_free(p->x);
-	mem_free(p->logits);
-	mem_free(p->pixels);
-	if (p->dev.backend)
-		p->dev.backend->close(p->dev.ctx);
-}
-
-static int predictor_open(struct predictor *p, const char *dir, long threads)
-{
-	memset(p, 0, sizeof(*p));
-	graph_init(&p->graph);
-	int rc = registry_backend("cpu", &p->dev.backend);
-	if (!rc)
-		rc = p->dev.backend->open(&p->dev.ctx, &(struct open_options){.threads = (int)threads});
-	if (rc < 0) {
-		p->dev.backend = NULL;
-		return rc;
-	}
-	rc = stage_model_load(&p->model, dir, p->dev, NULL);
-	if (!rc)
-		rc = model_norm_read(&p->norm, &p->model.ckpt);
-	if (!rc)
-		rc = stage_model_build(&p->model, &shape_one, &p->graph);
-	if (!rc)
-		rc = executor_create(
-		    &p->ex, &p->graph, &p->model.params, &(struct executor_options){.mode = EXEC_INFER});
-	if (!rc)
-		rc = executor_prepare(p->ex);
-	if (rc < 0)
-		return rc;
-	const struct model_spec *s = &p->model.ckpt.spec;
-	p->count = (size_t)s->input.height * (size_t)s->input.width * (size_t)s->input.channels;
-	p->x = mem_alloc(p->count, sizeof(*p->x));
-	p->logits = mem_alloc((size_t)s->classes, sizeof(*p->logits));
-	p->pixels = mem_alloc(p->count, 1);
-	return p->x && p->logits && p->pixels ? 0 : ERR_NOMEM;
-}
-
-/* Logits of one image of 8-bit pixels, then probabilities in their place. */
-static int predictor_run(struct predictor *p, const uint8_t *pixels, int *best)
-{
-	const struct model_spec *s = &p->model.ckpt.spec;
-	size_t channels = (size_t)s->input.channels;
-	for (size_t i = 0; i < p->count; i++)
-		p->x[i] = ((float)pixels[i] / 255.0f - p->norm.mean[i % channels]) / p->norm.std[i % channels];
-	int rc = executor_input(p->ex, "input", p->x, p->count * sizeof(*p->x));
-	if (!rc)
-		rc = executor_forward(p->ex);
-	if (!rc)
-		rc = executor_output(
-		    p->ex, p->graph.node[p->graph.output].name, p->logits, (size_t)s->classes * sizeof(*p->logits));
-	if (rc < 0)
-		return rc;
-	double sum = 0;
-	*best = 0;
-	for (int c = 1; c < s->classes; c++)
-		if (p->logits[c] > p->logits[*best])
-			*best = c;
-	float top = p->logits[*best];
-	for (int c = 0; c < s->classes; c++)
-		sum += exp((double)(p->logits[c] - top));
-	for (int c = 0; c < s->classes; c++)
-		p->logits[c] = (float)(exp((double)(p->logits[c] - top)) / sum);
-	return 0;
-}
-
-/* One result: a JSON object in `list`, or a line: name, class, probability, then the true class if it is known. */
-static void report(const struct predictor *p, const char *name, int best, int truth, cJSON *list)
-{
-	const char *const *names = p->norm.class_name;
-	if (!list) {
-		printf("%s\t%d\t%s\t%.4f", name, best, names[best & 255], (double)p->logits[best]);
-		if (truth >= 0)
-			printf("\t%s", truth == best ? "right" : names[truth & 255]);
-		printf("\n");
-		return;
-	}
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "name", name);
-	cJSON_AddNumberToObject(o, "class", best);
-	cJSON_AddStringToObject(o, "class_name", names[best & 255]);
-	cJSON_AddItemToObject(o, "probabilities", cJSON_CreateFloatArray(p->logits, p->model.ckpt.spec.classes));
-	if (truth >= 0)
-		cJSON_AddNumberToObject(o, "label", truth);
-	cJSON_AddItemToArray(list, o);
-}
-
-static int predict_files(struct predictor *p, char **file, int n, cJSON *list)
-{
-	const struct model_spec *s = &p->model.ckpt.spec;
-	for (int i = 0; i < n; i++) {
-		struct fs_bytes bytes = {0};
-		int best = 0, rc = fs_read(file[i], &bytes);
-		if (rc < 0)
-			return err_set(ERR_DATA, "%s", err_message());
-		rc = image_decode(
-		    file[i], bytes.data, bytes.size, s->input.height, s->input.width, s->input.channels, p->pixels);
-		fs_bytes_clear(&bytes);
-		if (!rc)
-			rc = predictor_run(p, p->pixels, &best);
-		if (rc < 0)
-			return rc;
-		report(p, file[i], best, -1, list);
-	}
-	return 0;
-}
+/* ---- samples of the checkpoint's data set ---- */
 
 static int unknown_split(const char *word)
 {
@@ -143,78 +32,192 @@ static int unknown_split(const char *word)
 	    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static int predict_rows(
-    struct predictor *p, const char *dir, const char *split, const char *rows, const char *config, cJSON *list)
+static int find_split(const char *word, enum split *out)
+{
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		*out = (enum split)s;
+		if (!strcmp(split_names[s], word))
+			return 0;
+	}
+	return unknown_split(word);
+}
+
+static int find_rows(const char *rows, int64_t n, int64_t *first, int64_t *last)
+{
+	long long low = 0, high = n - 1;
+	char rest;
+	int fields = rows ? sscanf(rows, "%lld-%lld%c", &low, &high, &rest) : 2;
+	if (fields == 1 && !strchr(rows, '-'))
+		high = low, fields = 2;
+	*first = low;
+	*last = high;
+	if (fields == 2 && low >= 0 && high >= low && high < n)
+		return 0;
+	return err_set(ERR_CONFIG, "--rows must be FIRST-LAST within 0-%lld, found '%s'", (long long)n - 1, rows);
+}
+
+static int predict_rows(struct predictor *p, const struct prediction *o)
 {
 	struct dataset d = {0};
-	int which = 0, rc;
-	while (which < SPLIT_COUNT && strcmp(split_names[which], split) != 0)
-		which++;
-	if (which == SPLIT_COUNT)
-		return unknown_split(split);
-	rc = model_data_open(&d, &p->model.ckpt, config, which == SPLIT_TEST);
+	enum split split;
+	int64_t first, last;
+	int rc = find_split(o->split, &split);
+	if (rc)
+		return rc;
+	rc = model_data_open(&d, &p->model.ckpt, o->config, split == SPLIT_TEST);
 	if (!rc)
-		rc = stage_check_data(&p->model.ckpt.spec, &d, dir);
-	if (!rc && d.n[which] < 1)
-		rc = err_set(ERR_DATA, "the data set has no %s split", split);
-	if (rc < 0)
-		goto out;
-	long long first = 0, last = d.n[which] - 1;
-	char rest;
-	int fields = rows ? sscanf(rows, "%lld-%lld%c", &first, &last, &rest) : 2;
-	if (fields == 1 && !strchr(rows, '-'))
-		last = first, fields = 2;
-	if (fields != 2 || first < 0 || last < first || last >= d.n[which])
-		rc = err_set(
-		    ERR_CONFIG, "--rows must be FIRST-LAST within 0-%lld, found '%s'", (long long)d.n[which] - 1, rows);
-	for (long long i = first; !rc && i <= last; i++) {
-		char name[64];
-		int best = 0;
-		snprintf(name, sizeof(name), "%s:%lld", split, i);
-		rc = predictor_run(p, d.pixels[which] + (size_t)i * p->count, &best);
-		if (!rc)
-			report(p, d.file[which] ? d.file[which][i] : name, best, d.label[which][i], list);
-	}
-out:
+		rc = model_check_data(&p->model.ckpt, &d, o->dir);
+	if (!rc && d.n[split] < 1)
+		rc = err_set(ERR_DATA, "the data set has no %s split", o->split);
+	if (!rc)
+		rc = find_rows(o->rows, d.n[split], &first, &last);
+	if (!rc)
+		rc = predictor_split(p, &d, split, first, last);
 	dataset_close(&d);
 	return rc;
 }
 
+/* ---- samples from outside ---- */
+
+/* Before anything is answered: what the model takes is known only from its checkpoint. */
+static int check_inputs(const struct predictor *p, const struct prediction *o)
+{
+	if (!p->model.ckpt.adapter.kind->read)
+		return err_set(ERR_CONFIG, "predict: samples of %s are of --split only", o->dir);
+	if (predictor_takes_images(p) && (o->n_text || o->n_file))
+		return err_set(ERR_CONFIG, "predict: %s takes images; --text and --file are of texts", o->dir);
+	if (!o->n_text && !o->n_file && !o->n_input && predictor_takes_images(p) && isatty(STDIN_FILENO) == 1)
+		return err_set(ERR_CONFIG, "predict: FILE is missing; see 'pipeline predict --help'");
+	return 0;
+}
+
+static int predict_argument(struct predictor *p, const char *argument)
+{
+	if (predictor_takes_images(p))
+		return predict_images(p, argument);
+	if (!strcmp(argument, "-"))
+		return predict_standard_input(p);
+	if (fs_exists(argument))
+		fprintf(stderr, "'%s' is taken as a text, although there is a file of that name; --file reads it\n",
+		    argument);
+	return predictor_text(p, "a text", argument, strlen(argument));
+}
+
+static int predict_all(struct predictor *p, const struct prediction *o)
+{
+	int rc = check_inputs(p, o);
+	for (int i = 0; !rc && i < o->n_text; i++)
+		rc = predictor_text(p, "--text", o->text[i], strlen(o->text[i]));
+	for (int i = 0; !rc && i < o->n_file; i++)
+		rc = predict_text_file(p, o->file[i], o->column);
+	for (int i = 0; !rc && i < o->n_input; i++)
+		rc = predict_argument(p, o->input[i]);
+	if (!rc && !o->n_text && !o->n_file && !o->n_input)
+		rc = predict_standard_input(p);
+	return rc ? rc : predictor_finish(p);
+}
+
+/* ---- the command ---- */
+
+static bool reads_standard_input(const struct prediction *o)
+{
+	for (int i = 0; i < o->n_input; i++)
+		if (!strcmp(o->input[i], "-"))
+			return true;
+	return !o->n_input && !o->n_text && !o->n_file && !o->split;
+}
+
+static int predict(const struct prediction *o)
+{
+	struct predictor p;
+	int given = o->n_input + o->n_text + o->n_file;
+	bool lines = reads_standard_input(o), many = o->split || o->n_file || given >= BATCH;
+	for (int i = 0; i < o->n_input; i++)
+		many = many || fs_is_dir(o->input[i]);
+	const struct predictor_options options = {.threads = (int)o->threads,
+	    .batch = many && !lines ? BATCH : 1,
+	    .json = o->json,
+	    .list = o->json && !lines,
+	    .top = o->top ? (int)o->top : 1,
+	    .nameless = lines && isatty(STDIN_FILENO) == 1,
+	    .alone = given == 1 && !lines};
+	int rc = predictor_open(&p, o->dir, &options);
+	if (!rc && o->top && p.model.ckpt.task.kind->target == TARGET_SET)
+		rc = err_set(
+		    ERR_CONFIG, "predict: --top is of one class; %s gives the probabilities of all its labels", o->dir);
+	if (!rc)
+		rc = o->split ? predict_rows(&p, o) : predict_all(&p, o);
+	predictor_close(&p);
+	return rc;
+}
+
+static int check_options(const struct args *args, const struct prediction *o)
+{
+	int rc = args_count(args, 1, o->split ? 1 : -1, "CHECKPOINT");
+	if (rc)
+		return rc;
+	if (!o->split && (o->rows || o->config))
+		return err_set(ERR_CONFIG, "predict: --rows and --config need --split");
+	if (o->split && (o->n_text || o->n_file))
+		return err_set(ERR_CONFIG, "predict: --split takes the place of --text and --file");
+	if (o->json && o->top)
+		return err_set(
+		    ERR_CONFIG, "predict: --json gives the probabilities of all classes; --top is for lines");
+	if (o->column && !o->n_file)
+		return err_set(ERR_CONFIG, "predict: --column needs --file");
+	return 0;
+}
+
+static int read_option(struct prediction *o, int id, const char *value)
+{
+	switch (id) {
+	case 'T':
+	case 'f':
+		if ((id == 'T' ? o->n_text : o->n_file) == MAX_TEXTS)
+			return err_set(ERR_CONFIG,
+			    "predict: --%s may be given %d times; more go through standard input",
+			    id == 'T' ? "text" : "file", MAX_TEXTS);
+		if (id == 'T')
+			o->text[o->n_text++] = value;
+		else
+			o->file[o->n_file++] = value;
+		return 0;
+	case 't':
+		return args_number("--threads", value, 0, 1024, &o->threads);
+	case 'k':
+		return args_number("--top", value, 1, 65536, &o->top);
+	default:
+		o->split = id == 's' ? value : o->split;
+		o->rows = id == 'r' ? value : o->rows;
+		o->config = id == 'c' ? value : o->config;
+		o->column = id == 'C' ? value : o->column;
+		o->json |= id == 'j';
+		return 0;
+	}
+}
+
 int cmd_predict(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"split", true, 's'}, {"rows", true, 'r'}, {"config", true, 'c'},
+	static const struct flag flags[] = {{"text", true, 'T'}, {"file", true, 'f'}, {"column", true, 'C'},
+	    {"split", true, 's'}, {"rows", true, 'r'}, {"config", true, 'c'}, {"top", true, 'k'},
 	    {"threads", true, 't'}, {"json", false, 'j'}, {NULL, false, 0}};
-	/* One image at a time: waking a second thread costs more than it computes, and most of a short start. */
-	long threads = 1;
-	const char *split = NULL, *rows = NULL, *config = NULL;
-	bool json = false;
+	/* One sample at a time: waking a second thread costs more than it computes, and most of a short start. */
+	struct prediction o = {.threads = 1};
 	struct args args;
-	int id;
+	int id, rc = 0;
 	args_init(&args, flags, argc, argv);
 	while ((id = args_next(&args)) != 0) {
 		if (id < 0)
 			return id;
-		if (id == 't' && args_number("--threads", args.value, 0, 1024, &threads) < 0)
-			return ERR_CONFIG;
-		split = id == 's' ? args.value : split;
-		rows = id == 'r' ? args.value : rows;
-		config = id == 'c' ? args.value : config;
-		json |= id == 'j';
+		rc = read_option(&o, id, args.value);
+		if (rc)
+			return rc;
 	}
-	int rc = args_count(&args, split ? 1 : 2, split ? 1 : -1, args.n ? "FILE (or --split)" : "CHECKPOINT");
-	if (!rc && !split && (rows || config))
-		rc = err_set(ERR_CONFIG, "predict: --rows and --config need --split");
-	if (rc < 0)
+	rc = check_options(&args, &o);
+	if (rc)
 		return rc;
-	struct predictor p;
-	cJSON *list = json ? cJSON_CreateArray() : NULL;
-	rc = predictor_open(&p, args.positional[0], threads);
-	if (!rc)
-		rc = split ? predict_rows(&p, args.positional[0], split, rows, config, list)
-			   : predict_files(&p, args.positional + 1, args.n - 1, list);
-	predictor_close(&p);
-	if (!rc && json)
-		return command_print_json(list);
-	cJSON_Delete(list);
-	return rc;
+	o.dir = args.positional[0];
+	o.input = args.positional + 1;
+	o.n_input = args.n - 1;
+	return predict(&o);
 }

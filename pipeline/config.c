@@ -64,7 +64,7 @@ const struct option top_option_table[] = {{.key = "name",
 	.help = "devices"},
     OPTION_END};
 
-static const char *const top_skip[] = {"data", "models", "stages", NULL};
+static const char *const top_skip[] = {"data", "task", "models", "stages", NULL};
 const char *const stage_common_keys[] = {"kind", "model", "input", "inputs", "teacher", NULL};
 
 /* Names become folder names. */
@@ -105,6 +105,10 @@ static int read_models(struct run_config *c, const struct yaml_node *models)
 		if (rc < 0)
 			return rc;
 		c->n_model = i + 1;
+		m->input_node = yaml_get(m->node, "input");
+		rc = option_parse(input_option_table, &m->input, &c->yaml, m->input_node, NULL);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -383,6 +387,9 @@ static int read_all(struct run_config *c)
 	rc = option_parse(data_option_table, &c->data, &c->yaml, c->data_node, NULL);
 	if (!rc)
 		rc = check_data(c);
+	c->task_node = yaml_get(root, "task");
+	if (!rc)
+		rc = option_parse(task_option_table, &c->task, &c->yaml, c->task_node, NULL);
 	if (!rc)
 		rc = read_models(c, yaml_get(root, "models"));
 	if (!rc)
@@ -418,12 +425,15 @@ void run_config_clear(struct run_config *c)
 		mem_free(s->options);
 		mem_free(s->inputs);
 	}
-	for (int i = 0; i < c->n_model; i++)
+	for (int i = 0; i < c->n_model; i++) {
 		model_options_clear(&c->model[i].options);
+		option_clear(input_option_table, &c->model[i].input);
+	}
 	mem_free(c->stage);
 	mem_free(c->model);
 	mem_free(c->base_dir);
 	option_clear(data_option_table, &c->data);
+	option_clear(task_option_table, &c->task);
 	option_clear(top_option_table, &c->top);
 	yaml_clear(&c->yaml);
 	memset(c, 0, sizeof(*c));

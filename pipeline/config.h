@@ -5,7 +5,9 @@
 
 #include "data/dataset.h"
 #include "graph/model_options.h"
+#include "input/adapter.h"
 #include "pipeline/registry.h"
+#include "task/task.h"
 
 struct device_options {
 	int train;   /* choice: auto, cpu, cuda */
@@ -21,7 +23,8 @@ extern const struct option top_option_table[];
 struct model_config {
 	const char *name; /* borrowed from the YAML tree */
 	struct model_options options;
-	const struct yaml_node *node;
+	struct input_options input; /* the block `input` */
+	const struct yaml_node *node, *input_node;
 };
 
 /* A stage refers to an earlier stage (stage >= 0) or to a checkpoint folder (stage -1, path). */
@@ -61,6 +64,8 @@ struct run_config {
 	struct top_options top;
 	struct data_options data;
 	const struct yaml_node *data_node;
+	struct task_options task;
+	const struct yaml_node *task_node;
 	struct model_config *model;
 	int n_model;
 	struct stage_config *stage;

@@ -48,9 +48,15 @@ cJSON *run_config_to_json(const struct run_config *c)
 	bool ok;
 	struct json_out o = json_out_into(option_to_json(top_option_table, &c->top, NULL), &ok);
 	json_out_item(o, "data", option_to_json(data_option_table, &c->data, NULL));
+	json_out_item(o, "task", option_to_json(task_option_table, &c->task, NULL));
 	struct json_out models = json_out_object(o, "models");
-	for (int i = 0; i < c->n_model; i++)
-		json_out_item(models, c->model[i].name, model_options_to_json(&c->model[i].options));
+	for (int i = 0; i < c->n_model; i++) {
+		cJSON *model = model_options_to_json(&c->model[i].options);
+		json_out_item(models, c->model[i].name, model);
+		if (model && c->model[i].input_node)
+			json_out_item((struct json_out){model, &ok}, "input",
+			    option_to_json(input_option_table, &c->model[i].input, NULL));
+	}
 	struct json_out stages = json_out_object(o, "stages");
 	for (int i = 0; i < c->n_stage; i++)
 		json_out_item(stages, c->stage[i].name, stage_to_json(c, &c->stage[i]));
@@ -121,6 +127,7 @@ cJSON *run_config_schema(void)
 	json_out_text(o, "title", "pipeline config");
 	struct json_out p = {cJSON_GetObjectItem(o.at, "properties"), &ok};
 	json_out_item(p, "data", option_schema(data_option_table));
+	json_out_item(p, "task", option_schema(task_option_table));
 	struct json_out models = json_out_object(p, "models");
 	json_out_text(models, "type", "object");
 	json_out_item(models, "additionalProperties", model_options_schema());

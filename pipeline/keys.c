@@ -32,7 +32,7 @@ static int hash_json(struct hash *h, cJSON *json)
 static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash *h)
 {
 	const struct stage_config *k = s->config;
-	char numbers[96];
+	char numbers[96], adapter[HASH_HEX];
 	snprintf(numbers, sizeof(numbers), "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
 	const char *const texts[] = {"pipeline stage key 1", program_version, program_commit, k->kind->name, k->name,
 	    numbers, c->train_name, c->data_key};
@@ -43,6 +43,12 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_json(h, stage_options_json(k));
 	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
+	if (!rc && s->adapter.kind)
+		rc = adapter_key(&s->adapter, adapter);
+	if (!rc && s->adapter.kind)
+		rc = hash_add_str(h, adapter);
+	if (!rc)
+		rc = hash_json(h, option_to_json(task_option_table, &c->config->task, NULL));
 	if (!rc && k->has_input)
 		rc = hash_ref(c, h, &k->input);
 	if (!rc && k->has_teacher)

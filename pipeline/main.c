@@ -20,8 +20,16 @@ static const struct command commands[] = {
 	cmd_run},
     {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--json]",
 	"validate everything and show what run would do; touches nothing", OUT_SET JSON, cmd_plan},
-    {"evaluate", "CHECKPOINT... [--config CONFIG] [--out DIR] [--json]", "test metrics of checkpoints, side by side",
-	DATA
+    {"evaluate",
+	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] | --config CONFIG] "
+	"[--out DIR] [--json]",
+	"test metrics of checkpoints, side by side",
+	"  --data PATH         data that the checkpoint has never seen, classes matched by name: a folder of class\n"
+	"                      folders of images, a .csv, .tsv or .jsonl file, a .txt file of sentence@label, or the\n"
+	"                      test split of a .yaml config\n"
+	"  --text-column NAME  the column of the text; not given: text, sentence or comment\n"
+	"  --label NAME        the column of the class; not given: label or class\n"
+	"  --labels NAME,...   columns of 0 and 1, one per label; not given: those that the model knows\n" DATA
 	"  --out DIR           a new folder for evaluation.json, tables and timings; not given: none is kept\n" JSON,
 	cmd_evaluate},
     {"bench",
@@ -36,14 +44,21 @@ static const struct command commands[] = {
 	"  --out FILE          keeps every timing as JSON\n" JSON,
 	cmd_bench},
     {"predict",
-	"CHECKPOINT FILE... | CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG] [--threads N] [--json]",
-	"class and probabilities of images",
-	"  --split SPLIT       train, validation or test, in place of files\n"
+	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT]... [--file FILE [--column NAME]]... | "
+	"CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG]   [--top N] [--threads N] [--json]",
+	"what a model says of images or texts",
+	"  -                   standard input, a line each: a text, or the name of an image; also if nothing is named\n"
+	"  --text TEXT         a text, whatever it begins with\n"
+	"  --file FILE         texts: a line each, or a column of a .csv, .tsv or .jsonl file\n"
+	"  --column NAME       that column; not given: text, sentence or comment\n"
+	"  --split SPLIT       train, validation or test of the checkpoint's data, in place of samples\n"
 	"  --rows FIRST-LAST   some samples of the split, from 0; not given: all\n" DATA
-	"  --threads N         CPU threads (1); 0: all usable cores\n" JSON,
+	"  --top N             one class: so many of the most probable (1)\n"
+	"  --threads N         CPU threads (1); 0: all usable cores\n"
+	"  --json              a list of JSON objects; of standard input an object a line, as answers come\n",
 	cmd_predict},
     {"inspect", "CHECKPOINT [--layer PATTERN] [--histogram] [--graph] [--json]",
-	"layers, shapes, sizes, sparsity, scales, histograms",
+	"input, classes, layers, shapes, sizes, sparsity, scales, histograms",
 	"  --layer PATTERN     layers and tensors of these names, with * and ?\n"
 	"  --histogram         the distribution of each tensor's values\n"
 	"  --graph             the nodes that run, instead\n" JSON,

@@ -77,29 +77,3 @@ int model_data_open(struct dataset *out, const struct checkpoint *c, const char 
 		err_set(rc, "%s (the data that the checkpoint names; --config gives others)", err_message());
 	return rc;
 }
-
-static int read_floats(const cJSON *list, int n, float *out)
-{
-	if (cJSON_GetArraySize(list) != n)
-		return err_set(ERR_CHECKPOINT, "checkpoint_info.json: data.normalisation must have %d channels", n);
-	for (int i = 0; i < n; i++)
-		out[i] = (float)cJSON_GetArrayItem(list, i)->valuedouble;
-	return 0;
-}
-
-int model_norm_read(struct model_norm *out, const struct checkpoint *c)
-{
-	const cJSON *data = cJSON_GetObjectItemCaseSensitive(c->info, "data");
-	const cJSON *norm = cJSON_GetObjectItemCaseSensitive(data, "normalisation");
-	const cJSON *names = cJSON_GetObjectItemCaseSensitive(data, "class_names");
-	memset(out, 0, sizeof(*out));
-	if (c->spec.input.channels > 4)
-		return err_set(ERR_CHECKPOINT, "images of %d channels", c->spec.input.channels);
-	for (int i = 0; i < 256; i++) {
-		const cJSON *name = i < c->spec.classes ? cJSON_GetArrayItem(names, i) : NULL;
-		out->class_name[i] = cJSON_IsString(name) ? name->valuestring : "";
-	}
-	int rc = read_floats(cJSON_GetObjectItemCaseSensitive(norm, "mean"), c->spec.input.channels, out->mean);
-	return rc < 0 ? rc
-		      : read_floats(cJSON_GetObjectItemCaseSensitive(norm, "std"), c->spec.input.channels, out->std);
-}

@@ -1,4 +1,4 @@
-/* The data that a checkpoint was made from, and what predicting needs of it without opening it. */
+/* The data that a checkpoint was made from. */
 #ifndef PIPELINE_MODEL_DATA_H
 #define PIPELINE_MODEL_DATA_H
 
@@ -10,11 +10,5 @@ cJSON *model_data_options_json(const struct data_options *o);
 /* Opens the data set named by the checkpoint's own fields (data_options, config, seed) or, if config is not NULL, by a
  * config's data block. ERR_CHECKPOINT if the checkpoint does not name its data. */
 int model_data_open(struct dataset *out, const struct checkpoint *c, const char *config, bool with_test);
-/* Normalisation and class names as the checkpoint has them; names are borrowed from c->info ("" where it has none). */
-struct model_norm {
-	float mean[4], std[4];
-	const char *class_name[256];
-};
-int model_norm_read(struct model_norm *out, const struct checkpoint *c);
 
 #endif

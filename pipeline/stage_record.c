@@ -12,6 +12,7 @@
 #include "pipeline/files.h"
 #include "pipeline/tree.h"
 #include "store/sealed.h"
+#include "task/task.h"
 
 #define RECORD_PATH 1200
 #define LARGEST     9007199254740992.0 /* 2^53: whole numbers are exact up to here */
@@ -20,13 +21,16 @@
 static const struct range {
 	const char *key;
 	double min, max;
-} ranges[] = {{"val_accuracy", 0, 1}, {"val_f1_macro", 0, 1}, {"test_accuracy", 0, 1}, {"test_f1_macro", 0, 1},
-    {"val_loss", 0, LARGEST}, {"sparsity_pct", 0, 100}, {"parameters", 0, LARGEST}, {"nonzero", 0, LARGEST},
+} ranges[] = {{"loss", 0, LARGEST}, {"sparsity_pct", 0, 100}, {"parameters", 0, LARGEST}, {"nonzero", 0, LARGEST},
     {"bytes", 0, LARGEST}, {"seconds", 0, LARGEST}, {"epochs_run", 0, LARGEST}, {"best_epoch", 0, LARGEST},
     {"test_n", 0, LARGEST}, {"latency_ms_median", 0, LARGEST}, {"latency_ms_p95", 0, LARGEST},
-    {"throughput_sps", 0, LARGEST}, {"threads", 0, 65536}, {"latency_runs", 0, LARGEST}};
+    {"throughput_sps", 0, LARGEST}, {"threads", 0, 65536}, {"latency_runs", 0, LARGEST}, {"latency_tokens", 0, LARGEST},
+    {"tokenize_us", 0, LARGEST}};
+static const struct range share = {NULL, 0, 1};
 /* Members of a summary, and of its models, that are texts. */
-static const char *const texts[] = {"name", "kind", "technique", "precision", "cpu"};
+static const char *const texts[] = {"name", "kind", "technique", "precision", "cpu", "metric", "latency_input"};
+/* Members that hold figures by the task's names. */
+static const char *const splits[] = {"val", "test"};
 
 static int field_error(const char *path, const char *key, const char *want)
 {
@@ -57,15 +61,36 @@ static const struct range *find_range(const char *key)
 	for (size_t i = 0; key && i < sizeof(ranges) / sizeof(*ranges); i++)
 		if (strcmp(ranges[i].key, key) == 0)
 			return &ranges[i];
-	return NULL;
+	const struct metric_row *row = key ? task_metric_row(key) : NULL;
+	return row && !row->unbounded ? &share : NULL;
+}
+
+static bool is_in(const char *const *list, size_t n, const char *key)
+{
+	for (size_t i = 0; key && i < n; i++)
+		if (strcmp(list[i], key) == 0)
+			return true;
+	return false;
 }
 
 static bool is_text(const char *key)
 {
-	for (size_t i = 0; key && i < sizeof(texts) / sizeof(*texts); i++)
-		if (strcmp(texts[i], key) == 0)
-			return true;
-	return false;
+	return is_in(texts, sizeof(texts) / sizeof(*texts), key);
+}
+
+static bool is_split(const char *key)
+{
+	return is_in(splits, sizeof(splits) / sizeof(*splits), key);
+}
+
+static int check_split(const char *path, const cJSON *figures)
+{
+	const cJSON *v;
+	if (!cJSON_IsObject(figures))
+		return field_error(path, figures->string, "an object");
+	cJSON_ArrayForEach(v, figures) if (!cJSON_IsNumber(v) && !cJSON_IsNull(v)) return field_error(
+	    path, v->string, "a number or null");
+	return 0;
 }
 
 /* A figure that a stage does not have is null or absent. Depth is bounded by cJSON's own nesting limit. */
@@ -77,6 +102,8 @@ static int check_figures(const char *path, const cJSON *value)
 	int rc = 0;
 	if (is_text(value->string) && !cJSON_IsString(value))
 		return field_error(path, key, "a text");
+	if (is_split(value->string) && (rc = check_split(path, value)) < 0)
+		return rc;
 	if (r && !cJSON_IsNumber(value) && !cJSON_IsNull(value))
 		return field_error(path, key, "a number or null");
 	if (cJSON_IsNumber(value) && !isfinite(value->valuedouble))

@@ -3,7 +3,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -88,9 +91,11 @@ static int width_of(const char *text, bool markdown)
 	return n;
 }
 
-static void write_row(const struct table *t, int row, const int *width, bool markdown, struct str *out)
+/* Column 0 and columns first..last-1. */
+static void write_row(
+    const struct table *t, int row, const int *width, int first, int last, bool markdown, struct str *out)
 {
-	for (int c = 0; c < t->columns; c++) {
+	for (int c = 0; c < last; c = c ? c + 1 : first) {
 		const char *text = t->cell[row * t->columns + c];
 		int pad = width[c] - width_of(text, markdown);
 		str_add(out, markdown ? (c ? " | " : "| ") : (c ? "  " : ""));
@@ -101,22 +106,69 @@ static void write_row(const struct table *t, int row, const int *width, bool mar
 	str_add(out, markdown ? " |\n" : "\n");
 }
 
-void table_write(const struct table *t, bool markdown, struct str *out)
+/* The width of each column; NULL: out has failed. */
+static int *measure(const struct table *t, bool markdown, struct str *out)
 {
 	int *width = t->failed ? NULL : mem_alloc((size_t)t->columns, sizeof(*width));
 	if (!width) {
 		out->failed = true;
-		return;
+		return NULL;
 	}
-	int rows = t->cells / t->columns;
-	for (int i = 0; i < rows * t->columns; i++) {
+	for (int i = 0; i < t->cells / t->columns * t->columns; i++) {
 		int n = width_of(t->cell[i], markdown);
 		width[i % t->columns] = n > width[i % t->columns] ? n : width[i % t->columns];
 	}
-	for (int r = 0; r < rows; r++) {
-		write_row(t, r, width, markdown, out);
-		for (int c = 0; markdown && r == 0 && c < t->columns; c++)
+	return width;
+}
+
+/* The end of the block of columns that begins with `first`. */
+static int block_end(const struct table *t, const int *width, int first, int most)
+{
+	int end = first, used = width[0];
+	while (end < t->columns && (end == first || !most || used + 2 + width[end] <= most))
+		used += 2 + width[end++];
+	return end;
+}
+
+void table_write(const struct table *t, int width, struct str *out)
+{
+	int *of_column = measure(t, false, out);
+	if (!of_column)
+		return;
+	int first = 1;
+	do {
+		int end = block_end(t, of_column, first, width);
+		str_add(out, first > 1 ? "\n" : "");
+		for (int r = 0; r < t->cells / t->columns; r++)
+			write_row(t, r, of_column, first, end, false, out);
+		first = end;
+	} while (first < t->columns);
+	mem_free(of_column);
+}
+
+void table_markdown(const struct table *t, struct str *out)
+{
+	int *width = measure(t, true, out);
+	if (!width)
+		return;
+	for (int r = 0; r < t->cells / t->columns; r++) {
+		write_row(t, r, width, 1, t->columns, true, out);
+		for (int c = 0; r == 0 && c < t->columns; c++)
 			str_addf(out, "%s%s", c ? " --: |" : "| --- |", c == t->columns - 1 ? "\n" : "");
 	}
 	mem_free(width);
+}
+
+int table_screen(void)
+{
+	enum { USUAL = 80, LEAST = 20, MOST = 10000 };
+	const char *columns = getenv("COLUMNS");
+	char *end = NULL;
+	long n = columns ? strtol(columns, &end, 10) : 0;
+	struct winsize size;
+	if (columns && *columns && !*end && n >= LEAST && n <= MOST)
+		return (int)n;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= LEAST)
+		return size.ws_col;
+	return USUAL;
 }

@@ -16,7 +16,12 @@ void table_close(struct table *t);
 /* Adds the next cell; a row is full after `columns` of them. A cell is one line: control characters, which would break
  * columns or reach the terminal, become '?'. */
 void table_add(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The first column is aligned to the left, the others to the right. */
-void table_write(const struct table *t, bool markdown, struct str *out);
+/* For the eye: the first column is aligned to the left, the others to the right. Columns that would make lines longer
+ * than `width` characters go into blocks below, which repeat the first column; a block has at least one column beside
+ * it. width 0: one block. */
+void table_write(const struct table *t, int width, struct str *out);
+void table_markdown(const struct table *t, struct str *out);
+/* Characters of a line on standard output: COLUMNS if it is set, else the terminal's; 80 where there is none. */
+int table_screen(void);
 
 #endif

@@ -9,72 +9,74 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
+#include "stages/seen.h"
 
-int stage_model_init(struct stage_model *m, const struct model_spec *spec, struct device dev, uint64_t seed)
-{
-	struct graph g;
-	*m = (struct stage_model){.ckpt = {.form = FORM_FLOAT}};
-	graph_init(&g);
-	params_init(&m->params, dev);
-	int rc = spec_copy(&m->ckpt.spec, spec);
-	if (!rc)
-		rc = spec_build(&g, spec, &shape_one);
-	if (!rc)
-		rc = params_add_graph(&m->params, &g, seed);
-	graph_clear(&g);
-	if (rc < 0)
-		stage_model_clear(m);
-	return rc;
-}
+#define MEASURE_BATCH 128 /* large enough for full speed, small enough for any activation memory here */
 
-struct input_spec stage_data_input(const struct dataset *d)
+/* Thresholds were chosen for this model when it was made; they stay where the run asks for no others. */
+static int take_task(struct model *m, const struct stage_run *run)
 {
-	return (struct input_spec){
-	    .kind = INPUT_IMAGE, .height = d->height, .width = d->width, .channels = d->channels};
-}
-
-int stage_check_data(const struct model_spec *s, const struct dataset *d, const char *dir)
-{
-	const struct input_spec input = stage_data_input(d);
-	char own[96], given[96];
-	if (input_equal(&s->input, &input) && s->classes == d->classes)
-		return 0;
-	return err_set(ERR_CHECKPOINT, "%s takes %s of %d classes, the data has %s of %d classes", dir,
-	    input_text(&s->input, own), s->classes, input_text(&input, given), d->classes);
-}
-
-int stage_model_load(struct stage_model *m, const char *dir, struct device dev, const struct dataset *data)
-{
-	struct graph g;
-	*m = (struct stage_model){0};
-	graph_init(&g);
-	int rc = checkpoint_load(&m->ckpt, dir);
-	if (rc < 0)
+	struct task task;
+	int rc = task_copy(&task, run->task);
+	if (rc)
 		return rc;
-	params_init(&m->params, dev);
-	if (data)
-		rc = stage_check_data(&m->ckpt.spec, data, dir);
+	if (!task.threshold && m->ckpt.task.threshold) {
+		task.threshold = m->ckpt.task.threshold; /* moved */
+		m->ckpt.task.threshold = NULL;
+	}
+	task_clear(&m->ckpt.task);
+	m->ckpt.task = task;
+	return 0;
+}
+
+int stage_model_load(struct model *m, const char *dir, struct device dev, const struct stage_run *run)
+{
+	int rc = model_load(m, dir, dev);
+	if (rc)
+		return rc;
+	rc = model_check_data(&m->ckpt, run->data, dir);
 	if (!rc)
-		rc = checkpoint_graph(&m->ckpt, &shape_one, false, &g);
+		rc = seen_warn(run, &m->ckpt, dir);
 	if (!rc)
-		rc = checkpoint_to_params(&m->ckpt, &g, &m->params);
-	graph_clear(&g);
-	if (rc < 0)
-		stage_model_clear(m);
+		rc = take_task(m, run);
+	if (rc)
+		model_clear(m);
 	return rc;
 }
 
-void stage_model_clear(struct stage_model *m)
+int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,
+    struct metrics *m)
 {
-	checkpoint_clear(&m->ckpt);
-	params_clear(&m->params);
-	*m = (struct stage_model){0};
+	struct encoding e = {0};
+	struct session s = {0};
+	int rc = metrics_init(m, &model->ckpt.task);
+	if (!rc)
+		rc = encoding_open(&e, &model->ckpt.adapter, run->data, split);
+	if (!rc) {
+		const struct session_options o = {.batch = e.n < MEASURE_BATCH ? (int)e.n : MEASURE_BATCH};
+		rc = session_open(&s, &model->params, model->ckpt.spec.classes, build, user, &o);
+	}
+	if (!rc)
+		rc = session_measure(&s, &e, run->stop, m, NULL);
+	session_close(&s);
+	encoding_close(&e);
+	if (rc)
+		metrics_clear(m);
+	return rc;
 }
 
-int stage_model_build(void *model, const struct build_shape *shape, struct graph *g)
+int stage_validate(const struct stage_run *run, struct model *model, graph_builder build, void *user, struct metrics *m)
 {
-	const struct stage_model *m = model;
-	return checkpoint_graph(&m->ckpt, shape, true, g);
+	int rc = stage_measure(run, model, build, user, SPLIT_VAL, m);
+	if (!rc && model->ckpt.task.search) {
+		rc = task_search_thresholds(&model->ckpt.task, m);
+		if (!rc)
+			rc = metrics_finish(m);
+		if (rc)
+			metrics_clear(m);
+	}
+	return rc;
 }
 
 int64_t graph_parameters(const struct graph *g)
@@ -98,80 +100,40 @@ void stage_line(const struct stage_run *run, const char *fmt, ...)
 	run->progress->line(run->progress, text);
 }
 
-/* cJSON reports a failed allocation by NULL at every step; `ok` collects them. */
-struct fields {
-	cJSON *o;
-	bool ok;
-};
-
-static void put(struct fields *f, const char *key, cJSON *value)
+void stage_put_figures(struct json_out out, const struct metrics *m)
 {
-	if (!value || !cJSON_AddItemToObject(f->o, key, value)) {
-		cJSON_Delete(value);
-		f->ok = false;
-	}
+	const struct metric_row *row = m->task->kind->metric;
+	for (int i = 0; row[i].name; i++)
+		if (isfinite(m->value[i]))
+			json_out_number(out, row[i].name, m->value[i]);
+	json_out_number(out, "loss", m->loss);
 }
 
-static void put_text(struct fields *f, const char *key, const char *text)
+/* The field that other tools' readers of checkpoint_info.json look for. */
+static void put_macro_f1(struct json_out out, const struct metrics *m)
 {
-	put(f, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
+	const struct metric_row *row = m->task->kind->metric;
+	for (int i = 0; row[i].name; i++)
+		if (strcmp(row[i].name, "f1_macro") == 0)
+			json_out_number(out, "val_macro_f1", round(m->value[i] * 1e6) / 1e6);
 }
 
-static void put_number(struct fields *f, const char *key, double v)
+static void put_training(struct json_out out, const struct train_result *t)
 {
-	put(f, key, cJSON_CreateNumber(v));
-}
-
-static void put_options(struct fields *f, const struct stage_run *run, const struct option *table)
-{
-	const char *const given[] = {run->teacher_dir ? "teacher" : NULL, NULL};
-	struct fields h = {.o = option_to_json(table, run->options, given), .ok = true};
-	if (!h.o) {
-		f->ok = false;
-		return;
-	}
-	put_number(&h, "seed", (double)run->seed);
-	f->ok = f->ok && h.ok;
-	put(f, "hyperparameters", h.o);
-}
-
-static void put_metrics(struct fields *f, const struct stage_result *r)
-{
-	struct fields m = {.o = cJSON_CreateObject(), .ok = true};
-	if (!m.o) {
-		f->ok = false;
-		return;
-	}
-	if (r->train)
-		put(&m, "train", metrics_to_json(r->train));
-	if (r->val)
-		put(&m, "validation", metrics_to_json(r->val));
-	f->ok = f->ok && m.ok;
-	put(f, "metrics", m.o);
-}
-
-static void put_training(struct fields *f, const struct train_result *t)
-{
-	struct fields o = {.o = cJSON_CreateObject(), .ok = true};
-	if (!o.o) {
-		f->ok = false;
-		return;
-	}
-	put_number(&o, "epochs_run", (double)t->epochs_run);
-	put_number(&o, "best_epoch", (double)t->best_epoch);
-	put_number(&o, "steps", (double)t->steps);
-	put_number(&o, "train_loss", t->train_loss);
-	put_number(&o, "samples_per_second", t->samples_per_second);
-	put_number(&o, "executor_memory_bytes", (double)t->memory);
+	struct json_out o = json_out_object(out, "training");
+	json_out_number(o, "epochs_run", (double)t->epochs_run);
+	json_out_number(o, "best_epoch", (double)t->best_epoch);
+	json_out_number(o, "steps", (double)t->steps);
+	json_out_number(o, "train_loss", t->train_loss);
+	json_out_number(o, "samples_per_second", t->samples_per_second);
+	json_out_number(o, "executor_memory_bytes", (double)t->memory);
 	if (t->resumed > 0)
-		put_number(&o, "resumed", (double)t->resumed);
-	put_text(&o, "precision", precision_names[t->precision]);
+		json_out_number(o, "resumed", (double)t->resumed);
+	json_out_text(o, "precision", precision_names[t->precision]);
 	if (t->loss_scale > 0) {
-		put_number(&o, "loss_scale", t->loss_scale);
-		put_number(&o, "skipped_steps", (double)t->skipped_steps);
+		json_out_number(o, "loss_scale", t->loss_scale);
+		json_out_number(o, "skipped_steps", (double)t->skipped_steps);
 	}
-	f->ok = f->ok && o.ok;
-	put(f, "training", o.o);
 }
 
 /* A figure that checkpoint_save has put into the info. */
@@ -188,56 +150,60 @@ double stage_removed(const struct checkpoint *parent)
 	return v > 0 ? v : 0;
 }
 
-/* checkpoint_save adds total and zero. */
-static void put_removed(struct fields *f, double removed)
-{
-	struct fields p = {.o = cJSON_CreateObject(), .ok = true};
-	if (!p.o) {
-		f->ok = false;
-		return;
-	}
-	put_number(&p, "removed", removed);
-	f->ok = f->ok && p.ok;
-	put(f, "parameters", p.o);
-}
-
 /* Of all starts. */
 static double stage_seconds(const struct stage_run *run, const struct stage_result *r)
 {
 	return run->earlier_seconds + clock_now() - r->started;
 }
 
+static void put_what_was_made(
+    struct json_out out, const struct stage_run *run, const struct option *table, const struct stage_result *r)
+{
+	char now[32];
+	clock_utc(now);
+	json_out_text(out, "model_name", run->model_name ? run->model_name : run->name);
+	json_out_text(out, "stage", run->name);
+	json_out_text(out, "technique", r->technique);
+	json_out_text(out, "timestamp", now);
+	if (r->parent_sha256)
+		json_out_text(out, "parent_sha256", r->parent_sha256);
+	else
+		json_out_null(out, "parent_sha256");
+	if (r->teacher_sha256)
+		json_out_text(out, "teacher_sha256", r->teacher_sha256);
+	if (r->val)
+		put_macro_f1(out, r->val);
+	json_out_number(
+	    json_out_object(out, "parameters"), "removed", r->removed); /* checkpoint_save adds the others */
+	const char *const given[] = {run->teacher_dir ? "teacher" : NULL, NULL};
+	cJSON *options = option_to_json(table, run->options, given);
+	json_out_item(out, "hyperparameters", options);
+	if (options)
+		json_out_number((struct json_out){.at = options, .ok = out.ok}, "seed", (double)run->seed);
+}
+
 static int add_info(
     const struct stage_run *run, const struct option *table, const struct stage_result *r, struct checkpoint *c)
 {
-	char now[32];
-	if (!c->info)
-		c->info = cJSON_CreateObject();
-	struct fields f = {.o = c->info, .ok = c->info};
-	if (!f.ok)
+	bool ok;
+	if (!c->info && !(c->info = cJSON_CreateObject()))
 		return err_set(ERR_NOMEM, "out of memory");
+	struct json_out out = json_out_into(c->info, &ok);
 	const cJSON *item;
-	cJSON_ArrayForEach(item, run->info) put(&f, item->string, cJSON_Duplicate(item, true));
-	clock_utc(now);
-	put_text(&f, "model_name", run->model_name ? run->model_name : run->name);
-	put_text(&f, "stage", run->name);
-	put_text(&f, "technique", r->technique);
-	put_text(&f, "timestamp", now);
-	put_text(&f, "parent_sha256", r->parent_sha256);
-	if (r->teacher_sha256)
-		put_text(&f, "teacher_sha256", r->teacher_sha256);
+	cJSON_ArrayForEach(item, run->info) json_out_item(out, item->string, cJSON_Duplicate(item, true));
+	put_what_was_made(out, run, table, r);
+	struct json_out metrics = json_out_object(out, "metrics");
+	if (r->train)
+		json_out_item(metrics, "train", metrics_to_json(r->train));
 	if (r->val)
-		put_number(&f, "val_macro_f1", round(r->val->f1_macro * 1e6) / 1e6);
-	put_removed(&f, r->removed);
-	put_options(&f, run, table);
-	put_metrics(&f, r);
+		json_out_item(metrics, "validation", metrics_to_json(r->val));
 	if (r->fit)
-		put_training(&f, r->fit);
-	put(&f, "data", dataset_to_json(run->data));
-	put_number(&f, "seed", (double)run->seed);
-	put_number(&f, "seconds", stage_seconds(run, r));
-	put_number(&f, "peak_memory", (double)clock_peak_memory());
-	return f.ok ? 0 : err_set(ERR_NOMEM, "out of memory");
+		put_training(out, r->fit);
+	json_out_item(out, "data", dataset_to_json(run->data));
+	json_out_number(out, "seed", (double)run->seed);
+	json_out_number(out, "seconds", stage_seconds(run, r));
+	json_out_number(out, "peak_memory", (double)clock_peak_memory());
+	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
 /* Fills run->summary from a saved checkpoint. */
@@ -245,33 +211,34 @@ static int summarise(struct stage_run *run, const char *kind, const struct stage
 {
 	char path[1024];
 	uint64_t bytes;
+	bool ok;
 	int rc = fs_join(path, sizeof(path), run->out_dir, "model.safetensors");
 	if (rc < 0 || (rc = fs_size(path, &bytes)) < 0)
 		return rc;
-	struct fields f = {.o = run->summary, .ok = run->summary};
+	struct json_out out = json_out_into(run->summary, &ok);
 	double total = info_number(c, "parameters", "total"), zero = info_number(c, "parameters", "zero");
-	put_text(&f, "kind", kind);
-	if (r->val) {
-		put_number(&f, "val_accuracy", r->val->accuracy);
-		put_number(&f, "val_f1_macro", r->val->f1_macro);
-		put_number(&f, "val_loss", r->val->loss);
-	}
-	put_number(&f, "parameters", total);
-	put_number(&f, "nonzero", total - zero);
-	put_number(&f, "bytes", (double)bytes);
-	put_number(&f, "sparsity_pct", info_number(c, NULL, "sparsity_pct"));
-	put_number(&f, "seconds", stage_seconds(run, r));
+	json_out_text(out, "kind", kind);
+	json_out_text(out, "metric", task_metric_name(&c->task, c->task.primary));
+	if (r->val)
+		stage_put_figures(json_out_object(out, "val"), r->val);
+	json_out_number(out, "parameters", total);
+	json_out_number(out, "nonzero", total - zero);
+	json_out_number(out, "bytes", (double)bytes);
+	json_out_number(out, "sparsity_pct", info_number(c, NULL, "sparsity_pct"));
+	json_out_number(out, "seconds", stage_seconds(run, r));
 	if (r->fit) {
-		put_number(&f, "epochs_run", (double)r->fit->epochs_run);
-		put_number(&f, "best_epoch", (double)r->fit->best_epoch);
+		json_out_number(out, "epochs_run", (double)r->fit->epochs_run);
+		json_out_number(out, "best_epoch", (double)r->fit->best_epoch);
 	}
-	return f.ok ? 0 : err_set(ERR_NOMEM, "out of memory");
+	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
 int stage_save(struct stage_run *run, const char *kind, const struct option *table, const struct stage_result *r,
     struct checkpoint *c)
 {
 	int rc = add_info(run, table, r, c);
+	if (!rc)
+		rc = seen_save(run);
 	if (!rc)
 		rc = checkpoint_save(c, run->out_dir);
 	return rc < 0 ? rc : summarise(run, kind, r, c);

@@ -3,25 +3,21 @@
 #ifndef STAGES_COMMON_H
 #define STAGES_COMMON_H
 
+#include "base/json_out.h"
+#include "model/session.h"
 #include "stages/stage.h"
 
-/* A checkpoint and its params on a device. A zeroed struct is empty. */
-struct stage_model {
-	struct checkpoint ckpt;
-	struct param_store params;
-};
-/* ERR_CHECKPOINT naming the checkpoint `dir` and both sizes, unless the model takes images and classes of the data. */
-/* What models for this data are fed with. */
-struct input_spec stage_data_input(const struct dataset *d);
-int stage_check_data(const struct model_spec *s, const struct dataset *d, const char *dir);
-/* Any form. ERR_CHECKPOINT if it is broken or, with `data`, if it takes other images or classes than the data has. */
-int stage_model_load(struct stage_model *m, const char *dir, struct device dev, const struct dataset *data);
-/* Wraps a new float model of this spec with initial weights. */
-int stage_model_init(struct stage_model *m, const struct model_spec *spec, struct device dev, uint64_t seed);
-void stage_model_clear(struct stage_model *m);
-/* The graph to run, batch norm folded, without loss: a `build` callback of the trainer with user = struct stage_model
- * *. */
-int stage_model_build(void *model, const struct build_shape *shape, struct graph *g);
+/* Any form, with the task that this run asks of it: the run's primary metric, weights and thresholds, or the
+ * checkpoint's thresholds where the run names none. ERR_CHECKPOINT if it is broken or does not fit the data
+ * (model_check_data). */
+int stage_model_load(struct model *m, const char *dir, struct device dev, const struct stage_run *run);
+
+/* Figures of a model's params on a split, by the graph of `build`. m is initialised here. ERR_INTERRUPTED. */
+int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,
+    struct metrics *m);
+/* The same on the validation split; where the task asks for it, thresholds are chosen on it first. */
+int stage_validate(
+    const struct stage_run *run, struct model *model, graph_builder build, void *user, struct metrics *m);
 
 /* What a finished stage has to tell beside its weights. Pointers are borrowed; NULL where there is nothing. */
 struct stage_result {
@@ -42,6 +38,9 @@ double stage_removed(const struct checkpoint *parent);
  * `kind`. */
 int stage_save(struct stage_run *run, const char *kind, const struct option *table, const struct stage_result *r,
     struct checkpoint *c);
+
+/* The figures by name, those that are defined, and the loss. */
+void stage_put_figures(struct json_out out, const struct metrics *m);
 
 /* Prints one line through run->progress, if there is one. */
 void stage_line(const struct stage_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

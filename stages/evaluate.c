@@ -1,5 +1,6 @@
 /* evaluate: the only stage that opens the test split. Compares checkpoints on the same samples and the same minutes:
- * accuracy with intervals, paired flips against the first checkpoint, bytes, sparsity, latency. Chooses nothing. */
+ * the task's figures with intervals, paired flips against the first checkpoint, bytes, sparsity, latency. Chooses
+ * nothing. */
 #include "stages/evaluate.h"
 
 #include <stddef.h>
@@ -10,9 +11,11 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "train/evaluate.h"
+#include "base/str.h"
 
-#define AT(field) offsetof(struct evaluate_options, field)
+#define AT(field)  offsetof(struct evaluate_options, field)
+#define NO_LIMIT   100 /* points of max_drop */
+#define TEST_BATCH 128
 
 static const struct option table[] = {{.key = "latency",
 					  .type = OPT_BOOL,
@@ -20,20 +23,24 @@ static const struct option table[] = {{.key = "latency",
 					  .def = "true",
 					  .help = "measure latency and throughput"},
     LATENCY_OPTION_ROWS(struct evaluate_options, timing),
-    {.key = "max_accuracy_drop",
+    {.key = "max_drop",
+	.former = "max_accuracy_drop",
 	.type = OPT_FLOAT,
-	.offset = AT(max_accuracy_drop),
+	.offset = AT(max_drop),
 	.def = "100",
 	.min = 0,
-	.max = 100,
-	.help = "percentage points of test accuracy that any model may lose against the first; more fails the run"},
-    {.key = "min_accuracy",
+	.max = NO_LIMIT,
+	.help = "points (hundredths) of the primary metric that any model may lose against the first on the test "
+		"split; more fails the run; 100 = no limit"},
+    {.key = "min_metric",
+	.former = "min_accuracy",
 	.type = OPT_FLOAT,
-	.offset = AT(min_accuracy),
+	.offset = AT(min_metric),
 	.def = "0",
 	.min = 0,
 	.max = 1,
-	.help = "test accuracy that every model must reach; less fails the run"},
+	.help = "primary metric that every model must reach on the test split, from below if less is better; else "
+		"the run fails; 0 = no limit"},
     OPTION_END};
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
@@ -110,8 +117,7 @@ static int open_model(const struct evaluation *e, int i)
 {
 	struct evaluated *m = &e->model[i];
 	const char *dir = e->run->input_dirs[i], *technique;
-	uint64_t total = 0;
-	int rc = stage_model_load(&m->model, dir, e->run->cpu_dev, e->run->data);
+	int rc = stage_model_load(&m->model, dir, e->run->cpu_dev, e->run);
 
 	if (rc < 0)
 		return rc;
@@ -122,73 +128,102 @@ static int open_model(const struct evaluation *e, int i)
 	m->parameters = info_number(&m->model.ckpt, "parameters", "total");
 	m->nonzero = m->parameters - info_number(&m->model.ckpt, "parameters", "zero");
 	m->sparsity_pct = info_number(&m->model.ckpt, NULL, "sparsity_pct");
-	total = (uint64_t)info_number(&m->model.ckpt, NULL, "size_bytes");
-	m->bytes = total;
+	m->bytes = (uint64_t)info_number(&m->model.ckpt, NULL, "size_bytes");
 	return 0;
 }
 
 /* ---- test split ---- */
 
+static void say_figures(const struct evaluation *e, const struct evaluated *m)
+{
+	const struct metric_row *row = m->test.task->kind->metric;
+	struct str text = {0};
+	for (int i = 0; row[i].name; i++)
+		if (row[i].table || i == m->test.task->primary)
+			str_addf(&text, "%s%s %.4f", text.len ? ", " : "", row[i].name, m->test.value[i]);
+	stage_line(e->run, "%s: test %s (n = %lld)", m->name, str_text(&text), (long long)m->test.n);
+	str_clear(&text);
+}
+
+/* Opens the test split as the model sees it. Where texts are timed later, it stays open. */
+static int open_samples(const struct evaluation *e, struct evaluated *m)
+{
+	double started = clock_now();
+	int rc = encoding_open(&m->samples, &m->model.ckpt.adapter, e->run->data, SPLIT_TEST);
+	if (!rc && m->model.ckpt.adapter.spec.kind == INPUT_TEXT)
+		m->tokenize_us = 1e6 * (clock_now() - started) / (double)m->samples.n;
+	return rc;
+}
+
+static int measure_model(const struct evaluation *e, struct evaluated *m)
+{
+	struct session s = {0};
+	int rc = metrics_init(&m->test, &m->model.ckpt.task);
+	if (!rc)
+		rc = open_samples(e, m);
+	if (rc)
+		return rc;
+	m->right = mem_alloc((size_t)m->samples.n, sizeof(*m->right));
+	const struct session_options o = {.batch = m->samples.n < TEST_BATCH ? (int)m->samples.n : TEST_BATCH};
+	rc = m->right ? session_open_model(&s, &m->model, &o) : ERR_NOMEM;
+	if (!rc)
+		rc = session_measure(&s, &m->samples, e->run->stop, &m->test, m->right);
+	session_close(&s);
+	if (!e->o->latency || m->model.ckpt.adapter.spec.kind != INPUT_TEXT)
+		encoding_close(&m->samples);
+	return rc;
+}
+
 static int test_model(const struct evaluation *e, int i)
 {
-	const struct dataset *d = e->run->data;
 	struct evaluated *m = &e->model[i];
-	struct evaluator ev;
-	int rc = metrics_init(&m->test, d->classes);
-
-	if (rc < 0)
-		return rc;
-	m->predicted = mem_alloc((size_t)d->n[SPLIT_TEST], sizeof(*m->predicted));
-	if (!m->predicted)
-		return ERR_NOMEM;
-	rc = evaluator_init(&ev, &m->model.params, stage_model_build, &m->model, d, SPLIT_TEST, NULL);
-	if (rc < 0)
+	int rc = measure_model(e, m);
+	if (rc)
 		return err_context(rc, "%s", m->name);
-	ev.predicted = m->predicted;
-	rc = evaluator_run(&ev, e->run->stop, &m->test);
-	evaluator_clear(&ev);
-	if (rc < 0)
-		return err_context(rc, "%s", m->name);
-	flips_count(&m->flips, d->label[SPLIT_TEST], e->model[0].predicted, m->predicted, d->n[SPLIT_TEST]);
-	stage_line(e->run, "%s: test accuracy %.4f, macro F1 %.4f (n = %lld)", m->name, m->test.accuracy,
-	    m->test.f1_macro, (long long)m->test.n);
+	flips_count(&m->flips, e->model[0].right, m->right, e->run->data->n[SPLIT_TEST]);
+	say_figures(e, m);
 	return 0;
 }
 
 static int time_models(struct evaluation *e)
 {
-	struct stage_model **models = mem_alloc((size_t)e->n, sizeof(*models));
+	struct latency_subject *subjects = mem_alloc((size_t)e->n, sizeof(*subjects));
 	struct latency *out = mem_alloc((size_t)e->n, sizeof(*out));
 	int rc = ERR_NOMEM;
-
-	if (models && out) {
-		for (int i = 0; i < e->n; i++)
-			models[i] = &e->model[i].model;
-		rc = latency_measure(models, e->n, &e->o->timing, e->run->seed, e->run->progress, e->run->stop, out);
+	if (subjects && out) {
+		for (int i = 0; i < e->n; i++) {
+			struct evaluated *m = &e->model[i];
+			subjects[i] = (struct latency_subject){&m->model, m->samples.n ? &m->samples : NULL};
+		}
+		rc = latency_measure(subjects, e->n, &e->o->timing, e->run->seed, e->run->progress, e->run->stop, out);
 	}
 	for (int i = 0; i < e->n && !rc; i++)
 		e->model[i].latency = out[i];
-	mem_free(models);
+	mem_free(subjects);
 	mem_free(out);
 	return rc;
+}
+
+struct judged evaluated_judged(const struct evaluated *m)
+{
+	return (struct judged){
+	    &m->test.task->kind->metric[m->test.task->primary], metrics_primary(&m->test), m->test.right, m->test.n};
 }
 
 /* Acceptance limits, after everything is written: a failed limit must leave its figures behind. */
 static int check_limits(const struct evaluation *e)
 {
-	double first = e->model[0].test.accuracy;
-
+	const struct judged first = evaluated_judged(&e->model[0]);
 	for (int i = 0; i < e->n; i++) {
 		const struct evaluated *m = &e->model[i];
-		double drop = 100 * (first - m->test.accuracy);
-
-		if (m->test.accuracy < e->o->min_accuracy)
-			return err_set(ERR_GATE, "%s reaches a test accuracy of %.4f, below min_accuracy %.4f", m->name,
-			    m->test.accuracy, e->o->min_accuracy);
-		if (drop > e->o->max_accuracy_drop)
-			return err_set(ERR_GATE,
-			    "%s loses %.2f points of test accuracy against %s, more than max_accuracy_drop %.2f",
-			    m->name, drop, e->model[0].name, e->o->max_accuracy_drop);
+		const struct judged own = evaluated_judged(m);
+		const char *beyond = own.row->higher_better ? "below" : "above";
+		if (e->o->min_metric > 0 && !judged_reaches(&own, e->o->min_metric))
+			return err_set(ERR_GATE, "%s reaches a test %s of %.4f, %s min_metric %.4f", m->name,
+			    own.row->name, own.value, beyond, e->o->min_metric);
+		if (e->o->max_drop < NO_LIMIT && !judged_within(&first, &own, e->o->max_drop))
+			return err_set(ERR_GATE, "%s loses %.6g points of test %s against %s, more than max_drop %.6g",
+			    m->name, judged_loss(&first, &own), own.row->name, e->model[0].name, e->o->max_drop);
 	}
 	return 0;
 }
@@ -196,9 +231,10 @@ static int check_limits(const struct evaluation *e)
 static void evaluation_clear(struct evaluation *e)
 {
 	for (int i = 0; e->model && i < e->n; i++) {
-		stage_model_clear(&e->model[i].model);
+		model_clear(&e->model[i].model);
 		metrics_clear(&e->model[i].test);
-		mem_free(e->model[i].predicted);
+		mem_free(e->model[i].right);
+		encoding_close(&e->model[i].samples);
 		latency_clear(&e->model[i].latency);
 	}
 	mem_free(e->model);
@@ -230,7 +266,7 @@ static int run(struct stage_run *s)
 }
 
 const struct stage_kind stage_evaluate = {.name = "evaluate",
-    .help = "compares checkpoints on the test split: accuracy, flips, size, latency",
+    .help = "compares checkpoints on the test split: the task's figures, flips, size, latency",
     .table = table,
     .options_size = sizeof(struct evaluate_options),
     .opens_test = true,

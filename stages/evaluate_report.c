@@ -1,5 +1,6 @@
 /* What evaluate leaves behind: evaluation.json (everything), benchmark_results.json and .csv (one row per model),
  * latency_raw.json (every timing), and the summary of the run's table. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,40 +10,20 @@
 #include "base/str.h"
 #include "stages/evaluate.h"
 
-static int no_memory(void)
+/* Prints JSON into a file of the stage's folder; takes the document, and its failures. */
+static int write_json(const struct evaluation *e, const char *name, struct json_out root)
 {
-	return err_set(ERR_NOMEM, "out of memory");
-}
-
-/* Adds an item or frees it. */
-static bool put(cJSON *o, const char *key, cJSON *item)
-{
-	if (o && item && (key ? cJSON_AddItemToObject(o, key, item) : cJSON_AddItemToArray(o, item)))
-		return true;
-	cJSON_Delete(item);
-	return false;
-}
-
-static bool put_number(cJSON *o, const char *key, double v)
-{
-	return put(o, key, cJSON_CreateNumber(v));
-}
-
-static bool put_text(cJSON *o, const char *key, const char *v)
-{
-	return put(o, key, cJSON_CreateString(v));
-}
-
-/* Prints JSON into a file of the stage's folder; takes the object. */
-static int write_json(const struct evaluation *e, const char *name, cJSON *o)
-{
-	char path[1024], *text = o ? cJSON_Print(o) : NULL;
-	int rc = text ? fs_join(path, sizeof(path), e->run->out_dir, name) : no_memory();
-
+	char path[1024];
+	cJSON *json;
+	int rc = json_out_end(root, &json);
+	if (rc)
+		return rc;
+	char *text = cJSON_Print(json);
+	rc = text ? fs_join(path, sizeof(path), e->run->out_dir, name) : err_set(ERR_NOMEM, "out of memory");
 	if (!rc)
 		rc = fs_write(path, text, strlen(text));
 	cJSON_free(text);
-	cJSON_Delete(o);
+	cJSON_Delete(json);
 	return rc;
 }
 
@@ -51,132 +32,144 @@ static double ratio(double a, double b)
 	return b > 0 ? a / b : 0;
 }
 
+/* A figure that is not defined on these samples is null. */
+static void put_figure(struct json_out out, const char *key, double v)
+{
+	if (isfinite(v))
+		json_out_number(out, key, v);
+	else
+		json_out_null(out, key);
+}
+
+static void put_pair(struct json_out out, const char *key, double low, double high)
+{
+	const double v[2] = {low, high};
+	json_out_item(out, key, cJSON_CreateDoubleArray(v, 2));
+}
+
+/* Of the primary metric, where it is a share of samples. */
+static void put_interval(struct json_out out, const struct evaluated *m)
+{
+	const struct judged own = evaluated_judged(m);
+	double low, high;
+	if (!own.row->of_samples)
+		return;
+	wilson_interval(own.right, own.n, &low, &high);
+	put_pair(out, "test_interval_95", low, high);
+}
+
+static void put_device(struct json_out out, const struct evaluation *e)
+{
+	const struct device dev = e->run->cpu_dev;
+	struct json_out device = json_out_object(out, "device");
+	if (*out.ok && dev.backend->describe(dev.ctx, device.at) != 0)
+		*out.ok = false;
+}
+
 /* ---- evaluation.json ---- */
 
-static cJSON *interval(double low, double high)
+static void put_flips(struct json_out out, const struct flips *f)
 {
-	double v[2] = {low, high};
-
-	return cJSON_CreateDoubleArray(v, 2);
+	struct json_out o = json_out_object(out, "flips");
+	json_out_number(o, "right_to_wrong", (double)f->right_to_wrong);
+	json_out_number(o, "wrong_to_right", (double)f->wrong_to_right);
+	json_out_number(o, "mcnemar_p", f->p);
+	json_out_number(o, "difference_points", 100 * f->difference);
+	put_pair(o, "difference_interval_95", 100 * f->low, 100 * f->high);
 }
 
-static void accuracy_interval(const struct evaluated *m, double *low, double *high)
-{
-	int64_t hits = 0;
-
-	for (int k = 0; k < m->test.classes; k++)
-		hits += m->test.confusion[k * m->test.classes + k];
-	wilson_interval(hits, m->test.n, low, high);
-}
-
-static cJSON *flips_to_json(const struct flips *f)
-{
-	cJSON *o = cJSON_CreateObject();
-
-	if (o && put_number(o, "right_to_wrong", (double)f->right_to_wrong) &&
-	    put_number(o, "wrong_to_right", (double)f->wrong_to_right) && put_number(o, "mcnemar_p", f->p) &&
-	    put_number(o, "difference_points", 100 * f->difference) &&
-	    put(o, "difference_interval_95", interval(100 * f->low, 100 * f->high)))
-		return o;
-	cJSON_Delete(o);
-	return NULL;
-}
-
-static cJSON *model_to_json(const struct evaluation *e, const struct evaluated *m, int index)
+static void put_model(struct json_out out, const struct evaluation *e, const struct evaluated *m)
 {
 	const struct evaluated *first = &e->model[0];
 	const struct checkpoint *c = &m->model.ckpt;
-	cJSON *o = cJSON_CreateObject();
-	double low, high;
-	bool ok;
-
-	accuracy_interval(m, &low, &high);
-	ok = o && put_text(o, "name", m->name) && put_text(o, "technique", m->technique) &&
-	     put_text(o, "precision", m->precision) && put(o, "simulated", cJSON_CreateBool(c->plan.simulated)) &&
-	     put_text(o, "sha256", c->sha256) && put(o, "test", metrics_to_json(&m->test)) &&
-	     put(o, "accuracy_interval_95", interval(low, high)) && put_number(o, "bytes", (double)m->bytes) &&
-	     put_number(o, "compression_ratio", ratio((double)first->bytes, (double)m->bytes)) &&
-	     put_number(o, "parameters", m->parameters) && put_number(o, "nonzero", m->nonzero) &&
-	     put_number(o, "sparsity_pct", m->sparsity_pct);
-	if (ok && index > 0)
-		ok = put(o, "flips", flips_to_json(&m->flips));
-	if (ok && e->o->latency)
-		ok = put(o, "latency", latency_to_json(&m->latency)) &&
-		     put_number(o, "speedup", ratio(first->latency.median, m->latency.median));
-	if (ok)
-		return o;
-	cJSON_Delete(o);
-	return NULL;
-}
-
-static cJSON *device_to_json(struct device dev)
-{
-	cJSON *o = cJSON_CreateObject();
-
-	if (o && dev.backend->describe(dev.ctx, o) == 0)
-		return o;
-	cJSON_Delete(o);
-	return NULL;
+	struct json_out o = json_out_object(out, NULL);
+	json_out_text(o, "name", m->name);
+	json_out_text(o, "technique", m->technique);
+	json_out_text(o, "precision", m->precision);
+	json_out_bool(o, "simulated", c->plan.simulated);
+	json_out_text(o, "sha256", c->sha256);
+	json_out_text(o, "metric", evaluated_judged(m).row->name);
+	json_out_item(o, "test", metrics_to_json(&m->test));
+	put_interval(o, m);
+	json_out_number(o, "bytes", (double)m->bytes);
+	json_out_number(o, "compression_ratio", ratio((double)first->bytes, (double)m->bytes));
+	json_out_number(o, "parameters", m->parameters);
+	json_out_number(o, "nonzero", m->nonzero);
+	json_out_number(o, "sparsity_pct", m->sparsity_pct);
+	if (m != first)
+		put_flips(o, &m->flips);
+	if (m->tokenize_us > 0)
+		json_out_number(o, "tokenize_us", m->tokenize_us);
+	if (!e->o->latency)
+		return;
+	json_out_item(o, "latency", latency_to_json(&m->latency));
+	json_out_number(o, "speedup", ratio(first->latency.median, m->latency.median));
 }
 
 /* program fields, device, data, the reference's name, models. */
-static cJSON *evaluation_to_json(const struct evaluation *e)
+static int write_evaluation(const struct evaluation *e)
 {
-	cJSON *o = e->run->info ? cJSON_Duplicate(e->run->info, true) : cJSON_CreateObject(),
-	      *models = cJSON_CreateArray();
-	char now[32];
 	bool ok;
-
+	const cJSON *item;
+	char now[32];
+	struct json_out o = json_out_begin(&ok);
 	clock_utc(now);
-	ok = put(o, "models", models) && put_text(o, "stage", e->run->name) && put_text(o, "timestamp", now) &&
-	     put_text(o, "reference", e->model[0].name) && put(o, "device", device_to_json(e->run->cpu_dev)) &&
-	     put(o, "data", dataset_to_json(e->run->data));
-	for (int i = 0; i < e->n && ok; i++)
-		ok = put(models, NULL, model_to_json(e, &e->model[i], i));
-	if (ok)
-		return o;
-	cJSON_Delete(o);
-	return NULL;
+	cJSON_ArrayForEach(item, e->run->info) json_out_item(o, item->string, cJSON_Duplicate(item, true));
+	struct json_out models = json_out_list(o, "models");
+	json_out_text(o, "stage", e->run->name);
+	json_out_text(o, "timestamp", now);
+	json_out_text(o, "reference", e->model[0].name);
+	put_device(o, e);
+	json_out_item(o, "data", dataset_to_json(e->run->data));
+	for (int i = 0; i < e->n; i++)
+		put_model(models, e, &e->model[i]);
+	return write_json(e, "evaluation.json", o);
 }
 
 /* ---- benchmark_results ---- */
 
-static const char *device_name(const cJSON *device)
+/* The value of a metric by name; NULL: the task has no such row. */
+static const double *find_figure(const struct evaluated *m, const char *name)
 {
-	const char *cpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(device, "cpu"));
-
-	return cpu ? cpu : "cpu";
-}
-
-static cJSON *benchmark_row(const struct evaluation *e, const struct evaluated *m, const char *device)
-{
-	cJSON *o = cJSON_CreateObject();
-	bool ok = o && put_text(o, "model_name", m->name) && put_number(o, "num_parameters", m->parameters) &&
-		  put_number(o, "size_mb", (double)m->bytes / 1e6) && put_number(o, "macro_f1", m->test.f1_macro) &&
-		  put_number(o, "accuracy", m->test.accuracy) &&
-		  put(o, "per_class_f1", cJSON_CreateDoubleArray(m->test.f1, m->test.classes));
-
-	if (ok && e->o->latency)
-		ok = put_number(o, "cpu_latency_ms_median", m->latency.median * 1e3) &&
-		     put_number(o, "cpu_latency_ms_p95", m->latency.p95 * 1e3) &&
-		     put_number(o, "cpu_throughput_sps", m->latency.throughput);
-	if (ok && put_text(o, "device", device))
-		return o;
-	cJSON_Delete(o);
+	const struct metric_row *row = m->test.task->kind->metric;
+	for (int i = 0; row[i].name; i++)
+		if (!strcmp(row[i].name, name))
+			return &m->test.value[i];
 	return NULL;
 }
 
-static cJSON *benchmark_to_json(const struct evaluation *e, const char *device)
+static void put_benchmark(
+    struct json_out out, const struct evaluation *e, const struct evaluated *m, const char *device)
 {
-	cJSON *rows = cJSON_CreateArray();
-	bool ok = rows;
+	const struct metric_row *row = m->test.task->kind->metric;
+	const double *macro_f1 = find_figure(m, "f1_macro");
+	struct json_out o = json_out_object(out, NULL);
+	json_out_text(o, "model_name", m->name);
+	json_out_number(o, "num_parameters", m->parameters);
+	json_out_number(o, "size_mb", (double)m->bytes / 1e6);
+	if (macro_f1)
+		put_figure(o, "macro_f1", *macro_f1);
+	for (int i = 0; row[i].name; i++)
+		put_figure(o, row[i].name, m->test.value[i]);
+	struct json_out per_class = json_out_list(o, "per_class_f1");
+	for (int c = 0; c < m->test.classes; c++)
+		json_out_number(per_class, NULL, m->test.of_class[c].f1);
+	if (e->o->latency) {
+		json_out_number(o, "cpu_latency_ms_median", m->latency.median * 1e3);
+		json_out_number(o, "cpu_latency_ms_p95", m->latency.p95 * 1e3);
+		json_out_number(o, "cpu_throughput_sps", m->latency.throughput);
+	}
+	json_out_text(o, "device", device);
+}
 
-	for (int i = 0; i < e->n && ok; i++)
-		ok = put(rows, NULL, benchmark_row(e, &e->model[i], device));
-	if (ok)
-		return rows;
-	cJSON_Delete(rows);
-	return NULL;
+static int write_benchmark(const struct evaluation *e, const char *device)
+{
+	bool ok;
+	struct json_out rows = {cJSON_CreateArray(), &ok};
+	ok = rows.at;
+	for (int i = 0; i < e->n; i++)
+		put_benchmark(rows, e, &e->model[i], device);
+	return write_json(e, "benchmark_results.json", rows);
 }
 
 /* RFC 4180: quoted, quotes doubled. */
@@ -188,102 +181,135 @@ static void csv_text(struct str *s, const char *text)
 	str_add(s, "\"");
 }
 
+/* A figure that is not defined is an empty field. */
+static void csv_figure(struct str *s, double v)
+{
+	str_add(s, ",");
+	if (isfinite(v))
+		str_addf(s, "%.6f", v);
+}
+
+static void csv_head(struct str *s, const struct evaluated *m)
+{
+	const struct metric_row *row = m->test.task->kind->metric;
+	str_add(s, "model_name,num_parameters,size_mb");
+	if (find_figure(m, "f1_macro"))
+		str_add(s, ",macro_f1");
+	for (int i = 0; row[i].name; i++)
+		str_addf(s, ",%s", row[i].name);
+	str_add(s, ",per_class_f1,cpu_latency_ms_median,cpu_latency_ms_p95,cpu_throughput_sps,device\n");
+}
+
+static void csv_row(struct str *s, const struct evaluation *e, const struct evaluated *m, const char *device)
+{
+	const struct metric_row *row = m->test.task->kind->metric;
+	const double *macro_f1 = find_figure(m, "f1_macro");
+	csv_text(s, m->name);
+	str_addf(s, ",%.0f,%.6f", m->parameters, (double)m->bytes / 1e6);
+	if (macro_f1)
+		csv_figure(s, *macro_f1);
+	for (int i = 0; row[i].name; i++)
+		csv_figure(s, m->test.value[i]);
+	for (int c = 0; c < m->test.classes; c++)
+		str_addf(s, "%s%.6f", c ? ";" : ",\"", m->test.of_class[c].f1);
+	if (e->o->latency)
+		str_addf(s, "\",%.6f,%.6f,%.2f,", m->latency.median * 1e3, m->latency.p95 * 1e3, m->latency.throughput);
+	else
+		str_add(s, "\",,,,");
+	csv_text(s, device);
+	str_add(s, "\n");
+}
+
 static int write_csv(const struct evaluation *e, const char *device)
 {
 	struct str s = {0};
 	char path[1024];
 	int rc = fs_join(path, sizeof(path), e->run->out_dir, "benchmark_results.csv");
-
-	str_add(&s, "model_name,num_parameters,size_mb,macro_f1,accuracy,per_class_f1,cpu_latency_ms_median,"
-		    "cpu_latency_ms_p95,cpu_throughput_sps,device\n");
-	for (int i = 0; i < e->n; i++) {
-		const struct evaluated *m = &e->model[i];
-
-		csv_text(&s, m->name);
-		str_addf(&s, ",%.0f,%.6f,%.6f,%.6f,\"", m->parameters, (double)m->bytes / 1e6, m->test.f1_macro,
-		    m->test.accuracy);
-		for (int c = 0; c < m->test.classes; c++)
-			str_addf(&s, "%s%.6f", c ? ";" : "", m->test.f1[c]);
-		if (e->o->latency)
-			str_addf(&s, "\",%.6f,%.6f,%.2f,", m->latency.median * 1e3, m->latency.p95 * 1e3,
-			    m->latency.throughput);
-		else
-			str_add(&s, "\",,,,");
-		csv_text(&s, device);
-		str_add(&s, "\n");
-	}
+	csv_head(&s, &e->model[0]);
+	for (int i = 0; i < e->n; i++)
+		csv_row(&s, e, &e->model[i], device);
 	if (!rc)
-		rc = s.failed ? no_memory() : fs_write(path, str_text(&s), s.len);
+		rc = s.failed ? err_set(ERR_NOMEM, "out of memory") : fs_write(path, str_text(&s), s.len);
 	str_clear(&s);
 	return rc;
 }
 
 static int write_raw(const struct evaluation *e)
 {
-	cJSON *o = cJSON_CreateObject();
-
-	for (int i = 0; i < e->n; i++) {
-		if (!put(o, e->model[i].name, latency_raw_to_json(&e->model[i].latency))) {
-			cJSON_Delete(o);
-			return no_memory();
-		}
-	}
+	bool ok;
+	struct json_out o = json_out_begin(&ok);
+	for (int i = 0; i < e->n; i++)
+		json_out_item(o, e->model[i].name, latency_raw_to_json(&e->model[i].latency));
 	return write_json(e, "latency_raw.json", o);
 }
 
 /* ---- summary ---- */
 
-static cJSON *summary_row(const struct evaluation *e, const struct evaluated *m)
+static void put_summary_model(struct json_out out, const struct evaluation *e, const struct evaluated *m)
 {
-	cJSON *o = cJSON_CreateObject();
-	double low, high;
-	accuracy_interval(m, &low, &high);
-	bool ok = o && put_text(o, "name", m->name) && put_text(o, "technique", m->technique) &&
-		  put_number(o, "test_accuracy", m->test.accuracy) &&
-		  put(o, "test_accuracy_interval_95", interval(low, high)) &&
-		  put_number(o, "test_f1_macro", m->test.f1_macro) && put_number(o, "test_n", (double)m->test.n) &&
-		  put_number(o, "bytes", (double)m->bytes) && put_number(o, "parameters", m->parameters) &&
-		  put_number(o, "sparsity_pct", m->sparsity_pct) && put_text(o, "precision", m->precision) &&
-		  put(o, "simulated", cJSON_CreateBool(m->model.ckpt.plan.simulated));
-
-	if (ok && e->o->latency)
-		ok = put_number(o, "latency_ms_median", m->latency.median * 1e3) &&
-		     put_number(o, "latency_ms_p95", m->latency.p95 * 1e3) &&
-		     put_number(o, "throughput_sps", m->latency.throughput);
-	if (ok)
-		return o;
-	cJSON_Delete(o);
-	return NULL;
+	struct json_out o = json_out_object(out, NULL);
+	json_out_text(o, "name", m->name);
+	json_out_text(o, "technique", m->technique);
+	json_out_text(o, "metric", evaluated_judged(m).row->name);
+	stage_put_figures(json_out_object(o, "test"), &m->test);
+	put_interval(o, m);
+	json_out_number(o, "test_n", (double)m->test.n);
+	json_out_number(o, "bytes", (double)m->bytes);
+	json_out_number(o, "parameters", m->parameters);
+	json_out_number(o, "sparsity_pct", m->sparsity_pct);
+	json_out_text(o, "precision", m->precision);
+	json_out_bool(o, "simulated", m->model.ckpt.plan.simulated);
+	if (m->tokenize_us > 0)
+		json_out_number(o, "tokenize_us", m->tokenize_us);
+	if (!e->o->latency)
+		return;
+	json_out_number(o, "latency_ms_median", m->latency.median * 1e3);
+	json_out_number(o, "latency_ms_p95", m->latency.p95 * 1e3);
+	json_out_number(o, "throughput_sps", m->latency.throughput);
 }
 
-static int summarise(const struct evaluation *e, const cJSON *device, double started)
+static int summarise(const struct evaluation *e, const char *cpu, double threads, double started)
 {
-	const cJSON *threads = cJSON_GetObjectItemCaseSensitive(device, "threads");
-	cJSON *o = e->run->summary, *models = cJSON_CreateArray();
-	bool ok = put(o, "models", models) && put_text(o, "kind", "evaluate") &&
-		  put_text(o, "cpu", device_name(device)) && put_number(o, "threads", cJSON_GetNumberValue(threads)) &&
-		  put_number(o, "latency_runs", e->o->latency ? (double)e->o->timing.runs : 0);
-
-	for (int i = 0; i < e->n && ok; i++)
-		ok = put(models, NULL, summary_row(e, &e->model[i]));
-	return ok && put_number(o, "seconds", clock_now() - started) ? 0 : no_memory();
+	const struct latency *l = &e->model[0].latency;
+	bool ok;
+	struct json_out o = json_out_into(e->run->summary, &ok);
+	struct json_out models = json_out_list(o, "models");
+	json_out_text(o, "kind", "evaluate");
+	json_out_text(o, "cpu", cpu);
+	json_out_number(o, "threads", threads);
+	json_out_number(o, "latency_runs", e->o->latency ? (double)e->o->timing.runs : 0);
+	if (e->o->latency)
+		json_out_text(o, "latency_input", l->input);
+	if (l->tokens > 0)
+		json_out_number(o, "latency_tokens", l->tokens);
+	for (int i = 0; i < e->n; i++)
+		put_summary_model(models, e, &e->model[i]);
+	json_out_number(o, "seconds", clock_now() - started);
+	return json_out_check(o);
 }
 
 int evaluate_write(const struct evaluation *e, double started)
 {
-	cJSON *device = device_to_json(e->run->cpu_dev);
-	int rc = device ? 0 : no_memory();
-
+	bool ok;
+	cJSON *report;
+	struct json_out o = json_out_begin(&ok);
+	put_device(o, e);
+	int rc = json_out_end(o, &report);
+	if (rc)
+		return rc;
+	const cJSON *device = cJSON_GetObjectItemCaseSensitive(report, "device");
+	const char *cpu = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(device, "cpu"));
+	const double threads = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(device, "threads"));
+	cpu = cpu ? cpu : "cpu";
+	rc = write_benchmark(e, cpu);
 	if (!rc)
-		rc = write_json(e, "benchmark_results.json", benchmark_to_json(e, device_name(device)));
-	if (!rc)
-		rc = write_csv(e, device_name(device));
+		rc = write_csv(e, cpu);
 	if (!rc && e->o->latency)
 		rc = write_raw(e);
 	if (!rc)
-		rc = write_json(e, "evaluation.json", evaluation_to_json(e));
+		rc = write_evaluation(e);
 	if (!rc)
-		rc = summarise(e, device, started);
-	cJSON_Delete(device);
+		rc = summarise(e, cpu, threads, started);
+	cJSON_Delete(report);
 	return rc;
 }

@@ -1,4 +1,4 @@
-/* Statistics of a comparison: a difference of accuracies on one test set is only as good as its interval. */
+/* Statistics of a comparison: a difference of figures on one test set is only as good as its interval. */
 #include <math.h>
 
 #include "stages/evaluate.h"
@@ -32,16 +32,14 @@ static double mcnemar_exact(int64_t a, int64_t b)
 	return fmin(2 * tail, 1);
 }
 
-void flips_count(struct flips *f, const int32_t *labels, const int32_t *reference, const int32_t *model, int64_t n)
+void flips_count(struct flips *f, const uint8_t *reference, const uint8_t *model, int64_t n)
 {
 	double lost, won, half;
 
 	*f = (struct flips){0};
 	for (int64_t i = 0; i < n; i++) {
-		bool before = reference[i] == labels[i], after = model[i] == labels[i];
-
-		f->right_to_wrong += before && !after;
-		f->wrong_to_right += !before && after;
+		f->right_to_wrong += reference[i] && !model[i];
+		f->wrong_to_right += !reference[i] && model[i];
 	}
 	f->p = mcnemar_exact(f->right_to_wrong, f->wrong_to_right);
 	lost = (double)f->right_to_wrong / (double)n;
@@ -51,4 +49,25 @@ void flips_count(struct flips *f, const int32_t *labels, const int32_t *referenc
 	half = Z95 * sqrt(fmax(won + lost - f->difference * f->difference, 0) / (double)n);
 	f->low = f->difference - half;
 	f->high = f->difference + half;
+}
+
+#define SAME_METRIC 1e-9 /* far above what adding up doubles loses, far below what one sample changes */
+#define SAME_COUNT  1e-6 /* of a sample: a limit like 0.29 points is not a binary fraction */
+
+double judged_loss(const struct judged *first, const struct judged *model)
+{
+	double lost = 100 * (first->value - model->value);
+	return first->row->higher_better ? lost : -lost;
+}
+
+bool judged_within(const struct judged *first, const struct judged *model, double points)
+{
+	if (first->row->of_samples)
+		return (double)(first->right - model->right) <= points * (double)model->n / 100 + SAME_COUNT;
+	return judged_loss(first, model) / 100 <= points / 100 + SAME_METRIC;
+}
+
+bool judged_reaches(const struct judged *model, double limit)
+{
+	return model->row->higher_better ? model->value >= limit - SAME_METRIC : model->value <= limit + SAME_METRIC;
 }

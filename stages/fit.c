@@ -13,18 +13,21 @@ struct fit_state {
 	struct teacher teacher;
 };
 
-static int add_loss(struct graph *g, const struct train_options *train, const struct kd_options *kd)
+static int add_loss(const struct fit_job *job, struct graph *g)
 {
-	if (kd)
-		return graph_add_kd(g, (float)kd->temperature, (float)kd->alpha);
-	return graph_add_ce(g, (float)train->label_smoothing);
+	const struct task *task = &job->model->ckpt.task;
+	struct task_loss loss = {.smoothing = (float)job->train->label_smoothing};
+	if (job->run->teacher_dir && job->kd)
+		loss = (struct task_loss){
+		    .distilled = true, .temperature = (float)job->kd->temperature, .alpha = (float)job->kd->alpha};
+	return task->kind->add_loss(g, &loss);
 }
 
 static int build(const struct fit_job *job, const struct build_shape *shape, bool train, struct graph *g)
 {
 	int rc = spec_build(g, &job->model->ckpt.spec, shape);
 	if (!rc && train)
-		rc = add_loss(g, job->train, job->run->teacher_dir ? job->kd : NULL);
+		rc = add_loss(job, g);
 	return rc;
 }
 
@@ -48,7 +51,7 @@ static int build_train(void *user, const struct build_shape *shape, struct graph
 static int build_eval(void *user, const struct build_shape *shape, struct graph *g)
 {
 	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->transform ? build_transformed(job, shape, false, g) : stage_model_build(job->model, shape, g);
+	return job->transform ? build_transformed(job, shape, false, g) : model_build(job->model, shape, g);
 }
 
 static int bind(void *user, struct executor *train)
@@ -56,10 +59,9 @@ static int bind(void *user, struct executor *train)
 	return teacher_bind(&((struct fit_state *)user)->teacher, train);
 }
 
-static int before_forward(void *user, struct executor *train, const float *x, size_t bytes)
+static int before_forward(void *user, struct executor *train, const struct train_batch *batch)
 {
-	(void)train;
-	return teacher_forward(&((struct fit_state *)user)->teacher, x, bytes);
+	return teacher_forward(&((struct fit_state *)user)->teacher, train, batch);
 }
 
 static int before_epoch(void *user, int64_t epoch)
@@ -68,9 +70,16 @@ static int before_epoch(void *user, int64_t epoch)
 	return job->before_epoch(job->user, epoch);
 }
 
-static int plan_teacher(void *user, const struct build_shape *micro, size_t *bytes)
+/* Called for several sizes: each has a session of its own. */
+static int plan_teacher(void *user, int micro, size_t *bytes)
 {
-	return teacher_plan(&((struct fit_state *)user)->teacher, micro, bytes);
+	struct fit_state *state = user;
+	const struct fit_job *job = state->job;
+	struct teacher *t = &state->teacher;
+	session_close(&t->session);
+	encoding_close(&t->samples);
+	int rc = teacher_prepare(t, job->run, &job->model->ckpt.adapter, micro);
+	return rc ? rc : teacher_plan(t, bytes);
 }
 
 /* What running and planning share: everything but the log and the teacher's hooks. */
@@ -80,6 +89,8 @@ static struct trainer make_trainer(struct fit_state *state)
 	const struct stage_run *run = job->run;
 	return (struct trainer){.o = job->train,
 	    .data = run->data,
+	    .adapter = &job->model->ckpt.adapter,
+	    .task = &job->model->ckpt.task,
 	    .augment = run->data_options ? &run->data_options->augment : NULL,
 	    .stage = run->name,
 	    .seed = run->seed,
@@ -110,6 +121,21 @@ static int log_path(const struct stage_run *run, char *path, size_t cap)
 	return fs_join(path, cap, dir, name);
 }
 
+/* Where the task searches thresholds, the figures of the best weights become those with the thresholds found. */
+static int choose_thresholds(struct fit_state *state, struct train_result *result)
+{
+	struct fit_job *job = state->job;
+	struct metrics m;
+	if (!job->model->ckpt.task.search)
+		return 0;
+	int rc = stage_validate(job->run, job->model, build_eval, state, &m);
+	if (rc)
+		return rc;
+	rc = metrics_copy(&result->best, &m);
+	metrics_clear(&m);
+	return rc;
+}
+
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
@@ -126,8 +152,14 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
 		    "passes over them",
 		    batch, n, (double)batch / (double)n);
-	if (teach && (rc = teacher_open(&state.teacher, run, job->kd)) < 0)
-		return rc;
+	if (teach) {
+		rc = teacher_open(&state.teacher, run, job->kd);
+		if (!rc)
+			rc = teacher_prepare(
+			    &state.teacher, run, &job->model->ckpt.adapter, (int)(batch / job->train->accumulate));
+		if (rc)
+			goto out;
+	}
 	struct trainer t = make_trainer(&state);
 	t.bind = teach ? bind : NULL;
 	t.before_forward = teach ? before_forward : NULL;
@@ -138,8 +170,10 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	rc = trainer_fit(&t, &out->result);
 	run->earlier_seconds = out->result.earlier_seconds;
 	if (!rc)
-		rc = trainer_evaluate(run->train_dev, &job->model->params, build_eval, &state, run->data, SPLIT_TRAIN,
-		    run->stop, &out->train);
+		rc = choose_thresholds(&state, &out->result);
+	if (!rc)
+		rc = stage_measure(run, job->model, build_eval, &state, SPLIT_TRAIN, &out->train);
+out:
 	teacher_close(&state.teacher);
 	if (rc < 0)
 		fit_report_clear(out);
@@ -175,18 +209,18 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
     const struct train_options *train, const struct kd_options *kd)
 {
-	struct stage_model model;
+	struct model model;
 	struct fit_report report = {0};
 	struct fit_job job = {.run = run, .train = train, .kd = kd, .model = &model};
 	struct stage_result result = {.technique = technique, .started = clock_now()};
-	int rc = stage_model_init(&model, run->spec, run->train_dev, run->seed);
+	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
 	if (rc < 0)
 		return rc;
 	rc = fit_run(&job, &report);
 	if (!rc)
 		rc = fit_save(&job, kind, table, &result, &report);
 	fit_report_clear(&report);
-	stage_model_clear(&model);
+	model_clear(&model);
 	return rc;
 }
 
@@ -194,7 +228,7 @@ int fit_new_model(struct stage_run *run, const char *kind, const char *technique
 static int plan_models(struct fit_state *state)
 {
 	struct fit_job *job = state->job;
-	struct stage_model *teacher = &state->teacher.model;
+	struct model *teacher = &state->teacher.model;
 	struct graph g[3];
 	int rc = 0;
 	for (int i = 0; i < 3; i++)
@@ -208,9 +242,11 @@ static int plan_models(struct fit_state *state)
 	if (!rc && job->run->teacher_spec) {
 		teacher->ckpt = (struct checkpoint){.form = FORM_FLOAT};
 		rc = spec_copy(&teacher->ckpt.spec, job->run->teacher_spec);
+		if (!rc)
+			rc = adapter_copy(&teacher->ckpt.adapter, job->run->teacher_adapter);
 	}
 	if (!rc && job->run->teacher_spec)
-		rc = stage_model_build(teacher, &shape_one, &g[2]);
+		rc = model_build(teacher, &shape_one, &g[2]);
 	for (int i = 0; i < 3; i++) {
 		if (!rc)
 			rc = params_plan_graph(i < 2 ? &job->model->params : &teacher->params, &g[i]);
@@ -223,17 +259,24 @@ static int plan_models(struct fit_state *state)
 static int plan_memory(struct fit_state *state, struct stage_plan *p)
 {
 	const struct fit_job *job = state->job;
+	const struct adapter *adapter = &job->model->ckpt.adapter;
+	struct encoding train = {0}, val = {0};
 	struct trainer t = make_trainer(state);
 	t.plan = job->run->teacher_spec && job->train->epochs > 0 ? plan_teacher : NULL;
-	int rc = fit_memory_plan(&t, (int)(job->train->batch_size / job->train->accumulate), &p->fit);
-	if (rc < 0)
-		return rc;
+	int rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
+	if (!rc)
+		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
+	if (!rc)
+		rc = fit_memory_plan(&t, (int)(job->train->batch_size / job->train->accumulate), &train, &val, &p->fit);
+	if (!rc)
+		rc = fit_memory_check(&t, &train, &val, &p->fit);
 	p->memory = p->fit.train;
-	rc = fit_memory_check(&t, &p->fit);
-	if (rc == ERR_NOMEM) {
+	if (rc == ERR_NOMEM && p->fit.total) {
 		snprintf(p->no_room, sizeof(p->no_room), "%s", err_message());
 		rc = 0;
 	}
+	encoding_close(&train);
+	encoding_close(&val);
 	return rc;
 }
 
@@ -242,7 +285,7 @@ int fit_plan(
 {
 	const struct train_options *train = job->train;
 	struct stage_run own_run = *run;
-	struct stage_model model = {.ckpt = {.form = FORM_FLOAT}};
+	struct model model = {.ckpt = {.form = FORM_FLOAT}};
 	struct fit_job own = *job;
 	struct fit_state state = {.job = &own};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
@@ -261,10 +304,14 @@ int fit_plan(
 	if (!rc)
 		rc = spec_copy(&model.ckpt.spec, spec);
 	if (!rc)
+		rc = adapter_copy(&model.ckpt.adapter, run->adapter);
+	if (!rc)
+		rc = task_copy(&model.ckpt.task, run->task);
+	if (!rc)
 		rc = plan_models(&state);
 	if (!rc)
 		rc = plan_memory(&state, p);
-	stage_model_clear(&state.teacher.model);
-	stage_model_clear(&model);
+	teacher_close(&state.teacher);
+	model_clear(&model);
 	return rc;
 }

@@ -8,7 +8,7 @@ struct fit_job {
 	struct stage_run *run;
 	const struct train_options *train;
 	const struct kd_options *kd; /* used if the run has a teacher */
-	struct stage_model *model;   /* its params are trained; on the training device */
+	struct model *model;         /* its params are trained; on the training device */
 	/* prune: called before each epoch; epochs before min_best_epoch cannot be the best */
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;

@@ -1,143 +1,140 @@
-/* Timing of whole inferences. Knows models and executors; what is compared with what is the caller's business. */
+/* Timing of whole inferences. Knows models and sessions; what is compared with what is the caller's business. */
 #include "stages/latency.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/rng.h"
-#include "exec/family.h"
 
 #define BLOCKS  10 /* turns that each model gets */
 #define REFILLS 3  /* untimed runs at the start of a turn: the other models have used the caches */
 
-/* One model at one batch size. The executor is the family's. */
-struct subject {
-	struct executor *ex;
-	const char *output; /* borrowed from the executor's graph */
-	float *x, *y;
-	size_t x_bytes, y_bytes;
+/* What both batch sizes have in common. */
+struct protocol {
+	const struct latency_subject *subject;
+	int n;
+	uint64_t seed;
+	struct progress *progress;
+	const volatile sig_atomic_t *stop;
 };
-
-static void subject_close(struct subject *s)
-{
-	mem_free(s->x);
-	mem_free(s->y);
-	*s = (struct subject){0};
-}
-
-static void fill_random(float *x, size_t n, uint64_t seed)
-{
-	struct rng r = rng_make(seed, "", RNG_BENCH, "input");
-
-	for (size_t i = 0; i < n; i += 4) {
-		struct rng_words u = rng_draw(r, 0, 0, (uint32_t)(i / 4));
-		float z[4];
-
-		rng_normal2(u.w[0], u.w[1], z);
-		rng_normal2(u.w[2], u.w[3], z + 2);
-		for (size_t k = 0; k < 4 && i + k < n; k++)
-			x[i + k] = z[k];
-	}
-}
-
-static int subject_open(struct subject *s, struct exec_family *family, int batch, uint64_t seed)
-{
-	const struct build_shape shape = shape_samples(batch);
-	const struct graph *own;
-	int in, rc;
-
-	rc = exec_family_at(family, &shape, &s->ex);
-	if (rc < 0)
-		return rc;
-	own = executor_graph(s->ex);
-	in = graph_find(own, "input");
-	if (in < 0 || own->output == NODE_NONE)
-		return err_set(ERR_FAIL, "timing needs a graph with the input 'input' and an output");
-	s->output = own->node[own->output].name;
-	s->x_bytes = (size_t)shape_count(own->node[in].shape) * sizeof(float);
-	s->y_bytes = (size_t)shape_count(own->node[own->output].shape) * dtype_size(own->node[own->output].dtype);
-	s->x = mem_alloc(s->x_bytes, 1);
-	s->y = mem_alloc(s->y_bytes, 1);
-	if (!s->x || !s->y)
-		return ERR_NOMEM;
-	fill_random(s->x, s->x_bytes / sizeof(float), seed);
-	return 0;
-}
-
-static int run_once(struct subject *s)
-{
-	int rc = executor_input(s->ex, "input", s->x, s->x_bytes);
-
-	if (!rc)
-		rc = executor_forward(s->ex);
-	return rc < 0 ? rc : executor_output(s->ex, s->output, s->y, s->y_bytes);
-}
-
-static int run_untimed(struct subject *s, int64_t n)
-{
-	int rc = 0;
-
-	for (int64_t i = 0; i < n && !rc; i++)
-		rc = run_once(s);
-	return rc;
-}
-
-/* Timings first..last-1 of one model. */
-static int run_block(struct subject *s, double *seconds, int64_t first, int64_t last, const volatile sig_atomic_t *stop)
-{
-	int rc = run_untimed(s, REFILLS);
-
-	for (int64_t i = first; i < last && !rc; i++) {
-		double start = clock_now();
-
-		if (stop && *stop)
-			return err_set(ERR_INTERRUPTED, "interrupted while timing");
-		rc = run_once(s);
-		seconds[i] = clock_now() - start;
-	}
-	return rc;
-}
 
 struct timing {
 	int batch;
 	int64_t warmup, runs;
 	const char *text;
-	struct progress *progress;
-	const volatile sig_atomic_t *stop;
 };
 
-static int take_turns(struct subject *s, int n, const struct timing *t, double *const *seconds)
+/* One model at one batch size. */
+struct timed {
+	struct session session;
+	const struct encoding *samples; /* NULL: the random input that the session holds */
+};
+
+static void timed_close(struct timed *t)
+{
+	session_close(&t->session);
+	*t = (struct timed){0};
+}
+
+/* The samples of run `run` into the session's index. */
+static void choose(struct timed *t, int64_t run)
+{
+	int64_t first = run * t->session.batch;
+	for (int k = 0; k < t->session.batch; k++)
+		t->session.index[k] = (uint32_t)((first + k) % t->samples->n);
+}
+
+static int run_once(struct timed *t, int64_t run)
+{
+	if (!t->samples)
+		return session_again(&t->session);
+	choose(t, run);
+	return session_forward(&t->session, t->samples, t->session.index, t->session.batch);
+}
+
+static int run_untimed(struct timed *t, int64_t run, int64_t n)
 {
 	int rc = 0;
+	for (int64_t i = 0; i < n && !rc; i++)
+		rc = run_once(t, run);
+	return rc;
+}
 
-	for (int i = 0; i < n && !rc; i++)
-		rc = run_untimed(&s[i], t->warmup);
-	for (int64_t b = 0; b < BLOCKS && !rc; b++) {
-		for (int i = 0; i < n && !rc; i++)
-			rc = run_block(&s[i], seconds[i], t->runs * b / BLOCKS, t->runs * (b + 1) / BLOCKS, t->stop);
-		if (t->progress && t->progress->update)
-			t->progress->update(t->progress, t->text, (double)(b + 1), BLOCKS);
+/* Texts of other lengths need other executors: all that the timed runs need are made before the first of them. */
+static int meet_shapes(struct timed *t, int64_t runs)
+{
+	int64_t *met = mem_alloc((size_t)runs, sizeof(*met)), n = 0;
+	int rc = met ? 0 : ERR_NOMEM;
+	for (int64_t run = 0; run < runs && !rc; run++) {
+		choose(t, run);
+		int64_t tokens =
+		    encoding_shape(t->samples, t->session.index, t->session.batch, t->session.batch).tokens;
+		int64_t i = 0;
+		while (i < n && met[i] != tokens)
+			i++;
+		if (i < n)
+			continue;
+		met[n++] = tokens;
+		rc = run_once(t, run);
+	}
+	mem_free(met);
+	return rc;
+}
+
+static int timed_open(struct timed *t, const struct latency_subject *s, const struct timing *timing, uint64_t seed)
+{
+	int rc = session_open_model(&t->session, s->model, &(struct session_options){.batch = timing->batch});
+	t->samples = s->samples;
+	if (rc)
+		return rc;
+	return s->samples ? meet_shapes(t, timing->runs)
+			  : session_random(&t->session, &s->model->ckpt.adapter, seed, timing->batch);
+}
+
+/* Timings first..last-1 of one model. */
+static int run_block(struct timed *t, double *seconds, int64_t first, int64_t last, const volatile sig_atomic_t *stop)
+{
+	int rc = run_untimed(t, first, REFILLS);
+	for (int64_t i = first; i < last && !rc; i++) {
+		double start = clock_now();
+		if (stop && *stop)
+			return err_set(ERR_INTERRUPTED, "interrupted while timing");
+		rc = run_once(t, i);
+		seconds[i] = clock_now() - start;
 	}
 	return rc;
 }
 
-static int measure(
-    struct exec_family *const *families, int n, const struct timing *t, uint64_t seed, double *const *seconds)
+static int take_turns(struct timed *t, const struct protocol *p, const struct timing *timing, double *const *seconds)
 {
-	struct subject *s = mem_alloc((size_t)n, sizeof(*s));
-	int rc = s ? 0 : ERR_NOMEM;
+	int rc = 0;
+	for (int i = 0; i < p->n && !rc; i++)
+		rc = run_untimed(&t[i], 0, timing->warmup);
+	for (int64_t b = 0; b < BLOCKS && !rc; b++) {
+		for (int i = 0; i < p->n && !rc; i++)
+			rc = run_block(
+			    &t[i], seconds[i], timing->runs * b / BLOCKS, timing->runs * (b + 1) / BLOCKS, p->stop);
+		if (p->progress && p->progress->update)
+			p->progress->update(p->progress, timing->text, (double)(b + 1), BLOCKS);
+	}
+	return rc;
+}
 
-	for (int i = 0; i < n && !rc; i++)
-		rc = subject_open(&s[i], families[i], t->batch, seed);
+static int measure(const struct protocol *p, const struct timing *timing, double *const *seconds)
+{
+	struct timed *t = mem_alloc((size_t)p->n, sizeof(*t));
+	int rc = t ? 0 : ERR_NOMEM;
+	for (int i = 0; i < p->n && !rc; i++)
+		rc = timed_open(&t[i], &p->subject[i], timing, p->seed);
 	if (!rc)
-		rc = take_turns(s, n, t, seconds);
-	for (int i = 0; s && i < n; i++)
-		subject_close(&s[i]);
-	mem_free(s);
+		rc = take_turns(t, p, timing, seconds);
+	for (int i = 0; t && i < p->n; i++)
+		timed_close(&t[i]);
+	mem_free(t);
 	return rc;
 }
 
@@ -146,7 +143,6 @@ static int measure(
 static int compare_doubles(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
-
 	return (x > y) - (x < y);
 }
 
@@ -155,15 +151,31 @@ static double percentile(const double *sorted, int64_t n, double share)
 {
 	double at = share * (double)(n - 1);
 	int64_t low = (int64_t)at, high = low + 1 < n ? low + 1 : low;
-
 	return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
+}
+
+static void describe_input(struct latency *l, const struct latency_subject *s)
+{
+	const struct encoding *e = s->samples;
+	const struct adapter *a = &s->model->ckpt.adapter;
+	const bool texts = a->spec.kind == INPUT_TEXT;
+	struct build_shape shape = {.sequences = 1};
+	if (!e) {
+		snprintf(l->input, sizeof(l->input), "random");
+		if (a->kind->typical)
+			a->kind->typical(a, 1, &shape);
+		l->tokens = (double)shape.tokens;
+		return;
+	}
+	snprintf(l->input, sizeof(l->input), "%s %s", split_names[e->split], texts ? "texts" : "images");
+	for (int64_t i = 0; texts && i < l->runs; i++)
+		l->tokens += (double)(e->start[i % e->n + 1] - e->start[i % e->n]) / (double)l->runs;
 }
 
 static int finish(struct latency *l)
 {
 	size_t n = (size_t)(l->runs > l->batch_runs ? l->runs : l->batch_runs);
 	double *sorted = mem_alloc(n, sizeof(*sorted));
-
 	if (!sorted)
 		return ERR_NOMEM;
 	memcpy(sorted, l->seconds, (size_t)l->runs * sizeof(*sorted));
@@ -182,51 +194,33 @@ static int finish(struct latency *l)
 	return 0;
 }
 
-static int measure_all(struct exec_family *const *families, int n, const struct latency_options *o, uint64_t seed,
-    struct progress *progress, const volatile sig_atomic_t *stop, struct latency *out)
+static int measure_both(const struct protocol *p, const struct latency_options *o, struct latency *out)
 {
-	struct timing one = {1, o->warmup, o->runs, "latency", progress, stop};
-	struct timing many = {(int)o->throughput_batch, 2, o->throughput_runs, "throughput", progress, stop};
-	double **seconds = mem_alloc((size_t)n, sizeof(*seconds));
+	const struct timing one = {1, o->warmup, o->runs, "latency"};
+	const struct timing many = {(int)o->throughput_batch, 2, o->throughput_runs, "throughput"};
+	double **seconds = mem_alloc((size_t)p->n, sizeof(*seconds));
 	int rc = seconds ? 0 : ERR_NOMEM;
-
-	for (int i = 0; i < n && !rc; i++)
+	for (int i = 0; i < p->n && !rc; i++)
 		seconds[i] = out[i].seconds;
 	if (!rc)
-		rc = measure(families, n, &one, seed, seconds);
-	for (int i = 0; i < n && !rc; i++)
+		rc = measure(p, &one, seconds);
+	for (int i = 0; i < p->n && !rc; i++)
 		seconds[i] = out[i].batch_seconds;
 	if (!rc && o->throughput_runs > 0)
-		rc = measure(families, n, &many, seed, seconds);
+		rc = measure(p, &many, seconds);
 	mem_free(seconds);
-	for (int i = 0; i < n && !rc; i++)
+	for (int i = 0; i < p->n && !rc; i++) {
+		describe_input(&out[i], &p->subject[i]);
 		rc = finish(&out[i]);
+	}
 	return rc;
 }
 
-/* Both batch sizes of a model use one copy of its packed weights. */
-static int measure_families(struct stage_model *const *models, int n, const struct latency_options *o, uint64_t seed,
+int latency_measure(const struct latency_subject *subjects, int n, const struct latency_options *o, uint64_t seed,
     struct progress *progress, const volatile sig_atomic_t *stop, struct latency *out)
 {
-	const struct executor_options infer = {.mode = EXEC_INFER};
-	struct exec_family **families = mem_alloc((size_t)n, sizeof(struct exec_family *));
-	int rc = families ? 0 : ERR_NOMEM;
-
-	for (int i = 0; i < n && !rc; i++)
-		rc = exec_family_create(&families[i], &models[i]->params, &infer, stage_model_build, models[i]);
-	if (!rc)
-		rc = measure_all(families, n, o, seed, progress, stop, out);
-	for (int i = 0; families && i < n; i++)
-		exec_family_free(families[i]);
-	mem_free(families);
-	return rc;
-}
-
-int latency_measure(struct stage_model *const *models, int n, const struct latency_options *o, uint64_t seed,
-    struct progress *progress, const volatile sig_atomic_t *stop, struct latency *out)
-{
+	const struct protocol p = {subjects, n, seed, progress, stop};
 	int rc = 0;
-
 	for (int i = 0; i < n; i++)
 		out[i] = (struct latency){
 		    .runs = o->runs, .batch_runs = o->throughput_runs, .batch = (int)o->throughput_batch};
@@ -236,7 +230,7 @@ int latency_measure(struct stage_model *const *models, int n, const struct laten
 		rc = out[i].seconds && out[i].batch_seconds ? 0 : ERR_NOMEM;
 	}
 	if (!rc)
-		rc = measure_families(models, n, o, seed, progress, stop, out);
+		rc = measure_both(&p, o, out);
 	for (int i = 0; i < n && rc < 0; i++)
 		latency_clear(&out[i]);
 	return rc;
@@ -251,44 +245,36 @@ void latency_clear(struct latency *l)
 
 cJSON *latency_to_json(const struct latency *l)
 {
-	cJSON *o = cJSON_CreateObject();
-	bool ok = o && cJSON_AddNumberToObject(o, "latency_ms_median", l->median * 1e3) &&
-		  cJSON_AddNumberToObject(o, "latency_ms_mean", l->mean * 1e3) &&
-		  cJSON_AddNumberToObject(o, "latency_ms_p95", l->p95 * 1e3) &&
-		  cJSON_AddNumberToObject(o, "latency_ms_p99", l->p99 * 1e3) &&
-		  cJSON_AddNumberToObject(o, "runs", (double)l->runs) &&
-		  cJSON_AddNumberToObject(o, "throughput_sps", l->throughput) &&
-		  cJSON_AddNumberToObject(o, "throughput_batch", l->batch) &&
-		  cJSON_AddNumberToObject(o, "throughput_runs", (double)l->batch_runs);
-
-	if (ok)
-		return o;
-	cJSON_Delete(o);
-	return NULL;
+	bool ok;
+	cJSON *json;
+	struct json_out o = json_out_begin(&ok);
+	json_out_number(o, "latency_ms_median", l->median * 1e3);
+	json_out_number(o, "latency_ms_mean", l->mean * 1e3);
+	json_out_number(o, "latency_ms_p95", l->p95 * 1e3);
+	json_out_number(o, "latency_ms_p99", l->p99 * 1e3);
+	json_out_number(o, "runs", (double)l->runs);
+	json_out_text(o, "latency_input", l->input);
+	if (l->tokens > 0)
+		json_out_number(o, "latency_tokens", l->tokens);
+	json_out_number(o, "throughput_sps", l->throughput);
+	json_out_number(o, "throughput_batch", l->batch);
+	json_out_number(o, "throughput_runs", (double)l->batch_runs);
+	return json_out_end(o, &json) == 0 ? json : NULL;
 }
 
-static bool add_list(cJSON *o, const char *key, const double *seconds, int64_t n)
+static void add_list(struct json_out o, const char *key, const double *seconds, int64_t n)
 {
-	cJSON *list = cJSON_AddArrayToObject(o, key);
-
-	for (int64_t i = 0; list && i < n; i++) {
-		cJSON *v = cJSON_CreateNumber(seconds[i] * 1e3);
-
-		if (!v || !cJSON_AddItemToArray(list, v)) {
-			cJSON_Delete(v);
-			return false;
-		}
-	}
-	return list;
+	struct json_out list = json_out_list(o, key);
+	for (int64_t i = 0; i < n; i++)
+		json_out_number(list, NULL, seconds[i] * 1e3);
 }
 
 cJSON *latency_raw_to_json(const struct latency *l)
 {
-	cJSON *o = cJSON_CreateObject();
-
-	if (o && add_list(o, "latency_ms", l->seconds, l->runs) &&
-	    add_list(o, "throughput_batch_ms", l->batch_seconds, l->batch_runs))
-		return o;
-	cJSON_Delete(o);
-	return NULL;
+	bool ok;
+	cJSON *json;
+	struct json_out o = json_out_begin(&ok);
+	add_list(o, "latency_ms", l->seconds, l->runs);
+	add_list(o, "throughput_batch_ms", l->batch_seconds, l->batch_runs);
+	return json_out_end(o, &json) == 0 ? json : NULL;
 }

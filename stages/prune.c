@@ -16,7 +16,7 @@
 struct prune_job {
 	const struct prune_options *o;
 	struct stage_run *run;
-	struct stage_model model;
+	struct model model;
 	struct prune_set set;
 	double initial; /* share that was masked before */
 	double removed; /* parameters, by this and earlier stages */
@@ -52,7 +52,7 @@ static int plan_text(const struct prune_options *o, const struct model_spec *bef
 			    (size_t)snprintf(text + len, cap - len, " %s %d -> %d%s", spec_width_name(before, i, name),
 				before->width[i], after->width[i], i + 1 < before->n_width ? "," : "");
 	} else {
-		int rc = prune_set_init(&set, before, &o->exclude);
+		int rc = prune_set_init(&set, before, o);
 		if (rc < 0)
 			return rc;
 		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
@@ -103,7 +103,7 @@ static int prune_now(struct prune_job *job)
 	const struct prune_options *o = job->o;
 	if (o->method == PRUNE_STRUCTURED)
 		return prune_units(o, &job->model);
-	int rc = prune_set_init(&job->set, &job->model.ckpt.spec, &o->exclude);
+	int rc = prune_set_init(&job->set, &job->model.ckpt.spec, o);
 	if (!rc)
 		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
 	if (rc < 0)
@@ -121,7 +121,7 @@ static int prune_now(struct prune_job *job)
 static int load_float(struct prune_job *job)
 {
 	struct stage_run *s = job->run;
-	int rc = stage_model_load(&job->model, s->input_dir, s->train_dev, s->data);
+	int rc = stage_model_load(&job->model, s->input_dir, s->train_dev, s);
 	if (!rc && job->model.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, "input %s is quantized already; prune comes before quantize", s->input_dir);
 	return rc;
@@ -176,8 +176,12 @@ static int renew_checkpoint(struct prune_job *job, const struct model_spec *befo
 		return rc;
 	job->removed = stage_removed(c) + (double)(old_count - new_count);
 	memcpy(job->parent, c->sha256, sizeof(job->parent));
-	fresh.spec = c->spec; /* moved */
+	fresh.spec = c->spec; /* moved, as the two below */
+	fresh.adapter = c->adapter;
+	fresh.task = c->task;
 	c->spec = (struct model_spec){0};
+	c->adapter = (struct adapter){0};
+	c->task = (struct task){0};
 	checkpoint_clear(c);
 	*c = fresh;
 	return 0;
@@ -198,7 +202,7 @@ static int run(struct stage_run *s)
 		rc = fine_tune_and_save(&job);
 	spec_clear(&before);
 	prune_set_clear(&job.set);
-	stage_model_clear(&job.model);
+	model_clear(&job.model);
 	return rc;
 }
 

@@ -18,6 +18,7 @@ struct prune_options {
 	int64_t n, m;                   /* 0 = not given */
 	int64_t round_to, min_units;
 	struct option_strings exclude;
+	bool embeddings;
 	struct train_options train;
 	struct kd_options kd;
 };
@@ -31,7 +32,8 @@ void prune_ramp_epochs(const struct prune_options *o, int64_t *begin, int64_t *e
 /* From `initial` at begin to o->sparsity at end. */
 double prune_ramp_at(const struct prune_options *o, double initial, int64_t epoch);
 
-/* The weights that masks act on: the weights of linear layers and convolutions that are not excluded. */
+/* The weights that masks act on: the weights of linear layers and convolutions that are not excluded, and tables of
+ * embeddings where the options ask for them. */
 struct prune_set {
 	struct prune_weight {
 		char layer[NODE_NAME], param[NODE_NAME];
@@ -40,8 +42,8 @@ struct prune_set {
 	int n;
 	int64_t total; /* elements of all */
 };
-/* ERR_CONFIG: a pattern that matches no layer (with the nearest name), or nothing left. */
-int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct option_strings *exclude);
+/* ERR_CONFIG: a pattern that matches no layer (with the nearest name), no embeddings, or nothing left. */
+int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct prune_options *o);
 void prune_set_clear(struct prune_set *p);
 
 /* Share of masked elements. */
@@ -56,6 +58,6 @@ int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m);
  * prune_set_init, with the names of widths. */
 int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out);
 /* Ranks the units of each width and replaces the model by what is left: spec, params, masks. */
-int prune_units(const struct prune_options *o, struct stage_model *model);
+int prune_units(const struct prune_options *o, struct model *model);
 
 #endif

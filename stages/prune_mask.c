@@ -46,17 +46,22 @@ static int check_used(const struct option_strings *patterns, const bool *used, c
 }
 
 static int fill_set(
-    struct prune_set *p, const struct graph *g, const struct option_strings *exclude, bool *used, const char **names)
+    struct prune_set *p, const struct graph *g, const struct prune_options *o, bool *used, const char **names)
 {
-	int layers = 0, rc = 0;
+	const struct option_strings *exclude = &o->exclude;
+	int layers = 0, tables = 0, rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		const struct node *layer = &g->node[i];
-		if (op_info(layer->op)->product != FLOAT_PRODUCT)
+		const struct op_info *info = op_info(layer->op);
+		if (info->product != FLOAT_PRODUCT && !(info->lookup && o->embeddings))
 			continue;
+		tables += info->lookup;
 		names[layers++] = layer->name;
 		if (!matches_any(exclude, layer->name, used))
 			rc = append_weight(p, layer, &g->node[layer->in[PRODUCT_W]]);
 	}
+	if (!rc && o->embeddings && !tables)
+		rc = err_set(ERR_CONFIG, "embeddings has no effect: the model has no table of embeddings");
 	if (!rc)
 		rc = check_used(exclude, used, names, layers);
 	if (!rc && p->n == 0)
@@ -64,16 +69,16 @@ static int fill_set(
 	return rc;
 }
 
-int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct option_strings *exclude)
+int prune_set_init(struct prune_set *p, const struct model_spec *spec, const struct prune_options *o)
 {
 	struct graph g;
 	*p = (struct prune_set){0};
 	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)
 		return rc;
-	bool *used = mem_alloc((size_t)exclude->n + 1, sizeof(*used));
+	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof(*used));
 	const char **names = mem_alloc((size_t)g.n, sizeof(*names));
-	rc = used && names ? fill_set(p, &g, exclude, used, names) : ERR_NOMEM;
+	rc = used && names ? fill_set(p, &g, o, used, names) : ERR_NOMEM;
 	mem_free(used);
 	mem_free(names);
 	graph_clear(&g);

@@ -108,6 +108,13 @@ const struct option prune_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "units that stay at least"},
+    {.key = "embeddings",
+	.type = OPT_BOOL,
+	.offset = AT(embeddings),
+	.def = "false",
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_NM),
+	.help = "also the tables of embeddings"},
     {.key = "exclude",
 	.type = OPT_STRINGS,
 	.offset = AT(exclude),
@@ -194,7 +201,7 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 		spec_clear(&cut);
 		return rc;
 	}
-	rc = prune_set_init(&set, spec, &o->exclude);
+	rc = prune_set_init(&set, spec, o);
 	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
 		*key = "m";
 		if (set.weight[i].row % o->m != 0)

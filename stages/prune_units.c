@@ -189,7 +189,7 @@ static int slice_one(const struct node *from, const struct node *to, const struc
 	return rc;
 }
 
-static int slice_all(const struct graph *from, const struct graph *to, const struct slice *keep, struct stage_model *m)
+static int slice_all(const struct graph *from, const struct graph *to, const struct slice *keep, struct model *m)
 {
 	struct param_store store;
 	int rc = 0;
@@ -206,7 +206,7 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 	return 0;
 }
 
-int prune_units(const struct prune_options *o, struct stage_model *model)
+int prune_units(const struct prune_options *o, struct model *model)
 {
 	const struct model_spec *old = &model->ckpt.spec;
 	enum prune_norm norm = o->norm == NORM_AUTO ? NORM_L1 : (enum prune_norm)o->norm;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "graph/pass.h"
 
@@ -76,57 +77,94 @@ static int plan_text(const struct quantize_options *o, const struct quant_plan *
 	return rc;
 }
 
-static int plan_memory(const struct graph *g, struct device dev, const struct quant_plan *p, struct executor_memory *m)
+/* Of the executors that calibrate, with a batch as large as any of these samples. */
+static int plan_memory(struct quantize_job *job, const struct encoding *samples, int batch, struct stage_plan *out)
 {
 	struct param_store params;
-	struct executor *ex = NULL;
-	int rc;
-
-	params_init(&params, dev);
-	rc = params_plan_graph(&params, g);
+	struct session s = {0};
+	struct graph g;
+	size_t buffers;
+	params_init(&params, job->run->cpu_dev);
+	graph_init(&g);
+	int rc = quantize_build_folded(job, &shape_one, &g);
 	if (!rc)
-		rc = quantize_observed(&ex, g, &params, p);
+		rc = params_plan_graph(&params, &g);
 	if (!rc)
-		rc = executor_plan(ex, m);
-	executor_free(ex);
+		rc = quantize_open_observed(&s, job, &params, batch);
+	if (!rc)
+		rc = session_plan(&s, samples, &out->memory, &buffers);
+	session_close(&s);
+	graph_clear(&g);
 	params_clear(&params);
+	return rc;
+}
+
+/* Multiply-accumulates of calibration, by the split's first samples. */
+static int plan_macs(
+    struct quantize_job *job, const struct encoding *samples, const struct calibration_size *size, double *macs)
+{
+	struct graph g;
+	uint32_t *index = mem_alloc((size_t)size->batch, sizeof(*index));
+	if (!index)
+		return ERR_NOMEM;
+	for (int i = 0; i < size->batch; i++)
+		index[i] = (uint32_t)i;
+	const struct build_shape shape = encoding_shape(samples, index, size->batch, size->batch);
+	graph_init(&g);
+	int rc = quantize_build_folded(job, &shape, &g);
+	if (!rc)
+		*macs += (double)graph_macs(&g) * (double)size->batches;
+	graph_clear(&g);
+	mem_free(index);
+	return rc;
+}
+
+static int plan_calibration(struct quantize_job *job, struct stage_plan *out)
+{
+	const struct stage_run *s = job->run;
+	const struct calibration_size size = quantize_calibration_size(job->o, s->data);
+	struct encoding samples;
+	int rc = encoding_open(&samples, s->adapter, s->data, size.split);
+	if (rc)
+		return rc;
+	if (job->o->method != QUANT_QAT)
+		rc = plan_memory(job, &samples, size.batch, out);
+	if (!rc && quantize_has_steps(job->o))
+		rc = plan_macs(job, &samples, &size, &out->macs);
+	encoding_close(&samples);
 	return rc;
 }
 
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct quantize_options *o = s->options;
-	const struct build_shape shape = shape_samples((int)o->calibration_batch_size);
+	struct stage_run run = *s;
+	struct quantize_job job = {.o = o, .run = &run, .input = {.ckpt = {.spec = *input_spec}}}; /* spec: borrowed */
 	struct quant_rules rules;
-	struct quant_plan p = {0};
 	struct graph g;
 	int rc = check_run(s);
-
-	if (rc < 0)
+	if (rc)
 		return rc;
 	graph_init(&g);
 	quantize_rules(o, &rules);
-	rc = quantize_folded(input_spec, &shape, &g);
+	rc = quantize_build_folded(&job, &shape_one, &g);
 	if (!rc)
-		rc = quant_plan_make(&p, &g, &rules);
+		rc = quant_plan_make(&job.plan, &g, &rules);
 	if (!rc)
-		rc = plan_text(o, &p, out->text, sizeof(out->text));
-	if (rc < 0)
+		rc = plan_text(o, &job.plan, out->text, sizeof(out->text));
+	if (rc)
 		goto out;
 	if (o->method == QUANT_QAT) {
-		struct quantize_job job = {.o = o, .plan = p};
 		struct fit_job fit = {.train = &o->train, .kd = &o->kd, .user = &job, .transform = transform};
 		rc = fit_plan(s, input_spec, &fit, out);
 	} else {
 		out->parameters = graph_parameters(&g);
 		rc = spec_copy(&out->spec, input_spec);
-		if (!rc)
-			rc = plan_memory(&g, s->cpu_dev, &p, &out->memory);
 	}
-	if (quantize_has_steps(o))
-		out->macs += (double)graph_macs(&g) * (double)o->calibration_batches;
+	if (!rc)
+		rc = plan_calibration(&job, out);
 out:
-	quant_plan_clear(&p);
+	quant_plan_clear(&job.plan);
 	graph_clear(&g);
 	return rc;
 }
@@ -137,7 +175,7 @@ static int load(struct quantize_job *job)
 {
 	struct stage_run *run = job->run;
 	struct device dev = job->o->method == QUANT_QAT ? run->train_dev : run->cpu_dev;
-	int rc = stage_model_load(&job->input, run->input_dir, dev, run->data);
+	int rc = stage_model_load(&job->input, run->input_dir, dev, run);
 
 	if (!rc && job->input.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, "input %s is quantized already", run->input_dir);
@@ -167,7 +205,7 @@ static int make_plan(struct quantize_job *job)
 
 	graph_init(&folded);
 	quantize_rules(job->o, &rules);
-	rc = quantize_folded(&job->input.ckpt.spec, &shape_one, &folded);
+	rc = quantize_build_folded(job, &shape_one, &folded);
 	if (!rc)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
 	graph_clear(&folded);
@@ -196,14 +234,8 @@ static const char *technique(const struct quantize_options *o)
 
 static int measure(struct quantize_job *job, struct metrics *val, struct metrics *train)
 {
-	struct stage_run *run = job->run;
-	int rc = trainer_evaluate(
-	    run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data, SPLIT_VAL, run->stop, val);
-
-	if (!rc)
-		rc = trainer_evaluate(run->cpu_dev, &job->output.params, stage_model_build, &job->output, run->data,
-		    SPLIT_TRAIN, run->stop, train);
-	return rc;
+	int rc = stage_validate(job->run, &job->output, model_build, &job->output, val);
+	return rc ? rc : stage_measure(job->run, &job->output, model_build, &job->output, SPLIT_TRAIN, train);
 }
 
 /* What quantize adds to checkpoint_info.json: precision, and the INT8 report where there are integers. */
@@ -275,8 +307,8 @@ static int run(struct stage_run *s)
 		rc = quantize_check_masks(&job, &masked);
 	if (!rc)
 		rc = save(&job, started);
-	stage_model_clear(&job.input);
-	stage_model_clear(&job.output);
+	model_clear(&job.input);
+	model_clear(&job.output);
 	quant_plan_clear(&job.plan);
 	fit_report_clear(&job.fit);
 	observers_clear(&job.observers);

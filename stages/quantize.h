@@ -7,7 +7,7 @@
 #include "quant/plan.h"
 #include "stages/fit.h"
 
-#define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation accuracy */
+#define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation figure */
 
 enum no_vnni { NO_VNNI_LIMIT, NO_VNNI_STOP };
 
@@ -34,7 +34,7 @@ bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ran
 struct quantize_job {
 	const struct quantize_options *o;
 	struct stage_run *run;
-	struct stage_model input; /* float params and masks; then steps too. On the device that calibrates and trains */
+	struct model input; /* float params and masks; then steps too. On the device that calibrates and trains */
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */
 	int chosen;                 /* enum observer_kind */
@@ -42,13 +42,26 @@ struct quantize_job {
 	int64_t calibrated;         /* samples */
 	cJSON *choices;             /* auto: validation figures of each observer */
 	struct fit_report fit;      /* qat */
-	struct stage_model output;  /* what is saved; on the CPU */
+	struct model output;        /* what is saved; on the CPU */
 };
 
-/* spec_build and pass_fold. `out` is initialised and empty. */
-int quantize_folded(const struct model_spec *spec, const struct build_shape *shape, struct graph *out);
-/* Trainer's build callback, user = struct quantize_job *: the annotated graph with frozen steps. */
-int quantize_build_annotated(void *user, const struct build_shape *shape, struct graph *out);
+/* Graph builders, user = struct quantize_job *: the float graph, folded; the annotated graph with frozen steps. */
+int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out);
+int quantize_build_annotated(void *job, const struct build_shape *shape, struct graph *out);
+
+/* Which samples calibrate: `batches` full batches of a split, no sample twice. */
+struct calibration_size {
+	enum split split;
+	int batch;
+	int64_t batches;
+};
+struct calibration_size quantize_calibration_size(const struct quantize_options *o, const struct dataset *d);
+/* A session of the folded graph that keeps the activations of the plan's values. Needs input.ckpt.spec, plan and
+ * params. */
+int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch);
+/* Rows of a value that belong to samples, after a batch that filled the session: all of them where a row is a sample;
+ * where a row is a token, those before the slack. rows: the value's first dimension. */
+int64_t quantize_valid_rows(const struct session *s, int64_t rows);
 /* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
 int quantize_calibrate(struct quantize_job *job);
 /* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */
@@ -57,15 +70,7 @@ int quantize_convert(struct quantize_job *job);
 int quantize_check_masks(struct quantize_job *job, int64_t *n);
 /* The INT8 report: a JSON object, and a few lines through the run's progress. */
 int quantize_report(struct quantize_job *job, cJSON **out);
-/* Loads what was saved again: ERR_FAIL if its logits on validation images are not the same bits. */
+/* Loads what was saved again: ERR_FAIL if its logits on validation samples are not the same bits. */
 int quantize_check_saved(struct quantize_job *job);
-
-/* A batch of unaugmented images of a split, the first samples in order; x: (batch, H, W, C). */
-int quantize_images(const struct stage_run *run, enum split split, int64_t first, int batch, float *x);
-/* An INFER executor, not prepared, that keeps the activations of the plan's values. */
-int quantize_observed(
-    struct executor **out, const struct graph *g, struct param_store *params, const struct quant_plan *p);
-/* An INFER executor, prepared. keep_all as in executor_options. */
-int quantize_executor(struct executor **out, const struct graph *g, struct param_store *params, bool keep_all);
 
 #endif

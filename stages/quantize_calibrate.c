@@ -1,5 +1,5 @@
-/* Calibration: the folded float graph shows a collector its values; ranges and steps follow. Looks at train or
- * validation images only. */
+/* Calibration: the folded float graph shows a collector its values; ranges and steps follow. Looks at samples of the
+ * training or the validation split only. */
 #include <math.h>
 #include <string.h>
 
@@ -11,216 +11,157 @@
 
 struct calibration {
 	struct quantize_job *job;
-	struct executor *ex; /* folded graph, all that is observed readable */
+	struct calibration_size size;
+	struct encoding samples;
+	struct session session; /* folded graph, all that is observed readable */
 	struct sampler sampler;
-	struct batch_fill fill;
-	int batch;
-	int64_t batches;
-	uint32_t *index;
-	int32_t *labels;
-	float *x;
-	float *value; /* room for the largest */
+	float *value; /* the value that was read last */
+	size_t capacity;
 };
 
-static size_t pixels(const struct dataset *d)
-{
-	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-}
-
-int quantize_folded(const struct model_spec *spec, const struct build_shape *shape, struct graph *out)
+int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out)
 {
 	struct graph g;
-	int rc;
-
 	graph_init(&g);
-	rc = spec_build(&g, spec, shape);
+	int rc = spec_build(&g, &((struct quantize_job *)job)->input.ckpt.spec, shape);
 	if (!rc)
 		rc = pass_fold(&g, out);
 	graph_clear(&g);
 	return rc;
 }
 
-int quantize_build_annotated(void *user, const struct build_shape *shape, struct graph *out)
+int quantize_build_annotated(void *job, const struct build_shape *shape, struct graph *out)
 {
-	const struct quantize_job *job = user;
 	struct graph folded;
-	int rc;
-
 	graph_init(&folded);
-	rc = quantize_folded(&job->input.ckpt.spec, shape, &folded);
+	int rc = quantize_build_folded(job, shape, &folded);
 	if (!rc)
-		rc = pass_annotate(&folded, &job->plan, false, out);
+		rc = pass_annotate(&folded, &((struct quantize_job *)job)->plan, false, out);
 	graph_clear(&folded);
 	return rc;
 }
 
-int quantize_observed(
-    struct executor **out, const struct graph *g, struct param_store *params, const struct quant_plan *p)
+static int keep_observed(void *job, struct executor *ex)
 {
-	const struct executor_options o = {.mode = EXEC_INFER};
-	int rc = executor_create(out, g, params, &o);
-
+	const struct quant_plan *p = &((struct quantize_job *)job)->plan;
+	int rc = 0;
 	for (int i = 0; !rc && i < p->n_value; i++)
 		if (!p->value[i].weight) /* weights are params or constants, which stay anyway */
-			rc = executor_keep(*out, p->value[i].name);
-	if (rc < 0) {
-		executor_free(*out);
-		*out = NULL;
-	}
+			rc = executor_keep(ex, p->value[i].name);
 	return rc;
 }
 
-int quantize_executor(struct executor **out, const struct graph *g, struct param_store *params, bool keep_all)
+int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch)
 {
-	struct executor_options o = {.mode = EXEC_INFER, .keep_all = keep_all};
-	int rc = executor_create(out, g, params, &o);
-
-	if (!rc)
-		rc = executor_prepare(*out);
-	if (rc < 0) {
-		executor_free(*out);
-		*out = NULL;
-	}
-	return rc;
+	const struct session_options o = {.batch = batch, .bind = keep_observed};
+	return session_open(s, params, job->input.ckpt.spec.classes, quantize_build_folded, job, &o);
 }
 
-int quantize_images(const struct stage_run *run, enum split split, int64_t first, int batch, float *x)
+struct calibration_size quantize_calibration_size(const struct quantize_options *o, const struct dataset *d)
 {
-	struct batch_fill fill = {.data = run->data, .split = split, .stage = run->name};
-	uint32_t *index = mem_alloc((size_t)batch, sizeof(*index));
-	int32_t *labels = mem_alloc((size_t)batch, sizeof(*labels));
-	int rc = ERR_NOMEM;
+	enum split split = strcmp(o->calibration_split, "train") == 0 ? SPLIT_TRAIN : SPLIT_VAL;
+	int64_t n = d->n[split], batch = o->calibration_batch_size < n ? o->calibration_batch_size : n;
+	int64_t most = batch > 0 ? n / batch : 0;
+	return (struct calibration_size){.split = split,
+	    .batch = (int)batch,
+	    .batches = o->calibration_batches < most ? o->calibration_batches : most};
+}
 
-	if (index && labels) {
-		for (int i = 0; i < batch; i++)
-			index[i] = (uint32_t)((first + i) % run->data->n[split]);
-		rc = batch_fill(&fill, index, batch, 0, 0, x, labels);
-	}
-	mem_free(index);
-	mem_free(labels);
-	return rc;
+int64_t quantize_valid_rows(const struct session *s, int64_t rows)
+{
+	const struct feed_tensor *starts = feed_find(&s->feed, "starts");
+	if (!starts || rows == s->batch)
+		return rows;
+	/* A text has a token or more: capacity and number of texts are equal only where no row is slack. */
+	return ((const int32_t *)starts->data)[s->batch];
 }
 
 /* ---- batches ---- */
 
-static size_t largest_value(const struct graph *g, const struct quant_plan *p)
-{
-	size_t most = 1;
-
-	for (int i = 0; i < p->n_value; i++) {
-		size_t n = (size_t)shape_count(g->node[graph_find(g, p->value[i].name)].shape);
-
-		most = n > most ? n : most;
-	}
-	return most;
-}
-
 static int calibration_open(struct calibration *p, struct quantize_job *job)
 {
-	const struct dataset *d = job->run->data;
-	enum split split = strcmp(job->o->calibration_split, "train") == 0 ? SPLIT_TRAIN : SPLIT_VAL;
-	int64_t n = d->n[split];
-	struct graph g;
-	int rc;
-
-	graph_init(&g);
+	const struct stage_run *run = job->run;
 	p->job = job;
-	p->batch = (int)(job->o->calibration_batch_size < n ? job->o->calibration_batch_size : n);
-	p->batches = job->o->calibration_batches < n / p->batch ? job->o->calibration_batches : n / p->batch;
-	p->fill = (struct batch_fill){.data = d, .split = split, .stage = job->run->name};
-	const struct build_shape shape = shape_samples(p->batch);
-	rc = quantize_folded(&job->input.ckpt.spec, &shape, &g);
+	p->size = quantize_calibration_size(job->o, run->data);
+	int rc = encoding_open(&p->samples, &job->input.ckpt.adapter, run->data, p->size.split);
 	if (!rc)
-		rc = sampler_init(&p->sampler, job->run->seed, job->run->name, n);
-	if (rc < 0)
-		goto out;
-	p->index = mem_alloc((size_t)p->batch, sizeof(*p->index));
-	p->labels = mem_alloc((size_t)p->batch, sizeof(*p->labels));
-	p->x = mem_alloc((size_t)p->batch * pixels(d), sizeof(*p->x));
-	p->value = mem_alloc(largest_value(&g, &job->plan), sizeof(*p->value));
-	if (!p->index || !p->labels || !p->x || !p->value) {
-		rc = ERR_NOMEM;
-		goto out;
-	}
-	rc = quantize_observed(&p->ex, &g, &job->input.params, &job->plan);
+		rc = sampler_init(&p->sampler, run->seed, run->name, p->samples.n);
 	if (!rc)
-		rc = executor_prepare(p->ex);
+		rc = quantize_open_observed(&p->session, job, &job->input.params, p->size.batch);
+	if (!rc)
+		rc = session_reserve(&p->session, &p->samples);
 	if (rc == ERR_NOMEM)
-		err_context(rc, "calibrating with %d images at a time (calibration_batch_size)", p->batch);
-out:
-	graph_clear(&g);
+		err_context(rc, "calibrating with %d samples at a time (calibration_batch_size)", p->size.batch);
 	return rc;
 }
 
 static void calibration_close(struct calibration *p)
 {
-	executor_free(p->ex);
+	session_close(&p->session);
+	encoding_close(&p->samples);
 	sampler_clear(&p->sampler);
-	mem_free(p->index);
-	mem_free(p->labels);
-	mem_free(p->x);
 	mem_free(p->value);
 }
 
-/* Reads a value of the folded graph into p->value. */
-static int read_value(struct calibration *p, const char *name, size_t *n, struct shape *shape)
+/* Reads a value of an executor of the folded graph into p->value. */
+static int read_value(struct calibration *p, struct executor *ex, const char *name, struct shape *shape)
 {
-	const struct graph *g = executor_graph(p->ex);
-
+	const struct graph *g = executor_graph(ex);
 	*shape = g->node[graph_find(g, name)].shape;
-	*n = (size_t)shape_count(*shape);
-	return executor_output(p->ex, name, p->value, *n * sizeof(float));
+	size_t n = (size_t)shape_count(*shape);
+	if (n > p->capacity) {
+		float *value = mem_grow(p->value, p->capacity, n, sizeof(*value));
+		if (!value)
+			return ERR_NOMEM;
+		p->value = value;
+		p->capacity = n;
+	}
+	return executor_output(ex, name, p->value, n * sizeof(*p->value));
 }
 
 /* Batch b of the calibration data through the folded graph: what it computed can be read. */
 static int run_batch(struct calibration *p, int64_t b)
 {
-	size_t bytes = (size_t)p->batch * pixels(p->job->run->data) * sizeof(float);
-	int rc = sampler_take(&p->sampler, b * p->batch, p->batch, p->index);
-
-	if (!rc)
-		rc = batch_fill(&p->fill, p->index, p->batch, 0, 0, p->x, p->labels);
-	if (!rc)
-		rc = executor_input(p->ex, "input", p->x, bytes);
-	return rc < 0 ? rc : executor_forward(p->ex);
+	struct session *s = &p->session;
+	int rc = sampler_take(&p->sampler, b * s->batch, s->batch, s->index);
+	return rc ? rc : session_push(s, &p->samples, s->index, s->batch);
 }
 
-/* Every value that the collector wants of the batch that was run. All rows of a batch of images are valid. */
+/* Every value that the collector wants of the batch that was run. */
 static int collect_batch(struct calibration *p, const struct collector *c)
 {
 	int rc = 0;
-
 	for (int i = 0; i < c->n && !rc; i++) {
 		struct shape shape;
-		size_t n;
-
-		rc = read_value(p, c->name(c->user, i), &n, &shape);
-		if (rc < 0)
+		rc = read_value(p, p->session.ex, c->name(c->user, i), &shape);
+		if (rc)
 			return rc;
-		int64_t rows = shape.dim[0];
-
-		rc = c->add(c->user, i,
-		    &(struct collected){.x = p->value, .rows = rows, .valid = rows, .width = (int64_t)n / rows});
+		const int64_t rows = shape.dim[0];
+		const struct collected value = {.x = p->value,
+		    .rows = rows,
+		    .valid = quantize_valid_rows(&p->session, rows),
+		    .width = shape_count(shape) / rows};
+		rc = c->add(c->user, i, &value);
 	}
 	return rc;
 }
 
-/* Full batches of the split, each image at most once, given to one collector. */
+/* Full batches of the split, each sample at most once, given to one collector. */
 static int collect(struct calibration *p, const struct collector *c)
 {
 	struct stage_run *run = p->job->run;
+	const int64_t batches = p->size.batches;
 	int rc = c->begin ? c->begin(c->user) : 0;
-
-	for (int64_t b = 0; b < p->batches && !rc; b++) {
+	for (int64_t b = 0; b < batches && !rc; b++) {
 		if (run->stop && *run->stop)
 			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
 		rc = run_batch(p, b);
 		if (!rc)
 			rc = collect_batch(p, c);
 		if (run->progress && run->progress->update)
-			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)p->batches);
+			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)batches);
 	}
-	p->job->calibrated = p->batches * p->batch;
+	p->job->calibrated = batches * p->size.batch;
 	return rc < 0 || !c->end ? rc : c->end(c->user);
 }
 
@@ -238,37 +179,37 @@ static int write_step(struct quantize_job *job, const struct quant_value *v, con
 	return rc < 0 ? rc : params_write(&job->input.params, name, step);
 }
 
+static int weight_step(struct calibration *p, struct executor *ex, const struct quant_value *v)
+{
+	enum observer_kind kind = p->job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
+	struct shape shape;
+	int rc = read_value(p, ex, v->name, &shape);
+	if (rc)
+		return rc;
+	size_t rows = (size_t)shape.dim[0], width = (size_t)shape_count(shape) / rows;
+	float *step = mem_alloc((size_t)v->channels, sizeof(*step));
+	if (!step)
+		return ERR_NOMEM;
+	rc = quant_weight_steps(p->value, rows, width, v->q, v->per_channel, kind, step);
+	/* one step for all, where the op wants one per channel */
+	for (int c = 1; !v->per_channel && c < v->channels; c++)
+		step[c] = step[0];
+	rc = rc ? err_context(rc, "weight '%s'", v->name) : write_step(p->job, v, step);
+	mem_free(step);
+	return rc;
+}
+
+/* Folded weights are constants, which an executor of any shape computes alike. */
 static int weight_steps(struct calibration *p)
 {
-	struct quantize_job *job = p->job;
-	enum observer_kind kind = job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
-
-	for (int i = 0; i < job->plan.n_value; i++) {
-		const struct quant_value *v = &job->plan.value[i];
-		struct shape shape;
-		float *step;
-		size_t n, rows;
-		int rc;
-
-		if (!v->weight)
-			continue;
-		rc = read_value(p, v->name, &n, &shape);
-		if (rc < 0)
-			return rc;
-		rows = (size_t)shape.dim[0];
-		step = mem_alloc((size_t)v->channels, sizeof(*step));
-		if (!step)
-			return ERR_NOMEM;
-		rc = quant_weight_steps(p->value, rows, n / rows, v->q, v->per_channel, kind, step);
-		/* one step for all, where the op wants one per channel */
-		for (int c = 1; !v->per_channel && c < v->channels; c++)
-			step[c] = step[0];
-		rc = rc < 0 ? err_context(rc, "weight '%s'", v->name) : write_step(job, v, step);
-		mem_free(step);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	const struct build_shape shape = encoding_largest(&p->samples, p->size.batch);
+	const struct quant_plan *plan = &p->job->plan;
+	struct executor *ex;
+	int rc = exec_family_at(p->session.family, &shape, &ex);
+	for (int i = 0; i < plan->n_value && !rc; i++)
+		if (plan->value[i].weight)
+			rc = weight_step(p, ex, &plan->value[i]);
+	return rc;
 }
 
 static int set_ranges(struct quantize_job *job, enum observer_kind kind)
@@ -291,45 +232,51 @@ static int set_ranges(struct quantize_job *job, enum observer_kind kind)
 	return 0;
 }
 
+/* The figures that are defined, by the names of the task's rows, and the loss. */
+static void put_choice(struct json_out out, const struct metrics *m)
+{
+	const struct metric_row *row = m->task->kind->metric;
+	for (int i = 0; row[i].name; i++)
+		if (isfinite(m->value[i]))
+			json_out_number(out, row[i].name, m->value[i]);
+	json_out_number(out, "loss", m->loss);
+}
+
 static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
 {
-	int rc = set_ranges(job, (enum observer_kind)kind);
+	const struct task *task = &job->input.ckpt.task;
 	bool ok;
-
+	int rc = set_ranges(job, (enum observer_kind)kind);
 	if (!rc)
-		rc = trainer_evaluate(job->input.params.dev, &job->input.params, quantize_build_annotated, job,
-		    job->run->data, SPLIT_VAL, job->run->stop, m);
-	if (rc < 0)
+		rc = stage_measure(job->run, &job->input, quantize_build_annotated, job, SPLIT_VAL, m);
+	if (rc)
 		return rc;
-	stage_line(
-	    job->run, "observer %s: validation accuracy %.4f, loss %.4f", observer_names[kind], m->accuracy, m->loss);
+	stage_line(job->run, "observer %s: validation %s %.4f, loss %.4f", observer_names[kind],
+	    task_metric_name(task, task->primary), metrics_primary(m), m->loss);
 	struct json_out choice = json_out_object(json_out_into(job->choices, &ok), observer_names[kind]);
-
-	json_out_number(choice, "val_accuracy", m->accuracy);
-	json_out_number(choice, "val_loss", m->loss);
+	put_choice(choice, m);
 	return json_out_check(choice);
 }
 
-/* No observer wins everywhere: each is judged by the validation accuracy of the simulated model; ties by the loss. */
+/* No observer wins everywhere: each is judged by the task's primary metric of the simulated model on the validation
+ * split; ties by the loss. */
 static int choose_observer(struct quantize_job *job)
 {
-	double accuracy = -1, loss = INFINITY;
+	struct metrics best = {0};
 	int rc = 0;
-
 	job->choices = cJSON_CreateObject();
 	if (!job->choices)
 		return err_set(ERR_NOMEM, "out of memory");
 	for (int kind = 0; kind < OBSERVER_COUNT && !rc; kind++) {
 		struct metrics m = {0};
-
 		rc = try_observer(job, kind, &m);
-		if (!rc && (m.accuracy > accuracy || (m.accuracy >= accuracy && m.loss < loss))) {
-			accuracy = m.accuracy;
-			loss = m.loss;
+		if (!rc && (kind == 0 || metrics_better(&m, &best, job->input.ckpt.task.primary))) {
 			job->chosen = kind;
+			rc = metrics_copy(&best, &m);
 		}
 		metrics_clear(&m);
 	}
+	metrics_clear(&best);
 	return rc;
 }
 

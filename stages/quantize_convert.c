@@ -53,6 +53,13 @@ static int check_half(const struct param_store *params)
 	return 0;
 }
 
+static int make_executor(struct executor **out, const struct graph *g, struct param_store *params)
+{
+	const struct executor_options o = {.mode = EXEC_INFER};
+	int rc = executor_create(out, g, params, &o);
+	return rc ? rc : executor_prepare(*out);
+}
+
 /* The float params on the CPU, run through the lowered graph's constant nodes, land in the frozen graph's params. */
 static int export_constants(struct quantize_job *job, const struct graph *lowered, const struct graph *frozen)
 {
@@ -65,7 +72,7 @@ static int export_constants(struct quantize_job *job, const struct graph *lowere
 	if (!rc)
 		rc = params_copy(&floats, &job->input.params);
 	if (!rc)
-		rc = quantize_executor(&ex, lowered, &floats, false);
+		rc = make_executor(&ex, lowered, &floats);
 	if (!rc)
 		rc = params_add_graph(to, frozen, 0);
 	if (!rc)
@@ -86,7 +93,7 @@ static int convert_integer(struct quantize_job *job)
 	graph_init(&lowered);
 	graph_init(&frozen);
 	job->output.ckpt.form = FORM_INTEGER;
-	rc = quantize_folded(&job->input.ckpt.spec, &shape_one, &folded);
+	rc = quantize_build_folded(job, &shape_one, &folded);
 	if (!rc)
 		rc = pass_lower(&folded, &job->plan, &lowered);
 	if (!rc)
@@ -107,9 +114,13 @@ int quantize_convert(struct quantize_job *job)
 {
 	int rc;
 
-	job->output = (struct stage_model){0};
+	job->output = (struct model){0};
 	params_init(&job->output.params, job->run->cpu_dev);
 	rc = spec_copy(&job->output.ckpt.spec, &job->input.ckpt.spec);
+	if (!rc)
+		rc = adapter_copy(&job->output.ckpt.adapter, &job->input.ckpt.adapter);
+	if (!rc)
+		rc = task_copy(&job->output.ckpt.task, &job->input.ckpt.task);
 	if (!rc)
 		rc = quant_plan_copy(&job->output.ckpt.plan, &job->plan);
 	if (rc < 0)
@@ -175,7 +186,7 @@ int quantize_check_masks(struct quantize_job *job, int64_t *n)
 
 	graph_init(&deployed);
 	*n = 0;
-	rc = stage_model_build(&job->output, &shape_one, &deployed);
+	rc = model_build(&job->output, &shape_one, &deployed);
 	for (int i = 0; i < job->input.params.n && !rc; i++) {
 		const struct param *p = job->input.params.item[i];
 
@@ -188,54 +199,43 @@ int quantize_check_masks(struct quantize_job *job, int64_t *n)
 
 /* ---- the saved bytes ---- */
 
-static int logits(struct stage_model *m, const float *x, size_t bytes, int batch, float *out)
-{
-	const struct build_shape shape = shape_samples(batch);
-	struct executor *ex = NULL;
-	struct graph g;
-	int rc;
+#define SAVED_SAMPLES 64 /* compared, in one batch */
 
-	graph_init(&g);
-	rc = stage_model_build(m, &shape, &g);
+/* Logits (n, classes) of the first samples of the validation split, encoded by the model's own adapter. */
+static int first_logits(const struct stage_run *run, struct model *m, int n, float *out)
+{
+	const struct session_options o = {.batch = n};
+	struct encoding e = {0};
+	struct session s = {0};
+	int rc = encoding_open(&e, &m->ckpt.adapter, run->data, SPLIT_VAL);
 	if (!rc)
-		rc = quantize_executor(&ex, &g, &m->params, false);
+		rc = session_open_model(&s, m, &o);
+	for (int i = 0; !rc && i < n; i++)
+		s.index[i] = (uint32_t)i;
 	if (!rc)
-		rc = executor_input(ex, "input", x, bytes);
+		rc = session_forward(&s, &e, s.index, n);
 	if (!rc)
-		rc = executor_forward(ex);
-	if (!rc)
-		rc = executor_output(
-		    ex, g.node[g.output].name, out, (size_t)shape_count(g.node[g.output].shape) * sizeof(*out));
-	executor_free(ex);
-	graph_clear(&g);
+		memcpy(out, s.logits, (size_t)n * (size_t)s.classes * sizeof(*out));
+	session_close(&s);
+	encoding_close(&e);
 	return rc;
 }
 
 int quantize_check_saved(struct quantize_job *job)
 {
-	const struct dataset *d = job->run->data;
-	int batch = d->n[SPLIT_VAL] < 64 ? (int)d->n[SPLIT_VAL] : 64;
-	size_t n = (size_t)batch * (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-	size_t n_out = (size_t)batch * (size_t)d->classes;
-	float *x = mem_alloc(n, sizeof(*x)), *before = mem_alloc(n_out, sizeof(*x)),
-	      *after = mem_alloc(n_out, sizeof(*x));
-	struct stage_model again = {0};
-	int rc = ERR_NOMEM;
-
-	if (!x || !before || !after)
-		goto out;
-	rc = quantize_images(job->run, SPLIT_VAL, 0, batch, x);
+	const struct stage_run *run = job->run;
+	int n = run->data->n[SPLIT_VAL] < SAVED_SAMPLES ? (int)run->data->n[SPLIT_VAL] : SAVED_SAMPLES;
+	size_t count = (size_t)n * (size_t)job->output.ckpt.spec.classes;
+	float *before = mem_alloc(count, sizeof(*before)), *after = mem_alloc(count, sizeof(*after));
+	struct model again = {0};
+	int rc = before && after ? first_logits(run, &job->output, n, before) : ERR_NOMEM;
 	if (!rc)
-		rc = logits(&job->output, x, n * sizeof(*x), batch, before);
+		rc = stage_model_load(&again, run->out_dir, run->cpu_dev, run);
 	if (!rc)
-		rc = stage_model_load(&again, job->run->out_dir, job->run->cpu_dev, d);
-	if (!rc)
-		rc = logits(&again, x, n * sizeof(*x), batch, after);
-	if (!rc && memcmp(before, after, n_out * sizeof(*x)) != 0)
+		rc = first_logits(run, &again, n, after);
+	if (!rc && memcmp(before, after, count * sizeof(*before)) != 0)
 		rc = err_set(ERR_FAIL, "the saved checkpoint gives other logits than the model that was saved");
-out:
-	stage_model_clear(&again);
-	mem_free(x);
+	model_clear(&again);
 	mem_free(before);
 	mem_free(after);
 	return rc;

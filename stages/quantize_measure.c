@@ -9,33 +9,35 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define IMAGES 256 /* compared: enough to meet every kind of rounding, soon done */
-#define BATCH  32
-#define ROUNDS 9 /* of timing; the median is reported */
+#define SAMPLES 256 /* compared: enough to meet every kind of rounding, soon done */
+#define BATCH   32
+#define ROUNDS  9 /* of timing; the median is reported */
 
 /* All that is open while measuring. */
 struct bench {
 	struct quantize_job *job;
 	struct quantize_measures *m;
 	struct param_store floats; /* float params and steps, on the CPU */
-	struct executor *ann, *low;
-	float *x;
-	size_t x_bytes;
-	void *got;   /* room for the largest value of `deployed` */
-	float *want; /* and of its twin */
+	struct encoding samples;   /* the validation split */
+	struct session ann, low;   /* what is measured: float or annotated, and deployed */
+	void *got;                 /* a value of `deployed` */
+	float *want;               /* and of its twin */
+	size_t capacity;           /* of both, in values */
 };
 
+/* Of the split's first batch, which is the one that is timed. */
 static int build_graphs(struct bench *b)
 {
 	struct quantize_measures *m = b->m;
-	const struct model_spec *spec = &b->job->input.ckpt.spec;
-	const struct build_shape shape = shape_samples(m->batch);
-	int rc = quantize_folded(spec, &shape, &m->folded);
-
+	uint32_t first[BATCH];
+	for (int i = 0; i < m->batch; i++)
+		first[i] = (uint32_t)i;
+	const struct build_shape shape = encoding_shape(&b->samples, first, m->batch, m->batch);
+	int rc = quantize_build_folded(b->job, &shape, &m->folded);
 	if (!rc && quantize_has_steps(b->job->o))
 		rc = quantize_build_annotated(b->job, &shape, &m->annotated);
 	if (!rc)
-		rc = stage_model_build(&b->job->output, &shape, &m->deployed);
+		rc = model_build(&b->job->output, &shape, &m->deployed);
 	m->twins = quantize_has_steps(b->job->o) && !b->job->plan.simulated;
 	return rc;
 }
@@ -43,43 +45,47 @@ static int build_graphs(struct bench *b)
 static int open_bench(struct bench *b)
 {
 	struct quantize_measures *m = b->m;
-	const struct dataset *d = b->job->run->data;
-	size_t most = 1;
-	int rc;
-
-	m->batch = d->n[SPLIT_VAL] < BATCH ? (int)d->n[SPLIT_VAL] : BATCH;
-	b->x_bytes = (size_t)m->batch * (size_t)d->height * (size_t)d->width * (size_t)d->channels * sizeof(float);
-	rc = build_graphs(b);
-	if (rc < 0)
+	const struct stage_run *run = b->job->run;
+	int rc = encoding_open(&b->samples, &b->job->output.ckpt.adapter, run->data, SPLIT_VAL);
+	if (rc)
 		return rc;
-	params_init(&b->floats, b->job->run->cpu_dev);
+	m->batch = b->samples.n < BATCH ? (int)b->samples.n : BATCH;
+	rc = build_graphs(b);
+	if (rc)
+		return rc;
+	params_init(&b->floats, run->cpu_dev);
 	rc = params_add_graph(&b->floats, &m->folded, 0);
 	if (!rc && m->twins)
 		rc = params_add_graph(&b->floats, &m->annotated, 0);
 	if (!rc)
 		rc = params_copy(&b->floats, &b->job->input.params);
-	if (rc < 0)
+	if (rc)
 		return rc;
-	for (int i = 0; i < m->deployed.n; i++) {
-		size_t n = (size_t)shape_count(m->deployed.node[i].shape);
-
-		most = n > most ? n : most;
-	}
-	b->x = mem_alloc(b->x_bytes, 1);
-	b->got = mem_alloc(most, sizeof(float));
-	b->want = mem_alloc(most, sizeof(float));
 	m->node = mem_alloc((size_t)m->deployed.n, sizeof(*m->node));
 	m->impl = mem_alloc((size_t)m->deployed.n, sizeof(*m->impl));
 	m->fp32_seconds = mem_alloc((size_t)m->folded.n, sizeof(double));
-	return b->x && b->got && b->want && m->node && m->impl && m->fp32_seconds ? 0 : ERR_NOMEM;
+	return m->node && m->impl && m->fp32_seconds ? 0 : ERR_NOMEM;
+}
+
+/* build: of the graph beside the deployed one. */
+static int open_sessions(struct bench *b, graph_builder build, bool keep_all)
+{
+	const struct session_options o = {.batch = b->m->batch, .keep_all = keep_all};
+	int rc = session_open(&b->ann, &b->floats, b->job->input.ckpt.spec.classes, build, b->job, &o);
+	return rc ? rc : session_open_model(&b->low, &b->job->output, &o);
+}
+
+static void close_sessions(struct bench *b)
+{
+	session_close(&b->ann);
+	session_close(&b->low);
 }
 
 static void close_bench(struct bench *b)
 {
-	executor_free(b->ann);
-	executor_free(b->low);
+	close_sessions(b);
+	encoding_close(&b->samples);
 	params_clear(&b->floats);
-	mem_free(b->x);
 	mem_free(b->got);
 	mem_free(b->want);
 }
@@ -99,16 +105,14 @@ static bool at_end(double q, struct qrange r)
 	return q >= r.hi || (q <= r.lo && !(r.lo == 0 && r.zero == 0));
 }
 
+/* The first `count` values: those of samples. */
 static void compare_values(
-    struct bench *b, const struct node *n, struct qrange q, const float *step, struct node_figures *f)
+    struct bench *b, const struct node *n, size_t count, struct qrange q, const float *step, struct node_figures *f)
 {
-	size_t count = (size_t)shape_count(n->shape);
 	double power = step ? (double)quant_pow2(*step) : 1;
-
 	for (size_t i = 0; i < count; i++) {
 		double x = number_at(b->got, n->dtype, i), want = (double)b->want[i] / power + q.zero;
 		double off = fabs(x - want);
-
 		f->different += x != want;
 		f->largest = off > f->largest ? off : f->largest;
 		f->saturated += step && at_end(x, q);
@@ -116,45 +120,59 @@ static void compare_values(
 	f->compared += (int64_t)count;
 }
 
+static int make_room(struct bench *b, size_t count)
+{
+	if (count <= b->capacity)
+		return 0;
+	mem_free(b->got);
+	mem_free(b->want);
+	b->got = mem_alloc(count, sizeof(float));
+	b->want = mem_alloc(count, sizeof(float));
+	b->capacity = b->got && b->want ? count : 0;
+	return b->capacity ? 0 : ERR_NOMEM;
+}
+
+/* Node i of the deployed graph, which both sessions have run. */
 static int compare_node(struct bench *b, int i)
 {
-	const struct graph *ag = &b->m->annotated;
-	const struct node *n = &b->m->deployed.node[i];
-	int twin = graph_find(ag, n->name), step_node, rc;
+	const struct graph *ag = executor_graph(b->ann.ex);
+	const struct node *n = &executor_graph(b->low.ex)->node[i];
+	const bool grid = n->dtype != DT_F32;
+	const size_t count = (size_t)shape_count(n->shape);
+	int twin = graph_find(ag, n->name), rc = 0;
 	struct qrange q = {0};
 	float step = 0;
-	bool grid = n->dtype != DT_F32;
-
 	if (n->op == OP_PARAM || n->op == OP_INPUT || twin < 0)
 		return 0;
 	if (grid) {
-		step_node = quant_grid_step(ag, twin, &q);
+		int step_node = quant_grid_step(ag, twin, &q);
 		if (step_node == NODE_NONE)
 			return err_set(ERR_FAIL, "'%s' has no step", n->name);
-		rc = executor_output(b->ann, ag->node[step_node].name, &step, sizeof(step));
-		if (rc < 0)
-			return rc;
+		rc = executor_output(b->ann.ex, ag->node[step_node].name, &step, sizeof(step));
 	}
-	rc = executor_output(b->low, n->name, b->got, (size_t)shape_count(n->shape) * dtype_size(n->dtype));
 	if (!rc)
-		rc = executor_output(b->ann, n->name, b->want, (size_t)shape_count(n->shape) * sizeof(float));
+		rc = make_room(b, count);
 	if (!rc)
-		compare_values(b, n, q, grid ? &step : NULL, &b->m->node[i]);
-	return rc;
+		rc = executor_output(b->low.ex, n->name, b->got, count * dtype_size(n->dtype));
+	if (!rc)
+		rc = executor_output(b->ann.ex, n->name, b->want, count * sizeof(*b->want));
+	if (rc)
+		return rc;
+	const int64_t rows = n->shape.dim[0], width = (int64_t)count / rows;
+	compare_values(
+	    b, n, (size_t)(quantize_valid_rows(&b->low, rows) * width), q, grid ? &step : NULL, &b->m->node[i]);
+	return 0;
 }
 
-static int compare_batch(struct bench *b)
+/* A sink of the deployed session: the same samples through the annotated graph. */
+static int compare_batch(void *user, struct session *low, int64_t first, int count)
 {
-	int rc = executor_input(b->ann, "input", b->x, b->x_bytes);
-
-	if (!rc)
-		rc = executor_input(b->low, "input", b->x, b->x_bytes);
-	if (!rc)
-		rc = executor_forward(b->ann);
-	if (!rc)
-		rc = executor_forward(b->low);
+	struct bench *b = user;
+	(void)first;
+	int rc = session_push(&b->ann, &b->samples, low->index, count);
 	for (int i = 0; i < b->m->deployed.n && !rc; i++)
 		rc = compare_node(b, i);
+	b->m->samples += count;
 	return rc;
 }
 
@@ -172,25 +190,15 @@ static void sum_up(struct quantize_measures *m)
 	}
 }
 
+/* Full batches only: every row of a value that has one per sample is a sample's. */
 static int compare(struct bench *b)
 {
-	struct stage_run *run = b->job->run;
-	int64_t n = run->data->n[SPLIT_VAL] < IMAGES ? run->data->n[SPLIT_VAL] : IMAGES;
-	int rc = quantize_executor(&b->ann, &b->m->annotated, &b->floats, true);
-
+	int64_t n = b->samples.n < SAMPLES ? b->samples.n : SAMPLES;
+	int rc = open_sessions(b, quantize_build_annotated, true);
+	n -= n % b->m->batch;
 	if (!rc)
-		rc = quantize_executor(&b->low, &b->m->deployed, &b->job->output.params, true);
-	for (int64_t first = 0; first + b->m->batch <= n && !rc; first += b->m->batch) {
-		if (run->stop && *run->stop)
-			return err_set(ERR_INTERRUPTED, "interrupted");
-		rc = quantize_images(run, SPLIT_VAL, first, b->m->batch, b->x);
-		if (!rc)
-			rc = compare_batch(b);
-		b->m->images += b->m->batch;
-	}
-	executor_free(b->ann);
-	executor_free(b->low);
-	b->ann = b->low = NULL;
+		rc = session_run(&b->low, &b->samples, 0, n, b->job->run->stop, compare_batch, b);
+	close_sessions(b);
 	sum_up(b->m);
 	return rc;
 }
@@ -215,18 +223,23 @@ static double median_of(const double *rounds, int n, int node)
 	return t[ROUNDS / 2];
 }
 
-static int profile_rounds(struct executor *fp32, struct executor *low, double *a, double *b, int n_a, int n_b)
+/* The sessions have run the batch, which packs weights and warms up. */
+static int profile_rounds(struct bench *b, double *fp32, double *low)
 {
-	int rc = executor_forward(fp32); /* packs and warms up */
-
-	if (!rc)
-		rc = executor_forward(low);
-	for (int r = 0; r < ROUNDS && !rc; r++) {
-		rc = executor_profile(fp32, a + (size_t)r * (size_t)n_a);
+	int rc = 0;
+	for (size_t r = 0; r < ROUNDS && !rc; r++) {
+		rc = executor_profile(b->ann.ex, fp32 + r * (size_t)b->m->folded.n);
 		if (!rc)
-			rc = executor_profile(low, b + (size_t)r * (size_t)n_b);
+			rc = executor_profile(b->low.ex, low + r * (size_t)b->m->deployed.n);
 	}
 	return rc;
+}
+
+static int push_first(struct session *s, const struct encoding *e)
+{
+	for (int i = 0; i < s->batch; i++)
+		s->index[i] = (uint32_t)i;
+	return session_push(s, e, s->index, s->batch);
 }
 
 static int measure_times(struct bench *b)
@@ -235,23 +248,18 @@ static int measure_times(struct bench *b)
 	int n_a = m->folded.n, n_b = m->deployed.n;
 	double *fp32 = mem_alloc(ROUNDS * (size_t)n_a, sizeof(double)),
 	       *low = mem_alloc(ROUNDS * (size_t)n_b, sizeof(double));
-	int rc = fp32 && low ? quantize_executor(&b->ann, &m->folded, &b->floats, false) : ERR_NOMEM;
-
+	int rc = fp32 && low ? open_sessions(b, quantize_build_folded, false) : ERR_NOMEM;
 	if (!rc)
-		rc = quantize_executor(&b->low, &m->deployed, &b->job->output.params, false);
+		rc = push_first(&b->ann, &b->samples);
 	if (!rc)
-		rc = quantize_images(b->job->run, SPLIT_VAL, 0, m->batch, b->x);
+		rc = push_first(&b->low, &b->samples);
 	if (!rc)
-		rc = executor_input(b->ann, "input", b->x, b->x_bytes);
-	if (!rc)
-		rc = executor_input(b->low, "input", b->x, b->x_bytes);
-	if (!rc)
-		rc = profile_rounds(b->ann, b->low, fp32, low, n_a, n_b);
+		rc = profile_rounds(b, fp32, low);
 	for (int i = 0; i < n_a && !rc; i++)
 		m->fp32_seconds[i] = median_of(fp32, n_a, i);
 	for (int i = 0; i < n_b && !rc; i++) {
 		m->node[i].seconds = median_of(low, n_b, i);
-		strncpy(m->impl[i], executor_impl(b->low, i), sizeof(m->impl[i]) - 1);
+		strncpy(m->impl[i], executor_impl(b->low.ex, i), sizeof(m->impl[i]) - 1);
 	}
 	mem_free(fp32);
 	mem_free(low);

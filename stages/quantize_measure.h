@@ -11,12 +11,12 @@ struct node_figures {
 	double seconds;              /* median of one forward of the batch                                  */
 };
 struct quantize_measures {
-	struct graph folded, annotated, deployed;
-	struct node_figures *node; /* per node of `deployed` */
-	double *fp32_seconds;      /* per node of `folded` */
-	char (*impl)[96];          /* per node of `deployed` */
+	struct graph folded, annotated, deployed; /* for the batch that is timed */
+	struct node_figures *node;                /* per node of `deployed` */
+	double *fp32_seconds;                     /* per node of `folded` */
+	char (*impl)[96];                         /* per node of `deployed` */
 	int batch;
-	int64_t images; /* of validation, compared */
+	int64_t samples; /* of validation, compared */
 	int64_t compared, different;
 	double largest; /* of the integers */
 	double largest_real;

@@ -214,9 +214,9 @@ static void add_calibration(const struct quantize_job *job, struct json_out j)
 /* Zeros would read as "compared, and equal": without a simulation to compare with there are no figures. */
 static void add_totals(const struct quantize_measures *m, struct json_out j)
 {
-	static const char *const keys[] = {"images_compared", "values_compared", "values_different",
+	static const char *const keys[] = {"samples_compared", "values_compared", "values_different",
 	    "largest_difference_quanta", "largest_difference_real"};
-	double v[] = {(double)m->images, (double)m->compared, (double)m->different, m->largest, m->largest_real};
+	double v[] = {(double)m->samples, (double)m->compared, (double)m->different, m->largest, m->largest_real};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (m->twins)

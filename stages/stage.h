@@ -22,8 +22,11 @@ struct stage_run {
 	int n_input;                      /* evaluate: all checkpoints to compare */
 	const char *const *input_dirs, *const *input_names;
 	const struct model_spec *spec; /* the model named by the options, or NULL */
+	const struct adapter *adapter; /* of the model that the stage makes; NULL if it makes none */
+	const struct task *task;       /* what this run asks of its models */
 	const char *model_name;
 	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
+	const struct adapter *teacher_adapter; /* plan only, likewise */
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
 	const char *resume_path, *key;
 	double earlier_seconds; /* out: what the starts took from which this one went on */

@@ -1,10 +1,10 @@
 /* The teacher of a distillation. The loss itself is OP_KD_LOSS; here is where its second input comes from. */
 #include "stages/teacher.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "exec/memory.h"
-
-const char *const gate_metric_names[] = {"accuracy", "f1_macro", NULL};
 
 int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key)
 {
@@ -23,16 +23,20 @@ static int pass_gate(struct teacher *t, const struct stage_run *run, const struc
 	struct metrics m = {0};
 	if (!(kd->gate > 0))
 		return 0;
-	int rc = trainer_evaluate(
-	    run->train_dev, &t->model.params, stage_model_build, &t->model, run->data, SPLIT_VAL, run->stop, &m);
-	if (!rc) {
-		t->score = kd->gate_metric == GATE_F1_MACRO ? m.f1_macro : m.accuracy;
-		stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir,
-		    gate_metric_names[kd->gate_metric], t->score, kd->gate);
-	}
-	if (!rc && t->score < kd->gate)
-		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.4f, below teacher_gate %.4f",
-		    run->teacher_dir, gate_metric_names[kd->gate_metric], t->score, kd->gate);
+	const struct task *task = &t->model.ckpt.task;
+	int row = task_metric_find(task, task_metric_choices[kd->gate_metric]);
+	if (row == TASK_METRIC_UNKNOWN)
+		return err_context(ERR_CONFIG, "gate_metric");
+	bool higher = row >= 0 && task->kind->metric[row].higher_better;
+	const char *name = task_metric_name(task, row);
+	int rc = stage_measure(run, &t->model, model_build, &t->model, SPLIT_VAL, &m);
+	if (rc)
+		return rc;
+	t->score = task_metric_value(&m, row);
+	stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir, name, t->score, kd->gate);
+	if (!(higher ? t->score >= kd->gate : t->score <= kd->gate))
+		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.4f, %s teacher_gate %.4f",
+		    run->teacher_dir, name, t->score, higher ? "below" : "above", kd->gate);
 	metrics_clear(&m);
 	return rc;
 }
@@ -40,64 +44,78 @@ static int pass_gate(struct teacher *t, const struct stage_run *run, const struc
 int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
 {
 	*t = (struct teacher){0};
-	int rc = stage_model_load(&t->model, run->teacher_dir, run->train_dev, run->data);
+	int rc = stage_model_load(&t->model, run->teacher_dir, run->train_dev, run);
 	if (!rc)
 		rc = pass_gate(t, run, kd);
-	if (rc < 0)
+	if (rc)
 		teacher_close(t);
 	return rc;
 }
 
-static int make_executor(struct teacher *t, const struct build_shape *shape, struct executor **ex)
+int teacher_prepare(struct teacher *t, const struct stage_run *run, const struct adapter *student, int micro)
 {
-	struct executor_options o = {.mode = EXEC_INFER};
-	struct graph g;
-	graph_init(&g);
-	int rc = stage_model_build(&t->model, shape, &g);
+	const struct session_options o = {.batch = micro};
+	char own[HASH_HEX], other[HASH_HEX];
+	int rc = adapter_key(&t->model.ckpt.adapter, own);
 	if (!rc)
-		rc = executor_create(ex, &g, &t->model.params, &o);
-	graph_clear(&g);
+		rc = adapter_key(student, other);
+	if (!rc)
+		rc = encoding_open(&t->samples, &t->model.ckpt.adapter, run->data, SPLIT_TRAIN);
+	if (!rc)
+		rc = session_open_model(&t->session, &t->model, &o);
+	if (rc)
+		return rc;
+	t->same_input = strcmp(own, other) == 0;
+	t->bound = encoding_largest(&t->samples, micro).tokens == 0;
+	return 0;
+}
+
+int teacher_plan(struct teacher *t, size_t *bytes)
+{
+	struct executor_memory m;
+	size_t buffers;
+	int rc = session_plan(&t->session, &t->samples, &m, &buffers);
+	if (!rc)
+		*bytes += memory_executor(&m) + memory_params(&t->model.params);
 	return rc;
 }
 
-int teacher_plan(struct teacher *t, const struct build_shape *shape, size_t *bytes)
+static const char *logits_of(const struct executor *ex)
 {
-	struct executor *ex = NULL;
-	struct executor_memory m;
-	int rc = make_executor(t, shape, &ex);
-	if (!rc)
-		rc = executor_plan(ex, &m);
-	if (!rc)
-		*bytes += memory_executor(&m) + memory_params(&t->model.params);
-	executor_free(ex);
-	return rc;
+	const struct graph *g = executor_graph(ex);
+	return g->node[g->output].name;
 }
 
 int teacher_bind(struct teacher *t, struct executor *train)
 {
-	const struct graph *student = executor_graph(train);
-	int in = graph_find(student, "input");
-	if (in == NODE_NONE)
-		return err_set(ERR_FAIL, "distillation: the training graph has no 'input'");
-	const struct build_shape shape = shape_samples((int)student->node[in].shape.dim[0]);
-	int rc = make_executor(t, &shape, &t->ex);
-	if (!rc)
-		rc = executor_prepare(t->ex);
-	if (rc < 0)
-		return rc;
-	const struct graph *g = executor_graph(t->ex);
-	return executor_bind(train, "teacher_logits", t->ex, g->node[g->output].name);
+	if (!t->bound)
+		return 0;
+	const struct build_shape shape = encoding_largest(&t->samples, t->session.batch);
+	struct executor *ex;
+	int rc = exec_family_at(t->session.family, &shape, &ex);
+	return rc ? rc : executor_bind(train, "teacher_logits", ex, logits_of(ex));
 }
 
-int teacher_forward(struct teacher *t, const float *x, size_t bytes)
+int teacher_forward(struct teacher *t, struct executor *train, const struct train_batch *batch)
 {
-	int rc = executor_input(t->ex, "input", x, bytes);
-	return rc < 0 ? rc : executor_forward(t->ex);
+	struct session *s = &t->session;
+	struct build_shape shape = *batch->shape;
+	int rc = 0;
+	if (!t->same_input) {
+		shape = encoding_shape(&t->samples, batch->index, batch->count, s->batch);
+		rc = encoding_fill(&t->samples, batch->index, batch->count, &shape, batch->augmentation, &s->feed);
+	}
+	if (!rc)
+		rc = session_push_feed(s, &shape, t->same_input ? batch->feed : &s->feed);
+	if (rc || t->bound)
+		return rc;
+	return executor_take(train, "teacher_logits", s->ex, logits_of(s->ex));
 }
 
 void teacher_close(struct teacher *t)
 {
-	executor_free(t->ex);
-	stage_model_clear(&t->model);
+	session_close(&t->session);
+	encoding_close(&t->samples);
+	model_clear(&t->model);
 	*t = (struct teacher){0};
 }

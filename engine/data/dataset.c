@@ -1,4 +1,4 @@
-/* Opening a data set: list, split, load, hash, normalise, in this order for every source. The sources themselves are
+/* Opening a data set: list, split, load, hash, in this order for every source. The sources themselves are
  * in digits.c, idx_source.c, images*.c and texts*.c. */
 #include "data/dataset.h"
 
@@ -101,42 +101,23 @@ static int take_texts(struct dataset *d, const struct listing *l, int s)
 	return 0;
 }
 
-static int alloc_pixels(struct dataset *d, bool with_test)
+static bool wanted(const struct source_args *a, int s)
+{
+	return s == SPLIT_TEST ? a->with_test : !a->only_test;
+}
+
+static int alloc_pixels(struct dataset *d, const struct source_args *a)
 {
 	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
 
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		if (s == SPLIT_TEST && !with_test)
+		if (!wanted(a, s))
 			continue;
 		d->pixels[s] = mem_alloc((size_t)d->n[s], bytes);
 		if (!d->pixels[s])
 			return ERR_NOMEM;
 	}
 	return 0;
-}
-
-static int spread(float out[4], const struct option_floats *v, int channels, const char *key)
-{
-	if (v->n != 1 && v->n != channels)
-		return err_set(ERR_CONFIG, "data.%s has %d values; the images have %d channels", key, v->n, channels);
-	for (int c = 0; c < channels; c++)
-		out[c] = (float)v->v[v->n == 1 ? 0 : c];
-	return 0;
-}
-
-static int normalise(struct dataset *d, const struct data_options *o)
-{
-	int rc;
-
-	if (o->mean.n == 0 && o->std.n == 0) {
-		snprintf(d->norm_source, sizeof(d->norm_source), "train split");
-		return normalise_measure(d);
-	}
-	if (o->mean.n == 0 || o->std.n == 0)
-		return err_set(ERR_CONFIG, "data.mean and data.std must be given together");
-	snprintf(d->norm_source, sizeof(d->norm_source), "config");
-	rc = spread(d->mean, &o->mean, d->channels, "mean");
-	return !rc ? spread(d->std, &o->std, d->channels, "std") : rc;
 }
 
 static int check_augment(const struct dataset *d, const struct augment_options *a)
@@ -153,12 +134,21 @@ static int check_augment(const struct dataset *d, const struct augment_options *
 }
 
 /* The test split need not be there until somebody asks for it. */
-static int check_splits(const struct dataset *d, bool with_test)
+static int check_splits(const struct dataset *d, const struct source_args *a)
 {
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		if (d->n[s] == 0 && (s != SPLIT_TEST || with_test))
+	for (int s = a->only_test ? SPLIT_TEST : 0; s < SPLIT_COUNT; s++)
+		if (d->n[s] == 0 && (s != SPLIT_TEST || a->with_test))
 			return err_set(ERR_DATA, "the data set has no %s split", split_names[s]);
 	return 0;
+}
+
+/* Rows that the source leaves out stay out. */
+static void give_all_to_test(struct listing *l)
+{
+	l->only_test = true;
+	for (int64_t i = 0; i < l->n; i++)
+		if (l->sample[i].split != SPLIT_DROP)
+			l->sample[i].split = SPLIT_TEST;
 }
 
 static int list_and_split(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
@@ -169,7 +159,9 @@ static int list_and_split(struct dataset *out, struct listing *l, const struct s
 
 	if (rc != 0)
 		return rc;
-	if (l->target == TARGET_CLASS && l->classes < 2)
+	if (a->only_test)
+		give_all_to_test(l);
+	if (l->target == TARGET_CLASS && l->classes < 2 && !a->only_test)
 		return err_set(ERR_DATA, "%s: all samples are of one class", place);
 	if (l->classes < 1)
 		return err_set(ERR_DATA, "%s: no sample has a label", place);
@@ -177,7 +169,7 @@ static int list_and_split(struct dataset *out, struct listing *l, const struct s
 	if (rc != 0)
 		return err_context(rc, "%s", place);
 	take_listing(out, l, counts);
-	rc = check_splits(out, a->with_test);
+	rc = check_splits(out, a);
 	if (rc != 0)
 		return err_context(rc, "%s", place);
 	return l->kind == SAMPLE_IMAGE ? check_augment(out, &a->o->augment) : 0;
@@ -188,11 +180,11 @@ static int load_samples(struct dataset *d, struct listing *l, const struct sourc
 	int rc = 0;
 
 	if (d->kind == SAMPLE_IMAGE) {
-		rc = alloc_pixels(d, a->with_test);
+		rc = alloc_pixels(d, a);
 		return !rc ? sources[a->o->source]->load(l, a, d->pixels) : rc;
 	}
 	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
-		rc = s != SPLIT_TEST || a->with_test ? take_texts(d, l, s) : 0;
+		rc = wanted(a, s) ? take_texts(d, l, s) : 0;
 	return rc;
 }
 
@@ -209,29 +201,40 @@ static int load(struct dataset *d, struct listing *l, const struct source_args *
 	}
 	if (!rc)
 		rc = split_hashes(d);
-	if (!rc && d->kind == SAMPLE_IMAGE)
-		rc = normalise(d, a->o);
-	if (!rc)
+	if (!rc && !a->only_test)
 		rc = find_duplicates(d);
 	return rc;
 }
 
-int dataset_open(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test)
+static int open_source(struct dataset *out, const struct source_args *a, uint64_t seed)
 {
-	const struct source_args a = {o, base_dir, with_test};
 	struct listing l = {0};
 	int rc;
 
 	*out = (struct dataset){.duplicates_train_val = -1, .duplicates_train_test = -1, .duplicates_val_test = -1};
-	rc = list_and_split(out, &l, &a, seed);
+	rc = list_and_split(out, &l, a, seed);
 	if (!rc)
-		rc = load(out, &l, &a);
-	sources[o->source]->release(&l);
+		rc = load(out, &l, a);
+	sources[a->o->source]->release(&l);
 	/* The class names were counted by the listing; once taken they are the data set's. */
 	listing_clear(&l);
 	if (rc != 0)
 		dataset_close(out);
 	return rc;
+}
+
+int dataset_open(struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test)
+{
+	const struct source_args a = {.o = o, .base_dir = base_dir, .with_test = with_test};
+
+	return open_source(out, &a, seed);
+}
+
+int dataset_open_all(struct dataset *out, const struct data_options *o, const char *base_dir)
+{
+	const struct source_args a = {.o = o, .base_dir = base_dir, .with_test = true, .only_test = true};
+
+	return open_source(out, &a, 0);
 }
 
 bool dataset_has(const struct dataset *d, enum split s)
@@ -269,7 +272,7 @@ int source_hash_file(const char *path, struct hash *h)
 
 int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h)
 {
-	const struct source_args a = {o, base_dir, false};
+	const struct source_args a = {.o = o, .base_dir = base_dir};
 
 	return sources[o->source]->hash_test ? sources[o->source]->hash_test(&a, h) : 0;
 }

@@ -77,8 +77,6 @@ struct dataset {
 	/* SAMPLE_IMAGE */
 	int height, width, channels;
 	uint8_t *pixels[SPLIT_COUNT]; /* n*height*width*channels, NULL if not loaded */
-	float mean[4], std[4];        /* per channel, of the 0..1 scale */
-	char norm_source[16];         /* "config" or "train split" */
 
 	/* SAMPLE_TEXT: text i of a split begins at text + text_start[i] and ends with a NUL byte, which
 	 * text_start[i + 1] is one past. The counts are of all rows that were read, whichever their split: */
@@ -107,8 +105,19 @@ bool dataset_has(const struct dataset *d, enum split s);
  * labels out of range, a class missing from a split. */
 int dataset_open(
     struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test);
+/* Every sample of the source as the test split, whatever splits it names or would have cut off; the other splits are
+ * empty and not loaded. The classes are those that occur, and one is enough. */
+int dataset_open_all(struct dataset *out, const struct data_options *o, const char *base_dir);
 void dataset_close(struct dataset *d);
-/* One hash for keys: of the train and validation hashes, options of splitting, and normalisation. */
+/* Gives the data set the classes of a model, so that its labels mean what the model's do. They are matched by name.
+ * Where the labels of a data set of texts are whole numbers, as many as the model has classes, and none of its classes
+ * is called by a number, they are positions from 0 instead, as with the option `classes`, and *by_position says so.
+ * ERR_DATA: a class that is none of the model's, with the place of its first sample; the data set is then as it was.
+ * The hashes of the splits are made again. */
+int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, bool *by_position);
+/* Samples of a class, or with a label, in a split that is loaded. */
+int64_t dataset_support(const struct dataset *d, enum split s, int c);
+/* One hash for keys: of the train and validation hashes, and of the options of splitting and augmentation. */
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX]);
 /* Adds the files that hold the test split (IDX files, archives, index) to a hash without opening the split: for the
  * keys of stages that will. Of class folders the images themselves are not looked at. */
@@ -118,5 +127,7 @@ cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and
 /* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.
  */
 int image_decode(const char *name, const unsigned char *bytes, size_t n, int h, int w, int c, uint8_t *out);
+
+bool image_has_suffix(const char *path); /* .jpg, .jpeg, .png, in any case */
 
 #endif

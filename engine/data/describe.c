@@ -7,9 +7,9 @@
 
 static char *image_options(const struct dataset *d, const struct data_options *o)
 {
-	return mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld %s", (long long)d->n[SPLIT_TRAIN],
+	return mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld", (long long)d->n[SPLIT_TRAIN],
 	    (long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
-	    o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding, d->norm_source);
+	    o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding);
 }
 
 static char *text_options(const struct dataset *d, const struct data_options *o)
@@ -32,20 +32,10 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 	if (!rc)
 		rc = hash_add_str(h, text);
 	if (!rc)
-		rc = hash_add(h, d->mean, sizeof(d->mean));
-	if (!rc)
-		rc = hash_add(h, d->std, sizeof(d->std));
-	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
 	mem_free(text);
 	return rc;
-}
-
-/* The float's shortest decimal form would be nicer to read; the double holds it exactly, which matters more. */
-static cJSON *float_list(const float *v, int n)
-{
-	return cJSON_CreateFloatArray(v, n);
 }
 
 static bool add(cJSON *object, const char *key, cJSON *value)
@@ -82,15 +72,6 @@ static cJSON *splits_json(const struct dataset *d)
 		return NULL;
 	}
 	return all;
-}
-
-static bool add_images(const struct dataset *d, cJSON *j)
-{
-	cJSON *norm = cJSON_AddObjectToObject(j, "normalisation");
-
-	return norm && add(norm, "mean", float_list(d->mean, d->channels)) &&
-	       add(norm, "std", float_list(d->std, d->channels)) &&
-	       add(norm, "source", cJSON_CreateString(d->norm_source));
 }
 
 static bool add_texts(const struct dataset *d, cJSON *j)
@@ -132,8 +113,8 @@ cJSON *dataset_to_json(const struct dataset *d)
 		cJSON_Delete(j);
 		return NULL;
 	}
-	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) ||
-	    !(texts ? add_texts(d, j) : add_images(d, j)) || !add_duplicates(d, j)) {
+	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) || (texts && !add_texts(d, j)) ||
+	    !add_duplicates(d, j)) {
 		cJSON_Delete(j);
 		return NULL;
 	}

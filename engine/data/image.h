@@ -13,7 +13,6 @@ struct image_info {
 };
 /* Reads the header only. ERR_DATA: neither JPEG nor PNG, a side above IMAGE_MAX_SIDE, CMYK, 16 bits per channel. */
 int image_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out);
-bool image_has_suffix(const char *path); /* .jpg, .jpeg, .png, in any case */
 
 /* The two formats; out NULL: info only. The caller has checked that out has info's size and 1 or 3 channels. */
 int jpeg_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out);

@@ -118,6 +118,31 @@ int64_t prints_overlap(const struct prints *p, const struct prints *other)
 	return count;
 }
 
+int prints_join(struct prints *p, const struct prints *other)
+{
+	int64_t n = 0, i = 0, j = 0, more = other->n - prints_overlap(other, p);
+	uint64_t *v;
+
+	if (more == 0)
+		return 0;
+	v = mem_alloc((size_t)(p->n + more), sizeof(*v));
+	if (!v)
+		return ERR_NOMEM;
+	while (i < p->n || j < other->n) {
+		if (j == other->n || (i < p->n && p->v[i] <= other->v[j])) {
+			v[n++] = p->v[i++];
+			continue;
+		}
+		/* The last of p that was taken is the only one that can be equal. */
+		if (i == 0 || p->v[i - 1] != other->v[j])
+			v[n++] = other->v[j];
+		j++;
+	}
+	mem_free(p->v);
+	*p = (struct prints){v, n};
+	return 0;
+}
+
 int prints_write(const char *path, const struct prints p[SPLIT_COUNT])
 {
 	size_t words = 0, at = HEAD;

@@ -22,6 +22,11 @@ void prints_clear(struct prints *p);
 /* How many samples of `p` are also in `other`; a repeated sample counts each time. Two contents that are not equal have
  * the same print with a chance of 2^-64 a pair. */
 int64_t prints_overlap(const struct prints *p, const struct prints *other);
+/* Adds to p those of `other` that it lacks. */
+int prints_join(struct prints *p, const struct prints *other);
+
+/* In a checkpoint's folder: what the model and those that it was made from were trained and validated on. */
+#define PRINTS_FILE "data_prints.bin"
 
 /* A file of the prints of all splits: "PRINTS1\n", three counts and the prints as 8-byte numbers, lowest byte first,
  * then the SHA-256 of all that. A split that was not loaded has count 0. */

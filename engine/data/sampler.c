@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/batch.h"
+#include "data/sampler.h"
 
 int sampler_init(struct sampler *s, uint64_t seed, const char *stage, int64_t n)
 {

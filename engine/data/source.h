@@ -30,13 +30,15 @@ struct listing {
 	struct sample *sample;
 	uint8_t *set; /* TARGET_SET: n x classes, each 0 or 1 */
 	int64_t distinct_texts, repeated_texts, contradicting_texts;
-	void *state; /* the source's own, freed by source->release */
+	bool only_test; /* every sample is in the test split: no other split is asked for, and no class must be there */
+	void *state;    /* the source's own, freed by source->release */
 };
 
 struct source_args {
 	const struct data_options *o;
 	const char *base_dir;
 	bool with_test;
+	bool only_test; /* see dataset_open_all */
 };
 
 struct source {
@@ -76,8 +78,6 @@ int split_finish(struct listing *l, int64_t counts[SPLIT_COUNT]);
 /* How many of n samples a fraction is: rounded, at least 1 where something is asked for. */
 int64_t split_share(int64_t n, double fraction);
 
-/* Per channel, over the train split. ERR_DATA: a channel is constant. */
-int normalise_measure(struct dataset *d);
 /* Hashes of the loaded splits, in d->hash. */
 int split_hashes(struct dataset *d);
 /* Equal contents across splits, in d->duplicates_*. */

@@ -152,6 +152,8 @@ static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COU
 int split_finish(struct listing *l, int64_t counts[SPLIT_COUNT])
 {
 	place_samples(l, counts);
+	if (l->only_test)
+		return 0;
 	return l->target == TARGET_SET ? check_labels(l) : check_classes(l, counts);
 }
 

@@ -31,7 +31,8 @@ struct text_row {
 /* One file. A reader fills csv or strings, row, value and form; `path` is given. */
 struct text_file {
 	char path[1024];
-	int split; /* enum split, or SPLIT_NONE */
+	int split;       /* enum split, or SPLIT_NONE */
+	bool unlabelled; /* given: only the texts are read, and they may be empty */
 	enum label_form form;
 	struct csv csv;
 	char *strings;

@@ -79,7 +79,7 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 {
 	struct csv *c = &f->csv;
 	char where[1100];
-	int text, n_label, *column = NULL;
+	int text, n_label = 0, *column = NULL;
 	int rc = parse(f, o);
 
 	if (!rc)
@@ -92,9 +92,9 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	if (!column)
 		return ERR_NOMEM;
 	rc = text_choose(where, "text", o->text_column, text_usual, (const char *const *)c->field, c->columns, &text);
-	if (!rc)
+	if (!rc && !f->unlabelled)
 		rc = label_columns(c, o, where, column, &n_label);
-	if (!rc && o->labels.n == 0 && column[0] == text)
+	if (!rc && n_label > 0 && o->labels.n == 0 && column[0] == text)
 		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, c->field[text]);
 	for (int r = 1; r < c->rows && !rc; r++) {
 		const char *s = csv_field(c, r, text);

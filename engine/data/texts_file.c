@@ -61,7 +61,7 @@ int text_file_add(struct text_file *f, int line, const char *text, size_t bytes)
 		bytes--;
 	for (; bytes > 0 && is_blank(*text); bytes--)
 		text++;
-	if (bytes == 0)
+	if (bytes == 0 && !f->unlabelled)
 		return err_set(ERR_DATA, "%s:%d: the text is empty", f->path, line);
 	if (f->n == f->cap) {
 		int64_t cap = f->cap ? 2 * f->cap : 1024;

@@ -15,7 +15,7 @@
 struct json_reader {
 	struct text_file *f;
 	const struct data_options *o;
-	char *text, *label; /* names of the fields; owned; label NULL with o->labels */
+	char *text, *label; /* names of the fields; owned; label NULL with o->labels, or where labels are not read */
 	char *out;          /* next free byte of f->strings */
 };
 
@@ -23,6 +23,7 @@ static char zero[] = "0", one[] = "1"; /* never written to: they end in no blank
 
 static int choose_fields(struct json_reader *r, const char *where, const cJSON *object)
 {
+	bool one_field = r->o->labels.n == 0 && !r->f->unlabelled;
 	int n = cJSON_GetArraySize(object), i = 0, text = 0, label = 0, rc;
 	const char **name = mem_alloc((size_t)n + 1, sizeof(*name));
 	const cJSON *item;
@@ -31,18 +32,18 @@ static int choose_fields(struct json_reader *r, const char *where, const cJSON *
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, object) name[i++] = item->string;
 	rc = text_choose(where, "text", r->o->text_column, text_usual, name, n, &text);
-	if (!rc && r->o->labels.n == 0)
+	if (!rc && one_field)
 		rc = text_choose(where, "label", r->o->label, label_usual, name, n, &label);
-	if (!rc && r->o->labels.n == 0 && text == label)
+	if (!rc && one_field && text == label)
 		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[text]);
 	if (!rc) {
 		r->text = mem_strdup(name[text]);
-		r->label = r->o->labels.n == 0 ? mem_strdup(name[label]) : NULL;
-		rc = r->text && (r->label || r->o->labels.n > 0) ? 0 : ERR_NOMEM;
+		r->label = one_field ? mem_strdup(name[label]) : NULL;
+		rc = r->text && (r->label || !one_field) ? 0 : ERR_NOMEM;
 	}
 	if (!rc && r->o->labels.n > 0)
 		r->f->form = LABEL_COLUMNS;
-	else if (!rc)
+	else if (!rc && one_field)
 		r->f->form = cJSON_IsArray(cJSON_GetArrayItem(object, label)) ? LABEL_NAMES : LABEL_ONE;
 	mem_free(name);
 	return rc;
@@ -139,7 +140,7 @@ static int add_object(struct json_reader *r, const char *where, int line, const 
 
 		rc = text_file_add(r->f, line, s, strlen(s));
 	}
-	if (rc != 0)
+	if (rc != 0 || r->f->unlabelled)
 		return rc;
 	if (r->f->form == LABEL_COLUMNS)
 		return add_columns(r, where, object);

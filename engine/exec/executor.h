@@ -10,6 +10,7 @@
 #include "exec/arena.h"
 #include "exec/backend.h"
 #include "exec/params.h"
+#include "input/feed.h"
 
 struct executor;
 
@@ -52,6 +53,11 @@ const struct graph *executor_graph(const struct executor *ex);
 /* Host data for an input node; bytes must be exactly the tensor's. Stays until it is given again, or until another
  * executor of the same arena is given an input or runs. */
 int executor_input(struct executor *ex, const char *name, const void *host, size_t bytes);
+/* The same from the value of a node of another executor of this device, which has run: a copy on the device. Where both
+ * always have the same shapes, executor_bind needs none. */
+int executor_take(struct executor *ex, const char *name, const struct executor *other, const char *node);
+/* Those tensors of a feed that are inputs of the graph. */
+int executor_feed(struct executor *ex, const struct feed *feed);
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample);
 int executor_forward(struct executor *ex);
 /* From now on backward (of all executors of the family) starts from the state's scale (device memory of an optimizer,

@@ -22,6 +22,35 @@ int executor_input(struct executor *ex, const char *name, const void *host, size
 	return rc;
 }
 
+int executor_take(struct executor *ex, const char *name, const struct executor *other, const char *node)
+{
+	int rc = exec_place(ex, "input");
+	int i = rc ? rc : exec_find(ex, name), from = i < 0 ? i : exec_find(other, node);
+	if (from < 0)
+		return from;
+	const struct tensor *to = &ex->slot[i].tensor, *value = &other->slot[from].tensor;
+	if (ex->g.node[i].op != OP_INPUT || ex->slot[i].bound)
+		return err_set(ERR_FAIL, "'%s' takes no data", name);
+	if (!exec_readable(other, from) || ex->dev.ctx != other->dev.ctx || to->dtype != value->dtype ||
+	    !shape_equal(to->shape, value->shape))
+		return err_set(ERR_FAIL, "input '%s' cannot be taken from '%s' of another executor", name, node);
+	exec_own(ex);
+	rc = ex->dev.backend->copy(ex->dev.ctx, to->data, value->data, tensor_bytes(to));
+	ex->slot[i].fed = !rc;
+	return rc;
+}
+
+int executor_feed(struct executor *ex, const struct feed *feed)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < feed->n; i++) {
+		const struct feed_tensor *t = &feed->tensor[i];
+		if (graph_find(&ex->g, t->name) != NODE_NONE)
+			rc = executor_input(ex, t->name, t->data, (size_t)t->count * dtype_size(t->dtype));
+	}
+	return rc;
+}
+
 void executor_set_clock(struct executor *ex, uint64_t step, uint64_t first_sample)
 {
 	struct exec_shared *shared = ex->shared;

@@ -8,6 +8,13 @@
 #include "graph/spec_impl.h"
 
 static const char *const family_key[] = {"family", NULL};
+/* Keys of a model that no family reads; how its input is made is the caller's to read. */
+static const char *const other_keys[] = {"family", "input", NULL};
+
+static bool is_other(const char *key)
+{
+	return strcmp(key, other_keys[0]) == 0 || strcmp(key, other_keys[1]) == 0;
+}
 
 /* A table of the one row `family`, whose choices are the families' names. */
 struct family_table {
@@ -94,12 +101,12 @@ int model_options_parse(struct model_options *out, const struct yaml *y, const s
 		return option_parse(none, NULL, y, node, NULL);
 	int rc = read_family(out, y, node);
 	for (int i = 0; !rc && i < node->n; i++)
-		if (strcmp(node->key[i]->text, family_key[0]) != 0)
+		if (!is_other(node->key[i]->text))
 			rc = check_foreign(out->family, y, node->key[i]);
 	if (rc)
 		return rc;
 	out->own = mem_alloc(1, out->family->option_size);
-	rc = out->own ? option_parse(out->family->option, out->own, y, node, family_key) : ERR_NOMEM;
+	rc = out->own ? option_parse(out->family->option, out->own, y, node, other_keys) : ERR_NOMEM;
 	if (rc) { /* option_parse has released what it read */
 		mem_free(out->own);
 		*out = (struct model_options){0};

@@ -11,7 +11,7 @@ struct model_options {
 	const struct family_row *family;
 	void *own; /* owned: described by family->option */
 };
-/* As option_parse. An option of another family is an error that names its families. */
+/* As option_parse; the key `input` is passed over. An option of another family is an error that names its families. */
 int model_options_parse(struct model_options *out, const struct yaml *y, const struct yaml_node *node);
 void model_options_clear(struct model_options *o);
 /* The resolved entry; the schema of any entry; the listing of `explain`. NULL: out of memory. */

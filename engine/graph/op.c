@@ -54,8 +54,12 @@ static const struct op_info ops[OP_COUNT] = {
 	.passes_integers = true,
 	.never_negative = true,
 	.infer = infer_dropout},
-    [OP_EMBEDDING] =
-	{.name = "embedding", .input = {"ids", "table"}, .min_in = 2, .max_in = 2, .infer = infer_embedding},
+    [OP_EMBEDDING] = {.name = "embedding",
+	.input = {"ids", "table"},
+	.min_in = 2,
+	.max_in = 2,
+	.lookup = true,
+	.infer = infer_embedding},
     [OP_SEGMENT_MEAN] =
 	{.name = "segment_mean", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment_mean},
     [OP_CE_LOSS] =

@@ -151,6 +151,7 @@ struct op_info {
 	unsigned optional; /* bit i: input i may be NODE_NONE                                                       */
 	bool random;       /* draws random numbers by the step's clock, in training                                 */
 	enum op_product product;
+	bool lookup; /* rows of weights, at the place of a product's, are looked up by ids                    */
 	bool passes_integers; /* its output has the step and zero point of its only input: integers go through      */
 	bool never_negative;  /* no output is negative where no input is                                            */
 	/* Multiply-accumulates of a forward pass of the node; NULL: none to speak of. */

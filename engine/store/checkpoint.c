@@ -9,6 +9,8 @@ const char *const checkpoint_forms[] = {"float", "simulated", "integer", NULL};
 void checkpoint_clear(struct checkpoint *c)
 {
 	spec_clear(&c->spec);
+	adapter_clear(&c->adapter);
+	task_clear(&c->task);
 	quant_plan_clear(&c->plan);
 	tensor_file_clear(&c->tensors);
 	cJSON_Delete(c->info);

@@ -17,8 +17,10 @@
 #include "base/hash.h"
 #include "exec/params.h"
 #include "graph/spec.h"
+#include "input/adapter.h"
 #include "quant/plan.h"
 #include "store/safetensors.h"
+#include "task/task.h"
 
 #define CHECKPOINT_FORMAT 1
 
@@ -27,6 +29,8 @@ enum checkpoint_form { FORM_FLOAT, FORM_SIMULATED, FORM_INTEGER };
 struct checkpoint {
 	struct model_spec spec; /* owned */
 	enum checkpoint_form form;
+	struct adapter adapter; /* how its input is made; kind NULL where the checkpoint does not say */
+	struct task task;       /* what it answers, class names included; likewise */
 	struct quant_plan plan; /* n_layer 0 for FLOAT */
 	bool without_steps;     /* INTEGER, loaded, and saved before all steps were kept: see above */
 	struct tensor_file tensors;
@@ -44,9 +48,9 @@ int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, stru
 int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store);
 
 /* Adds the fields that follow from the model itself to c->info, replacing what is there: format_version, form,
- * model_spec, quantization, num_parameters, parameters (total, zero; `removed` is kept if the stage has set
- * parameters.removed, else 0), sparsity_pct, sparsity per layer, size_bytes, size_mb, bytes_by_dtype, sha256. The stage
- * adds all others to c->info first; docs/checkpoint.md lists every field and who adds it. Then writes
+ * model_spec, input, task, quantization, num_parameters, parameters (total, zero; `removed` is kept if the stage has
+ * set parameters.removed, else 0), sparsity_pct, sparsity per layer, size_bytes, size_mb, bytes_by_dtype, sha256. The
+ * stage adds all others to c->info first; docs/checkpoint.md lists every field and who adds it. Then writes
  * dir/model.safetensors and, last, dir/checkpoint_info.json, loads both again and compares. ERR_CHECKPOINT, before
  * anything is written, if the tensors do not fit the model (see checkpoint_load). */
 int checkpoint_save(struct checkpoint *c, const char *dir);

@@ -106,6 +106,10 @@ static void add_model(struct json_out out, const struct checkpoint *c)
 	json_out_number(out, "format_version", CHECKPOINT_FORMAT);
 	json_out_text(out, "form", checkpoint_forms[c->form]);
 	json_out_item(out, "model_spec", spec_to_json(&c->spec));
+	if (c->adapter.kind)
+		json_out_item(out, "input", adapter_to_json(&c->adapter));
+	if (c->task.kind)
+		json_out_item(out, "task", task_to_json(&c->task));
 	if (c->form == FORM_FLOAT)
 		json_out_null(out, "quantization");
 	else

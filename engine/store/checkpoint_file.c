@@ -120,6 +120,8 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 		rc = err_set(ERR_IO, "%s: cannot be replaced", info);
 	if (!rc)
 		rc = tensor_file_write(&c->tensors, model);
+	if (!rc && c->adapter.kind)
+		rc = adapter_save(&c->adapter, dir);
 	if (!rc)
 		rc = complete_info(c, model);
 	if (!rc)
@@ -202,6 +204,8 @@ static int compare_fields(const struct checkpoint *c, const char *info_path, con
 	cJSON_ArrayForEach(field, fields)
 	{
 		said = cJSON_GetObjectItemCaseSensitive(c->info, field->string);
+		if (!said && (strcmp(field->string, "input") == 0 || strcmp(field->string, "task") == 0))
+			continue; /* older: read from what the file says of its data set */
 		if (!rc && !said)
 			rc = err_set(ERR_CHECKPOINT, "%s: '%s' is missing", info_path, field->string);
 		else if (!rc && !cJSON_Compare(field, said, 1))
@@ -232,6 +236,8 @@ int checkpoint_load(struct checkpoint *out, const char *dir)
 	if (!rc)
 		rc = checkpoint_info_parse(out, info, (const char *)b.data, b.size);
 	fs_bytes_clear(&b);
+	if (!rc)
+		rc = checkpoint_read_parts(out, folder, info);
 	if (!rc)
 		rc = load_model(out, model);
 	if (!rc)

@@ -3,6 +3,7 @@
  *   checkpoint.c         graphs, and tensors to and from a param store
  *   checkpoint_fields.c  the fields of checkpoint_info.json that follow from the model
  *   checkpoint_info.c    checkpoint_info.json to spec, form and plan
+ *   checkpoint_parts.c   input adapter and task
  *   checkpoint_check.c   tensors against the graph
  *   checkpoint_mask.c    masks, one bit per weight
  *   checkpoint_file.c    the folder: saving and loading */
@@ -18,6 +19,9 @@ extern const char *const checkpoint_forms[]; /* float, simulated, integer, NULL 
 /* Parses the text of a checkpoint_info.json into info, spec, form and plan; tensors stay empty. `name` is for
  * messages. */
 int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *text, size_t n);
+/* Fills adapter and task from c->info; dir: the folder. Both stay empty where the file says nothing. `name` is for
+ * messages. */
+int checkpoint_read_parts(struct checkpoint *c, const char *dir, const char *name);
 /* A new object with every field that follows from the model (see docs/checkpoint.md); the sha256 is the caller's.
  * `file_bytes`: of model.safetensors. NULL with the error set. */
 cJSON *checkpoint_derive(const struct checkpoint *c, uint64_t file_bytes);

@@ -18,6 +18,40 @@ static int flush_row(struct fit_log *l, int written)
 	return err_set(ERR_IO, "%s: %s", l->path, strerror(errno));
 }
 
+/* Whether row i of the task is shown: the primary metric and those that tables have. */
+static bool is_shown(const struct task *t, int i)
+{
+	return i == t->primary || t->kind->metric[i].table;
+}
+
+static int write_heading(struct fit_log *l, const struct task *t)
+{
+	int rc = fputs("epoch,train_loss,val_loss", l->csv);
+	for (int i = 0; rc >= 0 && i < task_metrics(t); i++)
+		rc = is_shown(t, i) ? fprintf(l->csv, ",val_%s", t->kind->metric[i].name) : rc;
+	return flush_row(l, rc < 0 ? rc : fputs(",lr,seconds\n", l->csv));
+}
+
+static int write_row(struct fit_log *l, const struct fit_row *r)
+{
+	const struct task *t = r->val->task;
+	int rc = fprintf(l->csv, "%" PRId64 ",%.9g,%.9g", r->epoch, r->train_loss, r->val->loss);
+	for (int i = 0; rc >= 0 && i < task_metrics(t); i++)
+		rc = is_shown(t, i) ? fprintf(l->csv, ",%.6f", r->val->value[i]) : rc;
+	return flush_row(l, rc < 0 ? rc : fprintf(l->csv, ",%.9g,%.3f\n", r->lr, r->seconds));
+}
+
+/* "  accuracy 0.9712  f1_macro 0.9695" */
+static void show_metrics(const struct metrics *m, char *text, size_t room)
+{
+	size_t used = 0;
+	text[0] = '\0';
+	for (int i = 0; i < task_metrics(m->task) && used < room; i++)
+		if (is_shown(m->task, i))
+			used += (size_t)snprintf(
+			    text + used, room - used, "  %s %.4f", m->task->kind->metric[i].name, m->value[i]);
+}
+
 int fit_log_open(struct fit_log *l, const struct trainer *t, int64_t total_steps)
 {
 	*l = (struct fit_log){
@@ -27,7 +61,7 @@ int fit_log_open(struct fit_log *l, const struct trainer *t, int64_t total_steps
 	l->csv = fopen(l->path, "w");
 	if (!l->csv)
 		return err_set(ERR_IO, "%s: %s", l->path, strerror(errno));
-	return flush_row(l, fputs("epoch,train_loss,val_loss,val_accuracy,val_f1,lr,seconds\n", l->csv));
+	return write_heading(l, t->task);
 }
 
 void fit_log_step(struct fit_log *l, int64_t epoch, int64_t done, double loss)
@@ -46,19 +80,15 @@ void fit_log_step(struct fit_log *l, int64_t epoch, int64_t done, double loss)
 
 int fit_log_epoch(struct fit_log *l, const struct fit_row *r)
 {
-	char text[256];
 	if (l->progress && l->progress->line) {
+		char text[384], metrics[192];
+		show_metrics(r->val, metrics, sizeof(metrics));
 		snprintf(text, sizeof(text),
-		    "epoch %" PRId64 "/%" PRId64
-		    "  train loss %.4f  val loss %.4f  accuracy %.4f  macro F1 %.4f  %.1f s%s",
-		    r->epoch, l->epochs, r->train_loss, r->val->loss, r->val->accuracy, r->val->f1_macro, r->seconds,
-		    r->best ? "  best" : "");
+		    "epoch %" PRId64 "/%" PRId64 "  train loss %.4f  val loss %.4f%s  %.1f s%s", r->epoch, l->epochs,
+		    r->train_loss, r->val->loss, metrics, r->seconds, r->best ? "  best" : "");
 		l->progress->line(l->progress, text);
 	}
-	if (!l->csv)
-		return 0;
-	return flush_row(l, fprintf(l->csv, "%" PRId64 ",%.9g,%.9g,%.6f,%.6f,%.9g,%.3f\n", r->epoch, r->train_loss,
-				r->val->loss, r->val->accuracy, r->val->f1_macro, r->lr, r->seconds));
+	return l->csv ? write_row(l, r) : 0;
 }
 
 int fit_log_text(const struct fit_log *l, char **text)

@@ -7,13 +7,13 @@
 
 #include "base/err.h"
 #include "exec/memory.h"
-#include "train/evaluate.h"
+#include "model/session.h"
 #include "train/precision.h"
 
-int fit_graph(const struct trainer *t, int micro, struct graph *g)
+int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g)
 {
-	const struct build_shape shape = shape_samples(micro);
-	int rc = t->build_train(t->user, &shape, g);
+	const struct trainer *t = trainer;
+	int rc = t->build_train(t->user, shape, g);
 	if (!rc)
 		rc = precision_cast(t->o, g);
 	if (!rc && (g->loss == NODE_NONE || g->node[g->loss].dtype != DT_F32))
@@ -37,51 +37,85 @@ static void add_param(const struct trainer *t, const struct node *node, struct f
 		m->masks += 2 * mask;
 }
 
-static int plan_training(const struct trainer *t, int micro, struct fit_memory *m)
+static int plan_training(const struct trainer *t, int micro, const struct encoding *samples, struct fit_memory *m)
 {
 	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage};
-	struct executor *ex = NULL;
+	const struct build_shape largest = encoding_largest(samples, micro);
+	struct trainer own = *t;
+	struct exec_family *family = NULL;
 	struct graph g;
-	int rc;
 	graph_init(&g);
-	rc = fit_graph(t, micro, &g);
+	int rc = exec_family_create(&family, t->params, &o, fit_graph, &own);
 	if (!rc)
-		rc = executor_create(&ex, &g, t->params, &o);
+		rc = exec_family_plan(family, &largest, &m->train);
 	if (!rc)
-		rc = executor_plan(ex, &m->train);
+		rc = fit_graph(&own, &shape_one, &g);
 	for (int i = 0; !rc && i < g.n; i++)
 		if (g.node[i].op == OP_PARAM)
 			add_param(t, &g.node[i], m);
 	m->training = memory_executor(&m->train);
 	m->moments += memory_block(sizeof(struct update_state));
-	executor_free(ex);
+	exec_family_free(family);
 	graph_clear(&g);
 	return rc;
 }
 
-int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out)
+static int plan_validation(
+    const struct trainer *t, const struct encoding *samples, struct executor_memory *m, size_t *buffers)
 {
-	const struct dataset *d = t->data;
+	const struct session_options o = {.batch = fit_validation_batch(samples)};
+	struct session s;
+	int rc = session_open(&s, t->params, t->task->classes, t->build_eval, t->user, &o);
+	if (!rc)
+		rc = session_plan(&s, samples, m, buffers);
+	session_close(&s);
+	return rc;
+}
+
+/* Bytes on the host for a micro-batch of training: inputs, targets, weights, indices. */
+static size_t batch_bytes(const struct trainer *t, int micro, const struct encoding *samples)
+{
+	const struct build_shape largest = encoding_largest(samples, micro);
+	size_t target =
+	    t->task->kind->target == TARGET_SET ? (size_t)t->task->classes * sizeof(float) : sizeof(int32_t);
+	return encoding_bytes(samples, &largest) + (size_t)micro * (target + sizeof(float) + sizeof(uint32_t));
+}
+
+int fit_validation_batch(const struct encoding *samples)
+{
+	return samples->n < FIT_VALIDATION_BATCH ? (int)samples->n : FIT_VALIDATION_BATCH;
+}
+
+/* Zeroed after an error: host memory that ran out is no sum that is too large for the device. */
+int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *train, const struct encoding *val,
+    struct fit_memory *out)
+{
 	struct executor_memory validation = {0};
 	size_t buffers;
-	int rc;
 	*out = (struct fit_memory){.params = memory_params(t->params)};
-	rc = evaluator_plan(t->params, t->build_eval, t->user, d, SPLIT_VAL, &validation, &buffers);
+	int rc = plan_validation(t, val, &validation, &buffers);
 	if (!rc && t->o->epochs > 0) {
-		size_t sample = (size_t)d->height * (size_t)d->width * (size_t)d->channels * sizeof(float) +
-				sizeof(uint32_t) + sizeof(int32_t) + sizeof(float);
-		buffers += (size_t)micro * sample;
-		rc = plan_training(t, micro, out);
+		buffers += batch_bytes(t, micro, train);
+		rc = plan_training(t, micro, train, out);
 		if (!rc && t->plan)
-			rc = t->plan(t->user, &(struct build_shape){.sequences = micro}, &out->hooks);
+			rc = t->plan(t->user, micro, &out->hooks);
+	}
+	if (rc) {
+		*out = (struct fit_memory){0};
+		return rc;
 	}
 	out->validation = memory_beside(&out->train, &validation);
 	if (t->dev.backend && device_traits(t->dev)->on_host)
 		out->buffers = memory_block(buffers);
 	out->total = out->training + out->validation + out->hooks + out->params + out->moments + out->best +
 		     out->masks + out->buffers + MEMORY_PAGE;
-	return rc;
+	return 0;
 }
+
+struct fit_samples {
+	const struct trainer *t;
+	const struct encoding *train, *val;
+};
 
 /* The k-th number of micro-batches above `above` that the options allow for this batch size; 0 if there is none. */
 static int64_t more_micro_batches(int64_t batch, int64_t above, int k)
@@ -96,8 +130,9 @@ static int64_t more_micro_batches(int64_t batch, int64_t above, int k)
  * micro-batches take less, but for the scratch of kernels that cut their work into even parts: by bisection, what is
  * found does fit, and the next larger one does not. *accumulate 0: there is nothing smaller. */
 static int find_fit(
-    const struct trainer *t, size_t available, int64_t *accumulate, struct fit_memory *found, bool *fits)
+    const struct fit_samples *s, size_t available, int64_t *accumulate, struct fit_memory *found, bool *fits)
 {
+	const struct trainer *t = s->t;
 	const int64_t batch = t->o->batch_size, now = t->o->accumulate;
 	int lo = 0, hi = 0;
 	*accumulate = 0;
@@ -108,7 +143,7 @@ static int find_fit(
 		int mid = lo + (hi - lo) / 2;
 		int64_t a = more_micro_batches(batch, now, mid);
 		struct fit_memory m;
-		int rc = fit_memory_plan(t, (int)(batch / a), &m);
+		int rc = fit_memory_plan(t, (int)(batch / a), s->train, s->val, &m);
 		if (rc)
 			return rc;
 		bool ok = m.total <= available;
@@ -125,14 +160,15 @@ static int find_fit(
 	return 0;
 }
 
-static int refuse(const struct trainer *t, const struct fit_memory *m, size_t available)
+static int refuse(const struct fit_samples *s, const struct fit_memory *m, size_t available)
 {
+	const struct trainer *t = s->t;
 	const int64_t batch = t->o->batch_size, micro = batch / t->o->accumulate;
 	struct fit_memory other = {0};
 	char asked[64] = "validation", remedy[192] = "";
 	int64_t accumulate;
 	bool fits;
-	int rc = find_fit(t, available, &accumulate, &other, &fits);
+	int rc = find_fit(s, available, &accumulate, &other, &fits);
 	if (rc)
 		return rc;
 	if (t->o->epochs > 0)
@@ -149,9 +185,11 @@ static int refuse(const struct trainer *t, const struct fit_memory *m, size_t av
 	    MEMORY_MIB(m->total), t->dev.backend->name, MEMORY_MIB(available), remedy);
 }
 
-int fit_memory_check(const struct trainer *t, const struct fit_memory *m)
+int fit_memory_check(
+    const struct trainer *t, const struct encoding *train, const struct encoding *val, const struct fit_memory *m)
 {
+	const struct fit_samples s = {t, train, val};
 	size_t available, total;
 	int rc = memory_available(t->dev, &available, &total);
-	return rc || m->total <= available ? rc : refuse(t, m, available);
+	return rc || m->total <= available ? rc : refuse(&s, m, available);
 }

@@ -16,13 +16,20 @@ struct fit_memory {                   /* bytes, as a device gives them out */
 	size_t total;                /* of all these, and a margin for their small blocks */
 };
 
-/* The graph that is trained: built, cast to the precision, with an f32 loss. g is initialised and empty. */
-int fit_graph(const struct trainer *t, int micro, struct graph *g);
-/* Sums up for micro-batches of `micro` samples. Uses data, params, options, builders and `plan` of t; binds nothing, so
- * a bound input counts as memory of its own. */
-int fit_memory_plan(const struct trainer *t, int micro, struct fit_memory *out);
+#define FIT_VALIDATION_BATCH 128 /* large enough for full speed, small enough for any activation memory here */
+
+/* The graph that is trained, a graph_builder with user = struct trainer *: built, cast to the precision, with an f32
+ * loss. */
+int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g);
+/* Samples of a batch of validation. */
+int fit_validation_batch(const struct encoding *samples);
+/* Sums up for micro-batches of `micro` of these training samples, the largest that can come. Uses params, options,
+ * builders and `plan` of t; binds nothing, so a bound input counts as memory of its own. */
+int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *train, const struct encoding *val,
+    struct fit_memory *out);
 /* ERR_NOMEM if that is more than the device has available: both numbers, and the largest micro-batch that would fit as
  * the value of `accumulate` that leads to it. */
-int fit_memory_check(const struct trainer *t, const struct fit_memory *m);
+int fit_memory_check(
+    const struct trainer *t, const struct encoding *train, const struct encoding *val, const struct fit_memory *m);
 
 #endif

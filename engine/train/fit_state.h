@@ -3,32 +3,34 @@
 #define ENGINE_TRAIN_FIT_STATE_H
 
 #include "exec/readback.h"
-#include "train/evaluate.h"
+#include "model/session.h"
 #include "train/fit_log.h"
+#include "train/fit_memory.h"
 
 enum { READ_LOSS, READ_STATE }; /* one loss per micro-batch, one state per step */
 
 struct fit {
 	const struct trainer *t;
-	int batch, micro; /* samples per optimizer step, per micro-batch */
+	struct trainer trainer; /* a copy, for the family's builder */
+	int batch, micro;       /* samples per optimizer step, per micro-batch */
 	int64_t steps_per_epoch, total, step;
-	struct exec_arena arena; /* of training and validation, which take turns */
-	struct executor *ex;
-	const char *loss; /* name of the loss node, borrowed from the executor's graph */
+	struct exec_arena arena;    /* of training and validation, which take turns */
+	struct exec_family *family; /* of training */
+	struct executor *ex;        /* of the micro-batch that was given last */
+	char *loss;                 /* name of the loss node, owned */
 	struct optimizer opt;
-	struct evaluator eval;
+	struct session eval; /* validation */
+	struct encoding train_samples, val_samples;
+	int monitor; /* row of the task's metrics */
 	struct sampler sampler;
-	struct batch_fill fill;
+	struct augmentation augmentation;
 	struct param_store best_params; /* the best weights so far, with masks and statistics */
 	struct metrics now;             /* validation of this epoch */
 	struct fit_log log;
 	struct readback readback;
-	double loss_sum; /* of this epoch, as far as it was read */
-	uint32_t *index; /* (micro) */
-	float *x;        /* (micro, H, W, C) */
-	int32_t *labels; /* (micro) */
-	float *weight;   /* (micro) */
-	size_t x_bytes;
+	double loss_sum;       /* of this epoch, as far as it was read */
+	uint32_t *index, *all; /* (micro), (batch) */
+	struct feed feed;
 	double train_seconds, epoch_seconds; /* of training steps; of the epoch that is going on; as of `counted` */
 	double counted;                      /* clock_now */
 	int64_t epochs_done;                 /* validated */

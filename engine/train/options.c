@@ -6,7 +6,6 @@
 
 const char *const optimizer_names[] = {"sgd", "adamw", NULL};
 const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
-const char *const monitor_names[] = {"accuracy", "f1_macro", "loss", NULL};
 
 int train_options_check(const struct train_options *o, const char **key)
 {

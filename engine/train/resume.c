@@ -77,13 +77,11 @@ static bool add_number(cJSON *o, const char *key, double v)
 
 static bool add_best(cJSON *state, const struct metrics *m)
 {
-	cJSON *best = cJSON_AddObjectToObject(state, "best"), *confusion = cJSON_AddArrayToObject(best, "confusion");
-	bool ok = confusion && add_number(best, "samples", (double)m->n) && add_number(best, "loss_sum", m->loss_sum);
-	for (int i = 0; ok && i < m->classes * m->classes; i++) {
-		cJSON *count = cJSON_CreateNumber((double)m->confusion[i]);
-		ok = cJSON_AddItemToArray(confusion, count);
-	}
-	return ok;
+	cJSON *best = metrics_save(m);
+	if (best && cJSON_AddItemToObject(state, "best", best))
+		return true;
+	cJSON_Delete(best);
+	return false;
 }
 
 /* Everything that is a number. The norm is left out: it may be infinite,
@@ -186,42 +184,16 @@ static bool take_count(const cJSON *o, const char *key, int64_t most, int64_t *o
 	return true;
 }
 
-static bool take_best(const cJSON *best, struct metrics *m)
-{
-	const cJSON *confusion = cJSON_GetObjectItemCaseSensitive(best, "confusion"), *item = confusion->child;
-	int64_t n = 0;
-	for (int i = 0; i < m->classes * m->classes; i++, item = item->next) {
-		uint64_t count;
-		if (!json_uint(item, &count))
-			return false;
-		m->confusion[i] = (int64_t)count;
-		n += (int64_t)count;
-	}
-	if (!take_count(best, "samples", INT64_MAX, &m->n) || !take_number(best, "loss_sum", &m->loss_sum))
-		return false;
-	metrics_finish(m);
-	return m->n == n;
-}
-
-static bool has_confusion(const cJSON *best, int classes)
-{
-	const cJSON *confusion = cJSON_GetObjectItemCaseSensitive(best, "confusion");
-	return cJSON_IsArray(confusion) && cJSON_GetArraySize(confusion) == classes * classes;
-}
-
 static int load_best(struct fit *f, const cJSON *o, struct train_result *r)
 {
 	const cJSON *best = cJSON_GetObjectItemCaseSensitive(o, "best");
-	int rc;
 	if (!best)
 		return 0;
-	if (!has_confusion(best, f->t->data->classes))
-		return not_a_state(f, "best");
-	rc = metrics_init(&r->best, f->t->data->classes);
+	int rc = metrics_init(&r->best, f->t->task);
 	if (rc)
 		return rc;
 	f->has_best = true;
-	return take_best(best, &r->best) ? 0 : not_a_state(f, "best");
+	return metrics_restore(&r->best, best) ? not_a_state(f, "best") : 0;
 }
 
 static int load_numbers(struct fit *f, const cJSON *o, struct train_result *r)

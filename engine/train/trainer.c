@@ -6,7 +6,8 @@
  *
  * Between two steps the whole state can be saved and loaded (resume.c).
  *
- * The sampler gives the order, schedule.c the learning rate, evaluate.c the validation, fit_log.c what is written. */
+ * The sampler gives the order, encodings the inputs, the task the targets, schedule.c the learning rate, a session the
+ * validation, fit_log.c what is written. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -21,46 +22,44 @@
 #include "train/fit_state.h"
 #include "train/precision.h"
 
-static int make_buffers(struct fit *f)
+/* The params that the training graph has, to be copied when they are the best. */
+static int list_params(struct fit *f)
 {
-	const struct dataset *d = f->t->data;
-	size_t n = (size_t)f->micro, pixels = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-	f->index = mem_alloc(n, sizeof(*f->index));
-	f->x = mem_alloc(n * pixels, sizeof(*f->x));
-	f->labels = mem_alloc(n, sizeof(*f->labels));
-	f->weight = mem_alloc(n, sizeof(*f->weight));
-	f->x_bytes = n * pixels * sizeof(*f->x);
-	if (!f->index || !f->x || !f->labels || !f->weight)
-		return ERR_NOMEM;
-	/* Every sample weighs 1/effective batch, so that micro-batches add up to the mean of the whole. */
-	for (size_t i = 0; i < n; i++)
-		f->weight[i] = 1.0f / (float)f->batch;
-	return 0;
+	const struct graph *g = executor_graph(f->ex);
+	int rc = 0;
+	for (int i = 0; !rc && i < g->n; i++) {
+		struct param *unused;
+		if (g->node[i].op == OP_PARAM)
+			rc = params_add(&f->best_params, g->node[i].name, g->node[i].dtype, g->node[i].shape, &unused);
+	}
+	f->loss = rc ? NULL : mem_strdup(g->node[g->loss].name);
+	return rc ? rc : f->loss ? 0 : ERR_NOMEM;
 }
 
+static int bind_hook(void *trainer, struct executor *ex)
+{
+	const struct trainer *t = trainer;
+	return t->bind(t->user, ex);
+}
+
+/* The family of training executors, the first of them for the largest batch that can come: what follows fits into its
+ * memory. */
 static int make_train_executor(struct fit *f)
 {
 	const struct trainer *t = f->t;
 	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .arena = &f->arena};
-	struct graph g;
-	int rc;
-	graph_init(&g);
-	rc = fit_graph(t, f->micro, &g);
-	if (!rc)
-		rc = executor_create(&f->ex, &g, t->params, &o);
+	const struct build_shape largest = encoding_largest(&f->train_samples, f->micro);
+	f->index = mem_alloc((size_t)f->micro, sizeof(*f->index));
+	f->all = mem_alloc((size_t)f->batch, sizeof(*f->all));
+	if (!f->index || !f->all)
+		return ERR_NOMEM;
+	f->trainer = *t;
+	int rc = exec_family_create(&f->family, t->params, &o, fit_graph, &f->trainer);
 	if (!rc && t->bind)
-		rc = t->bind(t->user, f->ex);
+		exec_family_on_bind(f->family, bind_hook);
 	if (!rc)
-		rc = executor_prepare(f->ex);
-	for (int i = 0; !rc && i < g.n; i++) {
-		struct param *unused;
-		if (g.node[i].op == OP_PARAM)
-			rc = params_add(&f->best_params, g.node[i].name, g.node[i].dtype, g.node[i].shape, &unused);
-	}
-	if (!rc)
-		f->loss = executor_graph(f->ex)->node[g.loss].name;
-	graph_clear(&g);
-	return rc;
+		rc = exec_family_at(f->family, &largest, &f->ex);
+	return rc ? rc : list_params(f);
 }
 
 static int make_optimizer(struct fit *f)
@@ -84,47 +83,89 @@ static int make_optimizer(struct fit *f)
 	return rc;
 }
 
+/* How a split looks to the model, where that is worth a line. */
+static void note_encoding(const struct fit *f, const struct encoding *e)
+{
+	char line[256];
+	if (!f->t->progress || !f->t->progress->line)
+		return;
+	if (e->truncated) {
+		snprintf(line, sizeof(line), "%" PRId64 " of %" PRId64 " texts of the %s split are cut to %d tokens",
+		    e->truncated, e->n, split_names[e->split], e->adapter->spec.longest);
+		f->t->progress->line(f->t->progress, line);
+	}
+	if (e->without_tokens) {
+		snprintf(line, sizeof(line), "warning: %" PRId64 " of %" PRId64 " texts of the %s split have no token",
+		    e->without_tokens, e->n, split_names[e->split]);
+		f->t->progress->line(f->t->progress, line);
+	}
+}
+
+static int open_samples(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	int rc = encoding_open(&f->train_samples, t->adapter, t->data, SPLIT_TRAIN);
+	if (!rc)
+		rc = encoding_open(&f->val_samples, t->adapter, t->data, SPLIT_VAL);
+	if (rc)
+		return rc;
+	note_encoding(f, &f->train_samples);
+	note_encoding(f, &f->val_samples);
+	return 0;
+}
+
+static int open_validation(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	const struct session_options o = {.batch = fit_validation_batch(&f->val_samples), .arena = &f->arena};
+	int rc = session_open(&f->eval, t->params, t->task->classes, t->build_eval, t->user, &o);
+	return rc ? rc : metrics_init(&f->now, t->task);
+}
+
+static int check_options(const struct fit *f)
+{
+	const struct trainer *t = f->t;
+	int rc = train_options_check(t->o, NULL);
+	if (!rc && t->o->label_smoothing > 0 && t->task->kind->target != TARGET_CLASS)
+		rc = err_set(ERR_CONFIG, "label_smoothing has no effect with task %s", t->task->kind->name);
+	if (!rc && t->o->epochs > 0 && t->min_best_epoch >= t->o->epochs)
+		rc = err_set(ERR_CONFIG,
+		    "none of the %" PRId64 " epochs may be the best one: the first that may is %" PRId64, t->o->epochs,
+		    t->min_best_epoch + 1);
+	return rc;
+}
+
 static int fit_init(struct fit *f, const struct trainer *t)
 {
-	const struct dataset *d = t->data;
 	struct fit_memory memory;
-	int rc;
 	f->t = t;
 	params_init(&f->best_params, t->dev);
 	readback_init(&f->readback, t->dev);
 	exec_arena_init(&f->arena, t->dev);
 	if (t->params->dev.backend != t->dev.backend || t->params->dev.ctx != t->dev.ctx)
 		return err_set(ERR_FAIL, "the params to train are on another device");
-	rc = train_options_check(t->o, NULL);
+	int rc = check_options(f);
 	if (rc)
 		return rc;
-	if (d->n[SPLIT_TRAIN] < 1 || !d->pixels[SPLIT_TRAIN])
-		return err_set(ERR_DATA, "the training split is empty or not loaded");
-	if (t->o->epochs > 0 && t->min_best_epoch >= t->o->epochs)
-		return err_set(ERR_CONFIG,
-		    "none of the %" PRId64 " epochs may be the best one: the first that may is %" PRId64, t->o->epochs,
-		    t->min_best_epoch + 1);
+	f->monitor = task_metric_find(t->task, task_metric_choices[t->o->monitor]);
+	if (f->monitor == TASK_METRIC_UNKNOWN)
+		return err_context(ERR_CONFIG, "monitor");
 	f->batch = (int)t->o->batch_size;
 	f->micro = (int)(t->o->batch_size / t->o->accumulate);
-	f->steps_per_epoch = (d->n[SPLIT_TRAIN] + f->batch - 1) / f->batch;
+	f->steps_per_epoch = (t->data->n[SPLIT_TRAIN] + f->batch - 1) / f->batch;
 	f->total = f->steps_per_epoch * t->o->epochs;
-	f->fill = (struct batch_fill){.data = d,
-	    .split = SPLIT_TRAIN,
-	    .augment = t->o->augment ? t->augment : NULL,
-	    .seed = t->seed,
-	    .stage = t->stage};
-	rc = fit_memory_plan(t, f->micro, &memory);
+	f->augmentation =
+	    (struct augmentation){.options = t->o->augment ? t->augment : NULL, .seed = t->seed, .stage = t->stage};
+	rc = open_samples(f);
 	if (!rc)
-		rc = fit_memory_check(t, &memory);
+		rc = fit_memory_plan(t, f->micro, &f->train_samples, &f->val_samples, &memory);
 	if (!rc)
-		rc = evaluator_init(&f->eval, t->params, t->build_eval, t->user, d, SPLIT_VAL, &f->arena);
+		rc = fit_memory_check(t, &f->train_samples, &f->val_samples, &memory);
 	if (!rc)
-		rc = metrics_init(&f->now, d->classes);
+		rc = open_validation(f);
 	if (rc || t->o->epochs == 0)
 		return rc;
-	rc = make_buffers(f);
-	if (!rc)
-		rc = sampler_init(&f->sampler, t->seed, t->stage, d->n[SPLIT_TRAIN]);
+	rc = sampler_init(&f->sampler, t->seed, t->stage, t->data->n[SPLIT_TRAIN]);
 	if (!rc)
 		rc = make_train_executor(f);
 	if (!rc)
@@ -138,33 +179,71 @@ static void fit_clear(struct fit *f)
 {
 	fit_log_close(&f->log);
 	optimizer_clear(&f->opt);
-	executor_free(f->ex);
-	evaluator_clear(&f->eval);
+	exec_family_free(f->family);
+	session_close(&f->eval);
 	exec_arena_clear(&f->arena);
+	encoding_close(&f->train_samples);
+	encoding_close(&f->val_samples);
 	params_clear(&f->best_params);
 	metrics_clear(&f->now);
 	sampler_clear(&f->sampler);
+	feed_clear(&f->feed);
 	mem_free(f->index);
-	mem_free(f->x);
-	mem_free(f->labels);
-	mem_free(f->weight);
+	mem_free(f->all);
+	mem_free(f->loss);
+}
+
+/* The sum of the samples' weights over the whole effective batch: with it, micro-batches add up to the weighted mean.
+ */
+static int batch_weight(struct fit *f, float *sum)
+{
+	const struct trainer *t = f->t;
+	*sum = (float)f->batch;
+	if (!task_is_weighted(t->task))
+		return 0;
+	int rc = sampler_take(&f->sampler, f->step * f->batch, f->batch, f->all);
+	*sum = 0;
+	for (int i = 0; !rc && i < f->batch; i++)
+		*sum += task_sample_weight(t->task, t->data, SPLIT_TRAIN, f->all[i]);
+	if (!rc && !(*sum > 0))
+		rc = err_set(ERR_DATA, "the samples of step %" PRId64 " all have class weight 0", f->step + 1);
+	return rc;
+}
+
+static int fill_micro(struct fit *f, int m, struct build_shape *shape)
+{
+	const struct trainer *t = f->t;
+	int64_t first = (int64_t)m * f->micro;
+	float sum;
+	int rc = batch_weight(f, &sum);
+	if (!rc)
+		rc = sampler_take(&f->sampler, f->step * f->batch + first, f->micro, f->index);
+	if (rc)
+		return rc;
+	f->augmentation.step = (uint64_t)f->step;
+	f->augmentation.first_sample = (uint64_t)first;
+	*shape = encoding_shape(&f->train_samples, f->index, f->micro, f->micro);
+	rc = encoding_fill(&f->train_samples, f->index, f->micro, shape, &f->augmentation, &f->feed);
+	if (!rc)
+		rc = task_fill(t->task, t->data, SPLIT_TRAIN, f->index, f->micro, sum, &f->feed);
+	return rc;
 }
 
 int fit_give_micro(struct fit *f, int m)
 {
 	const struct trainer *t = f->t;
-	uint64_t step = (uint64_t)f->step, first = (uint64_t)m * (uint64_t)f->micro;
-	int rc = sampler_take(&f->sampler, f->step * f->batch + (int64_t)first, f->micro, f->index);
+	struct build_shape shape;
+	int rc = fill_micro(f, m, &shape);
 	if (!rc)
-		rc = batch_fill(&f->fill, f->index, f->micro, step, first, f->x, f->labels);
+		rc = exec_family_at(f->family, &shape, &f->ex);
 	if (!rc)
-		rc = executor_input(f->ex, "input", f->x, f->x_bytes);
-	if (!rc)
-		rc = executor_input(f->ex, "labels", f->labels, (size_t)f->micro * sizeof(*f->labels));
-	executor_set_clock(f->ex, step, first);
-	if (!rc && t->before_forward)
-		rc = t->before_forward(t->user, f->ex, f->x, f->x_bytes);
-	return rc;
+		rc = executor_feed(f->ex, &f->feed);
+	if (rc)
+		return rc;
+	executor_set_clock(f->ex, f->augmentation.step, f->augmentation.first_sample);
+	const struct train_batch batch = {
+	    .index = f->index, .count = f->micro, .augmentation = &f->augmentation, .shape = &shape, .feed = &f->feed};
+	return t->before_forward ? t->before_forward(t->user, f->ex, &batch) : 0;
 }
 
 static int read_loss(struct fit *f, const struct reading *r)
@@ -232,45 +311,17 @@ static int run_step(struct fit *f)
 	return rc;
 }
 
-/* Whether the metrics a are better than b by the monitored figure; ties go to the lower loss. */
-static bool is_better(enum train_monitor by, const struct metrics *a, const struct metrics *b)
-{
-	double x = by == MONITOR_F1_MACRO ? a->f1_macro : a->accuracy;
-	double y = by == MONITOR_F1_MACRO ? b->f1_macro : b->accuracy;
-	if (by == MONITOR_LOSS || !(x < y || x > y))
-		return a->loss < b->loss;
-	return x > y;
-}
-
-static int copy_metrics(struct metrics *to, const struct metrics *from)
-{
-	size_t c = (size_t)from->classes;
-	struct metrics copy;
-	if (to->classes != from->classes) {
-		int rc = metrics_init(to, from->classes);
-		if (rc)
-			return rc;
-	}
-	copy = *from;
-	copy.confusion = memcpy(to->confusion, from->confusion, c * c * sizeof(*from->confusion));
-	copy.precision = memcpy(to->precision, from->precision, c * sizeof(*from->precision));
-	copy.recall = memcpy(to->recall, from->recall, c * sizeof(*from->recall));
-	copy.f1 = memcpy(to->f1, from->f1, c * sizeof(*from->f1));
-	*to = copy;
-	return 0;
-}
-
 static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
 {
 	int rc;
 	if (epoch < f->t->min_best_epoch)
 		return 0;
 	f->bad_epochs++;
-	if (f->has_best && !is_better((enum train_monitor)f->t->o->monitor, &f->now, &out->best))
+	if (f->has_best && !metrics_better(&f->now, &out->best, f->monitor))
 		return 0;
 	rc = params_copy(&f->best_params, f->t->params);
 	if (!rc)
-		rc = copy_metrics(&out->best, &f->now);
+		rc = metrics_copy(&out->best, &f->now);
 	f->has_best = true;
 	f->bad_epochs = 0;
 	out->best_epoch = epoch + 1;
@@ -300,11 +351,10 @@ static int keep_state(struct fit *f, const struct train_result *out)
 	return 0;
 }
 
-/* To the end of the epoch. The validation before it has used the memory of the inputs: those that stay the same are
- * given again. */
+/* To the end of the epoch. */
 static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
 {
-	int rc = executor_input(f->ex, "weight", f->weight, (size_t)f->micro * sizeof(*f->weight));
+	int rc = 0;
 	while (!rc && f->step < (epoch + 1) * f->steps_per_epoch) {
 		rc = run_step(f);
 		if (rc || !f->t->resume_path || clock_now() - f->saved < f->t->resume_seconds)
@@ -319,7 +369,7 @@ static int run_steps(struct fit *f, int64_t epoch, const struct train_result *ou
 
 static int validate(struct fit *f, int64_t epoch)
 {
-	int rc = evaluator_run(&f->eval, f->t->stop, &f->now);
+	int rc = session_measure(&f->eval, &f->val_samples, f->t->stop, &f->now, NULL);
 	return rc && rc != ERR_INTERRUPTED ? err_context(rc, "epoch %" PRId64, epoch + 1) : rc;
 }
 
@@ -377,8 +427,8 @@ static int run_all(struct fit *f, struct train_result *out)
 	const struct train_options *o = f->t->o;
 	int rc = 0;
 	if (o->epochs == 0) {
-		rc = evaluator_run(&f->eval, f->t->stop, &f->now);
-		return rc ? rc : copy_metrics(&out->best, &f->now);
+		rc = session_measure(&f->eval, &f->val_samples, f->t->stop, &f->now, NULL);
+		return rc ? rc : metrics_copy(&out->best, &f->now);
 	}
 	while (!rc && !is_complete(f))
 		rc = run_epoch(f, f->epochs_done, out);
@@ -402,11 +452,9 @@ static int result_scale(const struct fit *f, struct train_result *out)
 
 static int result_memory(const struct fit *f, struct train_result *out)
 {
-	struct executor_memory train = {0}, validation;
-	int rc = executor_plan(f->eval.ex, &validation);
-	if (!rc && f->ex)
-		rc = executor_plan(f->ex, &train);
-	out->memory = (f->ex ? memory_executor(&train) : 0) + memory_beside(&train, &validation);
+	struct fit_memory m;
+	int rc = fit_memory_plan(f->t, f->micro, &f->train_samples, &f->val_samples, &m);
+	out->memory = rc ? 0 : m.training + m.validation;
 	return rc;
 }
 

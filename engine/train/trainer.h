@@ -8,14 +8,14 @@
 
 #include "base/hash.h"
 #include "config/option.h"
-#include "data/batch.h"
+#include "data/sampler.h"
 #include "exec/executor.h"
 #include "exec/optimizer.h"
 #include "graph/shape.h"
-#include "train/metrics.h"
+#include "input/encoding.h"
+#include "task/task.h"
 #include "train/schedule.h"
 
-enum train_monitor { MONITOR_ACCURACY, MONITOR_F1_MACRO, MONITOR_LOSS };
 /* fp16 needs a scaled loss (exec/update_state.h): small gradients are below its range. */
 enum train_precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 };
 
@@ -30,13 +30,13 @@ struct train_options {
 	int schedule; /* enum schedule_kind */
 	double warmup, clip_norm, label_smoothing;
 	int64_t patience; /* epochs without improvement; 0 = off */
-	int monitor;      /* enum train_monitor */
+	int monitor;      /* index into task_metric_choices */
 	bool augment;     /* use the data block's augmentation */
 	int precision;    /* enum train_precision */
 };
 #define TRAIN_MICRO_BATCHES 4096 /* most of them per step */
 /* The choices, in the order of their enums. */
-extern const char *const optimizer_names[], *const schedule_names[], *const monitor_names[], *const precision_names[];
+extern const char *const optimizer_names[], *const schedule_names[], *const precision_names[];
 
 #define TRAIN_OPTION_ROW(T, m, w, bits, field, kind, text, lo, hi, names, about)                                       \
 	{                                                                                                              \
@@ -75,7 +75,7 @@ extern const char *const optimizer_names[], *const schedule_names[], *const moni
 		"probability spread evenly over all classes"),                                                         \
 	    TRAIN_OPTION_ROW(T, m, w, bits, patience, OPT_INT, "0", 0, 100000, NULL,                                   \
 		"stop after this many epochs without improvement; 0 = never"),                                         \
-	    TRAIN_OPTION_ROW(T, m, w, bits, monitor, OPT_CHOICE, "accuracy", 0, 0, monitor_names,                      \
+	    TRAIN_OPTION_ROW(T, m, w, bits, monitor, OPT_CHOICE, "primary", 0, 0, task_metric_choices,                 \
 		"validation figure that chooses the best epoch"),                                                      \
 	    TRAIN_OPTION_ROW(                                                                                          \
 		T, m, w, bits, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),       \
@@ -96,25 +96,37 @@ struct progress {
 #define RESUME_SECONDS     300 /* the usual resume_seconds */
 #define RESUME_END_SECONDS 2   /* a training is kept when it ends if less than this would not bring it back */
 
+/* A micro-batch on its way to the device. */
+struct train_batch {
+	const uint32_t *index; /* (count) samples of the training split */
+	int count;
+	const struct augmentation *augmentation; /* NULL: none */
+	const struct build_shape *shape;         /* of the executor */
+	const struct feed *feed;                 /* as the trained model's adapter sees it */
+};
+
 struct trainer {
 	const struct train_options *o;
 	const struct dataset *data;
+	const struct adapter *adapter; /* of the model */
+	const struct task *task;
 	const struct augment_options *augment; /* of the data block; applied if o->augment. NULL: none */
 	const char *stage;                     /* name, for random streams; messages get it from the caller */
 	uint64_t seed;
 	struct device dev;
 	struct param_store *params;
-	/* Builds the training graph for a batch (input "input", "labels", "weight", loss set). */
+	/* Builds the training graph (the adapter's and the task's inputs, "weight", loss set). */
 	graph_builder build_train;
 	/* Builds the graph for validation (g->output = logits). */
 	graph_builder build_eval;
-	/* Optional: after the executor is created and before it is prepared (bind the teacher) / before each
-	 * micro-batch's forward (run the teacher on the same input) / before each epoch (pruning ramp). */
+	/* Optional: after an executor is created and before it is prepared (bind the teacher) / before each
+	 * micro-batch's forward (run the teacher on the same samples) / before each epoch (pruning ramp). */
 	int (*bind)(void *user, struct executor *train);
-	int (*before_forward)(void *user, struct executor *train, const float *x, size_t bytes);
+	int (*before_forward)(void *user, struct executor *train, const struct train_batch *batch);
 	int (*before_epoch)(void *user, int64_t epoch);
-	/* Optional: adds what the hooks will allocate on the device for micro-batches of this size (the teacher). */
-	int (*plan)(void *user, const struct build_shape *micro, size_t *bytes);
+	/* Optional: adds what the hooks will allocate on the device for micro-batches of this many samples (the
+	 * teacher). */
+	int (*plan)(void *user, int micro, size_t *bytes);
 	bool masks; /* before_epoch may give params a mask */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */
@@ -150,8 +162,4 @@ int trainer_fit(struct trainer *t, struct train_result *out);
 /* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training, or its key is no hash. */
 int resume_key(const char *path, char key[HASH_HEX]);
 void train_result_clear(struct train_result *r);
-/* Metrics of the weights on a split; the last batch is padded and the padding ignored. stop may be NULL. */
-int trainer_evaluate(struct device dev, struct param_store *params, graph_builder build, void *user,
-    const struct dataset *data, enum split split, const volatile sig_atomic_t *stop, struct metrics *out);
-
 #endif

@@ -109,7 +109,7 @@ cp -r $good bad
 sed -i 's/source: digits/source: idx, path: ./' use.yaml
 "$tool" idx train 60 9 10
 "$tool" idx t10k 30 9 10
-refuses 2 "use.yaml:9:21: checkpoint ./bad takes 8x8x1 images of 10 classes, the data has 9x9x1 images of 10 classes" plan use.yaml
+refuses 2 "use.yaml:9:21: checkpoint ./bad takes 8 x 8 images of 1 channel; these are 9 x 9 with 1" plan use.yaml
 
 # A finished stage that was damaged afterwards is not handed on, and not silently trained again either.
 cp -r runs/t/02-student kept

@@ -16,11 +16,12 @@ json() { # PATHS COMMAND...: the command's output is JSON with these dotted path
 	check "JSON of: pipeline $*" "$tool" json out.json $paths
 }
 json "name out data.classes resolved.seed stages.0.key stages.4.state stages.2.memory_bytes.total" plan t.yaml
-json "models.0.test_accuracy models.1.precision" evaluate $teacher $int8
+json "models.0.test_accuracy models.1.precision models.1.test.per_class.9.f1 data.splits.test.sha256" \
+	evaluate $teacher $int8
 json "device.isa models.0.measurements.0.latency_ms_median models.1.measurements.0.raw.latency_ms.4" \
 	bench $teacher $int8 --runs 5 --warmup 1 --throughput-runs 1
-json "0.class 0.probabilities.9 2.label" predict $int8 --split validation --rows 2-4
-json "checkpoint_info.sha256 layers.0.scales tensors.0.dtype" inspect $int8
+json "0.name 0.class 0.class_name 0.probabilities.9 0.label" predict $int8 --split validation --rows 2
+json "input.description input.mean.0 task.class_names.9 checkpoint_info.sha256 layers.0.scales tensors.0.dtype" inspect $int8
 json "layers.0.scales.step.min layers.0.scales.m.count layers.0.weight_bits" inspect $int8 --layer fc1
 json "layers.0.weights tensors.1.histogram.15" inspect $pruned --histogram --layer fc1
 json "verdict backends.cpu.isa backends.cuda.usable program_version" doctor
@@ -35,6 +36,11 @@ contains out "m 0.0"
 contains out "weight step 0.0"
 contains out "fc1 "
 contains out "integer"
+contains out "8 x 8 images of 1 channel"
+contains out "mean 0.3"
+contains out "single_label: one of the classes per sample; primary metric accuracy"
+contains out "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+check "inspect shows figures by the task's rows" grep -q "^validation  *accuracy 0.*, f1_macro 0.*, loss" out
 works inspect $pruned --layer 'fc*' --histogram
 contains out "fc1.weight.mask"
 check "a mask is counted by weights" grep -qE "^fc1.weight.mask +u8 +\(104\) +104 +50\.0 +0 +1 +0\.5$" out
@@ -54,9 +60,29 @@ check "one line per file" [ "$(wc -l <out)" -eq 2 ]
 check "name, class, class name, probability" grep -qE "^a\.png	[0-9]	[0-9]	(0\.[0-9]{4}|1\.0000)$" out
 works predict $int8 --split test --rows 7
 check "rows show the label or 'right'" grep -qE "^test:7	[0-9]	[0-9]	[01]\.[0-9]{4}	([0-9]|right)$" out
+works predict $int8 --split test --rows 7 --top 3
+check "more classes" grep -qE "^test:7	[0-9]	[0-9]	[01]\.[0-9]{4}(	[0-9]	[01]\.[0-9]{4}){2}	" out
 works predict $int8 --split validation
 check "a whole split" [ "$(wc -l <out)" -eq 179 ]
 works predict $teacher a.png --threads 2
+mkdir folder
+cp a.png folder/b.png
+cp a.png folder/a.png
+echo "read me" >folder/readme.txt
+works predict $teacher folder
+check "the images of a folder, sorted" [ "$(cut -f 1 out | tr '\n' ' ')" = "folder/a.png folder/b.png " ]
+contains err "folder: 1 of 3 entries are no .jpg, .jpeg or .png files"
+cp large.png folder/c.png
+stops 3 "1 of 3 inputs could not be answered" predict $teacher folder
+contains err "folder/c.png: image of 8 x 9 (height x width), expected 8 x 8"
+check "the others are answered" [ "$(wc -l <out)" -eq 2 ]
+stops 3 "1 of 3 inputs could not be answered" predict $teacher folder --json
+cp out out.json
+check "a bad one has its place in the list" "$tool" json out.json 0.class 2.name 2.error
+printf 'a.png\r\nfolder/a.png\n' | "$program" predict $teacher >out 2>err
+check "names on standard input" [ "$(cut -f 1 out | tr '\n' ' ')" = "a.png folder/a.png " ]
+refuses 2 "01-teacher takes images; --text and --file are of texts" predict $teacher --text a
+refuses 2 "--json gives the probabilities of all classes; --top is for lines" predict $teacher a.png --top 2 --json
 refuses 2 "--threads must be a whole number from 0 to 1024, found 'x'" predict $teacher a.png --threads x
 refuses 3 "large.png: image of 8 x 9 (height x width), expected 8 x 8" predict $teacher large.png
 refuses 3 "colour.jpg: " predict $teacher colour.jpg
@@ -68,7 +94,7 @@ refuses 2 "--rows must be FIRST-LAST within 0-178, found '3-999'" predict $teach
 printf 'name: large\ndata: {source: idx, path: ., train_images: large-images-idx3-ubyte, ' >large.yaml
 printf 'train_labels: large-labels-idx1-ubyte, test_images: "", test_labels: ""}\nmodels: {m: {family: mlp}}\n' >>large.yaml
 printf 'stages: {train: {model: m}}\n' >>large.yaml
-sizes="01-teacher takes 8x8x1 images of 10 classes, the data has 9x9x1 images of 10 classes"
+sizes="01-teacher takes 8 x 8 images of 1 channel; these are 9 x 9 with 1"
 refuses 4 "$sizes" predict $teacher --split test --config large.yaml
 refuses 4 "$sizes" evaluate $teacher --config large.yaml --out nothing
 check "an evaluation that failed leaves no folder" [ ! -e nothing ]
@@ -79,6 +105,23 @@ works evaluate $teacher $int8 --out side
 check "evaluate keeps its files where it is told" "$tool" json side/evaluation.json
 refuses 2 "CHECKPOINT is missing" evaluate
 stops 4 "nowhere: no such checkpoint" evaluate $teacher nowhere
+mkdir -p given/7 given/1
+cp a.png given/7/a.png
+cp a.png given/1/a.png
+works evaluate $int8 $teacher --data given
+contains err "given has no sample of 8 of the model's 10 classes: 0, 2, 3, 4, 5, 6, 8, 9"
+check "classes are matched by name" grep -qE "^7 .* 1$" out
+check "a class that the data lacks" grep -qE "^0 .* 0$" out
+contains out "accuracy (primary)"
+json "models.0.seen.train models.0.test.accuracy" evaluate $int8 --data given
+mkdir given/seven
+cp a.png given/seven/a.png
+refuses 3 "seven/a.png: the data has the class 'seven', which the model does not know" evaluate $int8 --data given
+refuses 3 "none: no such file or folder" evaluate $int8 --data none
+refuses 3 "--data takes a folder" evaluate $int8 --data a.png
+refuses 2 "--data and --config both name the data" evaluate $int8 --data given --config t.yaml
+refuses 2 "--labels need --data" evaluate $int8 --label x
+works evaluate $int8 --data t.yaml
 works bench $teacher --runs 5 --warmup 1 --throughput-runs 1 --batch 1 --batch 7 --out bench.json
 check "bench keeps its timings where it is told" "$tool" json bench.json models.0.measurements.1.throughput_sps
 refuses 2 "--runs must be a whole number" bench $teacher --runs 0

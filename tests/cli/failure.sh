@@ -19,10 +19,10 @@ gate() { # FOLDER TEXT ARGUMENT...
 	check "no checkpoint" [ ! -e "runs/t/$folder.failed/checkpoint_info.json" ]
 }
 gate 02-student "stage student: " --set stages.student.teacher_gate=0.99
-gate 05-evaluate "reaches a test accuracy of " --set stages.evaluate.min_accuracy=0.999
+gate 05-evaluate "reaches a test accuracy of " --set stages.evaluate.min_metric=0.999
 check "the figures of a failed limit are kept" "$tool" json runs/t/05-evaluate.failed/evaluation.json
 works run t.yaml --set stages.student.lr=0 # a student that learns nothing
-gate 05-evaluate "more than max_accuracy_drop 0.00" --set stages.evaluate.max_accuracy_drop=0 --set stages.student.lr=0
+gate 05-evaluate "more than max_drop 0" --set stages.evaluate.max_drop=0 --set stages.student.lr=0
 works run t.yaml
 check "all is up to date again" [ "$(grep -c 'up to date$\|taken from there$' err)" -eq 5 ]
 

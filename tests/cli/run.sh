@@ -11,21 +11,22 @@ works run t.yaml
 for name in teacher student prune quantize; do
 	contains out "$name "
 done
-check "the table has one row per model" [ "$(wc -l <out)" -eq 5 ]
+check "the table fits a line of 80 characters" [ -z "$(awk 'length > 80' out)" ]
+check "in two parts, with a row per model" [ "$(wc -l <out)" -eq 11 ]
 for folder in 01-teacher 02-student 03-prune 04-quantize; do
 	for file in model.safetensors checkpoint_info.json stage.json; do
 		check "$folder/$file is there" [ -s runs/t/$folder/$file ]
 	done
 done
 check "a log has a row per epoch" [ "$(wc -l <runs/t/01-teacher/logs/teacher_training.csv)" -eq 3 ]
-check "its head" grep -q '^epoch,train_loss,val_loss,val_accuracy,val_f1,lr,seconds$' runs/t/01-teacher/logs/teacher_training.csv
+check "its head" grep -q '^epoch,train_loss,val_loss,val_accuracy,val_f1_macro,lr,seconds$' runs/t/01-teacher/logs/teacher_training.csv
 check "run.json" "$tool" json runs/t/run.json name resolved.stages.prune.sparsity resolved.data.source program_version
 check "results.json" "$tool" json runs/t/results.json stages.4.summary.models.3.test_accuracy
 check "evaluation.json" "$tool" json runs/t/05-evaluate/evaluation.json
 check "raw timings are kept" "$tool" json runs/t/05-evaluate/latency_raw.json
 check "results.md is a table" grep -q '^| quantize ' runs/t/results.md
 check "it says how sure its figures are" \
-	grep -q '^359 test images; a 95 % interval of the accuracy is up to [0-9]\.[0-9] points wide\. ' runs/t/results.md
+	grep -q '^359 test samples; a 95 % interval of the accuracy is up to [0-9]\.[0-9] points wide\. ' runs/t/results.md
 check "and where they are from" grep -q '^Latency: batch 1, median of 5 runs, 1 thread of .' runs/t/results.md
 check "and what made them" grep -q '^Seed 3, trained on cpu, 1 thread; pipeline [0-9]' runs/t/results.md
 cp out table
@@ -37,6 +38,10 @@ works run t.yaml
 snapshot >after
 check "a second run touches no file" cmp before after
 check "and prints the same table" cmp out table
+export COLUMNS=200
+works run t.yaml
+check "in one part where there is room" [ "$(wc -l <out)" -eq 5 ]
+unset COLUMNS
 check "all stages are up to date" [ "$(grep -c ': up to date$' err)" -eq 5 ]
 works plan t.yaml
 contains out "nothing to run"
@@ -140,7 +145,7 @@ rm runs/t/notes.part
 cp -r runs/v runs/w
 sed -i 's/^name: v/name: w/' v.yaml
 sed -i 's/"name":[^,]*"v"/"name": "w"/' runs/w/run.json
-sed -i '0,/"val_accuracy":[^0]*0\./s//&9/' runs/w/02-student/stage.json
+sed -i '0,/"accuracy":[^0]*0\./s//&9/' runs/w/02-student/stage.json
 ends_with 4 "runs/w/02-student/stage.json: was changed since it was written" run v.yaml --out runs/w
 contains err "remove its folder to run it again"
 rm -r runs/w/02-student

@@ -123,43 +123,12 @@ static void fraction__keeps_one_sample_of_each_class(void **state)
 	dataset_close(&d);
 }
 
-static void normalise__measures_the_train_split(void **state)
-{
-	struct dataset d = open_digits("{source: digits}", 1, true);
-	double sum = 0, squares = 0, n = (double)d.n[SPLIT_TRAIN] * 64;
-
-	(void)state;
-	for (int64_t i = 0; i < d.n[SPLIT_TRAIN] * 64; i++) {
-		double v = d.pixels[SPLIT_TRAIN][i] / 255.0;
-
-		sum += v;
-		squares += v * v;
-	}
-	assert_true(d.mean[0] - sum / n < 1e-6 && sum / n - d.mean[0] < 1e-6);
-	double var = (double)d.std[0] * (double)d.std[0] - (squares / n - sum / n * sum / n);
-	assert_true(var < 1e-6 && var > -1e-6);
-	assert_string_equal(d.norm_source, "train split");
-	dataset_close(&d);
-}
-
-static void normalise__takes_the_config_and_checks_channels(void **state)
-{
-	struct dataset d = open_digits("{source: digits, mean: 0.5, std: [0.25]}", 1, true);
-
-	(void)state;
-	assert_true(d.mean[0] == 0.5f && d.std[0] == 0.25f);
-	assert_string_equal(d.norm_source, "config");
-	dataset_close(&d);
-	must_fail("{source: digits, mean: [0.1, 0.2, 0.3], std: 1}", ERR_CONFIG, "3 values; the images have 1");
-	must_fail("{source: digits, mean: 0.1}", ERR_CONFIG, "together");
-}
-
 static void key__changes_with_each_option_that_matters(void **state)
 {
 	static const char *const variants[] = {"{source: digits}", "{source: digits, val_fraction: 0.11}",
 	    "{source: digits, test_fraction: 0.21}", "{source: digits, fraction: 0.9}",
-	    "{source: digits, mean: 0.5, std: 0.5}", "{source: digits, augment: {flip: true}}",
-	    "{source: digits, augment: {rotate90: true}}", "{source: digits, augment: {crop_padding: 1}}"};
+	    "{source: digits, augment: {flip: true}}", "{source: digits, augment: {rotate90: true}}",
+	    "{source: digits, augment: {crop_padding: 1}}"};
 	enum { N = sizeof(variants) / sizeof(variants[0]) };
 	char hex[N][HASH_HEX], again[HASH_HEX];
 
@@ -214,8 +183,6 @@ static void json__names_everything_a_report_needs(void **state)
 	    cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "train"), "sha256")->valuestring, d.hash[SPLIT_TRAIN]);
 	assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "test"), "sha256")));
 	assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(j, "duplicates"), "train_test")));
-	assert_true((float)cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(j, "normalisation"), "std"), 0)
-			->valuedouble == d.std[0]);
 	cJSON_Delete(j);
 	dataset_close(&d);
 }
@@ -259,8 +226,6 @@ int main(void)
 	    cmocka_unit_test(splits__test_pixels_are_not_loaded_unless_asked_for),
 	    cmocka_unit_test(fraction__thins_each_class_of_the_train_split_only),
 	    cmocka_unit_test(fraction__keeps_one_sample_of_each_class),
-	    cmocka_unit_test(normalise__measures_the_train_split),
-	    cmocka_unit_test(normalise__takes_the_config_and_checks_channels),
 	    cmocka_unit_test(key__changes_with_each_option_that_matters),
 	    cmocka_unit_test(sample__is_a_view_of_the_split),
 	    cmocka_unit_test(json__names_everything_a_report_needs),

@@ -63,6 +63,22 @@ static void prints__are_the_first_digits_of_the_hash(void **state)
 	dataset_close(&d);
 }
 
+static void join__adds_what_is_missing_in_order(void **state)
+{
+	uint64_t more[] = {1, 4, 4, 5, 9}, few[] = {4, 5};
+	const uint64_t have[] = {2, 4, 5, 5}, want[] = {1, 2, 4, 5, 5, 9};
+	struct prints p = {mem_alloc(4, sizeof(uint64_t)), 4};
+
+	(void)state;
+	memcpy(p.v, have, sizeof(have));
+	assert_int_equal(prints_join(&p, &(struct prints){few, 2}), 0);
+	assert_int_equal(p.n, 4);
+	assert_int_equal(prints_join(&p, &(struct prints){more, 5}), 0);
+	assert_int_equal(p.n, 6);
+	assert_memory_equal(p.v, want, sizeof(want));
+	prints_clear(&p);
+}
+
 static void overlap__counts_samples_that_were_trained_on(void **state)
 {
 	struct dataset a, b;
@@ -161,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(prints__are_the_first_digits_of_the_hash),
+	    cmocka_unit_test(join__adds_what_is_missing_in_order),
 	    cmocka_unit_test(overlap__counts_samples_that_were_trained_on),
 	    cmocka_unit_test(prints__need_a_loaded_split),
 	    cmocka_unit_test(file__comes_back_as_it_was),

@@ -32,8 +32,6 @@ static void real__mnist_has_its_published_figures(void **state)
 	for (int64_t i = 0; i < d.n[SPLIT_TEST]; i++)
 		count[d.label[SPLIT_TEST][i]]++;
 	assert_memory_equal(count, test_per_class, sizeof(count));
-	assert_true(d.mean[0] > 0.130f && d.mean[0] < 0.1315f);
-	assert_true(d.std[0] > 0.307f && d.std[0] < 0.309f);
 	dataset_close(&d);
 }
 
@@ -50,7 +48,6 @@ static void real__eurosat_core_by_its_index(void **state)
 	assert_int_equal(d.height * 100000 + d.width * 1000 + d.channels, 6464003);
 	assert_int_equal(d.classes, 10);
 	assert_string_equal(d.class_name[9], "SeaLake");
-	assert_true(d.mean[0] > 0.33f && d.mean[0] < 0.36f && d.mean[2] > 0.395f && d.mean[2] < 0.42f);
 	assert_int_equal(d.duplicates_train_test + d.duplicates_train_val + d.duplicates_val_test, 0);
 	dataset_close(&d);
 }

@@ -20,6 +20,9 @@ static void load_old(struct checkpoint *c)
 {
 	if (checkpoint_load(c, OLD) != 0)
 		fail_msg("%s", err_message());
+	/* It says nothing of its data, where the normalisation and the class names of its time were. */
+	assert_null(c->adapter.kind);
+	assert_null(c->task.kind);
 }
 
 static void run_old(const struct backend *backend)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/err.h"
@@ -43,15 +44,18 @@ static void has_row(const char *table, const char *row)
 
 static void report__ratios_are_against_the_first_and_gaps_are_dashes(void **state)
 {
-	cJSON *models = cJSON_Parse(
-	    "[{\"name\":\"a\",\"technique\":\"baseline\",\"precision\":\"fp32\",\"test_accuracy\":0.9753,"
-	    "\"test_f1_macro\":0.97,\"parameters\":12345,\"sparsity_pct\":0,\"bytes\":4000,\"latency_ms_median\":0.5,"
-	    "\"latency_ms_p95\":0.6},"
-	    "{\"name\":\"b\",\"technique\":\"qat\",\"precision\":\"w4a8\",\"simulated\":true,\"test_accuracy\":0.5,"
-	    "\"bytes\":1000,\"latency_ms_median\":0.25}]");
+	cJSON *models =
+	    cJSON_Parse("[{\"name\":\"a\",\"technique\":\"baseline\",\"precision\":\"fp32\",\"metric\":\"accuracy\","
+			"\"test\":{\"accuracy\":0.9753,\"f1_macro\":0.97,\"f1_micro\":0.5,\"loss\":2},\"parameters\":"
+			"12345,\"sparsity_pct\":0,\"bytes\":4000,\"latency_ms_median\":0.5,"
+			"\"latency_ms_p95\":0.6},"
+			"{\"name\":\"b\",\"technique\":\"qat\",\"precision\":\"w4a8\",\"simulated\":true,\"metric\":"
+			"\"accuracy\",\"test\":{\"accuracy\":0.5},"
+			"\"bytes\":1000,\"latency_ms_median\":0.25}]");
 	struct str text = {0};
 	(void)state;
 	report_models(models, true, &text);
+	has_row(str_text(&text), "|model|technique|precision|testacc%|macroF1|parameters|");
 	has_row(str_text(&text), "|a|baseline|fp32|97.53|0.9700|12,345|0.0|4,000|1.00x|0.5000|0.6000|1.00x|");
 	has_row(str_text(&text), "|b|qat|w4a8(simulated)|50.00|-|-|-|1,000|4.00x|0.2500|-|2.00x|");
 	str_clear(&text);
@@ -59,6 +63,39 @@ static void report__ratios_are_against_the_first_and_gaps_are_dashes(void **stat
 	assert_non_null(strstr(str_text(&text), "model"));
 	str_clear(&text);
 	cJSON_Delete(models);
+}
+
+/* Several labels: the primary metric is no share, so it is not in per cent. */
+static void report__columns_are_the_rows_of_the_task(void **state)
+{
+	cJSON *models = cJSON_Parse(
+	    "[{\"name\":\"a\",\"metric\":\"roc_auc_macro\",\"test\":{\"f1_macro\":0.75,\"f1_micro\":0.7,"
+	    "\"exact_match\":0.5,\"hamming_loss\":0.1,\"loss\":0.3}},"
+	    "{\"name\":\"b\",\"metric\":\"roc_auc_macro\",\"test\":{\"roc_auc_macro\":0.875,\"exact_match\":0.25}}]");
+	struct str text = {0};
+	(void)state;
+	report_models(models, true, &text);
+	has_row(str_text(&text), "|model|technique|precision|testROCAUC|macroF1|exact%|parameters|");
+	has_row(str_text(&text), "|a|||-|0.7500|50.00|-|");
+	has_row(str_text(&text), "|b|||0.8750|-|25.00|-|");
+	str_clear(&text);
+	cJSON_Delete(models);
+}
+
+static void report__figures_also_have_flat_names(void **state)
+{
+	cJSON *s = cJSON_Parse("{\"val\":{\"accuracy\":0.5,\"loss\":1.5},\"models\":[{\"metric\":\"accuracy\","
+			       "\"test\":{\"accuracy\":0.25,\"f1_macro\":0.125},\"test_interval_95\":[0.2,0.3]}]}");
+	(void)state;
+	assert_int_equal(report_flatten(s), 0);
+	const cJSON *m = cJSON_GetArrayItem(cJSON_GetObjectItem(s, "models"), 0);
+	assert_true(cJSON_GetObjectItem(s, "val_accuracy")->valuedouble == 0.5);
+	assert_true(cJSON_GetObjectItem(s, "val_loss")->valuedouble == 1.5);
+	assert_true(cJSON_GetObjectItem(m, "test_accuracy")->valuedouble == 0.25);
+	assert_true(cJSON_GetObjectItem(m, "test_f1_macro")->valuedouble == 0.125);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(m, "test_accuracy_interval_95")), 2);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(m, "test")), 2);
+	cJSON_Delete(s);
 }
 
 static size_t lines_of(const char *text)
@@ -86,11 +123,13 @@ static void report__has_a_row_for_each_of_a_hundred_models(void **state)
 	assert_false(out.failed);
 	assert_int_equal(lines_of(str_text(&out)), 102);
 	for (int i = 1; i < 100; i++) {
-		snprintf(row, sizeof(row), "|model%d|||-|-|-|-|%d|", i, 1000 - i);
+		snprintf(row, sizeof(row), "|model%d|||-|-|%d|", i, 1000 - i);
 		has_row(str_text(&out), row);
 	}
 	str_clear(&out);
+	assert_int_equal(setenv("COLUMNS", "1000", 1), 0);
 	report_models(models, false, &out);
+	assert_int_equal(unsetenv("COLUMNS"), 0);
 	assert_int_equal(lines_of(str_text(&out)), 101);
 	str_clear(&out);
 	cJSON_Delete(models);
@@ -109,11 +148,11 @@ static void table__cells_are_whole_and_break_no_column(void **state)
 	const char *const cells[] = {"a|b", "1", "\033[31m\tred\n", "22", "\xc3\xa9\xc2\x9b", "3", name, "4"};
 	for (size_t i = 0; i < sizeof(cells) / sizeof(*cells); i++)
 		table_add(&t, "%s", cells[i]);
-	table_write(&t, true, &out);
+	table_markdown(&t, &out);
 	has_row(str_text(&out), "|a\\|b|1|\n|?[31m?red?|22|\n|\xc3\xa9??|3|\n");
 	assert_non_null(strstr(str_text(&out), name));
 	str_clear(&out);
-	table_write(&t, false, &out);
+	table_write(&t, 0, &out);
 	int width = 0; /* of each line, in characters */
 	for (const char *p = str_text(&out), *start = p; *p; p++) {
 		if (*p != '\n')
@@ -129,6 +168,86 @@ static void table__cells_are_whole_and_break_no_column(void **state)
 	table_close(&t);
 }
 
+/* Width of the longest line, in characters. */
+static int widest(const char *text)
+{
+	int most = 0, wide = 0;
+	for (; *text; text++) {
+		wide = *text == '\n' ? 0 : wide + 1;
+		most = wide > most ? wide : most;
+	}
+	return most;
+}
+
+/* Five columns of nine characters beside a name: blocks, which repeat the name, and no cell is lost. */
+static void table__columns_are_folded_to_the_width(void **state)
+{
+	static const char *const head[] = {"n", "c1234567a", "c1234567b", "c1234567c", "c1234567d", "c1234567e"};
+	struct table t;
+	struct str out = {0};
+	(void)state;
+	table_open(&t, head, 6);
+	for (int i = 0; i < 6; i++)
+		table_add(&t, i ? "v%d" : "name", i);
+	table_write(&t, 26, &out); /* 4 + 2 * (2 + 9) are exactly as wide */
+	assert_string_equal(str_text(&out), "n     c1234567a  c1234567b\n"
+					    "name         v1         v2\n"
+					    "\n"
+					    "n     c1234567c  c1234567d\n"
+					    "name         v3         v4\n"
+					    "\n"
+					    "n     c1234567e\n"
+					    "name         v5\n");
+	str_clear(&out);
+	table_write(&t, 25, &out);
+	assert_int_equal(widest(str_text(&out)), 15);
+	str_clear(&out);
+	table_write(&t, 1, &out); /* a block has one column at least */
+	assert_int_equal(lines_of(str_text(&out)), 5 * 3 - 1);
+	str_clear(&out);
+	table_write(&t, 59, &out);
+	assert_int_equal(lines_of(str_text(&out)), 2);
+	str_clear(&out);
+	table_close(&t);
+}
+
+static void table__screen_is_what_columns_says(void **state)
+{
+	static const struct {
+		const char *text;
+		int width;
+	} cases[] = {{"132", 132}, {"40", 40}, {"", 0}, {"x", 0}, {"7", 0}, {"80x", 0}, {"99999999999999999999", 0}};
+	(void)state;
+	assert_int_equal(unsetenv("COLUMNS"), 0);
+	int usual = table_screen(); /* of the terminal that the test may run in, else 80 */
+	assert_true(usual >= 20);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(setenv("COLUMNS", cases[i].text, 1), 0);
+		assert_int_equal(table_screen(), cases[i].width ? cases[i].width : usual);
+	}
+	assert_int_equal(unsetenv("COLUMNS"), 0);
+}
+
+/* Of a usual run, with every column filled. */
+static void report__fits_eighty_columns(void **state)
+{
+	cJSON *models =
+	    cJSON_Parse("[{\"name\":\"student_small\",\"technique\":\"vanilla_kd\",\"precision\":\"int8 dynamic\","
+			"\"simulated\":true,\"metric\":\"accuracy\",\"test\":{\"accuracy\":0.9753,\"f1_macro\":0.97},"
+			"\"parameters\":109482240,\"sparsity_pct\":50,\"bytes\":437928960,\"latency_ms_median\":105.5,"
+			"\"latency_ms_p95\":120.6}]");
+	struct str text = {0};
+	(void)state;
+	assert_int_equal(setenv("COLUMNS", "80", 1), 0);
+	report_models(models, false, &text);
+	assert_true(widest(str_text(&text)) <= 80);
+	assert_non_null(strstr(str_text(&text), "437,928,960"));
+	assert_non_null(strstr(str_text(&text), "120.6"));
+	str_clear(&text);
+	assert_int_equal(unsetenv("COLUMNS"), 0);
+	cJSON_Delete(models);
+}
+
 static void table__a_failed_allocation_fails_what_is_written(void **state)
 {
 	static const char *const head[] = {"name"};
@@ -140,7 +259,10 @@ static void table__a_failed_allocation_fails_what_is_written(void **state)
 		table_open(&t, head, 1);
 		for (int i = 0; i < 100; i++)
 			table_add(&t, "row %d", i);
-		table_write(&t, false, &out);
+		if (n % 2)
+			table_write(&t, 0, &out);
+		else
+			table_markdown(&t, &out);
 		failed = mem_count() >= n;
 		mem_fail_at(0);
 		assert_true(out.failed == (bool)failed);
@@ -248,6 +370,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(report__counts_have_commas),
 	    cmocka_unit_test(report__ratios_are_against_the_first_and_gaps_are_dashes),
+	    cmocka_unit_test(report__columns_are_the_rows_of_the_task),
+	    cmocka_unit_test(report__figures_also_have_flat_names), cmocka_unit_test(report__fits_eighty_columns),
+	    cmocka_unit_test(table__columns_are_folded_to_the_width),
+	    cmocka_unit_test(table__screen_is_what_columns_says),
 	    cmocka_unit_test(report__has_a_row_for_each_of_a_hundred_models),
 	    cmocka_unit_test(table__cells_are_whole_and_break_no_column),
 	    cmocka_unit_test(table__a_failed_allocation_fails_what_is_written),

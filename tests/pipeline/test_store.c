@@ -37,7 +37,7 @@ DIR *opendir(const char *path)
 static cJSON *record_json(const char *key)
 {
 	cJSON *o = cJSON_Parse("{\"name\":\"x\",\"kind\":\"train\",\"macs\":10,\"seconds\":1.5,\"threads\":1,"
-			       "\"train_device\":\"cpu\",\"summary\":{\"val_accuracy\":0.5,\"bytes\":3}}");
+			       "\"train_device\":\"cpu\",\"summary\":{\"val\":{\"accuracy\":0.5},\"bytes\":3}}");
 	assert_non_null(cJSON_AddStringToObject(o, "key", key));
 	return o;
 }
@@ -121,7 +121,7 @@ static void store__an_entry_is_links_with_a_record_of_its_own(void **state)
 	assert_int_equal(store_find(&s, KEY, dir, &r), 0);
 	assert_string_equal(dir, ENTRY);
 	assert_string_equal(r.key, KEY);
-	assert_true(cJSON_GetObjectItem(r.summary, "val_accuracy")->valuedouble == 0.5);
+	assert_true(cJSON_GetObjectItem(cJSON_GetObjectItem(r.summary, "val"), "accuracy")->valuedouble == 0.5);
 	assert_int_equal(cJSON_GetArraySize(r.files), 2);
 	stage_record_clear(&r);
 	assert_int_equal(links_of(ENTRY "/weights"), 2);
@@ -413,10 +413,16 @@ static void record__types_and_ranges_are_checked(void **state)
 	} cases[] = {{"key", "\"../../zz\"", "'key' must be a SHA-256"}, {"key", "7", "'key' must be a text"},
 	    {"macs", "-1", "'macs'"}, {"seconds", "\"1\"", "'seconds'"}, {"seconds", "1e999", "'seconds'"},
 	    {"threads", "1e9", "'threads'"}, {"train_device", "null", "'train_device'"}, {"summary", "[]", "'summary'"},
-	    {"summary.val_accuracy", "1.5", "'val_accuracy' must be from 0 to 1, found 1.5"},
-	    {"summary.val_accuracy", "-0.1", "'val_accuracy'"}, {"summary.val_accuracy", "\"x\"", "a number or null"},
-	    {"summary.bytes", "-1", "'bytes'"}, {"summary.other", "1e999", "'other' must be finite"},
-	    {"summary.kind", "1", "'kind' must be a text"}, {"summary.models", "{}", "'models' must be a list"},
+	    {"summary.val", "{\"accuracy\":1.5}", "'accuracy' must be from 0 to 1, found 1.5"},
+	    {"summary.val", "{\"hamming_loss\":-0.1}", "'hamming_loss' must be from 0 to 1"},
+	    {"summary.val", "{\"loss\":-0.1}", "'loss' must be from 0"},
+	    {"summary.val", "{\"f1_macro\":\"x\"}", "'f1_macro' must be a number or null"},
+	    {"summary.val", "{\"of another program\":[0.5]}", "'of another program' must be a number or null"},
+	    {"summary.val", "0.5", "'val' must be an object"}, {"summary.metric", "3", "'metric' must be a text"},
+	    {"summary.models", "[{\"test\":{\"exact_match\":2}}]", "'exact_match' must be from 0 to 1, found 2"},
+	    {"summary.models", "[{\"test\":[]}]", "'test' must be an object"}, {"summary.bytes", "-1", "'bytes'"},
+	    {"summary.other", "1e999", "'other' must be finite"}, {"summary.kind", "1", "'kind' must be a text"},
+	    {"summary.models", "{}", "'models' must be a list"},
 	    {"summary.models", "[1]", "'models' must be a list of objects"},
 	    {"summary.models", "[{\"sparsity_pct\":101}]", "'sparsity_pct'"},
 	    {"summary.models", "[{\"name\":null}]", "'name' must be a text"}};

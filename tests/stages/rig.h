@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,8 @@ struct rig {
 	struct device dev;
 	struct data_options data_options;
 	struct dataset data;
+	struct adapter adapter; /* of new models */
+	struct task task;
 	char dir[256];
 };
 
@@ -55,6 +58,22 @@ static inline int rig_options(const struct option *table, void *block, const cha
 			fail_msg("%s: %s", #call, err_message());                                                      \
 	} while (0)
 
+/* The adapter and the task of a config that asks for nothing in its blocks `input` and `task`. */
+static inline void rig_make(struct rig *r)
+{
+	struct input_options input = {0};
+	struct task_options task = {0};
+	const char *key;
+	adapter_clear(&r->adapter);
+	task_clear(&r->task);
+	RIG_OK(rig_options(input_option_table, &input, "{}"));
+	RIG_OK(rig_options(task_option_table, &task, "{}"));
+	RIG_OK(adapter_make(&r->adapter, &input, &r->data, &r->data_options, ".", &key));
+	RIG_OK(task_make(&r->task, &task, &r->data, &key));
+	option_clear(input_option_table, &input);
+	option_clear(task_option_table, &task);
+}
+
 static inline void rig_open(struct rig *r, const char *data_yaml)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -62,12 +81,15 @@ static inline void rig_open(struct rig *r, const char *data_yaml)
 	RIG_OK(cpu_backend.open(&r->dev.ctx, &(struct open_options){.threads = 2}));
 	RIG_OK(rig_options(data_option_table, &r->data_options, data_yaml));
 	RIG_OK(dataset_open(&r->data, &r->data_options, ".", 42, false));
+	rig_make(r);
 	snprintf(r->dir, sizeof(r->dir), "%s/stages.XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(r->dir));
 }
 
 static inline void rig_close(struct rig *r)
 {
+	adapter_clear(&r->adapter);
+	task_clear(&r->task);
 	dataset_close(&r->data);
 	option_clear(data_option_table, &r->data_options);
 	cpu_backend.close(r->dev.ctx);
@@ -116,6 +138,8 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .input_dir = c->input ? input : NULL,
 	    .teacher_dir = c->teacher ? teacher : NULL,
 	    .spec = c->spec,
+	    .adapter = &r->adapter,
+	    .task = &r->task,
 	    .resume_path = c->resume ? resume : NULL,
 	    .progress = c->progress,
 	    .stop = c->stop,
@@ -142,34 +166,40 @@ static inline double rig_number(const cJSON *o, const char *key)
 	return v->valuedouble;
 }
 
+/* A validation figure of a summary. */
+static inline double rig_val(const cJSON *summary, const char *metric)
+{
+	return rig_number(cJSON_GetObjectItem(summary, "val"), metric);
+}
+
+/* The model in DIR/folder, as a stage loads it. */
+static inline void rig_load(struct rig *r, const char *folder, struct model *m)
+{
+	const struct stage_run run = {.data = &r->data, .task = &r->task};
+	RIG_OK(stage_model_load(m, rig_path(r, folder), r->dev, &run));
+}
+
 /* Logits of `n` validation samples of the model in DIR/folder. */
 static inline float *rig_logits(struct rig *r, const char *folder, int n)
 {
-	struct stage_model m;
-	struct graph g;
-	struct executor *ex;
-	struct executor_options o = {.mode = EXEC_INFER};
-	size_t pixels = (size_t)(r->data.height * r->data.width * r->data.channels);
-	float *x = mem_alloc((size_t)n * pixels, sizeof(*x)), *y = mem_alloc((size_t)(n * r->data.classes), sizeof(*y));
+	const struct session_options o = {.batch = n};
+	const size_t bytes = (size_t)(n * r->data.classes) * sizeof(float);
+	struct model m;
+	struct encoding e;
+	struct session s;
+	float *y = mem_alloc(1, bytes);
 	uint32_t *index = mem_alloc((size_t)n, sizeof(*index));
-	int32_t *labels = mem_alloc((size_t)n, sizeof(*labels));
 	for (int i = 0; i < n; i++)
 		index[i] = (uint32_t)i;
-	struct batch_fill fill = {.data = &r->data, .split = SPLIT_VAL, .stage = ""};
-	RIG_OK(stage_model_load(&m, rig_path(r, folder), r->dev, &r->data));
-	RIG_OK(stage_model_build(&m, &(struct build_shape){.sequences = n}, &g));
-	RIG_OK(executor_create(&ex, &g, &m.params, &o));
-	RIG_OK(executor_prepare(ex));
-	RIG_OK(batch_fill(&fill, index, n, 0, 0, x, labels));
-	RIG_OK(executor_input(ex, "input", x, (size_t)n * pixels * sizeof(*x)));
-	RIG_OK(executor_forward(ex));
-	RIG_OK(executor_output(ex, g.node[g.output].name, y, (size_t)(n * r->data.classes) * sizeof(*y)));
-	executor_free(ex);
-	graph_clear(&g);
-	stage_model_clear(&m);
-	mem_free(x);
+	rig_load(r, folder, &m);
+	RIG_OK(encoding_open(&e, &m.ckpt.adapter, &r->data, SPLIT_VAL));
+	RIG_OK(session_open_model(&s, &m, &o));
+	RIG_OK(session_forward(&s, &e, index, n));
+	memcpy(y, s.logits, bytes);
+	session_close(&s);
+	encoding_close(&e);
+	model_clear(&m);
 	mem_free(index);
-	mem_free(labels);
 	return y;
 }
 

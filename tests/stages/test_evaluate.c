@@ -61,6 +61,7 @@ static int evaluate(
 	    .seed = 42,
 	    .data = &r->data,
 	    .data_options = &r->data_options,
+	    .task = &r->task,
 	    .train_dev = r->dev,
 	    .cpu_dev = r->dev,
 	    .n_input = n,
@@ -114,24 +115,20 @@ static void stats__wilson_interval_of_known_shares(void **state)
 
 static void stats__flips_and_mcnemar_of_known_cases(void **state)
 {
-	int32_t labels[40], a[40], b[40];
+	uint8_t a[40], b[40];
 	struct flips f;
 
 	(void)state;
-	for (int i = 0; i < 40; i++) {
-		labels[i] = i % 3;
-		a[i] = labels[i];
-		b[i] = labels[i];
-	}
-	flips_count(&f, labels, a, b, 40);
+	memset(a, 1, sizeof(a));
+	memset(b, 1, sizeof(b));
+	flips_count(&f, a, b, 40);
 	assert_true(f.right_to_wrong == 0 && f.wrong_to_right == 0 && f.difference == 0);
 	assert_near(f.p, 1, 1e-12);
 	for (int i = 0; i < 6; i++)
-		b[i] = 9; /* six right ones lost */
-	a[10] = 9;        /* one wrong one won */
-	a[11] = 9;        /* wrong in both: no flip */
-	b[11] = 8;
-	flips_count(&f, labels, a, b, 40);
+		b[i] = 0;  /* six right ones lost */
+	a[10] = 0;         /* one wrong one won */
+	a[11] = b[11] = 0; /* wrong in both: no flip */
+	flips_count(&f, a, b, 40);
 	assert_int_equal(f.right_to_wrong, 6);
 	assert_int_equal(f.wrong_to_right, 1);
 	assert_near(f.p, 0.125, 1e-9); /* 2 * (1 + 7) / 2^7 */
@@ -140,17 +137,65 @@ static void stats__flips_and_mcnemar_of_known_cases(void **state)
 	assert_near(f.low + f.high, 2 * f.difference, 1e-12);
 }
 
+/* ---- limits ---- */
+
+/* In doubles 100 * (0.95 - 0.94) is more than 1, and 1.14 * 10000 / 100 less than 114. */
+static void limit__a_loss_of_exactly_the_limit_passes(void **state)
+{
+	static const struct {
+		int64_t first, model, n;
+		double points;
+	} cases[] = {{190, 188, 200, 1}, {190, 189, 200, 0.5}, {180, 176, 200, 2}, {188, 182, 200, 3},
+	    {9000, 8971, 10000, 0.29}, {9000, 8886, 10000, 1.14}, {70000, 69993, 100000, 0.007}, {5, 5, 7, 0},
+	    {5, 6, 7, 0}};
+	const struct metric_row *accuracy = task_metric_row("accuracy");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const double n = (double)cases[i].n;
+		const struct judged first = {accuracy, (double)cases[i].first / n, cases[i].first, cases[i].n};
+		const struct judged model = {accuracy, (double)cases[i].model / n, cases[i].model, cases[i].n};
+		const struct judged less = {accuracy, (double)(cases[i].model - 1) / n, cases[i].model - 1, cases[i].n};
+
+		assert_true(judged_within(&first, &model, cases[i].points));
+		assert_true(cases[i].model > cases[i].first || !judged_within(&first, &less, cases[i].points));
+	}
+}
+
+static void limit__other_figures_have_a_tolerance_and_a_direction(void **state)
+{
+	const struct judged f1[] = {
+	    {task_metric_row("f1_macro"), 0.95, 1, 9}, {task_metric_row("f1_macro"), 0.94, 9, 9}};
+	const struct judged wrong[] = {
+	    {task_metric_row("hamming_loss"), 0.11, 1, 9}, {task_metric_row("hamming_loss"), 0.12, 1, 9}};
+	const struct judged none = {task_metric_row("f1_macro"), NAN, 9, 9};
+
+	(void)state;
+	assert_true(judged_within(&f1[0], &f1[1], 1) && !judged_within(&f1[0], &f1[1], 0.999999));
+	assert_true(judged_within(&f1[1], &f1[0], 0) && judged_within(&f1[0], &f1[0], 0));
+	/* of a loss, more is worse */
+	assert_true(judged_within(&wrong[0], &wrong[1], 1) && !judged_within(&wrong[0], &wrong[1], 0.999999));
+	assert_true(judged_within(&wrong[1], &wrong[0], 0));
+	assert_near(judged_loss(&wrong[0], &wrong[1]), 1, 1e-9);
+	assert_true(judged_reaches(&f1[1], 0.94) && !judged_reaches(&f1[1], 0.940001));
+	assert_true(judged_reaches(&wrong[1], 0.12) && !judged_reaches(&wrong[1], 0.119999));
+	/* what is not defined is within nothing and reaches nothing */
+	assert_false(judged_within(&f1[0], &none, 50) || judged_within(&none, &f1[0], 50));
+	assert_false(judged_reaches(&none, 0.1));
+}
+
 /* ---- latency ---- */
 
 static void latency__figures_follow_from_the_timings(void **state)
 {
 	struct rig *r = *state;
 	struct latency_options o = {.warmup = 3, .runs = 37, .throughput_batch = 5, .throughput_runs = 11};
-	struct stage_model a, b, *models[2] = {&a, &b};
+	struct model a, b;
+	const struct latency_subject models[2] = {{&a, NULL}, {&b, NULL}};
 	struct latency l[2];
 
-	RIG_OK(stage_model_load(&a, rig_path(r, "mlp"), r->dev, NULL));
-	RIG_OK(stage_model_load(&b, rig_path(r, "int8"), r->dev, NULL));
+	rig_load(r, "mlp", &a);
+	rig_load(r, "int8", &b);
 	RIG_OK(latency_measure(models, 2, &o, 1, NULL, NULL, l));
 	for (int i = 0; i < 2; i++) {
 		int below = 0, below95 = 0;
@@ -166,6 +211,8 @@ static void latency__figures_follow_from_the_timings(void **state)
 		assert_true(below >= 19 && below95 >= 35);
 		assert_near(l[i].mean, sum / 37, 1e-12);
 		assert_true(l[i].median <= l[i].p95 && l[i].p95 <= l[i].p99 && l[i].throughput > 0);
+		assert_string_equal(l[i].input, "random");
+		assert_true(l[i].tokens == 0);
 		assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(raw, "latency_ms")), 37);
 		assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(raw, "throughput_batch_ms")), 11);
 		cJSON_Delete(raw);
@@ -176,8 +223,8 @@ static void latency__figures_follow_from_the_timings(void **state)
 	RIG_OK(latency_measure(models, 1, &o, 1, NULL, NULL, l));
 	assert_true(l[0].throughput == 0 && l[0].median == l[0].p99);
 	latency_clear(&l[0]);
-	stage_model_clear(&a);
-	stage_model_clear(&b);
+	model_clear(&a);
+	model_clear(&b);
 }
 
 static void latency__stops_when_asked(void **state)
@@ -185,16 +232,30 @@ static void latency__stops_when_asked(void **state)
 	struct rig *r = *state;
 	struct latency_options o = {.runs = 1000, .throughput_batch = 1};
 	volatile sig_atomic_t stop = 1;
-	struct stage_model a, *models[1] = {&a};
+	struct model a;
+	const struct latency_subject models[1] = {{&a, NULL}};
 	struct latency l;
 
-	RIG_OK(stage_model_load(&a, rig_path(r, "mlp"), r->dev, NULL));
+	rig_load(r, "mlp", &a);
 	assert_int_equal(latency_measure(models, 1, &o, 1, NULL, &stop, &l), ERR_INTERRUPTED);
 	assert_null(l.seconds);
-	stage_model_clear(&a);
+	model_clear(&a);
 }
 
 /* ---- runs ---- */
+
+static double accuracy_of(const cJSON *model)
+{
+	return rig_number(cJSON_GetObjectItem(model, "test"), "accuracy");
+}
+
+static void assert_interval_around(const cJSON *model, double share)
+{
+	const cJSON *at = cJSON_GetObjectItem(model, "test_interval_95");
+
+	assert_int_equal(cJSON_GetArraySize(at), 2);
+	assert_true(cJSON_GetArrayItem(at, 0)->valuedouble < share && cJSON_GetArrayItem(at, 1)->valuedouble > share);
+}
 
 static void run__compares_on_the_test_split(void **state)
 {
@@ -218,9 +279,12 @@ static void run__compares_on_the_test_split(void **state)
 		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(item, "name")), names[i]);
 		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(item, "precision")), precisions[i]);
 		assert_int_equal(cJSON_IsTrue(cJSON_GetObjectItem(item, "simulated")), i == 2);
-		assert_true(rig_number(item, "test_accuracy") > 0.6);
+		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(item, "metric")), "accuracy");
+		assert_true(accuracy_of(item) > 0.6);
 		assert_true(rig_number(item, "test_n") == (double)r->data.n[SPLIT_TEST]);
-		assert_true(rig_number(item, "test_accuracy") == rig_number(test, "accuracy"));
+		assert_true(accuracy_of(item) == rig_number(test, "accuracy"));
+		assert_interval_around(item, accuracy_of(item));
+		assert_interval_around(full, accuracy_of(item));
 		assert_true(rig_number(item, "latency_ms_median") > 0 && rig_number(item, "throughput_sps") > 0);
 		snprintf(path, sizeof(path), "%s/model.safetensors", names[i]);
 		RIG_OK(fs_size(rig_path(r, path), &bytes));
@@ -230,9 +294,7 @@ static void run__compares_on_the_test_split(void **state)
 		if (flips) /* the flips explain the difference of the accuracies, exactly */
 			assert_near((rig_number(flips, "wrong_to_right") - rig_number(flips, "right_to_wrong")) /
 					rig_number(item, "test_n"),
-			    rig_number(item, "test_accuracy") -
-				rig_number(cJSON_GetObjectItem(cJSON_GetArrayItem(models, 0), "test"), "accuracy"),
-			    1e-12);
+			    accuracy_of(item) - accuracy_of(cJSON_GetArrayItem(models, 0)), 1e-12);
 		i++;
 	}
 	cJSON_Delete(summary);
@@ -241,8 +303,8 @@ static void run__compares_on_the_test_split(void **state)
 
 static void run__files_have_the_fields_of_the_benchmark_format(void **state)
 {
-	static const char *const fields[] = {"num_parameters", "size_mb", "macro_f1", "accuracy",
-	    "cpu_latency_ms_median", "cpu_latency_ms_p95", "cpu_throughput_sps"};
+	static const char *const fields[] = {"num_parameters", "size_mb", "macro_f1", "accuracy", "f1_macro",
+	    "f1_weighted", "precision_macro", "cpu_latency_ms_median", "cpu_latency_ms_p95", "cpu_throughput_sps"};
 	static const char *const names[] = {"mlp", "int8"};
 	struct rig *r = *state;
 	cJSON *rows, *raw;
@@ -263,7 +325,8 @@ static void run__files_have_the_fields_of_the_benchmark_format(void **state)
 		commas += csv.data[i] == ',' && lines == 1;
 	}
 	assert_int_equal(lines, 3);
-	assert_int_equal(commas, 9);
+	/* name, parameters, MB, macro F1, the task's rows, F1 of each class, three of latency, device */
+	assert_int_equal(commas, 4 + task_metrics(&r->task) + 1 + 3 + 1 - 1);
 	fs_bytes_clear(&csv);
 	cJSON_Delete(rows);
 	cJSON_Delete(raw);
@@ -283,17 +346,47 @@ static void run__without_latency_there_are_no_timings(void **state)
 	cJSON_Delete(summary);
 }
 
+/* Of w3a3 against mlp in a finished evaluation: samples that are lost. */
+static double lost_samples(struct rig *r, const char *file)
+{
+	cJSON *evaluation = read_json(r, file), *models = cJSON_GetObjectItem(evaluation, "models");
+	double lost = accuracy_of(cJSON_GetArrayItem(models, 0)) - accuracy_of(cJSON_GetArrayItem(models, 1));
+
+	cJSON_Delete(evaluation);
+	return round(lost * (double)r->data.n[SPLIT_TEST]);
+}
+
 static void run__a_failed_limit_leaves_its_figures(void **state)
 {
 	static const char *const names[] = {"mlp", "w3a3"};
 	struct rig *r = *state;
+	char options[96];
 
-	assert_int_equal(evaluate(r, "gate", "{latency: false, min_accuracy: 0.9999}", names, 2, NULL), ERR_GATE);
-	assert_non_null(strstr(err_message(), "min_accuracy"));
+	assert_int_equal(evaluate(r, "gate", "{latency: false, min_metric: 0.9999}", names, 2, NULL), ERR_GATE);
+	assert_non_null(strstr(err_message(), "mlp reaches a test accuracy of 0."));
+	assert_non_null(strstr(err_message(), ", below min_metric 0.9999"));
 	assert_true(fs_exists(rig_path(r, "gate/evaluation.json")));
-	assert_int_equal(evaluate(r, "drop", "{latency: false, max_accuracy_drop: 0}", names, 2, NULL), ERR_GATE);
+	assert_int_equal(evaluate(r, "drop", "{latency: false, max_drop: 0}", names, 2, NULL), ERR_GATE);
 	assert_non_null(strstr(err_message(), "w3a3 loses"));
-	RIG_OK(evaluate(r, "fine", "{latency: false, max_accuracy_drop: 60, min_accuracy: 0.2}", names, 2, NULL));
+	assert_non_null(strstr(err_message(), "points of test accuracy against mlp, more than max_drop 0"));
+	RIG_OK(evaluate(r, "fine", "{latency: false, max_drop: 60, min_metric: 0.2}", names, 2, NULL));
+	double lost = lost_samples(r, "fine/evaluation.json"), n = (double)r->data.n[SPLIT_TEST];
+	assert_true(lost >= 1);
+	snprintf(options, sizeof(options), "{latency: false, max_drop: %.17g}", 100 * lost / n);
+	RIG_OK(evaluate(r, "exact", options, names, 2, NULL));
+	snprintf(options, sizeof(options), "{latency: false, max_drop: %.17g}", 100 * (lost - 0.01) / n);
+	assert_int_equal(evaluate(r, "less", options, names, 2, NULL), ERR_GATE);
+}
+
+/* Configs of earlier versions name the limits after the accuracy. */
+static void run__limits_have_their_former_names(void **state)
+{
+	static const char *const names[] = {"mlp", "w3a3"};
+	struct rig *r = *state;
+
+	assert_int_equal(evaluate(r, "old1", "{latency: false, min_accuracy: 0.9999}", names, 2, NULL), ERR_GATE);
+	assert_int_equal(evaluate(r, "old2", "{latency: false, max_accuracy_drop: 0}", names, 2, NULL), ERR_GATE);
+	RIG_OK(evaluate(r, "old3", "{latency: false, max_accuracy_drop: 60, min_accuracy: 0.2}", names, 2, NULL));
 }
 
 static void run__needs_the_test_split_and_whole_checkpoints(void **state)
@@ -314,12 +407,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(stats__wilson_interval_of_known_shares),
 	    cmocka_unit_test(stats__flips_and_mcnemar_of_known_cases),
+	    cmocka_unit_test(limit__a_loss_of_exactly_the_limit_passes),
+	    cmocka_unit_test(limit__other_figures_have_a_tolerance_and_a_direction),
 	    cmocka_unit_test(latency__figures_follow_from_the_timings),
 	    cmocka_unit_test(latency__stops_when_asked),
 	    cmocka_unit_test(run__compares_on_the_test_split),
 	    cmocka_unit_test(run__files_have_the_fields_of_the_benchmark_format),
 	    cmocka_unit_test(run__without_latency_there_are_no_timings),
 	    cmocka_unit_test(run__a_failed_limit_leaves_its_figures),
+	    cmocka_unit_test(run__limits_have_their_former_names),
 	    cmocka_unit_test(run__needs_the_test_split_and_whole_checkpoints),
 	};
 

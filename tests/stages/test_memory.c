@@ -55,7 +55,10 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 	    .input_dir = c->input ? "none" : NULL,
 	    .teacher_dir = c->teacher ? "none" : NULL,
 	    .teacher_spec = c->teacher ? &teacher_spec : NULL,
-	    .spec = c->spec};
+	    .teacher_adapter = c->teacher ? &r->adapter : NULL,
+	    .spec = c->spec,
+	    .adapter = &r->adapter,
+	    .task = &r->task};
 	RIG_OK(kind->plan(&run, c->input ? &teacher_spec : NULL, &p));
 	spec_clear(&p.spec);
 	option_clear(kind->table, options);
@@ -166,8 +169,9 @@ static void quantize__names_the_batch_that_calibration_has_no_room_for(void **st
 				 .options = "{method: qat, epochs: 1, batch_size: 1, calibration_batch_size: 512}",
 				 .input = "teacher"}),
 	    ERR_NOMEM);
-	assert_non_null(strstr(err_message(), "calibrating with 512 images at a time (calibration_batch_size): cpu: an "
-					      "executor needs "));
+	assert_non_null(
+	    strstr(err_message(), "calibrating with 512 samples at a time (calibration_batch_size): cpu: an "
+				  "executor needs "));
 	assert_int_equal(limited.live, 0);
 	limited_set(SIZE_MAX);
 }

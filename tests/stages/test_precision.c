@@ -39,7 +39,9 @@ static int plan(struct rig *r, const char *text, struct stage_plan *p)
 	    .data_options = &r->data_options,
 	    .train_dev = r->dev,
 	    .cpu_dev = r->dev,
-	    .spec = &spec};
+	    .spec = &spec,
+	    .adapter = &r->adapter,
+	    .task = &r->task};
 	*p = (struct stage_plan){0};
 	int rc = stage_train.plan(&run, NULL, p);
 	spec_clear(&p->spec);

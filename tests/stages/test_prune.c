@@ -311,7 +311,7 @@ static void prune__masks_are_exactly_zero_after_fine_tuning(void **state)
 	assert_int_equal(masked, llround(0.5 * (double)total));
 	assert_true(rig_number(s, "nonzero") == rig_number(s, "parameters") - (double)masked);
 	assert_true(fabs(rig_number(s, "sparsity_pct") - 100. * (double)masked / (double)total) < 1e-3);
-	assert_true(rig_number(s, "val_accuracy") > 0.8);
+	assert_true(rig_val(s, "accuracy") > 0.8);
 	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "pruned_50");
 	assert_string_equal(cJSON_GetObjectItem(c.info, "parent_sha256")->valuestring, parent.sha256);
 	/* the fine-tuning did move what stays */
@@ -393,7 +393,7 @@ static void prune__nm_pattern_holds_after_fine_tuning(void **state)
 }
 
 /* Silences the units that `keep` drops: every value that produces them becomes 0, gamma and beta included. */
-static void silence(struct stage_model *m, const struct graph *g, const struct slice *keep)
+static void silence(struct model *m, const struct graph *g, const struct slice *keep)
 {
 	for (int i = 0; i < g->n; i++) {
 		const struct node *p = &g->node[i];
@@ -427,7 +427,7 @@ static void find_kept(
 	}
 }
 
-static void save_model(struct rig *r, struct stage_model *m, const char *folder)
+static void save_model(struct rig *r, struct model *m, const char *folder)
 {
 	struct graph g;
 	RIG_OK(checkpoint_graph(&m->ckpt, &shape_one, false, &g));
@@ -442,14 +442,14 @@ static void compare_with_masked(
 {
 	char cut_name[64], masked_name[64];
 	struct checkpoint cut;
-	struct stage_model m;
+	struct model m;
 	struct slice keep;
 	struct graph g;
 	snprintf(cut_name, sizeof(cut_name), "%s_cut", input);
 	snprintf(masked_name, sizeof(masked_name), "%s_masked", input);
 	RIG_OK(rig_run(r, &stage_prune, &(struct rig_case){.name = cut_name, .options = options, .input = input}));
 	RIG_OK(checkpoint_load(&cut, rig_path(r, cut_name)));
-	RIG_OK(stage_model_load(&m, rig_path(r, input), r->dev, &r->data));
+	rig_load(r, input, &m);
 	RIG_OK(slice_init(&keep, m.ckpt.spec.n_width));
 	for (int i = 0; i < n; i++) {
 		find_kept(&m.ckpt, &cut, vectors[i], i, &keep);
@@ -474,7 +474,7 @@ static void compare_with_masked(
 	slice_clear(&keep);
 	graph_clear(&g);
 	checkpoint_clear(&cut);
-	stage_model_clear(&m);
+	model_clear(&m);
 }
 
 static void structured__gives_the_logits_of_the_masked_model(void **state)
@@ -492,16 +492,16 @@ static void structured__gives_the_logits_of_the_masked_model(void **state)
 static void structured__removes_the_weakest_units(void **state)
 {
 	struct rig *r = *state;
-	struct stage_model m;
+	struct model m;
 	struct checkpoint cut;
 	float w[16 * 64], kept[13 * 64];
-	RIG_OK(stage_model_load(&m, rig_path(r, "mlp"), r->dev, NULL));
+	rig_load(r, "mlp", &m);
 	RIG_OK(params_read(&m.params, "fc1.weight", w));
 	for (int i = 0; i < 64; i++)
 		w[2 * 64 + i] = w[7 * 64 + i] = w[15 * 64 + i] = 1e-4f * (float)(i % 3);
 	RIG_OK(params_write(&m.params, "fc1.weight", w));
 	save_model(r, &m, "weak");
-	stage_model_clear(&m);
+	model_clear(&m);
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){.name = "weak_cut",
 		.options = "{method: structured, sparsity: 0.2, exclude: [fc2], epochs: 0}",
@@ -533,7 +533,7 @@ static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 	assert_true(zeros_under_mask(&c, "fc1.weight") > 0);
 	assert_int_equal(
 	    tensor(&c, "fc1.weight.mask")->t.shape.dim[0], (shape_count(tensor(&c, "fc1.weight")->t.shape) + 7) / 8);
-	assert_true(rig_number(s, "val_accuracy") > 0.6);
+	assert_true(rig_val(s, "accuracy") > 0.6);
 	cJSON_Delete(s);
 	checkpoint_clear(&c);
 }
@@ -591,20 +591,20 @@ static void prune__survives_each_failed_allocation(void **state)
 	struct prune_options o = {.method = PRUNE_STRUCTURED, .sparsity = 0.5, .min_units = 1};
 	int rc = -1, failed = 0;
 	for (uint64_t n = 1; rc < 0; n++) {
-		struct stage_model m;
+		struct model m;
 		struct prune_set set = {0};
-		RIG_OK(stage_model_load(&m, rig_path(r, "cnn"), r->dev, &r->data));
+		rig_load(r, "cnn", &m);
 		mem_fail_at(n);
 		rc = prune_units(&o, &m);
 		if (!rc)
-			rc = prune_set_init(&set, &m.ckpt.spec, &o.exclude);
+			rc = prune_set_init(&set, &m.ckpt.spec, &o);
 		if (!rc)
 			rc = prune_magnitude(&set, &m.params, true, 0.5);
 		mem_fail_at(0);
 		assert_true(!rc || rc == ERR_NOMEM);
 		failed += rc < 0;
 		prune_set_clear(&set);
-		stage_model_clear(&m);
+		model_clear(&m);
 	}
 	assert_true(failed > 50);
 }
@@ -623,7 +623,9 @@ static int plan_prune(
 	    .data_options = &r->data_options,
 	    .train_dev = r->dev,
 	    .cpu_dev = r->dev,
-	    .teacher_dir = teacher};
+	    .teacher_dir = teacher,
+	    .adapter = &r->adapter,
+	    .task = &r->task};
 	rc = stage_prune.plan(&run, spec, p);
 	if (rc < 0)
 		spec_clear(&p->spec);

@@ -127,12 +127,12 @@ static cJSON *run_case(struct rig *r, const char *name, const char *input, const
 
 static cJSON *read_info(struct rig *r, const char *folder)
 {
-	struct stage_model m;
+	struct model m;
 	cJSON *info;
 
-	RIG_OK(stage_model_load(&m, rig_path(r, folder), r->dev, &r->data));
+	rig_load(r, folder, &m);
 	info = cJSON_Duplicate(m.ckpt.info, true);
-	stage_model_clear(&m);
+	model_clear(&m);
 	return info;
 }
 
@@ -157,7 +157,7 @@ static void run__static_keeps_the_accuracy_and_executes_what_was_simulated(void 
 
 		snprintf(name, sizeof(name), "static_%s", inputs[i]);
 		summary = run_case(r, name, inputs[i], "{method: static, observer: mse, activations: affine}");
-		assert_true(rig_number(summary, "val_accuracy") > val_accuracy(r, inputs[i]) - 0.02);
+		assert_true(rig_val(summary, "accuracy") > val_accuracy(r, inputs[i]) - 0.02);
 		info = read_info(r, name);
 		report = cJSON_GetObjectItem(info, "int8_report");
 		assert_true(rig_number(report, "values_compared") > 1000);
@@ -228,12 +228,12 @@ static void run__auto_takes_the_best_observer_on_validation(void **state)
 	info = read_info(r, "auto");
 	calibration = cJSON_GetObjectItem(cJSON_GetObjectItem(info, "int8_report"), "calibration");
 	cJSON_ArrayForEach(item, cJSON_GetObjectItem(calibration, "candidates")) best =
-	    fmax(best, rig_number(item, "val_accuracy"));
+	    fmax(best, rig_number(item, "accuracy"));
 	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(calibration, "candidates")), OBSERVER_COUNT);
 	item = cJSON_GetObjectItem(calibration, "observer");
 	chosen =
 	    rig_number(cJSON_GetObjectItem(cJSON_GetObjectItem(calibration, "candidates"), cJSON_GetStringValue(item)),
-		"val_accuracy");
+		"accuracy");
 	assert_true(chosen >= best);
 	/* what was chosen is what was saved: the integers give the simulated accuracy */
 	assert_true(
@@ -245,18 +245,18 @@ static void run__auto_takes_the_best_observer_on_validation(void **state)
 /* Every int8 tensor of the checkpoint, by name. */
 static int64_t zero_share(struct rig *r, const char *folder, const char *tensor, int64_t *total)
 {
-	struct stage_model m;
+	struct model m;
 	const struct named_tensor *t;
 	int64_t zeros = 0;
 
-	RIG_OK(stage_model_load(&m, rig_path(r, folder), r->dev, &r->data));
+	rig_load(r, folder, &m);
 	t = tensor_file_find(&m.ckpt.tensors, tensor);
 	assert_non_null(t);
 	assert_int_equal(t->t.dtype, DT_S8);
 	*total = shape_count(t->t.shape);
 	for (int64_t i = 0; i < *total; i++)
 		zeros += ((const int8_t *)t->t.data)[i] == 0;
-	stage_model_clear(&m);
+	model_clear(&m);
 	return zeros;
 }
 
@@ -285,8 +285,8 @@ static void run__a_mask_that_does_not_hold_is_found(void **state)
 	int64_t n;
 
 	job.run = &run;
-	RIG_OK(stage_model_load(&job.input, rig_path(r, "cnn"), r->dev, &r->data));
-	RIG_OK(stage_model_load(&job.output, rig_path(r, "static_cnn"), r->dev, &r->data));
+	rig_load(r, "cnn", &job.input);
+	rig_load(r, "static_cnn", &job.output);
 	RIG_OK(quantize_check_masks(&job, &n));
 	assert_int_equal(n, 0);
 	memset(mask, 1, sizeof(mask));
@@ -294,8 +294,8 @@ static void run__a_mask_that_does_not_hold_is_found(void **state)
 	RIG_OK(params_set_mask(&job.input.params, "fc2.weight", mask));
 	assert_int_equal(quantize_check_masks(&job, &n), ERR_FAIL);
 	assert_non_null(strstr(err_message(), "element 7 of 'fc2.weight'"));
-	stage_model_clear(&job.input);
-	stage_model_clear(&job.output);
+	model_clear(&job.input);
+	model_clear(&job.output);
 }
 
 static void run__qat_at_2_bits_beats_static_at_2_bits(void **state)
@@ -305,7 +305,7 @@ static void run__qat_at_2_bits_beats_static_at_2_bits(void **state)
 	cJSON *qat = run_case(r, "qat_w2", "cnn",
 	    "{method: qat, weight_bits: 2, weight_observer: minmax, epochs: 4, batch_size: 64, lr: 0.002}");
 
-	assert_true(rig_number(qat, "val_accuracy") > rig_number(ptq, "val_accuracy") + 0.05);
+	assert_true(rig_val(qat, "accuracy") > rig_val(ptq, "accuracy") + 0.05);
 	assert_true(rig_number(qat, "epochs_run") == 4);
 	cJSON_Delete(ptq);
 	cJSON_Delete(qat);
@@ -377,7 +377,7 @@ static void run__narrow_activations_say_simulated_everywhere(void **state)
 {
 	struct rig *r = *state;
 	cJSON *info, *report, *item;
-	struct stage_model m;
+	struct model m;
 
 	cJSON_Delete(run_case(r, "w4a4", "cnn", "{method: static, weight_bits: 4, act_bits: 4, edge_bits: 8}"));
 	info = read_info(r, "w4a4");
@@ -390,10 +390,10 @@ static void run__narrow_activations_say_simulated_everywhere(void **state)
 		assert_null(cJSON_GetObjectItem(item, "int8_ms"));
 		assert_true(cJSON_IsNull(cJSON_GetObjectItem(item, "compared")));
 	}
-	RIG_OK(stage_model_load(&m, rig_path(r, "w4a4"), r->dev, &r->data));
+	rig_load(r, "w4a4", &m);
 	assert_int_equal(m.ckpt.form, FORM_SIMULATED);
 	assert_true(m.ckpt.plan.simulated);
-	stage_model_clear(&m);
+	model_clear(&m);
 	cJSON_Delete(info);
 }
 
@@ -402,7 +402,7 @@ static void run__dynamic_names_what_stays_fp32(void **state)
 	struct rig *r = *state;
 	cJSON *summary = run_case(r, "dynamic", "cnn", "{method: dynamic}"), *info, *fp32;
 
-	assert_true(rig_number(summary, "val_accuracy") > val_accuracy(r, "cnn") - 0.02);
+	assert_true(rig_val(summary, "accuracy") > val_accuracy(r, "cnn") - 0.02);
 	info = read_info(r, "dynamic");
 	fp32 = cJSON_GetObjectItem(cJSON_GetObjectItem(info, "int8_report"), "fp32_layers");
 	assert_int_equal(cJSON_GetArraySize(fp32), 2);
@@ -422,8 +422,8 @@ static void run__half_precision_halves_the_file(void **state)
 	RIG_OK(fs_size(rig_path(r, "mlp/model.safetensors"), &bytes));
 	assert_true(rig_number(fp16, "bytes") < 0.65 * (double)bytes);
 	assert_true(rig_number(bf16, "bytes") < 0.65 * (double)bytes);
-	assert_true(rig_number(fp16, "val_accuracy") > val_accuracy(r, "mlp") - 0.01);
-	assert_true(rig_number(bf16, "val_accuracy") > val_accuracy(r, "mlp") - 0.02);
+	assert_true(rig_val(fp16, "accuracy") > val_accuracy(r, "mlp") - 0.01);
+	assert_true(rig_val(bf16, "accuracy") > val_accuracy(r, "mlp") - 0.02);
 	cJSON_Delete(fp16);
 	cJSON_Delete(bf16);
 }
@@ -481,8 +481,14 @@ static void plan__says_what_stays_fp32_and_what_is_simulated(void **state)
 {
 	struct rig *r = *state;
 	struct quantize_options o = {0};
-	struct stage_run run = {
-	    .name = "q", .options = &o, .data = &r->data, .train_dev = r->dev, .cpu_dev = r->dev, .input_dir = "x"};
+	struct stage_run run = {.name = "q",
+	    .options = &o,
+	    .data = &r->data,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .input_dir = "x",
+	    .adapter = &r->adapter,
+	    .task = &r->task};
 	struct stage_plan p = {0};
 
 	RIG_OK(rig_options(quantize_option_table, &o, "{act_bits: 4, exclude: [conv1]}"));

@@ -20,10 +20,20 @@ static void open_limited(struct world *w)
 	graph_clear(&g);
 }
 
+static void plan(struct world *w, int micro, struct fit_memory *m)
+{
+	struct encoding train, val;
+	assert_ok(encoding_open(&train, &w->adapter, &w->data, SPLIT_TRAIN));
+	assert_ok(encoding_open(&val, &w->adapter, &w->data, SPLIT_VAL));
+	assert_ok(fit_memory_plan(&w->t, micro, &train, &val, m));
+	encoding_close(&train);
+	encoding_close(&val);
+}
+
 static size_t planned(struct world *w, int micro)
 {
 	struct fit_memory m;
-	assert_ok(fit_memory_plan(&w->t, micro, &m));
+	plan(w, micro, &m);
 	return m.total;
 }
 
@@ -35,10 +45,10 @@ static int mask_one(void *user, int64_t epoch)
 	return params_set_mask(&w->s, "fc1.weight", ones);
 }
 
-static int extra_plan(void *user, const struct build_shape *micro, size_t *bytes)
+static int extra_plan(void *user, int micro, size_t *bytes)
 {
 	(void)user;
-	*bytes += memory_block((size_t)micro->sequences * 1000);
+	*bytes += memory_block((size_t)micro * 1000);
 	return 0;
 }
 
@@ -58,7 +68,7 @@ static void compare(struct world *w, size_t slack)
 	struct fit_memory m;
 	struct train_result r;
 	size_t start = limited.live;
-	assert_ok(fit_memory_plan(&w->t, (int)(w->o.batch_size / w->o.accumulate), &m));
+	plan(w, (int)(w->o.batch_size / w->o.accumulate), &m);
 	assert_int_equal(m.params, 0); /* they are there */
 	assert_int_equal(limited.live, start);
 	limited_set(SIZE_MAX);
@@ -100,9 +110,9 @@ static void memory__validation_takes_turns_with_training(void **state)
 	(void)state;
 	open_limited(&w);
 	w.o.batch_size = BATCH;
-	assert_ok(fit_memory_plan(&w.t, BATCH, &both));
+	plan(&w, BATCH, &both);
 	w.o.epochs = 0;
-	assert_ok(fit_memory_plan(&w.t, BATCH, &alone));
+	plan(&w, BATCH, &alone);
 	assert_int_equal(alone.training, 0);
 	/* what is left is what the arena has no part in: constants, packed weights, the clock */
 	assert_true(both.validation < alone.validation / 4);
@@ -244,23 +254,23 @@ static void memory__a_plan_needs_neither_weights_nor_device(void **state)
 	open_limited(&w);
 	graph_init(&g);
 	assert_ok(spec_build(&g, &w.spec, &shape_one));
-	assert_ok(fit_memory_plan(&w.t, 8, &real));
+	plan(&w, 8, &real);
 	params_init(&s, w.dev);
 	assert_ok(params_plan_graph(&s, &g));
 	w.t.params = &s;
-	assert_ok(fit_memory_plan(&w.t, 8, &shapes));
+	plan(&w, 8, &shapes);
 	assert_int_equal(shapes.params, shapes.best);
 	assert_int_equal(shapes.total, real.total + shapes.params);
 	params_clear(&s);
 	w.t.dev = (struct device){0};
 	params_init(&s, w.t.dev);
 	assert_ok(params_plan_graph(&s, &g));
-	assert_ok(fit_memory_plan(&w.t, 8, &none));
+	plan(&w, 8, &none);
 	assert_int_equal(none.train.activations, shapes.train.activations);
 	assert_int_equal(none.train.gradients, shapes.train.gradients);
 	assert_int_equal(none.moments, shapes.moments);
 	assert_int_equal(none.train.scratch + none.train.saved + none.train.packed + none.buffers, 0);
-	assert_ok(fit_memory_check(&w.t, &none));
+	assert_ok(fit_memory_check(&w.t, NULL, NULL, &none));
 	params_clear(&s);
 	graph_clear(&g);
 	world_close(&w);

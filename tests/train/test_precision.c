@@ -25,7 +25,7 @@ static void precision__each_learns_repeats_and_is_no_fp32(void **state)
 	(void)state;
 	for (int p = 0; p < 4; p++) {
 		n = fit(p, &r[p], w[p]);
-		assert_true(r[p].best.accuracy > 0.9);
+		assert_true(world_accuracy(&r[p].best) > 0.9);
 		assert_int_equal(r[p].precision, p);
 		fit(p, &repeated, again);
 		assert_memory_equal(w[p], again, n * sizeof(float));
@@ -55,7 +55,7 @@ static void precision__validation_is_fp32(void **state)
 	world_open(&w, 3);
 	w.o.precision = PRECISION_BF16;
 	assert_ok(trainer_fit(&w.t, &r));
-	assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
+	assert_ok(world_measure(&w, SPLIT_VAL, NULL, &m));
 	assert_true(m.loss == r.best.loss);
 	metrics_clear(&m);
 	train_result_clear(&r);
@@ -97,7 +97,7 @@ static void precision__fp16_skips_overflowing_steps_and_goes_on(void **state)
 	assert_int_equal(r.skipped_steps, 3);
 	assert_true(r.loss_scale == 65536 / 8);
 	assert_int_equal(r.steps, 40);
-	assert_true(r.best.accuracy > 0.9);
+	assert_true(world_accuracy(&r.best) > 0.9);
 	for (size_t i = 0, n = weights(&w, out); i < n; i++)
 		assert_true(isfinite(out[i]));
 	train_result_clear(&r);

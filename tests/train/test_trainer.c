@@ -4,12 +4,16 @@
 #include "base/fs.h"
 #include "train/world.h"
 
+static const struct augment_options *augment; /* NULL: none */
+
 static size_t fit(uint64_t seed, int64_t accumulate, struct train_result *r, float *out)
 {
 	struct world w;
 	size_t n;
 	world_open(&w, seed);
 	w.o.accumulate = accumulate;
+	w.t.augment = augment;
+	w.o.augment = augment;
 	assert_ok(trainer_fit(&w.t, r));
 	n = weights(&w, out);
 	world_close(&w);
@@ -27,7 +31,7 @@ static void trainer__learns_and_repeats_to_the_byte(void **state)
 	fit(2, 1, &other, c);
 	assert_memory_equal(a, b, n * sizeof(float));
 	assert_memory_not_equal(a, c, n * sizeof(float));
-	assert_true(r.best.accuracy > 0.95);
+	assert_true(world_accuracy(&r.best) > 0.95);
 	assert_true(r.best.loss == again.best.loss);
 	assert_int_equal(r.best.n, N_VAL);
 	assert_int_equal(r.epochs_run, 8);
@@ -38,13 +42,12 @@ static void trainer__learns_and_repeats_to_the_byte(void **state)
 	train_result_clear(&other);
 }
 
-static void trainer__micro_batches_change_rounding_only(void **state)
+static void compare_micro_batches(void)
 {
 	const int64_t parts[] = {2, 4, 8};
 	struct train_result r;
 	float whole[300], split[300];
 	size_t n = fit(1, 1, &r, whole);
-	(void)state;
 	train_result_clear(&r);
 	for (int k = 0; k < 3; k++) {
 		fit(1, parts[k], &r, split);
@@ -56,21 +59,101 @@ static void trainer__micro_batches_change_rounding_only(void **state)
 	}
 }
 
+static void trainer__micro_batches_change_rounding_only(void **state)
+{
+	(void)state;
+	compare_micro_batches();
+}
+
+/* A sample is changed alike wherever it stands among the micro-batches. */
+static void trainer__augmentation_knows_no_micro_batches(void **state)
+{
+	static const struct augment_options shifted = {.flip = true, .crop_padding = 1};
+	struct train_result r;
+	float plain[300], changed[300];
+	(void)state;
+	size_t n = fit(1, 1, &r, plain);
+	train_result_clear(&r);
+	augment = &shifted;
+	fit(1, 1, &r, changed);
+	train_result_clear(&r);
+	assert_memory_not_equal(plain, changed, n * sizeof(float));
+	compare_micro_batches();
+	augment = NULL;
+}
+
+/* With class weights the loss is the weighted mean over the whole batch, in however many parts it comes. */
+static void trainer__class_weights_weigh_the_mean_loss(void **state)
+{
+	static const int64_t parts[] = {1, 37};
+	float weight[CLASSES] = {1, 5, 0.5f};
+	struct task task = *world_task();
+	(void)state;
+	task.weight = weight;
+	for (int k = 0; k < 2; k++) {
+		const struct session_options o = {.batch = 1};
+		struct train_result r;
+		struct encoding e;
+		struct session s;
+		struct world w;
+		double loss = 0, sum = 0;
+		world_open(&w, 3);
+		w.o.epochs = 1;
+		w.o.batch_size = N_TRAIN; /* one step, which sees every sample once */
+		w.o.accumulate = parts[k];
+		w.o.lr = 0;
+		w.t.task = &task;
+		assert_ok(trainer_fit(&w.t, &r));
+		assert_ok(encoding_open(&e, &w.adapter, &w.data, SPLIT_TRAIN));
+		assert_ok(session_open(&s, &w.s, CLASSES, build_eval, &w, &o));
+		for (uint32_t i = 0; i < N_TRAIN; i++) {
+			int32_t label = w.data.label[SPLIT_TRAIN][i];
+			double all = 0;
+			assert_ok(session_forward(&s, &e, &i, 1));
+			for (int c = 0; c < CLASSES; c++)
+				all += exp((double)s.logits[c]);
+			loss += (double)weight[label] * (log(all) - (double)s.logits[label]);
+			sum += (double)weight[label];
+		}
+		if (fabs(r.train_loss - loss / sum) > 1e-5)
+			fail_msg("%d parts: loss %g, must be %g", (int)parts[k], r.train_loss, loss / sum);
+		session_close(&s);
+		encoding_close(&e);
+		train_result_clear(&r);
+		world_close(&w);
+	}
+}
+
+static void trainer__a_batch_without_weight_is_an_error(void **state)
+{
+	float weight[CLASSES] = {0, 0, 0};
+	struct task task = *world_task();
+	struct train_result r;
+	struct world w;
+	(void)state;
+	task.weight = weight;
+	world_open(&w, 3);
+	w.t.task = &task;
+	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "the samples of step 1 all have class weight 0");
+	world_close(&w);
+}
+
 static void trainer__ends_with_the_best_epochs_weights(void **state)
 {
 	struct world w;
 	struct train_result r;
 	struct metrics m;
 	(void)state;
-	for (int monitor = MONITOR_ACCURACY; monitor <= MONITOR_LOSS; monitor++) {
+	static const char *const monitors[] = {"primary", "accuracy", "f1_macro", "recall_macro", "loss"};
+	for (size_t i = 0; i < sizeof(monitors) / sizeof(monitors[0]); i++) {
 		world_open(&w, 3);
-		w.o.monitor = monitor;
+		w.o.monitor = world_monitor(monitors[i]);
 		w.spoil_epoch = 7; /* the last epoch starts from nothing and cannot catch up */
 		assert_ok(trainer_fit(&w.t, &r));
 		assert_int_equal(r.epochs_run, 8);
 		assert_in_range(r.best_epoch, 2, 7);
-		assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
-		assert_true(m.loss == r.best.loss && m.accuracy == r.best.accuracy);
+		assert_ok(world_measure(&w, SPLIT_VAL, NULL, &m));
+		assert_true(m.loss == r.best.loss && world_accuracy(&m) == world_accuracy(&r.best));
 		assert_memory_equal(m.confusion, r.best.confusion, sizeof(int64_t) * CLASSES * CLASSES);
 		metrics_clear(&m);
 		train_result_clear(&r);
@@ -221,11 +304,13 @@ static void trainer__says_what_cannot_be_found_again(void **state)
 	}
 }
 
-static int count_to_stop(void *user, struct executor *ex, const float *x, size_t bytes)
+static int count_to_stop(void *user, struct executor *ex, const struct train_batch *batch)
 {
 	volatile sig_atomic_t *stop = (volatile sig_atomic_t *)((struct world *)user)->t.stop;
+	const struct feed_tensor *x = feed_find(batch->feed, "input");
 	(void)ex;
-	assert_true(isfinite(x[bytes / sizeof(*x) - 1]));
+	assert_int_equal(x->count, batch->count * H * W);
+	assert_true(isfinite(((const float *)x->data)[x->count - 1]));
 	if (++((struct world *)user)->spoil > 6)
 		*stop = 1;
 	return 0;
@@ -243,8 +328,8 @@ static void trainer__stops_at_the_next_step_when_told(void **state)
 	w.t.before_forward = count_to_stop;
 	assert_error(trainer_fit(&w.t, &r), ERR_INTERRUPTED, "interrupted");
 	assert_true(w.spoil == 7); /* seven forwards: no step after the signal */
-	assert_error(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, &stop, &m), ERR_INTERRUPTED,
-	    "interrupted");
+	assert_error(world_measure(&w, SPLIT_VAL, &stop, &m), ERR_INTERRUPTED, "interrupted");
+	metrics_clear(&m);
 	world_close(&w);
 }
 
@@ -254,30 +339,34 @@ static void trainer__a_padded_batch_counts_no_sample_twice(void **state)
 	struct metrics m, own;
 	struct graph g;
 	struct executor *ex;
-	struct batch_fill f;
+	struct encoding e;
+	struct feed feed = {0};
+	struct targets targets;
 	uint32_t index[N_VAL];
-	float x[N_VAL * H * W], *logits;
-	int32_t labels[N_VAL];
+	float *logits;
 	(void)state;
 	world_open(&w, 3);
-	assert_ok(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_VAL, NULL, &m));
+	assert_ok(world_measure(&w, SPLIT_VAL, NULL, &m));
 	assert_int_equal(m.n, N_VAL);
 	graph_init(&g);
 	assert_ok(spec_build(&g, &w.spec, &(struct build_shape){.sequences = N_VAL}));
 	ex = rig_executor(&g, &w.s, EXEC_INFER, false);
-	f = (struct batch_fill){.data = &w.data, .split = SPLIT_VAL, .stage = ""};
+	assert_ok(encoding_open(&e, &w.adapter, &w.data, SPLIT_VAL));
 	for (uint32_t i = 0; i < N_VAL; i++)
 		index[i] = i;
-	assert_ok(batch_fill(&f, index, N_VAL, 0, 0, x, labels));
-	assert_ok(executor_input(ex, "input", x, sizeof(x)));
+	assert_ok(encoding_fill(&e, index, N_VAL, &(struct build_shape){.sequences = N_VAL}, NULL, &feed));
+	assert_ok(executor_feed(ex, &feed));
 	assert_ok(executor_forward(ex));
 	logits = rig_value(ex, rig_output_name(ex));
-	assert_ok(metrics_init(&own, CLASSES));
-	metrics_add(&own, logits, labels, N_VAL);
-	metrics_finish(&own);
+	assert_ok(metrics_init(&own, world_task()));
+	targets = task_targets(&w.data, SPLIT_VAL, 0);
+	assert_ok(metrics_add(&own, logits, &targets, N_VAL));
+	assert_ok(metrics_finish(&own));
 	assert_memory_equal(own.confusion, m.confusion, sizeof(int64_t) * CLASSES * CLASSES);
 	assert_true(fabs(own.loss - m.loss) < 1e-12);
 	free(logits);
+	feed_clear(&feed);
+	encoding_close(&e);
 	metrics_clear(&own);
 	metrics_clear(&m);
 	executor_free(ex);
@@ -324,7 +413,7 @@ static void trainer__writes_a_row_per_epoch_and_reports_progress(void **state)
 	assert_ok(trainer_fit(&w.t, &r));
 	assert_ok(fs_read(path, &log));
 	assert_int_equal(
-	    strncmp((char *)log.data, "epoch,train_loss,val_loss,val_accuracy,val_f1,lr,seconds\n1,", 59), 0);
+	    strncmp((char *)log.data, "epoch,train_loss,val_loss,val_accuracy,val_f1_macro,lr,seconds\n1,", 65), 0);
 	for (size_t i = 0; i < log.size; i++)
 		rows += log.data[i] == '\n';
 	assert_int_equal(rows, 9);
@@ -347,14 +436,16 @@ static void trainer__data_that_does_not_fit_is_an_error(void **state)
 	struct metrics m;
 	(void)state;
 	world_open(&w, 3);
-	assert_error(trainer_evaluate(w.dev, &w.s, build_eval, &w, &w.data, SPLIT_TEST, NULL, &m), ERR_DATA, "test");
+	assert_error(world_measure(&w, SPLIT_TEST, NULL, &m), ERR_DATA, "test");
 	w.data.width = 2;
 	w.data.height = 10;
-	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "takes images of");
+	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "takes 5 x 4 images of 1 channel; these are 10 x 2");
 	w.data.width = W;
 	w.data.height = H;
-	w.data.classes = 4;
-	assert_error(trainer_fit(&w.t, &r), ERR_DATA, "the data needs");
+	struct task other = *world_task();
+	other.classes = 2;
+	w.t.task = &other;
+	assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "the model gives f32 ");
 	world_close(&w);
 }
 
@@ -369,6 +460,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(trainer__learns_and_repeats_to_the_byte),
 	    cmocka_unit_test(trainer__micro_batches_change_rounding_only),
+	    cmocka_unit_test(trainer__augmentation_knows_no_micro_batches),
+	    cmocka_unit_test(trainer__class_weights_weigh_the_mean_loss),
+	    cmocka_unit_test(trainer__a_batch_without_weight_is_an_error),
 	    cmocka_unit_test(trainer__ends_with_the_best_epochs_weights),
 	    cmocka_unit_test(trainer__early_epochs_can_be_barred_from_being_best),
 	    cmocka_unit_test(trainer__stops_when_patience_is_over),

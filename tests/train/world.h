@@ -3,6 +3,7 @@
 #define TESTS_TRAIN_WORLD_H
 
 #include "exec/rig.h"
+#include "model/session.h"
 #include "train/trainer.h"
 
 enum { H = 5, W = 4, CLASSES = 3, N_TRAIN = 37, N_VAL = 131 };
@@ -27,6 +28,7 @@ struct world {
 	struct device dev;
 	struct param_store s;
 	struct dataset data;
+	struct adapter adapter;
 	struct train_options o;
 	struct trainer t;
 	struct model_spec spec; /* borrowed: the arrays are static */
@@ -65,6 +67,16 @@ static const struct model_spec world_spec = {.family = &family_mlp,
     .width = (int[]){8},
     .own = &(struct mlp_spec){0}};
 
+/* Of all worlds: results name the task that they are of, and outlive their world. */
+static inline const struct task *world_task(void)
+{
+	static char *const names[CLASSES] = {"top", "second", "third"};
+	static struct task task;
+	if (!task.kind)
+		assert_ok(task_default(&task, TARGET_CLASS, names, CLASSES));
+	return &task;
+}
+
 static inline void world_open(struct world *w, uint64_t seed)
 {
 	struct graph g;
@@ -72,8 +84,9 @@ static inline void world_open(struct world *w, uint64_t seed)
 	w->spoil_epoch = -1;
 	w->dev = rig_open(&ref_backend);
 	w->spec = world_spec;
-	w->data =
-	    (struct dataset){.height = H, .width = W, .channels = 1, .classes = CLASSES, .mean = {0.4f}, .std = {0.2f}};
+	w->data = (struct dataset){
+	    .height = H, .width = W, .channels = 1, .classes = CLASSES, .class_name = world_task()->class_name};
+	w->adapter = (struct adapter){.kind = &adapter_image, .spec = w->spec.input, .mean = {0.4f}, .std = {0.2f}};
 	fill_split(&w->data, SPLIT_TRAIN, N_TRAIN);
 	fill_split(&w->data, SPLIT_VAL, N_VAL);
 	w->o = (struct train_options){.epochs = 8,
@@ -95,6 +108,8 @@ static inline void world_open(struct world *w, uint64_t seed)
 	graph_clear(&g);
 	w->t = (struct trainer){.o = &w->o,
 	    .data = &w->data,
+	    .adapter = &w->adapter,
+	    .task = world_task(),
 	    .stage = "tiny",
 	    .seed = seed,
 	    .dev = w->dev,
@@ -120,6 +135,39 @@ static inline void world_close(struct world *w)
 	}
 	params_clear(&w->s);
 	rig_close(w->dev);
+}
+
+/* Figures on a split of the weights as they are. m: cleared by the caller, also after an error. */
+static inline int world_measure(struct world *w, enum split split, const volatile sig_atomic_t *stop, struct metrics *m)
+{
+	const struct session_options o = {.batch = 128};
+	struct encoding e;
+	struct session s;
+	*m = (struct metrics){0};
+	int rc = encoding_open(&e, &w->adapter, &w->data, split);
+	if (rc)
+		return rc;
+	assert_ok(session_open(&s, &w->s, CLASSES, build_eval, w, &o));
+	assert_ok(metrics_init(m, world_task()));
+	rc = session_measure(&s, &e, stop, m, NULL);
+	session_close(&s);
+	encoding_close(&e);
+	return rc;
+}
+
+static inline double world_accuracy(const struct metrics *m)
+{
+	return task_metric_value(m, task_metric_find(m->task, "accuracy"));
+}
+
+/* The option `monitor` as the number of its choice. */
+static inline int world_monitor(const char *name)
+{
+	int i = 0;
+	while (task_metric_choices[i] && strcmp(task_metric_choices[i], name) != 0)
+		i++;
+	assert_non_null(task_metric_choices[i]);
+	return i;
 }
 
 /* All weights after a training, one after the other. */

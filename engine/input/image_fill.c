@@ -1,7 +1,7 @@
 /* Pixels to float tensors, with augmentation. One row is one sample: rows are independent, so threads and batch splits
  * do not change a value. Normalisation goes through a table of 256 values per channel, which also makes padding exactly
  * what pixel value 0 is. */
-#include "data/batch.h"
+#include "input/image_fill.h"
 
 #include "base/err.h"
 #include "base/rng.h"
@@ -16,15 +16,14 @@ struct view {
 };
 
 /* Block 0 of (step, position in the effective batch): word 0 flips, word 1 turns, words 2 and 3 shift. */
-static struct view draw_view(const struct batch_fill *f, struct rng r, uint64_t step, uint64_t position)
+static struct view draw_view(
+    const struct augmentation *g, const struct input_spec *image, struct rng r, uint64_t position)
 {
-	const struct augment_options *a = f->augment;
-	struct view v = {.h = f->data->height, .w = f->data->width, .c = f->data->channels};
-	struct rng_words words;
-
+	const struct augment_options *a = g ? g->options : NULL;
+	struct view v = {.h = image->height, .w = image->width, .c = image->channels};
 	if (!a)
 		return v;
-	words = rng_draw(r, step, position, 0);
+	struct rng_words words = rng_draw(r, g->step, position, 0);
 	v.flip = a->flip && (words.w[0] >> 31) != 0;
 	v.turns = a->rotate90 ? (int)(words.w[1] >> 30) : 0;
 	if (a->crop_padding > 0) {
@@ -85,50 +84,30 @@ static void fill_view(const struct view *v, const uint8_t *p, float (*table)[256
 	}
 }
 
-static int check(const struct batch_fill *f, const uint32_t *index, int count)
+int image_fill(const struct encoding *e, const uint32_t *index, int count, const struct augmentation *g, float *x)
 {
-	const struct dataset *d = f->data;
-
-	if (!d->pixels[f->split])
-		return err_set(ERR_FAIL, "the %s split is not loaded", split_names[f->split]);
-	if (f->augment && f->augment->rotate90 && d->height != d->width)
-		return err_set(
-		    ERR_CONFIG, "rotation by 90 degrees needs square images; these are %d x %d", d->height, d->width);
-	for (int i = 0; i < count; i++) {
-		if (index[i] >= d->n[f->split])
-			return err_set(ERR_FAIL, "sample %u of a %s split of %lld", index[i], split_names[f->split],
-			    (long long)d->n[f->split]);
-	}
-	return 0;
-}
-
-int batch_fill(const struct batch_fill *f, const uint32_t *index, int count, uint64_t step, uint64_t first_sample,
-    float *x, int32_t *labels)
-{
-	const struct dataset *d = f->data;
-	int64_t pixels = (int64_t)d->height * d->width, values = pixels * d->channels;
+	const struct adapter *a = e->adapter;
+	const struct input_spec *image = &a->spec;
+	int64_t pixels = (int64_t)image->height * image->width, values = pixels * image->channels;
 	float table[4][256];
 	struct rng r = {{0, 0}};
-	int rc = check(f, index, count);
-
-	if (rc != 0)
-		return rc;
-	if (f->augment)
-		r = rng_make(f->seed, f->stage, RNG_AUGMENT, "");
-	for (int c = 0; c < d->channels; c++)
+	if (g && g->options && g->options->rotate90 && image->height != image->width)
+		return err_set(ERR_CONFIG, "rotation by 90 degrees needs square images; these are %d x %d",
+		    image->height, image->width);
+	if (g && g->options)
+		r = rng_make(g->seed, g->stage, RNG_AUGMENT, "");
+	for (int c = 0; c < image->channels; c++)
 		for (int v = 0; v < 256; v++)
-			table[c][v] = ((float)v / 255.0f - d->mean[c]) / d->std[c];
+			table[c][v] = ((float)v / 255.0f - a->mean[c]) / a->std[c];
 #pragma omp parallel for if (count * values >= PARALLEL_MIN)
 	for (int i = 0; i < count; i++) {
-		const uint8_t *p = d->pixels[f->split] + index[i] * values;
-		struct view v = draw_view(f, r, step, first_sample + (uint64_t)i);
-
+		struct sample_view sample;
+		encoding_sample(e, index[i], &sample);
+		struct view v = draw_view(g, image, r, (g ? g->first_sample : 0) + (uint64_t)i);
 		if (is_identity(&v))
-			fill_plain(p, pixels, d->channels, table, x + i * values);
+			fill_plain(sample.pixels, pixels, image->channels, table, x + i * values);
 		else
-			fill_view(&v, p, table, x + i * values);
-		if (labels)
-			labels[i] = d->label[f->split][index[i]];
+			fill_view(&v, sample.pixels, table, x + i * values);
 	}
 	return 0;
 }

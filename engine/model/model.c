@@ -1,0 +1,96 @@
+#include "model/model.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+int model_init(struct model *m, const struct model_spec *spec, const struct adapter *adapter, const struct task *task,
+    struct device dev, uint64_t seed)
+{
+	struct graph g;
+	*m = (struct model){.ckpt = {.form = FORM_FLOAT}};
+	params_init(&m->params, dev);
+	graph_init(&g);
+	int rc = spec_copy(&m->ckpt.spec, spec);
+	if (!rc)
+		rc = adapter_copy(&m->ckpt.adapter, adapter);
+	if (!rc)
+		rc = task_copy(&m->ckpt.task, task);
+	if (!rc)
+		rc = spec_build(&g, spec, &shape_one);
+	if (!rc)
+		rc = params_add_graph(&m->params, &g, seed);
+	graph_clear(&g);
+	if (rc)
+		model_clear(m);
+	return rc;
+}
+
+int model_load(struct model *m, const char *dir, struct device dev)
+{
+	struct graph g;
+	*m = (struct model){0};
+	graph_init(&g);
+	int rc = checkpoint_load(&m->ckpt, dir);
+	if (rc)
+		return rc;
+	params_init(&m->params, dev);
+	rc = checkpoint_graph(&m->ckpt, &shape_one, false, &g);
+	if (!rc)
+		rc = checkpoint_to_params(&m->ckpt, &g, &m->params);
+	graph_clear(&g);
+	if (rc)
+		model_clear(m);
+	return rc;
+}
+
+void model_clear(struct model *m)
+{
+	checkpoint_clear(&m->ckpt);
+	params_clear(&m->params);
+	*m = (struct model){0};
+}
+
+int model_build(void *model, const struct build_shape *shape, struct graph *g)
+{
+	const struct model *m = model;
+	return checkpoint_graph(&m->ckpt, shape, true, g);
+}
+
+/* "the data has the classes in another order ..." with the order that the model wants. */
+static int other_order(const struct task *t, const char *dir)
+{
+	return err_set(ERR_CHECKPOINT,
+	    "%s knows the same classes as the data, in another order (its first is '%s'); give data.classes in the "
+	    "model's "
+	    "order",
+	    dir, t->class_name[0]);
+}
+
+static int check_classes(const struct task *t, const struct dataset *d, const char *dir)
+{
+	bool same;
+	if (t->kind->target != d->target)
+		return err_set(ERR_CHECKPOINT, "%s answers with %s, the data's samples have %s", dir,
+		    t->kind->target == TARGET_CLASS ? "one class" : "any of several labels",
+		    d->target == TARGET_CLASS ? "one class each" : "any of several labels each");
+	if (t->classes != d->classes)
+		return err_set(ERR_CHECKPOINT, "%s knows %d classes, the data has %d", dir, t->classes, d->classes);
+	int *map = mem_alloc((size_t)d->classes, sizeof(*map));
+	if (!map)
+		return ERR_NOMEM;
+	int rc = task_map_classes(t, d, map, &same);
+	mem_free(map);
+	if (rc)
+		return err_set(ERR_CHECKPOINT, "%s: %s", dir, err_message());
+	return same ? 0 : other_order(t, dir);
+}
+
+int model_check_data(const struct checkpoint *c, const struct dataset *d, const char *dir)
+{
+	if (!c->adapter.kind || !c->task.kind)
+		return err_set(ERR_CHECKPOINT, "%s does not say how its input is made and which classes it knows", dir);
+	int rc = adapter_check_data(&c->adapter, d, dir);
+	if (rc)
+		return rc == ERR_DATA ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
+	return check_classes(&c->task, d, dir);
+}

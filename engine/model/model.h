@@ -1,0 +1,27 @@
+/* A model in memory: a checkpoint (spec, adapter, task, quantization plan) with its params on a device. */
+#ifndef ENGINE_MODEL_MODEL_H
+#define ENGINE_MODEL_MODEL_H
+
+#include "exec/params.h"
+#include "store/checkpoint.h"
+
+/* A zeroed struct is empty. */
+struct model {
+	struct checkpoint ckpt;
+	struct param_store params;
+};
+
+/* A new float model with initial weights. Spec, adapter and task are copied. */
+int model_init(struct model *m, const struct model_spec *spec, const struct adapter *adapter, const struct task *task,
+    struct device dev, uint64_t seed);
+/* Any form. ERR_CHECKPOINT if it is broken. */
+int model_load(struct model *m, const char *dir, struct device dev);
+void model_clear(struct model *m);
+/* The graph to run, batch norm folded, without loss: a graph_builder with user = struct model *. */
+int model_build(void *model, const struct build_shape *shape, struct graph *g);
+/* Whether a checkpoint fits a data set by meaning: its adapter can encode the samples, and its classes are the data's
+ * by name and in the same order. Pixels are normalised and texts are cut by the model's own adapter, whatever the data
+ * set would choose. ERR_CHECKPOINT naming the checkpoint `dir`. */
+int model_check_data(const struct checkpoint *c, const struct dataset *d, const char *dir);
+
+#endif

@@ -1,0 +1,15 @@
+/* Where `predict` takes its samples from: arguments, folders, files of texts, standard input. */
+#ifndef PIPELINE_PREDICT_INPUTS_H
+#define PIPELINE_PREDICT_INPUTS_H
+
+#include "pipeline/predictor.h"
+
+/* A file, a folder (its images, sorted; what else is in it is counted), or "-": names of files on standard input. */
+int predict_images(struct predictor *p, const char *path);
+/* One text per line of a .txt file; the column of that name (NULL: text, sentence or comment) of a .csv, .tsv or .jsonl
+ * file. */
+int predict_text_file(struct predictor *p, const char *path, const char *column);
+/* Answers line by line: texts, or names of image files. On a terminal it asks for each. */
+int predict_standard_input(struct predictor *p);
+
+#endif

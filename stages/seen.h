@@ -1,0 +1,16 @@
+/* Private to stages: the samples that a checkpoint has learned from, kept beside it, and looked for among those that it
+ * is validated or tested on later. */
+#ifndef STAGES_SEEN_H
+#define STAGES_SEEN_H
+
+#include "stages/stage.h"
+
+/* Writes the prints of the run's training and validation split, with those of the input checkpoint, into the stage's
+ * folder. */
+int seen_save(const struct stage_run *run);
+/* A line where samples of the run's validation split, or of its test split if it is open, were among the checkpoint's
+ * training samples, or test samples among those that it was chosen by. Says nothing where the checkpoint was made with
+ * this very data set, whose own duplicates the run reports, or does not say what it was trained on. */
+int seen_warn(const struct stage_run *run, const struct checkpoint *c, const char *dir);
+
+#endif

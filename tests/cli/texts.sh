@@ -1,0 +1,140 @@
+# predict, evaluate and inspect with models of texts, of one class and of labels, on data that they have never seen.
+. "$(dirname "$0")/lib.sh"
+
+# Words that decide, words that do not: "up" and "rise" are good, "down" and "fall" bad, "flat" is fine.
+i=0
+printf 'text,label\n' >train.csv
+printf 'text,angry,loud\n' >labels.csv
+while [ $i -lt 60 ]; do
+	printf 'sales w%d go up and rise,good\nsales w%d go down and fall,bad\nsales w%d stay flat,fine\n' $i $i $i >>train.csv
+	printf 'what w%d shame,1,0\nwhat w%d SHOUTING,0,1\nwhat w%d SHOUTING shame,1,1\nwhat w%d day,0,0\n' $i $i $i $i >>labels.csv
+	i=$((i + 1))
+done
+cat >t.yaml <<'END'
+name: t
+seed: 3
+threads: 1
+data: {source: csv, path: train.csv}
+models:
+  m: {family: bag, dim: 16, hidden: [8], input: {vocabulary_size: 500, longest: 16}}
+stages:
+  model: {kind: train, model: m, epochs: 6, batch_size: 8, lr: 0.02}
+  quantize: {input: model, method: static}
+END
+sed 's/^name: t/name: l/; s/path: train.csv/path: labels.csv, labels: [angry, loud]/' t.yaml >l.yaml
+works run t.yaml
+works run l.yaml
+model=runs/t/01-model
+int8=runs/t/02-quantize
+labels=runs/l/02-quantize
+snapshot | grep -v -e "^runs " -e .store >all
+
+# predict: arguments, files, pipes
+works predict $int8 "sales go up" "sales go down" --text "--flat"
+check "texts are answered" [ "$(cut -f 1,3 out | tr '\t\n' '= ')" = "--flat=fine sales go up=good sales go down=bad " ]
+works predict $int8 "sales go up" --top 3
+check "all classes" grep -qE "^sales go up	2	good	[01]\.[0-9]{4}(	(bad|fine)	0\.[0-9]{4}){2}$" out
+works predict $int8 --json "sales go up"
+cp out out.json
+check "JSON has text, class and probabilities" "$tool" json out.json 0.text 0.class 0.class_name 0.probabilities.2
+works predict $labels "what shame" "what day"
+check "labels that are given, and all probabilities" grep -qE "^what shame	angry	angry [01]\.[0-9]{4}	loud [01]\.[0-9]{4}$" out
+check "no label" grep -qE "^what day	-	angry " out
+refuses 2 "--top is of one class" predict $labels --top 2 "what shame"
+works predict $labels --json "what shame"
+cp out out.json
+check "JSON has the labels" "$tool" json out.json 0.labels.0 0.probabilities.loud
+printf 'sales go up\r\n\nsales \377 go down\nsales\tgo\033[31m down\n' >lines.txt
+stops 3 "1 of 4 inputs could not be answered" predict $int8 --file lines.txt
+contains err "lines.txt:3: byte 7, 0xff, is not UTF-8"
+contains err "1 of 3 texts is without a token"
+check "lines are answered in their order, harmless" \
+	[ "$(cut -f 1,3 out | tail -n 1)" = "$(printf 'sales\\tgo\\x1b[31m down\tbad')" ]
+status=0
+"$program" predict $int8 <lines.txt >out 2>err || status=$?
+check "standard input is read where nothing is named" [ $status -eq 3 ]
+check "and answered" [ "$(wc -l <out)" -eq 3 ]
+printf 'up %.0s' $(seq 1 40) >long.txt
+works predict $int8 --file long.txt
+contains err "1 of 1 texts is longer than the 16 tokens that the model reads"
+printf 'id,text\n1,"sales, go up"\n2,\n' >some.csv
+works predict $int8 --file some.csv
+check "a column of a table" [ "$(cut -f 1 out | head -n 1)" = "sales, go up" ]
+refuses 3 "some.csv:1: no column 'txet'; there are: id, text" predict $int8 --file some.csv --column txet
+refuses 2 "--column needs --file" predict $int8 --column text
+refuses 3 "none.txt: No such file" predict $int8 --file none.txt
+works predict $int8 --split test --rows 0
+check "a row has its place and the truth" grep -qE "^train.csv:[0-9]+	[012]	(bad|fine|good)	[01]\.[0-9]{4}	(right|bad|fine|good)$" out
+mkfifo pipe
+("$program" predict $int8 >answers 2>err <pipe) &
+exec 3>pipe
+echo "sales go up" >&3
+tries=0
+while [ ! -s answers ] && [ $tries -lt 100 ]; do
+	sleep 0.1
+	tries=$((tries + 1))
+done
+check "an answer does not wait for the next line" [ -s answers ]
+exec 3>&-
+wait
+
+# evaluate: another order, fewer classes, unknown ones, seen samples
+printf 'sentence\tclass\nthey go up\tgood\nthey go down\tbad\n' >new.tsv
+works evaluate $int8 $model --data new.tsv
+contains err "new.tsv has no sample of 1 of the model's 3 classes: fine"
+check "all of it is tested, by name" grep -qE "^good .* 1$" out
+contains out "accuracy (primary)"
+contains out "95 % interval"
+printf '{"text": "they go up", "label": 2}\n{"text": "down", "label": 0}\n{"text": "flat", "label": 1}\n' >new.jsonl
+works evaluate $int8 --data new.jsonl
+contains err "taken as positions of the model's classes: 0 = bad, 1 = fine, 2 = good"
+printf 'they go up@good\nthey fall@bad\n' >new.txt
+works evaluate $int8 --data new.txt --json
+cp out out.json
+check "JSON has all figures" "$tool" json out.json models.0.test.per_class.2.f1 models.0.seen.validation \
+	data.splits.test.sha256
+works evaluate $int8 --data train.csv
+contains err "of the 180 test samples were in its training split"
+printf 'text,label\nsales up,good\nsales fall,bad\nsales flat,fine\n' >val.csv
+sed 's/path: train.csv/path: ., train: train.csv, val: val.csv, test_fraction: 0/; s/^name: t/name: w/; s/epochs: 6/epochs: 1/' t.yaml |
+	sed '/quantize:/d' >w.yaml
+works run w.yaml
+works evaluate runs/w/01-model --data train.csv --json
+cp out out.json
+check "all samples were for training" grep -q '"train":[[:space:]]*180' out.json
+rm runs/w/01-model/data_prints.bin
+works evaluate runs/w/01-model --data train.csv
+contains err "180 of the 180 test samples were in its training split"
+works evaluate runs/w/01-model --data val.csv
+contains err "3 of the 3 test samples were in its validation split"
+rm -r runs/w
+printf 'text,label\nthey go up,great\n' >odd.csv
+refuses 3 "odd.csv:2: the data has the class 'great', which the model does not know; it knows: bad, fine, good" \
+	evaluate $int8 --data odd.csv
+refuses 3 "odd.csv:1: no column 'words'; there are: text, label" evaluate $int8 --data odd.csv --text-column words
+refuses 3 "a sample has any of several labels, the model answers with one class" \
+	evaluate $int8 --data labels.csv --labels angry,loud
+works evaluate $labels --data labels.csv
+check "every label has its figures" grep -qE "^loud +1\.0000 " out
+refuses 3 "the model knows the label 'loud', for which --labels names no column" \
+	evaluate $labels --data labels.csv --labels angry
+refuses 3 "labels.csv:1: no column 'quiet'" evaluate $labels --data labels.csv --labels quiet,loud
+refuses 2 "--labels must be names of columns divided by commas" evaluate $labels --data labels.csv --labels angry,,loud
+refuses 2 "--text-column, --label and --labels are of .csv, .tsv and .jsonl files" evaluate $int8 --data new.txt --label x
+mkdir folder
+refuses 3 "the model takes texts of up to 16 tokens" evaluate $int8 --data folder
+
+# inspect
+works inspect $int8
+contains out "texts of up to 16 tokens of a vocabulary of "
+contains out "lowercase true"
+contains out "3: bad, fine, good"
+works inspect $labels
+contains out "2: angry (from 0.5), loud (from 0.5)"
+works inspect $labels --json
+cp out out.json
+check "JSON has input and task" "$tool" json out.json input.description input.vocabulary.tokens task.class_names.1
+
+snapshot | grep -v -e "^runs " -e .store >after
+check "no command touched the run" cmp all after
+finish

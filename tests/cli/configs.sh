@@ -21,8 +21,53 @@ for class in AnnualCrop Forest HerbaceousVegetation Highway Industrial Pasture P
 	done
 	label=$((label + 1))
 done
+mkdir data/phrasebank data/bangla_cyberbully5 data/sst2
+text_rows() { # a row for each of 60 texts: number, and 0, 1 or 2
+	k=0
+	while [ $k -lt 60 ]; do
+		echo "$k $((k % 3))"
+		k=$((k + 1))
+	done
+}
+text_rows | while read -r k class; do
+	echo "sales of unit $k went that way $class@$(echo negative neutral positive | cut -d ' ' -f $((class + 1)))"
+done >data/phrasebank/Sentences_50Agree.txt
+{
+	echo Gender,Profession,comment,bully,sexual,religious,threat,spam
+	text_rows | while read -r k class; do
+		echo "f,p,words $k of kind $class,$((class == 0)),$((k % 2)),$((class == 1)),$((k % 5 == 0)),$((k % 4 == 1))"
+	done
+} >data/bangla_cyberbully5/1_Multilablel_Cyberbully_Data.csv
+for file in train dev; do
+	{
+		printf 'sentence\tlabel\n'
+		text_rows | while read -r k class; do
+			printf '%s film number %s\t%s\n' $file "$k" $((k % 2))
+		done
+	} >data/sst2/$file.tsv
+done
 (cd data/eurosat && tar czf eurosat_rgb_core.tar.gz EuroSAT_RGB/*/*_[134].jpg &&
 	tar czf eurosat_rgb_rest.tar.gz EuroSAT_RGB/*/*_2.jpg)
+
+# Texts: enough of each class for every split and fold, words that occur more than once.
+mkdir -p data/phrasebank data/sst2 data/bangla_cyberbully5
+i=0
+while [ $i -lt 120 ]; do
+	i=$((i + 1))
+	case $((i % 3)) in 0) class=positive ;; 1) class=negative ;; *) class=neutral ;; esac
+	echo "Net sales of company number $i were $class .@$class" >>data/phrasebank/Sentences_50Agree.txt
+	printf 'the film number %d is good \t%d\n' $i $((i % 2)) >>data/sst2/rows
+	echo "female,dancer,এই দেশে $i কি হচ্ছে,$((i % 2)),$((i / 2 % 2)),$((i / 3 % 2)),$((i / 4 % 2)),$((i / 5 % 2))" \
+		>>data/bangla_cyberbully5/rows
+done
+for split in train dev; do
+	printf 'sentence\tlabel\n' >data/sst2/$split.tsv
+done
+sed -n 1,90p data/sst2/rows >>data/sst2/train.tsv
+sed -n 91,120p data/sst2/rows >>data/sst2/dev.tsv
+echo Gender,Profession,comment,bully,sexual,religious,threat,spam | cat - data/bangla_cyberbully5/rows \
+	>data/bangla_cyberbully5/1_Multilablel_Cyberbully_Data.csv
+rm data/sst2/rows data/bangla_cyberbully5/rows
 
 count=0
 for config in $(find "$source_dir/configs" -name '*.yaml' | sort); do

@@ -106,8 +106,10 @@ static int print_result(const struct evaluation *e, cJSON *summary)
 	}
 	struct str table = {0};
 	report_models(cJSON_GetObjectItem(summary, "models"), false, &table);
-	str_add(&table, "\n");
-	figures_print(cJSON_GetObjectItem(summary, "models"), &e->task, &table);
+	if (e->n == 1 || e->given.path) { /* else the table alone; --json and --out have the rest */
+		str_add(&table, "\n");
+		figures_print(cJSON_GetObjectItem(summary, "models"), &e->task, &table);
+	}
 	int rc = table.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
 	if (!rc)
 		fputs(str_text(&table), stdout);

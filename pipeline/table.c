@@ -161,7 +161,7 @@ void table_markdown(const struct table *t, struct str *out)
 
 int table_screen(void)
 {
-	enum { USUAL = 80, LEAST = 20, MOST = 10000 };
+	enum { LEAST = 20, MOST = 10000 };
 	const char *columns = getenv("COLUMNS");
 	char *end = NULL;
 	long n = columns ? strtol(columns, &end, 10) : 0;
@@ -170,5 +170,5 @@ int table_screen(void)
 		return (int)n;
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= LEAST)
 		return size.ws_col;
-	return USUAL;
+	return 0;
 }

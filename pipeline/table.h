@@ -21,7 +21,8 @@ void table_add(struct table *t, const char *format, ...) __attribute__((format(p
  * it. width 0: one block. */
 void table_write(const struct table *t, int width, struct str *out);
 void table_markdown(const struct table *t, struct str *out);
-/* Characters of a line on standard output: COLUMNS if it is set, else the terminal's; 80 where there is none. */
+/* Characters of a line on standard output: COLUMNS if it is set, else the terminal's; 0 where there is none, for
+ * whoever reads a pipe or a file wants a line for each model. */
 int table_screen(void);
 
 #endif

@@ -7,6 +7,7 @@ contains out "5 of 5 stages to run"
 check "one thread is one thread" grep -q '^training on .*, 1 thread$' out
 contains out "evaluate 4 models on 359 test samples"
 check "plan writes nothing" [ ! -e runs ]
+export COLUMNS=80
 works run t.yaml
 for name in teacher student prune quantize; do
 	contains out "$name "

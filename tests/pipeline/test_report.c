@@ -219,8 +219,8 @@ static void table__screen_is_what_columns_says(void **state)
 	} cases[] = {{"132", 132}, {"40", 40}, {"", 0}, {"x", 0}, {"7", 0}, {"80x", 0}, {"99999999999999999999", 0}};
 	(void)state;
 	assert_int_equal(unsetenv("COLUMNS"), 0);
-	int usual = table_screen(); /* of the terminal that the test may run in, else 80 */
-	assert_true(usual >= 20);
+	int usual = table_screen(); /* of the terminal that the test may run in, else 0: no limit */
+	assert_true(usual == 0 || usual >= 20);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_int_equal(setenv("COLUMNS", cases[i].text, 1), 0);
 		assert_int_equal(table_screen(), cases[i].width ? cases[i].width : usual);

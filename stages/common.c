@@ -36,8 +36,8 @@ int stage_model_load(struct model *m, const char *dir, struct device dev, const 
 	if (rc)
 		return rc;
 	rc = model_check_data(&m->ckpt, run->data, dir);
-	if (!rc)
-		rc = seen_warn(run, &m->ckpt, dir);
+	if (!rc && (!run->out_dir || strcmp(dir, run->out_dir) != 0)) /* what is being made is loaded to be compared */
+		rc = seen_warn(run, dir);
 	if (!rc)
 		rc = take_task(m, run);
 	if (rc)

@@ -1,7 +1,6 @@
 #include "stages/seen.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/fs.h"
 #include "data/prints.h"
@@ -40,24 +39,6 @@ int seen_save(const struct stage_run *run)
 	return rc;
 }
 
-/* The hash that the checkpoint's own data set had for a split; "" if it does not say. */
-static const char *split_hash(const struct checkpoint *c, enum split s)
-{
-	const cJSON *data = cJSON_GetObjectItemCaseSensitive(c->info, "data");
-	const cJSON *splits = cJSON_GetObjectItemCaseSensitive(data, "splits");
-	const cJSON *split = cJSON_GetObjectItemCaseSensitive(splits, split_names[s]);
-	const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(split, "sha256"));
-	return hash ? hash : "";
-}
-
-static bool same_data(const struct stage_run *run, const struct checkpoint *c)
-{
-	for (int s = SPLIT_TRAIN; s <= SPLIT_VAL; s++)
-		if (strcmp(split_hash(c, (enum split)s), run->data->hash[s]) != 0)
-			return false;
-	return true;
-}
-
 static int compare(
     const struct stage_run *run, enum split mine, enum split theirs, const struct prints *kept, const char *dir)
 {
@@ -73,11 +54,11 @@ static int compare(
 	return rc;
 }
 
-int seen_warn(const struct stage_run *run, const struct checkpoint *c, const char *dir)
+int seen_warn(const struct stage_run *run, const char *dir)
 {
 	struct prints kept[SPLIT_COUNT] = {0};
 	char path[1024];
-	if (!fs_is_dir(dir) || same_data(run, c))
+	if (!fs_is_dir(dir))
 		return 0;
 	int rc = fs_join(path, sizeof(path), dir, PRINTS_FILE);
 	if (rc || !fs_exists(path))

@@ -109,6 +109,12 @@ static int check(const struct task_options *o, const struct task *t, const char 
 		if (rows[i].given && rows[i].of_several != several)
 			return err_set(ERR_CONFIG, "%s has no effect with %s", rows[i].key, t->kind->name);
 	}
+	double priorities = 0;
+	for (int i = 0; i < o->priority.n; i++)
+		priorities += o->priority.v[i];
+	*key = "priority";
+	if (o->priority.n && !(priorities > 0))
+		return err_set(ERR_CONFIG, "priority: at least one class must have a weight above 0");
 	*key = "balance";
 	if (o->balance != BALANCE_NONE && (o->class_weights.n || o->pos_weight.n))
 		return err_set(ERR_CONFIG, "balance and explicit weights exclude each other");

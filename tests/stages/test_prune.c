@@ -29,6 +29,12 @@ static const struct model_spec mlp_spec = {.family = &family_mlp,
     .n_width = 2,
     .width = (int[]){16, 12},
     .own = &(struct mlp_spec){0}};
+static const struct model_spec bag_spec = {.family = &family_bag,
+    .input = {.kind = INPUT_TEXT, .vocabulary = 50, .longest = 8},
+    .classes = 3,
+    .n_width = 2,
+    .width = (int[]){8, 4},
+    .own = &(struct bag_spec){0}};
 
 static int set_up(void **state)
 {
@@ -654,6 +660,24 @@ static void plan__knows_the_widths_that_will_be_left(void **state)
 	spec_clear(&p.spec);
 }
 
+static void set__has_embeddings_where_they_are_asked_for(void **state)
+{
+	struct prune_options o = {0};
+	struct prune_set set;
+	(void)state;
+	RIG_OK(prune_set_init(&set, &bag_spec, &o));
+	assert_int_equal(set.n, 2);
+	assert_int_equal(set.total, 8 * 4 + 4 * 3);
+	prune_set_clear(&set);
+	o.embeddings = true;
+	RIG_OK(prune_set_init(&set, &bag_spec, &o));
+	assert_int_equal(set.n, 3);
+	assert_int_equal(set.total, 50 * 8 + 8 * 4 + 4 * 3);
+	prune_set_clear(&set);
+	assert_int_equal(prune_set_init(&set, &cnn_spec, &o), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "no table of embeddings"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -675,6 +699,7 @@ int main(void)
 	    cmocka_unit_test(prune__same_config_twice_gives_the_same_bytes),
 	    cmocka_unit_test(prune__survives_each_failed_allocation),
 	    cmocka_unit_test(plan__knows_the_widths_that_will_be_left),
+	    cmocka_unit_test(set__has_embeddings_where_they_are_asked_for),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -69,6 +69,7 @@ static void options__contradictions_name_their_key(void **state)
 	    {TARGET_SET, "{class_weights: [1, 2, 3]}", "class_weights", "no effect with multi_label", ERR_CONFIG},
 	    {TARGET_SET, "{pos_weight: [1, 2]}", "pos_weight", "has 2 values", ERR_CONFIG},
 	    {TARGET_CLASS, "{pos_weight: 2}", "pos_weight", "no effect with single_label", ERR_CONFIG},
+	    {TARGET_CLASS, "{priority: [0, 0, 0]}", "priority", "above 0", ERR_CONFIG},
 	    {TARGET_CLASS, "{priority: [1, 2, 3, 4]}", "priority", "has 4 values", ERR_CONFIG},
 	    {TARGET_SET, "{threshold: [0.1, 0.2]}", "threshold", "has 2 values", ERR_CONFIG},
 	    {TARGET_CLASS, "{threshold: 0.4}", "threshold", "no effect with single_label", ERR_CONFIG},

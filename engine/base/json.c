@@ -92,6 +92,33 @@ static const char *find_nul_escape(const struct source *s)
 	return NULL;
 }
 
+/* The first number that begins with 0 and another digit, which is no JSON and which cJSON reads all the same; or NULL.
+ */
+static const char *find_leading_zero(const struct source *s)
+{
+	const char *end = s->text + s->n, *token = NULL;
+	bool in_string = false;
+
+	for (const char *p = s->text; p < end; p++) {
+		if (in_string) {
+			if (*p == '\\')
+				p++;
+			else
+				in_string = *p != '"';
+			token = NULL;
+		} else if (*p == '"') {
+			in_string = true;
+		} else if (strchr("0123456789.eE+-", *p)) {
+			token = token ? token : p;
+			if (p == token + (*token == '-') && *p == '0' && p + 1 < end && p[1] >= '0' && p[1] <= '9')
+				return token;
+		} else {
+			token = NULL;
+		}
+	}
+	return NULL;
+}
+
 static int parse(const struct source *s, cJSON **out)
 {
 	const char *end = s->text, *nul = memchr(s->text, 0, s->n);
@@ -104,6 +131,9 @@ static int parse(const struct source *s, cJSON **out)
 	nul = find_nul_escape(s);
 	if (nul)
 		return fail(s, nul, "the character NUL inside a string");
+	nul = find_leading_zero(s);
+	if (nul)
+		return fail(s, nul, "a number with a leading zero");
 	json = cJSON_ParseWithLengthOpts(s->text, s->n, &end, 0);
 	/* At the end of the text cJSON may point one past it. */
 	if (!json)

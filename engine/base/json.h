@@ -1,6 +1,6 @@
 /* JSON from files that may be hostile: the whole text must be one value, no object may repeat a key (cJSON would keep
- * both and answer with the first), no string may hold the character NUL (cJSON would end it there), and errors name
- * line and column. */
+ * both and answer with the first), no number may begin with a zero before other digits, no string may hold the
+ * character NUL (cJSON would end it there), and errors name line and column. */
 #ifndef ENGINE_BASE_JSON_H
 #define ENGINE_BASE_JSON_H
 

@@ -22,6 +22,9 @@ static const char *const quotes_choices[] = {"csv", "none", NULL};
 #define FILES    (OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES) | TEXTS)
 #define PICTURES (OPTION_BIT(SOURCE_DIGITS) | OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES))
 
+#define TEST_FRACTION      0.2
+#define TEST_FRACTION_TEXT "0.2"
+
 static const struct option augment_table[] = {
     {.key = "flip",
 	.type = OPT_BOOL,
@@ -194,7 +197,7 @@ const struct option data_option_table[] = {
     {.key = "test_fraction",
 	.type = OPT_FLOAT,
 	.offset = AT(test_fraction),
-	.def = "0.2",
+	.def = TEST_FRACTION_TEXT,
 	.min = 0,
 	.max = 0.9,
 	.help = "part of each class cut off for testing where the source names no such split"},
@@ -252,6 +255,11 @@ static int check_texts(const struct data_options *o, const char **key)
 		return err_set(ERR_CONFIG, "folds is 1; at least 2 are needed, or 0 for none");
 	if (o->folds > 0 && o->test)
 		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", o->test);
+	*key = "test_fraction";
+	if (o->folds > 0 && (o->test_fraction < TEST_FRACTION || o->test_fraction > TEST_FRACTION))
+		return err_set(ERR_CONFIG,
+		    "test_fraction has no effect with folds: the test split is one of %lld equal parts",
+		    (long long)o->folds);
 	*key = NULL;
 	return 0;
 }

@@ -82,9 +82,9 @@ static int add_name(struct json_reader *r, const char *where, const cJSON *v)
 		return text_file_value(r->f, keep(r, v->valuestring));
 	if (cJSON_IsBool(v))
 		return text_file_value(r->f, keep(r, cJSON_IsTrue(v) ? "true" : "false"));
-	if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) || fabs(v->valuedouble) > 9007199254740992.0)
-		return err_set(
-		    ERR_DATA, "%s: the label is neither a string nor a whole number nor true or false", where);
+	if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) || fabs(v->valuedouble) >= 9007199254740992.0)
+		return err_set(ERR_DATA,
+		    "%s: the label is neither a string nor a whole number below 2^53 nor true or false", where);
 	snprintf(number, sizeof(number), "%.0f", v->valuedouble + 0.0);
 	return text_file_value(r->f, keep(r, number));
 }

@@ -47,11 +47,26 @@ static void json__a_string_is_never_cut_at_a_nul(void **state)
 	cJSON_Delete(json);
 }
 
+static void json__numbers_begin_with_no_zero(void **state)
+{
+	static const char *const good[] = {"[0, 0.5, -0, -0.5, 10, 1e05, 1.00e-07]", "{\"01\":\"\\\"02, 03\"}"};
+	cJSON *json;
+
+	(void)state;
+	refused("{\"a\":01}", "t.json:1:6: a number with a leading zero");
+	refused("[1, -007]", "t.json:1:5: a number with a leading zero");
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(json_parse("t.json", good[i], strlen(good[i]), &json), 0);
+		cJSON_Delete(json);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(json__faults_have_a_place),
 	    cmocka_unit_test(json__a_string_is_never_cut_at_a_nul),
+	    cmocka_unit_test(json__numbers_begin_with_no_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -346,6 +346,8 @@ static void jsonl__bad_lines_are_named(void **state)
 	bad_line("{\"text\":\"a\",\"label\":null}", "t.jsonl:2: the label is neither");
 	bad_line("{\"text\":\"a\",\"label\":0.5}", "t.jsonl:2: the label is neither");
 	bad_line("{\"text\":\"a\",\"label\":1e300}", "t.jsonl:2: the label is neither");
+	bad_line("{\"text\":\"a\",\"label\":9007199254740993}", "t.jsonl:2: the label is neither");
+	bad_line("{\"text\":\"a\",\"label\":01}", "t.jsonl:2:21: a number with a leading zero");
 	bad_line("{\"text\":\"a\",\"label\":[\"A\"]}", "t.jsonl:2: the label is neither");
 	bad_line("{\"text\":\"a\\u0000b\",\"label\":\"A\"}", "t.jsonl:2:11: the character NUL inside a string");
 	bad_line("{\"text\":\"a\",\"text\":\"b\",\"label\":\"A\"}", "t.jsonl:2: key 'text' occurs twice");
@@ -420,6 +422,7 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: csv, path: x, fold: 1}", "fold", "there are no folds");
 	check_options("{source: csv, path: x, folds: 1}", "folds", "at least 2");
 	check_options("{source: csv, path: x, folds: 5, test: y}", "folds", "not both");
+	check_options("{source: csv, path: x, folds: 5, test_fraction: 0.7}", "test_fraction", "one of 5 equal parts");
 	check_options("{source: csv, path: x, label: a, labels: [a, b]}", "labels", "cannot both be given");
 	check_options(
 	    "{source: csv, path: x, labels: [a, b], classes: [c, d]}", "classes", "already names the classes");

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "base/json.h"
 #include "store/safetensors.h"
@@ -67,26 +68,10 @@ static int add_moments(struct tensor_file *file, const struct optimizer *o)
 	return rc;
 }
 
-/* cJSON's own numbers may lose the last bit: it takes 15 digits where they are within an epsilon. */
-static bool add_number(cJSON *o, const char *key, double v)
-{
-	char text[32];
-	snprintf(text, sizeof(text), "%.17g", v);
-	return cJSON_AddRawToObject(o, key, text);
-}
-
-static bool add_best(cJSON *state, const struct metrics *m)
-{
-	cJSON *best = metrics_save(m);
-	if (best && cJSON_AddItemToObject(state, "best", best))
-		return true;
-	cJSON_Delete(best);
-	return false;
-}
-
 /* Everything that is a number. The norm is left out: it may be infinite,
  * and the next update makes it anew. */
-static int add_numbers(cJSON *o, const struct fit *f, const struct train_result *r, const struct update_state *u)
+static void add_numbers(
+    struct json_out out, const struct fit *f, const struct train_result *r, const struct update_state *u)
 {
 	const struct {
 		const char *key;
@@ -97,24 +82,29 @@ static int add_numbers(cJSON *o, const struct fit *f, const struct train_result 
 	    {"scale", (double)u->scale}, {"good", u->good}, {"skipped", u->skipped},
 	    {"train_seconds", f->train_seconds}, {"epoch_seconds", f->epoch_seconds},
 	    {"seconds", f->earlier_seconds + clock_now() - f->start}};
-	bool ok = cJSON_AddStringToObject(o, "key", f->t->resume_key ? f->t->resume_key : "");
-	for (size_t i = 0; ok && i < sizeof(number) / sizeof(number[0]); i++)
-		ok = add_number(o, number[i].key, number[i].value);
-	return ok && (!f->has_best || add_best(o, &r->best)) ? 0 : err_set(ERR_NOMEM, "out of memory");
+	json_out_text(out, "key", f->t->resume_key ? f->t->resume_key : "");
+	for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++)
+		json_out_exact(out, number[i].key, number[i].value);
+	if (f->has_best)
+		json_out_item(out, "best", metrics_save(&r->best));
 }
 
 static int add_state(struct tensor_file *file, const struct fit *f, const struct train_result *r)
 {
-	cJSON *o = cJSON_CreateObject();
+	bool ok;
+	struct json_out out = json_out_begin(&ok);
+	cJSON *o = NULL;
 	char *text = NULL, *log = NULL;
 	struct update_state u;
-	int rc = o ? optimizer_read_state(&f->opt, &u) : ERR_NOMEM;
+	int rc = optimizer_read_state(&f->opt, &u);
 	if (!rc)
 		rc = fit_log_text(&f->log, &log);
 	if (!rc)
-		rc = add_numbers(o, f, r, &u);
-	if (!rc && !cJSON_AddStringToObject(o, "log", log))
-		rc = ERR_NOMEM;
+		add_numbers(out, f, r, &u);
+	if (!rc)
+		json_out_text(out, "log", log);
+	int made = json_out_end(out, &o);
+	rc = rc ? rc : made;
 	if (!rc)
 		text = cJSON_PrintUnformatted(o);
 	if (!rc) {

@@ -263,7 +263,11 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 	struct encoding train = {0}, val = {0};
 	struct trainer t = make_trainer(state);
 	t.plan = job->run->teacher_spec && job->train->epochs > 0 ? plan_teacher : NULL;
-	int rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
+	int rc = trainer_check(&t);
+	if (!rc && job->kd && job->run->teacher_spec)
+		rc = kd_task_check(job->kd, t.task);
+	if (!rc)
+		rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
 	if (!rc)

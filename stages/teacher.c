@@ -8,7 +8,9 @@
 
 int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key)
 {
-	(void)kd;
+	*key = "gate_metric";
+	if (kd->gate_metric != 0 && !(kd->gate > 0))
+		return err_set(ERR_CONFIG, "gate_metric has no effect without teacher_gate");
 	*key = "label_smoothing";
 	if (o->label_smoothing > 0)
 		return err_set(ERR_CONFIG,
@@ -18,18 +20,26 @@ int kd_options_check(const struct kd_options *kd, const struct train_options *o,
 	return 0;
 }
 
+int kd_task_check(const struct kd_options *kd, const struct task *task)
+{
+	if (!(kd->gate > 0) || task_metric_find(task, task_metric_choices[kd->gate_metric]) != TASK_METRIC_UNKNOWN)
+		return 0;
+	return err_context(ERR_CONFIG, "gate_metric");
+}
+
 static int pass_gate(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
 {
 	struct metrics m = {0};
 	if (!(kd->gate > 0))
 		return 0;
 	const struct task *task = &t->model.ckpt.task;
+	int rc = kd_task_check(kd, task);
+	if (rc)
+		return rc;
 	int row = task_metric_find(task, task_metric_choices[kd->gate_metric]);
-	if (row == TASK_METRIC_UNKNOWN)
-		return err_context(ERR_CONFIG, "gate_metric");
 	bool higher = row >= 0 && task->kind->metric[row].higher_better;
 	const char *name = task_metric_name(task, row);
-	int rc = stage_measure(run, &t->model, model_build, &t->model, SPLIT_VAL, &m);
+	rc = stage_measure(run, &t->model, model_build, &t->model, SPLIT_VAL, &m);
 	if (rc)
 		return rc;
 	t->score = task_metric_value(&m, row);

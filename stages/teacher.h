@@ -31,6 +31,8 @@ struct kd_options {
 		"validation figure that teacher_gate is about")
 /* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
 int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key);
+/* ERR_CONFIG: the gate is about a metric that the task does not have. */
+int kd_task_check(const struct kd_options *kd, const struct task *task);
 
 struct teacher {
 	struct model model;

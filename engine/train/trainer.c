@@ -122,9 +122,8 @@ static int open_validation(struct fit *f)
 	return rc ? rc : metrics_init(&f->now, t->task);
 }
 
-static int check_options(const struct fit *f)
+int trainer_check(const struct trainer *t)
 {
-	const struct trainer *t = f->t;
 	int rc = train_options_check(t->o, NULL);
 	if (!rc && t->o->label_smoothing > 0 && t->task->kind->target != TARGET_CLASS)
 		rc = err_set(ERR_CONFIG, "label_smoothing has no effect with task %s", t->task->kind->name);
@@ -132,6 +131,8 @@ static int check_options(const struct fit *f)
 		rc = err_set(ERR_CONFIG,
 		    "none of the %" PRId64 " epochs may be the best one: the first that may is %" PRId64, t->o->epochs,
 		    t->min_best_epoch + 1);
+	if (!rc && task_metric_find(t->task, task_metric_choices[t->o->monitor]) == TASK_METRIC_UNKNOWN)
+		rc = err_context(ERR_CONFIG, "monitor");
 	return rc;
 }
 
@@ -144,12 +145,10 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	exec_arena_init(&f->arena, t->dev);
 	if (t->params->dev.backend != t->dev.backend || t->params->dev.ctx != t->dev.ctx)
 		return err_set(ERR_FAIL, "the params to train are on another device");
-	int rc = check_options(f);
+	int rc = trainer_check(t);
 	if (rc)
 		return rc;
 	f->monitor = task_metric_find(t->task, task_metric_choices[t->o->monitor]);
-	if (f->monitor == TASK_METRIC_UNKNOWN)
-		return err_context(ERR_CONFIG, "monitor");
 	f->batch = (int)t->o->batch_size;
 	f->micro = (int)(t->o->batch_size / t->o->accumulate);
 	f->steps_per_epoch = (t->data->n[SPLIT_TRAIN] + f->batch - 1) / f->batch;

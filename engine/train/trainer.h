@@ -154,6 +154,10 @@ struct train_result {
 	int64_t skipped_steps;           /* fp16: steps whose update was left out because a gradient overflowed */
 	int64_t resumed;                 /* times that the fit was interrupted and went on */
 };
+/* What trainer_fit would refuse before it looks at a sample: options that contradict each other or the task.
+ * ERR_CONFIG.
+ */
+int trainer_check(const struct trainer *t);
 /* Trains; at the end the store holds the best weights by the monitored validation figure (ties: the lower loss).
  * ERR_NOMEM before anything is allocated if the device has too little memory (train/fit_memory.h);
  * ERR_FAIL naming epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the

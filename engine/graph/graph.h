@@ -45,9 +45,11 @@ struct param_axis {
 
 struct attr {
 	bool relu, raw_sum;
-	bool flatten; /* linear ops: all axes of x but the first are features */
-	bool tf32;    /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
+	bool flatten;   /* linear ops: all axes of x but the first are features */
+	bool tf32;      /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
+	bool gelu_tanh; /* OP_GELU: the approximation by tanh */
 	int stride, pad, kernel; /* square, both axes */
+	int heads;               /* OP_ATTENTION */
 	float eps, rate, smoothing, temperature, alpha;
 	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */
 	int zero_in;      /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */

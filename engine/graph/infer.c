@@ -1,5 +1,5 @@
-/* The checks that the rules of shapes and types are made of; the rules themselves are in infer_layers.c, infer_loss.c
- * and infer_quant.c. Does not know how anything is computed. */
+/* The checks that the rules of shapes and types are made of; the rules themselves are in infer_layers.c,
+ * infer_tokens.c, infer_loss.c and infer_quant.c. Does not know how anything is computed. */
 #include "graph/infer.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Private to engine/graph: the rules of shapes and types. infer.c has the checks that rules are made of; the rules are
- * in infer_layers.c, infer_loss.c and infer_quant.c, each named in its op's row (op.c). What passes here is what
- * backends may rely on without checking again. */
+ * in infer_layers.c, infer_tokens.c, infer_loss.c and infer_quant.c, each named in its op's row (op.c). What passes
+ * here is what backends may rely on without checking again. */
 #ifndef ENGINE_GRAPH_INFER_H
 #define ENGINE_GRAPH_INFER_H
 
@@ -31,6 +31,9 @@ int want_vector(const struct infer *c, int i, int64_t a, int64_t b); /* of `a` o
 /* Demands on an input that is there: u8 or s8; lo to hi dimensions. */
 int want_integer(const struct infer *c, int i);
 int want_ndim(const struct infer *c, int i, int lo, int hi);
+/* Rows of tokens, f32 (M,C), and where each sequence begins, s32 (N+1). */
+int want_rows(const struct infer *c, int i);
+int want_starts(const struct infer *c, int i);
 /* attr.q is a range that 8 bits hold, or absent where it is not needed. */
 int want_range(const struct infer *c, bool needed);
 /* Positive and finite; NaN is neither. */
@@ -65,7 +68,11 @@ int infer_kd_loss(const struct infer *c);
 int infer_bce_loss(const struct infer *c);
 int infer_kd_bce_loss(const struct infer *c);
 int infer_embedding(const struct infer *c);
-int infer_segment_mean(const struct infer *c);
+int infer_segment(const struct infer *c);
+int infer_position(const struct infer *c);
+int infer_attention(const struct infer *c);
+int infer_layernorm(const struct infer *c);
+int infer_unary(const struct infer *c);
 int infer_qembedding(const struct infer *c);
 int infer_fake_quant(const struct infer *c);
 int infer_requant(const struct infer *c);

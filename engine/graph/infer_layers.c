@@ -138,11 +138,34 @@ int infer_add(const struct infer *c)
 
 int infer_dropout(const struct infer *c)
 {
-	if (want_f32(c, 1) < 0 || want_ndim(c, 0, 1, 4) < 0) /* the random numbers are counted per sample */
+	if (want_f32(c, BIT(DROPOUT_X)) < 0)
+		return ERR_FAIL;
+	if (!c->in[DROPOUT_STARTS] && want_ndim(c, DROPOUT_X, 1, 4) < 0) /* the random numbers are counted per sample */
+		return ERR_FAIL;
+	if (c->in[DROPOUT_STARTS] && (want_rows(c, DROPOUT_X) < 0 || want_starts(c, DROPOUT_STARTS) < 0))
 		return ERR_FAIL;
 	if (!(c->n->attr.rate >= 0 && c->n->attr.rate < 1))
 		return FAIL(c, "rate %g must be in [0, 1)", (double)c->n->attr.rate);
-	return infer_set_like(c, 0);
+	return infer_set_like(c, DROPOUT_X);
+}
+
+int infer_unary(const struct infer *c)
+{
+	return want_f32(c, 1) < 0 ? ERR_FAIL : infer_set_like(c, 0);
+}
+
+int infer_layernorm(const struct infer *c)
+{
+	if (want_f32(c, 15) < 0 || want_ndim(c, LAYERNORM_X, 1, TENSOR_MAX_DIMS) < 0)
+		return ERR_FAIL;
+	if (!infer_positive(c->n->attr.eps))
+		return FAIL(c, "eps %g must be positive", (double)c->n->attr.eps);
+	struct shape x = c->in[LAYERNORM_X]->shape;
+	int64_t channels = x.dim[x.ndim - 1];
+	if (want_vector(c, LAYERNORM_GAMMA, channels, channels) < 0 ||
+	    want_vector(c, LAYERNORM_BETA, channels, channels) < 0 || want_shape(c, LAYERNORM_R, x) < 0)
+		return ERR_FAIL;
+	return infer_set_like(c, LAYERNORM_X);
 }
 
 int infer_cast(const struct infer *c)
@@ -175,29 +198,4 @@ int infer_fold_bias(const struct infer *c)
 		if (want_vector(c, i, c->in[FOLD_BIAS_GAMMA]->shape.dim[0], c->in[FOLD_BIAS_GAMMA]->shape.dim[0]) < 0)
 			return ERR_FAIL;
 	return infer_set_like(c, FOLD_BIAS_GAMMA);
-}
-
-/* Ids (M) at 0 and a table (V,C) at 1 give (M,C). */
-struct shape infer_looked_up(const struct infer *c)
-{
-	return (struct shape){.ndim = 2, .dim = {c->in[0]->shape.dim[0], c->in[1]->shape.dim[1]}};
-}
-
-int infer_embedding(const struct infer *c)
-{
-	if (want_dtype(c, EMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, EMBEDDING_IDS, 1, 1) < 0 ||
-	    want_f32(c, BIT(EMBEDDING_TABLE)) < 0 || want_ndim(c, EMBEDDING_TABLE, 2, 2) < 0)
-		return ERR_FAIL;
-	return infer_set(c, DT_F32, infer_looked_up(c));
-}
-
-int infer_segment_mean(const struct infer *c)
-{
-	if (want_f32(c, BIT(SEGMENT_X)) < 0 || want_ndim(c, SEGMENT_X, 2, 2) < 0 ||
-	    want_dtype(c, SEGMENT_STARTS, DT_S32) < 0 || want_ndim(c, SEGMENT_STARTS, 1, 1) < 0)
-		return ERR_FAIL;
-	int64_t starts = c->in[SEGMENT_STARTS]->shape.dim[0];
-	if (starts < 2)
-		return FAIL(c, "%lld starts, must be one more than the sequences", (long long)starts);
-	return infer_set(c, DT_F32, (struct shape){.ndim = 2, .dim = {starts - 1, c->in[SEGMENT_X]->shape.dim[1]}});
 }

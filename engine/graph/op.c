@@ -11,6 +11,13 @@ static int64_t product_macs(const struct graph *g, const struct node *n)
 	return shape_count(n->shape) * shape_inner(g->node[n->in[PRODUCT_W]].shape, 0);
 }
 
+/* Scores and their sums, as if all sequences were equally long: the graph does not know their lengths. */
+static int64_t attention_macs(const struct graph *g, const struct node *n)
+{
+	const int64_t M = n->shape.dim[0], N = g->node[n->in[ATTENTION_STARTS]].shape.dim[0] - 1;
+	return 2 * shape_count(n->shape) * ((M + N - 1) / N);
+}
+
 static const struct op_info ops[OP_COUNT] = {
     [OP_INPUT] = {.name = "input", .infer = infer_leaf},
     [OP_PARAM] = {.name = "param", .infer = infer_leaf},
@@ -47,21 +54,46 @@ static const struct op_info ops[OP_COUNT] = {
     [OP_ADD] =
 	{.name = "add", .input = {"a", "b"}, .min_in = 2, .max_in = 2, .never_negative = true, .infer = infer_add},
     [OP_DROPOUT] = {.name = "dropout",
-	.input = {"x"},
+	.input = {"x", "starts"},
 	.min_in = 1,
-	.max_in = 1,
+	.max_in = 2,
+	.optional = BIT(DROPOUT_STARTS),
 	.random = true,
 	.passes_integers = true,
 	.never_negative = true,
 	.infer = infer_dropout},
+    [OP_GELU] =
+	{.name = "gelu", .input = {"x"}, .min_in = 1, .max_in = 1, .never_negative = true, .infer = infer_unary},
+    [OP_TANH] =
+	{.name = "tanh", .input = {"x"}, .min_in = 1, .max_in = 1, .never_negative = true, .infer = infer_unary},
+    [OP_LAYERNORM] = {.name = "layernorm",
+	.input = {"x", "gamma", "beta", "r"},
+	.min_in = 3,
+	.max_in = 4,
+	.optional = BIT(LAYERNORM_R),
+	.infer = infer_layernorm},
     [OP_EMBEDDING] = {.name = "embedding",
 	.input = {"ids", "table"},
 	.min_in = 2,
 	.max_in = 2,
 	.lookup = true,
 	.infer = infer_embedding},
+    [OP_POSITION] = {.name = "position",
+	.input = {"x", "table", "starts", "type"},
+	.min_in = 3,
+	.max_in = 4,
+	.optional = BIT(POSITION_TYPE),
+	.infer = infer_position},
+    [OP_ATTENTION] = {.name = "attention",
+	.input = {"q", "k", "v", "starts"},
+	.min_in = 4,
+	.max_in = 4,
+	.macs = attention_macs,
+	.infer = infer_attention},
     [OP_SEGMENT_MEAN] =
-	{.name = "segment_mean", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment_mean},
+	{.name = "segment_mean", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment},
+    [OP_SEGMENT_FIRST] =
+	{.name = "segment_first", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment},
     [OP_CE_LOSS] =
 	{.name = "ce_loss", .input = {"logits", "labels", "weight"}, .min_in = 3, .max_in = 3, .infer = infer_ce_loss},
     [OP_KD_LOSS] = {.name = "kd_loss",

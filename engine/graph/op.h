@@ -20,9 +20,15 @@ enum op {
 	OP_MAXPOOL,   /* x (N,H,W,C) -> (N,H',W',C); attr.kernel, stride, pad; floor; f32, u8 or s8                */
 	OP_AVGPOOL,   /* x (N,H,W,C) -> (N,C): mean over H, W; attr.raw_sum: the sum instead                       */
 	OP_ADD,       /* a, b of one shape -> same; attr.relu                                                      */
-	OP_DROPOUT,   /* x -> same; attr.rate; identity in INFER                                                   */
+	OP_DROPOUT,   /* see enum dropout_in -> like x; attr.rate; identity in INFER                               */
+	OP_GELU,      /* x -> same: x * Phi(x), or its approximation by tanh: attr.gelu_tanh; see below            */
+	OP_TANH,      /* x -> same                                                                                 */
+	OP_LAYERNORM, /* see enum layernorm_in -> like x; attr.eps                                                  */
 	OP_EMBEDDING, /* see enum embedding_in -> (M,C): rows of the table                                          */
-	OP_SEGMENT_MEAN, /* see enum segment_in -> (N,C): mean of each sequence's rows                                */
+	OP_POSITION,  /* see enum position_in -> like x: a row of a table is added by place in the sequence         */
+	OP_ATTENTION, /* see enum attention_in -> (M,H*D): softmax(q k^T / sqrt(D)) v; attr.heads                    */
+	OP_SEGMENT_MEAN,  /* see enum segment_in -> (N,C): mean of each sequence's rows                               */
+	OP_SEGMENT_FIRST, /* see enum segment_in -> (N,C): the first row of each sequence, zeros for an empty one */
 	OP_CE_LOSS,     /* logits (N,C), labels s32 (N), weight f32 (N) -> (): sum_n weight_n * CE_n; attr.smoothing  */
 	OP_KD_LOSS,     /* logits (N,C), teacher (N,C), labels, weight -> (); attr.temperature, alpha                 */
 	OP_BCE_LOSS,    /* see enum bce_in -> (): sum_n weight_n * mean_l BCE_nl                                      */
@@ -53,6 +59,18 @@ enum op {
  * x and w of OP_LINEAR and OP_CONV2D may both be f16 or both bf16; bias and output are f32 all the same, and so are all
  * gradients. The products are of the half values, the sums f32. Backward rounds dout, masked by the ReLU, to the same
  * half type before it is multiplied; the bias' gradient is the sum of the unrounded values. */
+
+/* Rows of packed tokens. A batch of texts is one list of M rows with `starts` (N+1), ascending from 0: sequence n is
+ * rows starts[n] .. starts[n+1]-1, an empty one is legal, and rows from starts[N] on are slack. Two kinds of ops keep
+ * slack out of everything:
+ * - An op that reads `starts` writes zeros to the slack rows of an output that has rows of tokens, and zeros to the
+ * slack rows of every gradient, whatever dout holds there. (A mean or first row has no slack rows, so its x gets zeros
+ * there.)
+ * - An op that treats each row alone (linear, layer norm, GELU, add) treats slack rows like any others: behind a linear
+ *   layer they hold its bias. It makes zero gradients of zero gradients, so its params see nothing of them either.
+ * OP_EMBEDDING knows slack by the id -1. What leads from tokens to a loss must therefore pass an op that reads
+ * `starts`, and observers look at rows before starts[N] only. What an op makes of a sequence depends on neither its
+ * neighbours nor M; where an op's sums are not defined below, this holds for one backend on one kind of processor. */
 
 /* Positions of inputs. Ops with one input have it at 0. */
 enum product_in { PRODUCT_X, PRODUCT_W, PRODUCT_B }; /* x and w of all product ops, bias of the float ones */
@@ -95,6 +113,49 @@ enum embedding_in {
 	EMBEDDING_TABLE, /* f32 (V,C) */
 };
 
+/* Inputs of OP_POSITION: fl(fl(x + type[0]) + table[i]) for row i of its sequence, without type fl(x + table[i]). Slack
+ * rows are zeros. Who builds the graph sees to it that no sequence is longer than the table; a place outside it reads
+ * nothing, as if its row were zeros. The table's gradient has all P rows, each the sum over the sequences in ascending
+ * order, in f32; that of type is zeros but for row 0. */
+enum position_in {
+	POSITION_X,      /* f32 (M,C)                                       */
+	POSITION_TABLE,  /* f32 (P,C)                                       */
+	POSITION_STARTS, /* s32 (N+1)                                       */
+	POSITION_TYPE,   /* [f32 (T,C)]: a text of one part has type 0 only */
+};
+
+/* Inputs of OP_LAYERNORM (Ba, Kiros and Hinton 2016), of each row of C values, with the residual's addition. All is f32
+ * and in this order, so that all backends give the same bits: x = fl(x + r); value i is added to lane i % 32, in
+ * ascending order; the lanes are folded: the upper half is added to the lower, of 32, 16, 8, 4 and 2 lanes; mean =
+ * fl(sum / C); d = fl(x - mean); lane = fmaf(d, d, lane), likewise; rstd = fl(1 / sqrtf(fl(fl(sum / C) + eps))); y =
+ * fmaf(fl(d * rstd), gamma, beta). */
+enum layernorm_in {
+	LAYERNORM_X,     /* f32 (..., C)    */
+	LAYERNORM_GAMMA, /* f32 (C)         */
+	LAYERNORM_BETA,  /* f32 (C)         */
+	LAYERNORM_R,     /* [f32, like x]   */
+};
+
+/* OP_GELU (Hendrycks and Gimpel 2016): x * Phi(x) with Phi(x) = (1 + erf(x / sqrt(2))) / 2. attr.gelu_tanh: the paper's
+ * approximation 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))), which some models were trained with. */
+
+/* Inputs of OP_ATTENTION (Vaswani et al. 2017, section 3.2), within each sequence and for each of attr.heads heads,
+ * which are H blocks of D columns. Scores are not kept. Slack rows of q, k and v are not read. */
+enum attention_in {
+	ATTENTION_Q,      /* f32 (M,H*D) */
+	ATTENTION_K,      /* f32 (M,H*D) */
+	ATTENTION_V,      /* f32 (M,H*D) */
+	ATTENTION_STARTS, /* s32 (N+1)   */
+};
+
+/* Inputs of OP_DROPOUT. Element e of a sample stays or goes by the random word of (step, sample, e). Without starts
+ * each first index of x is a sample; with them each sequence is, and e counts from the sequence's first row on: so
+ * neither the batch's composition nor its capacity changes what is dropped. */
+enum dropout_in {
+	DROPOUT_X,      /* f32; with starts (M,C) */
+	DROPOUT_STARTS, /* [s32 (N+1)]            */
+};
+
 /* Inputs of OP_QEMBEDDING, inference only: a row is fl(q * step of the table's row), in f32; ids as for OP_EMBEDDING.
  */
 enum qembedding_in {
@@ -103,9 +164,9 @@ enum qembedding_in {
 	QEMBEDDING_STEP, /* f32 (V)  */
 };
 
-/* Inputs of OP_SEGMENT_MEAN. Sequence n is rows starts[n] .. starts[n+1]-1 of x; rows from starts[N] on belong to none.
- * Its mean is the sum of its rows, begun at 0, in ascending order in f32, divided by their number in f32: it depends
- * neither on other sequences nor on M. The mean of no rows is 0. */
+/* Inputs of OP_SEGMENT_MEAN and OP_SEGMENT_FIRST. The mean of a sequence is the sum of its rows, begun at 0, in
+ * ascending order in f32, divided by their number in f32: it depends neither on other sequences nor on M. The mean of
+ * no rows is 0. */
 enum segment_in {
 	SEGMENT_X,      /* f32 (M,C)                                      */
 	SEGMENT_STARTS, /* s32 (N+1): ascending, the first 0, the last <= M */
@@ -152,9 +213,9 @@ struct op_info {
 	bool random;       /* draws random numbers by the step's clock, in training                                 */
 	enum op_product product;
 	bool lookup; /* rows of weights, at the place of a product's, are looked up by ids                    */
-	bool passes_integers; /* its output has the step and zero point of its only input: integers go through      */
+	bool passes_integers; /* its output has the step and zero point of its first input: integers go through     */
 	bool never_negative;  /* no output is negative where no input is                                            */
-	/* Multiply-accumulates of a forward pass of the node; NULL: none to speak of. */
+	/* Multiply-accumulates of a forward pass of the node; NULL: none to speak of. All products have it. */
 	int64_t (*macs)(const struct graph *g, const struct node *n);
 	int (*infer)(const struct infer *c); /* the rule of shapes and types: see infer.h                           */
 };

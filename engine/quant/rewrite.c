@@ -28,11 +28,16 @@ static int copy_node(struct rewrite *r, int i)
 static int pass_through(struct rewrite *r, int i)
 {
 	const struct node *node = &r->in->node[i];
-	int in = r->grid[node->in[0]];
+	int in[NODE_MAX_IN] = {r->grid[node->in[0]]};
 
 	if (node->op == OP_DROPOUT && !r->keep_dropout)
-		return r->grid[i] = in;
-	return r->grid[i] = rewrite_add(r, node->op, ROLE_QUANTIZED, i, &in, 1, &node->attr);
+		return r->grid[i] = in[0];
+	for (int k = 1; k < node->n_in; k++) { /* where sequences begin */
+		in[k] = node->in[k] == NODE_NONE ? NODE_NONE : rewrite_real(r, node->in[k]);
+		if (node->in[k] != NODE_NONE && in[k] < 0)
+			return in[k];
+	}
+	return r->grid[i] = rewrite_add(r, node->op, ROLE_QUANTIZED, i, in, node->n_in, &node->attr);
 }
 
 static int rewrite_node(struct rewrite *r, int i)

@@ -195,6 +195,34 @@ static void embedding__rows_are_quantized_where_a_layer_reads_them(void **state)
 	quant_plan_clear(&p);
 }
 
+/* In training graphs dropout by sequence keeps its starts among integers. */
+static void dropout__of_sequences_stays_one_among_integers(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_QAT);
+	struct quant_plan p;
+	struct graph g, a;
+	int64_t tokens = 6, sequences = 3;
+	int ids, x, starts;
+
+	(void)state;
+	graph_init(&g);
+	graph_init(&a);
+	ids = graph_input(&g, "ids", DT_S32, shape_of(1, &tokens));
+	starts = graph_input(&g, "starts", DT_S32, shape_of(1, &sequences));
+	x = bag_param(&g, "embedding.weight", 2, BAG_WORDS, BAG_CHANNELS);
+	x = graph_add(&g, OP_EMBEDDING, "embedding", (int[]){ids, x}, 2, NULL);
+	x = bag_linear(&g, "a", x, BAG_CHANNELS, BAG_CHANNELS, true);
+	x = graph_add(&g, OP_DROPOUT, "drop", (int[]){x, starts}, 2, &(struct attr){.rate = 0.5f});
+	g.output = bag_linear(&g, "b", x, BAG_CHANNELS, BAG_CHANNELS, false);
+	p = plan_of(&g, &rules);
+	if (pass_annotate(&g, &p, true, &a) != 0)
+		fail_msg("%s", err_message());
+	assert_node(&a, "drop.q", OP_DROPOUT, "a.q starts");
+	graph_clear(&a);
+	graph_clear(&g);
+	quant_plan_clear(&p);
+}
+
 static void embedding__family_bag_is_quantized_whole(void **state)
 {
 	const struct model_spec spec = {.family = &family_bag,
@@ -255,6 +283,7 @@ int main(void)
 	    cmocka_unit_test(embedding__simulated_by_real_rows_of_grid_values),
 	    cmocka_unit_test(embedding__an_excluded_one_keeps_its_float_table),
 	    cmocka_unit_test(embedding__rows_are_quantized_where_a_layer_reads_them),
+	    cmocka_unit_test(dropout__of_sequences_stays_one_among_integers),
 	    cmocka_unit_test(embedding__family_bag_is_quantized_whole),
 	    cmocka_unit_test(embedding__a_plan_without_a_step_per_row_is_refused),
 	};

@@ -22,7 +22,7 @@ struct op_input *op_case_in(struct op_case *c, int i, enum dtype t, struct shape
 struct shape op_shape(int ndim, int64_t a, int64_t b, int64_t c, int64_t d);
 
 void op_cases_float(struct op_list *l);    /* layers, pooling, losses, element-wise ops, folding */
-void op_cases_tokens(struct op_list *l);   /* embeddings, means of sequences                      */
+void op_cases_tokens(struct op_list *l);   /* what packed tokens and encoders need                 */
 void op_cases_quantize(struct op_list *l); /* what quantization training and conversion need      */
 void op_cases_integer(struct op_list *l);  /* integer layers                                      */
 

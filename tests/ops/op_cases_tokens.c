@@ -1,6 +1,14 @@
-/* Cases of the ops on packed tokens: embeddings, float and integer, and means of sequences. Everything must be equal,
- * for orders and roundings are defined (graph/graph.h). */
+/* Cases of the ops on packed tokens: embeddings, float and integer, places, attention, what makes one row of a
+ * sequence, dropout by sequence; and of what encoders need for each row. Where op.h defines orders and roundings,
+ * everything must be equal. Slack rows that are not to be read hold NaN. */
 #include "ops/op_cases.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define TOL_FEW   1e-6 /* a few roundings                           */
+#define TOL_SUM   1e-5 /* sums of many products, in another order   */
+#define TOL_SHARP 1e-4 /* a softmax of large scores: their roundings, times the scores, are its relative error */
 
 static const enum exec_mode modes[] = {EXEC_TRAIN, EXEC_INFER};
 
@@ -46,12 +54,11 @@ static void embedding_cases(struct op_list *l)
 }
 
 /* Ascending starts from 0 to the end of the last sequence, which is the upper bound; the second sequence is empty. */
-static void ascending(const struct op_case *c, void *const *host)
+static void ascending(const struct op_case *c, int32_t *starts, int input)
 {
-	int32_t *starts = host[SEGMENT_STARTS];
-	int64_t N = c->in[SEGMENT_STARTS].shape.dim[0] - 1;
+	int64_t N = c->in[input].shape.dim[0] - 1;
 	starts[0] = 0;
-	starts[N] = (int32_t)c->in[SEGMENT_STARTS].hi;
+	starts[N] = (int32_t)c->in[input].hi;
 	for (int64_t i = 1; i < N; i++) {
 		int32_t at = starts[i];
 		int64_t k = i;
@@ -63,30 +70,171 @@ static void ascending(const struct op_case *c, void *const *host)
 		starts[2] = starts[1];
 }
 
-static void segment_mean_case(struct op_list *l, enum exec_mode mode, int64_t N, int64_t M, int64_t C, int64_t slack)
+/* Of every op that reads starts: its only s32 input; slack of the inputs that have M rows. */
+static void sequences(const struct op_case *c, void *const *host)
 {
-	struct op_case *c =
-	    op_list_add(l, OP_SEGMENT_MEAN, mode, "N%d M%d C%d slack %d", (int)N, (int)M, (int)C, (int)slack);
-	if (!c)
-		return;
-	op_case_in(c, SEGMENT_X, DT_F32, op_shape(2, M, C, 0, 0), -1, 1);
-	op_case_in(c, SEGMENT_STARTS, DT_S32, vec(N + 1), 0, (double)(M - slack));
-	c->finish = ascending;
+	int input = 0;
+	while (c->in[input].dtype != DT_S32 || !c->in[input].present)
+		input++;
+	ascending(c, host[input], input);
+	for (int i = 0; i < c->n_in; i++) {
+		if (!c->in[i].present || i == input || c->in[i].constant)
+			continue;
+		const int64_t M = c->in[i].shape.dim[0], C = c->in[i].shape.dim[1];
+		for (int64_t e = (int64_t)c->in[input].hi * C; e < M * C; e++)
+			((float *)host[i])[e] = NAN;
+	}
 }
 
-static void segment_mean_cases(struct op_list *l)
+/* N sequences in M rows of C columns, some of them slack. */
+struct batch_size {
+	int64_t N, M, C, slack;
+};
+
+/* one token, an empty batch, one long sequence, many short ones, more sequences than tokens, starts that fill whole
+ * lines, many */
+static const struct batch_size batches[] = {{1, 1, 1, 0}, {1, 1, 3, 1}, {1, 100, 5, 0}, {3, 20, 33, 3}, {5, 4, 16, 4},
+    {15, 31, 2, 5}, {17, 9, 7, 2}, {64, 200, 65, 13}, {7, 1031, 257, 6}};
+#define BATCHES (sizeof(batches) / sizeof(batches[0]))
+
+static struct op_case *batch_case(
+    struct op_list *l, enum op op, enum exec_mode mode, const struct batch_size *z, const char *what)
 {
-	/* one token, an empty batch, one long sequence, many short ones, more sequences than tokens, starts
-	 * that fill whole lines, many */
-	static const int64_t size[][4] = {{1, 1, 1, 0}, {1, 1, 3, 1}, {1, 100, 5, 0}, {3, 20, 33, 3}, {5, 4, 16, 4},
-	    {15, 31, 2, 5}, {17, 9, 7, 2}, {64, 200, 65, 13}, {7, 1031, 257, 6}};
+	return op_list_add(l, op, mode, "N%d M%d C%d slack %d%s", (int)z->N, (int)z->M, (int)z->C, (int)z->slack, what);
+}
+
+static void give_rows(struct op_case *c, int i, const struct batch_size *z, double most)
+{
+	op_case_in(c, i, DT_F32, op_shape(2, z->M, z->C, 0, 0), -most, most);
+}
+
+static void give_starts(struct op_case *c, int i, const struct batch_size *z)
+{
+	op_case_in(c, i, DT_S32, vec(z->N + 1), 0, (double)(z->M - z->slack));
+	c->finish = sequences;
+}
+
+static void segment_cases(struct op_list *l, enum op op)
+{
+	for (size_t k = 0; k < 2 * BATCHES; k++) {
+		struct op_case *c = batch_case(l, op, modes[k & 1], &batches[k / 2], "");
+		if (!c)
+			return;
+		give_rows(c, SEGMENT_X, &batches[k / 2], 1);
+		give_starts(c, SEGMENT_STARTS, &batches[k / 2]);
+	}
+}
+
+static void position_cases(struct op_list *l)
+{
+	for (size_t k = 0; k < 4 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 4];
+		const bool type = k & 2;
+		struct op_case *c = batch_case(l, OP_POSITION, modes[k & 1], z, type ? " type" : "");
+		if (!c)
+			return;
+		give_rows(c, POSITION_X, z, 1);
+		op_case_in(c, POSITION_TABLE, DT_F32, op_shape(2, z->M + 2, z->C, 0, 0), -1, 1)->constant = true;
+		give_starts(c, POSITION_STARTS, z);
+		if (type)
+			op_case_in(c, POSITION_TYPE, DT_F32, op_shape(2, 2, z->C, 0, 0), -1, 1)->constant = true;
+		c->tol_grad = type ? TOL_SUM : 0;
+	}
+}
+
+static void dropout_cases(struct op_list *l)
+{
+	for (size_t k = 0; k < 2 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 2];
+		struct op_case *c = batch_case(l, OP_DROPOUT, modes[k & 1], z, "");
+		if (!c)
+			return;
+		give_rows(c, DROPOUT_X, z, 1);
+		give_starts(c, DROPOUT_STARTS, z);
+		c->attr.rate = 0.3f;
+		c->tol = c->tol_grad = TOL_FEW;
+	}
+}
+
+/* C: heads times columns of a head. most: of q and k; large ones leave one key nearly all of the softmax. */
+static void attention_case(struct op_list *l, enum exec_mode mode, const struct batch_size *z, int heads, double most)
+{
+	char what[32];
+	snprintf(what, sizeof(what), " H%d to %g", heads, most);
+	struct op_case *c = batch_case(l, OP_ATTENTION, mode, z, what);
+	if (!c)
+		return;
+	give_rows(c, ATTENTION_Q, z, most);
+	give_rows(c, ATTENTION_K, z, most);
+	give_rows(c, ATTENTION_V, z, 1);
+	give_starts(c, ATTENTION_STARTS, z);
+	c->attr.heads = heads;
+	c->tol = c->tol_grad = most > 2 ? TOL_SHARP : TOL_SUM;
+}
+
+static void attention_cases(struct op_list *l)
+{
+	/* heads of 1, 5, 16, 32, 64 and 80 columns; sequences of all lengths around vectors and blocks */
+	static const struct {
+		struct batch_size z;
+		int heads;
+	} size[] = {{{1, 1, 1, 0}, 1}, {{1, 3, 6, 3}, 2}, {{1, 100, 5, 0}, 1}, {{3, 20, 33, 3}, 3}, {{5, 4, 16, 4}, 4},
+	    {{15, 61, 64, 5}, 2}, {{3, 150, 128, 7}, 2}, {{2, 70, 80, 1}, 1}, {{1, 33, 15, 0}, 3},
+	    {{9, 200, 16, 4}, 1}};
 	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++)
 		for (int m = 0; m < 2; m++)
-			segment_mean_case(l, modes[m], size[i][0], size[i][1], size[i][2], size[i][3]);
+			attention_case(l, modes[m], &size[i].z, size[i].heads, 2);
+	for (int m = 0; m < 2; m++)
+		attention_case(l, modes[m], &(struct batch_size){3, 40, 32, 2}, 1, 12);
+}
+
+static void layernorm_cases(struct op_list *l)
+{
+	/* rows, columns: one of each, lanes of all remainders, whole lanes, widths of known models, many rows */
+	static const int64_t size[][2] = {
+	    {1, 1}, {3, 5}, {7, 31}, {2, 32}, {5, 33}, {4, 100}, {9, 128}, {3, 384}, {2, 770}, {517, 65}};
+	for (size_t k = 0; k < 4 * sizeof(size) / sizeof(size[0]); k++) {
+		const int64_t M = size[k / 4][0], C = size[k / 4][1];
+		const double far = k / 4 == 6 ? 50 : 0; /* a mean that is large beside the deviation */
+		const bool residual = k & 2;
+		struct op_case *c = op_list_add(
+		    l, OP_LAYERNORM, modes[k & 1], "M%d C%d%s", (int)M, (int)C, residual ? " residual" : "");
+		if (!c)
+			return;
+		op_case_in(c, LAYERNORM_X, DT_F32, op_shape(2, M, C, 0, 0), far - 1, far + 1);
+		op_case_in(c, LAYERNORM_GAMMA, DT_F32, vec(C), -2, 2)->constant = true;
+		op_case_in(c, LAYERNORM_BETA, DT_F32, vec(C), -1, 1)->constant = true;
+		if (residual)
+			op_case_in(c, LAYERNORM_R, DT_F32, op_shape(2, M, C, 0, 0), -1, 1);
+		c->attr.eps = 1e-5f;
+		c->tol_grad = TOL_SUM;
+	}
+}
+
+static void activation_cases(struct op_list *l)
+{
+	const struct shape size[] = {op_shape(2, 3, 77, 0, 0), op_shape(1, 1, 0, 0, 0), op_shape(2, 129, 257, 0, 0)};
+	static const double most[] = {0.1, 1, 6, 100};
+	for (int k = 0; k < 3 * 3 * 4 * 2; k++) {
+		const int op = k / 2 % 3, range = k / 6 % 4, at = k / 24;
+		struct op_case *c = op_list_add(l, op == 2 ? OP_TANH : OP_GELU, modes[k & 1], "%d values to %g%s",
+		    (int)shape_count(size[at]), most[range], op == 1 ? " by tanh" : "");
+		if (!c)
+			return;
+		op_case_in(c, 0, DT_F32, size[at], -most[range], most[range]);
+		c->attr.gelu_tanh = op == 1;
+		c->tol = c->tol_grad = TOL_FEW;
+	}
 }
 
 void op_cases_tokens(struct op_list *l)
 {
 	embedding_cases(l);
-	segment_mean_cases(l);
+	position_cases(l);
+	dropout_cases(l);
+	attention_cases(l);
+	segment_cases(l, OP_SEGMENT_MEAN);
+	segment_cases(l, OP_SEGMENT_FIRST);
+	layernorm_cases(l);
+	activation_cases(l);
 }

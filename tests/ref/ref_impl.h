@@ -5,6 +5,7 @@
 #define TESTS_REF_REF_IMPL_H
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "ref/ref.h"
@@ -69,6 +70,32 @@ static inline void ref_set(const struct tensor *t, int64_t i, double v)
 static inline double ref_channel(const struct tensor *t, int64_t i)
 {
 	return ref_get(t, shape_count(t->shape) == 1 ? 0 : i);
+}
+
+/* One operation of values of that tensor's type: rounded to f32, or as double where nothing is rounded. A sum, product,
+ * quotient or square root of two floats that is taken in double and rounded again is the float operation's. */
+static inline double ref_fl(const struct tensor *t, double v)
+{
+	return t->dtype == REF_F64 ? v : (double)(float)v;
+}
+
+static inline double ref_fma(const struct tensor *t, double a, double b, double c)
+{
+	return t->dtype == REF_F64 ? fma(a, b, c) : (double)fmaf((float)a, (float)b, (float)c);
+}
+
+/* The rows of sequence n, by the input that holds the starts and x (M,C). */
+static inline void ref_segment(const struct call *s, int starts, int x, int64_t n, int64_t *first, int64_t *last)
+{
+	*first = (int64_t)ref_get(&s->in[starts], n);
+	*last = (int64_t)ref_get(&s->in[starts], n + 1);
+	assert((n > 0 || *first == 0) && *first <= *last && *last <= s->in[x].shape.dim[0]);
+}
+
+/* The row behind the last sequence. */
+static inline int64_t ref_slack(const struct call *s, int starts)
+{
+	return (int64_t)ref_get(&s->in[starts], s->in[starts].shape.dim[0] - 1);
 }
 
 /* Stores (or adds, where the step says so) the gradient `v` of element e of input i. */
@@ -141,7 +168,13 @@ REF_KERNEL(avgpool)
 REF_KERNEL(add)
 REF_KERNEL(dropout)
 REF_KERNEL(embedding)
+REF_KERNEL(gelu)
+REF_KERNEL(tanh)
+REF_KERNEL(layernorm)
+REF_KERNEL(position)
+REF_KERNEL(attention)
 REF_KERNEL(segment_mean)
+REF_KERNEL(segment_first)
 REF_KERNEL(ce_loss)
 REF_KERNEL(kd_loss)
 REF_KERNEL(bce_loss)

@@ -213,9 +213,10 @@ static void ref__backward_is_the_derivative_of_forward(void **state)
 
 int main(void)
 {
-	static enum op ops[] = {OP_LINEAR, OP_CONV2D, OP_BATCHNORM, OP_MAXPOOL, OP_AVGPOOL, OP_ADD, OP_DROPOUT,
-	    OP_EMBEDDING, OP_SEGMENT_MEAN, OP_CE_LOSS, OP_KD_LOSS, OP_BCE_LOSS, OP_KD_BCE_LOSS, OP_FOLD_WEIGHT,
-	    OP_FOLD_BIAS, OP_FAKE_QUANT, OP_REQUANT, OP_DEQUANT};
+	static enum op ops[] = {OP_LINEAR, OP_CONV2D, OP_BATCHNORM, OP_MAXPOOL, OP_AVGPOOL, OP_ADD, OP_DROPOUT, OP_GELU,
+	    OP_TANH, OP_LAYERNORM, OP_EMBEDDING, OP_POSITION, OP_ATTENTION, OP_SEGMENT_MEAN, OP_SEGMENT_FIRST,
+	    OP_CE_LOSS, OP_KD_LOSS, OP_BCE_LOSS, OP_KD_BCE_LOSS, OP_FOLD_WEIGHT, OP_FOLD_BIAS, OP_FAKE_QUANT,
+	    OP_REQUANT, OP_DEQUANT};
 	struct CMUnitTest tests[sizeof(ops) / sizeof(ops[0])] = {0};
 	size_t n = sizeof(ops) / sizeof(ops[0]);
 	for (size_t i = 0; i < n; i++) {

@@ -1,0 +1,67 @@
+/* Rows of a table added by the place of a token in its sequence, and row 0 of the table of types. */
+#include "ref/ref_impl.h"
+
+/* The place of row m in its sequence; -1: m is slack. */
+static int64_t place_of(const struct call *s, int64_t m)
+{
+	int64_t N = s->in[POSITION_STARTS].shape.dim[0] - 1, first, last;
+	for (int64_t n = 0; n < N; n++) {
+		ref_segment(s, POSITION_STARTS, POSITION_X, n, &first, &last);
+		if (m >= first && m < last)
+			return m - first;
+	}
+	return -1;
+}
+
+int ref_position_forward(struct call *s)
+{
+	int64_t M = s->out.shape.dim[0], C = s->out.shape.dim[1], P = s->in[POSITION_TABLE].shape.dim[0];
+	for (int64_t e = 0; e < M * C; e++) {
+		int64_t place = place_of(s, e / C);
+		double y = place < 0 ? 0 : ref_get(&s->in[POSITION_X], e);
+		if (place >= 0 && s->has_in[POSITION_TYPE])
+			y = ref_fl(&s->out, y + ref_get(&s->in[POSITION_TYPE], e % C));
+		if (place >= 0 && place < P)
+			y = ref_fl(&s->out, y + ref_get(&s->in[POSITION_TABLE], place * C + e % C));
+		ref_set(&s->out, e, y);
+	}
+	return 0;
+}
+
+/* The sum over the sequences that reach so far. */
+static void table_gradient(const struct call *s)
+{
+	int64_t N = s->in[POSITION_STARTS].shape.dim[0] - 1, C = s->out.shape.dim[1], first, last;
+	for (int64_t e = 0; e < shape_count(s->in[POSITION_TABLE].shape); e++) {
+		double sum = 0;
+		for (int64_t n = 0; n < N; n++) {
+			ref_segment(s, POSITION_STARTS, POSITION_X, n, &first, &last);
+			if (first + e / C < last)
+				sum = ref_fl(&s->dout, sum + ref_get(&s->dout, first * C + e));
+		}
+		ref_grad(s, POSITION_TABLE, e, sum);
+	}
+}
+
+static void type_gradient(const struct call *s)
+{
+	int64_t C = s->out.shape.dim[1], rows = ref_slack(s, POSITION_STARTS);
+	for (int64_t e = 0; e < shape_count(s->in[POSITION_TYPE].shape); e++) {
+		double sum = 0;
+		for (int64_t m = 0; e < C && m < rows; m++)
+			sum += ref_get(&s->dout, m * C + e);
+		ref_grad(s, POSITION_TYPE, e, sum);
+	}
+}
+
+int ref_position_backward(struct call *s)
+{
+	int64_t n = shape_count(s->out.shape), C = s->out.shape.dim[1], rows = ref_slack(s, POSITION_STARTS);
+	for (int64_t e = 0; s->want[POSITION_X] && e < n; e++)
+		ref_grad(s, POSITION_X, e, e < rows * C ? ref_get(&s->dout, e) : 0);
+	if (s->want[POSITION_TABLE])
+		table_gradient(s);
+	if (s->want[POSITION_TYPE])
+		type_gradient(s);
+	return 0;
+}

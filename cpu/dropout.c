@@ -11,7 +11,7 @@ static int dropout_prepare(struct call *s)
 	if (s->mode == EXEC_TRAIN)
 		s->saved = (size_t)shape_count(s->out.shape) * sizeof(float);
 	else
-		s->inplace = 0;
+		s->inplace = DROPOUT_X;
 	call_set_impl(s, "loop");
 	return call_need_f32(s, "cpu", 1);
 }
@@ -27,28 +27,66 @@ static void draw_row(float *factor, int64_t n, struct rng stream, uint64_t step,
 	}
 }
 
+/* Elements [*first, *last) of sample n: a sequence's rows, or what one first index has. */
+static void sample_elements(const struct call *s, int64_t n, int64_t *first, int64_t *last)
+{
+	const int64_t rows = s->out.shape.dim[0], C = shape_count(s->out.shape) / rows;
+	*first = n;
+	*last = n + 1;
+	if (s->has_in[DROPOUT_STARTS])
+		cpu_segment(s->in[DROPOUT_STARTS].data, n, rows, first, last);
+	*first *= C;
+	*last *= C;
+}
+
+static int64_t samples(const struct call *s)
+{
+	return s->has_in[DROPOUT_STARTS] ? s->in[DROPOUT_STARTS].shape.dim[0] - 1 : s->out.shape.dim[0];
+}
+
+/* Elements before slack. */
+static int64_t elements(const struct call *s)
+{
+	const int64_t rows = s->out.shape.dim[0], C = shape_count(s->out.shape) / rows;
+	return s->has_in[DROPOUT_STARTS] ? C * cpu_slack(s->in[DROPOUT_STARTS].data, samples(s), rows) : C * rows;
+}
+
+static void draw(const struct call *s, float *factor)
+{
+	const struct rng stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
+	const uint64_t step = s->clock->time->step, sample = s->clock->time->first_sample;
+	const int64_t N = samples(s);
+	/* a draw costs some 20 additions; sequences differ in length */
+#pragma omp parallel for schedule(dynamic, 1 + N / 64) if (shape_count(s->out.shape) >= CPU_SERIAL / 16)
+	for (int64_t n = 0; n < N; n++) {
+		int64_t first, last;
+		sample_elements(s, n, &first, &last);
+		draw_row(factor + first, last - first, stream, step, sample + (uint64_t)n, s->node->attr.rate);
+	}
+}
+
 static int dropout_forward(struct call *s)
 {
-	int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape), n = total / N;
-	if (s->mode == EXEC_INFER) {
-		if (s->out.data != s->in[0].data)
-			cpu_vec(VEC_COPY, s->out.data, s->in[0].data, NULL, total);
-		return 0;
+	const int64_t n = elements(s), total = shape_count(s->out.shape);
+	const float *x = s->in[DROPOUT_X].data;
+	float *y = s->out.data;
+	if (s->mode == EXEC_TRAIN) {
+		draw(s, s->saved_mem);
+		cpu_vec(VEC_MUL, y, x, s->saved_mem, n);
+	} else if (y != x) {
+		cpu_vec(VEC_COPY, y, x, NULL, n);
 	}
-	struct rng stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
-	float *factor = s->saved_mem, rate = s->node->attr.rate;
-	uint64_t step = s->clock->time->step, first = s->clock->time->first_sample;
-#pragma omp parallel for schedule(static) if (total >= CPU_SERIAL / 16) /* a draw costs some 20 additions */
-	for (int64_t r = 0; r < N; r++)
-		draw_row(factor + r * n, n, stream, step, first + (uint64_t)r, rate);
-	cpu_vec(VEC_MUL, s->out.data, s->in[0].data, factor, total);
+	cpu_clear_slack(y, n, total, 1);
 	return 0;
 }
 
 static int dropout_backward(struct call *s)
 {
-	cpu_vec(s->accumulate[0] ? VEC_MUL_ADD : VEC_MUL, s->din[0].data, s->dout.data, s->saved_mem,
-	    shape_count(s->out.shape));
+	const int64_t n = elements(s);
+	float *dx = s->din[DROPOUT_X].data;
+	cpu_vec(s->accumulate[DROPOUT_X] ? VEC_MUL_ADD : VEC_MUL, dx, s->dout.data, s->saved_mem, n);
+	if (!s->accumulate[DROPOUT_X])
+		cpu_clear_slack(dx, n, shape_count(s->out.shape), 1);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ static struct by_row sort_tokens(const int32_t *id, int64_t M, int64_t V, void *
 
 #define WIDTH 16 /* floats of a vector register */
 
-/* Up to WIDTH columns of sum_rows. */
+/* Up to WIDTH columns of cpu_sum_rows. */
 static inline __attribute__((always_inline)) void sum_columns(
     float *d, const float *dy, const int64_t *token, int64_t n, int64_t C, int64_t width, bool add)
 {
@@ -70,8 +70,7 @@ static inline __attribute__((always_inline)) void sum_columns(
 		d[c] = add ? d[c] + sum[c] : sum[c];
 }
 
-/* The sum of the rows of dy that n tokens have goes to d, or is added to it. */
-CPU_CLONES static void sum_rows(float *d, const float *dy, const int64_t *token, int64_t n, int64_t C, bool add)
+CPU_CLONES void cpu_sum_rows(float *d, const float *dy, const int64_t *token, int64_t n, int64_t C, bool add)
 {
 	int64_t c = 0;
 	for (; c + WIDTH <= C; c += WIDTH)
@@ -93,7 +92,7 @@ static int embedding_backward(struct call *s)
 	for (int64_t v = 0; v < V; v++) {
 		const int64_t n = r.first[v + 1] - r.first[v];
 		if (n > 0)
-			sum_rows(d + v * C, dy, r.token + r.first[v], n, C, add);
+			cpu_sum_rows(d + v * C, dy, r.token + r.first[v], n, C, add);
 		else if (!add)
 			memset(d + v * C, 0, (size_t)C * sizeof(*d));
 	}

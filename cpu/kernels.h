@@ -5,12 +5,15 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "exec/call.h"
 
 extern const struct kernel cpu_linear_kernel, cpu_conv2d_kernel, cpu_batchnorm_kernel, cpu_maxpool_kernel,
     cpu_avgpool_kernel, cpu_add_kernel, cpu_dropout_kernel, cpu_ce_loss_kernel, cpu_kd_loss_kernel,
     cpu_fold_weight_kernel, cpu_fold_bias_kernel, cpu_fake_quant_kernel, cpu_requant_kernel, cpu_cast_kernel;
+extern const struct kernel cpu_gelu_kernel, cpu_tanh_kernel, cpu_layernorm_kernel, cpu_position_kernel,
+    cpu_attention_kernel, cpu_segment_first_kernel;
 extern const struct kernel cpu_embedding_kernel, cpu_segment_mean_kernel, cpu_bce_loss_kernel, cpu_kd_bce_loss_kernel,
     cpu_qembedding_kernel;
 extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale_kernel, cpu_rq_shift_kernel,
@@ -47,6 +50,30 @@ static inline void cpu_prefetch(const float *row, int64_t n)
 	for (int64_t i = 0; i < n; i += 16)
 		__builtin_prefetch(row + i + 1024);
 }
+
+/* Rows of sequence n of M packed ones; whatever starts holds, never outside them. */
+static inline void cpu_segment(const int32_t *starts, int64_t n, int64_t M, int64_t *first, int64_t *last)
+{
+	*first = starts[n] < 0 ? 0 : starts[n];
+	*last = starts[n + 1] < M ? starts[n + 1] : M;
+}
+
+/* The first row of slack. */
+static inline int64_t cpu_slack(const int32_t *starts, int64_t N, int64_t M)
+{
+	const int64_t end = starts[N] < 0 ? 0 : starts[N];
+	return end < M ? end : M;
+}
+
+/* Zeros in an output or, unless it is added to, a gradient (M, C) from its first row of slack on. */
+static inline void cpu_clear_slack(float *x, int64_t first, int64_t M, int64_t C)
+{
+	if (first < M)
+		memset(x + first * C, 0, (size_t)((M - first) * C) * sizeof(*x));
+}
+
+/* The sum of n rows of x (., C), in their order, goes to d, or is added to it when it is complete (embedding.c). */
+void cpu_sum_rows(float *d, const float *x, const int64_t *row, int64_t n, int64_t C, bool add);
 
 /* Splits n items among `parts`; part i is [first, last). */
 void cpu_split(int64_t n, int parts, int i, int64_t *first, int64_t *last);

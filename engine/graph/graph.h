@@ -50,6 +50,7 @@ struct attr {
 	bool gelu_tanh; /* OP_GELU: the approximation by tanh */
 	int stride, pad, kernel; /* square, both axes */
 	int heads;               /* OP_ATTENTION */
+	int64_t longest;         /* OP_ATTENTION, OP_POSITION: no sequence has more rows; 0: not known */
 	float eps, rate, smoothing, temperature, alpha;
 	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */
 	int zero_in;      /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */

@@ -48,6 +48,10 @@ int infer_position(const struct infer *c)
 	const int64_t channels = c->in[POSITION_X]->shape.dim[1];
 	if (want_table(c, POSITION_TABLE, channels) < 0 || want_table(c, POSITION_TYPE, channels) < 0)
 		return ERR_FAIL;
+	const int64_t places = c->in[POSITION_TABLE]->shape.dim[0], longest = c->n->attr.longest;
+	if (longest < 0 || longest > places)
+		return FAIL(c, "sequences of up to %lld tokens, the table '%s' has %lld places", (long long)longest,
+		    c->in[POSITION_TABLE]->name, (long long)places);
 	return infer_set_like(c, POSITION_X);
 }
 
@@ -61,6 +65,8 @@ int infer_attention(const struct infer *c)
 		return ERR_FAIL;
 	if (c->n->attr.heads < 1 || q.dim[1] % c->n->attr.heads)
 		return FAIL(c, "%d heads do not divide %lld columns", c->n->attr.heads, (long long)q.dim[1]);
+	if (c->n->attr.longest < 0)
+		return FAIL(c, "longest %lld: must not be negative", (long long)c->n->attr.longest);
 	return infer_set_like(c, ATTENTION_Q);
 }
 

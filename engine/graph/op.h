@@ -114,7 +114,7 @@ enum embedding_in {
 };
 
 /* Inputs of OP_POSITION: fl(fl(x + type[0]) + table[i]) for row i of its sequence, without type fl(x + table[i]). Slack
- * rows are zeros. Who builds the graph sees to it that no sequence is longer than the table; a place outside it reads
+ * rows are zeros. Who builds the graph gives attr.longest, which must fit the table; a place outside it reads
  * nothing, as if its row were zeros. The table's gradient has all P rows, each the sum over the sequences in ascending
  * order, in f32; that of type is zeros but for row 0. */
 enum position_in {
@@ -140,7 +140,8 @@ enum layernorm_in {
  * approximation 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))), which some models were trained with. */
 
 /* Inputs of OP_ATTENTION (Vaswani et al. 2017, section 3.2), within each sequence and for each of attr.heads heads,
- * which are H blocks of D columns. Scores are not kept. Slack rows of q, k and v are not read. */
+ * which are H blocks of D columns. Scores are not kept: what a kernel needs grows with attr.longest, or with M where
+ * that is not known. Slack rows of q, k and v are not read. */
 enum attention_in {
 	ATTENTION_Q,      /* f32 (M,H*D) */
 	ATTENTION_K,      /* f32 (M,H*D) */

@@ -23,7 +23,7 @@ static void cpu__op_equals_the_reference(void **state)
 	assert_int_equal(rc, 0);
 }
 
-static void cpu__embedding_and_segment_mean_read_nothing_outside(void **state)
+static void cpu__ops_on_tokens_read_nothing_outside(void **state)
 {
 	(void)state;
 	int rc = op_suite_outside(cpu);
@@ -69,6 +69,6 @@ int main(void)
 		tests[n++].initial_state = (void *)(uintptr_t)op_info((enum op)op)->name;
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cpu__update_equals_the_reference);
-	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cpu__embedding_and_segment_mean_read_nothing_outside);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cpu__ops_on_tokens_read_nothing_outside);
 	return _cmocka_run_group_tests("cpu ops", tests, n, open_cpu, close_cpu);
 }

@@ -28,7 +28,7 @@ static void cuda__op_equals_the_reference(void **state)
 	assert_int_equal(rc, 0);
 }
 
-static void cuda__embedding_and_segment_mean_read_nothing_outside(void **state)
+static void cuda__ops_on_tokens_read_nothing_outside(void **state)
 {
 	(void)state;
 	int rc = op_suite_outside(cuda);
@@ -304,7 +304,7 @@ int main(int argc, char **argv)
 		tests[n++].initial_state = (void *)(uintptr_t)op_info((enum op)op)->name;
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__update_equals_the_reference);
-	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__embedding_and_segment_mean_read_nothing_outside);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__ops_on_tokens_read_nothing_outside);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__products_are_f32_and_tf32_only_when_asked_for);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);

@@ -366,6 +366,11 @@ static void infer__encoders(void **state)
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, other, x, starts), &two), "input k ('other')");
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, s32, starts), &two), "input v ('s32') is s32");
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, gamma), &two), "must be s32");
+	two.longest = -1;
+	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, starts), &two), "longest -1");
+	none.longest = 101;
+	assert_refused(graph_add(&g, OP_POSITION, "e", IN(x, table, starts), &none),
+	    "sequences of up to 101 tokens, the table 'table' has 100 places");
 	assert_refused(graph_add(&g, OP_LAYERNORM, "e", IN(x, gamma, gamma), NULL), "eps 0 must be positive");
 	assert_refused(graph_add(&g, OP_LAYERNORM, "e", IN(other, gamma, gamma), &eps), "must be (6)");
 	assert_refused(graph_add(&g, OP_LAYERNORM, "e", IN(x, gamma, gamma, other), &eps), "input r ('other')");

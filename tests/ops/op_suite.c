@@ -155,7 +155,7 @@ static int run_case(const struct op_case *c, struct device dev)
 		rc = run_variant(c, dev, &h, (struct op_options){.inplace = true});
 	if (!rc && all)
 		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = all});
-	if (!rc && all && c->op == OP_ADD) /* add(x, x) */
+	if (!rc && all && (c->op == OP_ADD || c->op == OP_ATTENTION)) /* of one value twice */
 		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = 2, .shared = true});
 	for (int i = 0; !rc && all && i < c->n_in; i++) {
 		unsigned one = all & 1u << i;

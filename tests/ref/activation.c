@@ -38,8 +38,8 @@ int ref_tanh_forward(struct call *s)
 int ref_tanh_backward(struct call *s)
 {
 	for (int64_t e = 0; s->want[0] && e < shape_count(s->out.shape); e++) {
-		double y = tanh(ref_get(&s->in[0], e));
-		ref_grad(s, 0, e, ref_get(&s->dout, e) * (1 - y * y));
+		double c = cosh(ref_get(&s->in[0], e)); /* 1 - tanh^2 has lost its digits far out */
+		ref_grad(s, 0, e, ref_get(&s->dout, e) / (c * c));
 	}
 	return 0;
 }

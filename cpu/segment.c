@@ -1,22 +1,18 @@
-/* OP_SEGMENT_MEAN: the mean of each sequence's rows. Sum and quotient are taken as graph.h defines them, so that all
- * backends give the same bits and a sequence the same whatever stands beside it. */
+/* OP_SEGMENT_MEAN and OP_SEGMENT_FIRST: one row for each sequence. Sum and quotient of the mean are taken as op.h
+ * defines them, so that all backends give the same bits and a sequence the same whatever stands beside it. */
 #include "cpu/kernels.h"
 
 #include <string.h>
 
-static int segment_mean_prepare(struct call *s)
+static int segment_prepare(struct call *s)
 {
 	call_set_impl(s, "loop");
 	return 0;
 }
 
-/* Rows of sequence n; never outside the M rows of x. */
 static void segment(const struct call *s, int64_t n, int64_t *first, int64_t *last)
 {
-	const int32_t *starts = s->in[SEGMENT_STARTS].data;
-	const int64_t M = s->in[SEGMENT_X].shape.dim[0];
-	*first = starts[n] < 0 ? 0 : starts[n];
-	*last = starts[n + 1] < M ? starts[n + 1] : M;
+	cpu_segment(s->in[SEGMENT_STARTS].data, n, s->in[SEGMENT_X].shape.dim[0], first, last);
 }
 
 CPU_CLONES static void divide(float *y, float count, int64_t C)
@@ -64,11 +60,46 @@ static int segment_mean_backward(struct call *s)
 		for (int64_t m = first; m < last; m++)
 			share(dx + m * C, dy + n * C, (float)(last - first), C, add);
 	}
-	const int32_t end = ((const int32_t *)s->in[SEGMENT_STARTS].data)[N];
-	if (!add && end < M)
-		cpu_vec(VEC_ZERO, dx + end * C, NULL, NULL, (M - end) * C);
+	if (!add)
+		cpu_clear_slack(dx, cpu_slack(s->in[SEGMENT_STARTS].data, N, M), M, C);
 	return 0;
 }
 
 const struct kernel cpu_segment_mean_kernel = {
-    segment_mean_prepare, NULL, segment_mean_forward, segment_mean_backward, NULL};
+    segment_prepare, NULL, segment_mean_forward, segment_mean_backward, NULL};
+
+static int segment_first_forward(struct call *s)
+{
+	const int64_t N = s->out.shape.dim[0], C = s->out.shape.dim[1];
+	const float *x = s->in[SEGMENT_X].data;
+	float *y = s->out.data;
+	for (int64_t n = 0; n < N; n++) {
+		int64_t first, last;
+		segment(s, n, &first, &last);
+		if (last > first)
+			memcpy(y + n * C, x + first * C, (size_t)C * sizeof(*y));
+		else
+			memset(y + n * C, 0, (size_t)C * sizeof(*y));
+	}
+	return 0;
+}
+
+static int segment_first_backward(struct call *s)
+{
+	const int64_t N = s->out.shape.dim[0], C = s->out.shape.dim[1];
+	const float *dy = s->dout.data;
+	float *dx = s->din[SEGMENT_X].data;
+	if (!s->want[SEGMENT_X])
+		return 0;
+	cpu_no_gradient(s, SEGMENT_X);
+	for (int64_t n = 0; n < N; n++) {
+		int64_t first, last;
+		segment(s, n, &first, &last);
+		if (last > first)
+			cpu_vec(VEC_ADD, dx + first * C, dx + first * C, dy + n * C, C);
+	}
+	return 0;
+}
+
+const struct kernel cpu_segment_first_kernel = {
+    segment_prepare, NULL, segment_first_forward, segment_first_backward, NULL};

@@ -112,7 +112,7 @@ TARGET_AVX512 static inline float fold_avx512(__m512 low, __m512 high)
 
 TARGET_AVX512 static inline __mmask16 mask_of(int64_t left)
 {
-	return left >= 16 ? (__mmask16)0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : (__mmask16)0;
+	return (__mmask16)(left >= 16 ? 0xffffu : left > 0 ? (1u << left) - 1 : 0u);
 }
 
 /* 16 values from i on, as far as the row goes; the sum with the residual is left in y. */

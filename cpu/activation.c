@@ -27,7 +27,8 @@ CPU_INLINE float gelu_slope(float x)
  * that counts, and denormal numbers would take ten times as long. */
 CPU_INLINE float gelu_sigmoid(float x, float *rest)
 {
-	const float t = -2.0f * sqrt_2_pi * x * fmaf(cubic, x * x, 1.0f), e = cpu_exp(t > 60.0f ? 60.0f : t);
+	const float t = -2.0f * sqrt_2_pi * x * fmaf(cubic, x * x, 1.0f);
+	const float e = cpu_exp(cpu_at_most(cpu_at_least(t, -87.0f), 60.0f));
 	const float p = 1.0f / (1.0f + e);
 	*rest = e * p;
 	return p;
@@ -55,14 +56,14 @@ CPU_INLINE float tanh_of(float x)
 	p = fmaf(p, square, -0x1.b83682p-5f);
 	p = fmaf(p, square, 0x1.1106fap-3f);
 	p = fmaf(p, square, -0x1.555532p-2f);
-	const float near = fmaf(p * square, x, x), far = 1.0f - 2.0f / (cpu_exp(2.0f * t) + 1.0f);
+	const float near = fmaf(p * square, x, x), far = 1.0f - 2.0f / (cpu_exp(cpu_at_most(2.0f * t, 88.0f)) + 1.0f);
 	return t < 0.625f ? near : copysignf(far, x);
 }
 
 /* 4 e / (1 + e)^2 with e = e^(-2|x|): 1 - tanh^2 loses digits far out. */
 CPU_INLINE float tanh_slope(float x)
 {
-	const float e = cpu_exp(-2.0f * fabsf(x)), r = 1.0f / (1.0f + e);
+	const float e = cpu_exp(cpu_at_least(-2.0f * fabsf(x), -87.0f)), r = 1.0f / (1.0f + e);
 	return 4.0f * e * r * r;
 }
 
@@ -89,23 +90,30 @@ CPU_CLONES static void forward_part(enum function f, float *y, const float *x, i
 	}
 }
 
+/* What dx held is read in any case: reading it only where it counts is a loop that compilers do not vectorise. */
 CPU_CLONES static void backward_part(enum function f, float *dx, const float *dy, const float *x, int64_t n, bool add)
 {
 	switch (f) {
 	case GELU:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++)
-			dx[i] = dy[i] * gelu_slope(x[i]) + (add ? dx[i] : 0.0f);
+		for (int64_t i = 0; i < n; i++) {
+			const float before = dx[i], d = dy[i] * gelu_slope(x[i]);
+			dx[i] = add ? before + d : d;
+		}
 		break;
 	case GELU_TANH:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++)
-			dx[i] = dy[i] * gelu_tanh_slope(x[i]) + (add ? dx[i] : 0.0f);
+		for (int64_t i = 0; i < n; i++) {
+			const float before = dx[i], d = dy[i] * gelu_tanh_slope(x[i]);
+			dx[i] = add ? before + d : d;
+		}
 		break;
 	case TANH:
 #pragma omp simd
-		for (int64_t i = 0; i < n; i++)
-			dx[i] = dy[i] * tanh_slope(x[i]) + (add ? dx[i] : 0.0f);
+		for (int64_t i = 0; i < n; i++) {
+			const float before = dx[i], d = dy[i] * tanh_slope(x[i]);
+			dx[i] = add ? before + d : d;
+		}
 		break;
 	}
 }

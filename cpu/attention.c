@@ -23,6 +23,7 @@ struct attention {
 	int64_t N, M, C, H, D, wide; /* wide: D, padded */
 	int64_t longest, keys;       /* rows of a sequence; keys: the same, padded */
 	float scale;
+	product_fn product;
 	size_t bytes; /* of a thread's copies */
 };
 
@@ -83,6 +84,7 @@ static int attention_prepare(struct call *s)
 	a->longest = s->node->attr.longest && s->node->attr.longest < a->M ? s->node->attr.longest : a->M;
 	a->keys = product_pad(a->longest);
 	a->scale = 1.0f / sqrtf((float)a->D);
+	a->product = product_choose();
 	a->bytes = lay_out(&none, a, NULL, s->mode == EXEC_TRAIN);
 	s->scratch = a->bytes * (size_t)c->traits.threads;
 	if (s->mode == EXEC_TRAIN)
@@ -113,27 +115,66 @@ static void pack_rows(float *to, const float *x, int64_t rows, const struct atte
 	}
 }
 
-/* n multiple of 16 values into LANES lanes. */
+/* 16 floats, as the compiler can hold them in one register or in several; memory of them is aligned to a float. */
+typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t bits __attribute__((vector_size(64), aligned(4), may_alias));
+
+#define VECS (LANES / 16)
+
+/* The upper half of the lanes is added to the lower, again and again. */
 CPU_INLINE float fold(float *lane)
 {
-	for (int half = LANES / 2; half; half /= 2)
+	vec *v = (vec *)lane;
+	const vec sum = (v[0] + v[2]) + (v[1] + v[3]);
+	float part[16];
+	memcpy(part, &sum, sizeof(part));
+#pragma omp simd
+	for (int l = 0; l < 8; l++)
+		part[l] += part[l + 8];
+	for (int l = 0; l < 4; l++)
+		part[l] += part[l + 4];
+	return (part[0] + part[2]) + (part[1] + part[3]);
+}
+
+CPU_INLINE float row_sum(const float *x, int64_t n)
+{
+	vec sum[VECS] = {{0}};
+	float lane[LANES];
+	for (; n >= LANES; n -= LANES, x += LANES)
+		for (int i = 0; i < VECS; i++)
+			sum[i] += *((const vec *)x + i);
+	for (int i = 0; i < VECS - 1; i++)
+		if (n > 16 * i)
+			sum[i] += *((const vec *)x + i);
+	memcpy(lane, sum, sizeof(lane));
+	return fold(lane);
+}
+
+CPU_INLINE void keep_larger(vec *most, const vec *x)
+{
+	const bits mask = *x > *most;
+	*most = (vec)((mask & (bits)*x) | (~mask & (bits)*most));
+}
+
+CPU_INLINE float row_max(const float *x, int64_t n)
+{
+	vec most[VECS];
+	float lane[16];
+	for (int i = 0; i < VECS; i++)
+		most[i] = (vec){0} - INFINITY;
+	for (; n >= LANES; n -= LANES, x += LANES)
+		for (int i = 0; i < VECS; i++)
+			keep_larger(&most[i], (const vec *)x + i);
+	for (int i = 0; i < VECS - 1; i++)
+		if (n > 16 * i)
+			keep_larger(&most[i], (const vec *)x + i);
+	for (int i = 1; i < VECS; i++)
+		keep_larger(&most[0], &most[i]);
+	memcpy(lane, &most[0], sizeof(lane));
+	for (int half = 8; half; half /= 2)
 		for (int l = 0; l < half; l++)
-			lane[l] += lane[l + half];
+			lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
 	return lane[0];
-}
-
-CPU_INLINE void lanes_max(float *lane, const float *x, int64_t n)
-{
-#pragma omp simd
-	for (int64_t l = 0; l < n; l++)
-		lane[l] = x[l] > lane[l] ? x[l] : lane[l];
-}
-
-CPU_INLINE void lanes_sum(float *lane, const float *x, int64_t n)
-{
-#pragma omp simd
-	for (int64_t l = 0; l < n; l++)
-		lane[l] += x[l];
 }
 
 CPU_INLINE void lanes_dot(float *lane, const float *x, const float *y, int64_t n)
@@ -148,33 +189,18 @@ CPU_INLINE void lanes_dot(float *lane, const float *x, const float *y, int64_t n
 CPU_INLINE void exponentials(float *x, float most, float scale, float factor, int64_t keys)
 {
 #pragma omp simd
-	for (int64_t j = 0; j < keys; j++) {
-		const float t = (x[j] - most) * scale;
-		x[j] = cpu_exp(t < -60.0f ? -60.0f : t) * factor;
-	}
+	for (int64_t j = 0; j < keys; j++)
+		x[j] = cpu_exp(cpu_at_least((x[j] - most) * scale, -60.0f)) * factor;
 }
 
 /* Columns from T on count as if their scores were far below. A NaN is no maximum, but makes every probability NaN. */
 CPU_CLONES static struct softmax softmax_row(float *x, float scale, int64_t T, int64_t keys)
 {
-	float lane[LANES], sum[LANES] = {0};
-	int64_t j = 0;
-	for (int64_t i = T; i < keys; i++)
-		x[i] = -INFINITY;
-	for (int l = 0; l < LANES; l++)
-		lane[l] = -INFINITY;
-	for (; j + LANES <= keys; j += LANES)
-		lanes_max(lane, x + j, LANES);
-	for (; j < keys; j += 16)
-		lanes_max(lane, x + j, 16);
-	for (int half = LANES / 2; half; half /= 2)
-		lanes_max(lane, lane + half, half);
-	exponentials(x, lane[0], scale, 1.0f, keys);
-	for (j = 0; j + LANES <= keys; j += LANES)
-		lanes_sum(sum, x + j, LANES);
-	for (int at = 0; j < keys; j += 16, at += 16)
-		lanes_sum(sum + at, x + j, 16);
-	return (struct softmax){lane[0], 1.0f / fold(sum)};
+	for (int64_t j = T; j < keys; j++)
+		x[j] = -INFINITY;
+	const float most = row_max(x, keys);
+	exponentials(x, most, scale, 1.0f, keys);
+	return (struct softmax){most, 1.0f / row_sum(x, keys)};
 }
 
 CPU_CLONES static void weigh(float *y, const float *x, float factor, int64_t n)
@@ -187,7 +213,7 @@ CPU_CLONES static void weigh(float *y, const float *x, float factor, int64_t n)
 /* p = x (rows, D) times columns. */
 static void times_columns(const struct pair *w, float *p, const float *x, int64_t rows, const float *columns)
 {
-	cpu_product(&(struct product){.m = rows,
+	w->a->product(&(struct product){.m = rows,
 	    .n = w->keys,
 	    .k = w->a->D,
 	    .a = x,
@@ -202,7 +228,7 @@ static void times_columns(const struct pair *w, float *p, const float *x, int64_
 /* y (rows, wide) = p (rows, T) times rows. */
 static void times_rows(const struct pair *w, float *y, const float *p, int64_t rows, const float *b)
 {
-	cpu_product(&(struct product){.m = rows,
+	w->a->product(&(struct product){.m = rows,
 	    .n = w->a->wide,
 	    .k = w->T,
 	    .a = p,
@@ -217,7 +243,7 @@ static void times_rows(const struct pair *w, float *y, const float *p, int64_t r
 /* y (T, wide) += p (rows, T), transposed, times block (rows, wide). */
 static void add_transposed(const struct pair *w, float *y, const float *p, int64_t rows, const float *block)
 {
-	cpu_product(&(struct product){.m = w->T,
+	w->a->product(&(struct product){.m = w->T,
 	    .n = w->a->wide,
 	    .k = rows,
 	    .a = p,

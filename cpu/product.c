@@ -82,10 +82,7 @@ TARGET_AVX512 static void product_avx512(const struct product *p)
 #define product_avx512 product_plain
 #endif
 
-void cpu_product(const struct product *p)
+product_fn product_choose(void)
 {
-	if (cpu_has_avx512())
-		product_avx512(p);
-	else
-		product_plain(p);
+	return cpu_has_avx512() ? product_avx512 : product_plain;
 }

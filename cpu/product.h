@@ -19,7 +19,8 @@ struct product {
 	int64_t c_row;
 	bool add;
 };
-void cpu_product(const struct product *p);
+typedef void (*product_fn)(const struct product *p);
+product_fn product_choose(void); /* by the CPU: asking costs more than a small product */
 
 static inline int64_t product_pad(int64_t n)
 {

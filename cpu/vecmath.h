@@ -11,16 +11,14 @@
 
 #define CPU_INLINE static inline __attribute__((always_inline))
 
-/* e^x to within 0.8 ulp; what is below -87 (e^-87 is 2^-125.5) or above 88 counts as that; NaN stays. */
+/* e^x to within 0.8 ulp, for x from -87 (e^-87 is 2^-125.5) to 88; of NaN it is NaN. */
 CPU_INLINE float cpu_exp(float x)
 {
 	/* Adding 1.5 * 2^23 rounds to a whole number, which then stands in the low bits. */
 	const float shift = 12582912.0f;
-	float clamped = x < -87.0f ? -87.0f : x;
-	clamped = clamped > 88.0f ? 88.0f : clamped;
-	const float rounded = fmaf(clamped, 1.44269502f, shift), n = rounded - shift;
+	const float rounded = fmaf(x, 1.44269502f, shift), n = rounded - shift;
 	/* ln 2 in two parts: the first has so few bits that n times it is exact. */
-	const float f = fmaf(n, -1.42860677e-6f, fmaf(n, -0.693145752f, clamped));
+	const float f = fmaf(n, -1.42860677e-6f, fmaf(n, -0.693145752f, x));
 	float p = 0x1.6a4740p-10f;
 	p = fmaf(p, f, 0x1.1239a2p-7f);
 	p = fmaf(p, f, 0x1.5558b6p-5f);
@@ -34,6 +32,17 @@ CPU_INLINE float cpu_exp(float x)
 	    (int32_t)((uint32_t)bits << 23) + 0x3f800000; /* 2^n; the bits of `shift` above the lowest nine fall out */
 	memcpy(&scale, &bits, sizeof(scale));
 	return p * scale;
+}
+
+/* What brings x into that range; NaN stays. */
+CPU_INLINE float cpu_at_least(float x, float least)
+{
+	return x < least ? least : x;
+}
+
+CPU_INLINE float cpu_at_most(float x, float most)
+{
+	return x > most ? most : x;
 }
 
 /* The tail of the normal distribution beyond |x|, 1 - Phi(|x|), to within 5 ulp where it is above 1e-37; and in
@@ -52,7 +61,7 @@ CPU_INLINE float cpu_normal_tail(float x, float *density)
 	p = fmaf(p, u, 0x1.5ccb64p-4f);
 	p = fmaf(p, u, 0x1.56dc2ap-4f);
 	/* What rounding took from the square, times the derivative: far out it is many ulps. */
-	const float lost = fmaf(t, t, -square), e = cpu_exp(-0.5f * square);
+	const float lost = fmaf(t, t, -square), e = cpu_exp(cpu_at_least(-0.5f * square, -87.0f));
 	*density = fmaf(-0.5f * lost, e, e);
 	return p * u * *density;
 }

@@ -20,13 +20,13 @@ static struct slice_of slice_of(size_t n, size_t slice)
 	return (struct slice_of){first < n ? first : n, last < n ? last : n};
 }
 
-/* Masked weights have no gradient; w is given for relative items, whose gradient is w*g. */
-CPU_CLONES static double sum_squares(const float *g, const float *w, const uint8_t *mask, size_t n)
+/* Masked weights have no gradient; w is given for relative items, whose gradient is scale*w*g. */
+CPU_CLONES static double sum_squares(const float *g, const float *w, float scale, const uint8_t *mask, size_t n)
 {
 	double sum = 0.0;
 	if (w) { /* few and small: no case of its own for masks */
 		for (size_t i = 0; i < n; i++) {
-			double x = mask && !mask[i] ? 0.0 : (double)w[i] * (double)g[i];
+			double x = mask && !mask[i] ? 0.0 : (double)scale * ((double)w[i] * (double)g[i]);
 			sum += x * x;
 		}
 	} else if (mask) {
@@ -47,9 +47,17 @@ struct rule {
 	float rate, decay; /* lr * lr_factor; weight decay, 0 for params without */
 	float beta1, beta2, eps, momentum;
 	float correct1, correct2; /* 1/(1 - beta^t) */
-	float floor;
+	float gradient_scale;     /* of relative items under SGD */
+	float floor, ceiling;
 	bool relative, nesterov;
 };
+
+/* The share of its value that a relative item moves by. */
+static inline float relative_share(float step)
+{
+	float share = step < -RELATIVE_MOST ? -RELATIVE_MOST : step;
+	return share > RELATIVE_MOST ? RELATIVE_MOST : share;
+}
 
 CPU_CLONES static void adamw(float *w, const float *g, float *m, float *v, size_t n, const struct rule *r)
 {
@@ -63,7 +71,7 @@ CPU_CLONES static void adamw(float *w, const float *g, float *m, float *v, size_
 		float step = k.rate * d;
 		m[i] = mi;
 		v[i] = vi;
-		w[i] -= k.relative ? w[i] * step : step;
+		w[i] -= k.relative ? w[i] * relative_share(step) : step;
 	}
 }
 
@@ -72,11 +80,11 @@ CPU_CLONES static void sgd(float *w, const float *g, float *m, size_t n, const s
 	const struct rule k = *r;
 #pragma omp simd
 	for (size_t i = 0; i < n; i++) {
-		float x = g[i] * k.scale + k.decay * w[i];
+		float x = (k.relative ? k.gradient_scale * w[i] * g[i] : g[i]) * k.scale + k.decay * w[i];
 		float mi = k.momentum * m[i] + x;
 		float step = k.rate * (k.nesterov ? x + k.momentum * mi : mi);
 		m[i] = mi;
-		w[i] -= k.relative ? w[i] * step : step;
+		w[i] -= k.relative ? w[i] * relative_share(step) : step;
 	}
 }
 
@@ -97,6 +105,13 @@ CPU_CLONES static void apply_floor(float *w, size_t n, float floor)
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
 		w[i] = w[i] < floor ? floor : w[i];
+}
+
+CPU_CLONES static void apply_ceiling(float *w, size_t n, float ceiling)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		w[i] = w[i] > ceiling ? ceiling : w[i];
 }
 
 CPU_CLONES static void moving_average(float *w, const float *g, size_t n, float momentum, float observations)
@@ -126,7 +141,9 @@ static void add_item(struct rule *r, const struct update_item *it, const struct 
 {
 	r->rate = a->lr * it->lr_factor;
 	r->decay = it->decay ? a->weight_decay : 0.0f;
+	r->gradient_scale = it->gradient_scale;
 	r->floor = it->floor;
+	r->ceiling = it->ceiling;
 	r->relative = it->relative;
 }
 
@@ -150,6 +167,8 @@ static void update_slice(
 		sgd(w, g, m, n, &r);
 	if (r.floor > 0.0f)
 		apply_floor(w, n, r.floor);
+	if (r.ceiling > 0.0f)
+		apply_ceiling(w, n, r.ceiling);
 	if (it->mask)
 		apply_mask(w, m, v, it->mask + at.first, n);
 }
@@ -164,7 +183,7 @@ static double global_norm(const struct update_item *items, int n, bool parallel)
 			struct slice_of at = slice_of(it->n, (size_t)k);
 			if (!it->stat && at.last > at.first)
 				part[k] += sum_squares(it->g + at.first, it->relative ? it->w + at.first : NULL,
-				    it->mask ? it->mask + at.first : NULL, at.last - at.first);
+				    it->gradient_scale, it->mask ? it->mask + at.first : NULL, at.last - at.first);
 		}
 	}
 	for (int k = 0; k < SLICES; k++)

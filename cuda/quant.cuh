@@ -30,9 +30,11 @@ __device__ static inline struct piece piece_of(int64_t n, int64_t parts)
 	return {i, first + threadIdx.x, end - first < SLICE_BLOCK ? end : first + SLICE_BLOCK};
 }
 
-/* quant_pow2: P(s) = 2^round(log2 s). */
+/* quant_pow2: P(s) = 2^round(log2 s); NaN of what is no step. */
 __device__ static inline float pow2_of(float step)
 {
+	if (!(step > 0.0f) || !isfinite(step))
+		return nanf("");
 	int exponent;
 	const float fraction = frexpf(step, &exponent);
 	return ldexpf(1.0f, (double)fraction >= M_SQRT1_2 ? exponent : exponent - 1);

@@ -38,7 +38,8 @@ static __device__ struct range range_of(const struct update_table *t, size_t n, 
 	return r;
 }
 
-/* partial[b] = sum of squares of block b's gradients; masked weights have none, a relative item's are w*g. */
+/* partial[b] = sum of squares of block b's gradients; masked weights have none, a relative item's are
+ * gradient_scale*w*g. */
 __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table *t)
 {
 	__shared__ double shared[WARP];
@@ -48,7 +49,7 @@ __global__ void __launch_bounds__(THREADS) sum_squares(const struct update_table
 	double sum = 0.0;
 	for (size_t i = r.first + threadIdx.x; !it.stat && i < r.last; i += THREADS) {
 		const double g = it.mask && !it.mask[i] ? 0.0 : (double)it.g[i];
-		const double x = it.relative ? (double)it.w[i] * g : g;
+		const double x = it.relative ? (double)it.gradient_scale * ((double)it.w[i] * g) : g;
 		sum += x * x;
 	}
 	sum = block_sum(sum, shared);
@@ -97,7 +98,9 @@ static __device__ struct rule rule_of(const struct update_table *t, int k)
 static __device__ float direction(const struct rule &r, size_t i, float w)
 {
 	const struct update_args &a = r.args;
-	const float g = r.it.g[i] * r.scale, decay = r.it.decay ? a.weight_decay * w : 0.0f;
+	const bool along_log = r.it.relative && a.kind == OPTIMIZER_SGD;
+	const float raw = along_log ? r.it.gradient_scale * w * r.it.g[i] : r.it.g[i];
+	const float g = raw * r.scale, decay = r.it.decay ? a.weight_decay * w : 0.0f;
 	if (a.kind == OPTIMIZER_SGD) {
 		const float x = g + decay, m = a.momentum * r.it.m[i] + x;
 		r.it.m[i] = m;
@@ -110,6 +113,13 @@ static __device__ float direction(const struct rule &r, size_t i, float w)
 	return m * r.correct1 / (sqrtf(v * r.correct2) + a.eps) + decay;
 }
 
+/* The share of its value that a relative item moves by. */
+static __device__ float relative_share(float step)
+{
+	const float share = step < -RELATIVE_MOST ? -RELATIVE_MOST : step;
+	return share > RELATIVE_MOST ? RELATIVE_MOST : share;
+}
+
 static __device__ void update_element(const struct rule &r, size_t i)
 {
 	if (r.it.mask && !r.it.mask[i]) { /* exact zeros, in weights and moments */
@@ -119,8 +129,9 @@ static __device__ void update_element(const struct rule &r, size_t i)
 		return;
 	}
 	const float w = r.it.w[i], step = r.args.lr * r.it.lr_factor * direction(r, i, w);
-	const float moved = w - (r.it.relative ? w * step : step);
-	r.it.w[i] = r.it.floor > 0.0f && moved < r.it.floor ? r.it.floor : moved;
+	const float moved = w - (r.it.relative ? w * relative_share(step) : step);
+	const float raised = r.it.floor > 0.0f && moved < r.it.floor ? r.it.floor : moved;
+	r.it.w[i] = r.it.ceiling > 0.0f && raised > r.it.ceiling ? r.it.ceiling : raised;
 }
 
 __global__ void __launch_bounds__(THREADS) update(const struct update_table *t)

@@ -35,6 +35,14 @@ static int check_run(const struct stage_run *s)
 
 /* ---- plan ---- */
 
+/* AdamW divides a gradient by its own size, so a scale would change nothing but the norm that clipping looks at. */
+static void prepare_step(const struct quantize_options *o, bool learn, struct attr *step)
+{
+	step->lr_factor = learn ? (float)o->step_lr_factor : 1;
+	if (o->train.optimizer != OPTIMIZER_SGD)
+		step->gradient_scale = 1;
+}
+
 /* The trainer's graph: fold, annotate, steps with their learning rate. */
 static int transform(void *user, const struct graph *g, bool train, struct graph *out)
 {
@@ -49,7 +57,7 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 		rc = pass_annotate(&folded, &job->plan, learn, out);
 	for (int i = 0; !rc && i < out->n; i++)
 		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
-			out->node[i].attr.lr_factor = learn ? (float)job->o->step_lr_factor : 1;
+			prepare_step(job->o, learn, &out->node[i].attr);
 	graph_clear(&folded);
 	return rc;
 }

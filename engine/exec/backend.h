@@ -70,6 +70,8 @@ struct kernel {
 	void (*release)(struct call *s); /* accepts a step whose prepare failed half-way */
 };
 
+#define RELATIVE_MOST 0.5f /* share of a relative item's value that one update can move it by */
+
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
 
 /* One param of an update. All pointers are device memory of n f32 values (mask: n bytes, 1 = kept). */
@@ -79,13 +81,16 @@ struct update_item {
 	const float *g;
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
-	float lr_factor, floor, stat_momentum;
+	float lr_factor, gradient_scale, floor, ceiling, stat_momentum; /* floor, ceiling 0: none */
 	float observations; /* stat: g is the sum of this many observations (micro-batches); below 1 means 1 */
 	bool decay, relative, stat;
 };
 /* AdamW: Loshchilov and Hutter 2019, algorithm 2, with bias correction; decay is lr * weight_decay * w.
  * SGD: m = momentum*m + g + weight_decay*w; w -= lr*m (nesterov: g + momentum*m).
- * relative: the step is multiplied by the value: w -= lr * lr_factor * w * direction; then w = max(w, floor).
+ * relative: the value moves by a share of itself, by at most RELATIVE_MOST of it whatever the gradient is:
+ *   w -= w * clamp(lr * lr_factor * direction), then w is clamped to [floor, ceiling].
+ *   Under SGD, g in its formula is gradient_scale * w * g: the gradient with respect to log w, along which w moves.
+ *   AdamW's direction has no size that w could change.
  * stat: w = (1 - stat_momentum)*w + stat_momentum*(g / observations), no clipping.
  *
  * The state says by how much the gradients are too large: for every item that is no stat, g in these formulas and in
@@ -99,7 +104,7 @@ struct update_args {
 	float lr, beta1, beta2, eps, weight_decay, momentum;
 	bool nesterov;
 	/* Global L2 norm over all non-stat items; 0 = off. g is scaled by min(1, clip/(norm + 1e-6)). A relative item
-	 * enters with w*g, the gradient with respect to log w, along which it steps. (The g of a quantization step is a
+	 * enters with gradient_scale*w*g. (The g of a quantization step is a
 	 * sum over all values that share the step: as it is, it would be nearly all of the norm.) */
 	float clip_norm;
 	struct update_state *state; /* device memory */

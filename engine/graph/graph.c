@@ -141,6 +141,8 @@ int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s,
 		a = *attr;
 	if (a.lr_factor == 0)
 		a.lr_factor = 1;
+	if (a.gradient_scale == 0)
+		a.gradient_scale = 1;
 	int rc = normalise_axes(name, s, &a);
 	if (rc < 0)
 		return rc;

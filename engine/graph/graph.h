@@ -65,8 +65,11 @@ struct attr {
 	bool decay;      /* weight decay applies (weights, not biases, norms, steps) */
 	bool relative;   /* the learning rate is relative to the value (quantization steps) */
 	float lr_factor; /* multiplies the learning rate; set to 1 by graph_param */
-	float floor;     /* smallest allowed value (steps); 0 = none */
-	float momentum;  /* PARAM_STAT: new = (1-momentum)*old + momentum*observation */
+	/* Multiplies the gradient under SGD, which a direction without a size (AdamW) does not need (steps); set to 1
+	 * by graph_param. */
+	float gradient_scale;
+	float floor, ceiling; /* smallest and largest allowed value (steps); 0 = none */
+	float momentum;       /* PARAM_STAT: new = (1-momentum)*old + momentum*observation */
 	struct param_axis axis[TENSOR_MAX_DIMS];
 };
 

@@ -2,7 +2,6 @@
  * tested against them. Compiled with -ffp-contract=off, so that every product and sum below is rounded by itself. */
 #include "quant/arith.h"
 
-#include <assert.h>
 #include <math.h>
 
 float quant_pow2(float step)
@@ -10,7 +9,8 @@ float quant_pow2(float step)
 	int exponent;
 	float fraction;
 
-	assert(step > 0 && isfinite(step));
+	if (!(step > 0) || !isfinite(step))
+		return NAN; /* the loss tells, and whoever looks for its cause finds the step */
 	/* step = fraction * 2^exponent with fraction in [0.5, 1). round(log2 step) without log2, whose last bit
 	 * differs between libraries: the boundary sqrt(1/2) is irrational, so no float can tie. */
 	fraction = frexpf(step, &exponent);

@@ -21,9 +21,9 @@
 
 #include "graph/graph.h"
 
-float quant_pow2(float step);                                               /* P(s); step > 0 finite  */
-int quant_round(float x, float step, struct qrange q);                      /* sat(rint(fl(x * fl(1/s))) + z) */
-float quant_scale(float s_x, float s_w, float s_y, int64_t count);          /* m                      */
+float quant_pow2(float step);                                      /* P(s); NaN if s is not finite or not above 0 */
+int quant_round(float x, float step, struct qrange q);             /* sat(rint(fl(x * fl(1/s))) + z) */
+float quant_scale(float s_x, float s_w, float s_y, int64_t count); /* m                      */
 float quant_shift(float bias, float s_y, float m, int64_t off, int zero_y); /* c                      */
 float quant_residual(float s_r, float s_y);                                 /* k                      */
 /* t before rounding; r is the residual's integer as float, used if has_r. */

@@ -1,17 +1,28 @@
 /* What a group is emitted with: real and integer forms of folded nodes, steps, weights. */
 #include "quant/rewrite.h"
 
-#include <assert.h>
+#include <math.h>
 
 #include "base/err.h"
 
-/* Steps are learned relative to their value and never reach 0; 2^-24 keeps (q - z) * P(s) representable in f16. */
-#define STEP_FLOOR 0x1p-24f
+/* Steps are learned relative to their value and never reach 0; 2^-24 keeps (q - z) * P(s) representable in f16. Nor do
+ * they reach infinity: 255 * 2^100 is finite in f32, and no activation of a working model is near it. */
+#define STEP_FLOOR   0x1p-24f
+#define STEP_CEILING 0x1p100f
 
 int rewrite_add(
     struct rewrite *r, enum op op, enum node_role role, int base, const int *in, int n_in, const struct attr *attr)
 {
 	return graph_add_derived(r->out, op, role, &r->in->node[base], in, n_in, attr);
+}
+
+/* The gradient of a step is a sum over all values that share it. Esser et al. 2020, section 2.2, scale it by 1/sqrt(N
+ * Q_P) with N values and Q_P positive integers; N is counted per row of an activation, since the loss is a mean over
+ * rows. */
+static float gradient_scale(const struct quant_value *v, const struct shape *s)
+{
+	double values = (double)shape_count(*s) / (double)(v->weight ? v->channels : s->dim[0]);
+	return (float)(1 / sqrt(values * (double)(v->q.hi - v->q.zero > 0 ? v->q.hi - v->q.zero : 1)));
 }
 
 int rewrite_step(struct rewrite *r, const char *value)
@@ -21,11 +32,13 @@ int rewrite_step(struct rewrite *r, const char *value)
 	struct attr attr = {.kind = r->trained_steps ? PARAM_TRAINED : PARAM_FROZEN,
 	    .init = INIT_UNSET,
 	    .relative = true,
-	    .floor = STEP_FLOOR};
+	    .floor = STEP_FLOOR,
+	    .ceiling = STEP_CEILING};
 	char name[NODE_NAME];
 	int64_t n;
 
-	assert(v && folded >= 0);
+	if (!v || folded < 0)
+		return quant_misfit(value, "it has no step");
 	if (quant_step_name(name, value) < 0)
 		return ERR_FAIL;
 	found = graph_find(r->out, name);
@@ -33,6 +46,7 @@ int rewrite_step(struct rewrite *r, const char *value)
 		return r->out->node[found].op == OP_PARAM ? found
 							  : err_set(ERR_FAIL, "name '%s' is taken by a node", name);
 	n = v->channels;
+	attr.gradient_scale = gradient_scale(v, &r->in->node[folded].shape);
 	found = graph_param(r->out, name, DT_F32, shape_of(1, &n), &attr);
 	return graph_mark(r->out, found, v->weight ? ROLE_WEIGHT_STEP : ROLE_STEP, node_root(&r->in->node[folded]));
 }
@@ -57,7 +71,8 @@ int rewrite_real(struct rewrite *r, int folded)
 
 	if (r->real[folded] != NODE_NONE)
 		return r->real[folded];
-	assert(r->grid[folded] != NODE_NONE);
+	if (r->grid[folded] == NODE_NONE)
+		return quant_misfit(r->in->node[folded].name, "nothing computes it");
 	v = rewrite_value(r, folded);
 	if (!v)
 		return ERR_CHECKPOINT;

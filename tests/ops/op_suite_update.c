@@ -93,8 +93,10 @@ static int setup_item(struct setup *u, int k, const struct update_case *c)
 	if (c->fault == INFINITE && k == 1)
 		u->host[k][GRADIENT][n - 1] = -INFINITY;
 	*it = (struct update_item){.n = n, .lr_factor = k == 1 ? 0.5f : 1, .decay = k == 0, .stat = k >= 4};
-	it->relative = k == 3; /* a step: relative, with a floor that some values reach */
+	it->relative = k == 3; /* a step: relative, with bounds that some values reach */
+	it->gradient_scale = 0.25f;
 	it->floor = k == 3 ? 0.1f : 0;
+	it->ceiling = k == 3 ? 0.9f : 0;
 	it->stat_momentum = k >= 4 ? 0.1f : 0;
 	it->observations = k == 4 ? 3 : 0;
 	it->w = to_device(u, u->host[k][0], n * sizeof(float));
@@ -242,6 +244,8 @@ static const struct update_case cases[] = {{.args = SGD(.momentum = 0)},
     {.args = ADAMW(.lr = 0.2f, .beta2 = 0.99f, .clip_norm = 0.5f)},
     {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .clip_norm = 1e6f)},
     {.args = SGD(.momentum = 0.9f), .start = DYNAMIC(.scale = 4)},
+    /* steps would move by more than their bound */
+    {.args = {.kind = OPTIMIZER_SGD, .lr = 8, .momentum = 0.5f}}, {.args = ADAMW(.lr = 2, .beta2 = 0.9f)},
     {.args = SGD(.momentum = 0), .start = DYNAMIC(.scale = 65536), .fault = INFINITE_MASKED},
     {.args = SGD(.clip_norm = 0.1f), .start = DYNAMIC(.scale = 64, .good = 5), .fault = INFINITE},
     /* the second overflow is at the least scale: the third step is not looked at any more */

@@ -46,6 +46,16 @@ static void arith__pow2_is_the_nearest_power_in_the_logarithm(void **state)
 	}
 }
 
+static void arith__pow2_of_what_is_no_step_is_nan(void **state)
+{
+	const float wrong[] = {0, -0.0f, -1, -INFINITY, INFINITY, NAN};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_true(isnan(quant_pow2(wrong[i])));
+	assert_true(quant_pow2(0x1p-149f) == 0x1p-149f);
+}
+
 static void arith__round_is_half_to_even_and_saturates(void **state)
 {
 	struct qrange s8 = qrange_signed(8), u8 = qrange_unsigned(8, 0), affine = qrange_unsigned(8, 100);
@@ -187,6 +197,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(arith__pow2_is_the_nearest_power_in_the_logarithm),
+	    cmocka_unit_test(arith__pow2_of_what_is_no_step_is_nan),
 	    cmocka_unit_test(arith__round_is_half_to_even_and_saturates),
 	    cmocka_unit_test(arith__round_follows_its_definition_for_every_f16_value),
 	    cmocka_unit_test(arith__epilogue_rounds_twice_then_fuses_the_residual),

@@ -1,4 +1,5 @@
 /* Structure of the annotated and the lowered graph: node by node on small models, invariants on all. */
+#include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -111,6 +112,10 @@ static void annotate__mlp_node_by_node(void **state)
 	assert_int_equal(n->attr.kind, PARAM_TRAINED);
 	assert_true(n->attr.relative && n->attr.floor > 0 && !n->attr.decay);
 	assert_int_equal(n->shape.dim[0], 13);
+	/* 1/sqrt(N Q_P): 5x7 weights of a channel; the units of a sample */
+	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(35 * 127), 1e-7f);
+	assert_float_equal(node_of(g, "fc1.step")->attr.gradient_scale, 1 / sqrtf(13 * 255), 1e-7f);
+	assert_true(n->attr.ceiling > n->attr.floor);
 	forms_clear(&f);
 }
 

@@ -452,17 +452,52 @@ static void update__steps_move_relatively_and_keep_their_floor(void **state)
 	float w[2] = {4, 0.5f}, m[2] = {0}, stat = 10;
 	struct update_state s = {.scale = 1};
 	const float g[2] = {1, 1}, observed = 20;
-	struct update_item item[2] = {
-	    {.n = 2, .w = w, .g = g, .m = m, .lr_factor = 0.5f, .relative = true, .floor = 0.47f},
+	struct update_item item[2] = {{.n = 2,
+					  .w = w,
+					  .g = g,
+					  .m = m,
+					  .lr_factor = 0.5f,
+					  .gradient_scale = 0.5f,
+					  .relative = true,
+					  .floor = 0.495f},
 	    {.n = 1, .w = &stat, .g = &observed, .stat_momentum = 0.1f, .stat = true}};
 	const struct update_args a = {.kind = OPTIMIZER_SGD, .lr = 0.5f, .clip_norm = 1, .state = &s};
 	const struct update_job job = {.item = item, .n = 2, .args = a};
 	assert_int_equal(ref_backend.update(NULL, &job), 0);
-	/* the norm is that of w*g = (4, 1/2); the observation is neither clipped nor counted */
-	assert_true(fabs(s.norm - sqrt(16.25)) < 1e-12);
-	assert_float_equal(w[0], 4 - 0.25f * 4 / sqrtf(16.25f), 1e-5f);
-	assert_float_equal(w[1], 0.47f, 0);
+	/* the gradient is that of log w, scaled: w*g/2 = (2, 1/4); the observation is neither clipped nor counted */
+	assert_true(fabs(s.norm - sqrt(4.0625)) < 1e-12);
+	assert_float_equal(w[0], 4 * (1 - 0.25f * 2 / sqrtf(4.0625f)), 1e-5f);
+	assert_float_equal(w[1], 0.495f, 0);
 	assert_float_equal(stat, 11, 1e-6f);
+}
+
+/* Whatever the gradient is, a step neither jumps nor runs away. */
+static void update__steps_move_by_half_of_themselves_at_most(void **state)
+{
+	(void)state;
+	const float g[3] = {1e6f, -1e6f, -1e6f};
+	for (int kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAMW; kind++) {
+		float w[3] = {4, 4, 20}, m[3] = {0}, v[3] = {0};
+		struct update_state s = {.scale = 1};
+		const struct update_item item = {.n = 3,
+		    .w = w,
+		    .g = g,
+		    .m = m,
+		    .v = v,
+		    .lr_factor = 1,
+		    .gradient_scale = 0.01f,
+		    .relative = true,
+		    .floor = 0.25f,
+		    .ceiling = 24};
+		const struct update_job job = {.item = &item,
+		    .n = 1,
+		    .args = {.kind = kind, .lr = 10, .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f, .state = &s}};
+		assert_int_equal(ref_backend.update(NULL, &job), 0);
+		assert_true(w[0] == 2 && w[1] == 6 && w[2] == 24);
+		for (int i = 0; i < 200; i++)
+			assert_int_equal(ref_backend.update(NULL, &job), 0);
+		assert_true(w[0] == 0.25f && w[1] == 24 && w[2] == 24);
+	}
 }
 
 static void update__unscales_and_leaves_out_what_is_not_finite(void **state)
@@ -523,6 +558,7 @@ int main(void)
 	    cmocka_unit_test(cast__rounds_to_nearest_even),
 	    cmocka_unit_test(update__adamw_first_step_moves_by_the_rate),
 	    cmocka_unit_test(update__steps_move_relatively_and_keep_their_floor),
+	    cmocka_unit_test(update__steps_move_by_half_of_themselves_at_most),
 	    cmocka_unit_test(update__unscales_and_leaves_out_what_is_not_finite),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

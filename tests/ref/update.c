@@ -1,6 +1,6 @@
 /* The optimizer's update, in double; values and moments are stored as f32. Formulas: see struct update_args. A masked
  * weight has no gradient: it does not count in the norm, and it and its moments stay exactly 0. A relative item counts
- * with w*g. */
+ * with gradient_scale*w*g. */
 #include <math.h>
 
 #include "ref/ref_impl.h"
@@ -16,7 +16,8 @@ static double gradient_norm(const struct update_item *items, int n)
 	for (int k = 0; k < n; k++) {
 		const struct update_item *it = &items[k];
 		for (size_t i = 0; !it->stat && i < it->n; i++) {
-			double g = (double)it->g[i] * (it->relative ? (double)it->w[i] : 1);
+			double g =
+			    (double)it->g[i] * (it->relative ? (double)it->gradient_scale * (double)it->w[i] : 1);
 			if (kept(it, i))
 				sum += g * g;
 		}
@@ -37,6 +38,8 @@ static double direction(const struct update_item *it, size_t i, const struct upd
 	double w = (double)it->w[i], decay = it->decay ? (double)a->weight_decay * w : 0;
 	if (a->kind == OPTIMIZER_SGD) {
 		double mu = (double)a->momentum;
+		if (it->relative)
+			g *= (double)it->gradient_scale * w;
 		g += decay;
 		double m = mu * (double)it->m[i] + g;
 		it->m[i] = (float)m;
@@ -58,10 +61,14 @@ static void update_element(const struct update_item *it, size_t i, const struct 
 			it->v[i] = 0;
 		return;
 	}
-	double w = (double)it->w[i], rate = (double)a->lr * (double)it->lr_factor * (it->relative ? w : 1);
-	w -= rate * direction(it, i, a, c);
+	double w = (double)it->w[i], step = (double)a->lr * (double)it->lr_factor * direction(it, i, a, c);
+	if (it->relative)
+		step = w * fmin(fmax(step, -(double)RELATIVE_MOST), (double)RELATIVE_MOST);
+	w -= step;
 	if (it->floor > 0)
 		w = fmax(w, (double)it->floor);
+	if (it->ceiling > 0)
+		w = fmin(w, (double)it->ceiling);
 	it->w[i] = (float)w;
 }
 

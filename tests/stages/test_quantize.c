@@ -311,6 +311,39 @@ static void run__qat_at_2_bits_beats_static_at_2_bits(void **state)
 	cJSON_Delete(qat);
 }
 
+/* Without a scale for their gradients steps grew a thousandfold or shrank to nothing under SGD. */
+static void run__sgd_moves_steps_by_a_share_of_themselves(void **state)
+{
+	static const char *const optimizers[] = {
+	    "optimizer: sgd, lr: 0.02", "optimizer: sgd, lr: 0.02, momentum: 0, clip_norm: 0", "lr: 0.002"};
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3; i++) {
+		char options[160], name[32];
+		cJSON *held, *learned, *steps[2], *info[2], *was;
+
+		for (int learn = 0; learn < 2; learn++) {
+			snprintf(options, sizeof(options),
+			    "{method: qat, epochs: 3, batch_size: 64, step_lr_factor: %d, %s}", learn, optimizers[i]);
+			snprintf(name, sizeof(name), "steps%d%d", i, learn);
+			*(learn ? &learned : &held) = run_case(r, name, "cnn", options);
+			info[learn] = read_info(r, name);
+			steps[learn] = cJSON_GetObjectItem(cJSON_GetObjectItem(info[learn], "int8_report"), "values");
+		}
+		assert_true(rig_val(learned, "accuracy") > val_accuracy(r, "cnn") - 0.02);
+		assert_true(rig_val(learned, "accuracy") > rig_val(held, "accuracy") - 0.02);
+		was = steps[0]->child;
+		for (const cJSON *v = steps[1]->child; v; v = v->next, was = was->next) {
+			assert_true(rig_number(v, "step_min") > 0.7 * rig_number(was, "step_min"));
+			assert_true(rig_number(v, "step_max") < 1.4 * rig_number(was, "step_max"));
+		}
+		for (int learn = 0; learn < 2; learn++)
+			cJSON_Delete(info[learn]);
+		cJSON_Delete(held);
+		cJSON_Delete(learned);
+	}
+}
+
 static volatile sig_atomic_t stop_now;
 
 /* A slow epoch, after which the stage is interrupted. */
@@ -518,6 +551,7 @@ int main(void)
 	    cmocka_unit_test(run__masked_weights_are_zero_integers),
 	    cmocka_unit_test(run__a_mask_that_does_not_hold_is_found),
 	    cmocka_unit_test(run__qat_at_2_bits_beats_static_at_2_bits),
+	    cmocka_unit_test(run__sgd_moves_steps_by_a_share_of_themselves),
 	    cmocka_unit_test(run__qat_goes_on_and_counts_the_time_of_both_starts),
 	    cmocka_unit_test(run__qat_learns_from_a_teacher),
 	    cmocka_unit_test(run__narrow_activations_say_simulated_everywhere),

@@ -2,6 +2,8 @@
 #include <math.h>
 
 #include "base/fs.h"
+#include "graph/pass.h"
+#include "quant/plan.h"
 #include "train/world.h"
 
 static const struct augment_options *augment; /* NULL: none */
@@ -238,6 +240,76 @@ static void trainer__a_nan_names_stage_epoch_step_and_node(void **state)
 	world_close(&w);
 }
 
+/* A world whose fc1 and fc2 are quantized, with steps that are learned. */
+static struct quant_plan quantized_plan;
+
+static int build_quantized(struct world *w, const struct build_shape *shape, bool train, struct graph *g)
+{
+	struct graph real, folded;
+	graph_init(&real);
+	graph_init(&folded);
+	int rc = train ? build_train(w, shape, &real) : build_eval(w, shape, &real);
+	if (!rc)
+		rc = pass_fold(&real, &folded);
+	if (!rc && !quantized_plan.n_value)
+		rc = quant_plan_make(&quantized_plan, &folded,
+		    &(struct quant_rules){.method = QUANT_QAT, .weight_bits = 8, .act_bits = 8, .per_channel = true});
+	if (!rc)
+		rc = pass_annotate(&folded, &quantized_plan, train, g);
+	graph_clear(&folded);
+	graph_clear(&real);
+	return rc;
+}
+
+static int build_quantized_train(void *user, const struct build_shape *shape, struct graph *g)
+{
+	return build_quantized(user, shape, true, g);
+}
+
+static int build_quantized_eval(void *user, const struct build_shape *shape, struct graph *g)
+{
+	return build_quantized(user, shape, false, g);
+}
+
+static int spoil_step(void *user, int64_t epoch)
+{
+	struct world *w = user;
+	return epoch == w->spoil_epoch ? params_write(&w->s, "fc1.step", &w->spoil) : 0;
+}
+
+static void trainer__a_step_that_is_no_step_is_named(void **state)
+{
+	(void)state;
+	const float spoil[] = {INFINITY, NAN, 0};
+	for (int i = 0; i < 3; i++) {
+		struct world w;
+		struct train_result r;
+		struct graph g;
+		world_open(&w, 3);
+		w.t.build_train = build_quantized_train;
+		w.t.build_eval = build_quantized_eval;
+		w.t.before_epoch = spoil_step;
+		w.spoil_epoch = 1;
+		w.spoil = spoil[i];
+		w.o.optimizer = OPTIMIZER_SGD;
+		graph_init(&g);
+		assert_ok(build_quantized_train(&w, &shape_one, &g));
+		assert_ok(params_add_graph(&w.s, &g, 3));
+		for (int k = 0; k < w.s.n; k++)
+			if (strstr(w.s.item[k]->name, ".step")) {
+				float step[16];
+				for (int e = 0; e < 16; e++)
+					step[e] = 0.05f;
+				assert_ok(params_write(&w.s, w.s.item[k]->name, step));
+			}
+		graph_clear(&g);
+		assert_error(trainer_fit(&w.t, &r), ERR_FAIL, "epoch 2, step 6: the loss is NaN; ");
+		assert_non_null(strstr(err_message(), i < 2 ? "'fc1.step' (param)" : "'fc1.q' (requant)"));
+		world_close(&w);
+		quant_plan_clear(&quantized_plan);
+	}
+}
+
 static struct kernel overflowing[OP_COUNT];
 
 static int linear_backward(struct call *s)
@@ -468,6 +540,7 @@ int main(void)
 	    cmocka_unit_test(trainer__stops_when_patience_is_over),
 	    cmocka_unit_test(trainer__without_epochs_reports_the_start),
 	    cmocka_unit_test(trainer__a_nan_names_stage_epoch_step_and_node),
+	    cmocka_unit_test(trainer__a_step_that_is_no_step_is_named),
 	    cmocka_unit_test(trainer__a_gradient_that_overflows_is_named),
 	    cmocka_unit_test(trainer__says_what_cannot_be_found_again),
 	    cmocka_unit_test(trainer__stops_at_the_next_step_when_told),

@@ -218,8 +218,9 @@ static int check_limits(const struct evaluation *e)
 		const struct evaluated *m = &e->model[i];
 		const struct judged own = evaluated_judged(m);
 		const char *beyond = own.row->higher_better ? "below" : "above";
-		if (e->o->min_metric > 0 && !judged_reaches(&own, e->o->min_metric))
-			return err_set(ERR_GATE, "%s reaches a test %s of %.4f, %s min_metric %.4f", m->name,
+		if (e->o->min_metric > 0 &&
+		    !metrics_reach(m->test.task, m->test.task->primary, own.value, e->o->min_metric))
+			return err_set(ERR_GATE, "%s reaches a test %s of %.6g, %s min_metric %.6g", m->name,
 			    own.row->name, own.value, beyond, e->o->min_metric);
 		if (e->o->max_drop < NO_LIMIT && !judged_within(&first, &own, e->o->max_drop))
 			return err_set(ERR_GATE, "%s loses %.6g points of test %s against %s, more than max_drop %.6g",

@@ -31,10 +31,8 @@ struct judged {
 /* By how many points (hundredths) `model` is worse than `first`; negative: it is better. */
 double judged_loss(const struct judged *first, const struct judged *model);
 /* Whether a loss is at most `points`; a loss of exactly that much is. A share of samples is compared by counts of
- * samples, other figures with a tolerance of 1e-9. An undefined figure is not within anything. */
+ * samples, other figures with a tolerance of METRIC_ROUNDING. An undefined figure is not within anything. */
 bool judged_within(const struct judged *first, const struct judged *model, double points);
-/* Whether a figure is at least `limit`, or at most that where less is better; with the same tolerance. */
-bool judged_reaches(const struct judged *model, double limit);
 
 struct evaluated {
 	const char *name; /* borrowed: the stage's name, or the checkpoint's path */

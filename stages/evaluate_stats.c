@@ -51,8 +51,7 @@ void flips_count(struct flips *f, const uint8_t *reference, const uint8_t *model
 	f->high = f->difference + half;
 }
 
-#define SAME_METRIC 1e-9 /* far above what adding up doubles loses, far below what one sample changes */
-#define SAME_COUNT  1e-6 /* of a sample: a limit like 0.29 points is not a binary fraction */
+#define SAME_COUNT 1e-6 /* of a sample: a limit like 0.29 points is not a binary fraction */
 
 double judged_loss(const struct judged *first, const struct judged *model)
 {
@@ -64,10 +63,5 @@ bool judged_within(const struct judged *first, const struct judged *model, doubl
 {
 	if (first->row->of_samples)
 		return (double)(first->right - model->right) <= points * (double)model->n / 100 + SAME_COUNT;
-	return judged_loss(first, model) / 100 <= points / 100 + SAME_METRIC;
-}
-
-bool judged_reaches(const struct judged *model, double limit)
-{
-	return model->row->higher_better ? model->value >= limit - SAME_METRIC : model->value <= limit + SAME_METRIC;
+	return judged_loss(first, model) / 100 <= points / 100 + METRIC_ROUNDING;
 }

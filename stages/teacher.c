@@ -37,16 +37,16 @@ static int pass_gate(struct teacher *t, const struct stage_run *run, const struc
 	if (rc)
 		return rc;
 	int row = task_metric_find(task, task_metric_choices[kd->gate_metric]);
-	bool higher = row >= 0 && task->kind->metric[row].higher_better;
 	const char *name = task_metric_name(task, row);
 	rc = stage_measure(run, &t->model, model_build, &t->model, SPLIT_VAL, &m);
 	if (rc)
 		return rc;
 	t->score = task_metric_value(&m, row);
-	stage_line(run, "teacher %s: validation %s %.4f, gate %.4f", run->teacher_dir, name, t->score, kd->gate);
-	if (!(higher ? t->score >= kd->gate : t->score <= kd->gate))
-		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.4f, %s teacher_gate %.4f",
-		    run->teacher_dir, name, t->score, higher ? "below" : "above", kd->gate);
+	stage_line(run, "teacher %s: validation %s %.6g, gate %.6g", run->teacher_dir, name, t->score, kd->gate);
+	if (!metrics_reach(task, row, t->score, kd->gate))
+		rc = err_set(ERR_GATE, "teacher %s reaches a validation %s of %.6g, %s teacher_gate %.6g",
+		    run->teacher_dir, name, t->score,
+		    row >= 0 && task->kind->metric[row].higher_better ? "below" : "above", kd->gate);
 	metrics_clear(&m);
 	return rc;
 }

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "task/exact.h"
 #include "task/task.h"
 
 int metrics_init(struct metrics *m, const struct task *task)
@@ -92,6 +93,38 @@ int metrics_copy(struct metrics *to, const struct metrics *from)
 	copy.cap = to->cap;
 	*to = copy;
 	return 0;
+}
+
+struct class_means metrics_class_means(const struct metrics *m)
+{
+	const double *priority = m->task->priority;
+	struct exact f1 = {0}, precision = {0}, recall = {0}, weighted = {0}, urgent = {0}, urgency = {0};
+	double support = 0;
+	for (int c = 0; c < m->classes; c++) {
+		const struct class_figures *f = &m->of_class[c];
+		const double tp = (double)f->tp, there = (double)f->support;
+		const struct exact own = exact_quotient(2 * tp, (double)(2 * f->tp + f->fp + f->fn));
+		f1 = exact_add(f1, own);
+		precision = exact_add(precision, exact_quotient(tp, (double)(f->tp + f->fp)));
+		recall = exact_add(recall, exact_quotient(tp, there));
+		weighted = exact_add(weighted, exact_multiply(own, there));
+		support += there;
+		if (priority) {
+			urgent = exact_add(urgent, exact_multiply(own, priority[c]));
+			urgency = exact_add(urgency, (struct exact){priority[c], 0});
+		}
+	}
+	return (struct class_means){.f1 = exact_divide(f1, m->classes).high,
+	    .precision = exact_divide(precision, m->classes).high,
+	    .recall = exact_divide(recall, m->classes).high,
+	    .f1_weighted = exact_divide(weighted, support).high,
+	    .f1_priority = urgency.high > 0 ? exact_divide(urgent, urgency.high).high : NAN};
+}
+
+bool metrics_reach(const struct task *t, int by, double value, double limit)
+{
+	bool higher = by >= 0 && t->kind->metric[by].higher_better;
+	return higher ? value >= limit - METRIC_ROUNDING : value <= limit + METRIC_ROUNDING;
 }
 
 double metrics_primary(const struct metrics *m)

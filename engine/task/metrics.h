@@ -63,6 +63,17 @@ int metrics_add(struct metrics *m, const float *logits, const struct targets *t,
 int metrics_finish(struct metrics *m);
 /* A copy without the samples' probabilities. `to` is initialised for the same task, or zeroed. */
 int metrics_copy(struct metrics *to, const struct metrics *from);
+/* For kinds of tasks: means of the classes' figures, each rounded once (task/exact.h), so that a mean that is 7/10
+ * meets a limit of 0.7 and equal means are equal. */
+struct class_means {
+	double f1, precision, recall, f1_weighted; /* weighted: by support */
+	double f1_priority;                        /* by task.priority; NaN without */
+};
+struct class_means metrics_class_means(const struct metrics *m);
+/* Whether a figure of row `by` (< 0: the loss) is at least `limit`, or at most where less is better; one that is that
+ * much but for the rounding of decimal fractions is. An undefined figure reaches nothing. */
+#define METRIC_ROUNDING 1e-9 /* far above what rounding loses, far below what a sample changes */
+bool metrics_reach(const struct task *t, int by, double value, double limit);
 /* The value of the task's primary metric. */
 double metrics_primary(const struct metrics *m);
 /* Whether a is better than b by row `by`; equal or undefined figures go to the lower loss. by < 0: by the loss. */

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "graph/spec.h"
+#include "task/exact.h"
 #include "task/task.h"
 
 enum {
@@ -199,34 +200,30 @@ static int rank(struct metrics *m)
 
 static int finish(struct metrics *m)
 {
-	const double *priority = m->task->priority;
-	double f1 = 0, precision = 0, recall = 0, weighted = 0, urgent = 0, urgency = 0, auc = 0;
-	int64_t tp = 0, wrong = 0, support = 0;
+	const struct class_means mean = metrics_class_means(m);
+	struct exact auc = {0};
+	int64_t tp = 0, wrong = 0;
 	int ranked = 0, k = m->classes;
 	int rc = rank(m);
 	for (int c = 0; c < k; c++) {
 		const struct class_figures *f = &m->of_class[c];
-		f1 += f->f1, precision += f->precision, recall += f->recall;
-		weighted += f->f1 * (double)f->support;
-		urgent += priority ? f->f1 * priority[c] : 0;
-		urgency += priority ? priority[c] : 0;
-		tp += f->tp, wrong += f->fp + f->fn, support += f->support;
+		tp += f->tp, wrong += f->fp + f->fn;
 		if (isfinite(f->roc_auc) && m->n) {
-			auc += f->roc_auc;
+			auc = exact_add(auc, (struct exact){f->roc_auc, 0});
 			ranked++;
 		}
 	}
 	double pairs = (double)m->n * k;
-	m->value[F1_MACRO] = f1 / k;
+	m->value[F1_MACRO] = mean.f1;
 	m->value[F1_MICRO] = tp ? 2 * (double)tp / (double)(2 * tp + wrong) : 0;
-	m->value[F1_WEIGHTED] = support ? weighted / (double)support : 0;
-	m->value[F1_PRIORITY] = urgency > 0 ? urgent / urgency : NAN;
+	m->value[F1_WEIGHTED] = mean.f1_weighted;
+	m->value[F1_PRIORITY] = mean.f1_priority;
 	m->value[EXACT_MATCH] = m->n ? (double)m->right / (double)m->n : 0;
 	m->value[LABEL_ACCURACY] = m->n ? (pairs - (double)wrong) / pairs : 0;
 	m->value[HAMMING_LOSS] = m->n ? (double)wrong / pairs : 0;
-	m->value[PRECISION_MACRO] = precision / k;
-	m->value[RECALL_MACRO] = recall / k;
-	m->value[ROC_AUC_MACRO] = ranked ? auc / ranked : NAN;
+	m->value[PRECISION_MACRO] = mean.precision;
+	m->value[RECALL_MACRO] = mean.recall;
+	m->value[ROC_AUC_MACRO] = ranked ? exact_divide(auc, ranked).high : NAN;
 	return rc;
 }
 

@@ -108,24 +108,14 @@ static int add(struct metrics *m, const float *z, const struct targets *t, int64
 
 static int finish(struct metrics *m)
 {
-	const double *priority = m->task->priority;
-	double f1 = 0, precision = 0, recall = 0, weighted = 0, urgent = 0, urgency = 0, n = (double)m->n;
-	for (int c = 0; c < m->classes; c++) {
-		const struct class_figures *f = &m->of_class[c];
-		f1 += f->f1;
-		precision += f->precision;
-		recall += f->recall;
-		weighted += f->f1 * (double)f->support;
-		urgent += priority ? f->f1 * priority[c] : 0;
-		urgency += priority ? priority[c] : 0;
-	}
-	m->value[ACCURACY] = m->n ? (double)m->right / n : 0;
-	m->value[F1_MACRO] = f1 / m->classes;
+	const struct class_means mean = metrics_class_means(m);
+	m->value[ACCURACY] = m->n ? (double)m->right / (double)m->n : 0;
+	m->value[F1_MACRO] = mean.f1;
 	m->value[F1_MICRO] = m->value[ACCURACY]; /* every false positive is a false negative of another class */
-	m->value[F1_WEIGHTED] = m->n ? weighted / n : 0;
-	m->value[F1_PRIORITY] = urgency > 0 ? urgent / urgency : NAN;
-	m->value[PRECISION_MACRO] = precision / m->classes;
-	m->value[RECALL_MACRO] = recall / m->classes;
+	m->value[F1_WEIGHTED] = mean.f1_weighted;
+	m->value[F1_PRIORITY] = mean.f1_priority;
+	m->value[PRECISION_MACRO] = mean.precision;
+	m->value[RECALL_MACRO] = mean.recall;
 	return 0;
 }
 

@@ -80,6 +80,58 @@ static void single__of_a_perfect_model_is_exactly_one(void **state)
 	}
 }
 
+/* An F1 of k/10: 2 tp / (2 tp + wrong). */
+static void tenths(struct class_figures *f, int k)
+{
+	f->tp = k;
+	f->fp = 20 - 2 * k;
+	f->fn = 0;
+}
+
+/* (0 + 0.3 + 0.3) / 3 of doubles is 0.19999999999999998. */
+static void single__means_of_quotients_are_the_decimal_that_they_equal(void **state)
+{
+	struct task t = new_task(TARGET_CLASS, 3);
+	struct metrics m, other;
+	(void)state;
+	assert_ok(metrics_init(&m, &t));
+	assert_ok(metrics_init(&other, &t));
+	for (int i = 0; i < 11 * 11 * 11; i++) {
+		const int k[] = {i % 11, i / 11 % 11, i / 121}, sum = k[0] + k[1] + k[2];
+		char text[8];
+		for (int c = 0; c < 3; c++) {
+			tenths(&m.of_class[c], k[c]);
+			tenths(&other.of_class[c], k[(c + 1) % 3]);
+		}
+		assert_ok(metrics_finish(&m));
+		assert_ok(metrics_finish(&other));
+		assert_true(figure(&m, "f1_macro") == figure(&other, "f1_macro"));
+		snprintf(text, sizeof(text), "%d.%d", sum / 30, sum / 3 % 10);
+		assert_true(sum % 3 != 0 || figure(&m, "f1_macro") == strtod(text, NULL));
+		/* equal means are a tie, which the loss decides */
+		m.loss = 1, other.loss = 2;
+		assert_true(metrics_better(&m, &other, t.primary + 1) && !metrics_better(&other, &m, t.primary + 1));
+	}
+	metrics_clear(&m);
+	metrics_clear(&other);
+	task_clear(&t);
+}
+
+/* Weights such as 0.1 are no binary fractions, so that a mean may miss a limit that it equals by a rounding. */
+static void limit__is_reached_by_what_equals_it_and_by_nothing_less(void **state)
+{
+	struct task one = new_task(TARGET_CLASS, 3), several = new_task(TARGET_SET, 3);
+	const int f1 = task_metric_find(&one, "f1_macro"), wrong = task_metric_find(&several, "hamming_loss");
+	(void)state;
+	assert_true(metrics_reach(&one, f1, 0.95 - 0.01, 0.94) && !metrics_reach(&one, f1, 0.94, 0.940001));
+	assert_true(metrics_reach(&several, wrong, 0.1 + 0.2, 0.3) && !metrics_reach(&several, wrong, 0.12, 0.119999));
+	assert_true(
+	    metrics_reach(&one, TASK_METRIC_LOSS, 0.3, 0.3) && !metrics_reach(&one, TASK_METRIC_LOSS, 0.4, 0.3));
+	assert_false(metrics_reach(&one, f1, NAN, 0.1) || metrics_reach(&several, wrong, NAN, 0.1));
+	task_clear(&one);
+	task_clear(&several);
+}
+
 static void single__loss_is_the_mean_cross_entropy(void **state)
 {
 	const float z[] = {0, 0, 1000, -1000, 2, 0}; /* no overflow where a naive exp would */
@@ -475,6 +527,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(single__agrees_with_scikit_learn),
 	    cmocka_unit_test(single__of_a_perfect_model_is_exactly_one),
+	    cmocka_unit_test(single__means_of_quotients_are_the_decimal_that_they_equal),
+	    cmocka_unit_test(limit__is_reached_by_what_equals_it_and_by_nothing_less),
 	    cmocka_unit_test(single__loss_is_the_mean_cross_entropy),
 	    cmocka_unit_test(single__a_sample_without_label_does_not_count),
 	    cmocka_unit_test(single__a_label_outside_the_classes_is_an_error),

@@ -270,8 +270,11 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 		rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
+	const int micro = (int)(job->train->batch_size / job->train->accumulate);
 	if (!rc)
-		rc = fit_memory_plan(&t, (int)(job->train->batch_size / job->train->accumulate), &train, &val, &p->fit);
+		rc = fit_check_norms(&t, micro, &train);
+	if (!rc)
+		rc = fit_memory_plan(&t, micro, &train, &val, &p->fit);
 	if (!rc)
 		rc = fit_memory_check(&t, &train, &val, &p->fit);
 	p->memory = p->fit.train;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 struct prune_job {
 	const struct prune_options *o;
@@ -22,6 +23,7 @@ struct prune_job {
 	double removed; /* parameters, by this and earlier stages */
 	char parent[HASH_HEX];
 	double started;
+	bool *empty; /* (params of the model) those that a warning was about */
 };
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
@@ -86,6 +88,31 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	return rc;
 }
 
+/* Where weights of all layers compete, or masks meet removed units, nothing may be left of a layer: its output is a
+ * constant from then on. Between the branches of a residual net that may be wanted; it is said, by name. */
+static int warn_of_empty(struct prune_job *job)
+{
+	const struct param_store *s = &job->model.params;
+	int rc = 0;
+	if (!job->empty && !(job->empty = mem_alloc((size_t)s->n, sizeof(*job->empty))))
+		return ERR_NOMEM;
+	for (int i = 0; !rc && i < s->n; i++) {
+		const struct param *p = s->item[i];
+		int64_t left = 1;
+		if (p->mask && !job->empty[i])
+			rc = prune_left(s, p, &left);
+		if (left > 0)
+			continue;
+		job->empty[i] = true;
+		stage_line(job->run,
+		    "warning: all %" PRId64
+		    " weights of '%s' are masked: what it computes is a constant; exclude it, or use "
+		    "scope: layer or a lower sparsity",
+		    shape_count(p->value.shape), p->name);
+	}
+	return rc;
+}
+
 static int apply_magnitude(struct prune_job *job, double sparsity)
 {
 	return prune_magnitude(&job->set, &job->model.params, job->o->scope != SCOPE_LAYER, sparsity);
@@ -95,7 +122,8 @@ static int apply_magnitude(struct prune_job *job, double sparsity)
 static int before_epoch(void *user, int64_t epoch)
 {
 	struct prune_job *job = user;
-	return apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
+	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
+	return rc ? rc : warn_of_empty(job);
 }
 
 static int prune_now(struct prune_job *job)
@@ -197,10 +225,13 @@ static int run(struct stage_run *s)
 	if (!rc)
 		rc = prune_now(&job);
 	if (!rc)
+		rc = warn_of_empty(&job);
+	if (!rc)
 		rc = renew_checkpoint(&job, &before);
 	if (!rc)
 		rc = fine_tune_and_save(&job);
 	spec_clear(&before);
+	mem_free(job.empty);
 	prune_set_clear(&job.set);
 	model_clear(&job.model);
 	return rc;

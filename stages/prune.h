@@ -48,8 +48,10 @@ void prune_set_clear(struct prune_set *p);
 
 /* Share of masked elements. */
 int prune_masked_share(const struct prune_set *p, const struct param_store *s, double *share);
-/* Masks the smallest weights until `sparsity` of all (global), or of each weight's, are masked. What is masked stays.
- */
+/* Elements that are not masked. */
+int prune_left(const struct param_store *s, const struct param *p, int64_t *left);
+/* Masks the smallest weights until `sparsity` of all (global), or of each weight's, are masked, but one. What is masked
+ * stays. */
 int prune_magnitude(const struct prune_set *p, struct param_store *s, bool global, double sparsity);
 /* Keeps the n largest of every m consecutive inputs of each output. */
 int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m);

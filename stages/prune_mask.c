@@ -143,6 +143,17 @@ static int64_t count_masked(const uint8_t *mask, int64_t n)
 	return masked;
 }
 
+int prune_left(const struct param_store *s, const struct param *p, int64_t *left)
+{
+	const int64_t n = shape_count(p->value.shape);
+	uint8_t *mask = mem_alloc((size_t)n, sizeof(*mask));
+	int rc = mask ? params_get_mask(s, p->name, mask) : ERR_NOMEM;
+	if (!rc)
+		*left = n - count_masked(mask, n);
+	mem_free(mask);
+	return rc;
+}
+
 int prune_masked_share(const struct prune_set *p, const struct param_store *s, double *share)
 {
 	struct host_weights h = {0};
@@ -187,10 +198,11 @@ static int select_key(const float *w, const uint8_t *mask, int64_t n, int64_t k,
 	return 0;
 }
 
-/* Masks the smallest until `sparsity` of the n are masked. */
+/* Masks the smallest until `sparsity` of the n are masked, but the largest: 0.999 of 64 rounds to all. */
 static int mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsity)
 {
-	int64_t k = llround(sparsity * (double)n) - count_masked(mask, n), equal;
+	int64_t most = llround(sparsity * (double)n), equal;
+	int64_t k = (most < n ? most : n - 1) - count_masked(mask, n);
 	uint32_t key;
 	if (k <= 0)
 		return 0;

@@ -117,10 +117,11 @@ struct fit_samples {
 	const struct encoding *train, *val;
 };
 
-/* The k-th number of micro-batches above `above` that the options allow for this batch size; 0 if there is none. */
-static int64_t more_micro_batches(int64_t batch, int64_t above, int k)
+/* The k-th number of micro-batches above `above` that the options allow for this batch size, of `least` samples or
+ * more; 0 if there is none. */
+static int64_t more_micro_batches(int64_t batch, int64_t above, int least, int k)
 {
-	for (int64_t a = above + 1; a <= batch && a <= TRAIN_MICRO_BATCHES; a++)
+	for (int64_t a = above + 1; a <= batch / least && a <= TRAIN_MICRO_BATCHES; a++)
 		if (batch % a == 0 && k-- == 0)
 			return a;
 	return 0;
@@ -134,16 +135,18 @@ static int find_fit(
 {
 	const struct trainer *t = s->t;
 	const int64_t batch = t->o->batch_size, now = t->o->accumulate;
-	int lo = 0, hi = 0;
+	int lo = 0, hi = 0, least = 1, rc = t->o->epochs > 0 ? fit_least_micro(t, s->train, &least) : 0;
 	*accumulate = 0;
 	*fits = false;
-	while (t->o->epochs > 0 && more_micro_batches(batch, now, hi))
+	if (rc)
+		return rc;
+	while (t->o->epochs > 0 && more_micro_batches(batch, now, least, hi))
 		hi++;
 	while (lo < hi) {
 		int mid = lo + (hi - lo) / 2;
-		int64_t a = more_micro_batches(batch, now, mid);
+		int64_t a = more_micro_batches(batch, now, least, mid);
 		struct fit_memory m;
-		int rc = fit_memory_plan(t, (int)(batch / a), s->train, s->val, &m);
+		rc = fit_memory_plan(t, (int)(batch / a), s->train, s->val, &m);
 		if (rc)
 			return rc;
 		bool ok = m.total <= available;

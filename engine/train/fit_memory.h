@@ -23,6 +23,11 @@ struct fit_memory {                   /* bytes, as a device gives them out */
 int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g);
 /* Samples of a batch of validation. */
 int fit_validation_batch(const struct encoding *samples);
+/* fit_norms.c. ERR_CONFIG: in micro-batches of `micro` a batch norm would have one value per channel to normalise, and
+ * so train a constant. */
+int fit_check_norms(const struct trainer *t, int micro, const struct encoding *train);
+/* The least micro-batch that fit_check_norms allows for more samples than one: 1 or 2. */
+int fit_least_micro(const struct trainer *t, const struct encoding *train, int *least);
 /* Sums up for micro-batches of `micro` of these training samples, the largest that can come. Uses params, options,
  * builders and `plan` of t; binds nothing, so a bound input counts as memory of its own. */
 int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *train, const struct encoding *val,

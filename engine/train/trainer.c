@@ -157,6 +157,8 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	    (struct augmentation){.options = t->o->augment ? t->augment : NULL, .seed = t->seed, .stage = t->stage};
 	rc = open_samples(f);
 	if (!rc)
+		rc = fit_check_norms(t, f->micro, &f->train_samples);
+	if (!rc)
 		rc = fit_memory_plan(t, f->micro, &f->train_samples, &f->val_samples, &memory);
 	if (!rc)
 		rc = fit_memory_check(t, &f->train_samples, &f->val_samples, &memory);

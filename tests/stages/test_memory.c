@@ -176,11 +176,78 @@ static void quantize__names_the_batch_that_calibration_has_no_room_for(void **st
 	limited_set(SIZE_MAX);
 }
 
+/* Convolutions as large as the image leave one position, and micro-batches of one sample then one value per channel. */
+static const struct model_spec point_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){8, 24},
+    .own = &(struct cnn_spec){
+	.kernel = {1, (int[]){8}}, .pad = {1, (int[]){0}}, .pool = {1, (int[]){1}}, .batchnorm = true}};
+
+static int plan_and_run(struct rig *r, const char *options, const struct model_spec *spec)
+{
+	const struct rig_case c = {.name = "point", .options = options, .spec = spec};
+	struct train_options *o = mem_alloc(1, stage_train.options_size);
+	struct stage_plan p = {0};
+	RIG_OK(rig_options(stage_train.table, o, options));
+	const struct stage_run run = {.name = c.name,
+	    .options = o,
+	    .data = &r->data,
+	    .data_options = &r->data_options,
+	    .train_dev = r->dev,
+	    .cpu_dev = r->dev,
+	    .spec = spec,
+	    .adapter = &r->adapter,
+	    .task = &r->task};
+	int planned = stage_train.plan(&run, NULL, &p), ran = rig_run(r, &stage_train, &c);
+	spec_clear(&p.spec);
+	option_clear(stage_train.table, o);
+	mem_free(o);
+	assert_int_equal(planned, ran);
+	return ran;
+}
+
+static void train__a_batch_norm_over_one_value_is_refused(void **state)
+{
+	struct rig *r = *state;
+	struct model_spec plain = point_spec;
+	struct cnn_spec own = *(const struct cnn_spec *)point_spec.own;
+	const int64_t n = r->data.n[SPLIT_TRAIN];
+	own.batchnorm = false;
+	plain.own = &own;
+	limited_set(SIZE_MAX);
+	assert_int_equal(plan_and_run(r, "{epochs: 1, batch_size: 32, accumulate: 32}", &point_spec), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "batch norm 'bn1' has 1 value per channel"));
+	assert_int_equal(plan_and_run(r, "{epochs: 1, batch_size: 1}", &point_spec), ERR_CONFIG);
+	RIG_OK(plan_and_run(r, "{epochs: 1, batch_size: 512, accumulate: 256}", &point_spec));
+	RIG_OK(plan_and_run(r, "{epochs: 1, batch_size: 512, accumulate: 512}", &plain));
+	RIG_OK(plan_and_run(r, "{epochs: 1, batch_size: 512, accumulate: 512}", &teacher_spec)); /* 8x8 values */
+	r->data.n[SPLIT_TRAIN] = 1; /* of which all samples of a batch are */
+	assert_int_equal(plan_and_run(r, "{epochs: 1, batch_size: 32}", &point_spec), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the training split has 1 sample"));
+	r->data.n[SPLIT_TRAIN] = 2;
+	RIG_OK(plan_and_run(r, "{epochs: 1, batch_size: 32}", &point_spec));
+	r->data.n[SPLIT_TRAIN] = n;
+}
+
+/* Advice that cannot be followed is none. */
+static void plan__advises_no_micro_batch_that_a_batch_norm_refuses(void **state)
+{
+	struct rig_case c = {.name = "point", .options = "{epochs: 1, batch_size: 1024}", .spec = &point_spec};
+	limited_set(1 << 12);
+	struct stage_plan p = plan_of(*state, &stage_train, &c);
+	assert_non_null(strstr(p.no_room, "not even 2 (accumulate: 512) would fit"));
+	limited_set(SIZE_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
 	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
+	    cmocka_unit_test(train__a_batch_norm_over_one_value_is_refused),
+	    cmocka_unit_test(plan__advises_no_micro_batch_that_a_batch_norm_refuses),
 	    cmocka_unit_test(quantize__names_the_batch_that_calibration_has_no_room_for),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

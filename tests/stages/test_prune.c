@@ -222,6 +222,22 @@ static void magnitude__keeps_what_was_masked_whatever_its_size(void **state)
 	params_clear(&s);
 }
 
+static void magnitude__leaves_one_where_the_share_rounds_to_all(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	small_store(*state, &s, &p);
+	RIG_OK(prune_magnitude(&p, &s, true, 0.999));
+	assert_masks(&s, "0000000000000000", "00100000");
+	RIG_OK(prune_magnitude(&p, &s, true, 0.999));
+	assert_masks(&s, "0000000000000000", "00100000");
+	params_clear(&s);
+	small_store(*state, &s, &p);
+	RIG_OK(prune_magnitude(&p, &s, false, 0.999));
+	assert_masks(&s, "0000000000000001", "00100000");
+	params_clear(&s);
+}
+
 static void nm__keeps_the_largest_of_every_group(void **state)
 {
 	struct param_store s;
@@ -571,6 +587,61 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 	spec_clear(&out);
 }
 
+static int empty_conv1, empty_others;
+
+static void count_empty(struct progress *p, const char *text)
+{
+	(void)p;
+	if (strncmp(text, "warning: all ", 13) != 0)
+		return;
+	empty_conv1 += strstr(text, "'conv1.weight' are masked") != NULL;
+	empty_others += strstr(text, "'conv1.weight' are masked") == NULL;
+}
+
+/* Weights of conv1 that are smaller than all others lose every global competition. */
+static void prune__says_which_layer_is_left_empty(void **state)
+{
+	static const struct {
+		const char *options;
+		int empty;
+	} cases[] = {{"{sparsity: 0.5, epochs: 0}", 1}, {"{sparsity: 0.5, epochs: 0, scope: layer}", 0},
+	    {"{sparsity: 0.5, epochs: 0, exclude: [conv1]}", 0},
+	    {"{sparsity: 0.5, ramp: linear, epochs: 4, end_epoch: 3, batch_size: 256}", 1},
+	    {"{method: nm, exclude: [conv1], epochs: 0}", 0}};
+	struct rig *r = *state;
+	struct progress progress = {.line = count_empty};
+	struct model m;
+	rig_load(r, "cnn", &m);
+	const struct param *p = params_find(&m.params, "conv1.weight");
+	const int64_t n = shape_count(p->value.shape);
+	float *w = mem_alloc((size_t)n, sizeof(*w));
+	RIG_OK(params_read(&m.params, p->name, w));
+	for (int64_t i = 0; i < n; i++)
+		w[i] *= 1e-6f;
+	RIG_OK(params_write(&m.params, p->name, w));
+	mem_free(w);
+	save_model(r, &m, "faint");
+	model_clear(&m);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		empty_conv1 = empty_others = 0;
+		RIG_OK(rig_run(r, &stage_prune,
+		    &(struct rig_case){
+			.name = "emptied", .options = cases[i].options, .input = "faint", .progress = &progress}));
+		assert_int_equal(empty_conv1, cases[i].empty);
+		assert_int_equal(empty_others, 0);
+	}
+	/* the mask of the input is still empty, whatever is done to it */
+	RIG_OK(rig_run(
+	    r, &stage_prune, &(struct rig_case){.name = "emptied", .options = cases[0].options, .input = "faint"}));
+	empty_conv1 = 0;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "again",
+		.options = "{method: structured, sparsity: 0.25, epochs: 0}",
+		.input = "emptied",
+		.progress = &progress}));
+	assert_int_equal(empty_conv1, 1);
+}
+
 static void prune__same_config_twice_gives_the_same_bytes(void **state)
 {
 	struct rig *r = *state;
@@ -686,7 +757,9 @@ int main(void)
 	    cmocka_unit_test(magnitude__global_takes_the_smallest_of_all),
 	    cmocka_unit_test(magnitude__layer_takes_the_same_share_of_each),
 	    cmocka_unit_test(magnitude__keeps_what_was_masked_whatever_its_size),
+	    cmocka_unit_test(magnitude__leaves_one_where_the_share_rounds_to_all),
 	    cmocka_unit_test(magnitude__selection_agrees_with_sorting),
+	    cmocka_unit_test(prune__says_which_layer_is_left_empty),
 	    cmocka_unit_test(nm__keeps_the_largest_of_every_group),
 	    cmocka_unit_test(prune__masks_are_exactly_zero_after_fine_tuning),
 	    cmocka_unit_test(prune__keeps_the_masks_of_its_input),

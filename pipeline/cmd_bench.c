@@ -228,6 +228,8 @@ int cmd_bench(int argc, char **argv)
 	rc = args_count(&args, 1, -1, "CHECKPOINT");
 	if (rc < 0)
 		return rc;
+	if (b.n_batch > 0 && b.throughput_runs == 0)
+		return err_set(ERR_CONFIG, "bench: --batch has no effect with --throughput-runs 0");
 	b.dir = args.positional;
 	b.n = args.n;
 	if (b.n_batch == 0)

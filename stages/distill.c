@@ -23,7 +23,7 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	*key = "epochs";
 	if (o->train.epochs < 1)
 		return err_set(ERR_CONFIG, "epochs must be 1 or more: a model of random weights is no use");
-	int rc = kd_options_check(&o->kd, &o->train, key);
+	int rc = kd_options_check(&o->train, key);
 	return rc < 0 ? rc : train_options_check(&o->train, key);
 }
 

@@ -12,17 +12,20 @@ struct latency_options {
 	int64_t throughput_batch, throughput_runs; /* runs 0: not measured */
 };
 /* The rows of `struct latency_options m` inside the options struct T, whose boolean `latency` switches them on. */
-#define LATENCY_OPTION_ROW(T, m, name, field, text, lo, hi, about)                                                     \
+#define LATENCY_OPTION_ROW(T, m, w, bits, name, field, text, lo, hi, about)                                            \
 	{                                                                                                              \
 		.key = name, .type = OPT_INT, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,       \
-		.when = "latency", .only = OPTION_TRUE, .help = about                                                  \
+		.when = w, .only = bits, .help = about                                                                 \
 	}
 #define LATENCY_OPTION_ROWS(T, m)                                                                                      \
-	LATENCY_OPTION_ROW(T, m, "latency_warmup", warmup, "50", 0, 1000000, "untimed runs before the first"),         \
-	    LATENCY_OPTION_ROW(T, m, "latency_runs", runs, "500", 1, 1000000, "timed runs at batch 1"),                \
-	    LATENCY_OPTION_ROW(T, m, "throughput_batch", throughput_batch, "32", 1, 65536, "batch of the throughput"), \
+	LATENCY_OPTION_ROW(T, m, "latency", OPTION_TRUE, "latency_warmup", warmup, "50", 0, 1000000,                   \
+	    "untimed runs before the first"),                                                                          \
 	    LATENCY_OPTION_ROW(                                                                                        \
-		T, m, "throughput_runs", throughput_runs, "20", 0, 1000000, "timed runs at that batch; 0 = none")
+		T, m, "latency", OPTION_TRUE, "latency_runs", runs, "500", 1, 1000000, "timed runs at batch 1"),       \
+	    LATENCY_OPTION_ROW(T, m, "throughput_runs", OPTION_POSITIVE, "throughput_batch", throughput_batch, "32",   \
+		1, 65536, "batch of the throughput"),                                                                  \
+	    LATENCY_OPTION_ROW(T, m, "latency", OPTION_TRUE, "throughput_runs", throughput_runs, "20", 0, 1000000,     \
+		"timed runs at that batch; 0 = none")
 
 /* A model to be timed, on its params' device; borrowed. */
 struct latency_subject {

@@ -73,7 +73,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	const char *key;
 	int rc = 0;
 	if (s->teacher_dir)
-		rc = kd_options_check(&o->kd, &o->train, &key);
+		rc = kd_options_check(&o->train, &key);
 	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
 	if (!rc)

@@ -120,7 +120,7 @@ const struct option prune_option_table[] = {
 	.offset = AT(exclude),
 	.help = "patterns of layers (structured: widths) that are left alone, e.g. [conv1, fc*]"},
     KD_OPTION_ROWS(struct prune_options, kd),
-    TRAIN_OPTION_ROWS(struct prune_options, train, NULL, 0),
+    TRAIN_OPTION_ROWS_IF_EPOCHS(struct prune_options, train),
     OPTION_END,
 };
 

@@ -6,11 +6,8 @@
 #include "base/err.h"
 #include "exec/memory.h"
 
-int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key)
+int kd_options_check(const struct train_options *o, const char **key)
 {
-	*key = "gate_metric";
-	if (kd->gate_metric != 0 && !(kd->gate > 0))
-		return err_set(ERR_CONFIG, "gate_metric has no effect without teacher_gate");
 	*key = "label_smoothing";
 	if (o->label_smoothing > 0)
 		return err_set(ERR_CONFIG,

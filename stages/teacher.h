@@ -16,21 +16,22 @@ struct kd_options {
 	int gate_metric; /* index into task_metric_choices */
 };
 /* The rows of `struct kd_options m` inside the options struct T; none has an effect without a teacher. */
-#define KD_OPTION_ROW(T, m, name, field, kind, text, lo, hi, names, about)                                             \
+#define KD_OPTION_ROW(T, m, w, bits, name, field, kind, text, lo, hi, names, about)                                    \
 	{                                                                                                              \
 		.key = name, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,          \
-		.choices = names, .when = "teacher", .only = OPTION_GIVEN, .help = about                               \
+		.choices = names, .when = w, .only = bits, .help = about                                               \
 	}
 #define KD_OPTION_ROWS(T, m)                                                                                           \
-	KD_OPTION_ROW(T, m, "temperature", temperature, OPT_FLOAT, "4", 0.1, 100, NULL, "softens both distributions"), \
-	    KD_OPTION_ROW(T, m, "alpha", alpha, OPT_FLOAT, "0.7", 0, 1, NULL,                                          \
+	KD_OPTION_ROW(T, m, "alpha", OPTION_POSITIVE, "temperature", temperature, OPT_FLOAT, "4", 0.1, 100, NULL,      \
+	    "softens both distributions"),                                                                             \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "alpha", alpha, OPT_FLOAT, "0.7", 0, 1, NULL,                 \
 		"weight of the teacher's part: alpha*T^2*KL + (1-alpha)*CE"),                                          \
-	    KD_OPTION_ROW(T, m, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,                                      \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,             \
 		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
-	    KD_OPTION_ROW(T, m, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, 0, task_metric_choices,          \
-		"validation figure that teacher_gate is about")
+	    KD_OPTION_ROW(T, m, "teacher_gate", OPTION_POSITIVE, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, \
+		0, task_metric_choices, "validation figure that teacher_gate is about")
 /* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
-int kd_options_check(const struct kd_options *kd, const struct train_options *o, const char **key);
+int kd_options_check(const struct train_options *o, const char **key);
 /* ERR_CONFIG: the gate is about a metric that the task does not have. */
 int kd_task_check(const struct kd_options *kd, const struct task *task);
 

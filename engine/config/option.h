@@ -48,17 +48,23 @@ struct option {
 	double min, max;            /* inclusive bounds for numbers and each element of a list; both 0 = unbounded */
 	const char *const *choices; /* NULL-terminated, for OPT_CHOICE and each element of OPT_STRINGS (NULL = any) */
 	const struct option *block; /* for OPT_BLOCK: its table                                             */
-	/* The option has an effect only with some choices of another: `when` is the key of a choice or a boolean of the
-	 * same table, `only` has a bit for each choice that looks at it (OPTION_BIT; OPTION_TRUE for a boolean). Where
-	 * that other option has no effect, neither has this one. A `when` that is no row of the table is a key that the
-	 * caller reads itself: OPTION_GIVEN, only where it is given. only 0: always. */
+	/* The option has an effect only with some values of another of the same table: `when` is its key, `only` has a
+	 * bit for each of its choices that looks at this one (OPTION_BIT). Other types have two: a boolean OPTION_TRUE
+	 * and OPTION_FALSE, a number, which is not negative, OPTION_POSITIVE and OPTION_ZERO, a text or a list
+	 * OPTION_GIVEN and OPTION_ABSENT. Where that other option has no effect, neither has this one. A `when` that is
+	 * no row of the table is a key that the caller reads itself: OPTION_GIVEN, only where it is given. only 0:
+	 * always. */
 	const char *when;
 	unsigned only;
 	const char *help; /* one line, with units                                                 */
 };
 #define OPTION_BIT(choice) (1u << (choice))
 #define OPTION_TRUE        OPTION_BIT(1)
+#define OPTION_FALSE       OPTION_BIT(0)
+#define OPTION_POSITIVE    OPTION_BIT(1)
+#define OPTION_ZERO        OPTION_BIT(0)
 #define OPTION_GIVEN       OPTION_BIT(1)
+#define OPTION_ABSENT      OPTION_BIT(0)
 /* A table ends with a row whose key is NULL. */
 #define OPTION_END                                                                                                     \
 	{                                                                                                              \

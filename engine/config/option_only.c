@@ -11,15 +11,47 @@ static const struct option *leading_row(const struct option *table, const struct
 	return row->only ? option_find(table, row->when) : NULL;
 }
 
+static int choice_at(const struct option *leading, const void *field)
+{
+	switch (leading->type) {
+	case OPT_BOOL:
+		return *(const bool *)field;
+	case OPT_INT:
+		return *(const int64_t *)field > 0;
+	case OPT_FLOAT:
+		return *(const double *)field > 0;
+	case OPT_STRING:
+		return *(char *const *)field != NULL;
+	case OPT_INTS:
+		return ((const struct option_ints *)field)->n > 0;
+	case OPT_FLOATS:
+		return ((const struct option_floats *)field)->n > 0;
+	case OPT_STRINGS:
+		return ((const struct option_strings *)field)->n > 0;
+	case OPT_CHOICE:
+	case OPT_BLOCK: /* no row depends on one */
+		break;
+	}
+	return *(const int *)field;
+}
+
 static int choice_of(const struct option *leading, const void *block)
 {
-	const void *field = (const char *)block + leading->offset;
-	return leading->type == OPT_BOOL ? *(const bool *)field : *(const int *)field;
+	return choice_at(leading, (const char *)block + leading->offset);
+}
+
+static bool is_number(const struct option *leading)
+{
+	return leading->type == OPT_INT || leading->type == OPT_FLOAT;
 }
 
 static const char *choice_name(const struct option *leading, int choice)
 {
-	return leading->type == OPT_BOOL ? (choice ? "true" : "false") : leading->choices[choice];
+	static const char *const truth[] = {"false", "true"}, *const amount[] = {"0", "above 0"},
+				 *const presence[] = {"not given", "given"};
+	if (leading->type == OPT_CHOICE)
+		return leading->choices[choice];
+	return leading->type == OPT_BOOL ? truth[choice] : is_number(leading) ? amount[choice] : presence[choice];
 }
 
 /* The row on the way from `row` over what it depends on whose condition does not hold; NULL: the option has an effect.
@@ -40,7 +72,7 @@ static const struct option *obstacle(const struct option *table, const struct op
 static int choice_count(const struct option *leading)
 {
 	int n = 0;
-	if (leading->type == OPT_BOOL)
+	if (leading->type != OPT_CHOICE)
 		return 2;
 	while (leading->choices[n])
 		n++;
@@ -135,7 +167,8 @@ static bool default_holds(const struct option *leading, const struct option *row
 		return true;
 	if (option_read_default(leading, &value) != 0)
 		return false;
-	*holds = row->only & OPTION_BIT(leading->type == OPT_BOOL ? value.b : value.choice);
+	*holds = row->only & OPTION_BIT(choice_at(leading, &value));
+	option_free_value(leading, &value);
 	return true;
 }
 
@@ -157,20 +190,48 @@ static cJSON *not_given_schema(const char *key)
 	return NULL;
 }
 
+static cJSON *given_schema(const char *key)
+{
+	cJSON *schema = cJSON_CreateObject();
+	if (schema && add_required(schema, key))
+		return schema;
+	cJSON_Delete(schema);
+	return NULL;
+}
+
+/* The values of a choice, a boolean or a number with which the row has no effect. */
+static cJSON *wrong_values(const struct option *leading, const struct option *row)
+{
+	cJSON *value = cJSON_CreateObject(), *wrong = cJSON_CreateArray();
+	bool ok = value && wrong;
+	if (is_number(leading)) {
+		cJSON_Delete(wrong);
+		if (ok && option_json_add(value, row->only & OPTION_POSITIVE ? "maximum" : "exclusiveMinimum",
+			      cJSON_CreateNumber(0)))
+			return value;
+		cJSON_Delete(value);
+		return NULL;
+	}
+	for (int i = 0; ok && i < choice_count(leading); i++)
+		if (!(row->only & OPTION_BIT(i)))
+			ok = option_json_add(wrong, NULL, option_choice_json(choice_name(leading, i)));
+	/* All are handed over, also after a failure, so that one delete releases everything. */
+	if (option_json_add(value, "enum", wrong) && ok)
+		return value;
+	cJSON_Delete(value);
+	return NULL;
+}
+
 /* What a mapping looks like in which the row's condition does not hold. */
 static cJSON *unmet_schema(const struct option *leading, const struct option *row)
 {
 	if (!leading)
 		return not_given_schema(row->when);
-	cJSON *schema = cJSON_CreateObject(), *properties = cJSON_CreateObject(), *value = cJSON_CreateObject();
-	cJSON *wrong = cJSON_CreateArray();
-	bool ok = schema && wrong;
-	for (int i = 0; ok && i < choice_count(leading); i++)
-		if (!(row->only & OPTION_BIT(i)))
-			ok = option_json_add(wrong, NULL, option_choice_json(choice_name(leading, i)));
-	/* All are handed over, also after a failure, so that one delete releases everything. */
-	ok = option_json_add(value, "enum", wrong) && ok;
-	ok = option_json_add(properties, leading->key, value) && ok;
+	if (leading->type != OPT_CHOICE && leading->type != OPT_BOOL && !is_number(leading))
+		return row->only & OPTION_GIVEN ? not_given_schema(leading->key) : given_schema(leading->key);
+	cJSON *schema = cJSON_CreateObject(), *properties = cJSON_CreateObject();
+	bool ok = schema;
+	ok = option_json_add(properties, leading->key, wrong_values(leading, row)) && ok;
 	ok = option_json_add(schema, "properties", properties) && ok;
 	bool needs_key = false;
 	ok = ok && default_holds(leading, row, &needs_key);

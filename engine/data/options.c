@@ -22,6 +22,8 @@ static const char *const quotes_choices[] = {"csv", "none", NULL};
 #define FILES    (OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES) | TEXTS)
 #define PICTURES (OPTION_BIT(SOURCE_DIGITS) | OPTION_BIT(SOURCE_IDX) | OPTION_BIT(SOURCE_IMAGES))
 
+#define VAL_FRACTION       0.1
+#define VAL_FRACTION_TEXT  "0.1"
 #define TEST_FRACTION      0.2
 #define TEST_FRACTION_TEXT "0.2"
 
@@ -184,13 +186,13 @@ const struct option data_option_table[] = {
 	.def = "0",
 	.min = 0,
 	.max = 999,
-	.when = "source",
-	.only = TEXTS,
+	.when = "folds",
+	.only = OPTION_POSITIVE,
 	.help = "texts: which of the folds is the test split, 0 to folds - 1"},
     {.key = "val_fraction",
 	.type = OPT_FLOAT,
 	.offset = AT(val_fraction),
-	.def = "0.1",
+	.def = VAL_FRACTION_TEXT,
 	.min = 0,
 	.max = 0.9,
 	.help = "part of each class cut off for validation where the source names no such split"},
@@ -234,6 +236,24 @@ const struct option data_option_table[] = {
     OPTION_END,
 };
 
+static bool differs(double fraction, double usual)
+{
+	return fraction < usual || fraction > usual;
+}
+
+/* A part to cut off for a split that has a file of its own. */
+static int check_fractions(const struct data_options *o, const char **key)
+{
+	const char *test = o->source == SOURCE_IDX ? o->test_images : o->test;
+	*key = "val_fraction";
+	if (o->val && differs(o->val_fraction, VAL_FRACTION))
+		return err_set(ERR_CONFIG, "val_fraction has no effect: the validation split is the file '%s'", o->val);
+	*key = "test_fraction";
+	if (test && *test && differs(o->test_fraction, TEST_FRACTION))
+		return err_set(ERR_CONFIG, "test_fraction has no effect: the test split is the file '%s'", test);
+	return 0;
+}
+
 /* What the options of texts say against each other. */
 static int check_texts(const struct data_options *o, const char **key)
 {
@@ -245,8 +265,6 @@ static int check_texts(const struct data_options *o, const char **key)
 	if (o->labels.n > 0 && o->classes.n > 0)
 		return err_set(ERR_CONFIG, "labels already names the classes in their order");
 	*key = "fold";
-	if (o->folds == 0 && o->fold != 0)
-		return err_set(ERR_CONFIG, "fold is %lld, but there are no folds", (long long)o->fold);
 	if (o->folds > 0 && o->fold >= o->folds)
 		return err_set(ERR_CONFIG, "fold is %lld; with %lld folds it is one of 0 to %lld", (long long)o->fold,
 		    (long long)o->folds, (long long)o->folds - 1);
@@ -256,7 +274,7 @@ static int check_texts(const struct data_options *o, const char **key)
 	if (o->folds > 0 && o->test)
 		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", o->test);
 	*key = "test_fraction";
-	if (o->folds > 0 && (o->test_fraction < TEST_FRACTION || o->test_fraction > TEST_FRACTION))
+	if (o->folds > 0 && differs(o->test_fraction, TEST_FRACTION))
 		return err_set(ERR_CONFIG,
 		    "test_fraction has no effect with folds: the test split is one of %lld equal parts",
 		    (long long)o->folds);
@@ -266,8 +284,13 @@ static int check_texts(const struct data_options *o, const char **key)
 
 int data_options_check(const struct data_options *o, const char **key)
 {
-	if (TEXTS & OPTION_BIT(o->source))
-		return check_texts(o, key);
+	int rc = 0;
+	if (o->source == SOURCE_IDX || TEXTS & OPTION_BIT(o->source))
+		rc = check_fractions(o, key);
+	if (!rc && TEXTS & OPTION_BIT(o->source))
+		rc = check_texts(o, key);
+	if (rc || TEXTS & OPTION_BIT(o->source))
+		return rc;
 	*key = o->mean.n > 0 ? "mean" : "std";
 	if ((o->mean.n > 0) != (o->std.n > 0))
 		return err_set(ERR_CONFIG, "mean and std must be given together");

@@ -31,6 +31,8 @@ static const struct option options[] = {
 	.def = "0",
 	.min = 0,
 	.max = 0.95,
+	.when = "hidden",
+	.only = OPTION_GIVEN,
 	.help = "share of hidden units that are dropped in training"},
     OPTION_END,
 };
@@ -44,7 +46,7 @@ static int from_options(struct model_spec *s, const void *given)
 	int64_t dim = o->dim;
 	int rc = family_widths(s, "dim", (struct option_ints){.v = &dim, .n = 1});
 	own->dropout = (float)o->dropout;
-	return rc ? rc : family_hidden(s, o->hidden, o->dropout);
+	return rc ? rc : family_widths(s, "hidden", o->hidden);
 }
 
 static int check(const struct model_spec *s, enum err code)

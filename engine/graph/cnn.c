@@ -56,6 +56,8 @@ static const struct option options[] = {
 	.def = "0",
 	.min = 0,
 	.max = 0.95,
+	.when = "hidden",
+	.only = OPTION_GIVEN,
 	.help = "share of hidden linear units that are dropped in training"},
     OPTION_END,
 };
@@ -137,7 +139,7 @@ static int from_options(struct model_spec *s, const void *given)
 	own->batchnorm = o->batchnorm;
 	own->conv_bias = o->conv_bias;
 	own->dropout = (float)o->dropout;
-	return family_hidden(s, o->hidden, o->dropout);
+	return family_widths(s, "hidden", o->hidden);
 }
 
 static void build(struct builder *b)

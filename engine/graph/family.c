@@ -66,13 +66,6 @@ int family_widths(struct model_spec *s, const char *key, struct option_ints list
 	return 0;
 }
 
-int family_hidden(struct model_spec *s, struct option_ints hidden, double dropout)
-{
-	if (dropout > 0 && hidden.n == 0)
-		return err_set(ERR_CONFIG, "dropout acts on hidden layers, and 'hidden' is empty");
-	return family_widths(s, "hidden", hidden);
-}
-
 int family_ints(struct spec_ints *out, int n)
 {
 	out->v = mem_alloc((size_t)n + 1, sizeof(*out->v));

@@ -72,8 +72,6 @@ int family_range(enum err code, const char *field, int i, int64_t value, int64_t
 int family_dropout(enum err code, float rate); /* ERR `code` unless it is in [0, 1) */
 /* Appends the option's list to the widths. */
 int family_widths(struct model_spec *s, const char *key, struct option_ints list);
-/* The same for hidden linear layers and their dropout: ERR_CONFIG if there is nothing to drop. */
-int family_hidden(struct model_spec *s, struct option_ints hidden, double dropout);
 /* Room for n zeros in a list of the family's struct. */
 int family_ints(struct spec_ints *out, int n);
 

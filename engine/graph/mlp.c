@@ -21,6 +21,8 @@ static const struct option options[] = {
 	.def = "0",
 	.min = 0,
 	.max = 0.95,
+	.when = "hidden",
+	.only = OPTION_GIVEN,
 	.help = "share of hidden units that are dropped in training"},
     OPTION_END,
 };
@@ -32,7 +34,7 @@ static int from_options(struct model_spec *s, const void *given)
 	const struct mlp_options *o = given;
 	struct mlp_spec *own = s->own;
 	own->dropout = (float)o->dropout;
-	return family_hidden(s, o->hidden, o->dropout);
+	return family_widths(s, "hidden", o->hidden);
 }
 
 static int check(const struct model_spec *s, enum err code)

@@ -16,9 +16,6 @@ int train_options_check(const struct train_options *o, const char **key)
 		return err_set(ERR_CONFIG,
 		    "accumulate (%" PRId64 " micro-batches) must divide batch_size (%" PRId64 ")", o->accumulate,
 		    o->batch_size);
-	*at = "nesterov";
-	if (o->nesterov && o->momentum <= 0)
-		return err_set(ERR_CONFIG, "nesterov needs a momentum above 0");
 	*at = NULL;
 	return 0;
 }

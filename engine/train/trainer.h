@@ -45,18 +45,22 @@ extern const char *const optimizer_names[], *const schedule_names[], *const prec
 	}
 /* The rows of `struct train_options m` inside the options struct T, separated by commas. w, bits: the choice (`when`,
  * `only`) with which the stage trains; NULL, 0: it always does. */
-#define TRAIN_OPTION_ROWS(T, m, w, bits)                                                                               \
-	TRAIN_OPTION_ROW(T, m, w, bits, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split"),     \
-	    TRAIN_OPTION_ROW(                                                                                          \
-		T, m, w, bits, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),            \
+#define TRAIN_OPTION_ROWS(T, m, w, bits) TRAIN_EPOCHS_ROW(T, m, w, bits), TRAIN_STEP_ROWS(T, m, w, bits)
+/* The same where `epochs` may be 0. */
+#define TRAIN_OPTION_ROWS_IF_EPOCHS(T, m)                                                                              \
+	TRAIN_EPOCHS_ROW(T, m, NULL, 0), TRAIN_STEP_ROWS(T, m, "epochs", OPTION_POSITIVE)
+#define TRAIN_EPOCHS_ROW(T, m, w, bits)                                                                                \
+	TRAIN_OPTION_ROW(T, m, w, bits, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split")
+#define TRAIN_STEP_ROWS(T, m, w, bits)                                                                                 \
+	TRAIN_OPTION_ROW(T, m, w, bits, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),   \
 	    TRAIN_OPTION_ROW(T, m, w, bits, accumulate, OPT_INT, "1", 1, TRAIN_MICRO_BATCHES, NULL,                    \
 		"micro-batches per optimizer step; must divide batch_size"),                                           \
 	    TRAIN_OPTION_ROW(T, m, w, bits, optimizer, OPT_CHOICE, "adamw", 0, 0, optimizer_names, "update rule"),     \
 	    TRAIN_OPTION_ROW(T, m, w, bits, lr, OPT_FLOAT, "0.001", 0, 1000, NULL, "peak learning rate"),              \
 	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_SGD), momentum, OPT_FLOAT, "0.9", 0, 0.99999,     \
 		NULL, "momentum"),                                                                                     \
-	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_SGD), nesterov, OPT_BOOL, "false", 0, 0, NULL,    \
-		"Nesterov momentum"),                                                                                  \
+	    TRAIN_OPTION_ROW(                                                                                          \
+		T, m, "momentum", OPTION_POSITIVE, nesterov, OPT_BOOL, "false", 0, 0, NULL, "Nesterov momentum"),      \
 	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), beta1, OPT_FLOAT, "0.9", 0, 0.99999,      \
 		NULL, "decay of AdamW's first moment"),                                                                \
 	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), beta2, OPT_FLOAT, "0.999", 0, 0.9999999,  \

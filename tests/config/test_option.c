@@ -533,6 +533,77 @@ static void only__explain_groups_by_choice(void **state)
 	str_clear(&s);
 }
 
+/* ---- what depends on a number, a text or a list ---- */
+
+struct led {
+	int64_t runs, batch;
+	double share, warmth;
+	char *file;
+	int64_t size, strictness;
+	struct option_ints hidden;
+	double dropout;
+};
+#define LED(k, t, ...)                                                                                                 \
+	{                                                                                                              \
+		.key = #k, .type = t, .offset = offsetof(struct led, k), __VA_ARGS__                                   \
+	}
+static const struct option led_table[] = {LED(runs, OPT_INT, .def = "20", .max = 99),
+    LED(batch, OPT_INT, .def = "32", .when = "runs", .only = OPTION_POSITIVE),
+    LED(share, OPT_FLOAT, .def = "0", .max = 1),
+    LED(warmth, OPT_FLOAT, .def = "4", .when = "share", .only = OPTION_ZERO), LED(file, OPT_STRING),
+    LED(size, OPT_INT, .def = "8", .when = "file", .only = OPTION_ABSENT),
+    LED(strictness, OPT_INT, .def = "1", .when = "file", .only = OPTION_GIVEN), LED(hidden, OPT_INTS),
+    LED(dropout, OPT_FLOAT, .def = "0", .when = "hidden", .only = OPTION_GIVEN), OPTION_END};
+
+static int parse_led(const char *text)
+{
+	struct yaml y;
+	struct led l = {0};
+	assert_int_equal(yaml_parse("t.yaml", text, strlen(text), &y), 0);
+	int rc = option_parse(led_table, &l, &y, y.root, NULL);
+	yaml_clear(&y);
+	option_clear(led_table, &l);
+	return rc;
+}
+
+static void only__numbers_texts_and_lists_lead_too(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+	    {"{runs: 0, batch: 32}", "t.yaml:1:11: batch has no effect with runs 0 (only with runs above 0)"},
+	    {"{share: 0.1, warmth: 4}", "warmth has no effect with share above 0 (only with share 0)"},
+	    {"{file: a, size: 9}", "size has no effect with file given (only with file not given)"},
+	    {"{strictness: 1}", "strictness has no effect with file not given (only with file given)"},
+	    {"{dropout: 0}", "dropout has no effect with hidden not given (only with hidden given)"},
+	    {"{hidden: [], dropout: 0.5}", "dropout has no effect with hidden not given"},
+	};
+	static const char *const fine[] = {"{}", "{batch: 1}", "{runs: 1, batch: 1}", "{share: 0, warmth: 1}",
+	    "{size: 3}", "{file: a, strictness: 2}", "{hidden: [3], dropout: 0.5}", "{runs: 0, share: 1, file: b}"};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse_led(cases[i][0]), ERR_CONFIG);
+		if (!strstr(err_message(), cases[i][1]))
+			fail_msg("%s: %s", cases[i][0], err_message());
+	}
+	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+		if (parse_led(fine[i]) != 0)
+			fail_msg("%s: %s", fine[i], err_message());
+	cJSON *schema = option_schema(led_table);
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "allOf"), true),
+	    "[{\"if\":{\"properties\":{\"runs\":{\"maximum\":0}},\"required\":[\"runs\"]},"
+	    "\"then\":{\"properties\":{\"batch\":false}}},"
+	    "{\"if\":{\"properties\":{\"share\":{\"exclusiveMinimum\":0}},\"required\":[\"share\"]},"
+	    "\"then\":{\"properties\":{\"warmth\":false}}},"
+	    "{\"if\":{\"required\":[\"file\"]},\"then\":{\"properties\":{\"size\":false}}},"
+	    "{\"if\":{\"not\":{\"required\":[\"file\"]}},\"then\":{\"properties\":{\"strictness\":false}}},"
+	    "{\"if\":{\"not\":{\"required\":[\"hidden\"]}},\"then\":{\"properties\":{\"dropout\":false}}}]");
+	cJSON_Delete(schema);
+	struct str text = {0};
+	option_explain(led_table, &text);
+	assert_non_null(strstr(str_text(&text), "only with runs above 0:\n  batch"));
+	assert_non_null(strstr(str_text(&text), "only with file not given:\n  size"));
+	str_clear(&text);
+}
+
 /* ---- former keys ---- */
 
 struct renamed {
@@ -682,6 +753,7 @@ int main(void)
 	    cmocka_unit_test(only__json_holds_what_has_an_effect),
 	    cmocka_unit_test(only__the_schema_says_if_and_then),
 	    cmocka_unit_test(only__explain_groups_by_choice),
+	    cmocka_unit_test(only__numbers_texts_and_lists_lead_too),
 	    cmocka_unit_test(option__every_failing_allocation_is_survived),
 	    cmocka_unit_test(former__either_name_is_read_and_the_new_one_written),
 	    cmocka_unit_test(former__names_are_checked_like_the_new_ones),

@@ -419,8 +419,13 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: csv, path: x, folds: 5, fold: 4, text: t, labels: [a, b]}", NULL, NULL);
 	check_options(
 	    "{source: csv, path: x, folds: 5, fold: 5}", "fold", "fold is 5; with 5 folds it is one of 0 to 4");
-	check_options("{source: csv, path: x, fold: 1}", "fold", "there are no folds");
 	check_options("{source: csv, path: x, folds: 1}", "folds", "at least 2");
+	check_options("{source: csv, path: x, val: v, val_fraction: 0.3}", "val_fraction", "is the file 'v'");
+	check_options("{source: jsonl, path: x, test: t, test_fraction: 0.3}", "test_fraction", "is the file 't'");
+	check_options(
+	    "{source: idx, path: x, test_fraction: 0.3}", "test_fraction", "is the file 't10k-images-idx3-ubyte'");
+	check_options("{source: idx, path: x, test_images: '', test_labels: '', test_fraction: 0.3, val_fraction: 0.3}",
+	    NULL, NULL);
 	check_options("{source: csv, path: x, folds: 5, test: y}", "folds", "not both");
 	check_options("{source: csv, path: x, folds: 5, test_fraction: 0.7}", "test_fraction", "one of 5 equal parts");
 	check_options("{source: csv, path: x, label: a, labels: [a, b]}", "labels", "cannot both be given");

@@ -319,7 +319,7 @@ static void spec__options_of_another_family_are_refused(void **state)
 	    {"{family: cnn, conv: 8, stem_pool: 1}", "'stem_pool' is no option of family cnn (only of resnet)"},
 	    {"{family: resnet, stages: 8, hidden: []}", "'hidden' is no option of family resnet (only of mlp, cnn"},
 	    {"{family: resnet, stages: 8, dropout: 0.5}", "'dropout' is no option of family resnet"},
-	    {"{family: mlp, dropout: 0.5}", "'hidden' is empty"},
+	    {"{family: mlp, dropout: 0}", "dropout has no effect with hidden not given (only with hidden given)"},
 	    {"{family: mlp, hiden: 8}", "unknown key 'hiden'; did you mean 'hidden'?"},
 	    {"{family: rnn}", "'family' must be one of mlp, cnn, resnet"},
 	    {"{hidden: 8}", "missing key 'family', one of mlp, cnn, resnet"},

@@ -73,10 +73,6 @@ static void train_options__contradictions_name_the_key(void **state)
 	assert_int_equal(train_options_check(&o, &key), ERR_CONFIG);
 	assert_string_equal(key, "accumulate");
 	o.accumulate = 5;
-	o.nesterov = true;
-	assert_int_equal(train_options_check(&o, &key), ERR_CONFIG);
-	assert_string_equal(key, "nesterov");
-	o.nesterov = false;
 	assert_int_equal(train_options_check(&o, &key), 0);
 }
 

@@ -6,16 +6,34 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "pipeline/devices.h"
 #include "pipeline/finished.h"
 #include "pipeline/keys.h"
 #include "pipeline/run_folder.h"
 #include "model/model.h"
+#include "stages/seen.h"
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
 {
 	return r->stage >= 0 ? c->stage[r->stage].dir : r->path;
+}
+
+const char *chain_resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16])
+{
+	snprintf(path, CHAIN_PATH + 16, "%s/.%s.resume", c->out, strrchr(s->dir, '/') + 1);
+	return path;
+}
+
+/* The state that a stage would go on from can be read. Whose it is, is seen when the stage begins. */
+static int check_resume(const struct chain *c, const struct chain_stage *s)
+{
+	char path[CHAIN_PATH + 16], key[HASH_HEX];
+	if (s->state != STAGE_TO_RUN || !fs_exists(chain_resume_path(c, s, path)))
+		return 0;
+	int rc = resume_key(path, key);
+	return rc ? err_context(rc, "stage %s", s->config->name) : 0;
 }
 
 /* A message that was set, at its place in the config. */
@@ -117,6 +135,50 @@ static int resolve_refs(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
+/* What a stage says while it is planned. */
+struct notes {
+	struct progress base;
+	struct stage_plan *plan;
+};
+
+static void add_note(struct progress *p, const char *text)
+{
+	struct stage_plan *plan = ((struct notes *)p)->plan;
+	size_t used = strlen(plan->notes);
+	if (used + strlen(text) + 2 <= sizeof(plan->notes))
+		snprintf(plan->notes + used, sizeof(plan->notes) - used, "%s\n", text);
+}
+
+/* Keys that are given where nobody looks at them, which only data and model together can tell. */
+static int check_idle(const struct chain *c, const struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	const struct augment_options *a = &c->config->data.augment;
+	const struct yaml_node *augment = yaml_get(k->node, "augment");
+	const struct model_config *m = k->kind->needs_model ? &c->config->model[k->model] : NULL;
+	if (augment && !a->flip && !a->rotate90 && !a->crop_padding)
+		return yaml_error(&c->config->yaml, augment,
+		    "stage '%s': augment has no effect: the block data changes no "
+		    "image",
+		    k->name);
+	if (m && m->input_node && m->input_node->n > 0 && s->adapter.spec.kind == INPUT_IMAGE)
+		return yaml_error(&c->config->yaml, m->input_node->key[0],
+		    "model '%s': input.%s has no effect on images", m->name, m->input_node->key[0]->text);
+	return 0;
+}
+
+/* Of checkpoints that the config names by path: those of stages were trained on this very split. */
+static int warn_of_seen(const struct stage_config *k, const struct stage_run *view)
+{
+	int rc = k->has_input && k->input.stage < 0 ? seen_warn(view, k->input.path) : 0;
+	if (!rc && k->has_teacher && k->teacher.stage < 0)
+		rc = seen_warn(view, k->teacher.path);
+	for (int i = 0; !rc && i < k->n_input; i++)
+		if (k->inputs[i].stage < 0)
+			rc = seen_warn(view, k->inputs[i].path);
+	return rc;
+}
+
 static int resolve_stage(struct chain *c, int i)
 {
 	struct chain_stage *s = &c->stage[i];
@@ -125,6 +187,8 @@ static int resolve_stage(struct chain *c, int i)
 	int rc = k->kind->needs_model ? resolve_model(c, s) : 0;
 	if (!rc)
 		rc = resolve_refs(c, s);
+	if (!rc)
+		rc = check_idle(c, s);
 	if (!rc && k->kind->check) {
 		rc = k->kind->check(k->options,
 		    s->has_input_spec      ? &s->input
@@ -136,6 +200,7 @@ static int resolve_stage(struct chain *c, int i)
 	}
 	if (rc < 0)
 		return rc;
+	struct notes notes = {.base = {.line = add_note}, .plan = &s->plan};
 	struct stage_run view = {.name = k->name,
 	    .options = k->options,
 	    .data = &c->data,
@@ -150,7 +215,11 @@ static int resolve_stage(struct chain *c, int i)
 	    .task = &c->task,
 	    .teacher_spec = k->has_teacher ? &s->teacher : NULL,
 	    .teacher_adapter = k->has_teacher ? &s->teacher_adapter : NULL,
-	    .n_input = k->n_input};
+	    .n_input = k->n_input,
+	    .progress = &notes.base};
+	rc = warn_of_seen(k, &view);
+	if (rc < 0)
+		return rc;
 	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
 	if (rc < 0)
 		return check_error(c, k, NULL, rc);
@@ -160,7 +229,8 @@ static int resolve_stage(struct chain *c, int i)
 	int dir = snprintf(s->dir, sizeof(s->dir), "%s/%02d-%s", c->out, i + 1, k->name);
 	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
-	return finished_find(c, s);
+	rc = finished_find(c, s);
+	return rc ? rc : check_resume(c, s);
 }
 
 /* What only the data can tell about the options (channels, image size) still has its place in the config. */

@@ -65,6 +65,8 @@ int chain_open(struct chain *c, const struct run_config *config, const char *out
 /* ERR_NOMEM naming the first stage to run whose training has no room on its device now. */
 int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);
+/* OUT/.NN-name.resume: the state of an interrupted training. */
+const char *chain_resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16]);
 /* The folder of what a reference names. */
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r);
 

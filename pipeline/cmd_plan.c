@@ -9,6 +9,7 @@
 #include "exec/memory.h"
 #include "pipeline/chain.h"
 #include "pipeline/command.h"
+#include "pipeline/escape.h"
 #include "pipeline/estimate.h"
 #include "pipeline/report.h"
 #include "pipeline/run_args.h"
@@ -64,6 +65,8 @@ static void add_stage(struct json_out e, const struct chain *c, const struct cha
 	json_out_number(e, "estimated_seconds", seconds);
 	json_out_text(e, "estimate_from", basis_names[basis]);
 	json_out_text(e, "text", s->plan.text);
+	if (s->state == STAGE_TO_RUN && s->plan.notes[0])
+		json_out_text(e, "notes", s->plan.notes);
 	if (s->config->kind->makes_checkpoint)
 		json_out_item(e, "model_spec", spec_to_json(&s->plan.spec));
 	add_memory(e, c, &s->plan);
@@ -121,6 +124,19 @@ static void print_memory(const struct chain *c, const struct stage_plan *p)
 	printf("\n");
 }
 
+/* Each indented. */
+static void print_lines(const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		struct str line = {0};
+		escape_add(&line, text, n);
+		printf("    %s\n", str_text(&line));
+		str_clear(&line);
+		text += text[n] ? n + 1 : n;
+	}
+}
+
 static void print_stage(const struct chain *c, const struct chain_stage *s, int i)
 {
 	char count[32], time[32];
@@ -129,13 +145,9 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 	printf("%02d-%s: %s, %s\n", i + 1, s->config->name, s->config->kind->name, state_names[s->state]);
 	if (s->refused[0])
 		printf("    warning: not taken: %s\n", s->refused);
-	for (const char *p = s->plan.text; *p;) {
-		size_t n = 0;
-		while (p[n] && p[n] != '\n')
-			n++;
-		printf("    %.*s\n", (int)n, p);
-		p += p[n] ? n + 1 : n;
-	}
+	print_lines(s->plan.text);
+	if (s->state == STAGE_TO_RUN)
+		print_lines(s->plan.notes);
 	print_memory(c, &s->plan);
 	if (s->config->kind->makes_checkpoint)
 		printf("    %s parameters", report_count((double)s->plan.parameters, count));

@@ -86,20 +86,13 @@ static int fill_refs(const struct chain *c, const struct stage_config *k, struct
 	return 0;
 }
 
-/* OUT/.NN-name.resume: the state of an interrupted training. */
-static const char *resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16])
-{
-	snprintf(path, CHAIN_PATH + 16, "%s/.%s.resume", c->out, strrchr(s->dir, '/') + 1);
-	return path;
-}
-
 /* The state of a training is of one key. That of another key is kept in previous/, and taken back with its key. */
 static int sort_resume(const struct chain *c, const struct chain_stage *s, struct progress *progress)
 {
 	char path[CHAIN_PATH + 16], dir[CHAIN_PATH + 16], kept[CHAIN_PATH + 128];
 	char key[HASH_HEX];
 	snprintf(dir, sizeof(dir), "%s/previous", c->out);
-	resume_path(c, s, path);
+	chain_resume_path(c, s, path);
 	/* what cannot be read is for the stage to refuse */
 	if (fs_exists(path) && resume_key(path, key) == 0 && strcmp(key, s->key) != 0) {
 		snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, key, s->config->name);
@@ -150,7 +143,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
-	    .resume_path = resume_path(c, s, resume),
+	    .resume_path = chain_resume_path(c, s, resume),
 	    .key = s->key,
 	    .progress = progress,
 	    .stop = stop,
@@ -278,7 +271,7 @@ static int run_stage(
 	if (rc < 0)
 		return err_context(discard(s, part, rc), "stage %s", s->config->name);
 	enter_store(c, s, progress);
-	unlink(resume_path(c, s, resume)); /* of no use any more; there need not be one */
+	unlink(chain_resume_path(c, s, resume)); /* of no use any more; there need not be one */
 	say(progress, "%s: done in %.1f s", base, clock_now() - t0);
 	return 0;
 }

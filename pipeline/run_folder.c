@@ -5,17 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
 #include "pipeline/files.h"
 
-#define ROOM (RUN_FOLDER_PATH + 300)
+#define ROOM         (RUN_FOLDER_PATH + 300)
+#define LOCK_IS_LINK "%s: is a link, which is not followed; remove it"
 
 /* Takes `set` characters off the front of *name; false if there are fewer than `least`. */
 static bool skip(const char **name, const char *set, size_t least)
@@ -98,21 +101,61 @@ static int check_description(const char *out, const char *path, const char *name
 	return rc;
 }
 
-/* The nearest folder above that exists must be one. */
+/* What mkdir would refuse for its length alone. */
+static int check_names(const char *out)
+{
+	for (const char *at = out; *at; at += strspn(at, "/")) {
+		size_t n = strcspn(at, "/");
+		if (n > NAME_MAX)
+			return err_set(ERR_CONFIG,
+			    "the path of the out folder has a name of %zu bytes; at most %d are possible: %s", n,
+			    NAME_MAX, out);
+		at += n;
+	}
+	return 0;
+}
+
+static bool is_link(const char *path)
+{
+	struct stat s;
+	return lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
+}
+
+static int check_writable(const char *dir)
+{
+	return access(dir, W_OK | X_OK) == 0 ? 0 : err_set(ERR_IO, "%s: %s", dir, strerror(errno));
+}
+
+/* The nearest folder above that exists must be one, with room for another. */
 static int check_above(const char *out)
 {
 	char path[ROOM];
 	snprintf(path, sizeof(path), "%s", out);
 	for (;;) {
+		if (is_link(path))
+			return err_set(ERR_IO, "%s: is a link to nothing", path);
 		char *up = dirname(path);
 		if (fs_is_dir(up))
-			return 0;
+			return check_writable(up);
 		if (fs_exists(up))
 			return err_set(ERR_IO, "%s: is not a folder", up);
 		if (strcmp(up, "/") == 0 || strcmp(up, ".") == 0)
 			return 0;
 		memmove(path, up, strlen(up) + 1);
 	}
+}
+
+/* What run_folder_lock and setting stages aside would fail at. */
+static int check_inside(const char *out)
+{
+	char lock[ROOM], previous[ROOM];
+	snprintf(lock, sizeof(lock), "%s/.lock", out);
+	snprintf(previous, sizeof(previous), "%s/previous", out);
+	if (is_link(lock))
+		return err_set(ERR_IO, LOCK_IS_LINK, lock);
+	if ((is_link(previous) || fs_exists(previous)) && !fs_is_dir(previous))
+		return err_set(ERR_IO, "%s: is not a folder", previous);
+	return check_writable(out);
 }
 
 int run_folder_check(const char *out, const char *name)
@@ -123,12 +166,14 @@ int run_folder_check(const char *out, const char *name)
 	if (strlen(out) > RUN_FOLDER_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder has %zu bytes; at most %d are possible: %s",
 		    strlen(out), RUN_FOLDER_PATH, out);
-	if (!fs_exists(out))
-		return check_above(out);
+	int rc = check_names(out);
+	if (rc || !fs_exists(out))
+		return rc ? rc : check_above(out);
 	if (!fs_is_dir(out))
 		return err_set(ERR_CONFIG, "%s: the out folder is a file", out);
 	snprintf(path, sizeof(path), "%s/run.json", out);
-	return fs_exists(path) ? check_description(out, path, name) : check_empty(out);
+	rc = fs_exists(path) ? check_description(out, path, name) : check_empty(out);
+	return rc ? rc : check_inside(out);
 }
 
 int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
@@ -141,7 +186,7 @@ int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
 	snprintf(path, sizeof(path), "%s/.lock", out);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
 	if (*fd < 0 && errno == ELOOP)
-		return err_set(ERR_IO, "%s: is a link, which is not followed; remove it", path);
+		return err_set(ERR_IO, LOCK_IS_LINK, path);
 	if (*fd < 0)
 		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)

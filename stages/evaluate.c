@@ -59,6 +59,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 
 	if (s->data->n[SPLIT_TEST] < 1)
 		return err_set(ERR_CONFIG, "the data set has no test split to evaluate on");
+	if (o->max_drop < NO_LIMIT && s->n_input == 1)
+		return err_set(ERR_CONFIG, "max_drop has no effect with one model: there is none to compare it with");
 	graph_init(&g);
 	if (input_spec) {
 		rc = spec_copy(&out->spec, input_spec);
@@ -70,15 +72,14 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		out->macs = (double)graph_macs(&g) * (double)s->data->n[SPLIT_TEST] * s->n_input;
 	}
 	graph_clear(&g);
+	int used = snprintf(out->text, sizeof(out->text), "evaluate %d model%s on %lld test samples", s->n_input,
+	    s->n_input == 1 ? "" : "s", (long long)s->data->n[SPLIT_TEST]);
 	if (o->latency)
-		snprintf(out->text, sizeof(out->text),
-		    "evaluate %d model%s on %lld test samples; latency of %lld runs at batch 1, throughput at batch "
-		    "%lld",
-		    s->n_input, s->n_input == 1 ? "" : "s", (long long)s->data->n[SPLIT_TEST],
-		    (long long)o->timing.runs, (long long)o->timing.throughput_batch);
-	else
-		snprintf(out->text, sizeof(out->text), "evaluate %d model%s on %lld test samples", s->n_input,
-		    s->n_input == 1 ? "" : "s", (long long)s->data->n[SPLIT_TEST]);
+		used += snprintf(out->text + used, sizeof(out->text) - (size_t)used,
+		    "; latency of %lld runs at batch 1", (long long)o->timing.runs);
+	if (o->latency && o->timing.throughput_runs > 0)
+		snprintf(out->text + used, sizeof(out->text) - (size_t)used, ", throughput at batch %lld",
+		    (long long)o->timing.throughput_batch);
 	return rc;
 }
 

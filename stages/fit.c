@@ -136,6 +136,16 @@ static int choose_thresholds(struct fit_state *state, struct train_result *resul
 	return rc;
 }
 
+static void note_batch(const struct stage_run *run, const struct train_options *o)
+{
+	const int64_t batch = o->batch_size, n = run->data->n[SPLIT_TRAIN];
+	if (o->epochs > 0 && batch > n)
+		stage_line(run,
+		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
+		    "passes over them",
+		    batch, n, (double)batch / (double)n);
+}
+
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
@@ -146,17 +156,12 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	if (rc < 0)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
-	const int64_t batch = job->train->batch_size, n = run->data->n[SPLIT_TRAIN];
-	if (job->train->epochs > 0 && batch > n)
-		stage_line(run,
-		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
-		    "passes over them",
-		    batch, n, (double)batch / (double)n);
+	note_batch(run, job->train);
 	if (teach) {
 		rc = teacher_open(&state.teacher, run, job->kd);
 		if (!rc)
-			rc = teacher_prepare(
-			    &state.teacher, run, &job->model->ckpt.adapter, (int)(batch / job->train->accumulate));
+			rc = teacher_prepare(&state.teacher, run, &job->model->ckpt.adapter,
+			    (int)(job->train->batch_size / job->train->accumulate));
 		if (rc)
 			goto out;
 	}
@@ -270,6 +275,10 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 		rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
+	if (!rc) {
+		fit_note_samples(&t, &train);
+		fit_note_samples(&t, &val);
+	}
 	const int micro = (int)(job->train->batch_size / job->train->accumulate);
 	if (!rc)
 		rc = fit_check_norms(&t, micro, &train);
@@ -298,6 +307,7 @@ int fit_plan(
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
 	own.run = &own_run;
+	note_batch(run, train);
 	own.model = &model;
 	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)

@@ -29,11 +29,26 @@ static int check_run(const struct stage_run *s)
 	if (s->teacher_dir && o->method != QUANT_QAT)
 		return err_set(ERR_CONFIG, "a teacher has no effect with method %s", quant_method_names[o->method]);
 	if (s->teacher_dir)
-		return kd_options_check(&o->kd, &o->train, &key);
+		return kd_options_check(&o->train, &key);
 	return 0;
 }
 
 /* ---- plan ---- */
+
+/* Without VNNI, oneDNN adds pairs of u8 x s8 products in 16 bits, which 8-bit weights overflow without a word. */
+static int limit_bits(struct quantize_job *job)
+{
+	if (device_traits(job->run->cpu_dev)->vnni || job->plan.simulated || job->plan.n_value == 0)
+		return 0;
+	if (job->o->no_vnni == NO_VNNI_STOP)
+		return err_set(
+		    ERR_DEVICE, "this CPU has no VNNI: 8-bit weights would saturate silently (no_vnni: stop)");
+	if (quant_plan_limit_weights(&job->plan, 7) > 0) {
+		job->limited_bits = 7;
+		stage_line(job->run, "this CPU has no VNNI: weights are limited to 7 bits");
+	}
+	return 0;
+}
 
 /* AdamW divides a gradient by its own size, so a scale would change nothing but the norm that clipping looks at. */
 static void prepare_step(const struct quantize_options *o, bool learn, struct attr *step)
@@ -159,6 +174,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc)
 		rc = quant_plan_make(&job.plan, &g, &rules);
 	if (!rc)
+		rc = limit_bits(&job);
+	if (!rc)
 		rc = plan_text(o, &job.plan, out->text, sizeof(out->text));
 	if (rc)
 		goto out;
@@ -188,21 +205,6 @@ static int load(struct quantize_job *job)
 	if (!rc && job->input.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, "input %s is quantized already", run->input_dir);
 	return rc;
-}
-
-/* Without VNNI, oneDNN adds pairs of u8 x s8 products in 16 bits, which 8-bit weights overflow without a word. */
-static int limit_bits(struct quantize_job *job)
-{
-	if (device_traits(job->run->cpu_dev)->vnni || job->plan.simulated || job->plan.n_value == 0)
-		return 0;
-	if (job->o->no_vnni == NO_VNNI_STOP)
-		return err_set(
-		    ERR_DEVICE, "this CPU has no VNNI: 8-bit weights would saturate silently (no_vnni: stop)");
-	if (quant_plan_limit_weights(&job->plan, 7) > 0) {
-		job->limited_bits = 7;
-		stage_line(job->run, "this CPU has no VNNI: weights are limited to 7 bits");
-	}
-	return 0;
 }
 
 static int make_plan(struct quantize_job *job)

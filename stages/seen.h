@@ -1,4 +1,4 @@
-/* Private to stages: the samples that a checkpoint has learned from, kept beside it, and looked for among those that it
+/* The samples that a checkpoint has learned from, kept beside it, and looked for among those that it
  * is validated or tested on later. */
 #ifndef STAGES_SEEN_H
 #define STAGES_SEEN_H

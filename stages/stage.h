@@ -45,6 +45,9 @@ struct stage_plan {
 	char no_room[512];             /* why training cannot begin: its memory is not free now; "" if it is */
 	double macs;                   /* forward+backward multiply-accumulates of the whole stage */
 	char text[512];                /* one or more lines of what would happen */
+	/* The lines, each with its end, that the stage would say about what it was given before it begins: what went
+	 * through stage_run.progress. Filled by the caller of `plan`. */
+	char notes[1024];
 };
 
 /* What a kind wants of a key that names checkpoints: stages before it, or folders. */
@@ -67,6 +70,7 @@ struct stage_kind {
 	/* Contradictions inside the options; ERR_CONFIG without place: the caller adds it. key: the option at fault
 	 * (static). */
 	int (*check)(const void *options, const struct model_spec *input_spec, const char **key);
+	/* Says through s->progress what `run` would say before it works. */
 	int (*plan)(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out);
 	int (*run)(struct stage_run *s);
 };

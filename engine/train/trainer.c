@@ -83,21 +83,20 @@ static int make_optimizer(struct fit *f)
 	return rc;
 }
 
-/* How a split looks to the model, where that is worth a line. */
-static void note_encoding(const struct fit *f, const struct encoding *e)
+void fit_note_samples(const struct trainer *t, const struct encoding *e)
 {
 	char line[256];
-	if (!f->t->progress || !f->t->progress->line)
+	if (!t->progress || !t->progress->line)
 		return;
 	if (e->truncated) {
 		snprintf(line, sizeof(line), "%" PRId64 " of %" PRId64 " texts of the %s split are cut to %d tokens",
 		    e->truncated, e->n, split_names[e->split], e->adapter->spec.longest);
-		f->t->progress->line(f->t->progress, line);
+		t->progress->line(t->progress, line);
 	}
 	if (e->without_tokens) {
 		snprintf(line, sizeof(line), "warning: %" PRId64 " of %" PRId64 " texts of the %s split have no token",
 		    e->without_tokens, e->n, split_names[e->split]);
-		f->t->progress->line(f->t->progress, line);
+		t->progress->line(t->progress, line);
 	}
 }
 
@@ -109,8 +108,8 @@ static int open_samples(struct fit *f)
 		rc = encoding_open(&f->val_samples, t->adapter, t->data, SPLIT_VAL);
 	if (rc)
 		return rc;
-	note_encoding(f, &f->train_samples);
-	note_encoding(f, &f->val_samples);
+	fit_note_samples(t, &f->train_samples);
+	fit_note_samples(t, &f->val_samples);
 	return 0;
 }
 

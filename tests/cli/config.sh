@@ -82,6 +82,21 @@ wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std 
 wrong 's/source: digits/source: digits, mean: [0.1, 0.2], std: [1, 1]/' "4:7: data.mean has 2 values; the images have 1 channels"
 wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:7: data.augment.crop_padding is 8"
 
+# options that nobody looks at, also where they have their default
+wrong 's/sparsity: 0.5/sparsity: 0.5, lr: 0.001/;s/epochs: 1/epochs: 0/' "11:42: stages.prune: lr has no effect with epochs 0 (only with epochs above 0)"
+wrong 's/kind: train/kind: train, optimizer: sgd, momentum: 0, nesterov: true/' \
+	"9:55: stages.teacher: nesterov has no effect with momentum 0 (only with momentum above 0)"
+wrong 's/kind: distill/kind: distill, alpha: 0, temperature: 4/' "10:38: stages.student: temperature has no effect with alpha 0"
+wrong 's/kind: distill/kind: distill, gate_metric: f1_macro/' "10:28: stages.student: gate_metric has no effect with teacher_gate 0"
+wrong 's/evaluate: {.*/evaluate: {throughput_runs: 0, throughput_batch: 9}/' "13:34: stages.evaluate: throughput_batch has no effect with throughput_runs 0"
+wrong 's/evaluate: {.*/evaluate: {latency: false, throughput_batch: 9}/' "13:30: stages.evaluate: throughput_batch has no effect with latency false"
+wrong 's/evaluate: {.*/evaluate: {inputs: [prune], latency: false, max_drop: 2}/' "13:3: stage 'evaluate': max_drop has no effect with one model"
+wrong 's/\[32\]/[], dropout: 0.5/' "6:34: models.big: dropout has no effect with hidden not given"
+wrong 's/\[32\]/[32], input: {longest: 64}/' "6:44: model 'big': input.longest has no effect on images"
+wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no image"
+wrong 's/source: digits/source: csv, path: x, fold: 0/' "4:30: data: fold has no effect with folds 0"
+refuses 2 "bench: --batch has no effect with --throughput-runs 0" bench runs/t/01-teacher --batch 4 --throughput-runs 0
+
 # references
 wrong 's/input: student/input: studnt/' "11:18: 'input': there is no earlier stage 'studnt'; did you mean 'student'?"
 wrong 's/input: student/input: quantize/' "11:18: 'input' refers to stage 'quantize', which does not come before this one"
@@ -99,6 +114,20 @@ wrong 's/evaluate: {/evaluate: {inputs: [teacher, prune, teacher], /' "13:39: 'i
 wrong 's/source: digits/source: digits, test_fraction: 0/' \
 	"13:3: stage 'evaluate': the data set has no test split to evaluate on"
 wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/' "13:31: stage 'again': the input is quantized already"
+
+# what a run warns of before it works, its plan warns of
+works plan t.yaml --set stages.teacher.batch_size=4096
+contains out "warning: batch_size 4096 is more than the 1259 training samples: an epoch is 3.25 passes over them"
+works plan t.yaml --json --set stages.teacher.batch_size=4096
+check "the plan's JSON has it" "$tool" json out stages.0.notes
+contains out '"notes":	"warning: batch_size 4096'
+works plan t.yaml
+check "and no plan warns of nothing" [ "$(grep -c warning out)" -eq 0 ]
+printf 'name: u\nseed: 4\nthreads: 1\ndata: {source: digits}\nstages:\n  prune: {input: ./runs/t/01-teacher, sparsity: 0.3, epochs: 0}\n' >seen.yaml
+works run seen.yaml
+grep 'validation samples were in its training split' err | sed 's/^ *//' >told
+works plan seen.yaml --set stages.prune.sparsity=0.4
+check "so it does of samples that a checkpoint was trained on" grep -qF "$(cat told)" out
 
 # --set, and the command line
 refuses 2 "must be PATH=VALUE" run t.yaml --set stages.prune.sparsity

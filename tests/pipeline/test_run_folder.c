@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -60,6 +61,38 @@ static void folder__is_ours_if_new_empty_or_with_a_description(void **state)
 	memset(path, 'p', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
 	check(path, ERR_CONFIG, "has 701 bytes; at most 700");
+	path[NAME_MAX + 1] = '\0';
+	check(path, ERR_CONFIG, "has a name of 256 bytes; at most 255");
+	path[NAME_MAX] = '\0';
+	check(path, 0, "");
+	path[100] = '/';
+	check(path, 0, "");
+	assert_int_equal(fs_remove_tree("out"), 0);
+}
+
+/* What would stop a run stops its plan. */
+static void folder__has_a_place_that_can_be_written_to(void **state)
+{
+	(void)state;
+	assert_int_equal(symlink("nowhere", "dangling"), 0);
+	check("dangling", ERR_IO, "dangling: is a link to nothing");
+	check("dangling/below", ERR_IO, "dangling: is a link to nothing");
+	assert_int_equal(fs_mkdirs("out"), 0);
+	assert_int_equal(symlink("../victim", "out/.lock"), 0);
+	check("out", ERR_IO, "out/.lock: is a link");
+	assert_int_equal(unlink("out/.lock"), 0);
+	put("out/run.json", "{\"name\":\"t\",\"program_version\":\"1\",\"resolved\":{}}");
+	put("out/previous", "");
+	check("out", ERR_IO, "out/previous: is not a folder");
+	assert_int_equal(unlink("out/previous"), 0);
+	assert_int_equal(chmod("out", 0555), 0);
+	if (geteuid() != 0) { /* who may do everything is refused nothing */
+		check("out", ERR_IO, "out: Permission denied");
+		check("out/deep", ERR_IO, "out: Permission denied");
+	}
+	assert_int_equal(chmod("out", 0755), 0);
+	check("out", 0, "");
+	assert_int_equal(unlink("dangling"), 0);
 	assert_int_equal(fs_remove_tree("out"), 0);
 }
 
@@ -132,6 +165,7 @@ static void lock__a_file_system_without_locks_is_said_to_be_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(folder__is_ours_if_new_empty_or_with_a_description),
+	    cmocka_unit_test(folder__has_a_place_that_can_be_written_to),
 	    cmocka_unit_test(folder__clearing_touches_only_names_that_runs_make),
 	    cmocka_unit_test(lock__is_one_runs_and_follows_no_link),
 	    cmocka_unit_test(lock__a_file_system_without_locks_is_said_to_be_one)};

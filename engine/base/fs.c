@@ -22,7 +22,7 @@ static int io_error(const char *path)
 }
 
 /* Reads until the end: the size is only a hint, for a file may grow and a pipe has none. */
-static int read_all(int fd, const char *path, struct fs_bytes *out)
+static int read_all(int fd, const char *path, uint64_t limit, struct fs_bytes *out)
 {
 	struct stat st;
 	if (fstat(fd, &st))
@@ -34,6 +34,9 @@ static int read_all(int fd, const char *path, struct fs_bytes *out)
 	if (!out->data)
 		return ERR_NOMEM;
 	for (;;) {
+		if (out->size > limit)
+			return err_set(ERR_IO, "%s: more than %llu bytes, the most that are read", path,
+			    (unsigned long long)limit);
 		if (out->size + 1 == cap) {
 			char extra; /* most files end here: look before doubling the buffer */
 			ssize_t n = read(fd, &extra, 1);
@@ -60,13 +63,61 @@ static int read_all(int fd, const char *path, struct fs_bytes *out)
 	}
 }
 
+static const char *kind_name(mode_t mode)
+{
+	return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+int fs_open_regular(const char *path, int *fd)
+{
+	struct stat st;
+	/* Without O_NONBLOCK the opening of a FIFO waits for a writer. */
+	int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	*fd = -1;
+	if (f < 0 && errno == ENXIO && !stat(path, &st)) /* sockets cannot be opened at all */
+		return err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
+	if (f < 0)
+		return io_error(path);
+	int rc = fstat(f, &st) ? io_error(path) : 0;
+	if (!rc && !S_ISREG(st.st_mode))
+		rc = err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
+	if (rc)
+		close(f);
+	else
+		*fd = f;
+	return rc;
+}
+
+int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out)
+{
+	struct stat st;
+	int fd;
+	*out = (struct fs_bytes){0};
+	int rc = fs_open_regular(path, &fd);
+	if (rc)
+		return rc;
+	if (fstat(fd, &st))
+		rc = io_error(path);
+	else if ((uint64_t)st.st_size > limit)
+		rc = err_set(ERR_IO, "%s: %llu bytes; at most %llu are read", path, (unsigned long long)st.st_size,
+		    (unsigned long long)limit);
+	if (!rc)
+		rc = read_all(fd, path, limit, out);
+	close(fd);
+	if (rc)
+		fs_bytes_clear(out);
+	else
+		out->data[out->size] = 0;
+	return rc;
+}
+
 int fs_read(const char *path, struct fs_bytes *out)
 {
 	*out = (struct fs_bytes){0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return io_error(path);
-	int rc = read_all(fd, path, out);
+	int rc = read_all(fd, path, UINT64_MAX, out);
 	close(fd);
 	if (rc)
 		fs_bytes_clear(out);

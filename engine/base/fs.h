@@ -13,6 +13,12 @@ struct fs_bytes {
 };
 int fs_read(const char *path, struct fs_bytes *out); /* ERR_IO: "PATH: <reason>" */
 void fs_bytes_clear(struct fs_bytes *b);
+/* Opens what must be a regular file (or a link to one) for reading, for the caller to close. It never waits: ERR_IO
+ * "PATH: is a FIFO, not a file", also for folders, devices and sockets. */
+int fs_open_regular(const char *path, int *fd);
+/* The content of a regular file of at most `limit` bytes; `*out` is empty after an error. ERR_IO also above the limit:
+ * "PATH: N bytes; at most LIMIT are read". */
+int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out);
 
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);

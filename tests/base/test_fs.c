@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -90,6 +92,60 @@ static void fs__reading_a_pipe_reads_all_of_it(void **state)
 	assert_memory_equal(b.data, chunk, sizeof(chunk));
 	assert_int_equal(b.data[b.size], 0);
 	fs_bytes_clear(&b);
+}
+
+static void assert_no_file(const char *path, const char *kind)
+{
+	struct fs_bytes b;
+	char expected[128];
+	int fd;
+	snprintf(expected, sizeof(expected), "%s: is a %s, not a file", path, kind);
+	assert_int_equal(fs_open_regular(path, &fd), ERR_IO);
+	assert_int_equal(fd, -1);
+	assert_string_equal(err_message(), expected);
+	assert_int_equal(fs_read_regular(path, 100, &b), ERR_IO);
+	assert_string_equal(err_message(), expected);
+	assert_null(b.data);
+}
+
+static void fs__what_is_no_file_is_refused_at_once(void **state)
+{
+	(void)state;
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "socket"};
+	int s = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+	assert_true(s >= 0);
+	assert_int_equal(bind(s, (const struct sockaddr *)&name, sizeof(name)), 0);
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_int_equal(mkdir("dir", 0700), 0);
+	assert_int_equal(symlink("fifo", "link"), 0);
+	alarm(10); /* a program that waits for a writer ends here */
+	assert_no_file("fifo", "FIFO");
+	assert_no_file("link", "FIFO");
+	assert_no_file("socket", "socket");
+	assert_no_file("dir", "folder");
+	assert_no_file("/dev/zero", "device");
+	alarm(0);
+	close(s);
+	assert_int_equal(fs_open_regular("none", &fd), ERR_IO);
+	assert_string_equal(err_message(), "none: No such file or directory");
+}
+
+static void fs__no_more_is_read_than_the_limit(void **state)
+{
+	(void)state;
+	struct fs_bytes b;
+	assert_int_equal(fs_write("x", "12345", 5), 0);
+	assert_int_equal(fs_read_regular("x", 5, &b), 0);
+	assert_int_equal(b.size, 5);
+	assert_string_equal((const char *)b.data, "12345");
+	fs_bytes_clear(&b);
+	assert_int_equal(fs_read_regular("x", 4, &b), ERR_IO);
+	assert_string_equal(err_message(), "x: 5 bytes; at most 4 are read");
+	assert_null(b.data);
+	/* Its size says nothing of what it holds. */
+	assert_int_equal(fs_read_regular("/proc/self/maps", 100, &b), ERR_IO);
+	assert_string_equal(err_message(), "/proc/self/maps: more than 100 bytes, the most that are read");
+	assert_null(b.data);
 }
 
 static void fs__errors_name_path_and_reason(void **state)
@@ -315,6 +371,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(fs__written_bytes_are_read_back),
 	    TEST(fs__reading_a_pipe_reads_all_of_it),
+	    TEST(fs__what_is_no_file_is_refused_at_once),
+	    TEST(fs__no_more_is_read_than_the_limit),
 	    TEST(fs__errors_name_path_and_reason),
 	    TEST(fs__uncommitted_file_never_appears),
 	    TEST(fs__full_disk_is_reported_and_leaves_the_old_file),

@@ -4,15 +4,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "data/text_column.h"
 
 #define STANDARD_INPUT "standard input"
+#define LINE_BYTES     (1 << 20)
 
 /* ---- images ---- */
 
@@ -59,31 +60,55 @@ struct lines {
 	const char *name;
 	bool asks; /* a person types them */
 	char *line;
-	size_t cap, bytes;
+	size_t room, bytes;
 	int64_t number; /* from 1 */
 };
+
+/* Reads up to the end of the line, which is left out; getline would take whatever comes. */
+static int read_line(struct lines *l, size_t *n, bool *more)
+{
+	int c;
+	errno = 0;
+	while ((c = getc_unlocked(l->f)) != EOF && c != '\n') {
+		if (*n == LINE_BYTES)
+			return err_set(ERR_DATA, "%s:%" PRId64 ": a line of more than %d bytes", l->name, l->number + 1,
+			    LINE_BYTES);
+		if (*n + 1 >= l->room) {
+			size_t room = l->room ? 2 * l->room : 256;
+			char *grown = mem_grow(l->line, l->room, room, 1);
+			if (!grown)
+				return ERR_NOMEM;
+			l->line = grown;
+			l->room = room;
+		}
+		l->line[(*n)++] = (char)c;
+	}
+	*more = c == '\n' || (feof(l->f) && *n > 0);
+	if (c == EOF && !feof(l->f))
+		return err_set(ERR_DATA, "%s: %s", l->name, strerror(errno));
+	if (*more && !l->line && !(l->line = mem_alloc(l->room = 1, 1)))
+		return ERR_NOMEM;
+	return 0;
+}
 
 /* The next line without its end, and the first one without a byte order mark. *more: whether there was one. */
 static int lines_next(struct lines *l, bool *more)
 {
 	if (l->asks)
 		fputs("> ", stderr);
-	errno = 0;
-	ssize_t n = getline(&l->line, &l->cap, l->f);
-	*more = n >= 0;
-	if (n < 0)
-		return feof(l->f) ? 0 : err_set(ERR_DATA, "%s: %s", l->name, strerror(errno));
+	size_t n = 0;
+	int rc = read_line(l, &n, more);
+	if (rc || !*more)
+		return rc;
 	l->number++;
-	if (n > 0 && l->line[n - 1] == '\n')
-		n--;
 	if (n > 0 && l->line[n - 1] == '\r')
 		n--;
 	if (l->number == 1 && n >= 3 && !memcmp(l->line, "\xef\xbb\xbf", 3)) {
 		n -= 3;
-		memmove(l->line, l->line + 3, (size_t)n);
+		memmove(l->line, l->line + 3, n);
 	}
 	l->line[n] = '\0';
-	l->bytes = (size_t)n;
+	l->bytes = n;
 	return 0;
 }
 
@@ -104,9 +129,11 @@ static int predict_lines(struct predictor *p, struct lines *l)
 	while (!rc) {
 		char where[1100];
 		rc = lines_next(l, &more);
-		if (rc)
+		if (rc) {
 			rc = predictor_failed(p, l->name, rc);
-		if (rc || !more)
+			break;
+		}
+		if (!more)
 			break;
 		p->o.alone = false;
 		snprintf(where, sizeof(where), "%s:%" PRId64, l->name, l->number);
@@ -114,7 +141,7 @@ static int predict_lines(struct predictor *p, struct lines *l)
 	}
 	if (l->asks)
 		fputc('\n', stderr);
-	free(l->line); /* getline's own */
+	mem_free(l->line);
 	return rc;
 }
 
@@ -145,6 +172,20 @@ static int predict_column(struct predictor *p, const char *path, const char *col
 	return rc;
 }
 
+/* NULL: the message is set. */
+static FILE *open_lines(const char *path)
+{
+	int fd;
+	if (fs_open_regular(path, &fd))
+		return NULL;
+	FILE *f = fdopen(fd, "rb");
+	if (!f) {
+		err_set(ERR_IO, "%s: %s", path, strerror(errno));
+		close(fd);
+	}
+	return f;
+}
+
 int predict_text_file(struct predictor *p, const char *path, const char *column)
 {
 	if (text_column_has_suffix(path))
@@ -157,8 +198,8 @@ int predict_text_file(struct predictor *p, const char *path, const char *column)
 	struct lines l = {.name = path};
 	if (image_has_suffix(path))
 		err_set(ERR_DATA, "%s: an image, and the model takes texts", path);
-	else if (!(l.f = fopen(path, "rb")))
-		err_set(ERR_DATA, "%s: %s", path, strerror(errno));
+	else
+		l.f = open_lines(path);
 	if (!l.f)
 		return predictor_failed(p, path, ERR_DATA);
 	int rc = predict_lines(p, &l);

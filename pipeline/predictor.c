@@ -8,8 +8,10 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "data/images.h"
 #include "pipeline/answer.h"
 #include "pipeline/escape.h"
+#include "pipeline/output.h"
 #include "pipeline/registry.h"
 
 void predictor_close(struct predictor *p)
@@ -145,9 +147,7 @@ int predictor_flush(struct predictor *p)
 		p->held[i] = NULL;
 	}
 	p->count = 0;
-	if (!rc && fflush(stdout) != 0)
-		rc = err_set(ERR_IO, "standard output: write error");
-	return rc;
+	return rc ? rc : output_check();
 }
 
 /* ---- samples ---- */
@@ -191,7 +191,7 @@ static int add_sample(struct predictor *p, const char *name, const char *where, 
 int predictor_file(struct predictor *p, const char *path)
 {
 	struct fs_bytes bytes = {0};
-	int rc = fs_read(path, &bytes);
+	int rc = fs_read_regular(path, IMAGE_FILE_MAX, &bytes);
 	rc = rc ? predictor_failed(p, path, rc) : add_sample(p, path, path, bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);
 	return rc;

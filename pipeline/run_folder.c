@@ -179,6 +179,7 @@ int run_folder_check(const char *out, const char *name)
 int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
 {
 	char path[ROOM];
+	struct stat st;
 	note[0] = '\0';
 	int rc = fs_mkdirs(out);
 	if (rc < 0)
@@ -189,6 +190,8 @@ int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
 		return err_set(ERR_IO, LOCK_IS_LINK, path);
 	if (*fd < 0)
 		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	if (fstat(*fd, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(ERR_IO, "%s: is not a file; remove it", path);
 	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)

@@ -27,8 +27,6 @@ static int read_all(int fd, const char *path, uint64_t limit, struct fs_bytes *o
 	struct stat st;
 	if (fstat(fd, &st))
 		return io_error(path);
-	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) /* /dev/zero has no end */
-		return err_set(ERR_IO, "%s: is a device, not a file", path);
 	size_t cap = st.st_size > 0 ? (size_t)st.st_size + 1 : 4096;
 	out->data = mem_alloc(cap, 1);
 	if (!out->data)
@@ -42,6 +40,8 @@ static int read_all(int fd, const char *path, uint64_t limit, struct fs_bytes *o
 			ssize_t n = read(fd, &extra, 1);
 			if (n == 0)
 				return 0;
+			if (n < 0 && errno == EINTR)
+				continue;
 			if (n < 0)
 				return io_error(path);
 			unsigned char *grown = cap > SIZE_MAX / 2 ? NULL : mem_grow(out->data, cap, cap * 2, 1);
@@ -68,62 +68,77 @@ static const char *kind_name(mode_t mode)
 	return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-int fs_open_regular(const char *path, int *fd)
+/* Looks before it opens, because opening a device can do something, and again afterwards, because the name may be
+ * another thing's by then. Without O_NONBLOCK the opening of a FIFO waits for a writer. */
+static int open_kind(const char *path, bool pipes, int *fd)
 {
 	struct stat st;
-	/* Without O_NONBLOCK the opening of a FIFO waits for a writer. */
-	int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	*fd = -1;
-	if (f < 0 && errno == ENXIO && !stat(path, &st)) /* sockets cannot be opened at all */
-		return err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
-	if (f < 0)
-		return io_error(path);
-	int rc = fstat(f, &st) ? io_error(path) : 0;
-	if (!rc && !S_ISREG(st.st_mode))
-		rc = err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
+	for (int look = 0; look < 2; look++) {
+		if (look && (*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (pipes ? 0 : O_NONBLOCK))) < 0)
+			return io_error(path);
+		int rc = (look ? fstat(*fd, &st) : stat(path, &st)) ? io_error(path) : 0;
+		if (!rc && !S_ISREG(st.st_mode) && !(pipes && S_ISFIFO(st.st_mode)))
+			rc = err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
+		if (rc) {
+			if (look)
+				close(*fd);
+			*fd = -1;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+int fs_open_regular(const char *path, int *fd)
+{
+	return open_kind(path, false, fd);
+}
+
+static int read_limited(int fd, const char *path, uint64_t limit, struct fs_bytes *out)
+{
+	struct stat st;
+	int rc = fstat(fd, &st) ? io_error(path) : 0;
+	if (!rc && S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit)
+		rc = err_set(ERR_IO, "%s: %llu bytes; at most %llu are read", path, (unsigned long long)st.st_size,
+		    (unsigned long long)limit);
+	if (!rc)
+		rc = read_all(fd, path, limit, out);
 	if (rc)
-		close(f);
+		fs_bytes_clear(out);
 	else
-		*fd = f;
+		out->data[out->size] = 0;
+	return rc;
+}
+
+static int read_kind(const char *path, bool pipes, uint64_t limit, struct fs_bytes *out)
+{
+	int fd;
+	*out = (struct fs_bytes){0};
+	int rc = open_kind(path, pipes, &fd);
+	if (rc)
+		return rc;
+	rc = read_limited(fd, path, limit, out);
+	close(fd);
 	return rc;
 }
 
 int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out)
 {
-	struct stat st;
-	int fd;
-	*out = (struct fs_bytes){0};
-	int rc = fs_open_regular(path, &fd);
-	if (rc)
-		return rc;
-	if (fstat(fd, &st))
-		rc = io_error(path);
-	else if ((uint64_t)st.st_size > limit)
-		rc = err_set(ERR_IO, "%s: %llu bytes; at most %llu are read", path, (unsigned long long)st.st_size,
-		    (unsigned long long)limit);
-	if (!rc)
-		rc = read_all(fd, path, limit, out);
-	close(fd);
-	if (rc)
-		fs_bytes_clear(out);
-	else
-		out->data[out->size] = 0;
-	return rc;
+	return read_kind(path, false, limit, out);
 }
 
 int fs_read(const char *path, struct fs_bytes *out)
 {
+	return read_kind(path, false, UINT64_MAX, out);
+}
+
+int fs_read_stream(const char *path, uint64_t limit, struct fs_bytes *out)
+{
 	*out = (struct fs_bytes){0};
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return io_error(path);
-	int rc = read_all(fd, path, UINT64_MAX, out);
-	close(fd);
-	if (rc)
-		fs_bytes_clear(out);
-	else
-		out->data[out->size] = 0;
-	return rc;
+	if (strcmp(path, "-") == 0)
+		return read_limited(STDIN_FILENO, "standard input", limit, out);
+	return read_kind(path, true, limit, out);
 }
 
 void fs_bytes_clear(struct fs_bytes *b)

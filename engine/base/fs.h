@@ -11,7 +11,8 @@ struct fs_bytes {
 	unsigned char *data; /* owned; one NUL byte follows data[size-1] */
 	size_t size;
 };
-int fs_read(const char *path, struct fs_bytes *out); /* ERR_IO: "PATH: <reason>" */
+/* The content of a regular file. ERR_IO: "PATH: <reason>" */
+int fs_read(const char *path, struct fs_bytes *out);
 void fs_bytes_clear(struct fs_bytes *b);
 /* Opens what must be a regular file (or a link to one) for reading, for the caller to close. It never waits: ERR_IO
  * "PATH: is a FIFO, not a file", also for folders, devices and sockets. */
@@ -19,6 +20,8 @@ int fs_open_regular(const char *path, int *fd);
 /* The content of a regular file of at most `limit` bytes; `*out` is empty after an error. ERR_IO also above the limit:
  * "PATH: N bytes; at most LIMIT are read". */
 int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out);
+/* As fs_read_regular, and from a pipe or a FIFO too, which is waited for; "-" is standard input. */
+int fs_read_stream(const char *path, uint64_t limit, struct fs_bytes *out);
 
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);

@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 
 struct hash {
@@ -87,28 +88,25 @@ int hash_bytes(const void *bytes, size_t n, char hex[HASH_HEX])
 
 int hash_file(const char *path, char hex[HASH_HEX])
 {
-	unsigned char buffer[1 << 16];
+	unsigned char buffer[1 << 14];
 	struct hash *h = NULL;
-	FILE *f = NULL;
+	int fd = -1;
+	ssize_t n = 1;
 	hex[0] = '\0';
 	int rc = hash_open(&h);
-	if (rc)
-		goto out;
-	f = fopen(path, "rbe");
-	if (!f) {
-		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
-		goto out;
+	if (!rc)
+		rc = fs_open_regular(path, &fd);
+	while (!rc && n != 0) {
+		n = read(fd, buffer, sizeof(buffer));
+		if (n > 0)
+			rc = hash_add(h, buffer, (size_t)n);
+		else if (n < 0 && errno != EINTR)
+			rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	}
-	size_t n;
-	while (!rc && (n = fread(buffer, 1, sizeof(buffer), f)) > 0)
-		rc = hash_add(h, buffer, n);
-	if (!rc && ferror(f))
-		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	if (!rc)
 		rc = hash_hex(h, hex);
-out:
-	if (f)
-		fclose(f);
+	if (fd >= 0)
+		close(fd);
 	hash_close(h);
 	return rc;
 }

@@ -413,17 +413,12 @@ int yaml_parse(const char *name, const char *text, size_t len, struct yaml *out)
 int yaml_read(const char *path, struct yaml *out)
 {
 	struct fs_bytes bytes;
-	uint64_t size;
 	*out = (struct yaml){0};
-	int rc = fs_size(path, &size);
-	if (!rc && size > YAML_MAX_BYTES)
-		rc = err_set(ERR_CONFIG, "%s: %llu bytes are too many for a config (at most %u)", path,
-		    (unsigned long long)size, YAML_MAX_BYTES);
-	if (!rc)
-		rc = fs_read(path, &bytes);
+	int rc = fs_read_stream(path, YAML_MAX_BYTES, &bytes);
 	if (rc)
 		return rc;
-	rc = yaml_parse(path, (const char *)bytes.data, bytes.size, out);
+	const char *origin = strcmp(path, "-") == 0 ? "standard input" : path;
+	rc = yaml_parse(origin, (const char *)bytes.data, bytes.size, out);
 	fs_bytes_clear(&bytes);
 	return rc;
 }

@@ -245,12 +245,16 @@ static void hash__file_equals_its_bytes_or_names_the_path(void **state)
 	assert_int_equal(hash_file("hash_test.bin", hex), ERR_IO);
 	assert_string_equal(err_message(), "hash_test.bin: No such file or directory");
 	assert_int_equal(hash_file(".", hex), ERR_IO);
-	assert_string_equal(err_message(), ".: Is a directory");
+	assert_string_equal(err_message(), ".: is a folder, not a file");
+	assert_int_equal(hash_file("/dev/null", hex), ERR_IO);
+	assert_string_equal(err_message(), "/dev/null: is a device, not a file");
+	assert_int_equal(fs_write("hash_test.bin", NULL, 0), 0);
 	mem_fail_at(1);
-	assert_int_equal(hash_file("/dev/null", hex), ERR_NOMEM);
+	assert_int_equal(hash_file("hash_test.bin", hex), ERR_NOMEM);
 	mem_fail_at(0);
-	assert_int_equal(hash_file("/dev/null", hex), 0);
+	assert_int_equal(hash_file("hash_test.bin", hex), 0);
 	assert_string_equal(hex, nothing);
+	assert_int_equal(fs_remove_tree("hash_test.bin"), 0);
 }
 
 int main(void)

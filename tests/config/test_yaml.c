@@ -300,7 +300,8 @@ static void yaml__files_are_read_or_named(void **state)
 	yaml_clear(&y);
 	char *big = nested(YAML_MAX_BYTES + 1, "#", "", "");
 	assert_int_equal(fs_write("yaml_test.yaml", big, YAML_MAX_BYTES + 1), 0);
-	assert_int_equal(yaml_read("yaml_test.yaml", &y), ERR_CONFIG);
+	assert_int_equal(yaml_read("yaml_test.yaml", &y), ERR_IO);
+	assert_string_equal(err_message(), "yaml_test.yaml: 1048577 bytes; at most 1048576 are read");
 	mem_free(big);
 	assert_int_equal(fs_remove_tree("yaml_test.yaml"), 0);
 	assert_int_equal(yaml_read("yaml_test.yaml", &y), ERR_IO);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/json_out.h"
 #include "pipeline/escape.h"
+#include "pipeline/output.h"
 
 static bool is_set(const struct answer *a)
 {
@@ -73,7 +74,7 @@ static int print_line(struct str *line)
 {
 	int rc = line->failed ? err_set(ERR_NOMEM, "out of memory") : 0;
 	if (!rc && puts(str_text(line)) == EOF)
-		rc = err_set(ERR_IO, "standard output: write error");
+		rc = output_check();
 	str_clear(line);
 	return rc;
 }
@@ -154,7 +155,7 @@ static int print_json(struct json_out out, const char *before, const char *after
 	if (!rc && !text)
 		rc = err_set(ERR_NOMEM, "out of memory");
 	if (!rc && printf("%s%s%s", before, text, after) < 0)
-		rc = err_set(ERR_IO, "standard output: write error");
+		rc = output_check();
 	cJSON_free(text);
 	return rc;
 }

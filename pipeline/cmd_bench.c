@@ -176,7 +176,7 @@ static int bench(struct bench *b)
 		return rc;
 	cJSON *report = NULL;
 	rc = bench_json(b, &report);
-	command_catch_signals();
+	command_catch_signals(false);
 	for (int i = 0; !rc && i < b->n_batch; i++)
 		rc = measure(b, b->batch[i], cJSON_GetObjectItem(report, "models"));
 	if (!rc && b->out)

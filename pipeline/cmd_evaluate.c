@@ -49,7 +49,7 @@ static int run_stage(const struct evaluation *e, struct stage_run *run, struct p
 	if (!rc)
 		rc = json_out_check(info);
 	if (!rc) {
-		command_catch_signals();
+		command_catch_signals(false);
 		run->stop = &command_stop;
 		rc = k->run(run);
 	}

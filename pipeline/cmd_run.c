@@ -39,14 +39,14 @@ int cmd_run(int argc, char **argv)
 		return rc;
 	struct run_config config;
 	struct chain chain;
-	command_catch_signals(); /* reading the data may take a while */
+	command_catch_signals(true); /* reading the data may take a while */
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
 	rc = chain_open(&chain, &config, a.out, false);
 	if (!rc) {
-		rc = command_stop ? err_set(ERR_INTERRUPTED, "interrupted before any stage")
-				  : chain_check_memory(&chain);
+		rc = chain_check_memory(&chain);
+		command_begin_work();
 		if (!rc)
 			rc = run_and_report(&chain);
 		chain_close(&chain);

@@ -6,41 +6,74 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/str.h"
 
+#define CPU_SPARE 30 /* seconds of CPU time in which the state of a training is written */
+
 volatile sig_atomic_t command_stop;
+static volatile sig_atomic_t nothing_done;
 
 /* One press of a key or one scancel can arrive as several signals (timeout and batch systems signal the program and its
- * group): those of the first second are one. A later one ends the program at once. */
+ * group): those of the first second are one. A later one ends the program at once, but for SIGXCPU, which the kernel
+ * repeats every second. */
 static void on_signal(int sig)
 {
+	static const char message[] = "pipeline: interrupted before any stage\n";
 	static struct timespec first;
 	struct timespec now = {0};
+	if (nothing_done) { /* reading may wait for ever, and there is nothing to save */
+		ssize_t n = write(STDERR_FILENO, message, sizeof(message) - 1);
+		(void)n;
+		_exit(err_exit_status(ERR_INTERRUPTED));
+	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (!command_stop) {
 		first = now;
 		command_stop = 1;
-	} else if (now.tv_sec - first.tv_sec > 1) {
+	} else if (sig != SIGXCPU &&
+		   (now.tv_sec - first.tv_sec) * 1000 + (now.tv_nsec - first.tv_nsec) / 1000000 >= 1000) {
 		signal(sig, SIG_DFL);
 		raise(sig);
 	}
 }
 
-void command_catch_signals(void)
+/* Where both limits of CPU time are the same, as `ulimit -t` sets them, the kernel kills without SIGXCPU before. */
+static void leave_time_after_xcpu(void)
 {
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_CPU, &limit) || limit.rlim_max == RLIM_INFINITY || limit.rlim_cur < limit.rlim_max)
+		return;
+	rlim_t spare = limit.rlim_max / 4 < CPU_SPARE ? limit.rlim_max / 4 : CPU_SPARE;
+	limit.rlim_cur = limit.rlim_max - (spare > 0 ? spare : 1);
+	if (limit.rlim_cur > 0)
+		setrlimit(RLIMIT_CPU, &limit);
+}
+
+void command_catch_signals(bool idle)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
 	struct sigaction before, action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigemptyset(&action.sa_mask);
-	sigaddset(&action.sa_mask, SIGINT);
-	sigaddset(&action.sa_mask, SIGTERM);
-	sigaddset(&action.sa_mask, SIGHUP);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	/* the terminal is gone; under nohup nobody wants to know */
-	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-		sigaction(SIGHUP, &action, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&action.sa_mask, signals[i]);
+	nothing_done = idle;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		/* the terminal is gone; under nohup nobody wants to know */
+		if (signals[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN)
+			continue;
+		sigaction(signals[i], &action, NULL);
+	}
+	leave_time_after_xcpu();
+}
+
+void command_begin_work(void)
+{
+	nothing_done = 0;
 }
 
 void args_init(struct args *a, const struct flag *flags, int argc, char **argv)

@@ -1,11 +1,13 @@
 /* The program: finds the command, runs it, prints the error. Nothing else decides the exit status. */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/str.h"
 #include "pipeline/command.h"
+#include "pipeline/output.h"
 #include "pipeline/version.h"
 #include "pipeline/waiting.h"
 
@@ -125,17 +127,21 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	output_open();
 	if (argc < 2) {
 		print_usage(stderr);
 		return err_exit_status(ERR_CONFIG);
 	}
-	signal(SIGXFSZ, SIG_IGN);        /* a limit on the size of files is then an error of write, which is reported */
-	if (strcmp(argv[1], "run") == 0) /* the others end too soon to gain from it */
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
+	bool is_run = strcmp(argv[1], "run") == 0;
+	if (is_run) /* the others end too soon to gain from it */
 		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
-	/* fflush alone misses what was lost when the buffer was emptied earlier */
-	if (!rc && (fflush(stdout) != 0 || ferror(stdout)))
-		rc = err_set(ERR_IO, "standard output: write error");
+	/* The results of a run are its files; those of the other commands are what they print. */
+	if (!rc && output_check() < 0 && !(is_run && output_unwanted()))
+		rc = ERR_IO;
+	if (rc < 0 && !is_run)
+		output_end_unread();
 	if (rc < 0)
 		fprintf(stderr, "pipeline: %s\n", err_message());
 	return err_exit_status(rc);

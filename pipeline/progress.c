@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pipeline/output.h"
 
 #define TERMINAL_PERIOD 0.1
 #define PLAIN_PERIOD    10.0
@@ -13,7 +14,7 @@
 static void clear_line(struct terminal_progress *p)
 {
 	if (p->drawn)
-		fputs("\r\033[K", stderr);
+		output_control("\r\033[K");
 	p->drawn = false;
 }
 

@@ -112,20 +112,30 @@ done
 kill -HUP $pid
 check "a run under nohup goes on" wait $pid
 
-# Before the first stage, while config and data are read: the same exit status, and no folder.
+# Before the first stage, while config and data are read: the same exit status at once, and no folder.
 rm -rf runs
 mkfifo slow.yaml
 "$program" run slow.yaml >out 2>err </dev/null &
 pid=$!
 exec 9>slow.yaml # goes on when the program opens it
 kill -TERM $pid
-cat t.yaml >&9
-exec 9>&-
 status=0
 wait $pid || status=$?
 check "an interruption before the first stage ends with 75" [ $status -eq 75 ]
 check "and says so" grep -qx 'pipeline: interrupted before any stage' err
 check "and leaves nothing" [ ! -e runs ]
+exec 9>&-
+
+# The CPU time is up: as any other signal, also where the hard limit is the same.
+rm -rf runs
+for limit in "-S -t" -t; do
+	rm -rf runs
+	status=0
+	(ulimit $limit 4 2>/dev/null || exit 3
+		exec "$program" run t.yaml --set stages.teacher.epochs=100000) >out 2>err </dev/null || status=$?
+	check "status 75 after ulimit $limit, found $status" [ $status -eq 75 ]
+	check "the state is kept after ulimit $limit" [ -s runs/t/.01-teacher.resume ]
+done
 
 # A kill leaves a .part behind; the next run clears it away.
 "$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &

@@ -13,19 +13,47 @@
 
 #include "base/err.h"
 #include "base/host_memory.h"
+#include "base/host_threads.h"
 #include "base/mem.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
 
+/* Cores of the places that OpenMP binds its threads to (OMP_PLACES, OMP_PROC_BIND, GOMP_CPU_AFFINITY); 0: it binds
+ * none. The first thread is bound already, so its own affinity is that of one place. More threads than these cores
+ * would share them, whatever other cores are free. */
+static int bound_cores(void)
+{
+	int places = omp_get_num_places(), id[CPU_SETSIZE];
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	if (omp_get_proc_bind() == omp_proc_bind_false)
+		return 0;
+	for (int p = 0; p < places; p++) {
+		int n = omp_get_place_num_procs(p);
+		if (n > CPU_SETSIZE || (omp_get_proc_bind() == omp_proc_bind_master && p != omp_get_place_num()))
+			continue;
+		omp_get_place_proc_ids(p, id);
+		for (int i = 0; i < n; i++)
+			CPU_SET((unsigned)id[i], &set);
+	}
+	return CPU_COUNT(&set);
+}
+
 /* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
-static int usable_cores(void)
+static void count_threads(struct host_threads *out)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return CPU_COUNT(&set);
-	return omp_get_num_procs();
+	int cores = bound_cores();
+	const char *from = cores ? "the places of OpenMP" : "usable cores";
+	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
+		cores = CPU_COUNT(&set);
+	host_threads("", cores ? cores : omp_get_num_procs(), from, out);
+	if (out->n > omp_get_thread_limit()) {
+		out->n = omp_get_thread_limit();
+		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
+	}
 }
 
 /* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
@@ -52,9 +80,13 @@ static void read_name(char out[64])
 
 static void fill_traits(struct device_traits *t, int threads)
 {
+	struct host_threads found = {.n = threads, .from = "as given"};
+	if (!threads)
+		count_threads(&found);
 	read_name(t->name);
 	snprintf(t->isa, sizeof(t->isa), "%s", onednn_isa_name());
-	t->threads = threads;
+	t->threads = found.n;
+	snprintf(t->threads_from, sizeof(t->threads_from), "%s", found.from);
 	t->vnni = cpu_has_vnni();
 	t->amx = onednn_has_amx();
 	t->bf16 = cpu_has_bf16();
@@ -70,7 +102,7 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	struct cpu_ctx *c = mem_alloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
-	fill_traits(&c->traits, threads ? threads : usable_cores());
+	fill_traits(&c->traits, threads);
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
 	omp_set_num_threads(c->traits.threads);
@@ -137,10 +169,12 @@ static int cpu_describe(void *ctx, cJSON *o)
 	char version[64];
 	snprintf(version, sizeof(version), "%d.%d.%d", v->major, v->minor, v->patch);
 	bool ok = cJSON_AddStringToObject(o, "backend", "cpu") && cJSON_AddStringToObject(o, "cpu", t->name) &&
-		  cJSON_AddNumberToObject(o, "threads", t->threads) && cJSON_AddStringToObject(o, "onednn", version) &&
-		  cJSON_AddStringToObject(o, "isa", t->isa) && cJSON_AddBoolToObject(o, "vnni", t->vnni) &&
-		  cJSON_AddBoolToObject(o, "amx", t->amx) && cJSON_AddBoolToObject(o, "bf16", t->bf16) &&
-		  cJSON_AddBoolToObject(o, "f16", t->f16) && cJSON_AddBoolToObject(o, "tf32", t->tf32);
+		  cJSON_AddNumberToObject(o, "threads", t->threads) &&
+		  cJSON_AddStringToObject(o, "threads_from", t->threads_from) &&
+		  cJSON_AddStringToObject(o, "onednn", version) && cJSON_AddStringToObject(o, "isa", t->isa) &&
+		  cJSON_AddBoolToObject(o, "vnni", t->vnni) && cJSON_AddBoolToObject(o, "amx", t->amx) &&
+		  cJSON_AddBoolToObject(o, "bf16", t->bf16) && cJSON_AddBoolToObject(o, "f16", t->f16) &&
+		  cJSON_AddBoolToObject(o, "tf32", t->tf32);
 	return ok ? 0 : err_set(ERR_NOMEM, "cpu: describe: out of memory");
 }
 

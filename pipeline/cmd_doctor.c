@@ -85,8 +85,9 @@ static char *verdict(const cJSON *o, const struct device_traits *t)
 	if (!cJSON_IsTrue(cJSON_GetObjectItem(cpu, "usable")))
 		return mem_printf("nothing can run: %s", text(cpu, "reason", "the CPU backend cannot be used"));
 	bool on_cpu = strcmp(device, "cpu") == 0;
-	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d threads, %s) %s", device,
-	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "", t->threads, t->isa,
+	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d thread%s: %s; %s) %s", device,
+	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "", t->threads,
+	    t->threads == 1 ? "" : "s", t->threads_from, t->isa,
 	    t->vnni ? "with VNNI: 8-bit weights, exact"
 		    : "without VNNI: exact with weights limited to 7 bits (quantize's option no_vnni)");
 }

@@ -90,6 +90,7 @@ static int plan_json(const struct chain *c, cJSON **out)
 	if (c->store.ignored[0])
 		json_out_text(root, "store_ignored", c->store.ignored);
 	json_out_number(root, "threads", c->threads);
+	json_out_text(root, "threads_from", device_traits(c->cpu)->threads_from);
 	json_out_item(root, "data", dataset_to_json(&c->data));
 	json_out_item(root, "resolved", run_config_to_json(c->config));
 	struct json_out stages = json_out_list(root, "stages");
@@ -162,7 +163,7 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 static void print_device(const struct chain *c)
 {
 	size_t available, total;
-	printf("training on %s, %d thread%s\n", c->train_text, c->threads, c->threads == 1 ? "" : "s");
+	printf("training on %s, %s\n", c->train_text, c->threads_text);
 	if (c->train_missing[0])
 		printf("this machine cannot run it: %s\nmemory is that of the graphs, without what the kernels of %s "
 		       "need\n",

@@ -13,8 +13,8 @@ static int run_and_report(struct chain *c)
 	struct terminal_progress progress;
 	progress_init(&progress);
 	char line[CHAIN_PATH + 512];
-	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %d thread%s, into %s", c->config->top.name, c->n,
-	    c->n == 1 ? "" : "s", c->train_text, c->threads, c->threads == 1 ? "" : "s", c->out);
+	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %s, into %s", c->config->top.name, c->n,
+	    c->n == 1 ? "" : "s", c->train_text, c->threads_text, c->out);
 	progress.base.line(&progress.base, line);
 	int rc = run_chain(c, &progress.base, &command_stop);
 	progress_finish(&progress);

@@ -62,7 +62,10 @@ int devices_open(struct chain *c, bool plan_only)
 	if (rc < 0)
 		return rc;
 	write_train_text(c);
-	c->threads = device_traits(c->cpu)->threads;
+	const struct device_traits *t = device_traits(c->cpu);
+	c->threads = t->threads;
+	snprintf(c->threads_text, sizeof(c->threads_text), "%d thread%s (%s)", t->threads, t->threads == 1 ? "" : "s",
+	    t->threads_from);
 	return describe(c->cpu, &c->cpu_info);
 }
 

@@ -42,7 +42,7 @@ static const struct command commands[] = {
 	"  --runs N            timed runs at batch 1 (500)\n"
 	"  --warmup N          untimed runs before them (50)\n"
 	"  --throughput-runs N timed runs at each other batch (20); 0: none\n"
-	"  --threads N         CPU threads; 0, or not given: all usable cores\n"
+	"  --threads N         CPU threads; 0, or not given: as with threads: 0 of a config\n"
 	"  --out FILE          keeps every timing as JSON\n" JSON,
 	cmd_bench},
     {"predict",
@@ -56,7 +56,7 @@ static const struct command commands[] = {
 	"  --split SPLIT       train, validation or test of the checkpoint's data, in place of samples\n"
 	"  --rows FIRST-LAST   some samples of the split, from 0; not given: all\n" DATA
 	"  --top N             one class: so many of the most probable (1)\n"
-	"  --threads N         CPU threads (1); 0: all usable cores\n"
+	"  --threads N         CPU threads (1); 0: as with threads: 0 of a config\n"
 	"  --json              a list of JSON objects; of standard input an object a line, as answers come\n",
 	cmd_predict},
     {"inspect", "CHECKPOINT [--layer PATTERN] [--histogram] [--graph] [--json]",

@@ -123,15 +123,16 @@ struct update_job {
 
 /* What a device is opened with; zeroed: the defaults. A backend reads what concerns it. */
 struct open_options {
-	int threads; /* CPU; 0: usable cores */
+	int threads; /* CPU; 0: base/host_threads.h */
 	int gpu;     /* index among the visible GPUs */
 };
 
 /* What an opened device is and can do. Whoever must know asks here; `describe` prints it for people. */
 struct device_traits {
-	char name[256]; /* of the processor or the GPU: "AMD EPYC 9V45" */
-	char isa[32];   /* the widest vector instructions in use; "" on a GPU */
-	int threads;    /* of the host that kernels run on; 0 on a GPU */
+	char name[256];         /* of the processor or the GPU: "AMD EPYC 9V45" */
+	char isa[32];           /* the widest vector instructions in use; "" on a GPU */
+	int threads;            /* of the host that kernels run on; 0 on a GPU */
+	char threads_from[128]; /* why so many: "as given", or what base/host_threads.h found */
 	bool vnni;      /* products of u8 and s8 are summed exactly; else weights must have 7 bits, or pairs saturate */
 	bool amx;       /* matrix units: half-precision products gain for sure */
 	bool bf16, f16; /* products of such operands, forward and backward */

@@ -12,7 +12,6 @@
 
 #include "base/fs.h"
 #include "base/host_memory.h"
-#include "base/mem.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -113,21 +112,15 @@ static void host_memory__what_nobody_tells_is_not_known(void **state)
 	expect(SIZE_MAX, SIZE_MAX);
 }
 
+/* What the machine has changes while others work on it: no two answers are compared. */
 static void host_memory__of_this_system(void **state)
 {
-	size_t available, total, less;
+	size_t available, total;
 	(void)state;
 	host_memory("", &available, &total);
 	if (total == SIZE_MAX)
 		skip();
 	assert_true(total > 16 * MIB && available <= total);
-	if (available < 512 * MIB)
-		skip();
-	char *p = mem_alloc_aligned(256 * MIB);
-	assert_non_null(p);
-	host_memory("", &less, &total);
-	mem_free(p);
-	assert_true(less < available); /* others may free some meanwhile, hardly all of it */
 }
 
 int main(void)

@@ -7,7 +7,7 @@ source_dir=$3
 build_dir=$4
 LC_ALL=C
 export LC_ALL
-unset OMP_NUM_THREADS || true
+unset OMP_NUM_THREADS SLURM_CPUS_PER_TASK OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY OMP_THREAD_LIMIT || true
 work=$(mktemp -d "${TMPDIR:-/tmp}/pipeline-cli-XXXXXX")
 trap 'cd /; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP

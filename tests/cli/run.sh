@@ -4,7 +4,7 @@
 base_config >t.yaml
 works plan t.yaml
 contains out "5 of 5 stages to run"
-check "one thread is one thread" grep -q '^training on .*, 1 thread$' out
+check "one thread is one thread" grep -q '^training on .*, 1 thread (as given)$' out
 contains out "evaluate 4 models on 359 test samples"
 check "plan writes nothing" [ ! -e runs ]
 export COLUMNS=80

@@ -1,10 +1,8 @@
 /* The CPU backend's table: opening, memory services and the list of kernels. Memory is the host's, so upload, download
  * and copy are memcpy and every call has finished when it returns. */
-#define _GNU_SOURCE /* CPU_COUNT, sched_getaffinity */
 #include "cpu/cpu.h"
 
 #include <omp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -13,48 +11,11 @@
 
 #include "base/err.h"
 #include "base/host_memory.h"
-#include "base/host_threads.h"
 #include "base/mem.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
-
-/* Cores of the places that OpenMP binds its threads to (OMP_PLACES, OMP_PROC_BIND, GOMP_CPU_AFFINITY); 0: it binds
- * none. The first thread is bound already, so its own affinity is that of one place. More threads than these cores
- * would share them, whatever other cores are free. */
-static int bound_cores(void)
-{
-	int places = omp_get_num_places(), id[CPU_SETSIZE];
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	if (omp_get_proc_bind() == omp_proc_bind_false)
-		return 0;
-	for (int p = 0; p < places; p++) {
-		int n = omp_get_place_num_procs(p);
-		if (n > CPU_SETSIZE || (omp_get_proc_bind() == omp_proc_bind_master && p != omp_get_place_num()))
-			continue;
-		omp_get_place_proc_ids(p, id);
-		for (int i = 0; i < n; i++)
-			CPU_SET((unsigned)id[i], &set);
-	}
-	return CPU_COUNT(&set);
-}
-
-/* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
-static void count_threads(struct host_threads *out)
-{
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	int cores = bound_cores();
-	const char *from = cores ? "the places of OpenMP" : "usable cores";
-	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
-		cores = CPU_COUNT(&set);
-	host_threads("", cores ? cores : omp_get_num_procs(), from, out);
-	if (out->n > omp_get_thread_limit()) {
-		out->n = omp_get_thread_limit();
-		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
-	}
-}
+#include "cpu/threads.h"
 
 /* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
 static void read_name(char out[64])
@@ -80,9 +41,8 @@ static void read_name(char out[64])
 
 static void fill_traits(struct device_traits *t, int threads)
 {
-	struct host_threads found = {.n = threads, .from = "as given"};
-	if (!threads)
-		count_threads(&found);
+	struct host_threads found;
+	cpu_threads(threads, &found);
 	read_name(t->name);
 	snprintf(t->isa, sizeof(t->isa), "%s", onednn_isa_name());
 	t->threads = found.n;
@@ -106,7 +66,9 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
 	omp_set_num_threads(c->traits.threads);
-	int rc = onednn_open(c);
+	int rc = cpu_threads_check(c->traits.threads);
+	if (!rc)
+		rc = onednn_open(c);
 	if (rc) {
 		onednn_close(c);
 		mem_free(c);

@@ -2,12 +2,14 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/output.h"
+#include "pipeline/stack.h"
 #include "pipeline/version.h"
 #include "pipeline/waiting.h"
 
@@ -125,17 +127,9 @@ static int dispatch(int argc, char **argv)
 	return rc;
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-	output_open();
-	if (argc < 2) {
-		print_usage(stderr);
-		return err_exit_status(ERR_CONFIG);
-	}
-	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
-	bool is_run = strcmp(argv[1], "run") == 0;
-	if (is_run) /* the others end too soon to gain from it */
-		waiting_shorten(argv);
+	const bool is_run = strcmp(argv[1], "run") == 0;
 	int rc = dispatch(argc, argv);
 	/* The results of a run are its files; those of the other commands are what they print. */
 	if (!rc && output_check() < 0 && !(is_run && output_unwanted()))
@@ -145,4 +139,34 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		fprintf(stderr, "pipeline: %s\n", err_message());
 	return err_exit_status(rc);
+}
+
+/* Nothing of this program calls exit below main. The OpenMP library does, when a thread cannot be made. */
+static bool is_ending;
+static void explain_exit(void)
+{
+	if (!is_ending)
+		fprintf(stderr, "pipeline: a library ended the program, for the reason above; if a thread could not be "
+				"made: fewer threads (threads in a config, --threads), or a higher limit (ulimit -u, "
+				"OMP_STACKSIZE)\n");
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	atexit(explain_exit);
+	if (argc < 2) {
+		print_usage(stderr);
+		is_ending = true;
+		return err_exit_status(ERR_CONFIG);
+	}
+	signal(SIGXFSZ, SIG_IGN);        /* a limit on the size of files is then an error of write, which is reported */
+	if (strcmp(argv[1], "run") == 0) /* the others end too soon to gain from it */
+		waiting_shorten(argv);
+	int status = stack_call(run_command, argc, argv);
+	is_ending = true;
+	if (status >= 0)
+		return status;
+	fprintf(stderr, "pipeline: no memory for a stack of %d bytes (ulimit -s, ulimit -v, ulimit -u)\n", STACK_BYTES);
+	return err_exit_status(ERR_NOMEM);
 }

@@ -2,8 +2,12 @@
  * variable. */
 #include "pipeline/waiting.h"
 
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Measured with two threads, cores free and shared: training is 10 % slower at 1000, and from 10000 on waits grow. */
@@ -15,9 +19,43 @@ bool waiting_unset(void)
 	return !getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY") && !(threads && strcmp(threads, "1") == 0);
 }
 
+/* Whether this very code was loaded from the file `program`: a line of /proc/self/maps, "FROM-TO rwxp ... PATH". */
+static bool is_loaded_from(const char *program)
+{
+	char line[PATH_MAX + 128];
+	const uintptr_t here = (uintptr_t)&is_loaded_from;
+	bool is = false;
+	FILE *f = fopen("/proc/self/maps", "re");
+	while (f && !is && fgets(line, sizeof(line), f)) {
+		uintptr_t from, to;
+		const char *path = strchr(line, '/');
+		line[strcspn(line, "\n")] = '\0';
+		if (path && sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2 && from <= here && here < to)
+			is = strcmp(path, program) == 0;
+	}
+	if (f)
+		fclose(f);
+	return is;
+}
+
+/* The file of this program. false: /proc/self/exe is something else, that runs it: the loader (ld.so PROGRAM) or
+ * valgrind, which answers readlink with the program and stat with itself. Starting that again would start something
+ * else. */
+static bool find_program(char path[PATH_MAX])
+{
+	struct stat named, running;
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	return stat(path, &named) == 0 && stat("/proc/self/exe", &running) == 0 && named.st_dev == running.st_dev &&
+	       named.st_ino == running.st_ino && is_loaded_from(path);
+}
+
 void waiting_shorten(char **argv)
 {
+	char path[PATH_MAX];
 	/* Once set it is no longer unset, so the new program does not come here again. */
-	if (waiting_unset() && setenv("GOMP_SPINCOUNT", SPINS, 0) == 0)
-		execv("/proc/self/exe", argv);
+	if (waiting_unset() && find_program(path) && setenv("GOMP_SPINCOUNT", SPINS, 0) == 0)
+		execv(path, argv);
 }

@@ -29,4 +29,42 @@ contains err "GOMP_SPINCOUNT = '77'"
 loads 1 OMP_WAIT_POLICY=passive run nosuch.yaml
 loads 1 OMP_NUM_THREADS=1 run nosuch.yaml
 loads 1 X=1 plan nosuch.yaml
+unset OMP_DISPLAY_ENV
+
+# Started by the loader or under valgrind, /proc/self/exe is not the program: it is not started again.
+base_config >t.yaml
+loader=$(ldd "$program" | sed -n 's/^[[:space:]]*\(\/[^ ]*ld-[^ ]*\) .*/\1/p')
+if [ -n "$loader" ]; then
+	checks=$((checks + 1))
+	status=0
+	"$loader" "$program" run t.yaml --out loaded/t >out 2>err </dev/null || status=$?
+	[ $status -eq 0 ] || problem "exit status $status of a run that the loader has started"
+fi
+
+# How many threads: those that OpenMP binds to places are as many as without binding, not those of the first place.
+threads_with() { # NAME=VALUE...
+	env "$@" "$program" doctor --json >doctor.json 2>err || problem "doctor with $*"
+	sed -n 's/.*"threads":[^0-9]*\([0-9]*\).*/\1/p' doctor.json
+}
+all=$(threads_with X=1)
+for setting in OMP_PROC_BIND=true OMP_PROC_BIND=close OMP_PROC_BIND=spread OMP_PLACES=threads; do
+	n=$(threads_with $setting)
+	check "$setting leaves $all threads, found $n" [ "$n" = "$all" ]
+done
+check "SLURM_CPUS_PER_TASK counts" [ "$(threads_with SLURM_CPUS_PER_TASK=1 OMP_NUM_THREADS=2)" = 1 ]
+check "OMP_NUM_THREADS counts" [ "$(threads_with OMP_NUM_THREADS=1)" = 1 ]
+check "OMP_THREAD_LIMIT counts" [ "$(threads_with OMP_THREAD_LIMIT=1)" = 1 ]
+works plan t.yaml --set threads=0
+contains out " ($(sed -n 's/.*"threads_from":[^"]*"\([^"]*\)".*/\1/p' doctor.json | sed 's/OMP_THREAD_LIMIT/usable cores/')"
+
+# Small stacks, of the program and of its threads.
+if ! grep -q 'asan' "$program" 2>/dev/null; then
+	for limit in "-S -s 64" "-s 64"; do
+		checks=$((checks + 1))
+		status=0
+		(ulimit $limit && exec "$program" run t.yaml --out small/t --set threads=2) >out 2>err </dev/null || status=$?
+		[ $status -eq 0 ] || problem "exit status $status with ulimit $limit"
+		rm -rf small
+	done
+fi
 finish

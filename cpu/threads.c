@@ -1,0 +1,89 @@
+/* See threads.h. The probing thread of cpu_threads_check does nothing: that it could be made is the answer. */
+#define _GNU_SOURCE /* CPU_COUNT, sched_getaffinity */
+#include "cpu/threads.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+/* Cores of the places that OpenMP binds its threads to (OMP_PLACES, OMP_PROC_BIND, GOMP_CPU_AFFINITY); 0: it binds
+ * none. The first thread is bound already, so its own affinity is that of one place. More threads than these cores
+ * would share them, whatever other cores are free. */
+static int bound_cores(void)
+{
+	int places = omp_get_num_places(), id[CPU_SETSIZE];
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	if (omp_get_proc_bind() == omp_proc_bind_false)
+		return 0;
+	for (int p = 0; p < places; p++) {
+		int n = omp_get_place_num_procs(p);
+		if (n > CPU_SETSIZE || (omp_get_proc_bind() == omp_proc_bind_master && p != omp_get_place_num()))
+			continue;
+		omp_get_place_proc_ids(p, id);
+		for (int i = 0; i < n; i++)
+			CPU_SET((unsigned)id[i], &set);
+	}
+	return CPU_COUNT(&set);
+}
+
+/* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
+static void count_threads(int cores, struct host_threads *out)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	const char *from = cores ? "the places of OpenMP" : "usable cores";
+	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
+		cores = CPU_COUNT(&set);
+	host_threads("", cores ? cores : omp_get_num_procs(), from, out);
+	if (out->n > omp_get_thread_limit()) {
+		out->n = omp_get_thread_limit();
+		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
+	}
+}
+
+void cpu_threads(int given, struct host_threads *out)
+{
+	const int bound = bound_cores();
+	*out = (struct host_threads){.n = given, .from = "as given"};
+	if (!given)
+		count_threads(bound, out);
+	const size_t n = strlen(out->from);
+	if (bound && out->n > bound)
+		snprintf(out->from + n, sizeof(out->from) - n, ", on %d core%s of OpenMP's places", bound,
+		    bound == 1 ? "" : "s");
+}
+
+static void *wait_for_all(void *barrier)
+{
+	pthread_mutex_lock(barrier);
+	pthread_mutex_unlock(barrier);
+	return NULL;
+}
+
+int cpu_threads_check(int n)
+{
+	pthread_mutex_t all_made = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t *made = mem_alloc((size_t)n, sizeof(*made));
+	int count = 0, why = 0;
+	if (!made)
+		return ERR_NOMEM;
+	pthread_mutex_lock(&all_made);
+	while (count < n - 1 && (why = pthread_create(&made[count], NULL, wait_for_all, &all_made)) == 0)
+		count++;
+	pthread_mutex_unlock(&all_made);
+	for (int i = 0; i < count; i++)
+		pthread_join(made[i], NULL);
+	mem_free(made);
+	if (!why)
+		return 0;
+	return err_set(ERR_DEVICE,
+	    "cpu: %d of %d threads can be made: %s; take fewer (threads in a config, --threads) or raise the limit "
+	    "(ulimit -u, ulimit -v, pids.max of the control group)",
+	    count + 1, n, strerror(why));
+}

@@ -15,6 +15,7 @@
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 #include "cpu/onednn.h"
+#include "cpu/reserve.h"
 #include "cpu/threads.h"
 
 /* The processor's brand string, e.g. "AMD EPYC 9V45"; "unknown" where the CPU does not tell. */
@@ -59,6 +60,9 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	*ctx = NULL;
 	if (threads < 0)
 		return err_set(ERR_DEVICE, "cpu: %d threads", threads);
+	int rc = reserve_open();
+	if (rc)
+		return rc;
 	struct cpu_ctx *c = mem_alloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
@@ -66,7 +70,7 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
 	omp_set_num_threads(c->traits.threads);
-	int rc = cpu_threads_check(c->traits.threads);
+	rc = cpu_threads_check(c->traits.threads);
 	if (!rc)
 		rc = onednn_open(c);
 	if (rc) {

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cpu/kernels.h"
+#include "cpu/reserve.h"
 
 static const char *status_text(dnnl_status_t st)
 {
@@ -33,9 +34,10 @@ static const char *status_text(dnnl_status_t st)
 int onednn_check(const struct call *s, const char *what, dnnl_status_t st)
 {
 	if (st == dnnl_success)
-		return 0;
+		return reserve_check();
 	if (!s)
-		return err_set(ERR_DEVICE, "cpu: oneDNN: %s: %s", what, status_text(st));
+		return err_set(
+		    st == dnnl_out_of_memory ? ERR_NOMEM : ERR_DEVICE, "cpu: oneDNN: %s: %s", what, status_text(st));
 	return err_set(st == dnnl_out_of_memory ? ERR_NOMEM : ERR_DEVICE, "cpu: node %s (%s): oneDNN %s: %s",
 	    s->node->name, op_info(s->node->op)->name, what, status_text(st));
 }

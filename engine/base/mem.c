@@ -88,11 +88,11 @@ void mem_free(void *p)
 
 void *mem_alloc_aligned(size_t bytes)
 {
-	void *p = NULL;
-	if (counted_fails() || bytes > PTRDIFF_MAX)
+	if (counted_fails() || bytes > PTRDIFF_MAX - 64)
 		return refuse(1, bytes);
-	/* 64: a cache line, and what AVX-512 loads want. */
-	if (posix_memalign(&p, 64, bytes ? bytes : 1))
+	/* 64: a cache line, and what AVX-512 loads want. The size must be a multiple of it. */
+	void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + (bytes ? 0 : 64));
+	if (!p)
 		return refuse(1, bytes);
 	memset(p, 0, bytes ? bytes : 1);
 	return p;

@@ -1,0 +1,61 @@
+# Memory that oneDNN does not get: the run ends with a message, or goes on, and never by a signal.
+. "$(dirname "$0")/lib.sh"
+
+library=$build_dir/tests/cli/libcli_refuse_memory.so
+if [ ! -e "$library" ]; then
+	echo "not with sanitizers: they have an allocator of their own"
+	exit 77
+fi
+cat >t.yaml <<'END'
+name: t
+seed: 3
+threads: 1
+data: {source: digits}
+models: {m: {family: cnn, conv: [4], hidden: [8]}}
+stages:
+  train: {model: m, epochs: 1}
+  quantize: {method: static}
+  evaluate: {latency_runs: 1, latency_warmup: 1, throughput_runs: 1}
+END
+works run t.yaml --out whole/t
+
+# How the program does with the setting: 0, or one of its own errors.
+refused() { # NAME=VALUE ARGUMENT...
+	setting=$1
+	shift
+	checks=$((checks + 1))
+	status=0
+	env LD_PRELOAD="$library" "$setting" GOMP_SPINCOUNT=5000 "$program" "$@" >out 2>err </dev/null || status=$?
+	if [ $status -ge 128 ]; then
+		problem "ended by a signal ($status) with $setting: pipeline $*"
+	elif [ $status -ne 0 ] && ! grep -q '^pipeline: ' err; then
+		problem "status $status without a message with $setting: pipeline $*"
+	fi
+}
+
+each() { # STEPS ARGUMENT...
+	steps=$1
+	shift
+	refused REFUSE_COUNT="$work/count" "$@"
+	n=$(cat count)
+	check "oneDNN allocates in: pipeline $*" [ "$n" -gt 20 ]
+	for i in $(seq "$steps"); do
+		for setting in REFUSE_AT REFUSE_FROM; do
+			rm -rf o
+			refused $setting=$((n * i / (steps + 1))) "$@"
+		done
+	done
+}
+each 12 run t.yaml --out o/t
+each 5 evaluate whole/t/02-quantize
+each 5 bench whole/t/02-quantize --runs 1 --warmup 0 --throughput-runs 1
+each 5 predict whole/t/01-train --split test --rows 0-3
+# What one failed allocation does not end has the bytes of a run with memory.
+refused REFUSE_COUNT="$work/count" run t.yaml --out o/t
+n=$(cat count)
+rm -rf o
+refused REFUSE_AT=$((n / 2)) run t.yaml --out o/t
+if [ $status -eq 0 ]; then
+	check "the same bytes" cmp whole/t/02-quantize/model.safetensors o/t/02-quantize/model.safetensors
+fi
+finish

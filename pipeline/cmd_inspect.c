@@ -61,26 +61,26 @@ static int measure_item(const struct checkpoint *c, const struct named_tensor *i
 	return 0;
 }
 
-static cJSON *tensor_json(const struct named_tensor *t, const struct tensor_stats *s, bool histogram)
+static void tensor_json(
+    struct json_out list, const struct named_tensor *t, const struct tensor_stats *s, bool histogram)
 {
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "name", t->name);
-	cJSON_AddStringToObject(o, "dtype", dtype_name(t->t.dtype));
-	cJSON *shape = cJSON_AddArrayToObject(o, "shape");
+	struct json_out o = json_out_object(list, NULL);
+	json_out_text(o, "name", t->name);
+	json_out_text(o, "dtype", dtype_name(t->t.dtype));
+	struct json_out shape = json_out_list(o, "shape");
 	for (int d = 0; d < t->t.shape.ndim; d++)
-		cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->t.shape.dim[d]));
-	cJSON_AddNumberToObject(o, "bytes", (double)tensor_bytes(&t->t));
-	cJSON_AddNumberToObject(o, "sparsity_pct", s->n ? 100.0 * (double)s->zero / (double)s->n : 0);
-	cJSON_AddNumberToObject(o, "min", s->n ? s->min : 0);
-	cJSON_AddNumberToObject(o, "max", s->n ? s->max : 0);
-	cJSON_AddNumberToObject(o, "mean", s->mean);
-	cJSON_AddNumberToObject(o, "std", s->std);
-	if (histogram) {
-		cJSON *h = cJSON_AddArrayToObject(o, "histogram");
-		for (int i = 0; i < BINS; i++)
-			cJSON_AddItemToArray(h, cJSON_CreateNumber((double)s->bin[i]));
-	}
-	return o;
+		json_out_number(shape, NULL, (double)t->t.shape.dim[d]);
+	json_out_number(o, "bytes", (double)tensor_bytes(&t->t));
+	json_out_number(o, "sparsity_pct", s->n ? 100.0 * (double)s->zero / (double)s->n : 0);
+	json_out_number(o, "min", s->n ? s->min : 0);
+	json_out_number(o, "max", s->n ? s->max : 0);
+	json_out_number(o, "mean", s->mean);
+	json_out_number(o, "std", s->std);
+	if (!histogram)
+		return;
+	struct json_out h = json_out_list(o, "histogram");
+	for (int i = 0; i < BINS; i++)
+		json_out_number(h, NULL, (double)s->bin[i]);
 }
 
 static void print_histogram(const struct tensor_stats *s)
@@ -106,18 +106,60 @@ static void print_tensor(const struct named_tensor *t, const struct tensor_stats
 		print_histogram(s);
 }
 
-/* Takes the layers and the tensors. */
-static int print_json(const struct checkpoint *c, cJSON *layers, cJSON *tensors)
+/* Adds each tensor that matches to the list, or prints it. */
+static int each_tensor(
+    const struct checkpoint *c, const struct graph *g, const char *pattern, bool histogram, const struct json_out *list)
+{
+	for (int i = 0; i < c->tensors.n; i++) {
+		const struct named_tensor *t = &c->tensors.item[i];
+		struct tensor_stats s;
+		if (!layer_pattern_matches(pattern, g, &c->tensors, t->name))
+			continue;
+		int rc = measure_item(c, t, &s);
+		if (rc < 0)
+			return rc;
+		if (list)
+			tensor_json(*list, t, &s, histogram);
+		else
+			print_tensor(t, &s, histogram);
+	}
+	return 0;
+}
+
+static int inspect_json(const struct checkpoint *c, const struct graph *g, const char *pattern, bool histogram)
 {
 	bool ok;
 	cJSON *json;
 	struct json_out out = json_out_begin(&ok);
 	head_to_json(c, out);
 	json_out_item(out, "checkpoint_info", cJSON_Duplicate(c->info, true));
-	json_out_item(out, "layers", layers);
-	json_out_item(out, "tensors", tensors);
-	int rc = json_out_end(out, &json);
+	layers_to_json(json_out_list(out, "layers"), c, g, pattern);
+	const struct json_out list = json_out_list(out, "tensors");
+	int rc = each_tensor(c, g, pattern, histogram, &list);
+	if (rc < 0) {
+		cJSON_Delete(out.at);
+		return rc;
+	}
+	rc = json_out_end(out, &json);
 	return rc ? rc : command_print_json(json);
+}
+
+static int inspect_lines(const struct checkpoint *c, const struct graph *g, const char *pattern, bool histogram)
+{
+	bool ok;
+	struct json_out out = json_out_begin(&ok), layers = json_out_list(out, "layers");
+	layers_to_json(layers, c, g, pattern);
+	int rc = json_out_check(out);
+	if (!rc)
+		rc = head_print(c);
+	if (!rc) {
+		layers_print(layers.at);
+		printf("\n%-44s %-4s %-20s %12s %7s %11s %11s %11s\n", "tensor", "type", "shape", "bytes", "zero %",
+		    "min", "max", "std");
+		rc = each_tensor(c, g, pattern, histogram, NULL);
+	}
+	cJSON_Delete(out.at);
+	return rc;
 }
 
 static int inspect_graph(
@@ -126,35 +168,7 @@ static int inspect_graph(
 	int rc = pattern ? layer_pattern_check(c, g, pattern) : 0;
 	if (rc < 0)
 		return rc;
-	cJSON *list = json ? cJSON_CreateArray() : NULL, *layers = layers_to_json(c, g, pattern);
-	if (!layers) {
-		cJSON_Delete(list);
-		return ERR_NOMEM;
-	}
-	if (!json) {
-		rc = head_print(c);
-		layers_print(layers);
-		printf("\n%-44s %-4s %-20s %12s %7s %11s %11s %11s\n", "tensor", "type", "shape", "bytes", "zero %",
-		    "min", "max", "std");
-	}
-	for (int i = 0; !rc && i < c->tensors.n; i++) {
-		struct tensor_stats s;
-		if (!layer_pattern_matches(pattern, g, &c->tensors, c->tensors.item[i].name))
-			continue;
-		rc = measure_item(c, &c->tensors.item[i], &s);
-		if (rc < 0)
-			break;
-		if (json)
-			cJSON_AddItemToArray(list, tensor_json(&c->tensors.item[i], &s, histogram));
-		else
-			print_tensor(&c->tensors.item[i], &s, histogram);
-	}
-	if (!json || rc < 0) {
-		cJSON_Delete(layers);
-		cJSON_Delete(list);
-		return rc;
-	}
-	return print_json(c, layers, list);
+	return json ? inspect_json(c, g, pattern, histogram) : inspect_lines(c, g, pattern, histogram);
 }
 
 static int inspect(const struct checkpoint *c, const char *pattern, bool histogram, bool json)
@@ -175,8 +189,10 @@ static int print_graph(const struct checkpoint *c)
 	int rc = checkpoint_graph(c, &shape_one, true, &g);
 	if (!rc) {
 		graph_print(&g, &text);
-		fputs(str_text(&text), stdout);
+		rc = text.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
 	}
+	if (!rc)
+		fputs(str_text(&text), stdout);
 	str_clear(&text);
 	graph_clear(&g);
 	return rc;

@@ -95,26 +95,33 @@ static void add_figures(struct str *out, const struct checkpoint *c)
 	cJSON_ArrayForEach(split, metrics)
 	{
 		const char *between = " ";
+		struct str line = {0};
 		if (!cJSON_IsObject(split))
 			continue;
-		str_addf(out, "%-16s", split->string);
+		str_addf(&line, "%-16s", split->string);
 		cJSON_ArrayForEach(v, split)
 		{
 			if (!cJSON_IsNumber(v))
 				continue;
-			str_addf(out, "%s%s %.6g", between, v->string, v->valuedouble);
+			str_addf(&line, "%s%s %.6g", between, v->string, v->valuedouble);
 			between = ", ";
 		}
+		add_escaped(out, str_text(&line)); /* the names are of the file */
 		str_add(out, "\n");
+		out->failed = out->failed || line.failed;
+		str_clear(&line);
 	}
 }
 
 static void add_field(struct str *out, const char *key, const cJSON *v)
 {
 	char *text = v && !cJSON_IsString(v) ? cJSON_PrintUnformatted(v) : NULL;
-	if (v) {
+	const char *shown = text ? text : cJSON_GetStringValue(v);
+	if (v && !shown)
+		out->failed = true;
+	if (shown) {
 		str_addf(out, "%-16s ", key);
-		add_escaped(out, text ? text : v->valuestring);
+		add_escaped(out, shown);
 		str_add(out, "\n");
 	}
 	cJSON_free(text);

@@ -106,16 +106,16 @@ static int64_t count_zeros(const struct tensor *t)
 	return zeros;
 }
 
-static void add_to(cJSON *o, const char *key, double v)
+static void add_to(struct json_out o, const char *key, double v)
 {
-	cJSON *item = cJSON_GetObjectItem(o, key);
+	cJSON *item = cJSON_GetObjectItem(o.at, key);
 	if (item)
 		cJSON_SetNumberValue(item, item->valuedouble + v);
 	else
-		cJSON_AddNumberToObject(o, key, v);
+		json_out_number(o, key, v);
 }
 
-static void add_scales(cJSON *layer, const char *part, const struct tensor *t)
+static void add_scales(struct json_out layer, const char *part, const struct tensor *t)
 {
 	const float *v = t->data;
 	int64_t n = shape_count(t->shape);
@@ -124,13 +124,14 @@ static void add_scales(cJSON *layer, const char *part, const struct tensor *t)
 		min = v[i] < min ? v[i] : min;
 		max = v[i] > max ? v[i] : max;
 	}
-	cJSON *s = cJSON_AddObjectToObject(cJSON_GetObjectItem(layer, "scales"), part);
-	cJSON_AddNumberToObject(s, "count", (double)n);
-	cJSON_AddNumberToObject(s, "min", (double)min);
-	cJSON_AddNumberToObject(s, "max", (double)max);
+	struct json_out s = {cJSON_GetObjectItem(layer.at, "scales"), layer.ok};
+	s = json_out_object(s, part);
+	json_out_number(s, "count", (double)n);
+	json_out_number(s, "min", (double)min);
+	json_out_number(s, "max", (double)max);
 }
 
-static void add_tensor(cJSON *layer, const struct node *n, const struct tensor *t)
+static void add_tensor(struct json_out layer, const struct node *n, const struct tensor *t)
 {
 	const char *scale = scale_names[n->role];
 	add_to(layer, "bytes", (double)tensor_bytes(t));
@@ -140,8 +141,8 @@ static void add_tensor(cJSON *layer, const struct node *n, const struct tensor *
 		return;
 	add_to(layer, "weights", (double)shape_count(t->shape));
 	add_to(layer, "zero", (double)count_zeros(t));
-	if (!cJSON_GetObjectItem(layer, "dtype"))
-		cJSON_AddStringToObject(layer, "dtype", dtype_name(t->dtype));
+	if (!cJSON_GetObjectItem(layer.at, "dtype"))
+		json_out_text(layer, "dtype", dtype_name(t->dtype));
 }
 
 /* The bits of the layer's weights, from the node of their integers or grid values; 0 if they are not quantized. */
@@ -162,57 +163,56 @@ static int weight_bits(const struct graph *g, const char *layer)
 }
 
 /* What the plan says of a layer. A folded convolution is named after its batch norm, so `name` may be either. */
-static void add_plan(cJSON *o, const struct checkpoint *c, const struct graph *g, const char *name)
+static void add_plan(struct json_out o, const struct checkpoint *c, const struct graph *g, const char *name)
 {
 	int bits = weight_bits(g, name);
 	for (int i = 0; i < c->plan.n_layer; i++) {
 		const struct quant_layer *l = &c->plan.layer[i];
 		if (strcmp(l->name, name) != 0)
 			continue;
-		cJSON_AddStringToObject(o, "runs_as", !l->quantized ? "float" : l->simulated ? "simulated" : "integer");
+		json_out_text(o, "runs_as", !l->quantized ? "float" : l->simulated ? "simulated" : "integer");
 		if (l->why)
-			cJSON_AddStringToObject(o, "why", l->why);
+			json_out_text(o, "why", l->why);
 	}
 	if (bits == 0)
 		return;
-	cJSON_AddNumberToObject(o, "weight_bits", bits);
-	if (!cJSON_GetObjectItem(o, "runs_as"))
-		cJSON_AddStringToObject(o, "runs_as", c->plan.simulated ? "simulated" : "integer");
+	json_out_number(o, "weight_bits", bits);
+	if (!cJSON_GetObjectItem(o.at, "runs_as"))
+		json_out_text(o, "runs_as", c->plan.simulated ? "simulated" : "integer");
 }
 
-static cJSON *find_layer(cJSON *list, const struct checkpoint *c, const struct graph *g, const char *tensor)
+static struct json_out find_layer(
+    struct json_out list, const struct checkpoint *c, const struct graph *g, const char *tensor)
 {
 	char name[NODE_NAME];
-	cJSON *o;
+	cJSON *have;
 	layer_of_tensor(g, &c->tensors, tensor, name);
-	cJSON_ArrayForEach(o, list)
+	cJSON_ArrayForEach(have, list.at)
 	{
-		if (strcmp(cJSON_GetObjectItem(o, "name")->valuestring, name) == 0)
-			return o;
+		const char *its = cJSON_GetStringValue(cJSON_GetObjectItem(have, "name"));
+		if (its && strcmp(its, name) == 0)
+			return (struct json_out){have, list.ok};
 	}
-	o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "name", name);
+	struct json_out o = json_out_object(list, NULL);
+	json_out_text(o, "name", name);
 	add_plan(o, c, g, name);
-	cJSON_AddObjectToObject(o, "scales");
-	cJSON_AddItemToArray(list, o);
+	json_out_object(o, "scales");
 	return o;
 }
 
-cJSON *layers_to_json(const struct checkpoint *c, const struct graph *g, const char *pattern)
+void layers_to_json(struct json_out list, const struct checkpoint *c, const struct graph *g, const char *pattern)
 {
-	cJSON *list = cJSON_CreateArray();
-	for (int i = 0; i < g->n; i++) {
+	for (int i = 0; *list.ok && i < g->n; i++) {
 		const struct named_tensor *t =
 		    g->node[i].op == OP_PARAM ? tensor_file_find(&c->tensors, g->node[i].name) : NULL;
 		if (t && layer_pattern_matches(pattern, g, &c->tensors, t->name))
 			add_tensor(find_layer(list, c, g, t->name), &g->node[i], &t->t);
 	}
-	for (int i = 0; i < c->tensors.n; i++) { /* masks: tensors that are no nodes */
+	for (int i = 0; *list.ok && i < c->tensors.n; i++) { /* masks: tensors that are no nodes */
 		const struct named_tensor *t = &c->tensors.item[i];
 		if (graph_find(g, t->name) == NODE_NONE && layer_pattern_matches(pattern, g, &c->tensors, t->name))
 			add_to(find_layer(list, c, g, t->name), "bytes", (double)tensor_bytes(&t->t));
 	}
-	return list;
 }
 
 static double figure(const cJSON *o, const char *key)

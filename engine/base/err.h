@@ -14,7 +14,7 @@ enum err {
 	ERR_CHECKPOINT = -6,  /* a checkpoint is broken or does not fit         exit 4  */
 	ERR_DEVICE = -7,      /* a device, an ISA or a backend lacks something  exit 5  */
 	ERR_GATE = -8,        /* a gate or an acceptance limit was not met      exit 6  */
-	ERR_INTERRUPTED = -9, /* SIGINT, SIGTERM, SIGHUP; what was finished is saved  exit 75 */
+	ERR_INTERRUPTED = -9, /* SIGINT, SIGTERM, SIGHUP, SIGXCPU; what was finished is saved  exit 75 */
 };
 
 /* Sets the message and returns `code`, so that callers write `return err_set(ERR_IO, "%s: short read", path);`. */

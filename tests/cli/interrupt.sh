@@ -4,6 +4,14 @@
 base_config >t.yaml
 works run t.yaml --out done/t
 
+# A training has written its first epoch; a stage without epochs has begun.
+is_at_work() { # FOLDER
+	case $1 in
+	*-evaluate) [ -e "runs/t/.$1.part" ] ;;
+	*) [ "$(cat "runs/t/.$1.part"/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] ;;
+	esac
+}
+
 # Starts a run, waits until `folder` is being worked on, sends the signal, and expects 75.
 interrupt() { # SIGNAL FOLDER ARGUMENT...
 	signal=$1
@@ -12,11 +20,10 @@ interrupt() { # SIGNAL FOLDER ARGUMENT...
 	"$program" run t.yaml "$@" >out 2>err </dev/null &
 	pid=$!
 	tries=0
-	until [ -e "runs/t/.$folder.part" ] || [ $tries -gt 600 ]; do
+	until is_at_work "$folder" || [ $tries -gt 2400 ]; do
 		sleep 0.05
 		tries=$((tries + 1))
 	done
-	sleep 0.3
 	snapshot stages >before
 	kill -"$signal" $pid
 	kill -TERM $pid # as `timeout` and batch systems do; it is one interruption
@@ -128,10 +135,10 @@ exec 9>&-
 
 # The CPU time is up: as any other signal, also where the hard limit is the same.
 rm -rf runs
-for limit in "-S -t" -t; do
+for limit in "-S -t 2" "-t 3"; do
 	rm -rf runs
 	status=0
-	(ulimit $limit 4 2>/dev/null || exit 3
+	(ulimit $limit 2>/dev/null || exit 3
 		exec "$program" run t.yaml --set stages.teacher.epochs=100000) >out 2>err </dev/null || status=$?
 	check "status 75 after ulimit $limit, found $status" [ $status -eq 75 ]
 	check "the state is kept after ulimit $limit" [ -s runs/t/.01-teacher.resume ]

@@ -16,10 +16,9 @@ long="--set stages.student.epochs=3000"
 
 bash "$job" t.yaml $long >out 2>err </dev/null &
 pid=$!
-until [ -e runs/t/.02-student.part ]; do
+until [ "$(cat runs/t/.02-student.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]; do
 	sleep 0.05
 done
-sleep 0.3
 kill -TERM $pid
 status=0
 wait $pid || status=$?

@@ -70,7 +70,7 @@ mkfifo pipe
 exec 3>pipe
 echo "sales go up" >&3
 tries=0
-while [ ! -s answers ] && [ $tries -lt 100 ]; do
+while [ ! -s answers ] && [ $tries -lt 1200 ]; do
 	sleep 0.1
 	tries=$((tries + 1))
 done

@@ -232,7 +232,7 @@ static void executor__profile_times_every_op_that_ran(void **state)
 		assert_ok(executor_profile(w.ex, seconds));
 	for (int i = 0; i < w.g.n; i++) {
 		bool leaf = w.g.node[i].op == OP_INPUT || w.g.node[i].op == OP_PARAM;
-		assert_true(leaf ? seconds[i] == 0 : seconds[i] > 0 && seconds[i] < 10);
+		assert_true(leaf ? seconds[i] == 0 : seconds[i] > 0 && seconds[i] < 3600);
 	}
 	world_close(&w);
 }

@@ -182,13 +182,13 @@ static int evaluate(struct evaluation *e)
 {
 	struct dataset data = {0};
 	struct device dev = {0};
-	int rc = open_data(e, &data);
-	if (!rc)
-		rc = registry_backend("cpu", &dev.backend);
-	if (!rc)
+	int rc = registry_backend("cpu", &dev.backend);
+	if (!rc) /* first, for it says how many threads read the data */
 		rc = dev.backend->open(&dev.ctx, &(struct open_options){0});
 	if (!rc) {
-		rc = with_folder(e, &data, dev);
+		rc = open_data(e, &data);
+		if (!rc)
+			rc = with_folder(e, &data, dev);
 		dev.backend->close(dev.ctx);
 	}
 	dataset_close(&data);

@@ -9,8 +9,8 @@
 
 extern const struct backend cpu_backend;
 
-/* True if u8 x s8 products run without saturating in 16 bits: VNNI as oneDNN uses it now, so ONEDNN_MAX_CPU_ISA counts.
- * Without it weights must have 7 bits. */
+/* True if oneDNN's u8 x s8 products run without saturating in 16 bits: VNNI as it uses it now, so ONEDNN_MAX_CPU_ISA
+ * counts. Without it integer layers run on the slower kernels of wide.h, as exactly. */
 bool cpu_has_vnni(void);
 
 #endif

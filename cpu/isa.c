@@ -9,6 +9,15 @@ static bool onednn_may_use(unsigned isa)
 	return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
+bool cpu_has_avx2(void)
+{
+#if defined(__x86_64__)
+	return onednn_may_use(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("avx2");
+#else
+	return false;
+#endif
+}
+
 bool cpu_has_avx512(void)
 {
 #if defined(__x86_64__)

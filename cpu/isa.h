@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+bool cpu_has_avx2(void);
 bool cpu_has_avx512(void);      /* AVX-512 F, BW, DQ, VL */
 bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernels */
 
@@ -12,6 +13,7 @@ bool cpu_has_bf16(void); /* AVX512-BF16 or AMX: products of bf16 values, forward
 
 /* Function attributes of code that runs only after the checks above. */
 #if defined(__x86_64__)
+#define TARGET_AVX2   __attribute__((target("avx2")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")))
 #define TARGET_VNNI   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,avx2")))
 #endif

@@ -196,8 +196,6 @@ int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_at
 		st = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
 	if (st == dnnl_success && o->wei_scales)
 		st = dnnl_primitive_attr_set_scales_mask(*out, DNNL_ARG_WEIGHTS, o->wei_scales_mask);
-	if (st == dnnl_success && o->src_zero)
-		st = dnnl_primitive_attr_set_zero_points_mask(*out, DNNL_ARG_SRC, 0);
 	if (st == dnnl_success && (o->sum || o->relu || o->clip))
 		st = add_post_ops(*out, o);
 	if (st != dnnl_success && *out) {

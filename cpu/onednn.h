@@ -20,7 +20,7 @@ struct cpu_ctx {
 /* What struct call's layout numbers mean on this device: own packings, then from LAYOUT_ONEDNN on oneDNN's, which may
  * differ in more than can be asked of them (sums that an implementation wants behind the weights), so that each that
  * occurs is kept whole and compared by oneDNN. */
-enum cpu_layout { LAYOUT_NONE, LAYOUT_OWN_LINEAR, LAYOUT_OWN_CONV, LAYOUT_OWN_DYN, LAYOUT_ONEDNN };
+enum cpu_layout { LAYOUT_NONE, LAYOUT_OWN_LINEAR, LAYOUT_OWN_CONV, LAYOUT_OWN_DYN, LAYOUT_OWN_WIDE, LAYOUT_ONEDNN };
 int onednn_layout(const struct call *s, const_dnnl_memory_desc_t md, int *layout);
 /* NULL: no layout of oneDNN's. */
 const_dnnl_memory_desc_t onednn_layout_md(const struct call *s, int layout);
@@ -51,7 +51,6 @@ struct prim_opts {
 	float clip_lo, clip_hi;
 	bool wei_scales; /* run-time weight scales (DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS) with this mask */
 	int wei_scales_mask;
-	bool src_zero; /* a run-time zero point of the source (DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC), s32 */
 };
 int attr_make(const struct call *s, const struct prim_opts *o, dnnl_primitive_attr_t *out);
 

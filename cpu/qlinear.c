@@ -1,5 +1,6 @@
 /* OP_QLINEAR: integer matrix product. Few rows run on the own kernel of vnni_linear.c where the CPU has AVX512-VNNI
- * (one call of oneDNN costs more than such a layer); many rows and other CPUs through oneDNN. Inference only. */
+ * (one call of oneDNN costs more than such a layer), many rows through oneDNN; where either would not be exact, all run
+ * on that of wide.c. Inference only. */
 #include "cpu/kernels.h"
 
 #include <string.h>
@@ -9,12 +10,14 @@
 #include "cpu/isa.h"
 #include "cpu/qprim.h"
 #include "cpu/vnni.h"
+#include "cpu/wide.h"
 
 #define OWN_MAX_ROWS 64 /* above, oneDNN's blocking of K and AMX, where there is one, win */
 
 struct qlinear {
-	bool own;
+	bool own, wide;
 	struct vnni_linear linear;
+	struct wide_layer layer;
 	size_t sums_at; /* in packed_mem, behind the packed weights */
 	struct qprim prim;
 };
@@ -56,17 +59,21 @@ static int own_layout(struct call *s, const struct vnni_linear *p)
 	return rc;
 }
 
+static void epilogue_prepare(const struct call *s, struct int_epilogue *e)
+{
+	int_epilogue_range(e, s->out.dtype, s->node->attr.q, s->node->attr.relu);
+	e->r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
+}
+
 static int own_prepare(struct call *s, struct qlinear *l)
 {
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
-	const struct attr *a = &s->node->attr;
 	struct vnni_linear *p = &l->linear;
 	p->rows = shape_rows(s->out.shape);
 	p->M = M;
 	p->K = K;
 	p->x_signed = s->in[QL_X].dtype == DT_S8;
-	vnni_epilogue_range(&p->e, s->out.dtype, a->q, a->relu);
-	p->e.r_signed = s->has_in[QL_R] && s->in[QL_R].dtype == DT_S8;
+	epilogue_prepare(s, &p->e);
 	s->packed = 0;
 	call_reserve(&s->packed, vnni_linear_packed_bytes(M, K));
 	if (p->x_signed) /* else nobody looks at the sums */
@@ -80,10 +87,18 @@ static int qlinear_prepare(struct call *s)
 	struct qlinear *l = s->state = mem_alloc(1, sizeof(*l));
 	if (!l)
 		return ERR_NOMEM;
-	l->own = shape_rows(s->out.shape) <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
+	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
+	l->wide = wide_needed(K);
+	l->own = !l->wide && shape_rows(s->out.shape) <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
 	if (l->own)
 		return own_prepare(s, l);
-	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
+	if (l->wide) {
+		l->layer = (struct wide_layer){
+		    .rows = shape_rows(s->out.shape), .M = M, .K = K, .x_signed = s->in[QL_X].dtype == DT_S8};
+		epilogue_prepare(s, &l->layer.e);
+		wide_prepare(s, M, K);
+		return 0;
+	}
 	l->prim.describe = describe;
 	l->prim.scale_mask = 1 << 1;
 	const int rc = md_matrix(s, &l->prim.stored, dnnl_s8, K, M, 1, K);
@@ -93,10 +108,14 @@ static int qlinear_prepare(struct call *s)
 static int qlinear_pack(struct call *s)
 {
 	struct qlinear *l = s->state;
-	if (!l->own)
+	if (!l->own && !l->wide)
 		return qprim_pack(s, &l->prim);
 	if (s->is_packed)
 		return 0;
+	if (l->wide) {
+		wide_pack(s->in[QL_W].data, l->layer.M, l->layer.K, s->packed_mem);
+		return 0;
+	}
 	uint8_t *packed = s->packed_mem;
 	vnni_linear_pack(s->in[QL_W].data, l->linear.M, l->linear.K, (int8_t *)packed,
 	    l->linear.x_signed ? (int32_t *)(void *)(packed + l->sums_at) : NULL);
@@ -106,6 +125,10 @@ static int qlinear_pack(struct call *s)
 static int qlinear_forward(struct call *s)
 {
 	struct qlinear *l = s->state;
+	if (l->wide) {
+		wide_forward(s, &l->layer);
+		return 0;
+	}
 	if (!l->own)
 		return qprim_forward(s, &l->prim);
 	const uint8_t *packed = s->packed_mem;
@@ -113,12 +136,7 @@ static int qlinear_forward(struct call *s)
 	p->x = s->in[QL_X].data;
 	p->packed = (const int8_t *)packed;
 	p->sums = p->x_signed ? (const int32_t *)(const void *)(packed + l->sums_at) : NULL;
-	p->e.m = s->in[QL_M].data;
-	p->e.c = s->in[QL_C].data;
-	if (s->has_in[QL_R]) {
-		p->e.r = s->in[QL_R].data;
-		p->e.k = *(const float *)s->in[QL_K].data;
-	}
+	int_epilogue_bind(s, &p->e);
 	p->y = s->out.data;
 	vnni_linear_run(p);
 	return 0;

@@ -1,10 +1,11 @@
 /* OP_QLINEAR_DYN: linear layer whose input is quantized per row at run time. For row x: a = max|x|, s = fl(a/127), inv
  * = a > 2^-100 ? fl(127/a) : 0, q = rint(fl(x*inv)), y = fmaf(fl(f32(acc) * s_w[o]), s, b[o]). The own AVX512-VNNI
- * product where there is one, else plain sums that never saturate. oneDNN is not used: it has no scale per row, and its
- * f32 sums of shifted inputs would round. Inference only. */
+ * product where there is one and its sums fit, else that of wide.c. oneDNN is not used: it has no scale per row, and
+ * its f32 sums of shifted inputs would round. Inference only. */
 #include "cpu/kernels.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -12,12 +13,14 @@
 #include "cpu/isa.h"
 #include "cpu/onednn.h"
 #include "cpu/vnni.h"
+#include "cpu/wide.h"
 
 struct qlinear_dyn {
 	bool own;
 	int64_t N, M, K;         /* rows of x, out and in features */
 	size_t sums_at, bias_at; /* in packed_mem, behind the packed weights; zeros stand for an absent bias */
 	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
+	size_t wide_at;          /* behind them, where the product is wide.c's */
 };
 
 /* The largest |x|: magnitudes compare as the integers of their bits, which vectorises and puts NaN on top. */
@@ -41,32 +44,25 @@ CPU_CLONES static void quantize_row(const float *x, int64_t n, float inv, int8_t
 		q[i] = (int8_t)(int)rintf(x[i] * inv); /* |x * inv| <= 127 and a rounding: 127 at most */
 }
 
-CPU_CLONES static int32_t dot(const int8_t *a, const int8_t *b, int64_t n)
-{
-	int32_t sum = 0;
-	for (int64_t i = 0; i < n; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
 static int dyn_prepare(struct call *s)
 {
 	struct qlinear_dyn *d = s->state = mem_alloc(1, sizeof(*d));
 	if (!d)
 		return ERR_NOMEM;
-	d->own = cpu_has_avx512_vnni();
 	d->N = shape_rows(s->out.shape);
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
+	d->own = d->K <= WIDE_INPUTS && cpu_has_avx512_vnni();
 	s->packed = 0;
-	call_reserve(&s->packed, d->own ? vnni_linear_packed_bytes(d->M, d->K) : 0);
+	call_reserve(&s->packed, d->own ? vnni_linear_packed_bytes(d->M, d->K) : wide_packed_bytes(d->M, d->K));
 	d->sums_at = call_reserve(&s->packed, (size_t)(d->M + 15) * sizeof(int32_t));
 	d->bias_at = call_reserve(&s->packed, (size_t)d->M * sizeof(float));
 	s->layout = LAYOUT_OWN_DYN;
 	s->scratch = 0;
 	call_reserve(&s->scratch, (size_t)(d->N * d->K));
 	d->scale_at = call_reserve(&s->scratch, (size_t)d->N * sizeof(float));
-	strcpy(s->impl, d->own ? "own_gemm_dyn:avx512_core_vnni" : "own_gemm_dyn:plain");
+	d->wide_at = d->own ? 0 : call_reserve(&s->scratch, wide_scratch_bytes(d->K));
+	snprintf(s->impl, sizeof(s->impl), "own_gemm_dyn:%s", d->own ? "avx512_core_vnni" : wide_isa());
 	return 0;
 }
 
@@ -79,6 +75,8 @@ static int dyn_pack(struct call *s)
 	if (d->own)
 		vnni_linear_pack(
 		    s->in[DYN_W].data, d->M, d->K, (int8_t *)packed, (int32_t *)(void *)(packed + d->sums_at));
+	else
+		wide_pack(s->in[DYN_W].data, d->M, d->K, (int8_t *)packed);
 	if (s->has_in[DYN_B])
 		memcpy(packed + d->bias_at, s->in[DYN_B].data, (size_t)d->M * sizeof(float));
 	else
@@ -98,21 +96,6 @@ static void quantize_rows(const struct call *s, int8_t *q, float *scale)
 	}
 }
 
-static void product_plain(const struct call *s, const int8_t *q, const float *scale, const float *bias)
-{
-	const struct qlinear_dyn *d = s->state;
-	const float *s_w = s->in[DYN_SW].data;
-	const bool relu = s->node->attr.relu;
-	float *y = s->out.data;
-#pragma omp parallel for collapse(2) schedule(static) if (d->N * d->M * d->K >= CPU_SERIAL_MACS / 8)
-	for (int64_t n = 0; n < d->N; n++)
-		for (int64_t o = 0; o < d->M; o++) {
-			const int32_t acc = dot(q + n * d->K, (const int8_t *)s->in[DYN_W].data + o * d->K, d->K);
-			const float t = (float)acc * s_w[o], v = fmaf(t, scale[n], bias[o]);
-			y[n * d->M + o] = relu && v < 0 ? 0.0f : v;
-		}
-}
-
 static int dyn_forward(struct call *s)
 {
 	const struct qlinear_dyn *d = s->state;
@@ -121,8 +104,19 @@ static int dyn_forward(struct call *s)
 	float *scale = (float *)(void *)(scratch + d->scale_at);
 	const float *bias = (const float *)(const void *)(packed + d->bias_at);
 	quantize_rows(s, q, scale);
+	struct int_epilogue e = {.m = s->in[DYN_SW].data, .c = bias, .row_scale = scale};
+	int_epilogue_range(&e, DT_F32, (struct qrange){0}, s->node->attr.relu);
 	if (!d->own) {
-		product_plain(s, q, scale, bias);
+		const struct wide_layer wide = {.rows = d->N,
+		    .M = d->M,
+		    .K = d->K,
+		    .x = q,
+		    .x_signed = true,
+		    .packed = (const int8_t *)packed,
+		    .y = s->out.data,
+		    .scratch = (int16_t *)(void *)(scratch + d->wide_at),
+		    .e = e};
+		wide_run(&wide);
 		return 0;
 	}
 	struct vnni_linear p = {.rows = d->N,
@@ -133,8 +127,7 @@ static int dyn_forward(struct call *s)
 	    .packed = (const int8_t *)packed,
 	    .sums = (const int32_t *)(const void *)(packed + d->sums_at),
 	    .y = s->out.data,
-	    .e = {.m = s->in[DYN_SW].data, .c = bias, .row_scale = scale}};
-	vnni_epilogue_range(&p.e, DT_F32, (struct qrange){0}, s->node->attr.relu);
+	    .e = e};
 	vnni_linear_run(&p);
 	return 0;
 }

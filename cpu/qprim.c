@@ -25,7 +25,7 @@ static struct prim_opts options(const struct call *s, const struct qprim *p, flo
 {
 	const struct attr *a = &s->node->attr;
 	const struct qrange q = a->q;
-	struct prim_opts o = {.wei_scales = true, .wei_scales_mask = p->scale_mask, .src_zero = p->shift_source};
+	struct prim_opts o = {.wei_scales = true, .wei_scales_mask = p->scale_mask};
 	if (fused_sum(s)) {
 		o.sum = true;
 		o.sum_scale = k;
@@ -51,8 +51,8 @@ static int make_main(struct call *s, struct qprim *p, const_dnnl_memory_desc_t w
 	const struct prim_opts o = options(s, p, k);
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t desc = NULL;
-	dnnl_memory_desc_t scales = NULL, zero = NULL;
-	const int64_t M = shape_count(s->in[QL_M].shape), one = 1;
+	dnnl_memory_desc_t scales = NULL;
+	const int64_t M = shape_count(s->in[QL_M].shape);
 	prim_free(&p->main);
 	prim_threads(s, shape_count(s->out.shape) * shape_inner(s->in[QL_W].shape, 0));
 	int rc = attr_make(s, &o, &attr);
@@ -67,13 +67,8 @@ static int make_main(struct call *s, struct qprim *p, const_dnnl_memory_desc_t w
 		rc = md_tag(s, &scales, dnnl_f32, 1, &M, dnnl_a);
 	if (!rc)
 		rc = prim_arg_md(s, &p->main, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scales);
-	if (!rc && p->shift_source)
-		rc = md_tag(s, &zero, dnnl_s32, 1, &one, dnnl_a);
-	if (!rc && p->shift_source)
-		rc = prim_arg_md(s, &p->main, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, zero);
 	prim_threads(s, INT64_MAX);
 	md_free(&scales);
-	md_free(&zero);
 	if (attr)
 		dnnl_primitive_attr_destroy(attr);
 	p->k = k;
@@ -94,8 +89,6 @@ int qprim_prepare(struct call *s, struct qprim *p)
 	s->packed = prim_bytes(&p->main, DNNL_ARG_WEIGHTS);
 	s->scratch = 0;
 	call_reserve(&s->scratch, p->main.scratch > p->reorder.scratch ? p->main.scratch : p->reorder.scratch);
-	if (p->shift_source)
-		p->shifted_at = call_reserve(&s->scratch, (size_t)shape_count(s->in[QL_X].shape));
 	s->inplace = fused_sum(s) ? QL_R : -1;
 	return 0;
 }
@@ -128,32 +121,12 @@ CPU_CLONES static void add_residual(float *t, const void *r, bool is_signed, int
 	}
 }
 
-CPU_CLONES static void shift_part(uint8_t *to, const int8_t *from, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		to[i] = (uint8_t)from[i] ^ 0x80;
-}
-
-/* x + 128 as u8. */
-static const uint8_t *shifted(const struct call *s, const struct qprim *p)
-{
-	uint8_t *to = (uint8_t *)s->scratch_mem + p->shifted_at;
-	const int8_t *from = s->in[QL_X].data;
-	const int64_t n = shape_count(s->in[QL_X].shape), chunk = CPU_SERIAL / 8;
-#pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
-	for (int64_t i = 0; i < n; i += chunk)
-		shift_part(to + i, from + i, n - i < chunk ? n - i : chunk);
-	return to;
-}
-
 int qprim_forward(struct call *s, struct qprim *p)
 {
-	static const int32_t source_zero = 128;
 	const int64_t n = shape_count(s->out.shape);
 	if (fused_sum(s) && s->out.data != s->in[QL_R].data)
 		memcpy(s->out.data, s->in[QL_R].data, (size_t)n);
-	prim_set(&p->main, DNNL_ARG_SRC, p->shift_source ? shifted(s, p) : s->in[QL_X].data);
-	prim_set(&p->main, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, &source_zero);
+	prim_set(&p->main, DNNL_ARG_SRC, s->in[QL_X].data);
 	prim_set(&p->main, DNNL_ARG_WEIGHTS, s->packed_mem);
 	prim_set(&p->main, DNNL_ARG_BIAS, s->in[QL_C].data);
 	prim_set(&p->main, DNNL_ARG_DST, s->out.data);

@@ -16,11 +16,6 @@ struct qprim { /* a zeroed struct is valid for qprim_free */
 	    dnnl_primitive_desc_t *out);
 	dnnl_memory_desc_t stored; /* the weights as the graph has them */
 	int scale_mask;            /* the output channels' axis of the weights */
-	/* Feed an s8 source as u8 with the zero point 128 (describe says u8 then). Without VNNI oneDNN halves the
-	 * weights of s8 convolutions, so that sums of pairs fit 16 bits, and loses their last bit; u8 with 7-bit
-	 * weights is exact. */
-	bool shift_source;
-	size_t shifted_at; /* in scratch_mem */
 	struct prim main, reorder;
 	float k; /* of `main` */
 };

@@ -9,22 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "graph/graph.h"
-
-/* From integer sums to outputs, for M columns: t = fl(fl(acc * m[o]) + c[o]); with row scales t = fma(fl(acc * m[o]),
- * s, c[o]); then t = fma(r, k, t), clamp to [lo, hi] (saturation, and ReLU as a raised lo), rint for integers. */
-struct vnni_epilogue {
-	const float *m, *c;     /* (M) */
-	const float *row_scale; /* (rows) or NULL */
-	const void *r;          /* (rows, M) u8 or s8, or NULL */
-	bool r_signed;
-	float k;
-	enum dtype out; /* DT_F32, DT_U8, DT_S8 */
-	float lo, hi;   /* -INFINITY, INFINITY: no clamp */
-};
-
-/* The clamp that an integer or real output of range q needs: saturation and ReLU in one. */
-void vnni_epilogue_range(struct vnni_epilogue *e, enum dtype out, struct qrange q, bool relu);
+#include "cpu/int_epilogue.h"
 
 /* Weights (M, K) -> blocks of 16 columns x 4 rows; sums: sum_k w[o][k], M rounded up to 16, for s8 inputs; or NULL. */
 size_t vnni_linear_packed_bytes(int64_t M, int64_t K);
@@ -37,7 +22,7 @@ struct vnni_linear {
 	const int8_t *packed;
 	const int32_t *sums;
 	void *y;
-	struct vnni_epilogue e;
+	struct int_epilogue e;
 };
 void vnni_linear_run(const struct vnni_linear *p);
 
@@ -52,7 +37,7 @@ struct vnni_conv {
 	const int32_t *sums;
 	void *y;
 	uint8_t *scratch; /* vnni_conv_scratch_bytes */
-	struct vnni_epilogue e;
+	struct int_epilogue e;
 };
 size_t vnni_conv_packed_bytes(const struct vnni_conv *p);
 size_t vnni_conv_scratch_bytes(const struct vnni_conv *p);

@@ -114,7 +114,7 @@ VNNI_INLINE void tile(const struct vnni_conv *p, const uint8_t *image, int64_t n
 			}
 		}
 	}
-	const struct vnni_epilogue e = p->e;
+	const struct int_epilogue e = p->e;
 	void *y = p->y;
 	const int64_t O = p->O, row = (n * p->OH + oh) * p->OW + ow;
 	UNROLL

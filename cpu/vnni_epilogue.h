@@ -1,4 +1,4 @@
-/* The epilogue of struct vnni_epilogue for one row and 16 columns, in registers. Private to the vnni_*.c files. */
+/* The epilogue of struct int_epilogue for one row and 16 columns, in registers. Private to the vnni_*.c files. */
 #ifndef CPU_VNNI_EPILOGUE_H
 #define CPU_VNNI_EPILOGUE_H
 
@@ -31,7 +31,7 @@ struct vnni_columns {
 	__m512 m, c, lo, hi, k;
 	__mmask16 mask;
 };
-VNNI_INLINE struct vnni_columns vnni_columns(const struct vnni_epilogue *e, int64_t col, int64_t M)
+VNNI_INLINE struct vnni_columns vnni_columns(const struct int_epilogue *e, int64_t col, int64_t M)
 {
 	struct vnni_columns v = {.mask = vnni_mask(M - col), .lo = _mm512_set1_ps(e->lo), .hi = _mm512_set1_ps(e->hi)};
 	v.m = _mm512_maskz_loadu_ps(v.mask, e->m + col);
@@ -42,7 +42,7 @@ VNNI_INLINE struct vnni_columns vnni_columns(const struct vnni_epilogue *e, int6
 
 /* y[at .. at+15], of which v->mask exist, from the exact integer sums; `row` picks the row scale. e: a local copy. */
 VNNI_INLINE void vnni_store(
-    const struct vnni_epilogue *e, const struct vnni_columns *v, void *y, int64_t at, int64_t row, __m512i acc)
+    const struct int_epilogue *e, const struct vnni_columns *v, void *y, int64_t at, int64_t row, __m512i acc)
 {
 	/* the intrinsics are plain operators to the compiler: -ffp-contract=off keeps them two roundings */
 	__m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), v->m);

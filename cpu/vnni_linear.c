@@ -3,23 +3,12 @@
  * that a column panel should fit the cache. */
 #include "cpu/vnni.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "cpu/kernels.h"
 
 #define COLS  16 /* columns of a packed block: the lanes of a register */
 #define PANEL 4  /* blocks of a panel: the width of a tile */
-
-void vnni_epilogue_range(struct vnni_epilogue *e, enum dtype out, struct qrange q, bool relu)
-{
-	e->out = out;
-	e->lo = out == DT_F32 ? -INFINITY : (float)q.lo;
-	e->hi = out == DT_F32 ? INFINITY : (float)q.hi;
-	const float zero = out == DT_F32 ? 0.0f : (float)q.zero;
-	if (relu && e->lo < zero)
-		e->lo = zero;
-}
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -126,7 +115,7 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 		load_inputs(words, x, K, tail, R);
 		add_step(acc, words, flips, w, R, B);
 	}
-	const struct vnni_epilogue e = p->e;
+	const struct int_epilogue e = p->e;
 	void *y = p->y;
 	const int64_t M = p->M;
 	UNROLL

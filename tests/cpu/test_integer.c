@@ -40,13 +40,11 @@ struct op_case {
 static void *fill(enum dtype t, int64_t n, bool weights, bool scale)
 {
 	uint8_t *p = mem_alloc_aligned((size_t)n * dtype_size(t));
-	const int limit = cpu_has_vnni() ? 127 : 63;
 	for (int64_t i = 0; i < n; i++) {
 		if (t == DT_U8)
 			p[i] = (uint8_t)below(256);
 		else if (t == DT_S8)
-			((int8_t *)p)[i] =
-			    (int8_t)(weights ? (int)below((uint32_t)(2 * limit + 1)) - limit : (int)below(256) - 128);
+			((int8_t *)p)[i] = (int8_t)(weights ? (int)below(255) - 127 : (int)below(256) - 128);
 		else if (scale) /* few bits, so that ties are common; some that are not */
 			((float *)(void *)p)[i] =
 			    coin() ? 0x1p-9f * (float)(1 + below(4)) : 1e-5f * (float)(1 + below(999));
@@ -206,6 +204,124 @@ static int64_t linear_case(char impl[96])
 	return n;
 }
 
+/* ---- sums as large as they get ---- */
+
+/* Every input at one end of its type; weights of a channel all at one end, or alternating. Real outputs of m = 1 show
+ * the sum itself, rounded to float once. */
+static void fill_worst(struct op_case *c, int64_t M, int64_t K)
+{
+	static const int8_t end[] = {127, -127, -128};
+	const struct node *x = &c->g.node[c->in[QL_X]];
+	const int value = x->dtype == DT_U8 ? 255 : coin() ? -128 : 127;
+	memset(c->data[QL_X], value, (size_t)shape_count(x->shape));
+	for (int64_t o = 0; o < M; o++)
+		for (int64_t k = 0; k < K; k++)
+			((int8_t *)c->data[QL_W])[o * K + k] = o % 4 < 3 ? end[o % 4] : k % 2 ? 127 : -127;
+	for (int64_t o = 0; o < M; o++) {
+		((float *)c->data[QL_M])[o] = 1;
+		((float *)c->data[QL_C])[o] = 0;
+	}
+}
+
+static void worst_linear(enum dtype x, int64_t N, int64_t K, int64_t M)
+{
+	struct op_case c = {0};
+	char impl[96];
+	graph_init(&c.g);
+	case_input(&c, x, shape_of(2, (int64_t[]){N, K}), false, false);
+	case_input(&c, DT_S8, shape_of(2, (int64_t[]){M, K}), true, false);
+	add_epilogue(&c, M, shape_of(2, (int64_t[]){N, M}), false);
+	fill_worst(&c, M, K);
+	case_compare(&c, graph_add(&c.g, OP_QLINEAR, "linear", c.in, c.n_in, NULL), impl);
+	print_message("%lld rows of %lld %s by %s\n", (long long)N, (long long)K, dtype_name(x), impl);
+	case_clear(&c);
+}
+
+static void worst_conv(enum dtype x, int64_t C, int64_t O, int64_t size)
+{
+	struct op_case c = {0};
+	char impl[96];
+	const struct attr a = {.stride = 1};
+	graph_init(&c.g);
+	case_input(&c, x, shape_of(4, (int64_t[]){1, size + 1, size + 3, C}), false, false);
+	case_input(&c, DT_S8, shape_of(4, (int64_t[]){O, size, size, C}), true, false);
+	add_epilogue(&c, O, shape_of(4, (int64_t[]){1, 2, 4, O}), false);
+	fill_worst(&c, O, size * size * C);
+	case_compare(&c, graph_add(&c.g, OP_QCONV2D, "conv", c.in, c.n_in, &a), impl);
+	print_message("%lld inputs of %s by %s\n", (long long)(size * size * C), dtype_name(x), impl);
+	case_clear(&c);
+}
+
+static void sums__pairs_of_the_largest_products_do_not_saturate(void **state)
+{
+	static const int64_t K[] = {1, 2, 3, 4, 63, 64, 257, 1024};
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		for (int rows = 0; rows < 2; rows++) {
+			worst_linear(DT_U8, rows ? 70 : 3, K[i], 33);
+			worst_linear(DT_S8, rows ? 70 : 3, K[i], 33);
+		}
+	for (int64_t C = 1; C <= 65; C = 4 * C + 1)
+		for (int64_t size = 1; size <= 5; size += 2) {
+			worst_conv(DT_U8, C, 17, size);
+			worst_conv(DT_S8, C, 17, size);
+		}
+}
+
+/* 255 * 127 * 66,311 is the last that 31 bits hold; more must be split, whatever instruction adds. */
+static void sums__beyond_31_bits_do_not_wrap(void **state)
+{
+	static const int64_t K[] = {65793, 65794, 66400, 90000, 140003};
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		worst_linear(DT_U8, 2, K[i], 5);
+		worst_linear(DT_S8, 2, K[i], 5);
+	}
+	worst_linear(DT_U8, 66, 131587, 4);
+	worst_linear(DT_S8, 66, 65793, 4);
+	worst_conv(DT_U8, 7400, 4, 3);
+	worst_conv(DT_S8, 15000, 4, 3);
+}
+
+/* Rows whose every value becomes 127. */
+static void sums__dynamic_rows_do_not_wrap(void **state)
+{
+	const int64_t N = 2, M = 5, K = 140003;
+	struct op_case c = {0};
+	char impl[96];
+	(void)state;
+	graph_init(&c.g);
+	case_input(&c, DT_F32, shape_of(2, (int64_t[]){N, K}), false, false);
+	case_input(&c, DT_S8, shape_of(2, (int64_t[]){M, K}), true, false);
+	case_input(&c, DT_F32, shape_of(1, &M), false, true);
+	case_absent(&c);
+	for (int64_t i = 0; i < N * K; i++)
+		((float *)c.data[0])[i] = 1;
+	for (int64_t o = 0; o < M; o++)
+		memset((int8_t *)c.data[1] + o * K, o & 1 ? -127 : 127, (size_t)K);
+	case_compare(&c, graph_add(&c.g, OP_QLINEAR_DYN, "dyn", c.in, c.n_in, NULL), impl);
+	case_clear(&c);
+}
+
+/* 3000 x 3000 pixels of 255. */
+static void sums__large_average_pools_do_not_wrap(void **state)
+{
+	const int64_t one = 1;
+	struct op_case c = {0};
+	char impl[96];
+	const struct attr a = {.q = qrange_unsigned(8, 0)};
+	(void)state;
+	graph_init(&c.g);
+	case_input(&c, DT_U8, shape_of(4, (int64_t[]){1, 3000, 3000, 1}), false, false);
+	case_input(&c, DT_F32, shape_of(1, &one), false, true);
+	case_input(&c, DT_F32, shape_of(1, &one), false, false);
+	memset(c.data[0], 255, 9000000);
+	*(float *)c.data[1] = 1.0f / 9000000;
+	*(float *)c.data[2] = 0;
+	case_compare(&c, graph_add(&c.g, OP_QAVGPOOL, "pool", c.in, c.n_in, &a), impl);
+	case_clear(&c);
+}
+
 /* Runs `one` so often and prints what executed how many of the cases. */
 static void sweep(int64_t (*one)(char impl[96]), int times)
 {
@@ -321,6 +437,10 @@ int main(void)
 	    cmocka_unit_test(maxpool__every_integer_equals_the_reference),
 	    cmocka_unit_test(qlinear_dyn__every_value_equals_the_reference),
 	    cmocka_unit_test(quantize__every_integer_equals_the_reference),
+	    cmocka_unit_test(sums__pairs_of_the_largest_products_do_not_saturate),
+	    cmocka_unit_test(sums__beyond_31_bits_do_not_wrap),
+	    cmocka_unit_test(sums__dynamic_rows_do_not_wrap),
+	    cmocka_unit_test(sums__large_average_pools_do_not_wrap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,6 @@ struct op_list {
 	struct op_case *item;
 	int n, cap;
 	bool failed;    /* out of memory */
-	int weight_max; /* largest |integer weight|: 127, or 63 where u8 x s8 products saturate in 16 bits */
 	bool f16, bf16; /* products of half-precision values */
 	bool tf32;      /* products of f32 values rounded to TF32 */
 };

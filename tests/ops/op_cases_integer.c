@@ -37,11 +37,11 @@ static void integer_input(struct op_case *c, int i, enum dtype t, struct shape s
 }
 
 /* Weights, factors and residual: m is such that t spreads over about twice the range. */
-static void layer_inputs(struct op_case *c, const struct variant *v, struct shape w, struct shape out, int weight_max)
+static void layer_inputs(struct op_case *c, const struct variant *v, struct shape w, struct shape out)
 {
 	int64_t O = w.dim[0], K = shape_inner(w, 0);
-	double spread = 130.0 / (sqrt((double)K) * (v->x == DT_U8 ? 147 : 74) * 0.58 * weight_max);
-	op_case_in(c, 1, DT_S8, w, -weight_max, weight_max)->constant = true;
+	double spread = 130.0 / (sqrt((double)K) * (v->x == DT_U8 ? 147 : 74) * 0.58 * 127);
+	op_case_in(c, 1, DT_S8, w, -127, 127)->constant = true;
 	op_case_in(c, 2, DT_F32, vec(O), 0.5 * spread, 1.5 * spread)->constant = true;
 	op_case_in(c, 3, DT_F32, vec(O), v->q.zero - 20, v->q.zero + 20)->constant = true;
 	if (v->residual) {
@@ -58,7 +58,7 @@ static void qlinear_case(struct op_list *l, int64_t N, int64_t K, int64_t M, con
 	if (!c)
 		return;
 	integer_input(c, 0, v->x, op_shape(2, N, K, 0, 0));
-	layer_inputs(c, v, op_shape(2, M, K, 0, 0), op_shape(2, N, M, 0, 0), l->weight_max);
+	layer_inputs(c, v, op_shape(2, M, K, 0, 0), op_shape(2, N, M, 0, 0));
 }
 
 /* Every second t is a tie: m = 1/2, c = 0. */
@@ -88,7 +88,7 @@ static void qlinear_cases(struct op_list *l)
 	if (!c)
 		return;
 	integer_input(c, 0, DT_U8, op_shape(4, 3, 5, 7, 3));
-	layer_inputs(c, &variants[0], op_shape(2, 9, 105, 0, 0), op_shape(2, 3, 9, 0, 0), l->weight_max);
+	layer_inputs(c, &variants[0], op_shape(2, 9, 105, 0, 0), op_shape(2, 3, 9, 0, 0));
 	c->attr.flatten = true;
 	for (size_t v = 0; v < 2 * VARIANTS; v++) { /* few rows and many: two kernels */
 		int64_t T = v < VARIANTS ? 5 : 50;
@@ -97,8 +97,7 @@ static void qlinear_cases(struct op_list *l)
 		if (!c)
 			return;
 		integer_input(c, QL_X, variants[v % VARIANTS].x, op_shape(3, 3, T, 21, 0));
-		layer_inputs(
-		    c, &variants[v % VARIANTS], op_shape(2, 19, 21, 0, 0), op_shape(3, 3, T, 19, 0), l->weight_max);
+		layer_inputs(c, &variants[v % VARIANTS], op_shape(2, 19, 21, 0, 0), op_shape(3, 3, T, 19, 0));
 	}
 }
 
@@ -115,7 +114,7 @@ static void qconv_case(struct op_list *l, const struct conv_size *z, const struc
 		return;
 	int64_t OH = (z->H + 2 * z->pad - z->KH) / z->stride + 1, OW = (z->W + 2 * z->pad - z->KW) / z->stride + 1;
 	integer_input(c, 0, v->x, op_shape(4, z->N, z->H, z->W, z->C));
-	layer_inputs(c, v, op_shape(4, z->O, z->KH, z->KW, z->C), op_shape(4, z->N, OH, OW, z->O), l->weight_max);
+	layer_inputs(c, v, op_shape(4, z->O, z->KH, z->KW, z->C), op_shape(4, z->N, OH, OW, z->O));
 	c->attr.stride = z->stride;
 	c->attr.pad = z->pad;
 }
@@ -169,7 +168,7 @@ static struct op_case *qlinear_dyn_case(
 	if (!c)
 		return NULL;
 	op_case_in(c, DYN_X, DT_F32, x, -3, 2);
-	op_case_in(c, DYN_W, DT_S8, op_shape(2, M, K, 0, 0), -l->weight_max, l->weight_max)->constant = true;
+	op_case_in(c, DYN_W, DT_S8, op_shape(2, M, K, 0, 0), -127, 127)->constant = true;
 	op_case_in(c, DYN_SW, DT_F32, vec(M), 0.001, 0.02)->constant = true;
 	if (bias)
 		op_case_in(c, DYN_B, DT_F32, vec(M), -1, 1)->constant = true;

@@ -237,7 +237,7 @@ static void factor_cases(struct op_list *l)
 		if (k & 4)
 			op_case_in(c, 2, DT_F32, vec(1), 0.01, 0.1);
 		if (k & 8)
-			op_case_in(c, 3, DT_S8, op_shape(4, O, 3, 5, 37), -l->weight_max, l->weight_max);
+			op_case_in(c, 3, DT_S8, op_shape(4, O, 3, 5, 37), -127, 127);
 		c->attr.q = k & 4 ? ranges[1].q : (struct qrange){0};
 		c->attr.zero_in = k & 8 ? 131 : 0;
 	}

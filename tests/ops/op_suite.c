@@ -167,11 +167,10 @@ out:
 	return rc;
 }
 
-/* What the device says that it lacks: without VNNI u8 x s8 pairs saturate in 16 bits. */
+/* What the device says that it lacks. */
 static void ask_limits(struct device dev, struct op_list *l)
 {
 	const struct device_traits *t = device_traits(dev);
-	l->weight_max = t->vnni ? 127 : 63;
 	l->f16 = t->f16;
 	l->tf32 = t->tf32;
 	l->bf16 = t->bf16;

@@ -79,7 +79,7 @@ static int write_step(struct quant_plan *p, int i, struct executor *ex, struct p
 static int lower(const struct graph *folded, struct param_store *store, struct graph *out)
 {
 	const struct quant_rules rules = {.method = QUANT_STATIC,
-	    .weight_bits = cpu_has_vnni() ? 8 : 7,
+	    .weight_bits = 8,
 	    .act_bits = 8,
 	    .per_channel = true,
 	    .affine = true};

@@ -3,7 +3,7 @@
  * Without VNNI the instruction for u8 x s8 (vpmaddubsw, which oneDNN takes) adds pairs of products in 16 bits, where
  * 255 * 127 * 2 saturates without a word. Here inputs and weights are widened to 16 bits first, so that a pair of
  * products has 32. And beyond WIDE_INPUTS inputs a 32-bit sum itself may wrap, with VNNI too: it is split, and the
- * parts are added in 64 bits. About a quarter of the speed of VNNI. */
+ * parts are added in 64 bits. */
 #ifndef CPU_WIDE_H
 #define CPU_WIDE_H
 

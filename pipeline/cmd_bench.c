@@ -12,6 +12,7 @@
 #include "pipeline/registry.h"
 #include "pipeline/table.h"
 #include "pipeline/version.h"
+#include "stages/common.h"
 #include "stages/latency.h"
 
 #define MAX_BATCHES 16
@@ -128,6 +129,13 @@ static void print_basis(const struct bench *b, const cJSON *models)
 	printf("batch 1: %ld runs after %ld untimed; models take turns\n", b->runs, b->warmup);
 	if (tokens > 0)
 		printf("inputs: random texts of %.0f tokens\n", tokens);
+	for (int i = 0; i < b->n; i++) {
+		const char *slow = stage_slow_integers(&b->model[i].ckpt, b->dev);
+		if (slow) {
+			printf("%s\n", slow);
+			return;
+		}
+	}
 }
 
 static int print_table(const struct bench *b, const cJSON *report)

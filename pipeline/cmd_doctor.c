@@ -88,8 +88,7 @@ static char *verdict(const cJSON *o, const struct device_traits *t)
 	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d thread%s: %s; %s) %s", device,
 	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "", t->threads,
 	    t->threads == 1 ? "" : "s", t->threads_from, t->isa,
-	    t->vnni ? "with VNNI: 8-bit weights, exact"
-		    : "without VNNI: exact with weights limited to 7 bits (quantize's option no_vnni)");
+	    t->vnni ? "with VNNI: exact and fast" : "without VNNI: exact, but slower than with it");
 }
 
 static void print_object(const cJSON *o, int depth)

@@ -88,6 +88,23 @@ int64_t graph_parameters(const struct graph *g)
 	return n;
 }
 
+const char *stage_slow_integers(const struct checkpoint *c, struct device dev)
+{
+	bool half = c->plan.method == QUANT_FP16 || c->plan.method == QUANT_BF16;
+
+	if (c->form != FORM_INTEGER || half || device_traits(dev)->vnni)
+		return NULL;
+	return "this CPU has no VNNI: integers are as exact as with it, but slower";
+}
+
+void stage_say_slow_integers(const struct stage_run *run, const struct checkpoint *c)
+{
+	const char *text = stage_slow_integers(c, run->cpu_dev);
+
+	if (text)
+		stage_line(run, "%s", text);
+}
+
 void stage_line(const struct stage_run *run, const char *fmt, ...)
 {
 	char text[512];

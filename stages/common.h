@@ -45,6 +45,12 @@ void stage_put_figures(struct json_out out, const struct metrics *m);
 /* Prints one line through run->progress, if there is one. */
 void stage_line(const struct stage_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What a reader of times must know: a CPU without VNNI runs the integers of this checkpoint exactly, but slowly. NULL:
+ * nothing to say. */
+const char *stage_slow_integers(const struct checkpoint *c, struct device dev);
+/* Prints it as a line, if there is something. */
+void stage_say_slow_integers(const struct stage_run *run, const struct checkpoint *c);
+
 /* Number of trained parameters of a graph. */
 int64_t graph_parameters(const struct graph *g);
 

@@ -190,7 +190,11 @@ static int time_models(struct evaluation *e)
 {
 	struct latency_subject *subjects = mem_alloc((size_t)e->n, sizeof(*subjects));
 	struct latency *out = mem_alloc((size_t)e->n, sizeof(*out));
-	int rc = ERR_NOMEM;
+	int rc = ERR_NOMEM, slow = 0;
+	while (slow < e->n && !stage_slow_integers(&e->model[slow].model.ckpt, e->run->cpu_dev))
+		slow++;
+	if (slow < e->n)
+		stage_say_slow_integers(e->run, &e->model[slow].model.ckpt);
 	if (subjects && out) {
 		for (int i = 0; i < e->n; i++) {
 			struct evaluated *m = &e->model[i];

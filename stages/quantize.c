@@ -219,7 +219,7 @@ static int make_plan(struct quantize_job *job)
 	if (!rc)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
 	graph_clear(&folded);
-	return rc < 0 ? rc : limit_bits(job);
+	return rc;
 }
 
 /* Trains weights and steps in the annotated graph. */
@@ -315,8 +315,10 @@ static int run(struct stage_run *s)
 		rc = quantize_convert(&job);
 	if (!rc)
 		rc = quantize_check_masks(&job, &masked);
-	if (!rc)
+	if (!rc) {
+		stage_say_slow_integers(s, &job.output.ckpt);
 		rc = save(&job, started);
+	}
 	model_clear(&job.input);
 	model_clear(&job.output);
 	quant_plan_clear(&job.plan);

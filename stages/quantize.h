@@ -9,8 +9,6 @@
 
 #define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation figure */
 
-enum no_vnni { NO_VNNI_LIMIT, NO_VNNI_STOP };
-
 struct quantize_options {
 	int method; /* enum quant_method */
 	int observer, weight_observer;
@@ -20,7 +18,6 @@ struct quantize_options {
 	struct option_strings exclude;
 	int64_t calibration_batches, calibration_batch_size;
 	char *calibration_split;
-	int no_vnni;
 	double step_lr_factor;
 	struct kd_options kd;
 	struct train_options train;
@@ -38,7 +35,6 @@ struct quantize_job {
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */
 	int chosen;                 /* enum observer_kind */
-	int limited_bits;           /* what weights were limited to for want of VNNI; 0 = not */
 	int64_t calibrated;         /* samples */
 	cJSON *choices;             /* auto: validation figures of each observer */
 	struct fit_report fit;      /* qat */

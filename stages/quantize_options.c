@@ -9,7 +9,6 @@ static const char *const observers[] = {"minmax", "moving_average", "percentile"
 static const char *const weight_observers[] = {"minmax", "mse", NULL};
 static const char *const granularities[] = {"channel", "tensor", NULL};
 static const char *const activations[] = {"symmetric", "affine", NULL};
-static const char *const no_vnni[] = {"limit", "stop", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
 #define CALIBRATED (OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANT_QAT))
@@ -121,14 +120,6 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = CALIBRATED,
 	.help = "train or validation; the test split is never used to calibrate"},
-    {.key = "no_vnni",
-	.type = OPT_CHOICE,
-	.offset = AT(no_vnni),
-	.def = "limit",
-	.choices = no_vnni,
-	.when = "method",
-	.only = INTEGER,
-	.help = "on a CPU without VNNI, where 8-bit products saturate: limit weights to 7 bits, or stop"},
     {.key = "step_lr_factor",
 	.type = OPT_FLOAT,
 	.offset = AT(step_lr_factor),

@@ -232,10 +232,6 @@ static void add_head(const struct quantize_job *job, const struct quantize_measu
 
 	json_out_text(j, "executed", job->plan.simulated ? "FP32 simulation" : "integers");
 	*j.ok = *j.ok && dev.backend->describe(dev.ctx, device.at) == 0;
-	if (job->limited_bits)
-		json_out_number(j, "weights_limited_to_bits", job->limited_bits);
-	else
-		json_out_null(j, "weights_limited_to_bits");
 	json_out_number(j, "batch", m->batch);
 	json_out_number(j, "fp32_ms", total_ms(m, true));
 	json_out_number(j, job->plan.simulated ? "simulated_ms" : "int8_ms", total_ms(m, false));

@@ -76,8 +76,6 @@ const struct quant_value *quant_plan_value(const struct quant_plan *p, const cha
 int quant_step_name(char out[NODE_NAME], const char *value);
 /* The weight of a layer of a folded graph, or NODE_NONE where it has none or is none. */
 int quant_layer_weight(const struct graph *folded, int layer);
-/* The most bits that weights may have are lowered to `bits` (CPUs without VNNI). Returns how many values changed. */
-int quant_plan_limit_weights(struct quant_plan *p, int bits);
 /* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */
 int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step);
 cJSON *quant_plan_to_json(const struct quant_plan *p);

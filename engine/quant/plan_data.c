@@ -36,19 +36,6 @@ const struct quant_value *quant_plan_value(const struct quant_plan *p, const cha
 	return find_value(p, name);
 }
 
-int quant_plan_limit_weights(struct quant_plan *p, int bits)
-{
-	int changed = 0;
-
-	for (int i = 0; i < p->n_value; i++) {
-		if (!p->value[i].weight || p->value[i].q.bits <= bits)
-			continue;
-		p->value[i].q = qrange_weight(bits);
-		changed++;
-	}
-	return changed;
-}
-
 int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step)
 {
 	struct quant_value *v = find_value(p, value);

@@ -4,11 +4,6 @@
 
 #include "cpu/cpu.h"
 
-static bool has_vnni(struct device dev)
-{
-	return device_traits(dev)->vnni;
-}
-
 static struct model_spec wide_resnet(void)
 {
 	static int widths[] = {32, 24, 40, 48, 64, 40};
@@ -35,11 +30,10 @@ static int64_t check(const char *name, struct model_spec spec, int batch, bool a
 	struct equal_case c = {.name = name,
 	    .spec = spec,
 	    .batch = batch,
-	    .rules = {.method = QUANT_STATIC, .act_bits = 8, .per_channel = true, .affine = affine},
+	    .rules = {.method = QUANT_STATIC, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = affine},
 	    .clip = 0.9f};
 	struct equal_result r;
 
-	c.rules.weight_bits = has_vnni(cpu) ? 8 : 7; /* without VNNI, products of 8 bits saturate in 16 */
 	r = equal_run(&c, simulate_on_cpu ? cpu : ref, cpu);
 	if (r.different)
 		fail_msg("%s: %lld of %lld values differ, worst %g", name, (long long)r.different,
@@ -73,7 +67,6 @@ static void quantized__embeddings_equal_the_reference(void **state)
 		struct equal_case c = bag_case(k & 1 ? 64 : 7, k & 2);
 		struct equal_result r;
 
-		c.rules.weight_bits = has_vnni(cpu) ? 8 : 7;
 		r = equal_run(&c, k & 4 ? cpu : ref, cpu);
 		if (r.different)
 			fail_msg("case %d: %lld of %lld values differ, worst %g", k, (long long)r.different,

@@ -102,7 +102,6 @@ static void check__options_that_a_method_ignores_are_errors(void **state)
 	/* An option of an optimizer that nobody uses, although the optimizer would be right. */
 	assert_check("{beta1: 0.8}", NULL, "beta1 has no effect with method static");
 	assert_check("{method: qat, beta1: 0.8}", NULL, NULL);
-	assert_check("{method: bf16, no_vnni: stop}", NULL, "no_vnni has no effect");
 }
 
 static void check__the_test_split_never_calibrates(void **state)

@@ -232,6 +232,53 @@ static int set_ranges(struct quantize_job *job, enum observer_kind kind)
 	return 0;
 }
 
+/* Noise of half the signal's energy or more, where the whole range would have a quarter of that noise at most. */
+#define POOR_DB   3.0
+#define BETTER_DB 6.0
+
+/* What a person must know of the range of a value that was chosen, if anything. */
+static int say_range(const struct quantize_job *job, const struct quant_value *v, const struct observer *o)
+{
+	float lo, hi, all_lo, all_hi, step;
+	struct qrange q = v->q;
+	int rc = observer_range(o, (enum observer_kind)job->chosen, q, job->o->percentile, &lo, &hi);
+	if (!rc)
+		rc = observer_range(o, OBSERVE_MINMAX, q, 100, &all_lo, &all_hi);
+	if (rc)
+		return rc;
+	quant_step_of_range(&q, lo, hi, &step);
+	if (observer_is_empty(o)) {
+		stage_line(job->run,
+		    "warning: '%s' was 0 throughout calibration: it has no range, its step is 1 and all below 0.5 "
+		    "becomes 0",
+		    v->name);
+		return 0;
+	}
+	if (step > hi - lo) {
+		stage_line(job->run,
+		    "warning: '%s' is too small for integers: its range is [%g, %g], and all becomes 0", v->name,
+		    (double)lo, (double)hi);
+		return 0;
+	}
+	const double db = observer_sqnr(o, v->q, lo, hi), all = observer_sqnr(o, v->q, all_lo, all_hi);
+	if (db < POOR_DB && all > db + BETTER_DB)
+		stage_line(job->run,
+		    "warning: observer %s gives '%s' the range [%g, %g], which loses most of it (%.1f dB); minmax has "
+		    "[%g, %g] (%.1f dB)",
+		    observer_names[job->chosen], v->name, (double)lo, (double)hi, db, (double)all_lo, (double)all_hi,
+		    all);
+	return 0;
+}
+
+static int say_ranges(const struct quantize_job *job)
+{
+	int rc = 0;
+	for (int i = 0; i < job->plan.n_value && !rc; i++)
+		if (!job->plan.value[i].weight)
+			rc = say_range(job, &job->plan.value[i], &job->observers.of[i]);
+	return rc;
+}
+
 /* The figures that are defined, by the names of the task's rows, and the loss. */
 static void put_choice(struct json_out out, const struct metrics *m)
 {
@@ -300,6 +347,8 @@ int quantize_calibrate(struct quantize_job *job)
 		rc = choose_observer(job);
 	if (!rc)
 		rc = set_ranges(job, (enum observer_kind)job->chosen);
+	if (!rc)
+		rc = say_ranges(job);
 out:
 	calibration_close(&p);
 	return rc;

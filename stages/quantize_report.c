@@ -164,6 +164,7 @@ static int add_value(const struct quantize_job *job, const struct quantize_measu
 	if (!v->weight) {
 		add_saturation(m, v, j);
 		json_out_text(j, "observer", observer_names[job->chosen]);
+		json_out_number(j, "nonzero", job->observers.of[i].n - job->observers.of[i].zeros);
 		add_observers(job, v, &job->observers.of[i], j);
 	}
 out:

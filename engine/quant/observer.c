@@ -69,15 +69,23 @@ static void add_counts(struct observer *o, const float *x, size_t n)
 
 static void add_extremes(struct observer *o, float lo, float hi)
 {
+	bool nothing = lo == 0 && hi == 0; /* a batch of zeros says nothing about a range: it moves no average */
+
 	if (o->batches == 0) {
-		o->min = o->avg_min = lo;
-		o->max = o->avg_max = hi;
+		o->min = lo;
+		o->max = hi;
 	} else {
 		o->min = fminf(o->min, lo);
 		o->max = fmaxf(o->max, hi);
+	}
+	if (o->averaged == 0) {
+		o->avg_min = lo;
+		o->avg_max = hi;
+	} else if (!nothing) {
 		o->avg_min += MOMENTUM * (lo - o->avg_min);
 		o->avg_max += MOMENTUM * (hi - o->avg_max);
 	}
+	o->averaged += !nothing;
 	o->batches++;
 }
 

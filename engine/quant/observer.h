@@ -1,8 +1,9 @@
 /* Observers: one streaming pass of constant memory over a value's batches gives the clipping range of every method and
  * the SQNR that each would have. A histogram of 2,048 bins over a power-of-two range that doubles (bins merge) when a
  * value falls outside; plus exact min, max and moving averages of the batches' min and max.
- *   min-max; moving average (momentum 0.1, Jacob et al. 2018, section 3); percentile (of |x| if symmetric);
- *   entropy: minimal KL divergence (Migacz, GTC 2017); mse: minimal expected squared error over candidate ranges. */
+ *   min-max; moving average (momentum 0.1, Jacob et al. 2018, section 3); percentile of what is not zero (of |x| if
+ *   symmetric); entropy: minimal KL divergence (Migacz, GTC 2017); mse: minimal expected squared error over candidate
+ *   ranges. */
 #ifndef ENGINE_QUANT_OBSERVER_H
 #define ENGINE_QUANT_OBSERVER_H
 
@@ -29,11 +30,13 @@ struct observer {
 	float range;                 /* a power of two above every |x|; 0 before the first nonzero value */
 	double n, sum_squares;
 	float min, max, avg_min, avg_max;
-	int batches;
+	int batches, averaged; /* all, and those that are in the moving averages: not of zeros alone */
 };
 void observer_init(struct observer *o);
 /* ERR_DATA if a value is NaN or infinite. */
 int observer_add(struct observer *o, const float *x, size_t n);
+/* Whether there was anything but zeros. Without it every method has the range [0, 0] and the step 1. */
+bool observer_is_empty(const struct observer *o);
 /* The clipping range of one method for a quantized range q: lo = -hi for signed ones; for unsigned ones lo = 0 where
  * nothing below 0 was seen, else both ends (affine). percentile in (50, 100]. ERR_FAIL if nothing was observed. */
 int observer_range(

@@ -27,21 +27,17 @@ static double bin_low(const struct observer *o, int bin)
 
 /* ---- percentile ---- */
 
-/* The value below which `target` of the counted values lie, interpolated within its bin. Exact zeros stand between the
- * negative and the positive bins. magnitude: of |x|. */
-static double quantile(const struct observer *o, double target, bool magnitude)
+/* The value below which this share of the nonzero values lies, interpolated within its bin. Exact zeros do not count:
+ * every range holds them, and where they are most of a value they would be the whole of its range. magnitude: of |x|.
+ */
+static double quantile(const struct observer *o, double share, bool magnitude)
 {
-	double sum = magnitude ? o->zeros : 0;
+	double sum = 0, target = share * (o->n - o->zeros);
 
 	for (int i = magnitude ? HALF : 0; i < OBSERVER_BINS; i++) {
 		/* bin i of |x| also holds its mirror image: [-hi, -lo) */
 		double count = o->count[i] + (magnitude ? o->count[OBSERVER_BINS - 1 - i] : 0);
 
-		if (i == HALF && !magnitude) {
-			sum += o->zeros;
-			if (sum >= target)
-				return 0;
-		}
 		if (sum + count >= target && count > 0)
 			return bin_low(o, i) + bin_width(o) * fmax(target - sum, 0) / count;
 		sum += count;
@@ -208,12 +204,17 @@ static void find_percentile(
 	double share = percentile / 100;
 
 	if (is_signed) {
-		*hi = fminf((float)quantile(o, share * o->n, true), fmaxf(-o->min, o->max));
+		*hi = fminf((float)quantile(o, share, true), fmaxf(-o->min, o->max));
 		return;
 	}
-	*hi = fminf((float)quantile(o, share * o->n, false), o->max);
+	*hi = fminf((float)quantile(o, share, false), o->max);
 	if (affine)
-		*lo = fmaxf((float)quantile(o, (1 - share) * o->n, false), o->min);
+		*lo = fmaxf((float)quantile(o, 1 - share, false), o->min);
+}
+
+bool observer_is_empty(const struct observer *o)
+{
+	return o->n - o->zeros == 0;
 }
 
 int observer_range(

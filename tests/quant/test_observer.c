@@ -201,11 +201,14 @@ static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **sta
 		struct qrange q = range_for((enum shape_of_data)kind, 8);
 		float width = o->range * 2 / OBSERVER_BINS;
 
-		for (size_t i = 0; q.is_signed && i < COUNT; i++)
-			sorted[i] = fabsf(sorted[i]);
-		qsort(sorted, COUNT, sizeof(*sorted), compare_floats);
+		size_t count = 0; /* zeros do not count */
+
+		for (size_t i = 0; i < COUNT; i++)
+			if (x[i] != 0)
+				sorted[count++] = q.is_signed ? fabsf(x[i]) : x[i];
+		qsort(sorted, count, sizeof(*sorted), compare_floats);
 		for (int l = 0; l < 5; l++) {
-			size_t at = (size_t)(levels[l] / 100 * COUNT), low = COUNT - at;
+			size_t at = (size_t)(levels[l] / 100 * (double)count), low = count - at;
 			float lo, hi;
 
 			assert_int_equal(observer_range(o, OBSERVE_PERCENTILE, q, levels[l], &lo, &hi), 0);
@@ -220,6 +223,57 @@ static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **sta
 		mem_free(sorted);
 		mem_free(o);
 	}
+}
+
+/* Nearly all is zero: not a percentile, not an average of batches may take that for the range. */
+static void observer__mostly_zeros_have_a_range_that_holds_the_rest(void **state)
+{
+	struct qrange forms[] = {qrange_unsigned(8, 0), qrange_signed(8), qrange_unsigned(8, 0)};
+
+	(void)state;
+	for (int form = 0; form < 3; form++) {
+		float *x = mem_alloc(COUNT, sizeof(*x));
+		struct observer *o;
+
+		assert_non_null(x);
+		for (size_t i = 0; i < 40; i++) /* one batch of forty, and a few values of it */
+			x[20000 + 3 * i] = (form == 2 && i % 2 ? -1.0f : 1.0f) * (1 + (float)i / 40);
+		o = observe(x, COUNT, 1000);
+		assert_false(observer_is_empty(o));
+		for (int kind = 0; kind < OBSERVER_COUNT; kind++) {
+			float lo, hi;
+
+			assert_int_equal(observer_range(o, (enum observer_kind)kind, forms[form], 98, &lo, &hi), 0);
+			assert_true(hi >= 1 && hi <= 2 && lo == (form == 0 ? 0 : form == 1 ? -hi : lo));
+			assert_true(form != 2 || (lo <= -1 && lo >= -2));
+			assert_true(observer_sqnr(o, forms[form], lo, hi) > 20);
+		}
+		mem_free(x);
+		mem_free(o);
+	}
+}
+
+static void observer__nothing_but_zeros_is_empty(void **state)
+{
+	float zeros[5] = {0, -0.0f}, lo, hi, step;
+	struct observer o;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, zeros, 5), 0);
+	assert_int_equal(observer_add(&o, zeros, 3), 0);
+	assert_true(observer_is_empty(&o));
+	for (int kind = 0; kind < OBSERVER_COUNT; kind++) {
+		struct qrange q = qrange_unsigned(8, 0);
+
+		assert_int_equal(observer_range(&o, (enum observer_kind)kind, q, 99, &lo, &hi), 0);
+		assert_true(lo == 0 && hi == 0);
+		quant_step_of_range(&q, lo, hi, &step);
+		assert_true(step == 1 && q.zero == 0);
+	}
+	zeros[2] = 1e-3f;
+	assert_int_equal(observer_add(&o, zeros, 5), 0);
+	assert_false(observer_is_empty(&o));
 }
 
 static void observer__sqnr_agrees_with_quantizing_the_values(void **state)
@@ -411,6 +465,8 @@ int main(void)
 	    cmocka_unit_test(observer__tiny_and_huge_values_have_bins),
 	    cmocka_unit_test(observer__minmax_and_moving_average_follow_their_definitions),
 	    cmocka_unit_test(observer__percentile_is_within_a_bin_of_the_sorted_values),
+	    cmocka_unit_test(observer__mostly_zeros_have_a_range_that_holds_the_rest),
+	    cmocka_unit_test(observer__nothing_but_zeros_is_empty),
 	    cmocka_unit_test(observer__sqnr_agrees_with_quantizing_the_values),
 	    cmocka_unit_test(observer__mse_range_is_near_the_best_of_all_ranges),
 	    cmocka_unit_test(observer__entropy_range_has_the_least_divergence),

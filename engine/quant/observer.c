@@ -21,6 +21,17 @@ void observer_init(struct observer *o)
 	memset(o, 0, sizeof(*o));
 }
 
+/* One octave more on top: the others move down, and the lowest is lost in the rest. */
+static void add_octave(struct observer *o)
+{
+	for (int s = 0; s < 2; s++) {
+		for (int i = 0; i < OBSERVER_STEPS; i++)
+			o->low[s] += o->fine[s][OBSERVER_OCTAVES - 1][i];
+		memmove(o->fine[s][1], o->fine[s][0], sizeof(o->fine[s]) - sizeof(o->fine[s][0]));
+		memset(o->fine[s][0], 0, sizeof(o->fine[s][0]));
+	}
+}
+
 /* Merges pairs of bins until the range holds `largest`. Old bin j becomes 512 + j/2: exact, nothing is interpolated. */
 static void widen(struct observer *o, float largest)
 {
@@ -39,6 +50,7 @@ static void widen(struct observer *o, float largest)
 		for (int j = 0; j < OBSERVER_BINS; j++)
 			o->count[OBSERVER_BINS / 4 + j / 2] += old[j];
 		o->range *= 2;
+		add_octave(o);
 	}
 }
 
@@ -65,6 +77,30 @@ static void add_counts(struct observer *o, const float *x, size_t n)
 	o->zeros += (double)zeros;
 	for (int b = 0; b < OBSERVER_BINS; b++)
 		o->count[b] += (double)part[0][b] + part[1][b] + part[2][b] + part[3][b];
+}
+
+/* The bits of a float are its octave and its place there. */
+static void add_fine(struct observer *o, const float *x, size_t n)
+{
+	uint32_t part[2][OBSERVER_OCTAVES + 1][OBSERVER_STEPS];
+	uint32_t range;
+
+	memset(part, 0, sizeof(part));
+	memcpy(&range, &o->range, sizeof(range));
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits, octave;
+
+		memcpy(&bits, x + i, sizeof(bits));
+		octave = (range >> 23) - 1 - (bits >> 23 & 255);
+		octave = octave > OBSERVER_OCTAVES ? OBSERVER_OCTAVES : octave;
+		part[bits >> 31][octave][bits >> 14 & (OBSERVER_STEPS - 1)] += x[i] != 0;
+	}
+	for (int s = 0; s < 2; s++)
+		for (int k = 0; k < OBSERVER_STEPS; k++) {
+			for (int i = 0; i < OBSERVER_OCTAVES; i++)
+				o->fine[s][i][k] += (double)part[s][i][k];
+			o->low[s] += (double)part[s][OBSERVER_OCTAVES][k];
+		}
 }
 
 static void add_extremes(struct observer *o, float lo, float hi)
@@ -145,8 +181,10 @@ int observer_add(struct observer *o, const float *x, size_t n)
 	if (largest > 0)
 		widen(o, largest);
 	if (o->range > 0)
-		for (size_t i = 0; i < n; i += chunk)
+		for (size_t i = 0; i < n; i += chunk) {
 			add_counts(o, x + i, n - i < chunk ? n - i : chunk);
+			add_fine(o, x + i, n - i < chunk ? n - i : chunk);
+		}
 	else
 		o->zeros += (double)n;
 	add_extremes(o, e.lo, e.hi);

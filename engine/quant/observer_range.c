@@ -11,10 +11,6 @@
 #define CANDIDATES 256 /* of the error search: steps of 0.4 % of the range */
 #define NOISE_FREE 200.0
 
-/* Where a probability mass meets an empty quantized bin the divergence would be infinite; this floor makes it finite
- * and large (20 nats times the mass), so that such candidates lose without poisoning the sums. */
-#define EMPTY_BIN 1e-9
-
 static double bin_width(const struct observer *o)
 {
 	return (double)o->range / HALF;
@@ -115,87 +111,6 @@ static void search_error(const struct observer *o, struct qrange q, bool low, bo
 	}
 }
 
-/* ---- entropy ---- */
-
-/* Kullback-Leibler divergence of a clipped and quantized histogram from the clipped one (Migacz, GTC 2017, slides 33
- * to 36): p has the mass outside [a, b) added to its end bins; q spreads each of `levels` groups of bins evenly over
- * the group's non-empty bins. */
-static double divergence(const double *count, int n, int a, int b, int levels)
-{
-	double below = 0, above = 0, inside = 0, p_total, sum = 0;
-	int bins = b - a;
-
-	for (int i = 0; i < n; i++)
-		*(i < a ? &below : i < b ? &inside : &above) += count[i];
-	p_total = below + inside + above;
-	if (inside == 0)
-		return DBL_MAX;
-	for (int level = 0; level < levels; level++) {
-		int from = a + (int)((int64_t)bins * level / levels),
-		    to = a + (int)((int64_t)bins * (level + 1) / levels);
-		double mass = 0;
-		int filled = 0;
-
-		for (int i = from; i < to; i++) {
-			mass += count[i];
-			filled += count[i] > 0;
-		}
-		for (int i = from; i < to; i++) {
-			double p = count[i] + (i == a ? below : 0) + (i == b - 1 ? above : 0);
-			double q = count[i] > 0 ? mass / filled / inside : EMPTY_BIN;
-
-			if (p > 0)
-				sum += p / p_total * log(p / p_total / q);
-		}
-	}
-	return sum;
-}
-
-/* Symmetric and non-negative values: the histogram of magnitudes, clipped from above. */
-static float entropy_high(const struct observer *o, int levels)
-{
-	double count[HALF], best = DBL_MAX;
-	int used = 0, chosen;
-
-	for (int i = 0; i < HALF; i++) {
-		count[i] = o->count[HALF + i] + o->count[HALF - 1 - i];
-		if (count[i] > 0)
-			used = i + 1;
-	}
-	chosen = used;
-	for (int b = used; b >= levels; b--) {
-		double d = divergence(count, used, 0, b, levels);
-
-		if (d < best) {
-			best = d;
-			chosen = b;
-		}
-	}
-	return (float)(chosen * bin_width(o));
-}
-
-/* Affine values: both ends shrink in proportion. */
-static void entropy_both(const struct observer *o, int levels, float *lo, float *hi)
-{
-	double best = DBL_MAX, width = bin_width(o);
-	float from_lo = *lo, from_hi = *hi;
-
-	for (int i = CANDIDATES; i >= 1; i--) {
-		double part = (double)i / CANDIDATES, d;
-		int a = HALF + (int)floor(from_lo * part / width), b = HALF + (int)ceil(from_hi * part / width);
-
-		b = b > OBSERVER_BINS ? OBSERVER_BINS : b;
-		if (b - a < levels)
-			break;
-		d = divergence(o->count, OBSERVER_BINS, a, b, levels);
-		if (d < best) {
-			best = d;
-			*lo = (float)(from_lo * part);
-			*hi = (float)(from_hi * part);
-		}
-	}
-}
-
 /* ---- all ---- */
 
 static void find_percentile(
@@ -222,6 +137,7 @@ int observer_range(
 {
 	bool affine = !q.is_signed && o->min < 0;
 	float extent = fmaxf(-o->min, o->max);
+	int rc = 0;
 
 	if (o->batches == 0)
 		return err_set(ERR_FAIL, "nothing was observed");
@@ -236,10 +152,7 @@ int observer_range(
 		find_percentile(o, q.is_signed, affine, percentile, lo, hi);
 		break;
 	case OBSERVE_ENTROPY:
-		if (affine)
-			entropy_both(o, q.hi - q.lo + 1, lo, hi);
-		else
-			*hi = fminf(entropy_high(o, q.hi + 1), *hi);
+		rc = observer_entropy(o, q, lo, hi);
 		break;
 	case OBSERVE_MSE:
 		search_error(o, q, affine, true, lo, hi);
@@ -254,5 +167,5 @@ int observer_range(
 	}
 	*hi = fmaxf(*hi, 0);
 	*lo = q.is_signed ? -*hi : fminf(*lo, 0);
-	return 0;
+	return rc;
 }

@@ -82,6 +82,8 @@ static void observer__doubling_equals_a_one_shot_histogram(void **state)
 	once = observe(x, COUNT, COUNT);
 	assert_true(grown->range == once->range);
 	assert_memory_equal(grown->count, once->count, sizeof(once->count));
+	assert_memory_equal(grown->fine, once->fine, sizeof(once->fine));
+	assert_true(grown->low[0] == once->low[0] && grown->low[1] == once->low[1] && once->low[0] > 0);
 	assert_true(grown->zeros == once->zeros && grown->n == once->n);
 	assert_true(grown->min == once->min && grown->max == once->max);
 	mem_free(x);
@@ -326,72 +328,157 @@ static void observer__mse_range_is_near_the_best_of_all_ranges(void **state)
 	}
 }
 
-/* KL divergence of one candidate, straight from the raw magnitudes, without the histogram's code. */
-static double raw_divergence(const float *x, size_t n, double width, int bins, int levels)
+/* The bins of |x| by the definition: 512 per octave, 24 octaves, those narrower than `least` merged. Returns how many.
+ */
+static int raw_edges(double range, double least, double *edge)
 {
-	double *p = mem_alloc((size_t)bins, sizeof(*p)), *q = mem_alloc((size_t)bins, sizeof(*q)), total = 0,
-	       inside = 0, d = 0;
+	int n = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		int b = (int)((double)fabsf(x[i]) / width);
+	edge[0] = 0;
+	for (int k = 0; k <= 24 * 512; k++) {
+		double to =
+		    k == 0 ? range / 16777216 : range / pow(2, 24 - (k - 1) / 512) * (1 + ((k - 1) % 512 + 1) / 512.0);
 
-		if (x[i] == 0)
-			continue;
-		total++;
-		if (b < bins) {
-			q[b]++;
-			inside++;
-		}
-		p[b < bins ? b : bins - 1]++;
+		if (to - edge[n] >= least || k == 24 * 512)
+			edge[++n] = to;
 	}
-	for (int l = 0; l < levels; l++) {
-		int from = (int)((int64_t)bins * l / levels), to = (int)((int64_t)bins * (l + 1) / levels), filled = 0;
-		double mass = 0;
+	return n;
+}
 
-		for (int b = from; b < to; b++) {
-			mass += q[b];
-			filled += q[b] > 0;
-		}
-		for (int b = from; b < to; b++)
-			q[b] = q[b] > 0 ? mass / filled / inside : 1e-9;
+/* KL divergence of a clip at edge[last], bin by bin. */
+static double raw_divergence(const double *edge, const double *count, int n, int last, int levels)
+{
+	double total = 0, inside = 0, step = edge[last] / levels, d = 0;
+
+	for (int i = 0; i < n; i++) {
+		total += count[i];
+		inside += i < last ? count[i] : 0;
 	}
-	for (int b = 0; b < bins; b++)
-		d += p[b] > 0 ? p[b] / total * log(p[b] / total / q[b]) : 0;
-	mem_free(p);
-	mem_free(q);
+	for (int from = 0, level = 1; level <= levels; level++) {
+		double mass = 0, width = 0;
+		int to = from;
+
+		for (; to < last && (level == levels || (edge[to] + edge[to + 1]) / 2 < step * level); to++) {
+			mass += count[to];
+			width += count[to] > 0 ? edge[to + 1] - edge[to] : 0;
+		}
+		for (; from < to; from++) {
+			double p = count[from] + (from == last - 1 ? total - inside : 0);
+			double q = count[from] > 0 ? mass / inside * (edge[from + 1] - edge[from]) / width : 0;
+
+			d += p > 0 ? p / total * log(p / total / q) : 0;
+		}
+	}
 	return d;
 }
 
+/* No edge has less than the range that was found, beyond the tolerance, and no narrower one as little. */
 static void observer__entropy_range_has_the_least_divergence(void **state)
 {
 	enum shape_of_data kinds[] = {NORMAL, HEAVY, RELU};
+	double *edge = mem_alloc(24 * 512 + 2, sizeof(*edge)), *count = mem_alloc(24 * 512 + 2, sizeof(*count));
+	const size_t n = COUNT / 8;
 
 	(void)state;
-	for (int k = 0; k < 3; k++) {
-		float *x = make_values(kinds[k], COUNT / 8);
-		struct observer *o = observe(x, COUNT / 8, 700);
+	assert_true(edge && count);
+	for (int k = 0; k < 6; k++) {
+		float *x = make_values(kinds[k / 2], n), *sorted = mem_alloc(n, sizeof(*sorted)), lo, hi;
+		struct observer *o = observe(x, n, 700);
+		struct qrange q = range_for(kinds[k / 2], k % 2 ? 8 : 4);
+		double best = 1e300, limit = fmax(-(double)o->min, (double)o->max), found = -1, middle = 0;
+		double whole = observer_sqnr(o, q, 0, (float)limit);
+		size_t nonzero = 0;
 
-		for (int bits = 4; bits <= 8; bits += 4) {
-			struct qrange q = range_for(kinds[k], bits);
-			double width = (double)o->range * 2 / OBSERVER_BINS, best = 1e300;
-			int levels = q.hi + 1, used = (int)(fmax(-(double)o->min, (double)o->max) / width) + 1, at = 0;
-			float lo, hi;
-
-			for (int b = used; b >= levels; b--) {
-				double d = raw_divergence(x, COUNT / 8, width, b, levels);
-
-				if (d < best - 1e-12) {
-					best = d;
-					at = b;
-				}
-			}
-			assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &hi), 0);
-			assert_near(hi, fmin(at * width, fmax(-(double)o->min, (double)o->max)), width * 1e-3);
-			assert_true(lo == (q.is_signed ? -hi : 0));
+		assert_non_null(sorted);
+		for (size_t i = 0; i < n; i++)
+			if (x[i] != 0)
+				sorted[nonzero++] = fabsf(x[i]);
+		qsort(sorted, nonzero, sizeof(*sorted), compare_floats);
+		int bins = raw_edges((double)o->range, 0, edge);
+		for (int i = 0; i < bins && middle == 0; i++) /* the upper edge of the median's bin */
+			middle = edge[i + 1] > (double)sorted[(nonzero - 1) / 2] ? edge[i + 1] : 0;
+		bins = raw_edges((double)o->range, middle / (4 * (q.hi + 1)), edge);
+		memset(count, 0, (size_t)bins * sizeof(*count));
+		for (size_t i = 0, b = 0; i < nonzero; i++) {
+			while ((double)sorted[i] >= edge[b + 1])
+				b++;
+			count[b]++;
 		}
+		assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &hi), 0);
+		for (int last = bins; edge[last] > middle; last--) {
+			if (count[last - 1] == 0)
+				continue; /* a range ends with something */
+			double d = raw_divergence(edge, count, bins, last, q.hi + 1), outside = 0;
+
+			for (int i = last; i < bins; i++)
+				outside += count[i];
+			if (outside > 1e-3 * (double)nonzero && observer_sqnr(o, q, 0, (float)edge[last]) < whole - 6)
+				break; /* no outliers any more */
+			best = fmin(best, d);
+			if (fabs(edge[last] - (double)hi) < 1e-6 * (double)hi)
+				found = d;
+		}
+		assert_true(found >= 0 || hi == (float)limit);
+		assert_true(found < best + 6e-4); /* candidates are 1/256 apart, ties 1e-4 */
+		assert_true(lo == (q.is_signed ? -hi : 0));
+		mem_free(x);
+		mem_free(sorted);
+		mem_free(o);
+	}
+	mem_free(edge);
+	mem_free(count);
+}
+
+/* A value far away, however far, changes nothing; the same range scaled by a power of two is found exactly. */
+static void observer__entropy_clips_rare_outliers_of_any_size(void **state)
+{
+	struct qrange forms[] = {qrange_signed(8), qrange_unsigned(8, 0), qrange_signed(4), qrange_unsigned(8, 0)};
+
+	(void)state;
+	for (int form = 0; form < 4; form++) {
+		bool affine = form == 3;
+		float *x = make_values(form == 1 ? RELU : NORMAL, COUNT), lo, hi, none;
+		struct qrange q = forms[form];
+		struct observer *o = observe(x, COUNT, 700);
+
+		assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &none), 0);
+		for (double far = 100; far < 1e6; far *= 10) {
+			for (int many = 1; many <= 8; many *= 8) {
+				for (int i = 0; i < many; i++)
+					x[997 * i] = (float)(far * (1 + i / 50.0));
+				mem_free(o);
+				o = observe(x, COUNT, 700);
+				assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &hi), 0);
+				assert_near(hi, none, 0.25 * (double)none);
+				assert_true(!affine || lo < -3);
+			}
+		}
+		for (size_t i = 0; i < COUNT; i++)
+			x[i] *= 0x1p-30f;
+		mem_free(o);
+		o = observe(x, COUNT, 700);
+		none = hi;
+		assert_int_equal(observer_range(o, OBSERVE_ENTROPY, q, 99.9, &lo, &hi), 0);
+		assert_true(hi == none * 0x1p-30f);
 		mem_free(x);
 		mem_free(o);
 	}
+}
+
+/* One value in a hundred is no outlier, however far it is. */
+static void observer__entropy_keeps_what_is_not_rare(void **state)
+{
+	float *x = make_values(NORMAL, COUNT), lo, hi;
+	struct observer *o;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i += 100)
+		x[i] = 300 * (1 + (float)i / COUNT / 10);
+	o = observe(x, COUNT, 700);
+	assert_int_equal(observer_range(o, OBSERVE_ENTROPY, qrange_signed(8), 99.9, &lo, &hi), 0);
+	assert_true(hi > 295);
+	mem_free(x);
+	mem_free(o);
 }
 
 static void observer__entropy_of_affine_values_stays_inside_and_keeps_zero(void **state)
@@ -470,6 +557,8 @@ int main(void)
 	    cmocka_unit_test(observer__sqnr_agrees_with_quantizing_the_values),
 	    cmocka_unit_test(observer__mse_range_is_near_the_best_of_all_ranges),
 	    cmocka_unit_test(observer__entropy_range_has_the_least_divergence),
+	    cmocka_unit_test(observer__entropy_clips_rare_outliers_of_any_size),
+	    cmocka_unit_test(observer__entropy_keeps_what_is_not_rare),
 	    cmocka_unit_test(observer__entropy_of_affine_values_stays_inside_and_keeps_zero),
 	    cmocka_unit_test(weights__minmax_step_reaches_the_largest_weight_of_each_channel),
 	    cmocka_unit_test(weights__mse_step_is_never_worse_than_minmax),

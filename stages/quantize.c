@@ -35,21 +35,6 @@ static int check_run(const struct stage_run *s)
 
 /* ---- plan ---- */
 
-/* Without VNNI, oneDNN adds pairs of u8 x s8 products in 16 bits, which 8-bit weights overflow without a word. */
-static int limit_bits(struct quantize_job *job)
-{
-	if (device_traits(job->run->cpu_dev)->vnni || job->plan.simulated || job->plan.n_value == 0)
-		return 0;
-	if (job->o->no_vnni == NO_VNNI_STOP)
-		return err_set(
-		    ERR_DEVICE, "this CPU has no VNNI: 8-bit weights would saturate silently (no_vnni: stop)");
-	if (quant_plan_limit_weights(&job->plan, 7) > 0) {
-		job->limited_bits = 7;
-		stage_line(job->run, "this CPU has no VNNI: weights are limited to 7 bits");
-	}
-	return 0;
-}
-
 /* AdamW divides a gradient by its own size, so a scale would change nothing but the norm that clipping looks at. */
 static void prepare_step(const struct quantize_options *o, bool learn, struct attr *step)
 {
@@ -77,7 +62,8 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 	return rc;
 }
 
-static int plan_text(const struct quantize_options *o, const struct quant_plan *p, char *text, size_t cap)
+static int plan_text(
+    const struct quantize_options *o, const struct quant_plan *p, int equalized, char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;
@@ -87,6 +73,8 @@ static int plan_text(const struct quantize_options *o, const struct quant_plan *
 		str_addf(&s, ", weights %d bits, activations %d bits", (int)o->weight_bits, (int)o->act_bits);
 	if (quantize_has_steps(o))
 		str_addf(&s, ", calibrated on %" PRId64 " batches of %s", o->calibration_batches, o->calibration_split);
+	if (equalized)
+		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");
 	if (o->method == QUANT_QAT)
 		str_addf(&s, ", trained for %" PRId64 " epochs", o->train.epochs);
 	if (p->simulated)
@@ -163,9 +151,10 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	const struct quantize_options *o = s->options;
 	struct stage_run run = *s;
 	struct quantize_job job = {.o = o, .run = &run, .input = {.ckpt = {.spec = *input_spec}}}; /* spec: borrowed */
+	struct equal_pair *pair = NULL;
 	struct quant_rules rules;
 	struct graph g;
-	int rc = check_run(s);
+	int rc = check_run(s), equalized = 0;
 	if (rc)
 		return rc;
 	graph_init(&g);
@@ -173,10 +162,10 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	rc = quantize_build_folded(&job, &shape_one, &g);
 	if (!rc)
 		rc = quant_plan_make(&job.plan, &g, &rules);
+	if (!rc && o->equalize)
+		rc = quantize_equal_pairs(&g, &job.plan, &pair, &equalized);
 	if (!rc)
-		rc = limit_bits(&job);
-	if (!rc)
-		rc = plan_text(o, &job.plan, out->text, sizeof(out->text));
+		rc = plan_text(o, &job.plan, equalized, out->text, sizeof(out->text));
 	if (rc)
 		goto out;
 	if (o->method == QUANT_QAT) {
@@ -189,6 +178,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc)
 		rc = plan_calibration(&job, out);
 out:
+	mem_free(pair);
 	quant_plan_clear(&job.plan);
 	graph_clear(&g);
 	return rc;
@@ -307,6 +297,8 @@ static int run(struct stage_run *s)
 		rc = load(&job);
 	if (!rc)
 		rc = make_plan(&job);
+	if (!rc)
+		rc = quantize_equalize(&job);
 	if (!rc)
 		rc = quantize_calibrate(&job);
 	if (!rc && job.o->method == QUANT_QAT)

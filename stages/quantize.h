@@ -4,6 +4,7 @@
 #define STAGES_QUANTIZE_H
 
 #include "quant/collector.h"
+#include "quant/equalize.h"
 #include "quant/plan.h"
 #include "stages/fit.h"
 
@@ -18,6 +19,7 @@ struct quantize_options {
 	struct option_strings exclude;
 	int64_t calibration_batches, calibration_batch_size;
 	char *calibration_split;
+	bool equalize;
 	double step_lr_factor;
 	struct kd_options kd;
 	struct train_options train;
@@ -28,6 +30,13 @@ int quantize_options_check(const struct quantize_options *o, const char **key);
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules);
 bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ranges are calibrated */
 
+/* What equalization has done: pairs of layers (0: it was not asked for), and the largest ratio of the ranges of two
+ * output channels of a first layer. */
+struct quantize_equalized {
+	int pairs;
+	double before, after;
+};
+
 struct quantize_job {
 	const struct quantize_options *o;
 	struct stage_run *run;
@@ -36,9 +45,10 @@ struct quantize_job {
 	struct observers observers; /* static and qat */
 	int chosen;                 /* enum observer_kind */
 	int64_t calibrated;         /* samples */
-	cJSON *choices;             /* auto: validation figures of each observer */
-	struct fit_report fit;      /* qat */
-	struct model output;        /* what is saved; on the CPU */
+	struct quantize_equalized equalized;
+	cJSON *choices;        /* auto: validation figures of each observer */
+	struct fit_report fit; /* qat */
+	struct model output;   /* what is saved; on the CPU */
 };
 
 /* Graph builders, user = struct quantize_job *: the float graph, folded; the annotated graph with frozen steps. */
@@ -58,6 +68,10 @@ int quantize_open_observed(struct session *s, struct quantize_job *job, struct p
 /* Rows of a value that belong to samples, after a batch that filled the session: all of them where a row is a sample;
  * where a row is a token, those before the slack. rows: the value's first dimension. */
 int64_t quantize_valid_rows(const struct session *s, int64_t rows);
+/* equal_pairs; ERR_CONFIG where there are none. */
+int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *plan, struct equal_pair **pair, int *n);
+/* Equalizes input.params, if that is asked for. */
+int quantize_equalize(struct quantize_job *job);
 /* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
 int quantize_calibrate(struct quantize_job *job);
 /* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */

@@ -198,6 +198,19 @@ static double total_ms(const struct quantize_measures *m, bool fp32)
 	return sum * 1e3;
 }
 
+static void add_equalized(const struct quantize_job *job, struct json_out j)
+{
+	if (job->equalized.pairs == 0) {
+		json_out_null(j, "equalized");
+		return;
+	}
+	struct json_out e = json_out_object(j, "equalized");
+
+	json_out_number(e, "pairs", job->equalized.pairs);
+	json_out_number(e, "spread_before", job->equalized.before);
+	json_out_number(e, "spread_after", job->equalized.after);
+}
+
 static void add_calibration(const struct quantize_job *job, struct json_out j)
 {
 	if (!quantize_has_steps(job->o))
@@ -277,6 +290,7 @@ int quantize_report(struct quantize_job *job, cJSON **out)
 		return rc;
 	}
 	add_head(job, &m, root);
+	add_equalized(job, root);
 	add_calibration(job, root);
 	layers = json_out_list(root, "layers");
 	for (int i = 0; i < job->plan.n_layer && ok && !rc; i++)

@@ -179,6 +179,17 @@ static inline void rig_load(struct rig *r, const char *folder, struct model *m)
 	RIG_OK(stage_model_load(m, rig_path(r, folder), r->dev, &run));
 }
 
+/* Saves a float model into DIR/folder. */
+static inline void rig_save(struct rig *r, struct model *m, const char *folder)
+{
+	struct graph g;
+	RIG_OK(checkpoint_graph(&m->ckpt, &shape_one, false, &g));
+	RIG_OK(checkpoint_from_params(&m->ckpt, &g, &m->params));
+	RIG_OK(fs_mkdirs(rig_path(r, folder)));
+	RIG_OK(checkpoint_save(&m->ckpt, rig_path(r, folder)));
+	graph_clear(&g);
+}
+
 /* Logits of `n` validation samples of the model in DIR/folder. */
 static inline float *rig_logits(struct rig *r, const char *folder, int n)
 {

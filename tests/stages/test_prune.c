@@ -449,16 +449,6 @@ static void find_kept(
 	}
 }
 
-static void save_model(struct rig *r, struct model *m, const char *folder)
-{
-	struct graph g;
-	RIG_OK(checkpoint_graph(&m->ckpt, &shape_one, false, &g));
-	RIG_OK(checkpoint_from_params(&m->ckpt, &g, &m->params));
-	RIG_OK(fs_mkdirs(rig_path(r, folder)));
-	RIG_OK(checkpoint_save(&m->ckpt, rig_path(r, folder)));
-	graph_clear(&g);
-}
-
 static void compare_with_masked(
     struct rig *r, const char *input, const char *options, const char *const *vectors, int n)
 {
@@ -481,7 +471,7 @@ static void compare_with_masked(
 	assert_true(rig_number(cJSON_GetObjectItem(cut.info, "parameters"), "removed") > 0);
 	RIG_OK(spec_build(&g, &m.ckpt.spec, &shape_one));
 	silence(&m, &g, &keep);
-	save_model(r, &m, masked_name);
+	rig_save(r, &m, masked_name);
 	float *a = rig_logits(r, cut_name, 50), *b = rig_logits(r, masked_name, 50), *c = rig_logits(r, input, 50);
 	double worst = 0, moved = 0;
 	for (int i = 0; i < 500; i++) {
@@ -522,7 +512,7 @@ static void structured__removes_the_weakest_units(void **state)
 	for (int i = 0; i < 64; i++)
 		w[2 * 64 + i] = w[7 * 64 + i] = w[15 * 64 + i] = 1e-4f * (float)(i % 3);
 	RIG_OK(params_write(&m.params, "fc1.weight", w));
-	save_model(r, &m, "weak");
+	rig_save(r, &m, "weak");
 	model_clear(&m);
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){.name = "weak_cut",

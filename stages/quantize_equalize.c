@@ -1,0 +1,162 @@
+/* Cross-layer equalization of the float params, before anything is calibrated: what follows sees a model that computes
+ * the same and whose channels have ranges of their own kind. The arithmetic is in engine/quant/equalize.c. */
+#include <math.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "quant/equalize.h"
+#include "stages/quantize.h"
+
+#define SWEEPS  50   /* over all pairs, for a layer may be the second of one and the first of the next */
+#define SETTLED 1.01 /* no channel is scaled by more any longer */
+
+/* A layer of the folded graph, its params read into host memory. */
+struct loaded {
+	int node; /* NODE_NONE: unused */
+	struct equal_params params;
+	struct equal_layer host;
+};
+
+static int read_vector(const struct param_store *s, const struct graph *g, int node, float **out)
+{
+	if (node == NODE_NONE)
+		return 0;
+	*out = mem_alloc((size_t)shape_count(g->node[node].shape), sizeof(**out));
+	return *out ? params_read(s, g->node[node].name, *out) : ERR_NOMEM;
+}
+
+static int load(struct loaded *l, const struct param_store *s, const struct graph *g, int node)
+{
+	l->node = node;
+	equal_params_of(g, node, &l->params);
+	const struct shape *w = &g->node[l->params.weight].shape;
+	l->host = (struct equal_layer){.O = w->dim[0], .K = shape_inner(*w, 0), .eps = l->params.eps};
+	int rc = read_vector(s, g, l->params.weight, &l->host.w);
+	if (!rc)
+		rc = read_vector(s, g, l->params.gain, &l->host.gain);
+	if (!rc)
+		rc = read_vector(s, g, l->params.variance, &l->host.variance);
+	return rc ? rc : read_vector(s, g, l->params.shift, &l->host.shift);
+}
+
+static int write_vector(struct param_store *s, const struct graph *g, int node, const float *v)
+{
+	if (node == NODE_NONE)
+		return 0;
+	for (int64_t i = 0; i < shape_count(g->node[node].shape); i++)
+		if (!isfinite(v[i]))
+			return err_set(ERR_FAIL, "equalize: '%s' leaves the floats", g->node[node].name);
+	return params_write(s, g->node[node].name, v);
+}
+
+static int store(const struct loaded *l, struct param_store *s, const struct graph *g)
+{
+	int rc = write_vector(s, g, l->params.weight, l->host.w);
+	if (!rc)
+		rc = write_vector(s, g, l->params.gain, l->host.gain);
+	return rc ? rc : write_vector(s, g, l->params.shift, l->host.shift);
+}
+
+static void unload(struct loaded *l)
+{
+	mem_free(l->host.w);
+	mem_free(l->host.gain);
+	mem_free(l->host.variance);
+	mem_free(l->host.shift);
+}
+
+struct equalizer {
+	struct graph folded;
+	struct equal_pair *pair;
+	int n;
+	struct loaded *layer; /* by node */
+};
+
+static int load_all(struct equalizer *e, const struct param_store *s)
+{
+	e->layer = mem_alloc((size_t)e->folded.n + 1, sizeof(*e->layer));
+	if (!e->layer)
+		return ERR_NOMEM;
+	for (int i = 0; i < e->folded.n; i++)
+		e->layer[i].node = NODE_NONE;
+	int rc = 0;
+	for (int i = 0; i < 2 * e->n && !rc; i++) {
+		int node = i % 2 ? e->pair[i / 2].second : e->pair[i / 2].first;
+		if (e->layer[node].node == NODE_NONE)
+			rc = load(&e->layer[node], s, &e->folded, node);
+	}
+	return rc;
+}
+
+static double spread_of(const struct equalizer *e)
+{
+	double most = 1;
+	for (int i = 0; i < e->n; i++)
+		most = fmax(most, equal_spread(&e->layer[e->pair[i].first].host));
+	return most;
+}
+
+static int sweep(struct equalizer *e)
+{
+	double most = INFINITY;
+	int rc = 0;
+	for (int times = 0; times < SWEEPS && most > SETTLED && !rc; times++) {
+		most = 1;
+		for (int i = 0; i < e->n && !rc; i++) {
+			double one;
+			rc = equal_step(&e->layer[e->pair[i].first].host, &e->layer[e->pair[i].second].host, &one);
+			most = fmax(most, one);
+		}
+	}
+	return rc;
+}
+
+static int equalize(struct quantize_job *job, struct equalizer *e)
+{
+	int rc = quantize_build_folded(job, &shape_one, &e->folded);
+	if (!rc)
+		rc = quantize_equal_pairs(&e->folded, &job->plan, &e->pair, &e->n);
+	if (!rc)
+		rc = load_all(e, &job->input.params);
+	if (rc)
+		return rc;
+	job->equalized = (struct quantize_equalized){.pairs = e->n, .before = spread_of(e)};
+	rc = sweep(e);
+	for (int i = 0; i < e->folded.n && !rc; i++)
+		if (e->layer[i].node != NODE_NONE)
+			rc = store(&e->layer[i], &job->input.params, &e->folded);
+	if (rc)
+		return rc;
+	job->equalized.after = spread_of(e);
+	stage_line(job->run, "equalized %d pair%s of layers: largest ratio of two channels' ranges %.4g, was %.4g",
+	    e->n, e->n > 1 ? "s" : "", job->equalized.after, job->equalized.before);
+	return 0;
+}
+
+int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *plan, struct equal_pair **pair, int *n)
+{
+	int rc = equal_pairs(folded, plan, pair, n);
+	if (rc || *n > 0)
+		return rc;
+	mem_free(*pair);
+	*pair = NULL;
+	return err_set(ERR_CONFIG,
+	    "equalize: no two layers to equalize: no output of a layer goes, through ReLU, pooling and "
+	    "dropout alone, into one other layer");
+}
+
+int quantize_equalize(struct quantize_job *job)
+{
+	struct equalizer e = {.n = 0};
+	if (!job->o->equalize)
+		return 0;
+	graph_init(&e.folded);
+	int rc = equalize(job, &e);
+	for (int i = 0; e.layer && i < e.folded.n; i++)
+		if (e.layer[i].node != NODE_NONE)
+			unload(&e.layer[i]);
+	mem_free(e.layer);
+	mem_free(e.pair);
+	graph_clear(&e.folded);
+	return rc;
+}

@@ -99,12 +99,6 @@ static double number_at(const void *x, enum dtype t, size_t i)
 			    : (double)((const float *)x)[i];
 }
 
-/* A ReLU's zeros are no clipping; any other end of the range is. */
-static bool at_end(double q, struct qrange r)
-{
-	return q >= r.hi || (q <= r.lo && !(r.lo == 0 && r.zero == 0));
-}
-
 /* The first `count` values: those of samples. */
 static void compare_values(
     struct bench *b, const struct node *n, size_t count, struct qrange q, const float *step, struct node_figures *f)
@@ -115,7 +109,6 @@ static void compare_values(
 		double off = fabs(x - want);
 		f->different += x != want;
 		f->largest = off > f->largest ? off : f->largest;
-		f->saturated += step && at_end(x, q);
 	}
 	f->compared += (int64_t)count;
 }
@@ -158,10 +151,9 @@ static int compare_node(struct bench *b, int i)
 		rc = executor_output(b->ann.ex, n->name, b->want, count * sizeof(*b->want));
 	if (rc)
 		return rc;
-	const int64_t rows = n->shape.dim[0], width = (int64_t)count / rows;
-	compare_values(
-	    b, n, (size_t)(quantize_valid_rows(&b->low, rows) * width), q, grid ? &step : NULL, &b->m->node[i]);
-	return 0;
+	const int64_t rows = n->shape.dim[0], valid = quantize_valid_rows(&b->low, rows) * ((int64_t)count / rows);
+	compare_values(b, n, (size_t)valid, q, grid ? &step : NULL, &b->m->node[i]);
+	return grid ? quantize_clipped(b->ann.ex, twin, valid, &b->m->node[i].saturated) : 0;
 }
 
 /* A sink of the deployed session: the same samples through the annotated graph. */

@@ -7,7 +7,7 @@
 struct node_figures {
 	int64_t compared, different; /* against the annotated graph                                        */
 	double largest;              /* difference: in quanta for integers, in real units for real values  */
-	int64_t saturated;           /* integers at an end of the range that clipping can reach             */
+	int64_t saturated;           /* values that the range has clipped                                   */
 	double seconds;              /* median of one forward of the batch                                  */
 };
 struct quantize_measures {
@@ -22,6 +22,9 @@ struct quantize_measures {
 	double largest_real;
 	bool twins; /* there is an annotated graph to compare with */
 };
+/* Adds to *clipped how many of the first `count` values of an annotated graph's quantized value, whose executor keeps
+ * all and has run, were beyond the range. 0 for what passes integers on. In quantize_clipped.c. */
+int quantize_clipped(struct executor *annotated, int node, int64_t count, int64_t *clipped);
 int quantize_measure(struct quantize_job *job, struct quantize_measures *m);
 void quantize_measures_clear(struct quantize_measures *m);
 

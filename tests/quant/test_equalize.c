@@ -42,11 +42,12 @@ static void pairs__are_layers_between_which_channels_meet_nothing_else(void **st
 {
 	(void)state;
 	assert_pairs(model_mlp(), NULL, "fc1-fc2 fc2-fc3");
-	assert_pairs(model_cnn(0), NULL, "bn1-bn2 bn2-bn3 bn3-fc1 fc1-fc2 fc2-fc3"); /* through pooling and flattening */
+	assert_pairs(
+	    model_cnn(0), NULL, "bn1-bn2 bn2-bn3 bn3-fc1 fc1-fc2 fc2-fc3"); /* through pooling and flattening */
 	/* Within a block only: what leaves it meets the other branch in the add. */
 	assert_pairs(model_resnet(), NULL,
-	    "layer1.0.bn1-layer1.0.bn2 layer1.1.bn1-layer1.1.bn2 layer2.0.bn1-layer2.0.bn2 "
-	    "layer2.1.bn1-layer2.1.bn2");
+	    "stage1.block0.bn1-stage1.block0.bn2 stage1.block1.bn1-stage1.block1.bn2 "
+	    "stage2.block0.bn1-stage2.block0.bn2 stage2.block1.bn1-stage2.block1.bn2");
 }
 
 /* Where nothing is quantized on either side there is nothing to gain. */

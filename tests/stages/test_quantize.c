@@ -216,6 +216,34 @@ static void run__report_has_every_layer_and_every_observer(void **state)
 	cJSON_Delete(info);
 }
 
+/* Of the input, by a range that holds all validation samples and one that holds nine tenths of what is not zero. */
+static void run__saturated_counts_what_was_clipped(void **state)
+{
+	static const char *const options[] = {"{observer: minmax, calibration_split: validation, activations: affine}",
+	    "{observer: percentile, percentile: 90, calibration_split: validation}"};
+	struct rig *r = *state;
+
+	for (int i = 0; i < 2; i++) {
+		cJSON *info, *value;
+		double clipped, of;
+
+		cJSON_Delete(run_case(r, i ? "clipped" : "unclipped", "cnn", options[i]));
+		info = read_info(r, i ? "clipped" : "unclipped");
+		cJSON_ArrayForEach(value, cJSON_GetObjectItem(cJSON_GetObjectItem(info, "int8_report"), "values"))
+		{
+			if (strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(value, "kind")), "activation") != 0)
+				continue;
+			clipped = rig_number(value, "saturated");
+			of = rig_number(value, "of");
+			if (i == 0) /* rounding of the layers before moves the largest by a little */
+				assert_true(clipped <= 3);
+			else
+				assert_true(clipped > 0.01 * of && clipped < 0.12 * of);
+		}
+		cJSON_Delete(info);
+	}
+}
+
 static void run__auto_takes_the_best_observer_on_validation(void **state)
 {
 	struct rig *r = *state;
@@ -546,6 +574,7 @@ int main(void)
 	    cmocka_unit_test(check__the_test_split_never_calibrates),
 	    cmocka_unit_test(run__static_keeps_the_accuracy_and_executes_what_was_simulated),
 	    cmocka_unit_test(run__report_has_every_layer_and_every_observer),
+	    cmocka_unit_test(run__saturated_counts_what_was_clipped),
 	    cmocka_unit_test(run__auto_takes_the_best_observer_on_validation),
 	    cmocka_unit_test(run__masked_weights_are_zero_integers),
 	    cmocka_unit_test(run__a_mask_that_does_not_hold_is_found),

@@ -78,11 +78,8 @@ static int write_step(struct quant_plan *p, int i, struct executor *ex, struct p
 /* The integer graph of `folded`, its steps calibrated by running `folded` once. */
 static int lower(const struct graph *folded, struct param_store *store, struct graph *out)
 {
-	const struct quant_rules rules = {.method = QUANT_STATIC,
-	    .weight_bits = 8,
-	    .act_bits = 8,
-	    .per_channel = true,
-	    .affine = true};
+	const struct quant_rules rules = {
+	    .method = QUANT_STATIC, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = true};
 	const struct executor_options options = {.mode = EXEC_INFER, .keep_all = true, .stage = "bench"};
 	struct quant_plan plan = {0};
 	struct executor *ex = NULL;

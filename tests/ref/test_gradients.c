@@ -185,7 +185,7 @@ static void check_case(const struct op_case *c)
 
 static void check_op(enum op op)
 {
-	struct op_list l = {.weight_max = 127};
+	struct op_list l = {0};
 	int checked = 0;
 	op_cases_float(&l);
 	op_cases_tokens(&l);

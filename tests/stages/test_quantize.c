@@ -227,7 +227,7 @@ static void run__saturated_counts_what_was_clipped(void **state)
 		cJSON *info, *value;
 		double clipped, of;
 
-		cJSON_Delete(run_case(r, i ? "clipped" : "unclipped", "cnn", options[i]));
+		cJSON_Delete(run_case(r, i ? "clipped" : "unclipped", i ? "cnn" : "mlp", options[i]));
 		info = read_info(r, i ? "clipped" : "unclipped");
 		cJSON_ArrayForEach(value, cJSON_GetObjectItem(cJSON_GetObjectItem(info, "int8_report"), "values"))
 		{

@@ -610,7 +610,7 @@ static void prune__says_which_layer_is_left_empty(void **state)
 		w[i] *= 1e-6f;
 	RIG_OK(params_write(&m.params, p->name, w));
 	mem_free(w);
-	save_model(r, &m, "faint");
+	rig_save(r, &m, "faint");
 	model_clear(&m);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		empty_conv1 = empty_others = 0;

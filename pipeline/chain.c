@@ -223,6 +223,8 @@ static int resolve_stage(struct chain *c, int i)
 	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
 	if (rc < 0)
 		return check_error(c, k, NULL, rc);
+	if (k->kind->opens_test && c->data.n[SPLIT_TEST] == 0)
+		return err_set(ERR_DATA, "stage %s: the data set has no test split", k->name);
 	rc = key_make(c, s);
 	if (rc < 0)
 		return rc;

@@ -5,7 +5,6 @@
 
 #include "base/err.h"
 #include "base/fs.h"
-#include "pipeline/model_data.h"
 #include "pipeline/version.h"
 
 /* Adds what a reference stands for to a key. */
@@ -55,12 +54,9 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_ref(c, h, &k->teacher);
 	for (int i = 0; !rc && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i]);
-	/* The data's key is of train and validation; what the test split comes from is of no concern to other stages.
-	 */
+	/* The data's key is of train and validation; the test split is of no concern to other stages. */
 	if (!rc && k->kind->opens_test)
-		rc = hash_json(h, model_data_options_json(&c->config->data));
-	if (!rc && k->kind->opens_test)
-		rc = dataset_hash_test(&c->config->data, c->config->base_dir, h);
+		rc = hash_add_str(h, c->data.hash[SPLIT_TEST]);
 	return rc;
 }
 

@@ -116,14 +116,11 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 {
 	char resume[CHAIN_PATH + 16];
 	const struct stage_config *k = s->config;
-	struct dataset with_test = {0};
+	const struct dataset with_test = dataset_with_test(&c->data); /* what was read when the run began */
 	struct refs refs = {0};
 	int rc = fill_refs(c, k, &refs);
 	if (!rc)
 		rc = sort_resume(c, s, progress);
-	if (!rc && k->kind->opens_test)
-		rc = dataset_open(
-		    &with_test, &c->config->data, c->config->base_dir, (uint64_t)c->config->top.seed, true);
 	if (rc < 0)
 		goto out;
 	struct stage_run run = {.name = k->name,
@@ -155,7 +152,6 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	s->summary = run.summary;
 	s->earlier_seconds = run.earlier_seconds;
 out:
-	dataset_close(&with_test);
 	mem_free(refs.dir);
 	mem_free(refs.name);
 	return rc;

@@ -153,13 +153,17 @@ int dataset_take_classes(struct dataset *d, char *const *class_name, int classes
 {
 	int *map = mem_alloc((size_t)d->classes + 1, sizeof(*map));
 	int rc = map ? 0 : ERR_NOMEM;
+	bool hidden = !dataset_has(d, SPLIT_TEST);
 
+	*d = dataset_with_test(d);
 	*by_position = d->kind == SAMPLE_TEXT && d->classes == classes && all_positions(d->class_name, d->classes) &&
 		       !any_position(class_name, classes);
 	if (!rc)
 		rc = match(d, class_name, classes, *by_position, map);
 	if (!rc)
 		rc = replace(d, class_name, classes, map);
+	if (hidden)
+		dataset_hide_test(d);
 	mem_free(map);
 	return rc;
 }

@@ -1,6 +1,5 @@
 /* Identity of the content: the hash of each split, and samples whose contents occur in two splits. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -36,9 +35,16 @@ static int hash_labels(struct hash *h, const int32_t *label, int64_t n)
 
 static int hash_images(struct hash *h, const struct dataset *d, int s)
 {
-	size_t bytes = (size_t)d->n[s] * (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-	int rc = hash_add(h, d->pixels[s], bytes);
+	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+	int rc = 0;
 
+	for (int64_t i = 0; i < d->n[s] && !rc; i++) {
+		struct sample_view v;
+
+		rc = dataset_sample(d, (enum split)s, i, &v);
+		if (!rc)
+			rc = hash_add(h, v.pixels, bytes);
+	}
 	return !rc ? hash_labels(h, d->label[s], d->n[s]) : rc;
 }
 
@@ -84,63 +90,22 @@ int split_hashes(struct dataset *d)
 	return 0;
 }
 
-struct print {
-	uint64_t hash; /* only sorts; equality is decided by the content itself */
-	const void *content;
-	size_t bytes;
+struct found {
+	uint64_t print;
 	int split;
 };
 
-/* FNV-1a's structure on 8 bytes at a time with a final mix; quality matters little here, see struct print. */
-static uint64_t content_hash(const uint8_t *p, size_t n)
+static int by_print_and_split(const void *a, const void *b)
 {
-	uint64_t h = 0xcbf29ce484222325u, word;
-	size_t i = 0;
+	const struct found *x = a, *y = b;
 
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&word, p + i, 8);
-		h = (h ^ word) * 0x100000001b3u;
-		h ^= h >> 29;
-	}
-	for (; i < n; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return h ^ h >> 32;
-}
-
-static int by_content(const struct print *x, const struct print *y)
-{
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	if (x->bytes != y->bytes)
-		return x->bytes < y->bytes ? -1 : 1;
-	return memcmp(x->content, y->content, x->bytes);
-}
-
-static int by_content_and_split(const void *a, const void *b)
-{
-	const struct print *x = a, *y = b;
-	int c = by_content(x, y);
-
-	return c != 0 ? c : x->split - y->split;
-}
-
-static struct print make_print(const struct dataset *d, int s, int64_t i)
-{
-	struct print p = {.split = s};
-
-	if (d->kind == SAMPLE_TEXT) {
-		p.content = d->text[s] + d->text_start[s][i];
-		p.bytes = (size_t)(d->text_start[s][i + 1] - d->text_start[s][i]);
-	} else {
-		p.bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-		p.content = d->pixels[s] + (size_t)i * p.bytes;
-	}
-	p.hash = content_hash(p.content, p.bytes);
-	return p;
+	if (x->print != y->print)
+		return x->print < y->print ? -1 : 1;
+	return x->split - y->split;
 }
 
 /* Counts one group of equal samples: samples of the later split, if the group holds one of the earlier. */
-static void count_group(struct dataset *d, const struct print *group, int64_t n)
+static void count_group(struct dataset *d, const struct found *group, int64_t n)
 {
 	int64_t in[SPLIT_COUNT] = {0};
 	bool test = dataset_has(d, SPLIT_TEST);
@@ -158,7 +123,7 @@ static void count_group(struct dataset *d, const struct print *group, int64_t n)
 int find_duplicates(struct dataset *d)
 {
 	int64_t n = 0, total = 0;
-	struct print *p;
+	struct found *p;
 
 	d->duplicates_train_val = 0;
 	d->duplicates_train_test = d->duplicates_val_test = dataset_has(d, SPLIT_TEST) ? 0 : -1;
@@ -169,10 +134,10 @@ int find_duplicates(struct dataset *d)
 		return ERR_NOMEM;
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; dataset_has(d, (enum split)s) && i < d->n[s]; i++)
-			p[n++] = make_print(d, s, i);
-	qsort(p, (size_t)n, sizeof(*p), by_content_and_split);
+			p[n++] = (struct found){d->print[s][i], s};
+	qsort(p, (size_t)n, sizeof(*p), by_print_and_split);
 	for (int64_t i = 0, j; i < n; i = j) {
-		for (j = i + 1; j < n && by_content(&p[i], &p[j]) == 0; j++)
+		for (j = i + 1; j < n && p[j].print == p[i].print; j++)
 			;
 		count_group(d, p + i, j - i);
 	}

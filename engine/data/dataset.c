@@ -1,13 +1,13 @@
-/* Opening a data set: list, split, load, hash, in this order for every source. The sources themselves are
+/* Opening a data set: list, load, split, hash, in this order for every source. The sources themselves are
  * in digits.c, idx_source.c, images*.c and texts*.c. */
 #include "data/dataset.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "data/prints.h"
 #include "data/source.h"
 
 static const struct source *const sources[SOURCE_COUNT] = {
@@ -28,6 +28,8 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 	d->classes = l->classes;
 	d->class_name = l->class_name;
 	l->class_name = NULL;
+	d->skipped = l->skipped;
+	l->skipped = (struct skipped){0};
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		d->n[s] = counts[s];
 }
@@ -77,6 +79,29 @@ static int take_files(struct dataset *d, struct listing *l, int s)
 	return 0;
 }
 
+static int take_prints(struct dataset *d, const struct listing *l, int s)
+{
+	d->print[s] = mem_alloc((size_t)d->n[s], sizeof(*d->print[s]));
+	if (!d->print[s])
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++)
+		if (l->sample[i].split == s)
+			d->print[s][l->sample[i].place] = l->sample[i].print;
+	return 0;
+}
+
+static int take_pixels(struct dataset *d, const struct listing *l, int s)
+{
+	d->row[s] = mem_alloc((size_t)d->n[s], sizeof(*d->row[s]));
+	if (!d->row[s])
+		return ERR_NOMEM;
+	for (int64_t i = 0; i < l->n; i++)
+		if (l->sample[i].split == s)
+			d->row[s][l->sample[i].place] = (uint32_t)i;
+	d->pixels[s] = d->store->base;
+	return 0;
+}
+
 /* The samples of a split are in order of their places. */
 static int take_texts(struct dataset *d, const struct listing *l, int s)
 {
@@ -101,26 +126,7 @@ static int take_texts(struct dataset *d, const struct listing *l, int s)
 	return 0;
 }
 
-static bool wanted(const struct source_args *a, int s)
-{
-	return s == SPLIT_TEST ? a->with_test : !a->only_test;
-}
-
-static int alloc_pixels(struct dataset *d, const struct source_args *a)
-{
-	size_t bytes = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-
-	for (int s = 0; s < SPLIT_COUNT; s++) {
-		if (!wanted(a, s))
-			continue;
-		d->pixels[s] = mem_alloc((size_t)d->n[s], bytes);
-		if (!d->pixels[s])
-			return ERR_NOMEM;
-	}
-	return 0;
-}
-
-static int check_augment(const struct dataset *d, const struct augment_options *a)
+static int check_augment(const struct listing *d, const struct augment_options *a)
 {
 	int side = d->height < d->width ? d->height : d->width;
 
@@ -151,59 +157,94 @@ static void give_all_to_test(struct listing *l)
 			l->sample[i].split = SPLIT_TEST;
 }
 
-static int list_and_split(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
+int source_put(struct listing *l, struct pixels *p, int64_t first, int64_t n, const uint8_t *pixels)
 {
-	int64_t counts[SPLIT_COUNT];
-	const char *place = a->o->path ? a->o->path : "data";
+	for (int64_t i = 0; i < n; i++) {
+		const struct sample_view v = {.kind = SAMPLE_IMAGE,
+		    .pixels = pixels + (size_t)i * p->bytes,
+		    .height = l->height,
+		    .width = l->width,
+		    .channels = l->channels};
+		int rc = print_sample(&v, &l->sample[first + i].print);
+
+		if (rc != 0)
+			return rc;
+	}
+	return pixels_put(p, first, n, pixels);
+}
+
+static int list(struct listing *l, const struct source_args *a, const char *place)
+{
 	int rc = sources[a->o->source]->list(l, a);
 
 	if (rc != 0)
 		return rc;
+	if (l->n == 0)
+		return err_set(ERR_DATA, "%s: the data set has no samples", place);
 	if (a->only_test)
 		give_all_to_test(l);
 	if (l->target == TARGET_CLASS && l->classes < 2 && !a->only_test)
 		return err_set(ERR_DATA, "%s: all samples are of one class", place);
 	if (l->classes < 1)
 		return err_set(ERR_DATA, "%s: no sample has a label", place);
-	rc = (l->kind == SAMPLE_TEXT ? split_texts : split_assign)(l, a->o, seed, counts);
-	if (rc != 0)
-		return err_context(rc, "%s", place);
-	take_listing(out, l, counts);
-	rc = check_splits(out, a);
-	if (rc != 0)
-		return err_context(rc, "%s", place);
-	return l->kind == SAMPLE_IMAGE ? check_augment(out, &a->o->augment) : 0;
+	return l->kind == SAMPLE_IMAGE ? check_augment(l, &a->o->augment) : 0;
 }
 
-static int load_samples(struct dataset *d, struct listing *l, const struct source_args *a)
+static int load_pixels(struct dataset *d, struct listing *l, const struct source_args *a)
+{
+	int rc;
+
+	d->store = mem_alloc(1, sizeof(*d->store));
+	if (!d->store)
+		return ERR_NOMEM;
+	rc = pixels_open(d->store, a->o, l->n, (size_t)l->height * (size_t)l->width * (size_t)l->channels);
+	if (!rc)
+		rc = sources[a->o->source]->load(l, a, d->store);
+	return !rc ? pixels_seal(d->store) : rc;
+}
+
+static int take_samples(struct dataset *d, struct listing *l, const struct source_args *a)
 {
 	int rc = 0;
 
-	if (d->kind == SAMPLE_IMAGE) {
-		rc = alloc_pixels(d, a);
-		return !rc ? sources[a->o->source]->load(l, a, d->pixels) : rc;
-	}
-	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
-		rc = wanted(a, s) ? take_texts(d, l, s) : 0;
-	return rc;
-}
-
-static int load(struct dataset *d, struct listing *l, const struct source_args *a)
-{
-	int rc = load_samples(d, l, a);
-
-	for (int s = 0; s < SPLIT_COUNT && !rc; s++) {
-		if (!dataset_has(d, (enum split)s))
+	for (int s = a->only_test ? SPLIT_TEST : 0; s < SPLIT_COUNT && !rc; s++) {
+		if (d->n[s] == 0)
 			continue;
-		rc = take_labels(d, l, s);
+		rc = d->kind == SAMPLE_TEXT ? take_texts(d, l, s) : take_pixels(d, l, s);
+		if (!rc)
+			rc = take_labels(d, l, s);
 		if (!rc)
 			rc = take_files(d, l, s);
+		if (!rc)
+			rc = take_prints(d, l, s);
 	}
 	if (!rc)
 		rc = split_hashes(d);
 	if (!rc && !a->only_test)
 		rc = find_duplicates(d);
+	if (!rc && d->store)
+		pixels_shuffle(d->store);
 	return rc;
+}
+
+static int open_listed(struct dataset *out, struct listing *l, const struct source_args *a, uint64_t seed)
+{
+	int64_t counts[SPLIT_COUNT];
+	const char *place = a->o->path ? a->o->path : "data";
+	int rc = list(l, a, place);
+
+	if (!rc && l->kind == SAMPLE_IMAGE)
+		rc = load_pixels(out, l, a);
+	if (rc != 0)
+		return rc;
+	rc = split_assign(l, a->o, seed, counts);
+	if (!rc) {
+		take_listing(out, l, counts);
+		rc = check_splits(out, a);
+	}
+	if (rc != 0)
+		return err_context(rc, "%s", place);
+	return take_samples(out, l, a);
 }
 
 static int open_source(struct dataset *out, const struct source_args *a, uint64_t seed)
@@ -212,14 +253,15 @@ static int open_source(struct dataset *out, const struct source_args *a, uint64_
 	int rc;
 
 	*out = (struct dataset){.duplicates_train_val = -1, .duplicates_train_test = -1, .duplicates_val_test = -1};
-	rc = list_and_split(out, &l, a, seed);
-	if (!rc)
-		rc = load(out, &l, a);
+	rc = open_listed(out, &l, a, seed);
 	sources[a->o->source]->release(&l);
 	/* The class names were counted by the listing; once taken they are the data set's. */
+	skipped_clear(&l.skipped);
 	listing_clear(&l);
 	if (rc != 0)
 		dataset_close(out);
+	else if (!a->with_test)
+		dataset_hide_test(out);
 	return rc;
 }
 
@@ -258,37 +300,91 @@ int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct samp
 	out->height = d->height;
 	out->width = d->width;
 	out->channels = d->channels;
-	out->pixels = d->pixels[s] + i * ((int64_t)d->height * d->width * d->channels);
+	out->pixels = d->pixels[s] + (d->row[s] ? d->row[s][i] : i) * ((int64_t)d->height * d->width * d->channels);
 	return 0;
 }
 
-int source_hash_file(const char *path, struct hash *h)
+size_t dataset_held(const struct dataset *d, const char **folder, size_t *available)
 {
-	char hex[HASH_HEX];
-	int rc = source_error(hash_file(path, hex));
+	const struct pixels *p = d->store;
 
-	return !rc ? hash_add_str(h, hex) : rc;
+	*folder = p && p->in_file ? p->folder : NULL;
+	*available = p ? p->available : 0;
+	return p ? (size_t)p->rows * p->bytes : 0;
 }
 
-int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h)
+void skipped_clear(struct skipped *x)
 {
-	const struct source_args a = {.o = o, .base_dir = base_dir};
+	for (int i = 0; i < SKIPPED_LISTED_MAX; i++)
+		mem_free(x->reason[i]);
+	*x = (struct skipped){0};
+}
 
-	return sources[o->source]->hash_test ? sources[o->source]->hash_test(&a, h) : 0;
+static struct split_data take_out(struct dataset *d, enum split s)
+{
+	struct split_data x = {d->label[s], d->label_set[s], d->pixels[s], d->row[s], d->print[s], d->file[s],
+	    d->text[s], d->text_start[s]};
+
+	d->label[s] = NULL;
+	d->label_set[s] = NULL;
+	d->pixels[s] = NULL;
+	d->row[s] = NULL;
+	d->print[s] = NULL;
+	d->file[s] = NULL;
+	d->text[s] = NULL;
+	d->text_start[s] = NULL;
+	return x;
+}
+
+void dataset_hide_test(struct dataset *d)
+{
+	d->hidden = take_out(d, SPLIT_TEST);
+}
+
+struct dataset dataset_with_test(const struct dataset *d)
+{
+	struct dataset view = *d;
+	const struct split_data *x = &d->hidden;
+
+	if (dataset_has(d, SPLIT_TEST))
+		return view;
+	view.label[SPLIT_TEST] = x->label;
+	view.label_set[SPLIT_TEST] = x->label_set;
+	view.pixels[SPLIT_TEST] = x->pixels;
+	view.row[SPLIT_TEST] = x->row;
+	view.print[SPLIT_TEST] = x->print;
+	view.file[SPLIT_TEST] = x->file;
+	view.text[SPLIT_TEST] = x->text;
+	view.text_start[SPLIT_TEST] = x->text_start;
+	return view;
+}
+
+static void clear_split(struct dataset *d, enum split s)
+{
+	struct split_data x = take_out(d, s);
+
+	if (!d->store)
+		mem_free(x.pixels);
+	mem_free(x.label);
+	mem_free(x.label_set);
+	mem_free(x.row);
+	mem_free(x.print);
+	mem_free(x.text);
+	mem_free(x.text_start);
+	for (int64_t i = 0; x.file && i < d->n[s]; i++)
+		mem_free(x.file[i]);
+	mem_free(x.file);
 }
 
 void dataset_close(struct dataset *d)
 {
-	for (int s = 0; s < SPLIT_COUNT; s++) {
-		mem_free(d->pixels[s]);
-		mem_free(d->text[s]);
-		mem_free(d->text_start[s]);
-		mem_free(d->label[s]);
-		mem_free(d->label_set[s]);
-		for (int64_t i = 0; d->file[s] && i < d->n[s]; i++)
-			mem_free(d->file[s][i]);
-		mem_free(d->file[s]);
-	}
+	*d = dataset_with_test(d);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		clear_split(d, (enum split)s);
+	if (d->store)
+		pixels_close(d->store);
+	mem_free(d->store);
+	skipped_clear(&d->skipped);
 	for (int c = 0; d->class_name && c < d->classes; c++)
 		mem_free(d->class_name[c]);
 	mem_free(d->class_name);

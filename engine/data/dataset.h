@@ -3,10 +3,12 @@
  *
  * Sources of images: `digits` (the UCI 8x8 digits, embedded), `idx` (IDX files, plain or .gz), `images` (class folders,
  * or the same inside .tar.gz / .zip archives, JPEG or PNG, with or without an index CSV that names file, label and
- * split). Where the source names no validation or test split, it is cut off stratified by class with the seed.
- * Sources of texts: `csv` (columns by name), `jsonl` (one object a line), `phrasebank` (sentence@label). What is cut
- * off is cut by distinct text, stratified, and by content: see split_texts.c. The samples of the test split are only
- * kept when the caller asks for them (the evaluate stage). */
+ * split). Sources of texts: `csv` (columns by name), `jsonl` (one object a line), `phrasebank` (sentence@label). Where
+ * the source names no validation or test split, it is cut off by content: see split.c.
+ *
+ * Everything is read and checked when a data set is opened, and never again: what the hashes say is what is trained on
+ * and tested on. Of the test split nothing but its size, its hash and its classes can be seen until somebody asks for
+ * it (the evaluate stage). */
 #ifndef ENGINE_DATA_DATASET_H
 #define ENGINE_DATA_DATASET_H
 
@@ -29,6 +31,7 @@ enum data_source {
 	SOURCE_PHRASEBANK,
 	SOURCE_COUNT
 };
+enum data_held { HELD_AUTO, HELD_MEMORY, HELD_FILE };
 enum data_encoding { ENCODING_AUTO, ENCODING_UTF8, ENCODING_LATIN1 };
 
 /* The YAML block `data`. */
@@ -48,6 +51,9 @@ struct data_options {
 	int64_t folds, fold;                /* texts: folds 0 = none; the fold is the test split */
 	double val_fraction, test_fraction; /* used where the source names no such split */
 	double fraction;                    /* stratified part of the train split to use, (0, 1] */
+	int64_t skip_bad;                   /* images: so many that cannot be used are left out */
+	int held;                           /* images: enum data_held, where the pixels are */
+	char *cache;                        /* images: folder for the file of the pixels; NULL = the usual ones */
 	struct option_floats mean, std;     /* per channel on the 0..1 scale; empty: measured on the train split */
 	struct augment_options {
 		bool flip, rotate90;
@@ -62,6 +68,25 @@ int data_options_check(const struct data_options *o, const char **key);
 enum sample_kind { SAMPLE_IMAGE, SAMPLE_TEXT };
 enum target_kind { TARGET_CLASS, TARGET_SET }; /* one of the classes; any subset of them */
 
+/* Images that were left out, by the option skip_bad: how many, and why for the first of them. */
+#define SKIPPED_LISTED_MAX 20
+struct skipped {
+	int64_t n;
+	char *reason[SKIPPED_LISTED_MAX]; /* "FILE: what is wrong with it", owned */
+};
+
+struct pixels;
+
+/* What there is of one split; each NULL if it is not loaded, or not of this kind. */
+struct split_data {
+	int32_t *label;
+	uint8_t *label_set, *pixels;
+	uint32_t *row;
+	uint64_t *print;
+	char **file, *text;
+	int64_t *text_start;
+};
+
 struct dataset {
 	enum sample_kind kind;
 	enum target_kind target;
@@ -71,12 +96,17 @@ struct dataset {
 	int32_t *label[SPLIT_COUNT];      /* TARGET_CLASS: n, each in 0..classes-1; NULL if not loaded */
 	uint8_t *label_set[SPLIT_COUNT];  /* TARGET_SET: n x classes, each 0 or 1; NULL if not loaded */
 	char **file[SPLIT_COUNT];         /* n places of origin for messages and predict, or NULL */
-	char hash[SPLIT_COUNT][HASH_HEX]; /* of class names, contents and labels in order; "" if not loaded */
+	uint64_t *print[SPLIT_COUNT];     /* n, see prints.h; NULL: not made yet */
+	char hash[SPLIT_COUNT][HASH_HEX]; /* of class names, contents and labels in order; also of a hidden split */
 	int64_t duplicates_train_val, duplicates_train_test, duplicates_val_test; /* same content; -1: not checked */
+	struct split_data hidden; /* the test split of a data set that was opened without it */
 
 	/* SAMPLE_IMAGE */
 	int height, width, channels;
-	uint8_t *pixels[SPLIT_COUNT]; /* n*height*width*channels, NULL if not loaded */
+	uint8_t *pixels[SPLIT_COUNT]; /* rows of height*width*channels, NULL if not loaded */
+	uint32_t *row[SPLIT_COUNT];   /* n: in which row sample i is; NULL: in row i */
+	struct pixels *store;         /* owns the rows of all splits; NULL: pixels[] own theirs */
+	struct skipped skipped;
 
 	/* SAMPLE_TEXT: text i of a split begins at text + text_start[i] and ends with a NUL byte, which
 	 * text_start[i + 1] is one past. The counts are of all rows that were read, whichever their split: */
@@ -102,7 +132,8 @@ bool dataset_has(const struct dataset *d, enum split s);
 
 /* base_dir: relative paths in the options are relative to the current directory (then to base_dir, the config's
  * folder). ERR_DATA: missing, empty, truncated or corrupt files (name and offset or member), images of another size,
- * labels out of range, a class missing from a split. */
+ * labels out of range, a class missing from a split. Images that cannot be used are listed, all of them as far as a
+ * message holds them. ERR_NOMEM, ERR_IO: no place for the pixels. */
 int dataset_open(
     struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test);
 /* Every sample of the source as the test split, whatever splits it names or would have cut off; the other splits are
@@ -117,11 +148,14 @@ void dataset_close(struct dataset *d);
 int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, bool *by_position);
 /* Samples of a class, or with a label, in a split that is loaded. */
 int64_t dataset_support(const struct dataset *d, enum split s, int c);
-/* One hash for keys: of the train and validation hashes, and of the options of splitting and augmentation. */
+/* The same data set with the test split that was hidden when it was opened: a view, which is not to be closed. */
+struct dataset dataset_with_test(const struct dataset *d);
+/* One hash for keys: of the train and validation hashes, and of augmentation. What there is of the test split has no
+ * say.
+ */
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX]);
-/* Adds the files that hold the test split (IDX files, archives, index) to a hash without opening the split: for the
- * keys of stages that will. Of class folders the images themselves are not looked at. */
-int dataset_hash_test(const struct data_options *o, const char *base_dir, struct hash *h);
+/* Where the pixels are: bytes, and the folder of the file, NULL for memory. Zero bytes: texts. */
+size_t dataset_held(const struct dataset *d, const char **folder, size_t *available);
 cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and reports */
 
 /* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.

@@ -5,24 +5,11 @@
 #include "base/mem.h"
 #include "data/source.h"
 
-static char *image_options(const struct dataset *d, const struct data_options *o)
-{
-	return mem_printf("%lld %lld %lld %a %a %a flip=%d rotate90=%d crop=%lld", (long long)d->n[SPLIT_TRAIN],
-	    (long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
-	    o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding);
-}
-
-static char *text_options(const struct dataset *d, const struct data_options *o)
-{
-	return mem_printf("texts %lld %lld %lld %a %a %a fold=%lld/%lld", (long long)d->n[SPLIT_TRAIN],
-	    (long long)d->n[SPLIT_VAL], (long long)d->n[SPLIT_TEST], o->val_fraction, o->test_fraction, o->fraction,
-	    (long long)o->fold, (long long)o->folds);
-}
-
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX])
 {
 	struct hash *h = NULL;
-	char *text = d->kind == SAMPLE_TEXT ? text_options(d, o) : image_options(d, o);
+	char *text = mem_printf(
+	    "flip=%d rotate90=%d crop=%lld", o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding);
 	int rc = text ? hash_open(&h) : ERR_NOMEM;
 
 	if (!rc)
@@ -92,6 +79,23 @@ static bool add_duplicates(const struct dataset *d, cJSON *j)
 	       add_count(dup, "validation_test", d->duplicates_val_test);
 }
 
+static bool add_skipped(const struct dataset *d, cJSON *j)
+{
+	cJSON *skipped = cJSON_AddObjectToObject(j, "skipped_bad"), *list = cJSON_CreateArray();
+	bool ok = skipped && list && add_count(skipped, "images", d->skipped.n);
+
+	for (int i = 0; i < SKIPPED_LISTED_MAX && d->skipped.reason[i] && ok; i++) {
+		cJSON *text = cJSON_CreateString(d->skipped.reason[i]);
+
+		ok = text && cJSON_AddItemToArray(list, text);
+	}
+	if (!ok) {
+		cJSON_Delete(list);
+		return false;
+	}
+	return add(skipped, "first", list);
+}
+
 cJSON *dataset_to_json(const struct dataset *d)
 {
 	cJSON *j = cJSON_CreateObject(), *names = cJSON_CreateArray();
@@ -114,7 +118,7 @@ cJSON *dataset_to_json(const struct dataset *d)
 		return NULL;
 	}
 	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) || (texts && !add_texts(d, j)) ||
-	    !add_duplicates(d, j)) {
+	    !add_duplicates(d, j) || (d->skipped.n > 0 && !add_skipped(d, j))) {
 		cJSON_Delete(j);
 		return NULL;
 	}

@@ -19,24 +19,18 @@ static int digits_list(struct listing *l, const struct source_args *a)
 	return rc;
 }
 
-static int digits_load(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT])
+static int digits_load(struct listing *l, const struct source_args *a, struct pixels *pixels)
 {
-	const int side2 = DIGITS_SIDE * DIGITS_SIDE;
+	uint8_t image[DIGITS_SIDE * DIGITS_SIDE];
+	int rc = 0;
 
 	(void)a;
-	for (int64_t i = 0; i < l->n; i++) {
-		const struct sample *s = &l->sample[i];
-		const char *from = digits_text[i] + 1;
-
-		if (s->split < 0 || !pixels[s->split])
-			continue;
-		for (int k = 0; k < side2; k++) {
-			int v = from[k] - 'A';
-
-			pixels[s->split][s->place * side2 + k] = (uint8_t)((v * 255 + DIGITS_MAX / 2) / DIGITS_MAX);
-		}
+	for (int64_t i = 0; i < l->n && !rc; i++) {
+		for (int k = 0; k < DIGITS_SIDE * DIGITS_SIDE; k++)
+			image[k] = (uint8_t)(((digits_text[i][1 + k] - 'A') * 255 + DIGITS_MAX / 2) / DIGITS_MAX);
+		rc = source_put(l, pixels, i, 1, image);
 	}
-	return 0;
+	return rc;
 }
 
 static void digits_release(struct listing *l)
@@ -44,4 +38,4 @@ static void digits_release(struct listing *l)
 	(void)l;
 }
 
-const struct source source_digits = {digits_list, digits_load, digits_release, NULL};
+const struct source source_digits = {digits_list, digits_load, digits_release};

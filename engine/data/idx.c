@@ -3,6 +3,7 @@
 #include "data/idx.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -14,15 +15,10 @@
 /* Deflate cannot expand by more than 1032:1 (zlib.net/zlib_tech.html); what claims more is refused unread. */
 #define DEFLATE_MAX_RATIO 1032
 
-struct reader {
-	gzFile f;
-	const char *path;
-};
-
-static int read_error(const struct reader *r)
+static int read_error(const struct idx_file *r)
 {
 	int code = Z_OK;
-	const char *text = gzerror(r->f, &code);
+	const char *text = gzerror(r->handle, &code);
 
 	if (code == Z_ERRNO)
 		return err_set(ERR_DATA, "%s: %s", r->path, strerror(errno));
@@ -34,13 +30,13 @@ static int read_error(const struct reader *r)
 }
 
 /* Reads up to n bytes; *got < n only at the end of the file. */
-static int read_some(const struct reader *r, uint8_t *p, size_t n, size_t *got)
+static int read_some(const struct idx_file *r, uint8_t *p, size_t n, size_t *got)
 {
 	*got = 0;
 	while (*got < n) {
 		size_t left = n - *got;
 		unsigned want = left < (1u << 30) ? (unsigned)left : 1u << 30;
-		int k = gzread(r->f, p + *got, want);
+		int k = gzread(r->handle, p + *got, want);
 		int code = Z_OK;
 
 		if (k < 0)
@@ -49,14 +45,15 @@ static int read_some(const struct reader *r, uint8_t *p, size_t n, size_t *got)
 		if ((unsigned)k == want)
 			continue;
 		/* A short read is the end, or a cut file, which gzread delivers in part before it complains. */
-		gzerror(r->f, &code);
+		gzerror(r->handle, &code);
 		return code == Z_OK || code == Z_STREAM_END ? 0 : read_error(r);
 	}
 	return 0;
 }
 
-static int parse_header(struct idx *out, const struct reader *r, int min_dims, int max_dims)
+static int parse_header(struct idx_file *r, int min_dims, int max_dims)
 {
+	struct idx *out = &r->head;
 	uint8_t head[4 + 4 * IDX_MAX_DIMS];
 	size_t got;
 	int rc = read_some(r, head, 4, &got);
@@ -85,78 +82,106 @@ static int parse_header(struct idx *out, const struct reader *r, int min_dims, i
 	return 0;
 }
 
-static int count_bytes(const struct idx *x, const struct reader *r, uint64_t *bytes)
+static int truncated(const struct idx_file *f, uint64_t got)
 {
-	uint64_t on_disk;
-	int rc = fs_size(r->path, &on_disk);
+	return err_set(ERR_DATA, "%s: truncated: %llu of %llu bytes after the header", f->path, (unsigned long long)got,
+	    (unsigned long long)f->bytes);
+}
+
+static int too_long(const struct idx_file *f)
+{
+	return err_set(ERR_DATA, "%s: more data than the header's %llu bytes", f->path, (unsigned long long)f->bytes);
+}
+
+int idx_open(struct idx_file *f, const char *path, int min_dims, int max_dims)
+{
+	int rc;
+
+	*f = (struct idx_file){0};
+	if (!fs_exists(path) || fs_is_dir(path))
+		return err_set(ERR_DATA, "%s: no such file", path);
+	if (strlen(path) >= sizeof(f->path))
+		return err_set(ERR_DATA, "%s: path is too long", path);
+	snprintf(f->path, sizeof(f->path), "%s", path);
+	errno = 0;
+	f->handle = gzopen(path, "rb");
+	if (!f->handle)
+		return err_set(ERR_DATA, "%s: %s", path, errno ? strerror(errno) : "out of memory");
+	rc = parse_header(f, min_dims, max_dims);
+	if (rc != 0)
+		idx_close(f);
+	return rc;
+}
+
+/* So that nothing is allocated for values that cannot be there. */
+int idx_check(struct idx_file *f)
+{
+	const struct idx *x = &f->head;
+	uint64_t on_disk, head = 4 + 4 * (uint64_t)x->ndim;
+	int rc = fs_size(f->path, &on_disk);
 
 	if (rc != 0)
 		return source_error(rc);
-	*bytes = 1;
+	f->bytes = 1;
 	for (int d = 0; d < x->ndim; d++)
-		if (__builtin_mul_overflow(*bytes, (uint64_t)x->dim[d], bytes))
-			return err_set(ERR_DATA, "%s: its dimensions are too large", r->path);
-	if (*bytes / DEFLATE_MAX_RATIO > on_disk)
+		if (__builtin_mul_overflow(f->bytes, (uint64_t)x->dim[d], &f->bytes))
+			return err_set(ERR_DATA, "%s: its dimensions are too large", f->path);
+	if (f->bytes / DEFLATE_MAX_RATIO > on_disk)
 		return err_set(ERR_DATA, "%s: the header announces %llu bytes, a file of %llu cannot hold them",
-		    r->path, (unsigned long long)*bytes, (unsigned long long)on_disk);
-	return 0;
+		    f->path, (unsigned long long)f->bytes, (unsigned long long)on_disk);
+	if (!gzdirect(f->handle))
+		return 0;
+	if (on_disk < head + f->bytes)
+		return truncated(f, on_disk - head);
+	return on_disk > head + f->bytes ? too_long(f) : 0;
 }
 
-static int read_data(struct idx *x, const struct reader *r)
+int idx_next(struct idx_file *f, uint8_t *out, size_t n)
 {
-	uint64_t bytes = 0;
+	size_t got;
+	int rc = read_some(f, out, n, &got);
+
+	f->taken += got;
+	return !rc && got < n ? truncated(f, f->taken) : rc;
+}
+
+/* Reading past the end also makes zlib check the trailing checksum. */
+int idx_end(struct idx_file *f)
+{
 	size_t got;
 	uint8_t extra;
-	int rc = count_bytes(x, r, &bytes);
+	int rc = read_some(f, &extra, 1, &got);
 
-	if (rc != 0)
-		return rc;
-	x->data = mem_alloc((size_t)bytes, 1);
-	if (!x->data)
-		return ERR_NOMEM;
-	rc = read_some(r, x->data, (size_t)bytes, &got);
-	if (rc != 0)
-		return rc;
-	if (got < bytes)
-		return err_set(ERR_DATA, "%s: truncated: %zu of %llu bytes after the header", r->path, got,
-		    (unsigned long long)bytes);
-	/* Reading past the end also makes zlib check the trailing checksum. */
-	rc = read_some(r, &extra, 1, &got);
 	if (!rc && got > 0)
-		rc =
-		    err_set(ERR_DATA, "%s: more data than the header's %llu bytes", r->path, (unsigned long long)bytes);
+		rc = too_long(f);
 	return rc;
 }
 
-static int idx_open(struct idx *out, const char *path, int min_dims, int max_dims, bool with_data)
+void idx_close(struct idx_file *f)
 {
-	struct reader r = {.path = path};
-	int rc;
-
-	*out = (struct idx){0};
-	if (!fs_exists(path) || fs_is_dir(path))
-		return err_set(ERR_DATA, "%s: no such file", path);
-	errno = 0;
-	r.f = gzopen(path, "rb");
-	if (!r.f)
-		return err_set(ERR_DATA, "%s: %s", path, errno ? strerror(errno) : "out of memory");
-	rc = parse_header(out, &r, min_dims, max_dims);
-	if (!rc && with_data)
-		rc = read_data(out, &r);
-	gzclose_r(r.f);
-	if (rc != 0)
-		idx_clear(out);
-	return rc;
+	if (f->handle)
+		gzclose_r(f->handle);
+	*f = (struct idx_file){0};
 }
 
 int idx_read(struct idx *out, const char *path, int min_dims, int max_dims)
 {
-	return idx_open(out, path, min_dims, max_dims, true);
-}
+	struct idx_file f;
+	int rc = idx_open(&f, path, min_dims, max_dims);
 
-int idx_header(struct idx *out, const char *path, int min_dims, int max_dims)
-{
-	return idx_open(out, path, min_dims, max_dims, false);
+	*out = f.head;
+	if (!rc)
+		rc = idx_check(&f);
+	if (!rc) {
+		out->data = mem_alloc((size_t)f.bytes, 1);
+		rc = out->data ? idx_next(&f, out->data, (size_t)f.bytes) : ERR_NOMEM;
+	}
+	if (!rc)
+		rc = idx_end(&f);
+	idx_close(&f);
+	if (rc != 0)
+		idx_clear(out);
+	return rc;
 }
 
 void idx_clear(struct idx *x)

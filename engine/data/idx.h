@@ -12,11 +12,25 @@
 struct idx {
 	int ndim;
 	int64_t dim[IDX_MAX_DIMS];
-	uint8_t *data; /* owned; NULL after idx_header */
+	uint8_t *data; /* owned */
 };
 /* ERR_DATA: not an IDX file, another type, min_dims > ndim or ndim > max_dims, truncated, bytes after the end. */
 int idx_read(struct idx *out, const char *path, int min_dims, int max_dims);
-int idx_header(struct idx *out, const char *path, int min_dims, int max_dims); /* sizes only; reads a few bytes */
 void idx_clear(struct idx *x);
+
+/* The same piece by piece: after idx_open the sizes are known, idx_check compares them with the size of the file,
+ * idx_next reads the next n bytes of the values, and idx_end checks that there are no more. */
+struct idx_file {
+	struct idx head; /* without data */
+	void *handle;
+	char path[1024];
+	uint64_t bytes; /* of the values, as idx_check counts them */
+	uint64_t taken; /* those read so far */
+};
+int idx_open(struct idx_file *f, const char *path, int min_dims, int max_dims);
+int idx_check(struct idx_file *f);
+int idx_next(struct idx_file *f, uint8_t *out, size_t n);
+int idx_end(struct idx_file *f);
+void idx_close(struct idx_file *f);
 
 #endif

@@ -1,17 +1,18 @@
-/* IDX files as a source: a pair of images and labels for training, optionally a pair for testing. Of the test pair only
- * the headers are read unless the test split is opened. */
+/* IDX files as a source: a pair of images and labels for training, optionally a pair for testing. The files of the
+ * images stay open from the listing on, so that what is read is what was listed. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "data/idx.h"
+#include "data/pixels.h"
 #include "data/source.h"
 
+#define CHUNK_BYTES (1 << 20) /* read at a time */
+
 struct idx_state {
-	struct idx train; /* images, NULL data until loaded */
-	int64_t n_train;
-	bool has_test;
+	struct idx_file images[2]; /* for training; for testing, where there are some */
 };
 
 static bool given(const char *name)
@@ -39,13 +40,14 @@ static int find_file(char *out, size_t cap, const struct source_args *a, const c
 	return err_set(ERR_DATA, "%s (nor %s)", message, other);
 }
 
-static int images_header(struct idx *x, const struct source_args *a, const char *name)
+static int open_images(struct idx_file *f, const struct source_args *a, const char *name)
 {
 	char path[1024];
+	struct idx *x = &f->head;
 	int rc = find_file(path, sizeof(path), a, name);
 
 	if (!rc)
-		rc = idx_header(x, path, 3, 4);
+		rc = idx_open(f, path, 3, 4);
 	if (!rc && x->ndim == 3)
 		x->dim[3] = 1;
 	if (!rc && x->dim[3] > 4)
@@ -56,31 +58,29 @@ static int images_header(struct idx *x, const struct source_args *a, const char 
 	return rc;
 }
 
-/* Appends n samples of one pair; the labels are read if `read`, else their header only. */
+/* Appends the samples of one pair. */
 static int add_pair(
-    struct listing *l, const struct source_args *a, const struct idx *images, const char *name, int split, bool read)
+    struct listing *l, const struct source_args *a, struct idx_file *images, const char *name, int split)
 {
 	char path[1024];
 	struct idx labels = {0};
 	int rc = find_file(path, sizeof(path), a, name);
 
 	if (!rc)
-		rc = read ? idx_read(&labels, path, 1, 1) : idx_header(&labels, path, 1, 1);
-	if (!rc && labels.dim[0] != images->dim[0])
+		rc = idx_read(&labels, path, 1, 1);
+	if (!rc && labels.dim[0] != images->head.dim[0])
 		rc = err_set(ERR_DATA, "%s: %lld labels for %lld images", path, (long long)labels.dim[0],
-		    (long long)images->dim[0]);
-	for (int64_t i = 0; !rc && i < images->dim[0]; i++) {
-		int label = read ? labels.data[i] : -1;
-
-		if (label >= 0 && split == SPLIT_TEST && label >= l->classes)
+		    (long long)images->head.dim[0]);
+	for (int64_t i = 0; !rc && i < labels.dim[0]; i++) {
+		if (split == SPLIT_TEST && labels.data[i] >= l->classes)
 			rc = err_set(ERR_DATA,
-			    "%s: label %d of sample %lld is not in 0..%d, the classes of the train labels", path, label,
-			    (long long)i, l->classes - 1);
+			    "%s: label %d of sample %lld is not in 0..%d, the classes of the train labels", path,
+			    labels.data[i], (long long)i, l->classes - 1);
 		else
-			rc = listing_add(l, label, split, NULL);
+			rc = listing_add(l, labels.data[i], split, NULL);
 	}
 	idx_clear(&labels);
-	return rc;
+	return !rc ? idx_check(images) : rc;
 }
 
 /* The format does not say how many classes there are: one more than the largest label, and all below must occur. */
@@ -103,24 +103,25 @@ static int count_classes(struct listing *l, const char *name)
 	return listing_number_classes(l, most + 1);
 }
 
-static int add_test(struct listing *l, const struct source_args *a)
+static int add_test(struct listing *l, const struct source_args *a, struct idx_file *images)
 {
-	struct idx images;
-	int rc = images_header(&images, a, a->o->test_images);
+	const int64_t *dim = images->head.dim;
+	int rc = open_images(images, a, a->o->test_images);
 
 	if (rc != 0)
 		return rc;
-	if (images.dim[1] != l->height || images.dim[2] != l->width || images.dim[3] != l->channels)
+	if (dim[1] != l->height || dim[2] != l->width || dim[3] != l->channels)
 		return err_set(ERR_DATA, "%s: images of %lld x %lld x %lld; the train images have %d x %d x %d",
-		    a->o->test_images, (long long)images.dim[1], (long long)images.dim[2], (long long)images.dim[3],
-		    l->height, l->width, l->channels);
-	return add_pair(l, a, &images, a->o->test_labels, SPLIT_TEST, a->with_test);
+		    a->o->test_images, (long long)dim[1], (long long)dim[2], (long long)dim[3], l->height, l->width,
+		    l->channels);
+	return add_pair(l, a, images, a->o->test_labels, SPLIT_TEST);
 }
 
 static int idx_list(struct listing *l, const struct source_args *a)
 {
 	const struct data_options *o = a->o;
 	struct idx_state *st = mem_alloc(1, sizeof(*st));
+	const int64_t *dim;
 	char labels[1024];
 	int rc;
 
@@ -131,84 +132,61 @@ static int idx_list(struct listing *l, const struct source_args *a)
 		return err_set(ERR_CONFIG, "data: train_images and train_labels must name files");
 	if (given(o->test_images) != given(o->test_labels))
 		return err_set(ERR_CONFIG, "data: test_images and test_labels must both be given, or both be \"\"");
-	rc = images_header(&st->train, a, o->train_images);
+	rc = open_images(&st->images[0], a, o->train_images);
 	if (!rc)
 		rc = find_file(labels, sizeof(labels), a, o->train_labels);
 	if (rc != 0)
 		return rc;
-	l->height = (int)st->train.dim[1];
-	l->width = (int)st->train.dim[2];
-	l->channels = (int)st->train.dim[3];
-	st->n_train = st->train.dim[0];
-	st->has_test = given(o->test_images);
-	rc = add_pair(l, a, &st->train, o->train_labels, SPLIT_NONE, true);
+	dim = st->images[0].head.dim;
+	l->height = (int)dim[1];
+	l->width = (int)dim[2];
+	l->channels = (int)dim[3];
+	rc = add_pair(l, a, &st->images[0], o->train_labels, SPLIT_NONE);
 	if (!rc)
 		rc = count_classes(l, labels);
-	if (!rc && st->has_test)
-		rc = add_test(l, a);
+	/* One class is too few, which is for the caller to say. */
+	if (!rc && l->classes > 1 && given(o->test_images))
+		rc = add_test(l, a, &st->images[1]);
 	return rc;
 }
 
-/* Copies the images of samples first .. first+x->dim[0]-1 to their places. */
-static void place_images(
-    const struct listing *l, int64_t first, const struct idx *x, uint8_t *const pixels[SPLIT_COUNT])
+/* The images of a file are the samples from `first` on. */
+static int load_file(struct listing *l, struct idx_file *f, int64_t first, struct pixels *pixels)
 {
-	size_t bytes = (size_t)l->height * (size_t)l->width * (size_t)l->channels;
+	int64_t n = f->head.dim[0], most = CHUNK_BYTES / (int64_t)pixels->bytes + 1;
+	uint8_t *chunk = mem_alloc((size_t)(most < n ? most : n), pixels->bytes);
+	int rc = chunk ? 0 : ERR_NOMEM;
 
-	for (int64_t i = 0; i < x->dim[0]; i++) {
-		const struct sample *s = &l->sample[first + i];
-
-		if (s->split >= 0 && pixels[s->split])
-			memcpy(pixels[s->split] + (size_t)s->place * bytes, x->data + (size_t)i * bytes, bytes);
+	for (int64_t i = 0, k; i < n && !rc; i += k) {
+		k = n - i < most ? n - i : most;
+		rc = idx_next(f, chunk, (size_t)k * pixels->bytes);
+		if (!rc)
+			rc = source_put(l, pixels, first + i, k, chunk);
 	}
+	mem_free(chunk);
+	return !rc ? idx_end(f) : rc;
 }
 
-static int load_file(const struct listing *l, const struct source_args *a, const char *name, int64_t first, int64_t n,
-    uint8_t *const pixels[SPLIT_COUNT])
+static int idx_load(struct listing *l, const struct source_args *a, struct pixels *pixels)
 {
-	char path[1024];
-	struct idx x = {0};
-	int rc = find_file(path, sizeof(path), a, name);
+	struct idx_state *st = l->state;
+	int64_t n_train = st->images[0].head.dim[0];
+	int rc = load_file(l, &st->images[0], 0, pixels);
 
-	if (!rc)
-		rc = idx_read(&x, path, 3, 4);
-	if (!rc && (x.dim[0] != n || x.dim[1] != l->height || x.dim[2] != l->width ||
-		       (x.ndim == 4 ? x.dim[3] : 1) != l->channels))
-		rc = err_set(ERR_DATA, "%s: changed while it was read", path);
-	if (!rc)
-		place_images(l, first, &x, pixels);
-	idx_clear(&x);
-	return rc;
-}
-
-static int idx_load(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT])
-{
-	const struct idx_state *st = l->state;
-	int rc = load_file(l, a, a->o->train_images, 0, st->n_train, pixels);
-
-	if (!rc && st->has_test && pixels[SPLIT_TEST])
-		rc = load_file(l, a, a->o->test_images, st->n_train, l->n - st->n_train, pixels);
+	(void)a;
+	if (!rc && st->images[1].handle)
+		rc = load_file(l, &st->images[1], n_train, pixels);
 	return rc;
 }
 
 static void idx_release(struct listing *l)
 {
-	mem_free(l->state);
+	struct idx_state *st = l->state;
+
+	for (int i = 0; st && i < 2; i++)
+		idx_close(&st->images[i]);
+	mem_free(st);
 	l->state = NULL;
 }
 
-static int idx_hash_test(const struct source_args *a, struct hash *h)
-{
-	const char *const names[] = {a->o->test_images, a->o->test_labels};
-	char path[1024];
-	int rc = 0;
-
-	for (int i = 0; !rc && i < 2 && given(names[i]); i++) {
-		rc = find_file(path, sizeof(path), a, names[i]);
-		if (!rc)
-			rc = source_hash_file(path, h);
-	}
-	return rc;
-}
-
-const struct source source_idx = {idx_list, idx_load, idx_release, idx_hash_test};
+const struct source source_idx = {idx_list, idx_load, idx_release};

@@ -1,4 +1,4 @@
-/* The source `images`: resolves the files, lists by index or by folder, and takes the shape from the first image. */
+/* The source `images`: resolves the files, lists by index or by folder, and finds the shape of the images. */
 #include "data/images.h"
 
 #include <stdio.h>
@@ -87,66 +87,93 @@ struct sample *images_find(const struct images_state *st, const char *file, int 
 	return NULL;
 }
 
-static int take_shape(struct listing *l, const char *name, const unsigned char *bytes, size_t n)
-{
-	struct image_info info;
-	int rc = image_info(name, bytes, n, &info);
-
-	if (rc != 0)
-		return rc;
-	l->height = info.height;
-	l->width = info.width;
-	l->channels = info.channels;
-	return 0;
-}
-
-struct first {
+/* All images have the size of the first that can be read. They are in colour if any of them is, so after a grey one the
+ * search goes on. */
+struct shape {
 	struct listing *l;
 	const struct images_state *st;
 	int archive;
+	bool found;
+	int error; /* of the first that cannot be read */
+	char message[1024];
 };
 
-static int visit_first(const struct archive_member *m, void *user)
+/* Positive: nothing more to learn. */
+static int take_shape(struct shape *x, const char *name, const unsigned char *bytes, size_t n)
 {
-	const struct first *f = user;
+	struct listing *l = x->l;
+	struct image_info info;
+	int rc = image_info(name, bytes, n, &info);
+
+	if (rc == ERR_NOMEM)
+		return rc;
+	if (rc != 0 && x->error == 0) {
+		x->error = rc;
+		snprintf(x->message, sizeof(x->message), "%s", err_message());
+	}
+	if (rc != 0)
+		return 0;
+	if (!x->found) {
+		x->found = true;
+		l->height = info.height;
+		l->width = info.width;
+	}
+	l->channels = info.channels > l->channels ? info.channels : l->channels;
+	return l->channels == 3;
+}
+
+static int visit_for_shape(const struct archive_member *m, void *user)
+{
+	struct shape *x = user;
 	unsigned char *bytes = NULL;
 	size_t n = 0;
 	char name[2048];
 	int rc;
 
-	if (!images_find(f->st, m->name, f->archive))
+	if (!images_find(x->st, m->name, x->archive))
 		return 0;
 	rc = archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n);
 	snprintf(name, sizeof(name), "%s:%s", m->path, m->name);
 	if (!rc)
-		rc = take_shape(f->l, name, bytes, n);
+		rc = take_shape(x, name, bytes, n);
 	mem_free(bytes);
-	return !rc ? 1 : rc;
+	return rc;
 }
 
-static int shape_from_first(struct listing *l, const struct images_state *st)
+static int shape_from_file(struct shape *x, const char *file)
 {
-	char path[1024];
+	char path[2048];
 	struct fs_bytes b = {0};
-	int rc = 0;
+	int rc = fs_join(path, sizeof(path), x->st->root, file);
 
-	for (int i = 0; i < st->n_archive && !rc && l->height == 0; i++) {
-		struct first f = {l, st, i};
-
-		rc = archive_walk(st->archive[i], visit_first, &f);
-	}
-	if (st->n_archive > 0) {
-		if (!rc && l->height == 0)
-			rc = err_set(ERR_DATA, "%s: none of the listed files is in it", st->archive[0]);
-		return rc;
-	}
-	rc = fs_join(path, sizeof(path), st->root, l->sample[0].file);
 	if (!rc)
 		rc = source_error(fs_read(path, &b));
 	if (!rc)
-		rc = take_shape(l, path, b.data, b.size);
+		rc = take_shape(x, path, b.data, b.size);
+	else if (rc == ERR_DATA && x->error == 0) {
+		x->error = rc;
+		snprintf(x->message, sizeof(x->message), "%s", err_message());
+	}
 	fs_bytes_clear(&b);
-	return rc;
+	return rc == ERR_DATA ? 0 : rc;
+}
+
+static int find_shape(struct listing *l, const struct images_state *st)
+{
+	struct shape x = {.l = l, .st = st};
+	int rc = 0;
+
+	for (int i = 0; i < st->n_archive && !rc && l->channels < 3; i++) {
+		x.archive = i;
+		rc = archive_walk(st->archive[i], visit_for_shape, &x);
+	}
+	for (int64_t i = 0; i < l->n && st->n_archive == 0 && !rc; i++)
+		rc = shape_from_file(&x, l->sample[i].file);
+	if (rc < 0 || x.found)
+		return rc < 0 ? rc : 0;
+	if (x.error != 0)
+		return err_set((enum err)x.error, "%s", x.message);
+	return err_set(ERR_DATA, "%s: none of the listed files is in it", st->archive[0]);
 }
 
 static int images_list(struct listing *l, const struct source_args *a)
@@ -172,7 +199,7 @@ static int images_list(struct listing *l, const struct source_args *a)
 		if (rc == ERR_DATA && index && *index != '\0')
 			err_context(rc, "%s", path);
 	}
-	return !rc ? shape_from_first(l, st) : rc;
+	return !rc ? find_shape(l, st) : rc;
 }
 
 static void images_release(struct listing *l)
@@ -187,22 +214,4 @@ static void images_release(struct listing *l)
 	l->state = NULL;
 }
 
-/* Class folders have one file per image: only the index, if there is one, is hashed. */
-static int images_hash_test(const struct source_args *a, struct hash *h)
-{
-	struct images_state st = {0};
-	char path[1024];
-	int rc = resolve(&st, a);
-
-	for (int i = 0; !rc && i < st.n_archive; i++)
-		rc = source_hash_file(st.archive[i], h);
-	if (!rc && a->o->index && *a->o->index != '\0') {
-		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, a->o->index);
-		if (!rc)
-			rc = source_hash_file(path, h);
-	}
-	mem_free(st.archive);
-	return rc;
-}
-
-const struct source source_images = {images_list, images_load, images_release, images_hash_test};
+const struct source source_images = {images_list, images_load, images_release};

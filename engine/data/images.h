@@ -26,6 +26,6 @@ int images_read_index(struct listing *l, const struct images_state *st, const ch
 int images_make_order(const struct listing *l, struct images_state *st);
 /* The sample of a file of an archive (-1: of the folder), or NULL. */
 struct sample *images_find(const struct images_state *st, const char *file, int archive);
-int images_load(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT]);
+int images_load(struct listing *l, const struct source_args *a, struct pixels *pixels);
 
 #endif

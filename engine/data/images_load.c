@@ -1,6 +1,7 @@
 /* Decodes images. Archive members come one after the other from one thread, which hands the compressed bytes to OpenMP
  * tasks; files of a folder are read and decoded side by side. libgomp runs a task at once when many are waiting, so the
- * bytes held are bounded. Of several errors the one of the first file wins, whichever thread met it. */
+ * bytes held are bounded. A file that cannot be used does not end the work: all of them are found in one go, and listed
+ * in the order of the files, whichever thread met them. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,53 +9,78 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "data/archive.h"
 #include "data/image.h"
 #include "data/images.h"
 
+struct bad {
+	int64_t at; /* the order in which files are visited */
+	char *reason;
+};
+
 struct loader {
 	struct listing *l;
 	const struct images_state *st;
-	uint8_t *const *pixels;
-	size_t bytes; /* of one decoded image */
+	struct pixels *pixels;
 	int archive;
 	bool *seen; /* per sample */
+	int64_t visited;
+	int64_t n_bad;
+	struct bad bad[SKIPPED_LISTED_MAX]; /* the first of them, in order */
+	/* What ends the work; err_message is per thread, so it is carried here. */
 	atomic_bool failed;
-	/* The first error, by the order in which files are visited; err_message is per thread, so it is carried here.
-	 */
-	int64_t visited, error_at;
 	int error;
 	char message[1024];
 };
 
-/* Call with the error's message set, from any thread. */
-static void keep_error(struct loader *x, int64_t at, int rc)
+/* Keeps the first ones, by the order of the files. */
+static void keep_bad(struct loader *x, int64_t at)
+{
+	const int most = SKIPPED_LISTED_MAX;
+	int n = x->n_bad < most ? (int)x->n_bad : most, i = n;
+
+	x->n_bad++;
+	while (i > 0 && x->bad[i - 1].at > at)
+		i--;
+	if (i == most)
+		return;
+	if (n == most)
+		mem_free(x->bad[--n].reason);
+	memmove(x->bad + i + 1, x->bad + i, (size_t)(n - i) * sizeof(*x->bad));
+	x->bad[i] = (struct bad){at, mem_printf("%s", err_message())};
+}
+
+/* A file that cannot be used is set aside; all other errors end the work. Call with the error's message set, from any
+ * thread. */
+static void keep_error(struct loader *x, int64_t at, struct sample *s, int rc)
 {
 #pragma omp critical(image_error)
 	{
-		if (x->error == 0 || at < x->error_at) {
+		if (rc == ERR_DATA && s) {
+			s->split = SPLIT_DROP;
+			keep_bad(x, at);
+		} else if (x->error == 0) {
 			x->error = rc;
-			x->error_at = at;
 			snprintf(x->message, sizeof(x->message), "%s", err_message());
 		}
+		if (x->error != 0)
+			atomic_store(&x->failed, true);
 	}
-	atomic_store(&x->failed, true);
-}
-
-static bool wanted(const struct loader *x, const struct sample *s)
-{
-	return s->split >= 0 && x->pixels[s->split];
 }
 
 static void decode(
-    struct loader *x, int64_t at, const char *name, const struct sample *s, const unsigned char *bytes, size_t n)
+    struct loader *x, int64_t at, const char *name, struct sample *s, const unsigned char *bytes, size_t n)
 {
-	const struct listing *l = x->l;
-	uint8_t *out = x->pixels[s->split] + (size_t)s->place * x->bytes;
-	int rc = image_decode(name, bytes, n, l->height, l->width, l->channels, out);
+	struct listing *l = x->l;
+	uint8_t *out = mem_alloc(1, x->pixels->bytes);
+	int rc = out ? image_decode(name, bytes, n, l->height, l->width, l->channels, out) : ERR_NOMEM;
 
+	if (!rc)
+		rc = source_put(l, x->pixels, s - l->sample, 1, out);
+	mem_free(out);
 	if (rc != 0)
-		keep_error(x, at, rc);
+		keep_error(x, at, s, rc);
 }
 
 static int visit(const struct archive_member *m, void *user)
@@ -72,8 +98,6 @@ static int visit(const struct archive_member *m, void *user)
 	if (x->seen[s - x->l->sample])
 		return err_set(ERR_DATA, "%s:%s: occurs twice", m->path, m->name);
 	x->seen[s - x->l->sample] = true;
-	if (!wanted(x, s))
-		return 0;
 	name = mem_printf("%s:%s", m->path, m->name);
 	rc = name ? archive_member_read(m, IMAGE_FILE_MAX, &bytes, &n) : ERR_NOMEM;
 	if (rc != 0) {
@@ -91,7 +115,7 @@ static int visit(const struct archive_member *m, void *user)
 
 static void load_archives(struct loader *x)
 {
-	/* The reader and the tasks share one region: its end waits for all of them. */
+	/* One thread walks, the others decode; the tasks are done when the region ends. */
 #pragma omp parallel
 #pragma omp single
 	for (int i = 0; i < x->st->n_archive && !atomic_load(&x->failed); i++) {
@@ -100,25 +124,22 @@ static void load_archives(struct loader *x)
 		x->archive = i;
 		rc = archive_walk(x->st->archive[i], visit, x);
 		if (rc != 0)
-			keep_error(x, x->visited, rc);
+			keep_error(x, x->visited, NULL, rc);
 	}
 }
 
 static void load_file(struct loader *x, int64_t i)
 {
-	const struct sample *s = &x->l->sample[i];
+	struct sample *s = &x->l->sample[i];
 	struct fs_bytes b = {0};
 	char path[2048];
-	int rc;
+	int rc = fs_join(path, sizeof(path), x->st->root, s->file);
 
 	x->seen[i] = true;
-	if (!wanted(x, s))
-		return;
-	rc = fs_join(path, sizeof(path), x->st->root, s->file);
 	if (!rc)
 		rc = source_error(fs_read(path, &b));
 	if (rc != 0)
-		keep_error(x, i, rc);
+		keep_error(x, i, s, rc);
 	else
 		decode(x, i, path, s, b.data, b.size);
 	fs_bytes_clear(&b);
@@ -126,34 +147,69 @@ static void load_file(struct loader *x, int64_t i)
 
 static void load_folder(struct loader *x)
 {
-	/* No early end here: with a dynamic schedule it would make the reported file a matter of luck. */
 #pragma omp parallel for schedule(dynamic, 16)
 	for (int64_t i = 0; i < x->l->n; i++)
-		load_file(x, i);
+		if (!atomic_load(&x->failed))
+			load_file(x, i);
 }
 
-static int check_all_seen(const struct loader *x)
+static void find_missing(struct loader *x)
 {
-	int64_t missing = 0, first = -1;
-
 	for (int64_t i = 0; i < x->l->n; i++) {
-		if (x->seen[i] || x->l->sample[i].split == SPLIT_DROP)
+		struct sample *s = &x->l->sample[i];
+
+		if (x->seen[i] || s->split == SPLIT_DROP)
 			continue;
-		first = missing++ == 0 ? i : first;
+		err_set(ERR_DATA, "%s: listed, but not in %s", s->file,
+		    s->archive >= 0 ? x->st->archive[s->archive] : "any of the archives");
+		keep_error(x, x->visited + i, s, ERR_DATA);
 	}
-	if (missing == 0)
-		return 0;
-	return err_set(ERR_DATA, "%s: listed, but not in %s (%lld such files)", x->l->sample[first].file,
-	    x->l->sample[first].archive >= 0 ? x->st->archive[x->l->sample[first].archive] : "any of the archives",
-	    (long long)missing);
 }
 
-int images_load(struct listing *l, const struct source_args *a, uint8_t *const pixels[SPLIT_COUNT])
+/* As many as a message holds, and how many there are. */
+static int too_many_bad(const struct loader *x, int64_t allowed)
+{
+	struct str text = {0};
+	int listed = 0;
+	int rc;
+
+	for (; listed < SKIPPED_LISTED_MAX && x->bad[listed].reason && text.len < 1500; listed++)
+		str_addf(&text, "%s%.400s", listed ? "; " : "", x->bad[listed].reason);
+	if (x->n_bad > listed)
+		str_addf(&text, "; and %lld more", (long long)x->n_bad - listed);
+	if (x->n_bad > 1 || allowed > 0)
+		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld: %s",
+		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&text));
+	else
+		rc = err_set(ERR_DATA, "%s (skip_bad: 1 goes on without it)", str_text(&text));
+	str_clear(&text);
+	return rc;
+}
+
+static int judge(struct loader *x, int64_t allowed)
+{
+	struct skipped *skipped = &x->l->skipped;
+
+	if (x->error != 0)
+		return err_set((enum err)x->error, "%s", x->message);
+	for (int i = 0; i < SKIPPED_LISTED_MAX && i < x->n_bad; i++)
+		if (!x->bad[i].reason)
+			return err_set(ERR_NOMEM, "out of memory");
+	if (x->n_bad > allowed)
+		return too_many_bad(x, allowed);
+	skipped->n = x->n_bad;
+	for (int i = 0; i < SKIPPED_LISTED_MAX; i++) {
+		skipped->reason[i] = x->bad[i].reason;
+		x->bad[i].reason = NULL;
+	}
+	return 0;
+}
+
+int images_load(struct listing *l, const struct source_args *a, struct pixels *pixels)
 {
 	struct loader x = {.l = l, .st = l->state, .pixels = pixels};
+	int rc;
 
-	(void)a;
-	x.bytes = (size_t)l->height * (size_t)l->width * (size_t)l->channels;
 	x.seen = mem_alloc((size_t)l->n, sizeof(*x.seen));
 	if (!x.seen)
 		return ERR_NOMEM;
@@ -161,10 +217,11 @@ int images_load(struct listing *l, const struct source_args *a, uint8_t *const p
 		load_archives(&x);
 	else
 		load_folder(&x);
-	if (x.error != 0)
-		x.error = err_set((enum err)x.error, "%s", x.message);
-	else
-		x.error = check_all_seen(&x);
+	if (x.error == 0)
+		find_missing(&x);
+	rc = judge(&x, a->o->skip_bad);
+	for (int i = 0; i < SKIPPED_LISTED_MAX; i++)
+		mem_free(x.bad[i].reason);
 	mem_free(x.seen);
-	return x.error;
+	return rc;
 }

@@ -12,6 +12,7 @@
 
 static const char *const source_choices[SOURCE_COUNT + 1] = {
     "digits", "idx", "images", "csv", "jsonl", "phrasebank", NULL};
+static const char *const held_choices[] = {"auto", "memory", "file", NULL};
 static const char *const encoding_choices[] = {"auto", "utf8", "latin1", NULL};
 static const char *const delimiter_choices[] = {"auto", ",", ";", "tab", NULL};
 static const char *const quotes_choices[] = {"csv", "none", NULL};
@@ -210,6 +211,30 @@ const struct option data_option_table[] = {
 	.min = 1e-6,
 	.max = 1,
 	.help = "stratified part of the train split to use"},
+    {.key = "skip_bad",
+	.type = OPT_INT,
+	.offset = AT(skip_bad),
+	.def = "0",
+	.min = 0,
+	.max = 1000000000,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IMAGES),
+	.help = "images: leave out up to so many files that cannot be used, and say which; more are an error"},
+    {.key = "held",
+	.type = OPT_CHOICE,
+	.offset = AT(held),
+	.def = "auto",
+	.choices = held_choices,
+	.when = "source",
+	.only = PICTURES,
+	.help =
+	    "where decoded pixels are; auto: in memory, or in a file where they need more than half of what is free"},
+    {.key = "cache",
+	.type = OPT_STRING,
+	.offset = AT(cache),
+	.when = "source",
+	.only = PICTURES,
+	.help = "folder on a disk for that file; none = the current folder, TMPDIR or /var/tmp, the first with room"},
     {.key = "mean",
 	.type = OPT_FLOATS,
 	.offset = AT(mean),

@@ -67,6 +67,11 @@ static int print_image(const struct sample_view *v, uint64_t *out)
 	return rc;
 }
 
+int print_sample(const struct sample_view *v, uint64_t *out)
+{
+	return v->kind == SAMPLE_TEXT ? print_bytes(v->text, v->bytes, out) : print_image(v, out);
+}
+
 static int by_value(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -88,10 +93,12 @@ int dataset_split_prints(const struct dataset *d, enum split s, struct prints *o
 	for (int64_t i = 0; i < out->n && !rc; i++) {
 		struct sample_view v;
 
+		out->v[i] = d->print[s] ? d->print[s][i] : 0;
+		if (d->print[s])
+			continue;
 		rc = dataset_sample(d, s, i, &v);
 		if (!rc)
-			rc = v.kind == SAMPLE_TEXT ? print_bytes(v.text, v.bytes, &out->v[i])
-						   : print_image(&v, &out->v[i]);
+			rc = print_sample(&v, &out->v[i]);
 	}
 	if (rc != 0)
 		prints_clear(out);

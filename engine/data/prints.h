@@ -9,6 +9,9 @@
 /* The first 8 bytes of a SHA-256, as a number whose 16 hexadecimal digits are those that sha256sum prints first. */
 int print_bytes(const void *bytes, size_t n, uint64_t *out);
 
+/* The print of one sample. */
+int print_sample(const struct sample_view *v, uint64_t *out);
+
 /* One print per sample of a split, ascending, equal ones repeated. Of a text it is the print of its UTF-8 bytes; of an
  * image that of height, width and channels (8 bytes each, lowest first) and then the pixels. Labels have no part in it.
  */

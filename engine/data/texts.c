@@ -115,14 +115,4 @@ static void texts_release(struct listing *l)
 	l->state = NULL;
 }
 
-/* The test file, or the file that the test split is cut off. */
-static int texts_hash_test(const struct source_args *a, struct hash *h)
-{
-	bool cut = !given(a->o->test);
-	char path[1024];
-	int rc = find_file(a, cut ? a->o->train : a->o->test, cut, path);
-
-	return !rc ? source_hash_file(path, h) : rc;
-}
-
-const struct source source_texts = {texts_list, NULL, texts_release, texts_hash_test};
+const struct source source_texts = {texts_list, NULL, texts_release};

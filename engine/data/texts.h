@@ -4,7 +4,6 @@
  *   texts_file.c      what the readers share
  *   texts_classes.c   names the classes and turns each row's label into a class or a set
  *   texts.c           puts them together
- *   split_texts.c     cuts by distinct text
  *
  * The strings stay where the reader put them until the listing is released. */
 #ifndef ENGINE_DATA_TEXTS_H

@@ -63,7 +63,7 @@ check "rows show the label or 'right'" grep -qE "^test:7	[0-9]	[0-9]	[01]\.[0-9]
 works predict $int8 --split test --rows 7 --top 3
 check "more classes" grep -qE "^test:7	[0-9]	[0-9]	[01]\.[0-9]{4}(	[0-9]	[01]\.[0-9]{4}){2}	" out
 works predict $int8 --split validation
-check "a whole split" [ "$(wc -l <out)" -eq 179 ]
+check "a whole split" [ "$(wc -l <out)" -eq 182 ]
 works predict $teacher a.png --threads 2
 mkdir folder
 cp a.png folder/b.png
@@ -89,7 +89,7 @@ refuses 3 "colour.jpg: " predict $teacher colour.jpg
 refuses 3 "none.png: No such file" predict $teacher none.png
 refuses 3 "t.yaml: " predict $teacher t.yaml
 refuses 2 "--split must be train, validation or test, found 'tset'; did you mean 'test'?" predict $teacher --split tset
-refuses 2 "--rows must be FIRST-LAST within 0-178, found '3-999'" predict $teacher --split validation --rows 3-999
+refuses 2 "--rows must be FIRST-LAST within 0-181, found '3-999'" predict $teacher --split validation --rows 3-999
 "$tool" idx large 90 9 10
 printf 'name: large\ndata: {source: idx, path: ., train_images: large-images-idx3-ubyte, ' >large.yaml
 printf 'train_labels: large-labels-idx1-ubyte, test_images: "", test_labels: ""}\nmodels: {m: {family: mlp}}\n' >>large.yaml

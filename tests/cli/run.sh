@@ -191,10 +191,13 @@ check "its parent is named" grep -q "\"parent_sha256\":.*$(sha256sum first/01-te
 	runs/p/01-prune/checkpoint_info.json
 "$tool" idx train 90 8 3
 "$tool" idx t10k 30 8 3
-"$tool" idx more 30 8 3
+"$tool" idx more 31 8 3
+cp t10k-images-idx3-ubyte same-images-idx3-ubyte
 printf 'name: d\nthreads: 1\ndata: {source: idx, path: .}\nmodels: {m: {family: mlp, hidden: [5]}}\nstages:\n' >d.yaml
 printf '  train: {model: m, epochs: 1, batch_size: 16}\n  evaluate: {latency: false}\n' >>d.yaml
 works run d.yaml
+works run d.yaml --set data.test_images=same-images-idx3-ubyte
+contains err "02-evaluate: up to date" # another name, the same samples
 works run d.yaml --set data.test_images=more-images-idx3-ubyte --set data.test_labels=more-labels-idx1-ubyte
 contains err "01-train: up to date"
 contains err "02-evaluate: done"

@@ -20,8 +20,10 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "config/option.h"
 #include "data/dataset.h"
+#include "data/prints.h"
 
 static char dir[256];
 
@@ -205,6 +207,41 @@ static inline void must_fail(const char *yaml_text, int code, const char *part)
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	dataset_close(&d); /* a failed open leaves a closed data set */
 	option_clear(data_option_table, &o);
+}
+
+/* The pixels of a sample. */
+static inline const uint8_t *pixels_of(const struct dataset *d, int split, int64_t i)
+{
+	struct sample_view v;
+
+	if (dataset_sample(d, (enum split)split, i, &v) != 0)
+		fail_msg("%s", err_message());
+	return v.pixels;
+}
+
+/* What a sample's content gets as its rank: a number in 0..1. Not the code under test: two lines of its own. */
+static inline double rank_of(const struct sample_view *v, uint64_t seed, const char *stream)
+{
+	struct rng_words w;
+	uint64_t print;
+
+	assert_int_equal(print_sample(v, &print), 0);
+	w = rng_draw(rng_make(seed, "", RNG_SPLIT, stream), 0, print, 0);
+	return (w.w[0] * 4294967296.0 + w.w[1]) / 18446744073709551616.0;
+}
+
+/* The split that a rank alone gives. */
+static inline int split_of(double rank, double test, double val)
+{
+	return rank < test ? SPLIT_TEST : rank < test + val ? SPLIT_VAL : SPLIT_TRAIN;
+}
+
+/* Whether k of n is what a share of f gives by luck: within four standard deviations. */
+static inline bool likely(int64_t k, int64_t n, double f)
+{
+	double off = (double)k - (double)n * f;
+
+	return off * off <= 16 * (double)n * f * (1 - f);
 }
 
 /* The folder of real data sets, or NULL. */

@@ -29,26 +29,45 @@ static void digits__are_the_1797_images_of_scikit_learn(void **state)
 	uint64_t sum = 0;
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d.n[s] * 64; i++)
-			sum += (uint64_t)((d.pixels[s][i] * 16 + 127) / 255);
+			sum += (uint64_t)((pixels_of(&d, s, i / 64)[i % 64] * 16 + 127) / 255);
 	assert_int_equal(sum, 561718);
 	dataset_close(&d);
 }
 
-static void splits__are_stratified_and_sum_up(void **state)
+static void splits__are_what_the_ranks_of_the_images_say(void **state)
 {
 	struct dataset d = open_digits("{source: digits, val_fraction: 0.1, test_fraction: 0.2}", 7, true);
-	static const int per_class[10] = {178, 182, 177, 183, 181, 182, 181, 179, 174, 180};
 
 	(void)state;
-	for (int s = SPLIT_VAL; s <= SPLIT_TEST; s++) {
-		int count[10] = {0};
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		for (int64_t i = 0; i < d.n[s]; i++) {
+			struct sample_view v;
 
-		for (int64_t i = 0; i < d.n[s]; i++)
-			count[d.label[s][i]]++;
-		for (int c = 0; c < 10; c++)
-			assert_int_equal(count[c], (int)(per_class[c] * (s == SPLIT_VAL ? 0.1 : 0.2) + 0.5));
+			assert_int_equal(dataset_sample(&d, (enum split)s, i, &v), 0);
+			assert_int_equal(s, split_of(rank_of(&v, 7, "images"), 0.2, 0.1));
+		}
 	}
 	dataset_close(&d);
+}
+
+static void splits__have_about_their_share_of_each_class(void **state)
+{
+	static const int per_class[10] = {178, 182, 177, 183, 181, 182, 181, 179, 174, 180};
+	int64_t all[SPLIT_COUNT] = {0};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct dataset d = open_digits("{source: digits, val_fraction: 0.1, test_fraction: 0.2}", seed, true);
+
+		for (int s = 0; s < SPLIT_COUNT; s++) {
+			all[s] += d.n[s];
+			for (int c = 0; c < 10; c++)
+				assert_true(likely(dataset_support(&d, (enum split)s, c), per_class[c],
+				    (const double[]){0.7, 0.1, 0.2}[s]));
+		}
+		dataset_close(&d);
+	}
+	assert_true(likely(all[SPLIT_VAL], 20 * 1797, 0.1) && likely(all[SPLIT_TEST], 20 * 1797, 0.2));
 }
 
 static void splits__depend_on_the_seed_alone(void **state)
@@ -86,11 +105,27 @@ static void splits__test_pixels_are_not_loaded_unless_asked_for(void **state)
 	(void)state;
 	assert_null(d.pixels[SPLIT_TEST]);
 	assert_null(d.label[SPLIT_TEST]);
-	assert_string_equal(d.hash[SPLIT_TEST], "");
+	assert_string_equal(d.hash[SPLIT_TEST], t.hash[SPLIT_TEST]); /* what is kept apart is known all the same */
 	assert_int_equal(d.n[SPLIT_TEST], t.n[SPLIT_TEST]);
-	assert_int_equal(d.duplicates_train_test, -1);
-	assert_true(t.duplicates_train_test >= 0);
+	assert_int_equal(d.duplicates_train_test, t.duplicates_train_test);
 	assert_string_equal(d.hash[SPLIT_TRAIN], t.hash[SPLIT_TRAIN]);
+	dataset_close(&d);
+	dataset_close(&t);
+}
+
+static void with_test__shows_what_was_read_before(void **state)
+{
+	struct dataset d = open_digits("{source: digits}", 1, false), t = open_digits("{source: digits}", 1, true),
+		       view = dataset_with_test(&d);
+
+	(void)state;
+	assert_false(dataset_has(&d, SPLIT_TEST));
+	assert_true(dataset_has(&view, SPLIT_TEST));
+	assert_int_equal(view.n[SPLIT_TEST], t.n[SPLIT_TEST]);
+	assert_memory_equal(view.label[SPLIT_TEST], t.label[SPLIT_TEST], (size_t)t.n[SPLIT_TEST] * sizeof(int32_t));
+	for (int64_t i = 0; i < t.n[SPLIT_TEST]; i++)
+		assert_memory_equal(pixels_of(&view, SPLIT_TEST, i), pixels_of(&t, SPLIT_TEST, i), 64);
+	assert_ptr_equal(pixels_of(&view, SPLIT_VAL, 3), pixels_of(&d, SPLIT_VAL, 3));
 	dataset_close(&d);
 	dataset_close(&t);
 }
@@ -99,15 +134,19 @@ static void fraction__thins_each_class_of_the_train_split_only(void **state)
 {
 	struct dataset a = open_digits("{source: digits}", 3, true),
 		       b = open_digits("{source: digits, fraction: 0.25}", 3, true);
-	int full[10] = {0}, thin[10] = {0};
+	int64_t kept = 0;
 
 	(void)state;
-	for (int64_t i = 0; i < a.n[SPLIT_TRAIN]; i++)
-		full[a.label[SPLIT_TRAIN][i]]++;
-	for (int64_t i = 0; i < b.n[SPLIT_TRAIN]; i++)
-		thin[b.label[SPLIT_TRAIN][i]]++;
+	for (int64_t i = 0; i < a.n[SPLIT_TRAIN]; i++) {
+		struct sample_view v;
+
+		assert_int_equal(dataset_sample(&a, SPLIT_TRAIN, i, &v), 0);
+		if (rank_of(&v, 3, "fraction") < 0.25)
+			assert_memory_equal(pixels_of(&b, SPLIT_TRAIN, kept++), v.pixels, 64);
+	}
+	assert_int_equal(kept, b.n[SPLIT_TRAIN]);
 	for (int c = 0; c < 10; c++)
-		assert_int_equal(thin[c], (int)(full[c] * 0.25 + 0.5));
+		assert_true(likely(dataset_support(&b, SPLIT_TRAIN, c), dataset_support(&a, SPLIT_TRAIN, c), 0.25));
 	assert_string_equal(a.hash[SPLIT_VAL], b.hash[SPLIT_VAL]);
 	assert_string_equal(a.hash[SPLIT_TEST], b.hash[SPLIT_TEST]);
 	dataset_close(&a);
@@ -160,7 +199,7 @@ static void sample__is_a_view_of_the_split(void **state)
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last, &v), 0);
 	assert_int_equal(v.kind, SAMPLE_IMAGE);
 	assert_int_equal(v.height * 1000 + v.width * 10 + v.channels, 8081);
-	assert_ptr_equal(v.pixels, d.pixels[SPLIT_VAL] + last * 64);
+	assert_ptr_equal(v.pixels, d.pixels[SPLIT_VAL] + d.row[SPLIT_VAL][last] * 64);
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last + 1, &v), ERR_FAIL);
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, -1, &v), ERR_FAIL);
 	assert_true(dataset_has(&d, SPLIT_VAL) && !dataset_has(&d, SPLIT_TEST));
@@ -173,7 +212,7 @@ static void json__names_everything_a_report_needs(void **state)
 {
 	struct dataset d = open_digits("{source: digits}", 1, false);
 	cJSON *j = dataset_to_json(&d);
-	const cJSON *splits = cJSON_GetObjectItem(j, "splits");
+	const cJSON *splits = cJSON_GetObjectItem(j, "images");
 
 	(void)state;
 	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(j, "class_names")), 10);
@@ -181,8 +220,9 @@ static void json__names_everything_a_report_needs(void **state)
 	    cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "validation"), "samples")->valueint, d.n[SPLIT_VAL]);
 	assert_string_equal(
 	    cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "train"), "sha256")->valuestring, d.hash[SPLIT_TRAIN]);
-	assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "test"), "sha256")));
-	assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(j, "duplicates"), "train_test")));
+	assert_string_equal(
+	    cJSON_GetObjectItem(cJSON_GetObjectItem(splits, "test"), "sha256")->valuestring, d.hash[SPLIT_TEST]);
+	assert_int_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(j, "duplicates"), "train_test")->valueint, 0);
 	cJSON_Delete(j);
 	dataset_close(&d);
 }
@@ -192,7 +232,8 @@ static void splits__empty_ones_are_errors(void **state)
 	(void)state;
 	must_fail("{source: digits, val_fraction: 0}", ERR_DATA, "class '0' has no sample in the validation split");
 	must_fail("{source: digits, test_fraction: 0}", ERR_DATA, "no test split");
-	must_fail("{source: digits, test_fraction: 0.9, val_fraction: 0.5}", ERR_DATA, "too few to cut off");
+	must_fail("{source: digits, test_fraction: 0.9, val_fraction: 0.5}", ERR_CONFIG,
+	    "test_fraction 0.9 and val_fraction 0.5 are the whole: nothing is left for training");
 	must_fail("{source: digits, augment: {crop_padding: 8}}", ERR_CONFIG, "at most 7");
 }
 
@@ -220,7 +261,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(digits__are_the_1797_images_of_scikit_learn),
-	    cmocka_unit_test(splits__are_stratified_and_sum_up),
+	    cmocka_unit_test(splits__are_what_the_ranks_of_the_images_say),
+	    cmocka_unit_test(splits__have_about_their_share_of_each_class),
+	    cmocka_unit_test(with_test__shows_what_was_read_before),
 	    cmocka_unit_test(splits__depend_on_the_seed_alone),
 	    cmocka_unit_test(splits__test_part_does_not_move_with_the_validation_fraction),
 	    cmocka_unit_test(splits__test_pixels_are_not_loaded_unless_asked_for),

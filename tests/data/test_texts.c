@@ -383,9 +383,9 @@ static void files__are_named_each_for_its_split(void **state)
 	assert_int_equal(t.n[SPLIT_TEST], 4);
 	assert_null(t.text[SPLIT_TEST]);
 	assert_null(t.label[SPLIT_TEST]);
-	assert_string_equal(t.hash[SPLIT_TEST], "");
+	assert_string_equal(t.hash[SPLIT_TEST], d.hash[SPLIT_TEST]);
 	assert_string_equal(t.hash[SPLIT_TRAIN], d.hash[SPLIT_TRAIN]);
-	assert_int_equal(t.duplicates_train_test, -1);
+	assert_int_equal(t.duplicates_train_test, 1);
 	dataset_close(&t);
 	dataset_close(&d);
 	must_fail("{source: csv, path: DIR}", ERR_DATA,
@@ -487,17 +487,13 @@ static void key__knows_texts_labels_and_folds(void **state)
 
 static void hash_of_test(const char *yaml_text, char hex[HASH_HEX])
 {
-	struct data_options o = options(yaml_text);
-	struct hash *h;
+	struct dataset d = must_open(yaml_text, false);
 
-	assert_int_equal(hash_open(&h), 0);
-	assert_int_equal(dataset_hash_test(&o, NULL, h), 0);
-	assert_int_equal(hash_hex(h, hex), 0);
-	hash_close(h);
-	option_clear(data_option_table, &o);
+	memcpy(hex, d.hash[SPLIT_TEST], HASH_HEX);
+	dataset_close(&d);
 }
 
-static void hash_test__follows_the_file_that_holds_the_test_split(void **state)
+static void hash_of_test__follows_the_samples_for_testing_alone(void **state)
 {
 	char before[HASH_HEX], after[HASH_HEX];
 
@@ -511,8 +507,9 @@ static void hash_test__follows_the_file_that_holds_the_test_split(void **state)
 	put_text("test.csv", "text,label\nx,A\nz,B\n");
 	hash_of_test("{source: csv, path: DIR, train: train.csv, test: test.csv}", after);
 	assert_string_not_equal(before, after);
-	hash_of_test("{source: csv, path: DIR/train.csv}", before);
 	put_text("train.csv", "text,label\n" SIX);
+	hash_of_test("{source: csv, path: DIR/train.csv}", before);
+	put_text("train.csv", "text,label\na1,A\nx2,A\nx3,A\nb1,B\nx5,B\nx6,B\n");
 	hash_of_test("{source: csv, path: DIR/train.csv}", after);
 	assert_string_not_equal(before, after);
 }
@@ -592,7 +589,7 @@ int main(void)
 	    TEST(files__are_named_each_for_its_split),
 	    TEST(options__contradictions_are_found_before_anything_is_read),
 	    TEST(key__knows_texts_labels_and_folds),
-	    TEST(hash_test__follows_the_file_that_holds_the_test_split),
+	    TEST(hash_of_test__follows_the_samples_for_testing_alone),
 	    TEST(json__says_what_repeats_and_contradicts),
 	    TEST(texts__survive_each_failing_allocation),
 	};

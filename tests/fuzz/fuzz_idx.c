@@ -17,7 +17,8 @@ static void require(bool holds)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct idx x, header;
+	struct idx x;
+	struct idx_file f;
 	char path[64];
 	int fd = memfd_create("idx", 0), rc;
 
@@ -28,9 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(x.ndim >= 1 && x.ndim <= IDX_MAX_DIMS && x.data);
 		for (int d = 0; d < x.ndim; d++)
 			require(x.dim[d] >= 1);
-		require(idx_header(&header, path, 1, 4) == 0);
-		require(header.ndim == x.ndim && header.dim[0] == x.dim[0] && !header.data);
-		idx_clear(&header);
+		require(idx_open(&f, path, 1, 4) == 0 && idx_check(&f) == 0);
+		require(f.head.ndim == x.ndim && f.head.dim[0] == x.dim[0] && !f.head.data);
+		idx_close(&f);
 	} else {
 		require(rc == ERR_DATA && err_message()[0] != '\0' && !x.data);
 	}

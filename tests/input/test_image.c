@@ -308,7 +308,9 @@ static int make_digits(struct adapter *a, const char *data, const char *input)
 	if (!rc && !o.mean.n) { /* in floating point, where the adapter sums integers */
 		double sum = 0, squares = 0, n = (double)d.n[SPLIT_TRAIN] * 64;
 		for (int64_t i = 0; i < d.n[SPLIT_TRAIN] * 64; i++) {
-			double v = d.pixels[SPLIT_TRAIN][i] / 255.0;
+			struct sample_view view;
+			assert_ok(dataset_sample(&d, SPLIT_TRAIN, i / 64, &view));
+			double v = view.pixels[i % 64] / 255.0;
 			sum += v;
 			squares += v * v;
 		}

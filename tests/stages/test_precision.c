@@ -95,7 +95,7 @@ static void train__bf16_reaches_the_checkpoint_and_qat(void **state)
 	assert_precision(r, "half", "bf16", 0.9);
 	RIG_OK(rig_run(r, &stage_distill,
 	    &(struct rig_case){.name = "student",
-		.options = "{epochs: 3, batch_size: 64, lr: 0.005, precision: bf16}",
+		.options = "{epochs: 5, batch_size: 64, lr: 0.005, precision: bf16}",
 		.teacher = "half",
 		.spec = &spec}));
 	assert_precision(r, "student", "bf16", 0.85);

@@ -538,7 +538,7 @@ static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 		.name = "sparse", .options = "{sparsity: 0.5, scope: layer, epochs: 0}", .input = "cnn"}));
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){.name = "sparse_cut",
-		.options = "{method: structured, sparsity: 0.3, epochs: 2, batch_size: 64}",
+		.options = "{method: structured, sparsity: 0.3, epochs: 3, batch_size: 64}",
 		.input = "sparse",
 		.summary = &s}));
 	RIG_OK(checkpoint_load(&c, rig_path(r, "sparse_cut")));

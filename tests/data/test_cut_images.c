@@ -1,0 +1,200 @@
+/* Cutting images: what was in one split stays in it, whatever happens to the files. */
+#include "data/fixture.h"
+
+enum { IMAGES = 150, H = 4, W = 3, BYTES = H * W * 3 };
+
+static const char *const classes[] = {"ant", "bee", "cat"};
+static char names[IMAGES][64];
+
+/* Image k is of class k % 3; its first pixel says which it is. */
+static void put_image(int k, const char *prefix)
+{
+	snprintf(names[k], sizeof(names[k]), "set/%s/%s%03d.png", classes[k % 3], prefix, k);
+	put_png(names[k], H, W, 3, k);
+}
+
+static void put_images(int first, int last, const char *prefix)
+{
+	fs_remove_tree(at("set"));
+	for (int k = first; k < last; k++)
+		put_image(k, prefix);
+}
+
+static struct dataset must_open(const char *yaml_text, uint64_t seed)
+{
+	struct data_options o = options(yaml_text);
+	struct dataset d;
+
+	if (dataset_open(&d, &o, NULL, seed, true) != 0)
+		fail_msg("%s", err_message());
+	option_clear(data_option_table, &o);
+	return d;
+}
+
+/* In which split each image is; -1: in none. Fails if one is in two. */
+static void find_splits(const struct dataset *d, int split[IMAGES])
+{
+	for (int k = 0; k < IMAGES; k++)
+		split[k] = -1;
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		for (int64_t i = 0; i < d->n[s]; i++) {
+			const uint8_t *p = pixels_of(d, s, i);
+			uint8_t want[BYTES];
+			int k = 0;
+
+			for (ramp(want, BYTES, 0); memcmp(p, want, BYTES) != 0; ramp(want, BYTES, ++k))
+				assert_true(k < IMAGES);
+			assert_true(split[k] < 0 || split[k] == s);
+			split[k] = s;
+		}
+	}
+}
+
+static void open_splits(const char *yaml_text, uint64_t seed, int split[IMAGES])
+{
+	struct dataset d = must_open(yaml_text, seed);
+
+	find_splits(&d, split);
+	dataset_close(&d);
+}
+
+#define SET "{source: images, path: DIR/set, val_fraction: 0.2, test_fraction: 0.2}"
+
+static void images__stay_when_others_come_and_go(void **state)
+{
+	int before[IMAGES], after[IMAGES], moved = 0;
+
+	(void)state;
+	put_images(30, 120, "x");
+	open_splits(SET, 5, before);
+	put_images(0, IMAGES, "x"); /* in front and behind */
+	open_splits(SET, 5, after);
+	for (int k = 30; k < 120; k++)
+		assert_int_equal(before[k], after[k]);
+	put_images(60, 120, "x"); /* the first thirty are gone */
+	open_splits(SET, 5, after);
+	for (int k = 60; k < 120; k++)
+		assert_int_equal(before[k], after[k]);
+	open_splits(SET, 6, after); /* the seed does move them */
+	for (int k = 60; k < 120; k++)
+		moved += before[k] != after[k];
+	assert_true(moved > 10);
+}
+
+static void images__stay_when_they_are_renamed_or_packed(void **state)
+{
+	const char *member[IMAGES + 1] = {NULL};
+	int before[IMAGES], after[IMAGES];
+
+	(void)state;
+	put_images(0, IMAGES, "x");
+	open_splits(SET, 5, before);
+	for (int k = 0; k < IMAGES; k++)
+		snprintf(names[k], sizeof(names[k]), "set/%s/x%03d.png", classes[k % 3], k);
+	for (int k = 0; k < IMAGES; k++)
+		member[k] = names[(k * 7 + 3) % IMAGES];
+	pack("a.tar.gz", member);
+	open_splits(
+	    "{source: images, path: DIR, archives: [a.tar.gz], val_fraction: 0.2, test_fraction: 0.2}", 5, after);
+	assert_memory_equal(before, after, sizeof(before));
+	member[60] = NULL;
+	pack("one.zip", member);
+	for (int k = 60; k < IMAGES; k++)
+		member[k - 60] = names[(k * 7 + 3) % IMAGES];
+	member[IMAGES - 60] = NULL;
+	pack("two.tar.gz", member);
+	open_splits(
+	    "{source: images, path: DIR, archives: [two.tar.gz, one.zip], val_fraction: 0.2, test_fraction: 0.2}", 5,
+	    after);
+	assert_memory_equal(before, after, sizeof(before));
+	fs_remove_tree(at("set"));
+	for (int k = 0; k < IMAGES; k++) {
+		char prefix[8];
+
+		snprintf(prefix, sizeof(prefix), "%c%d", 'z' - k % 26, k % 10);
+		put_image(k, prefix);
+	}
+	open_splits(SET, 5, after);
+	assert_memory_equal(before, after, sizeof(before));
+}
+
+/* Copies under other names and in other classes: one content is never on two sides. */
+static void images__that_are_equal_are_in_one_split(void **state)
+{
+	struct dataset d;
+	int split[IMAGES];
+
+	(void)state;
+	put_images(0, IMAGES, "x");
+	for (int k = 0; k < IMAGES; k += 2) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "set/%s/copy%03d.png", classes[k / 2 % 3], k);
+		put_png(name, H, W, 3, k);
+	}
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		d = must_open(SET, seed);
+		find_splits(&d, split); /* asserts it */
+		assert_int_equal(d.n[0] + d.n[1] + d.n[2], IMAGES + IMAGES / 2);
+		assert_int_equal(d.duplicates_train_test + d.duplicates_train_val + d.duplicates_val_test, 0);
+		dataset_close(&d);
+	}
+}
+
+static void classes__of_three_images_are_in_every_split(void **state)
+{
+	(void)state;
+	put_images(0, 9, "x");
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		struct dataset d = must_open(SET, seed);
+
+		for (int s = 0; s < SPLIT_COUNT; s++)
+			for (int c = 0; c < 3; c++)
+				assert_int_equal(dataset_support(&d, (enum split)s, c), 1);
+		dataset_close(&d);
+	}
+	put_images(0, 8, "x");
+	must_fail(SET, ERR_DATA, "class 'cat' has 2 distinct images: too few to cut off 2 for validation and test");
+}
+
+/* A given test split is kept, and validation is cut off the rest by the same ranks. */
+static void index__keeps_the_test_split_that_it_names(void **state)
+{
+	char text[IMAGES * 64] = "file,class,split\n";
+	struct dataset d;
+	int split[IMAGES];
+
+	(void)state;
+	put_images(0, IMAGES, "x");
+	for (int k = 0; k < IMAGES; k++)
+		sprintf(text + strlen(text), "%s,%s,%s\n", names[k] + 4, classes[k % 3], k < 40 ? "test" : "");
+	put_text("set/index.csv", text);
+	d = must_open("{source: images, path: DIR/set, index: index.csv, val_fraction: 0.2}", 5);
+	find_splits(&d, split);
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		for (int64_t i = 0; i < d.n[s]; i++) {
+			struct sample_view v;
+
+			assert_int_equal(dataset_sample(&d, (enum split)s, i, &v), 0);
+			assert_true(s == SPLIT_TEST || s == split_of(rank_of(&v, 5, "images"), 0, 0.2));
+		}
+	}
+	for (int k = 0; k < IMAGES; k++)
+		assert_true((split[k] == SPLIT_TEST) == (k < 40));
+	dataset_close(&d);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(images__stay_when_others_come_and_go),
+	    TEST(images__stay_when_they_are_renamed_or_packed),
+	    TEST(images__that_are_equal_are_in_one_split),
+	    TEST(classes__of_three_images_are_in_every_split),
+	    TEST(index__keeps_the_test_split_that_it_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "exec/memory.h"
 #include "pipeline/devices.h"
 #include "pipeline/finished.h"
 #include "pipeline/keys.h"
@@ -290,9 +291,16 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 
 int chain_check_memory(const struct chain *c)
 {
+	bool in_memory;
+	size_t pixels = dataset_held(&c->data, &in_memory);
+	char way_out[96] = "";
+	if (!c->own_train && in_memory && MEMORY_MIB(pixels) >= 1)
+		snprintf(
+		    way_out, sizeof(way_out), "; data.held: file frees the %.1f MiB of its pixels", MEMORY_MIB(pixels));
 	for (int i = 0; i < c->n; i++)
 		if (c->stage[i].state == STAGE_TO_RUN && c->stage[i].plan.no_room[0])
-			return err_set(ERR_NOMEM, "stage %s: %s", c->stage[i].config->name, c->stage[i].plan.no_room);
+			return err_set(
+			    ERR_NOMEM, "stage %s: %s%s", c->stage[i].config->name, c->stage[i].plan.no_room, way_out);
 	return 0;
 }
 

@@ -110,6 +110,17 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 	return 0;
 }
 
+static void say_data(struct progress *progress, const struct dataset *d)
+{
+	struct str text = {0};
+	dataset_words(&text, d);
+	for (char *p = text.text, *end; p && (end = strchr(p, '\n')) != NULL; p = end + 1) {
+		*end = '\0';
+		progress->line(progress, p);
+	}
+	str_clear(&text);
+}
+
 /* Runs one stage into `part`. */
 static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
@@ -279,6 +290,8 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 	int rc = run_folder_lock(c->out, &fd, note, sizeof(note));
 	if (!rc && note[0])
 		say(progress, "warning: %s", note);
+	if (!rc)
+		say_data(progress, &c->data);
 	if (!rc && c->store.ignored[0])
 		say(progress, "warning: the store %s is not used: %s", c->store.path, c->store.ignored);
 	if (!rc)

@@ -304,12 +304,19 @@ int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct samp
 	return 0;
 }
 
-size_t dataset_held(const struct dataset *d, const char **folder, size_t *available)
+void dataset_read_ahead(const struct dataset *d, enum split s, const uint32_t *index, int count)
+{
+	if (!d->store || !d->store->in_file || !d->row[s])
+		return;
+	for (int i = 0; i < count; i++)
+		pixels_read_ahead(d->store, d->row[s][index[i]]);
+}
+
+size_t dataset_held(const struct dataset *d, bool *in_memory)
 {
 	const struct pixels *p = d->store;
 
-	*folder = p && p->in_file ? p->folder : NULL;
-	*available = p ? p->available : 0;
+	*in_memory = p && !p->in_file;
 	return p ? (size_t)p->rows * p->bytes : 0;
 }
 

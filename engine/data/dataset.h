@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "base/str.h"
 #include "config/option.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
@@ -127,7 +128,9 @@ struct sample_view {
 };
 /* Sample i of a split. ERR_FAIL: the split is not loaded, or has no such sample. */
 int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out);
-/* Whether the samples of a split are in memory. */
+/* These samples will be asked for soon: has the kernel read them side by side, where they are on a disk. */
+void dataset_read_ahead(const struct dataset *d, enum split s, const uint32_t *index, int count);
+/* Whether the samples of a split are loaded. */
 bool dataset_has(const struct dataset *d, enum split s);
 
 /* base_dir: relative paths in the options are relative to the current directory (then to base_dir, the config's
@@ -154,8 +157,11 @@ struct dataset dataset_with_test(const struct dataset *d);
  * say.
  */
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX]);
-/* Where the pixels are: bytes, and the folder of the file, NULL for memory. Zero bytes: texts. */
-size_t dataset_held(const struct dataset *d, const char **folder, size_t *available);
+/* Appends what a person should know of images: which could not be used, and that the pixels are in a file if they are.
+ * Each line has its line end; there may be none. */
+void dataset_words(struct str *out, const struct dataset *d);
+/* Bytes of pixels, and whether they are in memory: then what is available is less by them. */
+size_t dataset_held(const struct dataset *d, bool *in_memory);
 cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and reports */
 
 /* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.

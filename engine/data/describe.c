@@ -25,6 +25,25 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 	return rc;
 }
 
+void dataset_words(struct str *out, const struct dataset *d)
+{
+	const struct pixels *p = d->store;
+
+	if (p && p->in_file)
+		str_addf(out, "%.1f MiB of pixels are in a file in %s; %.1f MiB of memory were available\n",
+		    (double)p->rows * (double)p->bytes / 0x1p20, p->folder, (double)p->available / 0x1p20);
+	if (d->skipped.n > 0)
+		str_addf(out,
+		    "warning: %lld image%s left out that cannot be used (data.skip_bad):", (long long)d->skipped.n,
+		    d->skipped.n == 1 ? " is" : "s are");
+	for (int i = 0; i < SKIPPED_LISTED_MAX && d->skipped.reason[i]; i++)
+		str_addf(out, "%s %.200s", i ? ";" : "", d->skipped.reason[i]);
+	if (d->skipped.n > SKIPPED_LISTED_MAX)
+		str_addf(out, "; and %lld more", (long long)d->skipped.n - SKIPPED_LISTED_MAX);
+	if (d->skipped.n > 0)
+		str_add(out, "\n");
+}
+
 static bool add(cJSON *object, const char *key, cJSON *value)
 {
 	if (!value || !cJSON_AddItemToObject(object, key, value)) {

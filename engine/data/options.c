@@ -316,6 +316,9 @@ int data_options_check(const struct data_options *o, const char **key)
 		rc = check_texts(o, key);
 	if (rc || TEXTS & OPTION_BIT(o->source))
 		return rc;
+	*key = "cache";
+	if (o->cache && o->held == HELD_MEMORY)
+		return err_set(ERR_CONFIG, "cache has no effect where the pixels are held in memory");
 	*key = o->mean.n > 0 ? "mean" : "std";
 	if ((o->mean.n > 0) != (o->std.n > 0))
 		return err_set(ERR_CONFIG, "mean and std must be given together");

@@ -163,6 +163,13 @@ void pixels_shuffle(const struct pixels *p)
 		posix_madvise(p->base, total(p), POSIX_MADV_RANDOM);
 }
 
+void pixels_read_ahead(const struct pixels *p, int64_t row)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), at = (size_t)row * p->bytes, from = at / page * page;
+
+	posix_madvise(p->base + from, at - from + p->bytes, POSIX_MADV_WILLNEED);
+}
+
 void pixels_close(struct pixels *p)
 {
 	if (p->in_file) {

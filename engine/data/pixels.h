@@ -28,6 +28,8 @@ int pixels_put(struct pixels *p, int64_t row, int64_t n, const uint8_t *from);
 int pixels_seal(struct pixels *p);
 /* They were read in order so far; from now on they are read at random. */
 void pixels_shuffle(const struct pixels *p);
+/* Of a file: the row will be read soon. */
+void pixels_read_ahead(const struct pixels *p, int64_t row);
 void pixels_close(struct pixels *p);
 
 #endif

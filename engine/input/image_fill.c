@@ -99,6 +99,8 @@ int image_fill(const struct encoding *e, const uint32_t *index, int count, const
 	for (int c = 0; c < image->channels; c++)
 		for (int v = 0; v < 256; v++)
 			table[c][v] = ((float)v / 255.0f - a->mean[c]) / a->std[c];
+	if (e->data)
+		dataset_read_ahead(e->data, e->split, index, count);
 #pragma omp parallel for if (count * values >= PARALLEL_MIN)
 	for (int i = 0; i < count; i++) {
 		struct sample_view sample;

@@ -179,13 +179,13 @@ static inline struct data_options options(const char *yaml_text)
 {
 	struct data_options o = {0};
 	struct yaml y = {0};
-	char text[4096];
-	const char *mark = strstr(yaml_text, "DIR");
+	char text[4096] = "";
+	const char *mark;
 
-	if (mark)
-		snprintf(text, sizeof(text), "%.*s%s%s", (int)(mark - yaml_text), yaml_text, dir, mark + 3);
-	else
-		snprintf(text, sizeof(text), "%s", yaml_text);
+	for (; (mark = strstr(yaml_text, "DIR")) != NULL; yaml_text = mark + 3)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s%s", (int)(mark - yaml_text), yaml_text,
+		    dir);
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s", yaml_text);
 	assert_int_equal(yaml_parse("test", text, strlen(text), &y), 0);
 	if (option_parse(data_option_table, &o, &y, y.root, NULL) != 0)
 		fail_msg("%s", err_message());

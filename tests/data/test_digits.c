@@ -212,7 +212,7 @@ static void json__names_everything_a_report_needs(void **state)
 {
 	struct dataset d = open_digits("{source: digits}", 1, false);
 	cJSON *j = dataset_to_json(&d);
-	const cJSON *splits = cJSON_GetObjectItem(j, "images");
+	const cJSON *splits = cJSON_GetObjectItem(j, "splits");
 
 	(void)state;
 	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(j, "class_names")), 10);

@@ -261,6 +261,148 @@ static void images__the_first_bad_file_is_reported_whatever_the_threads_do(void 
 	}
 }
 
+static struct dataset open_with(const char *more, bool with_test)
+{
+	char yaml[256];
+
+	snprintf(yaml, sizeof(yaml), "{source: images, path: DIR/set, val_fraction: 0.2, test_fraction: 0.2%s}", more);
+	return must_open(yaml, with_test);
+}
+
+/* Damaged, of another size, empty: all in one message, those for testing too. */
+static void images__that_cannot_be_used_are_all_listed(void **state)
+{
+	static const char *const kinds[] = {"{source: images, path: DIR/set}",
+	    "{source: images, path: DIR, archives: [all.tar.gz]}", "{source: images, path: DIR, index: index.csv}"};
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest");
+	put_text(names[0], "junk"); /* for testing, says the index */
+	put_png(names[8], 5, 3, 3, 8);
+	put_text(names[20], "");
+	pack("all.tar.gz", member);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct data_options o = options(kinds[i]);
+		struct dataset d;
+
+		assert_int_equal(dataset_open(&d, &o, NULL, 1, false), ERR_DATA); /* nobody asks for the test split */
+		assert_non_null(strstr(err_message(), "3 of 21 images cannot be used, skip_bad allows 0: "));
+		assert_non_null(strstr(err_message(), "Alpha_0.png: neither a JPEG nor a PNG image; "));
+		assert_non_null(strstr(err_message(), "beta_2.png: image of 5 x 3 (height x width), expected 4 x 3"));
+		assert_non_null(strstr(err_message(), "Gamma_7.png: empty file"));
+		option_clear(data_option_table, &o);
+	}
+	must_fail("{source: images, path: DIR/set, skip_bad: 2}", ERR_DATA,
+	    "3 of 21 images cannot be used, skip_bad allows 2: ");
+}
+
+static void images__more_than_a_message_holds_are_counted(void **state)
+{
+	(void)state;
+	put_images();
+	for (int k = 0; k < 21; k += 1 + (k == 3))
+		put_text(names[k], "junk");
+	put_png(names[4], 4, 3, 3, 4);
+	must_fail("{source: images, path: DIR/set, skip_bad: 3}", ERR_DATA, "20 of 21 images cannot be used");
+	for (int k = 0; k < 21; k++)
+		assert_true(k == 4 || strstr(err_message(), names[k] + 4) || strstr(err_message(), "; and "));
+}
+
+static void skip_bad__goes_on_and_moves_no_other_image(void **state)
+{
+	struct dataset all, some;
+	struct str words = {0};
+	cJSON *j;
+
+	(void)state;
+	put_images();
+	all = open_with("", true);
+	put_text(names[20], "junk");
+	some = open_with(", skip_bad: 4", true);
+	assert_int_equal(some.skipped.n, 1);
+	assert_non_null(strstr(some.skipped.reason[0], "Gamma_7.png: neither a JPEG nor a PNG image"));
+	assert_null(some.skipped.reason[1]);
+	assert_int_equal(all.n[0] + all.n[1] + all.n[2], some.n[0] + some.n[1] + some.n[2] + 1);
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		struct prints a, b;
+
+		assert_int_equal(dataset_split_prints(&all, (enum split)s, &a), 0);
+		assert_int_equal(dataset_split_prints(&some, (enum split)s, &b), 0);
+		assert_int_equal(prints_overlap(&b, &a), b.n);
+		prints_clear(&a);
+		prints_clear(&b);
+	}
+	dataset_words(&words, &some);
+	assert_non_null(strstr(str_text(&words), "warning: 1 image is left out that cannot be used (data.skip_bad): "));
+	str_clear(&words);
+	j = dataset_to_json(&some);
+	assert_int_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(j, "skipped_bad"), "images")->valueint, 1);
+	cJSON_Delete(j);
+	j = dataset_to_json(&all);
+	assert_null(cJSON_GetObjectItem(j, "skipped_bad"));
+	cJSON_Delete(j);
+	dataset_close(&all);
+	dataset_close(&some);
+}
+
+/* What is for testing alone may come and go: the key of what is trained stays. */
+static void key__does_not_know_the_test_split(void **state)
+{
+	struct data_options o = options("{source: images, path: DIR, index: index.csv}");
+	char before[HASH_HEX], after[HASH_HEX], test[HASH_HEX];
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_index("index.csv", "core", "rest");
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(dataset_key(&d, &o, before), 0);
+	memcpy(test, d.hash[SPLIT_TEST], HASH_HEX);
+	dataset_close(&d);
+	put_text(names[0], "junk");
+	o.skip_bad = 1;
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(dataset_key(&d, &o, after), 0);
+	assert_string_equal(before, after);
+	assert_string_not_equal(test, d.hash[SPLIT_TEST]);
+	dataset_close(&d);
+	put_png(names[0], 4, 3, 3, 200);
+	put_png(names[5], 4, 3, 3, 201); /* the index has it for training */
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(dataset_key(&d, &o, after), 0);
+	assert_string_not_equal(before, after);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+}
+
+/* Grey images are taken into a set in colour wherever they stand in it. */
+static void images__are_in_colour_if_any_is(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_png(names[0], 4, 3, 1, 0);
+	put_png(names[20], 4, 3, 1, 20);
+	d = must_open("{source: images, path: DIR/set}", true);
+	assert_int_equal(d.channels, 3);
+	dataset_close(&d);
+	pack("all.zip", member);
+	d = must_open("{source: images, path: DIR, archives: [all.zip]}", true);
+	assert_int_equal(d.channels, 3);
+	dataset_close(&d);
+	put_text(names[0], "the first one cannot even be read");
+	d = must_open("{source: images, path: DIR/set, skip_bad: 1}", true);
+	assert_int_equal(d.channels * 100 + d.height * 10 + d.width, 343);
+	dataset_close(&d);
+	for (int k = 0; k < 21; k++)
+		put_png(names[k], 4, 3, 1, k);
+	d = must_open("{source: images, path: DIR/set}", true);
+	assert_int_equal(d.channels, 1);
+	dataset_close(&d);
+}
+
 static void images__duplicates_across_splits_are_counted(void **state)
 {
 	struct dataset d;
@@ -313,6 +455,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(images__bad_images_are_named, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		images__the_first_bad_file_is_reported_whatever_the_threads_do, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__that_cannot_be_used_are_all_listed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__more_than_a_message_holds_are_counted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(skip_bad__goes_on_and_moves_no_other_image, setup, teardown),
+	    cmocka_unit_test_setup_teardown(key__does_not_know_the_test_split, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__are_in_colour_if_any_is, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__duplicates_across_splits_are_counted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__survive_each_failing_allocation, setup, teardown),
 	};

@@ -460,8 +460,8 @@ static void key__knows_texts_labels_and_folds(void **state)
 		const char *file, *yaml;
 	} variant[] = {
 	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv}"},
-	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv, folds: 3}"},
-	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv, folds: 3, fold: 1}"},
+	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv, folds: 3, fold: 2}"},
+	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv, folds: 3, fold: 0}"},
 	    {"text,label\n" SIX, "{source: csv, path: DIR/t.csv, classes: [B, A]}"},
 	    {"text,label\na1,A\na2,A\na3,A\nb1,C\nb2,C\nb3,C\n", "{source: csv, path: DIR/t.csv}"},
 	    {"text,label\nax,A\nay,A\naz,A\nb1,B\nb2,B\nb3,B\n", "{source: csv, path: DIR/t.csv}"},

@@ -88,6 +88,38 @@ faulty() { # TEXT ARGUMENT...
 }
 head -c 400 good/dog/3.jpg >im/dog/3.jpg
 faulty "im/dog/3.jpg: "
+
+# A test image that goes bad after training: it is found when a run is planned, and does not cost the training.
+# (Of each class there are others for testing, or one of training would take its place.)
+sed 's/test_fraction: 0.25/test_fraction: 0.5/;$a\  evaluate: {latency: false}' im.yaml >with_test.yaml
+works run with_test.yaml
+works predict runs/im/01-train --split test
+check "two of each class at least" [ "$(grep -c ^cat out)" -gt 1 -a "$(grep -c ^dog out)" -gt 1 ]
+bad=im/$(head -n 1 out | cut -f 1)
+for image in im/cat/1.jpg im/dog/8.jpg "$bad"; do
+	head -c 60 "$image" >cut
+	mv cut "$image"
+done
+count=$(find im -name "*.jpg" -size -61c | wc -l)
+refuses 3 "$count of 16 images cannot be used, skip_bad allows 0: im/" plan with_test.yaml
+rm -r im
+cp -r good im
+head -c 60 "$bad" >cut
+mv cut "$bad"
+refuses 3 "$bad: " run with_test.yaml
+works plan with_test.yaml --set data.skip_bad=2
+contains out "warning: 1 image is left out that cannot be used (data.skip_bad): $bad: "
+contains out "01-train: train, up to date"
+contains out "02-evaluate: evaluate, to run"
+rm "$bad"
+works run with_test.yaml
+contains err "01-train: up to date"
+contains err "02-evaluate: done"
+rm -r im
+cp -r good im
+works run with_test.yaml --set data.held=file --set data.cache=.
+contains err "MiB of pixels are in a file in .; "
+contains err "01-train: up to date"
 : >im/dog/3.jpg
 faulty "im/dog/3.jpg: empty file"
 echo 'not an image' >im/dog/3.jpg

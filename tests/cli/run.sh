@@ -208,4 +208,23 @@ contains err "01-train: up to date"
 contains err "02-evaluate: done"
 works run d.yaml
 contains err "02-evaluate: up to date"
+
+# Everything is read once, when the run begins: what changes later has no effect, and is not stored under the old key.
+sed 's/epochs: 1,/epochs: 2000,/' d.yaml >late.yaml
+works run late.yaml --out early
+"$program" run late.yaml --out during --set store=other >out 2>err &
+pid=$!
+for k in $(seq 1 200); do
+	grep -q '^epoch 2/' err && break
+	sleep 0.02
+done
+check "it trains" kill -0 $pid
+printf '\1\1\1\1\1\1\1\1\1' | dd of=t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>/dev/null
+check "the run goes on" wait $pid
+grep -v '"timestamp"' early/02-evaluate/evaluation.json >was
+grep -v '"timestamp"' during/02-evaluate/evaluation.json >is
+check "its figures are of the samples that it began with" cmp was is
+works plan late.yaml --out during --set store=other
+check "other samples are another evaluation" grep -q '^02-evaluate: evaluate, to run' out
+check "and no other training" grep -q '^01-train: train, up to date' out
 finish

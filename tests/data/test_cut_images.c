@@ -167,7 +167,10 @@ static void index__keeps_the_test_split_that_it_names(void **state)
 	(void)state;
 	put_images(0, IMAGES, "x");
 	for (int k = 0; k < IMAGES; k++)
-		sprintf(text + strlen(text), "%s,%s,%s\n", names[k] + 4, classes[k % 3], k < 40 ? "test" : "");
+		sprintf(text + strlen(text), "%s,%s,%s\n", names[k] + 4, classes[k % 3],
+		    k < 40  ? "test"
+		    : k % 2 ? "train"
+			    : "");
 	put_text("set/index.csv", text);
 	d = must_open("{source: images, path: DIR/set, index: index.csv, val_fraction: 0.2}", 5);
 	find_splits(&d, split);

@@ -248,16 +248,24 @@ static void images__bad_images_are_named(void **state)
 	must_fail("{source: images, path: DIR/hollow}", ERR_DATA, "holds no class folders");
 }
 
-static void images__the_first_bad_file_is_reported_whatever_the_threads_do(void **state)
+static void images__bad_files_are_listed_in_their_order_whatever_the_threads_do(void **state)
 {
 	(void)state;
 	put_images();
-	put_text("set/Alpha/Alpha_4.png", "junk");
+	/* Of two threads one has the first sixteen files, of which Gamma_7 is among the last, the other the last five.
+	 */
+	put_text("set/Gamma/Gamma_7.png", "junk");
 	put_text("set/beta/beta_6.png", "junk");
-	for (int i = 0; i < 20; i++) {
-		must_fail("{source: images, path: DIR/set}", ERR_DATA, "Alpha_4.png");
-		pack("two.tar.gz", member);
-		must_fail("{source: images, path: DIR, archives: two.tar.gz}", ERR_DATA, "Alpha_4.png");
+	pack("two.tar.gz", member);
+	for (int i = 0; i < 40; i++) {
+		const char *gamma, *beta;
+
+		must_fail(
+		    i % 2 ? "{source: images, path: DIR, archives: two.tar.gz}" : "{source: images, path: DIR/set}",
+		    ERR_DATA, "2 of 21 images cannot be used");
+		gamma = strstr(err_message(), "Gamma_7.png");
+		beta = strstr(err_message(), "beta_6.png");
+		assert_true(gamma && beta && (i % 2 ? beta < gamma : gamma < beta)); /* as the archive has them */
 	}
 }
 
@@ -454,7 +462,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(images__a_class_missing_from_a_split_is_named, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__bad_images_are_named, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
-		images__the_first_bad_file_is_reported_whatever_the_threads_do, setup, teardown),
+		images__bad_files_are_listed_in_their_order_whatever_the_threads_do, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__that_cannot_be_used_are_all_listed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__more_than_a_message_holds_are_counted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(skip_bad__goes_on_and_moves_no_other_image, setup, teardown),

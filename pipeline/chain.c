@@ -292,11 +292,11 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 int chain_check_memory(const struct chain *c)
 {
 	bool in_memory;
-	size_t pixels = dataset_held(&c->data, &in_memory);
+	size_t held = dataset_held(&c->data, &in_memory);
 	char way_out[96] = "";
-	if (!c->own_train && in_memory && MEMORY_MIB(pixels) >= 1)
+	if (!c->own_train && c->data.kind == SAMPLE_IMAGE && in_memory && MEMORY_MIB(held) >= 1)
 		snprintf(
-		    way_out, sizeof(way_out), "; data.held: file frees the %.1f MiB of its pixels", MEMORY_MIB(pixels));
+		    way_out, sizeof(way_out), "; data.held: file frees the %.1f MiB of the data", MEMORY_MIB(held));
 	for (int i = 0; i < c->n; i++)
 		if (c->stage[i].state == STAGE_TO_RUN && c->stage[i].plan.no_room[0])
 			return err_set(

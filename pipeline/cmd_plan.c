@@ -94,7 +94,7 @@ static int plan_json(const struct chain *c, cJSON **out)
 	json_out_item(root, "data", dataset_to_json(&c->data));
 	struct json_out held = json_out_object(root, "data_held");
 	bool in_memory;
-	json_out_number(held, "pixel_bytes", (double)dataset_held(&c->data, &in_memory));
+	json_out_number(held, "bytes", (double)dataset_held(&c->data, &in_memory));
 	json_out_bool(held, "in_memory", in_memory);
 	json_out_item(root, "resolved", run_config_to_json(c->config));
 	struct json_out stages = json_out_list(root, "stages");
@@ -197,8 +197,8 @@ static void print_data(const struct chain *c)
 	const struct dataset *d = &c->data;
 	const char *what = d->kind == SAMPLE_TEXT ? "texts" : "images";
 	bool in_memory;
-	size_t pixels = dataset_held(d, &in_memory);
-	printf("data: %s, %d %s; %lld train, %lld validation, %lld test (not opened)\n", what, d->classes,
+	size_t held = dataset_held(d, &in_memory);
+	printf("data: %s, %d %s; %lld train, %lld validation, %lld test (kept apart)\n", what, d->classes,
 	    d->target == TARGET_SET ? "labels" : "classes", (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
 	    (long long)d->n[SPLIT_TEST]);
 	if (d->kind == SAMPLE_TEXT && d->repeated_texts > 0)
@@ -211,8 +211,8 @@ static void print_data(const struct chain *c)
 	dataset_words(&words, d);
 	fputs(str_text(&words), stdout);
 	str_clear(&words);
-	if (pixels > 0 && in_memory)
-		printf("%.1f MiB of pixels in memory\n", MEMORY_MIB(pixels));
+	if (in_memory)
+		printf("%.1f MiB of data in memory\n", MEMORY_MIB(held));
 	printf("task: %s, judged by %s\n", c->task.kind->name, c->task.kind->metric[c->task.primary].name);
 	print_inputs(c);
 }

@@ -315,9 +315,13 @@ void dataset_read_ahead(const struct dataset *d, enum split s, const uint32_t *i
 size_t dataset_held(const struct dataset *d, bool *in_memory)
 {
 	const struct pixels *p = d->store;
+	struct dataset all = dataset_with_test(d);
+	size_t bytes = 0;
 
-	*in_memory = p && !p->in_file;
-	return p ? (size_t)p->rows * p->bytes : 0;
+	*in_memory = !p || !p->in_file;
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		bytes += all.text[s] ? (size_t)all.text_start[s][all.n[s]] : 0;
+	return p ? (size_t)p->rows * p->bytes : bytes;
 }
 
 void skipped_clear(struct skipped *x)
@@ -366,11 +370,9 @@ struct dataset dataset_with_test(const struct dataset *d)
 	return view;
 }
 
-static void clear_split(struct dataset *d, enum split s)
+static void free_split(struct split_data x, int64_t n, bool owns_pixels)
 {
-	struct split_data x = take_out(d, s);
-
-	if (!d->store)
+	if (owns_pixels)
 		mem_free(x.pixels);
 	mem_free(x.label);
 	mem_free(x.label_set);
@@ -378,16 +380,17 @@ static void clear_split(struct dataset *d, enum split s)
 	mem_free(x.print);
 	mem_free(x.text);
 	mem_free(x.text_start);
-	for (int64_t i = 0; x.file && i < d->n[s]; i++)
+	for (int64_t i = 0; x.file && i < n; i++)
 		mem_free(x.file[i]);
 	mem_free(x.file);
 }
 
 void dataset_close(struct dataset *d)
 {
-	*d = dataset_with_test(d);
+	/* Where opening failed, a split may be there in part. */
 	for (int s = 0; s < SPLIT_COUNT; s++)
-		clear_split(d, (enum split)s);
+		free_split(take_out(d, (enum split)s), d->n[s], !d->store);
+	free_split(d->hidden, d->n[SPLIT_TEST], !d->store);
 	if (d->store)
 		pixels_close(d->store);
 	mem_free(d->store);

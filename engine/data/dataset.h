@@ -160,7 +160,7 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 /* Appends what a person should know of images: which could not be used, and that the pixels are in a file if they are.
  * Each line has its line end; there may be none. */
 void dataset_words(struct str *out, const struct dataset *d);
-/* Bytes of pixels, and whether they are in memory: then what is available is less by them. */
+/* Bytes of pixels or of texts, and whether they are in memory: then what is available is less by them. */
 size_t dataset_held(const struct dataset *d, bool *in_memory);
 cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and reports */
 

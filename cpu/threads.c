@@ -41,10 +41,6 @@ static void count_threads(int cores, struct host_threads *out)
 	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
 		cores = CPU_COUNT(&set);
 	host_threads("", cores ? cores : omp_get_num_procs(), from, out);
-	if (out->n > omp_get_thread_limit()) {
-		out->n = omp_get_thread_limit();
-		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
-	}
 }
 
 void cpu_threads(int given, struct host_threads *out)
@@ -53,6 +49,10 @@ void cpu_threads(int given, struct host_threads *out)
 	*out = (struct host_threads){.n = given, .from = "as given"};
 	if (!given)
 		count_threads(bound, out);
+	if (out->n > omp_get_thread_limit()) { /* the library would make fewer without a word */
+		out->n = omp_get_thread_limit();
+		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
+	}
 	const size_t n = strlen(out->from);
 	if (bound && out->n > bound)
 		snprintf(out->from + n, sizeof(out->from) - n, ", on %d core%s of OpenMP's places", bound,

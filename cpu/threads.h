@@ -5,7 +5,7 @@
 #include "base/host_threads.h"
 
 /* given: a number of threads that somebody asked for; 0: what base/host_threads.h finds, where the cores are those of
- * OpenMP's places if it binds its threads, and OMP_THREAD_LIMIT counts. */
+ * OpenMP's places if it binds its threads. At most OMP_THREAD_LIMIT. */
 void cpu_threads(int given, struct host_threads *out);
 /* Makes n - 1 threads at once and ends them. ERR_DEVICE: so many cannot be made; the OpenMP library would end the
  * program when it tries. */

@@ -7,7 +7,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 
-#define FILES_PATH 1200
+#define FILES_PATH     1200
+#define FILES_JSON_MAX (64 << 20)
 
 static bool holds(const char *path, const char *text)
 {
@@ -42,7 +43,7 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 	*out = NULL;
 	int rc = fs_join(path, sizeof(path), dir, name);
 	if (!rc && fs_exists(path))
-		rc = fs_read(path, &bytes);
+		rc = fs_read_regular(path, FILES_JSON_MAX, &bytes);
 	if (!rc && bytes.data)
 		*out = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);

@@ -54,6 +54,7 @@ done
 check "SLURM_CPUS_PER_TASK counts" [ "$(threads_with SLURM_CPUS_PER_TASK=1 OMP_NUM_THREADS=2)" = 1 ]
 check "OMP_NUM_THREADS counts" [ "$(threads_with OMP_NUM_THREADS=1)" = 1 ]
 check "OMP_THREAD_LIMIT counts" [ "$(threads_with OMP_THREAD_LIMIT=1)" = 1 ]
+check "also where more are asked for" sh -c "OMP_THREAD_LIMIT=1 '$program' plan t.yaml --set threads=2 | grep -q '1 thread (OMP_THREAD_LIMIT)'"
 works plan t.yaml --set threads=0
 contains out " ($(sed -n 's/.*"threads_from":[^"]*"\([^"]*\)".*/\1/p' doctor.json | sed 's/OMP_THREAD_LIMIT/usable cores/')"
 

@@ -1,78 +1,272 @@
-/* Archives by libarchive, read as a stream. Nothing is ever unpacked to disk. Links, folders and devices are passed
- * over: a data set is made of regular files. */
+/* Archives by libarchive, read as a stream. Nothing is ever unpacked to disk. gzip is unpacked here (unpack.h), because
+ * libarchive does not look at its checksums, unpacks gzip inside of gzip, and skips members however large they are. */
+#define _GNU_SOURCE /* newlocale */
 #include "data/archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
+#include <locale.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/fs.h"
 #include "base/mem.h"
+#include "data/archive_links.h"
+#include "data/names.h"
+#include "data/unpack.h"
 
-static int fail(const char *path, struct archive *a)
+#define BLOCK          (1 << 18)
+#define MAX_DEPTH      64 /* as in folders */
+#define MAX_MEMBERS    16000000
+#define NAME_MAX_BYTES 4095
+/* Images hardly compress; other files, and the blocks of small ones, may. */
+#define UNPACKED_FREE  (256u << 20)
+#define UNPACKED_TIMES 100
+
+struct walk {
+	const char *path;
+	struct archive *a;
+	struct unpack file;
+	unsigned char *block;
+	int error; /* of the read callback, with its message */
+	archive_visit visit;
+	void *user;
+	struct archive_links links;
+	int64_t members;
+	bool by_links; /* the second walk: what links lead to, by their names */
+	/* Of the member being visited by links, once it was read. */
+	unsigned char *content;
+	size_t bytes;
+	bool has_content;
+};
+
+static int fail(const struct walk *w)
 {
-	const char *text = archive_error_string(a);
+	const char *text = archive_error_string(w->a);
 
-	return err_set(ERR_DATA, "%s: %s", path, text ? text : "damaged archive");
+	if (w->error != 0)
+		return w->error;
+	if (text && strstr(text, "Unrecognized archive format"))
+		return err_set(ERR_DATA, "%s: neither a .tar, .tar.gz nor a .zip archive", w->path);
+	return err_set(ERR_DATA, "%s: %s", w->path, text ? text : "damaged archive");
 }
 
-static int visit_entry(
-    const char *path, struct archive *a, struct archive_entry *entry, archive_visit visit, void *user)
+static int fail_in(const struct walk *w, const char *member)
 {
-	struct archive_member m = {.path = path, .handle = a};
+	const char *text = archive_error_string(w->a);
 
-	if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
-		return 0;
-	m.name = archive_entry_pathname(entry);
-	if (!m.name) /* a zip's UTF-8 name in a locale that cannot hold it */
-		m.name = archive_entry_pathname_utf8(entry);
-	if (!m.name)
-		return err_set(ERR_DATA, "%s: a member's name cannot be read", path);
-	while (strncmp(m.name, "./", 2) == 0)
-		m.name += 2;
-	return visit(&m, user);
+	return err_set(ERR_DATA, "%s:%s: %s", w->path, member, text ? text : "damaged");
 }
 
-static int walk(const char *path, struct archive *a, archive_visit visit, void *user)
+/* ---- members ---- */
+
+static int count_member(struct walk *w)
+{
+	if (++w->members > MAX_MEMBERS)
+		return err_set(ERR_DATA, "%s: more than %d members", w->path, MAX_MEMBERS);
+	return 0;
+}
+
+static int visit_as(struct walk *w, const char *name, enum archive_kind kind)
+{
+	const struct archive_member m = {.path = w->path, .name = name, .kind = kind, .handle = w};
+	int rc = count_member(w);
+
+	return !rc ? w->visit(&m, w->user) : rc;
+}
+
+/* Visits a file once for each link that leads to it, or to a folder around it. */
+static int visit_links(struct walk *w, const char *name)
+{
+	int rc = 0;
+
+	for (int n = 1; name[n - 1] && !rc; n++) {
+		int first,
+		    count = name[n] == '/' || name[n] == '\0' ? archive_links_find(&w->links, name, n, &first) : 0;
+
+		for (int i = 0; i < count && !rc; i++) {
+			struct archive_link *k = &w->links.v[w->links.by_target[first + i]];
+			char *as = mem_printf("%s%s", k->name, name + n);
+
+			k->used = true;
+			rc = as ? visit_as(w, as, ARCHIVE_FILE) : ERR_NOMEM;
+			mem_free(as);
+		}
+	}
+	mem_free(w->content);
+	w->content = NULL;
+	w->has_content = false;
+	return rc;
+}
+
+static int read_name(const struct walk *w, struct archive_entry *entry, char **out)
+{
+	const char *name = archive_entry_pathname(entry);
+	int depth = 0;
+
+	if (!name)
+		name = archive_entry_pathname_utf8(entry);
+	if (!name)
+		return err_set(ERR_DATA, "%s: a member's name cannot be read", w->path);
+	if (strlen(name) > NAME_MAX_BYTES)
+		return err_set(ERR_DATA, "%s: %.40s...: a name of more than %d bytes", w->path, name, NAME_MAX_BYTES);
+	*out = mem_strdup(name);
+	if (!*out)
+		return ERR_NOMEM;
+	if (!path_clean(*out))
+		return err_set(ERR_DATA, "%s: %s: this name leads out of the archive", w->path, name);
+	for (const char *p = *out; *p; p++)
+		if (*p == '/' && ++depth > MAX_DEPTH)
+			return err_set(
+			    ERR_DATA, "%s: %.200s: more than %d folders inside each other", w->path, name, MAX_DEPTH);
+	return 0;
+}
+
+static int visit_entry(struct walk *w, struct archive_entry *entry)
+{
+	const char *hard = archive_entry_hardlink(entry), *symbolic = archive_entry_symlink(entry);
+	unsigned type = archive_entry_filetype(entry);
+	char *name = NULL;
+	int rc = read_name(w, entry, &name);
+
+	if (rc != 0 || *name == '\0') /* the folder that everything lies in */
+		goto out;
+	if (w->by_links) {
+		rc = type == AE_IFREG && !hard ? visit_links(w, name) : 0;
+	} else if (hard || (type == AE_IFLNK && symbolic)) {
+		rc = count_member(w);
+		if (!rc)
+			rc = archive_links_add(&w->links, name, hard ? hard : symbolic, !hard);
+		if (rc == ERR_DATA)
+			rc = err_context(rc, "%s", w->path);
+	} else {
+		rc = visit_as(w, name,
+		    type == AE_IFREG   ? ARCHIVE_FILE
+		    : type == AE_IFDIR ? ARCHIVE_FOLDER
+				       : ARCHIVE_OTHER);
+	}
+out:
+	mem_free(name);
+	return rc;
+}
+
+/* ---- the file ---- */
+
+static la_ssize_t read_block(struct archive *a, void *user, const void **block)
+{
+	struct walk *w = user;
+	size_t got;
+
+	*block = w->block;
+	w->error = unpack_read(&w->file, w->block, BLOCK, &got);
+	if (w->error == 0)
+		return (la_ssize_t)got;
+	archive_set_error(a, EIO, "unpacking failed");
+	return -1;
+}
+
+static int open_archive(struct walk *w)
+{
+	struct archive *a;
+	int rc = unpack_open(&w->file, w->path, 0);
+
+	if (rc != 0)
+		return rc;
+	w->file.limit = UNPACKED_FREE + UNPACKED_TIMES * w->file.file_bytes;
+	w->block = w->block ? w->block : mem_alloc(BLOCK, 1);
+	w->a = a = w->block ? archive_read_new() : NULL;
+	if (!a)
+		return err_set(ERR_NOMEM, "%s: out of memory", w->path);
+	archive_read_support_format_tar(a);
+	/* Archives that were joined are all read, and so is what is behind the last: gzip data ends with a checksum. */
+	archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1");
+	if (w->file.gzip) {
+		rc = archive_read_open(a, w, NULL, read_block, NULL);
+	} else {
+		archive_read_support_format_zip_seekable(a);
+		rc = archive_read_open_fd(a, w->file.fd, BLOCK);
+	}
+	return rc == ARCHIVE_OK ? 0 : fail(w);
+}
+
+static void close_archive(struct walk *w)
+{
+	if (w->a)
+		archive_read_free(w->a);
+	w->a = NULL;
+	unpack_close(&w->file);
+}
+
+/* 1: a visit has ended the walk. */
+static int walk(struct walk *w)
 {
 	struct archive_entry *entry;
 	int rc;
 
 	for (;;) {
-		rc = archive_read_next_header(a, &entry);
+		rc = archive_read_next_header(w->a, &entry);
 		if (rc == ARCHIVE_EOF)
 			return 0;
-		/* Warnings concern attributes such as names in other character sets, which are not used here. */
+		/* Warnings concern attributes that are not used here. */
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-			return fail(path, a);
-		rc = visit_entry(path, a, entry, visit, user);
+			return fail(w);
+		rc = visit_entry(w, entry);
 		if (rc != 0)
-			return rc < 0 ? rc : 0;
+			return rc;
 	}
+}
+
+/* The members that links make: a second walk, because a link may stand before or after what it leads to. */
+static int walk_links(struct walk *w)
+{
+	int rc;
+
+	if (w->links.n == 0)
+		return 0;
+	rc = archive_links_resolve(&w->links);
+	if (rc == ERR_DATA)
+		err_context(rc, "%s", w->path);
+	w->by_links = true;
+	close_archive(w);
+	if (!rc && w->links.n_target > 0) {
+		rc = open_archive(w);
+		if (!rc)
+			rc = walk(w);
+	}
+	for (int i = 0; i < w->links.n && !rc; i++)
+		if (!w->links.v[i].used)
+			rc = visit_as(w, w->links.v[i].name, ARCHIVE_LINK);
+	return rc;
 }
 
 int archive_walk(const char *path, archive_visit visit, void *user)
 {
-	struct archive *a;
+	struct walk w = {.path = path, .visit = visit, .user = user};
+	/* libarchive converts names that an archive marks as UTF-8 to the locale's character set: it must hold them. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = (locale_t)0;
 	int rc;
 
-	if (!fs_exists(path) || fs_is_dir(path))
-		return err_set(ERR_DATA, "%s: no such file", path);
-	a = archive_read_new();
-	if (!a)
-		return err_set(ERR_NOMEM, "%s: out of memory", path);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_format_tar(a);
-	archive_read_support_format_zip(a);
-	rc = archive_read_open_filename(a, path, 1 << 18) == ARCHIVE_OK ? walk(path, a, visit, user) : fail(path, a);
-	archive_read_free(a);
-	return rc;
+	if (utf8)
+		before = uselocale(utf8);
+	rc = open_archive(&w);
+	if (!rc)
+		rc = walk(&w);
+	if (!rc)
+		rc = walk_links(&w);
+	close_archive(&w);
+	archive_links_clear(&w.links);
+	mem_free(w.block);
+	if (utf8) {
+		uselocale(before);
+		freelocale(utf8);
+	}
+	return rc < 0 ? rc : 0;
 }
 
-int archive_member_read(const struct archive_member *m, size_t limit, unsigned char **out, size_t *n)
+/* ---- content ---- */
+
+static int read_content(struct walk *w, const struct archive_member *m, size_t limit, unsigned char **out, size_t *n)
 {
-	struct archive *a = m->handle;
 	unsigned char *buf = NULL;
 	size_t cap = 0, len = 0;
 
@@ -91,17 +285,41 @@ int archive_member_read(const struct archive_member *m, size_t limit, unsigned c
 			buf = p;
 			cap = more;
 		}
-		got = archive_read_data(a, buf + len, cap - len);
+		got = archive_read_data(w->a, buf + len, cap - len);
 		if (got == 0)
 			break;
 		if (got < 0 || (len += (size_t)got) > limit) {
 			mem_free(buf);
 			if (got < 0)
-				return err_context(fail(m->path, a), "%s", m->name);
+				return w->error ? w->error : fail_in(w, m->name);
 			return err_set(ERR_DATA, "%s:%s: larger than %zu bytes", m->path, m->name, limit);
 		}
 	}
 	*out = buf;
 	*n = len;
+	return 0;
+}
+
+int archive_member_read(const struct archive_member *m, size_t limit, unsigned char **out, size_t *n)
+{
+	struct walk *w = m->handle;
+	int rc;
+
+	if (m->kind != ARCHIVE_FILE)
+		return err_set(ERR_DATA, "%s:%s: is %s, not a file", m->path, m->name,
+		    m->kind == ARCHIVE_FOLDER ? "a folder"
+		    : m->kind == ARCHIVE_LINK ? "a link to what is not in the archive"
+					      : "a device");
+	if (!w->by_links)
+		return read_content(w, m, limit, out, n);
+	rc = w->has_content ? 0 : read_content(w, m, limit, &w->content, &w->bytes);
+	if (rc != 0)
+		return rc;
+	w->has_content = true;
+	*out = mem_alloc(w->bytes + 1, 1);
+	if (!*out)
+		return ERR_NOMEM;
+	memcpy(*out, w->content, w->bytes);
+	*n = w->bytes;
 	return 0;
 }

@@ -1,62 +1,23 @@
-/* Reads IDX files through zlib, which passes uncompressed files through unchanged. It checks the container only; that
- * images and labels agree is checked by the source (idx_source.c). */
+/* Reads IDX files, plain or gzip. It checks the container only; that images and labels agree is checked by the source
+ * (idx_source.c). */
 #include "data/idx.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/err.h"
-#include "base/fs.h"
 #include "base/mem.h"
-#include "data/source.h"
+#include "data/unpack.h"
 
 /* Deflate cannot expand by more than 1032:1 (zlib.net/zlib_tech.html); what claims more is refused unread. */
 #define DEFLATE_MAX_RATIO 1032
-
-static int read_error(const struct idx_file *r)
-{
-	int code = Z_OK;
-	const char *text = gzerror(r->handle, &code);
-
-	if (code == Z_ERRNO)
-		return err_set(ERR_DATA, "%s: %s", r->path, strerror(errno));
-	if (code == Z_BUF_ERROR)
-		return err_set(ERR_DATA, "%s: truncated: the compressed data ends early", r->path);
-	if (code == Z_MEM_ERROR)
-		return err_set(ERR_NOMEM, "%s: out of memory", r->path);
-	return err_set(ERR_DATA, "%s: damaged gzip data (%s)", r->path, text && *text ? text : "unknown error");
-}
-
-/* Reads up to n bytes; *got < n only at the end of the file. */
-static int read_some(const struct idx_file *r, uint8_t *p, size_t n, size_t *got)
-{
-	*got = 0;
-	while (*got < n) {
-		size_t left = n - *got;
-		unsigned want = left < (1u << 30) ? (unsigned)left : 1u << 30;
-		int k = gzread(r->handle, p + *got, want);
-		int code = Z_OK;
-
-		if (k < 0)
-			return read_error(r);
-		*got += (size_t)k;
-		if ((unsigned)k == want)
-			continue;
-		/* A short read is the end, or a cut file, which gzread delivers in part before it complains. */
-		gzerror(r->handle, &code);
-		return code == Z_OK || code == Z_STREAM_END ? 0 : read_error(r);
-	}
-	return 0;
-}
 
 static int parse_header(struct idx_file *r, int min_dims, int max_dims)
 {
 	struct idx *out = &r->head;
 	uint8_t head[4 + 4 * IDX_MAX_DIMS];
 	size_t got;
-	int rc = read_some(r, head, 4, &got);
+	int rc = unpack_read(r->handle, head, 4, &got);
 
 	if (rc != 0)
 		return rc;
@@ -67,7 +28,7 @@ static int parse_header(struct idx_file *r, int min_dims, int max_dims)
 	if (head[3] < min_dims || head[3] > max_dims)
 		return err_set(ERR_DATA, "%s: %d dimensions, expected %d to %d", r->path, head[3], min_dims, max_dims);
 	out->ndim = head[3];
-	rc = read_some(r, head + 4, 4 * (size_t)out->ndim, &got);
+	rc = unpack_read(r->handle, head + 4, 4 * (size_t)out->ndim, &got);
 	if (rc != 0)
 		return rc;
 	if (got < 4 * (size_t)out->ndim)
@@ -98,16 +59,16 @@ int idx_open(struct idx_file *f, const char *path, int min_dims, int max_dims)
 	int rc;
 
 	*f = (struct idx_file){0};
-	if (!fs_exists(path) || fs_is_dir(path))
-		return err_set(ERR_DATA, "%s: no such file", path);
 	if (strlen(path) >= sizeof(f->path))
 		return err_set(ERR_DATA, "%s: path is too long", path);
 	snprintf(f->path, sizeof(f->path), "%s", path);
-	errno = 0;
-	f->handle = gzopen(path, "rb");
+	f->handle = mem_alloc(1, sizeof(*f->handle));
 	if (!f->handle)
-		return err_set(ERR_DATA, "%s: %s", path, errno ? strerror(errno) : "out of memory");
-	rc = parse_header(f, min_dims, max_dims);
+		return ERR_NOMEM;
+	/* No limit: no more is read than the header announces. */
+	rc = unpack_open(f->handle, f->path, UINT64_MAX);
+	if (!rc)
+		rc = parse_header(f, min_dims, max_dims);
 	if (rc != 0)
 		idx_close(f);
 	return rc;
@@ -117,11 +78,8 @@ int idx_open(struct idx_file *f, const char *path, int min_dims, int max_dims)
 int idx_check(struct idx_file *f)
 {
 	const struct idx *x = &f->head;
-	uint64_t on_disk, head = 4 + 4 * (uint64_t)x->ndim;
-	int rc = fs_size(f->path, &on_disk);
+	uint64_t on_disk = f->handle->file_bytes, head = 4 + 4 * (uint64_t)x->ndim;
 
-	if (rc != 0)
-		return source_error(rc);
 	f->bytes = 1;
 	for (int d = 0; d < x->ndim; d++)
 		if (__builtin_mul_overflow(f->bytes, (uint64_t)x->dim[d], &f->bytes))
@@ -129,7 +87,7 @@ int idx_check(struct idx_file *f)
 	if (f->bytes / DEFLATE_MAX_RATIO > on_disk)
 		return err_set(ERR_DATA, "%s: the header announces %llu bytes, a file of %llu cannot hold them",
 		    f->path, (unsigned long long)f->bytes, (unsigned long long)on_disk);
-	if (!gzdirect(f->handle))
+	if (f->handle->gzip)
 		return 0;
 	if (on_disk < head + f->bytes)
 		return truncated(f, on_disk - head);
@@ -139,18 +97,18 @@ int idx_check(struct idx_file *f)
 int idx_next(struct idx_file *f, uint8_t *out, size_t n)
 {
 	size_t got;
-	int rc = read_some(f, out, n, &got);
+	int rc = unpack_read(f->handle, out, n, &got);
 
 	f->taken += got;
 	return !rc && got < n ? truncated(f, f->taken) : rc;
 }
 
-/* Reading past the end also makes zlib check the trailing checksum. */
+/* Only at the end are checksum and length of gzip data checked. */
 int idx_end(struct idx_file *f)
 {
 	size_t got;
 	uint8_t extra;
-	int rc = read_some(f, &extra, 1, &got);
+	int rc = unpack_read(f->handle, &extra, 1, &got);
 
 	if (!rc && got > 0)
 		rc = too_long(f);
@@ -160,7 +118,8 @@ int idx_end(struct idx_file *f)
 void idx_close(struct idx_file *f)
 {
 	if (f->handle)
-		gzclose_r(f->handle);
+		unpack_close(f->handle);
+	mem_free(f->handle);
 	*f = (struct idx_file){0};
 }
 

@@ -20,9 +20,10 @@ void idx_clear(struct idx *x);
 
 /* The same piece by piece: after idx_open the sizes are known, idx_check compares them with the size of the file,
  * idx_next reads the next n bytes of the values, and idx_end checks that there are no more. */
+struct unpack;
 struct idx_file {
 	struct idx head; /* without data */
-	void *handle;
+	struct unpack *handle; /* its path is that of this struct, which must not move */
 	char path[1024];
 	uint64_t bytes; /* of the values, as idx_check counts them */
 	uint64_t taken; /* those read so far */

@@ -1,7 +1,6 @@
 /* Sorted by strcmp, so that class numbers do not depend on the locale. */
 #include "data/names.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -68,4 +67,30 @@ void names_clear(struct names *s)
 		mem_free(s->v[i]);
 	mem_free(s->v);
 	*s = (struct names){0};
+}
+
+bool path_clean(char *path)
+{
+	const char *in = path;
+	char *out = path;
+
+	while (*in) {
+		size_t n = strcspn(in, "/");
+
+		if (n == 2 && in[0] == '.' && in[1] == '.') {
+			if (out == path)
+				return false;
+			while (out > path && *--out != '/')
+				;
+		} else if (n > 0 && !(n == 1 && in[0] == '.')) {
+			if (out > path)
+				*out++ = '/';
+			memmove(out, in, n);
+			out += n;
+		}
+		in += n;
+		in += *in == '/';
+	}
+	*out = '\0';
+	return true;
 }

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,csv,image,vocabulary} (standard library only).
+"""Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,archive,csv,image,vocabulary} (standard library only).
 
 good_* files must be accepted, bad_* files refused: test_corpus.c of tests/store, tests/data and tests/text check that, and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
 checkpoint/good_*.json (saved by the program) and image/good_*.jpg (made with libjpeg).
 """
 import gzip
+import io
 import json
 import pathlib
 import struct
+import tarfile
+import zipfile
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -103,7 +106,55 @@ def idx_files():
     crc[-7] ^= 1
     put("idx/bad_crc.gz", bytes(crc))
     put("idx/bad_gzip_in_gzip.gz", packed(packed(images)))
+    put("idx/good_two_members.gz", packed(images[:30]) + packed(images[30:]))
+    put("idx/good_padded.gz", packed(images) + bytes(9))
+    put("idx/bad_behind.gz", packed(images) + b"more")
     put("idx/bad_bomb.gz", packed(bytes(1 << 16)))
+
+
+def member(name, data=b"", kind=tarfile.REGTYPE, link=""):
+    """A file of a tar, with nothing around it."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(data), kind, link
+    return info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def zipped(entries):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in entries:
+            z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def archives():
+    end = bytes(1024)
+    files = [("set/cat/1.png", b"first" * 20), ("set/dog/1.png", b"second"), ("set/L\u00e9ame.txt", b"text")]
+    plain = b"".join(member(name, data) for name, data in files)
+    put("archive/good_plain.tar", plain + end)
+    put("archive/good_packed.tar.gz", packed(plain + end))
+    put("archive/good_joined.tar.gz", packed(plain + end) + packed(member("set/owl/1.png", b"third") + end))
+    put("archive/good_links.tar.gz", packed(
+        member("set/fox", kind=tarfile.SYMTYPE, link="dog") + plain + member("set/cat/2.png", kind=tarfile.LNKTYPE, link="set/dog/1.png")
+        + member("set/cat/3.png", kind=tarfile.SYMTYPE, link="2.png") + member("set/cat/all", kind=tarfile.SYMTYPE, link="..")
+        + member("set/cat/up.png", kind=tarfile.SYMTYPE, link="../../../up.png") + end))
+    put("archive/good_splits.tar.gz", packed(b"".join(
+        member(f"set/{name}.png", name.encode()) for name in ("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1")) + end))
+    put("archive/good_files.zip", zipped(files))
+    put("archive/bad_empty.zip", b"")
+    put("archive/bad_text.tar.gz", packed(b"no archive"))
+    put("archive/bad_twice.tar.gz", packed(packed(plain + end)))
+    put("archive/bad_cut.tar.gz", packed(plain + end)[:-30])
+    put("archive/bad_behind.tar.gz", packed(plain + end) + b"more")
+    put("archive/bad_name.tar.gz", packed(member("../cat/1.png", b"x") + end))
+    put("archive/bad_deep.tar.gz", packed(member("a/" * 70 + "1.png", b"x") + end))
+    for name, place in (("crc", -7), ("length", -3)):
+        damaged = bytearray(packed(plain + end))
+        damaged[place] ^= 1
+        put(f"archive/bad_{name}.tar.gz", bytes(damaged))
+    damaged = bytearray(zipped(files))
+    damaged[damaged.index(b"set/cat/1.png") + 20] ^= 1
+    put("archive/bad_data.zip", bytes(damaged))
 
 
 def csv_files():
@@ -252,6 +303,7 @@ def vocabulary_files():
 
 safetensors()
 idx_files()
+archives()
 csv_files()
 jsonl_files()
 images()

@@ -1,5 +1,6 @@
 /* The committed files of tests/corpus: what is named good_* is accepted, what is named bad_* is refused with a message
  * that names the file. */
+#include "data/archive.h"
 #include "data/csv.h"
 #include "data/fixture.h"
 #include "data/idx.h"
@@ -34,6 +35,22 @@ static int try_idx(const char *path)
 
 	idx_clear(&x);
 	return rc;
+}
+
+static int read_member(const struct archive_member *m, void *user)
+{
+	unsigned char *bytes = NULL;
+	size_t n;
+	int rc = m->kind == ARCHIVE_FILE ? archive_member_read(m, 1 << 20, &bytes, &n) : 0;
+
+	(void)user;
+	mem_free(bytes);
+	return rc;
+}
+
+static int try_archive(const char *path)
+{
+	return archive_walk(path, read_member, NULL);
 }
 
 static int try_image(const char *path)
@@ -92,6 +109,7 @@ static void corpus__idx(void **state)
 {
 	(void)state;
 	walk("idx", try_idx);
+	walk("archive", try_archive);
 }
 
 static void corpus__images(void **state)

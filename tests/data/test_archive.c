@@ -1,0 +1,323 @@
+/* Archives to their last byte: what is damaged, joined, packed twice or far larger than it looks. */
+#define _GNU_SOURCE /* newlocale */
+#include <locale.h>
+
+#include "data/archive.h"
+#include "data/idx.h"
+#include "data/tree.h"
+#include "data/unpack.h"
+
+static const char *const entries[] = {"set/cat/1.png", "set/cat/2.png", "set/dog/1.png", "set/dog/2.png", NULL};
+
+struct sum {
+	int files, links;
+	uint64_t content; /* of all files, in order */
+};
+
+static int add_up(const struct archive_member *m, void *user)
+{
+	struct sum *s = user;
+	unsigned char *bytes;
+	size_t n;
+	int rc;
+
+	s->links += m->kind == ARCHIVE_LINK;
+	if (m->kind != ARCHIVE_FILE)
+		return 0;
+	rc = archive_member_read(m, 1 << 20, &bytes, &n);
+	if (rc != 0)
+		return rc;
+	s->files++;
+	for (size_t i = 0; i < n; i++)
+		s->content = s->content * 31 + bytes[i];
+	mem_free(bytes);
+	return 0;
+}
+
+static void must_refuse(const char *name, const char *part)
+{
+	struct sum s = {0};
+
+	assert_int_equal(archive_walk(at(name), add_up, &s), ERR_DATA);
+	if (!strstr(err_message(), part))
+		fail_msg("message '%s' lacks '%s'", err_message(), part);
+}
+
+static struct sum must_walk(const char *name)
+{
+	struct sum s = {0};
+
+	if (archive_walk(at(name), add_up, &s) != 0)
+		fail_msg("%s", err_message());
+	return s;
+}
+
+static struct fs_bytes load(const char *name)
+{
+	struct fs_bytes b;
+
+	assert_int_equal(fs_read(at(name), &b), 0);
+	return b;
+}
+
+/* Without waiting for the disk: the file is written a thousand times. */
+static void overwrite(const char *name, const void *bytes, size_t n)
+{
+	FILE *f = fopen(at(name), "wb");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void archive__every_flipped_bit_is_refused_or_changes_nothing(void **state)
+{
+	static const char *const names[] = {"a.tar.gz", "a.zip"};
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct sum good, s;
+		struct fs_bytes b;
+		int refused = 0;
+
+		pack_tree(names[k], entries);
+		good = must_walk(names[k]);
+		assert_int_equal(good.files, 4);
+		b = load(names[k]);
+		for (size_t i = 0; i < b.size; i++) {
+			b.data[i] ^= (unsigned char)(1 << i % 8);
+			overwrite("flipped", b.data, b.size);
+			b.data[i] ^= (unsigned char)(1 << i % 8);
+			s = (struct sum){0};
+			if (archive_walk(at("flipped"), add_up, &s) == 0)
+				/* Times and permissions are not looked at; a .zip has no checksum of its names. */
+				assert_true(s.content == good.content || (k == 1 && s.files < good.files));
+			else
+				refused++;
+		}
+		assert_true(refused > (int)b.size / 3);
+		fs_bytes_clear(&b);
+	}
+}
+
+static void archive__gzip_is_checked_to_its_end(void **state)
+{
+	struct fs_bytes b;
+	unsigned char last;
+
+	(void)state;
+	pack_tree("a.tar.gz", entries);
+	b = load("a.tar.gz");
+	for (size_t i = b.size - 8; i < b.size; i++) {
+		b.data[i] ^= 1;
+		put("x.tar.gz", b.data, b.size);
+		must_refuse("x.tar.gz", i < b.size - 4 ? "incorrect data check" : "incorrect length check");
+		b.data[i] ^= 1;
+		put("x.tar.gz", b.data, i);
+		must_refuse("x.tar.gz", "truncated: the compressed data ends early");
+	}
+	last = b.data[b.size];
+	b.data[b.size] = 'x';
+	put("x.tar.gz", b.data, b.size + 1);
+	must_refuse("x.tar.gz", "the gzip data ends, and other bytes follow it");
+	b.data[b.size] = 0; /* blocks of tapes are filled up */
+	put("x.tar.gz", b.data, b.size + 1);
+	assert_int_equal(must_walk("x.tar.gz").files, 4);
+	b.data[b.size] = last;
+	fs_bytes_clear(&b);
+}
+
+static void append(const char *to, const char *const *parts)
+{
+	FILE *f = fopen(at(to), "wb");
+
+	assert_non_null(f);
+	for (int i = 0; parts[i]; i++) {
+		struct fs_bytes b = load(parts[i]);
+
+		assert_int_equal(fwrite(b.data, 1, b.size, f), b.size);
+		fs_bytes_clear(&b);
+	}
+	assert_int_equal(fclose(f), 0);
+}
+
+static void archive__joined_parts_are_all_read(void **state)
+{
+	static const char *const more[] = {"set/owl/1.png", NULL};
+	struct fs_bytes b;
+
+	(void)state;
+	pack_tree("a.tar", entries);
+	pack_tree("b.tar", more);
+	append("ab.tar", (const char *const[]){"a.tar", "b.tar", NULL});
+	assert_int_equal(must_walk("ab.tar").files, 5);
+	/* One archive in two gzip members, and two archives. */
+	b = load("a.tar");
+	put_gz("1.gz", b.data, 1000);
+	put_gz("2.gz", b.data + 1000, b.size - 1000);
+	fs_bytes_clear(&b);
+	append("split.tar.gz", (const char *const[]){"1.gz", "2.gz", NULL});
+	assert_int_equal(must_walk("split.tar.gz").files, 4);
+	pack_tree("b.tar.gz", more);
+	append("joined.tar.gz", (const char *const[]){"split.tar.gz", "b.tar.gz", NULL});
+	assert_int_equal(must_walk("joined.tar.gz").files, 5);
+	put_text("text", "what is this?");
+	append("garbage.tar", (const char *const[]){"a.tar", "text", NULL});
+	must_refuse("garbage.tar", "garbage.tar: ");
+}
+
+static void archive__gzip_in_gzip_is_refused(void **state)
+{
+	struct fs_bytes b;
+	struct idx x;
+
+	(void)state;
+	pack_tree("a.tar.gz", entries);
+	b = load("a.tar.gz");
+	put_gz("twice.tar.gz", b.data, b.size);
+	fs_bytes_clear(&b);
+	must_refuse("twice.tar.gz", "a gzip file inside a gzip file; unpack it once");
+	assert_int_equal(idx_read(&x, at("twice.tar.gz"), 1, 4), ERR_DATA);
+	assert_non_null(strstr(err_message(), "a gzip file inside a gzip file"));
+}
+
+/* A .tar.gz with a member of zeros: one compressed piece again and again. The limit is met before the end, where the
+ * checksum would be wrong. */
+static void put_bomb(const char *name, int mebibytes)
+{
+	static unsigned char zeros[1 << 20], head[4096], piece[1 << 14], block[512];
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	FILE *f = fopen(at(name), "wb");
+	size_t used = 0;
+	z_stream z = {0};
+
+	assert_non_null(f);
+	archive_write_set_format_ustar(a);
+	archive_write_set_bytes_per_block(a, 0);
+	archive_write_open_memory(a, block, sizeof(block), &used);
+	archive_entry_set_pathname(e, "set/readme.txt");
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_size(e, (la_int64_t)mebibytes << 20);
+	assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+	assert_int_equal(used, sizeof(block));
+	archive_entry_free(e);
+	archive_write_free(a);
+
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = block;
+	z.avail_in = sizeof(block);
+	z.next_out = head;
+	z.avail_out = sizeof(head);
+	assert_int_equal(deflate(&z, Z_FULL_FLUSH), Z_OK);
+	assert_int_equal(fwrite(head, 1, sizeof(head) - z.avail_out, f), sizeof(head) - z.avail_out);
+	z.next_in = zeros;
+	z.avail_in = sizeof(zeros);
+	z.next_out = piece;
+	z.avail_out = sizeof(piece);
+	assert_int_equal(deflate(&z, Z_FULL_FLUSH), Z_OK);
+	for (int i = 0; i < mebibytes; i++)
+		assert_int_equal(fwrite(piece, 1, sizeof(piece) - z.avail_out, f), sizeof(piece) - z.avail_out);
+	deflateEnd(&z);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void archive__what_unpacks_without_end_is_refused(void **state)
+{
+	(void)state;
+	put_bomb("bomb.tar.gz", 320);
+	must_refuse("bomb.tar.gz", "set/readme.txt: larger than 1048576 bytes");
+	/* The same where nobody reads the member. */
+	must_fail("{source: images, path: DIR, archives: bomb.tar.gz}", ERR_DATA, "bomb.tar.gz: unpacks to more than ");
+}
+
+static void archive__other_files_are_named(void **state)
+{
+	(void)state;
+	put_text("a.tar.gz", "not an archive, but a text of some length");
+	must_refuse("a.tar.gz", "neither a .tar, .tar.gz nor a .zip archive");
+	put_text("empty.zip", "");
+	must_refuse("empty.zip", "empty.zip: ");
+	must_refuse("none.zip", "none.zip: No such file");
+	must_refuse(".", "is a folder, not a file");
+}
+
+static void archive__links_lead_through_links(void **state)
+{
+	(void)state;
+	pack_tree("a.tar", (const char *const[]){"l1.png -> d/l2.png", "d/l2.png -> ../e/1.png", "e/1.png", "e -> f",
+			       "f/1.png", "g/x.png -> /etc/passwd", "g/y.png -> ../../up.png", NULL});
+	/* e is a file's folder and a link: the link has its way, as when the archive is unpacked. */
+	struct sum s = must_walk("a.tar");
+
+	assert_int_equal(s.links, 2);
+	assert_true(s.files >= 4);
+	pack_tree("out.tar", (const char *const[]){"../out/1.png", NULL});
+	must_refuse("out.tar", "../out/1.png: this name leads out of the archive");
+}
+
+static void archive__names_in_utf8_are_read_in_any_locale(void **state)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before;
+
+	(void)state;
+	assert_true(utf8 != (locale_t)0);
+	before = uselocale(utf8);
+	pack_tree("a.zip", (const char *const[]){"caf\xc3\xa9/1.png",
+			       "L\xc3\xa9"
+			       "ame.txt",
+			       NULL});
+	pack_tree("a.tar", (const char *const[]){"caf\xc3\xa9/1.png",
+			       "L\xc3\xa9"
+			       "ame.txt",
+			       NULL});
+	uselocale(before);
+	freelocale(utf8);
+	assert_int_equal(must_walk("a.zip").files, 2);
+	assert_int_equal(must_walk("a.tar").files, 2);
+}
+
+static void unpack__reads_in_pieces_of_any_size(void **state)
+{
+	static const size_t pieces[] = {1, 7, 4096, 1 << 20};
+	static unsigned char bytes[300000], back[300000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * i >> 7);
+	put_gz("a.gz", bytes, sizeof(bytes));
+	for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++) {
+		struct unpack u;
+		size_t n = 0, got = 1;
+
+		assert_int_equal(unpack_open(&u, at("a.gz"), sizeof(bytes)), 0);
+		while (got > 0) {
+			size_t want = pieces[k] < sizeof(back) - n ? pieces[k] : sizeof(back) - n;
+
+			assert_int_equal(unpack_read(&u, back + n, want ? want : 1, &got), 0);
+			n += got;
+		}
+		assert_int_equal(n, sizeof(bytes));
+		assert_memory_equal(back, bytes, n);
+		unpack_close(&u);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(archive__every_flipped_bit_is_refused_or_changes_nothing),
+	    TEST(archive__gzip_is_checked_to_its_end),
+	    TEST(archive__joined_parts_are_all_read),
+	    TEST(archive__gzip_in_gzip_is_refused),
+	    TEST(archive__what_unpacks_without_end_is_refused),
+	    TEST(archive__other_files_are_named),
+	    TEST(archive__links_lead_through_links),
+	    TEST(archive__names_in_utf8_are_read_in_any_locale),
+	    TEST(unpack__reads_in_pieces_of_any_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 #include "base/json_out.h"
-#include "pipeline/escape.h"
 #include "pipeline/output.h"
+#include "text/escape.h"
 
 static bool is_set(const struct answer *a)
 {

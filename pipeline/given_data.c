@@ -7,8 +7,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "pipeline/escape.h"
 #include "pipeline/model_data.h"
+#include "text/escape.h"
 
 #define LISTED_MAX 20 /* class names in a message */
 

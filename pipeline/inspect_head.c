@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "pipeline/escape.h"
+#include "text/escape.h"
 
 #define LISTED_MAX 100 /* classes; --json has all */
 

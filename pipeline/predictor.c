@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "data/images.h"
 #include "pipeline/answer.h"
-#include "pipeline/escape.h"
 #include "pipeline/output.h"
 #include "pipeline/registry.h"
+#include "text/escape.h"
 
 void predictor_close(struct predictor *p)
 {

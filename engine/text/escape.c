@@ -1,4 +1,4 @@
-#include "pipeline/escape.h"
+#include "text/escape.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Names and texts from outside, for a terminal and for JSON. */
-#ifndef PIPELINE_ESCAPE_H
-#define PIPELINE_ESCAPE_H
+#ifndef ENGINE_TEXT_ESCAPE_H
+#define ENGINE_TEXT_ESCAPE_H
 
 #include "base/str.h"
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "pipeline/escape.h"
+#include "text/escape.h"
 
 static void is(void (*add)(struct str *out, const char *text, size_t n), const char *text, size_t n, const char *want)
 {

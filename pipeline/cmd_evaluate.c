@@ -10,6 +10,7 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/command.h"
+#include "pipeline/data_words.h"
 #include "pipeline/figures.h"
 #include "pipeline/files.h"
 #include "pipeline/given_data.h"
@@ -174,6 +175,8 @@ static int open_data(struct evaluation *e, struct dataset *data)
 	rc = take_task(e, &c);
 	if (!rc)
 		rc = e->given.path ? given_data_open(data, &e->given, &c) : model_data_open(data, &c, e->config, true);
+	if (!rc && !e->given.path)
+		data_words_print(data, stderr);
 	checkpoint_clear(&c);
 	return rc;
 }

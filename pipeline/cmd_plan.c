@@ -9,10 +9,11 @@
 #include "exec/memory.h"
 #include "pipeline/chain.h"
 #include "pipeline/command.h"
-#include "pipeline/escape.h"
+#include "pipeline/data_words.h"
 #include "pipeline/estimate.h"
 #include "pipeline/report.h"
 #include "pipeline/run_args.h"
+#include "text/escape.h"
 
 static const char *const state_names[] = {"to run", "up to date", "finished elsewhere, to be taken from there"};
 
@@ -201,16 +202,7 @@ static void print_data(const struct chain *c)
 	printf("data: %s, %d %s; %lld train, %lld validation, %lld test (kept apart)\n", what, d->classes,
 	    d->target == TARGET_SET ? "labels" : "classes", (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
 	    (long long)d->n[SPLIT_TEST]);
-	if (d->kind == SAMPLE_TEXT && d->repeated_texts > 0)
-		printf("%lld of %lld distinct texts occur more than once, %lld with different labels\n",
-		    (long long)d->repeated_texts, (long long)d->distinct_texts, (long long)d->contradicting_texts);
-	if (d->duplicates_train_val > 0)
-		printf("warning: %lld validation %s are also in the train split\n", (long long)d->duplicates_train_val,
-		    what);
-	struct str words = {0};
-	dataset_words(&words, d);
-	fputs(str_text(&words), stdout);
-	str_clear(&words);
+	data_words_print(d, stdout);
 	if (in_memory)
 		printf("%.1f MiB of data in memory\n", MEMORY_MIB(held));
 	printf("task: %s, judged by %s\n", c->task.kind->name, c->task.kind->metric[c->task.primary].name);

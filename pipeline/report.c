@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/json_out.h"
+#include "pipeline/data_words.h"
 #include "pipeline/files.h"
 #include "pipeline/table.h"
 #include "pipeline/version.h"
@@ -220,6 +221,15 @@ static void add_basis(const struct chain_stage *s, struct str *out)
 	    number(s->summary, "threads", 0) > 1 ? "s" : "", text(s->summary, "cpu"));
 }
 
+static void add_data(const struct chain *c, struct str *out)
+{
+	struct str words = {0};
+	data_words_of_samples(&words, &c->data);
+	for (const char *p = str_text(&words); *p; p += strcspn(p, "\n") + 1)
+		str_addf(out, "\nData: %.*s.\n", (int)strcspn(p, "\n"), p);
+	str_clear(&words);
+}
+
 /* All of it is in the keys of the stages, so it is true of stages that earlier runs have made. */
 static void add_origin(const struct chain *c, struct str *out)
 {
@@ -243,8 +253,10 @@ void report_run(const struct chain *c, bool markdown, struct str *out)
 	}
 	if (!evaluated)
 		report_stages(c, markdown, out);
-	if (markdown)
+	if (markdown) {
+		add_data(c, out);
 		add_origin(c, out);
+	}
 }
 
 /* Adds split_NAME for each figure of a split. */

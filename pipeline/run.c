@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/json_out.h"
 #include "base/mem.h"
+#include "pipeline/data_words.h"
 #include "pipeline/files.h"
 #include "pipeline/finished.h"
 #include "pipeline/model_data.h"
@@ -113,7 +114,7 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 static void say_data(struct progress *progress, const struct dataset *d)
 {
 	struct str text = {0};
-	dataset_words(&text, d);
+	data_words(&text, d);
 	for (char *p = text.text, *end; p && (end = strchr(p, '\n')) != NULL; p = end + 1) {
 		*end = '\0';
 		progress->line(progress, p);

@@ -7,9 +7,11 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "data/encoding.h"
 #include "data/source.h"
 
-#define CSV_MAX_BYTES (1 << 30) /* so that rows and lines are counted with an int */
+#define CSV_MAX_BYTES   (1 << 30) /* so that rows and lines are counted with an int */
+#define CSV_MAX_COLUMNS 16384     /* their names are compared with each other */
 
 const struct csv_dialect csv_rfc4180 = {',', true};
 
@@ -94,6 +96,8 @@ static int push_field(struct reader *r, char *text)
 /* Reads the fields of one record and the line end behind it. */
 static int record_fields(struct reader *r, int *fields)
 {
+	const int line = r->line;
+
 	for (;;) {
 		char *text = r->out;
 		int rc;
@@ -111,6 +115,8 @@ static int record_fields(struct reader *r, int *fields)
 		if (rc != 0)
 			return rc;
 		(*fields)++;
+		if (*fields > CSV_MAX_COLUMNS)
+			return err_set(ERR_DATA, "%s:%d:1: more than %d fields", r->c->name, line, CSV_MAX_COLUMNS);
 		if (r->p < r->end && *r->p == r->dialect.delimiter) {
 			r->p++;
 			continue;
@@ -191,9 +197,11 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, co
 int csv_read(struct csv *out, const char *path)
 {
 	struct fs_bytes b = {0};
-	int rc = source_error(fs_read(path, &b));
+	int rc = source_error(fs_read_regular(path, CSV_MAX_BYTES, &b));
 
 	*out = (struct csv){0};
+	if (!rc)
+		rc = encoding_refuse_wide(path, &b);
 	if (!rc)
 		rc = csv_parse(out, path, (const char *)b.data, b.size, &csv_rfc4180);
 	fs_bytes_clear(&b);

@@ -30,6 +30,8 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 	l->class_name = NULL;
 	d->skipped = l->skipped;
 	l->skipped = (struct skipped){0};
+	d->notes = l->notes;
+	l->notes = (struct data_notes){0};
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		d->n[s] = counts[s];
 }
@@ -187,6 +189,9 @@ static int list(struct listing *l, const struct source_args *a, const char *plac
 		return err_set(ERR_DATA, "%s: all samples are of one class", place);
 	if (l->classes < 1)
 		return err_set(ERR_DATA, "%s: no sample has a label", place);
+	rc = listing_check_names(l, place);
+	if (rc != 0)
+		return rc;
 	return l->kind == SAMPLE_IMAGE ? check_augment(l, &a->o->augment) : 0;
 }
 
@@ -398,5 +403,6 @@ void dataset_close(struct dataset *d)
 	for (int c = 0; d->class_name && c < d->classes; c++)
 		mem_free(d->class_name[c]);
 	mem_free(d->class_name);
+	notes_clear(&d->notes);
 	*d = (struct dataset){0};
 }

@@ -19,6 +19,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "config/option.h"
+#include "data/notes.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
 extern const char *const split_names[SPLIT_COUNT + 1]; /* train, validation, test */
@@ -42,7 +43,7 @@ struct data_options {
 	struct option_strings archives; /* images: .tar.gz / .zip files below path */
 	char *index;                    /* images: CSV with a header naming file, label or class, split[, archive] */
 	char *train_images, *train_labels, *test_images, *test_labels; /* idx: names below path */
-	char *train, *val, *test;                                      /* texts: files below path; NULL = cut off */
+	char *train, *val, *test;           /* texts: files below path; images: folders; NULL = cut off */
 	char *text_column, *label;          /* csv, jsonl: columns by name; NULL = the usual names */
 	struct option_strings labels;       /* csv, jsonl: one 0/1 column per class; makes label sets */
 	struct option_strings classes;      /* texts: names of the classes in their order; empty = those that occur */
@@ -101,6 +102,7 @@ struct dataset {
 	char hash[SPLIT_COUNT][HASH_HEX]; /* of class names, contents and labels in order; also of a hidden split */
 	int64_t duplicates_train_val, duplicates_train_test, duplicates_val_test; /* same content; -1: not checked */
 	struct split_data hidden; /* the test split of a data set that was opened without it */
+	struct data_notes notes;
 
 	/* SAMPLE_IMAGE */
 	int height, width, channels;
@@ -167,6 +169,8 @@ cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and
 /* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.
  */
 int image_decode(const char *name, const unsigned char *bytes, size_t n, int h, int w, int c, uint8_t *out);
+
+#define IMAGE_FILE_MAX (64u << 20) /* bytes of one image file; larger ones are not read */
 
 bool image_has_suffix(const char *path); /* .jpg, .jpeg, .png, in any case */
 

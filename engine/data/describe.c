@@ -136,8 +136,9 @@ cJSON *dataset_to_json(const struct dataset *d)
 		cJSON_Delete(j);
 		return NULL;
 	}
-	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) || (texts && !add_texts(d, j)) ||
-	    !add_duplicates(d, j) || (d->skipped.n > 0 && !add_skipped(d, j))) {
+	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) ||
+	    !add(j, "passed_over", notes_to_json(&d->notes)) || (texts && !add_texts(d, j)) || !add_duplicates(d, j) ||
+	    (d->skipped.n > 0 && !add_skipped(d, j))) {
 		cJSON_Delete(j);
 		return NULL;
 	}

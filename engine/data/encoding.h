@@ -10,4 +10,7 @@
  * `way_out` says what else might be done, "" if nothing. */
 int encoding_to_utf8(const char *name, enum data_encoding e, const char *way_out, struct fs_bytes *b);
 
+/* Refuses what begins with a byte order mark of UTF-16 or UTF-32. */
+int encoding_refuse_wide(const char *name, const struct fs_bytes *b);
+
 #endif

@@ -22,7 +22,7 @@ void idx_clear(struct idx *x);
  * idx_next reads the next n bytes of the values, and idx_end checks that there are no more. */
 struct unpack;
 struct idx_file {
-	struct idx head; /* without data */
+	struct idx head;       /* without data */
 	struct unpack *handle; /* its path is that of this struct, which must not move */
 	char path[1024];
 	uint64_t bytes; /* of the values, as idx_check counts them */

@@ -147,7 +147,7 @@ static int shape_from_file(struct shape *x, const char *file)
 	int rc = fs_join(path, sizeof(path), x->st->root, file);
 
 	if (!rc)
-		rc = source_error(fs_read(path, &b));
+		rc = source_error(fs_read_regular(path, IMAGE_FILE_MAX, &b));
 	if (!rc)
 		rc = take_shape(x, path, b.data, b.size);
 	else if (rc == ERR_DATA && x->error == 0) {
@@ -192,7 +192,7 @@ static int images_list(struct listing *l, const struct source_args *a)
 		if (!rc)
 			rc = images_read_index(l, st, path);
 	} else if (!rc) {
-		rc = images_scan(l, st);
+		rc = images_scan(l, st, a->o);
 	}
 	if (!rc) {
 		rc = images_make_order(l, st);

@@ -1,6 +1,7 @@
 /* Private to engine/data: the parts of the source `images`.
  *
- *   images_scan.c   lists class folders or archives: the class of a file is the folder that holds it
+ *   images_scan.c   lists what is in class folders or archives
+ *   images_tree.c   decides what of it is a sample
  *   images_index.c  lists what an index CSV names
  *   images_load.c   decodes
  *   images.c        puts them together */
@@ -8,8 +9,6 @@
 #define ENGINE_DATA_IMAGES_H
 
 #include "data/source.h"
-
-#define IMAGE_FILE_MAX (64u << 20) /* bytes of one compressed image */
 
 struct images_state {
 	char root[1024]; /* the folder `path`, resolved */
@@ -20,7 +19,8 @@ struct images_state {
 	int64_t n_order;
 };
 
-int images_scan(struct listing *l, const struct images_state *st);
+/* By folders, see images_tree.h. */
+int images_scan(struct listing *l, const struct images_state *st, const struct data_options *o);
 int images_read_index(struct listing *l, const struct images_state *st, const char *path);
 /* Fills st->order. ERR_DATA: a file is listed twice. */
 int images_make_order(const struct listing *l, struct images_state *st);

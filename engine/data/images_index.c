@@ -113,18 +113,57 @@ static int match_archive(const struct csv *c, const struct columns *k, int row, 
 	return 0;
 }
 
-static int add_row(struct listing *l, const struct csv *c, const struct columns *k, int row,
-    const struct images_state *st, const struct names *classes)
+/* The part of an absolute name below the folder of the images, by the path that the config has for it or by the one
+ * without links; NULL if there is none. */
+static const char *below_root(const struct images_state *st, const char *file)
 {
-	const char *file = csv_field(c, row, k->file);
-	int split = SPLIT_NONE, archive = -1, rc;
-	int32_t label = -1;
+	char real[PATH_MAX];
+	const char *const root[] = {st->root, realpath(st->root, real)};
+
+	for (int i = 0; i < 2 && st->n_archive == 0; i++) {
+		size_t n = root[i] ? strlen(root[i]) : 0;
+
+		while (n > 0 && root[i][n - 1] == '/')
+			n--;
+		if (n > 0 && strncmp(file, root[i], n) == 0 && file[n] == '/')
+			return file + n + 1;
+	}
+	return NULL;
+}
+
+/* The file of a row as the folder or the archive has it. */
+static int read_file(const struct csv *c, const struct columns *k, int row, const struct images_state *st, char **out)
+{
+	const char *file = csv_field(c, row, k->file), *given = file;
 
 	if (*file == '\0')
 		return err_set(ERR_DATA, "%s:%d: the file name is empty", c->name, c->line[row]);
+	if (*file == '/' && !(file = below_root(st, file)))
+		return err_set(ERR_DATA, "%s:%d: the absolute name '%s' is not below %s", c->name, c->line[row], given,
+		    st->n_archive > 0 ? "an archive" : st->root);
+	*out = mem_strdup(file);
+	if (!*out)
+		return ERR_NOMEM;
+	if (!path_clean(*out) || **out == '\0')
+		return err_set(ERR_DATA, "%s:%d: '%s' is no name of a file below %s", c->name, c->line[row], file,
+		    st->n_archive > 0 ? "an archive" : st->root);
+	return 0;
+}
+
+static int add_row(struct listing *l, const struct csv *c, const struct columns *k, int row,
+    const struct images_state *st, const struct names *classes)
+{
+	char *file = NULL;
+	int split = SPLIT_NONE, archive = -1, rc;
+	int32_t label = -1;
+
 	rc = match_archive(c, k, row, st, &archive);
+	if (!rc)
+		rc = read_file(c, k, row, st, &file);
 	if (!rc && archive == SPLIT_DROP)
-		return 0;
+		rc = note_add(&l->notes, NOTE_ROW, file);
+	if (rc != 0 || archive == SPLIT_DROP)
+		goto out;
 	if (!rc && k->split >= 0)
 		rc = parse_split(c, row, csv_field(c, row, k->split), &split);
 	if (!rc && k->label >= 0)
@@ -135,6 +174,8 @@ static int add_row(struct listing *l, const struct csv *c, const struct columns 
 		rc = listing_add(l, label, split, file);
 	if (!rc)
 		l->sample[l->n - 1].archive = archive;
+out:
+	mem_free(file);
 	return rc;
 }
 
@@ -149,6 +190,8 @@ static int number_names(struct names *out, const struct csv *c, const struct col
 
 		rc = *name != '\0' ? names_add(out, name)
 				   : err_set(ERR_DATA, "%s:%d: the class is empty", c->name, c->line[row]);
+		if (!rc && out->n > MAX_LABEL + 1)
+			rc = err_set(ERR_DATA, "%s:%d: more than %d classes", c->name, c->line[row], MAX_LABEL + 1);
 	}
 	return rc;
 }

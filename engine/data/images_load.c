@@ -137,7 +137,7 @@ static void load_file(struct loader *x, int64_t i)
 
 	x->seen[i] = true;
 	if (!rc)
-		rc = source_error(fs_read(path, &b));
+		rc = source_error(fs_read_regular(path, IMAGE_FILE_MAX, &b));
 	if (rc != 0)
 		keep_error(x, i, s, rc);
 	else

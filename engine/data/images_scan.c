@@ -1,7 +1,8 @@
-/* Lists images by where they lie: root/CLASS/FILE, or ANY/CLASS/FILE inside archives. Files that are no images by their
- * suffix are passed over (read-me files and the like), and so is everything whose name begins with a dot. */
-#include <stdio.h>
+/* Lists what lies in a folder or in archives, and numbers the classes. What of it is a sample: images_tree.h. */
+#define _GNU_SOURCE /* lstat */
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -9,106 +10,149 @@
 #include "data/archive.h"
 #include "data/image.h"
 #include "data/images.h"
+#include "data/images_tree.h"
 #include "data/names.h"
 
 #define CLASS_NAME_MAX 256
+#define MAX_DEPTH      64 /* folders in folders */
 
-/* The folder that holds the file; false if there is none. */
-static bool class_of(const char *file, char out[CLASS_NAME_MAX])
+/* ---- a folder ---- */
+
+struct place {
+	dev_t dev;
+	ino_t ino;
+};
+
+struct walk {
+	struct tree *t;
+	struct place above[MAX_DEPTH]; /* the folders that the walk is in: a link to one of them would have no end */
+};
+
+static bool is_above(const struct walk *w, int depth, const struct stat *st)
 {
-	const char *slash = strrchr(file, '/'), *start = slash;
-	size_t n;
-
-	if (!slash)
-		return false;
-	while (start > file && start[-1] != '/')
-		start--;
-	n = (size_t)(slash - start);
-	if (n == 0 || n >= CLASS_NAME_MAX)
-		return false;
-	memcpy(out, start, n);
-	out[n] = '\0';
-	return true;
+	for (int i = 0; i < depth; i++)
+		if (w->above[i].dev == st->st_dev && w->above[i].ino == st->st_ino)
+			return true;
+	return false;
 }
 
-static int scan_class_folder(struct listing *l, const char *root, const char *name)
-{
-	char path[1024], file[1024];
-	struct fs_list files = {0};
-	int64_t before = l->n;
-	int rc = fs_join(path, sizeof(path), root, name);
+static int walk_folder(struct walk *w, const char *path, const char *below, int depth);
 
-	if (!rc)
-		rc = source_error(fs_list(path, &files));
-	for (int i = 0; i < files.n && !rc; i++) {
-		if (files.name[i][0] == '.' || !image_has_suffix(files.name[i]))
-			continue;
-		rc = fs_join(file, sizeof(file), name, files.name[i]);
-		if (!rc)
-			rc = listing_add(l, -1, SPLIT_NONE, file);
+/* `path` is of the file system, `below` of the tree. */
+static int walk_entry(struct walk *w, const char *path, const char *below, const char *name, int depth)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		int error = errno;
+
+		if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+			return tree_add(w->t, below, ARCHIVE_LINK);
+		return error == ENOENT ? 0 : err_set(ERR_DATA, "%s: %s", path, strerror(error));
 	}
-	fs_list_clear(&files);
-	if (!rc && l->n == before)
-		rc = err_set(ERR_DATA, "%s: this class folder holds no .jpg, .jpeg or .png file", path);
+	if (!S_ISDIR(st.st_mode))
+		return tree_add(w->t, below, S_ISREG(st.st_mode) ? ARCHIVE_FILE : ARCHIVE_OTHER);
+	if (is_above(w, depth, &st))
+		return tree_add(w->t, below, ARCHIVE_LINK);
+	if (depth == MAX_DEPTH)
+		return err_set(ERR_DATA, "%s: more than %d folders inside each other", path, MAX_DEPTH);
+	w->above[depth] = (struct place){st.st_dev, st.st_ino};
+	if (depth > 0) {
+		int rc = tree_add(w->t, below, ARCHIVE_FOLDER);
+
+		if (rc != 0 || tree_is_hidden(name))
+			return rc;
+	}
+	return walk_folder(w, path, below, depth + 1);
+}
+
+static int walk_folder(struct walk *w, const char *path, const char *below, int depth)
+{
+	struct fs_list list = {0};
+	int rc = source_error(fs_list(path, &list));
+
+	for (int i = 0; i < list.n && !rc; i++) {
+		char *at = mem_printf("%s/%s", path, list.name[i]),
+		     *in = mem_printf("%s%s%s", below, *below ? "/" : "", list.name[i]);
+
+		rc = at && in ? walk_entry(w, at, in, list.name[i], depth) : ERR_NOMEM;
+		mem_free(at);
+		mem_free(in);
+	}
+	fs_list_clear(&list);
 	return rc;
 }
 
-static int scan_folders(struct listing *l, const char *root)
+static int scan_folder(struct listing *l, const char *root, const struct data_options *o)
 {
-	char path[1024];
-	struct fs_list folders = {0};
+	struct tree t = {.place = root, .separator = "/", .archive = -1};
+	struct walk w = {.t = &t};
 	int rc;
 
 	if (!fs_is_dir(root))
 		return err_set(ERR_DATA, "%s: not a folder", root);
-	rc = source_error(fs_list(root, &folders));
-	for (int i = 0; i < folders.n && !rc; i++) {
-		rc = fs_join(path, sizeof(path), root, folders.name[i]);
-		if (!rc && folders.name[i][0] != '.' && fs_is_dir(path))
-			rc = scan_class_folder(l, root, folders.name[i]);
-	}
-	fs_list_clear(&folders);
-	if (!rc && l->n == 0)
-		rc = err_set(ERR_DATA, "%s: holds no class folders with images", root);
+	rc = walk_entry(&w, root, "", "", 0);
+	if (!rc)
+		rc = tree_list(&t, l, o);
+	tree_clear(&t);
 	return rc;
 }
 
-struct scan {
-	struct listing *l;
-	int archive;
-};
+/* ---- archives ---- */
 
 static int visit(const struct archive_member *m, void *user)
 {
-	const struct scan *s = user;
-	const char *base = strrchr(m->name, '/');
-	char class_name[CLASS_NAME_MAX];
-	int rc;
-
-	base = base ? base + 1 : m->name;
-	if (base[0] == '.' || !image_has_suffix(base))
-		return 0;
-	if (!class_of(m->name, class_name))
-		return err_set(ERR_DATA, "%s:%s: not inside a class folder", m->path, m->name);
-	rc = listing_add(s->l, -1, SPLIT_NONE, m->name);
-	if (!rc)
-		s->l->sample[s->l->n - 1].archive = s->archive;
-	return rc;
+	return tree_add(user, m->name, m->kind);
 }
 
-static int scan_archives(struct listing *l, const struct images_state *st)
+static int scan_archives(struct listing *l, const struct images_state *st, const struct data_options *o)
 {
 	int rc = 0;
 
 	for (int i = 0; i < st->n_archive && !rc; i++) {
-		struct scan s = {l, i};
-		int64_t before = l->n;
+		struct tree t = {.place = st->archive[i], .separator = ":", .archive = i};
 
-		rc = archive_walk(st->archive[i], visit, &s);
-		if (!rc && l->n == before)
-			rc = err_set(ERR_DATA, "%s: holds no .jpg, .jpeg or .png file", st->archive[i]);
+		rc = archive_walk(st->archive[i], visit, &t);
+		if (!rc)
+			rc = tree_list(&t, l, o);
+		tree_clear(&t);
 	}
 	return rc;
+}
+
+/* ---- both ---- */
+
+static int check_splits(const struct listing *l, const struct images_state *st, const struct data_options *o)
+{
+	const char *const name[SPLIT_COUNT] = {o->train, o->val, o->test};
+
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		bool met = !name[s];
+
+		for (int64_t i = 0; i < l->n && !met; i++)
+			met = l->sample[i].split == s;
+		if (!met)
+			return err_set(ERR_DATA, "%s: no images in class folders of a folder '%s' (data.%s)",
+			    st->n_archive > 0 ? st->archive[0] : st->root, name[s],
+			    s == SPLIT_VAL ? "val" : split_names[s]);
+	}
+	return 0;
+}
+
+/* The folder that holds a sample's file. */
+static int class_of(const char *file, char out[CLASS_NAME_MAX])
+{
+	const char *slash = strrchr(file, '/'), *start = slash;
+	size_t n;
+
+	while (start > file && start[-1] != '/')
+		start--;
+	n = (size_t)(slash - start);
+	if (n >= CLASS_NAME_MAX)
+		return err_set(ERR_DATA, "%.80s...: a class name of more than %d bytes", start, CLASS_NAME_MAX - 1);
+	memcpy(out, start, n);
+	out[n] = '\0';
+	return 0;
 }
 
 /* Classes are numbered in the alphabetical order of their names. */
@@ -118,10 +162,11 @@ static int label_by_folder(struct listing *l)
 	struct names classes = {0};
 	int rc = 0;
 
-	for (int64_t i = 0; i < l->n && !rc; i++)
-		rc = class_of(l->sample[i].file, name)
-			 ? names_add(&classes, name)
-			 : err_set(ERR_DATA, "%s: not inside a class folder", l->sample[i].file);
+	for (int64_t i = 0; i < l->n && !rc; i++) {
+		rc = class_of(l->sample[i].file, name);
+		if (!rc)
+			rc = names_add(&classes, name);
+	}
 	for (int64_t i = 0; i < l->n && !rc; i++) {
 		class_of(l->sample[i].file, name);
 		l->sample[i].label = names_find(&classes, name);
@@ -135,9 +180,11 @@ static int label_by_folder(struct listing *l)
 	return 0;
 }
 
-int images_scan(struct listing *l, const struct images_state *st)
+int images_scan(struct listing *l, const struct images_state *st, const struct data_options *o)
 {
-	int rc = st->n_archive > 0 ? scan_archives(l, st) : scan_folders(l, st->root);
+	int rc = st->n_archive > 0 ? scan_archives(l, st, o) : scan_folder(l, st->root, o);
 
+	if (!rc)
+		rc = check_splits(l, st, o);
 	return !rc ? label_by_folder(l) : rc;
 }

@@ -5,7 +5,10 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "data/source.h"
+#include "text/escape.h"
+#include "text/unicode.h"
 
 int listing_add(struct listing *l, int32_t label, int split, const char *file)
 {
@@ -45,6 +48,41 @@ int listing_number_classes(struct listing *l, int classes)
 	return 0;
 }
 
+/* The first byte of what a name must not hold, or NULL. */
+static const unsigned char *find_unprintable(const char *name, bool *valid)
+{
+	const unsigned char *p = (const unsigned char *)name, *end = p + strlen(name);
+
+	while (p < end) {
+		const unsigned char *at = p;
+		int32_t c = unicode_decode(&p, end);
+
+		*valid = c >= 0;
+		if (c < 0x20 || (c >= 0x7f && c <= 0x9f))
+			return at;
+	}
+	return NULL;
+}
+
+int listing_check_names(const struct listing *l, const char *place)
+{
+	for (int c = 0; c < l->classes; c++) {
+		bool valid = true;
+		const unsigned char *at = find_unprintable(l->class_name[c], &valid);
+		struct str name = {0};
+		int rc;
+
+		if (!at)
+			continue;
+		escape_add(&name, l->class_name[c], strlen(l->class_name[c]));
+		rc = err_set(ERR_DATA, "%s: the name of class '%.200s' %s (byte 0x%02x)", place, str_text(&name),
+		    valid ? "has a control character" : "is not UTF-8", *at);
+		str_clear(&name);
+		return rc;
+	}
+	return 0;
+}
+
 void listing_clear(struct listing *l)
 {
 	for (int64_t i = 0; i < l->n; i++)
@@ -54,6 +92,7 @@ void listing_clear(struct listing *l)
 	mem_free(l->sample);
 	mem_free(l->set);
 	mem_free(l->class_name);
+	notes_clear(&l->notes);
 	*l = (struct listing){0};
 }
 

@@ -108,20 +108,21 @@ const struct option data_option_table[] = {
 	.type = OPT_STRING,
 	.offset = AT(train),
 	.when = "source",
-	.only = TEXTS,
-	.help = "texts: file below path; none = path is the file"},
+	.only = TEXTS | OPTION_BIT(SOURCE_IMAGES),
+	.help = "texts: file below path; none = path is the file. images: name of the folder that holds class folders "
+		"of images for training"},
     {.key = "val",
 	.type = OPT_STRING,
 	.offset = AT(val),
 	.when = "source",
-	.only = TEXTS,
-	.help = "texts: file below path; none = cut off"},
+	.only = TEXTS | OPTION_BIT(SOURCE_IMAGES),
+	.help = "as train, for validation; none = cut off"},
     {.key = "test",
 	.type = OPT_STRING,
 	.offset = AT(test),
 	.when = "source",
-	.only = TEXTS,
-	.help = "texts: file below path; none = cut off"},
+	.only = TEXTS | OPTION_BIT(SOURCE_IMAGES),
+	.help = "as train, for testing; none = cut off"},
     {.key = "text",
 	.type = OPT_STRING,
 	.offset = AT(text_column),
@@ -307,6 +308,31 @@ static int check_texts(const struct data_options *o, const char **key)
 	return 0;
 }
 
+/* Folders of splits. */
+static int check_folders(const struct data_options *o, const char **key)
+{
+	const char *const keys[SPLIT_COUNT] = {"train", "val", "test"}, *const name[] = {o->train, o->val, o->test};
+
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		*key = keys[s];
+		if (name[s] && o->index && *o->index)
+			return err_set(ERR_CONFIG,
+			    "%s has no effect with an index, whose column 'split' names the splits", keys[s]);
+		if (name[s] && (*name[s] == '\0' || *name[s] == '.' || strchr(name[s], '/')))
+			return err_set(ERR_CONFIG,
+			    "%s is '%s', which is no plain name of a folder; path leads to where it lies", keys[s],
+			    name[s]);
+		for (int k = 0; k < s; k++)
+			if (name[s] && name[k] && strcmp(name[s], name[k]) == 0)
+				return err_set(ERR_CONFIG, "%s and %s are both '%s'", keys[k], keys[s], name[s]);
+	}
+	*key = "train";
+	if ((o->val || o->test) && !o->train)
+		return err_set(ERR_CONFIG, "train must name a folder too where val or test does");
+	*key = NULL;
+	return 0;
+}
+
 int data_options_check(const struct data_options *o, const char **key)
 {
 	int rc = 0;
@@ -314,6 +340,8 @@ int data_options_check(const struct data_options *o, const char **key)
 		rc = check_fractions(o, key);
 	if (!rc && TEXTS & OPTION_BIT(o->source))
 		rc = check_texts(o, key);
+	if (!rc && o->source == SOURCE_IMAGES)
+		rc = check_folders(o, key);
 	if (rc || TEXTS & OPTION_BIT(o->source))
 		return rc;
 	*key = "cache";

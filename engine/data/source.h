@@ -33,6 +33,7 @@ struct listing {
 	uint8_t *set; /* TARGET_SET: n x classes, each 0 or 1 */
 	int64_t distinct_texts, repeated_texts, contradicting_texts;
 	struct skipped skipped; /* images that cannot be used and that the options let go; moved to the data set */
+	struct data_notes notes;
 	bool only_test; /* every sample is in the test split: no other split is asked for, and no class must be there */
 	void *state;    /* the source's own, freed by source->release */
 };
@@ -58,6 +59,9 @@ int listing_add(struct listing *l, int32_t label, int split, const char *file);
 void skipped_clear(struct skipped *x);
 /* Names the classes "0", "1", ... */
 int listing_number_classes(struct listing *l, int classes);
+/* Class names become columns, keys and lines: ERR_DATA where one is not UTF-8 or has a control character; `place` is
+ * for the message. */
+int listing_check_names(const struct listing *l, const char *place);
 void listing_clear(struct listing *l);
 
 /* Finds `name` below `dir` (NULL: none): as it is if absolute, else below the current directory, else below base_dir.

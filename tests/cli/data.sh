@@ -86,6 +86,41 @@ faulty() { # TEXT ARGUMENT...
 	rm -rf im
 	cp -r good im
 }
+
+# ---- what was passed over, and images in two splits ----
+mkdir good/dog/more
+"$tool" jpeg good/dog/more/1.jpg 9 11 77
+cp good/cat/1.jpg good/cat/1.webp
+ln -s /nowhere/fox good/fox
+for k in 2 3 4 5 6 7 8; do cp good/cat/1.jpg "good/cat/$k.jpg"; done
+(cat im.yaml && echo "  evaluate: {latency: false}") >ev.yaml
+over="warning: passed over: 1 file of another suffix (cat/1.webp), 1 image deeper than its class folder (dog/more/1.jpg), 1 broken link (fox)"
+works plan im.yaml --set data.path=good
+contains out "$over"
+contains out "validation images are also in the train split"
+works run ev.yaml --set data.path=good --out apart/good
+contains err "$over"
+contains err "validation images are also in the train split"
+contains err "test images are also in the train split"
+contains apart/good/results.md "Data: $over"
+contains apart/good/results.md "validation images are also in the train split"
+tr -d '\n\t ' <apart/good/01-train/checkpoint_info.json >info
+contains info '"broken_link":{"count":1,"first":["fox"]}'
+contains info '"nested":{"count":1,"first":["dog/more/1.jpg"]}'
+works evaluate apart/good/01-train
+contains err "$over"
+contains err "test images are also in the train split"
+works evaluate apart/good/01-train --data good
+contains err "$over"
+rm -r good/dog/more good/cat good/fox
+cp -r im/cat good
+mv good tree && mkdir good && mv tree good/train
+refuses 3 "good: these folders look like splits, not like classes" plan im.yaml --set data.path=good
+works plan im.yaml --set data.path=good --set data.train=train
+mv good/train tree && rmdir good && mv tree good
+mkfifo im/dog/0.jpg
+faulty "im/dog/0.jpg: is a FIFO, a device or a socket, not a file"
+
 head -c 400 good/dog/3.jpg >im/dog/3.jpg
 faulty "im/dog/3.jpg: "
 

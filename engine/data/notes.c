@@ -1,0 +1,109 @@
+#include "data/notes.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "text/escape.h"
+
+#define NAME_SHOWN 120 /* bytes of a name */
+
+static const struct {
+	const char *key, *one, *many;
+	bool serious;
+} kinds[NOTE_KINDS] = {
+    [NOTE_SUFFIX] = {"other_suffix", "file of another suffix", "files of other suffixes", true},
+    [NOTE_NESTED] = {"nested", "image deeper than its class folder", "images deeper than their class folder", true},
+    [NOTE_LOOSE] = {"loose", "image outside of the class folders", "images outside of the class folders", true},
+    [NOTE_UNNAMED] = {"no_split", "image in a folder that no split names", "images in folders that no split names",
+	true},
+    [NOTE_EMPTY] = {"empty_folder", "class folder without an image", "class folders without an image", true},
+    [NOTE_LINK] = {"broken_link", "broken link", "broken links", true},
+    [NOTE_SPECIAL] = {"no_file", "entry that is no file", "entries that are no files", false},
+    [NOTE_HIDDEN] = {"hidden", "hidden entry", "hidden entries", false},
+    [NOTE_ROW] = {"other_archive", "row of an archive that is not listed", "rows of archives that are not listed",
+	false},
+    [NOTE_SPELLING] = {"same_number", "label", "labels", true},
+};
+
+/* Shortens a name before a character of it. */
+static void cut(struct str *text)
+{
+	size_t n = NAME_SHOWN;
+
+	if (text->len <= n)
+		return;
+	while (n > 0 && ((unsigned char)text->text[n] & 0xc0) == 0x80)
+		n--;
+	text->text[n] = '\0';
+	text->len = n;
+	str_add(text, "...");
+}
+
+int note_add(struct data_notes *n, enum note_kind kind, const char *name)
+{
+	int64_t at = n->of[kind].n++;
+	struct str text = {0};
+
+	if (at >= NOTE_NAMES)
+		return 0;
+	escape_add(&text, name, strlen(name));
+	cut(&text);
+	n->of[kind].name[at] = text.failed ? NULL : mem_strdup(str_text(&text));
+	str_clear(&text);
+	return n->of[kind].name[at] ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
+void notes_clear(struct data_notes *n)
+{
+	for (int k = 0; k < NOTE_KINDS; k++)
+		for (int i = 0; i < NOTE_NAMES; i++)
+			mem_free(n->of[k].name[i]);
+	*n = (struct data_notes){0};
+}
+
+void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious)
+{
+	bool any = false;
+
+	*serious = false;
+	for (int k = 0; k < NOTE_SPELLING; k++) {
+		int64_t count = n->of[k].n;
+
+		if (count == 0)
+			continue;
+		*serious = *serious || kinds[k].serious;
+		str_addf(out, "%s%" PRId64 " %s (", any ? ", " : "", count, count == 1 ? kinds[k].one : kinds[k].many);
+		for (int i = 0; i < NOTE_NAMES && n->of[k].name[i]; i++)
+			str_addf(out, "%s%s", i ? ", " : "", n->of[k].name[i]);
+		str_add(out, count > NOTE_NAMES ? ", ...)" : ")");
+		any = true;
+	}
+}
+
+cJSON *notes_to_json(const struct data_notes *n)
+{
+	cJSON *json = cJSON_CreateObject();
+	bool ok = json;
+
+	for (int k = 0; k < NOTE_KINDS && ok; k++) {
+		cJSON *one, *first;
+
+		if (n->of[k].n == 0)
+			continue;
+		one = cJSON_AddObjectToObject(json, kinds[k].key);
+		ok = one && cJSON_AddNumberToObject(one, "count", (double)n->of[k].n);
+		first = ok ? cJSON_AddArrayToObject(one, "first") : NULL;
+		ok = first;
+		for (int i = 0; i < NOTE_NAMES && n->of[k].name[i] && ok; i++) {
+			cJSON *name = cJSON_CreateString(n->of[k].name[i]);
+
+			ok = name && cJSON_AddItemToArray(first, name);
+		}
+	}
+	if (ok)
+		return json;
+	cJSON_Delete(json);
+	return NULL;
+}

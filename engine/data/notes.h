@@ -1,0 +1,41 @@
+/* What was left out of a data set, or may have been meant otherwise: counts with the first names of each kind. */
+#ifndef ENGINE_DATA_NOTES_H
+#define ENGINE_DATA_NOTES_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum note_kind {
+	NOTE_SUFFIX,   /* a file that is no image by its suffix */
+	NOTE_NESTED,   /* an image in a folder inside a class folder */
+	NOTE_LOOSE,    /* an image outside of the class folders */
+	NOTE_UNNAMED,  /* an image in a folder that is not named for a split */
+	NOTE_EMPTY,    /* a class folder without an image */
+	NOTE_LINK,     /* a link that leads nowhere, or to a folder around itself */
+	NOTE_SPECIAL,  /* a FIFO, device or socket; inside a class folder, a folder called like an image */
+	NOTE_HIDDEN,   /* a name that begins with a dot, and what operating systems leave behind */
+	NOTE_ROW,      /* a row of the index whose archive is not configured */
+	NOTE_SPELLING, /* not left out: labels that differ only in how a number is written */
+	NOTE_KINDS
+};
+#define NOTE_NAMES 5 /* kept of each kind */
+
+/* A zeroed struct is empty. */
+struct data_notes {
+	struct {
+		int64_t n;
+		char *name[NOTE_NAMES]; /* printable, see text/escape.h; owned */
+	} of[NOTE_KINDS];
+};
+int note_add(struct data_notes *n, enum note_kind kind, const char *name);
+void notes_clear(struct data_notes *n);
+/* "8 files of other suffixes (cat/a.bmp, ...), 1 broken link (fox)"; nothing if nothing was passed over. *serious:
+ * samples or classes may be missing. */
+void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious);
+/* The same as an object: per kind that occurs {"count", "first": [names]}. NULL: out of memory. */
+cJSON *notes_to_json(const struct data_notes *n);
+
+#endif

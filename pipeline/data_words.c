@@ -1,0 +1,55 @@
+#include "pipeline/data_words.h"
+
+#include <inttypes.h>
+
+static void add_duplicates(struct str *out, const struct dataset *d, int64_t n, enum split s, enum split also)
+{
+	const char *what = d->kind == SAMPLE_TEXT ? "text" : "image";
+	if (n > 0)
+		str_addf(out, "warning: %" PRId64 " of the %" PRId64 " %s %ss %s also in the %s split\n", n, d->n[s],
+		    split_names[s], what, n == 1 ? "is" : "are", split_names[also]);
+}
+
+static void add_spelling(struct str *out, const struct data_notes *notes)
+{
+	const char *const *name = (const char *const *)notes->of[NOTE_SPELLING].name;
+	if (notes->of[NOTE_SPELLING].n == 0)
+		return;
+	str_add(out, "warning: labels that are the same number, but each a class of its own: ");
+	for (int i = 0; i < NOTE_NAMES && name[i]; i++)
+		str_addf(out, "%s%s", i ? ", " : "", name[i]);
+	str_add(out, notes->of[NOTE_SPELLING].n > NOTE_NAMES ? ", ...\n" : "\n");
+}
+
+void data_words(struct str *out, const struct dataset *d)
+{
+	dataset_words(out, d);
+	data_words_of_samples(out, d);
+}
+
+void data_words_of_samples(struct str *out, const struct dataset *d)
+{
+	struct str passed = {0};
+	bool serious;
+	notes_passed_over(&d->notes, &passed, &serious);
+	if (passed.len)
+		str_addf(out, "%spassed over: %s\n", serious ? "warning: " : "", str_text(&passed));
+	str_clear(&passed);
+	add_spelling(out, &d->notes);
+	if (d->kind == SAMPLE_TEXT && d->repeated_texts > 0)
+		str_addf(out,
+		    "%" PRId64 " of %" PRId64 " distinct texts occur more than once, %" PRId64
+		    " with different labels\n",
+		    d->repeated_texts, d->distinct_texts, d->contradicting_texts);
+	add_duplicates(out, d, d->duplicates_train_val, SPLIT_VAL, SPLIT_TRAIN);
+	add_duplicates(out, d, d->duplicates_train_test, SPLIT_TEST, SPLIT_TRAIN);
+	add_duplicates(out, d, d->duplicates_val_test, SPLIT_TEST, SPLIT_VAL);
+}
+
+void data_words_print(const struct dataset *d, FILE *to)
+{
+	struct str words = {0};
+	data_words(&words, d);
+	fputs(str_text(&words), to);
+	str_clear(&words);
+}

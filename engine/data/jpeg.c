@@ -1,6 +1,8 @@
 /* JPEG by libjpeg. The library's own habits are switched off: errors do not end the program (setjmp), nothing is
- * printed, and a warning (truncated or corrupt data, which it would patch with grey) is an error. */
+ * printed, and a warning (truncated or corrupt data, which it would patch with grey) is an error, unless the pixels are
+ * known to be as they were meant (is_harmless). */
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <jpeglib.h>
 #include <jerror.h>
@@ -15,6 +17,8 @@ struct manager {
 	struct jpeg_error_mgr base; /* first: libjpeg hands back a pointer to it */
 	jmp_buf jump;
 	char text[JMSG_LENGTH_MAX];
+	bool in_header;
+	bool skipped; /* bytes between the segments of the header */
 };
 
 static void on_error(j_common_ptr c)
@@ -25,9 +29,37 @@ static void on_error(j_common_ptr c)
 	longjmp(m->jump, 1);
 }
 
+/* Bytes that fill up the room before a marker. What is left of damaged data is more than zeros. */
+static bool is_padding(j_decompress_ptr d, int n)
+{
+	const JOCTET *end = d->src->next_input_byte;
+
+	for (const JOCTET *p = end - n; p < end; p++)
+		if (*p != 0)
+			return false;
+	return true;
+}
+
+/* Faults that cameras and editors make, and that change no pixel: the number of a version, parameters that sequential
+ * files do not use, a transform that is read as the usual one, bytes between segments. */
+static bool is_harmless(j_common_ptr c, struct manager *m)
+{
+	switch (c->err->msg_code) {
+	case JWRN_JFIF_MAJOR:
+	case JWRN_NOT_SEQUENTIAL:
+	case JWRN_ADOBE_XFORM:
+		return true;
+	case JWRN_EXTRANEOUS_DATA:
+		m->skipped = true;
+		return m->in_header || is_padding((j_decompress_ptr)c, c->err->msg_parm.i[0]);
+	default:
+		return false;
+	}
+}
+
 static void on_message(j_common_ptr c, int level)
 {
-	if (level < 0)
+	if (level < 0 && !is_harmless(c, (struct manager *)c->err))
 		on_error(c);
 }
 
@@ -70,12 +102,33 @@ static void read_header(struct decoder *x)
 	x->progress.progress_monitor = on_progress;
 	x->d.progress = &x->progress;
 	jpeg_mem_src(&x->d, x->bytes, x->n);
+	x->m.in_header = true;
 	jpeg_read_header(&x->d, TRUE);
+	x->m.in_header = false;
+}
+
+/* libjpeg puts the usual Huffman tables in place of missing ones. That is right for frames of a film, which leave them
+ * out, but not where the bytes that were skipped in the header may have held them. */
+static void check_tables(struct decoder *x)
+{
+	for (int i = 0; x->m.skipped && !x->d.arith_code && i < x->d.comps_in_scan; i++) {
+		const jpeg_component_info *k = x->d.cur_comp_info[i];
+
+		if (k->dc_tbl_no >= NUM_HUFF_TBLS || k->ac_tbl_no >= NUM_HUFF_TBLS)
+			return; /* libjpeg's own error */
+		if (x->d.dc_huff_tbl_ptrs[k->dc_tbl_no] &&
+		    (x->d.progressive_mode || x->d.ac_huff_tbl_ptrs[k->ac_tbl_no]))
+			continue;
+		snprintf(
+		    x->m.text, sizeof(x->m.text), "bytes between the segments of the header, and no Huffman table");
+		longjmp(x->m.jump, 1);
+	}
 }
 
 static void read_pixels(struct decoder *x)
 {
 	read_header(x);
+	check_tables(x);
 	x->d.out_color_space = x->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
 	jpeg_start_decompress(&x->d);
 	while (x->d.output_scanline < x->d.output_height) {

@@ -86,6 +86,75 @@ static void jpeg__decodes_closely_in_grey_and_colour(void **state)
 	free(b.p);
 }
 
+/* Puts n bytes, all of one value, in front of byte `place`. */
+static struct bytes with_bytes(struct bytes b, size_t place, size_t n, unsigned char value)
+{
+	struct bytes x = {malloc(b.n + n), b.n + n};
+
+	memcpy(x.p, b.p, place);
+	memset(x.p + place, value, n);
+	memcpy(x.p + place + n, b.p + place, b.n - place);
+	return x;
+}
+
+static size_t find_marker(struct bytes b, unsigned char marker)
+{
+	size_t i = 2;
+
+	/* Segment by segment: the length behind a marker counts itself. */
+	while (b.p[i + 1] != marker)
+		i += 2u + (size_t)(b.p[i + 2] << 8 | b.p[i + 3]);
+	return i;
+}
+
+/* Decodes to the same pixels as `good`. Frees x. */
+static void same_pixels(struct bytes good, struct bytes x)
+{
+	uint8_t want[H * W * 3];
+
+	assert_int_equal(image_decode("good", good.p, good.n, H, W, 3, want), 0);
+	if (image_decode("x.img", x.p, x.n, H, W, 3, out) != 0)
+		fail_msg("%s", err_message());
+	assert_memory_equal(out, want, sizeof(want));
+	free(x.p);
+}
+
+static void fails_and_free(struct bytes x, const char *part)
+{
+	fails(x, x.n, H, W, 3, part);
+	free(x.p);
+}
+
+static void jpeg__faults_that_change_no_pixel_are_taken(void **state)
+{
+	struct bytes b, x;
+	size_t sos, dht;
+
+	(void)state;
+	ramp(pixels, sizeof(pixels), 4);
+	b = make_jpeg(pixels, H, W, 3, 90);
+	x = with_bytes(b, b.n, 0, 0);
+	x.p[11] = 2; /* the first part of JFIF's version */
+	same_pixels(b, x);
+	sos = find_marker(b, 0xda);
+	x = with_bytes(b, b.n, 0, 0);
+	x.p[sos + 2 + 10] = 0; /* the last coefficient of the scan, which sequential files do not use */
+	same_pixels(b, x);
+	same_pixels(b, with_bytes(b, b.n - 2, 14, 0));
+	same_pixels(b, with_bytes(b, find_marker(b, 0xdb), 2, 0x11));
+	same_pixels(b, with_bytes(b, b.n, 9, 'x'));
+	/* What may be the rest of damaged data, or stand for a table that is not there. */
+	fails_and_free(with_bytes(b, b.n - 2, 14, 0x5a), "extraneous bytes");
+	dht = find_marker(b, 0xc4);
+	x = with_bytes(b, dht, 0, 0);
+	memmove(x.p + dht, x.p + sos, x.n - sos);
+	x.n -= sos - dht;
+	same_pixels(b, with_bytes(x, x.n, 0, 0)); /* as in films */
+	fails_and_free(with_bytes(x, dht, 2, 0x11), "no Huffman table");
+	free(x.p);
+	free(b.p);
+}
+
 static void image__each_cut_of_a_file_is_an_error(void **state)
 {
 	struct bytes p, j;
@@ -145,6 +214,7 @@ int main(void)
 	    cmocka_unit_test(png__decodes_exactly_in_grey_and_colour),
 	    cmocka_unit_test(png__what_8_bit_opaque_pixels_cannot_hold_is_an_error),
 	    cmocka_unit_test(jpeg__decodes_closely_in_grey_and_colour),
+	    cmocka_unit_test(jpeg__faults_that_change_no_pixel_are_taken),
 	    cmocka_unit_test(image__each_cut_of_a_file_is_an_error),
 	    cmocka_unit_test(image__damage_is_an_error),
 	    cmocka_unit_test(image__huge_ones_are_refused_unread),

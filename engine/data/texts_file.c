@@ -15,10 +15,8 @@ const char *const label_usual[] = {"label", "class", NULL};
 
 int text_file_read(const struct text_file *f, enum data_encoding e, const char *way_out, struct fs_bytes *b)
 {
-	int rc = source_error(fs_read(f->path, b));
+	int rc = source_error(fs_read_regular(f->path, FILE_MAX, b));
 
-	if (!rc && b->size > FILE_MAX)
-		rc = err_set(ERR_DATA, "%s: %zu bytes; the limit is %d", f->path, b->size, FILE_MAX);
 	return !rc ? encoding_to_utf8(f->path, e, way_out, b) : rc;
 }
 

@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "data/texts.h"
 
-#define NUMBER_MAX 24 /* bytes of a whole number below 2^53, or of true and false, with its NUL */
+#define LINE_MAX_BYTES (1 << 24) /* the parser takes up to 32 times as much memory */
+#define NUMBER_MAX     24        /* bytes of a whole number below 2^53, or of true and false, with its NUL */
 
 struct json_reader {
 	struct text_file *f;
@@ -181,7 +182,9 @@ int texts_read_jsonl(struct text_file *f, const struct data_options *o)
 		rc = ERR_NOMEM;
 	lines = text_lines((char *)b.data, b.size);
 	while (!rc && text_next_line(&lines, &p, &n))
-		rc = add_line(&r, lines.line, p, n);
+		rc = n <= LINE_MAX_BYTES ? add_line(&r, lines.line, p, n)
+					 : err_set(ERR_DATA, "%s:%d: a line of %zu bytes; at most %d are read", f->path,
+					       lines.line, n, LINE_MAX_BYTES);
 	mem_free(r.text);
 	mem_free(r.label);
 	fs_bytes_clear(&b);

@@ -1,4 +1,6 @@
 /* The sources of texts: what they read, what they make of labels, and what they refuse. */
+#include <sys/stat.h>
+
 #include "data/fixture.h"
 
 static struct dataset must_open(const char *yaml_text, bool with_test)
@@ -246,6 +248,16 @@ static void encoding__is_utf8_or_said(void **state)
 	dataset_close(&d);
 	put("t.csv", "\xff\xfet\0e\0", 6);
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1:1: this is UTF-16; only UTF-8 is read");
+	must_fail("{source: csv, path: DIR/t.csv, encoding: latin1}", ERR_DATA, "t.csv:1:1: this is UTF-16");
+	put("t.csv", "\xff\xfe\0\0t\0\0\0", 8);
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1:1: this is UTF-32; only UTF-8 is read");
+	put_text("t.csv", "\xef\xbb\xbftext,label\n");
+	must_fail("{source: csv, path: DIR/t.csv, encoding: latin1}", ERR_DATA,
+	    "t.csv:1:1: begins with the byte order mark of UTF-8; encoding: utf8 reads it");
+	assert_int_equal(mkfifo(at("fifo.csv"), 0600), 0);
+	alarm(20);
+	must_fail("{source: csv, path: DIR/fifo.csv}", ERR_DATA, "fifo.csv: is a FIFO, not a file");
+	alarm(0);
 }
 
 static void phrasebank__is_divided_at_the_last_at_sign(void **state)
@@ -356,6 +368,34 @@ static void jsonl__bad_lines_are_named(void **state)
 	must_fail("{source: jsonl, path: DIR/t.jsonl, labels: [x]}", ERR_DATA, "t.jsonl:1: 'x' is not 0, 1, true or");
 	must_fail("{source: jsonl, path: DIR/t.jsonl, labels: [y]}", ERR_DATA, "t.jsonl:1: no field 'y'");
 	must_fail("{source: jsonl, path: DIR/t.jsonl, label: text}", ERR_DATA, "text and label are both 'text'");
+}
+
+static void labels__of_one_number_are_said(void **state)
+{
+	static const char *const label[] = {
+	    "1", "01", "+1", "1.0", "-0", "0", "10", "1x", "x1", "+", "1.5", ".", "1.5.0"};
+	enum { N = sizeof(label) / sizeof(label[0]) };
+	char text[2048] = "text,label\n";
+	struct dataset d;
+
+	(void)state;
+	for (int i = 0; i < 3 * N; i++)
+		snprintf(text + strlen(text), 32, "t%d,%s\n", i, label[i % N]);
+	put_text("t.csv", text);
+	d = must_open("{source: csv, path: DIR/t.csv}", false);
+	assert_int_equal(d.classes, N);
+	assert_int_equal(d.notes.of[NOTE_SPELLING].n, 2);
+	assert_string_equal(d.notes.of[NOTE_SPELLING].name[0], "'-0' and '0'");
+	assert_string_equal(d.notes.of[NOTE_SPELLING].name[1], "'+1' and '01' and '1' and '1.0'");
+	dataset_close(&d);
+}
+
+static void labels__are_printable(void **state)
+{
+	(void)state;
+	put_text("t.csv", "text,label\na,\"A\nB\"\nb,C\n");
+	must_fail(
+	    "{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv: the name of class 'A\\nB' has a control character");
 }
 
 static void files__are_named_each_for_its_split(void **state)
@@ -586,6 +626,8 @@ int main(void)
 	    TEST(jsonl__labels_are_names_numbers_or_truth),
 	    TEST(jsonl__sets_are_columns_or_lists_of_names),
 	    TEST(jsonl__bad_lines_are_named),
+	    TEST(labels__of_one_number_are_said),
+	    TEST(labels__are_printable),
 	    TEST(files__are_named_each_for_its_split),
 	    TEST(options__contradictions_are_found_before_anything_is_read),
 	    TEST(key__knows_texts_labels_and_folds),

@@ -66,6 +66,23 @@ static void csv__names_line_and_column_of_errors(void **state)
 	expect_error("\xef\xbb\xbf", 3, "t.csv: empty; a header line is needed");
 }
 
+static void csv__columns_have_a_limit(void **state)
+{
+	static char text[2 * 16385 + 8];
+	struct csv c;
+	int n = 0;
+
+	(void)state;
+	for (int i = 0; i < 16384; i++)
+		n += snprintf(text + n, 3, "%s", i ? ",a" : "a");
+	assert_int_equal(csv_parse(&c, "t.csv", text, (size_t)n, &csv_rfc4180), 0);
+	assert_int_equal(c.columns, 16384);
+	csv_clear(&c);
+	n += snprintf(text + n, 3, ",a");
+	assert_int_equal(csv_parse(&c, "t.csv", text, (size_t)n, &csv_rfc4180), ERR_DATA);
+	assert_string_equal(err_message(), "t.csv:1:1: more than 16384 fields");
+}
+
 static void csv__survives_each_failing_allocation(void **state)
 {
 	struct csv c;
@@ -92,6 +109,7 @@ int main(void)
 	    cmocka_unit_test(csv__reads_what_rfc_4180_allows),
 	    cmocka_unit_test(csv__knows_the_line_of_each_row),
 	    cmocka_unit_test(csv__names_line_and_column_of_errors),
+	    cmocka_unit_test(csv__columns_have_a_limit),
 	    cmocka_unit_test(csv__survives_each_failing_allocation),
 	};
 

@@ -370,6 +370,20 @@ static void jsonl__bad_lines_are_named(void **state)
 	must_fail("{source: jsonl, path: DIR/t.jsonl, label: text}", ERR_DATA, "text and label are both 'text'");
 }
 
+static void jsonl__a_line_has_a_limit(void **state)
+{
+	size_t n = (1 << 24) + 100;
+	char *text = malloc(n);
+	int start = snprintf(text, n, "{\"text\":\"a\",\"label\":\"A\"}\n[");
+
+	(void)state;
+	memset(text + start, '[', n - (size_t)start);
+	put("t.jsonl", text, n);
+	free(text);
+	must_fail("{source: jsonl, path: DIR/t.jsonl}", ERR_DATA,
+	    "t.jsonl:2: a line of 16777291 bytes; at most 16777216 are read");
+}
+
 static void labels__of_one_number_are_said(void **state)
 {
 	static const char *const label[] = {
@@ -627,6 +641,7 @@ int main(void)
 	    TEST(jsonl__sets_are_columns_or_lists_of_names),
 	    TEST(jsonl__bad_lines_are_named),
 	    TEST(labels__of_one_number_are_said),
+	    TEST(jsonl__a_line_has_a_limit),
 	    TEST(labels__are_printable),
 	    TEST(files__are_named_each_for_its_split),
 	    TEST(options__contradictions_are_found_before_anything_is_read),

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <locale.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -40,6 +41,13 @@ struct walk {
 	bool has_content;
 };
 
+static bool is_zip(const struct walk *w)
+{
+	char magic[4];
+
+	return !w->file.gzip && pread(w->file.fd, magic, 4, 0) == 4 && memcmp(magic, "PK\3\4", 4) == 0;
+}
+
 static int fail(const struct walk *w)
 {
 	const char *text = archive_error_string(w->a);
@@ -47,7 +55,10 @@ static int fail(const struct walk *w)
 	if (w->error != 0)
 		return w->error;
 	if (text && strstr(text, "Unrecognized archive format"))
-		return err_set(ERR_DATA, "%s: neither a .tar, .tar.gz nor a .zip archive", w->path);
+		return err_set(ERR_DATA,
+		    is_zip(w) ? "%s: a .zip archive without the directory at its end: it is cut off"
+			      : "%s: neither a .tar, .tar.gz nor a .zip archive",
+		    w->path);
 	return err_set(ERR_DATA, "%s: %s", w->path, text ? text : "damaged archive");
 }
 

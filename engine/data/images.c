@@ -61,7 +61,8 @@ int images_make_order(const struct listing *l, struct images_state *st)
 		const struct sample *x = st->order[i - 1], *y = st->order[i];
 
 		if (strcmp(x->file, y->file) == 0 && (x->archive == y->archive || x->archive < 0))
-			return err_set(ERR_DATA, "%s: listed twice", y->file);
+			return err_set(ERR_DATA, "%s%s%s: listed twice", y->archive >= 0 ? st->archive[y->archive] : "",
+			    y->archive >= 0 ? ":" : "", y->file);
 	}
 	return 0;
 }

@@ -233,7 +233,14 @@ static void archive__what_unpacks_without_end_is_refused(void **state)
 
 static void archive__other_files_are_named(void **state)
 {
+	struct fs_bytes b;
+
 	(void)state;
+	pack_tree("a.zip", entries);
+	b = load("a.zip");
+	put("a.zip", b.data, b.size - 40);
+	fs_bytes_clear(&b);
+	must_refuse("a.zip", "a .zip archive without the directory at its end: it is cut off");
 	put_text("a.tar.gz", "not an archive, but a text of some length");
 	must_refuse("a.tar.gz", "neither a .tar, .tar.gz nor a .zip archive");
 	put_text("empty.zip", "");

@@ -88,36 +88,37 @@ faulty() { # TEXT ARGUMENT...
 }
 
 # ---- what was passed over, and images in two splits ----
-mkdir good/dog/more
-"$tool" jpeg good/dog/more/1.jpg 9 11 77
-cp good/cat/1.jpg good/cat/1.webp
-ln -s /nowhere/fox good/fox
-for k in 2 3 4 5 6 7 8; do cp good/cat/1.jpg "good/cat/$k.jpg"; done
+cp -r im tree
+mkdir tree/dog/more
+"$tool" jpeg tree/dog/more/1.jpg 9 11 77
+cp tree/cat/1.jpg tree/cat/1.webp
+ln -s /nowhere/fox tree/fox
 (cat im.yaml && echo "  evaluate: {latency: false}") >ev.yaml
 over="warning: passed over: 1 file of another suffix (cat/1.webp), 1 image deeper than its class folder (dog/more/1.jpg), 1 broken link (fox)"
-works plan im.yaml --set data.path=good
+works plan im.yaml --set data.path=tree
 contains out "$over"
-contains out "validation images are also in the train split"
-works run ev.yaml --set data.path=good --out apart/good
+works run ev.yaml --set data.path=tree --out apart/tree
 contains err "$over"
-contains err "validation images are also in the train split"
-contains err "test images are also in the train split"
-contains apart/good/results.md "Data: $over"
-contains apart/good/results.md "validation images are also in the train split"
-tr -d '\n\t ' <apart/good/01-train/checkpoint_info.json >info
+contains apart/tree/results.md "Data: $over"
+tr -d '\n\t ' <apart/tree/01-train/checkpoint_info.json >info
 contains info '"broken_link":{"count":1,"first":["fox"]}'
 contains info '"nested":{"count":1,"first":["dog/more/1.jpg"]}'
-works evaluate apart/good/01-train
+works evaluate apart/tree/01-train
 contains err "$over"
-contains err "test images are also in the train split"
-works evaluate apart/good/01-train --data good
+works evaluate apart/tree/01-train --data tree
 contains err "$over"
-rm -r good/dog/more good/cat good/fox
-cp -r im/cat good
-mv good tree && mkdir good && mv tree good/train
-refuses 3 "good: these folders look like splits, not like classes" plan im.yaml --set data.path=good
-works plan im.yaml --set data.path=good --set data.train=train
-mv good/train tree && rmdir good && mv tree good
+rm -r tree
+
+mkdir tree
+cp -r im tree/train
+cp -r im tree/test
+refuses 3 "tree: these folders look like splits, not like classes" plan im.yaml --set data.path=tree
+works run ev.yaml --set data.path=tree --set data.train=train --set data.test=test --out apart/split
+twice="of the 16 test images are also in the train split"
+contains err "$twice"
+works evaluate apart/split/01-train
+contains err "$twice"
+rm -r tree
 mkfifo im/dog/0.jpg
 faulty "im/dog/0.jpg: is a FIFO, a device or a socket, not a file"
 

@@ -10,15 +10,27 @@ static void add_duplicates(struct str *out, const struct dataset *d, int64_t n, 
 		    split_names[s], what, n == 1 ? "is" : "are", split_names[also]);
 }
 
-static void add_spelling(struct str *out, const struct data_notes *notes)
+/* What was not left out, but may be meant otherwise. */
+static void add_names(struct str *out, const struct data_notes *notes, enum note_kind kind, const char *what)
 {
-	const char *const *name = (const char *const *)notes->of[NOTE_SPELLING].name;
-	if (notes->of[NOTE_SPELLING].n == 0)
+	const char *const *name = (const char *const *)notes->of[kind].name;
+	if (notes->of[kind].n == 0)
 		return;
-	str_add(out, "warning: labels that are the same number, but each a class of its own: ");
+	str_addf(out, "warning: %s: ", what);
 	for (int i = 0; i < NOTE_NAMES && name[i]; i++)
 		str_addf(out, "%s%s", i ? ", " : "", name[i]);
-	str_add(out, notes->of[NOTE_SPELLING].n > NOTE_NAMES ? ", ...\n" : "\n");
+	str_add(out, notes->of[kind].n > NOTE_NAMES ? ", ...\n" : "\n");
+}
+
+static void add_repeated(struct str *out, const struct dataset *d)
+{
+	bool texts = d->kind == SAMPLE_TEXT;
+	if (d->repeated_texts > 0)
+		str_addf(out,
+		    "%s%" PRId64 " of %" PRId64 " distinct %s occur more than once%s, %" PRId64
+		    " with different labels\n",
+		    texts ? "" : "warning: ", d->repeated_texts, d->distinct_texts, texts ? "texts" : "images",
+		    texts ? "" : " (duplicates)", d->contradicting_texts);
 }
 
 void data_words(struct str *out, const struct dataset *d)
@@ -35,12 +47,10 @@ void data_words_of_samples(struct str *out, const struct dataset *d)
 	if (passed.len)
 		str_addf(out, "%spassed over: %s\n", serious ? "warning: " : "", str_text(&passed));
 	str_clear(&passed);
-	add_spelling(out, &d->notes);
-	if (d->kind == SAMPLE_TEXT && d->repeated_texts > 0)
-		str_addf(out,
-		    "%" PRId64 " of %" PRId64 " distinct texts occur more than once, %" PRId64
-		    " with different labels\n",
-		    d->repeated_texts, d->distinct_texts, d->contradicting_texts);
+	add_names(out, &d->notes, NOTE_SPELLING, "labels that are the same number, but each a class of its own");
+	add_names(out, &d->notes, NOTE_COPIES,
+	    "too few distinct images for all splits, so that copies are in different ones, in the classes");
+	add_repeated(out, d);
 	add_duplicates(out, d, d->duplicates_train_val, SPLIT_VAL, SPLIT_TRAIN);
 	add_duplicates(out, d, d->duplicates_train_test, SPLIT_TEST, SPLIT_TRAIN);
 	add_duplicates(out, d, d->duplicates_val_test, SPLIT_TEST, SPLIT_VAL);

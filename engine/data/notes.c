@@ -24,6 +24,7 @@ static const struct {
     [NOTE_HIDDEN] = {"hidden", "hidden entry", "hidden entries", false},
     [NOTE_ROW] = {"other_archive", "row of an archive that is not listed", "rows of archives that are not listed",
 	false},
+    [NOTE_COPIES] = {"copies_apart", "class", "classes", true},
     [NOTE_SPELLING] = {"same_number", "label", "labels", true},
 };
 
@@ -68,7 +69,7 @@ void notes_passed_over(const struct data_notes *n, struct str *out, bool *seriou
 	bool any = false;
 
 	*serious = false;
-	for (int k = 0; k < NOTE_SPELLING; k++) {
+	for (int k = 0; k < NOTE_COPIES; k++) {
 		int64_t count = n->of[k].n;
 
 		if (count == 0)

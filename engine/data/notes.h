@@ -18,6 +18,7 @@ enum note_kind {
 	NOTE_SPECIAL,  /* a FIFO, device or socket; inside a class folder, a folder called like an image */
 	NOTE_HIDDEN,   /* a name that begins with a dot, and what operating systems leave behind */
 	NOTE_ROW,      /* a row of the index whose archive is not configured */
+	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
 	NOTE_SPELLING, /* not left out: labels that differ only in how a number is written */
 	NOTE_KINDS
 };

@@ -7,6 +7,9 @@
  * was in one split stays in it when others are added, removed, renamed or packed in another way. The price is that a
  * class's share is met by luck: of n units, sqrt(n * f * (1 - f)) more or fewer than n * f are usual.
  *
+ * Of images, a class that has too few distinct ones for all splits, but rows enough, is cut by rows, copies of one
+ * image apart, and the listing has a note of it.
+ *
  * There is one exception: of each class, every part that is asked for has one unit at least. Where ranks alone would
  * give it none, it has the unit whose rank is nearest.
  *
@@ -34,6 +37,7 @@ const char *const split_names[SPLIT_COUNT + 1] = {"train", "validation", "test",
 /* A distinct content. */
 struct unit {
 	uint64_t print, rank;
+	int64_t copy;       /* which of the rows of a content that is cut apart; else 0 */
 	int64_t first, n;   /* its rows: key[first .. first + n - 1] */
 	int32_t label;      /* TARGET_CLASS: the one that most of its rows have; TARGET_SET: 0 */
 	const uint8_t *set; /* TARGET_SET: what any of its rows has */
@@ -151,15 +155,16 @@ static bool contradicts(const struct cutter *c, int64_t first, int64_t n)
 	return false;
 }
 
-/* Makes a unit of the rows of one text, those that the source has put into a split apart. */
-static void add_unit(struct cutter *c, int64_t first, int64_t n)
+/* Makes a unit of the rows of one content, those that the source has put into a split apart. */
+static void add_unit(struct cutter *c, int64_t first, int64_t n, int64_t copy)
 {
 	struct listing *l = c->l;
 	struct unit *u = &c->unit[c->n];
 	uint8_t *set = c->set ? c->set + (size_t)c->n * (size_t)l->classes : NULL;
 	int64_t open = 0, run = 0, longest = 0;
 
-	*u = (struct unit){.print = c->key[first].print, .first = first, .n = n, .set = set, .split = SPLIT_NONE};
+	*u = (struct unit){
+	    .print = c->key[first].print, .copy = copy, .first = first, .n = n, .set = set, .split = SPLIT_NONE};
 	for (int64_t i = first; i < first + n; i++) {
 		const struct sample *s = c->key[i].sample;
 
@@ -177,23 +182,80 @@ static void add_unit(struct cutter *c, int64_t first, int64_t n)
 	c->n += open > 0;
 }
 
-static int make_units(struct cutter *c)
+static bool any_in(const struct cutter *c, int64_t first, int64_t n, const bool *classes)
+{
+	for (int64_t i = first; i < first + n; i++)
+		if (classes && classes[c->key[i].sample->label])
+			return true;
+	return false;
+}
+
+/* Contents with a row of the classes `apart` (NULL: none) become a unit for each row. */
+static void group_rows(struct cutter *c, const bool *apart)
 {
 	struct listing *l = c->l;
+
+	c->n = l->distinct_texts = l->repeated_texts = l->contradicting_texts = 0;
+	for (int64_t i = 0, j; i < l->n; i = j) {
+		for (j = i + 1; j < l->n && compare_content(&c->key[i], &c->key[j]) == 0; j++)
+			;
+		l->distinct_texts++;
+		l->repeated_texts += j - i > 1;
+		l->contradicting_texts += contradicts(c, i, j - i);
+		if (!any_in(c, i, j - i, apart))
+			add_unit(c, i, j - i, 0);
+		else
+			for (int64_t k = i; k < j; k++)
+				add_unit(c, k, 1, k - i);
+	}
+}
+
+/* Notes the classes of images that have fewer units than `needed`, but rows enough: there is no other way to have them
+ * in every split than to cut copies of one image apart. */
+static int find_scarce(struct cutter *c, int64_t needed, bool *scarce, bool *any)
+{
+	struct listing *l = c->l;
+	int64_t *units = mem_alloc((size_t)l->classes, sizeof(*units)),
+		*rows = mem_alloc((size_t)l->classes, sizeof(*rows));
+	int rc = units && rows ? 0 : ERR_NOMEM;
+
+	*any = false;
+	for (int64_t i = 0; i < c->n && !rc; i++)
+		units[c->unit[i].label]++;
+	for (int64_t i = 0; i < l->n && !rc; i++)
+		if (l->sample[i].split == SPLIT_NONE)
+			rows[l->sample[i].label]++;
+	for (int k = 0; k < l->classes && !rc; k++) {
+		scarce[k] = units[k] < needed && rows[k] >= needed;
+		*any = *any || scarce[k];
+		if (scarce[k])
+			rc = note_add(&l->notes, NOTE_COPIES, l->class_name[k]);
+	}
+	mem_free(units);
+	mem_free(rows);
+	return rc;
+}
+
+/* needed: units of each class, so that every split has one. */
+static int make_units(struct cutter *c, int64_t needed)
+{
+	struct listing *l = c->l;
+	bool *scarce = NULL, any = false;
 	int rc = sort_rows(c);
 
 	if (!rc && l->target == TARGET_SET) {
 		c->set = mem_alloc((size_t)l->n, (size_t)l->classes);
 		rc = c->set ? 0 : ERR_NOMEM;
 	}
-	for (int64_t i = 0, j; i < l->n && !rc; i = j) {
-		for (j = i + 1; j < l->n && compare_content(&c->key[i], &c->key[j]) == 0; j++)
-			;
-		l->distinct_texts++;
-		l->repeated_texts += j - i > 1;
-		l->contradicting_texts += contradicts(c, i, j - i);
-		add_unit(c, i, j - i);
+	if (!rc)
+		group_rows(c, NULL);
+	if (!rc && l->kind == SAMPLE_IMAGE && !l->only_test) {
+		scarce = mem_alloc((size_t)l->classes, sizeof(*scarce));
+		rc = scarce ? find_scarce(c, needed, scarce, &any) : ERR_NOMEM;
 	}
+	if (!rc && any)
+		group_rows(c, scarce);
+	mem_free(scarce);
 	return rc;
 }
 
@@ -399,7 +461,7 @@ static int make_cut(struct cutter *c, const struct cut *k)
 	c->n_live = c->rest = c->given = 0;
 	for (int64_t i = 0; i < c->n; i++) {
 		struct unit *u = &c->unit[i];
-		struct rng_words w = rng_draw(r, 0, u->print, 0);
+		struct rng_words w = rng_draw(r, (uint64_t)u->copy, u->print, 0);
 
 		u->rank = (uint64_t)w.w[0] << 32 | w.w[1];
 		u->part = -1;
@@ -538,7 +600,8 @@ static int cut_units(struct cutter *c, const struct data_options *o)
 		if (l->sample[i].split == SPLIT_TRAIN)
 			l->sample[i].split = SPLIT_NONE;
 	}
-	rc = make_units(c);
+	rc = make_units(
+	    c, 1 + (!named[SPLIT_TEST] && o->test_fraction > 0) + (!named[SPLIT_VAL] && o->val_fraction > 0));
 	if (!rc)
 		rc = cut_all(c, o, !named[SPLIT_TEST], !named[SPLIT_VAL]);
 	for (int64_t i = 0; i < c->n && !rc; i++) {

@@ -157,6 +157,32 @@ static void classes__of_three_images_are_in_every_split(void **state)
 	must_fail(SET, ERR_DATA, "class 'cat' has 2 distinct images: too few to cut off 2 for validation and test");
 }
 
+static void copies__are_apart_only_where_a_class_has_nothing_else(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images(0, 36, "x");
+	for (int k = 0; k < 6; k++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "set/ant/copy%d.png", k);
+		put_png(name, H, W, 3, 3 * k); /* equal to one of ant's */
+		snprintf(name, sizeof(name), "set/dodo/%d.png", k);
+		put_png(name, H, W, 3, 1000);
+	}
+	d = must_open(SET, 1);
+	assert_int_equal(d.classes, 4);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		assert_true(dataset_support(&d, (enum split)s, 3) >= 1);
+	assert_int_equal(d.notes.of[NOTE_COPIES].n, 1);
+	assert_string_equal(d.notes.of[NOTE_COPIES].name[0], "dodo");
+	/* What is in two splits is dodos. */
+	assert_int_equal(d.duplicates_train_test, dataset_support(&d, SPLIT_TEST, 3));
+	assert_int_equal(d.duplicates_train_val, dataset_support(&d, SPLIT_VAL, 3));
+	dataset_close(&d);
+}
+
 /* A given test split is kept, and validation is cut off the rest by the same ranks. */
 static void index__keeps_the_test_split_that_it_names(void **state)
 {
@@ -195,6 +221,7 @@ int main(void)
 	    TEST(images__stay_when_others_come_and_go),
 	    TEST(images__stay_when_they_are_renamed_or_packed),
 	    TEST(images__that_are_equal_are_in_one_split),
+	    TEST(copies__are_apart_only_where_a_class_has_nothing_else),
 	    TEST(classes__of_three_images_are_in_every_split),
 	    TEST(index__keeps_the_test_split_that_it_names),
 	};

@@ -232,9 +232,9 @@ int given_data_open(struct dataset *out, const struct given_data *g, const struc
 	*out = (struct dataset){0};
 	int rc = is_config(g->path) ? open_config(out, g, c) : open_samples(out, g, c);
 	if (!rc)
-		data_words_print(out, stderr);
-	if (!rc)
 		rc = take_classes(out, c, g->path);
+	if (!rc)
+		data_words_print(out, stderr);
 	if (rc)
 		dataset_close(out);
 	return rc;

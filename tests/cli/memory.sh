@@ -30,6 +30,8 @@ refused() { # NAME=VALUE ARGUMENT...
 		problem "ended by a signal ($status) with $setting: pipeline $*"
 	elif [ $status -ne 0 ] && ! grep -q '^pipeline: ' err; then
 		problem "status $status without a message with $setting: pipeline $*"
+	elif grep -q 'that it does not report' err; then
+		problem "an exception that the reserve does not prevent with $setting: pipeline $*"
 	fi
 }
 
@@ -50,6 +52,19 @@ each 12 run t.yaml --out o/t
 each 5 evaluate whole/t/02-quantize
 each 5 bench whole/t/02-quantize --runs 1 --warmup 0 --throughput-runs 1
 each 5 predict whole/t/01-train --split test --rows 0-3
+# Pointers that oneDNN does not look at.
+REFUSE_MALLOC=1
+export REFUSE_MALLOC
+refused REFUSE_COUNT="$work/count" predict whole/t/01-train --split test --rows 0-3
+n=$(cat count)
+unnoticed=0
+for i in 1 $((n / 3)) $((2 * n / 3)); do
+	refused REFUSE_AT=$i predict whole/t/01-train --split test --rows 0-3
+	grep -q 'has used a null pointer' err && unnoticed=$((unnoticed + 1))
+done
+check "some of $n null pointers are used, and said to be: $unnoticed" [ $unnoticed -gt 0 ]
+unset REFUSE_MALLOC
+
 # What one failed allocation does not end has the bytes of a run with memory.
 refused REFUSE_COUNT="$work/count" run t.yaml --out o/t
 n=$(cat count)

@@ -3,6 +3,7 @@
  *   REFUSE_AT=N     the N-th of them alone
  *   REFUSE_FROM=N   the N-th and all later ones
  *   REFUSE_COUNT=F  their number is written to the file F at the end
+ *   REFUSE_MALLOC=1 of malloc that oneDNN itself calls alone, the answer of which it does not look at
  *
  * Allocations of others are none of its business: other tests make the program's own fail. */
 #define _GNU_SOURCE /* dl_iterate_phdr, RTLD_NEXT */
@@ -26,7 +27,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void *memalign(size_t alignment, size_t size);
 
 static atomic_long count;
-static long at, from;
+static long at, from, malloc_only;
 static struct range {
 	uintptr_t first, end;
 } range[2];
@@ -58,7 +59,7 @@ static int note_range(struct dl_phdr_info *info, size_t size, void *user)
 static bool is_theirs(const void *caller)
 {
 	uintptr_t p = (uintptr_t)caller;
-	return (p >= range[0].first && p < range[0].end) || (p >= range[1].first && p < range[1].end);
+	return (p >= range[0].first && p < range[0].end) || (!malloc_only && p >= range[1].first && p < range[1].end);
 }
 
 __attribute__((destructor)) static void end(void)
@@ -80,6 +81,7 @@ static int counted_main(int argc, char **argv, char **environment)
 	dl_iterate_phdr(note_range, NULL);
 	at = number("REFUSE_AT");
 	from = number("REFUSE_FROM");
+	malloc_only = number("REFUSE_MALLOC");
 	return real_main(argc, argv, environment);
 }
 
@@ -126,5 +128,5 @@ void *realloc(void *p, size_t size)
 /* The program calls it for oneDNN and for nobody else. */
 void *memalign(size_t alignment, size_t size)
 {
-	return range[0].end && refuse() ? NULL : __libc_memalign(alignment, size);
+	return range[0].end && !malloc_only && refuse() ? NULL : __libc_memalign(alignment, size);
 }

@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -68,6 +70,14 @@ static const char *kind_name(mode_t mode)
 	return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
+/* A pipe of a shell (cat x |, <(cat x)), which has a writer or had one. What has a name in a folder is a FIFO, which
+ * may never have one. */
+static bool is_pipe(const char *path, const struct stat *st)
+{
+	struct statfs fs;
+	return S_ISFIFO(st->st_mode) && statfs(path, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
+}
+
 /* Looks before it opens, because opening a device can do something, and again afterwards, because the name may be
  * another thing's by then. Without O_NONBLOCK the opening of a FIFO waits for a writer. */
 static int open_kind(const char *path, bool pipes, int *fd)
@@ -78,7 +88,7 @@ static int open_kind(const char *path, bool pipes, int *fd)
 		if (look && (*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (pipes ? 0 : O_NONBLOCK))) < 0)
 			return io_error(path);
 		int rc = (look ? fstat(*fd, &st) : stat(path, &st)) ? io_error(path) : 0;
-		if (!rc && !S_ISREG(st.st_mode) && !(pipes && S_ISFIFO(st.st_mode)))
+		if (!rc && !S_ISREG(st.st_mode) && !(pipes && is_pipe(path, &st)))
 			rc = err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
 		if (rc) {
 			if (look)

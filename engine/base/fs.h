@@ -20,7 +20,8 @@ int fs_open_regular(const char *path, int *fd);
 /* The content of a regular file of at most `limit` bytes; `*out` is empty after an error. ERR_IO also above the limit:
  * "PATH: N bytes; at most LIMIT are read". */
 int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out);
-/* As fs_read_regular, and from a pipe or a FIFO too, which is waited for; "-" is standard input. */
+/* As fs_read_regular, and from a pipe too, as /dev/stdin may be, but not from a FIFO in a folder; "-" is standard
+ * input. What comes through is waited for. */
 int fs_read_stream(const char *path, uint64_t limit, struct fs_bytes *out);
 
 bool fs_exists(const char *path);

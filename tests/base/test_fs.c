@@ -100,6 +100,9 @@ static void fs__a_pipe_is_read_to_its_end_or_to_the_limit(void **state)
 	}
 	assert_null(b.data);
 	assert_non_null(strstr(err_message(), ": more than 10006 bytes, the most that are read"));
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_int_equal(fs_read_stream("fifo", 9, &b), ERR_IO);
+	assert_string_equal(err_message(), "fifo: is a FIFO, not a file");
 	assert_int_equal(fs_read_stream("/dev/zero", 9, &b), ERR_IO);
 	assert_string_equal(err_message(), "/dev/zero: is a device, not a file");
 }

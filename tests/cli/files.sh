@@ -35,6 +35,8 @@ for file in model.safetensors checkpoint_info.json; do
 done
 at_once "is a device, not a file" plan /dev/zero
 at_once "is a folder, not a file" plan o
+at_once "is a FIFO, not a file" plan pipe
+at_once "is a FIFO, not a file" run pipe
 # A run's own files.
 for file in run.json 01-teacher/stage.json 01-teacher/model.safetensors .01-teacher.resume .lock results.md; do
 	rm -rf f && cp -r o f && rm -rf "f/t/$file" f/.store && mkfifo "f/t/$file"

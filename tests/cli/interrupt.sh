@@ -121,10 +121,13 @@ check "a run under nohup goes on" wait $pid
 
 # Before the first stage, while config and data are read: the same exit status at once, and no folder.
 rm -rf runs
-mkfifo slow.yaml
-"$program" run slow.yaml >out 2>err </dev/null &
+mkfifo slow
+"$program" run - >out 2>err <slow &
 pid=$!
-exec 9>slow.yaml # goes on when the program opens it
+exec 9>slow
+until [ $((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$pid/status) & 0x4000)) -ne 0 ]; do # SIGTERM is caught
+	sleep 0.05
+done
 kill -TERM $pid
 status=0
 wait $pid || status=$?

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* getline */
 #include "pipeline/predict_inputs.h"
 
 #include <errno.h>

@@ -1,9 +1,12 @@
 /* Sets the spinning of GNU OpenMP by starting the program again; see waiting.h. Other OpenMP libraries ignore the
  * variable. */
+#define _GNU_SOURCE /* sched_setaffinity, CPU_SET */
 #include "pipeline/waiting.h"
 
 #include <inttypes.h>
 #include <limits.h>
+#include <omp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,10 +55,31 @@ static bool find_program(char path[PATH_MAX])
 	       named.st_ino == running.st_ino && is_loaded_from(path);
 }
 
+/* The library has bound this thread to the first of its places (OMP_PROC_BIND and others). The new program would
+ * inherit that and find no other core: all places are given back. */
+static void leave_place(void)
+{
+	int id[CPU_SETSIZE];
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	for (int p = 0; p < omp_get_num_places(); p++) {
+		int n = omp_get_place_num_procs(p);
+		if (n > CPU_SETSIZE)
+			continue;
+		omp_get_place_proc_ids(p, id);
+		for (int i = 0; i < n; i++)
+			CPU_SET((unsigned)id[i], &set);
+	}
+	if (omp_get_proc_bind() != omp_proc_bind_false && CPU_COUNT(&set) > 0)
+		sched_setaffinity(0, sizeof(set), &set);
+}
+
 void waiting_shorten(char **argv)
 {
 	char path[PATH_MAX];
 	/* Once set it is no longer unset, so the new program does not come here again. */
-	if (waiting_unset() && find_program(path) && setenv("GOMP_SPINCOUNT", SPINS, 0) == 0)
-		execv(path, argv);
+	if (!waiting_unset() || !find_program(path) || setenv("GOMP_SPINCOUNT", SPINS, 0) != 0)
+		return;
+	leave_place();
+	execv(path, argv);
 }

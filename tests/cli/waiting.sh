@@ -50,6 +50,10 @@ all=$(threads_with X=1)
 for setting in OMP_PROC_BIND=true OMP_PROC_BIND=close OMP_PROC_BIND=spread OMP_PLACES=threads; do
 	n=$(threads_with $setting)
 	check "$setting leaves $all threads, found $n" [ "$n" = "$all" ]
+	# The program that a run starts again has inherited the place of the first thread.
+	env $setting "$program" run t.yaml --out bound/t --set threads=0 >out 2>err </dev/null || problem "run with $setting"
+	check "$setting leaves them to a run" grep -q "^t: .* $all threads* (the places of OpenMP)" err
+	rm -rf bound
 done
 check "SLURM_CPUS_PER_TASK counts" [ "$(threads_with SLURM_CPUS_PER_TASK=1 OMP_NUM_THREADS=2)" = 1 ]
 check "OMP_NUM_THREADS counts" [ "$(threads_with OMP_NUM_THREADS=1)" = 1 ]

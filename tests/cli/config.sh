@@ -117,7 +117,7 @@ wrong 's/  evaluate: .*/  again: {kind: prune, input: quantize, sparsity: 0.7}/'
 
 # what a run warns of before it works, its plan warns of
 works plan t.yaml --set stages.teacher.batch_size=4096
-contains out "warning: batch_size 4096 is more than the 1259 training samples: an epoch is 3.25 passes over them"
+contains out "warning: batch_size 4096 is more than the 1256 training samples: an epoch is 3.26 passes over them"
 works plan t.yaml --json --set stages.teacher.batch_size=4096
 check "the plan's JSON has it" "$tool" json out stages.0.notes
 contains out '"notes":	"warning: batch_size 4096'

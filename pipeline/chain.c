@@ -21,6 +21,11 @@ const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
 	return r->stage >= 0 ? c->stage[r->stage].dir : r->path;
 }
 
+const char *chain_pretrained(const struct chain *c, const struct stage_config *k)
+{
+	return k->model >= 0 ? c->config->model[k->model].options.pretrained : NULL;
+}
+
 const char *chain_resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16])
 {
 	snprintf(path, CHAIN_PATH + 16, "%s/.%s.resume", c->out, strrchr(s->dir, '/') + 1);
@@ -94,12 +99,37 @@ static int check_error(const struct chain *c, const struct stage_config *k, cons
 	return rc;
 }
 
+/* A model that begins with a checkpoint: all of its spec but the classes, and its adapter. */
+static int resolve_pretrained(const struct chain *c, const struct model_config *m, struct chain_stage *s)
+{
+	struct checkpoint ckpt;
+	const char *dir = m->options.pretrained;
+	int rc = checkpoint_load(&ckpt, dir);
+	if (rc)
+		return rc == ERR_CHECKPOINT ? at_node(c, m->node, "checkpoint ") : rc;
+	if (ckpt.form != FORM_FLOAT)
+		rc = err_set(ERR_CONFIG, "%s is quantized; a model begins with a float checkpoint", dir);
+	else if (!ckpt.adapter.kind)
+		rc = err_set(ERR_CONFIG, "%s does not say how its input is made", dir);
+	else
+		rc = adapter_check_data(&ckpt.adapter, &c->data, dir);
+	if (!rc)
+		rc = adapter_copy(&s->adapter, &ckpt.adapter);
+	if (!rc)
+		rc = spec_copy(&s->model, &ckpt.spec);
+	s->model.classes = c->data.classes;
+	checkpoint_clear(&ckpt);
+	return rc == ERR_CONFIG || rc == ERR_DATA ? at_node(c, m->node, "") : rc;
+}
+
 /* The stage's own model: its adapter first, from the data; then the graph, which must take what the adapter gives. */
 static int resolve_model(const struct chain *c, struct chain_stage *s)
 {
 	const struct model_config *m = &c->config->model[s->config->model];
 	const char *key = NULL;
 	char what[128];
+	if (m->options.pretrained)
+		return resolve_pretrained(c, m, s);
 	snprintf(what, sizeof(what), "model '%s': ", m->name);
 	int rc = adapter_make(&s->adapter, &m->input, &c->data, &c->config->data, c->config->base_dir, &key);
 	if (rc == ERR_CONFIG) {
@@ -214,6 +244,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .spec = k->kind->needs_model ? &s->model : NULL,
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
+	    .pretrained_dir = chain_pretrained(c, k),
 	    .teacher_spec = k->has_teacher ? &s->teacher : NULL,
 	    .teacher_adapter = k->has_teacher ? &s->teacher_adapter : NULL,
 	    .n_input = k->n_input,

@@ -7,16 +7,19 @@
 #include "base/fs.h"
 #include "pipeline/version.h"
 
-/* Adds what a reference stands for to a key. */
-static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r)
+static int hash_checkpoint(struct hash *h, const char *dir)
 {
-	if (r->stage >= 0)
-		return hash_add_str(h, c->stage[r->stage].key);
 	char path[CHAIN_PATH], hex[HASH_HEX];
-	int rc = fs_join(path, sizeof(path), r->path, "model.safetensors");
+	int rc = fs_join(path, sizeof(path), dir, "model.safetensors");
 	if (!rc)
 		rc = hash_file(path, hex);
 	return rc < 0 ? rc : hash_add_str(h, hex);
+}
+
+/* Adds what a reference stands for to a key. */
+static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r)
+{
+	return r->stage >= 0 ? hash_add_str(h, c->stage[r->stage].key) : hash_checkpoint(h, r->path);
 }
 
 static int hash_json(struct hash *h, cJSON *json)
@@ -42,6 +45,8 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_json(h, stage_options_json(k));
 	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
+	if (!rc && chain_pretrained(c, k))
+		rc = hash_checkpoint(h, chain_pretrained(c, k));
 	if (!rc && s->adapter.kind)
 		rc = adapter_key(&s->adapter, adapter);
 	if (!rc && s->adapter.kind)

@@ -67,6 +67,15 @@ static const struct command commands[] = {
 	"  --histogram         the distribution of each tensor's values\n"
 	"  --graph             the nodes that run, instead\n" JSON,
 	cmd_inspect},
+    {"import", "FOLDER --out DIR [--pooling auto|cls|mean] [--longest N]",
+	"a model of Hugging Face's transformers as a checkpoint",
+	"  --out DIR           the checkpoint to be written, a new folder\n"
+	"  --pooling KIND      of an encoder without classifier: the first token's row (cls) or the mean of all; auto: as\n"
+	"                      a sentence encoder's 1_Pooling says, else cls\n"
+	"  --longest N         most tokens of a text; not given: as the folder's tokenizer says\n",
+	cmd_import},
+    {"export", "CHECKPOINT --hf DIR", "a float checkpoint of an encoder as a folder of transformers",
+	"  --hf DIR            the folder to be written, a new one\n", cmd_export},
     {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", "", cmd_explain},
     {"schema", "", "JSON Schema of the config, for editors", "", cmd_schema},
     {"doctor", "[--json]", "versions, instruction sets, threads, devices", JSON, cmd_doctor},

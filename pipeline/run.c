@@ -149,6 +149,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .input_dirs = refs.dir,
 	    .input_names = refs.name,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .pretrained_dir = chain_pretrained(c, k),
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,

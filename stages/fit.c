@@ -211,6 +211,18 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	return rc;
 }
 
+/* Says what the model begins with. */
+static int begin_with(struct fit_job *job)
+{
+	const struct stage_run *run = job->run;
+	bool head;
+	int rc = model_begin_with(job->model, run->pretrained_dir, &head, &job->masks);
+	if (!rc)
+		stage_line(run, "the weights of %s, %s", run->pretrained_dir,
+		    head ? "its classifier too: it knows the same classes" : "with a new classifier");
+	return rc;
+}
+
 int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
     const struct train_options *train, const struct kd_options *kd)
 {
@@ -221,7 +233,10 @@ int fit_new_model(struct stage_run *run, const char *kind, const char *technique
 	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
 	if (rc < 0)
 		return rc;
-	rc = fit_run(&job, &report);
+	if (run->pretrained_dir)
+		rc = begin_with(&job);
+	if (!rc)
+		rc = fit_run(&job, &report);
 	if (!rc)
 		rc = fit_save(&job, kind, table, &result, &report);
 	fit_report_clear(&report);

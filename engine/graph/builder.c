@@ -6,8 +6,7 @@
 
 static const struct param_axis not_prunable = {.width = -1, .outer = 1, .inner = 1};
 
-/* Adds param "<layer>.<suffix>"; returns its node, NODE_NONE after an error. */
-static int add_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a)
+int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a)
 {
 	char name[2 * NODE_NAME];
 	if (b->rc < 0)
@@ -19,7 +18,7 @@ static int add_param(struct builder *b, const char *layer, const char *suffix, s
 	return node;
 }
 
-static void add_layer(struct builder *b, enum op op, const char *name, const int *in, int n_in, const struct attr *a)
+void build_node(struct builder *b, enum op op, const char *name, const int *in, int n_in, const struct attr *a)
 {
 	if (b->rc < 0)
 		return;
@@ -33,7 +32,7 @@ static void add_layer(struct builder *b, enum op op, const char *name, const int
 void build_unary(struct builder *b, enum op op, const char *name, const struct attr *a)
 {
 	int in[1] = {b->x};
-	add_layer(b, op, name, in, 1, a);
+	build_node(b, op, name, in, 1, a);
 }
 
 static struct param_axis unit_axis(int width)
@@ -57,7 +56,7 @@ static int add_units(struct builder *b, const char *layer, const char *suffix, i
 	if (kind == PARAM_STAT)
 		a.momentum = 0.1f; /* PyTorch's default for running statistics */
 	a.axis[0] = axis;
-	return add_param(b, layer, suffix, (struct shape){.ndim = 1, .dim = {n}}, &a);
+	return build_param(b, layer, suffix, (struct shape){.ndim = 1, .dim = {n}}, &a);
 }
 
 static int add_input(struct builder *b, const char *name, enum dtype type, struct shape shape)
@@ -81,7 +80,8 @@ void build_texts(struct builder *b, int *starts)
 	*starts = add_input(b, "starts", DT_S32, (struct shape){.ndim = 1, .dim = {(int64_t)b->shape.sequences + 1}});
 }
 
-void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu)
+void build_linear_units(struct builder *b, const char *name, int64_t out, struct param_axis units, bool relu,
+    enum init_kind init, float init_value)
 {
 	if (b->rc < 0)
 		return;
@@ -89,18 +89,24 @@ void build_linear(struct builder *b, const char *name, int64_t out, int width, b
 	int64_t features = shape_inner(x, 0);
 	/* NHWC flattens to index (h*W + w)*C + c: H*W groups of C channels */
 	struct param_axis in_axis = b->channels;
-	if (in_axis.width >= 0)
+	if (in_axis.width >= 0 && x.ndim > 2)
 		in_axis.outer = (int)(features / x.dim[x.ndim - 1]);
-	/* layers before a ReLU keep the variance of their input; the classifier starts small */
-	struct attr w = {.init = relu ? INIT_KAIMING : INIT_UNIFORM, .fan_in = features, .decay = true};
-	w.axis[0] = made_axis(width);
+	struct attr w = {.init = init, .init_value = init_value, .fan_in = features, .decay = true};
+	w.axis[0] = units;
+	w.axis[0].makes = units.width >= 0;
 	w.axis[1] = in_axis;
 	int in[3];
 	in[LINEAR_X] = b->x;
-	in[LINEAR_W] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {out, features}}, &w);
-	in[LINEAR_B] = add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0);
-	add_layer(b, OP_LINEAR, name, in, 3, &(struct attr){.relu = relu, .flatten = x.ndim > 2});
-	b->channels = unit_axis(width);
+	in[LINEAR_W] = build_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {out, features}}, &w);
+	in[LINEAR_B] = add_units(b, name, "bias", out, units, PARAM_TRAINED, 0);
+	build_node(b, OP_LINEAR, name, in, 3, &(struct attr){.relu = relu, .flatten = x.ndim > 2});
+	b->channels = units;
+}
+
+void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu)
+{
+	/* layers before a ReLU keep the variance of their input; the classifier starts small */
+	build_linear_units(b, name, out, unit_axis(width), relu, relu ? INIT_KAIMING : INIT_UNIFORM, 0);
 }
 
 void build_conv(
@@ -115,9 +121,9 @@ void build_conv(
 	int in[3];
 	in[CONV_X] = b->x;
 	in[CONV_W] =
-	    add_param(b, name, "weight", (struct shape){.ndim = 4, .dim = {out, kernel, kernel, channels}}, &w);
+	    build_param(b, name, "weight", (struct shape){.ndim = 4, .dim = {out, kernel, kernel, channels}}, &w);
 	in[CONV_B] = bias ? add_units(b, name, "bias", out, unit_axis(width), PARAM_TRAINED, 0) : NODE_NONE;
-	add_layer(b, OP_CONV2D, name, in, bias ? 3 : 2, &(struct attr){.relu = relu, .stride = stride, .pad = pad});
+	build_node(b, OP_CONV2D, name, in, bias ? 3 : 2, &(struct attr){.relu = relu, .stride = stride, .pad = pad});
 	b->channels = unit_axis(width);
 }
 
@@ -127,8 +133,8 @@ void build_embedding(struct builder *b, const char *name, int64_t rows, int64_t 
 	w.axis[1] = made_axis(width);
 	int in[2];
 	in[EMBEDDING_IDS] = b->x;
-	in[EMBEDDING_TABLE] = add_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {rows, dim}}, &w);
-	add_layer(b, OP_EMBEDDING, name, in, 2, NULL);
+	in[EMBEDDING_TABLE] = build_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {rows, dim}}, &w);
+	build_node(b, OP_EMBEDDING, name, in, 2, NULL);
 	b->channels = unit_axis(width);
 }
 
@@ -137,7 +143,7 @@ void build_segment_mean(struct builder *b, const char *name, int starts)
 	int in[2];
 	in[SEGMENT_X] = b->x;
 	in[SEGMENT_STARTS] = starts;
-	add_layer(b, OP_SEGMENT_MEAN, name, in, 2, NULL);
+	build_node(b, OP_SEGMENT_MEAN, name, in, 2, NULL);
 }
 
 void build_batchnorm(struct builder *b, const char *name, bool relu)
@@ -153,7 +159,7 @@ void build_batchnorm(struct builder *b, const char *name, bool relu)
 	in[BN_MEAN] = add_units(b, name, "running_mean", n, b->channels, PARAM_STAT, 0);
 	in[BN_VAR] = add_units(b, name, "running_var", n, b->channels, PARAM_STAT, 1);
 	/* eps of Ioffe and Szegedy 2015, algorithm 1, as every framework sets it */
-	add_layer(b, OP_BATCHNORM, name, in, 5, &(struct attr){.relu = relu, .eps = 1e-5f});
+	build_node(b, OP_BATCHNORM, name, in, 5, &(struct attr){.relu = relu, .eps = 1e-5f});
 }
 
 void build_maxpool(struct builder *b, const char *name, int size)

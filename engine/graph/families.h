@@ -4,7 +4,7 @@
 
 #include "graph/family.h"
 
-extern const struct family_row family_mlp, family_cnn, family_resnet, family_bag;
+extern const struct family_row family_mlp, family_cnn, family_resnet, family_bag, family_encoder;
 
 /* Widths: the hidden layers. */
 struct mlp_spec {
@@ -29,6 +29,21 @@ struct resnet_spec {
 /* Width 0 is the embedding's, then the hidden layers. */
 struct bag_spec {
 	float dropout; /* of hidden layers' outputs */
+};
+
+/* Widths: for each layer its heads, then its feed-forward units. */
+enum encoder_norm { ENCODER_NORM_POST, ENCODER_NORM_PRE };
+enum encoder_activation { ENCODER_GELU, ENCODER_GELU_TANH, ENCODER_RELU };
+enum encoder_pooling { ENCODER_POOLING_CLS, ENCODER_POOLING_MEAN };
+enum encoder_pooler { ENCODER_POOLER_NONE, ENCODER_POOLER_TANH, ENCODER_POOLER_RELU };
+struct encoder_spec {
+	int hidden;      /* numbers in the row of a token between the layers */
+	int head_size;   /* numbers of a head */
+	int positions;   /* rows of the table of positions */
+	int token_types; /* rows of the table of types, of which texts have the first; 0: no such table */
+	int norm, activation, pooling, pooler;
+	float eps;     /* of layer norms */
+	float dropout; /* of embeddings, branches and the pooled row */
 };
 
 #endif

@@ -32,11 +32,13 @@ enum spec_field_type {
 	FIELD_BOOL,  /* bool */
 	FIELD_FLOAT, /* float */
 	FIELD_INTS,  /* struct spec_ints */
+	FIELD_CHOICE /* int: an index into the field's choices, which the file has by name */
 };
 struct spec_field {
 	const char *key; /* in checkpoint_info.json; NULL ends the rows */
 	enum spec_field_type type;
 	size_t offset;
+	const char *const *choices; /* FIELD_CHOICE: NULL-terminated */
 };
 
 struct family_row {
@@ -49,6 +51,9 @@ struct family_row {
 	/* The family's struct in a spec. */
 	const struct spec_field *field;
 	size_t own_size;
+	/* Its graph may end before the classifier: a spec of 0 classes is a model whose output are features. Such a
+	 * model is what others are made from; it answers nothing itself. */
+	bool without_classes;
 	/* Sets the widths and the fields of a spec that has input and classes; ERR_CONFIG where options contradict each
 	 * other. check comes after it. */
 	int (*from_options)(struct model_spec *s, const void *options);
@@ -81,6 +86,10 @@ void build_texts(struct builder *b, int *starts);
 /* Layers. `name` is of the layer, params are "<name>.weight" and so on. width: index of the new units' width, -1: not
  * prunable. */
 void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu);
+/* The same with units that are several rows each (units.inner, the heads of an attention) and with given initial
+ * weights. */
+void build_linear_units(struct builder *b, const char *name, int64_t out, struct param_axis units, bool relu,
+    enum init_kind init, float init_value);
 void build_conv(
     struct builder *b, const char *name, int64_t out, int width, int kernel, int stride, int pad, bool bias, bool relu);
 /* Rows of a table by id, x being the ids. They begin as N(0, 0.1): the mean over a text is then small beside what the
@@ -92,6 +101,10 @@ void build_batchnorm(struct builder *b, const char *name, bool relu);
 void build_maxpool(struct builder *b, const char *name, int size);
 /* The hidden linear layers fc1.. of widths first .. n_width-1 (ReLU, dropout) and the classifier after them. */
 void build_head(struct builder *b, int first, float dropout);
+/* What the layers above are made of, for ops that one family has. A param "<layer>.<suffix>": its node, NODE_NONE after
+ * an error. An op whose inputs are n nodes, in its own order; it becomes b->x. */
+int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a);
+void build_node(struct builder *b, enum op op, const char *name, const int *in, int n, const struct attr *a);
 /* An op of one input, b->x. */
 void build_unary(struct builder *b, enum op op, const char *name, const struct attr *a);
 

@@ -27,7 +27,7 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-static const struct spec_field fields[] = {{"dropout", FIELD_FLOAT, offsetof(struct mlp_spec, dropout)}, {0}};
+static const struct spec_field fields[] = {{"dropout", FIELD_FLOAT, offsetof(struct mlp_spec, dropout), NULL}, {0}};
 
 static int from_options(struct model_spec *s, const void *given)
 {

@@ -16,6 +16,17 @@ static bool is_other(const char *key)
 	return strcmp(key, other_keys[0]) == 0 || strcmp(key, other_keys[1]) == 0;
 }
 
+/* The whole block of a model that begins with the weights of another. */
+static const struct option pretrained_table[] = {
+    {.key = "pretrained",
+	.type = OPT_STRING,
+	.offset = offsetof(struct model_options, pretrained),
+	.required = true,
+	.help = "folder of a float checkpoint (of 'import', or of another run): the model has its family, widths and "
+		"vocabulary and begins with its weights, but for the classifier, which is made for the data's classes"},
+    OPTION_END,
+};
+
 /* A table of the one row `family`, whose choices are the families' names. */
 struct family_table {
 	struct option row[2];
@@ -99,6 +110,8 @@ int model_options_parse(struct model_options *out, const struct yaml *y, const s
 	*out = (struct model_options){0};
 	if (node->kind != YAML_MAP)
 		return option_parse(none, NULL, y, node, NULL);
+	if (yaml_get(node, pretrained_table[0].key))
+		return option_parse(pretrained_table, out, y, node, NULL);
 	int rc = read_family(out, y, node);
 	for (int i = 0; !rc && i < node->n; i++)
 		if (!is_other(node->key[i]->text))
@@ -118,12 +131,16 @@ void model_options_clear(struct model_options *o)
 {
 	if (o->own)
 		option_clear(o->family->option, o->own);
+	if (o->pretrained)
+		option_clear(pretrained_table, o);
 	mem_free(o->own);
 	*o = (struct model_options){0};
 }
 
 cJSON *model_options_to_json(const struct model_options *o)
 {
+	if (o->pretrained)
+		return option_to_json(pretrained_table, o, NULL);
 	cJSON *json = option_to_json(o->family->option, o->own, NULL);
 	cJSON *name = cJSON_CreateString(o->family->name);
 	if (json && name && cJSON_AddItemToObject(json, family_key[0], name))
@@ -158,6 +175,11 @@ cJSON *model_options_schema(void)
 			one_of = NULL;
 		}
 	}
+	cJSON *pretrained = one_of ? option_schema(pretrained_table) : NULL;
+	if (one_of && (!pretrained || !cJSON_AddItemToArray(one_of, pretrained))) {
+		cJSON_Delete(pretrained);
+		one_of = NULL;
+	}
 	if (one_of)
 		return schema;
 	cJSON_Delete(schema);
@@ -177,6 +199,8 @@ void model_options_explain(struct str *out)
 		str_addf(out, "\nfamily %s: %s\n", (*f)->name, (*f)->help);
 		option_explain((*f)->option, out);
 	}
+	str_addf(out, "\ninstead of a family:\n");
+	option_explain(pretrained_table, out);
 }
 
 int spec_from_options(

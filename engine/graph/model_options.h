@@ -1,4 +1,4 @@
-/* An entry of the YAML block `models`: the key `family`, and the options that the family brings. */
+/* An entry of the YAML block `models`: the key `family` with the options that the family brings, or `pretrained`. */
 #ifndef ENGINE_GRAPH_MODEL_OPTIONS_H
 #define ENGINE_GRAPH_MODEL_OPTIONS_H
 
@@ -7,11 +7,13 @@
 #include "config/option.h"
 #include "graph/spec.h"
 
+/* Either a family with its options, or a checkpoint that the model begins with. */
 struct model_options {
 	const struct family_row *family;
-	void *own; /* owned: described by family->option */
+	void *own;        /* owned: described by family->option */
+	char *pretrained; /* owned: a checkpoint's folder; NULL: there is a family */
 };
-/* As option_parse; the key `input` is passed over. An option of another family is an error that names its families. */
+/* As option_parse; beside a family the key `input` is passed over. An option of another family is an error that names its families. */
 int model_options_parse(struct model_options *out, const struct yaml *y, const struct yaml_node *node);
 void model_options_clear(struct model_options *o);
 /* The resolved entry; the schema of any entry; the listing of `explain`. NULL: out of memory. */
@@ -19,7 +21,7 @@ cJSON *model_options_to_json(const struct model_options *o);
 cJSON *model_options_schema(void);
 struct str;
 void model_options_explain(struct str *out);
-/* ERR_CONFIG where the options contradict each other or the input (the caller adds the place). */
+/* Of options with a family. ERR_CONFIG where they contradict each other or the input (the caller adds the place). */
 int spec_from_options(
     struct model_spec *out, const struct model_options *o, const struct input_spec *input, int classes);
 

@@ -88,7 +88,9 @@ int spec_check_as(const struct model_spec *s, enum err code)
 	if (s->input.kind != s->family->input)
 		return err_set(code, "family %s takes %s, not %s", s->family->name, input_kind_names[s->family->input],
 		    input_kind_names[s->input.kind]);
-	if (family_range(code, "classes", -1, s->classes, 2, SPEC_MAX_SIZE) < 0 || check_input(&s->input, code) < 0)
+	const bool features = s->classes == 0 && s->family->without_classes;
+	if ((!features && family_range(code, "classes", -1, s->classes, 2, SPEC_MAX_SIZE) < 0) ||
+	    check_input(&s->input, code) < 0)
 		return code;
 	for (int i = 0; i < s->n_width; i++)
 		if (family_range(code, "widths", i, s->width[i], 1, SPEC_MAX_SIZE) < 0)

@@ -29,7 +29,7 @@ struct input_spec {
 struct model_spec {
 	const struct family_row *family;
 	struct input_spec input;
-	int classes; /* outputs: classes, or labels of which any subset applies */
+	int classes; /* outputs: classes, or labels of which any subset applies; 0: features, see family.h */
 	int n_width;
 	int *width; /* owned; their order is the family's */
 	void *own;  /* owned: the family's struct, e.g. struct cnn_spec */

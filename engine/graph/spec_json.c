@@ -11,11 +11,11 @@
 #include "graph/spec_impl.h"
 
 #define AT(m) offsetof(struct model_spec, m)
-static const struct spec_field common_fields[] = {{"classes", FIELD_INT, AT(classes)}, {0}};
-static const struct spec_field image_fields[] = {{"height", FIELD_INT, AT(input.height)},
-    {"width", FIELD_INT, AT(input.width)}, {"channels", FIELD_INT, AT(input.channels)}, {0}};
+static const struct spec_field common_fields[] = {{"classes", FIELD_INT, AT(classes), NULL}, {0}};
+static const struct spec_field image_fields[] = {{"height", FIELD_INT, AT(input.height), NULL},
+    {"width", FIELD_INT, AT(input.width), NULL}, {"channels", FIELD_INT, AT(input.channels), NULL}, {0}};
 static const struct spec_field text_fields[] = {
-    {"vocabulary", FIELD_INT64, AT(input.vocabulary)}, {"longest", FIELD_INT, AT(input.longest)}, {0}};
+    {"vocabulary", FIELD_INT64, AT(input.vocabulary), NULL}, {"longest", FIELD_INT, AT(input.longest), NULL}, {0}};
 
 static const struct spec_field *input_fields(const struct family_row *family)
 {
@@ -45,6 +45,8 @@ static cJSON *field_to_json(const struct spec_field *f, const void *base)
 		return cJSON_CreateNumber((double)*(const float *)at);
 	case FIELD_INTS:
 		return ints_to_json(ints->v, ints->n);
+	case FIELD_CHOICE:
+		return cJSON_CreateString(f->choices[*(const int *)at]);
 	}
 	return NULL;
 }
@@ -116,6 +118,22 @@ static int read_ints(const cJSON *v, const char *key, struct spec_ints *out)
 	return rc;
 }
 
+static int read_choice(const cJSON *v, const struct spec_field *f, int *out)
+{
+	struct str names = {0};
+	for (int i = 0; f->choices[i]; i++) {
+		if (cJSON_IsString(v) && strcmp(v->valuestring, f->choices[i]) == 0) {
+			*out = i;
+			str_clear(&names);
+			return 0;
+		}
+		str_addf(&names, "%s%s", i == 0 ? "one of " : ", ", f->choices[i]);
+	}
+	int rc = names.failed ? ERR_NOMEM : wrong_type(f->key, str_text(&names));
+	str_clear(&names);
+	return rc;
+}
+
 static int read_field(const cJSON *v, const struct spec_field *f, void *base)
 {
 	void *at = (char *)base + f->offset;
@@ -136,6 +154,8 @@ static int read_field(const cJSON *v, const struct spec_field *f, void *base)
 		return 0;
 	case FIELD_INTS:
 		return read_ints(v, f->key, at);
+	case FIELD_CHOICE:
+		return read_choice(v, f, at);
 	}
 	return ERR_FAIL;
 }

@@ -90,6 +90,25 @@ static int make(struct adapter *a, const struct input_options *o, const struct d
 	return rc;
 }
 
+int adapter_of_vocabulary(
+    struct adapter *out, struct vocabulary *v, const struct wordpiece_options *o, int longest)
+{
+	*out = (struct adapter){.kind = &adapter_text, .spec = {.kind = INPUT_TEXT, .longest = longest}};
+	if (longest < SPECIAL_TOKENS + 1 || longest > LONGEST_MAX)
+		return err_set(ERR_CONFIG, "a text of at most %d tokens; the limits are %d and %d", longest,
+		    SPECIAL_TOKENS + 1, LONGEST_MAX);
+	int rc = open_coder(out);
+	if (rc)
+		return rc;
+	out->coder->options = *o;
+	out->coder->vocabulary = *v;
+	*v = (struct vocabulary){0};
+	rc = finish_coder(out);
+	if (rc)
+		adapter_clear(out);
+	return rc;
+}
+
 static void describe(const struct adapter *a, char buf[160])
 {
 	snprintf(buf, 160, "texts of up to %d tokens of a vocabulary of %lld", a->spec.longest,

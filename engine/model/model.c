@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -22,6 +24,42 @@ int model_init(struct model *m, const struct model_spec *spec, const struct adap
 	graph_clear(&g);
 	if (rc)
 		model_clear(m);
+	return rc;
+}
+
+static bool same_classes(const struct task *a, const struct task *b)
+{
+	bool same = a->kind && b->kind && a->kind->target == b->kind->target && a->classes == b->classes;
+	for (int i = 0; same && i < a->classes; i++)
+		same = strcmp(a->class_name[i], b->class_name[i]) == 0;
+	return same;
+}
+
+/* Whether a node is a param of the last layer. */
+static bool in_head(const struct graph *g, int node)
+{
+	const struct node *last = &g->node[g->output];
+	for (int i = 0; i < last->n_in; i++)
+		if (last->in[i] == node)
+			return true;
+	return false;
+}
+
+int model_begin_with(struct model *m, const char *dir, bool *head, bool *masks)
+{
+	struct checkpoint c;
+	struct graph g;
+	int rc = checkpoint_load(&c, dir);
+	if (rc)
+		return rc;
+	*head = same_classes(&m->ckpt.task, &c.task);
+	*masks = checkpoint_has_masks(&c);
+	rc = spec_build(&g, &m->ckpt.spec, &shape_one);
+	for (int i = 0; !rc && i < g.n; i++)
+		if (g.node[i].op == OP_PARAM && (*head || !in_head(&g, i)))
+			rc = checkpoint_to_param(&c, &g.node[i], &m->params);
+	graph_clear(&g);
+	checkpoint_clear(&c);
 	return rc;
 }
 

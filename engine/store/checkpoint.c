@@ -109,7 +109,7 @@ static int load_mask(const struct checkpoint *c, const struct node *node, struct
 	return rc;
 }
 
-static int load_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
+int checkpoint_to_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
 {
 	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name);
 	struct param *param;
@@ -131,12 +131,21 @@ static int load_param(const struct checkpoint *c, const struct node *node, struc
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store)
 {
 	for (int i = 0; i < g->n; i++) {
-		int rc = g->node[i].op == OP_PARAM ? load_param(c, &g->node[i], store) : 0;
+		int rc = g->node[i].op == OP_PARAM ? checkpoint_to_param(c, &g->node[i], store) : 0;
 
 		if (rc != 0)
 			return rc;
 	}
 	return 0;
+}
+
+bool checkpoint_has_masks(const struct checkpoint *c)
+{
+	const struct named_tensor *of;
+	for (int i = 0; i < c->tensors.n; i++)
+		if (checkpoint_is_mask(&c->tensors, c->tensors.item[i].name, &of))
+			return true;
+	return false;
 }
 
 static int save_mask(struct tensor_file *f, const struct node *node, const struct param_store *store)

@@ -44,6 +44,9 @@ void checkpoint_clear(struct checkpoint *c);
 int checkpoint_graph(const struct checkpoint *c, const struct build_shape *shape, bool fold, struct graph *out);
 /* Tensors -> store: every param of `g` must be there with its dtype and shape (ERR_CHECKPOINT), masks are set. */
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store);
+/* The same for one param node. */
+int checkpoint_to_param(const struct checkpoint *c, const struct node *node, struct param_store *store);
+bool checkpoint_has_masks(const struct checkpoint *c);
 /* Store -> tensors, for the params of `g` (and their masks). */
 int checkpoint_from_params(struct checkpoint *c, const struct graph *g, const struct param_store *store);
 

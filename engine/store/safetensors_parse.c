@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/json.h"
 #include "store/safetensors.h"
 
@@ -14,8 +15,25 @@
 struct entry {
 	const char *name; /* borrowed from the JSON header */
 	enum dtype dtype;
+	bool foreign;   /* of a type that tensors here do not have */
+	uint64_t width; /* bytes of an element */
 	struct shape shape;
 	uint64_t begin, end; /* in the data section */
+};
+
+/* The format's types that weights, masks and quantized weights never have. */
+static const struct {
+	const char *name;
+	int width;
+} foreign_types[] = {{"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I16", 2}, {"U16", 2}, {"U32", 4}, {"I64", 8},
+    {"U64", 8}, {"F64", 8}};
+
+/* A file as it is read. */
+struct source {
+	const char *file;
+	const unsigned char *data;
+	uint64_t bytes;
+	struct str *skipped; /* NULL: foreign types are refused */
 };
 
 static int bad_name(const char *name)
@@ -30,11 +48,19 @@ static int bad_name(const char *name)
 	return 0;
 }
 
-static int parse_dtype(const char *file, struct entry *e, const cJSON *item)
+static int parse_dtype(const char *file, struct entry *e, const cJSON *item, bool foreign)
 {
 	for (int t = 0; cJSON_IsString(item) && t < DT_COUNT; t++) {
 		if (strcmp(item->valuestring, tensor_file_dtypes[t]) == 0) {
 			e->dtype = (enum dtype)t;
+			e->width = dtype_size(e->dtype);
+			return 0;
+		}
+	}
+	for (size_t i = 0; foreign && cJSON_IsString(item) && i < sizeof(foreign_types) / sizeof(*foreign_types); i++) {
+		if (strcmp(item->valuestring, foreign_types[i].name) == 0) {
+			e->foreign = true;
+			e->width = (uint64_t)foreign_types[i].width;
 			return 0;
 		}
 	}
@@ -65,7 +91,7 @@ static int parse_shape(const char *file, struct entry *e, const cJSON *list)
 
 static int parse_offsets(const char *file, struct entry *e, const cJSON *list, uint64_t data_bytes)
 {
-	uint64_t want = dtype_size(e->dtype);
+	uint64_t want = e->width;
 
 	if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 2 ||
 	    !json_uint(cJSON_GetArrayItem(list, 0), &e->begin) || !json_uint(cJSON_GetArrayItem(list, 1), &e->end))
@@ -88,8 +114,9 @@ static int parse_offsets(const char *file, struct entry *e, const cJSON *list, u
 	return 0;
 }
 
-static int parse_entry(const char *file, const cJSON *item, uint64_t data_bytes, struct entry *e)
+static int parse_entry(const struct source *s, const cJSON *item, struct entry *e)
 {
+	const char *file = s->file;
 	const cJSON *field;
 	int rc;
 
@@ -107,11 +134,11 @@ static int parse_entry(const char *file, const cJSON *item, uint64_t data_bytes,
 			return err_set(
 			    ERR_CHECKPOINT, "%s: tensor '%s': unknown key '%.40s'", file, e->name, field->string);
 	}
-	rc = parse_dtype(file, e, cJSON_GetObjectItemCaseSensitive(item, "dtype"));
+	rc = parse_dtype(file, e, cJSON_GetObjectItemCaseSensitive(item, "dtype"), s->skipped);
 	if (!rc)
 		rc = parse_shape(file, e, cJSON_GetObjectItemCaseSensitive(item, "shape"));
 	if (!rc)
-		rc = parse_offsets(file, e, cJSON_GetObjectItemCaseSensitive(item, "data_offsets"), data_bytes);
+		rc = parse_offsets(file, e, cJSON_GetObjectItemCaseSensitive(item, "data_offsets"), s->bytes);
 	return rc;
 }
 
@@ -181,15 +208,19 @@ static int check_finite(const char *file, const struct named_tensor *item)
 	return 0;
 }
 
-static int load_entry(struct tensor_file *f, const char *file, const struct entry *e, const unsigned char *data)
+static int load_entry(struct tensor_file *f, const struct source *s, const struct entry *e)
 {
+	if (e->foreign) {
+		str_addf(s->skipped, "%s%s", s->skipped->len ? ", " : "", e->name);
+		return s->skipped->failed ? ERR_NOMEM : 0;
+	}
 	struct named_tensor *item = tensor_file_add(f, e->name, e->dtype, e->shape);
 
 	if (!item)
 		return ERR_NOMEM;
 	if (e->end > e->begin)
-		memcpy(item->t.data, data + e->begin, e->end - e->begin);
-	return check_finite(file, item);
+		memcpy(item->t.data, s->data + e->begin, e->end - e->begin);
+	return check_finite(s->file, item);
 }
 
 static int by_name(const void *a, const void *b)
@@ -199,8 +230,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static int load_all(
-    struct tensor_file *out, const char *file, const cJSON *header, const unsigned char *data, uint64_t data_bytes)
+static int load_all(struct tensor_file *out, const struct source *s, const cJSON *header)
 {
 	int count = cJSON_GetArraySize(header), n = 0, rc = 0;
 	struct entry *e = mem_alloc(count > 0 ? (size_t)count : 1, sizeof(*e));
@@ -211,23 +241,24 @@ static int load_all(
 	cJSON_ArrayForEach(item, header)
 	{
 		if (strcmp(item->string, "__metadata__") == 0)
-			rc = check_metadata(file, item);
+			rc = check_metadata(s->file, item);
 		else
-			rc = parse_entry(file, item, data_bytes, &e[n++]);
+			rc = parse_entry(s, item, &e[n++]);
 		if (rc != 0)
 			goto out;
 	}
-	rc = check_tiling(file, e, n, data_bytes);
+	rc = check_tiling(s->file, e, n, s->bytes);
 	for (int i = 0; i < n && !rc; i++)
-		rc = load_entry(out, file, &e[i], data);
-	if (!rc && n > 1)
-		qsort(out->item, (size_t)n, sizeof(out->item[0]), by_name);
+		rc = load_entry(out, s, &e[i]);
+	if (!rc && out->n > 1)
+		qsort(out->item, (size_t)out->n, sizeof(out->item[0]), by_name);
 out:
 	mem_free(e);
 	return rc;
 }
 
-int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n)
+static int parse(
+    struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
 {
 	uint64_t length = 0;
 	cJSON *header = NULL;
@@ -247,15 +278,22 @@ int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned 
 	if (length < 2 || bytes[8] != '{')
 		return err_set(ERR_CHECKPOINT, "%s: the header is not a JSON object", name);
 	rc = json_parse(name, (const char *)bytes + 8, (size_t)length, &header);
+	const struct source s = {
+	    .file = name, .data = bytes + 8 + length, .bytes = (uint64_t)n - 8 - length, .skipped = skipped};
 	if (!rc)
-		rc = load_all(out, name, header, bytes + 8 + length, (uint64_t)n - 8 - length);
+		rc = load_all(out, &s, header);
 	cJSON_Delete(header);
 	if (rc != 0)
 		tensor_file_clear(out);
 	return rc;
 }
 
-int tensor_file_read(struct tensor_file *out, const char *path)
+int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n)
+{
+	return parse(out, name, bytes, n, NULL);
+}
+
+int tensor_file_read_known(struct tensor_file *out, const char *path, struct str *skipped)
 {
 	struct fs_bytes b = {0};
 	int rc;
@@ -263,7 +301,12 @@ int tensor_file_read(struct tensor_file *out, const char *path)
 	*out = (struct tensor_file){0};
 	rc = fs_read(path, &b);
 	if (!rc)
-		rc = tensor_file_parse(out, path, b.data, b.size);
+		rc = parse(out, path, b.data, b.size, skipped);
 	fs_bytes_clear(&b);
 	return rc;
+}
+
+int tensor_file_read(struct tensor_file *out, const char *path)
+{
+	return tensor_file_read_known(out, path, NULL);
 }

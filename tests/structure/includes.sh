@@ -18,11 +18,12 @@ find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.c
 		allow["task"] = "base config graph data input quant exec"
 		allow["store"] = "base config graph data input quant exec task"
 		allow["model"] = "base config graph data input quant exec task store"
+		allow["exchange"] = "base config graph text data input quant exec task store"
 		allow["train"] = "base config graph data input quant exec task store model"
 		allow["cpu"] = "base graph quant exec"
 		allow["cuda"] = "base graph quant exec"
 		allow["stages"] = "base config graph data input quant exec task store model train"
-		allow["pipeline"] = "base config graph text data input quant exec task store model train stages"
+		allow["pipeline"] = "base config graph text data input quant exec task store exchange model train stages"
 	}
 	function folder(path, part) {
 		split(path, part, "/")

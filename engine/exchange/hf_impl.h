@@ -1,0 +1,35 @@
+/* Between the files of import and export. */
+#ifndef ENGINE_EXCHANGE_HF_IMPL_H
+#define ENGINE_EXCHANGE_HF_IMPL_H
+
+#include "exchange/hf.h"
+#include "graph/families.h"
+
+enum hf_architecture { HF_BERT, HF_DISTILBERT, HF_ARCHITECTURES };
+extern const char *const hf_architecture_names[]; /* `model_type` */
+
+/* What config.json says. */
+struct hf_config {
+	enum hf_architecture architecture;
+	bool classifier; /* a head of sequence classification */
+	struct model_spec spec; /* owned; input.longest and pooling of what has no classifier are not decided yet */
+	struct task task;       /* owned; kind NULL without classifier */
+	int hidden_heads;       /* heads of an unpruned layer */
+};
+int hf_config_read(struct hf_config *out, const char *dir);
+void hf_config_clear(struct hf_config *c);
+
+/* A JSON file of the folder. *out NULL: there is no such file and it is not `required`. */
+int hf_read_json(cJSON **out, const char *dir, const char *name, bool required, char path[1024]);
+
+/* The name of one of our params in a file of that architecture, without the architecture's prefix: *prefixed says
+ * whether it has one. buf of NODE_NAME * 2. */
+const char *hf_param_name(enum hf_architecture a, const char *name, char *buf, bool *prefixed);
+
+/* Fills the checkpoint's tensors with the params of its spec, in f32. */
+int hf_weights_read(struct checkpoint *c, const struct hf_config *config, const char *dir, struct str *notes);
+
+/* The adapter: vocabulary and flags. longest: of hf_import_options. */
+int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int positions);
+
+#endif

@@ -6,15 +6,39 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/mem.h"
+#include "graph/family.h"
+#include "model/layers.h"
 #include "stages/fit.h"
+
+enum { INIT_RANDOM, INIT_TEACHER_LAYERS };
+static const char *const init_choices[] = {"random", "teacher_layers", NULL};
 
 struct distill_options {
 	struct kd_options kd;
+	int init; /* choice */
+	struct option_ints init_layers;
 	struct train_options train;
 };
 
-static const struct option table[] = {
-    KD_OPTION_ROWS(struct distill_options, kd), TRAIN_OPTION_ROWS(struct distill_options, train, NULL, 0), OPTION_END};
+#define AT(m) offsetof(struct distill_options, m)
+static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd),
+    {.key = "init",
+	.type = OPT_CHOICE,
+	.offset = AT(init),
+	.def = "random",
+	.choices = init_choices,
+	.help = "weights that the student begins with; teacher_layers: those of chosen layers of the teacher, and of its "
+		"embeddings and classifier; where a width is smaller, of the units with the largest weights"},
+    {.key = "init_layers",
+	.type = OPT_INTS,
+	.offset = AT(init_layers),
+	.min = 0,
+	.max = 65535,
+	.when = "init",
+	.only = OPTION_BIT(INIT_TEACHER_LAYERS),
+	.help = "the teacher's layer, from 0, for each of the student's; not given: evenly, the last one last"},
+    TRAIN_OPTION_ROWS(struct distill_options, train, NULL, 0), OPTION_END};
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {
@@ -27,11 +51,24 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	return rc < 0 ? rc : train_options_check(&o->train, key);
 }
 
+static int check_start(const struct stage_run *s)
+{
+	return s->pretrained_dir ? err_set(ERR_CONFIG, "the student is pretrained; init cannot be teacher_layers too") : 0;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct distill_options *o = s->options;
 	(void)input_spec;
-	int rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
+	int *layer = NULL, rc = 0;
+	if (o->init == INIT_TEACHER_LAYERS) {
+		rc = check_start(s);
+		if (!rc)
+			rc = layers_choose(&layer, s->spec, s->teacher_spec, o->init_layers);
+	}
+	mem_free(layer);
+	if (!rc)
+		rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
 	snprintf(out->text, sizeof(out->text),
 	    "distill a %s for %" PRId64 " epochs, batch %" PRId64
 	    ", temperature %g, alpha %g (the teacher's forward pass "
@@ -40,10 +77,36 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	return rc;
 }
 
+static int start(const struct stage_run *s, struct model *student)
+{
+	const struct distill_options *o = s->options;
+	struct model teacher = {0};
+	int *layer = NULL;
+	if (o->init == INIT_RANDOM)
+		return 0;
+	int rc = model_load(&teacher, s->teacher_dir, s->train_dev);
+	if (!rc && teacher.ckpt.form != FORM_FLOAT)
+		rc = err_set(ERR_CONFIG, "teacher %s is quantized; a student begins with float weights", s->teacher_dir);
+	if (!rc)
+		rc = layers_choose(&layer, s->spec, &teacher.ckpt.spec, o->init_layers);
+	if (!rc)
+		rc = layers_take(student, &teacher, layer);
+	for (int i = 0; !rc && i < s->spec->family->layers(s->spec); i++)
+		stage_line(s, "layer %d begins with the teacher's layer %d", i, layer[i]);
+	mem_free(layer);
+	model_clear(&teacher);
+	return rc;
+}
+
 static int run(struct stage_run *s)
 {
 	const struct distill_options *o = s->options;
-	return fit_new_model(s, "distill", "vanilla_kd", table, &o->train, &o->kd);
+	return fit_new_model(s, &(struct fit_new){.kind = "distill",
+				    .technique = "vanilla_kd",
+				    .table = table,
+				    .train = &o->train,
+				    .kd = &o->kd,
+				    .start = start});
 }
 
 const struct stage_kind stage_distill = {.name = "distill",

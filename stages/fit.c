@@ -223,22 +223,23 @@ static int begin_with(struct fit_job *job)
 	return rc;
 }
 
-int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
-    const struct train_options *train, const struct kd_options *kd)
+int fit_new_model(struct stage_run *run, const struct fit_new *n)
 {
 	struct model model;
 	struct fit_report report = {0};
-	struct fit_job job = {.run = run, .train = train, .kd = kd, .model = &model};
-	struct stage_result result = {.technique = technique, .started = clock_now()};
+	struct fit_job job = {.run = run, .train = n->train, .kd = n->kd, .model = &model};
+	struct stage_result result = {.technique = n->technique, .started = clock_now()};
 	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
 	if (rc < 0)
 		return rc;
 	if (run->pretrained_dir)
 		rc = begin_with(&job);
+	if (!rc && n->start)
+		rc = n->start(run, &model);
 	if (!rc)
 		rc = fit_run(&job, &report);
 	if (!rc)
-		rc = fit_save(&job, kind, table, &result, &report);
+		rc = fit_save(&job, n->kind, n->table, &result, &report);
 	fit_report_clear(&report);
 	model_clear(&model);
 	return rc;

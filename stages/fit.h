@@ -31,9 +31,16 @@ void fit_report_clear(struct fit_report *r);
  * started; the rest is filled in here. */
 int fit_save(struct fit_job *job, const char *kind, const struct option *table, struct stage_result *r,
     const struct fit_report *report);
-/* The whole run of a stage that trains run->spec from scratch; kd NULL: by cross-entropy. */
-int fit_new_model(struct stage_run *run, const char *kind, const char *technique, const struct option *table,
-    const struct train_options *train, const struct kd_options *kd);
+/* The whole run of a stage that trains run->spec anew; kd NULL: by cross-entropy. start: gives the model other weights
+ * than its initial ones; NULL: no. */
+struct fit_new {
+	const char *kind, *technique;
+	const struct option *table;
+	const struct train_options *train;
+	const struct kd_options *kd;
+	int (*start)(const struct stage_run *run, struct model *m);
+};
+int fit_new_model(struct stage_run *run, const struct fit_new *n);
 
 /* Fills p->spec, parameters, memory, fit, no_room and macs for training `spec`. job: as for fit_run, without run and
  * model. */

@@ -1,6 +1,5 @@
 /* Structured pruning: which units of each width stay, and the smaller model. How many stay follows from the options
- * alone. A unit's score is the norm of all weights that produce it (Li et al. 2017 for l1): for a width tied across
- * residual adds, the weights of every layer that writes into it. */
+ * alone, which from the norms of their weights (model/units.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/units.h"
 #include "stages/prune.h"
 
 /* Widths from here on stay multiples of 8 unless told otherwise: kernels work on blocks of 8 or 16 channels, and an odd
@@ -99,96 +99,6 @@ int prune_units_spec(const struct prune_options *o, const struct model_spec *spe
 	return rc;
 }
 
-/* Adds the weights of one param to the scores of the units that it makes along axis d. */
-static int add_scores(const struct node *w, int d, const struct param_store *s, enum prune_norm norm, double *score)
-{
-	const struct param_axis x = w->attr.axis[d];
-	int64_t n = shape_count(w->shape), size = w->shape.dim[d], inner = shape_inner(w->shape, d);
-	int64_t units = size / ((int64_t)x.outer * x.inner);
-	float *host = mem_alloc((size_t)n, sizeof(*host));
-	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
-	for (int64_t i = 0; !rc && i < n; i++) {
-		double v = (double)host[i];
-		score[i / inner % size / x.inner % units] += norm == NORM_L2 ? v * v : fabs(v);
-	}
-	mem_free(host);
-	return rc;
-}
-
-struct ranked {
-	double score;
-	int unit;
-};
-
-static int by_score(const void *a, const void *b)
-{
-	const struct ranked *x = a, *y = b;
-	if (x->score > y->score || x->score < y->score)
-		return x->score > y->score ? -1 : 1;
-	return x->unit - y->unit;
-}
-
-static int by_index(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* Fills keep for width i with the n best units, ascending. */
-static int rank_width(const struct graph *g, const struct param_store *s, enum prune_norm norm, int i, int units, int n,
-    struct slice *keep)
-{
-	double *score = mem_alloc((size_t)units, sizeof(*score));
-	struct ranked *order = mem_alloc((size_t)units, sizeof(*order));
-	keep->keep[i] = mem_alloc((size_t)n, sizeof(*keep->keep[i]));
-	keep->n_keep[i] = n;
-	int rc = score && order && keep->keep[i] ? 0 : ERR_NOMEM;
-	for (int k = 0; !rc && k < g->n; k++) {
-		const struct node *w = &g->node[k];
-		for (int d = 0; !rc && w->op == OP_PARAM && d < w->shape.ndim; d++)
-			if (w->attr.axis[d].width == i && w->attr.axis[d].makes)
-				rc = add_scores(w, d, s, norm, score);
-	}
-	for (int u = 0; !rc && u < units; u++)
-		order[u] = (struct ranked){.score = score[u], .unit = u};
-	if (!rc) {
-		qsort(order, (size_t)units, sizeof(*order), by_score);
-		for (int u = 0; u < n; u++)
-			keep->keep[i][u] = order[u].unit;
-		qsort(keep->keep[i], (size_t)n, sizeof(*keep->keep[i]), by_index);
-	}
-	mem_free(score);
-	mem_free(order);
-	return rc;
-}
-
-/* Copies the kept part of one param, and of its mask, into the new store. */
-static int slice_one(const struct node *from, const struct node *to, const struct slice *keep,
-    const struct param_store *old_store, struct param_store *new_store)
-{
-	struct param *p;
-	const struct param *source = params_find(old_store, from->name);
-	size_t elem = dtype_size(from->dtype);
-	void *src = mem_alloc((size_t)shape_count(from->shape), elem),
-	     *dst = mem_alloc((size_t)shape_count(to->shape), elem);
-	int rc = src && dst ? params_add(new_store, to->name, to->dtype, to->shape, &p) : ERR_NOMEM;
-	if (!rc)
-		rc = params_read(old_store, from->name, src);
-	if (!rc)
-		rc = slice_param(from, to, keep, src, dst, elem);
-	if (!rc)
-		rc = params_write(new_store, to->name, dst);
-	if (!rc && source->mask) { /* a byte per element: src and dst are large enough */
-		rc = params_get_mask(old_store, from->name, src);
-		if (!rc)
-			rc = slice_param(from, to, keep, src, dst, 1);
-		if (!rc)
-			rc = params_set_mask(new_store, to->name, dst);
-	}
-	mem_free(src);
-	mem_free(dst);
-	return rc;
-}
-
 static int slice_all(const struct graph *from, const struct graph *to, const struct slice *keep, struct model *m)
 {
 	struct param_store store;
@@ -196,7 +106,7 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 	params_init(&store, m->params.dev);
 	for (int i = 0; !rc && i < from->n; i++) /* same builder, so the same nodes in the same order */
 		if (from->node[i].op == OP_PARAM)
-			rc = slice_one(&from->node[i], &to->node[i], keep, &m->params, &store);
+			rc = units_copy(&from->node[i], &to->node[i], keep, &m->params, &store);
 	if (rc < 0) {
 		params_clear(&store);
 		return rc;
@@ -209,7 +119,7 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 int prune_units(const struct prune_options *o, struct model *model)
 {
 	const struct model_spec *old = &model->ckpt.spec;
-	enum prune_norm norm = o->norm == NORM_AUTO ? NORM_L1 : (enum prune_norm)o->norm;
+	const enum units_norm norm = o->norm == NORM_L2 ? UNITS_L2 : UNITS_L1;
 	struct model_spec want = {0}, cut = {0};
 	struct slice keep = {0};
 	struct graph from, to;
@@ -222,7 +132,7 @@ int prune_units(const struct prune_options *o, struct model *model)
 		rc = spec_build(&from, old, &shape_one);
 	for (int i = 0; !rc && i < old->n_width; i++)
 		if (want.width[i] < old->width[i])
-			rc = rank_width(&from, &model->params, norm, i, old->width[i], want.width[i], &keep);
+			rc = units_rank(&from, &model->params, norm, i, old->width[i], want.width[i], &keep);
 	if (!rc)
 		rc = slice_spec(&cut, old, &keep);
 	if (!rc)

@@ -35,7 +35,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 static int run(struct stage_run *s)
 {
 	const struct train_stage_options *o = s->options;
-	return fit_new_model(s, "train", "baseline", table, &o->train, NULL);
+	return fit_new_model(
+	    s, &(struct fit_new){.kind = "train", .technique = "baseline", .table = table, .train = &o->train});
 }
 
 const struct stage_kind stage_train = {.name = "train",

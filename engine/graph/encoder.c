@@ -18,7 +18,7 @@ static const char *const poolings[] = {"cls", "mean", NULL};
 static const char *const poolers[] = {"none", "tanh", "relu", NULL};
 
 struct encoder_options {
-	int64_t layers, hidden, head_size, positions;
+	int64_t layers, hidden, head_size, positions, token_types;
 	struct option_ints heads, ffn;
 	int norm, activation, pooling, pooler;
 	double eps, dropout;
@@ -68,6 +68,13 @@ static const struct option options[] = {
 	.min = 1,
 	.max = SPEC_MAX_TEXT,
 	.help = "rows of the table of positions: no text may have more tokens"},
+    {.key = "token_types",
+	.type = OPT_INT,
+	.offset = AT(token_types),
+	.def = "0",
+	.min = 0,
+	.max = 1024,
+	.help = "rows of a table of types, whose first is added to every token, as published BERTs have it; 0: no table"},
     {.key = "norm",
 	.type = OPT_CHOICE,
 	.offset = AT(norm),
@@ -159,7 +166,7 @@ static int from_options(struct model_spec *s, const void *given)
 	}
 	own->hidden = (int)o->hidden;
 	own->positions = (int)o->positions;
-	own->token_types = 0; /* a text is one segment; tables of types come with imported models */
+	own->token_types = (int)o->token_types;
 	own->norm = o->norm;
 	own->activation = o->activation;
 	own->pooling = o->pooling;
@@ -361,6 +368,25 @@ static void build(struct builder *b)
 	linear(b, "classifier", b->s->classes, fixed, false);
 }
 
+static int layers(const struct model_spec *s)
+{
+	return s->n_width / 2;
+}
+
+static void layer_source(const char *param, const int *layer, char source[NODE_NAME])
+{
+	int i, rest = 0;
+	if (sscanf(param, "encoder.layer.%d.%n", &i, &rest) == 1 && rest > 0)
+		snprintf(source, NODE_NAME, "encoder.layer.%d.%s", layer[i], param + rest);
+	else
+		snprintf(source, NODE_NAME, "%s", param);
+}
+
+static int layer_source_width(int width, const int *layer)
+{
+	return 2 * layer[width / 2] + width % 2;
+}
+
 static void width_name(const struct model_spec *s, int i, char buf[64])
 {
 	(void)s;
@@ -378,4 +404,7 @@ const struct family_row family_encoder = {.name = "encoder",
     .from_options = from_options,
     .check = check,
     .build = build,
-    .width_name = width_name};
+    .width_name = width_name,
+    .layers = layers,
+    .layer_source = layer_source,
+    .layer_source_width = layer_source_width};

@@ -61,6 +61,11 @@ struct family_row {
 	int (*check)(const struct model_spec *s, enum err code);
 	void (*build)(struct builder *b);
 	void (*width_name)(const struct model_spec *s, int i, char buf[64]);
+	/* Layers that are alike, so that a model can begin with some layers of a deeper one (model/layers.h); NULL: the
+	 * family has no such layers. layer[i]: the layer there of layer i here. */
+	int (*layers)(const struct model_spec *s);
+	void (*layer_source)(const char *param, const int *layer, char source[NODE_NAME]);
+	int (*layer_source_width)(int width, const int *layer);
 };
 
 /* The families of the program, NULL-terminated. They are the built-in ones until a program hands over another list

@@ -1,0 +1,140 @@
+#include "model/layers.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "graph/family.h"
+#include "model/units.h"
+
+static int check_given(struct option_ints given, int n, int there)
+{
+	if (given.n != n)
+		return err_set(ERR_CONFIG, "%d layers are listed for the %d of the student", given.n, n);
+	for (int i = 0; i < n; i++) {
+		if (given.v[i] < 0 || given.v[i] >= there)
+			return err_set(ERR_CONFIG, "layer %lld of the teacher: it has layers 0 to %d", (long long)given.v[i],
+			    there - 1);
+		if (i > 0 && given.v[i] <= given.v[i - 1])
+			return err_set(ERR_CONFIG, "layers must be listed in ascending order");
+	}
+	return 0;
+}
+
+static int check_widths(const struct model_spec *student, const struct model_spec *teacher, const int *layer)
+{
+	char name[64];
+	for (int i = 0; i < student->n_width; i++) {
+		const int there = teacher->width[student->family->layer_source_width(i, layer)];
+		if (student->width[i] > there)
+			return err_set(ERR_CONFIG, "%s of the student has %d units, the teacher's layer only %d",
+			    spec_width_name(student, i, name), student->width[i], there);
+	}
+	return 0;
+}
+
+int layers_choose(int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given)
+{
+	*out = NULL;
+	if (student->family != teacher->family || !student->family->layers)
+		return err_set(ERR_CONFIG, "a %s cannot begin with layers of a %s", spec_family(student),
+		    spec_family(teacher));
+	const int n = student->family->layers(student), there = student->family->layers(teacher);
+	if (n > there)
+		return err_set(ERR_CONFIG, "the student has %d layers, the teacher only %d", n, there);
+	int rc = given.n ? check_given(given, n, there) : 0;
+	int *layer = rc ? NULL : mem_alloc((size_t)n, sizeof(*layer));
+	if (!layer)
+		return rc ? rc : ERR_NOMEM;
+	for (int i = 0; i < n; i++)
+		layer[i] = given.n ? (int)given.v[i] : (i + 1) * there / n - 1;
+	rc = check_widths(student, teacher, layer);
+	if (rc)
+		mem_free(layer);
+	else
+		*out = layer;
+	return rc;
+}
+
+static int check_vocabulary(const struct adapter *a, const struct adapter *b)
+{
+	if (a->coder && b->coder && strcmp(a->coder->vocabulary.sha256, b->coder->vocabulary.sha256) != 0)
+		return err_set(ERR_CONFIG, "the student has another vocabulary than the teacher (%d and %d tokens): rows of "
+					   "its table would be those of other words",
+		    a->coder->vocabulary.tokens, b->coder->vocabulary.tokens);
+	return 0;
+}
+
+/* Ranks what is cut, by the teacher's widths. */
+static int choose_units(struct slice *keep, const struct graph *g, const struct model *student,
+    const struct model *teacher, const int *layer)
+{
+	const struct model_spec *small = &student->ckpt.spec, *large = &teacher->ckpt.spec;
+	int rc = slice_init(keep, large->n_width);
+	for (int i = 0; !rc && i < small->n_width; i++) {
+		const int there = small->family->layer_source_width(i, layer);
+		if (small->width[i] < large->width[there])
+			rc = units_rank(
+			    g, &teacher->params, UNITS_L2, there, large->width[there], small->width[i], keep);
+	}
+	return rc;
+}
+
+static int take(const struct node *to, const struct graph *from, const struct slice *keep, const struct model *teacher,
+    const int *layer, struct model *student)
+{
+	char source[NODE_NAME];
+	student->ckpt.spec.family->layer_source(to->name, layer, source);
+	const int node = graph_find(from, source);
+	if (node == NODE_NONE)
+		return err_set(ERR_CONFIG, "the teacher has no '%s', with which '%s' would begin", source, to->name);
+	int rc = units_copy(&from->node[node], to, keep, &teacher->params, &student->params);
+	return rc == ERR_FAIL ? err_set(ERR_CONFIG, "'%s' cannot begin with the teacher's '%s': %s", to->name, source,
+				    err_message())
+			      : rc;
+}
+
+/* What the teacher has outside its layers and the student has not would be lost without a word. */
+static int check_left(const struct graph *from, const struct graph *to, const struct model_spec *teacher)
+{
+	const int n = teacher->family->layers(teacher);
+	int *next = mem_alloc((size_t)n, sizeof(*next));
+	int rc = next ? 0 : ERR_NOMEM;
+	for (int i = 0; next && i < n; i++)
+		next[i] = i + 1;
+	for (int i = 0; !rc && i < from->n; i++) {
+		const char *name = from->node[i].name;
+		char other[NODE_NAME];
+		if (from->node[i].op != OP_PARAM)
+			continue;
+		teacher->family->layer_source(name, next, other); /* another name: it belongs to a layer */
+		if (strcmp(name, other) == 0 && graph_find(to, name) == NODE_NONE)
+			rc = err_set(ERR_CONFIG, "the teacher has '%s', the student has not", name);
+	}
+	mem_free(next);
+	return rc;
+}
+
+int layers_take(struct model *student, const struct model *teacher, const int *layer)
+{
+	struct slice keep = {0};
+	struct graph from, to;
+	graph_init(&from);
+	graph_init(&to);
+	int rc = check_vocabulary(&student->ckpt.adapter, &teacher->ckpt.adapter);
+	if (!rc)
+		rc = spec_build(&from, &teacher->ckpt.spec, &shape_one);
+	if (!rc)
+		rc = spec_build(&to, &student->ckpt.spec, &shape_one);
+	if (!rc)
+		rc = choose_units(&keep, &from, student, teacher, layer);
+	for (int i = 0; !rc && i < to.n; i++)
+		if (to.node[i].op == OP_PARAM)
+			rc = take(&to.node[i], &from, &keep, teacher, layer, student);
+	if (!rc)
+		rc = check_left(&from, &to, &teacher->ckpt.spec);
+	slice_clear(&keep);
+	graph_clear(&from);
+	graph_clear(&to);
+	return rc;
+}

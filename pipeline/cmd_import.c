@@ -67,8 +67,7 @@ static int import(const char *from, const char *to, const struct hf_import_optio
 
 int cmd_import(int argc, char **argv)
 {
-	static const struct flag flags[] = {
-	    {"out", true, 'o'}, {"pooling", true, 'p'}, {"longest", true, 'l'}, {0}};
+	static const struct flag flags[] = {{"out", true, 'o'}, {"pooling", true, 'p'}, {"longest", true, 'l'}, {0}};
 	struct hf_import_options o = {0};
 	const char *to = NULL;
 	struct args a;

@@ -28,8 +28,9 @@ static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd)
 	.offset = AT(init),
 	.def = "random",
 	.choices = init_choices,
-	.help = "weights that the student begins with; teacher_layers: those of chosen layers of the teacher, and of its "
-		"embeddings and classifier; where a width is smaller, of the units with the largest weights"},
+	.help =
+	    "weights that the student begins with; teacher_layers: those of chosen layers of the teacher, and of its "
+	    "embeddings and classifier; where a width is smaller, of the units with the largest weights"},
     {.key = "init_layers",
 	.type = OPT_INTS,
 	.offset = AT(init_layers),
@@ -53,7 +54,8 @@ static int check(const void *options, const struct model_spec *input_spec, const
 
 static int check_start(const struct stage_run *s)
 {
-	return s->pretrained_dir ? err_set(ERR_CONFIG, "the student is pretrained; init cannot be teacher_layers too") : 0;
+	return s->pretrained_dir ? err_set(ERR_CONFIG, "the student is pretrained; init cannot be teacher_layers too")
+				 : 0;
 }
 
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
@@ -86,7 +88,8 @@ static int start(const struct stage_run *s, struct model *student)
 		return 0;
 	int rc = model_load(&teacher, s->teacher_dir, s->train_dev);
 	if (!rc && teacher.ckpt.form != FORM_FLOAT)
-		rc = err_set(ERR_CONFIG, "teacher %s is quantized; a student begins with float weights", s->teacher_dir);
+		rc =
+		    err_set(ERR_CONFIG, "teacher %s is quantized; a student begins with float weights", s->teacher_dir);
 	if (!rc)
 		rc = layers_choose(&layer, s->spec, &teacher.ckpt.spec, o->init_layers);
 	if (!rc)

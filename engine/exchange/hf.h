@@ -1,5 +1,5 @@
-/* Models in the folders of Hugging Face's `transformers`: config.json, model.safetensors (or its shards), and vocab.txt or
- * tokenizer.json. Encoders of the kinds BERT (also MiniLM, which has BERT's form) and DistilBERT. */
+/* Models in the folders of Hugging Face's `transformers`: config.json, model.safetensors (or its shards), and vocab.txt
+ * or tokenizer.json. Encoders of the kinds BERT (also MiniLM, which has BERT's form) and DistilBERT. */
 #ifndef ENGINE_EXCHANGE_HF_H
 #define ENGINE_EXCHANGE_HF_H
 
@@ -17,12 +17,12 @@ struct hf_import_options {
 	int longest; /* most tokens of a text; 0: as the folder's tokenizer says, at most the model's positions */
 };
 
-/* Reads a folder into a FLOAT checkpoint of the family `encoder`. A model without classifier becomes one of 0 classes and
- * without a task, whose output are the pooled rows. notes: a line each for what was left out or understood in another
- * way (heads of other tasks, rows of the vocabulary that no token reaches).
+/* Reads a folder into a FLOAT checkpoint of the family `encoder`. A model without classifier becomes one of 0 classes
+ * and without a task, whose output are the pooled rows. notes: a line each for what was left out or understood in
+ * another way (heads of other tasks, rows of the vocabulary that no token reaches).
  *
- * ERR_CHECKPOINT, naming file and field: another architecture, code of its own, pickled weights, a flag that would change
- * the results, tensors that are missing, of another shape or left over, a tokenizer that is no WordPiece. */
+ * ERR_CHECKPOINT, naming file and field: another architecture, code of its own, pickled weights, a flag that would
+ * change the results, tensors that are missing, of another shape or left over, a tokenizer that is no WordPiece. */
 int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_options *o, struct str *notes);
 
 /* Writes a FLOAT checkpoint of the family `encoder` as such a folder, which must not exist. ERR_CONFIG where

@@ -41,8 +41,8 @@ int hf_read_json(cJSON **out, const char *dir, const char *name, bool required, 
 		return rc;
 	rc = fs_size(path, &size);
 	if (!rc && size > JSON_MAX_BYTES)
-		return err_set(ERR_CHECKPOINT, "%s: %llu bytes; the limit is %u", path, (unsigned long long)size,
-		    JSON_MAX_BYTES);
+		return err_set(
+		    ERR_CHECKPOINT, "%s: %llu bytes; the limit is %u", path, (unsigned long long)size, JSON_MAX_BYTES);
 	if (!rc)
 		rc = fs_read(path, &b);
 	if (!rc)
@@ -69,8 +69,7 @@ static int read_count(struct source s, const char *key, int low, int high, int *
 		return err_set(ERR_CHECKPOINT, "%s: '%s' is missing", s.path, key);
 	if (!cJSON_IsNumber(v) || floor(v->valuedouble) < v->valuedouble || v->valuedouble < low ||
 	    v->valuedouble > high)
-		return err_set(
-		    ERR_CHECKPOINT, "%s: '%s' must be a whole number from %d to %d", s.path, key, low, high);
+		return err_set(ERR_CHECKPOINT, "%s: '%s' must be a whole number from %d to %d", s.path, key, low, high);
 	*out = (int)v->valuedouble;
 	return 0;
 }
@@ -128,8 +127,8 @@ static int read_architecture(struct source s, struct hf_config *out)
 			out->architecture = (enum hf_architecture)i;
 			return 0;
 		}
-	return err_set(ERR_CHECKPOINT, "%s: model_type is '%.40s'; bert and distilbert are read", s.path,
-	    type->valuestring);
+	return err_set(
+	    ERR_CHECKPOINT, "%s: model_type is '%.40s'; bert and distilbert are read", s.path, type->valuestring);
 }
 
 /* "BertForSequenceClassification" has a head that classifies; the encoder of any other is taken alone. */
@@ -196,8 +195,8 @@ static int read_widths(struct source s, struct hf_config *out)
 	if (rc)
 		return rc;
 	if (own->hidden % heads != 0)
-		return err_set(ERR_CHECKPOINT, "%s: %s %d is no multiple of %d heads", s.path, k->hidden, own->hidden,
-		    heads);
+		return err_set(
+		    ERR_CHECKPOINT, "%s: %s %d is no multiple of %d heads", s.path, k->hidden, own->hidden, heads);
 	own->head_size = own->hidden / heads;
 	out->hidden_heads = heads;
 	int64_t pair[2] = {heads, ffn};
@@ -279,7 +278,8 @@ static int read_task(struct source s, struct hf_config *out)
 	if (rc)
 		return rc;
 	if (n < 2 || n > SPEC_MAX_SIZE || (cJSON_IsString(problem) && strcmp(problem->valuestring, "regression") == 0))
-		return err_set(ERR_CHECKPOINT, "%s: a head of %d outputs is a regression; classifiers are read", s.path, n);
+		return err_set(
+		    ERR_CHECKPOINT, "%s: a head of %d outputs is a regression; classifiers are read", s.path, n);
 	char **name = mem_alloc((size_t)n, sizeof(*name));
 	if (!name)
 		return ERR_NOMEM;

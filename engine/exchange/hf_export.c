@@ -20,8 +20,8 @@ static int check_form(const struct checkpoint *c)
 	if (c->form != FORM_FLOAT)
 		return err_set(ERR_CONFIG, "only float checkpoints are exported; this one is quantized");
 	if (c->spec.family != &family_encoder)
-		return err_set(ERR_CONFIG, "only models of the family encoder are exported; this is a %s",
-		    spec_family(&c->spec));
+		return err_set(
+		    ERR_CONFIG, "only models of the family encoder are exported; this is a %s", spec_family(&c->spec));
 	return 0;
 }
 

@@ -11,7 +11,7 @@ extern const char *const hf_architecture_names[]; /* `model_type` */
 /* What config.json says. */
 struct hf_config {
 	enum hf_architecture architecture;
-	bool classifier; /* a head of sequence classification */
+	bool classifier;        /* a head of sequence classification */
 	struct model_spec spec; /* owned; input.longest and pooling of what has no classifier are not decided yet */
 	struct task task;       /* owned; kind NULL without classifier */
 	int hidden_heads;       /* heads of an unpruned layer */

@@ -26,15 +26,16 @@ static int sentence_pooling(const char *dir, int *out)
 	return rc;
 }
 
-/* A classifier is pooled as it was trained. For an encoder alone it is a choice: BERT's own pooler was trained on another
- * task, so a model that is made from the encoder begins without one. */
+/* A classifier is pooled as it was trained. For an encoder alone it is a choice: BERT's own pooler was trained on
+ * another task, so a model that is made from the encoder begins without one. */
 static int choose_pooling(struct hf_config *c, const char *dir, enum hf_pooling asked)
 {
 	struct encoder_spec *own = c->spec.own;
 	int found = -1, rc = 0;
 	if (c->classifier)
 		return asked == HF_POOLING_MEAN
-			   ? err_set(ERR_CONFIG, "%s is a classifier of the first token's row; it has no mean pooling", dir)
+			   ? err_set(
+				 ERR_CONFIG, "%s is a classifier of the first token's row; it has no mean pooling", dir)
 			   : 0;
 	if (asked == HF_POOLING_AUTO)
 		rc = sentence_pooling(dir, &found);
@@ -48,8 +49,8 @@ static int fit_vocabulary(struct hf_config *c, const struct adapter *a, const ch
 {
 	const int64_t rows = c->spec.input.vocabulary, tokens = a->spec.vocabulary;
 	if (tokens > rows)
-		return err_set(ERR_CHECKPOINT, "%s: the tokenizer has %lld tokens, config.json a vocab_size of %lld", dir,
-		    (long long)tokens, (long long)rows);
+		return err_set(ERR_CHECKPOINT, "%s: the tokenizer has %lld tokens, config.json a vocab_size of %lld",
+		    dir, (long long)tokens, (long long)rows);
 	if (tokens < rows)
 		str_addf(notes, "left out: %lld rows of the table of words, which no token has\n",
 		    (long long)(rows - tokens));

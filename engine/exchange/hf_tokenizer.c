@@ -1,5 +1,5 @@
-/* The tokenizer of a folder: tokenizer.json where there is one, for it is what `tokenizers` runs, else vocab.txt with the
- * flags of tokenizer_config.json. */
+/* The tokenizer of a folder: tokenizer.json where there is one, for it is what `tokenizers` runs, else vocab.txt with
+ * the flags of tokenizer_config.json. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,7 +112,8 @@ static int read_model(const cJSON *json, const char *path, struct wordpiece_opti
 		return rc;
 	chars = get(model, "max_input_chars_per_word");
 	if (chars && !(cJSON_IsNumber(chars) && chars->valuedouble >= 1 && chars->valuedouble <= WORD_CHARS_LIMIT))
-		return err_set(ERR_CHECKPOINT, "%s: max_input_chars_per_word must be from 1 to %d", path, WORD_CHARS_LIMIT);
+		return err_set(
+		    ERR_CHECKPOINT, "%s: max_input_chars_per_word must be from 1 to %d", path, WORD_CHARS_LIMIT);
 	if (chars)
 		o->max_word_chars = (int)chars->valuedouble;
 	const int n = cJSON_GetArraySize(vocab);

@@ -7,10 +7,10 @@
 #include "base/mem.h"
 #include "exchange/hf_impl.h"
 
-#define SHARDS_MAX   256
-#define SINGLE_FILE  "model.safetensors"
-#define SHARDS_FILE  "model.safetensors.index.json"
-#define NAMES_SHOWN  5
+#define SHARDS_MAX  256
+#define SINGLE_FILE "model.safetensors"
+#define SHARDS_FILE "model.safetensors.index.json"
+#define NAMES_SHOWN 5
 
 struct weights {
 	struct tensor_file shard[SHARDS_MAX];
@@ -63,7 +63,8 @@ static int add_shards(struct weights *w, const char *dir, const cJSON *index, co
 	cJSON_ArrayForEach(file, map)
 	{
 		if (!rc && !cJSON_IsString(file))
-			rc = err_set(ERR_CHECKPOINT, "%s: weight_map.%.80s must be the name of a file", path, file->string);
+			rc = err_set(
+			    ERR_CHECKPOINT, "%s: weight_map.%.80s must be the name of a file", path, file->string);
 		if (!rc)
 			rc = add_shard(w, dir, file->valuestring);
 	}
@@ -190,7 +191,8 @@ static int take(struct checkpoint *c, const struct node *param, const struct wei
  * pooled by it, and buffers that are no weights. */
 static bool may_be_left(const char *name)
 {
-	static const char *const parts[] = {"cls.", "vocab_", "qa_outputs.", "pooler.", "classifier.", "pre_classifier."};
+	static const char *const parts[] = {
+	    "cls.", "vocab_", "qa_outputs.", "pooler.", "classifier.", "pre_classifier."};
 	const char *dot = strrchr(name, '.');
 	const char *at = name;
 	if (dot && strcmp(dot, ".position_ids") == 0)
@@ -217,8 +219,8 @@ static int check_left(const struct weights *w, struct str *notes)
 			if (w->used[i][k])
 				continue;
 			if (!rc && !may_be_left(name))
-				rc = err_set(ERR_CHECKPOINT, "tensor '%s' has no place in the model that config.json describes",
-				    name);
+				rc = err_set(ERR_CHECKPOINT,
+				    "tensor '%s' has no place in the model that config.json describes", name);
 			if (n++ < NAMES_SHOWN)
 				str_addf(&names, "%s%s", n > 1 ? ", " : "", name);
 		}

@@ -64,8 +64,8 @@ static const struct option options[] = {
 
 #define OF(m) offsetof(struct cnn_spec, m)
 static const struct spec_field fields[] = {{"kernel", FIELD_INTS, OF(kernel), NULL}, {"pad", FIELD_INTS, OF(pad), NULL},
-    {"pool", FIELD_INTS, OF(pool), NULL}, {"batchnorm", FIELD_BOOL, OF(batchnorm), NULL}, {"conv_bias", FIELD_BOOL, OF(conv_bias), NULL},
-    {"dropout", FIELD_FLOAT, OF(dropout), NULL}, {0}};
+    {"pool", FIELD_INTS, OF(pool), NULL}, {"batchnorm", FIELD_BOOL, OF(batchnorm), NULL},
+    {"conv_bias", FIELD_BOOL, OF(conv_bias), NULL}, {"dropout", FIELD_FLOAT, OF(dropout), NULL}, {0}};
 
 /* The spatial size after convolution i and its pool; ERR `code` where the window does not fit. */
 static int shrink(const struct cnn_spec *own, int i, const char *axis, int64_t *size, enum err code)

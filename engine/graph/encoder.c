@@ -1,16 +1,17 @@
-/* Family encoder: a transformer encoder as in BERT (Devlin et al. 2019) and its relatives DistilBERT and MiniLM. Rows of
- * tokens get the embedding of their token and of their position; each layer is an attention over the tokens of one text
- * and a feed-forward network over each token, both with a residual and a layer norm; one row per text is pooled and
- * classified. Params are named as in BERT's published checkpoints.
+/* Family encoder: a transformer encoder as in BERT (Devlin et al. 2019) and its relatives DistilBERT and MiniLM. Rows
+ * of tokens get the embedding of their token and of their position; each layer is an attention over the tokens of one
+ * text and a feed-forward network over each token, both with a residual and a layer norm; one row per text is pooled
+ * and classified. Params are named as in BERT's published checkpoints.
  *
- * Heads and feed-forward units are widths of each layer on their own, so that pruning may take them away one by one. The
- * width of the rows between the layers (`hidden`) is fixed: layer norm sees all of it. */
+ * Heads and feed-forward units are widths of each layer on their own, so that pruning may take them away one by one.
+ * The width of the rows between the layers (`hidden`) is fixed: layer norm sees all of it. */
 #include <stdio.h>
 
 #include "graph/families.h"
 
 #define MAX_LAYERS 256
-#define INIT_STD   0.02f /* of all weights, as BERT begins; layer norms follow, so the scale of a layer matters little */
+#define INIT_STD   0.02f /* of all weights, as BERT begins; layer norms follow, so the scale of a layer matters little \
+			  */
 
 static const char *const norms[] = {"post", "pre", NULL};
 static const char *const activations[] = {"gelu", "gelu_tanh", "relu", NULL};
@@ -74,7 +75,8 @@ static const struct option options[] = {
 	.def = "0",
 	.min = 0,
 	.max = 1024,
-	.help = "rows of a table of types, whose first is added to every token, as published BERTs have it; 0: no table"},
+	.help =
+	    "rows of a table of types, whose first is added to every token, as published BERTs have it; 0: no table"},
     {.key = "norm",
 	.type = OPT_CHOICE,
 	.offset = AT(norm),
@@ -181,8 +183,8 @@ static int check(const struct model_spec *s, enum err code)
 	const struct encoder_spec *own = s->own;
 	int rc;
 	if (s->n_width < 2 || s->n_width % 2 != 0 || s->n_width > 2 * MAX_LAYERS)
-		return err_set(code, "%d widths, must be two per layer (heads, ffn) of 1 to %d layers", s->n_width,
-		    MAX_LAYERS);
+		return err_set(
+		    code, "%d widths, must be two per layer (heads, ffn) of 1 to %d layers", s->n_width, MAX_LAYERS);
 	if ((rc = family_range(code, "hidden", -1, own->hidden, 1, SPEC_MAX_SIZE)) < 0 ||
 	    (rc = family_range(code, "head_size", -1, own->head_size, 1, 1024)) < 0 ||
 	    (rc = family_range(code, "token_types", -1, own->token_types, 0, 1024)) < 0 ||
@@ -245,8 +247,7 @@ static void dropout(struct builder *b, const char *name, int starts)
 	in[DROPOUT_X] = b->x;
 	in[DROPOUT_STARTS] = starts;
 	if (own->dropout > 0)
-		build_node(
-		    b, OP_DROPOUT, name, in, starts == NODE_NONE ? 1 : 2, &(struct attr){.rate = own->dropout});
+		build_node(b, OP_DROPOUT, name, in, starts == NODE_NONE ? 1 : 2, &(struct attr){.rate = own->dropout});
 }
 
 static void embed(struct builder *b, int starts)
@@ -339,7 +340,8 @@ static void pool(struct builder *b, int starts)
 	int in[2];
 	in[SEGMENT_X] = b->x;
 	in[SEGMENT_STARTS] = starts;
-	build_node(b, own->pooling == ENCODER_POOLING_MEAN ? OP_SEGMENT_MEAN : OP_SEGMENT_FIRST, "pooling", in, 2, NULL);
+	build_node(
+	    b, own->pooling == ENCODER_POOLING_MEAN ? OP_SEGMENT_MEAN : OP_SEGMENT_FIRST, "pooling", in, 2, NULL);
 	if (own->pooler == ENCODER_POOLER_NONE)
 		return;
 	linear(b, "pooler.dense", own->hidden, fixed, own->pooler == ENCODER_POOLER_RELU);

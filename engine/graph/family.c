@@ -8,7 +8,8 @@
 #include "base/str.h"
 #include "graph/families.h"
 
-static const struct family_row *const built_in[] = {&family_mlp, &family_cnn, &family_resnet, &family_bag, &family_encoder, NULL};
+static const struct family_row *const built_in[] = {
+    &family_mlp, &family_cnn, &family_resnet, &family_bag, &family_encoder, NULL};
 static const struct family_row *const *in_use = built_in;
 
 const struct family_row *const *family_list(void)

@@ -13,7 +13,8 @@ struct model_options {
 	void *own;        /* owned: described by family->option */
 	char *pretrained; /* owned: a checkpoint's folder; NULL: there is a family */
 };
-/* As option_parse; beside a family the key `input` is passed over. An option of another family is an error that names its families. */
+/* As option_parse; beside a family the key `input` is passed over. An option of another family is an error that names
+ * its families. */
 int model_options_parse(struct model_options *out, const struct yaml *y, const struct yaml_node *node);
 void model_options_clear(struct model_options *o);
 /* The resolved entry; the schema of any entry; the listing of `explain`. NULL: out of memory. */

@@ -58,9 +58,9 @@ static const struct option options[] = {
 };
 
 #define OF(m) offsetof(struct resnet_spec, m)
-static const struct spec_field fields[] = {{"conv_bias", FIELD_BOOL, OF(conv_bias), NULL}, {"blocks", FIELD_INTS, OF(blocks), NULL},
-    {"stem_kernel", FIELD_INT, OF(stem_kernel), NULL}, {"stem_stride", FIELD_INT, OF(stem_stride), NULL},
-    {"stem_pool", FIELD_INT, OF(stem_pool), NULL}, {0}};
+static const struct spec_field fields[] = {{"conv_bias", FIELD_BOOL, OF(conv_bias), NULL},
+    {"blocks", FIELD_INTS, OF(blocks), NULL}, {"stem_kernel", FIELD_INT, OF(stem_kernel), NULL},
+    {"stem_stride", FIELD_INT, OF(stem_stride), NULL}, {"stem_pool", FIELD_INT, OF(stem_pool), NULL}, {0}};
 
 /* Index of stage i's stream width: each earlier stage has one stream and one inner width per block. */
 static int stream_index(const struct resnet_spec *own, int stage)

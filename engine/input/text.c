@@ -90,8 +90,7 @@ static int make(struct adapter *a, const struct input_options *o, const struct d
 	return rc;
 }
 
-int adapter_of_vocabulary(
-    struct adapter *out, struct vocabulary *v, const struct wordpiece_options *o, int longest)
+int adapter_of_vocabulary(struct adapter *out, struct vocabulary *v, const struct wordpiece_options *o, int longest)
 {
 	*out = (struct adapter){.kind = &adapter_text, .spec = {.kind = INPUT_TEXT, .longest = longest}};
 	if (longest < SPECIAL_TOKENS + 1 || longest > LONGEST_MAX)

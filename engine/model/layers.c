@@ -13,8 +13,8 @@ static int check_given(struct option_ints given, int n, int there)
 		return err_set(ERR_CONFIG, "%d layers are listed for the %d of the student", given.n, n);
 	for (int i = 0; i < n; i++) {
 		if (given.v[i] < 0 || given.v[i] >= there)
-			return err_set(ERR_CONFIG, "layer %lld of the teacher: it has layers 0 to %d", (long long)given.v[i],
-			    there - 1);
+			return err_set(ERR_CONFIG, "layer %lld of the teacher: it has layers 0 to %d",
+			    (long long)given.v[i], there - 1);
 		if (i > 0 && given.v[i] <= given.v[i - 1])
 			return err_set(ERR_CONFIG, "layers must be listed in ascending order");
 	}
@@ -33,12 +33,13 @@ static int check_widths(const struct model_spec *student, const struct model_spe
 	return 0;
 }
 
-int layers_choose(int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given)
+int layers_choose(
+    int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given)
 {
 	*out = NULL;
 	if (student->family != teacher->family || !student->family->layers)
-		return err_set(ERR_CONFIG, "a %s cannot begin with layers of a %s", spec_family(student),
-		    spec_family(teacher));
+		return err_set(
+		    ERR_CONFIG, "a %s cannot begin with layers of a %s", spec_family(student), spec_family(teacher));
 	const int n = student->family->layers(student), there = student->family->layers(teacher);
 	if (n > there)
 		return err_set(ERR_CONFIG, "the student has %d layers, the teacher only %d", n, there);
@@ -59,8 +60,9 @@ int layers_choose(int **out, const struct model_spec *student, const struct mode
 static int check_vocabulary(const struct adapter *a, const struct adapter *b)
 {
 	if (a->coder && b->coder && strcmp(a->coder->vocabulary.sha256, b->coder->vocabulary.sha256) != 0)
-		return err_set(ERR_CONFIG, "the student has another vocabulary than the teacher (%d and %d tokens): rows of "
-					   "its table would be those of other words",
+		return err_set(ERR_CONFIG,
+		    "the student has another vocabulary than the teacher (%d and %d tokens): rows of "
+		    "its table would be those of other words",
 		    a->coder->vocabulary.tokens, b->coder->vocabulary.tokens);
 	return 0;
 }

@@ -1,21 +1,21 @@
-/* A model that begins with layers of a deeper one of its family: the usual start of a student, which then needs far fewer
- * samples than one that begins with random weights. */
+/* A model that begins with layers of a deeper one of its family: the usual start of a student, which then needs far
+ * fewer samples than one that begins with random weights. */
 #ifndef ENGINE_MODEL_LAYERS_H
 #define ENGINE_MODEL_LAYERS_H
 
 #include "config/option.h"
 #include "model/model.h"
 
-/* Which layer of the deeper model each layer begins with; owned: n = layers of the student. given.n = 0: evenly, the last
- * one last (1, 3, 5 for three of six). ERR_CONFIG: given does not list one layer of the teacher, in ascending order, for
- * each of the student's; the models are of two families, or of one whose layers are not alike; a width is larger here
- * than there. */
+/* Which layer of the deeper model each layer begins with; owned: n = layers of the student. given.n = 0: evenly, the
+ * last one last (1, 3, 5 for three of six). ERR_CONFIG: given does not list one layer of the teacher, in ascending
+ * order, for each of the student's; the models are of two families, or of one whose layers are not alike; a width is
+ * larger here than there. */
 int layers_choose(
     int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given);
 
-/* Copies the teacher's params, float, to the student's: those outside layers, and of the chosen layers. Where a width is
- * smaller here, the units with the largest weights (L2) are taken. ERR_CONFIG naming the param whose shape does not fit
- * otherwise, or another vocabulary. */
+/* Copies the teacher's params, float, to the student's: those outside layers, and of the chosen layers. Where a width
+ * is smaller here, the units with the largest weights (L2) are taken. ERR_CONFIG naming the param whose shape does not
+ * fit otherwise, or another vocabulary. */
 int layers_take(struct model *student, const struct model *teacher, const int *layer);
 
 #endif

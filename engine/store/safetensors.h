@@ -36,8 +36,8 @@ int tensor_file_write(struct tensor_file *f, const char *path);
  * than 4 dimensions, NaN or infinity in float data. */
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);
 int tensor_file_read(struct tensor_file *out, const char *path);
-/* A file that another program wrote: tensors of the format's other types (I64, F64, BOOL, ...) are checked like all, but
- * not kept; their names are appended to `skipped`, with commas. */
+/* A file that another program wrote: tensors of the format's other types (I64, F64, BOOL, ...) are checked like all,
+ * but not kept; their names are appended to `skipped`, with commas. */
 struct str;
 int tensor_file_read_known(struct tensor_file *out, const char *path, struct str *skipped);
 

@@ -257,8 +257,7 @@ out:
 	return rc;
 }
 
-static int parse(
-    struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
+static int parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
 {
 	uint64_t length = 0;
 	cJSON *header = NULL;

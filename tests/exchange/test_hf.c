@@ -18,6 +18,7 @@
 #include "cpu/cpu.h"
 #include "exchange/hf.h"
 #include "graph/families.h"
+#include "graph/pass.h"
 #include "model/session.h"
 #include "ref/ref.h"
 
@@ -121,7 +122,8 @@ static void agrees(const char *name, struct device dev)
 	struct session s;
 	struct encoding e;
 	cJSON *expected = read_expected(name);
-	const cJSON *texts = cJSON_GetObjectItem(expected, "texts"), *outputs = cJSON_GetObjectItem(expected, "outputs");
+	const cJSON *texts = cJSON_GetObjectItem(expected, "texts"),
+		    *outputs = cJSON_GetObjectItem(expected, "outputs");
 	const int n = cJSON_GetArraySize(texts), width = cJSON_GetArraySize(cJSON_GetArrayItem(outputs, 0));
 	struct sample_view views[16];
 	uint32_t index[16];
@@ -169,6 +171,70 @@ static void imported__models_agree_with_transformers_on_the_cpu(void **state)
 {
 	(void)state;
 	agree_on(&cpu_backend);
+}
+
+/* Logits (n, width) of texts by the reference. */
+static void run_texts(struct model *m, const char *const *texts, int n, int width, float *out)
+{
+	struct session s;
+	struct encoding e;
+	struct sample_view views[16];
+	uint32_t index[16];
+	for (int i = 0; i < n; i++) {
+		views[i] = (struct sample_view){.kind = SAMPLE_TEXT, .text = texts[i], .bytes = strlen(texts[i])};
+		index[i] = (uint32_t)i;
+	}
+	OK(encoding_of_samples(&e, &m->ckpt.adapter, views, n, "texts"));
+	OK(session_open(&s, &m->params, width, model_build, m, &(struct session_options){.batch = n}));
+	OK(session_forward(&s, &e, index, n));
+	memcpy(out, s.logits, (size_t)n * (size_t)width * sizeof(*out));
+	session_close(&s);
+	encoding_close(&e);
+}
+
+/* Turns the units of width w round by one, in every param that the labels name. */
+static void rotate(struct model *m, int w)
+{
+	struct slice keep;
+	struct graph g;
+	const int n = m->ckpt.spec.width[w];
+	OK(slice_init(&keep, m->ckpt.spec.n_width));
+	keep.keep[w] = mem_alloc((size_t)n, sizeof(int));
+	keep.n_keep[w] = n;
+	for (int i = 0; i < n; i++)
+		keep.keep[w][i] = (i + 1) % n;
+	OK(spec_build(&g, &m->ckpt.spec, &shape_one));
+	for (int i = 0; i < g.n; i++) {
+		static float from[4096], to[4096];
+		if (g.node[i].op != OP_PARAM)
+			continue;
+		OK(params_read(&m->params, g.node[i].name, from));
+		OK(slice_param(&g.node[i], &g.node[i], &keep, from, to, sizeof(float)));
+		OK(params_write(&m->params, g.node[i].name, to));
+	}
+	graph_clear(&g);
+	slice_clear(&keep);
+}
+
+static void units__have_no_order(void **state)
+{
+	static const char *const texts[] = {"The film is good.", "bad", "a long story of love and war"};
+	struct device dev = {.backend = &ref_backend};
+	struct model m;
+	float before[9], after[9];
+	(void)state;
+	OK(ref_backend.open(&dev.ctx, &(struct open_options){.threads = 1}));
+	for (int w = 0; w < 4; w++) {
+		import(&m, "bert", dev);
+		run_texts(&m, texts, 3, 3, before);
+		rotate(&m, w);
+		run_texts(&m, texts, 3, 3, after);
+		for (int i = 0; i < 9; i++)
+			if (!(fabsf(before[i] - after[i]) <= 1e-5f))
+				fail_msg("width %d, logit %d: %g and %g", w, i, (double)before[i], (double)after[i]);
+		model_clear(&m);
+	}
+	ref_backend.close(dev.ctx);
 }
 
 static void imported__task_and_input_are_the_folders(void **state)
@@ -315,7 +381,8 @@ static void refused__what_would_compute_something_else(void **state)
 	    {"\"vocab_size\": 30", "\"vocab_size\": 29", "30 tokens, config.json a vocab_size of 29"},
 	    {"\"neutral\"", "\"negative\"", "names the class 'negative' twice"},
 	    {"{", "[", "config.json"},
-	    {"\"architectures\"", "\"position_embedding_type\": \"relative_key\", \"architectures\"", "must be absolute"},
+	    {"\"architectures\"", "\"position_embedding_type\": \"relative_key\", \"architectures\"",
+		"must be absolute"},
 	    {"\"architectures\"", "\"pruned_heads\": {\"0\": [0, 1, 2]}, \"architectures\"", "fewer heads"},
 	};
 	(void)state;
@@ -395,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(imported__models_agree_with_transformers_on_the_reference),
 	    cmocka_unit_test(imported__models_agree_with_transformers_on_the_cpu),
+	    cmocka_unit_test(units__have_no_order),
 	    cmocka_unit_test(imported__task_and_input_are_the_folders),
 	    cmocka_unit_test(imported__shards_are_one_model),
 	    cmocka_unit_test(exported__folders_import_to_the_same_model),

@@ -225,7 +225,7 @@ static void spec__hostile_json_is_refused(void **state)
 	} cases[] = {
 	    {"[]", "must be an object"},
 	    {"{}", "'family'"},
-	    {"{\"family\": 3}", "'family' must be mlp, cnn, resnet or bag"},
+	    {"{\"family\": 3}", "'family' must be mlp, cnn, resnet, bag or encoder"},
 	    {"{\"family\": \"bert\"}", "'family'"},
 	    {"{\"family\": \"mlp\"}", "'classes' is missing"},
 	    {"{\"family\":\"mlp\",\"classes\":1,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":0}",
@@ -495,7 +495,7 @@ static void mean_width_name(const struct model_spec *s, int i, char buf[64])
 	snprintf(buf, 64, "fc%d", i + 1);
 }
 static const struct option mean_options[] = {{.key = "marks", .type = OPT_INT, .def = "2"}, OPTION_END};
-static const struct spec_field mean_fields[] = {{"marks", FIELD_INT, offsetof(struct mean_spec, marks)}, {0}};
+static const struct spec_field mean_fields[] = {{"marks", FIELD_INT, offsetof(struct mean_spec, marks), NULL}, {0}};
 static const struct family_row mean_row = {.name = "mean",
     .help = "the mean of the image",
     .input = INPUT_IMAGE,
@@ -525,7 +525,7 @@ static void family__one_row_in_a_list_is_a_family(void **state)
 	assert_refused(spec_of(&s, "{family: mean, marks: 10}", 8, 3), ERR_CONFIG, "marks is 10, must be 1 to 9");
 	assert_refused(spec_of(&s, "{family: cnn}", 8, 3), ERR_CONFIG, "one of mlp, mean");
 	family_use(before);
-	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn, resnet or bag");
+	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn, resnet, bag or encoder");
 	cJSON_Delete(json);
 }
 

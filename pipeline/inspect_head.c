@@ -72,7 +72,10 @@ static void add_task(struct str *out, const struct checkpoint *c)
 {
 	const struct task *t = &c->task;
 	if (!t->kind) {
-		str_addf(out, "%-16s %d classes\n", "task", c->spec.classes);
+		if (c->spec.classes > 0)
+			str_addf(out, "%-16s %d classes\n", "task", c->spec.classes);
+		else
+			str_addf(out, "%-16s none: the model has no classifier\n", "task");
 		return;
 	}
 	str_addf(out, "%-16s %s: %s; primary metric %s\n", "task", t->kind->name, t->kind->help,

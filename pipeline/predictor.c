@@ -52,8 +52,8 @@ int predictor_open(struct predictor *p, const char *dir, const struct predictor_
 	int rc = open_device(p);
 	if (!rc)
 		rc = model_load(&p->model, dir, p->dev);
-	if (!rc && (!p->model.ckpt.adapter.kind || !p->model.ckpt.task.kind))
-		rc = err_set(ERR_CHECKPOINT, "%s does not say how its input is made and which classes it knows", dir);
+	if (!rc)
+		rc = model_check_answers(&p->model.ckpt, dir);
 	if (!rc)
 		rc = session_open_model(&p->session, &p->model, &(struct session_options){.batch = o->batch});
 	if (rc)

@@ -293,17 +293,12 @@ static int read_task(struct source s, struct hf_config *out)
 	return rc;
 }
 
-int hf_config_read(struct hf_config *out, const char *dir)
+int hf_config_parse(struct hf_config *out, const cJSON *json, const char *path)
 {
-	char path[1024];
-	cJSON *json;
-	*out = (struct hf_config){.spec = {.family = &family_encoder}};
-	int rc = hf_read_json(&json, dir, "config.json", true, path);
-	if (rc)
-		return rc;
 	const struct source s = {json, path};
+	*out = (struct hf_config){.spec = {.family = &family_encoder}};
 	out->spec.own = mem_alloc(1, sizeof(struct encoder_spec));
-	rc = out->spec.own ? read_architecture(s, out) : ERR_NOMEM;
+	int rc = out->spec.own ? read_architecture(s, out) : ERR_NOMEM;
 	if (!rc)
 		rc = refuse_what_differs(s);
 	if (!rc)
@@ -312,9 +307,20 @@ int hf_config_read(struct hf_config *out, const char *dir)
 		rc = read_encoder(s, out);
 	if (!rc && out->classifier)
 		rc = read_task(s, out);
-	cJSON_Delete(json);
 	if (rc)
 		hf_config_clear(out);
+	return rc;
+}
+
+int hf_config_read(struct hf_config *out, const char *dir)
+{
+	char path[1024];
+	cJSON *json;
+	*out = (struct hf_config){0};
+	int rc = hf_read_json(&json, dir, "config.json", true, path);
+	if (!rc)
+		rc = hf_config_parse(out, json, path);
+	cJSON_Delete(json);
 	return rc;
 }
 

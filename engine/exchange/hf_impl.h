@@ -17,6 +17,7 @@ struct hf_config {
 	int hidden_heads;       /* heads of an unpruned layer */
 };
 int hf_config_read(struct hf_config *out, const char *dir);
+int hf_config_parse(struct hf_config *out, const cJSON *json, const char *path);
 void hf_config_clear(struct hf_config *c);
 
 /* A JSON file of the folder. *out NULL: there is no such file and it is not `required`. */
@@ -29,6 +30,8 @@ const char *hf_param_name(enum hf_architecture a, const char *name, char *buf, b
 /* Fills the checkpoint's tensors with the params of its spec, in f32. */
 int hf_weights_read(struct checkpoint *c, const struct hf_config *config, const char *dir, struct str *notes);
 
+/* What a tokenizer.json says. */
+int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_options *o, struct vocabulary *v);
 /* The adapter: vocabulary and flags. longest: of hf_import_options. */
 int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int positions);
 

@@ -152,7 +152,7 @@ static int check_added(const cJSON *json, const char *path, const struct vocabul
 	return 0;
 }
 
-static int read_json(const cJSON *json, const char *path, struct wordpiece_options *o, struct vocabulary *v)
+int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_options *o, struct vocabulary *v)
 {
 	int rc = read_normalizer(json, path, o);
 	if (!rc)
@@ -202,7 +202,7 @@ int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int pos
 	if (!rc)
 		rc = hf_read_json(&config, dir, "tokenizer_config.json", false, config_path);
 	if (!rc)
-		rc = json ? read_json(json, path, &o, &v) : read_text(config, config_path, dir, &o, &v);
+		rc = json ? hf_tokenizer_parse(json, path, &o, &v) : read_text(config, config_path, dir, &o, &v);
 	if (!rc)
 		rc = adapter_of_vocabulary(out, &v, &o, longest_text(config, longest, positions));
 	cJSON_Delete(json);

@@ -151,3 +151,16 @@ int spec_build(struct graph *g, const struct model_spec *s, const struct build_s
 	g->output = b.x;
 	return 0;
 }
+
+int spec_outputs(const struct model_spec *s, int *outputs)
+{
+	struct graph g;
+	*outputs = s->classes;
+	if (s->classes > 0)
+		return 0;
+	int rc = spec_build(&g, s, &shape_one);
+	if (!rc)
+		*outputs = (int)shape_inner(g.node[g.output].shape, 0);
+	graph_clear(&g);
+	return rc;
+}

@@ -58,6 +58,8 @@ bool input_equal(const struct input_spec *a, const struct input_spec *b);
  * g->output = logits (N, classes), named like the last linear layer. Param names follow PyTorch: conv1.weight,
  * bn1.running_mean, fc1.bias, stage1.block0.conv1.weight, ... Param nodes carry kind, init, decay and axes. */
 int spec_build(struct graph *g, const struct model_spec *s, const struct build_shape *shape);
+/* Numbers per sample of the graph's output: the classes or, of a spec without classes, the features. */
+int spec_outputs(const struct model_spec *s, int *outputs);
 /* Appends labels (s32) and weight (f32) inputs and the cross-entropy loss; sets g->loss. */
 int graph_add_ce(struct graph *g, float smoothing);
 /* Appends "teacher_logits" (f32, N x classes), labels, weight and the distillation loss; sets g->loss. */

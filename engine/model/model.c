@@ -123,11 +123,23 @@ static int check_classes(const struct task *t, const struct dataset *d, const ch
 	return same ? 0 : other_order(t, dir);
 }
 
-int model_check_data(const struct checkpoint *c, const struct dataset *d, const char *dir)
+int model_check_answers(const struct checkpoint *c, const char *dir)
 {
+	if (c->spec.classes == 0)
+		return err_set(ERR_CHECKPOINT,
+		    "%s has no classifier and answers nothing; a model with 'pretrained: %s' begins with its weights", dir,
+		    dir);
 	if (!c->adapter.kind || !c->task.kind)
 		return err_set(ERR_CHECKPOINT, "%s does not say how its input is made and which classes it knows", dir);
-	int rc = adapter_check_data(&c->adapter, d, dir);
+	return 0;
+}
+
+int model_check_data(const struct checkpoint *c, const struct dataset *d, const char *dir)
+{
+	int rc = model_check_answers(c, dir);
+	if (rc)
+		return rc;
+	rc = adapter_check_data(&c->adapter, d, dir);
 	if (rc)
 		return rc == ERR_DATA ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
 	return check_classes(&c->task, d, dir);

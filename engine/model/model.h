@@ -23,6 +23,9 @@ int model_load(struct model *m, const char *dir, struct device dev);
 void model_clear(struct model *m);
 /* The graph to run, batch norm folded, without loss: a graph_builder with user = struct model *. */
 int model_build(void *model, const struct build_shape *shape, struct graph *g);
+/* Whether a checkpoint says all that an answer needs: how its input is made and which classes it knows. ERR_CHECKPOINT
+ * naming the checkpoint `dir`. */
+int model_check_answers(const struct checkpoint *c, const char *dir);
 /* Whether a checkpoint fits a data set by meaning: its adapter can encode the samples, and its classes are the data's
  * by name and in the same order. Pixels are normalised and texts are cut by the model's own adapter, whatever the data
  * set would choose. ERR_CHECKPOINT naming the checkpoint `dir`. */

@@ -24,7 +24,10 @@ int session_open(struct session *s, struct param_store *params, int classes, gra
 
 int session_open_model(struct session *s, struct model *m, const struct session_options *o)
 {
-	return session_open(s, &m->params, m->ckpt.spec.classes, model_build, m, o);
+	int outputs;
+	int rc = spec_outputs(&m->ckpt.spec, &outputs);
+	*s = (struct session){0};
+	return rc ? rc : session_open(s, &m->params, outputs, model_build, m, o);
 }
 
 void session_close(struct session *s)

@@ -38,6 +38,9 @@ def save(model, folder, pooling=None):
     with open(f"{folder}/vocab.txt", "w") as f:
         f.write("\n".join(VOCABULARY) + "\n")
     tokenizer = transformers.BertTokenizer(f"{folder}/vocab.txt")
+    if pooling:  # the other form of a tokenizer
+        tokenizer.backend_tokenizer.save(f"{folder}/tokenizer.json")
+        os.remove(f"{folder}/vocab.txt")
     model.save_pretrained(folder, safe_serialization=True)
     with open(f"{folder}/tokenizer_config.json", "w") as f:
         json.dump({"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": 16}, f, indent=1)

@@ -72,7 +72,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc)
 		rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
 	snprintf(out->text, sizeof(out->text),
-	    "distill a %s for %" PRId64 " epochs, batch %" PRId64
+	    "distill %s for %" PRId64 " epochs, batch %" PRId64
 	    ", temperature %g, alpha %g (the teacher's forward pass "
 	    "comes on top)",
 	    spec_family(s->spec), o->train.epochs, o->train.batch_size, o->kd.temperature, o->kd.alpha);

@@ -1,0 +1,188 @@
+/* Encoders through all stages: trained, begun with a checkpoint or with layers of a teacher, distilled, cut, quantized.
+ */
+#include "stages/texts.h"
+
+#include <math.h>
+
+#include "graph/family.h"
+#include "model/layers.h"
+
+#define TRAINING "epochs: 10, batch_size: 16, lr: 0.003, warmup: 0.1"
+
+static struct rig texts;
+
+static struct encoder_spec own = {.hidden = 24,
+    .head_size = 8,
+    .positions = 128,
+    .norm = ENCODER_NORM_POST,
+    .activation = ENCODER_GELU,
+    .pooling = ENCODER_POOLING_MEAN,
+    .pooler = ENCODER_POOLER_NONE,
+    .eps = 1e-12f,
+    .dropout = 0.05f};
+static int deep_width[] = {3, 40, 3, 40, 3, 40}, shallow_width[] = {3, 40, 2, 24};
+
+static struct model_spec spec_of(int *width, int n)
+{
+	return (struct model_spec){.family = &family_encoder,
+	    .input = texts.adapter.spec,
+	    .classes = texts.data.classes,
+	    .n_width = n,
+	    .width = width,
+	    .own = &own};
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	texts_open(&texts, true); /* any of three labels, each of which has a word */
+	struct model_spec deep = spec_of(deep_width, 6);
+	RIG_OK(rig_run(
+	    &texts, &stage_train, &(struct rig_case){.name = "teacher", .options = "{" TRAINING "}", .spec = &deep}));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	rig_close(&texts);
+	return 0;
+}
+
+static double f1(const char *folder)
+{
+	struct model m;
+	struct metrics figures;
+	const struct stage_run run = {.data = &texts.data, .task = &texts.task};
+	rig_load(&texts, folder, &m);
+	RIG_OK(stage_measure(&run, &m, model_build, &m, SPLIT_VAL, &figures));
+	const double v = task_metric_value(&figures, texts.task.primary);
+	metrics_clear(&figures);
+	model_clear(&m);
+	return v;
+}
+
+static void encoder__learns(void **state)
+{
+	(void)state;
+	assert_true(f1("teacher") > 0.85);
+}
+
+static const float *tensor(const struct model *m, const char *name)
+{
+	const struct named_tensor *t = tensor_file_find(&m->ckpt.tensors, name);
+	assert_non_null(t);
+	return t->t.data;
+}
+
+/* 0 updates are not possible; one at a rate of nothing is. */
+static void student__begins_with_the_layers_that_were_chosen(void **state)
+{
+	(void)state;
+	struct model_spec shallow = spec_of(shallow_width, 4);
+	struct model teacher, student;
+	RIG_OK(rig_run(&texts, &stage_distill,
+	    &(struct rig_case){.name = "begun",
+		.options = "{init: teacher_layers, init_layers: [0, 2], epochs: 1, lr: 0, batch_size: 32}",
+		.teacher = "teacher",
+		.spec = &shallow}));
+	rig_load(&texts, "teacher", &teacher);
+	rig_load(&texts, "begun", &student);
+	/* Layer 0 has all its units, so it is the teacher's to the bit. */
+	assert_memory_equal(tensor(&student, "encoder.layer.0.output.dense.weight"),
+	    tensor(&teacher, "encoder.layer.0.output.dense.weight"), 24 * 40 * sizeof(float));
+	assert_memory_equal(tensor(&student, "embeddings.word_embeddings.weight"),
+	    tensor(&teacher, "embeddings.word_embeddings.weight"),
+	    (size_t)(texts.adapter.spec.vocabulary * 24) * sizeof(float));
+	assert_memory_equal(
+	    tensor(&student, "classifier.weight"), tensor(&teacher, "classifier.weight"), 3 * 24 * sizeof(float));
+	/* Layer 1 is layer 2 without one head and 16 units: each row that is left is one of its rows, in order. */
+	const float *cut = tensor(&student, "encoder.layer.1.intermediate.dense.weight");
+	const float *all = tensor(&teacher, "encoder.layer.2.intermediate.dense.weight");
+	int found = 0;
+	for (int i = 0; i < 40 && found < 24; i++)
+		found += memcmp(cut + found * 24, all + i * 24, 24 * sizeof(float)) == 0;
+	assert_int_equal(found, 24);
+	model_clear(&teacher);
+	model_clear(&student);
+}
+
+static void layers__are_checked_against_the_teacher(void **state)
+{
+	(void)state;
+	struct model_spec deep = spec_of(deep_width, 6), shallow = spec_of(shallow_width, 4);
+	int64_t far[] = {0, 3}, back[] = {2, 1}, one[] = {1};
+	int *layer, wide[] = {3, 41};
+	RIG_OK(layers_choose(&layer, &shallow, &deep, (struct option_ints){0}));
+	assert_int_equal(layer[0], 0);
+	assert_int_equal(layer[1], 2);
+	mem_free(layer);
+	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = far, .n = 2}), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "layers 0 to 2"));
+	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = back, .n = 2}), ERR_CONFIG);
+	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = one, .n = 1}), ERR_CONFIG);
+	assert_int_equal(layers_choose(&layer, &deep, &shallow, (struct option_ints){0}), ERR_CONFIG);
+	struct model_spec broad = spec_of(wide, 2);
+	assert_int_equal(layers_choose(&layer, &broad, &deep, (struct option_ints){0}), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "layer0.ffn of the student has 41 units"));
+}
+
+/* A model begins where its checkpoint ended. */
+static void pretrained__model_begins_with_all_weights(void **state)
+{
+	(void)state;
+	struct model_spec deep = spec_of(deep_width, 6);
+	struct model m = {0}, teacher;
+	bool head, masks;
+	RIG_OK(model_init(&m, &deep, &texts.adapter, &texts.task, texts.dev, 7));
+	RIG_OK(model_begin_with(&m, rig_path(&texts, "teacher"), &head, &masks));
+	assert_true(head); /* the classes are the same */
+	assert_false(masks);
+	rig_load(&texts, "teacher", &teacher);
+	float have[24], bias[3];
+	RIG_OK(params_read(&m.params, "encoder.layer.2.output.LayerNorm.weight", have));
+	assert_memory_equal(have, tensor(&teacher, "encoder.layer.2.output.LayerNorm.weight"), sizeof(have));
+	RIG_OK(params_read(&m.params, "classifier.bias", bias));
+	assert_memory_equal(bias, tensor(&teacher, "classifier.bias"), sizeof(bias));
+	model_clear(&m);
+	model_clear(&teacher);
+}
+
+static void encoder__is_cut_and_quantized(void **state)
+{
+	(void)state;
+	struct model m;
+	RIG_OK(rig_run(&texts, &stage_prune,
+	    &(struct rig_case){.name = "cut",
+		.options = "{method: structured, sparsity: 0.34, round_to: 1, epochs: 3, lr: 0.001, batch_size: 32}",
+		.input = "teacher"}));
+	rig_load(&texts, "cut", &m);
+	assert_int_equal(m.ckpt.spec.width[0], 2);  /* heads, of 3 */
+	assert_int_equal(m.ckpt.spec.width[1], 27); /* of 40 */
+	model_clear(&m);
+	const double before = f1("cut");
+	assert_true(before > 0.85);
+	RIG_OK(rig_run(&texts, &stage_quantize,
+	    &(struct rig_case){.name = "static", .options = "{method: static, observer: minmax}", .input = "cut"}));
+	RIG_OK(rig_run(&texts, &stage_quantize,
+	    &(struct rig_case){.name = "dynamic", .options = "{method: dynamic}", .input = "cut"}));
+	RIG_OK(rig_run(&texts, &stage_quantize,
+	    &(struct rig_case){.name = "qat",
+		.options = "{method: qat, observer: minmax, epochs: 1, lr: 0.0003, batch_size: 32}",
+		.input = "cut"}));
+	assert_true(fabs(f1("static") - before) < 0.05);
+	assert_true(fabs(f1("dynamic") - before) < 0.05);
+	assert_true(f1("qat") > before - 0.05);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(encoder__learns),
+	    cmocka_unit_test(student__begins_with_the_layers_that_were_chosen),
+	    cmocka_unit_test(layers__are_checked_against_the_teacher),
+	    cmocka_unit_test(pretrained__model_begins_with_all_weights),
+	    cmocka_unit_test(encoder__is_cut_and_quantized),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -263,7 +263,8 @@ static void embed(struct builder *b, int starts)
 	in[POSITION_TABLE] = add_table(b, positions, own->positions);
 	in[POSITION_STARTS] = starts;
 	in[POSITION_TYPE] = own->token_types > 0 ? add_table(b, types, own->token_types) : NODE_NONE;
-	build_node(b, OP_POSITION, positions, in, own->token_types > 0 ? 4 : 3, NULL);
+	build_node(b, OP_POSITION, positions, in, own->token_types > 0 ? 4 : 3,
+	    &(struct attr){.longest = b->shape.longest});
 	layer_norm(b, "embeddings.LayerNorm", NODE_NONE);
 	dropout(b, "embeddings.dropout", starts);
 	b->channels = fixed;
@@ -287,7 +288,7 @@ static void attention(struct builder *b, const char *prefix, int layer, int star
 	}
 	in[ATTENTION_STARTS] = starts;
 	build_node(b, OP_ATTENTION, join(name, prefix, "attention.self"), in, ATTENTION_STARTS + 1,
-	    &(struct attr){.heads = heads});
+	    &(struct attr){.heads = heads, .longest = b->shape.longest});
 	linear(b, join(name, prefix, "attention.output.dense"), own->hidden, fixed, false);
 	dropout(b, join(name, prefix, "attention.output.dropout"), starts);
 }

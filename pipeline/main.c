@@ -70,7 +70,8 @@ static const struct command commands[] = {
     {"import", "FOLDER --out DIR [--pooling auto|cls|mean] [--longest N]",
 	"a model of Hugging Face's transformers as a checkpoint",
 	"  --out DIR           the checkpoint to be written, a new folder\n"
-	"  --pooling KIND      of an encoder without classifier: the first token's row (cls) or the mean of all; auto: as\n"
+	"  --pooling KIND      of an encoder without classifier: the first token's row (cls) or the mean of all; auto: "
+	"as\n"
 	"                      a sentence encoder's 1_Pooling says, else cls\n"
 	"  --longest N         most tokens of a text; not given: as the folder's tokenizer says\n",
 	cmd_import},

@@ -25,7 +25,7 @@ struct stage_run {
 	const struct adapter *adapter; /* of the model that the stage makes; NULL if it makes none */
 	const struct task *task;       /* what this run asks of its models */
 	const char *model_name;
-	const char *pretrained_dir; /* the checkpoint that `spec`'s weights begin with, or NULL */
+	const char *pretrained_dir;            /* the checkpoint that `spec`'s weights begin with, or NULL */
 	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
 	const struct adapter *teacher_adapter; /* plan only, likewise */
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */

@@ -10,8 +10,9 @@
 #include "graph/families.h"
 
 #define MAX_LAYERS 256
-#define INIT_STD   0.02f /* of all weights, as BERT begins; layer norms follow, so the scale of a layer matters little \
-			  */
+#define INIT_STD                                                                                                       \
+	0.02f /* of all weights, as BERT begins; layer norms follow, so the scale of a layer matters little            \
+	       */
 
 static const char *const norms[] = {"post", "pre", NULL};
 static const char *const activations[] = {"gelu", "gelu_tanh", "relu", NULL};
@@ -263,8 +264,8 @@ static void embed(struct builder *b, int starts)
 	in[POSITION_TABLE] = add_table(b, positions, own->positions);
 	in[POSITION_STARTS] = starts;
 	in[POSITION_TYPE] = own->token_types > 0 ? add_table(b, types, own->token_types) : NODE_NONE;
-	build_node(b, OP_POSITION, positions, in, own->token_types > 0 ? 4 : 3,
-	    &(struct attr){.longest = b->shape.longest});
+	build_node(
+	    b, OP_POSITION, positions, in, own->token_types > 0 ? 4 : 3, &(struct attr){.longest = b->shape.longest});
 	layer_norm(b, "embeddings.LayerNorm", NODE_NONE);
 	dropout(b, "embeddings.dropout", starts);
 	b->channels = fixed;

@@ -127,8 +127,8 @@ int model_check_answers(const struct checkpoint *c, const char *dir)
 {
 	if (c->spec.classes == 0)
 		return err_set(ERR_CHECKPOINT,
-		    "%s has no classifier and answers nothing; a model with 'pretrained: %s' begins with its weights", dir,
-		    dir);
+		    "%s has no classifier and answers nothing; a model with 'pretrained: %s' begins with its weights",
+		    dir, dir);
 	if (!c->adapter.kind || !c->task.kind)
 		return err_set(ERR_CHECKPOINT, "%s does not say how its input is made and which classes it knows", dir);
 	return 0;

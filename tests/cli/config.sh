@@ -49,7 +49,7 @@ wrong 's/static/static, weight_bits: 1/' "12:57: 'weight_bits' must be a whole n
 wrong 's/kind: distill/kind: distill, temperature: 0/' "10:41: 'temperature' must be a number in 0.1..100, found '0'"
 wrong 's/\[13\]/[0]/' "7:33: 'hidden' must be a list of whole numbers in 1..65536, found '0'"
 wrong 's/hidden: \[13\]/hidden: 13x/' "7:32: 'hidden' must be a list of whole numbers"
-wrong 's/family: mlp, hidden: \[32\]/family: mpl/' "6:17: 'family' must be one of mlp, cnn, resnet, bag, found 'mpl'; did you mean 'mlp'?"
+wrong 's/family: mlp, hidden: \[32\]/family: mpl/' "6:17: 'family' must be one of mlp, cnn, resnet, bag, encoder, found 'mpl'; did you mean 'mlp'?"
 wrong 's/source: digits/source: digit/' "4:16: 'source' must be one of digits, idx, images, csv, jsonl, phrasebank, found 'digit'; did you mean 'digits'?"
 wrong 's/seed: 3/device: {train: gpu}/' "2:17: 'train' must be one of auto, cpu, cuda, found 'gpu'; did you mean 'cpu'?"
 wrong 's/  teacher: {.*/  teacher: 5/' "9:12: stage 'teacher' must be a mapping of options"

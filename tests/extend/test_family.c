@@ -22,7 +22,8 @@ static const struct option twin_option_table[] = {
 	.help = "units of each branch"},
     OPTION_END,
 };
-static const struct spec_field twin_fields[] = {{"branches", FIELD_INT, offsetof(struct twin_spec, branches), NULL}, {0}};
+static const struct spec_field twin_fields[] = {
+    {"branches", FIELD_INT, offsetof(struct twin_spec, branches), NULL}, {0}};
 
 static int twin_from_options(struct model_spec *s, const void *given)
 {

@@ -525,7 +525,8 @@ static void family__one_row_in_a_list_is_a_family(void **state)
 	assert_refused(spec_of(&s, "{family: mean, marks: 10}", 8, 3), ERR_CONFIG, "marks is 10, must be 1 to 9");
 	assert_refused(spec_of(&s, "{family: cnn}", 8, 3), ERR_CONFIG, "one of mlp, mean");
 	family_use(before);
-	assert_refused(spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn, resnet, bag or encoder");
+	assert_refused(
+	    spec_from_json(&back, json), ERR_CHECKPOINT, "'family' must be mlp, cnn, resnet, bag or encoder");
 	cJSON_Delete(json);
 }
 

@@ -42,6 +42,11 @@ static int check_resume(const struct chain *c, const struct chain_stage *s)
 	return rc ? err_context(rc, "stage %s", s->config->name) : 0;
 }
 
+const char *chain_ref_sha256(const struct chain *c, const struct stage_ref *r, const char *by_path)
+{
+	return r->stage >= 0 ? c->stage[r->stage].info_sha256 : by_path;
+}
+
 /* A message that was set, at its place in the config. */
 static int at_node(const struct chain *c, const struct yaml_node *node, const char *what)
 {
@@ -51,15 +56,16 @@ static int at_node(const struct chain *c, const struct yaml_node *node, const ch
 	return rc;
 }
 
-/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. */
-static int load_checkpoint(
-    const struct chain *c, const struct stage_ref *r, struct model_spec *spec, struct adapter *adapter, bool *quantized)
+/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. sha256: what it was. */
+static int load_checkpoint(const struct chain *c, const struct stage_ref *r, struct model_spec *spec,
+    struct adapter *adapter, bool *quantized, char sha256[HASH_HEX])
 {
 	struct checkpoint ckpt;
 	int rc = checkpoint_load(&ckpt, r->path);
 	if (rc < 0)
 		return rc;
 	*quantized = ckpt.form != FORM_FLOAT;
+	memcpy(sha256, ckpt.info_sha256, HASH_HEX);
 	rc = model_check_data(&ckpt, &c->data, r->path);
 	if (!rc)
 		rc = spec_copy(spec, &ckpt.spec);
@@ -69,12 +75,12 @@ static int load_checkpoint(
 	return rc == ERR_CHECKPOINT ? at_node(c, r->node, "checkpoint ") : rc;
 }
 
-/* What a reference gives: its spec, its adapter, whether it is quantized. */
-static int resolve_ref(
-    const struct chain *c, const struct stage_ref *r, struct model_spec *spec, struct adapter *adapter, bool *quantized)
+/* What a reference gives: its spec, its adapter, whether it is quantized; of one by path also its hash. */
+static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct model_spec *spec,
+    struct adapter *adapter, bool *quantized, char sha256[HASH_HEX])
 {
 	if (r->stage < 0)
-		return load_checkpoint(c, r, spec, adapter, quantized);
+		return load_checkpoint(c, r, spec, adapter, quantized, sha256);
 	*quantized = c->config->stage[r->stage].kind->quantizes;
 	int rc = adapter_copy(adapter, &c->stage[r->stage].adapter);
 	return rc ? rc : spec_copy(spec, &c->stage[r->stage].plan.spec);
@@ -113,6 +119,7 @@ static int resolve_pretrained(const struct chain *c, const struct model_config *
 		rc = err_set(ERR_CONFIG, "%s does not say how its input is made", dir);
 	else
 		rc = adapter_check_data(&ckpt.adapter, &c->data, dir);
+	memcpy(s->pretrained_sha256, ckpt.info_sha256, HASH_HEX);
 	if (!rc)
 		rc = adapter_copy(&s->adapter, &ckpt.adapter);
 	if (!rc)
@@ -147,7 +154,7 @@ static int resolve_refs(const struct chain *c, struct chain_stage *s)
 	bool quantized = false, any;
 	int rc = 0;
 	if (k->has_input) {
-		rc = resolve_ref(c, &k->input, &s->input, &s->adapter, &quantized);
+		rc = resolve_ref(c, &k->input, &s->input, &s->adapter, &quantized, s->input_sha256);
 		s->has_input_spec = !rc;
 	}
 	if (!rc && quantized && k->kind->needs_float)
@@ -155,11 +162,14 @@ static int resolve_refs(const struct chain *c, struct chain_stage *s)
 		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
 		    k->kind->name);
 	if (!rc && k->has_teacher)
-		rc = resolve_ref(c, &k->teacher, &s->teacher, &s->teacher_adapter, &any);
+		rc = resolve_ref(c, &k->teacher, &s->teacher, &s->teacher_adapter, &any, s->teacher_sha256);
+	s->inputs_sha256 = mem_alloc((size_t)k->n_input + 1, sizeof(*s->inputs_sha256));
+	if (!s->inputs_sha256)
+		return ERR_NOMEM;
 	for (int i = 0; !rc && i < k->n_input; i++) {
 		struct model_spec other = {0};
 		struct adapter adapter = {0};
-		rc = resolve_ref(c, &k->inputs[i], &other, &adapter, &any);
+		rc = resolve_ref(c, &k->inputs[i], &other, &adapter, &any, s->inputs_sha256[i]);
 		spec_clear(&other);
 		adapter_clear(&adapter);
 	}
@@ -198,15 +208,27 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 	return 0;
 }
 
+static int warn_of_checkpoint(const struct stage_run *view, const char *dir)
+{
+	struct checkpoint ckpt;
+	int rc = checkpoint_read_info(&ckpt, dir);
+	if (!rc)
+		rc = seen_warn(view, &ckpt, dir);
+	checkpoint_clear(&ckpt);
+	return rc;
+}
+
 /* Of checkpoints that the config names by path: those of stages were trained on this very split. */
 static int warn_of_seen(const struct stage_config *k, const struct stage_run *view)
 {
-	int rc = k->has_input && k->input.stage < 0 ? seen_warn(view, k->input.path) : 0;
+	int rc = view->pretrained_dir ? warn_of_checkpoint(view, view->pretrained_dir) : 0;
+	if (!rc && k->has_input && k->input.stage < 0)
+		rc = warn_of_checkpoint(view, k->input.path);
 	if (!rc && k->has_teacher && k->teacher.stage < 0)
-		rc = seen_warn(view, k->teacher.path);
+		rc = warn_of_checkpoint(view, k->teacher.path);
 	for (int i = 0; !rc && i < k->n_input; i++)
 		if (k->inputs[i].stage < 0)
-			rc = seen_warn(view, k->inputs[i].path);
+			rc = warn_of_checkpoint(view, k->inputs[i].path);
 	return rc;
 }
 
@@ -354,6 +376,7 @@ void chain_close(struct chain *c)
 		spec_clear(&s->teacher);
 		adapter_clear(&s->adapter);
 		adapter_clear(&s->teacher_adapter);
+		mem_free(s->inputs_sha256);
 		spec_clear(&s->plan.spec);
 		cJSON_Delete(s->summary);
 	}

@@ -33,6 +33,10 @@ struct chain_stage {
 	struct model_spec teacher; /* if there is one */
 	/* Owned: of what the stage makes, its model's or its input's; of its teacher. */
 	struct adapter adapter, teacher_adapter;
+	/* The SHA-256 of checkpoint_info.json: of what the stage has made, "" before it is finished; of the checkpoints
+	 * that references name by path, as they were when the chain was opened, "" for those of stages. */
+	char info_sha256[HASH_HEX], input_sha256[HASH_HEX], teacher_sha256[HASH_HEX], pretrained_sha256[HASH_HEX];
+	char (*inputs_sha256)[HASH_HEX]; /* owned: config->n_input */
 	struct stage_plan plan;
 	double earlier_seconds;         /* what the starts took from which this run went on */
 	cJSON *summary;                 /* of a finished stage */
@@ -72,5 +76,7 @@ const char *chain_resume_path(const struct chain *c, const struct chain_stage *s
 const char *chain_pretrained(const struct chain *c, const struct stage_config *k);
 /* The folder of what a reference names. */
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r);
+/* The SHA-256 of its checkpoint_info.json; by_path: what was noted of a checkpoint that is named by path. */
+const char *chain_ref_sha256(const struct chain *c, const struct stage_ref *r, const char *by_path);
 
 #endif

@@ -20,6 +20,12 @@ static void aside_path(const struct chain *c, const char *name, const char *key,
 	snprintf(path, CHAIN_PATH, "%s/previous/%.8s-%s%s", c->out, key ? key : "unknown", name, suffix);
 }
 
+void finished_note_hash(struct chain_stage *s, const cJSON *files)
+{
+	const char *hex = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(files, "checkpoint_info.json"));
+	snprintf(s->info_sha256, sizeof(s->info_sha256), "%s", hex ? hex : "");
+}
+
 /* A stage of this name, on this device and with these threads, is the best basis for an estimate, whatever its key. */
 static void note_cost(const struct chain *c, struct chain_stage *s, const struct stage_record *r)
 {
@@ -29,8 +35,9 @@ static void note_cost(const struct chain *c, struct chain_stage *s, const struct
 	}
 }
 
-static void keep_summary(struct chain_stage *s, const struct stage_record *r)
+static void keep(struct chain_stage *s, const struct stage_record *r)
 {
+	finished_note_hash(s, r->files);
 	s->summary = cJSON_DetachItemViaPointer(r->json, r->summary);
 }
 
@@ -40,7 +47,7 @@ static void found(const struct chain *c, struct chain_stage *s, const char *dir,
 	snprintf(s->found, sizeof(s->found), "%s", dir);
 	s->state = STAGE_ELSEWHERE;
 	note_cost(c, s, r);
-	keep_summary(s, r);
+	keep(s, r);
 }
 
 /* What cannot be taken is no reason not to run, but is said. */
@@ -58,19 +65,14 @@ static int refuse(struct chain_stage *s, int rc)
 static int check_checkpoint(const struct chain_stage *s, const struct stage_record *r)
 {
 	struct checkpoint ckpt;
-	char path[CHAIN_PATH + 32], hex[HASH_HEX];
 	if (!s->config->kind->makes_checkpoint)
 		return 0;
 	int rc = checkpoint_load(&ckpt, s->dir);
-	if (!rc) {
-		checkpoint_clear(&ckpt);
-		rc = fs_join(path, sizeof(path), s->dir, "checkpoint_info.json");
-	}
-	if (!rc)
-		rc = hash_file(path, hex);
 	const char *kept = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(r->files, "checkpoint_info.json"));
-	if (!rc && (!kept || strcmp(kept, hex) != 0))
-		rc = err_set(ERR_CHECKPOINT, "%s: was changed since the stage was finished", path);
+	if (!rc && (!kept || strcmp(kept, ckpt.info_sha256) != 0))
+		rc = err_set(
+		    ERR_CHECKPOINT, "%s/checkpoint_info.json: was changed since the stage was finished", s->dir);
+	checkpoint_clear(&ckpt);
 	return rc;
 }
 
@@ -83,7 +85,7 @@ static int look_in_own(const struct chain *c, struct chain_stage *s)
 		if (strcmp(r.key, s->key) == 0) {
 			s->state = STAGE_DONE;
 			rc = check_checkpoint(s, &r);
-			keep_summary(s, &r);
+			keep(s, &r);
 		}
 	}
 	stage_record_clear(&r);

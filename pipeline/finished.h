@@ -10,6 +10,9 @@
  * damaged elsewhere is passed over, with the reason in s->refused. */
 int finished_find(const struct chain *c, struct chain_stage *s);
 
+/* Sets s->info_sha256 from the hashes of the files that the stage has made. */
+void finished_note_hash(struct chain_stage *s, const cJSON *files);
+
 /* Fills the empty folder `part` with a stage that was found elsewhere, and checks what has arrived. */
 int finished_take(const struct chain_stage *s, const char *part);
 

@@ -4,22 +4,13 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "base/fs.h"
 #include "pipeline/version.h"
 
-static int hash_checkpoint(struct hash *h, const char *dir)
+/* Adds what a reference stands for to a key. by_path: the hash of a checkpoint that is named by path, as it was read.
+ */
+static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r, const char *by_path)
 {
-	char path[CHAIN_PATH], hex[HASH_HEX];
-	int rc = fs_join(path, sizeof(path), dir, "model.safetensors");
-	if (!rc)
-		rc = hash_file(path, hex);
-	return rc < 0 ? rc : hash_add_str(h, hex);
-}
-
-/* Adds what a reference stands for to a key. */
-static int hash_ref(const struct chain *c, struct hash *h, const struct stage_ref *r)
-{
-	return r->stage >= 0 ? hash_add_str(h, c->stage[r->stage].key) : hash_checkpoint(h, r->path);
+	return hash_add_str(h, r->stage >= 0 ? c->stage[r->stage].key : by_path);
 }
 
 static int hash_json(struct hash *h, cJSON *json)
@@ -36,7 +27,7 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	const struct stage_config *k = s->config;
 	char numbers[96], adapter[HASH_HEX];
 	snprintf(numbers, sizeof(numbers), "seed %lld threads %d", (long long)c->config->top.seed, c->threads);
-	const char *const texts[] = {"pipeline stage key 1", program_version, program_commit, k->kind->name, k->name,
+	const char *const texts[] = {"pipeline stage key 2", program_version, program_commit, k->kind->name, k->name,
 	    numbers, c->train_name, c->data_key};
 	int rc = 0;
 	for (size_t i = 0; !rc && i < sizeof(texts) / sizeof(*texts); i++)
@@ -46,7 +37,7 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
 	if (!rc && chain_pretrained(c, k))
-		rc = hash_checkpoint(h, chain_pretrained(c, k));
+		rc = hash_add_str(h, s->pretrained_sha256);
 	if (!rc && s->adapter.kind)
 		rc = adapter_key(&s->adapter, adapter);
 	if (!rc && s->adapter.kind)
@@ -54,11 +45,11 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	if (!rc)
 		rc = hash_json(h, option_to_json(task_option_table, &c->config->task, NULL));
 	if (!rc && k->has_input)
-		rc = hash_ref(c, h, &k->input);
+		rc = hash_ref(c, h, &k->input, s->input_sha256);
 	if (!rc && k->has_teacher)
-		rc = hash_ref(c, h, &k->teacher);
+		rc = hash_ref(c, h, &k->teacher, s->teacher_sha256);
 	for (int i = 0; !rc && i < k->n_input; i++)
-		rc = hash_ref(c, h, &k->inputs[i]);
+		rc = hash_ref(c, h, &k->inputs[i], s->inputs_sha256[i]);
 	/* The data's key is of train and validation; the test split is of no concern to other stages. */
 	if (!rc && k->kind->opens_test)
 		rc = hash_add_str(h, c->data.hash[SPLIT_TEST]);

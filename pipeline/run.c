@@ -71,17 +71,20 @@ static int program_info(const struct chain *c, const struct chain_stage *s, cJSO
 
 /* Folders and names of the inputs of an evaluate stage. */
 struct refs {
-	const char **dir, **name;
+	const char **dir, **name, **sha256;
 };
 
-static int fill_refs(const struct chain *c, const struct stage_config *k, struct refs *r)
+static int fill_refs(const struct chain *c, const struct chain_stage *s, struct refs *r)
 {
+	const struct stage_config *k = s->config;
+	r->sha256 = mem_alloc((size_t)k->n_input + 1, sizeof(*r->sha256));
 	r->dir = mem_alloc((size_t)k->n_input + 1, sizeof(*r->dir));
 	r->name = mem_alloc((size_t)k->n_input + 1, sizeof(*r->name));
-	if (!r->dir || !r->name)
+	if (!r->dir || !r->name || !r->sha256)
 		return ERR_NOMEM;
 	for (int i = 0; i < k->n_input; i++) {
 		r->dir[i] = chain_ref_dir(c, &k->inputs[i]);
+		r->sha256[i] = chain_ref_sha256(c, &k->inputs[i], s->inputs_sha256[i]);
 		r->name[i] = k->inputs[i].stage >= 0 ? c->config->stage[k->inputs[i].stage].name : k->inputs[i].path;
 	}
 	return 0;
@@ -130,7 +133,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	const struct stage_config *k = s->config;
 	const struct dataset with_test = dataset_with_test(&c->data); /* what was read when the run began */
 	struct refs refs = {0};
-	int rc = fill_refs(c, k, &refs);
+	int rc = fill_refs(c, s, &refs);
 	if (!rc)
 		rc = sort_resume(c, s, progress);
 	if (rc < 0)
@@ -145,11 +148,15 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .cpu_dev = c->cpu,
 	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
 	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
+	    .input_sha256 = k->has_input ? chain_ref_sha256(c, &k->input, s->input_sha256) : NULL,
+	    .teacher_sha256 = k->has_teacher ? chain_ref_sha256(c, &k->teacher, s->teacher_sha256) : NULL,
 	    .n_input = k->n_input,
 	    .input_dirs = refs.dir,
+	    .input_sha256s = refs.sha256,
 	    .input_names = refs.name,
 	    .spec = k->kind->needs_model ? &s->model : NULL,
 	    .pretrained_dir = chain_pretrained(c, k),
+	    .pretrained_sha256 = s->pretrained_sha256,
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
@@ -167,6 +174,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 out:
 	mem_free(refs.dir);
 	mem_free(refs.name);
+	mem_free(refs.sha256);
 	return rc;
 }
 
@@ -184,7 +192,7 @@ static int discard(const struct chain_stage *s, const char *part, int rc)
 }
 
 /* `macs`, `seconds`, `threads` and `train_device` are what later estimates start from. */
-static int write_record(const struct chain *c, const struct chain_stage *s, const char *part, double seconds)
+static int write_record(const struct chain *c, struct chain_stage *s, const char *part, double seconds)
 {
 	char utc[32];
 	bool ok;
@@ -203,6 +211,8 @@ static int write_record(const struct chain *c, const struct chain_stage *s, cons
 	int rc = json_out_end(root, &json);
 	if (!rc)
 		rc = stage_record_write(part, json);
+	if (!rc)
+		finished_note_hash(s, cJSON_GetObjectItemCaseSensitive(json, "files"));
 	cJSON_Delete(json);
 	return rc;
 }

@@ -1,14 +1,10 @@
 #include "pipeline/seen.h"
 
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/err.h"
-#include "base/fs.h"
-#include "base/mem.h"
-#include "pipeline/files.h"
+#include "stages/seen.h"
 
 /* Whether the checkpoint was made with this very split as its split s. */
 static bool same_split(const cJSON *info, enum split s, const char *sha256)
@@ -37,34 +33,19 @@ static void compare_split(const char *dir, const cJSON *info, enum split s, cons
 		json_out_number(seen, split_names[s], (double)n);
 }
 
-static int compare(
-    const char *folder, const char *dir, const struct dataset *d, const struct prints *test, struct json_out model)
-{
-	struct prints kept[SPLIT_COUNT] = {0};
-	cJSON *info = NULL;
-	char path[1024];
-	bool known = false;
-	int rc = fs_join(path, sizeof(path), folder, PRINTS_FILE);
-	if (!rc)
-		rc = files_read_json(folder, "checkpoint_info.json", &info);
-	if (!rc && fs_exists(path)) {
-		rc = prints_read(kept, path);
-		known = !rc;
-	}
-	struct json_out seen = json_out_object(model, "seen");
-	for (int s = SPLIT_TRAIN; !rc && s <= SPLIT_VAL; s++)
-		compare_split(dir, info, (enum split)s, known ? &kept[s] : NULL, d, test, seen);
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		prints_clear(&kept[s]);
-	cJSON_Delete(info);
-	return rc;
-}
-
-/* A checkpoint may be named by its folder or by a file in it. */
 int seen_samples(const char *dir, const struct dataset *d, const struct prints *test, struct json_out model)
 {
-	char *folder = mem_strdup(dir);
-	int rc = folder ? compare(fs_is_dir(dir) ? dir : dirname(folder), dir, d, test, model) : ERR_NOMEM;
-	mem_free(folder);
+	struct prints kept[SPLIT_COUNT] = {0};
+	struct checkpoint c;
+	bool known = false;
+	int rc = checkpoint_read_info(&c, dir);
+	if (!rc)
+		rc = seen_read(dir, &c, kept, &known);
+	struct json_out seen = json_out_object(model, "seen");
+	for (int s = SPLIT_TRAIN; !rc && s <= SPLIT_VAL; s++)
+		compare_split(dir, c.info, (enum split)s, known ? &kept[s] : NULL, d, test, seen);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		prints_clear(&kept[s]);
+	checkpoint_clear(&c);
 	return rc;
 }

@@ -30,14 +30,42 @@ static int take_task(struct model *m, const struct stage_run *run)
 	return 0;
 }
 
+/* What the checkpoint in `dir` was when the run was planned. */
+static const char *planned_hash(const struct stage_run *run, const char *dir)
+{
+	if (dir == run->input_dir)
+		return run->input_sha256;
+	if (dir == run->teacher_dir)
+		return run->teacher_sha256;
+	if (dir == run->pretrained_dir)
+		return run->pretrained_sha256;
+	for (int i = 0; run->input_sha256s && i < run->n_input; i++)
+		if (dir == run->input_dirs[i])
+			return run->input_sha256s[i];
+	return NULL;
+}
+
+int stage_check_planned(const struct stage_run *run, const char *dir, const struct checkpoint *c)
+{
+	const char *want = planned_hash(run, dir);
+	if (!want || !*want || strcmp(want, c->info_sha256) == 0)
+		return 0;
+	return err_set(ERR_CHECKPOINT,
+	    "%s: was changed since this run began (the SHA-256 of its checkpoint_info.json was %s and is %s); run "
+	    "again to use what is there now",
+	    dir, want, c->info_sha256);
+}
+
 int stage_model_load(struct model *m, const char *dir, struct device dev, const struct stage_run *run)
 {
 	int rc = model_load(m, dir, dev);
 	if (rc)
 		return rc;
-	rc = model_check_data(&m->ckpt, run->data, dir);
+	rc = stage_check_planned(run, dir, &m->ckpt);
+	if (!rc)
+		rc = model_check_data(&m->ckpt, run->data, dir);
 	if (!rc && (!run->out_dir || strcmp(dir, run->out_dir) != 0)) /* what is being made is loaded to be compared */
-		rc = seen_warn(run, dir);
+		rc = seen_warn(run, &m->ckpt, dir);
 	if (!rc)
 		rc = take_task(m, run);
 	if (rc)
@@ -255,7 +283,7 @@ int stage_save(struct stage_run *run, const char *kind, const struct option *tab
 {
 	int rc = add_info(run, table, r, c);
 	if (!rc)
-		rc = seen_save(run);
+		rc = seen_save(run, c);
 	if (!rc)
 		rc = checkpoint_save(c, run->out_dir);
 	return rc < 0 ? rc : summarise(run, kind, r, c);

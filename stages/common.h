@@ -8,9 +8,13 @@
 #include "stages/stage.h"
 
 /* Any form, with the task that this run asks of it: the run's primary metric, weights and thresholds, or the
- * checkpoint's thresholds where the run names none. ERR_CHECKPOINT if it is broken or does not fit the data
- * (model_check_data). */
+ * checkpoint's thresholds where the run names none. ERR_CHECKPOINT if it is broken, does not fit the data
+ * (model_check_data), or is not what the run was planned with. */
 int stage_model_load(struct model *m, const char *dir, struct device dev, const struct stage_run *run);
+
+/* ERR_CHECKPOINT unless the checkpoint that was loaded from `dir`, one of the run's, is what it was when the run was
+ * planned. */
+int stage_check_planned(const struct stage_run *run, const char *dir, const struct checkpoint *c);
 
 /* Figures of a model's params on a split, by the graph of `build`. m is initialised here. ERR_INTERRUPTED. */
 int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "graph/family.h"
 #include "model/layers.h"
+#include "stages/common.h"
 #include "stages/fit.h"
 
 enum { INIT_RANDOM, INIT_TEACHER_LAYERS };
@@ -87,6 +88,8 @@ static int start(const struct stage_run *s, struct model *student)
 	if (o->init == INIT_RANDOM)
 		return 0;
 	int rc = model_load(&teacher, s->teacher_dir, s->train_dev);
+	if (!rc)
+		rc = stage_check_planned(s, s->teacher_dir, &teacher.ckpt);
 	if (!rc && teacher.ckpt.form != FORM_FLOAT)
 		rc =
 		    err_set(ERR_CONFIG, "teacher %s is quantized; a student begins with float weights", s->teacher_dir);

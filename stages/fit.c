@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "stages/common.h"
+#include "stages/seen.h"
 
 struct fit_state {
 	struct fit_job *job;
@@ -215,8 +217,17 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 static int begin_with(struct fit_job *job)
 {
 	const struct stage_run *run = job->run;
+	struct checkpoint c;
 	bool head;
-	int rc = model_begin_with(job->model, run->pretrained_dir, &head, &job->masks);
+	int rc = checkpoint_load(&c, run->pretrained_dir);
+	if (rc)
+		return rc;
+	rc = stage_check_planned(run, run->pretrained_dir, &c);
+	if (!rc)
+		rc = seen_warn(run, &c, run->pretrained_dir);
+	if (!rc)
+		rc = model_begin_with(job->model, &c, &head, &job->masks);
+	checkpoint_clear(&c);
 	if (!rc)
 		stage_line(run, "the weights of %s, %s", run->pretrained_dir,
 		    head ? "its classifier too: it knows the same classes" : "with a new classifier");

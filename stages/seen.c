@@ -1,29 +1,78 @@
 #include "stages/seen.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "base/err.h"
 #include "base/fs.h"
 #include "data/prints.h"
 #include "stages/common.h"
 
-/* What a model was fine-tuned from has learned from its own samples, too. */
-static int join_parent(const struct stage_run *run, struct prints p[SPLIT_COUNT])
+#define PRINTS_SEAL "data_prints_sha256"
+
+static void clear(struct prints p[SPLIT_COUNT])
 {
-	struct prints parent[SPLIT_COUNT] = {0};
-	char path[1024];
-	int rc = fs_join(path, sizeof(path), run->input_dir, PRINTS_FILE);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		prints_clear(&p[s]);
+}
+
+static const char *named_hash(const struct checkpoint *c)
+{
+	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c->info, PRINTS_SEAL));
+}
+
+int seen_read(const char *dir, const struct checkpoint *c, struct prints p[SPLIT_COUNT], bool *known)
+{
+	char folder[1024], path[1024], hex[HASH_HEX];
+	const char *want = named_hash(c);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		p[s] = (struct prints){0};
+	*known = false;
+	int rc = checkpoint_folder(folder, sizeof(folder), dir);
+	if (!rc)
+		rc = fs_join(path, sizeof(path), folder, PRINTS_FILE);
 	if (rc || !fs_exists(path))
 		return rc;
-	rc = prints_read(parent, path);
+	rc = prints_read(p, path, hex);
+	if (!rc && want && strcmp(want, hex) != 0)
+		rc =
+		    err_set(ERR_CHECKPOINT, "%s: its SHA-256 is %s, but checkpoint_info.json says %s", path, hex, want);
+	*known = !rc;
+	if (rc)
+		clear(p);
+	return rc;
+}
+
+/* What a model was fine-tuned from, or begins with, has learned from its own samples, too. */
+static int join_parent(const struct stage_run *run, const char *dir, struct prints p[SPLIT_COUNT])
+{
+	struct prints kept[SPLIT_COUNT] = {0};
+	struct checkpoint parent;
+	bool known;
+	int rc = checkpoint_read_info(&parent, dir);
+	if (!rc)
+		rc = stage_check_planned(run, dir, &parent);
+	if (!rc)
+		rc = seen_read(dir, &parent, kept, &known);
 	for (int s = 0; !rc && s < SPLIT_COUNT; s++)
-		rc = prints_join(&p[s], &parent[s]);
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		prints_clear(&parent[s]);
+		rc = prints_join(&p[s], &kept[s]);
+	clear(kept);
+	checkpoint_clear(&parent);
+	return rc;
+}
+
+static int put_hash(const char *path, cJSON *info)
+{
+	char hex[HASH_HEX];
+	int rc = hash_file(path, hex);
+	cJSON_DeleteItemFromObjectCaseSensitive(info, PRINTS_SEAL);
+	if (!rc && !cJSON_AddStringToObject(info, PRINTS_SEAL, hex))
+		rc = err_set(ERR_NOMEM, "out of memory");
 	return rc;
 }
 
 /* By them, evaluating finds samples that the model knows from its training. */
-int seen_save(const struct stage_run *run)
+int seen_save(const struct stage_run *run, struct checkpoint *c)
 {
 	struct prints p[SPLIT_COUNT] = {0};
 	char path[1024];
@@ -31,11 +80,14 @@ int seen_save(const struct stage_run *run)
 	for (int s = SPLIT_TRAIN; !rc && s <= SPLIT_VAL; s++)
 		rc = dataset_split_prints(run->data, (enum split)s, &p[s]);
 	if (!rc && run->input_dir)
-		rc = join_parent(run, p);
+		rc = join_parent(run, run->input_dir, p);
+	if (!rc && run->pretrained_dir)
+		rc = join_parent(run, run->pretrained_dir, p);
 	if (!rc)
 		rc = prints_write(path, p);
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		prints_clear(&p[s]);
+	if (!rc)
+		rc = put_hash(path, c->info);
+	clear(p);
 	return rc;
 }
 
@@ -54,23 +106,21 @@ static int compare(
 	return rc;
 }
 
-int seen_warn(const struct stage_run *run, const char *dir)
+int seen_warn(const struct stage_run *run, const struct checkpoint *c, const char *dir)
 {
-	struct prints kept[SPLIT_COUNT] = {0};
-	char path[1024];
-	if (!fs_is_dir(dir))
-		return 0;
-	int rc = fs_join(path, sizeof(path), dir, PRINTS_FILE);
-	if (rc || !fs_exists(path))
+	struct prints kept[SPLIT_COUNT];
+	bool known;
+	int rc = seen_read(dir, c, kept, &known);
+	if (rc)
 		return rc;
-	rc = prints_read(kept, path);
-	if (!rc)
-		rc = compare(run, SPLIT_VAL, SPLIT_TRAIN, kept, dir);
+	if (!known && named_hash(c))
+		stage_line(
+		    run, "warning: %s: " PRINTS_FILE " is missing: samples that it was trained on are not known", dir);
+	rc = compare(run, SPLIT_VAL, SPLIT_TRAIN, kept, dir);
 	if (!rc)
 		rc = compare(run, SPLIT_TEST, SPLIT_TRAIN, kept, dir);
 	if (!rc)
 		rc = compare(run, SPLIT_TEST, SPLIT_VAL, kept, dir);
-	for (int s = 0; s < SPLIT_COUNT; s++)
-		prints_clear(&kept[s]);
+	clear(kept);
 	return rc;
 }

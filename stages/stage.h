@@ -21,6 +21,10 @@ struct stage_run {
 	const char *teacher_dir;          /* distill: the teacher's checkpoint, or NULL */
 	int n_input;                      /* evaluate: all checkpoints to compare */
 	const char *const *input_dirs, *const *input_names;
+	/* The SHA-256 of each one's checkpoint_info.json as it was when the run was planned: what is loaded must be
+	 * that, or it would be stored under the key of another. NULL or "": not known. */
+	const char *input_sha256, *teacher_sha256, *pretrained_sha256;
+	const char *const *input_sha256s;
 	const struct model_spec *spec; /* the model named by the options, or NULL */
 	const struct adapter *adapter; /* of the model that the stage makes; NULL if it makes none */
 	const struct task *task;       /* what this run asks of its models */

@@ -228,12 +228,14 @@ int prints_parse(struct prints p[SPLIT_COUNT], const char *name, const void *byt
 	return rc;
 }
 
-int prints_read(struct prints p[SPLIT_COUNT], const char *path)
+int prints_read(struct prints p[SPLIT_COUNT], const char *path, char sha256[HASH_HEX])
 {
 	struct fs_bytes b;
 	int rc = fs_read(path, &b);
 
 	memset(p, 0, SPLIT_COUNT * sizeof(*p));
+	if (!rc)
+		rc = hash_bytes(b.data, b.size, sha256);
 	if (!rc)
 		rc = prints_parse(p, path, b.data, b.size);
 	fs_bytes_clear(&b);

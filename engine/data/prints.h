@@ -34,8 +34,8 @@ int prints_join(struct prints *p, const struct prints *other);
 /* A file of the prints of all splits: "PRINTS1\n", three counts and the prints as 8-byte numbers, lowest byte first,
  * then the SHA-256 of all that. A split that was not loaded has count 0. */
 int prints_write(const char *path, const struct prints p[SPLIT_COUNT]);
-/* ERR_CHECKPOINT: not such a file, cut off, changed, or not ascending. prints_clear each. */
-int prints_read(struct prints p[SPLIT_COUNT], const char *path);
+/* ERR_CHECKPOINT: not such a file, cut off, changed, or not ascending. prints_clear each. sha256: of the file. */
+int prints_read(struct prints p[SPLIT_COUNT], const char *path, char sha256[HASH_HEX]);
 /* The same from bytes; `name` is for messages. */
 int prints_parse(struct prints p[SPLIT_COUNT], const char *name, const void *bytes, size_t n);
 

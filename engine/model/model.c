@@ -45,21 +45,16 @@ static bool in_head(const struct graph *g, int node)
 	return false;
 }
 
-int model_begin_with(struct model *m, const char *dir, bool *head, bool *masks)
+int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bool *masks)
 {
-	struct checkpoint c;
 	struct graph g;
-	int rc = checkpoint_load(&c, dir);
-	if (rc)
-		return rc;
-	*head = same_classes(&m->ckpt.task, &c.task);
-	*masks = checkpoint_has_masks(&c);
-	rc = spec_build(&g, &m->ckpt.spec, &shape_one);
+	*head = same_classes(&m->ckpt.task, &c->task);
+	*masks = checkpoint_has_masks(c);
+	int rc = spec_build(&g, &m->ckpt.spec, &shape_one);
 	for (int i = 0; !rc && i < g.n; i++)
 		if (g.node[i].op == OP_PARAM && (*head || !in_head(&g, i)))
-			rc = checkpoint_to_param(&c, &g.node[i], &m->params);
+			rc = checkpoint_to_param(c, &g.node[i], &m->params);
 	graph_clear(&g);
-	checkpoint_clear(&c);
 	return rc;
 }
 

@@ -14,10 +14,10 @@ struct model {
 /* A new float model with initial weights. Spec, adapter and task are copied. */
 int model_init(struct model *m, const struct model_spec *spec, const struct adapter *adapter, const struct task *task,
     struct device dev, uint64_t seed);
-/* Replaces the initial weights, and masks, of a model by those of the float checkpoint `dir`, whose spec it has but for
+/* Replaces the initial weights, and masks, of a model by those of the float checkpoint `c`, whose spec it has but for
  * the classes. The last layer keeps its initial weights unless both know the same classes in the same order: *head says
  * whether the checkpoint's was taken. *masks: the checkpoint has masks. ERR_CHECKPOINT. */
-int model_begin_with(struct model *m, const char *dir, bool *head, bool *masks);
+int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bool *masks);
 /* Any form. ERR_CHECKPOINT if it is broken. */
 int model_load(struct model *m, const char *dir, struct device dev);
 void model_clear(struct model *m);

@@ -36,6 +36,9 @@ struct checkpoint {
 	struct tensor_file tensors;
 	cJSON *info;           /* the whole checkpoint_info.json */
 	char sha256[HASH_HEX]; /* of model.safetensors, once saved or loaded */
+	/* Of the bytes of checkpoint_info.json, which has the hashes of all other files of the model: two checkpoints
+	 * with one hash are the same. */
+	char info_sha256[HASH_HEX];
 };
 void checkpoint_clear(struct checkpoint *c);
 
@@ -62,6 +65,10 @@ int checkpoint_save(struct checkpoint *c, const char *dir);
  * rebuilt graph needs, NaN or infinity, masks over weights that are not zero or with bits behind their end, steps
  * that are not positive, integers outside the plan's range, fields that contradict the tensors. */
 int checkpoint_load(struct checkpoint *out, const char *dir);
+/* checkpoint_info.json alone: spec, form, plan, info and both hashes; adapter, task and tensors stay empty. */
+int checkpoint_read_info(struct checkpoint *out, const char *dir);
+/* The folder of a checkpoint from the folder itself or the path of one of those two files. ERR_CHECKPOINT. */
+int checkpoint_folder(char *out, size_t cap, const char *path);
 /* True for "<param>.mask" of a tensor that is there; `param` receives that tensor. */
 bool checkpoint_is_mask(const struct tensor_file *f, const char *name, const struct named_tensor **param);
 /* Whether a "<param>.mask" tensor keeps element i of its param. */

@@ -7,10 +7,11 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "store/checkpoint_impl.h"
-#include "base/json.h"
+#include "store/sealed.h"
 
 #define MODEL_FILE "model.safetensors"
 #define INFO_FILE  "checkpoint_info.json"
+#define PATH_ROOM  1024
 
 /* Puts every field of `from` into `to`, replacing what is there; `from` is used up. */
 static int merge(cJSON *to, cJSON *from)
@@ -55,22 +56,16 @@ static int complete_info(struct checkpoint *c, const char *model_path)
 	return merge(c->info, fields);
 }
 
-static int write_info(const cJSON *info, const char *path)
+static int write_info(struct checkpoint *c, const char *path)
 {
-	struct fs_out out;
-	char *text = cJSON_Print(info);
-	int rc;
+	char *text;
+	int rc = sealed_print(c->info, CHECKPOINT_SEAL, &text);
 
-	if (!text)
-		return err_set(ERR_NOMEM, "out of memory");
-	rc = fs_create(&out, path);
-	if (!rc) {
-		/* A failed write is reported by fs_commit. */
-		(void)!fputs(text, out.f);
-		(void)!fputc('\n', out.f);
-		rc = fs_commit(&out);
-	}
-	cJSON_free(text);
+	if (!rc)
+		rc = hash_bytes(text, strlen(text), c->info_sha256);
+	if (!rc)
+		rc = fs_write(path, text, strlen(text));
+	mem_free(text);
 	return rc;
 }
 
@@ -103,7 +98,7 @@ static int verify(const struct checkpoint *c, const char *dir, const char *info_
 
 int checkpoint_save(struct checkpoint *c, const char *dir)
 {
-	char model[1024], info[1024];
+	char model[PATH_ROOM], info[PATH_ROOM];
 	int rc;
 
 	rc = fs_join(model, sizeof(model), dir, MODEL_FILE);
@@ -125,7 +120,7 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 	if (!rc)
 		rc = complete_info(c, model);
 	if (!rc)
-		rc = write_info(c->info, info);
+		rc = write_info(c, info);
 	if (rc != 0)
 		return rc;
 	rc = verify(c, dir, info);
@@ -134,8 +129,7 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 	return rc;
 }
 
-/* The folder of a checkpoint from the folder itself or one of its two files. */
-static int folder_of(char *out, size_t cap, const char *path)
+int checkpoint_folder(char *out, size_t cap, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
 	int n;
@@ -216,18 +210,15 @@ static int compare_fields(const struct checkpoint *c, const char *info_path, con
 	return rc;
 }
 
-int checkpoint_load(struct checkpoint *out, const char *dir)
+static int open_info(struct checkpoint *out, const char *dir, char folder[PATH_ROOM], char info[PATH_ROOM])
 {
-	char folder[1024], model[1024], info[1024];
 	struct fs_bytes b = {0};
 	int rc;
 
 	*out = (struct checkpoint){0};
-	rc = folder_of(folder, sizeof(folder), dir);
+	rc = checkpoint_folder(folder, PATH_ROOM, dir);
 	if (!rc)
-		rc = fs_join(model, sizeof(model), folder, MODEL_FILE);
-	if (!rc)
-		rc = fs_join(info, sizeof(info), folder, INFO_FILE);
+		rc = fs_join(info, PATH_ROOM, folder, INFO_FILE);
 	if (!rc && !fs_exists(info))
 		rc = err_set(ERR_CHECKPOINT, "%s: holds no %s: not a checkpoint, or one whose writing was cut off",
 		    folder, INFO_FILE);
@@ -236,6 +227,23 @@ int checkpoint_load(struct checkpoint *out, const char *dir)
 	if (!rc)
 		rc = checkpoint_info_parse(out, info, (const char *)b.data, b.size);
 	fs_bytes_clear(&b);
+	return rc;
+}
+
+int checkpoint_read_info(struct checkpoint *out, const char *dir)
+{
+	char folder[PATH_ROOM], info[PATH_ROOM];
+
+	return open_info(out, dir, folder, info);
+}
+
+int checkpoint_load(struct checkpoint *out, const char *dir)
+{
+	char folder[PATH_ROOM], model[PATH_ROOM], info[PATH_ROOM];
+	int rc = open_info(out, dir, folder, info);
+
+	if (!rc)
+		rc = fs_join(model, sizeof(model), folder, MODEL_FILE);
 	if (!rc)
 		rc = checkpoint_read_parts(out, folder, info);
 	if (!rc)

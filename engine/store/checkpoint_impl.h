@@ -3,6 +3,7 @@
  *   checkpoint.c         graphs, and tensors to and from a param store
  *   checkpoint_fields.c  the fields of checkpoint_info.json that follow from the model
  *   checkpoint_info.c    checkpoint_info.json to spec, form and plan
+ *   checkpoint_stage.c   the fields that stages and the program add, by type and range
  *   checkpoint_parts.c   input adapter and task
  *   checkpoint_check.c   tensors against the graph
  *   checkpoint_mask.c    masks, one bit per weight
@@ -12,13 +13,16 @@
 
 #include "store/checkpoint.h"
 
-#define CHECKPOINT_INFO_MAX (4u << 20) /* bytes of checkpoint_info.json that are read */
+#define CHECKPOINT_INFO_MAX (4u << 20)    /* bytes of checkpoint_info.json that are read */
+#define CHECKPOINT_SEAL     "info_sha256" /* member with the hash of checkpoint_info.json itself; see store/sealed.h */
 
 extern const char *const checkpoint_forms[]; /* float, simulated, integer, NULL */
 
 /* Parses the text of a checkpoint_info.json into info, spec, form and plan; tensors stay empty. `name` is for
  * messages. */
 int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *text, size_t n);
+/* Types and ranges of the fields that stages and the program have added. `name` is for messages. */
+int checkpoint_check_info(const cJSON *info, const char *name);
 /* Fills adapter and task from c->info; dir: the folder. Both stay empty where the file says nothing. `name` is for
  * messages. */
 int checkpoint_read_parts(struct checkpoint *c, const char *dir, const char *name);

@@ -1,20 +1,15 @@
 /* checkpoint_info.json to a spec, a form and a quantization plan. The version is looked at first, so that a newer
- * file is called newer and not malformed. Fields that the stages add are checked for their type if they are there. */
+ * file is called newer and not malformed; then the seal, so that a changed file is called changed. */
 #include <string.h>
 
 #include "base/err.h"
 #include "store/checkpoint_impl.h"
 #include "base/json.h"
+#include "store/sealed.h"
 
 static int wrong(const char *name, const char *key, const char *want)
 {
 	return err_set(ERR_CHECKPOINT, "%s: '%s' is missing or is not %s", name, key, want);
-}
-
-static bool is_hash(const cJSON *item)
-{
-	return cJSON_IsString(item) && strlen(item->valuestring) == HASH_HEX - 1 &&
-	       strspn(item->valuestring, "0123456789abcdef") == HASH_HEX - 1;
 }
 
 static int check_version(const char *name, const cJSON *info)
@@ -27,37 +22,6 @@ static int check_version(const char *name, const cJSON *info)
 		return err_set(ERR_CHECKPOINT,
 		    "%s: format_version is %llu; this program reads up to %d: use a newer pipeline", name,
 		    (unsigned long long)version, CHECKPOINT_FORMAT);
-	return 0;
-}
-
-/* What the stages add. `null` stands for what does not apply (the parent of a first stage). */
-static int check_stage_fields(const char *name, const cJSON *info)
-{
-	static const char *const strings[] = {
-	    "model_name", "technique", "stage", "timestamp", "program_version", "program_commit"};
-	static const char *const objects[] = {
-	    "hyperparameters", "metrics", "data", "data_options", "cpu", "gpu", "training"};
-	static const char *const numbers[] = {"val_macro_f1", "seed", "seconds", "peak_memory", "threads"};
-	const cJSON *item;
-
-	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
-		item = cJSON_GetObjectItemCaseSensitive(info, strings[i]);
-		if (item && !cJSON_IsString(item) && !cJSON_IsNull(item))
-			return wrong(name, strings[i], "text");
-	}
-	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
-		item = cJSON_GetObjectItemCaseSensitive(info, objects[i]);
-		if (item && !cJSON_IsObject(item) && !cJSON_IsNull(item))
-			return wrong(name, objects[i], "an object");
-	}
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		item = cJSON_GetObjectItemCaseSensitive(info, numbers[i]);
-		if (item && !cJSON_IsNumber(item) && !cJSON_IsNull(item))
-			return wrong(name, numbers[i], "a number");
-	}
-	item = cJSON_GetObjectItemCaseSensitive(info, "parent_sha256");
-	if (item && !cJSON_IsNull(item) && !is_hash(item))
-		return wrong(name, "parent_sha256", "a SHA-256 in lower-case hexadecimal");
 	return 0;
 }
 
@@ -94,7 +58,8 @@ static int parse_plan(struct checkpoint *c, const char *name)
 
 int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *text, size_t n)
 {
-	const cJSON *hash;
+	const char *hash;
+	bool sealed;
 	int rc;
 
 	*c = (struct checkpoint){0};
@@ -105,6 +70,8 @@ int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *te
 		rc = err_set(ERR_CHECKPOINT, "%s: not a JSON object", name);
 	if (!rc)
 		rc = check_version(name, c->info);
+	if (!rc) /* a file without a seal is an older one */
+		rc = sealed_check(name, c->info, CHECKPOINT_SEAL, text, n, &sealed);
 	if (!rc)
 		rc = parse_form(c, name);
 	if (!rc) {
@@ -115,12 +82,14 @@ int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *te
 	if (!rc)
 		rc = parse_plan(c, name);
 	if (!rc)
-		rc = check_stage_fields(name, c->info);
-	hash = cJSON_GetObjectItemCaseSensitive(c->info, "sha256");
-	if (!rc && !is_hash(hash))
+		rc = checkpoint_check_info(c->info, name);
+	hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c->info, "sha256"));
+	if (!rc && !hash_is_hex(hash))
 		rc = wrong(name, "sha256", "a SHA-256 in lower-case hexadecimal");
 	if (!rc)
-		memcpy(c->sha256, hash->valuestring, HASH_HEX);
+		rc = hash_bytes(text, n, c->info_sha256);
+	if (!rc)
+		memcpy(c->sha256, hash, HASH_HEX);
 	else
 		checkpoint_clear(c);
 	return rc;

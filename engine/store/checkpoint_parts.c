@@ -46,10 +46,12 @@ static int read_older(struct checkpoint *c, const char *dir)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(name, names)
 	{
-		list[n] = cJSON_IsString(name) ? name->valuestring : NULL;
+		list[n] = cJSON_IsString(name) && name->valuestring[0] ? name->valuestring : NULL;
 		if (!list[n++])
-			rc = err_set(ERR_CHECKPOINT, "data.class_names must be a list of names");
+			rc = err_set(ERR_CHECKPOINT, "data.class_names must be a list of names that are not empty");
 	}
+	if (!rc)
+		rc = task_check_names("data.class_names", list, n);
 	if (!rc)
 		rc = task_default(&c->task, TARGET_CLASS, list, n);
 	mem_free(list);

@@ -8,52 +8,69 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/json.h"
-
-#define MEMBER "sha256"
+#include "base/mem.h"
 
 static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
-int sealed_print(cJSON *o, char **text)
-{
-	char hex[HASH_HEX];
-	*text = cJSON_AddStringToObject(o, MEMBER, zeros) ? cJSON_Print(o) : NULL;
-	if (!*text)
-		return err_set(ERR_NOMEM, "out of memory");
-	char *at = NULL; /* the member is the last one, and so is this */
-	for (char *p = *text; (p = strstr(p, zeros)) != NULL; p++)
-		at = p;
-	int rc = hash_bytes(*text, strlen(*text), hex);
-	if (!rc) {
-		memcpy(at, hex, HASH_HEX - 1);
-		return 0;
-	}
-	cJSON_free(*text);
-	*text = NULL;
-	return rc;
-}
-
-/* Puts zeros in the place of the seal. false: the text does not hold it, for JSON has other ways to write digits. */
-static bool blank_seal(char *text, const char *seal)
+/* The last place of 64 digits in a text: the seal is the last member of the object. */
+static char *find_last(char *text, const char *digits)
 {
 	char *at = NULL;
-	for (char *p = text; (p = strstr(p, seal)) != NULL; p++)
+	for (char *p = text; (p = strstr(p, digits)) != NULL; p++)
 		at = p;
-	if (at)
-		memcpy(at, zeros, HASH_HEX - 1);
-	return at != NULL;
+	return at;
 }
 
-static int check_seal(const char *path, struct fs_bytes *b, const char *seal)
+int sealed_print(cJSON *o, const char *seal, char **text)
 {
 	char hex[HASH_HEX];
-	bool held = hash_is_hex(seal) && blank_seal((char *)b->data, seal);
-	int rc = hash_bytes(b->data, b->size, hex);
-	if (!rc && (!held || strcmp(hex, seal) != 0))
-		rc = err_set(ERR_CHECKPOINT, "%s: was changed since it was written", path);
+	cJSON_DeleteItemFromObjectCaseSensitive(o, seal);
+	cJSON *member = cJSON_AddStringToObject(o, seal, zeros);
+	char *printed = member ? cJSON_Print(o) : NULL;
+	*text = printed ? mem_printf("%s\n", printed) : NULL;
+	cJSON_free(printed);
+	if (!*text)
+		return err_set(ERR_NOMEM, "out of memory");
+	int rc = hash_bytes(*text, strlen(*text), hex);
+	if (rc) {
+		mem_free(*text);
+		*text = NULL;
+		return rc;
+	}
+	memcpy(find_last(*text, zeros), hex, HASH_HEX - 1);
+	memcpy(member->valuestring, hex, HASH_HEX);
+	return 0;
+}
+
+/* A seal that is not in the text as it is has been written in another of the ways that JSON has for digits. */
+static int compare(const char *name, const char *seal, char *text, size_t n)
+{
+	char hex[HASH_HEX];
+	char *at = hash_is_hex(seal) ? find_last(text, seal) : NULL;
+	if (at)
+		memcpy(at, zeros, HASH_HEX - 1);
+	int rc = hash_bytes(text, n, hex);
+	if (!rc && (!at || strcmp(hex, seal) != 0))
+		rc = err_set(ERR_CHECKPOINT, "%s: was changed since it was written", name);
 	return rc;
 }
 
-int sealed_read(const char *path, cJSON **out, bool *sealed)
+int sealed_check(const char *name, const cJSON *o, const char *seal, const char *text, size_t n, bool *sealed)
+{
+	const cJSON *member = cJSON_GetObjectItemCaseSensitive(o, seal);
+	*sealed = member != NULL;
+	if (!member)
+		return 0;
+	char *copy = mem_alloc(n + 1, 1);
+	if (!copy)
+		return ERR_NOMEM;
+	memcpy(copy, text, n);
+	int rc = compare(name, cJSON_GetStringValue(member), copy, n);
+	mem_free(copy);
+	return rc;
+}
+
+int sealed_read(const char *path, const char *seal, cJSON **out, bool *sealed)
 {
 	struct fs_bytes b = {0};
 	cJSON *o = NULL;
@@ -64,10 +81,8 @@ int sealed_read(const char *path, cJSON **out, bool *sealed)
 		rc = json_parse(path, (const char *)b.data, b.size, &o);
 	if (!rc && !cJSON_IsObject(o))
 		rc = err_set(ERR_CHECKPOINT, "%s: is not a JSON object", path);
-	const cJSON *seal = rc ? NULL : cJSON_GetObjectItemCaseSensitive(o, MEMBER);
-	*sealed = seal != NULL;
-	if (seal)
-		rc = check_seal(path, &b, cJSON_GetStringValue(seal));
+	if (!rc)
+		rc = sealed_check(path, o, seal, (const char *)b.data, b.size, sealed);
 	fs_bytes_clear(&b);
 	if (rc < 0)
 		cJSON_Delete(o);

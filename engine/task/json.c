@@ -1,5 +1,6 @@
 /* A task in checkpoint_info.json. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -90,6 +91,26 @@ static int read_floats(float **out, const cJSON *json, const char *key, int n)
 	return rc;
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int task_check_names(const char *where, char *const *class_name, int classes)
+{
+	char **sorted = mem_alloc((size_t)classes, sizeof(*sorted));
+	int rc = 0;
+	if (!sorted)
+		return ERR_NOMEM;
+	memcpy(sorted, class_name, (size_t)classes * sizeof(*sorted));
+	qsort(sorted, (size_t)classes, sizeof(*sorted), by_text);
+	for (int c = 1; !rc && c < classes; c++)
+		if (strcmp(sorted[c - 1], sorted[c]) == 0)
+			rc = err_set(ERR_CHECKPOINT, "%s: '%s' is there twice", where, sorted[c]);
+	mem_free(sorted);
+	return rc;
+}
+
 static int read_names(struct task *t, const cJSON *json)
 {
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "class_names"), *item;
@@ -108,7 +129,7 @@ static int read_names(struct task *t, const cJSON *json)
 		if (!t->class_name[c++])
 			return ERR_NOMEM;
 	}
-	return 0;
+	return task_check_names("task.class_names", t->class_name, n);
 }
 
 static int read_kind(struct task *t, const cJSON *json)

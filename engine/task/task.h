@@ -75,6 +75,8 @@ int task_kind_register(const struct task_kind *kind);
 int task_make(struct task *out, const struct task_options *o, const struct dataset *d, const char **key);
 /* The kind's defaults with these class names (copied): for checkpoints that hold no task. */
 int task_default(struct task *out, enum target_kind target, char *const *class_name, int classes);
+/* ERR_CHECKPOINT "WHERE: 'NAME' is there twice": a class that is read from a file must be told from the others. */
+int task_check_names(const char *where, char *const *class_name, int classes);
 int task_copy(struct task *out, const struct task *t);
 void task_clear(struct task *t);
 /* kind, class_names, metric, thresholds, ...: what a checkpoint says of its task. */

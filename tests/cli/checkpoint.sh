@@ -40,9 +40,28 @@ poke() { # TENSOR BYTES
 }
 
 fresh
+sed -i 's/^\t"seed":\t3/\t"seed":\t4/' $info
+broken "bad/checkpoint_info.json: was changed since it was written"
+sed -i 's/\("std":[^0-9]*\)[0-9][0-9.]*/\10/' $info
+broken "bad/checkpoint_info.json: was changed since it was written"
+
+# Without the hash of itself it is the file of an older program, and its fields are checked one by one.
+unseal $good/checkpoint_info.json
+fresh
 sed -i "s/^\t\"sha256\":/\t\"sha256\": /" $info
-works inspect bad # the editing itself does no harm
+works inspect bad
 works plan use.yaml
+fresh
+for value in 0 -1 '"x"' null NaN 1e999; do
+	sed -i "s/\(\"std\":[^0-9]*\)[0-9][0-9.]*/\1$value/" $info
+	broken "bad/checkpoint_info.json:"
+done
+for field in '"seed": -1' '"seed": 0.5' '"val_macro_f1": 2' '"key": "../zz"' '"threads": "1"'; do
+	sed -i "/^\t${field%%:*}/d;s|^{|{$field,|" $info
+	broken "bad/checkpoint_info.json: '"
+done
+sed -i 's/\("class_names":[^"]*\)"0", "1"/\1"0", "0"/' $info
+broken "class_names: '0' is there twice"
 
 fresh
 poke fc1.weight '\1\2\3\4'

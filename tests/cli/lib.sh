@@ -68,6 +68,12 @@ works() {
 	fi
 }
 
+# Takes the hash of itself out of a checkpoint_info.json: what is left is the file of an older program, whose fields are
+# all that can be checked.
+unseal() { # FILE
+	sed -i ':a;N;$!ba;s/,\n\t"info_sha256":[^\n]*//' "$1"
+}
+
 # Every file below runs/ with its bytes and times; of the stage folders alone with the argument `stages`.
 snapshot() {
 	[ -d runs ] || return 0

@@ -126,17 +126,21 @@ static void file__comes_back_as_it_was(void **state)
 	uint64_t x[] = {1, 3, 3, UINT64_MAX}, y[] = {2};
 	const struct prints out[SPLIT_COUNT] = {{x, 4}, {y, 1}, {NULL, 0}};
 	struct prints in[SPLIT_COUNT];
+	char hex[HASH_HEX];
 
 	(void)state;
 	assert_int_equal(prints_write(at("p.bin"), out), 0);
-	assert_int_equal(prints_read(in, at("p.bin")), 0);
+	assert_int_equal(prints_read(in, at("p.bin"), hex), 0);
+	char of_file[HASH_HEX];
+	assert_int_equal(hash_file(at("p.bin"), of_file), 0);
+	assert_string_equal(hex, of_file);
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		assert_int_equal(in[s].n, out[s].n);
 		for (int64_t i = 0; i < in[s].n; i++)
 			assert_true(in[s].v[i] == out[s].v[i]);
 		prints_clear(&in[s]);
 	}
-	assert_int_equal(prints_read(in, at("none.bin")), ERR_IO);
+	assert_int_equal(prints_read(in, at("none.bin"), hex), ERR_IO);
 }
 
 static void file__no_changed_bit_passes(void **state)
@@ -165,10 +169,11 @@ static void file__must_be_ascending(void **state)
 	uint64_t x[] = {3, 1};
 	const struct prints out[SPLIT_COUNT] = {{NULL, 0}, {x, 2}, {NULL, 0}};
 	struct prints in[SPLIT_COUNT];
+	char hex[HASH_HEX];
 
 	(void)state;
 	assert_int_equal(prints_write(at("p.bin"), out), 0);
-	assert_int_equal(prints_read(in, at("p.bin")), ERR_CHECKPOINT);
+	assert_int_equal(prints_read(in, at("p.bin"), hex), ERR_CHECKPOINT);
 	assert_non_null(strstr(err_message(), "the prints of the validation split are not ascending"));
 	assert_null(in[SPLIT_VAL].v);
 }

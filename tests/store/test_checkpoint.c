@@ -16,6 +16,7 @@
 #include "graph/pass.h"
 #include "ref/ref.h"
 #include "store/checkpoint.h"
+#include "store/seal.h"
 
 static char dir[256];
 static struct device dev = {&ref_backend, NULL};
@@ -394,6 +395,7 @@ static void refused(enum quant_method method, bool quantized, void (*damage)(str
 	char hex[HASH_HEX], *text;
 	assert_int_equal(hash_file(at("bad/model.safetensors"), hex), 0);
 	cJSON_ReplaceItemInObject(c.info, "sha256", cJSON_CreateString(hex));
+	cJSON_DeleteItemFromObject(c.info, "info_sha256");
 	text = cJSON_Print(c.info);
 	assert_int_equal(fs_write(at("bad/checkpoint_info.json"), text, strlen(text)), 0);
 	free(text);
@@ -502,6 +504,7 @@ static void info_refused(const char *from, const char *to, const char *part)
 	fill_float(&c, &store);
 	must_save(&c, at("info"));
 	assert_int_equal(fs_read(at("info/checkpoint_info.json"), &b), 0);
+	drop_seal((char *)b.data);
 	hit = strstr((char *)b.data, from);
 	if (!hit)
 		fail_msg("no '%s' in %s", from, (char *)b.data);
@@ -535,6 +538,89 @@ static void checkpoint__info_that_is_wrong_is_refused_by_field(void **state)
 	info_refused(",\n\t\"sha256\"", " \"sha256\"", "not valid JSON");
 	info_refused("\"sha256\":\t\"", "\"sha256\": \"A", "'sha256'");
 	info_refused("\"classes\":\t4", "\"classes\": 2e9", "classes");
+}
+
+/* A field that a stage adds, with a value that no stage gives it. */
+static void field_refused(const char *field, const char *part)
+{
+	char to[160];
+
+	snprintf(to, sizeof(to), "\"model_name\":\t\"small\", %s", field);
+	info_refused("\"model_name\":\t\"small\"", to, part);
+}
+
+static void checkpoint__each_field_of_a_stage_has_its_type_and_range(void **state)
+{
+	static const char *const refused[][2] = {{"\"seed\": -1", "'seed' must be from 0"},
+	    {"\"seed\": 1.5", "'seed' must be a whole number"}, {"\"seed\": \"7\"", "'seed' is not a number"},
+	    {"\"seed\": 1e300", "'seed' must be from 0 to 9007199254740992"},
+	    {"\"seed\": 1e999", "'seed' must be finite"}, {"\"threads\": 0.5", "'threads' must be a whole number"},
+	    {"\"seconds\": -0.1", "'seconds' must be from 0"},
+	    {"\"val_macro_f1\": 1.01", "'val_macro_f1' must be from 0 to 1"},
+	    {"\"peak_memory\": true", "'peak_memory'"},
+	    {"\"parent_sha256\": \"../../x\"", "'parent_sha256' is not a SHA-256"},
+	    {"\"key\": \"../zz\"", "'key' is not"}, {"\"teacher_sha256\": 1", "'teacher_sha256'"},
+	    {"\"config\": []", "'config' is not a text"},
+	    {"\"data_options\": \"x\"", "'data_options' is not an object"},
+	    {"\"simulated\": 1", "'simulated' is not true"},
+	    {"\"training\": {\"best_epoch\": -1}", "'best_epoch' must be from 0"},
+	    {"\"metrics\": {\"validation\": {\"accuracy\": 1.5}}", "'accuracy' must be from 0 to 1, found 1.5"},
+	    {"\"metrics\": {\"validation\": {\"f1_macro\": \"x\"}}", "'f1_macro' must be a number"},
+	    {"\"metrics\": {\"train\": {\"per_class\": [{\"recall\": -0.5}]}}", "'recall' must be from 0 to 1"},
+	    {"\"metrics\": {\"train\": {\"samples\": 2.5}}", "'samples' must be a whole number"},
+	    {"\"int8_report\": {\"layers\": [{\"fp32_ms\": 1e999}]}", "'fp32_ms' must be finite"},
+	    {"\"data\": {\"splits\": {\"test\": {\"sha256\": \"7\"}}}", "'data.splits.test.sha256'"},
+	    {"\"data\": {\"splits\": 7}", "'data.splits' is not an object"},
+	    {"\"data_prints_sha256\": \"0\"", "'data_prints_sha256'"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+		field_refused(refused[i][0], refused[i][1]);
+}
+
+/* Writes `text` as the info of the checkpoint "sealed", and loads that. */
+static int load_with(const char *text)
+{
+	struct checkpoint d;
+	int rc;
+
+	assert_int_equal(fs_write(at("sealed/checkpoint_info.json"), text, strlen(text)), 0);
+	rc = checkpoint_load(&d, at("sealed"));
+	checkpoint_clear(&d);
+	return rc;
+}
+
+static void checkpoint__info_tells_any_change_of_itself(void **state)
+{
+	struct checkpoint c, d;
+	struct param_store store;
+	struct fs_bytes b;
+	char hex[HASH_HEX], *text;
+
+	(void)state;
+	fill_float(&c, &store);
+	must_save(&c, at("sealed"));
+	assert_int_equal(hash_file(at("sealed/checkpoint_info.json"), hex), 0);
+	assert_string_equal(c.info_sha256, hex);
+	assert_int_equal(checkpoint_load(&d, at("sealed")), 0);
+	assert_string_equal(d.info_sha256, hex);
+	checkpoint_clear(&d);
+	assert_int_equal(fs_read(at("sealed/checkpoint_info.json"), &b), 0);
+	text = strdup((char *)b.data);
+	/* A name, which nothing else would notice; then a blank. */
+	memcpy(strstr(text, "\"small\""), "\"smell\"", 7);
+	assert_int_equal(load_with(text), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "checkpoint_info.json: was changed since it was written"));
+	memcpy(strstr(text, "\"smell\""), "\"small\"", 7);
+	assert_int_equal(load_with(text), 0);
+	*strchr(text, '\t') = ' ';
+	assert_int_equal(load_with(text), ERR_CHECKPOINT);
+	drop_seal(text);
+	assert_int_equal(load_with(text), 0);
+	free(text);
+	fs_bytes_clear(&b);
+	params_clear(&store);
+	checkpoint_clear(&c);
 }
 
 static void checkpoint__a_changed_or_cut_model_is_refused(void **state)
@@ -636,6 +722,8 @@ int main(void)
 	    cmocka_unit_test(checkpoint__every_form_loads_again),
 	    cmocka_unit_test(checkpoint__tensors_that_do_not_fit_are_refused_by_name),
 	    cmocka_unit_test(checkpoint__info_that_is_wrong_is_refused_by_field),
+	    cmocka_unit_test(checkpoint__each_field_of_a_stage_has_its_type_and_range),
+	    cmocka_unit_test(checkpoint__info_tells_any_change_of_itself),
 	    cmocka_unit_test(checkpoint__a_changed_or_cut_model_is_refused),
 	    cmocka_unit_test(checkpoint__numbers_that_json_cannot_hold_are_refused),
 	    cmocka_unit_test(checkpoint__unset_params_are_not_saved),

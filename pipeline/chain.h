@@ -26,6 +26,8 @@ struct chain_stage {
 	char found[STORE_PATH]; /* STAGE_ELSEWHERE: where */
 	char refused[512];      /* what was found and must not be taken, with the reason; "" if nothing was */
 	bool replace_entry;     /* that was the store's */
+	bool from_store;        /* `found` is an entry of the store */
+	bool of_another_user;   /* STAGE_DONE: somebody else has put it into the run's folder */
 	enum stage_state state;
 	struct model_spec model; /* owned, as the next two: of `model`, if the kind needs one */
 	struct model_spec input; /* of the input checkpoint, if there is one */

@@ -149,6 +149,8 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 	enum estimate_basis basis;
 	double seconds = estimate_seconds(c, s, &basis);
 	printf("%02d-%s: %s, %s\n", i + 1, s->config->name, s->config->kind->name, state_names[s->state]);
+	if (s->state == STAGE_DONE && s->of_another_user)
+		printf("    warning: another user has left it here\n");
 	if (s->refused[0])
 		printf("    warning: not taken: %s\n", s->refused);
 	print_lines(s->plan.text);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -76,10 +78,26 @@ static int check_checkpoint(const struct chain_stage *s, const struct stage_reco
 	return rc;
 }
 
+/* Keys are no secret: whoever can write to a run's folder can put a stage there that this run would take for its own.
+ * 0: the record in `dir` is of the user who runs. */
+static int check_owner(const char *dir)
+{
+	char path[CHAIN_PATH + 32];
+	struct stat st;
+	int rc = fs_join(path, sizeof(path), dir, "stage.json");
+	if (!rc && lstat(path, &st) == 0 && st.st_uid != geteuid())
+		rc = err_set(ERR_CHECKPOINT, "%s: belongs to another user", path);
+	return rc;
+}
+
 static int look_in_own(const struct chain *c, struct chain_stage *s)
 {
 	struct stage_record r;
 	int rc = stage_record_read(&r, s->dir);
+	if (!rc && check_owner(s->dir) < 0) {
+		s->of_another_user = true;
+		err_clear();
+	}
 	if (!rc && r.json) {
 		note_cost(c, s, &r);
 		if (strcmp(r.key, s->key) == 0) {
@@ -107,6 +125,8 @@ static int look_in_previous(const struct chain *c, struct chain_stage *s)
 		bool same = !rc && r.json && strcmp(r.key, s->key) == 0;
 		if (same)
 			rc = tree_check(dir, r.files);
+		if (same && !rc)
+			rc = check_owner(dir);
 		if (rc < 0)
 			rc = refuse(s, rc);
 		else if (same)
@@ -126,6 +146,7 @@ static int look_in_store(const struct chain *c, struct chain_stage *s)
 		rc = refuse(s, rc);
 	else if (r.json)
 		found(c, s, dir, &r);
+	s->from_store = s->state == STAGE_ELSEWHERE;
 	stage_record_clear(&r);
 	return rc;
 }
@@ -140,16 +161,20 @@ int finished_find(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
-int finished_take(const struct chain_stage *s, const char *part)
+int finished_take(struct chain_stage *s, const char *part)
 {
 	struct stage_record r = {0};
-	int rc = tree_take(s->found, part);
+	int rc = tree_take(s->found, part, s->from_store ? TREE_RECORD_OWN : TREE_RECORD_ANY);
 	if (!rc)
 		rc = stage_record_read(&r, part);
 	if (!rc && (!r.json || strcmp(r.key, s->key) != 0))
 		rc = err_set(ERR_CHECKPOINT, "%s: holds another stage", s->found);
 	if (!rc)
 		rc = tree_check(part, r.files);
+	if (!rc) {
+		cJSON_Delete(s->summary);
+		keep(s, &r); /* of what has arrived, not of what was there when it was found */
+	}
 	stage_record_clear(&r);
 	return rc;
 }

@@ -13,8 +13,9 @@ int finished_find(const struct chain *c, struct chain_stage *s);
 /* Sets s->info_sha256 from the hashes of the files that the stage has made. */
 void finished_note_hash(struct chain_stage *s, const cJSON *files);
 
-/* Fills the empty folder `part` with a stage that was found elsewhere, and checks what has arrived. */
-int finished_take(const struct chain_stage *s, const char *part);
+/* Fills the empty folder `part` with a stage that was found elsewhere, and checks what has arrived. Sets
+ * s->summary and info_sha256 anew, from that. */
+int finished_take(struct chain_stage *s, const char *part);
 
 /* Makes room in the run's folder for s: what lies under its name was made under another key, and is kept in
  * OUT/previous/. */

@@ -270,7 +270,8 @@ static int run_stage(
 	if (s->refused[0])
 		say(progress, "warning: %s: not taken: %s", base, s->refused);
 	if (s->state == STAGE_DONE) {
-		say(progress, "%s: up to date", base);
+		say(progress, "%s%s: up to date%s", s->of_another_user ? "warning: " : "", base,
+		    s->of_another_user ? ", as another user has left it here" : "");
 		enter_store(c, s, progress);
 		return 0;
 	}

@@ -29,18 +29,6 @@ static int path_beside(char *path, size_t cap, const char *out)
 	return dots ? snprintf(path, cap, "%s/../.store", out) : snprintf(path, cap, "%s/.store", dirname(copy));
 }
 
-/* ERR_CONFIG: what lies there is no folder that this user alone may write to. */
-static int check_own(const char *path, const struct stat *st, bool folder)
-{
-	if (folder ? !S_ISDIR(st->st_mode) : !S_ISREG(st->st_mode))
-		return err_set(ERR_CONFIG, "%s: is not a %s", path, folder ? "folder" : "file");
-	if (st->st_uid != geteuid())
-		return err_set(ERR_CONFIG, "%s: belongs to another user", path);
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return err_set(ERR_CONFIG, "%s: others may write to it", path);
-	return 0;
-}
-
 void store_open(struct store *s, const char *path, const char *out)
 {
 	struct stat st;
@@ -48,7 +36,7 @@ void store_open(struct store *s, const char *path, const char *out)
 	s->ignored[0] = '\0';
 	if (n >= (int)sizeof(s->path))
 		snprintf(s->ignored, sizeof(s->ignored), "its path is too long");
-	else if (lstat(s->path, &st) == 0 && check_own(s->path, &st, true) < 0)
+	else if (lstat(s->path, &st) == 0 && tree_check_own(s->path, &st, true) < 0)
 		snprintf(s->ignored, sizeof(s->ignored), "%s", err_message());
 	err_clear();
 }
@@ -65,11 +53,9 @@ int store_find(const struct store *s, const char *key, char dir[STORE_PATH], str
 		rc = fs_join(record, sizeof(record), dir, "stage.json");
 	if (rc < 0 || lstat(dir, &st) < 0)
 		return rc;
-	rc = check_own(dir, &st, true);
+	rc = tree_check_all_own(dir);
 	if (!rc && lstat(record, &st) < 0)
 		rc = err_set(ERR_CHECKPOINT, "%s: is missing", record);
-	if (!rc)
-		rc = check_own(record, &st, false);
 	if (!rc)
 		rc = stage_record_read(r, dir);
 	if (!rc && (!r->json || strcmp(r->key, key) != 0))
@@ -113,29 +99,15 @@ static int empty_folder(const char *dir)
 	return rc;
 }
 
-/* Takes the right to write from all but the owner, whatever the umask gave. */
-static int keep_others_out(const char *path)
-{
-	struct stat st;
-	if (lstat(path, &st) < 0 || chmod(path, st.st_mode & 07777 & ~(mode_t)(S_IWGRP | S_IWOTH)) < 0)
-		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	return 0;
-}
-
 /* Copies `dir` and checks the copy: what was changed in the run's folder since it was finished is not entered. */
 static int fill(const char *part, const char *key, const char *dir)
 {
 	struct stage_record r = {0};
-	char record[STORE_PATH];
 	int rc = empty_folder(part);
 	if (!rc)
-		rc = tree_take(dir, part);
+		rc = tree_take(dir, part, TREE_RECORD_ANY);
 	if (!rc)
-		rc = fs_join(record, sizeof(record), part, "stage.json");
-	if (!rc)
-		rc = keep_others_out(record);
-	if (!rc)
-		rc = keep_others_out(part);
+		rc = tree_keep_all_out(part); /* and thereby out of the run's own files, which are the same */
 	if (!rc)
 		rc = stage_record_read(&r, part);
 	if (!rc && (!r.json || strcmp(r.key, key) != 0))
@@ -157,7 +129,7 @@ static int make_store(const char *path)
 		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	if (!rc && lstat(path, &st) < 0)
 		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	return rc ? rc : check_own(path, &st, true);
+	return rc ? rc : tree_check_own(path, &st, true);
 }
 
 int store_enter(struct store *s, const char *key, const char *dir, bool replace)

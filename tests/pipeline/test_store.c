@@ -136,13 +136,15 @@ static void store__an_entry_is_links_with_a_record_of_its_own(void **state)
 
 static void store__only_its_owner_may_write_to_it_whatever_the_umask(void **state)
 {
-	static const char *const path[] = {"runs/.store", ENTRY, ENTRY "/stage.json"};
+	static const char *const path[] = {"runs/.store", ENTRY, ENTRY "/stage.json", ENTRY "/weights", ENTRY "/logs",
+	    ENTRY "/logs/x.csv", STAGE "/weights"};
 	mode_t before = umask(0);
 	struct store s = fresh_store();
 	struct stat st;
 	(void)state;
 	umask(before);
-	for (int i = 0; i < 3; i++) {
+	assert_int_equal(links_of(ENTRY "/weights"), 2);
+	for (size_t i = 0; i < sizeof(path) / sizeof(*path); i++) {
 		assert_int_equal(stat(path[i], &st), 0);
 		assert_int_equal(st.st_mode & (S_IWGRP | S_IWOTH), 0);
 	}
@@ -179,7 +181,8 @@ static void store__a_damaged_entry_is_refused_and_replaced(void **state)
 	static const char *const bad[] = {"weights: was changed", "weights: is missing",
 	    "more: is no file of the stage", "is neither a file nor a folder",
 	    "stage.json: was changed since it was written", "holds another stage", "stage.json: is missing",
-	    "others may write", "holds another stage", "others may write"};
+	    "others may write", "holds another stage", "others may write", "weights: others may write",
+	    "logs: others may write", "weights: belongs to another user"};
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		struct store s = fresh_store();
@@ -208,7 +211,13 @@ static void store__a_damaged_entry_is_refused_and_replaced(void **state)
 			put(ENTRY "/stage.json", "{\"key\":\"" KEY "\",\"summary\":{}}");
 		if (i == 9)
 			assert_int_equal(chmod(ENTRY, 0777), 0);
-		const enum err code = i == 7 || i == 9 ? ERR_CONFIG : ERR_CHECKPOINT;
+		if (i == 10)
+			assert_int_equal(chmod(ENTRY "/weights", 0664), 0);
+		if (i == 11)
+			assert_int_equal(chmod(ENTRY "/logs", 0777), 0);
+		if (i == 12 && chown(ENTRY "/weights", 4711, 4711) != 0)
+			break; /* only root can give files away */
+		const enum err code = i == 7 || i >= 9 ? ERR_CONFIG : ERR_CHECKPOINT;
 		refuses(&s, code, bad[i]);
 		assert_int_equal(store_enter(&s, KEY, STAGE, false), 0); /* leaves what there is */
 		refuses(&s, code, bad[i]);
@@ -327,6 +336,8 @@ static void keep_line(struct progress *p, const char *text)
 	strcat(said, "\n");
 }
 
+static double first_accuracy; /* of the first stage's summary, after the last run */
+
 /* Runs t.yaml into `out`. before: what happens between the plan and the run; may be NULL. */
 static void run(const char *out, void (*before)(const struct chain *c))
 {
@@ -341,6 +352,8 @@ static void run(const char *out, void (*before)(const struct chain *c))
 		before(&c);
 	if (run_chain(&c, &progress, NULL) != 0)
 		fail_msg("%s", err_message());
+	const cJSON *val = cJSON_GetObjectItem(c.stage[0].summary, "val");
+	first_accuracy = cJSON_GetNumberValue(cJSON_GetObjectItem(val, "accuracy"));
 	chain_close(&c);
 	run_config_clear(&config);
 }
@@ -379,6 +392,73 @@ static void chain__what_changes_after_it_was_found_is_not_taken(void **state)
 	assert_null(strstr(said, "warning"));
 	assert_null(strstr(said, "01-teacher: train\n"));
 	same_file("runs/one/01-teacher/model.safetensors", "runs/three/01-teacher/model.safetensors");
+}
+
+/* What somebody could do who may write beside the run: put a record of their own in the place of the one that was
+ * looked at. */
+static void forge(const struct chain *c)
+{
+	char path[STORE_PATH + 32];
+	assert_int_equal(c->stage[0].state, STAGE_ELSEWHERE);
+	snprintf(path, sizeof(path), "%s/stage.json", c->stage[0].found);
+	assert_int_equal(geteuid() == 0 ? chown(path, 4711, 4711) : chmod(path, 0666), 0);
+}
+
+static void chain__a_record_of_another_user_is_not_taken(void **state)
+{
+	(void)state;
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	run("runs/one", NULL);
+	run("runs/two", forge);
+	assert_non_null(
+	    strstr(said, geteuid() == 0 ? "stage.json: belongs to another user" : "others may write to it"));
+	assert_non_null(strstr(said, "01-teacher: train\n"));
+}
+
+/* The same stage, sealed, with another figure. */
+static void measure_again(const struct chain *c)
+{
+	char path[STORE_PATH + 32], *text;
+	bool sealed;
+	cJSON *o;
+	snprintf(path, sizeof(path), "%s/stage.json", c->stage[0].found);
+	assert_int_equal(sealed_read(path, "sha256", &o, &sealed), 0);
+	cJSON *val = cJSON_GetObjectItem(cJSON_GetObjectItem(o, "summary"), "val");
+	cJSON_ReplaceItemInObject(val, "accuracy", cJSON_CreateNumber(0.25));
+	assert_int_equal(sealed_print(o, "sha256", &text), 0);
+	put(path, text);
+	assert_int_equal(chmod(path, 0644), 0);
+	mem_free(text);
+	cJSON_Delete(o);
+}
+
+static void chain__figures_are_those_of_what_was_taken(void **state)
+{
+	(void)state;
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	run("runs/one", NULL);
+	assert_true(first_accuracy != 0.25);
+	run("runs/two", measure_again);
+	assert_null(strstr(said, "warning"));
+	assert_true(first_accuracy == 0.25);
+}
+
+static void give_away(const char *path)
+{
+	assert_int_equal(chown(path, 4711, 4711), 0);
+}
+
+static void chain__a_stage_that_another_user_has_left_in_the_run_is_said(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* only root can give files away */
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	run("runs/one", NULL);
+	give_away("runs/one/01-teacher/stage.json");
+	run("runs/one", NULL);
+	assert_non_null(strstr(said, "warning: 01-teacher: up to date, as another user has left it here"));
+	assert_non_null(strstr(said, "\n02-student: up to date\n"));
 }
 
 static void chain__finding_survives_each_failing_allocation(void **state)
@@ -504,6 +584,9 @@ int main(void)
 	    cmocka_unit_test(store__lies_beside_the_run_folder),
 	    cmocka_unit_test(chain__opening_looks_into_no_neighbour),
 	    cmocka_unit_test(chain__what_changes_after_it_was_found_is_not_taken),
+	    cmocka_unit_test(chain__a_record_of_another_user_is_not_taken),
+	    cmocka_unit_test(chain__figures_are_those_of_what_was_taken),
+	    cmocka_unit_test(chain__a_stage_that_another_user_has_left_in_the_run_is_said),
 	    cmocka_unit_test(chain__finding_survives_each_failing_allocation),
 	    cmocka_unit_test(record__types_and_ranges_are_checked),
 	    cmocka_unit_test(record__each_changed_byte_is_noticed),

@@ -47,6 +47,43 @@ const char *chain_ref_sha256(const struct chain *c, const struct stage_ref *r, c
 	return r->stage >= 0 ? c->stage[r->stage].info_sha256 : by_path;
 }
 
+static const struct yaml_node *find_element(const struct yaml_node *list, const char *text, size_t n)
+{
+	for (int i = 0; i < list->n; i++)
+		if (list->item[i]->kind == YAML_SCALAR && strlen(list->item[i]->text) == n &&
+		    memcmp(list->item[i]->text, text, n) == 0)
+			return list->item[i];
+	return NULL;
+}
+
+/* The first element of a list that a message quotes, else the list or value itself. */
+static const struct yaml_node *quoted_element(const struct yaml_node *node, const char *message)
+{
+	const struct yaml_node *found = NULL;
+	for (const char *p = strchr(message, '\''); node->kind == YAML_LIST && p && !found; p = strchr(p + 1, '\''))
+		found = find_element(node, p + 1, strcspn(p + 1, "'"));
+	return found ? found : node;
+}
+
+/* The place of an option: that of `key`, or of the first word of the message that is a key of the block. */
+static const struct yaml_node *find_option(const struct yaml_node *map, const char *key, const char *message)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
+	const struct yaml_node *node = key ? yaml_get(map, key) : NULL;
+	for (const char *p = message; !node && *p;) {
+		char word[64];
+		size_t n = strspn(p, letters);
+		if (n && n < sizeof(word)) {
+			memcpy(word, p, n);
+			word[n] = '\0';
+			node = yaml_get(map, word);
+		}
+		p += n;
+		p += strcspn(p, letters);
+	}
+	return node ? quoted_element(node, message) : NULL;
+}
+
 /* A message that was set, at its place in the config. */
 static int at_node(const struct chain *c, const struct yaml_node *node, const char *what)
 {
@@ -62,6 +99,10 @@ static int load_checkpoint(const struct chain *c, const struct stage_ref *r, str
 {
 	struct checkpoint ckpt;
 	int rc = checkpoint_load(&ckpt, r->path);
+	if (rc == ERR_CHECKPOINT) { /* the exit status stays that of a broken checkpoint */
+		at_node(c, r->node, "");
+		return err_set(ERR_CHECKPOINT, "%s", err_message());
+	}
 	if (rc < 0)
 		return rc;
 	*quantized = ckpt.form != FORM_FLOAT;
@@ -86,13 +127,13 @@ static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct 
 	return rc ? rc : spec_copy(spec, &c->stage[r->stage].plan.spec);
 }
 
-/* Puts the place of option `key` in front of a message that a stage's check has set. */
+/* Puts the place of option `key` in front of a message that a stage's check or plan has set. */
 static int check_error(const struct chain *c, const struct stage_config *k, const char *key, int rc)
 {
-	const struct yaml_node *node = key ? yaml_get(k->node, key) : NULL;
 	char *message = mem_strdup(err_message());
 	if (!message)
 		return ERR_NOMEM;
+	const struct yaml_node *node = find_option(k->node, key, message);
 	if (!node) {
 		const struct yaml_node *stages = yaml_get(c->config->yaml.root, "stages");
 		for (int i = 0; i < stages->n; i++)
@@ -294,7 +335,10 @@ static int open_data(struct chain *c)
 {
 	const struct run_config *k = c->config;
 	int rc = dataset_open(&c->data, &k->data, k->base_dir, (uint64_t)k->top.seed, false);
-	return rc == ERR_CONFIG ? at_node(c, k->data_node, "") : rc;
+	if (rc != ERR_CONFIG)
+		return rc;
+	const struct yaml_node *node = find_option(k->data_node, NULL, err_message());
+	return at_node(c, node ? node : k->data_node, "");
 }
 
 static int make_task(struct chain *c)

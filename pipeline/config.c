@@ -64,6 +64,7 @@ const struct option top_option_table[] = {{.key = "name",
 	.help = "devices"},
     OPTION_END};
 
+#define STAGE_KEYS 8 /* more than the keys that tie stages together */
 static const char *const top_skip[] = {"data", "task", "models", "stages", NULL};
 const char *const stage_common_keys[] = {"kind", "model", "input", "inputs", "teacher", NULL};
 
@@ -202,6 +203,22 @@ static int read_kind(const struct run_config *c, const struct yaml_node *key, st
 	return rc;
 }
 
+static int unknown_model(const struct run_config *c, const struct yaml_node *node)
+{
+	const char *text = node->kind == YAML_SCALAR ? node->text : "(not a name)", *near = NULL, *pair[2];
+	struct str names = {0};
+	for (int i = 0; i < c->n_model; i++) {
+		str_addf(&names, "%s%s", i ? ", " : "", c->model[i].name);
+		pair[0] = near ? near : c->model[i].name;
+		pair[1] = c->model[i].name;
+		near = str_nearest(text, pair, 2);
+	}
+	int rc = yaml_error(&c->yaml, node, "there is no model '%s'%s%s%s; 'models' has %s", text,
+	    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", c->n_model ? str_text(&names) : "none");
+	str_clear(&names);
+	return rc;
+}
+
 static int read_model_key(const struct run_config *c, struct stage_config *s, const struct yaml_node *key)
 {
 	const struct yaml_node *model = yaml_get(s->node, "model");
@@ -211,14 +228,7 @@ static int read_model_key(const struct run_config *c, struct stage_config *s, co
 	if (!model)
 		return yaml_error(&c->yaml, key, "stage '%s' needs 'model', the name of one of 'models'", s->name);
 	if (model->kind != YAML_SCALAR || (s->model = find_model(c, model->text)) < 0) {
-		const char *names[256];
-		int n = 0;
-		for (; n < c->n_model && n < 256; n++)
-			names[n] = c->model[n].name;
-		const char *text = model->kind == YAML_SCALAR ? model->text : "(not a name)";
-		const char *near = str_nearest(text, names, n);
-		return yaml_error(&c->yaml, model, "there is no model '%s'%s%s%s", text, near ? "; did you mean '" : "",
-		    near ? near : "", near ? "'?" : "");
+		return unknown_model(c, model);
 	}
 	return 0;
 }
@@ -302,8 +312,23 @@ static int read_refs(const struct run_config *c, struct stage_config *s, int ind
 	return rc;
 }
 
+/* Of the keys that tie stages together those that a kind takes; the others were refused by name before. */
+static const char *const *stage_keys(const struct stage_kind *kind, const char *keys[STAGE_KEYS])
+{
+	int n = 0;
+	keys[n++] = "kind";
+	if (kind->needs_model)
+		keys[n++] = "model";
+	for (const struct reference_key *k = reference_keys; k->key; k++)
+		if (reference_of(kind, k))
+			keys[n++] = k->key;
+	keys[n] = NULL;
+	return keys;
+}
+
 static int read_stage(struct run_config *c, const struct yaml_node *stages, int i)
 {
+	const char *keys[STAGE_KEYS];
 	struct stage_config *s = &c->stage[i];
 	static const struct yaml_node empty = {.kind = YAML_MAP};
 	const struct yaml_node *key = stages->key[i], *node = stages->item[i];
@@ -326,7 +351,7 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 	s->options = mem_alloc(1, s->kind->options_size);
 	if (!s->options)
 		return ERR_NOMEM;
-	rc = option_parse(s->kind->table, s->options, &c->yaml, s->node, stage_common_keys);
+	rc = option_parse(s->kind->table, s->options, &c->yaml, s->node, stage_keys(s->kind, keys));
 	if (rc < 0) {
 		mem_free(s->options);
 		s->options = NULL;

@@ -2,10 +2,12 @@
  * message is always one line, because names from hostile files end up in it. Does not print. */
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MESSAGE_MAX 2048
+#define TEXT_MAX    16384 /* before its middle is taken out */
 
 static _Thread_local char message[MESSAGE_MAX];
 
@@ -19,21 +21,45 @@ static void trim_partial_utf8(char *text, size_t len)
 		text[start - 1] = '\0';
 }
 
-static void keep(const char *text, size_t wanted)
+/* Whether text[i] begins a character; what follows it then is not cut in two. */
+static bool begins_character(const char *text, size_t i)
 {
-	size_t len = wanted < MESSAGE_MAX ? wanted : MESSAGE_MAX - 1;
+	return ((unsigned char)text[i] & 0xC0U) != 0x80U;
+}
+
+/* Takes out the middle of a text that is too long: names are long, and what is wrong stands behind them. */
+static size_t shorten(char *text, size_t len)
+{
+	static const char gap[] = " ... ";
+	size_t head = 2 * (size_t)MESSAGE_MAX / 3, tail = len - (MESSAGE_MAX - 1 - head - (sizeof(gap) - 1));
+	if (len < MESSAGE_MAX)
+		return len;
+	while (head > 0 && !begins_character(text, head))
+		head--;
+	while (tail < len && !begins_character(text, tail))
+		tail++;
+	memcpy(text + head, gap, sizeof(gap) - 1);
+	memmove(text + head + sizeof(gap) - 1, text + tail, len - tail);
+	return head + sizeof(gap) - 1 + len - tail;
+}
+
+/* text: `wanted` characters, of which TEXT_MAX - 1 at most are there. */
+static void keep(char *text, size_t wanted)
+{
+	size_t len = wanted < TEXT_MAX ? wanted : TEXT_MAX - 1;
+	len = shorten(text, len);
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)text[i];
 		message[i] = (char)(c < 0x20 || c == 0x7F ? '?' : c);
 	}
 	message[len] = '\0';
-	if (wanted >= MESSAGE_MAX)
+	if (wanted >= TEXT_MAX)
 		trim_partial_utf8(message, len);
 }
 
 int err_set(enum err code, const char *fmt, ...)
 {
-	char text[MESSAGE_MAX]; /* apart from `message`: the arguments may point into it */
+	char text[TEXT_MAX]; /* apart from `message`: the arguments may point into it */
 	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(text, sizeof(text), fmt, ap);
@@ -44,12 +70,13 @@ int err_set(enum err code, const char *fmt, ...)
 
 int err_context(int code, const char *fmt, ...)
 {
-	char text[MESSAGE_MAX];
+	char text[TEXT_MAX];
 	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+	/* The context may be as long as it likes: there is room for what is wrong. */
+	size_t len = n < 0 ? 0 : (size_t)n < TEXT_MAX - MESSAGE_MAX - 2 ? (size_t)n : TEXT_MAX - MESSAGE_MAX - 3;
 	int more = snprintf(text + len, sizeof(text) - len, ": %s", message);
 	keep(text, len + (more < 0 ? 0 : (size_t)more));
 	return code;

@@ -51,9 +51,9 @@ struct option {
 	/* The option has an effect only with some values of another of the same table: `when` is its key, `only` has a
 	 * bit for each of its choices that looks at this one (OPTION_BIT). Other types have two: a boolean OPTION_TRUE
 	 * and OPTION_FALSE, a number, which is not negative, OPTION_POSITIVE and OPTION_ZERO, a text or a list
-	 * OPTION_GIVEN and OPTION_ABSENT. Where that other option has no effect, neither has this one. A `when` that is
-	 * no row of the table is a key that the caller reads itself: OPTION_GIVEN, only where it is given. only 0:
-	 * always. */
+	 * OPTION_GIVEN and OPTION_ABSENT. Where that other option has no effect, neither has this one, unless it needs
+	 * just that: a number that is 0, a text that is absent. A `when` that is no row of the table is a key that the
+	 * caller reads itself: OPTION_GIVEN, only where it is given. only 0: always. */
 	const char *when;
 	unsigned only;
 	const char *help; /* one line, with units                                                 */

@@ -7,12 +7,12 @@
 
 bool option_has_min(const struct option *row)
 {
-	return (row->min != 0.0 || row->max != 0.0) && row->min > -1e30;
+	return (row->min != 0.0 || row->max != 0.0) && row->min > -HUGE_VAL;
 }
 
 bool option_has_max(const struct option *row)
 {
-	double unlimited = row->type == OPT_INT || row->type == OPT_INTS ? 9.2e18 : 1e30;
+	double unlimited = row->type == OPT_INT || row->type == OPT_INTS ? 9.2e18 : HUGE_VAL;
 	return (row->min != 0.0 || row->max != 0.0) && row->max < unlimited;
 }
 

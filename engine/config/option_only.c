@@ -11,6 +11,14 @@ static const struct option *leading_row(const struct option *table, const struct
 	return row->only ? option_find(table, row->when) : NULL;
 }
 
+/* What the option depends on that `row` depends on. An option that needs a number to be 0, or a text to be absent, has
+ * its effect where that other has none, so it depends on nothing further. */
+static const struct option *next_row(const struct option *table, const struct option *row)
+{
+	const struct option *leading = leading_row(table, row);
+	return leading && leading->type != OPT_CHOICE && (row->only & OPTION_ZERO) ? NULL : leading;
+}
+
 static int choice_at(const struct option *leading, const void *field)
 {
 	switch (leading->type) {
@@ -64,7 +72,7 @@ static const struct option *obstacle(const struct option *table, const struct op
 		int choice = leading ? choice_of(leading, block) : given(keys, row->when);
 		if (!(row->only & OPTION_BIT(choice)))
 			return row;
-		row = leading;
+		row = next_row(table, row);
 	}
 	return NULL;
 }
@@ -246,7 +254,7 @@ static cJSON *unmet_schema(const struct option *leading, const struct option *ro
 /* Whether `row`, or something that it depends on, has the condition of `head`. */
 static bool depends_on(const struct option *table, const struct option *row, const struct option *head)
 {
-	for (; row && row->only; row = leading_row(table, row))
+	for (; row && row->only; row = next_row(table, row))
 		if (option_same_condition(row, head))
 			return true;
 	return false;

@@ -24,6 +24,8 @@ struct anchor {
 struct builder {
 	struct yaml_pool *pool;
 	const char *origin;
+	const char *text; /* what is read */
+	size_t len;
 	bool placed;
 	yaml_parser_t parser;
 	yaml_event_t event; /* the one being looked at */
@@ -103,17 +105,70 @@ static int named_error(const struct builder *b, const char *before, const char *
 	return event_error(b, text);
 }
 
+/* What libyaml says of a grammar, in words for whoever wrote the file. */
+static const char *explain(const char *problem)
+{
+	static const struct {
+		const char *part, *words;
+	} known[] = {
+	    {"mapping values are not allowed", "a ': ' where no key can stand; a text that holds one needs quotes, and "
+					       "a key with further keys below has "
+					       "no value on its line"},
+	    {"did not find expected key", "a key is expected here; is the line indented like those around it?"},
+	    {"did not find expected '-' indicator",
+		"a '-' is expected here; is the line indented like those around it?"},
+	    {"did not find expected ',' or '}'", "',' or '}' is expected here: a '{' before it is not closed"},
+	    {"did not find expected ',' or ']'", "',' or ']' is expected here: a '[' before it is not closed"},
+	    {"could not find expected ':'", "a line without ': ' where a key and its value are expected"},
+	    {"found unexpected end of stream", "the text ends inside of quotes that are not closed: they begin here"},
+	    {"found unexpected document indicator",
+		"quotes that are not closed begin here: a line with '---' or '...' follows"},
+	    {"found a tab character", "a tab where only blanks can indent"},
+	    {"block sequence entries are not allowed", "a '-' where no list can begin; a list stands below its key"},
+	    {"did not find expected node content", "a value is expected here"},
+	    {"did not find expected <document start>",
+		"the text goes on where it should end; is a '{' or '[' missing?"},
+	};
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strstr(problem, known[i].part))
+			return known[i].words;
+	return NULL;
+}
+
+/* The byte at a place in the text; 0 behind its end. */
+static char byte_at(const struct builder *b, yaml_mark_t mark)
+{
+	const char *p = b->text, *end = b->text + b->len;
+	for (size_t line = 0; line < mark.line && p && p < end; line++) {
+		p = memchr(p, '\n', (size_t)(end - p));
+		p = p ? p + 1 : NULL;
+	}
+	for (size_t i = 0; p && p < end && i < mark.column; p++)
+		i += p + 1 < end && ((unsigned char)p[1] & 0xC0U) != 0x80U;
+	return p && p < end ? *p : '\0';
+}
+
 static int syntax_error(const struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
-	const char *problem = p->problem ? p->problem : "not readable as YAML";
+	const char *problem = p->problem ? p->problem : "not readable as YAML", *words = explain(problem);
 	char text[512];
 	if (p->error == YAML_MEMORY_ERROR)
 		return err_set(ERR_NOMEM, "%s: out of memory", b->origin);
 	if (p->error == YAML_READER_ERROR)
-		return err_set(ERR_CONFIG, "%s: byte %zu: %s", b->origin, p->problem_offset + 1, problem);
-	snprintf(text, sizeof(text), "%s%s%s", problem, p->context ? " " : "", p->context ? p->context : "");
-	return mark_error(b, p->problem_mark, text);
+		return err_set(ERR_CONFIG, "%s: byte %zu: %s%s", b->origin, p->problem_offset + 1,
+		    strstr(problem, "UTF-8") ? "the text is not UTF-8: " : "", problem);
+	char at = byte_at(b, p->problem_mark);
+	if (words)
+		snprintf(text, sizeof(text), "%s", words);
+	else if (strstr(problem, "cannot start any token") && at == '\t')
+		snprintf(text, sizeof(text), "a tab; YAML indents with blanks only");
+	else if (strstr(problem, "cannot start any token") && at > ' ' && at <= '~')
+		snprintf(text, sizeof(text), "no value can begin with '%c'; a text that does needs quotes", at);
+	else
+		snprintf(text, sizeof(text), "%s%s%s", problem, p->context ? " " : "", p->context ? p->context : "");
+	bool in_quotes = words && strstr(words, "quotes that are not closed");
+	return mark_error(b, in_quotes ? p->context_mark : p->problem_mark, text);
 }
 
 static int next_event(struct builder *b)
@@ -388,6 +443,10 @@ int yaml_build(
 	b->pool = y->pool;
 	b->origin = origin;
 	b->placed = placed;
+	b->text = text;
+	b->len = len;
+	if (!placed) /* a file may begin with a mark of its encoding; an argument cannot */
+		yaml_parser_set_encoding(&b->parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&b->parser, (const unsigned char *)text, len);
 	rc = build_document(b, depth, out);
 out:

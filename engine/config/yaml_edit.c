@@ -62,7 +62,7 @@ bool yaml_path(const struct yaml *y, const struct yaml_node *node, char *out, si
 
 int yaml_error(const struct yaml *y, const struct yaml_node *node, const char *fmt, ...)
 {
-	char text[1536];
+	char text[8192]; /* err_set shortens what is too long for a message */
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);

@@ -37,7 +37,8 @@ static int find_file(char *out, size_t cap, const struct source_args *a, const c
 		snprintf(other, sizeof(other), "%s.gz", name);
 	if (source_path(out, cap, a->base_dir, a->o->path, other) == 0)
 		return 0;
-	return err_set(ERR_DATA, "%s (nor %s)", message, other);
+	return err_set(
+	    ERR_DATA, "%s%s; nor is there %s", message, given(a->o->path) ? "" : " (data.path is not given)", other);
 }
 
 static int open_images(struct idx_file *f, const struct source_args *a, const char *name)

@@ -115,6 +115,8 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 	memcpy(out, below, (size_t)n + 1);
 	if (fs_exists(out))
 		return 0;
+	if (name[0] != '/' && dir && *dir && fs_exists(dir) && !fs_is_dir(dir))
+		return err_set(ERR_DATA, "%s: is not a folder, in which '%s' is looked for", dir, name);
 	if (below[0] == '/' || !base_dir || *base_dir == '\0' || strcmp(base_dir, ".") == 0)
 		return err_set(ERR_DATA, "%s: no such file or folder", below);
 	n = snprintf(out, cap, "%s/%s", base_dir, below);

@@ -204,6 +204,8 @@ const struct option data_option_table[] = {
 	.def = TEST_FRACTION_TEXT,
 	.min = 0,
 	.max = 0.9,
+	.when = "folds",
+	.only = OPTION_ZERO,
 	.help = "part of each class cut off for testing where the source names no such split"},
     {.key = "fraction",
 	.type = OPT_FLOAT,
@@ -299,11 +301,6 @@ static int check_texts(const struct data_options *o, const char **key)
 		return err_set(ERR_CONFIG, "folds is 1; at least 2 are needed, or 0 for none");
 	if (o->folds > 0 && o->test)
 		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", o->test);
-	*key = "test_fraction";
-	if (o->folds > 0 && differs(o->test_fraction, TEST_FRACTION))
-		return err_set(ERR_CONFIG,
-		    "test_fraction has no effect with folds: the test split is one of %lld equal parts",
-		    (long long)o->folds);
 	*key = NULL;
 	return 0;
 }

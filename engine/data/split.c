@@ -552,6 +552,18 @@ static int check_labels(const struct listing *l)
 	return 0;
 }
 
+static int no_sample(const struct listing *l, int s, int c, int64_t in_split)
+{
+	int64_t n = 0;
+
+	for (int64_t i = 0; i < l->n; i++)
+		n += l->sample[i].label == c;
+	if (in_split == 0)
+		return err_set(ERR_DATA, "the %s split has no sample", split_names[s]);
+	return err_set(ERR_DATA, "class '%s' has no sample in the %s split, %lld in all splits", l->class_name[c],
+	    split_names[s], (long long)n);
+}
+
 static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COUNT])
 {
 	int64_t *seen = mem_alloc((size_t)SPLIT_COUNT * (size_t)l->classes, sizeof(*seen));
@@ -571,8 +583,7 @@ static int check_classes(const struct listing *l, const int64_t counts[SPLIT_COU
 			continue;
 		for (int c = 0; c < l->classes && !rc; c++) {
 			if (seen[s * l->classes + c] == 0)
-				rc = err_set(ERR_DATA, "class '%s' has no sample in the %s split", l->class_name[c],
-				    split_names[s]);
+				rc = no_sample(l, s, c, counts[s]);
 		}
 	}
 	mem_free(seen);
@@ -585,6 +596,14 @@ static int finish(struct listing *l, int64_t counts[SPLIT_COUNT])
 	if (l->only_test)
 		return 0;
 	return l->target == TARGET_SET ? check_labels(l) : check_classes(l, counts);
+}
+
+static int check_validation(const struct data_options *o, const bool named[SPLIT_COUNT])
+{
+	if (named[SPLIT_VAL] || o->val_fraction > 0)
+		return 0;
+	return err_set(ERR_CONFIG,
+	    "val_fraction is 0, and the data set names no validation split; training chooses its best weights by one");
 }
 
 static int cut_units(struct cutter *c, const struct data_options *o)
@@ -600,6 +619,8 @@ static int cut_units(struct cutter *c, const struct data_options *o)
 		if (l->sample[i].split == SPLIT_TRAIN)
 			l->sample[i].split = SPLIT_NONE;
 	}
+	if (!l->only_test && (rc = check_validation(o, named)) != 0)
+		return rc;
 	rc = make_units(
 	    c, 1 + (!named[SPLIT_TEST] && o->test_fraction > 0) + (!named[SPLIT_VAL] && o->val_fraction > 0));
 	if (!rc)

@@ -45,19 +45,30 @@ static void err__message_is_one_printable_line(void **state)
 	assert_string_equal(err_message(), "key 'a?b?[31m?'");
 }
 
-static void err__long_message_is_cut_at_a_character(void **state)
+/* What is wrong stands behind a long name as often as before it. */
+static void err__the_middle_of_a_long_message_is_left_out(void **state)
 {
 	(void)state;
-	char text[3 * 1000 + 1];
-	for (int i = 0; i < 1000; i++)
+	char text[3 * 7000 + 1];
+	for (int i = 0; i < 7000; i++)
 		memcpy(text + 3 * i, "\xe2\x82\xac", 3); /* the euro sign */
 	text[sizeof(text) - 1] = '\0';
-	for (int shift = 0; shift < 3; shift++) {
-		err_set(ERR_FAIL, "%.*s%s", shift, "xx", text);
+	for (int shift = 0; shift < 6; shift++) {
+		err_set(ERR_FAIL, "%.*s'%.3000s' is no name", shift % 3, "xx", text);
 		size_t n = strlen(err_message());
 		assert_true(n > 2000 && n < 2048);
-		assert_int_equal((n - (size_t)shift) % 3, 0);
+		const char *gap = strstr(err_message(), " ... ");
+		assert_non_null(gap);
+		assert_int_equal((size_t)(gap - err_message() - shift % 3 - 1) % 3, 0);
+		assert_int_equal((strlen(gap) - strlen(" ... ' is no name")) % 3, 0);
+		assert_string_equal(err_message() + n - strlen("' is no name"), "' is no name");
+		/* longer than what is formatted: cut at a character, and the reason behind a context is kept */
+		err_set(ERR_FAIL, "%.*s%s", shift % 3, "xx", text);
+		gap = strstr(err_message(), " ... ");
+		assert_int_equal(strlen(gap + 5) % 3, 0);
+		err_set(ERR_FAIL, "the reason");
 		assert_int_equal(err_context(ERR_FAIL, "%s", text), ERR_FAIL);
+		assert_non_null(strstr(err_message(), ": the reason"));
 	}
 }
 
@@ -193,7 +204,7 @@ int main(void)
 	    cmocka_unit_test(err__context_goes_in_front),
 	    cmocka_unit_test(err__arguments_may_point_into_the_message),
 	    cmocka_unit_test(err__message_is_one_printable_line),
-	    cmocka_unit_test(err__long_message_is_cut_at_a_character),
+	    cmocka_unit_test(err__the_middle_of_a_long_message_is_left_out),
 	    cmocka_unit_test(err__message_belongs_to_the_thread),
 	    cmocka_unit_test(err__exit_statuses_are_the_documented_ones),
 	    cmocka_unit_test(mem__memory_is_zeroed_also_after_growing),

@@ -32,8 +32,14 @@ wrong 's/kind: train/kind: trian/' "9:19: unknown kind of stage 'trian'; did you
 wrong 's/^name: t/name: ..\/t/' "1:7: '../t' is not a usable run name: up to 63 letters, digits"
 
 # YAML
-wrong 's/^seed/  seed/' "2:7: mapping values are not allowed"
-wrong 's/\[13\]/[13/' "7:35: did not find expected ',' or ']'"
+wrong 's/^seed/  seed/' "2:7: a ': ' where no key can stand"
+wrong 's/\[13\]/[13/' "7:35: ',' or ']' is expected here: a '[' before it is not closed"
+
+wrong 's/^data:.*/data:\n\tsource: digits/' "5:1: a tab; YAML indents with blanks only"
+wrong 's/source: digits/source: @digits/' "4:16: no value can begin with '@'; a text that does needs quotes"
+wrong 's/source: digits/source: "digits/' "4:16: the text ends inside of quotes that are not closed: they begin here"
+wrong 's/^threads: 1/threads 1/' "4:1: a line without ': ' where a key and its value are expected"
+wrong 's/^  student/   student/' "10:4: "
 
 # types and ranges
 wrong 's/seed: 3/seed: three/' "2:7: 'seed' must be a whole number in 0..9007199254740992, found 'three'"
@@ -51,27 +57,34 @@ wrong 's/\[13\]/[0]/' "7:33: 'hidden' must be a list of whole numbers in 1..6553
 wrong 's/hidden: \[13\]/hidden: 13x/' "7:32: 'hidden' must be a list of whole numbers"
 wrong 's/family: mlp, hidden: \[32\]/family: mpl/' "6:17: 'family' must be one of mlp, cnn, resnet, bag, encoder, found 'mpl'; did you mean 'mlp'?"
 wrong 's/source: digits/source: digit/' "4:16: 'source' must be one of digits, idx, images, csv, jsonl, phrasebank, found 'digit'; did you mean 'digits'?"
-wrong 's/seed: 3/device: {train: gpu}/' "2:17: 'train' must be one of auto, cpu, cuda, found 'gpu'; did you mean 'cpu'?"
+wrong 's/seed: 3/device: {train: gpu}/' "2:17: 'train' must be one of auto, cpu, cuda, found 'gpu'"
 wrong 's/  teacher: {.*/  teacher: 5/' "9:12: stage 'teacher' must be a mapping of options"
 wrong '/^stages/,$d;s/^models/stages: [1]\nmodels/' "5:9: 'stages' must map names to stages"
 
+wrong 's/kind: train/kind: train, clip_norm: 1e37/' "9:37: 'clip_norm' must be a number in 0..1e+30, found '1e37'"
+wrong 's/latency_runs: 5/metrics: 5/' "13:14: stages.evaluate: unknown key 'metrics'; allowed: latency, latency_warmup, latency_runs, throughput_batch, throughput_runs, max_drop, min_metric, kind, inputs"
+
 # contradictions
+wrong 's/source: digits/source: digits, val_fraction: 0/' "4:38: data: val_fraction is 0, and the data set names no validation split"
+wrong 's/source: digits/source: csv, path: x, folds: 5, test_fraction: 0.2/' \
+	"4:40: data: test_fraction has no effect with folds above 0 (only with folds 0)"
+wrong 's/static/static, exclude: [fc1, fc9]/' "12:59: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
 wrong 's/\[32\]/[32], conv: [3]/' "6:36: 'conv' is no option of family mlp (only of cnn)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, scope: global/' \
 	"11:69: stage 'prune': structured pruning ranks units within their layer"
-wrong 's/sparsity: 0.5/method: structured/' "11:3: stage 'prune': method structured needs a sparsity above 0"
+wrong 's/sparsity: 0.5/method: structured/' "11:35: stage 'prune': method structured needs a sparsity above 0"
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, exclude: ["*"]/' "11:71: stage 'prune': "
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:27: stages.prune: sparsity has no effect with method nm (only with method magnitude, structured)"
 wrong 's/sparsity: 0.5/method: nm, n: 4, m: 2/' "11:42: stage 'prune': n (4) must be below m (2)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:42: stages.prune: n has no effect with method magnitude (only with method nm)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, ramp: cubic/' "11:63: stage 'prune': the ramp reaches its sparsity after 1 epochs"
-wrong 's/sparsity: 0.5/sparsity: 0.5, exclude: [conv*]/' "11:51: stage 'prune': exclude: 'conv*' matches no layer"
+wrong 's/sparsity: 0.5/sparsity: 0.5, exclude: [conv*]/' "11:52: stage 'prune': exclude: 'conv*' matches no layer"
 wrong 's/static/static, calibration_split: test/' "12:63: stage 'quantize': calibration_split must be train or validation, found 'test'"
 wrong 's/static/fp16, weight_bits: 4/' "12:42: stages.quantize: weight_bits has no effect with method fp16"
 wrong 's/static/dynamic, act_bits: 4/' "12:45: stages.quantize: act_bits has no effect with method dynamic"
 wrong 's/static/static, lr: 0.1/' "12:44: stages.quantize: lr has no effect with method static (only with method qat)"
 wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
-wrong 's/static/static, exclude: [fc9]/' "12:3: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
+wrong 's/static/static, exclude: [fc9]/' "12:54: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
 wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumulate (3 micro-batches) must divide batch_size (128)"
 wrong 's/kind: train/kind: train, nesterov: true/' "9:26: stages.teacher: nesterov has no effect with optimizer adamw (only with optimizer sgd)"
 wrong 's/source: digits/source: digits, path: x/' "4:24: data: path has no effect with source digits"
@@ -80,7 +93,7 @@ wrong 's/source: digits/source: csv, path: x, folds: 5, fold: 5/' "4:46: data: f
 wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:30: data: mean has no effect with source csv"
 wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std must be given together"
 wrong 's/source: digits/source: digits, mean: [0.1, 0.2], std: [1, 1]/' "4:7: data.mean has 2 values; the images have 1 channels"
-wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:7: data.augment.crop_padding is 8"
+wrong 's/source: digits/source: digits, augment: {crop_padding: 8}/' "4:33: data.augment.crop_padding is 8"
 
 # options that nobody looks at, also where they have their default
 wrong 's/sparsity: 0.5/sparsity: 0.5, lr: 0.001/;s/epochs: 1/epochs: 0/' "11:42: stages.prune: lr has no effect with epochs 0 (only with epochs above 0)"
@@ -105,6 +118,7 @@ wrong 's/input: student/input: nothing/' "11:18: 'input': there is no earlier st
 wrong 's/input: student/input: [student]/' "11:18: 'input' must be the name of an earlier stage"
 wrong 's/teacher: teacher/teacher: student/' "10:51: 'teacher' refers to stage 'student', which does not come before this one"
 wrong 's/model: big/model: bigg/' "9:33: there is no model 'bigg'; did you mean 'big'?"
+wrong 's/model: big/model: xyz/' "9:33: there is no model 'xyz'; 'models' has big, small"
 wrong 's/kind: train/kind: train, input: student/' "9:33: a stage of kind train takes no 'input'"
 wrong 's/kind: train/kind: train, teacher: student/' "9:35: a stage of kind train takes no 'teacher'"
 wrong 's/input: student/input: student, model: big/' "11:34: a stage of kind prune takes no 'model'"
@@ -136,7 +150,7 @@ refuses 2 "has no effect with train cpu" plan t.yaml --set device.gpu=1 --set de
 refuses 2 "'gpu' must be" run t.yaml --set device.gpu=-1
 refuses 2 "has no effect with train cpu" plan t.yaml --set device.gpu=0 --set device.train=cpu
 for command in plan run; do
-	refuses 5 "t.yaml:9:3: stage 'teacher': cpu: node fc1 (linear): no TF32 products on the CPU; use precision fp32" \
+	refuses 5 "--set stages.teacher.precision=tf32: stage 'teacher': cpu: node fc1 (linear): no TF32 products on the CPU; use precision fp32" \
 		$command t.yaml --set device.train=cpu --set stages.teacher.precision=tf32
 	refuses 2 "the path of the out folder is empty" $command t.yaml --out ''
 	refuses 2 "good.yaml: the out folder is a file" $command t.yaml --out good.yaml
@@ -145,6 +159,15 @@ refuses 2 "sparsety" run t.yaml --set stages.prune.sparsety=0.7
 refuses 2 "'sparsity' must be a number in 0..0.999, found '2'" run t.yaml --set stages.prune.sparsity=2
 refuses 2 "prunne" run t.yaml --set stages.prunne.sparsity=0.7
 refuses 2 "missing.yaml" run missing.yaml
+refuses 2 "--set name=$(printf '\377\376'): byte 1: the text is not UTF-8: " run t.yaml --set "name=$(printf '\377\376')"
+refuses 2 "neither of the last two in front" plan t.yaml --set name=$(printf 'x%.0s' $(seq 5000))
+refuses 3 "train-images-idx3-ubyte: no such file or folder (data.path is not given); nor is there" \
+	plan t.yaml --set data.source=idx
+refuses 3 "t.yaml: is not a folder, in which 'train-images-idx3-ubyte' is looked for" \
+	plan t.yaml --set 'data={source: idx, path: t.yaml}'
+refuses 3 "too few to cut off 18 for validation (val_fraction 0.1) and 160 for test (test_fraction 0.9)" \
+	plan t.yaml --set data.test_fraction=0.9
+refuses 4 "--set stages.prune.input=./nowhere: ./nowhere: no such checkpoint" plan t.yaml --set stages.prune.input=./nowhere
 refuses 2 "CONFIG is missing" run
 refuses 2 "unexpected argument 'b.yaml'" run t.yaml b.yaml
 refuses 2 "unknown option '--ouut'; did you mean '--out'?" run t.yaml --ouut x

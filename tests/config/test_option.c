@@ -192,7 +192,7 @@ static void option__wrong_values_say_what_is_allowed(void **state)
 	    {"lr: .", "'lr' must be a number in 0..1, found '.'"},
 	    {"lr: 0,5", "'lr' must be a number in 0..1, found '0,5'"},
 	    {"lr: [1]", "'lr' must be a number in 0..1, found a list"},
-	    {"eps: -1", "'eps' must be a number >= 0, found '-1'"},
+	    {"eps: -1", "'eps' must be a number in 0..1e+30, found '-1'"},
 	    {"epochs: 0", "'epochs' must be a whole number in 1..1000, found '0'"},
 	    {"epochs: 1.5", "'epochs' must be a whole number in 1..1000, found '1.5'"},
 	    {"epochs: 1e2", "'epochs' must be a whole number in 1..1000, found '1e2'"},
@@ -483,6 +483,55 @@ static void only__what_depends_on_an_option_without_effect_has_none(void **state
 	yaml_clear(&y);
 }
 
+struct parts {
+	int method;
+	int64_t folds, fold;
+	double share;
+};
+#define PART(name, kind, ...)                                                                                          \
+	{                                                                                                              \
+		.key = #name, .type = kind, .offset = offsetof(struct parts, name), __VA_ARGS__                        \
+	}
+static const struct option parts_table[] = {PART(method, OPT_CHOICE, .def = "none", .choices = methods),
+    PART(folds, OPT_INT, .def = "0", .max = 9, .when = "method", .only = OPTION_BIT(1)),
+    PART(fold, OPT_INT, .def = "0", .max = 9, .when = "folds", .only = OPTION_ABOVE_ZERO),
+    PART(share, OPT_FLOAT, .def = "0.5", .when = "folds", .only = OPTION_ZERO), OPTION_END};
+
+/* A number can decide as a choice does: 0, or above. */
+static void only__a_number_can_decide_too(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+	    {"{method: count, folds: 3, share: 0.5}",
+		"t.yaml:1:27: share has no effect with folds above 0 (only with folds 0)"},
+	    {"{method: count, fold: 0}", "fold has no effect with folds 0 (only with folds above 0)"},
+	    {"{fold: 1}", "fold has no effect with folds 0"}, {"{folds: 2}", "folds has no effect with method none"}};
+	/* share has its effect also where folds cannot be given */
+	static const char *const fine[] = {
+	    "{share: 0.1}", "{method: count, folds: 3, fold: 2}", "{method: count, share: 1}"};
+	struct parts p;
+	struct yaml y;
+	for (size_t i = 0; i < 4 + 3; i++) {
+		const char *text = i < 4 ? cases[i][0] : fine[i - 4];
+		p = (struct parts){0};
+		assert_int_equal(yaml_parse("t.yaml", text, strlen(text), &y), 0);
+		int rc = option_parse(parts_table, &p, &y, y.root, NULL);
+		if (i < 4 ? rc != ERR_CONFIG || !strstr(err_message(), cases[i][1]) : rc != 0)
+			fail_msg("%s: %d %s", text, rc, err_message());
+		yaml_clear(&y);
+	}
+	assert_json(option_to_json(parts_table, &p, NULL), "{\"method\":\"count\",\"folds\":0,\"share\":1}");
+	p = (struct parts){.method = 1, .folds = 3, .fold = 2, .share = 0.5};
+	assert_json(option_to_json(parts_table, &p, NULL), "{\"method\":\"count\",\"folds\":3,\"fold\":2}");
+	cJSON *schema = option_schema(parts_table);
+	assert_json(cJSON_Duplicate(cJSON_GetObjectItem(schema, "allOf"), true),
+	    "[{\"if\":{\"properties\":{\"method\":{\"enum\":[\"none\",\"watch\"]}}},"
+	    "\"then\":{\"properties\":{\"folds\":false,\"fold\":false}}},"
+	    "{\"if\":{\"properties\":{\"folds\":{\"maximum\":0}}},\"then\":{\"properties\":{\"fold\":false}}},"
+	    "{\"if\":{\"properties\":{\"folds\":{\"exclusiveMinimum\":0}},\"required\":[\"folds\"]},"
+	    "\"then\":{\"properties\":{\"share\":false}}}]");
+	cJSON_Delete(schema);
+}
 static void only__json_holds_what_has_an_effect(void **state)
 {
 	(void)state;
@@ -750,6 +799,7 @@ int main(void)
 	    cmocka_unit_test(option__explain_lists_every_row_in_columns),
 	    cmocka_unit_test(only__an_option_without_effect_is_refused_where_it_stands),
 	    cmocka_unit_test(only__what_depends_on_an_option_without_effect_has_none),
+	    cmocka_unit_test(only__a_number_can_decide_too),
 	    cmocka_unit_test(only__json_holds_what_has_an_effect),
 	    cmocka_unit_test(only__the_schema_says_if_and_then),
 	    cmocka_unit_test(only__explain_groups_by_choice),

@@ -113,10 +113,10 @@ static void yaml__broken_texts_are_refused_with_their_place(void **state)
 	(void)state;
 	assert_refused("a: 1\nb: 2\na: 3\n", "x.yaml:3:1: duplicate key 'a', first given on line 1");
 	assert_refused("{a: 1, 'a': 2}", "x.yaml:1:8: duplicate key 'a', first given on line 1");
-	assert_refused("a: [1, 2", "x.yaml:2:1: did not find expected ',' or ']' while parsing a flow sequence");
-	assert_refused("a: b: c", "x.yaml:1:5: mapping values are not allowed in this context");
-	assert_refused("a:\n\t b: 1", "x.yaml:2:1: found character that cannot start any token while scanning for the "
-				      "next token");
+	assert_refused("a: [1, 2", "x.yaml:2:1: ',' or ']' is expected here: a '[' before it is not closed");
+	assert_refused("a: b: c", "x.yaml:1:5: a ': ' where no key can stand; a text that holds one needs quotes, and "
+				  "a key with further keys below has no value on its line");
+	assert_refused("a:\n\t b: 1", "x.yaml:2:1: a tab; YAML indents with blanks only");
 	assert_refused("", "x.yaml: holds no value");
 	assert_refused("# only a comment\n", "x.yaml: holds no value");
 	assert_refused("a: 1\n---\nb: 2\n", "x.yaml:2:1: a second document starts here; only one is allowed");
@@ -127,7 +127,7 @@ static void yaml__broken_texts_are_refused_with_their_place(void **state)
 	    "d: &d {a: 1}\ne:\n  <<: *d\n", "x.yaml:3:3: merge keys ('<<') are not supported; write the keys out");
 	assert_refused("[a]: 1", "x.yaml:1:1: a key must be plain text");
 	assert_refused("? {a: 1}\n: 1", "x.yaml:1:3: a key must be plain text");
-	assert_refused(": 1", "x.yaml:1:1: did not find expected key while parsing a block mapping");
+	assert_refused(": 1", "x.yaml:1:1: a key is expected here; is the line indented like those around it?");
 	assert_refused("{? : 1}", "x.yaml:1:4: a key must be plain text");
 	assert_refused("null: 1", "x.yaml:1:1: a key must be plain text");
 	assert_refused("'': 1", "x.yaml:1:1: a key must be plain text");
@@ -136,7 +136,14 @@ static void yaml__broken_texts_are_refused_with_their_place(void **state)
 	assert_refused("a: !!map x", "x.yaml:1:4: tag 'map' does not fit this value");
 	assert_refused("a: !!str [x]", "x.yaml:1:4: tag 'str' does not fit this value");
 	assert_refused("a: \"x\\0y\"", "x.yaml:1:4: text holds a NUL character");
-	assert_refused("a: \x80\xff", "x.yaml: byte 4: invalid leading UTF-8 octet");
+	assert_refused("a: \x80\xff", "x.yaml: byte 4: the text is not UTF-8: invalid leading UTF-8 octet");
+	assert_refused("a: @x", "x.yaml:1:4: no value can begin with '@'; a text that does needs quotes");
+	assert_refused(
+	    "\xc3\xa4: [\xc3\xa4, `x]", "x.yaml:1:8: no value can begin with '`'; a text that does needs quotes");
+	assert_refused(
+	    "a: 1\nb: \"x\ny: 2\n", "x.yaml:2:4: the text ends inside of quotes that are not closed: they begin here");
+	assert_refused("a: 1\nb\n", "x.yaml:3:1: a line without ': ' where a key and its value are expected");
+	assert_refused("a: \xff", "x.yaml: byte 4: the text is not UTF-8: invalid leading UTF-8 octet");
 	assert_refused("a: \x01", "x.yaml: byte 4: control characters are not allowed");
 }
 
@@ -293,7 +300,7 @@ static void yaml__files_are_read_or_named(void **state)
 	assert_int_equal(fs_write("yaml_test.yaml", "a: [1\n", 6), 0);
 	assert_int_equal(yaml_read("yaml_test.yaml", &y), ERR_CONFIG);
 	assert_string_equal(
-	    err_message(), "yaml_test.yaml:2:1: did not find expected ',' or ']' while parsing a flow sequence");
+	    err_message(), "yaml_test.yaml:2:1: ',' or ']' is expected here: a '[' before it is not closed");
 	assert_int_equal(fs_write("yaml_test.yaml", "a: 1\n", 5), 0);
 	assert_int_equal(yaml_read("yaml_test.yaml", &y), 0);
 	assert_string_equal(yaml_get(y.root, "a")->text, "1");
@@ -362,7 +369,7 @@ static void yaml__set_refuses_what_it_cannot_do(void **state)
 	    {"a.l.99999999999999999999=1",
 		"--set a.l.99999999999999999999=1: '99999999999999999999' is no index into a list of 2 (the first is "
 		"0)"},
-	    {"a.x=[1", "--set a.x=[1: did not find expected ',' or ']' while parsing a flow sequence"},
+	    {"a.x=[1", "--set a.x=[1: ',' or ']' is expected here: a '[' before it is not closed"},
 	    {"a.x={k: 1, k: 2}", "--set a.x={k: 1, k: 2}: duplicate key 'k'"},
 	    {"a.x=# nothing", "--set a.x=# nothing: holds no value"},
 	    {"a.x=*m", "--set a.x=*m: alias 'm' has no anchor before it"},

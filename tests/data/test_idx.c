@@ -129,7 +129,7 @@ static void idx__broken_images_are_errors(void **state)
 	fails_with_images(bad, sizeof(images), "cannot hold them");
 	unlink(at("train-images-idx3-ubyte"));
 	must_fail(
-	    NO_TEST, ERR_DATA, "train-images-idx3-ubyte: no such file or folder (nor train-images-idx3-ubyte.gz)");
+	    NO_TEST, ERR_DATA, "train-images-idx3-ubyte: no such file or folder; nor is there train-images-idx3-ubyte.gz");
 }
 
 static void idx__broken_gzip_is_an_error(void **state)

@@ -324,9 +324,10 @@ static void too_few__names_class_and_count(void **state)
 	must_fail(
 	    "{source: csv, path: DIR/t.csv, folds: 3}", ERR_DATA, "class 'B' has 2 distinct texts: too few for 3");
 	put_text("t.csv", "text,label\na1,A\na2,A\na3,A\nb1,B\nb2,B\nb3,B\n");
-	must_fail("{source: csv, path: DIR/t.csv, val_fraction: 0}", ERR_DATA, "no sample in the validation split");
+	must_fail("{source: csv, path: DIR/t.csv, val_fraction: 0}", ERR_CONFIG, "names no validation split");
 	put_text("t.csv", "text,x,y\na,1,0\nb,0,1\n");
-	must_fail("{source: csv, path: DIR/t.csv, labels: [x, y], val_fraction: 0}", ERR_DATA, "no validation split");
+	must_fail(
+	    "{source: csv, path: DIR/t.csv, labels: [x, y], val_fraction: 0}", ERR_CONFIG, "names no validation split");
 }
 
 static void sets__come_in_shares_of_every_label(void **state)

@@ -481,7 +481,6 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: idx, path: x, test_images: '', test_labels: '', test_fraction: 0.3, val_fraction: 0.3}",
 	    NULL, NULL);
 	check_options("{source: csv, path: x, folds: 5, test: y}", "folds", "not both");
-	check_options("{source: csv, path: x, folds: 5, test_fraction: 0.7}", "test_fraction", "one of 5 equal parts");
 	check_options("{source: csv, path: x, label: a, labels: [a, b]}", "labels", "cannot both be given");
 	check_options(
 	    "{source: csv, path: x, labels: [a, b], classes: [c, d]}", "classes", "already names the classes");
@@ -489,6 +488,12 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 		const char *yaml, *part;
 	} without_effect[] = {
 	    {"{source: digits, folds: 5}", "folds has no effect with source digits"},
+	    {"{source: digits, fold: 0}", "fold has no effect with folds 0 (only with folds above 0)"},
+	    {"{source: csv, path: x, fold: 1}", "fold has no effect with folds 0 (only with folds above 0)"},
+	    {"{source: csv, path: x, folds: 5, test_fraction: 0.7}",
+		"test_fraction has no effect with folds above 0 (only with folds 0)"},
+	    {"{source: csv, path: x, folds: 5, test_fraction: 0.2}",
+		"test_fraction has no effect with folds above 0 (only with folds 0)"},
 	    {"{source: jsonl, path: x, encoding: latin1}", "encoding has no effect with source jsonl"},
 	    {"{source: phrasebank, path: x, quotes: none}", "quotes has no effect with source phrasebank"},
 	    {"{source: csv, path: x, mean: 0.5, std: 0.5}", "mean has no effect with source csv"},

@@ -2,6 +2,7 @@
  * 1 timed one by one (median, mean, p95, p99), throughput at larger batches. No data set is opened. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -10,6 +11,7 @@
 #include "pipeline/command.h"
 #include "pipeline/progress.h"
 #include "pipeline/registry.h"
+#include "pipeline/screen.h"
 #include "pipeline/table.h"
 #include "pipeline/version.h"
 #include "stages/common.h"
@@ -158,7 +160,7 @@ static int print_table(const struct bench *b, const cJSON *report)
 			table_add(&t, "%.1f", figure(x, "throughput_sps"));
 		}
 	}
-	table_write(&t, table_screen(), &out);
+	table_write(&t, screen_width(STDOUT_FILENO), &out);
 	int rc = out.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
 	if (!rc) {
 		fputs(str_text(&out), stdout);

@@ -1,7 +1,9 @@
 #include "pipeline/figures.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include "pipeline/screen.h"
 #include "pipeline/table.h"
 
 #define MODELS_MAX 16 /* columns of a table; more are left to --json */
@@ -76,7 +78,7 @@ static void print_metrics(const cJSON *models, int n, const struct task *task, s
 		if (i != task->primary)
 			add_row(&t, models, n, task_metric_name(task, i), "");
 	add_row(&t, models, n, "loss", "");
-	table_write(&t, table_screen(), out);
+	table_write(&t, screen_width(STDOUT_FILENO), out);
 	table_close(&t);
 }
 
@@ -101,7 +103,7 @@ static void print_classes(const cJSON *list, const struct task *task, struct str
 		}
 		c++;
 	}
-	table_write(&t, table_screen(), out);
+	table_write(&t, screen_width(STDOUT_FILENO), out);
 	table_close(&t);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "pipeline/output.h"
+#include "pipeline/screen.h"
 
 #define TERMINAL_PERIOD 0.1
 #define PLAIN_PERIOD    10.0
@@ -36,6 +37,19 @@ static void format_seconds(double s, char buf[32])
 		snprintf(buf, 32, "%.1f h", s / 3600);
 }
 
+/* A line that wraps could not be cleared: on a terminal it has one row, the last column of which stays free. */
+static void print_line(const struct terminal_progress *p, const char *text, const char *rest)
+{
+	int width = p->is_terminal ? screen_width(STDERR_FILENO) : 0, n = (int)strlen(text), more = (int)strlen(rest);
+	if (width && n + more >= width) {
+		n = width - 1 - more < 0 ? 0 : width - 1 - more;
+		while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+			n--;
+		more = n + more < width ? more : width - 1 - n;
+	}
+	fprintf(stderr, "%.*s%.*s%s", n, text, more, rest, p->is_terminal ? "" : "\n");
+}
+
 static void on_update(struct progress *base, const char *text, double done, double total)
 {
 	struct terminal_progress *p = (struct terminal_progress *)base;
@@ -48,14 +62,15 @@ static void on_update(struct progress *base, const char *text, double done, doub
 		return;
 	double rate = now > p->start ? (done - p->start_done) / (now - p->start) : 0;
 	char left[32];
-	clear_line(p);
-	fprintf(stderr, "%s  %3.0f %%", text, total > 0 ? 100 * done / total : 0);
+	char rest[96];
+	int n = snprintf(rest, sizeof(rest), "  %3.0f %%", total > 0 ? 100 * done / total : 0);
 	if (rate > 0) { /* not known of the first update */
 		format_seconds((total - done) / rate, left);
-		fprintf(stderr, rate < 10 ? "  %.2g/s  %s left" : "  %.0f/s  %s left", rate, left);
+		snprintf(rest + n, sizeof(rest) - (size_t)n, rate < 10 ? "  %.2g/s  %s left" : "  %.0f/s  %s left",
+		    rate, left);
 	}
-	if (!p->is_terminal)
-		fputc('\n', stderr);
+	clear_line(p);
+	print_line(p, text, rest);
 	p->drawn = p->is_terminal;
 	p->last = now;
 }

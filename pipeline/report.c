@@ -4,11 +4,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/json_out.h"
 #include "pipeline/data_words.h"
 #include "pipeline/files.h"
+#include "pipeline/screen.h"
 #include "pipeline/table.h"
 #include "pipeline/version.h"
 #include "task/task.h"
@@ -120,7 +122,7 @@ static void close_table(struct table *t, bool markdown, struct str *out)
 	if (markdown)
 		table_markdown(t, out);
 	else
-		table_write(t, table_screen(), out);
+		table_write(t, screen_width(STDOUT_FILENO), out);
 	table_close(t);
 }
 

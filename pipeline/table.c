@@ -3,10 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -121,6 +118,32 @@ static int *measure(const struct table *t, bool markdown, struct str *out)
 	return width;
 }
 
+/* A name that leaves no room for a column beside it loses its beginning: paths differ at their end. The widest column
+ * beside it decides for all blocks, so that a row has one name. */
+static void shorten_names(struct table *t, int *width, int most)
+{
+	enum { LEAST = 12 };
+	int widest = 0;
+	for (int c = 1; c < t->columns; c++)
+		widest = width[c] > widest ? width[c] : widest;
+	int room = most - 2 - widest < LEAST ? LEAST : most - 2 - widest;
+	if (!most || width[0] <= room)
+		return;
+	for (int r = 1; r < t->cells / t->columns; r++) {
+		char *text = t->cell[r * t->columns];
+		int over = width_of(text, false) - room, dots = 3;
+		if (over <= 0)
+			continue;
+		char *rest = text;
+		for (int n = over + dots; n > 0 && *rest; n--)
+			for (rest++; ((unsigned char)*rest & 0xc0) == 0x80;)
+				rest++;
+		memcpy(text, "...", (size_t)dots);
+		memmove(text + dots, rest, strlen(rest) + 1);
+	}
+	width[0] = room;
+}
+
 /* The end of the block of columns that begins with `first`. */
 static int block_end(const struct table *t, const int *width, int first, int most)
 {
@@ -130,11 +153,12 @@ static int block_end(const struct table *t, const int *width, int first, int mos
 	return end;
 }
 
-void table_write(const struct table *t, int width, struct str *out)
+void table_write(struct table *t, int width, struct str *out)
 {
 	int *of_column = measure(t, false, out);
 	if (!of_column)
 		return;
+	shorten_names(t, of_column, width);
 	int first = 1;
 	do {
 		int end = block_end(t, of_column, first, width);
@@ -157,18 +181,4 @@ void table_markdown(const struct table *t, struct str *out)
 			str_addf(out, "%s%s", c ? " --: |" : "| --- |", c == t->columns - 1 ? "\n" : "");
 	}
 	mem_free(width);
-}
-
-int table_screen(void)
-{
-	enum { LEAST = 20, MOST = 10000 };
-	const char *columns = getenv("COLUMNS");
-	char *end = NULL;
-	long n = columns ? strtol(columns, &end, 10) : 0;
-	struct winsize size;
-	if (columns && *columns && !*end && n >= LEAST && n <= MOST)
-		return (int)n;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= LEAST)
-		return size.ws_col;
-	return 0;
 }

@@ -18,11 +18,9 @@ void table_close(struct table *t);
 void table_add(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* For the eye: the first column is aligned to the left, the others to the right. Columns that would make lines longer
  * than `width` characters go into blocks below, which repeat the first column; a block has at least one column beside
- * it. width 0: one block. */
-void table_write(const struct table *t, int width, struct str *out);
+ * it. A first column that would leave no room for another one is shortened in t, at the beginning of its texts. width
+ * 0: one block, nothing is shortened. */
+void table_write(struct table *t, int width, struct str *out);
 void table_markdown(const struct table *t, struct str *out);
-/* Characters of a line on standard output: COLUMNS if it is set, else the terminal's; 0 where there is none, for
- * whoever reads a pipe or a file wants a line for each model. */
-int table_screen(void);
 
 #endif

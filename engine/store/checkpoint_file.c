@@ -182,6 +182,18 @@ static int load_model(struct checkpoint *c, const char *path)
 	return !rc ? checkpoint_check_tensors(c, path) : rc;
 }
 
+static int no_checkpoint(const char *folder)
+{
+	char run[PATH_ROOM];
+
+	if (fs_join(run, sizeof(run), folder, "run.json") == 0 && fs_exists(run))
+		return err_set(ERR_CHECKPOINT,
+		    "%s: is the folder of a run; the checkpoints are the folders of its stages, as in %s/01-train",
+		    folder, folder);
+	return err_set(
+	    ERR_CHECKPOINT, "%s: holds no %s: not a checkpoint, or one whose writing was cut off", folder, INFO_FILE);
+}
+
 /* What the info says about the model must be what the model is. */
 static int compare_fields(const struct checkpoint *c, const char *info_path, const char *model_path)
 {
@@ -220,8 +232,7 @@ static int open_info(struct checkpoint *out, const char *dir, char folder[PATH_R
 	if (!rc)
 		rc = fs_join(info, PATH_ROOM, folder, INFO_FILE);
 	if (!rc && !fs_exists(info))
-		rc = err_set(ERR_CHECKPOINT, "%s: holds no %s: not a checkpoint, or one whose writing was cut off",
-		    folder, INFO_FILE);
+		rc = no_checkpoint(folder);
 	if (!rc)
 		rc = read_file(info, CHECKPOINT_INFO_MAX, &b);
 	if (!rc)

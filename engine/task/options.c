@@ -86,6 +86,15 @@ static int check_list(const struct option_floats *v, int want, bool one_for_all,
 	return err_set(ERR_CONFIG, "%s has %d values; the data has %d classes", key, v->n, want);
 }
 
+static int check_weights(const struct option_floats *v, const char *key, const char **at)
+{
+	*at = key;
+	for (int i = 0; i < v->n; i++)
+		if (v->v[i] > 0)
+			return 0;
+	return v->n ? err_set(ERR_CONFIG, "%s: at least one class must have a weight above 0", key) : 0;
+}
+
 /* Options that this kind would ignore, and lists of another length. */
 static int check(const struct task_options *o, const struct task *t, const char **key)
 {
@@ -109,12 +118,11 @@ static int check(const struct task_options *o, const struct task *t, const char 
 		if (rows[i].given && rows[i].of_several != several)
 			return err_set(ERR_CONFIG, "%s has no effect with %s", rows[i].key, t->kind->name);
 	}
-	double priorities = 0;
-	for (int i = 0; i < o->priority.n; i++)
-		priorities += o->priority.v[i];
-	*key = "priority";
-	if (o->priority.n && !(priorities > 0))
-		return err_set(ERR_CONFIG, "priority: at least one class must have a weight above 0");
+	rc = check_weights(&o->priority, "priority", key);
+	if (!rc)
+		rc = check_weights(&o->class_weights, "class_weights", key);
+	if (rc)
+		return rc;
 	*key = "balance";
 	if (o->balance != BALANCE_NONE && (o->class_weights.n || o->pos_weight.n))
 		return err_set(ERR_CONFIG, "balance and explicit weights exclude each other");

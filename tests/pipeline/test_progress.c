@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,11 +61,42 @@ static void progress__slow_steps_have_a_rate_too(void **state)
 	assert_non_null(strstr(text, "/s  "));
 }
 
+/* The longest row between two redrawings, in characters. */
+static size_t widest(const char *text)
+{
+	size_t most = 0;
+	for (const char *p = text; *p;) {
+		p += strncmp(p, "\r\033[K", 4) == 0 ? 4 : 0;
+		size_t n = strcspn(p, "\r");
+		most = n > most ? n : most;
+		p += n;
+	}
+	return most;
+}
+
+/* A row that wraps would stay on the screen when the next is drawn. */
+static void progress__a_row_is_narrower_than_the_terminal(void **state)
+{
+	char text[512], columns[16];
+	(void)state;
+	for (int width = 20; width <= 60; width += 4) {
+		snprintf(columns, sizeof(columns), "%d", width);
+		assert_int_equal(setenv("COLUMNS", columns, 1), 0);
+		two_updates(1, 101, 1000, text, sizeof(text));
+		assert_true(widest(text) < (size_t)width);
+		assert_non_null(strstr(text, "  10 %"));
+		if (width > 50)
+			assert_non_null(strstr(text, "epoch 1/2 loss 0.4000   10 %  "));
+	}
+	assert_int_equal(unsetenv("COLUMNS"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(progress__says_nothing_of_a_rate_that_it_does_not_know),
 	    cmocka_unit_test(progress__slow_steps_have_a_rate_too),
+	    cmocka_unit_test(progress__a_row_is_narrower_than_the_terminal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

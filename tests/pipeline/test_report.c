@@ -14,6 +14,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/files.h"
 #include "pipeline/report.h"
+#include "pipeline/screen.h"
 #include "pipeline/table.h"
 
 static void report__counts_have_commas(void **state)
@@ -211,6 +212,35 @@ static void table__columns_are_folded_to_the_width(void **state)
 	table_close(&t);
 }
 
+/* Paths of two hundred characters: what tells them apart is at their end. */
+static void table__long_names_are_shortened_to_the_width(void **state)
+{
+	static const char *const head[] = {"n", "c1234567a", "c1234567b"};
+	char path[201], both[220];
+	struct table t;
+	struct str out = {0};
+	(void)state;
+	memset(path, 'p', sizeof(path));
+	path[200] = '\0';
+	table_open(&t, head, 3);
+	for (int i = 0; i < 2; i++) {
+		snprintf(both, sizeof(both), "%s/run%d", path, i);
+		table_add(&t, "%s", both);
+		table_add(&t, "1");
+		table_add(&t, "2");
+	}
+	table_add(&t, "short");
+	table_add(&t, "3");
+	table_add(&t, "4");
+	table_write(&t, 40, &out);
+	assert_int_equal(widest(str_text(&out)), 40);
+	assert_non_null(strstr(str_text(&out), "\n...ppppppppppppppppppppp/run0          1"));
+	assert_non_null(strstr(str_text(&out), "/run1          2\n"));
+	assert_non_null(strstr(str_text(&out), "\nshort "));
+	str_clear(&out);
+	table_close(&t);
+}
+
 static void table__screen_is_what_columns_says(void **state)
 {
 	static const struct {
@@ -219,11 +249,11 @@ static void table__screen_is_what_columns_says(void **state)
 	} cases[] = {{"132", 132}, {"40", 40}, {"", 0}, {"x", 0}, {"7", 0}, {"80x", 0}, {"99999999999999999999", 0}};
 	(void)state;
 	assert_int_equal(unsetenv("COLUMNS"), 0);
-	int usual = table_screen(); /* of the terminal that the test may run in, else 0: no limit */
+	int usual = screen_width(STDOUT_FILENO); /* of the terminal that the test may run in, else 0: no limit */
 	assert_true(usual == 0 || usual >= 20);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_int_equal(setenv("COLUMNS", cases[i].text, 1), 0);
-		assert_int_equal(table_screen(), cases[i].width ? cases[i].width : usual);
+		assert_int_equal(screen_width(STDOUT_FILENO), cases[i].width ? cases[i].width : usual);
 	}
 	assert_int_equal(unsetenv("COLUMNS"), 0);
 }
@@ -373,6 +403,7 @@ int main(void)
 	    cmocka_unit_test(report__columns_are_the_rows_of_the_task),
 	    cmocka_unit_test(report__figures_also_have_flat_names), cmocka_unit_test(report__fits_eighty_columns),
 	    cmocka_unit_test(table__columns_are_folded_to_the_width),
+	    cmocka_unit_test(table__long_names_are_shortened_to_the_width),
 	    cmocka_unit_test(table__screen_is_what_columns_says),
 	    cmocka_unit_test(report__has_a_row_for_each_of_a_hundred_models),
 	    cmocka_unit_test(table__cells_are_whole_and_break_no_column),

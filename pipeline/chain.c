@@ -243,9 +243,10 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 		    "stage '%s': augment has no effect: the block data changes no "
 		    "image",
 		    k->name);
-	if (m && m->input_node && m->input_node->n > 0 && s->adapter.spec.kind == INPUT_IMAGE)
-		return yaml_error(&c->config->yaml, m->input_node->key[0],
-		    "model '%s': input.%s has no effect on images", m->name, m->input_node->key[0]->text);
+	for (int i = 0; m && m->input_node && i < m->input_node->n && s->adapter.spec.kind == INPUT_IMAGE; i++)
+		if (strcmp(m->input_node->key[i]->text, "kind") != 0)
+			return yaml_error(&c->config->yaml, m->input_node->key[i],
+			    "model '%s': input.%s has no effect on images", m->name, m->input_node->key[i]->text);
 	return 0;
 }
 

@@ -8,32 +8,39 @@
 #include "base/str.h"
 #include "graph/families.h"
 
-static const struct family_row *const built_in[] = {
-    &family_mlp, &family_cnn, &family_resnet, &family_bag, &family_encoder, NULL};
-static const struct family_row *const *in_use = built_in;
+#define FAMILIES_MAX 16
+
+static const struct family_row *rows[FAMILIES_MAX + 1] = {
+    &family_mlp, &family_cnn, &family_resnet, &family_bag, &family_encoder};
 
 const struct family_row *const *family_list(void)
 {
-	return in_use;
+	return rows;
 }
 
-void family_use(const struct family_row *const *rows)
+int family_register(const struct family_row *row)
 {
-	in_use = rows;
+	for (int i = 0; i < FAMILIES_MAX; i++) {
+		if (!rows[i])
+			rows[i] = row;
+		if (rows[i] == row)
+			return 0;
+	}
+	return err_set(ERR_FAIL, "no room for another family");
 }
 
 const struct family_row *family_find(const char *name)
 {
-	for (int i = 0; in_use[i]; i++)
-		if (strcmp(in_use[i]->name, name) == 0)
-			return in_use[i];
+	for (int i = 0; rows[i]; i++)
+		if (strcmp(rows[i]->name, name) == 0)
+			return rows[i];
 	return NULL;
 }
 
 void family_add_names(struct str *out)
 {
-	for (int i = 0; in_use[i]; i++)
-		str_addf(out, "%s%s", i == 0 ? "" : in_use[i + 1] ? ", " : " or ", in_use[i]->name);
+	for (int i = 0; rows[i]; i++)
+		str_addf(out, "%s%s", i == 0 ? "" : rows[i + 1] ? ", " : " or ", rows[i]->name);
 }
 
 int family_range(enum err code, const char *field, int i, int64_t value, int64_t lo, int64_t hi)

@@ -68,10 +68,11 @@ struct family_row {
 	int (*layer_source_width)(int width, const int *layer);
 };
 
-/* The families of the program, NULL-terminated. They are the built-in ones until a program hands over another list
- * (before it reads a config or a checkpoint); the list is borrowed. */
+/* All families, the built-in ones first; NULL-terminated. */
 const struct family_row *const *family_list(void);
-void family_use(const struct family_row *const *rows);
+/* Adds a family, before a config or a checkpoint is read; `row` must live as long as the program. ERR_FAIL: there are
+ * too many. */
+int family_register(const struct family_row *row);
 const struct family_row *family_find(const char *name); /* NULL: there is none */
 /* "mlp, cnn or resnet". */
 struct str;

@@ -10,6 +10,7 @@
 #define KINDS_MAX 8
 
 static const struct adapter_kind *kinds[KINDS_MAX] = {&adapter_image, &adapter_text};
+const char *adapter_kind_choices[KINDS_MAX + 2] = {"auto", "image", "text"};
 
 const struct adapter_kind *adapter_kind_of(enum sample_kind kind)
 {
@@ -32,10 +33,31 @@ int adapter_kind_register(const struct adapter_kind *kind)
 	for (int i = 0; i < KINDS_MAX; i++) {
 		if (!kinds[i])
 			kinds[i] = kind;
-		if (kinds[i] == kind)
-			return 0;
+		if (kinds[i] != kind)
+			continue;
+		adapter_kind_choices[i + 1] = kind->name;
+		return 0;
 	}
 	return err_set(ERR_FAIL, "no room for another kind of input");
+}
+
+static const char *samples_of(enum sample_kind kind)
+{
+	return kind == SAMPLE_IMAGE ? "images" : "texts";
+}
+
+/* The kind that the options name, else the one that takes such samples. */
+static int choose_kind(struct adapter *out, const struct input_options *o, const struct dataset *d, const char **key)
+{
+	const struct adapter_kind *named = o && o->kind ? kinds[o->kind - 1] : NULL;
+	out->kind = named ? named : adapter_kind_of(d->kind);
+	if (!out->kind)
+		return err_set(ERR_CONFIG, "no kind of input takes the samples of this data set");
+	if (out->kind->takes == d->kind)
+		return 0;
+	*key = "kind";
+	return err_set(ERR_CONFIG, "kind %s takes %s, the data set has %s", named->name, samples_of(named->takes),
+	    samples_of(d->kind));
 }
 
 int adapter_make(struct adapter *out, const struct input_options *o, const struct dataset *d,
@@ -44,11 +66,12 @@ int adapter_make(struct adapter *out, const struct input_options *o, const struc
 	const char *unused;
 	key = key ? key : &unused;
 	*key = NULL;
-	*out = (struct adapter){.kind = adapter_kind_of(d->kind)};
-	if (!out->kind)
-		return err_set(ERR_CONFIG, "no kind of input takes the samples of this data set");
-	out->spec.kind = out->kind->input;
-	int rc = out->kind->make(out, o, d, data, base_dir, key);
+	*out = (struct adapter){0};
+	int rc = choose_kind(out, o, d, key);
+	if (!rc) {
+		out->spec.kind = out->kind->input;
+		rc = out->kind->make(out, o, d, data, base_dir, key);
+	}
 	if (rc)
 		adapter_clear(out);
 	return rc;
@@ -126,8 +149,7 @@ int adapter_check_data(const struct adapter *a, const struct dataset *d, const c
 	struct sample_view v;
 	a->kind->describe(a, takes);
 	if (a->kind->takes != d->kind)
-		return err_set(ERR_DATA, "%s takes %s, the data set has %s", name, takes,
-		    d->kind == SAMPLE_IMAGE ? "images" : "texts");
+		return err_set(ERR_DATA, "%s takes %s, the data set has %s", name, takes, samples_of(d->kind));
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		if (!dataset_has(d, (enum split)s) || !d->n[s])
 			continue;

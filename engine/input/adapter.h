@@ -63,6 +63,7 @@ struct adapter_kind {
 
 /* The block `input` of a model: what its adapter is made from. Images need none of it. */
 struct input_options {
+	int kind; /* index into adapter_kind_choices */
 	char *vocabulary;
 	int64_t vocabulary_size, min_count, longest;
 	bool lowercase, clean_text, handle_chinese_chars, keep_faults;
@@ -86,9 +87,12 @@ struct adapter {
 	struct text_coder *coder;        /* texts */
 };
 
-/* The kind that takes such samples. */
+/* The first kind that takes such samples. */
 const struct adapter_kind *adapter_kind_of(enum sample_kind kind);
-/* Adds a kind to those that are known by name and sample kind; `kind` must live as long as the program. */
+/* "auto", then every kind by name, NULL-terminated. Written by adapter_kind_register alone. */
+extern const char *adapter_kind_choices[];
+/* Adds a kind, before options or checkpoints are read; `kind` must live as long as the program. Where its samples have
+ * a kind already, a config names it as `kind` of a model's block `input`. ERR_FAIL: there are too many. */
 int adapter_kind_register(const struct adapter_kind *kind);
 
 int adapter_make(struct adapter *out, const struct input_options *o, const struct dataset *d,

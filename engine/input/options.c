@@ -8,6 +8,12 @@
 static const char *const accents_choices[] = {"auto", "strip", "keep", NULL}; /* enum wordpiece_accents */
 
 const struct option input_option_table[] = {
+    {.key = "kind",
+	.type = OPT_CHOICE,
+	.offset = AT(kind),
+	.def = "auto",
+	.choices = adapter_kind_choices,
+	.help = "how samples become input; auto = image for images, text for texts"},
     {.key = "vocabulary",
 	.type = OPT_STRING,
 	.offset = AT(vocabulary),

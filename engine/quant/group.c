@@ -1,25 +1,33 @@
 /* The kinds of fusion groups: a row each, in this list. */
 #include "quant/group.h"
 
-static const struct group_kind *const built_in[] = {
-    &group_linear, &group_conv2d, &group_avgpool, &group_embedding, NULL};
-static const struct group_kind *const *in_use = built_in;
+#include "base/err.h"
+
+#define KINDS_MAX 32
+
+static const struct group_kind *kinds[KINDS_MAX + 1] = {&group_linear, &group_conv2d, &group_avgpool, &group_embedding};
 
 const struct group_kind *const *group_list(void)
 {
-	return in_use;
+	return kinds;
 }
 
-void group_use(const struct group_kind *const *rows)
+int group_kind_register(const struct group_kind *kind)
 {
-	in_use = rows;
+	for (int i = 0; i < KINDS_MAX; i++) {
+		if (!kinds[i])
+			kinds[i] = kind;
+		if (kinds[i] == kind)
+			return 0;
+	}
+	return err_set(ERR_FAIL, "no room for another kind of group");
 }
 
 const struct group_kind *group_kind_of(const struct node *node)
 {
-	for (int i = 0; in_use[i]; i++)
-		if (in_use[i]->match(node))
-			return in_use[i];
+	for (int i = 0; kinds[i]; i++)
+		if (kinds[i]->match(node))
+			return kinds[i];
 	return NULL;
 }
 

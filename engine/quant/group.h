@@ -52,11 +52,11 @@ struct group_kind {
 #define GROUP_HALVES       (GROUP_METHOD(QUANT_FP16) | GROUP_METHOD(QUANT_BF16))
 #define GROUP_EVERY_METHOD (GROUP_INTEGERS | GROUP_HALVES | GROUP_METHOD(QUANT_DYNAMIC))
 
-/* The rows in use, ended by NULL. */
+/* All kinds, the built-in ones first; ended by NULL. */
 const struct group_kind *const *group_list(void);
-/* Another list in place of the built-in one, ended by NULL and borrowed: a program that has kinds of its own hands it
- * over before it plans or loads anything. */
-void group_use(const struct group_kind *const *rows);
+/* Adds a kind, before anything is planned or loaded; `kind` must live as long as the program. ERR_FAIL: there are too
+ * many. */
+int group_kind_register(const struct group_kind *kind);
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
 extern const struct group_kind group_avgpool, group_embedding;

@@ -8,13 +8,16 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define KINDS_MAX 8
+#define KINDS_MAX   8
+#define CHOICES_MAX (KINDS_MAX * METRIC_MAX)
 
 static const struct task_kind *kinds[KINDS_MAX] = {&task_single_label, &task_multi_label};
 
-/* The union of all rows. A test compares it with the tables. */
-const char *const task_metric_choices[] = {"primary", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "f1_priority",
-    "precision_macro", "recall_macro", "exact_match", "label_accuracy", "hamming_loss", "roc_auc_macro", "loss", NULL};
+/* The union of all rows of the built-in kinds, which a test compares with the tables; those of registered kinds follow.
+ */
+const char *task_metric_choices[CHOICES_MAX + 1] = {"primary", "accuracy", "f1_macro", "f1_micro", "f1_weighted",
+    "f1_priority", "precision_macro", "recall_macro", "exact_match", "label_accuracy", "hamming_loss", "roc_auc_macro",
+    "loss"};
 
 const struct task_kind *task_kind_find(const char *name)
 {
@@ -29,15 +32,24 @@ const struct task_kind *task_kind_find(const char *name)
 	return NULL;
 }
 
+static void add_choice(const char *name)
+{
+	int i = 0;
+	while (task_metric_choices[i] && strcmp(task_metric_choices[i], name) != 0)
+		i++;
+	task_metric_choices[i] = name; /* there is room for the rows of all kinds */
+}
+
 int task_kind_register(const struct task_kind *kind)
 {
 	for (int i = 0; i < KINDS_MAX; i++) {
-		if (kinds[i] == kind)
-			return 0;
-		if (!kinds[i]) {
+		if (!kinds[i])
 			kinds[i] = kind;
-			return 0;
-		}
+		if (kinds[i] != kind)
+			continue;
+		for (int k = 0; kind->metric[k].name; k++)
+			add_choice(kind->metric[k].name);
+		return 0;
 	}
 	return err_set(ERR_FAIL, "no room for another kind of task");
 }

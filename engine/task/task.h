@@ -68,7 +68,8 @@ struct task {
 
 /* NULL: no such kind; the error is set and lists those that there are. */
 const struct task_kind *task_kind_find(const char *name);
-/* Adds a kind to those that task_kind_find knows; `kind` must live as long as the program. */
+/* Adds a kind, and its rows to task_metric_choices, before options are read; `kind` must live as long as the program.
+ * ERR_FAIL: there are too many. */
 int task_kind_register(const struct task_kind *kind);
 /* Resolves options against the data: kind, class names, weights that the training split decides. ERR_CONFIG: a kind
  * that the data's targets do not fit, an unknown metric, lists of another length. *key: the option at fault. */
@@ -94,8 +95,9 @@ double task_metric_value(const struct metrics *m, int row);
 /* The row of that name in any kind, for figures that were read from a file; NULL: there is none. A name means the same
  * in all kinds. */
 const struct metric_row *task_metric_row(const char *name);
-/* Every name that `monitor` and gates accept in any kind, NULL-terminated: "primary", all rows, "loss". */
-extern const char *const task_metric_choices[];
+/* Every name that `monitor` and gates accept in any kind, NULL-terminated: "primary", all rows, "loss", and the rows of
+ * registered kinds. Written by task_kind_register alone. */
+extern const char *task_metric_choices[];
 
 /* The weight of a sample in the loss before it is divided by the sum over the effective batch. */
 float task_sample_weight(const struct task *t, const struct dataset *d, enum split s, int64_t i);

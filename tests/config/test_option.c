@@ -494,7 +494,7 @@ struct parts {
 	}
 static const struct option parts_table[] = {PART(method, OPT_CHOICE, .def = "none", .choices = methods),
     PART(folds, OPT_INT, .def = "0", .max = 9, .when = "method", .only = OPTION_BIT(1)),
-    PART(fold, OPT_INT, .def = "0", .max = 9, .when = "folds", .only = OPTION_ABOVE_ZERO),
+    PART(fold, OPT_INT, .def = "0", .max = 9, .when = "folds", .only = OPTION_POSITIVE),
     PART(share, OPT_FLOAT, .def = "0.5", .when = "folds", .only = OPTION_ZERO), OPTION_END};
 
 /* A number can decide as a choice does: 0, or above. */

@@ -1,5 +1,5 @@
 /* A model family that the library does not have: two linear layers side by side over the image, their sum, and the
- * classifier on it. The family is what stands up to `family_twin`, its registration is a row in `families`. All else
+ * classifier on it. The family is what stands up to `family_twin`, its registration is one call. All else
  * here shows that it is trained, distilled, pruned, quantized, saved and loaded like any other. */
 #include "stages/rig.h"
 
@@ -77,9 +77,6 @@ static const struct family_row family_twin = {.name = "twin",
     .check = twin_check,
     .build = twin_build,
     .width_name = twin_width_name};
-
-static const struct family_row *const families[] = {
-    &family_mlp, &family_cnn, &family_resnet, &family_bag, &family_twin, NULL};
 
 /* --- it is like any other ------------------------------------------------------------------------------------------
  */
@@ -211,11 +208,14 @@ static void family__bad_options_and_specs_are_refused(void **state)
 static void family__is_named_where_it_is_unknown(void **state)
 {
 	struct rig *r = *state;
-	struct checkpoint c;
-	family_use((const struct family_row *const[]){&family_mlp, &family_bag, NULL});
-	assert_int_equal(checkpoint_load(&c, rig_path(r, "float")), ERR_CHECKPOINT);
-	assert_non_null(strstr(err_message(), "mlp or bag"));
-	family_use(families);
+	struct model_spec spec, back;
+	RIG_OK(spec_of(&spec, &r->adapter.spec, "{family: twin}"));
+	cJSON *json = spec_to_json(&spec);
+	cJSON_SetValuestring(cJSON_GetObjectItem(json, "family"), "trio");
+	assert_int_equal(spec_from_json(&back, json), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "'family' must be mlp, cnn, resnet, bag, encoder or twin"));
+	cJSON_Delete(json);
+	spec_clear(&spec);
 }
 
 int main(void)
@@ -228,6 +228,7 @@ int main(void)
 	    cmocka_unit_test(family__bad_options_and_specs_are_refused),
 	    cmocka_unit_test(family__is_named_where_it_is_unknown),
 	};
-	family_use(families);
+	if (family_register(&family_twin))
+		return 1;
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,6 +1,7 @@
 /* A kind of input that the library does not have: texts as their bytes, without a vocabulary. The kind is what stands
  * up to `adapter_bytes`, its registration is one call. All else here shows that models learn from it, save it, are
  * distilled through it, and find it again. */
+#include "base/str.h"
 #include "stages/texts.h"
 
 enum { BYTES = 256, LONGEST = 200 };
@@ -207,12 +208,50 @@ static void input__refuses_what_it_cannot_read(void **state)
 	cJSON_Delete(json);
 }
 
+/* What a config's block `input` makes, on the rig's texts. */
+static int make(struct adapter *out, const struct rig *r, const char *text, const char **key)
+{
+	struct input_options o = {0};
+	RIG_OK(rig_options(input_option_table, &o, text));
+	int rc = adapter_make(out, &o, &r->data, &r->data_options, ".", key);
+	option_clear(input_option_table, &o);
+	return rc;
+}
+
+/* Texts have a kind already: the config says which it wants. */
+static void input__is_chosen_by_the_config(void **state)
+{
+	struct rig *r = *state;
+	struct adapter a;
+	const char *key;
+	RIG_OK(make(&a, r, "{kind: bytes}", &key));
+	assert_ptr_equal(a.kind, &adapter_bytes);
+	adapter_clear(&a);
+	RIG_OK(make(&a, r, "{}", &key));
+	assert_ptr_equal(a.kind, &adapter_text);
+	adapter_clear(&a);
+	RIG_OK(make(&a, r, "{kind: text}", &key));
+	assert_ptr_equal(a.kind, &adapter_text);
+	adapter_clear(&a);
+	assert_int_equal(make(&a, r, "{kind: image}", &key), ERR_CONFIG);
+	assert_string_equal(key, "kind");
+	assert_string_equal(err_message(), "kind image takes images, the data set has texts");
+	struct input_options o = {0};
+	assert_int_equal(rig_options(input_option_table, &o, "{kind: byte}"), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "one of auto, image, text, bytes, found 'byte'; did you mean 'bytes'?"));
+	struct str text = {0};
+	option_explain(input_option_table, &text);
+	assert_non_null(strstr(str_text(&text), "auto, image, text, bytes"));
+	str_clear(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(input__is_saved_with_the_model),
 	    cmocka_unit_test(input__runs_as_integers),
 	    cmocka_unit_test(input__teaches_a_model_of_another_input),
+	    cmocka_unit_test(input__is_chosen_by_the_config),
 	    cmocka_unit_test(input__refuses_what_it_cannot_read),
 	};
 	if (adapter_kind_register(&adapter_bytes))

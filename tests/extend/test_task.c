@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "base/str.h"
 #include "graph/spec.h"
 
 enum { WORST_ERROR, MEAN_ERROR };
@@ -151,6 +152,31 @@ static void task__its_metric_chooses_the_epoch(void **state)
 	checkpoint_clear(&c);
 }
 
+/* Options, explain and schema know the rows of a registered kind as they know the built-in ones. */
+static void task__its_metrics_are_monitored_and_gated_by_name(void **state)
+{
+	struct rig *r = *state;
+	RIG_OK(rig_run(r, &stage_train,
+	    &(struct rig_case){.name = "watched",
+		.options = "{epochs: 2, batch_size: 64, lr: 0.01, monitor: mean_error}",
+		.spec = &spec}));
+	const struct rig_case gated = {.name = "gated",
+	    .options = "{epochs: 1, batch_size: 64, lr: 0.01, teacher_gate: 0.0001, gate_metric: worst_error}",
+	    .teacher = "float",
+	    .spec = &spec};
+	assert_int_equal(rig_run(r, &stage_distill, &gated), ERR_GATE);
+	assert_non_null(strstr(err_message(), "validation worst_error of"));
+	struct str text = {0};
+	option_explain(stage_train.table, &text);
+	assert_non_null(strstr(str_text(&text), "loss, worst_error, mean_error"));
+	str_clear(&text);
+	cJSON *schema = option_schema(stage_distill.table);
+	char *json = cJSON_PrintUnformatted(schema);
+	assert_non_null(strstr(json, "\"loss\",\"worst_error\",\"mean_error\"]"));
+	cJSON_free(json);
+	cJSON_Delete(schema);
+}
+
 static void task__its_metric_chooses_the_observer(void **state)
 {
 	struct rig *r = *state;
@@ -186,6 +212,7 @@ int main(void)
 	    cmocka_unit_test(task__is_saved_with_the_model),
 	    cmocka_unit_test(task__its_rows_are_logged_and_summarised),
 	    cmocka_unit_test(task__its_metric_chooses_the_epoch),
+	    cmocka_unit_test(task__its_metrics_are_monitored_and_gated_by_name),
 	    cmocka_unit_test(task__its_metric_chooses_the_observer),
 	    cmocka_unit_test(task__is_named_where_it_does_not_fit),
 	};

@@ -176,6 +176,8 @@ int answer_print_json(const struct answer *a, const char *before, const char *af
 		put_text(out, "name", a->name, strlen(a->name));
 	if (a->text)
 		put_text(out, "text", a->text, a->bytes);
+	if (a->without_token)
+		json_out_bool(out, "without_token", true);
 	put_decision(out, a);
 	put_probabilities(out, a);
 	if (a->truth)

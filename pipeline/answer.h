@@ -11,6 +11,7 @@ struct answer {
 	const char *name;            /* NULL: none */
 	const char *text;            /* the text that it is about, or NULL */
 	size_t bytes;                /* of the text */
+	bool without_token;          /* nothing of the text is known to the model */
 	const struct targets *truth; /* one sample, or NULL */
 	bool right;                  /* with truth */
 	int top;

@@ -102,16 +102,25 @@ static const char *json_after(const struct predictor *p)
 	return p->o.list ? "" : "\n";
 }
 
-static int answer(struct predictor *p, const struct sample_view *v, const char *name, const float *logits,
+/* Of sample i of an encoding. */
+static int answer(struct predictor *p, const struct encoding *e, int64_t i, const char *name, const float *logits,
     const struct targets *truth)
 {
+	struct sample_view v;
 	const struct task *task = &p->model.ckpt.task;
-	struct answer a = {.task = task, .p = p->p, .best = p->top, .name = name, .truth = truth, .top = p->o.top};
+	struct answer a = {.task = task,
+	    .p = p->p,
+	    .best = p->top,
+	    .name = name,
+	    .without_token = encoding_is_empty(e, i),
+	    .truth = truth,
+	    .top = p->o.top};
+	encoding_sample(e, i, &v);
 	task->kind->probabilities(logits, task->classes, p->p);
 	find_top(p);
-	if (v->kind == SAMPLE_TEXT && !p->o.nameless) {
-		a.text = v->text;
-		a.bytes = v->bytes;
+	if (v.kind == SAMPLE_TEXT && !p->o.nameless) {
+		a.text = v.text;
+		a.bytes = v.bytes;
 	}
 	if (truth)
 		a.right = task_right(task, logits, truth, 0);
@@ -137,7 +146,7 @@ int predictor_flush(struct predictor *p)
 	if (!rc)
 		rc = session_forward(&p->session, &e, p->session.index, count);
 	for (int i = 0; !rc && i < count; i++)
-		rc = answer(p, &p->view[i], p->name[i], p->session.logits + (int64_t)i * p->session.classes, NULL);
+		rc = answer(p, &e, i, p->name[i], p->session.logits + (int64_t)i * p->session.classes, NULL);
 	note_texts(p, &e);
 	encoding_close(&e);
 	for (int i = 0; i < count; i++) {
@@ -216,14 +225,12 @@ static int answer_rows(void *user, struct session *s, int64_t first, int count)
 	int rc = 0;
 	for (int i = 0; !rc && i < count; i++) {
 		struct targets truth = task_targets(e->data, e->split, first + i);
-		struct sample_view v;
 		char place[64];
 		const char *name = place;
 		snprintf(place, sizeof(place), "%s:%" PRId64, split_names[e->split], first + i);
 		if (e->data->file[e->split])
 			name = e->data->file[e->split][first + i];
-		encoding_sample(e, first + i, &v);
-		rc = answer(r->p, &v, name, s->logits + (int64_t)i * s->classes, &truth);
+		rc = answer(r->p, e, first + i, name, s->logits + (int64_t)i * s->classes, &truth);
 	}
 	return rc;
 }

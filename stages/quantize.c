@@ -62,8 +62,8 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 	return rc;
 }
 
-static int plan_text(
-    const struct quantize_options *o, const struct quant_plan *p, int equalized, char *text, size_t cap)
+static int plan_text(const struct quantize_options *o, const struct dataset *d, const struct quant_plan *p, int equalized,
+    char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;
@@ -71,8 +71,11 @@ static int plan_text(
 	str_addf(&s, "quantize: %s", quant_method_names[o->method]);
 	if (quantize_has_steps(o) || o->method == QUANT_DYNAMIC)
 		str_addf(&s, ", weights %d bits, activations %d bits", (int)o->weight_bits, (int)o->act_bits);
-	if (quantize_has_steps(o))
-		str_addf(&s, ", calibrated on %" PRId64 " batches of %s", o->calibration_batches, o->calibration_split);
+	if (quantize_has_steps(o)) {
+		const struct calibration_size size = quantize_calibration_size(o, d); /* a split may have fewer */
+		str_addf(&s, ", calibrated on %" PRId64 " batch%s of %d from %s", size.batches,
+		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
+	}
 	if (equalized)
 		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");
 	if (o->method == QUANT_QAT)
@@ -165,7 +168,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc && o->equalize)
 		rc = quantize_equal_pairs(&g, &job.plan, &pair, &equalized);
 	if (!rc)
-		rc = plan_text(o, &job.plan, equalized, out->text, sizeof(out->text));
+		rc = plan_text(o, s->data, &job.plan, equalized, out->text, sizeof(out->text));
 	if (rc)
 		goto out;
 	if (o->method == QUANT_QAT) {

@@ -42,6 +42,11 @@ void encoding_close(struct encoding *e)
 	*e = (struct encoding){0};
 }
 
+bool encoding_is_empty(const struct encoding *e, int64_t i)
+{
+	return e->start && e->start[i + 1] - e->start[i] <= e->special;
+}
+
 void encoding_sample(const struct encoding *e, int64_t i, struct sample_view *out)
 {
 	/* The split is loaded and the index in range: encoding_open and encoding_fill have seen to it. */

@@ -17,6 +17,7 @@ struct encoding {
 	int32_t *by_length;     /* (n) lengths, longest first */
 	int64_t truncated;      /* samples that had more tokens than the model takes */
 	int64_t without_tokens; /* samples of which nothing but the special tokens is left */
+	int special;            /* how many those are in each */
 };
 
 /* ERR_DATA: the split is empty, not loaded, or its samples do not fit the adapter. */
@@ -25,6 +26,8 @@ int encoding_open(struct encoding *e, const struct adapter *a, const struct data
 int encoding_of_samples(
     struct encoding *e, const struct adapter *a, const struct sample_view *views, int64_t n, const char *name);
 void encoding_close(struct encoding *e);
+/* Whether nothing of sample i but the special tokens is left: the model's answer is about no word of it. */
+bool encoding_is_empty(const struct encoding *e, int64_t i);
 /* Sample i, borrowed. */
 void encoding_sample(const struct encoding *e, int64_t i, struct sample_view *out);
 

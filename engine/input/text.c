@@ -182,13 +182,14 @@ static int encode(struct encoding *e, int64_t i, int32_t *buffer, int64_t *capac
 	e->start[i + 1] = e->start[i] + n;
 	e->by_length[i] = n;
 	e->truncated += truncated;
-	e->without_tokens += n <= SPECIAL_TOKENS;
+	e->without_tokens += encoding_is_empty(e, i);
 	return 0;
 }
 
 static int prepare(struct encoding *e)
 {
 	int64_t capacity = 32 * e->n + 64;
+	e->special = SPECIAL_TOKENS;
 	int32_t *buffer = mem_alloc((size_t)e->adapter->spec.longest, sizeof(*buffer));
 	e->ids = mem_alloc((size_t)capacity, sizeof(*e->ids));
 	e->start = mem_alloc((size_t)e->n + 1, sizeof(*e->start));

@@ -16,6 +16,8 @@ json() { # PATHS COMMAND...: the command's output is JSON with these dotted path
 	check "JSON of: pipeline $*" "$tool" json out.json $paths
 }
 json "name out data.classes resolved.seed stages.0.key stages.4.state stages.2.memory_bytes.total" plan t.yaml
+works plan t.yaml --set stages.quantize.calibration_batches=1000
+contains out "calibrated on 39 batches of 32 from train" # all that the split has
 json "models.0.test_accuracy models.1.precision models.1.test.per_class.9.f1 data.splits.test.sha256" \
 	evaluate $teacher $int8
 json "device.isa models.0.measurements.0.latency_ms_median models.1.measurements.0.raw.latency_ms.4" \

@@ -44,6 +44,10 @@ refuses 2 "--top is of one class" predict $labels --top 2 "what shame"
 works predict $labels --json "what shame"
 cp out out.json
 check "JSON has the labels" "$tool" json out.json 0.labels.0 0.probabilities.loud
+printf 'sales go up\n\n' >empty.txt
+works predict $int8 --json --file empty.txt
+check "JSON marks the text without a token, and no other" [ "$(grep -c '"without_token":true' out)" -eq 1 ]
+check "it is the empty one" grep -q '^{"text":"","without_token":true,' out
 printf 'sales go up\r\n\nsales \377 go down\nsales\tgo\033[31m down\n' >lines.txt
 stops 3 "1 of 4 inputs could not be answered" predict $int8 --file lines.txt
 contains err "lines.txt:3: byte 7, 0xff, is not UTF-8"

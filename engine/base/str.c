@@ -140,7 +140,8 @@ const char *str_nearest(const char *word, const char *const *candidates, int n)
 	const char *best = NULL;
 	for (int i = 0; i < n; i++) {
 		int d = distance(word, candidates[i]);
-		/* One letter of three is no slip of the finger where it is the first: gpu is not cpu, but upc may be. */
+		/* One letter of three is no slip of the finger where it is the first: gpu is not cpu, but upc may be.
+		 */
 		if (half < 2 && word[0] != candidates[i][0] && word[0] != candidates[i][1])
 			continue;
 		if (d < best_distance || (!best && d == best_distance)) {

@@ -28,7 +28,7 @@ labels=set/train-labels-idx1-ubyte
 
 wrong "nowhere/train-images-idx3-ubyte: no such file" data.path=nowhere
 mkdir sub && cp i.yaml sub
-refuses 3 "nowhere/train-images-idx3-ubyte: no such file or folder, neither in the current folder nor in sub (nor " \
+refuses 3 "nowhere/train-images-idx3-ubyte: no such file or folder, neither in the current folder nor in sub; nor is there " \
 	plan sub/i.yaml --set data.path=nowhere
 wrong "set/none: no such file" data.train_images=none
 : >set/empty

@@ -230,7 +230,7 @@ static void json__names_everything_a_report_needs(void **state)
 static void splits__empty_ones_are_errors(void **state)
 {
 	(void)state;
-	must_fail("{source: digits, val_fraction: 0}", ERR_DATA, "class '0' has no sample in the validation split");
+	must_fail("{source: digits, val_fraction: 0}", ERR_CONFIG, "names no validation split");
 	must_fail("{source: digits, test_fraction: 0}", ERR_DATA, "no test split");
 	must_fail("{source: digits, test_fraction: 0.9, val_fraction: 0.5}", ERR_CONFIG,
 	    "test_fraction 0.9 and val_fraction 0.5 are the whole: nothing is left for training");

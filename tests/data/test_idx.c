@@ -128,8 +128,8 @@ static void idx__broken_images_are_errors(void **state)
 	head(bad, 3, (uint32_t[]){N, 4096, 4096});
 	fails_with_images(bad, sizeof(images), "cannot hold them");
 	unlink(at("train-images-idx3-ubyte"));
-	must_fail(
-	    NO_TEST, ERR_DATA, "train-images-idx3-ubyte: no such file or folder; nor is there train-images-idx3-ubyte.gz");
+	must_fail(NO_TEST, ERR_DATA,
+	    "train-images-idx3-ubyte: no such file or folder; nor is there train-images-idx3-ubyte.gz");
 }
 
 static void idx__broken_gzip_is_an_error(void **state)

@@ -27,6 +27,8 @@ struct evaluation {
 	struct task task; /* of the first checkpoint */
 	bool json;
 	char **dir;
+	const char **sha256; /* (n): of the first checkpoint, by which data and task were chosen; else NULL */
+	char first_sha256[HASH_HEX];
 	int n;
 };
 
@@ -41,6 +43,7 @@ static int run_stage(const struct evaluation *e, struct stage_run *run, struct p
 	run->n_input = e->n;
 	run->input_dirs = (const char *const *)e->dir;
 	run->input_names = (const char *const *)e->dir;
+	run->input_sha256s = e->sha256;
 	run->summary = cJSON_CreateObject();
 	bool ok = run->summary != NULL;
 	struct json_out info = {cJSON_CreateObject(), &ok};
@@ -172,6 +175,8 @@ static int open_data(struct evaluation *e, struct dataset *data)
 	int rc = checkpoint_load(&c, e->dir[0]);
 	if (rc)
 		return rc;
+	memcpy(e->first_sha256, c.info_sha256, HASH_HEX);
+	e->sha256[0] = e->first_sha256;
 	rc = take_task(e, &c);
 	if (!rc)
 		rc = e->given.path ? given_data_open(data, &e->given, &c) : model_data_open(data, &c, e->config, true);
@@ -185,7 +190,8 @@ static int evaluate(struct evaluation *e)
 {
 	struct dataset data = {0};
 	struct device dev = {0};
-	int rc = registry_backend("cpu", &dev.backend);
+	e->sha256 = mem_alloc((size_t)e->n, sizeof(*e->sha256));
+	int rc = e->sha256 ? registry_backend("cpu", &dev.backend) : ERR_NOMEM;
 	if (!rc) /* first, for it says how many threads read the data */
 		rc = dev.backend->open(&dev.ctx, &(struct open_options){0});
 	if (!rc) {
@@ -196,6 +202,7 @@ static int evaluate(struct evaluation *e)
 	}
 	dataset_close(&data);
 	task_clear(&e->task);
+	mem_free(e->sha256);
 	return rc;
 }
 

@@ -4,6 +4,7 @@
  *
  * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, `state`, the
  * bytes of a JSON object, and `sha256`, the digits of the hash of all others. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,12 +158,13 @@ static int not_a_state(const struct fit *f, const char *what)
 	return err_set(ERR_CHECKPOINT, "%s: no state of this stage: %s; " REMEDY, f->t->resume_path, what);
 }
 
-static bool take_number(const cJSON *o, const char *key, double *out)
+static bool take_number(const cJSON *o, const char *key, double least, double *out)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
-	if (cJSON_IsNumber(item))
-		*out = item->valuedouble;
-	return cJSON_IsNumber(item);
+	if (!cJSON_IsNumber(item) || !(item->valuedouble >= least && item->valuedouble <= (double)FLT_MAX))
+		return false;
+	*out = item->valuedouble;
+	return true;
 }
 
 static bool take_count(const cJSON *o, const char *key, int64_t most, int64_t *out)
@@ -198,9 +200,11 @@ static int load_numbers(struct fit *f, const cJSON *o, struct train_result *r)
 		  take_count(o, "epochs_run", f->t->o->epochs, &r->epochs_run) &&
 		  take_count(o, "resumed", INT32_MAX, &r->resumed) && take_count(o, "updates", f->total, &u.t) &&
 		  take_count(o, "good", INT32_MAX, &good) && take_count(o, "skipped", INT32_MAX, &skipped) &&
-		  take_number(o, "scale", &scale) && take_number(o, "loss_sum", &f->loss_sum) &&
-		  take_number(o, "train_loss", &r->train_loss) && take_number(o, "train_seconds", &f->train_seconds) &&
-		  take_number(o, "epoch_seconds", &f->epoch_seconds) && take_number(o, "seconds", &f->earlier_seconds);
+		  take_number(o, "scale", 0, &scale) && take_number(o, "loss_sum", -(double)FLT_MAX, &f->loss_sum) &&
+		  take_number(o, "train_loss", -(double)FLT_MAX, &r->train_loss) &&
+		  take_number(o, "train_seconds", 0, &f->train_seconds) &&
+		  take_number(o, "epoch_seconds", 0, &f->epoch_seconds) &&
+		  take_number(o, "seconds", 0, &f->earlier_seconds);
 	const int64_t first = f->epochs_done * f->steps_per_epoch;
 	if (!ok || f->step < first || f->step > first + f->steps_per_epoch || !(scale > 0))
 		return not_a_state(f, "its numbers");

@@ -380,6 +380,64 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 	unlink(STATE);
 }
 
+/* The file with another value for a key of its numbers, its hash made to fit. */
+static void put_number(const struct tensor_file *all, const char *key, const char *value)
+{
+	struct tensor_file copy = {0};
+	char name[64], text[1 << 14], *at;
+	for (int k = 0; k < all->n; k++) {
+		const struct named_tensor *from = &all->item[k];
+		struct shape shape = from->t.shape;
+		const void *data = from->t.data;
+		if (strcmp(from->name, "state") == 0) {
+			snprintf(name, sizeof(name), "\"%s\":", key);
+			snprintf(text, sizeof(text), "%.*s", (int)tensor_bytes(&from->t), (const char *)data);
+			at = strstr(text, name);
+			assert_non_null(at);
+			at += strlen(name);
+			char *rest = strdup(at + strcspn(at, ",}"));
+			snprintf(at, sizeof(text) - (size_t)(at - text), "%s%s", value, rest);
+			free(rest);
+			shape = shape_of(1, (const int64_t[]){(int64_t)strlen(text)});
+			data = text;
+		}
+		struct named_tensor *to = tensor_file_add(&copy, from->name, from->t.dtype, shape);
+		memcpy(to->t.data, data, tensor_bytes(&to->t));
+	}
+	rehash(&copy);
+	assert_ok(tensor_file_write(&copy, STATE));
+	tensor_file_clear(&copy);
+}
+
+static void resume__numbers_have_their_ranges(void **state)
+{
+	static const char *const bad[][2] = {{"seconds", "-1"}, {"seconds", "1e999"}, {"seconds", "\"1\""},
+	    {"train_seconds", "-0.5"}, {"epoch_seconds", "-1"}, {"loss_sum", "1e999"}, {"train_loss", "-1e999"},
+	    {"scale", "0"}, {"scale", "-1"}, {"scale", "1e300"}, {"step", "-1"}, {"step", "1e12"}, {"step", "0.5"},
+	    {"best_epoch", "99"}, {"resumed", "-1"}, {"updates", "null"}, {"good", "-1"}};
+	static float out[400];
+	struct train_result r;
+	struct fs_bytes whole = {0};
+	struct tensor_file all = {0};
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
+	assert_ok(fs_read(STATE, &whole));
+	assert_ok(tensor_file_parse(&all, STATE, whole.data, whole.size));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		put_number(&all, bad[i][0], bad[i][1]);
+		if (start(PRECISION_FP32, 0, &r, out) != ERR_CHECKPOINT)
+			fail_msg("%s of %s is taken", bad[i][0], bad[i][1]);
+		assert_non_null(strstr(err_message(), "its numbers"));
+	}
+	put_number(&all, "seconds", "7"); /* the way to write it does no harm */
+	assert_ok(start(PRECISION_FP32, 0, &r, out));
+	train_result_clear(&r);
+	tensor_file_clear(&all);
+	fs_bytes_clear(&whole);
+	unlink(STATE);
+}
+
 static void resume__survives_each_failing_allocation(void **state)
 {
 	static float out[400];
@@ -421,6 +479,7 @@ int main(void)
 	    cmocka_unit_test(resume__refuses_a_changed_byte),
 	    cmocka_unit_test(resume__a_key_that_is_no_hash_is_refused),
 	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
+	    cmocka_unit_test(resume__numbers_have_their_ranges),
 	    cmocka_unit_test(resume__survives_each_failing_allocation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

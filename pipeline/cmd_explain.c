@@ -7,6 +7,12 @@
 #include "pipeline/command.h"
 #include "pipeline/config.h"
 
+static void list_stages(void)
+{
+	for (const struct stage_kind *const *k = registry_stages(); *k; k++)
+		printf("  %-10s stage: %s\n", (*k)->name, (*k)->help);
+}
+
 static void list_blocks(void)
 {
 	printf("A config holds the keys of 'config' and four blocks: data, task, models and stages.\n\n");
@@ -15,8 +21,7 @@ static void list_blocks(void)
 	printf("  %-10s %s\n", "task", "what is asked of the models: metrics, weights of classes, thresholds");
 	printf("  %-10s %s\n", "model", "one entry of 'models'");
 	printf("  %-10s %s\n", "input", "the block 'input' of a model: how texts become tokens");
-	for (const struct stage_kind *const *k = registry_stages(); *k; k++)
-		printf("  %-10s stage: %s\n", (*k)->name, (*k)->help);
+	list_stages();
 	printf("\n'pipeline explain BLOCK' shows its options.\n");
 }
 
@@ -54,6 +59,10 @@ static int explain_block(const char *word)
 		option_explain(input_option_table, &out);
 	} else if (strcmp(word, "model") == 0 || strcmp(word, "models") == 0) {
 		model_options_explain(&out);
+	} else if (strcmp(word, "stages") == 0) {
+		printf("The block 'stages' maps names to stages, in the order in which they run. The kinds:\n\n");
+		list_stages();
+		printf("\n'pipeline explain KIND' shows the options of one.\n");
 	} else {
 		for (const struct stage_kind *const *s = registry_stages(); *s; s++)
 			names[n++] = (*s)->name;

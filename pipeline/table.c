@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/unicode.h"
 
 /* UTF-8 has the control characters U+0080 to U+009F as two bytes, of which the first is C2. */
 static void replace_controls(char *text)
@@ -79,12 +80,23 @@ static void write_cell(const char *text, bool markdown, struct str *out)
 	}
 }
 
-/* Characters, not bytes: names may be of any script. */
+/* Of the character at *at, which moves behind it. */
+static int next_columns(const char **at)
+{
+	const unsigned char *p = (const unsigned char *)*at;
+	int32_t c = unicode_decode(&p, p + strlen(*at));
+	*at = (const char *)p;
+	return c < 0 ? 1 : unicode_columns(c);
+}
+
+/* Columns of a terminal: names may be of any script. */
 static int width_of(const char *text, bool markdown)
 {
 	int n = 0;
-	for (; *text; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80 ? 1 + (markdown && *text == '|') : 0;
+	while (*text) {
+		n += markdown && *text == '|';
+		n += next_columns(&text);
+	}
 	return n;
 }
 
@@ -118,30 +130,38 @@ static int *measure(const struct table *t, bool markdown, struct str *out)
 	return width;
 }
 
-/* A name that leaves no room for a column beside it loses its beginning: paths differ at their end. The widest column
- * beside it decides for all blocks, so that a row has one name. */
-static void shorten_names(struct table *t, int *width, int most)
+/* Cells of column c that are wider than `room` lose their beginning: paths differ at their end. */
+static void shorten_column(struct table *t, int *width, int c, int room)
 {
-	enum { LEAST = 12 };
-	int widest = 0;
-	for (int c = 1; c < t->columns; c++)
-		widest = width[c] > widest ? width[c] : widest;
-	int room = most - 2 - widest < LEAST ? LEAST : most - 2 - widest;
-	if (!most || width[0] <= room)
+	static const char dots[] = "...";
+	const int n = (int)sizeof(dots) - 1;
+	if (width[c] <= room)
 		return;
-	for (int r = 1; r < t->cells / t->columns; r++) {
-		char *text = t->cell[r * t->columns];
-		int over = width_of(text, false) - room, dots = 3;
+	for (int i = c; i < t->cells / t->columns * t->columns; i += t->columns) {
+		char *text = t->cell[i];
+		const char *rest = text;
+		int over = width_of(text, false) - room;
 		if (over <= 0)
 			continue;
-		char *rest = text;
-		for (int n = over + dots; n > 0 && *rest; n--)
-			for (rest++; ((unsigned char)*rest & 0xc0) == 0x80;)
-				rest++;
-		memcpy(text, "...", (size_t)dots);
-		memmove(text + dots, rest, strlen(rest) + 1);
+		for (over += n; *rest && (over > 0 || rest - text < n);)
+			over -= next_columns(&rest);
+		memcpy(text, dots, (size_t)n);
+		memmove(text + n, rest, strlen(rest) + 1);
 	}
-	width[0] = room;
+	width[c] = room;
+}
+
+/* A block is the first column and one beside it at least: together they have `most` columns of the terminal. The widest
+ * of the others decides for all blocks, so that a row has one name. */
+static void shorten(struct table *t, int *width, int most)
+{
+	enum { LEAST = 12 };
+	int beside = most - 2 - LEAST < LEAST ? LEAST : most - 2 - LEAST, widest = 0;
+	for (int c = 1; c < t->columns; c++) {
+		shorten_column(t, width, c, beside);
+		widest = width[c] > widest ? width[c] : widest;
+	}
+	shorten_column(t, width, 0, most - 2 - widest < LEAST ? LEAST : most - 2 - widest);
 }
 
 /* The end of the block of columns that begins with `first`. */
@@ -158,7 +178,8 @@ void table_write(struct table *t, int width, struct str *out)
 	int *of_column = measure(t, false, out);
 	if (!of_column)
 		return;
-	shorten_names(t, of_column, width);
+	if (width)
+		shorten(t, of_column, width);
 	int first = 1;
 	do {
 		int end = block_end(t, of_column, first, width);

@@ -17,9 +17,9 @@ void table_close(struct table *t);
  * columns or reach the terminal, become '?'. */
 void table_add(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* For the eye: the first column is aligned to the left, the others to the right. Columns that would make lines longer
- * than `width` characters go into blocks below, which repeat the first column; a block has at least one column beside
- * it. A first column that would leave no room for another one is shortened in t, at the beginning of its texts. width
- * 0: one block, nothing is shortened. */
+ * than `width` columns of the terminal go into blocks below, which repeat the first column; a block has at least one
+ * column beside it. A first column that would leave no room for another one is shortened in t, at the beginning of its
+ * texts. width 0: one block, nothing is shortened. */
 void table_write(struct table *t, int width, struct str *out);
 void table_markdown(const struct table *t, struct str *out);
 

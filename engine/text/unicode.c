@@ -131,3 +131,8 @@ int unicode_combining_class(int32_t c)
 {
 	return unicode_properties(c) & UNICODE_ORDERED ? utf8proc_get_property(c)->combining_class : 0;
 }
+
+int unicode_columns(int32_t c)
+{
+	return utf8proc_charwidth(c);
+}

@@ -47,5 +47,7 @@ int unicode_decompose(int32_t c, int32_t out[UNICODE_MAX_DECOMPOSED]);
 int unicode_lower(int32_t c, int32_t out[UNICODE_MAX_LOWER]);
 /* The canonical combining class, 1 to 254; 0 for a starter. */
 int unicode_combining_class(int32_t c);
+/* Columns that a code point takes on a terminal: 0 (marks that sit on another), 1, or 2 (ideographs). */
+int unicode_columns(int32_t c);
 
 #endif

@@ -134,7 +134,7 @@ works explain
 works explain prune
 contains out "sparsity"
 contains out "teacher:"
-for block in config data model train distill quantize evaluate; do
+for block in config data task model input stages train distill quantize evaluate; do
 	works explain $block
 done
 refuses 2 "unknown block 'prnue'; did you mean 'prune'?" explain prnue

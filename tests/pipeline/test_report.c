@@ -241,6 +241,33 @@ static void table__long_names_are_shortened_to_the_width(void **state)
 	table_close(&t);
 }
 
+/* Ideographs take two columns of the terminal, marks that sit on a letter none. */
+static void table__columns_are_those_of_the_terminal(void **state)
+{
+	static const char *const head[] = {"n", "x"};
+	struct table t;
+	struct str out = {0};
+	(void)state;
+	table_open(&t, head, 2);
+	table_add(&t, "\xe7\x8c\xab\xe7\x8c\xab"); /* two cats */
+	table_add(&t, "1");
+	table_add(&t, "e\xcc\x81"); /* e and an accent */
+	table_add(&t, "2");
+	table_add(&t, "\xff"); /* no UTF-8: one column */
+	table_add(&t, "%060d", 7);
+	table_write(&t, 0, &out);
+	assert_string_equal(str_text(&out),
+	    "n                                                                x\n"
+	    "\xe7\x8c\xab\xe7\x8c\xab                                                             1\n"
+	    "e\xcc\x81                                                                2\n"
+	    "\xff     000000000000000000000000000000000000000000000000000000000007\n");
+	str_clear(&out);
+	table_write(&t, 40, &out); /* a cell beside the name is shortened, too */
+	assert_non_null(strstr(str_text(&out), "\n\xff     ...00000000000000000000007\n"));
+	str_clear(&out);
+	table_close(&t);
+}
+
 static void table__screen_is_what_columns_says(void **state)
 {
 	static const struct {
@@ -404,6 +431,7 @@ int main(void)
 	    cmocka_unit_test(report__figures_also_have_flat_names), cmocka_unit_test(report__fits_eighty_columns),
 	    cmocka_unit_test(table__columns_are_folded_to_the_width),
 	    cmocka_unit_test(table__long_names_are_shortened_to_the_width),
+	    cmocka_unit_test(table__columns_are_those_of_the_terminal),
 	    cmocka_unit_test(table__screen_is_what_columns_says),
 	    cmocka_unit_test(report__has_a_row_for_each_of_a_hundred_models),
 	    cmocka_unit_test(table__cells_are_whole_and_break_no_column),

@@ -122,6 +122,7 @@ broken "bad/model.safetensors: "
 rm -rf bad
 refuses 4 "bad: no such checkpoint" inspect bad
 refuses 4 "t.yaml: not a checkpoint" inspect t.yaml
+refuses 4 "runs/t: is the folder of a run; the checkpoints are the folders of its stages" inspect runs/t
 
 # One that takes other images than the data has.
 cp -r $good bad

@@ -109,6 +109,8 @@ wrong 's/\[32\]/[32], input: {longest: 64}/' "6:44: model 'big': input.longest h
 wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no image"
 wrong 's/source: digits/source: csv, path: x, fold: 0/' "4:30: data: fold has no effect with folds 0"
 refuses 2 "bench: --batch has no effect with --throughput-runs 0" bench runs/t/01-teacher --batch 4 --throughput-runs 0
+wrong 's/^models:/task: {class_weights: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}\nmodels:/' \
+	"5:23: task: class_weights: at least one class must have a weight above 0"
 
 # references
 wrong 's/input: student/input: studnt/' "11:18: 'input': there is no earlier stage 'studnt'; did you mean 'student'?"

@@ -62,8 +62,8 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 	return rc;
 }
 
-static int plan_text(const struct quantize_options *o, const struct dataset *d, const struct quant_plan *p, int equalized,
-    char *text, size_t cap)
+static int plan_text(const struct quantize_options *o, const struct dataset *d, const struct quant_plan *p,
+    int equalized, char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;

@@ -9,8 +9,8 @@
 /* Reads the prints beside the checkpoint `c` of folder `dir`, to be cleared. *known: false where it has none.
  * ERR_CHECKPOINT: they are damaged, or not those that checkpoint_info.json has the hash of. */
 int seen_read(const char *dir, const struct checkpoint *c, struct prints p[SPLIT_COUNT], bool *known);
-/* Writes the prints of the run's training and validation split, with those of the checkpoint that it was made from, into the stage's
- * folder, and their hash into c->info. */
+/* Writes the prints of the run's training and validation split, with those of the checkpoint that it was made from,
+ * into the stage's folder, and their hash into c->info. */
 int seen_save(const struct stage_run *run, struct checkpoint *c);
 /* A line where samples of the run's validation split, or of its test split if it is open, were among the training
  * samples of the checkpoint or of those that it was made from, or test samples among those that they were chosen by. A

@@ -103,7 +103,7 @@ wrong 's/kind: distill/kind: distill, alpha: 0, temperature: 4/' "10:38: stages.
 wrong 's/kind: distill/kind: distill, gate_metric: f1_macro/' "10:28: stages.student: gate_metric has no effect with teacher_gate 0"
 wrong 's/evaluate: {.*/evaluate: {throughput_runs: 0, throughput_batch: 9}/' "13:34: stages.evaluate: throughput_batch has no effect with throughput_runs 0"
 wrong 's/evaluate: {.*/evaluate: {latency: false, throughput_batch: 9}/' "13:30: stages.evaluate: throughput_batch has no effect with latency false"
-wrong 's/evaluate: {.*/evaluate: {inputs: [prune], latency: false, max_drop: 2}/' "13:3: stage 'evaluate': max_drop has no effect with one model"
+wrong 's/evaluate: {.*/evaluate: {inputs: [prune], latency: false, max_drop: 2}/' "13:57: stage 'evaluate': max_drop has no effect with one model"
 wrong 's/\[32\]/[], dropout: 0.5/' "6:34: models.big: dropout has no effect with hidden not given"
 wrong 's/\[32\]/[32], input: {longest: 64}/' "6:44: model 'big': input.longest has no effect on images"
 wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no image"
@@ -167,7 +167,7 @@ refuses 3 "train-images-idx3-ubyte: no such file or folder (data.path is not giv
 	plan t.yaml --set data.source=idx
 refuses 3 "t.yaml: is not a folder, in which 'train-images-idx3-ubyte' is looked for" \
 	plan t.yaml --set 'data={source: idx, path: t.yaml}'
-refuses 3 "too few to cut off 18 for validation (val_fraction 0.1) and 160 for test (test_fraction 0.9)" \
+refuses 2 "--set data.test_fraction=0.9: data: test_fraction 0.9 and val_fraction 0.1 are the whole: nothing is left" \
 	plan t.yaml --set data.test_fraction=0.9
 refuses 4 "--set stages.prune.input=./nowhere: ./nowhere: no such checkpoint" plan t.yaml --set stages.prune.input=./nowhere
 refuses 2 "CONFIG is missing" run

@@ -59,7 +59,7 @@ for file in f/.store/*/stage.json; do
 	rm "$file" && mkfifo "$file"
 done
 works run t.yaml --out f/t
-check "it is said" grep -q 'stage.json: is not a file' err
+check "it is said" grep -q 'stage.json: is neither a file nor a folder' err
 
 # Vocabularies and files of texts.
 printf 'text,label\na fine day,good\na grey day,bad\na fine dog,good\na grey cat,bad\n' >texts.csv

@@ -513,7 +513,7 @@ static void family__one_registered_row_is_a_family(void **state)
 	(void)state;
 	struct model_spec s, back;
 	assert_refused(
-	    spec_of(&s, "{family: mean, marks: 3}", 8, 3), ERR_CONFIG, "one of mlp, cnn, resnet, bag, found");
+	    spec_of(&s, "{family: mean, marks: 3}", 8, 3), ERR_CONFIG, "one of mlp, cnn, resnet, bag, encoder, found");
 	for (int i = 0; i < 2; i++) /* twice is once */
 		assert_int_equal(family_register(&mean_row), 0);
 	assert_int_equal(spec_of(&s, "{family: mean, marks: 3}", 8, 3), 0);

@@ -84,11 +84,13 @@ static void change_own_student(void)
 static void checkpoints__that_are_changed_after_the_plan_end_the_run(void **state)
 {
 	static const char head[] = "name: use\nseed: 3\nthreads: 1\ndata: {source: digits, mean: [0.3], std: [0.35]}\n"
-				   "models:\n  small: {family: mlp, hidden: [3]}\nstages:\n";
+				   "models:\n  small: {family: mlp, hidden: [3]}\n"
+				   "  begun: {pretrained: runs/one/01-teacher}\nstages:\n";
 	static const struct {
 		const char *stage;
 		void (*early)(void);
 	} cases[] = {{"  s: {kind: distill, model: small, teacher: runs/one/01-teacher, epochs: 1}\n", change_teacher},
+	    {"  t: {kind: train, model: begun, epochs: 1}\n", change_teacher},
 	    {"  q: {kind: quantize, input: ./runs/one/03-prune, method: dynamic}\n", change_prune},
 	    {"  e: {kind: evaluate, inputs: [runs/one/01-teacher, runs/one/03-prune], latency: false}\n",
 		change_prune}};
@@ -211,7 +213,38 @@ static void prints__of_another_checkpoint_are_refused(void **state)
 	assert_int_equal(prints_write("runs/one/03-prune/" PRINTS_FILE, other), 0);
 	put("use.yaml", "name: use\nseed: 3\nthreads: 1\ndata: {source: digits, mean: [0.3], std: [0.35]}\n"
 			"stages:\n  q: {kind: quantize, input: ./runs/one/03-prune, method: dynamic}\n");
-	ends_with(ERR_CHECKPOINT, PRINTS_FILE ": its SHA-256 is ", run("use.yaml", "runs/use", NULL));
+	struct run_config config;
+	struct chain c;
+	assert_int_equal(run_config_load(&config, "use.yaml", NULL, 0), 0);
+	ends_with(ERR_CHECKPOINT, PRINTS_FILE ": its SHA-256 is ", chain_open(&c, &config, "runs/use", false));
+	run_config_clear(&config);
+}
+
+static int64_t count_train_prints(const char *path)
+{
+	struct prints p[SPLIT_COUNT];
+	char hex[HASH_HEX];
+	int64_t n = 0;
+	if (prints_read(p, path, hex) != 0)
+		fail_msg("%s", err_message());
+	n = p[SPLIT_TRAIN].n;
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		prints_clear(&p[s]);
+	return n;
+}
+
+/* Cut by another seed, the digits for training are others, so that the two splits together have more. */
+static void prints__of_what_a_model_begins_with_are_kept(void **state)
+{
+	(void)state;
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	assert_int_equal(run("t.yaml", "runs/one", NULL), 0);
+	put("use.yaml", "name: use\nseed: 4\nthreads: 1\ndata: {source: digits}\n"
+			"models:\n  begun: {pretrained: runs/one/01-teacher}\nstages:\n"
+			"  t: {kind: train, model: begun, epochs: 1}\n");
+	assert_int_equal(run("use.yaml", "runs/use", NULL), 0);
+	assert_true(count_train_prints("runs/use/01-t/" PRINTS_FILE) >
+		    count_train_prints("runs/one/01-teacher/" PRINTS_FILE) + 100);
 }
 
 int main(void)
@@ -220,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(checkpoints__of_the_run_itself_are_compared_too),
 	    cmocka_unit_test(key__of_a_checkpoint_by_path_is_of_all_that_it_says),
 	    cmocka_unit_test(data__that_are_changed_after_the_plan_are_of_the_next_run),
-	    cmocka_unit_test(prints__of_another_checkpoint_are_refused)};
+	    cmocka_unit_test(prints__of_another_checkpoint_are_refused),
+	    cmocka_unit_test(prints__of_what_a_model_begins_with_are_kept)};
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

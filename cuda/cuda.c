@@ -38,6 +38,7 @@ const struct backend cuda_backend = {
 	    [OP_DROPOUT] = &cuda_dropout_kernel,
 	    [OP_EMBEDDING] = &cuda_embedding_kernel,
 	    [OP_SEGMENT_MEAN] = &cuda_segment_mean_kernel,
+	    [OP_SEGMENT_FIRST] = &cuda_segment_first_kernel,
 	    [OP_CE_LOSS] = &cuda_ce_loss_kernel,
 	    [OP_KD_LOSS] = &cuda_kd_loss_kernel,
 	    [OP_BCE_LOSS] = &cuda_bce_loss_kernel,

@@ -16,8 +16,8 @@ extern const struct kernel cuda_linear_kernel, cuda_conv2d_kernel, cuda_batchnor
     cuda_fold_weight_kernel, cuda_fold_bias_kernel, cuda_fake_quant_kernel, cuda_requant_kernel, cuda_cast_kernel;
 extern const struct kernel cuda_dequant_kernel, cuda_quantize_kernel, cuda_rq_scale_kernel, cuda_rq_shift_kernel,
     cuda_rq_residual_kernel;
-extern const struct kernel cuda_embedding_kernel, cuda_segment_mean_kernel, cuda_bce_loss_kernel,
-    cuda_kd_bce_loss_kernel;
+extern const struct kernel cuda_embedding_kernel, cuda_segment_mean_kernel, cuda_segment_first_kernel,
+    cuda_bce_loss_kernel, cuda_kd_bce_loss_kernel;
 
 /* Which GPU (gpu.c): makes it the current one. ERR_DEVICE where there is none of this index, or one too old. */
 int cuda_choose_gpu(int gpu, struct cudaDeviceProp *prop);

@@ -141,6 +141,12 @@ size_t cuda_dequant_scratch(struct quant_slices q);
 int cuda_dequant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
     bool add_x, float *dstep, bool add_step, void *scratch);
 
+/* segment.cuh: packed tokens of N sequences in M rows of C columns; starts (N + 1). */
+struct segment_rows {
+	const int32_t *starts;
+	int64_t N, M, C;
+};
+
 /* dropout.cu: x (N, n); for either direction. */
 struct dropout_draw {
 	struct rng stream;
@@ -148,6 +154,10 @@ struct dropout_draw {
 	float rate, factor; /* 1/(1-rate) */
 };
 int cuda_dropout(struct cuda_ctx *ctx, struct dropout_draw d, const float *x, int64_t N, int64_t n, float *y,
+    bool accumulate, struct cuda_rounded rounded);
+/* The same for the rows of sequences, each of which is a sample; other rows become zeros, or stay where the others are
+ * added to. */
+int cuda_dropout_rows(struct cuda_ctx *ctx, struct dropout_draw d, struct segment_rows r, const float *x, float *y,
     bool accumulate, struct cuda_rounded rounded);
 
 /* fake_quant.cu */
@@ -257,15 +267,17 @@ int cuda_rq_shift(struct cuda_ctx *ctx, const float *m, struct rq_input bias, st
     int64_t K, int zero_in, int zero_out, int64_t M, float *c);
 int cuda_rq_residual(struct cuda_ctx *ctx, struct rq_input s_r, struct rq_input s_y, float *k);
 
-/* segment_mean.cu: x (M, C), y (N, C), starts (N + 1). */
-struct segment_rows {
-	const int32_t *starts;
-	int64_t N, M, C;
-};
+/* segment.cu: x (M, C), y (N, C). */
 int cuda_segment_mean(
     struct cuda_ctx *ctx, struct segment_rows r, const float *x, float *y, struct cuda_rounded rounded);
 int cuda_segment_mean_backward(
     struct cuda_ctx *ctx, struct segment_rows r, const float *dy, float *dx, bool accumulate);
+int cuda_segment_first(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *x, float *y, struct cuda_rounded rounded);
+int cuda_segment_first_backward(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *dy, float *dx, bool accumulate);
+/* y (M, C) = (or +=) x in the rows of sequences; other rows become zeros, or stay. y may be x. */
+int cuda_segment_copy(struct cuda_ctx *ctx, struct segment_rows r, const float *x, float *y, bool accumulate);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-/* OP_SEGMENT_MEAN: the mean of each sequence's rows. */
+/* OP_SEGMENT_MEAN and OP_SEGMENT_FIRST: one row for each sequence. */
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
@@ -10,7 +10,7 @@ static struct segment_rows rows_of(const struct call *s)
 	    .C = s->out.shape.dim[1]};
 }
 
-static int segment_mean_prepare(struct call *s)
+static int segment_prepare(struct call *s)
 {
 	cuda_take_rounding(s);
 	call_set_impl(s, "kernel");
@@ -31,4 +31,20 @@ static int segment_mean_backward(struct call *s)
 }
 
 const struct kernel cuda_segment_mean_kernel = {
-    segment_mean_prepare, NULL, segment_mean_forward, segment_mean_backward, NULL};
+    segment_prepare, NULL, segment_mean_forward, segment_mean_backward, NULL};
+
+static int segment_first_forward(struct call *s)
+{
+	return cuda_segment_first(s->ctx, rows_of(s), s->in[SEGMENT_X].data, s->out.data, cuda_rounded_of(s));
+}
+
+static int segment_first_backward(struct call *s)
+{
+	if (!s->want[SEGMENT_X])
+		return 0;
+	return cuda_segment_first_backward(
+	    s->ctx, rows_of(s), s->dout.data, s->din[SEGMENT_X].data, s->accumulate[SEGMENT_X]);
+}
+
+const struct kernel cuda_segment_first_kernel = {
+    segment_prepare, NULL, segment_first_forward, segment_first_backward, NULL};

@@ -112,6 +112,11 @@ int cuda_gradient_in(struct cuda_ctx *ctx, const float *g, const float *y, int64
 		rc = gradient_of(ctx, g, y, rows, cols, (float *)masked, partial);
 	if (rc || !out)
 		return rc;
+	return cuda_add_parts(ctx, partial, cuda_blocks(rows, part_of(rows)), cols, out, accumulate);
+}
+
+int cuda_add_parts(struct cuda_ctx *ctx, const float *partial, int64_t parts, int64_t cols, float *out, bool accumulate)
+{
 	return LAUNCH(add_parts, cuda_blocks(cols, TILE_COLS), dim3(TILE_COLS, TILE_ROWS), 0, ctx->stream, partial,
-	    (int64_t)cuda_blocks(rows, part_of(rows)), cols, out, accumulate);
+	    parts, cols, out, accumulate);
 }

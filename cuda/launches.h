@@ -25,6 +25,9 @@ int cuda_put(struct cuda_ctx *ctx, void *dst, const void *host, size_t bytes);
 size_t cuda_column_sum_scratch(int64_t rows, int64_t cols);
 int cuda_gradient_in(struct cuda_ctx *ctx, const float *g, const float *y, int64_t rows, int64_t cols, void *masked,
     enum dtype type, float *out, bool accumulate, void *scratch);
+/* out (cols) = (or +=) the sum of the rows of partial (parts, cols), in a fixed order. */
+int cuda_add_parts(
+    struct cuda_ctx *ctx, const float *partial, int64_t parts, int64_t cols, float *out, bool accumulate);
 
 /* half.cuh */
 /* Where a forward launch writes its f32 result a second time, as bf16 or f16; NULL: nowhere. */
@@ -64,12 +67,47 @@ int cuda_update_norm(struct cuda_ctx *ctx, struct update_table *table, unsigned 
 /* One launch over all items. */
 int cuda_update_apply(struct cuda_ctx *ctx, const struct update_table *table, unsigned blocks);
 
+/* activation.cu */
+enum activation { ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_TANH };
+int cuda_activation(
+    struct cuda_ctx *ctx, enum activation f, const float *x, int64_t n, float *y, struct cuda_rounded rounded);
+int cuda_activation_backward(
+    struct cuda_ctx *ctx, enum activation f, const float *x, const float *dy, int64_t n, float *dx, bool accumulate);
+
 /* add.cu */
 int cuda_add(
     struct cuda_ctx *ctx, const float *a, const float *b, int64_t n, bool relu, float *y, struct cuda_rounded rounded);
 /* y: the output, where there is a ReLU, else NULL. d0, d1: gradients or NULL; they may be the same memory. */
 int cuda_add_backward(
     struct cuda_ctx *ctx, const float *dy, const float *y, int64_t n, float *d0, bool add0, float *d1, bool add1);
+
+/* segment.cuh: packed tokens of N sequences in M rows of C columns; starts (N + 1). */
+struct segment_rows {
+	const int32_t *starts;
+	int64_t N, M, C;
+};
+
+/* attention.cu: heads of D columns, which are beside each other. */
+struct attention_heads {
+	struct segment_rows r; /* of q, k, v, y */
+	int64_t D;
+	float scale; /* of scores: 1/sqrt(D) */
+};
+struct attention_inputs {
+	const float *q, *k, *v, *dy; /* dy: backward */
+};
+/* Or NULL; dq, dk, dv may be the same memory. */
+struct attention_gradients {
+	float *dq, *dk, *dv;
+	bool add_q, add_k, add_v;
+};
+size_t cuda_attention_kept(struct attention_heads h);
+size_t cuda_attention_scratch(struct attention_heads h);
+/* kept: cuda_attention_kept bytes for backward, or NULL. */
+int cuda_attention(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, float *y, void *kept,
+    struct cuda_rounded rounded);
+int cuda_attention_backward(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, const float *y,
+    const void *kept, struct attention_gradients g, void *scratch);
 
 /* avgpool.cu: x (N, pixels, C), y (N, C) = factor * the sum over pixels. */
 int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y,
@@ -141,12 +179,6 @@ size_t cuda_dequant_scratch(struct quant_slices q);
 int cuda_dequant_backward(struct cuda_ctx *ctx, struct quant_slices q, const float *x, const float *dy, float *dx,
     bool add_x, float *dstep, bool add_step, void *scratch);
 
-/* segment.cuh: packed tokens of N sequences in M rows of C columns; starts (N + 1). */
-struct segment_rows {
-	const int32_t *starts;
-	int64_t N, M, C;
-};
-
 /* dropout.cu: x (N, n); for either direction. */
 struct dropout_draw {
 	struct rng stream;
@@ -199,6 +231,24 @@ int cuda_fold_bias(struct cuda_ctx *ctx, struct fold_bias_inputs f, float *y);
 int cuda_fold_bias_backward(
     struct cuda_ctx *ctx, struct fold_bias_inputs f, const float *dy, struct fold_bias_gradients g);
 
+/* layernorm.cu: x, r, y (rows, C), gamma, beta (C); r may be NULL. */
+struct layernorm_rows {
+	const float *x, *r, *gamma, *beta;
+	int64_t rows, C;
+	float eps;
+};
+/* Or NULL; dx and dr may be the same memory. */
+struct layernorm_gradients {
+	float *dx, *dr, *dgamma, *dbeta;
+	bool add_x, add_r, add_gamma, add_beta;
+};
+size_t cuda_layernorm_kept(int64_t rows);
+size_t cuda_layernorm_scratch(int64_t rows, int64_t C);
+/* kept: cuda_layernorm_kept bytes for backward, or NULL. */
+int cuda_layernorm(struct cuda_ctx *ctx, struct layernorm_rows p, float *y, void *kept, struct cuda_rounded rounded);
+int cuda_layernorm_backward(struct cuda_ctx *ctx, struct layernorm_rows p, const void *kept, const float *dy,
+    struct layernorm_gradients g, void *scratch);
+
 /* loss.cu */
 /* logits (N, C); teacher (N, C) or NULL: cross-entropy. grad (N, C): d loss / d logits, or NULL. row (N): scratch. */
 struct loss_batch {
@@ -227,6 +277,15 @@ int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const f
     struct cuda_rounded rounded);
 int cuda_maxpool_backward(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *dy,
     const uint8_t *winner, float *dx, bool accumulate);
+
+/* position.cu: x, y, dy (M, C), table and its gradient (P, C); of the table of types row 0, or NULL. */
+int cuda_position(struct cuda_ctx *ctx, struct segment_rows r, const float *x, const float *table, int64_t P,
+    const float *type, float *y);
+int cuda_position_table(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *dy, int64_t P, float *d, bool accumulate);
+size_t cuda_position_scratch(struct segment_rows r);
+int cuda_position_type(
+    struct cuda_ctx *ctx, struct segment_rows r, const float *dy, float *d, bool accumulate, void *scratch);
 
 /* quantize.cu: y is s8 or u8. */
 int cuda_quantize(struct cuda_ctx *ctx, struct quant_slices q, const float *x, int zero, enum dtype type, void *y);

@@ -1,0 +1,283 @@
+/* Attention of each head within each sequence. A block has one head of TILE rows of one sequence and CHUNKS * TILE of
+ * the head's columns; it walks over the sequence's rows on the other side, TILE at a time. Scores exist for one such
+ * tile only, so that sequences may be as long as they like, and are made anew by every block that needs them: once
+ * forward, twice backward, and again for each further CHUNKS * TILE columns.
+ *
+ * Tiles begin at the first row of a sequence, and all sums go through them in ascending order: a sequence gets the same
+ * bits whatever stands beside it. A row belongs to one warp, whose lanes have the tile's rows of the other side while
+ * scores are made, and columns of the head while they are used. */
+#include "cuda/grid.cuh"
+#include "cuda/half.cuh"
+#include "cuda/segment.cuh"
+
+#define TILE   WARP
+#define WARPS  (BLOCK / WARP)
+#define OWN    (TILE / WARPS) /* rows of a warp: threadIdx.y, threadIdx.y + WARPS, ... */
+#define CHUNKS 2              /* of TILE columns */
+
+typedef float tile[TILE][TILE + 1]; /* so wide that a column's values are in different banks */
+
+/* What a block is at: rows row .. row+TILE-1 of a sequence of T, whose values of the head begin at `at`, and of its D
+ * columns those from `column` on. */
+struct place {
+	int64_t T, row, at, C, D, column;
+};
+
+/* The block's place; false: its rows are of no sequence, or there are none. */
+__device__ static inline bool place_of(const struct attention_heads &h, place *p)
+{
+	const segment_piece s = segment_piece_at(h.r, blockIdx.x, 1, TILE);
+	p->T = s.rows.last - s.rows.first;
+	p->row = s.index * TILE;
+	p->C = h.r.C;
+	p->D = h.D;
+	p->at = s.rows.first * p->C + blockIdx.y * p->D;
+	p->column = (int64_t)blockIdx.z * CHUNKS * TILE;
+	return s.n < h.r.N && p->row < p->T;
+}
+
+/* TILE rows from `row` on of TILE of the head's columns; zeros outside. */
+__device__ static inline void load(tile to, const float *x, const place &p, int64_t row, int64_t column)
+{
+	for (int i = 0; i < OWN; i++) {
+		const unsigned line = threadIdx.y + i * WARPS;
+		const bool there = row + line < p.T && column + threadIdx.x < p.D;
+		to[line][threadIdx.x] = there ? x[p.at + (row + line) * p.C + column + threadIdx.x] : 0.0f;
+	}
+}
+
+/* s[i] = the warp's row i of a times the lane's row of b, TILE rows each from row_a and row_b on. */
+__device__ static inline void scores(float (&s)[OWN], const float *a, int64_t row_a, const float *b, int64_t row_b,
+    const place &p, tile left, tile right)
+{
+	for (int i = 0; i < OWN; i++)
+		s[i] = 0.0f;
+	for (int64_t column = 0; column < p.D; column += TILE) {
+		load(left, a, p, row_a, column);
+		load(right, b, p, row_b, column);
+		__syncthreads();
+		for (int d = 0; d < TILE; d++)
+			for (int i = 0; i < OWN; i++)
+				s[i] = __fmaf_rn(left[threadIdx.y + i * WARPS][d], right[threadIdx.x][d], s[i]);
+		__syncthreads();
+	}
+}
+
+/* What a thread sums up: of the warp's rows, the columns `column` + lane, + TILE, ... */
+struct part {
+	float v[CHUNKS][OWN];
+};
+
+/* Written out: nvcc keeps a loop around barriers, and in memory what its counter is an index of. */
+template <typename Use> __device__ static inline void each_chunk(Use use)
+{
+	static_assert(CHUNKS == 2, "one call for each");
+	use(0);
+	use(1);
+}
+
+/* to += weights (TILE, TILE) times the TILE rows of x from `row` on. The weights may have been written just before. */
+__device__ static inline void add_rows_of(
+    part *to, const tile weight, const float *x, int64_t row, const place &p, tile right)
+{
+	each_chunk([&](int k) {
+		load(right, x, p, row, p.column + k * TILE);
+		__syncthreads();
+		for (int j = 0; j < TILE; j++)
+			for (int i = 0; i < OWN; i++)
+				to->v[k][i] =
+				    __fmaf_rn(weight[threadIdx.y + i * WARPS][j], right[j][threadIdx.x], to->v[k][i]);
+		__syncthreads();
+	});
+}
+
+/* Calls use(i, k, e) for what the thread has: element e of the tensors is v[k][i]. */
+template <typename Use> __device__ static inline void each_value(const place &p, Use use)
+{
+	for (int i = 0; i < OWN; i++)
+		for (int k = 0; k < CHUNKS; k++) {
+			const int64_t row = p.row + threadIdx.y + i * WARPS, d = p.column + k * TILE + threadIdx.x;
+			if (row < p.T && d < p.D)
+				use(i, k, p.at + row * p.C + d);
+		}
+}
+
+/* Zeros in the block's rows of no sequence. */
+template <typename Put> __device__ static inline void clear(const struct attention_heads &h, const place &p, Put put)
+{
+	if (segment_piece_at(h.r, blockIdx.x, 1, TILE).n == h.r.N)
+		each_value(p, [=](int, int, int64_t e) { put(e); });
+}
+
+/* The softmax of a row: the largest score, before it is scaled, and the reciprocal of the sum. */
+struct softmax {
+	float most, inverse;
+};
+
+__device__ static inline float exponential(float s, float most, float scale)
+{
+	return expf((s - most) * scale);
+}
+
+/* Each tile of keys may bring a larger score: what was summed up before is then scaled down. A NaN is no maximum, but
+ * makes the sum NaN. kept (M, H) or NULL. */
+__global__ void __launch_bounds__(BLOCK)
+    attention(struct attention_heads h, const float *__restrict__ q, const float *__restrict__ k,
+	const float *__restrict__ v, float *__restrict__ y, softmax *__restrict__ kept, struct cuda_rounded rounded)
+{
+	__shared__ tile left, right, weight;
+	place p;
+	if (!place_of(h, &p)) {
+		clear(h, p, [=](int64_t e) { put_result(y, rounded, e, 0.0f); });
+		return;
+	}
+	part sum = {};
+	float most[OWN], total[OWN] = {}, s[OWN];
+	for (int i = 0; i < OWN; i++)
+		most[i] = -INFINITY;
+	for (int64_t key = 0; key < p.T; key += TILE) {
+		scores(s, q, p.row, k, key, p, left, right);
+		for (int i = 0; i < OWN; i++) {
+			s[i] = key + threadIdx.x < p.T ? s[i] : -INFINITY;
+			const float here = warp_max(s[i]), now = here > most[i] ? here : most[i];
+			const float before = exponential(most[i], now, h.scale), w = exponential(s[i], now, h.scale);
+			most[i] = now;
+			total[i] = total[i] * before + w;
+			weight[threadIdx.y + i * WARPS][threadIdx.x] = w;
+			for (int c = 0; c < CHUNKS; c++)
+				sum.v[c][i] *= before;
+		}
+		add_rows_of(&sum, weight, v, key, p, right);
+	}
+	for (int i = 0; i < OWN; i++) {
+		const int64_t row = p.row + threadIdx.y + i * WARPS;
+		total[i] = __fdiv_rn(1.0f, warp_sum(total[i]));
+		if (kept && row < p.T && threadIdx.x == 0 && blockIdx.z == 0)
+			kept[(p.at / p.C + row) * gridDim.y + blockIdx.y] = {most[i], total[i]};
+	}
+	each_value(p, [&](int i, int c, int64_t e) { put_result(y, rounded, e, sum.v[c][i] * total[i]); });
+}
+
+/* mean (M, H) = dy times y, which is the sum of probabilities times their gradients: a warp for each row of a head. */
+__global__ void __launch_bounds__(BLOCK) attention_mean(
+    struct attention_heads h, const float *__restrict__ y, const float *__restrict__ dy, float *__restrict__ mean)
+{
+	const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.y, heads = h.r.C / h.D;
+	if (i >= h.r.starts[h.r.N] * heads || i >= h.r.M * heads) /* whole warps */
+		return;
+	float sum = 0.0f;
+	for (int64_t d = threadIdx.x; d < h.D; d += WARP)
+		sum = __fmaf_rn(dy[i * h.D + d], y[i * h.D + d], sum);
+	sum = warp_sum(sum);
+	if (threadIdx.x == 0)
+		mean[i] = sum;
+}
+
+/* Of the key whose score is s, in a row of queries. */
+__device__ static inline float probability(float s, softmax of, float scale)
+{
+	return exponential(s, of.most, scale) * of.inverse;
+}
+
+/* dq of the block's rows = gradients of scores times k. */
+__global__ void __launch_bounds__(BLOCK) attention_dq(struct attention_heads h, struct attention_inputs in,
+    const softmax *__restrict__ kept, const float *__restrict__ mean, float *__restrict__ dq, bool add)
+{
+	__shared__ tile left, right, weight;
+	place p;
+	if (!place_of(h, &p)) {
+		if (!add)
+			clear(h, p, [=](int64_t e) { dq[e] = 0.0f; });
+		return;
+	}
+	part sum = {};
+	float s[OWN], g[OWN];
+	for (int64_t key = 0; key < p.T; key += TILE) {
+		scores(s, in.q, p.row, in.k, key, p, left, right);
+		scores(g, in.dy, p.row, in.v, key, p, left, right);
+		for (int i = 0; i < OWN; i++) {
+			const int64_t row = p.row + threadIdx.y + i * WARPS;
+			const int64_t at = (p.at / p.C + row) * gridDim.y + blockIdx.y;
+			const bool there = row < p.T && key + threadIdx.x < p.T;
+			weight[threadIdx.y + i * WARPS][threadIdx.x] =
+			    there ? probability(s[i], kept[at], h.scale) * (g[i] - mean[at]) * h.scale : 0.0f;
+		}
+		add_rows_of(&sum, weight, in.k, key, p, right);
+	}
+	each_value(p, [&](int i, int c, int64_t e) { deliver(&dq[e], add, sum.v[c][i]); });
+}
+
+/* The same of keys: dk = gradients of scores, transposed, times q; dv = probabilities, transposed, times dy. Both may
+ * be the same memory, which may also be that of dq: dv is delivered after dk, by the same thread. */
+__global__ void __launch_bounds__(BLOCK) attention_dkv(struct attention_heads h, struct attention_inputs in,
+    const softmax *__restrict__ kept, const float *__restrict__ mean, float *dk, bool add_k, float *dv, bool add_v)
+{
+	__shared__ tile left, right, weight, chance;
+	place p;
+	auto put = [=](int64_t e, float to_k, float to_v) {
+		if (dk)
+			deliver(&dk[e], add_k, to_k);
+		if (dv)
+			deliver(&dv[e], add_v, to_v);
+	};
+	if (!place_of(h, &p)) {
+		clear(h, p, [=](int64_t e) { put(e, 0.0f, 0.0f); });
+		return;
+	}
+	part sum_k = {}, sum_v = {};
+	float s[OWN], g[OWN];
+	for (int64_t query = 0; query < p.T; query += TILE) {
+		const bool there = query + threadIdx.x < p.T;
+		const int64_t at = (p.at / p.C + query + threadIdx.x) * gridDim.y + blockIdx.y;
+		const softmax of = there ? kept[at] : softmax{0.0f, 0.0f};
+		const float share = there ? mean[at] : 0.0f;
+		scores(s, in.k, p.row, in.q, query, p, left, right);
+		scores(g, in.v, p.row, in.dy, query, p, left, right);
+		for (int i = 0; i < OWN; i++) {
+			const float w = there ? probability(s[i], of, h.scale) : 0.0f;
+			chance[threadIdx.y + i * WARPS][threadIdx.x] = w;
+			weight[threadIdx.y + i * WARPS][threadIdx.x] = w * (g[i] - share) * h.scale;
+		}
+		add_rows_of(&sum_k, weight, in.q, query, p, right);
+		add_rows_of(&sum_v, chance, in.dy, query, p, right);
+	}
+	each_value(p, [&](int i, int c, int64_t e) { put(e, sum_k.v[c][i], sum_v.v[c][i]); });
+}
+
+static dim3 grid_of(struct attention_heads h)
+{
+	return dim3((unsigned)segment_pieces(h.r, 1, TILE), (unsigned)(h.r.C / h.D), cuda_blocks(h.D, CHUNKS * TILE));
+}
+
+size_t cuda_attention_kept(struct attention_heads h)
+{
+	return (size_t)(h.r.M * (h.r.C / h.D)) * sizeof(softmax);
+}
+
+size_t cuda_attention_scratch(struct attention_heads h)
+{
+	return (size_t)(h.r.M * (h.r.C / h.D)) * sizeof(float);
+}
+
+int cuda_attention(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, float *y, void *kept,
+    struct cuda_rounded rounded)
+{
+	return LAUNCH(
+	    attention, grid_of(h), dim3(WARP, WARPS), 0, ctx->stream, h, in.q, in.k, in.v, y, (softmax *)kept, rounded);
+}
+
+int cuda_attention_backward(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, const float *y,
+    const void *kept, struct attention_gradients g, void *scratch)
+{
+	const dim3 block(WARP, WARPS);
+	float *mean = (float *)scratch;
+	const softmax *of = (const softmax *)kept;
+	int rc =
+	    LAUNCH(attention_mean, cuda_blocks(h.r.M * (h.r.C / h.D), WARPS), block, 0, ctx->stream, h, y, in.dy, mean);
+	if (!rc && g.dq)
+		rc = LAUNCH(attention_dq, grid_of(h), block, 0, ctx->stream, h, in, of, mean, g.dq, g.add_q);
+	if (!rc && (g.dk || g.dv))
+		rc = LAUNCH(
+		    attention_dkv, grid_of(h), block, 0, ctx->stream, h, in, of, mean, g.dk, g.add_k, g.dv, g.add_v);
+	return rc;
+}

@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(BLOCK) attention_mean(
     struct attention_heads h, const float *__restrict__ y, const float *__restrict__ dy, float *__restrict__ mean)
 {
 	const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.y, heads = h.r.C / h.D;
-	if (i >= h.r.starts[h.r.N] * heads || i >= h.r.M * heads) /* whole warps */
+	if (i >= h.r.M * heads) /* whole warps */
 		return;
 	float sum = 0.0f;
 	for (int64_t d = threadIdx.x; d < h.D; d += WARP)
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(BLOCK) attention_dkv(struct attention_heads h,
 		scores(s, in.k, p.row, in.q, query, p, left, right);
 		scores(g, in.v, p.row, in.dy, query, p, left, right);
 		for (int i = 0; i < OWN; i++) {
-			const float w = there ? probability(s[i], of, h.scale) : 0.0f;
+			const float w = probability(s[i], of, h.scale);
 			chance[threadIdx.y + i * WARPS][threadIdx.x] = w;
 			weight[threadIdx.y + i * WARPS][threadIdx.x] = w * (g[i] - share) * h.scale;
 		}

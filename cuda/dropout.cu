@@ -39,8 +39,7 @@ __global__ void __launch_bounds__(BLOCK) dropout_rows(struct dropout_draw d, str
 	const segment_piece p = segment_piece_at(r, element_index(), r.C, DRAW);
 	const int64_t at = p.rows.first * r.C, size = (p.rows.last - p.rows.first) * r.C;
 	if (p.n < r.N) {
-		if (p.index * DRAW < size)
-			drop(d, p.n, p.index, size, x, y, at, add, rounded);
+		drop(d, p.n, p.index, size, x, y, at, add, rounded);
 		return;
 	}
 	for (int64_t e = p.index * DRAW; e < (p.index + 1) * DRAW && e < size && !add; e++)

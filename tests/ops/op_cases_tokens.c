@@ -134,7 +134,8 @@ static void position_cases(struct op_list *l)
 		if (!c)
 			return;
 		give_rows(c, POSITION_X, z, 1);
-		op_case_in(c, POSITION_TABLE, DT_F32, op_shape(2, z->M + 2, z->C, 0, 0), -1, 1)->constant = true;
+		const int64_t places = type ? z->M / 2 + 1 : z->M + 2; /* some too few */
+		op_case_in(c, POSITION_TABLE, DT_F32, op_shape(2, places, z->C, 0, 0), -1, 1)->constant = true;
 		give_starts(c, POSITION_STARTS, z);
 		if (type)
 			op_case_in(c, POSITION_TYPE, DT_F32, op_shape(2, 2, z->C, 0, 0), -1, 1)->constant = true;
@@ -156,16 +157,22 @@ static void dropout_cases(struct op_list *l)
 	}
 }
 
-/* C: heads times columns of a head. most: of q and k; large ones leave one key nearly all of the softmax. */
-static void attention_case(struct op_list *l, enum exec_mode mode, const struct batch_size *z, int heads, double most)
+/* C: heads times columns of a head. most: of q and k; large ones leave one key nearly all of the softmax. least: of q;
+ * if it is not 0, k is of the other sign, and all scores are far below 0. */
+static void attention_case(
+    struct op_list *l, enum exec_mode mode, const struct batch_size *z, int heads, double least, double most)
 {
 	char what[32];
-	snprintf(what, sizeof(what), " H%d to %g", heads, most);
+	snprintf(what, sizeof(what), " H%d %g to %g", heads, least, most);
 	struct op_case *c = batch_case(l, OP_ATTENTION, mode, z, what);
 	if (!c)
 		return;
 	give_rows(c, ATTENTION_Q, z, most);
 	give_rows(c, ATTENTION_K, z, most);
+	if (least > 0) {
+		c->in[ATTENTION_Q].lo = least;
+		c->in[ATTENTION_K].hi = -least;
+	}
 	give_rows(c, ATTENTION_V, z, 1);
 	give_starts(c, ATTENTION_STARTS, z);
 	c->attr.heads = heads;
@@ -183,9 +190,9 @@ static void attention_cases(struct op_list *l)
 	    {{9, 200, 16, 4}, 1}};
 	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++)
 		for (int m = 0; m < 2; m++)
-			attention_case(l, modes[m], &size[i].z, size[i].heads, 2);
-	for (int m = 0; m < 2; m++)
-		attention_case(l, modes[m], &(struct batch_size){3, 40, 32, 2}, 1, 12);
+			attention_case(l, modes[m], &size[i].z, size[i].heads, 0, 2);
+	for (int m = 0; m < 4; m++)
+		attention_case(l, modes[m & 1], &(struct batch_size){3, 40, 32, 2}, 1, m & 2 ? 9 : 0, 12);
 }
 
 static void layernorm_cases(struct op_list *l)

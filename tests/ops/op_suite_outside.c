@@ -94,10 +94,12 @@ static int starts_outside(struct device dev)
 			continue;
 		for (int k = 0; k < reader[i].rows; k++)
 			op_case_in(&c, k, DT_F32, op_shape(2, 6, C, 0, 0), -1, 1);
-		if (c.op == OP_POSITION)
+		if (c.op == OP_POSITION) {
 			op_case_in(&c, POSITION_TABLE, DT_F32, op_shape(2, 7, C, 0, 0), -1, 1);
+			op_case_in(&c, POSITION_TYPE, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
+		}
 		op_case_in(&c, reader[i].starts, DT_S32, op_shape(1, 4, 0, 0, 0), 0, 0);
-		c.tol = c.op == OP_ATTENTION ? 1e-5 : c.op == OP_DROPOUT ? 1e-6 : 0;
+		c.tol = c.op == OP_ATTENTION ? 1e-5 : c.op == OP_DROPOUT || c.op == OP_POSITION ? 1e-6 : 0;
 		rc = equal(dev, &c, reader[i].starts, around, within);
 		if (!rc)
 			rc = equal(dev, &c, reader[i].starts, before, none);

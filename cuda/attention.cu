@@ -110,7 +110,7 @@ template <typename Put> __device__ static inline void clear(const struct attenti
 }
 
 /* The softmax of a row: the largest score, before it is scaled, and the reciprocal of the sum. */
-struct softmax {
+struct softmax_row {
 	float most, inverse;
 };
 
@@ -123,7 +123,7 @@ __device__ static inline float exponential(float s, float most, float scale)
  * makes the sum NaN. kept (M, H) or NULL. */
 __global__ void __launch_bounds__(BLOCK)
     attention(struct attention_heads h, const float *__restrict__ q, const float *__restrict__ k,
-	const float *__restrict__ v, float *__restrict__ y, softmax *__restrict__ kept, struct cuda_rounded rounded)
+	const float *__restrict__ v, float *__restrict__ y, softmax_row *__restrict__ kept, struct cuda_rounded rounded)
 {
 	__shared__ tile left, right, weight;
 	place p;
@@ -174,14 +174,14 @@ __global__ void __launch_bounds__(BLOCK) attention_mean(
 }
 
 /* Of the key whose score is s, in a row of queries. */
-__device__ static inline float probability(float s, softmax of, float scale)
+__device__ static inline float probability(float s, softmax_row of, float scale)
 {
 	return exponential(s, of.most, scale) * of.inverse;
 }
 
 /* dq of the block's rows = gradients of scores times k. */
 __global__ void __launch_bounds__(BLOCK) attention_dq(struct attention_heads h, struct attention_inputs in,
-    const softmax *__restrict__ kept, const float *__restrict__ mean, float *__restrict__ dq, bool add)
+    const softmax_row *__restrict__ kept, const float *__restrict__ mean, float *__restrict__ dq, bool add)
 {
 	__shared__ tile left, right, weight;
 	place p;
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(BLOCK) attention_dq(struct attention_heads h, 
 /* The same of keys: dk = gradients of scores, transposed, times q; dv = probabilities, transposed, times dy. Both may
  * be the same memory, which may also be that of dq: dv is delivered after dk, by the same thread. */
 __global__ void __launch_bounds__(BLOCK) attention_dkv(struct attention_heads h, struct attention_inputs in,
-    const softmax *__restrict__ kept, const float *__restrict__ mean, float *dk, bool add_k, float *dv, bool add_v)
+    const softmax_row *__restrict__ kept, const float *__restrict__ mean, float *dk, bool add_k, float *dv, bool add_v)
 {
 	__shared__ tile left, right, weight, chance;
 	place p;
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(BLOCK) attention_dkv(struct attention_heads h,
 	for (int64_t query = 0; query < p.T; query += TILE) {
 		const bool there = query + threadIdx.x < p.T;
 		const int64_t at = (p.at / p.C + query + threadIdx.x) * gridDim.y + blockIdx.y;
-		const softmax of = there ? kept[at] : softmax{0.0f, 0.0f};
+		const softmax_row of = there ? kept[at] : softmax_row{0.0f, 0.0f};
 		const float share = there ? mean[at] : 0.0f;
 		scores(s, in.k, p.row, in.q, query, p, left, right);
 		scores(g, in.v, p.row, in.dy, query, p, left, right);
@@ -251,7 +251,7 @@ static dim3 grid_of(struct attention_heads h)
 
 size_t cuda_attention_kept(struct attention_heads h)
 {
-	return (size_t)(h.r.M * (h.r.C / h.D)) * sizeof(softmax);
+	return (size_t)(h.r.M * (h.r.C / h.D)) * sizeof(softmax_row);
 }
 
 size_t cuda_attention_scratch(struct attention_heads h)
@@ -262,8 +262,8 @@ size_t cuda_attention_scratch(struct attention_heads h)
 int cuda_attention(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, float *y, void *kept,
     struct cuda_rounded rounded)
 {
-	return LAUNCH(
-	    attention, grid_of(h), dim3(WARP, WARPS), 0, ctx->stream, h, in.q, in.k, in.v, y, (softmax *)kept, rounded);
+	return LAUNCH(attention, grid_of(h), dim3(WARP, WARPS), 0, ctx->stream, h, in.q, in.k, in.v, y,
+	    (softmax_row *)kept, rounded);
 }
 
 int cuda_attention_backward(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, const float *y,
@@ -271,7 +271,7 @@ int cuda_attention_backward(struct cuda_ctx *ctx, struct attention_heads h, stru
 {
 	const dim3 block(WARP, WARPS);
 	float *mean = (float *)scratch;
-	const softmax *of = (const softmax *)kept;
+	const softmax_row *of = (const softmax_row *)kept;
 	int rc =
 	    LAUNCH(attention_mean, cuda_blocks(h.r.M * (h.r.C / h.D), WARPS), block, 0, ctx->stream, h, y, in.dy, mean);
 	if (!rc && g.dq)

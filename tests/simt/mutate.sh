@@ -62,6 +62,7 @@ noticed() {
 	half.cuh | common.c) op=add ;;
 	*.cuh) op= ;;
 	common.cu) op=linear ;;
+	activation.cu) op=gelu ;;
 	device.c) op=upload ;;
 	queue.c) op=reading ;;
 	*) op=${file%.*} ;;

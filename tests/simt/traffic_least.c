@@ -11,7 +11,8 @@
 #include "graph/graph.h"
 #include "traffic.h"
 
-enum { X = 1, W = 2, Y = 4, WINNER = 8 };
+/* Inputs by their place, of which W is needed for the gradient of X only; then the output and which value won. */
+enum { X = 1, W = 2, V = 4, R = 8, Y = 16, WINNER = 32 };
 
 static size_t bytes_of(const struct node *n)
 {
@@ -32,11 +33,22 @@ static int needs(const struct node *n)
 		return X | W | (n->attr.relu ? Y : 0);
 	case OP_BATCHNORM: /* the sign before the ReLU follows from x */
 		return X | W;
+	case OP_LAYERNORM:
+		return X | W | R;
+	case OP_ATTENTION:
+		return X | W | V;
+	case OP_EMBEDDING:
+	case OP_GELU:
+	case OP_TANH:
+		return X;
 	case OP_MAXPOOL:
 		return WINNER;
 	case OP_ADD:
 		return n->attr.relu ? Y : 0;
 	case OP_AVGPOOL:
+	case OP_DROPOUT:
+	case OP_POSITION:
+	case OP_SEGMENT_FIRST:
 	case OP_CE_LOSS:
 	case OP_CAST:
 		return 0;
@@ -49,9 +61,9 @@ static void forward(const struct graph *g, const struct node *n, struct simt_tra
 {
 	for (int k = 0; k < n->n_in; k++) {
 		const struct node *from = n->in[k] == NODE_NONE ? NULL : &g->node[n->in[k]];
-		/* A batch norm does not look at the running statistics. */
+		/* A batch norm does not look at the running statistics, a look-up at a row for each token. */
 		if (from && !(from->op == OP_PARAM && from->attr.kind == PARAM_STAT))
-			t->read += bytes_of(from);
+			t->read += n->op == OP_EMBEDDING && k == EMBEDDING_TABLE ? bytes_of(n) : bytes_of(from);
 	}
 	t->written += bytes_of(n) + (n->op == OP_MAXPOOL ? (size_t)shape_count(n->shape) : 0);
 }
@@ -67,8 +79,9 @@ static void backward(
 	t->read += what & Y ? bytes_of(n) : 0;
 	t->read += what & WINNER ? (size_t)shape_count(n->shape) : 0;
 	/* x for the gradient of w, w for that of x. */
-	t->read += what & X ? bytes_of(&g->node[n->in[0]]) : 0;
-	t->read += what & W && trained[n->in[0]] ? bytes_of(&g->node[n->in[1]]) : 0;
+	for (int k = 0; k < n->n_in; k++)
+		if (what & (X | W | V | R) & 1 << k && n->in[k] != NODE_NONE && (k != 1 || trained[n->in[0]]))
+			t->read += bytes_of(&g->node[n->in[k]]);
 	for (int k = 0; k < n->n_in; k++) {
 		int i = n->in[k];
 		if (i == NODE_NONE || !trained[i])

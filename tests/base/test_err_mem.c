@@ -72,6 +72,26 @@ static void err__the_middle_of_a_long_message_is_left_out(void **state)
 	}
 }
 
+static void err__a_message_holds_2047_bytes(void **state)
+{
+	(void)state;
+	char text[2100];
+	memset(text, 'a', sizeof(text));
+	for (size_t n = 2046; n <= 2049; n++) {
+		err_set(ERR_FAIL, "%.*s", (int)n, text);
+		assert_int_equal(strlen(err_message()), n < 2047 ? n : 2047);
+		assert_int_equal(strspn(err_message(), "a"), strlen(err_message()));
+	}
+	/* A character of four bytes, of which the limit leaves three, two, one or none. */
+	for (size_t room = 0; room < 4; room++) {
+		memcpy(text + 2047 - room, "\xf0\x9f\x98\x80", 5);
+		err_set(ERR_FAIL, "%s", text);
+		assert_int_equal(strspn(err_message(), "a"), 2047 - room);
+		assert_int_equal(strlen(err_message()), 2047 - room);
+		memset(text, 'a', sizeof(text));
+	}
+}
+
 static void *set_in_thread(void *seen)
 {
 	strcpy(seen, err_message());
@@ -205,6 +225,7 @@ int main(void)
 	    cmocka_unit_test(err__arguments_may_point_into_the_message),
 	    cmocka_unit_test(err__message_is_one_printable_line),
 	    cmocka_unit_test(err__the_middle_of_a_long_message_is_left_out),
+	    cmocka_unit_test(err__a_message_holds_2047_bytes),
 	    cmocka_unit_test(err__message_belongs_to_the_thread),
 	    cmocka_unit_test(err__exit_statuses_are_the_documented_ones),
 	    cmocka_unit_test(mem__memory_is_zeroed_also_after_growing),

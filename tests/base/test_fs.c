@@ -289,6 +289,7 @@ static void fs__mkdirs_makes_every_level_and_may_be_repeated(void **state)
 	assert_int_equal(fs_mkdirs("a/file/d"), ERR_IO);
 	assert_non_null(strstr(err_message(), "a/file"));
 	assert_int_equal(fs_mkdirs(""), ERR_IO);
+	assert_string_equal(err_message(), "'': not a usable folder name");
 	char *deep = mem_alloc(10000, 1);
 	memset(deep, 'x', 9999);
 	assert_int_equal(fs_mkdirs(deep), ERR_IO);

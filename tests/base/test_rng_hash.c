@@ -48,6 +48,7 @@ static void rng__every_part_of_a_key_matters(void **state)
 	    rng_make(1, "train", RNG_INIT, "conv0.weight"),
 	    rng_make(2, "train", RNG_INIT, "conv0.weight"),
 	    rng_make(1ULL << 32, "train", RNG_INIT, "conv0.weight"),
+	    rng_make(1ULL << 32 | 1, "train", RNG_INIT, "conv0.weight"), /* the 1 of the first, and more */
 	    rng_make(1, "trai", RNG_INIT, "nconv0.weight"),
 	    rng_make(1, "traincon", RNG_INIT, "v0.weight"),
 	    rng_make(1, "train", RNG_DROPOUT, "conv0.weight"),
@@ -201,6 +202,8 @@ static void hash__a_text_is_one_by_its_form_alone(void **state)
 	}
 	memcpy(text, abc, HASH_HEX);
 	strcat(text, "0");
+	assert_false(hash_is_hex(text));
+	text[HASH_HEX - 1] = '/';
 	assert_false(hash_is_hex(text));
 }
 

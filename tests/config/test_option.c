@@ -197,6 +197,7 @@ static void option__wrong_values_say_what_is_allowed(void **state)
 	    {"epochs: 1.5", "'epochs' must be a whole number in 1..1000, found '1.5'"},
 	    {"epochs: 1e2", "'epochs' must be a whole number in 1..1000, found '1e2'"},
 	    {"epochs: 010", "'epochs' must be a whole number in 1..1000, found '010' (leading zeros)"},
+	    {"epochs: 01", "'epochs' must be a whole number in 1..1000, found '01' (leading zeros)"},
 	    {"epochs: 1_000", "'epochs' must be a whole number in 1..1000, found '1_000'"},
 	    {"epochs: 0x10", "'epochs' must be a whole number in 1..1000, found '0x10'"},
 	    {"epochs: {a: 1}", "'epochs' must be a whole number in 1..1000, found a mapping"},

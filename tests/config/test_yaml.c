@@ -112,6 +112,7 @@ static void yaml__broken_texts_are_refused_with_their_place(void **state)
 {
 	(void)state;
 	assert_refused("a: 1\nb: 2\na: 3\n", "x.yaml:3:1: duplicate key 'a', first given on line 1");
+	assert_refused("a: 1\nb: 2\nb: 3\n", "x.yaml:3:1: duplicate key 'b', first given on line 2");
 	assert_refused("{a: 1, 'a': 2}", "x.yaml:1:8: duplicate key 'a', first given on line 1");
 	assert_refused("a: [1, 2", "x.yaml:2:1: ',' or ']' is expected here: a '[' before it is not closed");
 	assert_refused("a: b: c", "x.yaml:1:5: a ': ' where no key can stand; a text that holds one needs quotes, and "
@@ -382,6 +383,10 @@ static void yaml__set_refuses_what_it_cannot_do(void **state)
 	}
 	char *deep = nested(YAML_MAX_DEPTH - 1, "a.", "a=1", "");
 	assert_int_equal(yaml_set(&y, deep), ERR_CONFIG);
+	mem_free(deep);
+	deep = nested(YAML_MAX_DEPTH - 1, "b.", "b=", ""); /* no value that could be too deep itself */
+	assert_int_equal(yaml_set(&y, deep), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "too many keys"));
 	mem_free(deep);
 	deep = nested(YAML_MAX_DEPTH - 4, "[", "", "]");
 	struct str s = {0};

@@ -89,6 +89,7 @@ static void graph__leaves_have_sane_shapes(void **state)
 	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(2, 0)), "empty dimension");
 	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(2, -1)), "empty dimension");
 	assert_refused(graph_input(&g, "x", DT_F32, SHAPE(INT64_MAX, INT64_MAX)), "too large");
+	assert_refused(graph_input(&g, "x", DT_F32, SHAPE((int64_t)1 << 21, (int64_t)1 << 20)), "too large");
 	assert_refused(graph_input(&g, "x", DT_F32, (struct shape){.ndim = 5}), "5 dimensions");
 	assert_refused(graph_input(&g, "x", DT_F32, (struct shape){.ndim = -1}), "dimensions");
 	assert_refused(graph_input(&g, "x", DT_COUNT, SHAPE(2)), "no such type");
@@ -113,6 +114,8 @@ static void graph__param_defaults(void **state)
 	assert_int_equal(g.node[v].attr.axis[1].width, -1); /* zeroed: not prunable */
 	a.axis[0].outer = 4;
 	assert_refused(graph_param(&g, "u", DT_F32, SHAPE(6, 5), &a), "no multiple of 4 x 1");
+	a.axis[0] = (struct param_axis){.width = 3, .outer = 2, .inner = 2};
+	assert_refused(graph_param(&g, "u", DT_F32, SHAPE(6, 5), &a), "no multiple of 2 x 2");
 	graph_clear(&g);
 }
 
@@ -129,6 +132,8 @@ static void infer__linear_and_conv(void **state)
 	assert_true(y >= 0 && shape_equal(g.node[y].shape, SHAPE(3, 4)) && g.node[y].dtype == DT_F32);
 	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w71), &flat), "70 features a row");
 	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, b5), &flat), "input b ('b5') has shape (5), must be (4)");
+	int column = of(&g, "column", DT_F32, SHAPE(4, 1));
+	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, w, column), &flat), "has shape (4, 1), must be (4)");
 	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, wq), &flat), "input w ('wq') is s8, must be f32");
 	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(x, x), &flat), "dimensions");
 	assert_refused(graph_add(&g, OP_LINEAR, "z", IN(b5, w), &flat), "2 or more dimensions");
@@ -148,6 +153,10 @@ static void infer__linear_and_conv(void **state)
 	a.pad = -1;
 	assert_refused(graph_add(&g, OP_CONV2D, "d", IN(x, k), &a), "pad -1");
 	assert_int_equal(graph_macs(&g), 3 * 4 * 70 + 3 * 4 * 3 * 6 * 18);
+	int tall = of(&g, "tall", DT_F32, SHAPE(6, 3, 1, 2));
+	a.pad = 0;
+	int t = graph_add(&g, OP_CONV2D, "t", IN(x, tall), &a);
+	assert_true(t >= 0 && shape_equal(g.node[t].shape, SHAPE(3, 3, 3, 6)));
 	graph_clear(&g);
 }
 
@@ -419,6 +428,10 @@ static void infer__quantized_values(void **state)
 	a.q = u8;
 	a.q.zero = -1;
 	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "zero point -1");
+	a.q.zero = 256;
+	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "zero point 256");
+	a.q = (struct qrange){.bits = 1, .lo = 0, .hi = 1};
+	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "1 bits");
 	a.q = s8;
 	assert_true(graph_add(&g, OP_QUANTIZE, "wq", IN(w, s5), &a) >= 0);
 	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s), &a), "is u8, must be s8");

@@ -74,7 +74,11 @@ static void fold__moves_relu_and_geometry_to_the_norms_place(void **state)
 	assert_string_equal(f.node[c->in[1]].name, "stage2.block0.conv1.weight.folded");
 	const struct node *bias = &f.node[c->in[2]];
 	assert_string_equal(bias->name, "stage2.block0.conv1.weight.folded_bias");
-	assert_int_equal(bias->in[0], NODE_NONE);
+	assert_int_equal(bias->in[FOLD_BIAS_B], NODE_NONE);
+	assert_string_equal(f.node[bias->in[FOLD_BIAS_GAMMA]].name, "stage2.block0.bn1.weight");
+	assert_string_equal(f.node[bias->in[FOLD_BIAS_BETA]].name, "stage2.block0.bn1.bias");
+	assert_string_equal(f.node[bias->in[FOLD_BIAS_MEAN]].name, "stage2.block0.bn1.running_mean");
+	assert_string_equal(f.node[bias->in[FOLD_BIAS_VAR]].name, "stage2.block0.bn1.running_var");
 	assert_true(bias->attr.eps == 1e-5f);
 	assert_false(named(&f, "stage2.block0.bn2")->attr.relu);
 	/* nothing observes any more */

@@ -99,6 +99,14 @@ static void spec__cnn_has_the_expected_nodes(void **state)
 	assert_false(named(&g, "bn1.weight")->attr.decay);
 	assert_int_equal(named(&g, "bn1.running_var")->attr.kind, PARAM_STAT);
 	assert_true(named(&g, "bn1.running_var")->attr.init_value == 1);
+	/* Layers before a ReLU keep the variance of their inputs, as many as one output reads; the classifier starts
+	 * small. */
+	assert_int_equal(named(&g, "conv2.weight")->attr.init, INIT_KAIMING);
+	assert_int_equal(named(&g, "conv2.weight")->attr.fan_in, 5 * 5 * 32);
+	assert_int_equal(named(&g, "fc1.weight")->attr.init, INIT_KAIMING);
+	assert_int_equal(named(&g, "fc1.weight")->attr.fan_in, 2400);
+	assert_int_equal(named(&g, "fc3.weight")->attr.init, INIT_UNIFORM);
+	assert_int_equal(named(&g, "fc3.weight")->attr.fan_in, 128);
 	struct param_axis flat = named(&g, "fc1.weight")->attr.axis[1];
 	assert_int_equal(flat.width, 2);
 	assert_int_equal(flat.outer, 25);
@@ -413,6 +421,22 @@ static void spec__copying_and_reading_survive_each_failed_allocation(void **stat
 	assert_true(failed > 10);
 }
 
+static void spec__inputs_are_equal_in_all_that_a_model_reads(void **state)
+{
+	(void)state;
+	const struct input_spec image = {.height = 4, .width = 5, .channels = 3};
+	const struct input_spec text = {.kind = INPUT_TEXT, .vocabulary = 100, .longest = 16};
+	const struct input_spec other_images[] = {{.height = 5, .width = 5, .channels = 3},
+	    {.height = 4, .width = 4, .channels = 3}, {.height = 4, .width = 5, .channels = 1}, text};
+	const struct input_spec other_texts[] = {{.kind = INPUT_TEXT, .vocabulary = 101, .longest = 16},
+	    {.kind = INPUT_TEXT, .vocabulary = 100, .longest = 17}, image};
+	assert_true(input_equal(&image, &image) && input_equal(&text, &text));
+	for (size_t i = 0; i < sizeof(other_images) / sizeof(other_images[0]); i++)
+		assert_false(input_equal(&image, &other_images[i]));
+	for (size_t i = 0; i < sizeof(other_texts) / sizeof(other_texts[0]); i++)
+		assert_false(input_equal(&text, &other_texts[i]));
+}
+
 static void spec__losses_are_added_to_the_output(void **state)
 {
 	(void)state;
@@ -547,6 +571,7 @@ int main(void)
 	    cmocka_unit_test(spec__a_copy_shares_nothing),
 	    cmocka_unit_test(spec__copying_and_reading_survive_each_failed_allocation),
 	    cmocka_unit_test(family__one_registered_row_is_a_family),
+	    cmocka_unit_test(spec__inputs_are_equal_in_all_that_a_model_reads),
 	    cmocka_unit_test(spec__losses_are_added_to_the_output),
 	    cmocka_unit_test(spec__build_survives_each_failed_allocation),
 	};

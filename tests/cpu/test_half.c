@@ -6,6 +6,7 @@
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 #include "quant/equal.h"
+#include "worst.h"
 
 enum { BATCH = 6, STEPS = 4 };
 
@@ -57,7 +58,7 @@ static void half__bf16_training_follows_the_reference_and_repeats(void **state)
 	train(&ref_backend, DT_BF16, ref, &ref_loss);
 	train(&cpu_backend, DT_F32, f32, &f32_loss);
 	for (size_t i = 0; i < n; i++) {
-		worst = fmax(worst, fabs((double)a[i] - (double)ref[i]));
+		worst = worst_of(worst, fabs((double)a[i] - (double)ref[i]));
 		off = fmax(off, fabs((double)a[i] - (double)f32[i]));
 	}
 	/* a rounding that falls to the other side moves a bf16 operand by 1/256: not as near as f32 backends are */

@@ -116,6 +116,23 @@ static void family__members_say_what_single_executors_say(void **state)
 	}
 }
 
+static void family__every_part_of_a_shape_has_its_own_member(void **state)
+{
+	struct world w;
+	const struct build_shape shape[] = {{2, 8, 4}, {3, 8, 4}, {2, 12, 4}, {2, 8, 6}};
+	struct executor *ex[4], *again;
+	(void)state;
+	world_open(&w, &ref_backend, (struct model){.spec = rig_mlp()}, EXEC_INFER);
+	for (int i = 0; i < 4; i++)
+		assert_ok(exec_family_at(w.family, &shape[i], &ex[i]));
+	for (int i = 0; i < 4; i++) {
+		assert_ok(exec_family_at(w.family, &shape[i], &again));
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(again == ex[k], i == k);
+	}
+	world_close(&w);
+}
+
 static void family__a_larger_member_moves_the_others(void **state)
 {
 	struct world w;
@@ -425,6 +442,11 @@ static void family__what_a_constant_saved_is_there_for_everyones_backward(void *
 	train_micro(member(&w, 3), 1, true);
 	train_micro(member(&w, 1), 4, true);
 	assert_int_equal(n_fold, 2);
+	/* Two layers are folded; what they leave is in the family's plan, once. */
+	struct executor_memory m;
+	const struct build_shape two = shape_samples(2);
+	assert_ok(exec_family_plan(w.family, &two, &m));
+	assert_int_equal(m.constants, member(&w, 1)->memory.constants);
 	world_close(&w);
 }
 
@@ -689,6 +711,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(family__members_say_what_single_executors_say),
+	    cmocka_unit_test(family__every_part_of_a_shape_has_its_own_member),
 	    cmocka_unit_test(family__a_larger_member_moves_the_others),
 	    cmocka_unit_test(family__what_another_member_overwrote_cannot_be_read),
 	    cmocka_unit_test(family__micro_batches_of_two_shapes_add_up_to_the_whole_batch),

@@ -4,6 +4,7 @@
 
 #include "exec/rig.h"
 #include "graph/pass.h"
+#include "worst.h"
 
 enum { BATCH = 3 };
 
@@ -52,7 +53,7 @@ static void assert_near(const float *a, const float *b, double tolerance)
 	double scale = 0, worst = 0;
 	for (int i = 0; i < BATCH * 5; i++) {
 		scale = fmax(scale, fabs((double)a[i]));
-		worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+		worst = worst_of(worst, fabs((double)a[i] - (double)b[i]));
 	}
 	assert_true(scale > 1e-3);
 	if (worst > tolerance * scale)

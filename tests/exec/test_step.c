@@ -3,12 +3,13 @@
 #include <math.h>
 
 #include "exec/rig.h"
+#include "worst.h"
 
 static double largest_difference(const float *a, const float *b, size_t bytes)
 {
 	double d = 0;
 	for (size_t i = 0; i < bytes / sizeof(float); i++)
-		d = fmax(d, fabs((double)a[i] - (double)b[i]));
+		d = worst_of(d, fabs((double)a[i] - (double)b[i]));
 	return d;
 }
 

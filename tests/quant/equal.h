@@ -10,6 +10,7 @@
 #include "quant/models.h"
 #include "quant/observer.h"
 #include "quant/plan.h"
+#include "worst.h"
 
 struct equal_case {
 	const char *name;
@@ -167,7 +168,7 @@ static inline void equal_compare(
 		double g = (double)want[i] / (double)power + q.zero, x = equal_number(got, n->dtype, i);
 
 		r->different += g != x;
-		r->worst = fmax(r->worst, fabs(g - x));
+		r->worst = worst_of(r->worst, fabs(g - x));
 		r->saturated += s && (x <= q.lo || x >= q.hi);
 	}
 	r->compared += (int64_t)count;

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "graph/pass.h"
 #include "stages/prune.h"
+#include "worst.h"
 
 static const struct model_spec cnn_spec = {.family = &family_cnn,
     .input = {.height = 8, .width = 8, .channels = 1},
@@ -475,7 +476,7 @@ static void compare_with_masked(
 	float *a = rig_logits(r, cut_name, 50), *b = rig_logits(r, masked_name, 50), *c = rig_logits(r, input, 50);
 	double worst = 0, moved = 0;
 	for (int i = 0; i < 500; i++) {
-		worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+		worst = worst_of(worst, fabs((double)a[i] - (double)b[i]));
 		moved = fmax(moved, fabs((double)a[i] - (double)c[i]));
 	}
 	assert_true(worst < 1e-4);

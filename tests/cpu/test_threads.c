@@ -114,6 +114,75 @@ static void compare(const struct model_spec *spec, int64_t largest)
 	mem_free(again);
 }
 
+/* What cpu_vec gives for one value. */
+static float vec_value(enum cpu_vec op, float d, float a, float b)
+{
+	switch (op) {
+	case VEC_COPY:
+		return a;
+	case VEC_ZERO:
+		return 0.0f;
+	case VEC_RELU:
+		return a < 0.0f ? 0.0f : a;
+	case VEC_ADD:
+		return a + b;
+	case VEC_ADD_RELU:
+		return a + b < 0.0f ? 0.0f : a + b;
+	case VEC_MASK:
+		return b > 0.0f ? a : 0.0f;
+	case VEC_MASK_ADD:
+		return d + (b > 0.0f ? a : 0.0f);
+	case VEC_MUL:
+		return a * b;
+	case VEC_MUL_ADD:
+		return d + a * b;
+	}
+	return NAN;
+}
+
+static float small_number(int64_t i, int of)
+{
+	return (float)((i * of + i / 7) % 33 - 16) / 8.0f;
+}
+
+/* Lengths that end within, at and behind a cache line, on this thread and split among several: all n values, and none
+ * behind them. */
+static void loops__do_n_values_and_no_more(void **state)
+{
+	static const int64_t lengths[] = {
+	    0, 1, 15, 16, 17, CPU_SERIAL - 1, CPU_SERIAL, CPU_SERIAL + 1, CPU_SERIAL + 16, CPU_SERIAL + 21};
+	const int64_t room = CPU_SERIAL + 64;
+	float *a = mem_alloc((size_t)room, sizeof(*a)), *b = mem_alloc((size_t)room, sizeof(*b)),
+	      *d = mem_alloc((size_t)room, sizeof(*d));
+	struct device dev = {.backend = &cpu_backend};
+	(void)state;
+	for (int threads = 1; threads <= 3; threads++) {
+		assert_ok(dev.backend->open(&dev.ctx, &(struct open_options){.threads = threads}));
+		for (size_t k = 0; k < sizeof(lengths) / sizeof(lengths[0]); k++)
+			for (int op = VEC_COPY; op <= VEC_MUL_ADD; op++) {
+				for (int64_t i = 0; i < room; i++) {
+					a[i] = small_number(i, 5);
+					b[i] = small_number(i, 11);
+					d[i] = small_number(i, 3);
+				}
+				cpu_vec((enum cpu_vec)op, d, a, b, lengths[k]);
+				for (int64_t i = 0; i < room; i++) {
+					const float was = small_number(i, 3);
+					const float want =
+					    i < lengths[k] ? vec_value((enum cpu_vec)op, was, a[i], b[i]) : was;
+					if (d[i] != want)
+						fail_msg("loop %d, %lld values, %d threads: value %lld is %g, not %g",
+						    op, (long long)lengths[k], threads, (long long)i, (double)d[i],
+						    (double)want);
+				}
+			}
+		dev.backend->close(dev.ctx);
+	}
+	mem_free(a);
+	mem_free(b);
+	mem_free(d);
+}
+
 /* The first with batch norm, the second without. */
 static const struct model_spec cnn[2] = {{.family = &family_cnn,
 					     .input = {.height = 32, .width = 32, .channels = 3},
@@ -164,6 +233,7 @@ static void threads__a_resnet_trains_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(loops__do_n_values_and_no_more),
 	    cmocka_unit_test(threads__a_batch_normalised_cnn_trains_the_same),
 	    cmocka_unit_test(threads__a_cnn_with_fused_relu_trains_the_same),
 	    cmocka_unit_test(threads__a_resnet_trains_the_same),

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "base/rng.h"
+
 /* n images of h x w x c with pixel = 1 + position + 10 * sample. */
 static struct dataset made(int n, int h, int w, int c)
 {
@@ -147,6 +149,12 @@ static void image__flip_mirrors_half_of_the_rows(void **state)
 		}
 	}
 	assert_true(flipped > 150 && flipped < 250);
+	/* The numbers are those of its own stream, which no other version may draw otherwise. */
+	struct rng stream = rng_make(1, "t", RNG_AUGMENT, "");
+	for (uint64_t k = 0; k < 40; k++) {
+		row(&w, f, 3, k, y);
+		assert_int_equal(y[0] != x[0], rng_draw(stream, 3, k, 0).w[0] >> 31);
+	}
 	close_world(&w);
 }
 
@@ -348,6 +356,30 @@ static void image__normalisation_is_taken_from_the_config(void **state)
 	assert_error(make_digits(&a, "{source: digits}", "{vocabulary: v.txt}"), ERR_CONFIG, "no effect on images");
 }
 
+static void image__each_channel_takes_its_own_numbers_from_the_config(void **state)
+{
+	struct dataset d = made(2, 3, 5, 3);
+	struct data_options o = {0};
+	struct adapter a;
+
+	(void)state;
+	parse(data_option_table, &o, "{source: digits, mean: [0.1, 0.2, 0.3], std: [0.5, 0.25, 2]}");
+	assert_ok(adapter_make(&a, NULL, &d, &o, NULL, NULL));
+	for (int c = 0; c < 3; c++)
+		assert_true(a.mean[c] == (float)o.mean.v[c] && a.std[c] == (float)o.std.v[c]);
+	adapter_clear(&a);
+	option_clear(data_option_table, &o);
+	parse(data_option_table, &o, "{source: digits, mean: 0.5, std: 0.25}");
+	assert_ok(adapter_make(&a, NULL, &d, &o, NULL, NULL));
+	for (int c = 0; c < 3; c++)
+		assert_true(a.mean[c] == 0.5f && a.std[c] == 0.25f);
+	adapter_clear(&a);
+	option_clear(data_option_table, &o);
+	d.class_name = NULL;
+	d.classes = 0;
+	dataset_close(&d);
+}
+
 /* Channels that never change cannot be divided by their deviation. */
 static void image__data_without_contrast_is_refused(void **state)
 {
@@ -385,6 +417,19 @@ static void image__goes_through_a_checkpoint_unchanged(void **state)
 	assert_ok(adapter_key(&back, other));
 	assert_string_equal(hex, same);
 	assert_string_not_equal(hex, other);
+	/* Whatever changes the values that a model sees changes the key. */
+	const struct adapter_kind renamed = {.name = "another", .hash = adapter_image.hash};
+	for (int k = 0; k < 6; k++) {
+		struct adapter b = a;
+		b.spec.height += k == 0;
+		b.spec.width += k == 1;
+		b.spec.channels -= k == 2;
+		b.mean[1] += k == 3 ? 1e-6f : 0;
+		b.std[1] += k == 4 ? 1e-6f : 0;
+		b.kind = k == 5 ? &renamed : b.kind;
+		assert_ok(adapter_key(&b, other));
+		assert_string_not_equal(hex, other);
+	}
 	cJSON_Delete(json);
 	d.class_name = NULL;
 	d.classes = 0;
@@ -458,6 +503,7 @@ int main(void)
 	    cmocka_unit_test(image__of_another_size_is_refused),
 	    cmocka_unit_test(image__normalisation_is_measured_on_the_train_split),
 	    cmocka_unit_test(image__normalisation_is_taken_from_the_config),
+	    cmocka_unit_test(image__each_channel_takes_its_own_numbers_from_the_config),
 	    cmocka_unit_test(image__data_without_contrast_is_refused),
 	    cmocka_unit_test(image__goes_through_a_checkpoint_unchanged),
 	    cmocka_unit_test(image__damaged_fields_are_refused),

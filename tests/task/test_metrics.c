@@ -47,6 +47,9 @@ static void single__agrees_with_scikit_learn(void **state)
 	assert_ok(metrics_finish(&m));
 	near(figure(&m, "accuracy"), 0);
 	near(m.loss, 0);
+	assert_ok(add_prediction(&m, 0, 1)); /* nothing is left of those that were right */
+	assert_ok(metrics_finish(&m));
+	near(figure(&m, "accuracy"), 0);
 	metrics_clear(&m);
 	metrics_clear(&m);
 	t.priority = NULL;
@@ -448,6 +451,15 @@ static void metrics__saved_ones_come_back_to_the_last_bit(void **state)
 		assert_ok(metrics_copy(&copy, &m));
 		assert_same(&m, &copy);
 		assert_null(copy.probability);
+		/* It can be begun anew, with memory of its own. */
+		metrics_reset(&copy);
+		const int32_t label = 2;
+		const uint8_t set[] = {0, 0, 1, 0};
+		assert_ok(metrics_add(
+		    &copy, (const float[]){-1, -1, 1, -1}, &(struct targets){.label = &label, .set = set}, 1));
+		assert_ok(metrics_finish(&copy));
+		assert_int_equal(copy.n, 1);
+		assert_int_equal(copy.right, 1);
 		metrics_clear(&copy);
 		metrics_clear(&back);
 		metrics_clear(&m);

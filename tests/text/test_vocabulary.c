@@ -46,6 +46,28 @@ static void vocabulary__line_number_less_one_is_the_id(void **state)
 	vocabulary_clear(&v);
 }
 
+static void vocabulary__of_any_size_ends_a_search_in_vain(void **state)
+{
+	(void)state;
+	for (int n = 4; n <= 130; n++) { /* powers of two among them, which fill tables */
+		struct str text = {0};
+		struct vocabulary v;
+		char token[16];
+		str_add(&text, SPECIALS);
+		for (int i = 4; i < n; i++)
+			str_addf(&text, "t%d\n", i);
+		assert_int_equal(vocabulary_parse(&v, "v.txt", text.text, text.len, VOCABULARY_FAULTS_REFUSED), 0);
+		assert_int_equal(v.tokens, n);
+		expect_id(&v, "absent", -1);
+		for (int i = 4; i < n; i++) {
+			snprintf(token, sizeof(token), "t%d", i);
+			expect_id(&v, token, i);
+		}
+		vocabulary_clear(&v);
+		str_clear(&text);
+	}
+}
+
 static void vocabulary__errors_name_the_line(void **state)
 {
 	(void)state;
@@ -319,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(vocabulary__line_number_less_one_is_the_id),
+	    cmocka_unit_test(vocabulary__of_any_size_ends_a_search_in_vain),
 	    cmocka_unit_test(vocabulary__errors_name_the_line),
 	    cmocka_unit_test(vocabulary__limits_hold_before_anything_is_read),
 	    cmocka_unit_test(vocabulary__kept_faults_leave_all_other_ids_where_they_are),

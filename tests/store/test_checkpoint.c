@@ -15,7 +15,7 @@
 #include "graph/families.h"
 #include "graph/pass.h"
 #include "ref/ref.h"
-#include "store/checkpoint.h"
+#include "store/checkpoint_impl.h"
 #include "store/seal.h"
 
 static char dir[256];
@@ -135,6 +135,11 @@ static void checkpoint__round_trip_keeps_params_and_masks(void **state)
 		if (x->mask)
 			assert_memory_equal(x->mask, y->mask, (size_t)n);
 	}
+	/* What a store held before does not stay: the file has no mask of this one. */
+	const uint8_t mask[28] = {0};
+	assert_int_equal(params_set_mask(&b, "fc2.weight", mask), 0);
+	assert_int_equal(checkpoint_to_params(&d, &g, &b), 0);
+	assert_null(params_find(&b, "fc2.weight")->mask);
 	graph_clear(&g);
 	params_clear(&a);
 	params_clear(&b);
@@ -443,6 +448,10 @@ static void mask_past_end(struct checkpoint *c)
 {
 	((uint8_t *)item(c, "fc1.weight.mask")->t.data)[315 / 8] |= 1; /* bit 319 of 315 */
 }
+static void mask_just_past_end(struct checkpoint *c)
+{
+	((uint8_t *)item(c, "fc1.weight.mask")->t.data)[315 / 8] |= 1 << (7 - 315 % 8);
+}
 static void mask_of_bytes(struct checkpoint *c)
 {
 	struct named_tensor *mask = item(c, "fc1.weight.mask");
@@ -460,6 +469,10 @@ static void negative_variance(struct checkpoint *c)
 static void zero_step(struct checkpoint *c)
 {
 	((float *)item(c, "input.step")->t.data)[0] = 0;
+}
+static void zero_weight_step(struct checkpoint *c)
+{
+	((float *)item(c, "fc1.weight.step")->t.data)[2] = 0;
 }
 static void negative_unread_step(struct checkpoint *c)
 {
@@ -483,11 +496,13 @@ static void checkpoint__tensors_that_do_not_fit_are_refused_by_name(void **state
 	refused(QUANT_STATIC, false, reshape_one, "'fc1.weight' has shape (45, 7), the model needs (7, 45)");
 	refused(QUANT_STATIC, false, retype_one, "'fc1.bias' is I32, the model needs F32");
 	refused(QUANT_STATIC, false, mask_past_end, "'fc1.weight.mask': bit 319 is set, but the mask ends after 315");
+	refused(QUANT_STATIC, false, mask_just_past_end, "bit 315 is set, but the mask ends after 315");
 	refused(QUANT_STATIC, false, mask_of_bytes,
 	    "'fc1.weight.mask' is U8 (39), the mask of 'fc1.weight' must be U8 (40)");
 	refused(QUANT_STATIC, false, regrow, "'fc1.weight': element 5 is masked but not zero");
 	refused(QUANT_STATIC, false, negative_variance, "'bn2.running_var': element 1 is -0.001");
 	refused(QUANT_STATIC, true, zero_step, "'input.step': element 0 is 0");
+	refused(QUANT_STATIC, true, zero_weight_step, "'fc1.weight.step': element 2 is 0");
 	refused(QUANT_STATIC, true, negative_unread_step, "'fc1.step': element 0 is -1");
 	refused(QUANT_STATIC, true, lose_a_step, "tensor 'fc1.weight.step' is missing");
 	refused(QUANT_STATIC, true, out_of_range, "'fc1.weight.q': element 3 is -128; 8-bit weights are in -127..127");
@@ -527,7 +542,9 @@ static void checkpoint__info_that_is_wrong_is_refused_by_field(void **state)
 	info_refused("\"format_version\":\t1,", "", "'format_version' is missing");
 	info_refused("\"form\":\t\"float\"", "\"form\": \"integer\"", "'quantization'");
 	info_refused("\"form\":\t\"float\"", "\"form\": \"floaty\"", "'form'");
-	info_refused("\"quantization\":\tnull", "\"quantization\": 3", "'quantization'");
+	info_refused("\"quantization\":\tnull", "\"quantization\": 3", "null, as form 'float' demands");
+	info_refused("\"model_name\"", "\"parent_sha256\": \"00\", \"model_name\"", "'parent_sha256'");
+	info_refused("\"model_name\"", "\"parent_sha256\": 7, \"model_name\"", "'parent_sha256'");
 	info_refused("\"num_parameters\":\t567", "\"num_parameters\": 566", "'num_parameters' does not agree");
 	info_refused("\"size_mb\":", "\"size_mib\":", "'size_mb' is missing");
 	info_refused("\"family\":\t\"cnn\"", "\"family\": \"cnm\"", "family");
@@ -648,6 +665,63 @@ static void checkpoint__a_changed_or_cut_model_is_refused(void **state)
 	checkpoint_clear(&c);
 }
 
+static void checkpoint__a_save_that_fails_leaves_no_info(void **state)
+{
+	struct checkpoint c;
+	struct param_store store;
+
+	(void)state;
+	fill_float(&c, &store);
+	must_save(&c, at("twice"));
+	assert_int_equal(unlink(at("twice/model.safetensors")), 0);
+	assert_int_equal(fs_mkdirs(at("twice/model.safetensors")), 0); /* cannot be written */
+	assert_true(checkpoint_save(&c, at("twice")) < 0);
+	assert_false(fs_exists(at("twice/checkpoint_info.json")));
+	params_clear(&store);
+	checkpoint_clear(&c);
+}
+
+/* Of half-precision weights the two zeros count, of a file its megabytes of a million bytes. */
+static void checkpoint__fields_count_both_zeros_and_decimal_megabytes(void **state)
+{
+	struct checkpoint c;
+	struct param_store store;
+
+	(void)state;
+	fill_quantized(&c, &store, QUANT_FP16, 8);
+	uint16_t *half = item(&c, "fc2.weight.half")->t.data;
+	for (int i = 0; i < 28; i++)
+		half[i] = (uint16_t)(i % 4 == 0 ? 0x8000 : i % 4 == 1 ? 0 : 0x3c00);
+	cJSON *fields = checkpoint_derive(&c, 12345678);
+	const cJSON *layer =
+	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(fields, "sparsity"), "fc2.weight.half");
+	assert_true(number(layer, "zero", NULL) == 14);
+	assert_true(number(layer, "total", NULL) == 28);
+	assert_true(number(layer, "pct", NULL) == 50);
+	assert_true(number(fields, "size_mb", NULL) == 12.35);
+	cJSON_Delete(fields);
+	params_clear(&store);
+	checkpoint_clear(&c);
+}
+
+static void checkpoint__a_simulated_plan_has_no_integer_form(void **state)
+{
+	struct checkpoint c, d;
+	struct param_store store;
+
+	(void)state;
+	fill_quantized(&c, &store, QUANT_STATIC, 4);
+	must_save(&c, at("simulated"));
+	cJSON_ReplaceItemInObject(c.info, "form", cJSON_CreateString("integer"));
+	char *text = cJSON_Print(c.info);
+	assert_int_equal(fs_write(at("simulated/checkpoint_info.json"), text, strlen(text)), 0);
+	assert_int_equal(checkpoint_load(&d, at("simulated")), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "contradicts the quantization plan"));
+	cJSON_free(text);
+	params_clear(&store);
+	checkpoint_clear(&c);
+}
+
 static void checkpoint__numbers_that_json_cannot_hold_are_refused(void **state)
 {
 	struct checkpoint c;
@@ -672,7 +746,13 @@ static void checkpoint__unset_params_are_not_saved(void **state)
 	params_init(&store, dev);
 	assert_int_equal(checkpoint_graph(&c, &shape_one, false, &g), 0);
 	assert_int_equal(checkpoint_from_params(&c, &g, &store), ERR_FAIL);
-	assert_non_null(strstr(err_message(), "conv1.weight"));
+	assert_non_null(strstr(err_message(), "'conv1.weight' does not exist"));
+	struct param *p;
+	for (int i = 0; i < g.n; i++) /* memory, and no value in it */
+		if (g.node[i].op == OP_PARAM)
+			assert_int_equal(params_add(&store, g.node[i].name, g.node[i].dtype, g.node[i].shape, &p), 0);
+	assert_int_equal(checkpoint_from_params(&c, &g, &store), ERR_FAIL);
+	assert_non_null(strstr(err_message(), "'conv1.weight' has no value"));
 	graph_clear(&g);
 	params_clear(&store);
 	checkpoint_clear(&c);
@@ -725,6 +805,9 @@ int main(void)
 	    cmocka_unit_test(checkpoint__each_field_of_a_stage_has_its_type_and_range),
 	    cmocka_unit_test(checkpoint__info_tells_any_change_of_itself),
 	    cmocka_unit_test(checkpoint__a_changed_or_cut_model_is_refused),
+	    cmocka_unit_test(checkpoint__a_save_that_fails_leaves_no_info),
+	    cmocka_unit_test(checkpoint__fields_count_both_zeros_and_decimal_megabytes),
+	    cmocka_unit_test(checkpoint__a_simulated_plan_has_no_integer_form),
 	    cmocka_unit_test(checkpoint__numbers_that_json_cannot_hold_are_refused),
 	    cmocka_unit_test(checkpoint__unset_params_are_not_saved),
 	    cmocka_unit_test(checkpoint__survives_each_failing_allocation),

@@ -115,6 +115,54 @@ static void safetensors__layout_is_aligned_and_does_not_depend_on_insertion(void
 	tensor_file_clear(&r);
 }
 
+static void safetensors__data_begin_at_a_multiple_of_eight_whatever_the_names(void **state)
+{
+	char name[16] = "";
+
+	(void)state;
+	for (int k = 1; k <= 8; k++) {
+		struct tensor_file f = {0};
+		struct fs_bytes b;
+
+		name[k - 1] = 'w';
+		tensor_file_add(&f, name, DT_F32, (struct shape){0});
+		assert_int_equal(tensor_file_write(&f, path), 0);
+		assert_int_equal(fs_read(path, &b), 0);
+		assert_int_equal(b.data[0] % 8, 0);
+		assert_int_equal(b.size, 8 + b.data[0] + sizeof(float));
+		fs_bytes_clear(&b);
+		tensor_file_clear(&f);
+	}
+}
+
+/* Names and bytes, in any order, and nothing of the tensor that will hold the hash. */
+static void safetensors__the_hash_of_tensors_is_of_names_and_bytes(void **state)
+{
+	struct tensor_file f = sample();
+	struct named_tensor first = f.item[0];
+	char hex[HASH_HEX], other[HASH_HEX];
+	char *data = f.item[1].t.data, kept = data[0];
+
+	(void)state;
+	assert_int_equal(tensor_file_hash(&f, "none", hex), 0);
+	f.item[0] = f.item[1];
+	f.item[1] = first;
+	assert_int_equal(tensor_file_hash(&f, "none", other), 0);
+	assert_string_equal(hex, other);
+	data[0]++;
+	assert_int_equal(tensor_file_hash(&f, "none", other), 0);
+	assert_string_not_equal(hex, other);
+	data[0] = kept;
+	f.item[0].name[0]++;
+	assert_int_equal(tensor_file_hash(&f, "none", other), 0);
+	assert_string_not_equal(hex, other);
+	f.item[0].name[0]--;
+	tensor_file_add(&f, "own", DT_U8, (struct shape){0});
+	assert_int_equal(tensor_file_hash(&f, "own", other), 0);
+	assert_string_equal(hex, other);
+	tensor_file_clear(&f);
+}
+
 static void safetensors__every_type_that_there_is_is_written(void **state)
 {
 	struct tensor_file f = {0}, g;
@@ -193,6 +241,7 @@ static void safetensors__broken_headers_are_errors_that_name_the_tensor(void **s
 	broken("{" T("v", "F32", "[2]", "0", "8") "," T("w", "F32", "[2]", "4", "12") "}", 12, 0,
 	    "'w' overlaps tensor 'v'");
 	broken("{" T("w", "F32", "[3]", "0", "8") "}", 8, 0, "'w': shape and dtype need 12 bytes, data_offsets give 8");
+	broken("{" T("w", "F32", "[1]", "0", "8") "}", 8, 0, "'w': shape and dtype need 4 bytes, data_offsets give 8");
 	broken("{" T("w", "F32", "[2]", "8", "0") "}", 8, 0, "'w': data ends (0) before it begins (8)");
 	broken("{" T("w", "F64", "[1]", "0", "8") "}", 8, 0, "'w': dtype F64");
 	broken("{" T("w", "F32", "[1,1,1,1,2]", "0", "8") "}", 8, 0, "'w': 5 dimensions");
@@ -309,6 +358,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(safetensors__round_trip_keeps_every_byte),
 	    cmocka_unit_test(safetensors__layout_is_aligned_and_does_not_depend_on_insertion),
+	    cmocka_unit_test(safetensors__data_begin_at_a_multiple_of_eight_whatever_the_names),
+	    cmocka_unit_test(safetensors__the_hash_of_tensors_is_of_names_and_bytes),
 	    cmocka_unit_test(safetensors__every_type_that_there_is_is_written),
 	    cmocka_unit_test(safetensors__two_tensors_of_one_name_are_not_written),
 	    cmocka_unit_test(safetensors__broken_headers_are_errors_that_name_the_tensor),

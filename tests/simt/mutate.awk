@@ -1,17 +1,17 @@
 # Prints a source with one text of one function replaced; fails if the function does not hold the text that often. Plain
-# texts, no patterns. In the environment: FUNCTION, TEXT, COUNT, INSTEAD.
+# texts, no patterns. In the environment: FUNCTION (empty: the whole file), TEXT, COUNT, INSTEAD.
 { source = source $0 "\n" }
 END {
 	name = ENVIRON["FUNCTION"]
 	text = ENVIRON["TEXT"]
-	if (name !~ /\(/)
+	if (name && name !~ /\(/)
 		name = name "("
-	at = index(source, name)
+	at = name ? index(source, name) : 1
 	if (!at)
 		exit 1
 	before = substr(source, 1, at - 1)
 	body = substr(source, at)
-	end = index(body "\n}\n", "\n}\n")
+	end = name ? index(body "\n}\n", "\n}\n") : length(body) + 1
 	after = substr(body, end)
 	body = substr(body, 1, end - 1)
 	from = 1

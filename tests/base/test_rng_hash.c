@@ -251,6 +251,9 @@ static void hash__file_equals_its_bytes_or_names_the_path(void **state)
 	assert_string_equal(err_message(), ".: is a folder, not a file");
 	assert_int_equal(hash_file("/dev/null", hex), ERR_IO);
 	assert_string_equal(err_message(), "/dev/null: is a device, not a file");
+	assert_int_equal(hash_file("/proc/self/mem", hex), ERR_IO); /* opens, but nothing lies at its beginning */
+	assert_string_equal(err_message(), "/proc/self/mem: Input/output error");
+	assert_string_equal(hex, "");
 	assert_int_equal(fs_write("hash_test.bin", NULL, 0), 0);
 	mem_fail_at(1);
 	assert_int_equal(hash_file("hash_test.bin", hex), ERR_NOMEM);

@@ -253,6 +253,8 @@ static void spec__hostile_json_is_refused(void **state)
 		"a list"},
 	    {"{\"family\":\"mlp\",\"classes\":3,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":2}",
 		"dropout is 2"},
+	    {"{\"family\":\"mlp\",\"classes\":3,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":1}",
+		"dropout is 1"},
 	    {"{\"family\":\"mlp\",\"classes\":3,\"height\":8,\"width\":8,\"channels\":1,\"widths\":[4],\"dropout\":"
 	     "true}",
 		"a number"},

@@ -36,7 +36,7 @@ complaint() {
 	out=$dir/log.txt
 	# A loop without end stops by its processor time: ctest takes tests out of the group that timeout would end.
 	# shellcheck disable=SC3045 # every sh that we know has it
-	(ulimit -t 150 && timeout 400 ctest --test-dir "$1" -R "^$2\$" --output-on-failure --no-tests=error) >"$out" 2>&1 && return
+	(ulimit -t 60 && timeout 400 ctest --test-dir "$1" -R "^$2\$" --output-on-failure --no-tests=error) >"$out" 2>&1 && return
 	{ grep -m1 -oE 'ERROR: (Address|Leak|Thread|Undefined)Sanitizer: [a-zA-Z-]+|runtime error: .*' "$out" ||
 		sed -n 's/^\[  FAILED  \] \([a-z][A-Za-z0-9_]*\)$/\1/p' "$out" | grep -m1 . ||
 		grep -m1 -oE 'Assertion .* failed|Exception: [A-Za-z]+|^(FAIL|failed|cli).*|Timeout' "$out" ||

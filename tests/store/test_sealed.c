@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "store/sealed.h"
 
 static char dir[256], path[300];
@@ -39,7 +40,7 @@ static char *sealed_text(void)
 	cJSON_AddNumberToObject(o, "accuracy", 0.9375);
 	/* Like the seal before it is made: only the member counts. */
 	cJSON_AddStringToObject(o, "parent", "0000000000000000000000000000000000000000000000000000000000000000");
-	assert_int_equal(sealed_print(o, &text), 0);
+	assert_int_equal(sealed_print(o, "sha256", &text), 0);
 	cJSON_Delete(o);
 	return text;
 }
@@ -47,7 +48,7 @@ static char *sealed_text(void)
 static int read_back(const char *text, cJSON **o, bool *sealed)
 {
 	assert_int_equal(fs_write(path, text, strlen(text)), 0);
-	return sealed_read(path, o, sealed);
+	return sealed_read(path, "sha256", o, sealed);
 }
 
 static void sealed__what_was_written_comes_back(void **state)
@@ -60,7 +61,7 @@ static void sealed__what_was_written_comes_back(void **state)
 	assert_true(sealed);
 	assert_true(cJSON_GetObjectItem(o, "accuracy")->valuedouble == 0.9375);
 	cJSON_Delete(o);
-	cJSON_free(text);
+	mem_free(text);
 	assert_int_equal(read_back("{\"name\": \"prune\"}", &o, &sealed), 0); /* of an older program */
 	assert_false(sealed);
 	cJSON_Delete(o);
@@ -81,7 +82,7 @@ static void sealed__any_change_is_noticed(void **state)
 		cJSON_Delete(o);
 		text[i] = kept;
 	}
-	cJSON_free(text);
+	mem_free(text);
 }
 
 static void sealed__a_seal_is_a_hash(void **state)
@@ -114,7 +115,7 @@ static void sealed__files_that_hold_no_object_are_refused(void **state)
 		assert_null(o);
 	}
 	assert_int_equal(fs_remove_tree(path), 0);
-	assert_int_equal(sealed_read(path, &o, &sealed), ERR_IO);
+	assert_int_equal(sealed_read(path, "sha256", &o, &sealed), ERR_IO);
 	assert_null(o);
 }
 

@@ -13,7 +13,8 @@ extern const struct kernel cpu_linear_kernel, cpu_conv2d_kernel, cpu_batchnorm_k
     cpu_avgpool_kernel, cpu_add_kernel, cpu_dropout_kernel, cpu_ce_loss_kernel, cpu_kd_loss_kernel,
     cpu_fold_weight_kernel, cpu_fold_bias_kernel, cpu_fake_quant_kernel, cpu_requant_kernel, cpu_cast_kernel;
 extern const struct kernel cpu_gelu_kernel, cpu_tanh_kernel, cpu_layernorm_kernel, cpu_position_kernel,
-    cpu_attention_kernel, cpu_segment_first_kernel;
+    cpu_attention_kernel, cpu_segment_first_kernel, cpu_hidden_loss_kernel, cpu_attention_loss_kernel,
+    cpu_relation_loss_kernel;
 extern const struct kernel cpu_embedding_kernel, cpu_segment_mean_kernel, cpu_bce_loss_kernel, cpu_kd_bce_loss_kernel,
     cpu_qembedding_kernel;
 extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale_kernel, cpu_rq_shift_kernel,
@@ -24,6 +25,8 @@ int cpu_update(void *ctx, const struct update_job *job);
 
 /* Backward of every loss: the gradient for dL = 1, which forward saved, times dout; none for what is given (loss.c). */
 int cpu_loss_backward(struct call *s);
+/* d = g * k, or added, over n floats. */
+void cpu_scale_into(float *d, const float *g, float k, int64_t n, bool add);
 
 /* u8 and s8 max pooling (maxpool_int.c); OP_MAXPOOL's row calls it. */
 int cpu_maxpool_int_forward(struct call *s);

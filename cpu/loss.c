@@ -109,7 +109,7 @@ static int loss_forward(struct call *s)
 	return 0;
 }
 
-CPU_CLONES static void scale_into(float *d, const float *g, float k, int64_t n, bool add)
+CPU_CLONES void cpu_scale_into(float *d, const float *g, float k, int64_t n, bool add)
 {
 #pragma omp simd
 	for (int64_t i = 0; i < n; i++)
@@ -120,7 +120,7 @@ CPU_CLONES static void scale_into(float *d, const float *g, float k, int64_t n, 
 int cpu_loss_backward(struct call *s)
 {
 	if (s->want[0])
-		scale_into(s->din[0].data, s->saved_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
+		cpu_scale_into(s->din[0].data, s->saved_mem, *(const float *)s->dout.data, shape_count(s->in[0].shape),
 		    s->accumulate[0]);
 	for (int i = 1; i < s->node->n_in; i++)
 		cpu_no_gradient(s, i);

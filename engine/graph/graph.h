@@ -49,13 +49,16 @@ struct attr {
 	bool tf32;      /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
 	bool gelu_tanh; /* OP_GELU: the approximation by tanh */
 	int stride, pad, kernel; /* square, both axes */
-	int heads;               /* OP_ATTENTION */
-	int64_t longest;         /* OP_ATTENTION, OP_POSITION: no sequence has more rows; 0: not known */
+	int heads;               /* OP_ATTENTION, OP_ATTENTION_LOSS; OP_RELATION_LOSS: blocks of columns */
+	int teacher_heads;       /* OP_ATTENTION_LOSS */
+	int64_t longest; /* OP_ATTENTION, OP_POSITION, losses on maps: no sequence has more rows; 0: not known */
 	float eps, rate, smoothing, temperature, alpha;
-	struct qrange q;  /* of the output (OP_DEQUANT: of the input) */
-	int zero_in;      /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
-	int64_t count;    /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
-	int64_t channels; /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */
+	enum distance distance; /* losses on layers: of two rows */
+	float factor;           /* losses on layers: how much they count */
+	struct qrange q;        /* of the output (OP_DEQUANT: of the input) */
+	int zero_in;            /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
+	int64_t count;          /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
+	int64_t channels;       /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */
 	enum dtype to;
 	/* OP_PARAM: */
 	enum param_kind kind;

@@ -33,6 +33,9 @@ enum op {
 	OP_KD_LOSS,     /* logits (N,C), teacher (N,C), labels, weight -> (); attr.temperature, alpha                 */
 	OP_BCE_LOSS,    /* see enum bce_in -> (): sum_n weight_n * mean_l BCE_nl                                      */
 	OP_KD_BCE_LOSS, /* see enum kd_bce_in -> (); attr.temperature, alpha                                          */
+	OP_HIDDEN_LOSS, /* see enum hidden_loss_in -> (): distance of rows of tokens from a teacher's                 */
+	OP_ATTENTION_LOSS, /* see enum attention_loss_in -> (): distance of attention maps from a teacher's */
+	OP_RELATION_LOSS,  /* see enum relation_loss_in -> (): divergence of relations of tokens from a teacher's  */
 	OP_FOLD_WEIGHT, /* w (O,...), gamma, var (O) -> like w: w * gamma / sqrt(var + eps)                           */
 	OP_FOLD_BIAS,   /* [b], gamma, beta, mean, var (O) -> (O): beta + (b - mean) * gamma / sqrt(var + eps)        */
 	OP_FAKE_QUANT,  /* x, step (1 or O) -> like x, grid values (q - z) * P(s); attr.q                             */
@@ -192,6 +195,54 @@ enum kd_bce_in {
 	KD_BCE_TARGETS,    /* as for OP_BCE_LOSS        */
 	KD_BCE_WEIGHT,     /* f32 (N)                   */
 	KD_BCE_POS_WEIGHT, /* f32 (L)                   */
+};
+
+/* What two rows are apart. Every loss on layers has the form
+ *   attr.factor * sum_n weight_n * (mean over the T_n tokens of sequence n of what a token's rows are apart),
+ * so that a token counts as much as others of its text, a text as its sample does, and micro-batches add up. A sequence
+ * without tokens adds nothing, and slack rows are not read. The teacher's inputs are given: their gradient is zero. */
+enum distance {
+	DISTANCE_MSE,    /* mean over the columns of (x - t)^2 */
+	DISTANCE_COSINE, /* 1 - x . t / (|x| |t|); 1, without a gradient, where one of them is shorter than 1e-8 */
+	DISTANCE_KL,     /* of distributions: sum of t * log(t / x), both at least 1e-30 in the logarithm */
+	DISTANCES
+};
+
+/* Inputs of OP_HIDDEN_LOSS: M tokens, N sequences; attr.distance (MSE or COSINE), factor. */
+enum hidden_loss_in {
+	HIDDEN_LOSS_X,       /* f32 (M,C)              */
+	HIDDEN_LOSS_TEACHER, /* f32 (M,C)              */
+	HIDDEN_LOSS_STARTS,  /* s32 (N+1)              */
+	HIDDEN_LOSS_WEIGHT,  /* f32 (N): of the samples */
+};
+
+/* Inputs of OP_ATTENTION_LOSS: the maps of two attentions, each the mean over its heads of softmax(q k^T / sqrt(D)); a
+ * token's rows are those of its query, as long as its sequence. attr.heads, teacher_heads, distance (MSE or KL),
+ * factor, longest. Both maps are computed here: what a kernel needs grows with the longest sequence, not with its
+ * square. */
+enum attention_loss_in {
+	ATTENTION_LOSS_Q,         /* f32 (M,H*D) */
+	ATTENTION_LOSS_K,         /* f32 (M,H*D) */
+	ATTENTION_LOSS_TEACHER_Q, /* f32 (M,H'*D') */
+	ATTENTION_LOSS_TEACHER_K, /* f32 (M,H'*D') */
+	ATTENTION_LOSS_STARTS,    /* s32 (N+1)   */
+	ATTENTION_LOSS_WEIGHT,    /* f32 (N)     */
+};
+
+/* Inputs of OP_RELATION_LOSS: self-attention relations (Wang et al. 2021, "MiniLMv2", section 3). The columns of all
+ * heads are cut anew into attr.heads blocks of d columns, of the student and of the teacher alike, whose widths may
+ * differ. The relation of a block a of q, k or v is softmax(a a^T / sqrt(d)) within a sequence; what a token's rows are
+ * apart is KL(teacher || student), as the mean over the blocks and over q, k and v. attr.factor, longest. Memory as for
+ * OP_ATTENTION_LOSS. */
+enum relation_loss_in {
+	RELATION_LOSS_Q,         /* f32 (M,C)  */
+	RELATION_LOSS_K,         /* f32 (M,C)  */
+	RELATION_LOSS_V,         /* f32 (M,C)  */
+	RELATION_LOSS_TEACHER_Q, /* f32 (M,C') */
+	RELATION_LOSS_TEACHER_K, /* f32 (M,C') */
+	RELATION_LOSS_TEACHER_V, /* f32 (M,C') */
+	RELATION_LOSS_STARTS,    /* s32 (N+1)  */
+	RELATION_LOSS_WEIGHT,    /* f32 (N)    */
 };
 
 /* Ops that multiply x by weights w (out channels, ...) and sum: the layers that hold nearly all params and work. */

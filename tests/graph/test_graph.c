@@ -312,6 +312,41 @@ static void infer__losses_over_labels(void **state)
 	graph_clear(&g);
 }
 
+static void infer__losses_on_layers(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	struct attr a = {.distance = DISTANCE_COSINE, .factor = 0.5f, .heads = 2, .teacher_heads = 3};
+	int x = f32(&g, "x", SHAPE(12, 8)), t = f32(&g, "t", SHAPE(12, 6)), w = f32(&g, "w", SHAPE(3));
+	int short_t = f32(&g, "short", SHAPE(11, 6)), w4 = f32(&g, "w4", SHAPE(4));
+	int starts = graph_input(&g, "starts", DT_S32, SHAPE(4)), s32 = graph_input(&g, "s32", DT_S32, SHAPE(12, 8));
+	int h = graph_add(&g, OP_HIDDEN_LOSS, "h", IN(x, x, starts, w), &a);
+	assert_true(h >= 0 && g.node[h].shape.ndim == 0 && g.node[h].dtype == DT_F32);
+	assert_refused(graph_add(&g, OP_HIDDEN_LOSS, "e", IN(x, t, starts, w), &a), "must be (12, 8)");
+	assert_refused(graph_add(&g, OP_HIDDEN_LOSS, "e", IN(x, s32, starts, w), &a), "must be f32");
+	assert_refused(graph_add(&g, OP_HIDDEN_LOSS, "e", IN(x, x, starts, w4), &a), "must be (3)");
+	assert_refused(graph_add(&g, OP_HIDDEN_LOSS, "e", IN(x, x, w, w), &a), "must be s32");
+	assert_refused(graph_add(&g, OP_ATTENTION_LOSS, "e", IN(x, x, t, t, starts, w), &a), "must be mse or kl");
+	a.distance = DISTANCE_KL;
+	assert_refused(graph_add(&g, OP_HIDDEN_LOSS, "e", IN(x, x, starts, w), &a), "must be mse or cosine");
+	int m = graph_add(&g, OP_ATTENTION_LOSS, "m", IN(x, x, t, t, starts, w), &a);
+	assert_true(m >= 0 && g.node[m].shape.ndim == 0);
+	int r = graph_add(&g, OP_RELATION_LOSS, "r", IN(x, x, x, t, t, t, starts, w), &a);
+	assert_true(r >= 0 && g.node[r].shape.ndim == 0);
+	assert_refused(graph_add(&g, OP_ATTENTION_LOSS, "e", IN(x, t, t, t, starts, w), &a), "must be (12, 8)");
+	assert_refused(
+	    graph_add(&g, OP_ATTENTION_LOSS, "e", IN(x, x, short_t, short_t, starts, w), &a), "11 rows of the teacher");
+	a.teacher_heads = 4;
+	assert_refused(graph_add(&g, OP_ATTENTION_LOSS, "e", IN(x, x, t, t, starts, w), &a), "4 heads do not divide 6");
+	a.heads = 4;
+	assert_refused(
+	    graph_add(&g, OP_RELATION_LOSS, "e", IN(x, x, x, t, t, t, starts, w), &a), "4 heads do not divide 6");
+	a.factor = 0;
+	assert_refused(graph_add(&g, OP_ATTENTION_LOSS, "e", IN(x, x, x, x, starts, w), &a), "factor 0");
+	graph_clear(&g);
+}
+
 static void infer__packed_tokens(void **state)
 {
 	(void)state;
@@ -657,6 +692,7 @@ int main(void)
 		cmocka_unit_test(infer__norm_pool_add_dropout),
 		cmocka_unit_test(infer__losses),
 		cmocka_unit_test(infer__losses_over_labels),
+		cmocka_unit_test(infer__losses_on_layers),
 		cmocka_unit_test(infer__packed_tokens),
 		cmocka_unit_test(infer__encoders),
 		cmocka_unit_test(infer__fold),

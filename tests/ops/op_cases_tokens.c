@@ -78,7 +78,7 @@ static void sequences(const struct op_case *c, void *const *host)
 		input++;
 	ascending(c, host[input], input);
 	for (int i = 0; i < c->n_in; i++) {
-		if (!c->in[i].present || i == input || c->in[i].constant)
+		if (!c->in[i].present || i == input || c->in[i].constant || c->in[i].shape.ndim != 2)
 			continue;
 		const int64_t M = c->in[i].shape.dim[0], C = c->in[i].shape.dim[1];
 		for (int64_t e = (int64_t)c->in[input].hi * C; e < M * C; e++)
@@ -195,6 +195,92 @@ static void attention_cases(struct op_list *l)
 		attention_case(l, modes[m & 1], &(struct batch_size){3, 40, 32, 2}, 1, m & 2 ? 9 : 0, 12);
 }
 
+/* Losses on layers read starts; the samples' weights follow them. */
+static void give_samples(struct op_case *c, int starts, const struct batch_size *z)
+{
+	give_starts(c, starts, z);
+	op_case_in(c, starts + 1, DT_F32, vec(z->N), 0, 2.0 / (double)z->N);
+}
+
+static void hidden_loss_cases(struct op_list *l)
+{
+	for (size_t k = 0; k < 4 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 4];
+		const enum distance distance = k & 2 ? DISTANCE_COSINE : DISTANCE_MSE;
+		if (distance == DISTANCE_COSINE && z->C == 1)
+			continue; /* is 0 or 2, but for roundings */
+		struct op_case *c = batch_case(l, OP_HIDDEN_LOSS, modes[k & 1], z, k & 2 ? " cosine" : " mse");
+		if (!c)
+			return;
+		give_rows(c, HIDDEN_LOSS_X, z, 2);
+		give_rows(c, HIDDEN_LOSS_TEACHER, z, 1);
+		give_samples(c, HIDDEN_LOSS_STARTS, z);
+		c->attr.distance = distance;
+		c->attr.factor = 0.3f;
+		c->tol = c->tol_grad = TOL_SUM;
+	}
+}
+
+/* z: of the student; the teacher has heads of another width, and of another number where they may differ. */
+struct map_size {
+	struct batch_size z;
+	int heads, teacher_heads;
+	int64_t teacher_C;
+};
+
+static const struct map_size maps[] = {{{1, 3, 6, 3}, 2, 3, 9}, {{1, 100, 5, 0}, 1, 2, 6}, {{3, 20, 33, 3}, 3, 3, 6},
+    {{5, 4, 16, 4}, 4, 1, 4}, {{15, 61, 32, 5}, 2, 4, 64}, {{2, 70, 80, 1}, 1, 1, 17}, {{9, 200, 16, 4}, 1, 2, 24}};
+
+static void attention_loss_case(struct op_list *l, enum exec_mode mode, const struct map_size *a, bool kl, double most)
+{
+	const struct batch_size *z = &a->z, teacher = {z->N, z->M, a->teacher_C, z->slack};
+	char what[64];
+	snprintf(what, sizeof(what), " H%d of C%d H%d to %g %s", a->heads, (int)a->teacher_C, a->teacher_heads, most,
+	    kl ? "kl" : "mse");
+	struct op_case *c = batch_case(l, OP_ATTENTION_LOSS, mode, z, what);
+	if (!c)
+		return;
+	give_rows(c, ATTENTION_LOSS_Q, z, most);
+	give_rows(c, ATTENTION_LOSS_K, z, most);
+	give_rows(c, ATTENTION_LOSS_TEACHER_Q, &teacher, 2);
+	give_rows(c, ATTENTION_LOSS_TEACHER_K, &teacher, 2);
+	give_samples(c, ATTENTION_LOSS_STARTS, z);
+	c->attr.heads = a->heads;
+	c->attr.teacher_heads = a->teacher_heads;
+	c->attr.distance = kl ? DISTANCE_KL : DISTANCE_MSE;
+	c->attr.factor = 0.7f;
+	c->tol = c->tol_grad = TOL_SHARP;
+}
+
+/* The blocks of both have to be as many. */
+static void relation_loss_case(struct op_list *l, enum exec_mode mode, const struct map_size *a, double most)
+{
+	const struct batch_size *z = &a->z, teacher = {z->N, z->M, a->heads * (a->teacher_C + 1), z->slack};
+	char what[64];
+	snprintf(what, sizeof(what), " H%d of C%d to %g", a->heads, (int)teacher.C, most);
+	struct op_case *c = batch_case(l, OP_RELATION_LOSS, mode, z, what);
+	if (!c)
+		return;
+	for (int i = RELATION_LOSS_Q; i <= RELATION_LOSS_V; i++) {
+		give_rows(c, i, z, most);
+		give_rows(c, i + RELATION_LOSS_TEACHER_Q, &teacher, 1);
+	}
+	give_samples(c, RELATION_LOSS_STARTS, z);
+	c->attr.heads = a->heads;
+	c->attr.factor = 0.7f;
+	c->tol = c->tol_grad = TOL_SHARP;
+}
+
+static void map_loss_cases(struct op_list *l)
+{
+	for (size_t k = 0; k < 2 * sizeof(maps) / sizeof(maps[0]); k++)
+		for (int wide = 0; wide < 2; wide++) {
+			attention_loss_case(l, modes[k & 1], &maps[k / 2], false, wide ? 4 : 1);
+			attention_loss_case(l, modes[k & 1], &maps[k / 2], true, wide ? 4 : 1);
+			relation_loss_case(l, modes[k & 1], &maps[k / 2], wide ? 3 : 1);
+		}
+}
+
 static void layernorm_cases(struct op_list *l)
 {
 	/* rows, columns: one of each, lanes of all remainders, whole lanes, widths of known models, many rows */
@@ -241,6 +327,8 @@ void op_cases_tokens(struct op_list *l)
 	position_cases(l);
 	dropout_cases(l);
 	attention_cases(l);
+	hidden_loss_cases(l);
+	map_loss_cases(l);
 	segment_cases(l, OP_SEGMENT_MEAN);
 	segment_cases(l, OP_SEGMENT_FIRST);
 	layernorm_cases(l);

@@ -85,11 +85,18 @@ static int starts_outside(struct device dev)
 	static const struct {
 		enum op op;
 		int rows, starts; /* inputs of M rows come first */
-	} reader[] = {{OP_SEGMENT_MEAN, 1, SEGMENT_STARTS}, {OP_SEGMENT_FIRST, 1, SEGMENT_STARTS},
-	    {OP_DROPOUT, 1, DROPOUT_STARTS}, {OP_ATTENTION, 3, ATTENTION_STARTS}, {OP_POSITION, 1, POSITION_STARTS}};
+		double tol;
+		bool weighted; /* the sequences' weights follow their starts */
+	} reader[] = {{OP_SEGMENT_MEAN, 1, SEGMENT_STARTS, 0, false}, {OP_SEGMENT_FIRST, 1, SEGMENT_STARTS, 0, false},
+	    {OP_DROPOUT, 1, DROPOUT_STARTS, 1e-6, false}, {OP_ATTENTION, 3, ATTENTION_STARTS, 1e-5, false},
+	    {OP_POSITION, 1, POSITION_STARTS, 0, false}, {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
+	    {OP_ATTENTION_LOSS, 4, ATTENTION_LOSS_STARTS, 1e-5, true},
+	    {OP_RELATION_LOSS, 6, RELATION_LOSS_STARTS, 1e-5, true}};
 	int rc = 0;
 	for (size_t i = 0; !rc && i < sizeof(reader) / sizeof(reader[0]); i++) {
-		struct op_case c = {.op = reader[i].op, .mode = EXEC_TRAIN, .attr = {.heads = 1, .rate = 0.5f}};
+		struct op_case c = {.op = reader[i].op,
+		    .mode = EXEC_TRAIN,
+		    .attr = {.heads = 1, .teacher_heads = 1, .rate = 0.5f, .factor = 1}};
 		if (!dev.backend->kernels[c.op])
 			continue;
 		for (int k = 0; k < reader[i].rows; k++)
@@ -99,7 +106,9 @@ static int starts_outside(struct device dev)
 			op_case_in(&c, POSITION_TYPE, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
 		}
 		op_case_in(&c, reader[i].starts, DT_S32, op_shape(1, 4, 0, 0, 0), 0, 0);
-		c.tol = c.op == OP_ATTENTION ? 1e-5 : c.op == OP_DROPOUT || c.op == OP_POSITION ? 1e-6 : 0;
+		if (reader[i].weighted)
+			op_case_in(&c, reader[i].starts + 1, DT_F32, op_shape(1, 3, 0, 0, 0), 0, 1);
+		c.tol = reader[i].tol;
 		rc = equal(dev, &c, reader[i].starts, around, within);
 		if (!rc)
 			rc = equal(dev, &c, reader[i].starts, before, none);

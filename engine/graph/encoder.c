@@ -391,6 +391,16 @@ static int layer_source_width(int width, const int *layer)
 	return 2 * layer[width / 2] + width % 2;
 }
 
+static void layer_tap(const struct model_spec *s, int layer, enum layer_tap tap, char node[NODE_NAME])
+{
+	static const char *const name[] = {[TAP_QUERY] = "attention.self.query",
+	    [TAP_KEY] = "attention.self.key",
+	    [TAP_VALUE] = "attention.self.value"};
+	const struct encoder_spec *own = s->own;
+	const char *last = own->norm == ENCODER_NORM_PRE ? "output.add" : "output.LayerNorm";
+	snprintf(node, NODE_NAME, "encoder.layer.%d.%s", layer, tap == TAP_HIDDEN ? last : name[tap]);
+}
+
 static void width_name(const struct model_spec *s, int i, char buf[64])
 {
 	(void)s;
@@ -411,4 +421,5 @@ const struct family_row family_encoder = {.name = "encoder",
     .width_name = width_name,
     .layers = layers,
     .layer_source = layer_source,
-    .layer_source_width = layer_source_width};
+    .layer_source_width = layer_source_width,
+    .layer_tap = layer_tap};

@@ -41,6 +41,14 @@ struct spec_field {
 	const char *const *choices; /* FIELD_CHOICE: NULL-terminated */
 };
 
+/* Values of a layer that a student can learn from a teacher's. */
+enum layer_tap {
+	TAP_HIDDEN, /* f32 (M,C): the rows that the layer hands on                */
+	TAP_QUERY,  /* f32 (M,H*D): what its attention of H heads multiplies      */
+	TAP_KEY,    /* likewise */
+	TAP_VALUE   /* likewise */
+};
+
 struct family_row {
 	const char *name;
 	const char *help;      /* one line */
@@ -66,6 +74,8 @@ struct family_row {
 	int (*layers)(const struct model_spec *s);
 	void (*layer_source)(const char *param, const int *layer, char source[NODE_NAME]);
 	int (*layer_source_width)(int width, const int *layer);
+	/* The name of the node of a layer's value; NULL: its layers are not over tokens. */
+	void (*layer_tap)(const struct model_spec *s, int layer, enum layer_tap tap, char node[NODE_NAME]);
 };
 
 /* All families, the built-in ones first; NULL-terminated. */

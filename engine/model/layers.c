@@ -33,14 +33,9 @@ static int check_widths(const struct model_spec *student, const struct model_spe
 	return 0;
 }
 
-int layers_choose(
-    int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given)
+int layers_map(int **out, int n, int there, struct option_ints given)
 {
 	*out = NULL;
-	if (student->family != teacher->family || !student->family->layers)
-		return err_set(
-		    ERR_CONFIG, "a %s cannot begin with layers of a %s", spec_family(student), spec_family(teacher));
-	const int n = student->family->layers(student), there = student->family->layers(teacher);
 	if (n > there)
 		return err_set(ERR_CONFIG, "the student has %d layers, the teacher only %d", n, there);
 	int rc = given.n ? check_given(given, n, there) : 0;
@@ -49,7 +44,21 @@ int layers_choose(
 		return rc ? rc : ERR_NOMEM;
 	for (int i = 0; i < n; i++)
 		layer[i] = given.n ? (int)given.v[i] : (i + 1) * there / n - 1;
-	rc = check_widths(student, teacher, layer);
+	*out = layer;
+	return 0;
+}
+
+int layers_choose(
+    int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given)
+{
+	*out = NULL;
+	if (student->family != teacher->family || !student->family->layers)
+		return err_set(
+		    ERR_CONFIG, "a %s cannot begin with layers of a %s", spec_family(student), spec_family(teacher));
+	int *layer;
+	int rc = layers_map(&layer, student->family->layers(student), student->family->layers(teacher), given);
+	if (!rc)
+		rc = check_widths(student, teacher, layer);
 	if (rc)
 		mem_free(layer);
 	else

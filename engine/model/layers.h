@@ -6,10 +6,11 @@
 #include "config/option.h"
 #include "model/model.h"
 
-/* Which layer of the deeper model each layer begins with; owned: n = layers of the student. given.n = 0: evenly, the
- * last one last (1, 3, 5 for three of six). ERR_CONFIG: given does not list one layer of the teacher, in ascending
- * order, for each of the student's; the models are of two families, or of one whose layers are not alike; a width is
- * larger here than there. */
+/* Which of `there` layers each of n layers stands for; owned. given.n = 0: evenly, the last one last (1, 3, 5 for three
+ * of six). ERR_CONFIG: n is more; given does not list n of them in ascending order. */
+int layers_map(int **out, int n, int there, struct option_ints given);
+/* Which layer of the deeper model each layer begins with; owned: n = layers of the student, by layers_map. ERR_CONFIG
+ * likewise; the models are of two families, or of one whose layers are not alike; a width is larger here than there. */
 int layers_choose(
     int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given);
 

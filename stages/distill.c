@@ -1,6 +1,7 @@
-/* distill: a student from its spec, taught by the logits of a frozen teacher (Hinton et al. 2015):
+/* distill: a student from its spec, taught by a frozen teacher. Always by its logits (Hinton et al. 2015):
  *   loss = alpha * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - alpha) * CE(student, labels)
- * T^2 keeps the soft part's gradient at the same size when T changes (their section 2). */
+ * T^2 keeps the soft part's gradient at the same size when T changes (their section 2). By `method`,
+ * what layers compute is compared too (stages/kd.h). */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct distill_options {
 };
 
 #define AT(m) offsetof(struct distill_options, m)
-static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd),
+static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd, "method"),
     {.key = "init",
 	.type = OPT_CHOICE,
 	.offset = AT(init),
@@ -73,10 +74,11 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc)
 		rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
 	snprintf(out->text, sizeof(out->text),
-	    "distill %s for %" PRId64 " epochs, batch %" PRId64
+	    "distill %s by %s for %" PRId64 " epochs, batch %" PRId64
 	    ", temperature %g, alpha %g (the teacher's forward pass "
 	    "comes on top)",
-	    spec_family(s->spec), o->train.epochs, o->train.batch_size, o->kd.temperature, o->kd.alpha);
+	    spec_family(s->spec), kd_method_names[o->kd.method], o->train.epochs, o->train.batch_size,
+	    o->kd.temperature, o->kd.alpha);
 	return rc;
 }
 
@@ -108,7 +110,7 @@ static int run(struct stage_run *s)
 {
 	const struct distill_options *o = s->options;
 	return fit_new_model(s, &(struct fit_new){.kind = "distill",
-				    .technique = "vanilla_kd",
+				    .technique = kd_technique(&o->kd),
 				    .table = table,
 				    .train = &o->train,
 				    .kd = &o->kd,
@@ -116,7 +118,7 @@ static int run(struct stage_run *s)
 }
 
 const struct stage_kind stage_distill = {.name = "distill",
-    .help = "trains a student on a teacher's logits and the labels",
+    .help = "trains a student on a teacher's logits, the labels and, by method, the teacher's layers",
     .table = table,
     .options_size = sizeof(struct distill_options),
     .trains = true,

@@ -25,19 +25,26 @@ static int add_loss(const struct fit_job *job, struct graph *g)
 	return task->kind->add_loss(g, &loss);
 }
 
-static int build(const struct fit_job *job, const struct build_shape *shape, bool train, struct graph *g)
+static int build(const struct fit_state *state, const struct build_shape *shape, bool train, struct graph *g)
 {
-	int rc = spec_build(g, &job->model->ckpt.spec, shape);
+	const struct fit_job *job = state->job;
+	const struct model_spec *spec = &job->model->ckpt.spec;
+	const struct kd_terms *terms = &state->teacher.terms;
+	int rc = spec_build(g, spec, shape);
 	if (!rc && train)
 		rc = add_loss(job, g);
+	for (int i = 0; !rc && train && i < terms->n; i++)
+		rc = layer_loss_add(g, spec, &terms->item[i]);
 	return rc;
 }
 
-static int build_transformed(const struct fit_job *job, const struct build_shape *shape, bool train, struct graph *out)
+static int build_transformed(
+    const struct fit_state *state, const struct build_shape *shape, bool train, struct graph *out)
 {
+	const struct fit_job *job = state->job;
 	struct graph g;
 	graph_init(&g);
-	int rc = build(job, shape, train, &g);
+	int rc = build(state, shape, train, &g);
 	if (!rc)
 		rc = job->transform(job->user, &g, train, out);
 	graph_clear(&g);
@@ -46,14 +53,15 @@ static int build_transformed(const struct fit_job *job, const struct build_shape
 
 static int build_train(void *user, const struct build_shape *shape, struct graph *g)
 {
-	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->transform ? build_transformed(job, shape, true, g) : build(job, shape, true, g);
+	const struct fit_state *state = user;
+	return state->job->transform ? build_transformed(state, shape, true, g) : build(state, shape, true, g);
 }
 
 static int build_eval(void *user, const struct build_shape *shape, struct graph *g)
 {
-	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->transform ? build_transformed(job, shape, false, g) : model_build(job->model, shape, g);
+	const struct fit_state *state = user;
+	return state->job->transform ? build_transformed(state, shape, false, g)
+				     : model_build(state->job->model, shape, g);
 }
 
 static int bind(void *user, struct executor *train)
@@ -148,6 +156,32 @@ static void note_batch(const struct stage_run *run, const struct train_options *
 		    batch, n, (double)batch / (double)n);
 }
 
+/* Params that only the training graph has, such as projections, begin with the stage and end with it: a checkpoint
+ * holds those of the model's own graph. */
+static int add_params(struct fit_state *state)
+{
+	struct graph g;
+	graph_init(&g);
+	int rc = build_train(state, &shape_one, &g);
+	if (!rc)
+		rc = params_add_graph(&state->job->model->params, &g, state->job->run->seed);
+	graph_clear(&g);
+	return rc;
+}
+
+static int open_teacher(struct fit_state *state)
+{
+	const struct fit_job *job = state->job;
+	struct teacher *t = &state->teacher;
+	int rc = teacher_open(t, job->run, job->kd);
+	if (!rc)
+		rc = teacher_compare(t, job->kd, &job->model->ckpt);
+	if (!rc)
+		rc = teacher_prepare(
+		    t, job->run, &job->model->ckpt.adapter, (int)(job->train->batch_size / job->train->accumulate));
+	return rc || !t->terms.n ? rc : add_params(state);
+}
+
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
@@ -160,10 +194,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	bool teach = run->teacher_dir && job->train->epochs > 0;
 	note_batch(run, job->train);
 	if (teach) {
-		rc = teacher_open(&state.teacher, run, job->kd);
-		if (!rc)
-			rc = teacher_prepare(&state.teacher, run, &job->model->ckpt.adapter,
-			    (int)(job->train->batch_size / job->train->accumulate));
+		rc = open_teacher(&state);
 		if (rc)
 			goto out;
 	}
@@ -256,6 +287,20 @@ int fit_new_model(struct stage_run *run, const struct fit_new *n)
 	return rc;
 }
 
+/* The teacher without weights. */
+static int plan_teacher_model(struct fit_state *state)
+{
+	const struct fit_job *job = state->job;
+	struct checkpoint *c = &state->teacher.model.ckpt;
+	*c = (struct checkpoint){.form = FORM_FLOAT};
+	int rc = spec_copy(&c->spec, job->run->teacher_spec);
+	if (!rc)
+		rc = adapter_copy(&c->adapter, job->run->teacher_adapter);
+	if (!rc && job->kd)
+		rc = teacher_compare(&state->teacher, job->kd, &job->model->ckpt);
+	return rc;
+}
+
 /* Models without memory, as the executors' plans want them: the one to train, and the teacher. */
 static int plan_models(struct fit_state *state)
 {
@@ -267,16 +312,12 @@ static int plan_models(struct fit_state *state)
 		graph_init(&g[i]);
 	params_init(&job->model->params, job->run->train_dev);
 	params_init(&teacher->params, job->run->train_dev);
-	if (job->train->epochs > 0)
+	if (job->run->teacher_spec)
+		rc = plan_teacher_model(state);
+	if (!rc && job->train->epochs > 0)
 		rc = build_train(state, &shape_one, &g[0]);
 	if (!rc)
 		rc = build_eval(state, &shape_one, &g[1]);
-	if (!rc && job->run->teacher_spec) {
-		teacher->ckpt = (struct checkpoint){.form = FORM_FLOAT};
-		rc = spec_copy(&teacher->ckpt.spec, job->run->teacher_spec);
-		if (!rc)
-			rc = adapter_copy(&teacher->ckpt.adapter, job->run->teacher_adapter);
-	}
 	if (!rc && job->run->teacher_spec)
 		rc = model_build(teacher, &shape_one, &g[2]);
 	for (int i = 0; i < 3; i++) {

@@ -119,7 +119,7 @@ const struct option prune_option_table[] = {
 	.type = OPT_STRINGS,
 	.offset = AT(exclude),
 	.help = "patterns of layers (structured: widths) that are left alone, e.g. [conv1, fc*]"},
-    KD_OPTION_ROWS(struct prune_options, kd),
+    KD_OPTION_ROWS(struct prune_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS_IF_EPOCHS(struct prune_options, train),
     OPTION_END,
 };

@@ -137,7 +137,7 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(QUANT_QAT),
 	.help = "learning rate of the steps, which are learned relative to their size; 0 = they stay as calibrated"},
-    KD_OPTION_ROWS(struct quantize_options, kd),
+    KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", OPTION_BIT(QUANT_QAT)),
     OPTION_END,
 };

@@ -1,28 +1,10 @@
-/* The teacher of a distillation. The loss itself is OP_KD_LOSS; here is where its second input comes from. */
+/* The teacher of a distillation. The losses are ops; here is where their second inputs come from. */
 #include "stages/teacher.h"
 
 #include <string.h>
 
 #include "base/err.h"
 #include "exec/memory.h"
-
-int kd_options_check(const struct train_options *o, const char **key)
-{
-	*key = "label_smoothing";
-	if (o->label_smoothing > 0)
-		return err_set(ERR_CONFIG,
-		    "label_smoothing is not defined for the distillation loss, whose soft part already "
-		    "spreads the target; it must be 0");
-	*key = NULL;
-	return 0;
-}
-
-int kd_task_check(const struct kd_options *kd, const struct task *task)
-{
-	if (!(kd->gate > 0) || task_metric_find(task, task_metric_choices[kd->gate_metric]) != TASK_METRIC_UNKNOWN)
-		return 0;
-	return err_context(ERR_CONFIG, "gate_metric");
-}
 
 static int pass_gate(struct teacher *t, const struct stage_run *run, const struct kd_options *kd)
 {
@@ -59,9 +41,38 @@ int teacher_open(struct teacher *t, const struct stage_run *run, const struct kd
 	return rc;
 }
 
+int teacher_compare(struct teacher *t, const struct kd_options *kd, const struct checkpoint *student)
+{
+	const struct checkpoint *c = &t->model.ckpt;
+	kd_terms_clear(&t->terms);
+	if (kd->method != KD_LOGIT && c->form != FORM_FLOAT)
+		return err_set(ERR_CONFIG,
+		    "distillation by %s: the teacher is quantized; its layers have no float values",
+		    kd_method_names[kd->method]);
+	return kd_terms_make(&t->terms, kd, &student->spec, &student->adapter, &c->spec, &c->adapter);
+}
+
+static int build(void *user, const struct build_shape *shape, struct graph *g)
+{
+	struct teacher *t = user;
+	return model_build(&t->model, shape, g);
+}
+
+/* What is compared outlives the teacher's forward. */
+static int keep_taps(void *user, struct executor *ex)
+{
+	const struct kd_terms *terms = &((struct teacher *)user)->terms;
+	int rc = 0;
+	for (int i = 0; i < terms->n; i++)
+		for (int k = 0; !rc && k < layer_loss_taps(terms->item[i].kind); k++)
+			rc = executor_keep(ex, terms->item[i].tap[k]);
+	return rc;
+}
+
 int teacher_prepare(struct teacher *t, const struct stage_run *run, const struct adapter *student, int micro)
 {
-	const struct session_options o = {.batch = micro};
+	const struct session_options o = {.batch = micro, .bind = keep_taps};
+	int outputs;
 	char own[HASH_HEX], other[HASH_HEX];
 	int rc = adapter_key(&t->model.ckpt.adapter, own);
 	if (!rc)
@@ -69,7 +80,9 @@ int teacher_prepare(struct teacher *t, const struct stage_run *run, const struct
 	if (!rc)
 		rc = encoding_open(&t->samples, &t->model.ckpt.adapter, run->data, SPLIT_TRAIN);
 	if (!rc)
-		rc = session_open_model(&t->session, &t->model, &o);
+		rc = spec_outputs(&t->model.ckpt.spec, &outputs);
+	if (!rc)
+		rc = session_open(&t->session, &t->model.params, outputs, build, t, &o);
 	if (rc)
 		return rc;
 	t->same_input = strcmp(own, other) == 0;
@@ -103,6 +116,22 @@ int teacher_bind(struct teacher *t, struct executor *train)
 	return rc ? rc : executor_bind(train, "teacher_logits", ex, logits_of(ex));
 }
 
+/* On the device, where the next forward of the teacher would overwrite them. */
+static int take_taps(struct teacher *t, struct executor *train)
+{
+	char input[NODE_NAME];
+	int rc = 0;
+	for (int i = 0; i < t->terms.n; i++) {
+		const struct layer_loss *l = &t->terms.item[i];
+		for (int k = 0; !rc && k < layer_loss_taps(l->kind); k++) {
+			rc = layer_loss_input(input, l->tap[k]);
+			if (!rc)
+				rc = executor_take(train, input, t->session.ex, l->tap[k]);
+		}
+	}
+	return rc;
+}
+
 int teacher_forward(struct teacher *t, struct executor *train, const struct train_batch *batch)
 {
 	struct session *s = &t->session;
@@ -114,14 +143,15 @@ int teacher_forward(struct teacher *t, struct executor *train, const struct trai
 	}
 	if (!rc)
 		rc = session_push_feed(s, &shape, t->same_input ? batch->feed : &s->feed);
-	if (rc || t->bound)
-		return rc;
-	return executor_take(train, "teacher_logits", s->ex, logits_of(s->ex));
+	if (!rc && !t->bound)
+		rc = executor_take(train, "teacher_logits", s->ex, logits_of(s->ex));
+	return rc ? rc : take_taps(t, train);
 }
 
 void teacher_close(struct teacher *t)
 {
 	session_close(&t->session);
+	kd_terms_clear(&t->terms);
 	encoding_close(&t->samples);
 	model_clear(&t->model);
 	*t = (struct teacher){0};

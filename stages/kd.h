@@ -1,0 +1,94 @@
+/* What a student learns from its teacher: options of distill, and of prune and quantize where they fine-tune with a
+ * teacher, and the terms of the loss that follow from them.
+ *
+ *   loss = alpha * T^2 * KL(teacher || student) + (1 - alpha) * CE(student, labels) + terms of layers by the method
+ *
+ * A term of layers is a mean over the student's layers of what they are apart from the teacher's (graph/layer_loss.h),
+ * times its weight. */
+#ifndef STAGES_KD_H
+#define STAGES_KD_H
+
+#include "graph/layer_loss.h"
+#include "stages/common.h"
+
+enum kd_method { KD_LOGIT, KD_HIDDEN, KD_ATTENTION, KD_RELATION, KD_MULTI_LEVEL, KD_METHODS };
+
+struct kd_options {
+	int method; /* enum kd_method */
+	double temperature;
+	double alpha;                    /* weight of the soft part */
+	int hidden_loss, attention_loss; /* index into their choices */
+	double hidden_weight, attention_weight, relation_weight;
+	struct option_ints layer_map; /* (student's layers) the teacher's layer of each; empty: evenly, the last last */
+	int64_t relation_layer;       /* of the teacher, for the student's last; -1: its last */
+	int64_t relation_heads;       /* 0: those of the teacher's layer */
+	double gate;                  /* the teacher's validation figure must reach it; 0 = no gate */
+	int gate_metric;              /* index into task_metric_choices */
+};
+extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd_attention_losses[];
+/* Methods that compare hidden states, attention maps, either. */
+#define KD_OF_HIDDEN    (OPTION_BIT(KD_HIDDEN) | OPTION_BIT(KD_MULTI_LEVEL))
+#define KD_OF_ATTENTION (OPTION_BIT(KD_ATTENTION) | OPTION_BIT(KD_MULTI_LEVEL))
+#define KD_OF_LAYERS    (KD_OF_HIDDEN | KD_OF_ATTENTION)
+
+#define KD_OPTION_ROW(T, m, w, bits, name, field, kind, text, lo, hi, names, about)                                    \
+	{                                                                                                              \
+		.key = name, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,          \
+		.choices = names, .when = w, .only = bits, .help = about                                               \
+	}
+/* The rows of `struct kd_options m` inside the options struct T; none has an effect without a teacher. key: that of the
+ * method, for stages that have a `method` of their own. */
+#define KD_OPTION_ROWS(T, m, key)                                                                                      \
+	KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, key, method, OPT_CHOICE, "logit", 0, 0, kd_method_names,          \
+	    "what the student learns from beside logits and labels: hidden states or attention maps of layers, both "  \
+	    "(multi_level), relations of tokens in one layer"),                                                        \
+	    KD_OPTION_ROW(T, m, "alpha", OPTION_POSITIVE, "temperature", temperature, OPT_FLOAT, "4", 0.1, 100, NULL,  \
+		"softens both distributions"),                                                                         \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "alpha", alpha, OPT_FLOAT, "0.7", 0, 1, NULL,                 \
+		"weight of the teacher's logits: alpha*T^2*KL + (1-alpha)*CE"),                                        \
+	    KD_OPTION_ROW(T, m, key, KD_OF_HIDDEN, "hidden_loss", hidden_loss, OPT_CHOICE, "cosine", 0, 0,             \
+		kd_hidden_losses, "of two tokens' hidden states: mean square of the difference, or 1 - cosine"),       \
+	    KD_OPTION_ROW(T, m, key, KD_OF_HIDDEN, "hidden_weight", hidden_weight, OPT_FLOAT, "0.3", 1e-6, 1e6, NULL,  \
+		"weight of hidden states; the layers' mean counts"),                                                   \
+	    KD_OPTION_ROW(T, m, key, KD_OF_ATTENTION, "attention_loss", attention_loss, OPT_CHOICE, "kl", 0, 0,        \
+		kd_attention_losses,                                                                                   \
+		"of two tokens' attention, as the mean over the heads: mean square of the difference, or KL"),         \
+	    KD_OPTION_ROW(T, m, key, KD_OF_ATTENTION, "attention_weight", attention_weight, OPT_FLOAT, "0.2", 1e-6,    \
+		1e6, NULL, "weight of attention maps; the layers' mean counts"),                                       \
+	    KD_OPTION_ROW(T, m, key, KD_OF_LAYERS, "layer_map", layer_map, OPT_INTS, NULL, 0, 65535, NULL,             \
+		"the teacher's layer, from 0, for each of the student's; not given: evenly, the last one last"),       \
+	    KD_OPTION_ROW(T, m, key, OPTION_BIT(KD_RELATION), "relation_weight", relation_weight, OPT_FLOAT, "1",      \
+		1e-6, 1e6, NULL,                                                                                       \
+		"weight of relations: the mean KL of softmax(a a^T / sqrt(d)) of queries, keys and "                   \
+		"values"),                                                                                             \
+	    KD_OPTION_ROW(T, m, key, OPTION_BIT(KD_RELATION), "relation_layer", relation_layer, OPT_INT, "-1", -1,     \
+		65535, NULL,                                                                                           \
+		"the teacher's layer, from 0, whose relations the student's last one learns; -1: the "                 \
+		"last"),                                                                                               \
+	    KD_OPTION_ROW(T, m, key, OPTION_BIT(KD_RELATION), "relation_heads", relation_heads, OPT_INT, "0", 0,       \
+		65536, NULL,                                                                                           \
+		"blocks that the columns of all heads are cut into anew, as many for both models; 0: "                 \
+		"the teacher's heads"),                                                                                \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,             \
+		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
+	    KD_OPTION_ROW(T, m, "teacher_gate", OPTION_POSITIVE, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, \
+		0, task_metric_choices, "validation figure that teacher_gate is about")
+/* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
+int kd_options_check(const struct train_options *o, const char **key);
+/* ERR_CONFIG: the gate is about a metric that the task does not have. */
+int kd_task_check(const struct kd_options *kd, const struct task *task);
+/* "vanilla_kd" and so on: the technique of what is distilled. */
+const char *kd_technique(const struct kd_options *kd);
+
+/* The terms beside the logits. A zeroed struct is empty. */
+struct kd_terms {
+	struct layer_loss *item; /* owned */
+	int n;
+};
+/* ERR_CONFIG: what one of the models does not have, a layer map that does not fit, or adapters that cut texts in
+ * different ways, so that tokens have no partners. */
+int kd_terms_make(struct kd_terms *out, const struct kd_options *kd, const struct model_spec *student,
+    const struct adapter *student_adapter, const struct model_spec *teacher, const struct adapter *teacher_adapter);
+void kd_terms_clear(struct kd_terms *t);
+
+#endif

@@ -89,7 +89,7 @@ static int starts_outside(struct device dev)
 		bool weighted; /* the sequences' weights follow their starts */
 	} reader[] = {{OP_SEGMENT_MEAN, 1, SEGMENT_STARTS, 0, false}, {OP_SEGMENT_FIRST, 1, SEGMENT_STARTS, 0, false},
 	    {OP_DROPOUT, 1, DROPOUT_STARTS, 1e-6, false}, {OP_ATTENTION, 3, ATTENTION_STARTS, 1e-5, false},
-	    {OP_POSITION, 1, POSITION_STARTS, 0, false}, {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
+	    {OP_POSITION, 1, POSITION_STARTS, 1e-6, false}, {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
 	    {OP_ATTENTION_LOSS, 4, ATTENTION_LOSS_STARTS, 1e-5, true},
 	    {OP_RELATION_LOSS, 6, RELATION_LOSS_STARTS, 1e-5, true}};
 	int rc = 0;

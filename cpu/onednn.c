@@ -42,9 +42,19 @@ int onednn_check(const struct call *s, const char *what, dnnl_status_t st)
 	    s->node->name, op_info(s->node->op)->name, what, status_text(st));
 }
 
+/* ONEDNN_DEFAULT_FPMATH_MODE, which clusters and containers set for all programs, would let FP32 products be computed
+ * in bf16 or tf32. What is computed in which precision, a config says. */
+static int keep_fp32(void)
+{
+	return onednn_check(NULL, "strict FP32", dnnl_set_default_fpmath_mode(dnnl_fpmath_mode_strict));
+}
+
 int onednn_open(struct cpu_ctx *c)
 {
-	int rc = onednn_check(NULL, "engine", dnnl_engine_create(&c->engine, dnnl_cpu, 0));
+	int rc = keep_fp32();
+	if (rc)
+		return rc;
+	rc = onednn_check(NULL, "engine", dnnl_engine_create(&c->engine, dnnl_cpu, 0));
 	if (rc)
 		return rc;
 	return onednn_check(NULL, "stream", dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags));

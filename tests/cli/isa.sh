@@ -8,6 +8,14 @@ quantized=runs/t/04-quantize
 works predict $quantized --split test --json
 cp out first
 
+# On CPUs that can multiply in bf16 this variable would make FP32 models do so.
+works predict runs/t/01-teacher --split test --json
+cp out fp32
+export ONEDNN_DEFAULT_FPMATH_MODE=BF16
+works predict runs/t/01-teacher --split test --json
+check "FP32 stays FP32, whatever oneDNN's variables say" cmp out fp32
+unset ONEDNN_DEFAULT_FPMATH_MODE
+
 for isa in SSE41 AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI; do
 	ONEDNN_MAX_CPU_ISA=$isa
 	export ONEDNN_MAX_CPU_ISA

@@ -11,6 +11,7 @@
 #define MAGIC       "PRINTS1\n"
 #define WORD        8
 #define HEAD        (WORD * (1 + SPLIT_COUNT))
+#define GREY_BLOCK  4096           /* pixels of grey that are hashed at a time */
 #define HASH_DIGITS (HASH_HEX - 1) /* the file ends in the digits, without a NUL */
 
 static void put_word(unsigned char *p, uint64_t v)
@@ -46,9 +47,24 @@ int print_bytes(const void *bytes, size_t n, uint64_t *out)
 	return rc;
 }
 
+static bool is_grey(const struct sample_view *v)
+{
+	const unsigned char *p = v->pixels, *end = p + 3 * (size_t)v->height * (size_t)v->width;
+
+	if (v->channels != 3)
+		return false;
+	while (p < end && p[0] == p[1] && p[0] == p[2])
+		p += 3;
+	return p == end;
+}
+
+/* A grey image has the same print whether its set is grey or in colour: the first image in colour that is added to a
+ * set makes the others three channels of the same content, and they shall stay in their splits. */
 static int print_image(const struct sample_view *v, uint64_t *out)
 {
-	const int shape[3] = {v->height, v->width, v->channels};
+	const size_t pixels = (size_t)v->height * (size_t)v->width;
+	const bool repeated = is_grey(v);
+	const int shape[3] = {v->height, v->width, repeated ? 1 : v->channels};
 	unsigned char head[3 * WORD];
 	char hex[HASH_HEX];
 	struct hash *h = NULL;
@@ -58,8 +74,16 @@ static int print_image(const struct sample_view *v, uint64_t *out)
 		put_word(head + i * WORD, (uint64_t)shape[i]);
 	if (!rc)
 		rc = hash_add(h, head, sizeof(head));
-	if (!rc)
-		rc = hash_add(h, v->pixels, (size_t)v->height * (size_t)v->width * (size_t)v->channels);
+	for (size_t y = 0; repeated && y < pixels && !rc; y += GREY_BLOCK) {
+		unsigned char grey[GREY_BLOCK];
+		size_t n = pixels - y < GREY_BLOCK ? pixels - y : GREY_BLOCK;
+
+		for (size_t i = 0; i < n; i++)
+			grey[i] = v->pixels[3 * (y + i)];
+		rc = hash_add(h, grey, n);
+	}
+	if (!rc && !repeated)
+		rc = hash_add(h, v->pixels, pixels * (size_t)v->channels);
 	if (!rc)
 		rc = hash_hex(h, hex);
 	*out = !rc ? first_digits(hex) : 0;

@@ -13,7 +13,8 @@ int print_bytes(const void *bytes, size_t n, uint64_t *out);
 int print_sample(const struct sample_view *v, uint64_t *out);
 
 /* One print per sample of a split, ascending, equal ones repeated. Of a text it is the print of its UTF-8 bytes; of an
- * image that of height, width and channels (8 bytes each, lowest first) and then the pixels. Labels have no part in it.
+ * image that of height, width and channels (8 bytes each, lowest first) and then the pixels; an image of three equal
+ * channels counts as grey, of one. Labels have no part in it.
  */
 struct prints {
 	uint64_t *v;

@@ -118,6 +118,52 @@ static void images__stay_when_they_are_renamed_or_packed(void **state)
 	assert_memory_equal(before, after, sizeof(before));
 }
 
+/* In which split each grey image is, in a set that is grey or in colour. */
+static void find_grey(int split[IMAGES])
+{
+	struct dataset d = must_open(SET, 5);
+
+	for (int k = 0; k < IMAGES; k++)
+		split[k] = -1;
+	for (int s = 0; s < SPLIT_COUNT; s++) {
+		for (int64_t i = 0; i < d.n[s]; i++) {
+			const uint8_t *p = pixels_of(&d, s, i);
+
+			for (int k = 0; k < IMAGES; k++) {
+				uint8_t want[H * W];
+				int same = 0;
+
+				ramp(want, H * W, k);
+				for (int at = 0; at < H * W; at++)
+					same += p[at * d.channels] == want[at] &&
+						p[at * d.channels + d.channels - 1] == want[at];
+				if (same == H * W)
+					split[k] = s;
+			}
+		}
+	}
+	dataset_close(&d);
+}
+
+/* A colour image among grey ones makes the set one of three channels, and moves none of them. */
+static void images__that_are_grey_stay_when_the_first_in_colour_comes(void **state)
+{
+	int before[IMAGES], after[IMAGES];
+
+	(void)state;
+	fs_remove_tree(at("set"));
+	for (int k = 0; k < IMAGES; k++) {
+		snprintf(names[k], sizeof(names[k]), "set/%s/x%03d.png", classes[k % 3], k);
+		put_png(names[k], H, W, 1, k);
+	}
+	find_grey(before);
+	put_png("set/ant/colour.png", H, W, 3, 200);
+	find_grey(after);
+	for (int k = 0; k < IMAGES; k++)
+		assert_true(before[k] >= 0);
+	assert_memory_equal(before, after, sizeof(before));
+}
+
 /* Copies under other names and in other classes: one content is never on two sides. */
 static void images__that_are_equal_are_in_one_split(void **state)
 {
@@ -220,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(images__stay_when_others_come_and_go),
 	    TEST(images__stay_when_they_are_renamed_or_packed),
+	    TEST(images__that_are_grey_stay_when_the_first_in_colour_comes),
 	    TEST(images__that_are_equal_are_in_one_split),
 	    TEST(copies__are_apart_only_where_a_class_has_nothing_else),
 	    TEST(classes__of_three_images_are_in_every_split),

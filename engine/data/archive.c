@@ -15,8 +15,10 @@
 #include "data/archive_links.h"
 #include "data/names.h"
 #include "data/unpack.h"
+#include "data/zip_check.h"
 
 #define BLOCK          (1 << 18)
+#define TAR_BLOCK      512
 #define MAX_DEPTH      64 /* as in folders */
 #define MAX_MEMBERS    16000000
 #define NAME_MAX_BYTES 4095
@@ -29,7 +31,8 @@ struct walk {
 	struct archive *a;
 	struct unpack file;
 	unsigned char *block;
-	int error; /* of the read callback, with its message */
+	unsigned char last[TAR_BLOCK]; /* of what was unpacked, where that is more */
+	int error;                     /* of the read callback, with its message */
 	archive_visit visit;
 	void *user;
 	struct archive_links links;
@@ -170,8 +173,11 @@ static la_ssize_t read_block(struct archive *a, void *user, const void **block)
 
 	*block = w->block;
 	w->error = unpack_read(&w->file, w->block, BLOCK, &got);
-	if (w->error == 0)
+	if (w->error == 0) {
+		if (got >= TAR_BLOCK)
+			memcpy(w->last, w->block + got - TAR_BLOCK, TAR_BLOCK);
 		return (la_ssize_t)got;
+	}
 	archive_set_error(a, EIO, "unpacking failed");
 	return -1;
 }
@@ -194,6 +200,9 @@ static int open_archive(struct walk *w)
 	if (w->file.gzip) {
 		rc = archive_read_open(a, w, NULL, read_block, NULL);
 	} else {
+		rc = zip_check(w->file.fd, w->path, w->file.file_bytes);
+		if (rc)
+			return rc;
 		archive_read_support_format_zip_seekable(a);
 		rc = archive_read_open_fd(a, w->file.fd, BLOCK);
 	}
@@ -208,6 +217,23 @@ static void close_archive(struct walk *w)
 	unpack_close(&w->file);
 }
 
+/* A tar archive ends with blocks of zeros. One that was cut off between two members is whole otherwise, and libarchive
+ * takes it. What is unpacked comes in whole blocks but for the last, which a damaged archive alone leaves short. */
+static int check_end(struct walk *w)
+{
+	if ((archive_format(w->a) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_TAR)
+		return 0;
+	if (!w->file.gzip &&
+	    (w->file.file_bytes < TAR_BLOCK ||
+		pread(w->file.fd, w->last, TAR_BLOCK, (off_t)(w->file.file_bytes - TAR_BLOCK)) != TAR_BLOCK))
+		return err_set(ERR_DATA, "%s: its end cannot be read", w->path);
+	for (int i = 0; i < TAR_BLOCK; i++)
+		if (w->last[i])
+			return err_set(ERR_DATA,
+			    "%s: cut off: the blocks of zeros at the end of a .tar archive are not there", w->path);
+	return 0;
+}
+
 /* 1: a visit has ended the walk. */
 static int walk(struct walk *w)
 {
@@ -217,7 +243,7 @@ static int walk(struct walk *w)
 	for (;;) {
 		rc = archive_read_next_header(w->a, &entry);
 		if (rc == ARCHIVE_EOF)
-			return 0;
+			return check_end(w);
 		/* Warnings concern attributes that are not used here. */
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			return fail(w);

@@ -11,7 +11,7 @@ static const char *const entries[] = {"set/cat/1.png", "set/cat/2.png", "set/dog
 
 struct sum {
 	int files, links;
-	uint64_t content; /* of all files, in order */
+	uint64_t content; /* of all files and their names, in order */
 };
 
 static int add_up(const struct archive_member *m, void *user)
@@ -30,6 +30,8 @@ static int add_up(const struct archive_member *m, void *user)
 	s->files++;
 	for (size_t i = 0; i < n; i++)
 		s->content = s->content * 31 + bytes[i];
+	for (const char *p = m->name; *p; p++)
+		s->content = s->content * 31 + (unsigned char)*p;
 	mem_free(bytes);
 	return 0;
 }
@@ -90,7 +92,7 @@ static void archive__every_flipped_bit_is_refused_or_changes_nothing(void **stat
 			b.data[i] ^= (unsigned char)(1 << i % 8);
 			s = (struct sum){0};
 			if (archive_walk(at("flipped"), add_up, &s) == 0)
-				/* Times and permissions are not looked at; a .zip has no checksum of its names. */
+				/* Times and permissions are not looked at; a .zip has no checksum of what is a file. */
 				assert_true(s.content == good.content || (k == 1 && s.files < good.files));
 			else
 				refused++;
@@ -164,6 +166,51 @@ static void archive__joined_parts_are_all_read(void **state)
 	put_text("text", "what is this?");
 	append("garbage.tar", (const char *const[]){"a.tar", "text", NULL});
 	must_refuse("garbage.tar", "garbage.tar: ");
+}
+
+/* Cut at any block: what lies in front of it is a valid archive, but for its end. */
+static void archive__tar_without_its_end_is_refused(void **state)
+{
+	struct fs_bytes b;
+	size_t end;
+
+	(void)state;
+	pack_tree("a.tar", entries);
+	b = load("a.tar");
+	for (end = b.size; end > 0 && b.data[end - 1] == 0; end--)
+		;
+	end += (512 - end % 512) % 512;
+	for (size_t n = 512; n <= end; n += 512) {
+		put("x.tar", b.data, n);
+		must_refuse("x.tar", "x.tar:");
+		put_gz("x.tar.gz", b.data, n);
+		must_refuse("x.tar.gz", "x.tar.gz:");
+	}
+	put("x.tar", b.data, end);
+	must_refuse("x.tar", "cut off: the blocks of zeros at the end of a .tar archive are not there");
+	put("x.tar", b.data, end + 512); /* some programs write one only */
+	assert_int_equal(must_walk("x.tar").files, 4);
+	fs_bytes_clear(&b);
+}
+
+/* Only the last has a directory that is found, at its end. */
+static void archive__joined_zips_are_refused(void **state)
+{
+	struct fs_bytes b;
+
+	(void)state;
+	pack_tree("a.zip", entries);
+	pack_tree("b.zip", (const char *const[]){"set/owl/1.png", NULL});
+	append("ab.zip", (const char *const[]){"a.zip", "b.zip", NULL});
+	must_refuse("ab.zip", "several .zip archives in one file");
+	b = load("b.zip");
+	put("b.zip", b.data, b.size - 30);
+	fs_bytes_clear(&b);
+	append("ab.zip", (const char *const[]){"a.zip", "b.zip", NULL});
+	must_refuse("ab.zip", "several .zip archives in one file");
+	put_text("script", "#!/bin/sh\necho this unpacks itself\n");
+	append("self.zip", (const char *const[]){"script", "a.zip", NULL});
+	assert_int_equal(must_walk("self.zip").files, 4);
 }
 
 static void archive__gzip_in_gzip_is_refused(void **state)
@@ -318,6 +365,8 @@ int main(void)
 	    TEST(archive__every_flipped_bit_is_refused_or_changes_nothing),
 	    TEST(archive__gzip_is_checked_to_its_end),
 	    TEST(archive__joined_parts_are_all_read),
+	    TEST(archive__tar_without_its_end_is_refused),
+	    TEST(archive__joined_zips_are_refused),
 	    TEST(archive__gzip_in_gzip_is_refused),
 	    TEST(archive__what_unpacks_without_end_is_refused),
 	    TEST(archive__other_files_are_named),

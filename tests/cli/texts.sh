@@ -99,6 +99,8 @@ check "JSON has all figures" "$tool" json out.json models.0.test.per_class.2.f1 
 	data.splits.test.sha256
 works evaluate $int8 --data train.csv
 contains err "of the 180 test samples were in its training split"
+works evaluate $int8/model.safetensors --data train.csv
+contains err "of the 180 test samples were in its training split"
 printf 'text,label\nsales up,good\nsales fall,bad\nsales flat,fine\n' >val.csv
 sed 's/path: train.csv/path: ., train: train.csv, val: val.csv, test_fraction: 0/; s/^name: t/name: w/; s/epochs: 6/epochs: 1/' t.yaml |
 	sed '/quantize:/d' >w.yaml
@@ -111,6 +113,8 @@ works evaluate runs/w/01-model --data train.csv
 contains err "180 of the 180 test samples were in its training split"
 works evaluate runs/w/01-model --data val.csv
 contains err "3 of the 3 test samples were in its validation split"
+works evaluate runs/w/01-model --data new.jsonl
+contains err "data_prints.bin is missing: samples that it was trained on are not known"
 rm -r runs/w
 printf 'text,label\nthey go up,great\n' >odd.csv
 refuses 3 "odd.csv:2: the data has the class 'great', which the model does not know; it knows: bad, fine, good" \

@@ -34,6 +34,16 @@ bool cpu_has_bf16(void)
 	return onednn_may_use(dnnl_cpu_isa_avx512_core_bf16);
 }
 
+/* oneDNN has no name for it: whoever limits it to less than VNNI wants older CPUs' ways here too. */
+bool cpu_has_avx512_vbmi(void)
+{
+#if defined(__x86_64__)
+	return cpu_has_avx512_vnni() && __builtin_cpu_supports("avx512vbmi");
+#else
+	return false;
+#endif
+}
+
 bool cpu_has_avx512_vnni(void)
 {
 #if defined(__x86_64__)

@@ -9,6 +9,8 @@ bool cpu_has_avx2(void);
 bool cpu_has_avx512(void);      /* AVX-512 F, BW, DQ, VL */
 bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernels */
 
+bool cpu_has_avx512_vbmi(void); /* the above and AVX512-VBMI: bytes looked up in a table of 256 */
+
 bool cpu_has_bf16(void); /* AVX512-BF16 or AMX: products of bf16 values, forward and backward */
 
 /* Function attributes of code that runs only after the checks above. */
@@ -16,6 +18,7 @@ bool cpu_has_bf16(void); /* AVX512-BF16 or AMX: products of bf16 values, forward
 #define TARGET_AVX2   __attribute__((target("avx2")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")))
 #define TARGET_VNNI   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,avx2")))
+#define TARGET_VBMI   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,fma,avx2")))
 #endif
 
 #endif

@@ -96,10 +96,35 @@ static int of_requant(struct executor *ex, const struct node *n, int64_t count, 
 	return rc;
 }
 
+static int of_fake_gelu(struct executor *ex, const struct node *n, int64_t count, int64_t *clipped)
+{
+	float *x = NULL, *s_x = NULL, *s_y = NULL;
+	int rc = read_value(ex, n->in[FAKE_GELU_X], &x);
+	if (!rc)
+		rc = read_value(ex, n->in[FAKE_GELU_SX], &s_x);
+	if (!rc)
+		rc = read_value(ex, n->in[FAKE_GELU_SY], &s_y);
+	if (!rc) {
+		const struct quant_gelu g = {*s_x, *s_y, n->attr.q_in, n->attr.q, n->attr.gelu_tanh};
+		const float p_x = quant_pow2(*s_x);
+		bool beyond[256] = {false}; /* of integer q at place q - lo */
+		for (int q = g.x.lo; q <= g.x.hi; q++)
+			beyond[q - g.x.lo] = !quant_gelu_inside(&g, rint(quant_gelu_t(&g, q)));
+		for (int64_t i = 0; i < count; i++)
+			*clipped += beyond[(int)(x[i] / p_x) + g.x.zero - g.x.lo];
+	}
+	mem_free(x);
+	mem_free(s_x);
+	mem_free(s_y);
+	return rc;
+}
+
 int quantize_clipped(struct executor *annotated, int node, int64_t count, int64_t *clipped)
 {
 	const struct node *n = &executor_graph(annotated)->node[node];
 	if (n->op == OP_FAKE_QUANT)
 		return of_fake_quant(annotated, n, count, clipped);
+	if (n->op == OP_FAKE_GELU)
+		return of_fake_gelu(annotated, n, count, clipped);
 	return n->op == OP_REQUANT ? of_requant(annotated, n, count, clipped) : 0;
 }

@@ -56,6 +56,7 @@ struct attr {
 	enum distance distance; /* losses on layers: of two rows */
 	float factor;           /* losses on layers: how much they count */
 	struct qrange q;        /* of the output (OP_DEQUANT: of the input) */
+	struct qrange q_in;     /* OP_FAKE_GELU, OP_GELU_TABLE: of the input */
 	int zero_in;            /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
 	int64_t count;          /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
 	int64_t channels;       /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */

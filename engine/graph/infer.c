@@ -72,17 +72,24 @@ int want_ndim(const struct infer *c, int i, int lo, int hi)
 	return 0;
 }
 
-int want_range(const struct infer *c, bool needed)
+static int check_range(const struct infer *c, struct qrange q)
 {
-	struct qrange q = c->n->attr.q;
-	if (q.bits == 0 && !needed)
-		return 0;
 	if (q.bits < 2 || q.bits > 8)
 		return FAIL(c, "%d bits, must be 2 to 8", q.bits);
 	int least = q.is_signed ? -128 : 0, most = q.is_signed ? 127 : 255;
 	if (q.lo >= q.hi || q.lo < least || q.hi > most || q.zero < q.lo || q.zero > q.hi)
 		return FAIL(c, "range %d..%d with zero point %d does not fit %d..%d", q.lo, q.hi, q.zero, least, most);
 	return 0;
+}
+
+int want_range(const struct infer *c, bool needed)
+{
+	return c->n->attr.q.bits == 0 && !needed ? 0 : check_range(c, c->n->attr.q);
+}
+
+int want_range_in(const struct infer *c)
+{
+	return check_range(c, c->n->attr.q_in);
 }
 
 /* Positive and finite; NaN fails too. */

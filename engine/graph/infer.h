@@ -36,6 +36,7 @@ int want_rows(const struct infer *c, int i);
 int want_starts(const struct infer *c, int i);
 /* attr.q is a range that 8 bits hold, or absent where it is not needed. */
 int want_range(const struct infer *c, bool needed);
+int want_range_in(const struct infer *c); /* likewise attr.q_in, which is needed */
 /* Positive and finite; NaN is neither. */
 bool infer_positive(float x);
 
@@ -76,6 +77,9 @@ int infer_position(const struct infer *c);
 int infer_attention(const struct infer *c);
 int infer_layernorm(const struct infer *c);
 int infer_unary(const struct infer *c);
+int infer_fake_gelu(const struct infer *c);
+int infer_gelu_table(const struct infer *c);
+int infer_qtable(const struct infer *c);
 int infer_qembedding(const struct infer *c);
 int infer_fake_quant(const struct infer *c);
 int infer_requant(const struct infer *c);

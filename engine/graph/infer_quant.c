@@ -153,6 +153,30 @@ int infer_qlinear_dyn(const struct infer *c)
 	return infer_set(c, DT_F32, out);
 }
 
+int infer_fake_gelu(const struct infer *c)
+{
+	if (want_f32(c, 7) < 0 || want_ndim(c, FAKE_GELU_X, 1, 4) < 0 || want_vector(c, FAKE_GELU_SX, 1, 1) < 0 ||
+	    want_vector(c, FAKE_GELU_SY, 1, 1) < 0 || want_range(c, true) < 0 || want_range_in(c) < 0)
+		return ERR_FAIL;
+	return infer_set_like(c, FAKE_GELU_X);
+}
+
+int infer_gelu_table(const struct infer *c)
+{
+	if (want_f32(c, 3) < 0 || want_vector(c, GELU_TABLE_SX, 1, 1) < 0 || want_vector(c, GELU_TABLE_SY, 1, 1) < 0 ||
+	    want_range(c, true) < 0 || want_range_in(c) < 0)
+		return ERR_FAIL;
+	return infer_set(c, integer_type(c->n->attr.q), (struct shape){.ndim = 1, .dim = {256}});
+}
+
+int infer_qtable(const struct infer *c)
+{
+	if (want_integer(c, QTABLE_X) < 0 || want_range(c, true) < 0 ||
+	    want_dtype(c, QTABLE_TABLE, integer_type(c->n->attr.q)) < 0 || want_vector(c, QTABLE_TABLE, 256, 256) < 0)
+		return ERR_FAIL;
+	return infer_set(c, integer_type(c->n->attr.q), c->in[QTABLE_X]->shape);
+}
+
 int infer_qembedding(const struct infer *c)
 {
 	if (want_dtype(c, QEMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, QEMBEDDING_IDS, 1, 1) < 0 ||

@@ -187,6 +187,11 @@ static const struct op_info ops[OP_COUNT] = {
 	.product = INTEGER_PRODUCT,
 	.macs = product_macs,
 	.infer = infer_qlinear_dyn},
+    [OP_FAKE_GELU] =
+	{.name = "fake_gelu", .input = {"x", "s_x", "s_y"}, .min_in = 3, .max_in = 3, .infer = infer_fake_gelu},
+    [OP_GELU_TABLE] =
+	{.name = "gelu_table", .input = {"s_x", "s_y"}, .min_in = 2, .max_in = 2, .infer = infer_gelu_table},
+    [OP_QTABLE] = {.name = "qtable", .input = {"x", "table"}, .min_in = 2, .max_in = 2, .infer = infer_qtable},
     [OP_QEMBEDDING] =
 	{.name = "qembedding", .input = {"ids", "wq", "step"}, .min_in = 3, .max_in = 3, .infer = infer_qembedding},
     [OP_CAST] = {.name = "cast", .input = {"x"}, .min_in = 1, .max_in = 1, .never_negative = true, .infer = infer_cast},

@@ -51,6 +51,9 @@ enum op {
 	OP_QAVGPOOL,    /* x u8/s8 (N,H,W,C), m (1), c (1) -> (N,C) u8/s8; attr.q                                     */
 	OP_QLINEAR_DYN, /* x f32 (..., K), wq s8 (M,K), s_w (M), [b] -> f32 (..., M); s8 by a step of each row's own;
 			 * attr.flatten, relu                                                                         */
+	OP_FAKE_GELU,   /* see enum fake_gelu_in -> like x, grid values; attr.q_in, q, gelu_tanh                      */
+	OP_GELU_TABLE,  /* s_x (1), s_y (1) -> u8/s8 (256): GELU of every byte; attr.q_in, q, gelu_tanh               */
+	OP_QTABLE,      /* x u8/s8, table u8/s8 (256) -> like x, of the table's type: table[byte of x]; attr.q        */
 	OP_QEMBEDDING,  /* see enum qembedding_in -> f32 (M,C): rows of an integer table times their steps            */
 	OP_CAST,        /* x -> same shape in attr.to                                                                 */
 	OP_COUNT
@@ -93,6 +96,9 @@ enum rq_shift_in { RQ_SHIFT_M, RQ_SHIFT_B, RQ_SHIFT_SY, RQ_SHIFT_WQ };
 enum rq_residual_in { RQ_RESIDUAL_SR, RQ_RESIDUAL_SY };
 enum qlayer_in { QL_X, QL_W, QL_M, QL_C, QL_R, QL_K }; /* OP_QLINEAR and OP_QCONV2D */
 enum qavgpool_in { QAVGPOOL_X, QAVGPOOL_M, QAVGPOOL_C };
+enum fake_gelu_in { FAKE_GELU_X, FAKE_GELU_SX, FAKE_GELU_SY };
+enum gelu_table_in { GELU_TABLE_SX, GELU_TABLE_SY };
+enum qtable_in { QTABLE_X, QTABLE_TABLE };
 enum qlinear_dyn_in { DYN_X, DYN_W, DYN_SW, DYN_B };
 
 /* Inputs of OP_REQUANT, the training twin of the epilogue of OP_QLINEAR / OP_QCONV2D / OP_QAVGPOOL. */
@@ -138,6 +144,11 @@ enum layernorm_in {
 	LAYERNORM_BETA,  /* f32 (C)         */
 	LAYERNORM_R,     /* [f32, like x]   */
 };
+
+/* OP_FAKE_GELU is the training twin of OP_QTABLE over OP_GELU_TABLE (quant/arith.h has the arithmetic): x holds grid
+ * values of s_x, the output those of s_y. With t = gelu(v)/s_y, v = q s_x, q = q_x - z_x, and inside the output's range
+ *   dt/dx = gelu'(v) s_x / (s_y P(s_x)),  dt/ds_x = gelu'(v) q / s_y,  dt/ds_y = -t / s_y,
+ * times P(s_y) each; outside all are 0. */
 
 /* OP_GELU (Hendrycks and Gimpel 2016): x * Phi(x) with Phi(x) = (1 + erf(x / sqrt(2))) / 2. attr.gelu_tanh: the paper's
  * approximation 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))), which some models were trained with. */

@@ -19,6 +19,7 @@ static const char *const role_ending[ROLE_COUNT] = {
     [ROLE_RESIDUAL] = ".k",
     [ROLE_HALF] = ".half",
     [ROLE_REAL] = ".f32",
+    [ROLE_TABLE] = ".table",
 };
 
 int role_name(char out[NODE_NAME], enum node_role role, const char *base)

@@ -22,6 +22,7 @@ enum node_role {
 	ROLE_RESIDUAL,      /* "<layer>.k"                                                                         */
 	ROLE_HALF,          /* "<weight>.half": stored in half precision                                           */
 	ROLE_REAL,          /* "<weight>.f32": the real values of stored halves or integers                        */
+	ROLE_TABLE,         /* "<node>.table": what an integer op looks its results up in                          */
 	ROLE_COUNT
 };
 

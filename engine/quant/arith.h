@@ -30,6 +30,23 @@ float quant_residual(float s_r, float s_y);                                 /* k
 float quant_epilogue(float acc, float m, float c, bool has_r, float r, float k, bool relu, int zero_y);
 int quant_saturate(float t, struct qrange q); /* rint, clamp to [lo,hi] */
 
+/* GELU (OP_GELU) from integers to integers. With double arithmetic, and erfc and exp of the C library,
+ *   t   = gelu((q_x - z_x) * s_x) / s_y
+ *   q_y = saturate(rint(t) + z_y)
+ * There are no more than 256 inputs, so what runs is a table, which is made once on the host and kept with the model:
+ * another library, whose last bit may differ, then changes nothing. */
+struct quant_gelu {
+	float s_x, s_y;
+	struct qrange x, y;
+	bool by_tanh;
+};
+double quant_gelu_t(const struct quant_gelu *g, int q_x);     /* t, not rounded         */
+double quant_gelu_slope(const struct quant_gelu *g, int q_x); /* dt/dq_x                */
+bool quant_gelu_inside(const struct quant_gelu *g, double t); /* t is not clipped: gradients pass straight through */
+int quant_gelu_round(const struct quant_gelu *g, int q_x);    /* q_y                    */
+/* Entry i is what byte i becomes: of s8 bytes from 128 on stand for i - 256, and s8 results are stored as bytes. */
+void quant_gelu_table(const struct quant_gelu *g, uint8_t table[256]);
+
 /* Ranges. bits 2..8. weights: symmetric -(2^(b-1)-1)..; signed: -(2^(b-1)).. ; unsigned: 0..2^b-1 with the zero point.
  */
 struct qrange qrange_weight(int bits);

@@ -59,7 +59,7 @@ const struct group_kind *const *group_list(void);
 int group_kind_register(const struct group_kind *kind);
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
-extern const struct group_kind group_avgpool, group_embedding;
+extern const struct group_kind group_avgpool, group_gelu, group_embedding;
 
 /* The kind that a node is the layer of, or NULL. */
 const struct group_kind *group_kind_of(const struct node *node);

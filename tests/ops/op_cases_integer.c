@@ -131,6 +131,22 @@ static void qconv_cases(struct op_list *l)
 			qconv_case(l, &size[i], &variants[v]);
 }
 
+static void qtable_cases(struct op_list *l)
+{
+	static const int64_t size[] = {1, 63, 64, 65, 777, 300007};
+	for (int k = 0; k < 24; k++) {
+		enum dtype x = k & 1 ? DT_S8 : DT_U8;
+		struct op_case *c = op_list_add(l, OP_QTABLE, EXEC_INFER, "%d values %s to %s", (int)size[k / 4],
+		    dtype_name(x), k & 2 ? "s8" : "u8");
+		if (!c)
+			return;
+		integer_input(c, QTABLE_X, x, op_shape(2, 1, size[k / 4], 0, 0));
+		integer_input(c, QTABLE_TABLE, k & 2 ? DT_S8 : DT_U8, vec(256));
+		c->in[QTABLE_TABLE].constant = true;
+		c->attr.q = k & 2 ? q_s8 : q_u8_affine;
+	}
+}
+
 static void qavgpool_cases(struct op_list *l)
 {
 	static const int64_t channels[] = {1, 3, 17, 33, 64};
@@ -199,6 +215,7 @@ void op_cases_integer(struct op_list *l)
 {
 	qlinear_cases(l);
 	qconv_cases(l);
+	qtable_cases(l);
 	qavgpool_cases(l);
 	qlinear_dyn_cases(l);
 }

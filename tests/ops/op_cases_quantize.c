@@ -208,6 +208,51 @@ static void requant_cases(struct op_list *l)
 	}
 }
 
+static void gelu_input(struct op_case *c, int x_range, int y_range, int s_x)
+{
+	op_case_in(c, s_x, DT_F32, vec(1), 0.015, 0.06)->constant = true;
+	op_case_in(c, s_x + 1, DT_F32, vec(1), 0.008, 0.03)->constant = true; /* large results are clipped */
+	c->attr.q_in = ranges[x_range].q;
+	c->attr.q = ranges[y_range].q;
+}
+
+/* GELU of every kind of range: grid values, and the table. */
+static void gelu_cases(struct op_list *l)
+{
+	static const int pair[][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {0, 0}, {5, 5}, {4, 5}};
+	const struct shape size[] = {op_shape(2, 17, 333, 0, 0), op_shape(2, 3, 5, 0, 0)};
+	for (int k = 0; k < 28; k++) {
+		const int *p = pair[k / 4], m = k & 1;
+		const struct shape x = size[k / 2 & 1];
+		const struct qrange q = ranges[p[0]].q;
+		struct op_case *c = op_list_add(l, OP_FAKE_GELU, modes[m], "%s to %s, %d values%s", ranges[p[0]].name,
+		    ranges[p[1]].name, (int)shape_count(x), k & 2 ? " tanh" : "");
+		if (!c)
+			return;
+		op_case_in(c, FAKE_GELU_X, DT_F32, x, q.lo - q.zero, q.hi - q.zero)->whole = true;
+		gelu_input(c, p[0], p[1], FAKE_GELU_SX);
+		c->attr.gelu_tanh = k & 2;
+		c->finish = to_grid;
+		c->tol_grad = TOL_STEP;
+		if (m)
+			continue;
+		c = op_list_add(l, OP_GELU_TABLE, EXEC_INFER, "%s to %s%s", ranges[p[0]].name, ranges[p[1]].name,
+		    k & 2 ? " tanh" : "");
+		if (!c)
+			return;
+		gelu_input(c, p[0], p[1], GELU_TABLE_SX);
+		c->attr.gelu_tanh = k & 2;
+	}
+	/* many values to a slice */
+	struct op_case *c = op_list_add(l, OP_FAKE_GELU, EXEC_TRAIN, "many values");
+	if (!c)
+		return;
+	op_case_in(c, FAKE_GELU_X, DT_F32, op_shape(2, 3, 88003, 0, 0), -128, 127)->whole = true;
+	gelu_input(c, 2, 1, FAKE_GELU_SX);
+	c->finish = to_grid;
+	c->tol_grad = TOL_STEP;
+}
+
 static void factor_cases(struct op_list *l)
 {
 	for (int k = 0; k < 12; k++) { /* m: with and without s_w per channel, s_y, count; one s_w for all channels */
@@ -256,5 +301,6 @@ void op_cases_quantize(struct op_list *l)
 	quantize_cases(l);
 	dequant_cases(l);
 	requant_cases(l);
+	gelu_cases(l);
 	factor_cases(l);
 }

@@ -73,10 +73,40 @@ static double requant_t(const struct op_step *o, const struct powers *p, int64_t
 	return s->has_in[RQ_SY] ? v / at(o, RQ_SY, 0) + a->q.zero : v;
 }
 
+static double gelu(double x, bool by_tanh)
+{
+	return by_tanh ? x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2
+		       : x * (1 + erf(x * M_SQRT1_2)) / 2;
+}
+
+static double fake_gelu_t(const struct op_step *o, const struct powers *p, int64_t e)
+{
+	const struct attr *a = &o->s.node->attr;
+	double v = at(o, FAKE_GELU_X, e) / p->acc[0] * at(o, FAKE_GELU_SX, 0);
+	return gelu(v, a->gelu_tanh) / at(o, FAKE_GELU_SY, 0) + a->q.zero;
+}
+
+static double t_of(const struct op_step *o, const struct powers *p, int64_t e)
+{
+	switch (o->s.node->op) {
+	case OP_FAKE_QUANT:
+		return fake_quant_t(o, e);
+	case OP_FAKE_GELU:
+		return fake_gelu_t(o, p, e);
+	default:
+		return requant_t(o, p, e);
+	}
+}
+
 static struct powers powers_of(const struct op_step *o)
 {
 	const struct call *s = &o->s;
 	struct powers p = {.y = 1, .r = 1};
+	if (s->node->op == OP_FAKE_GELU) {
+		p.acc[0] = p_of(at(o, FAKE_GELU_SX, 0));
+		p.y = p_of(at(o, FAKE_GELU_SY, 0));
+		return p;
+	}
 	assert_true(s->out.shape.dim[s->out.shape.ndim - 1] <= (int64_t)(sizeof(p.acc) / sizeof(p.acc[0])));
 	if (s->node->op == OP_FAKE_QUANT) {
 		for (int64_t i = 0; i < shape_count(s->in[1].shape); i++)
@@ -104,7 +134,7 @@ static double frozen_loss(const struct op_step *o, const struct op_host *h, cons
 		if (!inside[e])
 			continue;
 		bool fq = s->node->op == OP_FAKE_QUANT;
-		double t = fq ? fake_quant_t(o, e) : requant_t(o, p, e);
+		double t = t_of(o, p, e);
 		sum += (double)h->dout[e] * t * (fq ? p->acc[e / per_step] : p->y);
 	}
 	return sum;
@@ -114,9 +144,9 @@ static void mark_inside(const struct op_step *o, const struct powers *p, bool *i
 {
 	const struct call *s = &o->s;
 	const struct attr *a = &s->node->attr;
-	bool fq = s->node->op == OP_FAKE_QUANT, rounded = fq || s->has_in[RQ_SY];
+	bool rounded = s->node->op != OP_REQUANT || s->has_in[RQ_SY];
 	for (int64_t e = 0; e < shape_count(s->out.shape); e++) {
-		double t = fq ? fake_quant_t(o, e) : requant_t(o, p, e);
+		double t = t_of(o, p, e);
 		inside[e] = !rounded || (t >= a->q.lo && t <= a->q.hi);
 		if (a->relu && t <= a->q.zero)
 			inside[e] = false;
@@ -164,7 +194,7 @@ static bool by_definition(enum op op, int i)
 
 static void check_case(const struct op_case *c)
 {
-	bool steps = c->op == OP_FAKE_QUANT || c->op == OP_REQUANT, *inside = NULL;
+	bool steps = c->op == OP_FAKE_QUANT || c->op == OP_REQUANT || c->op == OP_FAKE_GELU, *inside = NULL;
 	struct op_host h;
 	struct op_step o;
 	struct powers p = {.y = 1};
@@ -219,7 +249,7 @@ int main(void)
 	static enum op ops[] = {OP_LINEAR, OP_CONV2D, OP_BATCHNORM, OP_MAXPOOL, OP_AVGPOOL, OP_ADD, OP_DROPOUT, OP_GELU,
 	    OP_TANH, OP_LAYERNORM, OP_EMBEDDING, OP_POSITION, OP_ATTENTION, OP_SEGMENT_MEAN, OP_SEGMENT_FIRST,
 	    OP_CE_LOSS, OP_KD_LOSS, OP_BCE_LOSS, OP_KD_BCE_LOSS, OP_HIDDEN_LOSS, OP_ATTENTION_LOSS, OP_RELATION_LOSS,
-	    OP_FOLD_WEIGHT, OP_FOLD_BIAS, OP_FAKE_QUANT, OP_REQUANT, OP_DEQUANT};
+	    OP_FOLD_WEIGHT, OP_FOLD_BIAS, OP_FAKE_QUANT, OP_REQUANT, OP_DEQUANT, OP_FAKE_GELU};
 	struct CMUnitTest tests[sizeof(ops) / sizeof(ops[0])] = {0};
 	size_t n = sizeof(ops) / sizeof(ops[0]);
 	for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,7 @@
 /* The promise of the design on this CPU: given the same integers, the training graph (on the reference and on oneDNN)
  * and oneDNN's integer kernels give the same integers, logits included, on more than 10^7 values of a residual net. */
 #include "quant/bag_equal.h"
+#include "quant/encoder_equal.h"
 
 #include "cpu/cpu.h"
 
@@ -77,6 +78,53 @@ static void quantized__embeddings_equal_the_reference(void **state)
 	rig_close(cpu);
 }
 
+/* Both forms on the CPU: what is still real between integers has its own last bits on every backend. */
+static void quantized__encoders_equal_their_simulation(void **state)
+{
+	int (*const build[])(int, struct graph *) = {encoder_build_post, encoder_build_pre, encoder_build_pooled};
+	struct device cpu = rig_open(&cpu_backend);
+
+	(void)state;
+	for (int k = 0; k < 6; k++) {
+		struct equal_case c = encoder_case(build[k % 3], k % 2 ? 29 : 2, k < 3);
+		struct equal_result r;
+
+		r = equal_run(&c, cpu, cpu);
+		if (r.different)
+			fail_msg("case %d: %lld of %lld values differ, worst %g", k, (long long)r.different,
+			    (long long)r.compared, r.worst);
+		assert_true(r.nodes >= 40 && r.saturated > 0);
+	}
+	rig_close(cpu);
+}
+
+static int build_pooled(const struct build_shape *shape, struct graph *out)
+{
+	return encoder_build_shape(shape, ENCODER_TANH_POOLER, false, out);
+}
+
+/* A text's logits are the same bits alone and in a batch, whatever the capacity. */
+static void quantized__texts_have_equal_logits_alone_and_packed(void **state)
+{
+	enum { TEXTS = 24 };
+	struct device cpu = rig_open(&cpu_backend);
+	struct equal_case c = encoder_case(encoder_build_pooled, 16, true);
+	struct encoder_integers m = encoder_integers(cpu, &c, build_pooled);
+	float packed[TEXTS * ENCODER_CLASSES], alone[ENCODER_CLASSES];
+	bool differ = false;
+
+	(void)state;
+	encoder_logits(&m, 0, TEXTS, TEXTS * ENCODER_TOKENS + 5, packed);
+	for (int t = 0; t < TEXTS; t++) {
+		encoder_logits(&m, t, 1, encoder_length(t) + 1 + t % 3, alone);
+		assert_memory_equal(alone, packed + t * ENCODER_CLASSES, sizeof(alone));
+		differ |= memcmp(alone, packed, sizeof(alone)) != 0;
+	}
+	assert_true(differ);
+	encoder_integers_clear(&m);
+	rig_close(cpu);
+}
+
 static void quantized__ten_million_values_of_a_residual_net_are_equal(void **state)
 {
 	(void)state;
@@ -88,6 +136,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(quantized__small_nets_equal_the_reference),
 	    cmocka_unit_test(quantized__embeddings_equal_the_reference),
+	    cmocka_unit_test(quantized__encoders_equal_their_simulation),
+	    cmocka_unit_test(quantized__texts_have_equal_logits_alone_and_packed),
 	    cmocka_unit_test(quantized__ten_million_values_of_a_residual_net_are_equal),
 	};
 

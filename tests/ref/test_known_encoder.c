@@ -194,6 +194,58 @@ static void dropout__of_a_sequence_depends_on_neither_rows_nor_neighbours(void *
 		assert_true(packed[e] == 0);
 }
 
+static void fake_gelu__has_the_integers_of_the_table(void **state)
+{
+	(void)state;
+	struct known k;
+	const struct qrange x = {8, -128, 127, 0, true}, y = {8, 0, 255, 100, false};
+	/* s_x = 0.5, s_y = 0.015625, P(s) = s of both: v = 1 and -1; t = 53.85 and -10.15; 127 * 0.5 is clipped */
+	begin(&k, OP_FAKE_GELU, EXEC_TRAIN, (struct attr){.q_in = x, .q = y});
+	give(&k, FAKE_GELU_X, DT_F32, vec(4), F32(1, -1, 63.5f, 0));
+	give(&k, FAKE_GELU_SX, DT_F32, vec(1), F32(0.5f));
+	give(&k, FAKE_GELU_SY, DT_F32, vec(1), F32(0.015625f));
+	run(&k, F32(1, 1, 8, 2));
+	EXPECT_OUT(&k, 0, 54 / 64.0, -10 / 64.0, 155 / 64.0, 0);
+	/* gelu'(v) s_x P_y / (s_y P_x) = gelu'(v) */
+	EXPECT_GRAD(&k, FAKE_GELU_X, 1e-6, 1.08331547058769, -0.0833154705876864, 0, 2 * 0.5);
+	EXPECT_GRAD(&k, FAKE_GELU_SX, 1e-5, 1.08331547058769 * 2 + 0.0833154705876864 * 2);
+	EXPECT_GRAD(&k, FAKE_GELU_SY, 1e-5, -(0.841344746068543 - 0.158655253931457) * 64);
+	end(&k);
+}
+
+static void gelu_table__is_indexed_by_the_byte(void **state)
+{
+	(void)state;
+	struct known k;
+	double t[256];
+	begin(&k, OP_GELU_TABLE, EXEC_INFER,
+	    (struct attr){.q_in = {8, -128, 127, 0, true}, .q = {8, 0, 255, 100, false}});
+	give(&k, GELU_TABLE_SX, DT_F32, vec(1), F32(0.5f));
+	give(&k, GELU_TABLE_SY, DT_F32, vec(1), F32(0.015625f));
+	run(&k, NULL);
+	assert_int_equal(op_step_read(&k.o, &k.o.s.out, t), 0);
+	/* the bytes of 0, 2, 127, -128 and -2 */
+	assert_true(t[0] == 100 && t[2] == 154 && t[127] == 255 && t[128] == 100 && t[254] == 90);
+	end(&k);
+	begin(&k, OP_GELU_TABLE, EXEC_INFER,
+	    (struct attr){.q_in = {8, 0, 255, 254, false}, .q = {8, -128, 127, 0, true}, .gelu_tanh = true});
+	give(&k, GELU_TABLE_SX, DT_F32, vec(1), F32(1));
+	give(&k, GELU_TABLE_SY, DT_F32, vec(1), F32(0.001f));
+	run(&k, NULL);
+	assert_int_equal(op_step_read(&k.o, &k.o.s.out, t), 0);
+	assert_true(t[254] == 0 && t[255] == 127 && t[251] == -4 && t[252] == -45); /* 0, 1, -3, -2 by tanh */
+	end(&k);
+	begin(&k, OP_QTABLE, EXEC_INFER, (struct attr){.q = {8, -128, 127, 0, true}});
+	int8_t table[256];
+	for (int i = 0; i < 256; i++)
+		table[i] = (int8_t)(i - 100);
+	give(&k, QTABLE_X, DT_S8, vec(3), (const int8_t[]){-1, 0, 5});
+	give(&k, QTABLE_TABLE, DT_S8, vec(256), table);
+	run(&k, NULL);
+	EXPECT_OUT(&k, 0, (int8_t)155, -100, -95);
+	end(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +257,8 @@ int main(void)
 	    cmocka_unit_test(attention__weighs_values_by_the_softmax),
 	    cmocka_unit_test(attention__divides_by_the_root_of_the_columns),
 	    cmocka_unit_test(segment_first__takes_one_row_and_zeros_for_none),
+	    cmocka_unit_test(fake_gelu__has_the_integers_of_the_table),
+	    cmocka_unit_test(gelu_table__is_indexed_by_the_byte),
 	    cmocka_unit_test(dropout__of_a_sequence_depends_on_neither_rows_nor_neighbours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,9 @@ extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale
 
 extern const struct kernel cpu_fake_gelu_kernel, cpu_gelu_table_kernel, cpu_qtable_kernel;
 
+/* Integers of n values by one step, the bits of OP_QUANTIZE, on this thread (quantize.c). */
+void cpu_quantize(const float *x, int64_t n, float step, const struct qrange *q, void *y);
+
 /* The optimizer (update.c): struct backend.update. */
 int cpu_update(void *ctx, const struct update_job *job);
 

@@ -1,4 +1,5 @@
 /* OP_LAYERNORM in the order of op.h: 32 lanes, folded by halves, with fmaf. Plain C and AVX-512 give the same bits.
+ * Where integers of the result are wanted too, each row is quantized while it is in the first-level cache.
  * Mean and deviation of each row are kept for backward. */
 #include "cpu/kernels.h"
 
@@ -45,6 +46,7 @@ static int layernorm_prepare(struct call *s)
 		s->scratch = (size_t)(blocks_of(rows) * 2 * C) * sizeof(float);
 	} else {
 		s->inplace = LAYERNORM_X;
+		s->quantizes = s->quantize != NULL;
 	}
 	call_set_impl(s, cpu_has_avx512() ? "loop:avx512" : "loop");
 	return 0;
@@ -178,6 +180,9 @@ static int layernorm_forward(struct call *s)
 		    wide ? row_avx512(y + m * p.C, p.x + m * p.C, r, &p) : row_plain(y + m * p.C, p.x + m * p.C, r, &p);
 		if (saved)
 			saved[m] = of;
+		if (s->quantizes)
+			cpu_quantize(y + m * p.C, p.C, *(const float *)s->quantize_step.data, &s->quantize->attr.q,
+			    (uint8_t *)s->quantized.data + m * p.C);
 	}
 	return 0;
 }

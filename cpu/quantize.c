@@ -52,7 +52,7 @@ TARGET_AVX512 static void quantize_avx512(const float *x, int64_t n, float inv, 
 }
 #endif
 
-static void quantize(const float *x, int64_t n, float step, const struct qrange *q, void *y)
+void cpu_quantize(const float *x, int64_t n, float step, const struct qrange *q, void *y)
 {
 	const float inv = 1.0f / step;
 #if defined(__x86_64__)
@@ -72,13 +72,13 @@ static int quantize_forward(struct call *s)
 	uint8_t *y = s->out.data;
 	if (steps > 1) { /* constant weights: once per version, not worth a second thread */
 		for (int64_t o = 0; o < steps; o++)
-			quantize(x + o * (n / steps), n / steps, step[o], q, y + o * (n / steps));
+			cpu_quantize(x + o * (n / steps), n / steps, step[o], q, y + o * (n / steps));
 		return 0;
 	}
 	const int64_t chunk = CPU_SERIAL / 8;
 #pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
 	for (int64_t i = 0; i < n; i += chunk)
-		quantize(x + i, n - i < chunk ? n - i : chunk, *step, q, y + i);
+		cpu_quantize(x + i, n - i < chunk ? n - i : chunk, *step, q, y + i);
 	return 0;
 }
 

@@ -57,6 +57,12 @@ struct call {
 	 * called. */
 	struct tensor rounded;
 	bool rounds;
+	/* The integers of out, if an OP_QUANTIZE with one step makes some: its node, what it writes, its step. A kernel
+	 * that sets quantizes in prepare writes them in forward as well, with the bits of OP_QUANTIZE, whose forward is
+	 * then not called. NULL: none are asked for. Offered in INFER only. */
+	const struct node *quantize;
+	struct tensor quantized, quantize_step;
+	bool quantizes;
 	void *scratch_mem, *saved_mem, *packed_mem; /* 64-byte aligned */
 	void *state;                                /* primitives and the like, made in prepare, freed in release */
 	char impl[96]; /* set in prepare: what executes the node, e.g. "brgconv:avx512_core_vnni" */

@@ -182,6 +182,23 @@ static void offer_rounding(struct executor *ex)
 	}
 }
 
+/* The same for one conversion of its value to integers. Its step is a leaf, so that it is there when the node runs. */
+static void offer_quantizing(struct executor *ex)
+{
+	for (int i = 0; ex->mode == EXEC_INFER && i < ex->g.n; i++) {
+		const struct node *node = &ex->g.node[i];
+		struct call *from = node->op == OP_QUANTIZE ? &ex->call[node->in[QUANTIZE_X]] : NULL;
+		if (!from || is_leaf(from->node) || ex->slot[i].constant || from->quantize ||
+		    !is_leaf(&ex->g.node[node->in[QUANTIZE_STEP]]) ||
+		    shape_count(ex->slot[node->in[QUANTIZE_STEP]].tensor.shape) != 1)
+			continue;
+		from->quantize = node;
+		from->quantized = ex->slot[i].tensor;
+		from->quantize_step = ex->slot[node->in[QUANTIZE_STEP]].tensor;
+		ex->slot[i].rounded_by = node->in[QUANTIZE_X];
+	}
+}
+
 /* Casts of params are independent and many: a training step would begin with one small kernel for each. */
 static int list_param_casts(struct executor *ex)
 {
@@ -238,6 +255,7 @@ static int make_plan(struct executor *ex)
 	for (int i = 0; i < ex->g.n; i++)
 		fill_step(ex, i);
 	offer_rounding(ex);
+	offer_quantizing(ex);
 	exec_plan_gradients(ex);
 	rc = list_param_casts(ex);
 	for (int i = 0; !rc && i < ex->g.n; i++)

@@ -61,7 +61,7 @@ struct slot {
 	 * it overwrites it. */
 	bool writes_first[NODE_MAX_IN];
 	bool prepared;            /* its kernel's prepare was called: release is due */
-	int rounded_by;           /* OP_CAST: the input's node, offered to write this value too; see exec_is_rounded */
+	int rounded_by;           /* OP_CAST, OP_QUANTIZE: the input's node, offered to write this value too */
 	bool at_once;             /* constant cast that backend.cast_all executes */
 	int last_use;             /* index of the last node that reads it; n if it outlives the step */
 	size_t value;             /* offset in the arena's values; NO_PLACE: lives elsewhere */
@@ -120,10 +120,13 @@ static inline bool exec_shares_gradient(const struct executor *ex, int i)
 	return ex->slot[i].needs_gradient && (ex->g.node[i].op == OP_PARAM || i == ex->g.loss);
 }
 
-/* Whether the value of a cast is written by the kernel of its input's node. */
+/* Whether the value of a cast, or the integers of a value, are written by the kernel of the input's node. */
 static inline bool exec_is_rounded(const struct executor *ex, int i)
 {
-	return ex->slot[i].rounded_by != NODE_NONE && ex->call[ex->slot[i].rounded_by].rounds;
+	const int by = ex->slot[i].rounded_by;
+	if (by == NODE_NONE)
+		return false;
+	return ex->g.node[i].op == OP_QUANTIZE ? ex->call[by].quantizes : ex->call[by].rounds;
 }
 
 /* state.c: ERR_FAIL unless prepared. */

@@ -163,8 +163,6 @@ static void place_call(struct executor *ex, int i)
 	if (s->saved)
 		s->saved_mem =
 		    ex->slot[i].constant ? shared_data(ex, i, SHARED_SAVED) : a->block[ARENA_SAVED] + ex->slot[i].saved;
-	if (exec_is_rounded(ex, i))
-		ex->call[ex->slot[i].rounded_by].rounded.data = s->out.data;
 	for (int k = 0; k < node->n_in; k++) {
 		if (!s->has_in[k])
 			continue;
@@ -172,6 +170,18 @@ static void place_call(struct executor *ex, int i)
 		if (s->want[k])
 			s->din[k].data = ex->slot[node->in[k]].gradient;
 	}
+}
+
+/* What the kernel of the input's node writes for node i. */
+static void place_rounded(struct executor *ex, int i)
+{
+	struct call *by = &ex->call[ex->slot[i].rounded_by];
+	if (ex->g.node[i].op != OP_QUANTIZE) {
+		by->rounded.data = ex->call[i].out.data;
+		return;
+	}
+	by->quantized.data = ex->call[i].out.data;
+	by->quantize_step.data = ex->call[i].in[QUANTIZE_STEP].data;
 }
 
 static void place_all(struct executor *ex)
@@ -183,6 +193,9 @@ static void place_all(struct executor *ex)
 	}
 	for (int i = 0; i < ex->g.n; i++)
 		place_call(ex, i);
+	for (int i = 0; i < ex->g.n; i++)
+		if (exec_is_rounded(ex, i))
+			place_rounded(ex, i);
 	ex->arena_generation = ex->shared->arena->generation;
 	ex->shared_generation = ex->shared->generation;
 }

@@ -1,8 +1,8 @@
 /* Memory planning. A value lives from the node that computes it to the last node that reads it. A gradient lives from
  * the first node that writes it to the backward of its own node; backward runs from the last node to the first, and
  * what reads a cast of the value writes the gradient, too. Two values whose lives overlap get different memory, all
- * others may share it. A cast that the kernel of its input writes (struct call, rounds) is alive from that input on.
- * Nothing is allocated here but the lists that the planner works on. */
+ * others may share it. What the kernel of its input writes (struct call, rounds, quantizes) is alive from that input
+ * on. Nothing is allocated here but the lists that the planner works on. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -229,7 +229,16 @@ static void describe(struct op_step *o, const struct op_case *c, struct op_optio
 	}
 	if (opt.wide && s->out.dtype == DT_F32)
 		s->out.dtype = REF_F64;
-	s->rounded = (struct tensor){.dtype = opt.rounded, .shape = s->out.shape};
+	if (opt.rounded == DT_U8 || opt.rounded == DT_S8) {
+		o->quantize = (struct node){.op = OP_QUANTIZE, .dtype = opt.rounded, .shape = s->out.shape};
+		o->quantize.attr.q = opt.rounded == DT_U8 ? (struct qrange){8, 0, 255, 3, false}
+							  : (struct qrange){8, -128, 127, 0, true};
+		s->quantize = &o->quantize;
+		s->quantized = (struct tensor){.dtype = opt.rounded, .shape = s->out.shape};
+		s->quantize_step = (struct tensor){.dtype = DT_F32, .shape = {.ndim = 1, .dim = {1}}};
+	} else {
+		s->rounded = (struct tensor){.dtype = opt.rounded, .shape = s->out.shape};
+	}
 	s->dout = (struct tensor){.dtype = opt.wide ? REF_F64 : DT_F32, .shape = s->out.shape};
 }
 
@@ -258,6 +267,12 @@ static int place_all(struct op_step *o, const struct op_host *h, struct op_optio
 		rc = place(o, &s->out);
 	if (!rc && s->rounds)
 		rc = place(o, &s->rounded);
+	if (!rc && s->quantizes)
+		rc = place(o, &s->quantized);
+	if (!rc && s->quantizes)
+		rc = place(o, &s->quantize_step);
+	if (!rc && s->quantizes)
+		rc = put_floats(o, &s->quantize_step, &opt.step);
 	if (!rc && s->mode == EXEC_TRAIN)
 		rc = place(o, &s->dout);
 	if (!rc && s->scratch && !(s->scratch_mem = guarded_alloc(o, s->scratch)))
@@ -322,6 +337,8 @@ int op_step_forward(struct op_step *o)
 		rc = set_bytes(o, s->out.data, POISON, tensor_size(&s->out));
 	if (!rc && s->rounds)
 		rc = set_bytes(o, s->rounded.data, POISON, tensor_size(&s->rounded));
+	if (!rc && s->quantizes)
+		rc = set_bytes(o, s->quantized.data, POISON, tensor_size(&s->quantized));
 	if (!rc && s->scratch)
 		rc = set_bytes(o, s->scratch_mem, POISON, s->scratch);
 	if (!rc)
@@ -361,8 +378,8 @@ void op_step_close(struct op_step *o)
 		}
 		if (own_out && s->out.data)
 			release(o->dev.ctx, s->out.data);
-		void *rest[] = {s->dout.data, s->rounded.data, s->scratch_mem, s->saved_mem, s->packed_mem,
-		    (void *)(uintptr_t)o->clock.time};
+		void *rest[] = {s->dout.data, s->rounded.data, s->quantized.data, s->quantize_step.data, s->scratch_mem,
+		    s->saved_mem, s->packed_mem, (void *)(uintptr_t)o->clock.time};
 		for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
 			if (rest[i])
 				release(o->dev.ctx, rest[i]);

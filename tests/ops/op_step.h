@@ -43,17 +43,20 @@ struct op_step {
 	struct step_clock clock; /* its time is set by op_step_set_time */
 	struct device dev;
 	const struct kernel *kernel;
-	bool wide;  /* f32 tensors are double (reference only) */
-	bool begun; /* prepare was called: release is due */
+	struct node quantize; /* what asks for integers of the output */
+	bool wide;            /* f32 tensors are double (reference only) */
+	bool begun;           /* prepare was called: release is due */
 };
 
 /* want, accumulate: bits by input. inplace: grant the wish for in[i]'s memory, if the kernel has one. shared: inputs 0
  * and 1 are one node, so din[0] and din[1] are one memory; the first overwrites, the second adds. rounded: f16 or bf16,
- * the type of a cast of the output that is offered to the kernel; f32: none. */
+ * the type of a cast of the output that is offered to the kernel; u8 or s8: that of integers of it, by `step` and a
+ * zero point of 3 for u8; f32: none. */
 struct op_options {
 	unsigned want, accumulate;
 	bool inplace, wide, shared;
 	enum dtype rounded;
+	float step;
 };
 /* Infers, allocates, uploads, prepares, packs. The step is good for op_step_close even after an error. */
 int op_step_open(

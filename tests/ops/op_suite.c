@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ops/op_cases.h"
+#include "quant/arith.h"
 #include "ref/ref.h"
 
 bool op_suite_once;
@@ -137,6 +138,50 @@ out:
 	return rc;
 }
 
+/* The integers beside the output must be the output quantized. */
+static int compare_quantized(const struct op_step *o, float step)
+{
+	int64_t n = shape_count(o->s.out.shape);
+	double *x = mem_alloc((size_t)n, sizeof(*x)), *y = mem_alloc((size_t)n, sizeof(*y));
+	int rc = x && y ? 0 : ERR_NOMEM;
+	if (!rc)
+		rc = op_step_read(o, &o->s.out, x);
+	if (!rc)
+		rc = op_step_read(o, &o->s.quantized, y);
+	for (int64_t i = 0; !rc && i < n; i++) {
+		int want = quant_round((float)x[i], step, o->quantize.attr.q);
+		if (want != (int)y[i])
+			rc = err_set(ERR_FAIL, "output[%lld of %lld] is %.9g, of step %g that is %d, not %d",
+			    (long long)i, (long long)n, x[i], (double)step, want, (int)y[i]);
+	}
+	mem_free(x);
+	mem_free(y);
+	return rc;
+}
+
+/* With the output's integers asked for, beside one without. */
+static int run_quantized(const struct op_case *c, struct device dev, const struct op_host *h, enum dtype t)
+{
+	const struct op_options opt = {.rounded = t, .step = 0.013f, .inplace = true};
+	struct op_step plain = {0}, both = {0};
+	int rc = op_step_open(&both, dev, c, h, opt);
+	if (rc || !both.s.quantizes)
+		goto out;
+	rc = op_step_open(&plain, dev, c, h, (struct op_options){0});
+	if (!rc)
+		rc = op_step_forward(&plain);
+	if (!rc)
+		rc = op_step_forward(&both);
+	if (!rc)
+		rc = compare(&plain, &plain.s.out, &both, &both.s.out, 0, "output beside its integers");
+	if (!rc)
+		rc = compare_quantized(&both, opt.step);
+out:
+	op_step_close(&plain);
+	op_step_close(&both);
+	return rc;
+}
+
 static int run_case(const struct op_case *c, struct device dev)
 {
 	unsigned all = c->mode == EXEC_TRAIN ? op_case_wants(c) : 0;
@@ -147,8 +192,12 @@ static int run_case(const struct op_case *c, struct device dev)
 	rc = run_variant(c, dev, &h, (struct op_options){.want = all});
 	if (!rc)
 		rc = run_rounded(c, dev, &h, DT_BF16);
+	if (!rc && c->mode == EXEC_INFER)
+		rc = run_quantized(c, dev, &h, DT_U8);
 	if (op_suite_once)
 		goto out;
+	if (!rc && c->mode == EXEC_INFER)
+		rc = run_quantized(c, dev, &h, DT_S8);
 	if (!rc)
 		rc = run_rounded(c, dev, &h, DT_F16);
 	if (!rc && c->mode == EXEC_INFER)

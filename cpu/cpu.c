@@ -199,6 +199,7 @@ const struct backend cpu_backend = {
 	    [OP_GELU_TABLE] = &cpu_gelu_table_kernel,
 	    [OP_QTABLE] = &cpu_qtable_kernel,
 	    [OP_QEMBEDDING] = &cpu_qembedding_kernel,
+	    [OP_QPOSITION] = &cpu_qposition_kernel,
 	    [OP_CAST] = &cpu_cast_kernel,
 	},
 };

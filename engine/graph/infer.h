@@ -81,6 +81,7 @@ int infer_fake_gelu(const struct infer *c);
 int infer_gelu_table(const struct infer *c);
 int infer_qtable(const struct infer *c);
 int infer_qembedding(const struct infer *c);
+int infer_qposition(const struct infer *c);
 int infer_fake_quant(const struct infer *c);
 int infer_requant(const struct infer *c);
 int infer_dequant(const struct infer *c);

@@ -41,6 +41,15 @@ static int want_table(const struct infer *c, int i, int64_t channels)
 	return want_shape(c, i, (struct shape){.ndim = 2, .dim = {c->in[i]->shape.dim[0], channels}});
 }
 
+static int check_places(const struct infer *c, const struct node *table)
+{
+	const int64_t places = table->shape.dim[0], longest = c->n->attr.longest;
+	if (longest < 0 || longest > places)
+		return FAIL(c, "sequences of up to %lld tokens, the table '%s' has %lld places", (long long)longest,
+		    table->name, (long long)places);
+	return 0;
+}
+
 int infer_position(const struct infer *c)
 {
 	if (want_rows(c, POSITION_X) < 0 || want_starts(c, POSITION_STARTS) < 0)
@@ -48,11 +57,32 @@ int infer_position(const struct infer *c)
 	const int64_t channels = c->in[POSITION_X]->shape.dim[1];
 	if (want_table(c, POSITION_TABLE, channels) < 0 || want_table(c, POSITION_TYPE, channels) < 0)
 		return ERR_FAIL;
-	const int64_t places = c->in[POSITION_TABLE]->shape.dim[0], longest = c->n->attr.longest;
-	if (longest < 0 || longest > places)
-		return FAIL(c, "sequences of up to %lld tokens, the table '%s' has %lld places", (long long)longest,
-		    c->in[POSITION_TABLE]->name, (long long)places);
-	return infer_set_like(c, POSITION_X);
+	return check_places(c, c->in[POSITION_TABLE]) < 0 ? ERR_FAIL : infer_set_like(c, POSITION_X);
+}
+
+/* Integer rows, each with a step. */
+static int want_integer_table(const struct infer *c, int table, int step, int64_t channels)
+{
+	if (want_dtype(c, table, DT_S8) < 0 || want_ndim(c, table, 2, 2) < 0 || want_dtype(c, step, DT_F32) < 0)
+		return ERR_FAIL;
+	const int64_t rows = c->in[table]->shape.dim[0];
+	if (want_shape(c, table, (struct shape){.ndim = 2, .dim = {rows, channels}}) < 0)
+		return ERR_FAIL;
+	return want_vector(c, step, rows, rows);
+}
+
+int infer_qposition(const struct infer *c)
+{
+	if (want_rows(c, QPOSITION_X) < 0 || want_starts(c, QPOSITION_STARTS) < 0)
+		return ERR_FAIL;
+	const int64_t channels = c->in[QPOSITION_X]->shape.dim[1];
+	if (want_integer_table(c, QPOSITION_Q, QPOSITION_STEP, channels) < 0)
+		return ERR_FAIL;
+	if (!c->in[QPOSITION_TYPE_Q] != !c->in[QPOSITION_TYPE_STEP])
+		return FAIL(c, "the rows of types and their steps come together");
+	if (c->in[QPOSITION_TYPE_Q] && want_integer_table(c, QPOSITION_TYPE_Q, QPOSITION_TYPE_STEP, channels) < 0)
+		return ERR_FAIL;
+	return check_places(c, c->in[QPOSITION_Q]) < 0 ? ERR_FAIL : infer_set_like(c, QPOSITION_X);
 }
 
 int infer_attention(const struct infer *c)

@@ -194,6 +194,12 @@ static const struct op_info ops[OP_COUNT] = {
     [OP_QTABLE] = {.name = "qtable", .input = {"x", "table"}, .min_in = 2, .max_in = 2, .infer = infer_qtable},
     [OP_QEMBEDDING] =
 	{.name = "qembedding", .input = {"ids", "wq", "step"}, .min_in = 3, .max_in = 3, .infer = infer_qembedding},
+    [OP_QPOSITION] = {.name = "qposition",
+	.input = {"x", "wq", "step", "starts", "type_q", "type_step"},
+	.min_in = 4,
+	.max_in = 6,
+	.optional = BIT(QPOSITION_TYPE_Q) | BIT(QPOSITION_TYPE_STEP),
+	.infer = infer_qposition},
     [OP_CAST] = {.name = "cast", .input = {"x"}, .min_in = 1, .max_in = 1, .never_negative = true, .infer = infer_cast},
 };
 

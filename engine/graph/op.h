@@ -55,6 +55,7 @@ enum op {
 	OP_GELU_TABLE,  /* s_x (1), s_y (1) -> u8/s8 (256): GELU of every byte; attr.q_in, q, gelu_tanh               */
 	OP_QTABLE,      /* x u8/s8, table u8/s8 (256) -> like x, of the table's type: table[byte of x]; attr.q        */
 	OP_QEMBEDDING,  /* see enum qembedding_in -> f32 (M,C): rows of an integer table times their steps            */
+	OP_QPOSITION,   /* see enum qposition_in -> like x: OP_POSITION with integer tables                           */
 	OP_CAST,        /* x -> same shape in attr.to                                                                 */
 	OP_COUNT
 };
@@ -177,6 +178,16 @@ enum qembedding_in {
 	QEMBEDDING_IDS,  /* s32 (M)  */
 	QEMBEDDING_Q,    /* s8 (V,C) */
 	QEMBEDDING_STEP, /* f32 (V)  */
+};
+
+/* Inputs of OP_QPOSITION, inference only: as OP_POSITION, with a table's row fl(q * step of the row). */
+enum qposition_in {
+	QPOSITION_X,         /* f32 (M,C)   */
+	QPOSITION_Q,         /* s8 (P,C)    */
+	QPOSITION_STEP,      /* f32 (P)     */
+	QPOSITION_STARTS,    /* s32 (N+1)   */
+	QPOSITION_TYPE_Q,    /* [s8 (T,C)]  */
+	QPOSITION_TYPE_STEP, /* [f32 (T)]; both or none */
 };
 
 /* Inputs of OP_SEGMENT_MEAN and OP_SEGMENT_FIRST. The mean of a sequence is the sum of its rows, begun at 0, in

@@ -6,7 +6,7 @@
 #define KINDS_MAX 32
 
 static const struct group_kind *kinds[KINDS_MAX + 1] = {
-    &group_linear, &group_conv2d, &group_avgpool, &group_gelu, &group_embedding};
+    &group_linear, &group_conv2d, &group_avgpool, &group_gelu, &group_embedding, &group_position};
 
 const struct group_kind *const *group_list(void)
 {
@@ -30,6 +30,13 @@ const struct group_kind *group_kind_of(const struct node *node)
 		if (kinds[i]->match(node))
 			return kinds[i];
 	return NULL;
+}
+
+bool group_is_weight(const struct group_kind *kind, const struct node *layer, int k)
+{
+	if (k < 0 || !node_has(layer, k))
+		return false;
+	return k == kind->weight || (k == kind->second && k != 0);
 }
 
 int quant_layer_weight(const struct graph *folded, int layer)

@@ -34,6 +34,7 @@ struct group_kind {
 	unsigned methods;      /* GROUP_METHOD bits: these quantize it                                        */
 	const char *why;       /* why the others do not; a static text, which saved plans hold                */
 	int weight;            /* which input of the layer is its weight, (O, ...), or NODE_NONE              */
+	int second;            /* a second one, which the layer may lack; 0: none, for input 0 is no weight   */
 	bool step_per_row;     /* its op takes one step per index of the weight's axis 0 from any method      */
 	bool edge;             /* the first and the last of these layers have `edge_bits`                     */
 	bool fuses_add;        /* an add may follow within the group                                          */
@@ -59,8 +60,10 @@ const struct group_kind *const *group_list(void);
 int group_kind_register(const struct group_kind *kind);
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
-extern const struct group_kind group_avgpool, group_gelu, group_embedding;
+extern const struct group_kind group_avgpool, group_gelu, group_embedding, group_position;
 
+/* Input k of the layer of such a group is a weight of it, and there. */
+bool group_is_weight(const struct group_kind *kind, const struct node *layer, int k);
 /* The kind that a node is the layer of, or NULL. */
 const struct group_kind *group_kind_of(const struct node *node);
 /* ERR_CHECKPOINT: "quantization plan does not fit the model: 'name': what". In plan_data.c. */

@@ -17,22 +17,23 @@ static unsigned demand(const struct graph *g, const struct group *group, int val
 	return 0; /* ids are whole numbers by themselves */
 }
 
-/* The table in real values that integers stand for, once for all that read it. */
-static int real_table(struct rewrite *r, const struct group *g, int weight, int step)
-{
-	int table = r->in->node[g->layer].in[EMBEDDING_TABLE];
-	struct attr attr = {.q = r->out->node[weight].attr.q};
-	int found = graph_find_role(r->out, ROLE_REAL, node_root(&r->in->node[table]));
-
-	if (found >= 0)
-		return found;
-	return rewrite_add(r, OP_DEQUANT, ROLE_REAL, table, (int[]){weight, step}, 2, &attr);
-}
-
-static int emit(struct rewrite *r, const struct group *g, bool integers)
+static int annotate(struct rewrite *r, const struct group *g)
 {
 	const struct node *layer = &r->in->node[g->layer];
-	int ids, weight, step, table, rc = rewrite_input(r, layer, EMBEDDING_IDS, &ids);
+	int ids, table, rc = rewrite_input(r, layer, EMBEDDING_IDS, &ids);
+
+	if (rc < 0)
+		return rc;
+	table = rewrite_weight_real(r, g, EMBEDDING_TABLE);
+	if (table < 0)
+		return table;
+	return r->real[g->out] = graph_add(r->out, OP_EMBEDDING, layer->name, (int[]){ids, table}, 2, &layer->attr);
+}
+
+static int lower(struct rewrite *r, const struct group *g)
+{
+	const struct node *layer = &r->in->node[g->layer];
+	int ids, weight, step, rc = rewrite_input(r, layer, EMBEDDING_IDS, &ids);
 
 	if (rc < 0)
 		return rc;
@@ -42,23 +43,8 @@ static int emit(struct rewrite *r, const struct group *g, bool integers)
 	step = rewrite_weight_step(r, g);
 	if (step < 0)
 		return step;
-	if (integers)
-		return r->real[g->out] =
-			   graph_add(r->out, OP_QEMBEDDING, layer->name, (int[]){ids, weight, step}, 3, &layer->attr);
-	table = real_table(r, g, weight, step);
-	if (table < 0)
-		return table;
-	return r->real[g->out] = graph_add(r->out, OP_EMBEDDING, layer->name, (int[]){ids, table}, 2, &layer->attr);
-}
-
-static int annotate(struct rewrite *r, const struct group *g)
-{
-	return emit(r, g, false);
-}
-
-static int lower(struct rewrite *r, const struct group *g)
-{
-	return emit(r, g, true);
+	return r->real[g->out] =
+		   graph_add(r->out, OP_QEMBEDDING, layer->name, (int[]){ids, weight, step}, 3, &layer->attr);
 }
 
 const struct group_kind group_embedding = {.name = "embedding",

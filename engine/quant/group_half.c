@@ -3,25 +3,30 @@
 
 #include <assert.h>
 
+/* The f32 values of a weight that is stored in 16 bits. */
+static int widened(struct rewrite *r, int w)
+{
+	struct attr half = {.to = r->plan->method == QUANT_FP16 ? DT_F16 : DT_BF16}, single = {.to = DT_F32};
+	int wide = graph_find_role(r->out, ROLE_REAL, node_root(&r->in->node[w])), stored;
+
+	if (wide != NODE_NONE) /* a tied weight */
+		return wide;
+	stored = rewrite_add(r, OP_CAST, ROLE_HALF, w, &r->real[w], 1, &half);
+	return stored < 0 ? stored : rewrite_add(r, OP_CAST, ROLE_REAL, w, &stored, 1, &single);
+}
+
 int group_half(struct rewrite *r, const struct group *g)
 {
 	const struct node *layer = &r->in->node[g->layer];
-	struct attr half = {.to = r->plan->method == QUANT_FP16 ? DT_F16 : DT_BF16}, single = {.to = DT_F32};
-	int in[NODE_MAX_IN], w = layer->in[g->kind->weight], stored, wide, rc;
+	int in[NODE_MAX_IN], rc;
 
 	assert(g->kind->weight != NODE_NONE);
 	for (int k = 0; k < layer->n_in; k++) {
 		rc = rewrite_input(r, layer, k, &in[k]);
+		if (!rc && group_is_weight(g->kind, layer, k))
+			rc = in[k] = widened(r, layer->in[k]);
 		if (rc < 0)
 			return rc;
 	}
-	wide = graph_find_role(r->out, ROLE_REAL, node_root(&r->in->node[w]));
-	if (wide == NODE_NONE) { /* else a tied weight */
-		stored = rewrite_add(r, OP_CAST, ROLE_HALF, w, &r->real[w], 1, &half);
-		wide = stored < 0 ? stored : rewrite_add(r, OP_CAST, ROLE_REAL, w, &stored, 1, &single);
-		if (wide < 0)
-			return wide;
-	}
-	in[g->kind->weight] = wide;
 	return r->real[g->out] = graph_add(r->out, layer->op, layer->name, in, layer->n_in, &layer->attr);
 }

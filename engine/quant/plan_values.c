@@ -124,10 +124,10 @@ static int add_activation(const struct plan_maker *m, int i, const struct demand
 	return 0;
 }
 
-static int add_weight(const struct plan_maker *m, int layer)
+static int add_weight(const struct plan_maker *m, int layer, int input)
 {
 	const struct group_kind *kind = group_kind_of(&m->g->node[layer]);
-	const struct node *w = &m->g->node[m->g->node[layer].in[kind->weight]];
+	const struct node *w = &m->g->node[m->g->node[layer].in[input]];
 	int bits = layer_bits(m, layer, m->rules->weight_bits);
 	const struct quant_value *old = quant_plan_value(m->plan, w->name);
 	struct quant_value *v;
@@ -151,9 +151,13 @@ int plan_list_weights(const struct plan_maker *m)
 {
 	int rc = 0;
 
-	for (int i = 0; i < m->plan->n_layer && !rc; i++)
-		if (m->plan->layer[i].quantized && quant_layer_weight(m->g, m->layer_node[i]) != NODE_NONE)
-			rc = add_weight(m, m->layer_node[i]);
+	for (int i = 0; i < m->plan->n_layer; i++) {
+		const struct node *layer = &m->g->node[m->layer_node[i]];
+
+		for (int k = 0; k < layer->n_in && m->plan->layer[i].quantized && !rc; k++)
+			if (group_is_weight(group_kind_of(layer), layer, k))
+				rc = add_weight(m, m->layer_node[i], k);
+	}
 	return rc;
 }
 

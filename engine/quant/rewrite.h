@@ -28,7 +28,11 @@ int rewrite_real(struct rewrite *r, int folded);                   /* f32 real v
 int rewrite_grid(struct rewrite *r, int folded);                   /* integers or grid values                    */
 int rewrite_weight(struct rewrite *r, const struct group *g);      /* the quantized weight of the group's layer  */
 int rewrite_weight_step(struct rewrite *r, const struct group *g); /* its step param                             */
-int rewrite_step(struct rewrite *r, const char *value);            /* the step param of a quantized value        */
+int rewrite_weight_at(struct rewrite *r, const struct group *g, int input); /* the same, of one of two weights   */
+int rewrite_weight_step_at(struct rewrite *r, const struct group *g, int input);
+/* The real values that the weight's integers stand for, once for all that read them. */
+int rewrite_weight_real(struct rewrite *r, const struct group *g, int input);
+int rewrite_step(struct rewrite *r, const char *value); /* the step param of a quantized value        */
 /* *out: the real form of an input of a folded node, NODE_NONE where that is absent. Returns 0 or an error. */
 int rewrite_input(struct rewrite *r, const struct node *folded, int input, int *out);
 /* The plan's entry for the integers of a folded node; sets ERR_CHECKPOINT and returns NULL if there is none. */

@@ -111,14 +111,42 @@ int rewrite_input(struct rewrite *r, const struct node *folded, int input, int *
 	return *out < 0 ? *out : 0;
 }
 
+int rewrite_weight_step_at(struct rewrite *r, const struct group *g, int input)
+{
+	return rewrite_step(r, r->in->node[r->in->node[g->layer].in[input]].name);
+}
+
 int rewrite_weight_step(struct rewrite *r, const struct group *g)
 {
-	return rewrite_step(r, r->in->node[r->in->node[g->layer].in[g->kind->weight]].name);
+	return rewrite_weight_step_at(r, g, g->kind->weight);
 }
 
 int rewrite_weight(struct rewrite *r, const struct group *g)
 {
-	int w = r->in->node[g->layer].in[g->kind->weight], found, in[2];
+	return rewrite_weight_at(r, g, g->kind->weight);
+}
+
+int rewrite_weight_real(struct rewrite *r, const struct group *g, int input)
+{
+	int w = r->in->node[g->layer].in[input], in[2];
+	int found = graph_find_role(r->out, ROLE_REAL, node_root(&r->in->node[w]));
+	struct attr attr = {0};
+
+	if (found >= 0)
+		return found;
+	in[DEQUANT_X] = rewrite_weight_at(r, g, input);
+	if (in[DEQUANT_X] < 0)
+		return in[DEQUANT_X];
+	in[DEQUANT_STEP] = rewrite_weight_step_at(r, g, input);
+	if (in[DEQUANT_STEP] < 0)
+		return in[DEQUANT_STEP];
+	attr.q = r->out->node[in[DEQUANT_X]].attr.q;
+	return rewrite_add(r, OP_DEQUANT, ROLE_REAL, w, in, 2, &attr);
+}
+
+int rewrite_weight_at(struct rewrite *r, const struct group *g, int input)
+{
+	int w = r->in->node[g->layer].in[input], found, in[2];
 	const struct node *node = &r->in->node[w];
 	const struct quant_value *v = quant_plan_value(r->plan, node->name);
 	struct attr attr = {0};

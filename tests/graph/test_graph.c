@@ -372,6 +372,13 @@ static void infer__packed_tokens(void **state)
 	assert_true(q >= 0 && g.node[q].dtype == DT_F32 && shape_equal(g.node[q].shape, SHAPE(12, 8)));
 	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(ids, wq, s8_steps), NULL), "must be (100)");
 	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(ids, table, s), NULL), "must be s8");
+	int rows = f32(&g, "rows", SHAPE(9, 8)), begin = of(&g, "begin", DT_S32, SHAPE(3));
+	struct attr long_texts = {.longest = 101};
+	assert_true(graph_add(&g, OP_QPOSITION, "places", IN(rows, wq, s, begin, wq, s), NULL) >= 0);
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin, wq), NULL), "come together");
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, table, s, begin), NULL), "must be s8");
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s8_steps, begin), NULL), "must be (100)");
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin), &long_texts), "has 100 places");
 	assert_refused(graph_add(&g, OP_QEMBEDDING, "e", IN(s, wq, s), NULL), "must be s32");
 	assert_int_equal(graph_macs(&g), 0); /* rows are read, not multiplied */
 	graph_clear(&g);
@@ -567,6 +574,18 @@ static void infer__integer_layers(void **state)
 	assert_true(shape_equal(g.node[p].shape, SHAPE(3, 2)));
 	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, one, one), NULL), "0 bits");
 	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, m, one), &a), "must be (1)");
+	struct attr gelu = {.q = a.q, .q_in = {8, 0, 255, 9, false}}, bad = gelu;
+	bad.q_in.zero = 256;
+	int t = graph_add(&g, OP_GELU_TABLE, "t", IN(one, one), &gelu), u = of(&g, "u", DT_U8, SHAPE(256));
+	assert_true(g.node[t].dtype == DT_S8 && shape_equal(g.node[t].shape, SHAPE(256)));
+	assert_refused(graph_add(&g, OP_GELU_TABLE, "e", IN(one, m), &gelu), "must be (1)");
+	assert_refused(graph_add(&g, OP_GELU_TABLE, "e", IN(one, one), &bad), "zero point 256");
+	assert_refused(graph_add(&g, OP_FAKE_GELU, "e", IN(f, one, one), &bad), "zero point 256");
+	assert_refused(graph_add(&g, OP_FAKE_GELU, "e", IN(x, one, one), &gelu), "must be f32");
+	int looked = graph_add(&g, OP_QTABLE, "looked", IN(x, t), &gelu);
+	assert_true(g.node[looked].dtype == DT_S8 && shape_equal(g.node[looked].shape, g.node[x].shape));
+	assert_refused(graph_add(&g, OP_QTABLE, "e", IN(x, u), &gelu), "must be s8");
+	assert_refused(graph_add(&g, OP_QTABLE, "e", IN(f, t), &gelu), "u8 or s8");
 	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(f, w, m, NODE_NONE), NULL);
 	assert_int_equal(g.node[d].dtype, DT_F32);
 	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), &flat), "must be f32");

@@ -143,6 +143,27 @@ static void position_cases(struct op_list *l)
 	}
 }
 
+static void qposition_cases(struct op_list *l)
+{
+	for (size_t k = 0; k < 4 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 4];
+		/* a table that the longest sequence does not leave, and one of a single row */
+		const int64_t P = k & 1 ? 1 : z->M + 2;
+		struct op_case *c = op_list_add(l, OP_QPOSITION, EXEC_INFER, "N%d M%d C%d slack %d P%d%s", (int)z->N,
+		    (int)z->M, (int)z->C, (int)z->slack, (int)P, k & 2 ? " type" : "");
+		if (!c)
+			return;
+		give_rows(c, QPOSITION_X, z, 1);
+		op_case_in(c, QPOSITION_Q, DT_S8, op_shape(2, P, z->C, 0, 0), -127, 127)->constant = true;
+		op_case_in(c, QPOSITION_STEP, DT_F32, vec(P), 0.001, 0.1)->constant = true;
+		give_starts(c, QPOSITION_STARTS, z);
+		if (!(k & 2))
+			continue;
+		op_case_in(c, QPOSITION_TYPE_Q, DT_S8, op_shape(2, 2, z->C, 0, 0), -127, 127)->constant = true;
+		op_case_in(c, QPOSITION_TYPE_STEP, DT_F32, vec(2), 0.001, 0.1)->constant = true;
+	}
+}
+
 static void dropout_cases(struct op_list *l)
 {
 	for (size_t k = 0; k < 2 * BATCHES; k++) {
@@ -325,6 +346,7 @@ void op_cases_tokens(struct op_list *l)
 {
 	embedding_cases(l);
 	position_cases(l);
+	qposition_cases(l);
 	dropout_cases(l);
 	attention_cases(l);
 	hidden_loss_cases(l);

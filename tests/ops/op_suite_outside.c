@@ -89,7 +89,8 @@ static int starts_outside(struct device dev)
 		bool weighted; /* the sequences' weights follow their starts */
 	} reader[] = {{OP_SEGMENT_MEAN, 1, SEGMENT_STARTS, 0, false}, {OP_SEGMENT_FIRST, 1, SEGMENT_STARTS, 0, false},
 	    {OP_DROPOUT, 1, DROPOUT_STARTS, 1e-6, false}, {OP_ATTENTION, 3, ATTENTION_STARTS, 1e-5, false},
-	    {OP_POSITION, 1, POSITION_STARTS, 1e-6, false}, {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
+	    {OP_POSITION, 1, POSITION_STARTS, 1e-6, false}, {OP_QPOSITION, 1, QPOSITION_STARTS, 0, false},
+	    {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
 	    {OP_ATTENTION_LOSS, 4, ATTENTION_LOSS_STARTS, 1e-5, true},
 	    {OP_RELATION_LOSS, 6, RELATION_LOSS_STARTS, 1e-5, true}};
 	int rc = 0;
@@ -104,6 +105,11 @@ static int starts_outside(struct device dev)
 		if (c.op == OP_POSITION) {
 			op_case_in(&c, POSITION_TABLE, DT_F32, op_shape(2, 7, C, 0, 0), -1, 1);
 			op_case_in(&c, POSITION_TYPE, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
+		}
+		if (c.op == OP_QPOSITION) {
+			c.mode = EXEC_INFER;
+			op_case_in(&c, QPOSITION_Q, DT_S8, op_shape(2, 7, C, 0, 0), -127, 127);
+			op_case_in(&c, QPOSITION_STEP, DT_F32, op_shape(1, 7, 0, 0, 0), 0.01, 0.1);
 		}
 		op_case_in(&c, reader[i].starts, DT_S32, op_shape(1, 4, 0, 0, 0), 0, 0);
 		if (reader[i].weighted)

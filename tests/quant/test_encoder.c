@@ -11,9 +11,12 @@
 #include "quant/encoder.h"
 #include "quant/plan.h"
 
-#define GELU "encoder.layer.0.intermediate.activation"
-#define FF1  "encoder.layer.0.intermediate.dense"
-#define FF2  "encoder.layer.0.output.dense"
+#define GELU   "encoder.layer.0.intermediate.activation"
+#define FF1    "encoder.layer.0.intermediate.dense"
+#define WORDS  "embeddings.word_embeddings"
+#define PLACES "embeddings.position_embeddings"
+#define TYPES  "embeddings.token_type_embeddings"
+#define FF2    "encoder.layer.0.output.dense"
 
 struct forms {
 	struct graph folded, annotated, lowered, frozen;
@@ -165,6 +168,41 @@ static void gelu__has_no_form_without_static_steps(void **state)
 	forms_clear(&f);
 }
 
+static void tables__have_a_step_per_row_in_every_method(void **state)
+{
+	static const enum quant_method methods[] = {QUANT_STATIC, QUANT_QAT, QUANT_DYNAMIC};
+	const char *const in =
+	    WORDS " " PLACES ".weight.q " PLACES ".weight.step starts " TYPES ".weight.q " TYPES ".weight.step";
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct quant_rules rules = rules_of(methods[i]);
+		struct forms f = make(0, &rules);
+
+		assert_int_equal(quant_plan_value(&f.plan, PLACES ".weight")->channels, 40);
+		assert_int_equal(quant_plan_value(&f.plan, TYPES ".weight")->channels, 2);
+		assert_node(&f.lowered, PLACES, OP_QPOSITION, in);
+		assert_int_equal(f.frozen.node[graph_find(&f.frozen, PLACES ".weight.q")].dtype, DT_S8);
+		assert_int_equal(graph_find(&f.frozen, PLACES ".weight"), NODE_NONE);
+		assert_int_equal(graph_find(&f.frozen, TYPES ".weight"), NODE_NONE);
+		if (methods[i] != QUANT_DYNAMIC)
+			assert_node(&f.annotated, PLACES, OP_POSITION,
+			    WORDS " " PLACES ".weight.f32 starts " TYPES ".weight.f32");
+		forms_clear(&f);
+	}
+}
+
+static void tables__are_halves_where_weights_are(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_FP16);
+	struct forms f = make(0, &rules);
+
+	(void)state;
+	assert_node(&f.frozen, PLACES, OP_POSITION, WORDS " " PLACES ".weight.f32 starts " TYPES ".weight.f32");
+	assert_node(&f.frozen, TYPES ".weight.f32", OP_CAST, TYPES ".weight.half");
+	forms_clear(&f);
+}
+
 /* A plan that was saved before GELU was a group lists none: it gives the graph that it gave then. */
 static void plans__without_a_gelu_keep_it_real(void **state)
 {
@@ -202,6 +240,8 @@ int main(void)
 	    cmocka_unit_test(gelu__is_signed_where_activations_are_symmetric),
 	    cmocka_unit_test(gelu__is_real_beside_a_real_layer),
 	    cmocka_unit_test(gelu__has_no_form_without_static_steps),
+	    cmocka_unit_test(tables__have_a_step_per_row_in_every_method),
+	    cmocka_unit_test(tables__are_halves_where_weights_are),
 	    cmocka_unit_test(plans__without_a_gelu_keep_it_real),
 	};
 

@@ -131,6 +131,7 @@ const struct backend ref_backend = {
 	    [OP_GELU_TABLE] = FORWARD(gelu_table),
 	    [OP_QTABLE] = FORWARD(qtable),
 	    [OP_QEMBEDDING] = FORWARD(qembedding),
+	    [OP_QPOSITION] = FORWARD(qposition),
 	    [OP_CAST] = BOTH(cast),
 	},
 };

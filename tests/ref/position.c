@@ -28,6 +28,32 @@ int ref_position_forward(struct call *s)
 	return 0;
 }
 
+/* Value e of a table of integers, as the real form reads it. */
+static double table_value(const struct call *s, int table, int step, int64_t e)
+{
+	int64_t C = s->out.shape.dim[1];
+	return ref_fl(&s->out, ref_get(&s->in[table], e) * ref_get(&s->in[step], e / C));
+}
+
+int ref_qposition_forward(struct call *s)
+{
+	int64_t N = s->in[QPOSITION_STARTS].shape.dim[0] - 1, C = s->out.shape.dim[1], first, last = 0;
+	for (int64_t n = 0; n < N; n++) {
+		ref_segment(s, QPOSITION_STARTS, QPOSITION_X, n, &first, &last);
+		for (int64_t e = 0; e < (last - first) * C; e++) {
+			double y = ref_get(&s->in[QPOSITION_X], first * C + e);
+			if (s->has_in[QPOSITION_TYPE_Q])
+				y = ref_fl(&s->out, y + table_value(s, QPOSITION_TYPE_Q, QPOSITION_TYPE_STEP, e % C));
+			if (e / C < s->in[QPOSITION_Q].shape.dim[0])
+				y = ref_fl(&s->out, y + table_value(s, QPOSITION_Q, QPOSITION_STEP, e));
+			ref_set(&s->out, first * C + e, y);
+		}
+	}
+	for (int64_t e = last * C; e < shape_count(s->out.shape); e++)
+		ref_set(&s->out, e, 0);
+	return 0;
+}
+
 /* The sum over the sequences that reach so far. */
 static void table_gradient(const struct call *s)
 {

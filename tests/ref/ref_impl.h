@@ -200,6 +200,7 @@ int ref_qconv2d_forward(struct call *s);
 int ref_qavgpool_forward(struct call *s);
 int ref_qlinear_dyn_forward(struct call *s);
 int ref_qembedding_forward(struct call *s);
+int ref_qposition_forward(struct call *s);
 
 int ref_update(void *ctx, const struct update_job *job);
 

@@ -110,6 +110,22 @@ static void position__adds_by_the_place_in_each_sequence(void **state)
 }
 
 /* Two heads of one column: the first has scores 0 and ln 3 for its first row, the second equal ones. */
+static void qposition__adds_rows_times_their_steps(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_QPOSITION, EXEC_INFER, (struct attr){0});
+	give(&k, QPOSITION_X, DT_F32, op_shape(2, 4, 1, 0, 0), F32(1, 2, 3, 100));
+	give(&k, QPOSITION_Q, DT_S8, op_shape(2, 2, 1, 0, 0), (const int8_t[]){-10, 20});
+	give(&k, QPOSITION_STEP, DT_F32, vec(2), F32(0.5f, 2));
+	give(&k, QPOSITION_STARTS, DT_S32, vec(3), (const int32_t[]){0, 2, 3});
+	give(&k, QPOSITION_TYPE_Q, DT_S8, op_shape(2, 2, 1, 0, 0), (const int8_t[]){3, 99});
+	give(&k, QPOSITION_TYPE_STEP, DT_F32, vec(2), F32(0.25f, 8));
+	run(&k, NULL);
+	EXPECT_OUT(&k, 0, 1 + 0.75 - 5, 2 + 0.75 + 40, 3 + 0.75 - 5, 0);
+	end(&k);
+}
+
 static void attention__weighs_values_by_the_softmax(void **state)
 {
 	(void)state;
@@ -254,6 +270,7 @@ int main(void)
 	    cmocka_unit_test(layernorm__normalises_each_row_with_its_residual),
 	    cmocka_unit_test(layernorm__adds_lane_by_lane_and_folds_halves),
 	    cmocka_unit_test(position__adds_by_the_place_in_each_sequence),
+	    cmocka_unit_test(qposition__adds_rows_times_their_steps),
 	    cmocka_unit_test(attention__weighs_values_by_the_softmax),
 	    cmocka_unit_test(attention__divides_by_the_root_of_the_columns),
 	    cmocka_unit_test(segment_first__takes_one_row_and_zeros_for_none),

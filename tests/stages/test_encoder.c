@@ -14,6 +14,7 @@ static struct rig texts;
 static struct encoder_spec own = {.hidden = 24,
     .head_size = 8,
     .positions = 128,
+    .token_types = 2,
     .norm = ENCODER_NORM_POST,
     .activation = ENCODER_GELU,
     .pooling = ENCODER_POOLING_MEAN,

@@ -20,7 +20,8 @@ extern const struct kernel cpu_embedding_kernel, cpu_segment_mean_kernel, cpu_bc
 extern const struct kernel cpu_dequant_kernel, cpu_quantize_kernel, cpu_rq_scale_kernel, cpu_rq_shift_kernel,
     cpu_rq_residual_kernel, cpu_qlinear_kernel, cpu_qconv2d_kernel, cpu_qavgpool_kernel, cpu_qlinear_dyn_kernel;
 
-extern const struct kernel cpu_fake_gelu_kernel, cpu_gelu_table_kernel, cpu_qtable_kernel, cpu_qposition_kernel;
+extern const struct kernel cpu_fake_gelu_kernel, cpu_gelu_table_kernel, cpu_qtable_kernel, cpu_qposition_kernel,
+    cpu_score_scale_kernel, cpu_qattention_kernel, cpu_fake_attention_kernel;
 
 /* Integers of n values by one step, the bits of OP_QUANTIZE, on this thread (quantize.c). */
 void cpu_quantize(const float *x, int64_t n, float step, const struct qrange *q, void *y);

@@ -119,11 +119,82 @@ static int of_fake_gelu(struct executor *ex, const struct node *n, int64_t count
 	return rc;
 }
 
+/* Values of an OP_FAKE_ATTENTION, as integers where they are grid values. */
+struct attention {
+	float *in[NODE_MAX_IN];
+	int8_t *integers[3];
+	int32_t *starts, *p;
+	float *t;
+};
+
+static int to_integers(struct attention *a, int i, int64_t n)
+{
+	const float p = quant_pow2(*a->in[FAKE_ATTENTION_SQ + i]);
+	a->integers[i] = mem_alloc((size_t)n, 1);
+	for (int64_t e = 0; a->integers[i] && e < n; e++)
+		a->integers[i][e] = (int8_t)(int)(a->in[i][e] / p);
+	return a->integers[i] ? 0 : ERR_NOMEM;
+}
+
+/* Rows of one sequence and one head. */
+static int64_t of_head(const struct attention *a, const struct node *n, int64_t first, int64_t last, int64_t head)
+{
+	const struct qrange y = n->attr.q;
+	const int64_t C = n->shape.dim[1], D = C / n->attr.heads, at = first * C + head * D;
+	const struct quant_attention of = {.T = last - first,
+	    .D = D,
+	    .stride = C,
+	    .k = a->integers[1] + at,
+	    .v = a->integers[2] + at,
+	    .c = quant_score_scale(*a->in[FAKE_ATTENTION_SQ], *a->in[FAKE_ATTENTION_SK], D),
+	    .factor = quant_residual(*a->in[FAKE_ATTENTION_SV], *a->in[FAKE_ATTENTION_SY]),
+	    .prob_bits = n->attr.prob_bits};
+	int64_t clipped = 0;
+	for (int64_t i = 0; i < of.T; i++) {
+		quant_attention_row(&of, a->integers[0] + at + i * C, a->p, a->t);
+		for (int64_t d = 0; d < D; d++)
+			clipped += is_beyond(rintf(a->t[d]) + (float)y.zero, y);
+	}
+	return clipped;
+}
+
+static int of_attention(struct executor *ex, const struct node *n, int64_t *clipped)
+{
+	const struct node *starts = &executor_graph(ex)->node[n->in[FAKE_ATTENTION_STARTS]];
+	const int64_t N = starts->shape.dim[0] - 1, values = shape_count(n->shape);
+	struct attention a = {0};
+	int rc = 0;
+	for (int i = 0; i < n->n_in && !rc; i++)
+		rc = i == FAKE_ATTENTION_STARTS ? 0 : read_value(ex, n->in[i], &a.in[i]);
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = to_integers(&a, i, values);
+	a.starts = mem_alloc((size_t)N + 1, sizeof(*a.starts));
+	a.p = mem_alloc((size_t)n->shape.dim[0], sizeof(*a.p));
+	a.t = mem_alloc((size_t)n->shape.dim[1], sizeof(*a.t));
+	if (!rc && (!a.starts || !a.p || !a.t))
+		rc = ERR_NOMEM;
+	if (!rc)
+		rc = executor_output(ex, starts->name, a.starts, ((size_t)N + 1) * sizeof(*a.starts));
+	for (int64_t i = 0; i < N * n->attr.heads && !rc; i++)
+		*clipped +=
+		    of_head(&a, n, a.starts[i / n->attr.heads], a.starts[i / n->attr.heads + 1], i % n->attr.heads);
+	for (int i = 0; i < NODE_MAX_IN; i++)
+		mem_free(a.in[i]);
+	for (int i = 0; i < 3; i++)
+		mem_free(a.integers[i]);
+	mem_free(a.starts);
+	mem_free(a.p);
+	mem_free(a.t);
+	return rc;
+}
+
 int quantize_clipped(struct executor *annotated, int node, int64_t count, int64_t *clipped)
 {
 	const struct node *n = &executor_graph(annotated)->node[node];
 	if (n->op == OP_FAKE_QUANT)
 		return of_fake_quant(annotated, n, count, clipped);
+	if (n->op == OP_FAKE_ATTENTION)
+		return of_attention(annotated, n, clipped);
 	if (n->op == OP_FAKE_GELU)
 		return of_fake_gelu(annotated, n, count, clipped);
 	return n->op == OP_REQUANT ? of_requant(annotated, n, count, clipped) : 0;

@@ -8,6 +8,7 @@
 static const char *const observers[] = {"minmax", "moving_average", "percentile", "entropy", "mse", "auto", NULL};
 static const char *const weight_observers[] = {"minmax", "mse", NULL};
 static const char *const granularities[] = {"channel", "tensor", NULL};
+static const char *const prob_bits[] = {"16", "8", NULL};
 static const char *const activations[] = {"symmetric", "affine", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
@@ -75,6 +76,15 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = INTEGER,
 	.help = "bits of weights and input of the first and the last layer; 0 = as the others"},
+    {.key = "prob_bits",
+	.type = OPT_CHOICE,
+	.offset = AT(prob_bits),
+	.def = "16",
+	.choices = prob_bits,
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "bits of attention's probabilities; 8 is a little faster and loses what is far below a token that "
+		"dominates"},
     {.key = "granularity",
 	.type = OPT_CHOICE,
 	.offset = AT(granularity),
@@ -154,6 +164,7 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .act_bits = (int)o->act_bits,
 	    .edge_bits = (int)o->edge_bits,
 	    .per_channel = o->granularity == 0,
+	    .prob_bits = o->prob_bits == 1 ? 8 : 16,
 	    .affine = o->activations == 1,
 	    .exclude = o->exclude};
 }

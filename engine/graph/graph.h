@@ -49,8 +49,9 @@ struct attr {
 	bool tf32;      /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
 	bool gelu_tanh; /* OP_GELU: the approximation by tanh */
 	int stride, pad, kernel; /* square, both axes */
-	int heads;               /* OP_ATTENTION, OP_ATTENTION_LOSS; OP_RELATION_LOSS: blocks of columns */
+	int heads;               /* attentions and their losses; OP_RELATION_LOSS: blocks of columns */
 	int teacher_heads;       /* OP_ATTENTION_LOSS */
+	int prob_bits;           /* OP_QATTENTION, OP_FAKE_ATTENTION: 8 or 16, of probabilities */
 	int64_t longest; /* OP_ATTENTION, OP_POSITION, losses on maps: no sequence has more rows; 0: not known */
 	float eps, rate, smoothing, temperature, alpha;
 	enum distance distance; /* losses on layers: of two rows */

@@ -34,6 +34,7 @@ int want_ndim(const struct infer *c, int i, int lo, int hi);
 /* Rows of tokens, f32 (M,C), and where each sequence begins, s32 (N+1). */
 int want_rows(const struct infer *c, int i);
 int want_starts(const struct infer *c, int i);
+int want_heads(const struct infer *c); /* attr.heads divide the columns of input 0; attr.longest */
 /* attr.q is a range that 8 bits hold, or absent where it is not needed. */
 int want_range(const struct infer *c, bool needed);
 int want_range_in(const struct infer *c); /* likewise attr.q_in, which is needed */
@@ -80,6 +81,9 @@ int infer_unary(const struct infer *c);
 int infer_fake_gelu(const struct infer *c);
 int infer_gelu_table(const struct infer *c);
 int infer_qtable(const struct infer *c);
+int infer_score_scale(const struct infer *c);
+int infer_fake_attention(const struct infer *c);
+int infer_qattention(const struct infer *c);
 int infer_qembedding(const struct infer *c);
 int infer_qposition(const struct infer *c);
 int infer_fake_quant(const struct infer *c);

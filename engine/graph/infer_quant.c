@@ -177,6 +177,50 @@ int infer_qtable(const struct infer *c)
 	return infer_set(c, integer_type(c->n->attr.q), c->in[QTABLE_X]->shape);
 }
 
+int infer_score_scale(const struct infer *c)
+{
+	if (want_f32(c, 3) < 0 || want_vector(c, 0, 1, 1) < 0 || want_vector(c, 1, 1, 1) < 0)
+		return ERR_FAIL;
+	if (c->n->attr.count < 1)
+		return FAIL(c, "count %lld, must be the columns of a head", (long long)c->n->attr.count);
+	return infer_set_vector(c, 1);
+}
+
+/* What both forms of attention between integers ask, of q, k and v of type t. Scores are exact in f32 too, 1024 * 128^2
+ * being 2^24, and a byte of the probabilities is weighed in 31 bits, 65536 * 255 * 128. */
+static int integer_attention(const struct infer *c, enum dtype t)
+{
+	for (int i = ATTENTION_Q; i <= ATTENTION_V; i++)
+		if (want_dtype(c, i, t) < 0 || want_ndim(c, i, 2, 2) < 0 ||
+		    want_shape(c, i, c->in[ATTENTION_Q]->shape) < 0)
+			return ERR_FAIL;
+	if (want_starts(c, ATTENTION_STARTS) < 0 || want_heads(c) < 0 || want_range(c, true) < 0)
+		return ERR_FAIL;
+	const int64_t columns = c->in[ATTENTION_Q]->shape.dim[1] / c->n->attr.heads;
+	if (c->n->attr.longest > 65536)
+		return FAIL(c, "sequences of %lld rows, must be 65536 at most", (long long)c->n->attr.longest);
+	if (columns > 1024)
+		return FAIL(c, "heads of %lld columns, must be 1024 at most", (long long)columns);
+	if (c->n->attr.prob_bits != 8 && c->n->attr.prob_bits != 16)
+		return FAIL(c, "%d bits of probabilities, must be 8 or 16", c->n->attr.prob_bits);
+	for (int i = ATTENTION_STARTS + 1; i < c->n->n_in; i++)
+		if (want_dtype(c, i, DT_F32) < 0 || want_vector(c, i, 1, 1) < 0)
+			return ERR_FAIL;
+	return 0;
+}
+
+int infer_fake_attention(const struct infer *c)
+{
+	return integer_attention(c, DT_F32) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
+}
+
+int infer_qattention(const struct infer *c)
+{
+	if (integer_attention(c, DT_S8) < 0)
+		return ERR_FAIL;
+	return infer_set(c, integer_type(c->n->attr.q), c->in[ATTENTION_Q]->shape);
+}
+
 int infer_qembedding(const struct infer *c)
 {
 	if (want_dtype(c, QEMBEDDING_IDS, DT_S32) < 0 || want_ndim(c, QEMBEDDING_IDS, 1, 1) < 0 ||

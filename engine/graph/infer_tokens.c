@@ -85,6 +85,16 @@ int infer_qposition(const struct infer *c)
 	return check_places(c, c->in[QPOSITION_Q]) < 0 ? ERR_FAIL : infer_set_like(c, QPOSITION_X);
 }
 
+int want_heads(const struct infer *c)
+{
+	const int64_t columns = c->in[ATTENTION_Q]->shape.dim[1];
+	if (c->n->attr.heads < 1 || columns % c->n->attr.heads)
+		return FAIL(c, "%d heads do not divide %lld columns", c->n->attr.heads, (long long)columns);
+	if (c->n->attr.longest < 0)
+		return FAIL(c, "longest %lld: must not be negative", (long long)c->n->attr.longest);
+	return 0;
+}
+
 int infer_attention(const struct infer *c)
 {
 	if (want_rows(c, ATTENTION_Q) < 0 || want_f32(c, BIT(ATTENTION_K) | BIT(ATTENTION_V)) < 0 ||
@@ -93,11 +103,7 @@ int infer_attention(const struct infer *c)
 	const struct shape q = c->in[ATTENTION_Q]->shape;
 	if (want_shape(c, ATTENTION_K, q) < 0 || want_shape(c, ATTENTION_V, q) < 0)
 		return ERR_FAIL;
-	if (c->n->attr.heads < 1 || q.dim[1] % c->n->attr.heads)
-		return FAIL(c, "%d heads do not divide %lld columns", c->n->attr.heads, (long long)q.dim[1]);
-	if (c->n->attr.longest < 0)
-		return FAIL(c, "longest %lld: must not be negative", (long long)c->n->attr.longest);
-	return infer_set_like(c, ATTENTION_Q);
+	return want_heads(c) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
 }
 
 /* One row for each sequence. */

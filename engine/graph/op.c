@@ -192,6 +192,20 @@ static const struct op_info ops[OP_COUNT] = {
     [OP_GELU_TABLE] =
 	{.name = "gelu_table", .input = {"s_x", "s_y"}, .min_in = 2, .max_in = 2, .infer = infer_gelu_table},
     [OP_QTABLE] = {.name = "qtable", .input = {"x", "table"}, .min_in = 2, .max_in = 2, .infer = infer_qtable},
+    [OP_SCORE_SCALE] =
+	{.name = "score_scale", .input = {"s_q", "s_k"}, .min_in = 2, .max_in = 2, .infer = infer_score_scale},
+    [OP_FAKE_ATTENTION] = {.name = "fake_attention",
+	.input = {"q", "k", "v", "starts", "s_q", "s_k", "s_v", "s_y"},
+	.min_in = 8,
+	.max_in = 8,
+	.macs = attention_macs,
+	.infer = infer_fake_attention},
+    [OP_QATTENTION] = {.name = "qattention",
+	.input = {"q", "k", "v", "starts", "c", "k"},
+	.min_in = 6,
+	.max_in = 6,
+	.macs = attention_macs,
+	.infer = infer_qattention},
     [OP_QEMBEDDING] =
 	{.name = "qembedding", .input = {"ids", "wq", "step"}, .min_in = 3, .max_in = 3, .infer = infer_qembedding},
     [OP_QPOSITION] = {.name = "qposition",

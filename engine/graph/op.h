@@ -54,9 +54,12 @@ enum op {
 	OP_FAKE_GELU,   /* see enum fake_gelu_in -> like x, grid values; attr.q_in, q, gelu_tanh                      */
 	OP_GELU_TABLE,  /* s_x (1), s_y (1) -> u8/s8 (256): GELU of every byte; attr.q_in, q, gelu_tanh               */
 	OP_QTABLE,      /* x u8/s8, table u8/s8 (256) -> like x, of the table's type: table[byte of x]; attr.q        */
-	OP_QEMBEDDING,  /* see enum qembedding_in -> f32 (M,C): rows of an integer table times their steps            */
-	OP_QPOSITION,   /* see enum qposition_in -> like x: OP_POSITION with integer tables                           */
-	OP_CAST,        /* x -> same shape in attr.to                                                                 */
+	OP_SCORE_SCALE, /* s_q (1), s_k (1) -> c (1) of OP_QATTENTION; attr.count: columns of a head                  */
+	OP_FAKE_ATTENTION, /* see enum fake_attention_in -> like q, grid values; attr.heads, longest, prob_bits, q    */
+	OP_QATTENTION, /* see enum qattention_in -> like q, u8/s8; attr.heads, longest, prob_bits, q                 */
+	OP_QEMBEDDING, /* see enum qembedding_in -> f32 (M,C): rows of an integer table times their steps            */
+	OP_QPOSITION,  /* see enum qposition_in -> like x: OP_POSITION with integer tables                           */
+	OP_CAST,       /* x -> same shape in attr.to                                                                 */
 	OP_COUNT
 };
 
@@ -162,6 +165,36 @@ enum attention_in {
 	ATTENTION_K,      /* f32 (M,H*D) */
 	ATTENTION_V,      /* f32 (M,H*D) */
 	ATTENTION_STARTS, /* s32 (N+1)   */
+};
+
+/* Inputs of OP_QATTENTION, inference only: attention between integers (quant/arith.h). Slack rows are the integer that
+ * stands for 0. */
+enum qattention_in {
+	QATTENTION_Q,      /* s8 (M,H*D); these four are where OP_ATTENTION has them */
+	QATTENTION_K,      /* s8 (M,H*D) */
+	QATTENTION_V,      /* s8 (M,H*D) */
+	QATTENTION_STARTS, /* s32 (N+1)  */
+	QATTENTION_SCALE,  /* c (1)      */
+	QATTENTION_FACTOR, /* k (1)      */
+};
+
+/* Inputs of OP_FAKE_ATTENTION, its training twin on grid values. Gradients pass straight through the roundings: p_j is
+ * taken as E_j, whose derivative is ln2 E_j, or 0 where x_j is held at -3. With g_d = P(s_y) dL/dy_d where t_d is
+ * inside the output's range, else 0,
+ *   u_j = ln2 E_j sum_d g_d (k/S) (v_jd - A_d/S)
+ *   dL/da_j = c u_j, and for the first largest a less c sum_j u_j
+ *   dL/dc = sum_j u_j (a_j - m),  dL/dk = sum_d g_d A_d/S
+ *   dL/dv_jd = g_d (k/S) p_j,  dL/ds_y = -sum_d g_d t_d / s_y
+ * of integers; grid values are P times these, and those of the other steps follow by c and k. */
+enum fake_attention_in {
+	FAKE_ATTENTION_Q,      /* grid f32 (M,H*D) */
+	FAKE_ATTENTION_K,      /* grid f32 (M,H*D) */
+	FAKE_ATTENTION_V,      /* grid f32 (M,H*D) */
+	FAKE_ATTENTION_STARTS, /* s32 (N+1)        */
+	FAKE_ATTENTION_SQ,     /* (1)              */
+	FAKE_ATTENTION_SK,     /* (1)              */
+	FAKE_ATTENTION_SV,     /* (1)              */
+	FAKE_ATTENTION_SY,     /* (1)              */
 };
 
 /* Inputs of OP_DROPOUT. Element e of a sample stays or goes by the random word of (step, sample, e). Without starts

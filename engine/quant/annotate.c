@@ -38,5 +38,7 @@ int quant_grid_step(const struct graph *annotated, int i, struct qrange *q)
 		return node->in[1];
 	if (node->op == OP_FAKE_GELU)
 		return node->in[FAKE_GELU_SY];
+	if (node->op == OP_FAKE_ATTENTION)
+		return node->in[FAKE_ATTENTION_SY];
 	return node->op == OP_REQUANT && node->n_in > RQ_SY ? node->in[RQ_SY] : NODE_NONE;
 }

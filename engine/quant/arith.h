@@ -47,6 +47,37 @@ int quant_gelu_round(const struct quant_gelu *g, int q_x);    /* q_y            
 /* Entry i is what byte i becomes: of s8 bytes from 128 on stand for i - 256, and s8 results are stored as bytes. */
 void quant_gelu_table(const struct quant_gelu *g, uint8_t table[256]);
 
+/* Attention (OP_ATTENTION) from integers to integers, within one head of one sequence: T rows of D columns of q, k and
+ * v, s8 with zero point 0. Of a query's row, with k and v of row j,
+ *   a_j = sum_d q_d k_jd,  m = max_j a_j
+ *   x_j = max(fmaf(f32(a_j - m), c, L), -3),  e = rint(x_j),  f = x_j - e
+ *   E_j = ldexp(fmaf(fmaf(fmaf(C3, f, C2), f, C1), f, 1), e),  p_j = rint(E_j)
+ *   S = sum_j p_j,  A_d = sum_j p_j v_jd
+ *   t_d = fl(f32(A_d) * fl(k / f32(S)))
+ *   q_y = saturate(rint(t_d) + z_y)
+ *   c = f32(s_q * s_k * log2(e) / sqrt(D)),  k = f32(s_v / s_y)
+ * c and k are computed in double and rounded once. p_j is e^(score - largest score) in 8 or 16 bits: L makes the
+ * largest p the largest integer, and from -3 down every p is 0. S and A_d are exact, so a kernel may add in any order.
+ * 8 bits lose what is far below a key that dominates: 65 % of the rest where that is e^8 times as large. */
+#define QUANT_EXP2_C1 6.9314718e-1f
+#define QUANT_EXP2_C2 2.4022651e-1f
+#define QUANT_EXP2_C3 5.5504109e-2f
+#define QUANT_LEAST   (-3.0f)                                /* of x */
+float quant_prob_log(int prob_bits);                         /* L, of 8 or 16 bits */
+float quant_score_scale(float s_q, float s_k, int64_t D);    /* c */
+float quant_exponent(int64_t below, float c, int prob_bits); /* x of below = a - m */
+float quant_exp2(float x);                                   /* E, of which p is the nearest integer */
+/* One head of one sequence: row j of k and v is at j * stride, row i of q likewise. */
+struct quant_attention {
+	int64_t T, D, stride;
+	const int8_t *k, *v;
+	float c, factor; /* factor: the k of the formulas */
+	int prob_bits;
+};
+/* t (D) of a query's row q (D); p (T) is what p_j was. */
+void quant_attention_row(const struct quant_attention *a, const int8_t *q, int32_t *p, float *t);
+int quant_attention_round(float t, struct qrange y); /* q_y */
+
 /* Ranges. bits 2..8. weights: symmetric -(2^(b-1)-1)..; signed: -(2^(b-1)).. ; unsigned: 0..2^b-1 with the zero point.
  */
 struct qrange qrange_weight(int bits);

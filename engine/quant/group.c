@@ -6,7 +6,7 @@
 #define KINDS_MAX 32
 
 static const struct group_kind *kinds[KINDS_MAX + 1] = {
-    &group_linear, &group_conv2d, &group_avgpool, &group_gelu, &group_embedding, &group_position};
+    &group_linear, &group_conv2d, &group_avgpool, &group_gelu, &group_embedding, &group_position, &group_attention};
 
 const struct group_kind *const *group_list(void)
 {

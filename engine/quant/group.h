@@ -13,18 +13,20 @@ struct rewrite;
 
 struct group {
 	const struct group_kind *kind;
-	int layer;    /* the node that the kind matched                              */
-	int add;      /* the fused add, or NODE_NONE                                 */
-	int residual; /* the add's other operand, or NODE_NONE                       */
-	int out;      /* the node whose value the group produces: add, else layer    */
-	bool relu;    /* of the add where there is one, else of the layer            */
+	int layer;     /* the node that the kind matched                              */
+	int add;       /* the fused add, or NODE_NONE                                 */
+	int residual;  /* the add's other operand, or NODE_NONE                       */
+	int out;       /* the node whose value the group produces: add, else layer    */
+	bool relu;     /* of the add where there is one, else of the layer            */
+	int prob_bits; /* of a kind that has probabilities                            */
 };
 
 /* What a group asks of a value that it reads. */
 enum {
 	DEMAND_INTEGERS = 1,  /* it reads the value as integers                                 */
 	DEMAND_ZERO_ONLY = 2, /* whose zero point must be 0, for this group cannot fold another */
-	DEMAND_AS_INPUT = 4   /* as its layer's input: `edge_bits` may apply                    */
+	DEMAND_AS_INPUT = 4,  /* as its layer's input: `edge_bits` may apply                    */
+	DEMAND_SIGNED = 8     /* as s8, whatever its values are                                 */
 };
 
 struct group_kind {
@@ -39,6 +41,7 @@ struct group_kind {
 	bool edge;             /* the first and the last of these layers have `edge_bits`                     */
 	bool fuses_add;        /* an add may follow within the group                                          */
 	bool between_integers; /* only where its input has integers anyway and its output is read as integers */
+	bool probabilities;    /* its plan has prob_bits                                                      */
 	bool real_output;      /* its output is real for every consumer                                       */
 	/* DEMAND bits for node `value`: 0 where the group does not read it, or reads it as it is. */
 	unsigned (*demand)(const struct graph *g, const struct group *group, int value);
@@ -60,7 +63,7 @@ const struct group_kind *const *group_list(void);
 int group_kind_register(const struct group_kind *kind);
 
 extern const struct group_kind group_linear, group_conv2d; /* group_layer.c */
-extern const struct group_kind group_avgpool, group_gelu, group_embedding, group_position;
+extern const struct group_kind group_avgpool, group_gelu, group_embedding, group_position, group_attention;
 
 /* Input k of the layer of such a group is a weight of it, and there. */
 bool group_is_weight(const struct group_kind *kind, const struct node *layer, int k);

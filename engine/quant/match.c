@@ -53,7 +53,11 @@ static int make_group(
 	    .add = NODE_NONE,
 	    .residual = NODE_NONE,
 	    .out = layer,
+	    .prob_bits = l->prob_bits,
 	    .relu = g->node[layer].attr.relu};
+	if (kind->probabilities != (l->prob_bits != 0))
+		return quant_misfit(
+		    l->name, kind->probabilities ? "its probabilities have no bits" : "it has no probabilities");
 	if (strcmp(l->name, l->output) == 0)
 		return 0;
 	if (!(GROUP_METHOD(method) & GROUP_INTEGERS))

@@ -29,6 +29,8 @@ static int check_rules(const struct quant_rules *r)
 	if (check_bits("weight_bits", r->weight_bits) < 0 || check_bits("act_bits", r->act_bits) < 0 ||
 	    (r->edge_bits != 0 && check_bits("edge_bits", r->edge_bits) < 0))
 		return ERR_CONFIG;
+	if (r->prob_bits != 0 && r->prob_bits != 8 && r->prob_bits != 16)
+		return err_set(ERR_CONFIG, "prob_bits must be 8 or 16, found %d", r->prob_bits);
 	if (r->method == QUANT_DYNAMIC && r->act_bits != 8)
 		return err_set(
 		    ERR_CONFIG, "method dynamic quantizes rows to 8 bits; act_bits must be 8, found %d", r->act_bits);
@@ -76,6 +78,7 @@ static int exclude_layers(const struct plan_maker *m)
 			    !str_match(pattern, own_name(&m->g->node[m->layer_node[i]])))
 				continue;
 			l->quantized = false;
+			l->prob_bits = 0;
 			l->why = plan_why_text[WHY_EXCLUDED];
 			found = true;
 		}
@@ -109,6 +112,8 @@ static int list_layers(struct plan_maker *m)
 		memcpy(l->output, node->name, NODE_NAME);
 		l->quantized = kind->methods & GROUP_METHOD(p->method);
 		l->why = l->quantized ? NULL : kind->why;
+		if (l->quantized && kind->probabilities)
+			l->prob_bits = m->rules->prob_bits ? m->rules->prob_bits : 16;
 		if (kind->edge) {
 			m->first = m->first == NODE_NONE ? i : m->first;
 			m->last = i;

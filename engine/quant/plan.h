@@ -36,6 +36,7 @@ struct quant_rules { /* what the user asks for */
 	int weight_bits, act_bits; /* 2..8 */
 	int edge_bits;             /* of the weights and the input of the first and the last layer; 0 = as the others */
 	bool per_channel;          /* weights; else per tensor */
+	int prob_bits;             /* of attention's probabilities: 8 or 16; 0: 16 */
 	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
 	struct option_strings
 	    exclude; /* patterns of layer names that stay FP32; one that matches nothing is an error */
@@ -55,6 +56,7 @@ struct quant_layer {
 	char name[NODE_NAME];   /* its node in the folded graph */
 	char output[NODE_NAME]; /* the value that its group produces (the add's name where an add is fused) */
 	bool quantized;         /* false: FP32, by exclusion or method */
+	int prob_bits;          /* of attention's probabilities: 8 or 16; of another layer, or a real one, 0 */
 	bool simulated;         /* the bits asked for have no integer kernel: runs as FP32 simulation */
 	const char *why;        /* static text where not quantized or simulated, else NULL */
 };

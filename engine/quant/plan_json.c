@@ -33,6 +33,8 @@ static void layer_to_json(struct json_out o, const struct quant_layer *l)
 	json_out_bool(o, "quantized", l->quantized);
 	json_out_bool(o, "simulated", l->simulated);
 	json_out_text(o, "why", l->why);
+	if (l->prob_bits)
+		json_out_number(o, "prob_bits", l->prob_bits);
 }
 
 cJSON *quant_plan_to_json(const struct quant_plan *p)
@@ -169,8 +171,15 @@ static int layer_from_json(struct quant_layer *l, struct reader *r)
 {
 	if (take_name(r, "name", l->name) < 0 || take_name(r, "output", l->output) < 0 ||
 	    take_bool(r, "quantized", &l->quantized) < 0 || take_bool(r, "simulated", &l->simulated) < 0 ||
-	    take_why(r, &l->why) < 0 || take_end(r) < 0)
+	    take_why(r, &l->why) < 0)
 		return ERR_CHECKPOINT;
+	/* Of attention only: other models' plans, and those of before there was any, do not have the key. */
+	if (cJSON_HasObjectItem(r->o, "prob_bits") && take_int(r, "prob_bits", 8, 16, &l->prob_bits) < 0)
+		return ERR_CHECKPOINT;
+	if (take_end(r) < 0)
+		return ERR_CHECKPOINT;
+	if (l->prob_bits != 0 && ((l->prob_bits != 8 && l->prob_bits != 16) || !l->quantized))
+		return broken(r, "prob_bits", "must be 8 or 16, of a quantized layer");
 	if (l->simulated && !l->quantized)
 		return broken(r, "simulated", "is true for a layer that is not quantized");
 	if ((!l->why) != (l->quantized && !l->simulated))

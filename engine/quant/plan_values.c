@@ -11,6 +11,7 @@
 struct demand {
 	bool any;       /* there is one                                          */
 	bool zero_only; /* one that cannot fold a zero point                     */
+	bool is_signed; /* one that reads s8 only                                */
 	int bits;       /* the most that any asks for                            */
 };
 
@@ -32,6 +33,7 @@ static void add_demand(const struct plan_maker *m, const struct group *group, in
 		bits = layer_bits(m, group->layer, bits);
 	d->any = true;
 	d->zero_only |= asked & DEMAND_ZERO_ONLY;
+	d->is_signed |= asked & DEMAND_SIGNED;
 	d->bits = bits > d->bits ? bits : d->bits;
 }
 
@@ -61,6 +63,17 @@ void plan_mark_quantized(struct plan_maker *m)
 		m->quantized[m->layer_node[i]] = m->plan->layer[i].quantized;
 }
 
+/* Whether all that a layer without weights computes with has integers anyway. */
+static bool reads_integers(const struct plan_maker *m, const struct match *match, const struct node *layer)
+{
+	bool all = true;
+
+	for (int k = 0; k < layer->n_in; k++)
+		if (node_has(layer, k) && m->g->node[layer->in[k]].dtype == DT_F32)
+			all &= match_makes_integers(match, source(m->g, layer->in[k]));
+	return all;
+}
+
 int plan_leave_lonely(struct plan_maker *m, struct match *match)
 {
 	for (int l = 0; l < m->plan->n_layer; l++) {
@@ -72,9 +85,10 @@ int plan_leave_lonely(struct plan_maker *m, struct match *match)
 		if (!layer->quantized || !group_kind_of(node)->between_integers)
 			continue;
 		find_demand(m, match, i, true, &d);
-		if (d.any && match_makes_integers(match, source(m->g, node->in[0])))
+		if (d.any && reads_integers(m, match, node))
 			continue;
 		layer->quantized = false;
+		layer->prob_bits = 0;
 		layer->why = plan_why_text[WHY_REAL_AROUND];
 	}
 	plan_mark_quantized(m);
@@ -113,7 +127,9 @@ static int add_activation(const struct plan_maker *m, int i, const struct demand
 
 	if (!v)
 		return ERR_NOMEM;
-	if (never_negative(m->g, i)) {
+	if (d->is_signed) {
+		v->q = qrange_signed(d->bits);
+	} else if (never_negative(m->g, i)) {
 		v->q = qrange_unsigned(d->bits, 0);
 	} else if (m->rules->affine && !d->zero_only) {
 		v->q = qrange_unsigned(d->bits, 0);

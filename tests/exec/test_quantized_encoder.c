@@ -73,7 +73,7 @@ static void encoder__integers_are_left_to_kernels_that_take_them(void **state)
 	encoder_logits(&m, 0, 8, 150, with);
 	assert_memory_equal(plain, with, sizeof(with));
 	assert_int_equal(left, 0);
-	assert_int_equal(taken, 7); /* norms before q, k and v and before the units; attentions; the first rows */
+	assert_int_equal(taken, 5); /* norms before q, k and v and before the units; the first rows */
 	m.constants.dev.backend = own;
 	encoder_integers_clear(&m);
 }

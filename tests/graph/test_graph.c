@@ -574,6 +574,21 @@ static void infer__integer_layers(void **state)
 	assert_true(shape_equal(g.node[p].shape, SHAPE(3, 2)));
 	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, one, one), NULL), "0 bits");
 	assert_refused(graph_add(&g, OP_QAVGPOOL, "e", IN(x, m, one), &a), "must be (1)");
+	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(f, w, m, NODE_NONE), NULL);
+	assert_int_equal(g.node[d].dtype, DT_F32);
+	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), &flat), "must be f32");
+	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(f, w, one), NULL), "must be (5)");
+	graph_clear(&g);
+}
+
+static void infer__functions_of_integers(void **state)
+{
+	(void)state;
+	struct graph g;
+	graph_init(&g);
+	struct attr a = {.q = {8, -128, 127, 0, true}};
+	int x = of(&g, "x", DT_U8, SHAPE(3, 7, 5, 2)), f = f32(&g, "f", SHAPE(3, 7, 5, 2));
+	int one = f32(&g, "one", SHAPE(1)), m = f32(&g, "m", SHAPE(5));
 	struct attr gelu = {.q = a.q, .q_in = {8, 0, 255, 9, false}}, bad = gelu;
 	bad.q_in.zero = 256;
 	int t = graph_add(&g, OP_GELU_TABLE, "t", IN(one, one), &gelu), u = of(&g, "u", DT_U8, SHAPE(256));
@@ -586,10 +601,25 @@ static void infer__integer_layers(void **state)
 	assert_true(g.node[looked].dtype == DT_S8 && shape_equal(g.node[looked].shape, g.node[x].shape));
 	assert_refused(graph_add(&g, OP_QTABLE, "e", IN(x, u), &gelu), "must be s8");
 	assert_refused(graph_add(&g, OP_QTABLE, "e", IN(f, t), &gelu), "u8 or s8");
-	int d = graph_add(&g, OP_QLINEAR_DYN, "d", IN(f, w, m, NODE_NONE), NULL);
-	assert_int_equal(g.node[d].dtype, DT_F32);
-	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(x, w, m), &flat), "must be f32");
-	assert_refused(graph_add(&g, OP_QLINEAR_DYN, "e", IN(f, w, one), NULL), "must be (5)");
+	struct attr heads = {.q = a.q, .heads = 2, .prob_bits = 16}, none = heads;
+	none.prob_bits = 12;
+	int rows = of(&g, "rows", DT_S8, SHAPE(12, 8)), real = f32(&g, "real", SHAPE(12, 8));
+	int starts = of(&g, "starts", DT_S32, SHAPE(4));
+	int at = graph_add(&g, OP_QATTENTION, "at", IN(rows, rows, rows, starts, one, one), &heads);
+	assert_true(g.node[at].dtype == DT_S8 && shape_equal(g.node[at].shape, SHAPE(12, 8)));
+	int fake = graph_add(&g, OP_FAKE_ATTENTION, "fake", IN(real, real, real, starts, one, one, one, one), &heads);
+	assert_true(fake >= 0 && g.node[fake].dtype == DT_F32);
+	assert_refused(graph_add(&g, OP_QATTENTION, "e", IN(rows, rows, real, starts, one, one), &heads), "must be s8");
+	assert_refused(graph_add(&g, OP_QATTENTION, "e", IN(rows, rows, rows, starts, one, m), &heads), "must be (1)");
+	assert_refused(graph_add(&g, OP_QATTENTION, "e", IN(rows, rows, rows, starts, one, one), &none), "12 bits");
+	heads.longest = 65537;
+	assert_refused(
+	    graph_add(&g, OP_QATTENTION, "e", IN(rows, rows, rows, starts, one, one), &heads), "65536 at most");
+	heads.longest = 0;
+	heads.heads = 3;
+	assert_refused(
+	    graph_add(&g, OP_QATTENTION, "e", IN(rows, rows, rows, starts, one, one), &heads), "3 heads do not divide");
+	assert_refused(graph_add(&g, OP_SCORE_SCALE, "e", IN(one, one), NULL), "columns of a head");
 	graph_clear(&g);
 }
 
@@ -719,6 +749,7 @@ int main(void)
 		cmocka_unit_test(infer__requant),
 		cmocka_unit_test(infer__epilogue_constants),
 		cmocka_unit_test(infer__integer_layers),
+		cmocka_unit_test(infer__functions_of_integers),
 		cmocka_unit_test(graph__constants_uses_and_print),
 		cmocka_unit_test(tensor__half_precision_rounds_to_nearest_even),
 #if defined(__x86_64__)

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "quant/arith.h"
+
 #define TOL_FEW   1e-6 /* a few roundings                           */
 #define TOL_SUM   1e-5 /* sums of many products, in another order   */
 #define TOL_SHARP 1e-4 /* a softmax of large scores: their roundings, times the scores, are its relative error */
@@ -161,6 +163,76 @@ static void qposition_cases(struct op_list *l)
 			continue;
 		op_case_in(c, QPOSITION_TYPE_Q, DT_S8, op_shape(2, 2, z->C, 0, 0), -127, 127)->constant = true;
 		op_case_in(c, QPOSITION_TYPE_STEP, DT_F32, vec(2), 0.001, 0.1)->constant = true;
+	}
+}
+
+static const struct {
+	const char *name;
+	struct qrange q;
+} outputs[] = {{"u8 z128", {8, 0, 255, 128, false}}, {"s8", {8, -128, 127, 0, true}}};
+
+/* Integers become grid values of their steps. */
+static void attention_grid(const struct op_case *c, void *const *host)
+{
+	for (int i = 0; i < 3; i++)
+		for (int64_t e = 0; e < shape_count(c->in[i].shape); e++)
+			((float *)host[i])[e] *= quant_pow2(*(const float *)host[FAKE_ATTENTION_SQ + i]);
+	sequences(c, host);
+}
+
+/* Integers of any row are legal; those of slack must not be read, which a range of their own would show. */
+static void integer_sequences(const struct op_case *c, void *const *host)
+{
+	ascending(c, host[QATTENTION_STARTS], QATTENTION_STARTS);
+}
+
+/* k: which output, which bits, and scores that are flat, usual or have one that dominates. */
+static void integer_attention_cases(struct op_list *l)
+{
+	static const int heads[] = {1, 1, 1, 3, 4, 1, 7, 5, 1};
+	static const double spread[] = {0.002, 0.02, 0.2};
+	for (size_t k = 0; k < 12 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 12];
+		const struct shape x = op_shape(2, z->M, z->C, 0, 0);
+		const int H = heads[k / 12], bits = k & 2 ? 8 : 16;
+		const double step = spread[k / 4 % 3];
+		const struct attr a = {
+		    .heads = H, .q = outputs[k & 1].q, .prob_bits = bits, .longest = z->M - z->slack};
+		struct op_case *c = op_list_add(l, OP_QATTENTION, EXEC_INFER, "N%d M%d H%d C%d slack %d %s %d bits %g",
+		    (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack, outputs[k & 1].name, bits, step);
+		if (!c)
+			return;
+		for (int i = 0; i < 3; i++)
+			op_case_in(c, i, DT_S8, x, -128, 127);
+		give_starts(c, QATTENTION_STARTS, z);
+		c->finish = integer_sequences;
+		op_case_in(c, QATTENTION_SCALE, DT_F32, vec(1), step * step, 2 * step * step)->constant = true;
+		op_case_in(c, QATTENTION_FACTOR, DT_F32, vec(1), 0.5, 3)->constant = true;
+		c->attr = a;
+		if (z->M > 300)
+			continue;
+		c = op_list_add(l, OP_FAKE_ATTENTION, modes[k / 2 & 1], "N%d M%d H%d C%d slack %d %s %d bits %g",
+		    (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack, outputs[k & 1].name, bits, step);
+		if (!c)
+			return;
+		for (int i = 0; i < 3; i++)
+			op_case_in(c, i, DT_F32, x, -128, 127)->whole = true;
+		give_starts(c, FAKE_ATTENTION_STARTS, z);
+		for (int i = FAKE_ATTENTION_SQ; i <= FAKE_ATTENTION_SK; i++)
+			op_case_in(c, i, DT_F32, vec(1), step, 1.5 * step)->constant = true;
+		op_case_in(c, FAKE_ATTENTION_SV, DT_F32, vec(1), 0.02, 0.03)->constant = true;
+		op_case_in(c, FAKE_ATTENTION_SY, DT_F32, vec(1), 0.01, 0.03)->constant = true;
+		c->attr = a;
+		c->finish = attention_grid;
+		c->tol_grad = 1e-3;
+	}
+	for (int k = 0; k < 3; k++) {
+		struct op_case *c = op_list_add(l, OP_SCORE_SCALE, EXEC_INFER, "%d columns", 1 << 3 * k);
+		if (!c)
+			return;
+		op_case_in(c, 0, DT_F32, vec(1), 0.01, 0.1);
+		op_case_in(c, 1, DT_F32, vec(1), 0.01, 0.1);
+		c->attr.count = 1 << 3 * k;
 	}
 }
 
@@ -347,6 +419,7 @@ void op_cases_tokens(struct op_list *l)
 	embedding_cases(l);
 	position_cases(l);
 	qposition_cases(l);
+	integer_attention_cases(l);
 	dropout_cases(l);
 	attention_cases(l);
 	hidden_loss_cases(l);

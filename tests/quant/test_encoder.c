@@ -13,6 +13,7 @@
 
 #define GELU   "encoder.layer.0.intermediate.activation"
 #define FF1    "encoder.layer.0.intermediate.dense"
+#define SELF   "encoder.layer.0.attention.self"
 #define WORDS  "embeddings.word_embeddings"
 #define PLACES "embeddings.position_embeddings"
 #define TYPES  "embeddings.token_type_embeddings"
@@ -168,6 +169,95 @@ static void gelu__has_no_form_without_static_steps(void **state)
 	forms_clear(&f);
 }
 
+static void attention__is_of_integers_between_integer_layers(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_QAT);
+	struct forms f = make(0, &rules);
+	const struct node *n;
+
+	(void)state;
+	n = assert_node(&f.annotated, SELF ".q", OP_FAKE_ATTENTION,
+	    SELF ".query.q " SELF ".key.q " SELF ".value.q starts " SELF ".query.step " SELF ".key.step " SELF
+		 ".value.step " SELF ".step");
+	assert_true(n->attr.heads == 3 && n->attr.prob_bits == 16 && n->attr.q.zero == 85);
+	assert_int_equal(
+	    assert_node(&f.lowered, SELF ".m", OP_SCORE_SCALE, SELF ".query.step " SELF ".key.step")->attr.count, 8);
+	assert_node(&f.lowered, SELF ".k", OP_RQ_RESIDUAL, SELF ".value.step " SELF ".step");
+	n = assert_node(&f.lowered, SELF ".q", OP_QATTENTION,
+	    SELF ".query.q " SELF ".key.q " SELF ".value.q starts " SELF ".m " SELF ".k");
+	assert_int_equal(n->dtype, DT_U8);
+	assert_int_equal(f.lowered.node[n->in[QATTENTION_V]].dtype, DT_S8);
+	assert_int_equal(graph_find(&f.lowered, SELF), NODE_NONE);
+	forms_clear(&f);
+	rules.prob_bits = 8;
+	f = make(0, &rules);
+	assert_int_equal(f.lowered.node[graph_find(&f.lowered, SELF ".q")].attr.prob_bits, 8);
+	forms_clear(&f);
+}
+
+static void attention__is_real_beside_a_real_layer(void **state)
+{
+	static const char *const pattern[] = {SELF ".value", SELF ".query", "encoder.layer.0.attention.output.dense"};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct quant_rules rules = rules_of(QUANT_STATIC);
+		char *one[] = {(char *)(uintptr_t)pattern[i]};
+		struct forms f;
+
+		rules.exclude = (struct option_strings){one, 1};
+		f = make(0, &rules);
+		assert_node(&f.lowered, SELF, OP_ATTENTION, SELF ".query " SELF ".key " SELF ".value starts");
+		assert_string_equal(layer_of(&f.plan, SELF)->why, "its input or its output is a real value");
+		assert_int_equal(layer_of(&f.plan, SELF)->prob_bits, 0);
+		forms_clear(&f);
+	}
+}
+
+/* The bits of probabilities are part of the plan, and of no layer without any. */
+static void attention__bits_are_saved_and_checked(void **state)
+{
+	static const struct {
+		const char *layer;
+		int bits;
+		const char *message;
+	} wrong[] = {{SELF, 0, "have no bits"}, {SELF, 12, "must be 8 or 16"}, {FF1, 8, "no probabilities"},
+	    {SELF, 17, "whole number"}};
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan read;
+	struct graph g;
+	struct forms f;
+	cJSON *json;
+
+	(void)state;
+	rules.prob_bits = 8;
+	f = make(0, &rules);
+	json = quant_plan_to_json(&f.plan);
+	assert_int_equal(quant_plan_from_json(&read, json), 0);
+	assert_int_equal(layer_of(&read, SELF)->prob_bits, 8);
+	assert_int_equal(layer_of(&read, FF1)->prob_bits, 0);
+	quant_plan_clear(&read);
+	cJSON_Delete(json);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct quant_layer *l = (struct quant_layer *)(uintptr_t)layer_of(&f.plan, wrong[i].layer);
+		int before = l->prob_bits, rc;
+
+		l->prob_bits = wrong[i].bits;
+		json = quant_plan_to_json(&f.plan);
+		graph_init(&g);
+		rc = quant_plan_from_json(&read, json);
+		if (!rc)
+			rc = pass_lower(&f.folded, &read, &g);
+		assert_int_equal(rc, ERR_CHECKPOINT);
+		assert_non_null(strstr(err_message(), wrong[i].message));
+		quant_plan_clear(&read);
+		graph_clear(&g);
+		cJSON_Delete(json);
+		l->prob_bits = before;
+	}
+	forms_clear(&f);
+}
+
 static void tables__have_a_step_per_row_in_every_method(void **state)
 {
 	static const enum quant_method methods[] = {QUANT_STATIC, QUANT_QAT, QUANT_DYNAMIC};
@@ -240,6 +330,9 @@ int main(void)
 	    cmocka_unit_test(gelu__is_signed_where_activations_are_symmetric),
 	    cmocka_unit_test(gelu__is_real_beside_a_real_layer),
 	    cmocka_unit_test(gelu__has_no_form_without_static_steps),
+	    cmocka_unit_test(attention__is_of_integers_between_integer_layers),
+	    cmocka_unit_test(attention__is_real_beside_a_real_layer),
+	    cmocka_unit_test(attention__bits_are_saved_and_checked),
 	    cmocka_unit_test(tables__have_a_step_per_row_in_every_method),
 	    cmocka_unit_test(tables__are_halves_where_weights_are),
 	    cmocka_unit_test(plans__without_a_gelu_keep_it_real),

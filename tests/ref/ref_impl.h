@@ -188,6 +188,9 @@ REF_KERNEL(fake_quant)
 REF_KERNEL(requant)
 REF_KERNEL(dequant)
 REF_KERNEL(cast)
+REF_KERNEL(fake_attention)
+int ref_score_scale_forward(struct call *s);
+int ref_qattention_forward(struct call *s);
 REF_KERNEL(fake_gelu)
 int ref_gelu_table_forward(struct call *s);
 int ref_qtable_forward(struct call *s);

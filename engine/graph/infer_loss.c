@@ -81,7 +81,7 @@ int infer_hidden_loss(const struct infer *c)
 }
 
 /* n inputs from `first` on of one shape (M,C), which `heads` cut into blocks of equal columns. */
-static int want_heads(const struct infer *c, int first, int n, int heads)
+static int want_cut_in_heads(const struct infer *c, int first, int n, int heads)
 {
 	if (want_rows(c, first) < 0)
 		return ERR_FAIL;
@@ -100,7 +100,7 @@ static int want_heads(const struct infer *c, int first, int n, int heads)
 /* n values of the student, n of the teacher, starts, weights. */
 static int infer_map_loss(const struct infer *c, int n, int teacher_heads)
 {
-	if (want_heads(c, 0, n, c->n->attr.heads) < 0 || want_heads(c, n, n, teacher_heads) < 0 ||
+	if (want_cut_in_heads(c, 0, n, c->n->attr.heads) < 0 || want_cut_in_heads(c, n, n, teacher_heads) < 0 ||
 	    want_samples(c, 2 * n) < 0)
 		return ERR_FAIL;
 	if (c->n->attr.longest < 0)

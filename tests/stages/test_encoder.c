@@ -149,6 +149,18 @@ static void pretrained__model_begins_with_all_weights(void **state)
 	model_clear(&teacher);
 }
 
+/* Every value of the integers that run is that of the simulation. */
+static void assert_equal_forms(const char *folder)
+{
+	struct model m;
+	rig_load(&texts, folder, &m);
+	const cJSON *report = cJSON_GetObjectItem(m.ckpt.info, "int8_report");
+	assert_true(rig_number(report, "values_compared") > 5000);
+	assert_true(rig_number(report, "values_different") == 0);
+	assert_true(rig_number(report, "largest_difference_real") == 0);
+	model_clear(&m);
+}
+
 static void encoder__is_cut_and_quantized(void **state)
 {
 	(void)state;
@@ -171,6 +183,8 @@ static void encoder__is_cut_and_quantized(void **state)
 	    &(struct rig_case){.name = "qat",
 		.options = "{method: qat, observer: minmax, epochs: 1, lr: 0.0003, batch_size: 32}",
 		.input = "cut"}));
+	assert_equal_forms("static");
+	assert_equal_forms("qat");
 	assert_true(fabs(f1("static") - before) < 0.05);
 	assert_true(fabs(f1("dynamic") - before) < 0.05);
 	assert_true(f1("qat") > before - 0.05);

@@ -59,6 +59,8 @@ static void host_threads__are_the_cores_within_the_quota(void **state)
 	expect(2, "a CPU quota of 1.5 cores");
 	put("sys/fs/cgroup/cpu.max", "20000 100000\n");
 	expect(1, "a CPU quota of 0.2 cores");
+	put("sys/fs/cgroup/cpu.max", "300000 100000\n"); /* and allow no more than those within */
+	expect(2, "a CPU quota of 1.5 cores");
 	put("sys/fs/cgroup/cpu.max", "nonsense\n");
 	expect(2, "a CPU quota of 1.5 cores");
 }
@@ -98,6 +100,8 @@ static void host_threads__the_environment_comes_first(void **state)
 	expect(3, "SLURM_CPUS_PER_TASK");
 	setenv("SLURM_CPUS_PER_TASK", "", 1);
 	expect(6, "OMP_NUM_THREADS");
+	setenv("OMP_NUM_THREADS", "1024", 1);
+	expect(1024, "OMP_NUM_THREADS");
 }
 
 static void host_threads__what_is_no_number_is_said_to_be_none(void **state)

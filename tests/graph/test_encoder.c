@@ -72,6 +72,8 @@ static void encoder__params_have_berts_names_and_shapes(void **state)
 	/* The residual of a norm is what came into its branch. */
 	const struct node *norm = named(&g, "encoder.layer.0.output.LayerNorm");
 	assert_string_equal(g.node[norm->in[LAYERNORM_R]].name, "encoder.layer.0.attention.output.LayerNorm");
+	assert_int_equal(named(&g, "pooling")->op, OP_SEGMENT_FIRST);
+	assert_true(named(&g, "embeddings.position_embeddings.weight")->attr.decay);
 	graph_clear(&g);
 	spec_clear(&s);
 }
@@ -82,7 +84,8 @@ static void encoder__options_change_the_graph(void **state)
 	struct model_spec s;
 	struct graph g;
 	assert_int_equal(
-	    spec_of(&s, "{" SMALL ", norm: pre, pooling: mean, pooler: none, activation: relu, dropout: 0}", &texts),
+	    spec_of(&s, "{" SMALL ", norm: pre, pooling: mean, pooler: none, activation: relu, dropout: 0, eps: 1e-3}",
+		&texts),
 	    0);
 	assert_int_equal(spec_build(&g, &s, &shape), 0);
 	assert_int_equal(graph_find(&g, "pooler.dense"), NODE_NONE);
@@ -93,12 +96,30 @@ static void encoder__options_change_the_graph(void **state)
 	assert_int_equal(named(&g, "encoder.layer.1.output.add")->op, OP_ADD);
 	assert_int_equal(named(&g, "encoder.LayerNorm")->op, OP_LAYERNORM);
 	assert_int_equal(named(&g, "encoder.layer.0.output.LayerNorm")->n_in, LAYERNORM_R); /* no residual */
+	assert_true(named(&g, "encoder.LayerNorm")->attr.eps == 0.001f);
 	graph_clear(&g);
 	s.classes = 0;
 	assert_int_equal(spec_build(&g, &s, &shape), 0);
 	assert_int_equal(g.output, graph_find(&g, "pooling"));
 	graph_clear(&g);
 	spec_clear(&s);
+}
+
+static void encoder__gelu_is_the_one_that_was_chosen(void **state)
+{
+	static const char *const names[] = {"gelu", "gelu_tanh"};
+	struct model_spec s;
+	struct graph g;
+	char text[256];
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), "{" SMALL ", activation: %s}", names[i]);
+		assert_int_equal(spec_of(&s, text, &texts), 0);
+		assert_int_equal(spec_build(&g, &s, &shape), 0);
+		assert_int_equal(named(&g, "encoder.layer.1.intermediate.activation")->attr.gelu_tanh, i);
+		graph_clear(&g);
+		spec_clear(&s);
+	}
 }
 
 /* How often a unit of width w occurs along an axis: heads are head_size rows wide. */
@@ -193,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(encoder__params_have_berts_names_and_shapes),
 	    cmocka_unit_test(encoder__options_change_the_graph),
+	    cmocka_unit_test(encoder__gelu_is_the_one_that_was_chosen),
 	    cmocka_unit_test(encoder__labels_tell_which_axes_a_width_moves),
 	    cmocka_unit_test(encoder__json_round_trip),
 	    cmocka_unit_test(encoder__options_that_contradict_are_refused),

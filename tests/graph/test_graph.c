@@ -419,6 +419,10 @@ static void infer__encoders(void **state)
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, gamma), &two), "must be s32");
 	two.longest = -1;
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, starts), &two), "longest -1");
+	none.longest = 100;
+	assert_true(graph_add(&g, OP_POSITION, "longest", IN(x, table, starts), &none) >= 0);
+	none.longest = -1;
+	assert_refused(graph_add(&g, OP_POSITION, "e", IN(x, table, starts), &none), "up to -1 tokens");
 	none.longest = 101;
 	assert_refused(graph_add(&g, OP_POSITION, "e", IN(x, table, starts), &none),
 	    "sequences of up to 101 tokens, the table 'table' has 100 places");

@@ -27,11 +27,14 @@ static void checkpoint__round_trip_keeps_params_and_masks(void **state)
 		if (x->mask)
 			assert_memory_equal(x->mask, y->mask, (size_t)n);
 	}
+	assert_true(checkpoint_has_masks(&d));
 	/* What a store held before does not stay: the file has no mask of this one. */
 	const uint8_t mask[28] = {0};
 	assert_int_equal(params_set_mask(&b, "fc2.weight", mask), 0);
 	assert_int_equal(checkpoint_to_params(&d, &g, &b), 0);
 	assert_null(params_find(&b, "fc2.weight")->mask);
+	tensor_file_clear(&d.tensors);
+	assert_false(checkpoint_has_masks(&d));
 	graph_clear(&g);
 	params_clear(&a);
 	params_clear(&b);

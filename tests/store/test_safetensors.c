@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/safetensors.h"
 
 static char dir[256], path[300];
@@ -200,6 +201,18 @@ static void safetensors__two_tensors_of_one_name_are_not_written(void **state)
 	tensor_file_clear(&f);
 }
 
+/* A file of a header and `data` bytes of zero. */
+static void write_file(const char *header, size_t data)
+{
+	size_t n = strlen(header);
+	unsigned char *b = calloc(1, 8 + n + data);
+	for (int i = 0; i < 8; i++)
+		b[i] = (unsigned char)((uint64_t)n >> (8 * i));
+	memcpy(b + 8, header, n);
+	assert_int_equal(fs_write(path, b, 8 + n + data), 0);
+	free(b);
+}
+
 /* Parses a header followed by `data` bytes of zero (or 0xff if fill says so) and expects `part` in the message. */
 static void broken(const char *header, size_t data, int fill, const char *part)
 {
@@ -265,6 +278,32 @@ static void safetensors__broken_headers_are_errors_that_name_the_tensor(void **s
 	broken("{" T("w", "F32", "[2]", "0", "8") "} x", 8, 0, "text after the JSON value");
 	broken("{" T("w", "F32", "[2]", "0", "8"), 8, 0, "not valid JSON");
 	broken("[1]", 0, 0, "not a JSON object");
+}
+
+static void safetensors__types_of_others_are_checked_but_passed_over(void **state)
+{
+	static const char *const wrong[] = {"8", "10"};
+	struct str skipped = {0};
+	struct tensor_file f;
+	char text[320];
+	(void)state;
+	const char *good = "{" T("a", "I64", "[2]", "0", "16") "," T("b", "F32", "[1]", "16", "20") "," T(
+	    "c", "BOOL", "[3]", "20", "23") "}";
+	write_file(good, 23);
+	assert_int_equal(tensor_file_read_known(&f, path, &skipped), 0);
+	assert_int_equal(f.n, 1);
+	assert_string_equal(f.item[0].name, "b");
+	assert_string_equal(str_text(&skipped), "a, c");
+	tensor_file_clear(&f);
+	assert_int_equal(tensor_file_read(&f, path), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "'a'"));
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), "{" T("a", "BOOL", "[9]", "0", "%s") "}", wrong[i]);
+		write_file(text, (size_t)atoi(wrong[i]));
+		assert_int_equal(tensor_file_read_known(&f, path, &skipped), ERR_CHECKPOINT);
+		assert_non_null(strstr(err_message(), "'a'"));
+	}
+	str_clear(&skipped);
 }
 
 static void safetensors__non_finite_floats_are_errors(void **state)
@@ -363,6 +402,7 @@ int main(void)
 	    cmocka_unit_test(safetensors__every_type_that_there_is_is_written),
 	    cmocka_unit_test(safetensors__two_tensors_of_one_name_are_not_written),
 	    cmocka_unit_test(safetensors__broken_headers_are_errors_that_name_the_tensor),
+	    cmocka_unit_test(safetensors__types_of_others_are_checked_but_passed_over),
 	    cmocka_unit_test(safetensors__non_finite_floats_are_errors),
 	    cmocka_unit_test(safetensors__broken_lengths_are_errors),
 	    cmocka_unit_test(safetensors__deep_nesting_is_an_error),

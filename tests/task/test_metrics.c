@@ -101,6 +101,7 @@ static void single__means_of_quotients_are_the_decimal_that_they_equal(void **st
 	assert_ok(metrics_init(&other, &t));
 	for (int i = 0; i < 11 * 11 * 11; i++) {
 		const int k[] = {i % 11, i / 11 % 11, i / 121}, sum = k[0] + k[1] + k[2];
+		const int squares = k[0] * k[0] + k[1] * k[1] + k[2] * k[2]; /* k/10 of k samples each */
 		char text[8];
 		for (int c = 0; c < 3; c++) {
 			tenths(&m.of_class[c], k[c]);
@@ -111,6 +112,7 @@ static void single__means_of_quotients_are_the_decimal_that_they_equal(void **st
 		assert_true(figure(&m, "f1_macro") == figure(&other, "f1_macro"));
 		snprintf(text, sizeof(text), "%d.%d", sum / 30, sum / 3 % 10);
 		assert_true(sum % 3 != 0 || figure(&m, "f1_macro") == strtod(text, NULL));
+		assert_true(sum == 0 || figure(&m, "f1_weighted") == (double)squares / (10 * sum));
 		/* equal means are a tie, which the loss decides */
 		m.loss = 1, other.loss = 2;
 		assert_true(metrics_better(&m, &other, t.primary + 1) && !metrics_better(&other, &m, t.primary + 1));

@@ -25,6 +25,9 @@ static void escape__writes_control_characters_out(void **state)
 	is(escape_add, "\xff\xe0\xa6", 3, "\\xff\\xe0\\xa6");
 	is(escape_add, "\xe0\xa6\xac \xc2\xa0", 6, "\xe0\xa6\xac \xc2\xa0");
 	is(escape_add, "", 0, "");
+	is(escape_add, "a\xe2\x80\xaegnp", 7, "a\\xe2\\x80\\xaegnp"); /* U+202E turns the rest around */
+	is(escape_add, "\xe2\x81\xa6", 3, "\\xe2\\x81\\xa6");
+	is(escape_add, "\xe2\x80\x8d", 3, "\xe2\x80\x8d"); /* a joiner, which Bangla needs */
 }
 
 static void utf8__replaces_what_it_cannot_hold(void **state)

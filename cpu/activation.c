@@ -23,8 +23,15 @@ CPU_INLINE float gelu_slope(float x)
 	return fmaf(x * 0.398942280f, density, x < 0.0f ? tail : 1.0f - tail);
 }
 
-/* (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u)); and what is missing to 1, with its own digits. Beyond e^60 nothing is left
- * that counts, and denormal numbers would take ten times as long. */
+/* Beyond 14 on either side the sigmoid is 0 or 1 to the last digit. What is multiplied by nearly nothing there must not
+ * be large itself, nor a square infinite. */
+CPU_INLINE float within(float x)
+{
+	return cpu_at_most(cpu_at_least(x, -14.0f), 14.0f);
+}
+
+/* (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u)) for x within these bounds; and what is missing to 1, with its own digits.
+ * Beyond e^60 nothing is left that counts, and denormal numbers would take ten times as long. */
 CPU_INLINE float gelu_sigmoid(float x, float *rest)
 {
 	const float t = -2.0f * sqrt_2_pi * x * fmaf(cubic, x * x, 1.0f);
@@ -37,14 +44,15 @@ CPU_INLINE float gelu_sigmoid(float x, float *rest)
 CPU_INLINE float gelu_tanh(float x)
 {
 	float rest;
-	return x * gelu_sigmoid(x, &rest);
+	return cpu_at_least(x, -14.0f) * gelu_sigmoid(within(x), &rest);
 }
 
 CPU_INLINE float gelu_tanh_slope(float x)
 {
 	float rest;
-	const float p = gelu_sigmoid(x, &rest), slope = 2.0f * sqrt_2_pi * fmaf(3.0f * cubic, x * x, 1.0f);
-	return fmaf(x * p * rest, slope, p);
+	const float t = within(x), p = gelu_sigmoid(t, &rest);
+	const float slope = 2.0f * sqrt_2_pi * fmaf(3.0f * cubic, t * t, 1.0f);
+	return fmaf(t * p * rest, slope, p);
 }
 
 /* A polynomial near 0, where 1 - 2 / (e^2x + 1) loses digits. */

@@ -47,10 +47,11 @@ CPU_INLINE float cpu_at_most(float x, float most)
 }
 
 /* The tail of the normal distribution beyond |x|, 1 - Phi(|x|), to within 5 ulp where it is above 1e-37; and in
- * *density e^(-x^2 / 2). The tail is the density times a polynomial in 1 / (1 + 0.21 |x|), without constant term. */
+ * *density e^(-x^2 / 2). Beyond 13.2 both are below 1e-37 and count as 0: any x times them is 0 then, and no square is
+ * infinite. The tail is the density times a polynomial in 1 / (1 + 0.21 |x|), without constant term. */
 CPU_INLINE float cpu_normal_tail(float x, float *density)
 {
-	const float t = fabsf(x), square = t * t;
+	const float t = cpu_at_most(fabsf(x), 14.0f), square = t * t;
 	const float u = 1.0f / fmaf(0.21f, t, 1.0f);
 	float p = -0x1.27b0b4p-4f;
 	p = fmaf(p, u, 0x1.2517eep-2f);
@@ -63,7 +64,7 @@ CPU_INLINE float cpu_normal_tail(float x, float *density)
 	p = fmaf(p, u, 0x1.56dc2ap-4f);
 	/* What rounding took from the square, times the derivative: far out it is many ulps. */
 	const float lost = fmaf(t, t, -square), e = cpu_exp(cpu_at_least(-0.5f * square, -87.0f));
-	*density = fmaf(-0.5f * lost, e, e);
+	*density = t > 13.19f ? 0.0f : fmaf(-0.5f * lost, e, e);
 	return p * u * *density;
 }
 

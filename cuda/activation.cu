@@ -8,14 +8,21 @@
 #define SQRT_2_PI      0.797884561f /* sqrt(2 / pi) */
 #define CUBIC          0.044715f
 
+/* NaN stays, which fminf and fmaxf would hide. */
+__device__ static inline float between(float x, float limit)
+{
+	return x < -limit ? -limit : x > limit ? limit : x;
+}
+
 /* Far out, what rounding takes from the argument of erfc or of the density is many ulps of their value: it is added
  * again, times the derivative, which for erfc(z) tends to -2 z erfc(z). */
 struct gelu {
 	/* Phi(x) */
 	__device__ static float below(float x)
 	{
-		const float z = x * -SQRT_HALF, tail = erfcf(z);
-		const float lost = __fmaf_rn(x, -SQRT_HALF, -z) - x * SQRT_HALF_REST;
+		const float t = between(x, 20.0f); /* 0 or 1 beyond, and no product of 0 and infinity */
+		const float z = t * -SQRT_HALF, tail = erfcf(z);
+		const float lost = __fmaf_rn(t, -SQRT_HALF, -z) - t * SQRT_HALF_REST;
 		return 0.5f * (z > 0.0f ? __fmaf_rn(tail * (-2.0f * z), lost, tail) : tail);
 	}
 	__device__ static float value(float x) { return x * below(x); }
@@ -37,11 +44,12 @@ struct gelu_tanh {
 		const float t = -2.0f * SQRT_2_PI * x * __fmaf_rn(CUBIC, x * x, 1.0f);
 		return expf(t > 60.0f ? 60.0f : t);
 	}
-	__device__ static float value(float x) { return x / (1.0f + power(x)); }
+	/* Beyond 14 the sigmoid is 0 or 1 to the last digit: what it is multiplied by must not be large itself. */
+	__device__ static float value(float x) { return (x < -14.0f ? -14.0f : x) / (1.0f + power(between(x, 14.0f))); }
 	__device__ static float slope(float x)
 	{
-		const float e = power(x), p = 1.0f / (1.0f + e);
-		return __fmaf_rn(x * p * (e * p), 2.0f * SQRT_2_PI * __fmaf_rn(3.0f * CUBIC, x * x, 1.0f), p);
+		const float t = between(x, 14.0f), e = power(t), p = 1.0f / (1.0f + e);
+		return __fmaf_rn(t * p * (e * p), 2.0f * SQRT_2_PI * __fmaf_rn(3.0f * CUBIC, t * t, 1.0f), p);
 	}
 };
 

@@ -17,12 +17,13 @@ const char *const hf_architecture_names[] = {"bert", "distilbert"};
 
 /* How the architectures call what they have in common. */
 struct key_names {
-	const char *hidden, *layers, *heads, *ffn, *activation, *dropout, *head_dropout;
+	const char *hidden, *layers, *heads, *ffn, *activation, *dropout, *head_dropout, *attention_dropout;
 };
 static const struct key_names keys[HF_ARCHITECTURES] = {
     [HF_BERT] = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
-	"hidden_dropout_prob", "classifier_dropout"},
-    [HF_DISTILBERT] = {"dim", "n_layers", "n_heads", "hidden_dim", "activation", "dropout", "seq_classif_dropout"},
+	"hidden_dropout_prob", "classifier_dropout", "attention_probs_dropout_prob"},
+    [HF_DISTILBERT] = {"dim", "n_layers", "n_heads", "hidden_dim", "activation", "dropout", "seq_classif_dropout",
+	"attention_dropout"},
 };
 
 /* Where a field stands, for messages. */
@@ -198,7 +199,6 @@ static int read_widths(struct source s, struct hf_config *out)
 		return err_set(
 		    ERR_CHECKPOINT, "%s: %s %d is no multiple of %d heads", s.path, k->hidden, own->hidden, heads);
 	own->head_size = own->hidden / heads;
-	out->hidden_heads = heads;
 	int64_t pair[2] = {heads, ffn};
 	for (int i = 0; !rc && i < layers; i++)
 		rc = family_widths(&out->spec, "widths", (struct option_ints){.v = pair, .n = 2});
@@ -225,6 +225,11 @@ static int read_encoder(struct source s, struct hf_config *out)
 	own->dropout = 0.1f;
 	if (!rc)
 		rc = read_real(s, k->dropout, 0, 0.95, &own->dropout);
+	out->head_dropout = own->dropout;
+	if (!rc)
+		rc = read_real(s, k->head_dropout, 0, 0.95, &out->head_dropout);
+	if (!rc)
+		rc = read_real(s, k->attention_dropout, 0, 0.95, &out->attention_dropout);
 	if (rc)
 		return rc;
 	out->spec.input = (struct input_spec){.kind = INPUT_TEXT, .vocabulary = vocabulary};
@@ -322,6 +327,17 @@ int hf_config_read(struct hf_config *out, const char *dir)
 		rc = hf_config_parse(out, json, path);
 	cJSON_Delete(json);
 	return rc;
+}
+
+void hf_config_notes(const struct hf_config *c, struct str *notes)
+{
+	const struct encoder_spec *own = c->spec.own;
+	if (c->attention_dropout > 0)
+		str_addf(notes, "left out: %s %g; trainings here do not drop parts of attention maps\n",
+		    keys[c->architecture].attention_dropout, (double)c->attention_dropout);
+	if (c->classifier && (c->head_dropout < own->dropout || c->head_dropout > own->dropout))
+		str_addf(notes, "left out: %s %g; trainings here drop %g of the pooled row, as of all others\n",
+		    keys[c->architecture].head_dropout, (double)c->head_dropout, (double)own->dropout);
 }
 
 void hf_config_clear(struct hf_config *c)

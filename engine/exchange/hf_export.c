@@ -22,6 +22,11 @@ static int check_form(const struct checkpoint *c)
 	if (c->spec.family != &family_encoder)
 		return err_set(
 		    ERR_CONFIG, "only models of the family encoder are exported; this is a %s", spec_family(&c->spec));
+	if (!c->adapter.coder)
+		return err_set(ERR_CHECKPOINT, "the checkpoint does not say how its texts become tokens");
+	const struct wordpiece_options *o = &c->adapter.coder->options;
+	if (!o->clean_text || o->max_word_chars != wordpiece_options_default().max_word_chars)
+		return cannot("BertTokenizer always has clean_text and words of up to 100 characters");
 	return 0;
 }
 

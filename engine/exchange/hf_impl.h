@@ -14,9 +14,11 @@ struct hf_config {
 	bool classifier;        /* a head of sequence classification */
 	struct model_spec spec; /* owned; input.longest and pooling of what has no classifier are not decided yet */
 	struct task task;       /* owned; kind NULL without classifier */
-	int hidden_heads;       /* heads of an unpruned layer */
+	float attention_dropout, head_dropout; /* of training there; see hf_config_notes */
 };
 int hf_config_read(struct hf_config *out, const char *dir);
+/* What it says and a training here does not do. */
+void hf_config_notes(const struct hf_config *c, struct str *notes);
 int hf_config_parse(struct hf_config *out, const cJSON *json, const char *path);
 void hf_config_clear(struct hf_config *c);
 

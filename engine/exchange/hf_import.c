@@ -79,6 +79,8 @@ int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_op
 	int rc = hf_config_read(&config, dir);
 	if (!rc)
 		rc = choose_pooling(&config, dir, o->pooling);
+	if (!rc)
+		hf_config_notes(&config, notes);
 	const struct encoder_spec *own = config.spec.own;
 	if (!rc)
 		rc = hf_tokenizer_read(&out->adapter, dir, o->longest, own->positions);

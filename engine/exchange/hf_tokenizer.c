@@ -164,6 +164,29 @@ int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_opt
 
 /* ---- vocab.txt ---- */
 
+/* What would cut texts in another way than BERT's tokenizer does. */
+static int check_config(const cJSON *config, const char *path)
+{
+	static const char *const known[] = {
+	    "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", NULL};
+	const cJSON *class = get(config, "tokenizer_class"), *split = get(config, "never_split");
+	bool basic = true;
+	int rc = read_flag(config, "do_basic_tokenize", path, &basic);
+	if (!rc && !basic)
+		rc = err_set(ERR_CHECKPOINT, "%s: do_basic_tokenize must be true", path);
+	if (!rc && split && cJSON_GetArraySize(split) > 0)
+		rc = err_set(ERR_CHECKPOINT, "%s: never_split must be empty", path);
+	for (int i = 0; !rc && class; i++) {
+		if (!known[i])
+			return err_set(ERR_CHECKPOINT,
+			    "%s: tokenizer_class '%.40s' is not BertTokenizer or DistilBertTokenizer", path,
+			    cJSON_IsString(class) ? class->valuestring : "?");
+		if (cJSON_IsString(class) && strcmp(class->valuestring, known[i]) == 0)
+			break;
+	}
+	return rc;
+}
+
 static int read_text(
     const cJSON *config, const char *config_path, const char *dir, struct wordpiece_options *o, struct vocabulary *v)
 {
@@ -171,6 +194,8 @@ static int read_text(
 	int rc = fs_join(path, sizeof(path), dir, "vocab.txt");
 	if (!rc && !fs_exists(path))
 		rc = err_set(ERR_CHECKPOINT, "%s holds neither tokenizer.json nor vocab.txt", dir);
+	if (!rc)
+		rc = check_config(config, config_path);
 	if (!rc)
 		rc = read_flag(config, "do_lower_case", config_path, &o->lowercase);
 	if (!rc)

@@ -247,7 +247,9 @@ static void imported__task_and_input_are_the_folders(void **state)
 	assert_string_equal(c.task.kind->name, "single_label");
 	assert_string_equal(c.task.class_name[2], "positive");
 	assert_int_equal(c.adapter.spec.longest, 16);
-	assert_int_equal(notes.len, 0);
+	assert_string_equal(str_text(&notes),
+	    "left out: attention_probs_dropout_prob 0.1; trainings here do not drop parts of attention maps\n");
+	str_clear(&notes);
 	checkpoint_clear(&c);
 	OK(hf_import(&c, folder("bert_multi_label"), &o, &notes));
 	assert_string_equal(c.task.kind->name, "multi_label");
@@ -276,6 +278,7 @@ static void exported__folders_import_to_the_same_model(void **state)
 		snprintf(dir, sizeof(dir), "%s/export-%zu", scratch, i);
 		OK(hf_import(&c, folder(names[i]), &o, &notes));
 		OK(hf_export(&c, dir));
+		str_clear(&notes);
 		OK(hf_import(&again, dir, &o, &notes));
 		assert_int_equal(notes.len, 0);
 		OK(tensor_file_hash(&c.tensors, "", hash[0]));
@@ -395,6 +398,44 @@ static void refused__what_would_compute_something_else(void **state)
 	}
 }
 
+static void refused__tokenizers_that_cut_otherwise(void **state)
+{
+	static const struct {
+		const char *replace, *says;
+	} cases[] = {
+	    {"\"tokenizer_class\": \"BertJapaneseTokenizer\"", "tokenizer_class 'BertJapaneseTokenizer'"},
+	    {"\"do_basic_tokenize\": false", "do_basic_tokenize must be true"},
+	    {"\"never_split\": [\"a\"]", "never_split must be empty"},
+	    {"\"strip_accents\": 1", "'strip_accents' must be true, false or null"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char dir[1024];
+		snprintf(dir, sizeof(dir), "%s/cut-%zu", scratch, i);
+		copy_folder("bert", dir);
+		edit(dir, "tokenizer_config.json", "\"tokenizer_class\": \"BertTokenizer\"", cases[i].replace);
+		refused(dir, cases[i].says);
+	}
+}
+
+static void exported__tokenizers_are_what_they_were_or_none(void **state)
+{
+	struct checkpoint c;
+	struct str notes = {0};
+	char dir[1024];
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/unclean", scratch);
+	OK(hf_import(&c, folder("bert"), &(struct hf_import_options){0}, &notes));
+	c.adapter.coder->options.clean_text = false;
+	assert_int_equal(hf_export(&c, dir), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "clean_text"));
+	adapter_clear(&c.adapter);
+	assert_int_equal(hf_export(&c, dir), ERR_CHECKPOINT); /* nothing is known of its texts */
+	assert_false(fs_exists(dir));
+	checkpoint_clear(&c);
+	str_clear(&notes);
+}
+
 static void refused__weights_that_are_not_safe_or_not_there(void **state)
 {
 	char dir[1024], path[1024];
@@ -468,6 +509,8 @@ int main(void)
 	    cmocka_unit_test(exported__folders_import_to_the_same_model),
 	    cmocka_unit_test(exported__pruned_heads_are_named),
 	    cmocka_unit_test(refused__what_would_compute_something_else),
+	    cmocka_unit_test(exported__tokenizers_are_what_they_were_or_none),
+	    cmocka_unit_test(refused__tokenizers_that_cut_otherwise),
 	    cmocka_unit_test(refused__weights_that_are_not_safe_or_not_there),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -69,6 +69,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = check_start(s);
 		if (!rc)
 			rc = layers_choose(&layer, s->spec, s->teacher_spec, o->init_layers);
+		if (!rc)
+			rc = layers_check(s->spec, s->adapter, s->teacher_spec, s->teacher_adapter, layer);
 	}
 	mem_free(layer);
 	if (!rc)

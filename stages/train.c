@@ -27,8 +27,9 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	const struct train_stage_options *o = s->options;
 	(void)input_spec;
 	int rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train}, out);
-	snprintf(out->text, sizeof(out->text), "train %s for %" PRId64 " epochs, batch %" PRId64, spec_family(s->spec),
-	    o->train.epochs, o->train.batch_size);
+	snprintf(out->text, sizeof(out->text), "train %s for %" PRId64 " epochs, batch %" PRId64 "%s%s",
+	    spec_family(s->spec), o->train.epochs, o->train.batch_size,
+	    s->pretrained_dir ? ", beginning with the weights of " : "", s->pretrained_dir ? s->pretrained_dir : "");
 	return rc;
 }
 

@@ -76,35 +76,6 @@ static int check_vocabulary(const struct adapter *a, const struct adapter *b)
 	return 0;
 }
 
-/* Ranks what is cut, by the teacher's widths. */
-static int choose_units(struct slice *keep, const struct graph *g, const struct model *student,
-    const struct model *teacher, const int *layer)
-{
-	const struct model_spec *small = &student->ckpt.spec, *large = &teacher->ckpt.spec;
-	int rc = slice_init(keep, large->n_width);
-	for (int i = 0; !rc && i < small->n_width; i++) {
-		const int there = small->family->layer_source_width(i, layer);
-		if (small->width[i] < large->width[there])
-			rc = units_rank(
-			    g, &teacher->params, UNITS_L2, there, large->width[there], small->width[i], keep);
-	}
-	return rc;
-}
-
-static int take(const struct node *to, const struct graph *from, const struct slice *keep, const struct model *teacher,
-    const int *layer, struct model *student)
-{
-	char source[NODE_NAME];
-	student->ckpt.spec.family->layer_source(to->name, layer, source);
-	const int node = graph_find(from, source);
-	if (node == NODE_NONE)
-		return err_set(ERR_CONFIG, "the teacher has no '%s', with which '%s' would begin", source, to->name);
-	int rc = units_copy(&from->node[node], to, keep, &teacher->params, &student->params);
-	return rc == ERR_FAIL ? err_set(ERR_CONFIG, "'%s' cannot begin with the teacher's '%s': %s", to->name, source,
-				    err_message())
-			      : rc;
-}
-
 /* What the teacher has outside its layers and the student has not would be lost without a word. */
 static int check_left(const struct graph *from, const struct graph *to, const struct model_spec *teacher)
 {
@@ -126,13 +97,77 @@ static int check_left(const struct graph *from, const struct graph *to, const st
 	return rc;
 }
 
+/* Axes that are widths may be cut (check_widths); all others must be the same. */
+static int check_param(
+    const struct node *to, const struct graph *from, const struct family_row *family, const int *layer)
+{
+	char source[NODE_NAME], have[64], want[64];
+	family->layer_source(to->name, layer, source);
+	const int node = graph_find(from, source);
+	if (node == NODE_NONE)
+		return err_set(ERR_CONFIG, "the teacher has no '%s', with which '%s' would begin", source, to->name);
+	const struct node *of = &from->node[node];
+	bool fits = of->shape.ndim == to->shape.ndim;
+	for (int d = 0; fits && d < to->shape.ndim; d++)
+		fits = of->attr.axis[d].width >= 0 || of->shape.dim[d] == to->shape.dim[d];
+	return fits ? 0
+		    : err_set(ERR_CONFIG, "'%s' %s cannot begin with the teacher's '%s' %s", to->name,
+			  shape_text(to->shape, want), source, shape_text(of->shape, have));
+}
+
+int layers_check(const struct model_spec *student, const struct adapter *reads, const struct model_spec *teacher,
+    const struct adapter *teacher_reads, const int *layer)
+{
+	struct graph from, to;
+	graph_init(&from);
+	graph_init(&to);
+	int rc = check_vocabulary(reads, teacher_reads);
+	if (!rc)
+		rc = spec_build(&from, teacher, &shape_one);
+	if (!rc)
+		rc = spec_build(&to, student, &shape_one);
+	for (int i = 0; !rc && i < to.n; i++)
+		if (to.node[i].op == OP_PARAM)
+			rc = check_param(&to.node[i], &from, student->family, layer);
+	if (!rc)
+		rc = check_left(&from, &to, teacher);
+	graph_clear(&from);
+	graph_clear(&to);
+	return rc;
+}
+
+/* Ranks what is cut, by the teacher's widths. */
+static int choose_units(struct slice *keep, const struct graph *g, const struct model *student,
+    const struct model *teacher, const int *layer)
+{
+	const struct model_spec *small = &student->ckpt.spec, *large = &teacher->ckpt.spec;
+	int rc = slice_init(keep, large->n_width);
+	for (int i = 0; !rc && i < small->n_width; i++) {
+		const int there = small->family->layer_source_width(i, layer);
+		if (small->width[i] < large->width[there])
+			rc = units_rank(
+			    g, &teacher->params, UNITS_L2, there, large->width[there], small->width[i], keep);
+	}
+	return rc;
+}
+
+static int take(const struct node *to, const struct graph *from, const struct slice *keep, const struct model *teacher,
+    const int *layer, struct model *student)
+{
+	char source[NODE_NAME];
+	student->ckpt.spec.family->layer_source(to->name, layer, source);
+	/* It is there: layers_check has seen it. */
+	return units_copy(&from->node[graph_find(from, source)], to, keep, &teacher->params, &student->params);
+}
+
 int layers_take(struct model *student, const struct model *teacher, const int *layer)
 {
 	struct slice keep = {0};
 	struct graph from, to;
 	graph_init(&from);
 	graph_init(&to);
-	int rc = check_vocabulary(&student->ckpt.adapter, &teacher->ckpt.adapter);
+	int rc = layers_check(
+	    &student->ckpt.spec, &student->ckpt.adapter, &teacher->ckpt.spec, &teacher->ckpt.adapter, layer);
 	if (!rc)
 		rc = spec_build(&from, &teacher->ckpt.spec, &shape_one);
 	if (!rc)
@@ -142,8 +177,6 @@ int layers_take(struct model *student, const struct model *teacher, const int *l
 	for (int i = 0; !rc && i < to.n; i++)
 		if (to.node[i].op == OP_PARAM)
 			rc = take(&to.node[i], &from, &keep, teacher, layer, student);
-	if (!rc)
-		rc = check_left(&from, &to, &teacher->ckpt.spec);
 	slice_clear(&keep);
 	graph_clear(&from);
 	graph_clear(&to);

@@ -14,9 +14,14 @@ int layers_map(int **out, int n, int there, struct option_ints given);
 int layers_choose(
     int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given);
 
+/* What layers_take would refuse, by specs and adapters alone: ERR_CONFIG naming the param that the other model lacks or
+ * whose shape does not fit, or another vocabulary. */
+int layers_check(const struct model_spec *student, const struct adapter *reads, const struct model_spec *teacher,
+    const struct adapter *teacher_reads, const int *layer);
+
 /* Copies the teacher's params, float, to the student's: those outside layers, and of the chosen layers. Where a width
- * is smaller here, the units with the largest weights (L2) are taken. ERR_CONFIG naming the param whose shape does not
- * fit otherwise, or another vocabulary. */
+ * is smaller here, the units with the largest weights (L2) are taken. Errors as of
+ * layers_check. */
 int layers_take(struct model *student, const struct model *teacher, const int *layer);
 
 #endif

@@ -126,6 +126,24 @@ static void layers__are_checked_against_the_teacher(void **state)
 	struct model_spec broad = spec_of(wide, 2);
 	assert_int_equal(layers_choose(&layer, &broad, &deep, (struct option_ints){0}), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "layer0.ffn of the student has 41 units"));
+	/* What only the shapes of params tell, before anything is trained. */
+	struct encoder_spec other = own;
+	struct model_spec small = spec_of(shallow_width, 4);
+	const struct adapter *reads = &texts.adapter;
+	small.own = &other;
+	RIG_OK(layers_choose(&layer, &small, &deep, (struct option_ints){0}));
+	RIG_OK(layers_check(&small, reads, &deep, reads, layer));
+	other.positions = 64;
+	small.input.longest = 64;
+	assert_int_equal(layers_check(&small, reads, &deep, reads, layer), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "'embeddings.position_embeddings.weight' (64, 24) cannot begin with"));
+	other.positions = 128;
+	other.token_types = 0;
+	assert_int_equal(layers_check(&small, reads, &deep, reads, layer), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the student has not"));
+	assert_int_equal(layers_check(&deep, reads, &small, reads, (int[]){0, 1, 1}), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the teacher has no 'embeddings.token_type_embeddings.weight'"));
+	mem_free(layer);
 }
 
 /* A model begins where its checkpoint ended. */

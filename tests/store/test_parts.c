@@ -6,33 +6,8 @@
 #include "exec/rig.h"
 #include "input/texts.h"
 #include "store/checkpoint.h"
+#include "store/folder.h"
 #include "store/seal.h"
-
-static char dir[256];
-static struct device dev = {&ref_backend, NULL};
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "%s/pipeline-parts-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	return !mkdtemp(dir) || dev.backend->open(&dev.ctx, &(struct open_options){.threads = 1}) != 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	dev.backend->close(dev.ctx);
-	return fs_remove_tree(dir);
-}
-
-static const char *at(const char *name)
-{
-	static char path[4][512];
-	static int k;
-	k = (k + 1) % 4;
-	snprintf(path[k], sizeof(path[k]), "%s/%s", dir, name);
-	return path[k];
-}
 
 static char *names[] = {"no", "yes", "maybe"};
 

@@ -156,6 +156,20 @@ static void note_batch(const struct stage_run *run, const struct train_options *
 		    batch, n, (double)batch / (double)n);
 }
 
+/* A model that exists already keeps its own normalisation, whatever the data block says for new ones. */
+static void note_normalisation(const struct stage_run *run, const struct adapter *a)
+{
+	const struct data_options *o = run->data_options;
+	bool other = false;
+	for (int c = 0; o && a->spec.kind == INPUT_IMAGE && c < a->spec.channels && c < 4; c++)
+		other |= (o->mean.n > c && (float)o->mean.v[c] != a->mean[c]) ||
+			 (o->std.n > c && (float)o->std.v[c] != a->std[c]);
+	if (other)
+		stage_line(run,
+		    "warning: mean and std of the data block are not used: the model has its own, %g and %g",
+		    (double)a->mean[0], (double)a->std[0]);
+}
+
 /* Params that only the training graph has, such as projections, begin with the stage and end with it: a checkpoint
  * holds those of the model's own graph. */
 static int add_params(struct fit_state *state)
@@ -193,6 +207,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
 	note_batch(run, job->train);
+	note_normalisation(run, &job->model->ckpt.adapter);
 	if (teach) {
 		rc = open_teacher(&state);
 		if (rc)
@@ -376,6 +391,7 @@ int fit_plan(
 	struct graph g;
 	own.run = &own_run;
 	note_batch(run, train);
+	note_normalisation(run, run->adapter);
 	own.model = &model;
 	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)

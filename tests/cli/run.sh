@@ -229,4 +229,22 @@ check "its figures are of the samples that it began with" cmp was is
 works plan late.yaml --out during --set store=other
 check "other samples are another evaluation" grep -q '^02-evaluate: evaluate, to run' out
 check "and no other training" grep -q '^01-train: train, up to date' out
+# A model that begins with a checkpoint reads images as that does: another normalisation of the data block has no effect.
+cat >first.yaml <<'END'
+name: first
+threads: 1
+data: {source: digits}
+models: {m: {family: mlp, hidden: [8]}}
+stages: {train: {model: m, epochs: 2}}
+END
+sed 's/first/second/; s/digits/digits, mean: [0.3], std: [0.4]/; s/family: mlp, hidden: \[8\]/pretrained: first-run\/01-train/' first.yaml >second.yaml
+works run first.yaml --out first-run
+check "a model of its own says nothing of it" [ "$(grep -c 'are not used' err)" -eq 0 ]
+works plan second.yaml --out second-run
+contains out "beginning with the weights of first-run/01-train"
+cat err >>out
+contains out "mean and std of the data block are not used"
+works run second.yaml --out second-run
+cat err >>out
+contains out "mean and std of the data block are not used"
 finish

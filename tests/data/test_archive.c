@@ -213,6 +213,43 @@ static void archive__joined_zips_are_refused(void **state)
 	assert_int_equal(must_walk("self.zip").files, 4);
 }
 
+static size_t find_bytes(const struct fs_bytes *b, const char *sign, size_t from)
+{
+	while (memcmp(b->data + from, sign, 4) != 0)
+		from++;
+	return from;
+}
+
+/* A name that the directory and the member have in two ways, behind an entry with a comment. */
+static void archive__zip_entries_follow_their_comments(void **state)
+{
+	static const char comment[] = "a comment";
+	const size_t more = sizeof(comment) - 1;
+	struct fs_bytes b;
+	size_t first, second, end;
+	unsigned char *x;
+
+	(void)state;
+	pack_tree("a.zip", entries);
+	b = load("a.zip");
+	first = find_bytes(&b, "PK\1\2", 0);
+	second = find_bytes(&b, "PK\1\2", first + 4);
+	end = find_bytes(&b, "PK\5\6", second) + more;
+	x = malloc(b.size + more);
+	memcpy(x, b.data, second);
+	memcpy(x + second, comment, more);
+	memcpy(x + second + more, b.data + second, b.size - second);
+	x[first + 32] = (unsigned char)more;
+	x[end + 12] = (unsigned char)(x[end + 12] + more); /* bytes of the directory; no carry */
+	put("x.zip", x, b.size + more);
+	assert_int_equal(must_walk("x.zip").files, 4);
+	x[second + more + 46] ^= 1; /* the first letter of the second name */
+	put("x.zip", x, b.size + more);
+	must_refuse("x.zip", "the directory of the archive calls a member ");
+	free(x);
+	fs_bytes_clear(&b);
+}
+
 static void archive__gzip_in_gzip_is_refused(void **state)
 {
 	struct fs_bytes b;
@@ -308,6 +345,28 @@ static void archive__links_lead_through_links(void **state)
 	assert_true(s.files >= 4);
 	pack_tree("out.tar", (const char *const[]){"../out/1.png", NULL});
 	must_refuse("out.tar", "../out/1.png: this name leads out of the archive");
+	/* An absolute target is outside, even where the archive has the same names inside. */
+	pack_tree("a.tar", (const char *const[]){"g/x.png -> /etc/1.png", "g/etc/1.png", "etc/1.png", NULL});
+	s = must_walk("a.tar");
+	assert_int_equal(s.links, 1);
+	assert_int_equal(s.files, 2);
+}
+
+static void archive__folders_have_a_depth(void **state)
+{
+	char deep[256] = "";
+	const char *const names[] = {deep, NULL};
+
+	(void)state;
+	for (int i = 0; i < 64; i++)
+		strcat(deep, "d/");
+	strcat(deep, "1.png");
+	pack_tree("a.tar", names);
+	assert_int_equal(must_walk("a.tar").files, 1);
+	memmove(deep + 2, deep, strlen(deep) + 1);
+	memcpy(deep, "d/", 2);
+	pack_tree("a.tar", names);
+	must_refuse("a.tar", "more than 64 folders inside each other");
 }
 
 static void archive__names_in_utf8_are_read_in_any_locale(void **state)
@@ -367,10 +426,12 @@ int main(void)
 	    TEST(archive__joined_parts_are_all_read),
 	    TEST(archive__tar_without_its_end_is_refused),
 	    TEST(archive__joined_zips_are_refused),
+	    TEST(archive__zip_entries_follow_their_comments),
 	    TEST(archive__gzip_in_gzip_is_refused),
 	    TEST(archive__what_unpacks_without_end_is_refused),
 	    TEST(archive__other_files_are_named),
 	    TEST(archive__links_lead_through_links),
+	    TEST(archive__folders_have_a_depth),
 	    TEST(archive__names_in_utf8_are_read_in_any_locale),
 	    TEST(unpack__reads_in_pieces_of_any_size),
 	};

@@ -15,6 +15,18 @@ static struct dataset must_open_all(const char *yaml_text)
 
 static char *const model[] = {"bad", "fine", "good"};
 
+/* What is for testing alone needs no validation split. */
+static void all__need_no_other_split(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "text,label\nt0,bad\nt1,good\n");
+	d = must_open_all("{source: csv, path: DIR/t.csv, val_fraction: 0}");
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	dataset_close(&d);
+}
+
 static void all__are_in_the_test_split_in_their_order(void **state)
 {
 	struct dataset d;
@@ -89,6 +101,25 @@ static void classes__are_matched_by_name(void **state)
 	assert_int_equal(dataset_support(&d, SPLIT_TEST, 1), 0);
 	assert_string_not_equal(before, d.hash[SPLIT_TEST]);
 	dataset_close(&d);
+}
+
+/* The labels for testing change their numbers too, and stay out of sight. */
+static void classes__are_matched_in_a_hidden_split_too(void **state)
+{
+	struct data_options o = options("{source: csv, path: DIR/t.csv, classes: [good, bad]}");
+	struct dataset d, all;
+	bool by_position;
+
+	(void)state;
+	put_text("t.csv", "text,label\na1,good\na2,good\na3,good\nb1,bad\nb2,bad\nb3,bad\n");
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), 0);
+	assert_false(dataset_has(&d, SPLIT_TEST));
+	all = dataset_with_test(&d);
+	assert_int_equal(dataset_support(&all, SPLIT_TEST, 0) + dataset_support(&all, SPLIT_TEST, 2), d.n[SPLIT_TEST]);
+	assert_int_equal(dataset_support(&all, SPLIT_TEST, 0), 1);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
 }
 
 static void classes__of_label_sets_are_matched_by_name(void **state)
@@ -201,6 +232,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(all__are_in_the_test_split_in_their_order, setup, teardown),
 	    cmocka_unit_test_setup_teardown(all__may_be_of_one_class, setup, teardown),
+	    cmocka_unit_test_setup_teardown(all__need_no_other_split, setup, teardown),
+	    cmocka_unit_test_setup_teardown(classes__are_matched_in_a_hidden_split_too, setup, teardown),
 	    cmocka_unit_test_setup_teardown(all__images_of_class_folders_are_for_testing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(classes__are_matched_by_name, setup, teardown),
 	    cmocka_unit_test_setup_teardown(classes__of_label_sets_are_matched_by_name, setup, teardown),

@@ -201,6 +201,8 @@ static void classes__of_three_images_are_in_every_split(void **state)
 	}
 	put_images(0, 8, "x");
 	must_fail(SET, ERR_DATA, "class 'cat' has 2 distinct images: too few to cut off 2 for validation and test");
+	put_png(names[5], H, W, 3, 2); /* two rows of one image are too few as well, and still one image */
+	must_fail(SET, ERR_DATA, "class 'cat' has 1 distinct images: too few to cut off 2 for validation and test");
 }
 
 static void copies__are_apart_only_where_a_class_has_nothing_else(void **state)
@@ -226,6 +228,51 @@ static void copies__are_apart_only_where_a_class_has_nothing_else(void **state)
 	/* What is in two splits is dodos. */
 	assert_int_equal(d.duplicates_train_test, dataset_support(&d, SPLIT_TEST, 3));
 	assert_int_equal(d.duplicates_train_val, dataset_support(&d, SPLIT_VAL, 3));
+	dataset_close(&d);
+}
+
+/* Each copy has a rank of its own, or all of them would go where the first goes. */
+static void copies__that_are_apart_come_near_their_shares(void **state)
+{
+	enum { COPIES = 60 };
+
+	(void)state;
+	put_images(0, 36, "x");
+	for (int k = 0; k < COPIES; k++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "set/dodo/%d.png", k);
+		put_png(name, H, W, 3, 1000);
+	}
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		static const double share[SPLIT_COUNT] = {0.6, 0.2, 0.2};
+		struct dataset d = must_open(SET, seed);
+
+		for (int s = 0; s < SPLIT_COUNT; s++)
+			assert_true(likely(dataset_support(&d, (enum split)s, 3), COPIES, share[s]));
+		dataset_close(&d);
+	}
+}
+
+/* Where the test split is given, two images are enough for the others, and copies stay together. */
+static void copies__stay_together_where_a_split_is_given(void **state)
+{
+	char text[2048] = "file,class,split\n";
+	struct dataset d;
+
+	(void)state;
+	put_images(0, 36, "x");
+	put_png("set/dodo/1.png", H, W, 3, 1000);
+	put_png("set/dodo/2.png", H, W, 3, 1000);
+	put_png("set/dodo/3.png", H, W, 3, 1001);
+	put_png("set/dodo/4.png", H, W, 3, 1002);
+	for (int k = 0; k < 36; k++)
+		sprintf(text + strlen(text), "%s,%s,%s\n", names[k] + 4, classes[k % 3], k < 6 ? "test" : "");
+	strcat(text, "dodo/1.png,dodo,\ndodo/2.png,dodo,\ndodo/3.png,dodo,\ndodo/4.png,dodo,test\n");
+	put_text("set/index.csv", text);
+	d = must_open("{source: images, path: DIR/set, index: index.csv, val_fraction: 0.2}", 1);
+	assert_int_equal(d.notes.of[NOTE_COPIES].n, 0);
+	assert_int_equal(d.duplicates_train_val, 0);
 	dataset_close(&d);
 }
 
@@ -269,6 +316,8 @@ int main(void)
 	    TEST(images__that_are_grey_stay_when_the_first_in_colour_comes),
 	    TEST(images__that_are_equal_are_in_one_split),
 	    TEST(copies__are_apart_only_where_a_class_has_nothing_else),
+	    TEST(copies__that_are_apart_come_near_their_shares),
+	    TEST(copies__stay_together_where_a_split_is_given),
 	    TEST(classes__of_three_images_are_in_every_split),
 	    TEST(index__keeps_the_test_split_that_it_names),
 	};

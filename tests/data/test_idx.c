@@ -135,10 +135,12 @@ static void idx__broken_images_are_errors(void **state)
 static void idx__broken_gzip_is_an_error(void **state)
 {
 	struct fs_bytes b = {0};
+	uint8_t longer[sizeof(images) + 1] = {0};
 
 	(void)state;
 	fresh();
 	put_train();
+	memcpy(longer, images, sizeof(images));
 	unlink(at("train-images-idx3-ubyte"));
 	put_gz("train-images-idx3-ubyte.gz", images, sizeof(images));
 	assert_int_equal(fs_read(at("train-images-idx3-ubyte.gz"), &b), 0);
@@ -150,6 +152,8 @@ static void idx__broken_gzip_is_an_error(void **state)
 	put("train-images-idx3-ubyte.gz", b.data, b.size);
 	must_fail(NO_TEST, ERR_DATA, "gzip");
 	fs_bytes_clear(&b);
+	put_gz("train-images-idx3-ubyte.gz", longer, sizeof(longer));
+	must_fail(NO_TEST, ERR_DATA, "more data than the header's");
 	unlink(at("train-images-idx3-ubyte.gz"));
 }
 

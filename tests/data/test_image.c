@@ -56,6 +56,20 @@ static void png__what_8_bit_opaque_pixels_cannot_hold_is_an_error(void **state)
 	b = make_png(pixels, 2, 2, SPNG_COLOR_TYPE_GRAYSCALE, 16, 8);
 	fails(b, b.n, 2, 2, 1, "16 bits");
 	free(b.p);
+	/* One of the greys is said to be transparent, by a chunk of its own. */
+	spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
+	struct spng_ihdr head = {.width = 2, .height = 2, .color_type = SPNG_COLOR_TYPE_GRAYSCALE, .bit_depth = 8};
+	struct spng_trns grey = {.gray = pixels[1]};
+	int code;
+
+	spng_set_option(ctx, SPNG_ENCODE_TO_BUFFER, 1);
+	assert_int_equal(spng_set_ihdr(ctx, &head), 0);
+	assert_int_equal(spng_set_trns(ctx, &grey), 0);
+	assert_int_equal(spng_encode_image(ctx, pixels, 4, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE), 0);
+	b.p = spng_get_png_buffer(ctx, &b.n, &code);
+	spng_ctx_free(ctx);
+	fails(b, b.n, 2, 2, 1, "transparent");
+	free(b.p);
 }
 
 static void jpeg__decodes_closely_in_grey_and_colour(void **state)

@@ -169,6 +169,13 @@ static void images__index_selects_by_archive(void **state)
 	pack("other.zip", odd);
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, other.zip]}", ERR_DATA,
 	    "no row names the archive");
+	/* Whole parts of a name, and one archive for each. */
+	pack("encore.zip", odd);
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, encore.zip]}", ERR_DATA,
+	    "no row names the archive");
+	pack("your-core.zip", odd);
+	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz, your-core.zip]}", ERR_DATA,
+	    "index.csv:2: archive 'core' may be ");
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [rest.zip, rest.zip]}", ERR_CONFIG, "twice");
 	pack("my_core.tar.gz", odd);
 	must_fail("{source: images, path: DIR, index: index.csv, archives: [my_core.tar.gz]}", ERR_DATA,
@@ -197,6 +204,8 @@ static void images__broken_indexes_name_the_line(void **state)
 	bad_index("file,label\n", "no rows");
 	bad_index("file,label\na,0\nb,-1\n", "bad.csv:3: label '-1'");
 	bad_index("file,label\na,0\nb,1x\n", "bad.csv:3: label '1x'");
+	bad_index("file,label\na,0\nb,+1\n", "bad.csv:3: label '+1'");
+	bad_index("file,label\na,0\nb, 1\n", "bad.csv:3: label ' 1'");
 	bad_index("file,label\na,0\nb,99999999999\n", "bad.csv:3: label");
 	bad_index("file,label\na,0\nb,2\n", "no row has label 1");
 	bad_index("file,label,class\na,0,x\nb,0,y\n", "bad.csv:3: label 0 is class 'y' here and 'x' above");
@@ -240,6 +249,10 @@ static void images__names_in_an_index_are_paths(void **state)
 	bad_index("file,class\n../set/Alpha/Alpha_0.png,A\n",
 	    "bad.csv:2: '../set/Alpha/Alpha_0.png' is no name of a file below");
 	bad_index("file,class\n/etc/passwd,A\n", "bad.csv:2: the absolute name '/etc/passwd' is not below");
+	bad_index("file,class\nset/..,A\n", "bad.csv:2: 'set/..' is no name of a file below");
+	snprintf(text, sizeof(text), "file,class\n%s,A\n", at("settled/Alpha_0.png"));
+	put_text("bad.csv", text);
+	must_fail("{source: images, path: DIR/set, index: ../bad.csv}", ERR_DATA, "bad.csv:2: the absolute name '");
 	bad_index("\xff\xfe"
 		  "f,class\n",
 	    "bad.csv:1:1: this is UTF-16; only UTF-8 is read");
@@ -338,6 +351,26 @@ static void images__that_cannot_be_used_are_all_listed(void **state)
 	}
 	must_fail("{source: images, path: DIR/set, skip_bad: 2}", ERR_DATA,
 	    "3 of 21 images cannot be used, skip_bad allows 2: ");
+	must_fail("{source: images, path: DIR/set, skip_bad: 1}", ERR_DATA, "skip_bad allows 1: ");
+}
+
+/* Neither is the size of the images that of the first file, nor need it be there. */
+static void skip_bad__the_first_file_may_be_missing(void **state)
+{
+	struct dataset d;
+	char text[4096] = "file,class\nset/Alpha/absent.png,Alpha\n";
+
+	(void)state;
+	put_images();
+	for (int k = 0; k < 21; k++)
+		snprintf(
+		    text + strlen(text), 128, "%s,%.*s\n", names[k], (int)strcspn(names[k] + 4, "/"), names[k] + 4);
+	put_text("index.csv", text);
+	must_fail("{source: images, path: DIR, index: index.csv}", ERR_DATA, "set/Alpha/absent.png: ");
+	d = must_open("{source: images, path: DIR, index: index.csv, skip_bad: 1}", true);
+	assert_int_equal(d.height * 10 + d.width, 43);
+	check_contents(&d, 21);
+	dataset_close(&d);
 }
 
 static void images__more_than_a_message_holds_are_counted(void **state)
@@ -417,6 +450,29 @@ static void key__does_not_know_the_test_split(void **state)
 	assert_string_not_equal(before, after);
 	dataset_close(&d);
 	option_clear(data_option_table, &o);
+}
+
+/* The same images in the same splits, two of them under each other's labels. */
+static void hash__knows_labels(void **state)
+{
+	static const char *const rows[] = {"set/Alpha/Alpha_4.png,0,train\nset/beta/beta_4.png,1,train\n",
+	    "set/Alpha/Alpha_4.png,1,train\nset/beta/beta_4.png,0,train\n"};
+	char hash[2][HASH_HEX];
+
+	(void)state;
+	put_images();
+	for (int i = 0; i < 2; i++) {
+		struct dataset d;
+		char text[1024];
+
+		snprintf(text, sizeof(text),
+		    "file,label,split\n%sset/Alpha/Alpha_0.png,0,val\nset/beta/beta_0.png,1,val\n", rows[i]);
+		put_text("index.csv", text);
+		d = must_open("{source: images, path: DIR, index: index.csv, test_fraction: 0}", false);
+		memcpy(hash[i], d.hash[SPLIT_TRAIN], HASH_HEX);
+		dataset_close(&d);
+	}
+	assert_string_not_equal(hash[0], hash[1]);
 }
 
 /* Grey images are taken into a set in colour wherever they stand in it. */
@@ -501,7 +557,9 @@ int main(void)
 		images__bad_files_are_listed_in_their_order_whatever_the_threads_do, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__that_cannot_be_used_are_all_listed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__more_than_a_message_holds_are_counted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(skip_bad__the_first_file_may_be_missing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(skip_bad__goes_on_and_moves_no_other_image, setup, teardown),
+	    cmocka_unit_test_setup_teardown(hash__knows_labels, setup, teardown),
 	    cmocka_unit_test_setup_teardown(key__does_not_know_the_test_split, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__are_in_colour_if_any_is, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__duplicates_across_splits_are_counted, setup, teardown),

@@ -102,9 +102,9 @@ static void tree__hidden_entries_are_no_classes(void **state)
 {
 	(void)state;
 	check((const char *const[]){".git/x.png", "__MACOSX/cat/1.png", CAT, "cat/.ipynb_checkpoints/1.png",
-		  "cat/.ipynb_checkpoints/2.png", DOG, "dog/.hidden.png", "dog/Thumbs.db", NULL},
+		  "cat/.ipynb_checkpoints/2.png", DOG, "dog/.hidden.png", "dog/THUMBS.db", NULL},
 	    "cat 4, dog 4",
-	    "5 hidden entries (.git, __MACOSX, cat/.ipynb_checkpoints, dog/.hidden.png, dog/Thumbs.db)");
+	    "5 hidden entries (.git, __MACOSX, cat/.ipynb_checkpoints, dog/.hidden.png, dog/THUMBS.db)");
 }
 
 static void tree__what_is_passed_over_is_named(void **state)
@@ -133,6 +133,12 @@ static void tree__links_are_followed(void **state)
 	    "folder without "
 	    "an "
 	    "image (x)");
+	/* A link beside that folder, in one that only begins like it. */
+	check((const char *const[]){"x/dog/1.png", "x/dog/2.png", "x/dog/3.png", "x/dog2/9.png -> ../../cat/1.png", CAT,
+		  "dog -> x/dog", NULL},
+	    "cat 4, dog 3",
+	    "4 images deeper than their class folder (x/dog/1.png, x/dog/2.png, x/dog/3.png, x/dog2/9.png), 1 class "
+	    "folder without an image (x)");
 }
 
 static void tree__a_link_around_itself_has_an_end(void **state)
@@ -155,15 +161,18 @@ static void tree__folders_of_splits_are_named_or_refused(void **state)
 	    "these folders look like splits, not like classes; data.train, data.val and data.test name such folders, "
 	    "or "
 	    "path leads into one of them: Train, test");
-	check_with((const char *const[]){SPLITS, "test/readme.txt", "extra/cat/1.png", "test/6.png", NULL},
+	check_with((const char *const[]){SPLITS, "test/readme.txt", "Tra/cat/1.png", "test/6.png", NULL},
 	    ", train: Train, test: test", "cat 4, dog 5; 3 for testing",
 	    "1 file of another suffix (test/readme.txt), 1 image outside of the class folders (test/6.png), 1 image in "
 	    "a "
-	    "folder that no split names (extra/cat/1.png)");
+	    "folder that no split names (Tra/cat/1.png)");
 	check_refused((const char *const[]){SPLITS, NULL}, ", train: Train, test: none",
 	    "no images in class folders of a folder 'none' (data.test)");
 	check_refused((const char *const[]){CAT, DOG, NULL}, ", train: Train",
 	    "none of these folders is named by data.train, data.val or data.test: cat, dog");
+	/* An image beside the folder of the splits: it is not gone into, or that image would be lost. */
+	check_refused((const char *const[]){"x/1.png", "x/Train/cat/1.png", "x/Train/dog/1.png", NULL},
+	    ", train: Train", "none of these folders is named by data.train, data.val or data.test: x");
 }
 
 static void tree__what_is_ambiguous_is_refused(void **state)

@@ -63,6 +63,40 @@ static void prints__are_the_first_digits_of_the_hash(void **state)
 	dataset_close(&d);
 }
 
+static uint64_t print_of(const uint8_t *pixels, int side, int channels)
+{
+	const struct sample_view v = {
+	    .kind = SAMPLE_IMAGE, .pixels = pixels, .height = side, .width = side, .channels = channels};
+	uint64_t print;
+
+	assert_int_equal(print_sample(&v, &print), 0);
+	return print;
+}
+
+/* Also where there is more of it than is hashed at a time. */
+static void prints__of_grey_images_do_not_know_their_channels(void **state)
+{
+	enum { SIDE = 70 };
+	uint8_t grey[SIDE * SIDE], colour[3 * SIDE * SIDE];
+	uint64_t before;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(grey); i++)
+		grey[i] = (uint8_t)(i * i >> 7);
+	for (size_t i = 0; i < sizeof(colour); i++)
+		colour[i] = grey[i / 3];
+	before = print_of(grey, SIDE, 1);
+	assert_true(print_of(colour, SIDE, 3) == before);
+	grey[SIDE * SIDE - 1] ^= 1;
+	assert_false(print_of(grey, SIDE, 1) == before);
+	/* What has red and green alike is not grey. */
+	for (size_t i = 2; i < sizeof(colour); i += 3)
+		colour[i] ^= 1;
+	before = print_of(colour, SIDE, 3);
+	colour[2] ^= 2;
+	assert_false(print_of(colour, SIDE, 3) == before);
+}
+
 static void join__adds_what_is_missing_in_order(void **state)
 {
 	uint64_t more[] = {1, 4, 4, 5, 9}, few[] = {4, 5};
@@ -164,6 +198,27 @@ static void file__no_changed_bit_passes(void **state)
 	fs_bytes_clear(&b);
 }
 
+/* Counts whose bytes come to nothing in 64 bits, with a hash that fits. */
+static void file__has_no_more_prints_than_bytes(void **state)
+{
+	const struct prints out[SPLIT_COUNT] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+	struct prints in[SPLIT_COUNT];
+	struct fs_bytes b;
+	char hex[HASH_HEX];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(prints_write(at("p.bin"), out), 0);
+	assert_int_equal(fs_read(at("p.bin"), &b), 0);
+	n = b.size - (HASH_HEX - 1);
+	b.data[15] = 0x20; /* 2^61 of the first split */
+	assert_int_equal(hash_bytes(b.data, n, hex), 0);
+	memcpy(b.data + n, hex, HASH_HEX - 1);
+	assert_int_equal(prints_parse(in, "p.bin", b.data, b.size), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "2305843009213693952 prints do not fit into "));
+	fs_bytes_clear(&b);
+}
+
 static void file__must_be_ascending(void **state)
 {
 	uint64_t x[] = {3, 1};
@@ -182,11 +237,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(prints__are_the_first_digits_of_the_hash),
+	    cmocka_unit_test(prints__of_grey_images_do_not_know_their_channels),
 	    cmocka_unit_test(join__adds_what_is_missing_in_order),
 	    cmocka_unit_test(overlap__counts_samples_that_were_trained_on),
 	    cmocka_unit_test(prints__need_a_loaded_split),
 	    cmocka_unit_test(file__comes_back_as_it_was),
 	    cmocka_unit_test(file__no_changed_bit_passes),
+	    cmocka_unit_test(file__has_no_more_prints_than_bytes),
 	    cmocka_unit_test(file__must_be_ascending),
 	};
 

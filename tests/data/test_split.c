@@ -167,6 +167,22 @@ static void classes__of_three_texts_are_in_every_split(void **state)
 	}
 }
 
+/* A text has the class that most of its rows have, wherever that stands among its labels. */
+static void texts__are_of_the_class_that_most_rows_say(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "text,label\na1,A\na2,A\nx,A\nx,B\nx,A\nb1,B\nb2,B\nb3,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", 1);
+	assert_int_equal(d.contradicting_texts, 1);
+	dataset_close(&d);
+	put_text("t.csv", "text,label\na1,A\na2,A\na3,A\nx,B\nx,A\nx,B\nb1,B\nb2,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", 1);
+	assert_int_equal(d.contradicting_texts, 1);
+	dataset_close(&d);
+}
+
 static void texts__are_never_in_two_splits(void **state)
 {
 	struct table t = {0};
@@ -328,6 +344,8 @@ static void too_few__names_class_and_count(void **state)
 	put_text("t.csv", "text,x,y\na,1,0\nb,0,1\n");
 	must_fail(
 	    "{source: csv, path: DIR/t.csv, labels: [x, y], val_fraction: 0}", ERR_CONFIG, "names no validation split");
+	must_fail("{source: csv, path: DIR/t.csv, labels: [x, y], test_fraction: 0.5, val_fraction: 0.5}", ERR_CONFIG,
+	    "test_fraction 0.5 and val_fraction 0.5 are the whole");
 }
 
 static void sets__come_in_shares_of_every_label(void **state)
@@ -423,6 +441,26 @@ static void sets__a_label_that_is_rare_stays_for_training(void **state)
 		assert_int_equal(count_label(&d, SPLIT_TRAIN, 1), 1);
 		dataset_close(&d);
 	}
+	/* The same where only one of the rows of a text has it, which need not be the last. */
+	put_text("t.csv", "text,x,y\ne,0,1\ne,1,0\na,1,0\nb,1,0\nc,1,0\nd,1,0\nf,0,0\ng,0,0\nh,0,0\n");
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		d = must_open("{source: csv, path: DIR/t.csv, labels: [x, y]}", seed);
+		assert_int_equal(count_label(&d, SPLIT_TRAIN, 1), 1);
+		assert_int_equal(d.contradicting_texts, 1);
+		dataset_close(&d);
+	}
+}
+
+static void sets__a_small_share_is_one_text(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "text,x\na,1\nb,1\nc,1\nd,1\ne,1\nf,0\ng,0\nh,0\n");
+	d = must_open("{source: csv, path: DIR/t.csv, labels: [x], val_fraction: 0.01, test_fraction: 0.01}", 1);
+	assert_int_equal(count_label(&d, SPLIT_VAL, 0), 1);
+	assert_int_equal(count_label(&d, SPLIT_TEST, 0), 1);
+	dataset_close(&d);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -433,6 +471,7 @@ int main(void)
 	    TEST(classes__come_near_their_shares),
 	    TEST(splits__are_what_the_ranks_of_the_texts_say),
 	    TEST(classes__of_three_texts_are_in_every_split),
+	    TEST(texts__are_of_the_class_that_most_rows_say),
 	    TEST(texts__are_never_in_two_splits),
 	    TEST(splits__do_not_know_the_order_of_rows),
 	    TEST(splits__stay_when_rows_come_and_go),
@@ -444,6 +483,7 @@ int main(void)
 	    TEST(sets__come_in_folds),
 	    TEST(sets__stay_when_rows_come),
 	    TEST(sets__a_label_that_is_rare_stays_for_training),
+	    TEST(sets__a_small_share_is_one_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

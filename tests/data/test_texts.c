@@ -189,6 +189,9 @@ static void sets__come_from_columns_in_the_order_of_the_option(void **state)
 	    "t.csv:3: '' in column 'y'; a label column holds 0 or 1");
 	put_text("t.csv", "comment,x,y\na,1,0\nb,1,0\nc,1,0\nd,0,0\n");
 	must_fail("{source: csv, path: DIR/t.csv, labels: [x, y]}", ERR_DATA, "label 'y' is on no sample of the train");
+	put_text("test.csv", "comment,x,y\ne,1,1\n");
+	must_fail("{source: csv, path: DIR, train: t.csv, test: test.csv, labels: [x, y]}", ERR_DATA,
+	    "label 'y' is on no sample of the train");
 }
 
 static void csv__columns_are_never_guessed_from_two(void **state)
@@ -249,6 +252,8 @@ static void encoding__is_utf8_or_said(void **state)
 	put("t.csv", "\xff\xfet\0e\0", 6);
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1:1: this is UTF-16; only UTF-8 is read");
 	must_fail("{source: csv, path: DIR/t.csv, encoding: latin1}", ERR_DATA, "t.csv:1:1: this is UTF-16");
+	put("t.csv", "\xff\xfe", 2);
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1:1: this is UTF-16; only UTF-8 is read");
 	put("t.csv", "\xff\xfe\0\0t\0\0\0", 8);
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1:1: this is UTF-32; only UTF-8 is read");
 	put_text("t.csv", "\xef\xbb\xbftext,label\n");
@@ -333,6 +338,10 @@ static void jsonl__sets_are_columns_or_lists_of_names(void **state)
 	    "t.jsonl:2: 'tags' is not a list, as it is on the first line");
 	put_text("t.jsonl", "{\"text\":\"a\",\"tags\":[]}\n{\"text\":\"b\",\"tags\":[1]}\n");
 	must_fail("{source: jsonl, path: DIR/t.jsonl, label: tags}", ERR_DATA, "t.jsonl:2: 'tags' holds what is not");
+	put_text("one.jsonl", "{\"text\":\"a\",\"tags\":\"x\"}\n{\"text\":\"b\",\"tags\":\"y\"}\n");
+	put_text("more.jsonl", "{\"text\":\"c\",\"tags\":[\"x\",\"y\"]}\n");
+	must_fail("{source: jsonl, path: DIR, train: one.jsonl, val: more.jsonl, label: tags}", ERR_DATA,
+	    "more.jsonl: labels are lists of names in this file or in ");
 }
 
 static void bad_line(const char *line, const char *part)
@@ -352,6 +361,7 @@ static void jsonl__bad_lines_are_named(void **state)
 	bad_line("[]", "t.jsonl:2: not an object");
 	bad_line("{\"text\":\"a\"}", "t.jsonl:2: no field 'label'; there are: text");
 	bad_line("{\"label\":\"a\"}", "t.jsonl:2: no field 'text'; there are: label");
+	bad_line("{\"Text\":\"a\",\"label\":\"A\"}", "t.jsonl:2: no field 'text'; there are: Text, label");
 	bad_line("{\"text\":1,\"label\":\"A\"}", "t.jsonl:2: 'text' is not a string");
 	bad_line("{\"text\":\"\",\"label\":\"A\"}", "t.jsonl:2: the text is empty");
 	bad_line("{\"text\":\"a\",\"label\":\"\"}", "t.jsonl:2: the label is empty");
@@ -410,6 +420,10 @@ static void labels__are_printable(void **state)
 	put_text("t.csv", "text,label\na,\"A\nB\"\nb,C\n");
 	must_fail(
 	    "{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv: the name of class 'A\\nB' has a control character");
+	put_text("t.csv", "text,label\na,A\x7f\nb,C\n");
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "has a control character (byte 0x7f)");
+	put_text("t.csv", "text,label\na,A\nb,\xc2\x9b[2J\n"); /* an escape in one character */
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "has a control character (byte 0xc2)");
 }
 
 static void files__are_named_each_for_its_split(void **state)

@@ -1,57 +1,18 @@
 /* Folders of `transformers`: import gives the outputs and hidden states that `transformers` computed (make_folders.py),
  * export gives a folder that imports to the same weights, and what would give other results is refused by name. */
+#include "exchange/folder.h"
+
 #include <math.h>
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/err.h"
-#include "base/fs.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
-#include "exchange/hf.h"
 #include "graph/families.h"
 #include "graph/pass.h"
 #include "model/session.h"
 #include "ref/ref.h"
 
-#define FOLDERS   TEST_SOURCE_DIR "/exchange/folders"
 #define TOLERANCE 1e-4
-#define OK(call)  assert_ok_at((call), #call, __LINE__)
-
-static void assert_ok_at(int rc, const char *call, int line)
-{
-	if (rc)
-		fail_msg("line %d: %s: %d, %s", line, call, rc, err_message());
-}
-
-static char scratch[] = "/tmp/pipeline-hf-XXXXXX";
-
-static int set_up(void **state)
-{
-	(void)state;
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return fs_remove_tree(scratch);
-}
-
-static const char *folder(const char *name)
-{
-	static char path[1024];
-	OK(fs_join(path, sizeof(path), FOLDERS, name));
-	return path;
-}
 
 static cJSON *read_expected(const char *name)
 {
@@ -319,53 +280,6 @@ static void exported__pruned_heads_are_named(void **state)
 }
 
 /* ---- what is refused ---- */
-
-static void copy_folder(const char *name, const char *to)
-{
-	struct fs_list list;
-	char from[1024], path[1024];
-	struct fs_bytes b = {0};
-	OK(fs_mkdirs(to));
-	OK(fs_list(folder(name), &list));
-	for (int i = 0; i < list.n; i++) {
-		OK(fs_join(from, sizeof(from), folder(name), list.name[i]));
-		OK(fs_join(path, sizeof(path), to, list.name[i]));
-		if (fs_is_dir(from))
-			continue;
-		OK(fs_read(from, &b));
-		OK(fs_write(path, b.data, b.size));
-		fs_bytes_clear(&b);
-	}
-	fs_list_clear(&list);
-}
-
-/* The text of a file with the first `find` replaced. */
-static void edit(const char *dir, const char *file, const char *find, const char *replace)
-{
-	struct fs_bytes b = {0};
-	struct str s = {0};
-	char path[1024];
-	OK(fs_join(path, sizeof(path), dir, file));
-	OK(fs_read(path, &b));
-	char *at = strstr((char *)b.data, find);
-	assert_non_null(at);
-	str_addn(&s, (char *)b.data, (size_t)(at - (char *)b.data));
-	str_add(&s, replace);
-	str_add(&s, at + strlen(find));
-	OK(fs_write(path, s.text, s.len));
-	str_clear(&s);
-	fs_bytes_clear(&b);
-}
-
-static void refused(const char *dir, const char *says)
-{
-	struct checkpoint c;
-	struct str notes = {0};
-	const int rc = hf_import(&c, dir, &(struct hf_import_options){0}, &notes);
-	if (rc != ERR_CHECKPOINT || !strstr(err_message(), says))
-		fail_msg("%d, '%s' instead of '%s'", rc, rc ? err_message() : "no error", says);
-	str_clear(&notes);
-}
 
 static void refused__what_would_compute_something_else(void **state)
 {

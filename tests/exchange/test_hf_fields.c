@@ -1,0 +1,453 @@
+/* Every field of a folder of `transformers` that says what a model computes reaches the checkpoint, every part of a
+ * checkpoint reaches a folder under its name there, and what cannot be had on the other side is refused. */
+#include "exchange/folder.h"
+
+#include "base/mem.h"
+#include "graph/families.h"
+#include "graph/pass.h"
+
+static const struct hf_import_options usual = {0};
+
+static struct checkpoint import(const char *dir)
+{
+	struct checkpoint c;
+	struct str notes = {0};
+	OK(hf_import(&c, dir, &usual, &notes));
+	str_clear(&notes);
+	return c;
+}
+
+static const struct encoder_spec *own_of(const struct checkpoint *c)
+{
+	return c->spec.own;
+}
+
+/* A fresh folder below the scratch folder; the path is good until the next call. */
+static const char *fresh(void)
+{
+	static char dir[1024];
+	static int n;
+	snprintf(dir, sizeof(dir), "%s/fields-%d", scratch, n++);
+	return dir;
+}
+
+/* A copy of a folder with one text of one file replaced. */
+static const char *changed(const char *name, const char *file, const char *find, const char *replace)
+{
+	const char *dir = fresh();
+	copy_folder(name, dir);
+	edit(dir, file, find, replace);
+	return dir;
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+	char path[1024];
+	OK(fs_join(path, sizeof(path), dir, name));
+	OK(fs_write(path, text, strlen(text)));
+}
+
+static void config__says_what_the_model_computes(void **state)
+{
+	struct checkpoint c;
+	(void)state;
+	c = import(changed("bert", "config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": 0.05"));
+	assert_true(own_of(&c)->eps > 0.049f && own_of(&c)->eps < 0.051f);
+	checkpoint_clear(&c);
+	/* A head that does not classify texts: the encoder alone is taken. */
+	c = import(changed("bert", "config.json", "BertForSequenceClassification", "BertForTokenClassification"));
+	assert_int_equal(c.spec.classes, 0);
+	assert_null(c.task.kind);
+	checkpoint_clear(&c);
+	/* As many tokens as the table of positions has rows, whatever the tokenizer would give. */
+	c = import(changed("bert", "tokenizer_config.json", "\"model_max_length\": 16", "\"model_max_length\": 512"));
+	assert_int_equal(c.adapter.spec.longest, 16);
+	checkpoint_clear(&c);
+	c = import(changed("bert", "tokenizer_config.json", "\"model_max_length\": 16", "\"model_max_length\": 12"));
+	assert_int_equal(c.adapter.spec.longest, 12);
+	checkpoint_clear(&c);
+	c = import(folder("bert"));
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(c.info, "model_name")), "bert");
+	checkpoint_clear(&c);
+}
+
+static void config__that_is_no_classifiers_is_refused(void **state)
+{
+	const char *dir;
+	(void)state;
+	refused(changed("bert", "config.json", "\"architectures\"",
+		    "\"quantization_config\": {\"bits\": 8}, \"architectures\""),
+	    "'quantization_config' is set: the weights are quantized by another program");
+	refused(changed("bert", "config.json", "\"id2label\"", "\"num_labels\": 1, \"others\""),
+	    "a head of 1 outputs is a regression");
+	dir = fresh();
+	copy_folder("bert", dir);
+	write_file(dir, "config.json", "[]");
+	refused(dir, "config.json: not a JSON object");
+}
+
+static void sentence__encoders_are_pooled_in_one_way(void **state)
+{
+	static const char *const both[] = {"true", "false"};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char text[128], path[1100];
+		const char *dir = fresh();
+		copy_folder("sentence", dir);
+		snprintf(path, sizeof(path), "%s/1_Pooling", dir);
+		OK(fs_mkdirs(path));
+		snprintf(text, sizeof(text), "{\"pooling_mode_cls_token\": %s, \"pooling_mode_mean_tokens\": %s}",
+		    both[i], both[i]);
+		write_file(path, "config.json", text);
+		refused(dir, "must be true; give --pooling");
+	}
+}
+
+/* ---- the tokenizer ---- */
+
+static void tokenizer__says_how_texts_become_tokens(void **state)
+{
+	struct checkpoint c;
+	(void)state;
+	c = import(folder("sentence"));
+	assert_true(c.adapter.coder->options.lowercase);
+	assert_int_equal(c.adapter.coder->options.strip_accents, WORDPIECE_ACCENTS_AUTO);
+	checkpoint_clear(&c);
+	c = import(changed("sentence", "tokenizer.json", "\"lowercase\": true", "\"lowercase\": false"));
+	assert_false(c.adapter.coder->options.lowercase);
+	checkpoint_clear(&c);
+	c = import(changed("sentence", "tokenizer.json", "\"strip_accents\": null", "\"strip_accents\": false"));
+	assert_int_equal(c.adapter.coder->options.strip_accents, WORDPIECE_ACCENTS_KEEP);
+	checkpoint_clear(&c);
+	/* A line that no text can reach keeps its id, or all behind it would be those of other words. */
+	c = import(changed("bert", "vocab.txt", "film\n", "\n"));
+	assert_int_equal(vocabulary_id(&c.adapter.coder->vocabulary, "good", 4), 9);
+	checkpoint_clear(&c);
+}
+
+static void tokenizer__that_would_cut_otherwise_is_refused(void **state)
+{
+	static const char *const change[][3] = {
+	    {"\"id\": \"[SEP]\"", "\"id\": \"[CLS]\"", "post_processor must put [CLS] before and [SEP] behind"},
+	    {"\"film\": 6", "\"film\": 5", "have the same id 5"},
+	    {"\"film\": 6", "\"film\": 6.5", "the id of token 'film' is not from 0 to "},
+	    {"\"content\": \"[MASK]\"", "\"content\": \"<mask>\"", "added token '<mask>': only "},
+	    {"\"id\": 4", "\"id\": 5", "added token '[MASK]' has another id in the vocabulary"},
+	    {"\"unk_token\": \"[UNK]\"", "\"unk_token\": \"<unk>\"", "unk_token must be '[UNK]'"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(change) / sizeof(change[0]); i++)
+		refused(changed("sentence", "tokenizer.json", change[i][0], change[i][1]), change[i][2]);
+}
+
+static void tokenizer__leaves_as_it_came(void **state)
+{
+	struct checkpoint c = import(folder("bert")), again;
+	const char *dir = fresh();
+	(void)state;
+	c.adapter.coder->options.lowercase = false;
+	c.adapter.coder->options.strip_accents = WORDPIECE_ACCENTS_STRIP;
+	c.adapter.coder->options.handle_chinese_chars = false;
+	OK(hf_export(&c, dir));
+	again = import(dir);
+	assert_false(again.adapter.coder->options.lowercase);
+	assert_int_equal(again.adapter.coder->options.strip_accents, WORDPIECE_ACCENTS_STRIP);
+	assert_false(again.adapter.coder->options.handle_chinese_chars);
+	checkpoint_clear(&c);
+	checkpoint_clear(&again);
+}
+
+/* ---- the weights ---- */
+
+static struct tensor_file read_weights(const char *dir)
+{
+	struct tensor_file f;
+	char path[1024];
+	OK(fs_join(path, sizeof(path), dir, "model.safetensors"));
+	OK(tensor_file_read(&f, path));
+	return f;
+}
+
+static void write_weights(struct tensor_file *f, const char *dir)
+{
+	char path[1024];
+	OK(fs_join(path, sizeof(path), dir, "model.safetensors"));
+	OK(tensor_file_write(f, path));
+	tensor_file_clear(f);
+}
+
+static void copy_tensor(struct tensor_file *to, const char *name, const struct named_tensor *from, struct shape shape)
+{
+	struct named_tensor *copy = tensor_file_add(to, name, from->t.dtype, shape);
+	memcpy(copy->t.data, from->t.data, tensor_bytes(&copy->t));
+}
+
+/* The names in the file are those of `transformers`, of the classifier and the pooler too. */
+static void exported__tensors_have_the_names_that_they_came_with(void **state)
+{
+	static const char *const names[] = {"bert", "distilbert"};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct checkpoint c = import(folder(names[i]));
+		const char *dir = fresh();
+		OK(hf_export(&c, dir));
+		struct tensor_file before = read_weights(folder(names[i])), after = read_weights(dir);
+		assert_int_equal(before.n, after.n);
+		for (int k = 0; k < before.n; k++) {
+			const struct named_tensor *t = tensor_file_find(&after, before.item[k].name);
+			if (!t)
+				fail_msg("%s is missing", before.item[k].name);
+			assert_true(shape_equal(t->t.shape, before.item[k].t.shape));
+			assert_memory_equal(t->t.data, before.item[k].t.data, tensor_bytes(&t->t));
+		}
+		tensor_file_clear(&before);
+		tensor_file_clear(&after);
+		checkpoint_clear(&c);
+	}
+}
+
+static void exported__models_that_have_no_types_get_a_table_of_zeros(void **state)
+{
+	static const char table[] = "embeddings.token_type_embeddings.weight";
+	struct checkpoint c = import(folder("bert"));
+	struct tensor_file less = {0};
+	const char *dir = fresh();
+	(void)state;
+	for (int i = 0; i < c.tensors.n; i++)
+		if (strcmp(c.tensors.item[i].name, table) != 0)
+			copy_tensor(&less, c.tensors.item[i].name, &c.tensors.item[i], c.tensors.item[i].t.shape);
+	assert_int_equal(less.n, c.tensors.n - 1);
+	tensor_file_clear(&c.tensors);
+	c.tensors = less;
+	((struct encoder_spec *)c.spec.own)->token_types = 0;
+	OK(hf_export(&c, dir));
+	struct tensor_file f = read_weights(dir);
+	const struct named_tensor *t = tensor_file_find(&f, "bert.embeddings.token_type_embeddings.weight");
+	assert_non_null(t);
+	assert_int_equal(t->t.shape.dim[0] * 100 + t->t.shape.dim[1], 212);
+	for (int i = 0; i < 24; i++)
+		assert_true(((const float *)t->t.data)[i] == 0);
+	tensor_file_clear(&f);
+	checkpoint_clear(&c);
+}
+
+static void exported__masks_are_no_tensors(void **state)
+{
+	struct checkpoint c = import(folder("bert"));
+	const struct shape s = {.ndim = 1, .dim = {30}};
+	const char *dir = fresh();
+	(void)state;
+	assert_non_null(tensor_file_add(&c.tensors, "encoder.layer.0.output.dense.weight.mask", DT_U8, s));
+	OK(hf_export(&c, dir));
+	struct tensor_file f = read_weights(dir);
+	for (int i = 0; i < f.n; i++)
+		assert_null(strstr(f.item[i].name, ".mask"));
+	tensor_file_clear(&f);
+	checkpoint_clear(&c);
+}
+
+/* Layer 1 has lost two of its heads and comes back like that. */
+static void exported__pruned_heads_come_back(void **state)
+{
+	struct checkpoint c = import(folder("bert")), again;
+	struct model_spec cut = {0};
+	struct tensor_file less = {0};
+	struct graph from, to;
+	struct slice keep;
+	const char *dir = fresh();
+	char hash[2][HASH_HEX];
+	(void)state;
+	OK(slice_init(&keep, c.spec.n_width));
+	keep.keep[2] = mem_alloc(1, sizeof(int));
+	keep.keep[2][0] = 1;
+	keep.n_keep[2] = 1;
+	OK(slice_spec(&cut, &c.spec, &keep));
+	OK(spec_build(&from, &c.spec, &shape_one));
+	OK(spec_build(&to, &cut, &shape_one));
+	for (int i = 0; i < from.n; i++) {
+		if (from.node[i].op != OP_PARAM)
+			continue;
+		const struct named_tensor *old = tensor_file_find(&c.tensors, from.node[i].name);
+		struct named_tensor *new = tensor_file_add(&less, to.node[i].name, DT_F32, to.node[i].shape);
+		OK(slice_param(&from.node[i], &to.node[i], &keep, old->t.data, new->t.data, sizeof(float)));
+	}
+	graph_clear(&from);
+	graph_clear(&to);
+	slice_clear(&keep);
+	tensor_file_clear(&c.tensors);
+	spec_clear(&c.spec);
+	c.tensors = less;
+	c.spec = cut;
+	OK(hf_export(&c, dir));
+	again = import(dir);
+	assert_int_equal(again.spec.width[0] * 10 + again.spec.width[2], 31);
+	OK(tensor_file_hash(&c.tensors, "", hash[0]));
+	OK(tensor_file_hash(&again.tensors, "", hash[1]));
+	assert_string_equal(hash[0], hash[1]);
+	checkpoint_clear(&c);
+	checkpoint_clear(&again);
+}
+
+static void not_exported(struct checkpoint *c, const char *says)
+{
+	const char *dir = fresh();
+	const int rc = hf_export(c, dir);
+	if (rc != ERR_CONFIG || !strstr(err_message(), says))
+		fail_msg("%d, '%s' instead of '%s'", rc, rc ? err_message() : "no error", says);
+	checkpoint_clear(c);
+}
+
+static void exported__models_are_those_that_transformers_has(void **state)
+{
+	struct checkpoint c;
+	(void)state;
+	c = import(folder("bert"));
+	c.form = FORM_SIMULATED;
+	not_exported(&c, "only float checkpoints are exported");
+	c = import(folder("bert"));
+	((struct encoder_spec *)c.spec.own)->norm = ENCODER_NORM_PRE;
+	not_exported(&c, "its layer norms come before the branches");
+	c = import(folder("bert"));
+	((struct encoder_spec *)c.spec.own)->pooling = ENCODER_POOLING_MEAN;
+	not_exported(&c, "its classifier reads the mean of the tokens");
+	c = import(folder("bert"));
+	((struct encoder_spec *)c.spec.own)->pooler = ENCODER_POOLER_NONE;
+	not_exported(&c, "its classifier has no pooler before it");
+	c = import(folder("bert"));
+	c.spec.width[3] = 8;
+	not_exported(&c, "the feed-forward widths of its layers differ");
+	c = import(folder("distilbert"));
+	((struct encoder_spec *)c.spec.own)->eps = 1e-5f;
+	not_exported(&c, "DistilBERT's layer norms have an eps of 1e-12");
+	c = import(folder("distilbert"));
+	((struct encoder_spec *)c.spec.own)->activation = ENCODER_GELU_TANH;
+	not_exported(&c, "no token types and no gelu_tanh");
+}
+
+/* In half precision, and under the names that layer norms once had. */
+static void imported__weights_are_converted_and_found_by_former_names(void **state)
+{
+	static const enum dtype types[] = {DT_F16, DT_BF16};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct checkpoint c = import(folder("bert")), again;
+		struct tensor_file all = read_weights(folder("bert")), half = {0};
+		const char *dir = fresh();
+		copy_folder("bert", dir);
+		for (int k = 0; k < all.n; k++) {
+			const struct named_tensor *t = &all.item[k];
+			char name[256];
+			const char *norm = strstr(t->name, "LayerNorm."),
+				   *weight = norm ? strstr(norm, "weight") : NULL;
+			snprintf(name, sizeof(name), "%.*s%s", norm ? (int)(norm + 10 - t->name) : 255, t->name,
+			    !norm    ? ""
+			    : weight ? "gamma"
+				     : "beta");
+			struct named_tensor *h = tensor_file_add(&half, name, types[i], t->t.shape);
+			for (int64_t e = 0; e < shape_count(t->t.shape); e++) {
+				const float x = ((const float *)t->t.data)[e];
+				((uint16_t *)h->t.data)[e] = i == 0 ? f32_to_f16(x) : f32_to_bf16(x);
+			}
+		}
+		write_weights(&half, dir);
+		again = import(dir);
+		for (int k = 0; k < c.tensors.n; k++) {
+			const struct named_tensor *t = &c.tensors.item[k];
+			const float *have = tensor_file_find(&again.tensors, t->name)->t.data;
+			for (int64_t e = 0; e < shape_count(t->t.shape); e++) {
+				const float x = ((const float *)t->t.data)[e];
+				assert_true(
+				    have[e] == (i == 0 ? f16_to_f32(f32_to_f16(x)) : bf16_to_f32(f32_to_bf16(x))));
+			}
+		}
+		tensor_file_clear(&all);
+		checkpoint_clear(&c);
+		checkpoint_clear(&again);
+	}
+}
+
+/* A copy of the folder in which one tensor has another type, or fewer rows. */
+static const char *with_tensor(const char *name, enum dtype type, int64_t rows)
+{
+	struct tensor_file all = read_weights(folder("bert")), other = {0};
+	const char *dir = fresh();
+	copy_folder("bert", dir);
+	for (int k = 0; k < all.n; k++) {
+		const struct named_tensor *t = &all.item[k];
+		struct shape s = t->t.shape;
+		if (strcmp(t->name, name) == 0 && rows > 0)
+			s.dim[0] = rows;
+		if (strcmp(t->name, name) == 0 && type != DT_F32)
+			assert_non_null(tensor_file_add(&other, t->name, type, s));
+		else
+			copy_tensor(&other, t->name, t, s);
+	}
+	tensor_file_clear(&all);
+	write_weights(&other, dir);
+	return dir;
+}
+
+static void imported__weights_are_floats_of_the_right_shape(void **state)
+{
+	const char *dir;
+	(void)state;
+	refused(with_tensor("bert.embeddings.word_embeddings.weight", DT_F32, 29),
+	    "tensor 'bert.embeddings.word_embeddings.weight' has shape (29, 12), config.json asks for (30, 12)");
+	refused(with_tensor("classifier.bias", DT_S8, 0), "tensor 'classifier.bias' is s8, weights must be float");
+	dir = fresh();
+	copy_folder("bert", dir);
+	char path[1024];
+	OK(fs_join(path, sizeof(path), dir, "model.safetensors"));
+	assert_int_equal(remove(path), 0);
+	write_file(dir, "model.safetensors.index.json", "{\"weight_map\": {\"classifier.bias\": 1}}");
+	refused(dir, "weight_map.classifier.bias must be the name of a file");
+}
+
+/* A buffer of integers, which no weight is. */
+static void imported__tensors_of_other_types_are_named(void **state)
+{
+	struct tensor_file all = read_weights(folder("bert"));
+	const struct shape s = {.ndim = 1, .dim = {16}};
+	struct checkpoint c;
+	struct str notes = {0};
+	struct fs_bytes b;
+	char path[1024], *at;
+	const char *dir = fresh();
+	(void)state;
+	copy_folder("bert", dir);
+	assert_non_null(tensor_file_add(&all, "bert.embeddings.position_ids", DT_U8, s));
+	write_weights(&all, dir);
+	OK(fs_join(path, sizeof(path), dir, "model.safetensors"));
+	OK(fs_read(path, &b));
+	at = strstr((char *)b.data + 8, "\"U8\",\"shape\":[16]");
+	assert_non_null(at);
+	memcpy(at, "\"I64\",\"shape\":[2]", 17);
+	OK(fs_write(path, b.data, b.size));
+	fs_bytes_clear(&b);
+	OK(hf_import(&c, dir, &usual, &notes));
+	assert_non_null(
+	    strstr(str_text(&notes), "left out: tensors that are no weights: bert.embeddings.position_ids"));
+	str_clear(&notes);
+	checkpoint_clear(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(config__says_what_the_model_computes),
+	    cmocka_unit_test(config__that_is_no_classifiers_is_refused),
+	    cmocka_unit_test(sentence__encoders_are_pooled_in_one_way),
+	    cmocka_unit_test(tokenizer__says_how_texts_become_tokens),
+	    cmocka_unit_test(tokenizer__that_would_cut_otherwise_is_refused),
+	    cmocka_unit_test(tokenizer__leaves_as_it_came),
+	    cmocka_unit_test(exported__tensors_have_the_names_that_they_came_with),
+	    cmocka_unit_test(exported__models_that_have_no_types_get_a_table_of_zeros),
+	    cmocka_unit_test(exported__masks_are_no_tensors),
+	    cmocka_unit_test(exported__pruned_heads_come_back),
+	    cmocka_unit_test(exported__models_are_those_that_transformers_has),
+	    cmocka_unit_test(imported__weights_are_converted_and_found_by_former_names),
+	    cmocka_unit_test(imported__weights_are_floats_of_the_right_shape),
+	    cmocka_unit_test(imported__tensors_of_other_types_are_named),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

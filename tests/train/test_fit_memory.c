@@ -103,6 +103,22 @@ static void memory__what_is_planned_is_what_is_held(void **state)
 	world_close(&w);
 }
 
+/* On the host: pixels, label, weight and index of each sample, and the index of the batch. */
+static void memory__batches_on_the_host_are_planned(void **state)
+{
+	struct world w;
+	struct fit_memory one, many;
+	(void)state;
+	open_limited(&w);
+	assert_true(device_traits(w.dev)->on_host);
+	plan(&w, 1, &one);
+	plan(&w, 10001, &many);
+	const size_t each = (H * W + 3) * 4;
+	assert_true(many.buffers - one.buffers >= 10000 * each - 4096);
+	assert_true(many.buffers - one.buffers <= 10000 * each + 4096);
+	world_close(&w);
+}
+
 static void memory__validation_takes_turns_with_training(void **state)
 {
 	struct world w;
@@ -280,6 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(memory__what_is_planned_is_what_is_held),
+	    cmocka_unit_test(memory__batches_on_the_host_are_planned),
 	    cmocka_unit_test(memory__validation_takes_turns_with_training),
 	    cmocka_unit_test(memory__masks_to_come_are_planned),
 	    cmocka_unit_test(memory__what_does_not_fit_is_refused_before_anything_is_allocated),

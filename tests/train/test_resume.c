@@ -127,6 +127,54 @@ static void resume__keeps_the_loss_scale(void **state)
 	follow(PRECISION_FP16);
 }
 
+static double saved_number(const char *key)
+{
+	struct tensor_file file = {0};
+	cJSON *o = NULL;
+	assert_ok(tensor_file_read(&file, STATE));
+	const struct named_tensor *t = tensor_file_find(&file, "state");
+	assert_ok(json_parse(STATE, t->t.data, tensor_bytes(&t->t), &o));
+	double value = cJSON_GetNumberValue(cJSON_GetObjectItem(o, key));
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return value;
+}
+
+/* A start that is stopped before its first step hands on what it was given. */
+static void resume__keeps_the_steps_since_the_scale_changed(void **state)
+{
+	static float out[400];
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP16, 12, &r, out), ERR_INTERRUPTED);
+	const double good = saved_number("good"), scale = saved_number("scale");
+	assert_true(good > 0);
+	scene_open(&s, PRECISION_FP16);
+	s.stop = 1;
+	assert_int_equal(trainer_fit(&s.w.t, &r), ERR_INTERRUPTED);
+	world_close(&s.w);
+	assert_true(saved_number("good") == good && saved_number("scale") == scale);
+	unlink(STATE);
+}
+
+/* One moment each instead of two. */
+static void resume__refuses_the_moments_of_another_optimizer(void **state)
+{
+	static float out[400];
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	unlink(STATE);
+	assert_int_equal(start(PRECISION_FP32, 12, &r, out), ERR_INTERRUPTED);
+	scene_open(&s, PRECISION_FP32);
+	s.w.o.optimizer = OPTIMIZER_SGD;
+	assert_error(trainer_fit(&s.w.t, &r), ERR_CHECKPOINT, "no state of this stage: moments.m.");
+	world_close(&s.w);
+	unlink(STATE);
+}
+
 /* Stops when the first epoch is validated: its steps are done, its figures are not. */
 static volatile sig_atomic_t stop_now;
 static int runs;
@@ -169,19 +217,6 @@ static int die(void *user, struct executor *train, const struct train_batch *bat
 	(void)train;
 	(void)batch;
 	return --s->steps == 0 ? err_set(ERR_FAIL, "killed") : 0;
-}
-
-static double saved_number(const char *key)
-{
-	struct tensor_file file = {0};
-	cJSON *o = NULL;
-	assert_ok(tensor_file_read(&file, STATE));
-	const struct named_tensor *t = tensor_file_find(&file, "state");
-	assert_ok(json_parse(STATE, t->t.data, tensor_bytes(&t->t), &o));
-	double value = cJSON_GetNumberValue(cJSON_GetObjectItem(o, key));
-	cJSON_Delete(o);
-	tensor_file_clear(&file);
-	return value;
 }
 
 /* An end that leaves no time to save anything: the state is the last one that was saved on the way. */
@@ -375,6 +410,18 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 			fail_msg("a changed '%s' is taken", t->name);
 		assert_non_null(strstr(err_message(), STATE));
 	}
+	/* A param's value that is not there at all. */
+	struct tensor_file less = {0};
+	for (int k = 0; k < all.n; k++)
+		if (strcmp(all.item[k].name, "params.fc1.weight") != 0)
+			memcpy(
+			    tensor_file_add(&less, all.item[k].name, all.item[k].t.dtype, all.item[k].t.shape)->t.data,
+			    all.item[k].t.data, tensor_bytes(&all.item[k].t));
+	assert_int_equal(less.n, all.n - 1);
+	rehash(&less);
+	assert_ok(tensor_file_write(&less, STATE));
+	tensor_file_clear(&less);
+	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, "no state of this stage: fc1.weight");
 	tensor_file_clear(&all);
 	fs_bytes_clear(&whole);
 	unlink(STATE);
@@ -414,7 +461,8 @@ static void resume__numbers_have_their_ranges(void **state)
 	static const char *const bad[][2] = {{"seconds", "-1"}, {"seconds", "1e999"}, {"seconds", "\"1\""},
 	    {"train_seconds", "-0.5"}, {"epoch_seconds", "-1"}, {"loss_sum", "1e999"}, {"train_loss", "-1e999"},
 	    {"scale", "0"}, {"scale", "-1"}, {"scale", "1e300"}, {"step", "-1"}, {"step", "1e12"}, {"step", "0.5"},
-	    {"best_epoch", "99"}, {"resumed", "-1"}, {"updates", "null"}, {"good", "-1"}};
+	    {"step", "1"}, {"bad_epochs", "99"}, {"best_epoch", "99"}, {"resumed", "-1"}, {"updates", "null"},
+	    {"good", "-1"}};
 	static float out[400];
 	struct train_result r;
 	struct fs_bytes whole = {0};
@@ -471,6 +519,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(resume__ends_with_the_same_bytes),
 	    cmocka_unit_test(resume__keeps_the_loss_scale),
+	    cmocka_unit_test(resume__keeps_the_steps_since_the_scale_changed),
+	    cmocka_unit_test(resume__refuses_the_moments_of_another_optimizer),
 	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
 	    cmocka_unit_test(resume__goes_on_from_the_last_state_before_a_kill),
 	    cmocka_unit_test(resume__leaves_the_state_of_another_key),

@@ -34,6 +34,7 @@ static void schedule__rises_linearly_and_falls_as_named(void **state)
 		assert_true(schedule_rate(SCHEDULE_LINEAR, 1, 0.05, s, 7) > 0);
 	}
 	near(schedule_rate(SCHEDULE_COSINE, 1, 0.05, 0, 1), 1);
+	near(schedule_rate(SCHEDULE_CONSTANT, 2, 0.05, 0, 30), 1); /* a step and a half are two */
 }
 
 struct wrapped {
@@ -74,6 +75,7 @@ static void train_options__contradictions_name_the_key(void **state)
 	assert_string_equal(key, "accumulate");
 	o.accumulate = 5;
 	assert_int_equal(train_options_check(&o, &key), 0);
+	assert_null(key);
 }
 
 int main(void)

@@ -112,7 +112,7 @@ static void layers__are_checked_against_the_teacher(void **state)
 {
 	(void)state;
 	struct model_spec deep = spec_of(deep_width, 6), shallow = spec_of(shallow_width, 4);
-	int64_t far[] = {0, 3}, back[] = {2, 1}, one[] = {1};
+	int64_t far[] = {0, 3}, back[] = {2, 1}, same[] = {1, 1}, one[] = {1};
 	int *layer, wide[] = {3, 41};
 	RIG_OK(layers_choose(&layer, &shallow, &deep, (struct option_ints){0}));
 	assert_int_equal(layer[0], 0);
@@ -121,6 +121,8 @@ static void layers__are_checked_against_the_teacher(void **state)
 	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = far, .n = 2}), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "layers 0 to 2"));
 	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = back, .n = 2}), ERR_CONFIG);
+	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = same, .n = 2}), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "in ascending order"));
 	assert_int_equal(layers_choose(&layer, &shallow, &deep, (struct option_ints){.v = one, .n = 1}), ERR_CONFIG);
 	assert_int_equal(layers_choose(&layer, &deep, &shallow, (struct option_ints){0}), ERR_CONFIG);
 	struct model_spec broad = spec_of(wide, 2);
@@ -133,6 +135,12 @@ static void layers__are_checked_against_the_teacher(void **state)
 	small.own = &other;
 	RIG_OK(layers_choose(&layer, &small, &deep, (struct option_ints){0}));
 	RIG_OK(layers_check(&small, reads, &deep, reads, layer));
+	struct text_coder renamed = *reads->coder;
+	struct adapter words = *reads;
+	words.coder = &renamed;
+	renamed.vocabulary.sha256[0] ^= 1;
+	assert_int_equal(layers_check(&small, &words, &deep, reads, layer), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the student has another vocabulary than the teacher"));
 	other.positions = 64;
 	small.input.longest = 64;
 	assert_int_equal(layers_check(&small, reads, &deep, reads, layer), ERR_CONFIG);

@@ -184,6 +184,40 @@ static void limit__other_figures_have_a_tolerance_and_a_direction(void **state)
 
 /* ---- latency ---- */
 
+static int ascending(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* As numpy.percentile: between the two timings that are nearest, by the distance to each. */
+static double percentile_of(const double *v, int n, double share)
+{
+	double sorted[64], at = share * (n - 1);
+	const int low = (int)at;
+
+	memcpy(sorted, v, (size_t)n * sizeof(*v));
+	qsort(sorted, (size_t)n, sizeof(*v), ascending);
+	return low + 1 < n ? sorted[low] * (low + 1 - at) + sorted[low + 1] * (at - low) : sorted[low];
+}
+
+static void assert_figures(const struct latency *l)
+{
+	cJSON *json = latency_to_json(l);
+
+	assert_near(l->median, percentile_of(l->seconds, 37, 0.5), 1e-12);
+	assert_near(l->p95, percentile_of(l->seconds, 37, 0.95), 1e-12);
+	assert_near(l->p99, percentile_of(l->seconds, 37, 0.99), 1e-12);
+	assert_near(l->throughput * percentile_of(l->batch_seconds, 11, 0.5), 5, 1e-9);
+	assert_near(rig_number(json, "latency_ms_median"), l->median * 1e3, 1e-9);
+	assert_near(rig_number(json, "latency_ms_mean"), l->mean * 1e3, 1e-9);
+	assert_near(rig_number(json, "latency_ms_p95"), l->p95 * 1e3, 1e-9);
+	assert_near(rig_number(json, "latency_ms_p99"), l->p99 * 1e3, 1e-9);
+	assert_true(rig_number(json, "throughput_batch") == 5 && rig_number(json, "runs") == 37);
+	cJSON_Delete(json);
+}
+
 static void latency__figures_follow_from_the_timings(void **state)
 {
 	struct rig *r = *state;
@@ -208,6 +242,7 @@ static void latency__figures_follow_from_the_timings(void **state)
 		}
 		assert_true(below >= 19 && below95 >= 35);
 		assert_near(l[i].mean, sum / 37, 1e-12);
+		assert_figures(&l[i]);
 		assert_true(l[i].median <= l[i].p95 && l[i].p95 <= l[i].p99 && l[i].throughput > 0);
 		assert_string_equal(l[i].input, "random");
 		assert_true(l[i].tokens == 0);
@@ -255,6 +290,19 @@ static void assert_interval_around(const cJSON *model, double share)
 	assert_true(cJSON_GetArrayItem(at, 0)->valuedouble < share && cJSON_GetArrayItem(at, 1)->valuedouble > share);
 }
 
+/* Above 1: smaller, or faster, than the first. */
+static void assert_ratios(const cJSON *first, const cJSON *own)
+{
+	const double bytes = rig_number(first, "bytes") / rig_number(own, "bytes"),
+		     time = rig_number(cJSON_GetObjectItem(first, "latency"), "latency_ms_median") /
+			    rig_number(cJSON_GetObjectItem(own, "latency"), "latency_ms_median");
+
+	assert_near(rig_number(own, "compression_ratio"), bytes, 1e-12);
+	assert_near(rig_number(own, "speedup"), time, 1e-9 * time);
+	assert_true(rig_number(own, "nonzero") > 0.5 * rig_number(own, "parameters"));
+	assert_true(rig_number(own, "nonzero") <= rig_number(own, "parameters"));
+}
+
 static void run__compares_on_the_test_split(void **state)
 {
 	static const char *const names[] = {"mlp", "int8", "w3a3", "bf16"};
@@ -288,6 +336,7 @@ static void run__compares_on_the_test_split(void **state)
 		snprintf(path, sizeof(path), "%s/model.safetensors", names[i]);
 		RIG_OK(fs_size(rig_path(r, path), &bytes));
 		assert_true(rig_number(item, "bytes") == (double)bytes);
+		assert_ratios(cJSON_GetArrayItem(models, 0), full);
 		flips = cJSON_GetObjectItem(full, "flips");
 		assert_true(!!flips == (i > 0));
 		if (flips) /* the flips explain the difference of the accuracies, exactly */
@@ -329,6 +378,37 @@ static void run__files_have_the_fields_of_the_benchmark_format(void **state)
 	fs_bytes_clear(&csv);
 	cJSON_Delete(rows);
 	cJSON_Delete(raw);
+}
+
+/* By a link, for names are those of folders. */
+static void run__quotes_in_names_are_doubled_in_the_csv(void **state)
+{
+	static const char *const names[] = {"m\"lp"};
+	struct rig *r = *state;
+	struct fs_bytes csv;
+
+	assert_int_equal(symlink("mlp", rig_path(r, names[0])), 0);
+	RIG_OK(evaluate(r, "quoted", "{latency: false}", names, 1, NULL));
+	RIG_OK(fs_read(rig_path(r, "quoted/benchmark_results.csv"), &csv));
+	assert_non_null(strstr((const char *)csv.data, "\n\"m\"\"lp\","));
+	fs_bytes_clear(&csv);
+}
+
+static void plan__a_limit_needs_something_to_compare_with(void **state)
+{
+	struct rig *r = *state;
+	struct evaluate_options o = {.max_drop = 1};
+	struct stage_run run = {.options = &o, .data = &r->data, .n_input = 1};
+	struct stage_plan p = {0};
+
+	assert_int_equal(stage_evaluate.plan(&run, NULL, &p), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "max_drop has no effect with one model"));
+	run.n_input = 2;
+	RIG_OK(stage_evaluate.plan(&run, NULL, &p));
+	assert_non_null(strstr(p.text, "evaluate 2 models on "));
+	run.n_input = 1;
+	o.max_drop = 100;
+	RIG_OK(stage_evaluate.plan(&run, NULL, &p));
 }
 
 static void run__without_latency_there_are_no_timings(void **state)
@@ -412,6 +492,8 @@ int main(void)
 	    cmocka_unit_test(latency__stops_when_asked),
 	    cmocka_unit_test(run__compares_on_the_test_split),
 	    cmocka_unit_test(run__files_have_the_fields_of_the_benchmark_format),
+	    cmocka_unit_test(run__quotes_in_names_are_doubled_in_the_csv),
+	    cmocka_unit_test(plan__a_limit_needs_something_to_compare_with),
 	    cmocka_unit_test(run__without_latency_there_are_no_timings),
 	    cmocka_unit_test(run__a_failed_limit_leaves_its_figures),
 	    cmocka_unit_test(run__limits_have_their_former_names),

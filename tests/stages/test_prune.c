@@ -144,6 +144,9 @@ static void ramp__goes_from_the_start_to_the_target(void **state)
 	int64_t begin, end;
 	prune_ramp_epochs(&o, &begin, &end);
 	assert_int_equal(end, 4);
+	o.begin_epoch = 3; /* half of the four that are left */
+	prune_ramp_epochs(&o, &begin, &end);
+	assert_int_equal(end, 5);
 }
 
 /* ---- masks ---- */
@@ -575,6 +578,12 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 	assert_int_equal(out.width[2], 6);
 	assert_int_equal(out.width[3], 3);
 	assert_int_equal(out.width[4], 1);
+	spec_clear(&out);
+	o.round_to = 1, o.min_units = 5;
+	RIG_OK(prune_units_spec(&o, &in, &out));
+	assert_int_equal(out.width[0], 10);
+	assert_int_equal(out.width[2], 5); /* 4 */
+	assert_int_equal(out.width[3], 3);
 	spec_clear(&out);
 }
 

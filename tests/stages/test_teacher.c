@@ -43,6 +43,18 @@ static int bind(void *user, struct executor *train)
 	return teacher_bind(teaching, train);
 }
 
+/* What the teacher says of one sample, changed as it is at its place in the step. */
+static void say_alone(struct session *alone, const struct encoding *e, uint32_t index, const struct augmentation *a,
+    struct feed *feed, float *logits)
+{
+	struct build_shape shape = encoding_shape(e, &index, 1, 1);
+	RIG_OK(encoding_fill(e, &index, 1, &shape, a, feed));
+	RIG_OK(session_push_feed(alone, &shape, feed));
+	const struct graph *g = executor_graph(alone->ex);
+	const struct node *out = &g->node[g->output];
+	RIG_OK(executor_output(alone->ex, out->name, logits, (size_t)shape_count(out->shape) * sizeof(*logits)));
+}
+
 /* Two steps' worth of batches of the training split through teacher_forward; each must give the student what the
  * teacher says of the samples by itself. same: whether the batch is encoded once for both. */
 static void gives_its_own_logits(struct rig *r, const struct model_spec *student_spec, bool same)
@@ -52,13 +64,14 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	struct stage_run run = {
 	    .data = &r->data, .task = &r->task, .train_dev = r->dev, .teacher_dir = rig_path(r, "teacher")};
 	const struct executor_options eo = {.mode = EXEC_TRAIN, .stage = "t"};
+	static const struct augment_options changes = {.flip = true, .crop_padding = 2};
 	const int classes = r->data.classes;
 	struct teacher t;
 	struct model student;
 	struct session alone;
 	struct exec_family *family;
 	struct encoding seen;
-	struct feed feed = {0};
+	struct feed feed = {0}, one_feed = {0};
 	RIG_OK(model_init(&student, student_spec, &r->adapter, &r->task, r->dev, 7));
 	RIG_OK(teacher_open(&t, &run, &kd));
 	RIG_OK(teacher_prepare(&t, &run, &r->adapter, MICRO));
@@ -70,22 +83,28 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	RIG_OK(session_open_model(&alone, &t.model, &one));
 	for (int step = 0; step < 4; step++) {
 		uint32_t index[MICRO];
-		float got[MICRO * 10];
+		float got[MICRO * 10], want[10];
+		struct augmentation a = {.options = r->data.kind == SAMPLE_IMAGE && step % 2 ? &changes : NULL,
+		    .seed = 3,
+		    .stage = "t",
+		    .step = (uint64_t)step};
 		struct executor *ex;
 		for (int i = 0; i < MICRO; i++)
 			index[i] = (uint32_t)(step * 31 + i * 5) % (uint32_t)seen.n;
 		struct build_shape shape = encoding_shape(&seen, index, MICRO, MICRO);
-		RIG_OK(encoding_fill(&seen, index, MICRO, &shape, NULL, &feed));
+		RIG_OK(encoding_fill(&seen, index, MICRO, &shape, &a, &feed));
 		RIG_OK(task_fill(&r->task, &r->data, SPLIT_TRAIN, index, MICRO, MICRO, &feed));
 		RIG_OK(exec_family_at(family, &shape, &ex));
 		RIG_OK(executor_feed(ex, &feed));
-		RIG_OK(teacher_forward(
-		    &t, ex, &(struct train_batch){.index = index, .count = MICRO, .shape = &shape, .feed = &feed}));
+		RIG_OK(teacher_forward(&t, ex,
+		    &(struct train_batch){
+			.index = index, .count = MICRO, .augmentation = &a, .shape = &shape, .feed = &feed}));
 		RIG_OK(executor_step(ex, false, NULL));
 		RIG_OK(executor_output(ex, "teacher_logits", got, (size_t)(MICRO * classes) * sizeof(*got)));
 		for (int i = 0; i < MICRO; i++) {
-			RIG_OK(session_forward(&alone, &t.samples, &index[i], 1));
-			assert_memory_equal(got + i * classes, alone.logits, (size_t)classes * sizeof(*got));
+			a.first_sample = (uint64_t)i;
+			say_alone(&alone, &t.samples, index[i], &a, &one_feed, want);
+			assert_memory_equal(got + i * classes, want, (size_t)classes * sizeof(*got));
 		}
 	}
 	session_close(&alone);
@@ -93,6 +112,7 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	teacher_close(&t);
 	encoding_close(&seen);
 	feed_clear(&feed);
+	feed_clear(&one_feed);
 	model_clear(&student);
 }
 

@@ -66,6 +66,8 @@ static void train__leaves_a_whole_checkpoint_and_a_log(void **state)
 	assert_true(rig_number(train, "samples") == (double)r->data.n[SPLIT_TRAIN]);
 	assert_true(rig_number(c.info, "val_macro_f1") > 0.9);
 	assert_true(fabs(rig_number(val, "f1_macro") - rig_number(c.info, "val_macro_f1")) <= 5e-7);
+	const double millionths = rig_number(c.info, "val_macro_f1") * 1e6; /* six decimals, and no more */
+	assert_true(fabs(millionths - round(millionths)) < 1e-6);
 	checkpoint_clear(&c);
 	struct fs_bytes log;
 	RIG_OK(fs_read(rig_path(r, "teacher/logs/teacher_training.csv"), &log));
@@ -120,6 +122,34 @@ static void stages__same_config_twice_gives_the_same_bytes(void **state)
 	RIG_OK(rig_run(r, &stage_distill, &c));
 	assert_same_file(rig_path(r, "student1/model.safetensors"), rig_path(r, "student2/model.safetensors"), true);
 	assert_same_file(rig_path(r, "student1/model.safetensors"), rig_path(r, "student3/model.safetensors"), false);
+}
+
+/* Each changes what is learned; none of them may be read and forgotten. */
+static void options__of_the_loss_change_what_is_learned(void **state)
+{
+	static const struct {
+		const char *folder, *options, *teacher;
+	} cases[] = {{"loss0", "{epochs: 1, batch_size: 64}", NULL},
+	    {"loss1", "{epochs: 1, batch_size: 64, label_smoothing: 0.3}", NULL},
+	    {"loss2", "{epochs: 1, batch_size: 64, alpha: 1, temperature: 2}", "teacher"},
+	    {"loss3", "{epochs: 1, batch_size: 64, alpha: 0.3, temperature: 2}", "teacher"},
+	    {"loss4", "{epochs: 1, batch_size: 64, alpha: 0.3, temperature: 4}", "teacher"}};
+	enum { N = sizeof(cases) / sizeof(cases[0]) };
+	struct rig *r = *state;
+	for (int i = 0; i < N; i++) {
+		char path[64], before[64];
+		RIG_OK(rig_run(r, cases[i].teacher ? &stage_distill : &stage_train,
+		    &(struct rig_case){.name = "loss",
+			.folder = cases[i].folder,
+			.options = cases[i].options,
+			.teacher = cases[i].teacher,
+			.spec = &student_spec}));
+		snprintf(path, sizeof(path), "%s/model.safetensors", cases[i].folder);
+		for (int k = 0; k < i; k++) {
+			snprintf(before, sizeof(before), "%s/model.safetensors", cases[k].folder);
+			assert_same_file(rig_path(r, path), rig_path(r, before), false);
+		}
+	}
 }
 
 /* With alpha 1 the labels play no part: the student can only have learned from the teacher's logits. */
@@ -241,6 +271,12 @@ static void plan__knows_shapes_memory_and_work(void **state)
 	assert_true(p.macs == macs * (3 * (3 * n + v) + n));
 	assert_non_null(strstr(p.text, "3 epochs"));
 	option_clear(stage_train.table, options);
+	/* What the trainer would refuse is refused before. */
+	RIG_OK(rig_options(stage_train.table, options, "{batch_size: 10, accumulate: 3}"));
+	assert_int_equal(stage_train.plan(&run, NULL, &p), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "must divide batch_size"));
+	spec_clear(&p.spec);
+	option_clear(stage_train.table, options);
 	mem_free(options);
 }
 
@@ -274,6 +310,7 @@ int main(void)
 	    cmocka_unit_test(train__leaves_a_whole_checkpoint_and_a_log),
 	    cmocka_unit_test(train__summary_agrees_with_the_checkpoint),
 	    cmocka_unit_test(stages__same_config_twice_gives_the_same_bytes),
+	    cmocka_unit_test(options__of_the_loss_change_what_is_learned),
 	    cmocka_unit_test(distill__learns_from_the_teacher_alone),
 	    cmocka_unit_test(distill__gate_fails_before_any_training),
 	    cmocka_unit_test(distill__refuses_a_teacher_of_other_classes),

@@ -68,6 +68,8 @@ const struct option top_option_table[] = {{.key = "name",
 static const char *const top_skip[] = {"data", "task", "models", "stages", NULL};
 const char *const stage_common_keys[] = {"kind", "model", "input", "inputs", "teacher", NULL};
 
+#define SELF "self" /* as a teacher: the stage's own input */
+
 /* Names become folder names. */
 static bool name_ok(const char *name)
 {
@@ -267,7 +269,8 @@ const struct reference_key reference_keys[] = {
 	{"", "", "; not given: the checkpoint before"}},
     {"inputs", REF_MANY, offsetof(struct stage_kind, input), "list of stages or checkpoint paths",
 	{"", "", "; not given: all checkpoints before"}},
-    {"teacher", REF_ONE, offsetof(struct stage_kind, teacher), "an earlier stage or a checkpoint's path",
+    {"teacher", REF_ONE, offsetof(struct stage_kind, teacher),
+	"an earlier stage, a checkpoint's path, or " SELF ": the stage's own input as it comes in",
 	{"", "; with it training distills", ""}},
     {0}};
 
@@ -297,6 +300,21 @@ static int read_one(const struct run_config *c, const struct stage_config *s, in
 				     "stage '%s' needs '%s': no earlier stage makes a checkpoint", s->name, key);
 }
 
+/* After the input was read. */
+static int read_teacher(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
+{
+	const struct yaml_node *node = yaml_get(s->node, "teacher");
+	if (!node || node->kind != YAML_SCALAR || strcmp(node->text, SELF) != 0)
+		return read_one(c, s, index, key, "teacher", s->kind->teacher, &s->teacher, &s->has_teacher);
+	if (!s->has_input)
+		return yaml_error(&c->yaml, node,
+		    "'teacher': '" SELF "' is a stage's own input, and a stage of kind %s takes none", s->kind->name);
+	s->has_teacher = true;
+	s->teacher = s->input;
+	s->teacher.node = node;
+	return 0;
+}
+
 static int read_refs(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
 {
 	for (const struct reference_key *k = reference_keys; k->key; k++) {
@@ -307,9 +325,7 @@ static int read_refs(const struct run_config *c, struct stage_config *s, int ind
 	int rc = s->kind->input.count == REF_MANY ? read_inputs(c, s, index, key) : 0;
 	if (!rc)
 		rc = read_one(c, s, index, key, "input", s->kind->input, &s->input, &s->has_input);
-	if (!rc)
-		rc = read_one(c, s, index, key, "teacher", s->kind->teacher, &s->teacher, &s->has_teacher);
-	return rc;
+	return rc ? rc : read_teacher(c, s, index, key);
 }
 
 /* Of the keys that tie stages together those that a kind takes; the others were refused by name before. */
@@ -337,6 +353,9 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 	int rc = check_name(&c->yaml, key, s->name, "stage");
 	if (rc < 0)
 		return rc;
+	if (strcmp(s->name, SELF) == 0)
+		return yaml_error(
+		    &c->yaml, key, "'" SELF "' cannot name a stage: as a teacher it is the input of the stage itself");
 	if (node->kind == YAML_SCALAR && node->text[0] == '\0' && !node->quoted)
 		s->node = &empty; /* "evaluate:" alone: all defaults */
 	else if (node->kind != YAML_MAP)

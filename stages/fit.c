@@ -116,7 +116,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .resume_path = run->resume_path,
 	    .resume_key = run->key,
 	    .resume_seconds = RESUME_SECONDS,
-	    .min_best_epoch = job->min_best_epoch};
+	    .min_best_epoch = job->without_labels ? job->train->epochs - 1 : job->min_best_epoch};
 }
 
 /* OUT/logs/<stage>_training.csv */
@@ -196,6 +196,18 @@ static int open_teacher(struct fit_state *state)
 	return rc || !t->terms.n ? rc : add_params(state);
 }
 
+static int train(struct fit_state *state, const struct trainer *planned, struct train_result *out)
+{
+	struct trainer t = *planned;
+	struct task *task = &state->job->model->ckpt.task;
+	float *weight = task->weight;
+	if (state->job->without_labels)
+		task->weight = NULL;
+	int rc = trainer_fit(&t, out);
+	task->weight = weight;
+	return rc;
+}
+
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
@@ -220,7 +232,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	t.log_path = path;
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", state.teacher.model.ckpt.sha256);
-	rc = trainer_fit(&t, &out->result);
+	rc = train(&state, &t, &out->result);
 	run->earlier_seconds = out->result.earlier_seconds;
 	if (!rc)
 		rc = choose_thresholds(&state, &out->result);

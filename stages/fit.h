@@ -14,6 +14,9 @@ struct fit_job {
 	void *user;
 	int64_t min_best_epoch;
 	bool masks; /* prune: params have masks, or get them before an epoch */
+	/* The loss listens to the teacher alone, so that no label is looked at: classes have no weights in training,
+	 * and the last epoch is kept. */
+	bool without_labels;
 	/* quantize: what is trained and validated is this transform of the float graph (train: with its loss). `out` is
 	 * initialised and empty. NULL: the float graph itself, folded for validation. */
 	int (*transform)(void *user, const struct graph *g, bool train, struct graph *out);

@@ -28,9 +28,10 @@ static int check_run(const struct stage_run *s)
 
 	if (s->teacher_dir && o->method != QUANT_QAT)
 		return err_set(ERR_CONFIG, "a teacher has no effect with method %s", quant_method_names[o->method]);
-	if (s->teacher_dir)
-		return kd_options_check(&o->train, &key);
-	return 0;
+	if (!s->teacher_dir)
+		return 0;
+	int rc = kd_options_check(&o->train, &key);
+	return rc ? rc : quantize_labels_check(o, true);
 }
 
 /* ---- plan ---- */
@@ -41,6 +42,23 @@ static void prepare_step(const struct quantize_options *o, bool learn, struct at
 	step->lr_factor = learn ? (float)o->step_lr_factor : 1;
 	if (o->train.optimizer != OPTIMIZER_SGD)
 		step->gradient_scale = 1;
+}
+
+/* Of the annotated graph: what the model itself has stays as it is, and nothing drops out; steps learn, and projections
+ * of a distillation. */
+static int freeze_model(const struct quantize_job *job, struct graph *out)
+{
+	struct graph own;
+	int rc = spec_build(&own, &job->input.ckpt.spec, &shape_one);
+	for (int i = 0; !rc && i < out->n; i++) {
+		struct node *n = &out->node[i];
+		if (n->op == OP_DROPOUT)
+			n->attr.rate = 0;
+		if (n->op == OP_PARAM && n->attr.kind == PARAM_TRAINED && graph_find(&own, n->name) >= 0)
+			n->attr.kind = PARAM_FROZEN;
+	}
+	graph_clear(&own);
+	return rc;
 }
 
 /* The trainer's graph: fold, annotate, steps with their learning rate. */
@@ -58,6 +76,8 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 	for (int i = 0; !rc && i < out->n; i++)
 		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
 			prepare_step(job->o, learn, &out->node[i].attr);
+	if (!rc && train && job->o->train_only == TRAIN_STEPS)
+		rc = freeze_model(job, out);
 	graph_clear(&folded);
 	return rc;
 }
@@ -79,7 +99,8 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 	if (equalized)
 		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");
 	if (o->method == QUANT_QAT)
-		str_addf(&s, ", trained for %" PRId64 " epochs", o->train.epochs);
+		str_addf(&s, ", %s for %" PRId64 " epochs",
+		    o->train_only == TRAIN_STEPS ? "steps alone trained" : "trained", o->train.epochs);
 	if (p->simulated)
 		str_add(&s, "; simulated in FP32: no integer kernels for these bits");
 	for (int i = 0; i < p->n_layer; i++)
@@ -172,7 +193,11 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (rc)
 		goto out;
 	if (o->method == QUANT_QAT) {
-		struct fit_job fit = {.train = &o->train, .kd = &o->kd, .user = &job, .transform = transform};
+		struct fit_job fit = {.train = &o->train,
+		    .kd = &o->kd,
+		    .user = &job,
+		    .without_labels = quantize_without_labels(o, s->teacher_dir),
+		    .transform = transform};
 		rc = fit_plan(s, input_spec, &fit, out);
 	} else {
 		out->parameters = graph_parameters(&g);
@@ -223,6 +248,7 @@ static int train(struct quantize_job *job)
 	    .kd = &job->o->kd,
 	    .model = &job->input,
 	    .user = job,
+	    .without_labels = quantize_without_labels(job->o, job->run->teacher_dir),
 	    .transform = transform};
 
 	return fit_run(&fit, &job->fit);

@@ -10,8 +10,11 @@
 
 #define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation figure */
 
+enum train_only { TRAIN_ALL, TRAIN_STEPS };
+
 struct quantize_options {
-	int method; /* enum quant_method */
+	int method;     /* enum quant_method */
+	int train_only; /* enum train_only: qat */
 	int observer, weight_observer;
 	double percentile;
 	int64_t weight_bits, act_bits, edge_bits;
@@ -30,6 +33,10 @@ extern const struct option quantize_option_table[];
 int quantize_options_check(const struct quantize_options *o, const char **key);
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules);
 bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ranges are calibrated */
+/* Whether training looks at labels. Not with a teacher that alone is listened to (alpha 1). */
+bool quantize_without_labels(const struct quantize_options *o, bool teacher);
+/* ERR_CONFIG: an option that would need labels where none is looked at. */
+int quantize_labels_check(const struct quantize_options *o, bool teacher);
 
 /* What equalization has done: pairs of layers (0: it was not asked for), and the largest ratio of the ranges of two
  * output channels of a first layer. */

@@ -9,6 +9,7 @@ static const char *const observers[] = {"minmax", "moving_average", "percentile"
 static const char *const weight_observers[] = {"minmax", "mse", NULL};
 static const char *const granularities[] = {"channel", "tensor", NULL};
 static const char *const prob_bits[] = {"16", "8", NULL};
+static const char *const train_only[] = {"all", "steps", NULL};
 static const char *const activations[] = {"symmetric", "affine", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
@@ -147,6 +148,15 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(QUANT_QAT),
 	.help = "learning rate of the steps, which are learned relative to their size; 0 = they stay as calibrated"},
+    {.key = "train_only",
+	.type = OPT_CHOICE,
+	.offset = AT(train_only),
+	.def = "all",
+	.choices = train_only,
+	.when = "method",
+	.only = OPTION_BIT(QUANT_QAT),
+	.help = "steps: the steps of weights and activations learn, everything else stays as it is; an epoch or two "
+		"will do"},
     KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", OPTION_BIT(QUANT_QAT)),
     OPTION_END,
@@ -184,6 +194,28 @@ int quantize_options_check(const struct quantize_options *o, const char **key)
 	if (o->method == QUANT_QAT && o->train.epochs < 1)
 		return err_set(
 		    ERR_CONFIG, "method qat trains: epochs must be 1 or more; without training it is static");
+	*key = "step_lr_factor";
+	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
+		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");
 	*key = NULL;
 	return o->method == QUANT_QAT ? train_options_check(&o->train, key) : 0;
+}
+
+bool quantize_without_labels(const struct quantize_options *o, bool teacher)
+{
+	return o->method == QUANT_QAT && teacher && !(o->kd.alpha < 1);
+}
+
+int quantize_labels_check(const struct quantize_options *o, bool teacher)
+{
+	static const char why[] = "with alpha 1 the teacher alone is listened to and no label is looked at";
+	if (!quantize_without_labels(o, teacher))
+		return 0;
+	if (o->train.patience > 0)
+		return err_set(ERR_CONFIG, "patience: %s, so no epoch is better than the last one", why);
+	if (strcmp(task_metric_choices[o->train.monitor], "primary") != 0)
+		return err_set(ERR_CONFIG, "monitor: %s, so the last epoch is kept", why);
+	if (o->observer == OBSERVE_AUTO)
+		return err_set(ERR_CONFIG, "observer auto chooses by labels; %s", why);
+	return 0;
 }

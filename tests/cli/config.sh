@@ -84,6 +84,11 @@ wrong 's/static/fp16, weight_bits: 4/' "12:42: stages.quantize: weight_bits has 
 wrong 's/static/dynamic, act_bits: 4/' "12:45: stages.quantize: act_bits has no effect with method dynamic"
 wrong 's/static/static, lr: 0.1/' "12:44: stages.quantize: lr has no effect with method static (only with method qat)"
 wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
+wrong 's/static/qat, train_only: steps, step_lr_factor: 0/' "12:76: stage 'quantize': train_only steps with step_lr_factor 0"
+wrong 's/static/qat, teacher: self, alpha: 1, patience: 2/' "12:76: stage 'quantize': patience: with alpha 1"
+wrong 's/static/qat, teacher: self, alpha: 1, monitor: loss/' "12:75: stage 'quantize': monitor: with alpha 1"
+wrong 's/static/qat, teacher: self, alpha: 1, observer: auto/' "12:76: stage 'quantize': observer auto chooses by labels"
+wrong 's/static/static, teacher: self/' "12:53: stage 'quantize': a teacher has no effect with method static"
 wrong 's/static/static, exclude: [fc9]/' "12:54: stage 'quantize': exclude: no layer matches 'fc9'; did you mean 'fc1'?"
 wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumulate (3 micro-batches) must divide batch_size (128)"
 wrong 's/kind: train/kind: train, nesterov: true/' "9:26: stages.teacher: nesterov has no effect with optimizer adamw (only with optimizer sgd)"
@@ -114,6 +119,8 @@ wrong 's/^models:/task: {class_weights: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}\nmodels:
 
 # references
 wrong 's/input: student/input: studnt/' "11:18: 'input': there is no earlier stage 'studnt'; did you mean 'student'?"
+wrong 's/teacher: teacher/teacher: self/' "10:51: 'teacher': 'self' is a stage's own input, and a stage of kind distill takes none"
+wrong 's/  teacher: {/  self: {/' "9:3: 'self' cannot name a stage"
 wrong 's/input: student/input: quantize/' "11:18: 'input' refers to stage 'quantize', which does not come before this one"
 wrong 's/input: student/input: prune/' "11:18: 'input' refers to stage 'prune', which does not come before this one"
 wrong 's/input: student/input: nothing/' "11:18: 'input': there is no earlier stage 'nothing'"

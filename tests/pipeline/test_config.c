@@ -33,6 +33,11 @@ static void config__references_are_resolved(void **state)
 	assert_int_equal(c.stage[4].n_input, 4); /* not given: all */
 	assert_string_equal(c.base_dir, ".");
 	run_config_clear(&c);
+	const char *const own[] = {"stages.quantize.method=qat", "stages.quantize.teacher=self"};
+	load(&c, "t.yaml", own, 2);
+	assert_true(c.stage[3].has_teacher);
+	assert_int_equal(c.stage[3].teacher.stage, c.stage[3].input.stage); /* self: its input */
+	run_config_clear(&c);
 }
 
 static void config__sets_are_applied_in_order(void **state)

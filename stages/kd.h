@@ -38,13 +38,15 @@ extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd
 	}
 /* The rows of `struct kd_options m` inside the options struct T; none has an effect without a teacher. key: that of the
  * method, for stages that have a `method` of their own. */
-#define KD_OPTION_ROWS(T, m, key)                                                                                      \
+#define KD_OPTION_ROWS(T, m, key) KD_OPTION_ROWS_WITH(T, m, key, "4", "0.7")
+/* The same with other defaults of temperature and alpha. */
+#define KD_OPTION_ROWS_WITH(T, m, key, warm, share)                                                                    \
 	KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, key, method, OPT_CHOICE, "logit", 0, 0, kd_method_names,          \
 	    "what the student learns from beside logits and labels: hidden states or attention maps of layers, both "  \
 	    "(multi_level), relations of tokens in one layer"),                                                        \
-	    KD_OPTION_ROW(T, m, "alpha", OPTION_POSITIVE, "temperature", temperature, OPT_FLOAT, "4", 0.1, 100, NULL,  \
+	    KD_OPTION_ROW(T, m, "alpha", OPTION_POSITIVE, "temperature", temperature, OPT_FLOAT, warm, 0.1, 100, NULL, \
 		"softens both distributions"),                                                                         \
-	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "alpha", alpha, OPT_FLOAT, "0.7", 0, 1, NULL,                 \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "alpha", alpha, OPT_FLOAT, share, 0, 1, NULL,                 \
 		"weight of the teacher's logits: alpha*T^2*KL + (1-alpha)*CE"),                                        \
 	    KD_OPTION_ROW(T, m, key, KD_OF_HIDDEN, "hidden_loss", hidden_loss, OPT_CHOICE, "cosine", 0, 0,             \
 		kd_hidden_losses, "of two tokens' hidden states: mean square of the difference, or 1 - cosine"),       \

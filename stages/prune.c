@@ -6,7 +6,6 @@
 #include "stages/prune.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,31 +87,6 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	return rc;
 }
 
-/* Where weights of all layers compete, or masks meet removed units, nothing may be left of a layer: its output is a
- * constant from then on. Between the branches of a residual net that may be wanted; it is said, by name. */
-static int warn_of_empty(struct prune_job *job)
-{
-	const struct param_store *s = &job->model.params;
-	int rc = 0;
-	if (!job->empty && !(job->empty = mem_alloc((size_t)s->n, sizeof(*job->empty))))
-		return ERR_NOMEM;
-	for (int i = 0; !rc && i < s->n; i++) {
-		const struct param *p = s->item[i];
-		int64_t left = 1;
-		if (p->mask && !job->empty[i])
-			rc = prune_left(s, p, &left);
-		if (left > 0)
-			continue;
-		job->empty[i] = true;
-		stage_line(job->run,
-		    "warning: all %" PRId64
-		    " weights of '%s' are masked: what it computes is a constant; exclude it, or use "
-		    "scope: layer or a lower sparsity",
-		    shape_count(p->value.shape), p->name);
-	}
-	return rc;
-}
-
 static int apply_magnitude(struct prune_job *job, double sparsity)
 {
 	return prune_magnitude(&job->set, &job->model.params, job->o->scope != SCOPE_LAYER, sparsity);
@@ -123,7 +97,7 @@ static int before_epoch(void *user, int64_t epoch)
 {
 	struct prune_job *job = user;
 	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
-	return rc ? rc : warn_of_empty(job);
+	return rc ? rc : prune_warn_of_empty(job->run, &job->model.params, &job->empty);
 }
 
 static int prune_now(struct prune_job *job)
@@ -138,11 +112,9 @@ static int prune_now(struct prune_job *job)
 		return rc;
 	if (o->method == PRUNE_NM)
 		return prune_nm(&job->set, &job->model.params, (int)o->n, (int)o->m);
-	/* in whole weights: half of an odd number is rounded */
-	if (llround(job->initial * (double)job->set.total) > llround(o->sparsity * (double)job->set.total))
-		return err_set(ERR_CONFIG,
-		    "sparsity %g is below the %.4f that the input's masks have already, and masks are never lifted",
-		    o->sparsity, job->initial);
+	rc = prune_check_target(&job->set, job->initial, o->sparsity);
+	if (rc < 0)
+		return rc;
 	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
 }
 
@@ -225,7 +197,7 @@ static int run(struct stage_run *s)
 	if (!rc)
 		rc = prune_now(&job);
 	if (!rc)
-		rc = warn_of_empty(&job);
+		rc = prune_warn_of_empty(s, &job.model.params, &job.empty);
 	if (!rc)
 		rc = renew_checkpoint(&job, &before);
 	if (!rc)

@@ -18,6 +18,7 @@ struct prune_options {
 	int64_t n, m;                   /* 0 = not given */
 	int64_t round_to, min_units;
 	struct option_strings exclude;
+	const char *exclude_key; /* what messages call it; NULL: "exclude" */
 	bool embeddings;
 	struct train_options train;
 	struct kd_options kd;
@@ -48,6 +49,12 @@ void prune_set_clear(struct prune_set *p);
 
 /* Share of masked elements. */
 int prune_masked_share(const struct prune_set *p, const struct param_store *s, double *share);
+/* ERR_CONFIG: a share of `initial` is masked already, which is more than the target. */
+int prune_check_target(const struct prune_set *p, double initial, double sparsity);
+/* Where weights of all layers compete, or masks meet removed units, nothing may be left of a layer: its output is a
+ * constant from then on. Between the branches of a residual net that may be wanted; it is said, by name, once. *said:
+ * (params of the store) those that were named; NULL before the first call, to be freed with mem_free. */
+int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said);
 /* Elements that are not masked. */
 int prune_left(const struct param_store *s, const struct param *p, int64_t *left);
 /* Masks the smallest weights until `sparsity` of all (global), or of each weight's, are masked, but one. What is masked

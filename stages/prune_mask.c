@@ -1,5 +1,6 @@
 /* Unstructured pruning: which weights are masked. Masks live in the param store, and the optimizer holds them. Ties are
  * broken by position, so that the same weights give the same masks. */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -33,13 +34,14 @@ static bool matches_any(const struct option_strings *patterns, const char *name,
 }
 
 /* ERR_CONFIG for the first pattern that nothing matched. names: of all layers. */
-static int check_used(const struct option_strings *patterns, const bool *used, const char *const *names, int n)
+static int check_used(
+    const char *key, const struct option_strings *patterns, const bool *used, const char *const *names, int n)
 {
 	for (int i = 0; i < patterns->n; i++) {
 		if (used[i])
 			continue;
 		const char *near = str_nearest(patterns->v[i], names, n);
-		return err_set(ERR_CONFIG, "exclude: '%s' matches no layer%s%s%s", patterns->v[i],
+		return err_set(ERR_CONFIG, "%s: '%s' matches no layer%s%s%s", key, patterns->v[i],
 		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	return 0;
@@ -49,6 +51,7 @@ static int fill_set(
     struct prune_set *p, const struct graph *g, const struct prune_options *o, bool *used, const char **names)
 {
 	const struct option_strings *exclude = &o->exclude;
+	const char *key = o->exclude_key ? o->exclude_key : "exclude";
 	int layers = 0, tables = 0, rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		const struct node *layer = &g->node[i];
@@ -63,9 +66,9 @@ static int fill_set(
 	if (!rc && o->embeddings && !tables)
 		rc = err_set(ERR_CONFIG, "embeddings has no effect: the model has no table of embeddings");
 	if (!rc)
-		rc = check_used(exclude, used, names, layers);
+		rc = check_used(key, exclude, used, names, layers);
 	if (!rc && p->n == 0)
-		rc = err_set(ERR_CONFIG, "exclude leaves no layer to prune");
+		rc = err_set(ERR_CONFIG, "%s leaves no layer to prune", key);
 	return rc;
 }
 
@@ -213,6 +216,38 @@ static int mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsi
 			continue;
 		equal -= u == key;
 		mask[i] = 0;
+	}
+	return rc;
+}
+
+int prune_check_target(const struct prune_set *p, double initial, double sparsity)
+{
+	/* in whole weights: half of an odd number is rounded */
+	if (llround(initial * (double)p->total) <= llround(sparsity * (double)p->total))
+		return 0;
+	return err_set(ERR_CONFIG,
+	    "sparsity %g is below the %.4f that the input's masks have already, and masks are never lifted", sparsity,
+	    initial);
+}
+
+int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said)
+{
+	int rc = 0;
+	if (!*said && !(*said = mem_alloc((size_t)s->n, sizeof(**said))))
+		return ERR_NOMEM;
+	for (int i = 0; !rc && i < s->n; i++) {
+		const struct param *p = s->item[i];
+		int64_t left = 1;
+		if (p->mask && !(*said)[i])
+			rc = prune_left(s, p, &left);
+		if (left > 0)
+			continue;
+		(*said)[i] = true;
+		stage_line(run,
+		    "warning: all %" PRId64
+		    " weights of '%s' are masked: what it computes is a constant; leave it out, or use "
+		    "scope: layer or a lower sparsity",
+		    shape_count(p->value.shape), p->name);
 	}
 	return rc;
 }

@@ -20,15 +20,13 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	return quantize_options_check(options, key);
 }
 
-/* What needs the run and not only the options. */
-static int check_run(const struct stage_run *s)
+int quantize_job_check(const struct quantize_options *o, const struct stage_run *run)
 {
-	const struct quantize_options *o = s->options;
 	const char *key;
 
-	if (s->teacher_dir && o->method != QUANT_QAT)
+	if (run->teacher_dir && o->method != QUANT_QAT)
 		return err_set(ERR_CONFIG, "a teacher has no effect with method %s", quant_method_names[o->method]);
-	if (!s->teacher_dir)
+	if (!run->teacher_dir)
 		return 0;
 	int rc = kd_options_check(&o->train, &key);
 	return rc ? rc : quantize_labels_check(o, true);
@@ -170,51 +168,72 @@ static int plan_calibration(struct quantize_job *job, struct stage_plan *out)
 	return rc;
 }
 
-static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
+static int before_epoch(void *user, int64_t epoch)
 {
-	const struct quantize_options *o = s->options;
-	struct stage_run run = *s;
-	struct quantize_job job = {.o = o, .run = &run, .input = {.ckpt = {.spec = *input_spec}}}; /* spec: borrowed */
+	const struct quantize_job *job = user;
+	return job->before_epoch(job->user, epoch);
+}
+
+/* What trains the job's input; model and run are the caller's to add. */
+static struct fit_job make_fit(struct quantize_job *job)
+{
+	return (struct fit_job){.train = &job->o->train,
+	    .kd = &job->o->kd,
+	    .user = job,
+	    .transform = transform,
+	    .before_epoch = job->before_epoch ? before_epoch : NULL,
+	    .masks = job->before_epoch,
+	    .min_best_epoch = job->min_best_epoch,
+	    .without_labels = quantize_without_labels(job->o, job->run->teacher_dir)};
+}
+
+int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_spec, struct stage_plan *out)
+{
+	const struct quantize_options *o = job->o;
 	struct equal_pair *pair = NULL;
 	struct quant_rules rules;
 	struct graph g;
-	int rc = check_run(s), equalized = 0;
+	int rc = quantize_job_check(o, job->run), equalized = 0;
 	if (rc)
 		return rc;
+	job->input = (struct model){.ckpt = {.spec = *input_spec}}; /* spec: borrowed */
 	graph_init(&g);
 	quantize_rules(o, &rules);
-	rc = quantize_build_folded(&job, &shape_one, &g);
+	rc = quantize_build_folded(job, &shape_one, &g);
 	if (!rc)
-		rc = quant_plan_make(&job.plan, &g, &rules);
+		rc = quant_plan_make(&job->plan, &g, &rules);
 	if (!rc && o->equalize)
-		rc = quantize_equal_pairs(&g, &job.plan, &pair, &equalized);
+		rc = quantize_equal_pairs(&g, &job->plan, &pair, &equalized);
 	if (!rc)
-		rc = plan_text(o, s->data, &job.plan, equalized, out->text, sizeof(out->text));
+		rc = plan_text(o, job->run->data, &job->plan, equalized, out->text, sizeof(out->text));
 	if (rc)
 		goto out;
 	if (o->method == QUANT_QAT) {
-		struct fit_job fit = {.train = &o->train,
-		    .kd = &o->kd,
-		    .user = &job,
-		    .without_labels = quantize_without_labels(o, s->teacher_dir),
-		    .transform = transform};
-		rc = fit_plan(s, input_spec, &fit, out);
+		struct fit_job fit = make_fit(job);
+		rc = fit_plan(job->run, input_spec, &fit, out);
 	} else {
 		out->parameters = graph_parameters(&g);
 		rc = spec_copy(&out->spec, input_spec);
 	}
 	if (!rc)
-		rc = plan_calibration(&job, out);
+		rc = plan_calibration(job, out);
 out:
 	mem_free(pair);
-	quant_plan_clear(&job.plan);
+	quant_plan_clear(&job->plan);
+	job->input = (struct model){0};
 	graph_clear(&g);
 	return rc;
 }
 
+static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
+{
+	struct stage_run run = *s;
+	return quantize_job_plan(&(struct quantize_job){.o = s->options, .run = &run}, input_spec, out);
+}
+
 /* ---- run ---- */
 
-static int load(struct quantize_job *job)
+int quantize_job_load(struct quantize_job *job)
 {
 	struct stage_run *run = job->run;
 	struct device dev = job->o->method == QUANT_QAT ? run->train_dev : run->cpu_dev;
@@ -243,18 +262,13 @@ static int make_plan(struct quantize_job *job)
 /* Trains weights and steps in the annotated graph. */
 static int train(struct quantize_job *job)
 {
-	struct fit_job fit = {.run = job->run,
-	    .train = &job->o->train,
-	    .kd = &job->o->kd,
-	    .model = &job->input,
-	    .user = job,
-	    .without_labels = quantize_without_labels(job->o, job->run->teacher_dir),
-	    .transform = transform};
-
+	struct fit_job fit = make_fit(job);
+	fit.run = job->run;
+	fit.model = &job->input;
 	return fit_run(&fit, &job->fit);
 }
 
-static const char *technique(const struct quantize_options *o)
+static const char *quantization_type(const struct quantize_options *o)
 {
 	static const char *const names[] = {"ptq_dynamic", "ptq_static", "qat", "fp16", "bf16"};
 
@@ -276,7 +290,7 @@ static int add_fields(struct quantize_job *job)
 
 	job->output.ckpt.info = info;
 	if (!info || !cJSON_AddBoolToObject(info, "simulated", job->plan.simulated) ||
-	    !cJSON_AddStringToObject(info, "quantization_type", technique(job->o)) ||
+	    !cJSON_AddStringToObject(info, "quantization_type", quantization_type(job->o)) ||
 	    (half && !cJSON_AddStringToObject(info, "computes_in", "f32")))
 		return err_set(ERR_NOMEM, "out of memory");
 	if (half)
@@ -294,7 +308,7 @@ static int add_fields(struct quantize_job *job)
 static int save(struct quantize_job *job, double started)
 {
 	struct metrics val = {0}, train = {0};
-	struct stage_result r = {.technique = technique(job->o),
+	struct stage_result r = {.technique = job->technique,
 	    .parent_sha256 = job->input.ckpt.sha256,
 	    .teacher_sha256 = job->fit.teacher_sha256[0] ? job->fit.teacher_sha256 : NULL,
 	    .val = &val,
@@ -307,7 +321,7 @@ static int save(struct quantize_job *job, double started)
 	if (!rc)
 		rc = add_fields(job);
 	if (!rc)
-		rc = stage_save(job->run, "quantize", quantize_option_table, &r, &job->output.ckpt);
+		rc = stage_save(job->run, job->kind, job->table, &r, &job->output.ckpt);
 	if (!rc)
 		rc = quantize_check_saved(job);
 	metrics_clear(&val);
@@ -315,37 +329,51 @@ static int save(struct quantize_job *job, double started)
 	return rc;
 }
 
-static int run(struct stage_run *s)
+int quantize_job_run(struct quantize_job *job, double started)
 {
-	struct quantize_job job = {.o = s->options, .run = s};
-	double started = clock_now();
 	int64_t masked;
-	int rc = check_run(s);
+	int rc = make_plan(job);
 
 	if (!rc)
-		rc = load(&job);
+		rc = quantize_equalize(job);
 	if (!rc)
-		rc = make_plan(&job);
+		rc = quantize_calibrate(job);
+	if (!rc && job->o->method == QUANT_QAT)
+		rc = train(job);
 	if (!rc)
-		rc = quantize_equalize(&job);
+		rc = quantize_convert(job);
 	if (!rc)
-		rc = quantize_calibrate(&job);
-	if (!rc && job.o->method == QUANT_QAT)
-		rc = train(&job);
-	if (!rc)
-		rc = quantize_convert(&job);
-	if (!rc)
-		rc = quantize_check_masks(&job, &masked);
+		rc = quantize_check_masks(job, &masked);
 	if (!rc) {
-		stage_say_slow_integers(s, &job.output.ckpt);
-		rc = save(&job, started);
+		stage_say_slow_integers(job->run, &job->output.ckpt);
+		rc = save(job, started);
 	}
-	model_clear(&job.input);
-	model_clear(&job.output);
-	quant_plan_clear(&job.plan);
-	fit_report_clear(&job.fit);
-	observers_clear(&job.observers);
-	cJSON_Delete(job.choices);
+	return rc;
+}
+
+void quantize_job_clear(struct quantize_job *job)
+{
+	model_clear(&job->input);
+	model_clear(&job->output);
+	quant_plan_clear(&job->plan);
+	fit_report_clear(&job->fit);
+	observers_clear(&job->observers);
+	cJSON_Delete(job->choices);
+}
+
+static int run(struct stage_run *s)
+{
+	const struct quantize_options *o = s->options;
+	struct quantize_job job = {
+	    .o = o, .run = s, .kind = "quantize", .technique = quantization_type(o), .table = quantize_option_table};
+	const double started = clock_now();
+	int rc = quantize_job_check(o, s);
+
+	if (!rc)
+		rc = quantize_job_load(&job);
+	if (!rc)
+		rc = quantize_job_run(&job, started);
+	quantize_job_clear(&job);
 	return rc;
 }
 

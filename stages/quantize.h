@@ -1,4 +1,4 @@
-/* Private to stages/quantize*.c: the state of one quantize stage and its steps, in order:
+/* Private to stages/quantize*.c and joint.c: the state of one quantize stage and its steps, in order:
  * load - plan - calibrate - [train] - convert - measure (validation, report) - save - reload and compare. */
 #ifndef STAGES_QUANTIZE_H
 #define STAGES_QUANTIZE_H
@@ -48,6 +48,13 @@ struct quantize_equalized {
 struct quantize_job {
 	const struct quantize_options *o;
 	struct stage_run *run;
+	/* What the checkpoint says of the stage that makes it: its kind, the table of run->options, its technique. */
+	const char *kind, *technique;
+	const struct option *table;
+	/* joint: as in struct fit_job; with before_epoch params have masks. */
+	int (*before_epoch)(void *user, int64_t epoch);
+	void *user;
+	int64_t min_best_epoch;
 	struct model input; /* float params and masks; then steps too. On the device that calibrates and trains */
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */
@@ -58,6 +65,16 @@ struct quantize_job {
 	struct fit_report fit; /* qat */
 	struct model output;   /* what is saved; on the CPU */
 };
+
+/* Contradictions that need the run and not only the options. */
+int quantize_job_check(const struct quantize_options *o, const struct stage_run *run);
+/* What stage_kind.plan does, for a job with options, run and before_epoch. */
+int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_spec, struct stage_plan *out);
+/* Loads the input, ready to be calibrated and trained. */
+int quantize_job_load(struct quantize_job *job);
+/* All that follows. started: clock_now() when the stage began. */
+int quantize_job_run(struct quantize_job *job, double started);
+void quantize_job_clear(struct quantize_job *job);
 
 /* Graph builders, user = struct quantize_job *: the float graph, folded; the annotated graph with frozen steps. */
 int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out);

@@ -33,7 +33,7 @@ static void add_param(const struct trainer *t, const struct node *node, struct f
 		m->moments += t->o->optimizer == OPTIMIZER_ADAMW ? 2 * bytes : bytes;
 	if (p && p->mask)
 		m->masks += mask;
-	else if (trained && t->masks)
+	else if (trained && t->masks && !node->attr.relative) /* quantization steps have none */
 		m->masks += 2 * mask;
 }
 

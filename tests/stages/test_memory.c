@@ -117,6 +117,12 @@ static void plan__knows_what_each_stage_will_hold(void **state)
 		.options = "{method: qat, epochs: 1, batch_size: 64, calibration_batch_size: 8}",
 		.input = "teacher"},
 	    0);
+	compare(*state, &stage_joint,
+	    &(struct rig_case){.name = "joint",
+		.options = "{epochs: 2, batch_size: 64, calibration_batch_size: 8}",
+		.input = "teacher",
+		.teacher = "teacher"},
+	    masks + logits);
 }
 
 /* One byte too few for what is planned is too few for the run too, and for the same reason; then the advice is

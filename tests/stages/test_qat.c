@@ -1,37 +1,11 @@
 /* quantize by training: what learns (all of it, or the steps alone), from whom (labels, a teacher, the model itself),
  * and that the integers are the simulation whatever it was. */
+#include "stages/small_models.h"
 #include "stages/texts.h"
 
 #include "stages/quantize.h"
 
 static struct rig images, texts;
-static struct encoder_spec encoder_own = {.hidden = 16,
-    .head_size = 8,
-    .positions = 128,
-    .token_types = 0,
-    .norm = ENCODER_NORM_POST,
-    .activation = ENCODER_GELU,
-    .pooling = ENCODER_POOLING_CLS,
-    .pooler = ENCODER_POOLER_NONE,
-    .eps = 1e-12f,
-    .dropout = 0.1f};
-static const struct model_spec mlp = {.family = &family_mlp,
-    .input = {.height = 8, .width = 8, .channels = 1},
-    .classes = 10,
-    .n_width = 2,
-    .width = (int[]){32, 16},
-    .own = &(struct mlp_spec){0}};
-static const struct model_spec cnn = {.family = &family_cnn,
-    .input = {.height = 8, .width = 8, .channels = 1},
-    .classes = 10,
-    .n_width = 3,
-    .width = (int[]){8, 12, 24},
-    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
-	.pad = {2, (int[]){1, 1}},
-	.pool = {2, (int[]){2, 2}},
-	.batchnorm = true,
-	.conv_bias = true}};
-
 static void use_task(struct rig *r, const char *text)
 {
 	struct task_options o = {0};
@@ -52,18 +26,9 @@ static int set_up(void **state)
 	(void)state;
 	rig_open(&images, "source: digits");
 	texts_open(&texts, false);
-	const struct model_spec bag = {.family = &family_bag,
-	    .input = texts.adapter.spec,
-	    .classes = texts.data.classes,
-	    .n_width = 2,
-	    .width = (int[]){16, 8},
-	    .own = &(struct bag_spec){0}};
-	struct model_spec encoder = bag;
-	encoder.family = &family_encoder;
-	encoder.own = &encoder_own;
-	encoder.width = (int[]){2, 24};
-	train(&images, &mlp, "mlp", "{epochs: 5, batch_size: 64, lr: 0.01}");
-	train(&images, &cnn, "cnn", "{epochs: 3, batch_size: 64, lr: 0.005}");
+	const struct model_spec bag = small_bag(&texts), encoder = small_encoder(&texts);
+	train(&images, &small_mlp, "mlp", "{epochs: 5, batch_size: 64, lr: 0.01}");
+	train(&images, &small_cnn, "cnn", "{epochs: 3, batch_size: 64, lr: 0.005}");
 	train(&texts, &bag, "bag", "{epochs: 4, batch_size: 32, lr: 0.01}");
 	train(&texts, &encoder, "encoder", "{epochs: 3, batch_size: 16, lr: 0.003}");
 	return 0;

@@ -67,28 +67,47 @@ sed -n 1,90p data/sst2/rows >>data/sst2/train.tsv
 sed -n 91,120p data/sst2/rows >>data/sst2/dev.tsv
 echo Gender,Profession,comment,bully,sexual,religious,threat,spam | cat - data/bangla_cyberbully5/rows \
 	>data/bangla_cyberbully5/1_Multilablel_Cyberbully_Data.csv
-rm data/sst2/rows data/bangla_cyberbully5/rows
+rm data/sst2/rows
+mkdir data/bangla_toxic6 data/vocab
+{
+	echo text,vulgar,hate,religious,threat,troll,Insult
+	sed 's/^female,dancer,\(.*\)$/\1,0/; s/^\(.*\),\([01]\),0$/\1,\2,\2/' data/bangla_cyberbully5/rows
+} >data/bangla_toxic6/Multi_labeled_toxic_comments.csv
+rm data/bangla_cyberbully5/rows
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' এই দেশে কি হচ্ছে এই >data/vocab/bangla-bert-base-vocab.txt
 
-# An encoder of the shape that configs begin with, trained on next to nothing: what `import` would have written.
+# Encoders of the shapes that configs begin with, trained on next to nothing: what `import` would have written. Those of BERT-base
+# have as many layers, of a few numbers each; a student that begins with its layers is cut down alike.
 cat >encoder.yaml <<'END'
 name: encoder
 data: {source: csv, path: data/sst2, train: train.tsv, test: dev.tsv}
 models:
   encoder: {family: encoder, layers: 6, hidden: 384, heads: 12, ffn: 1536, token_types: 2, pooling: mean, pooler: none}
+  bert: {family: encoder, layers: 12, hidden: 24, heads: 12, ffn: 48, token_types: 2}
+  bangla: {family: encoder, layers: 12, hidden: 24, heads: 12, ffn: 48, token_types: 2, input: {lowercase: false}}
 stages:
   encoder: {kind: train, model: encoder, epochs: 1, batch_size: 64}
+  bert: {kind: train, model: bert, epochs: 1, batch_size: 64}
+  bangla: {kind: train, model: bangla, epochs: 1, batch_size: 64}
 END
 works run encoder.yaml --out made
 mkdir models
 cp -r made/01-encoder models/minilm-l6
+cp -r made/02-bert models/bert-base
+cp -r made/03-bangla models/bangla-bert-base
 
 count=0
 for config in $(find "$source_dir/configs" -name '*.yaml' | sort); do
 	count=$((count + 1))
+	cut=
+	if grep -q 'pretrained: models/b' "$config" && grep -q 'hidden: 768' "$config"; then
+		cut="--set models.student.hidden=24 --set models.student.ffn=48"
+	fi
 	if grep -q 'teacher: runs/' "$config"; then # the checkpoint of another config's run, which is not there
 		refuses 4 "no such checkpoint" plan "$config"
 	else
-		works plan "$config"
+		# shellcheck disable=SC2086 # several words
+		works plan "$config" $cut
 		contains out "stages to run"
 	fi
 	if ! grep -q 'source: digits' "$config"; then
@@ -97,6 +116,17 @@ for config in $(find "$source_dir/configs" -name '*.yaml' | sort); do
 		mv hidden data
 	fi
 done
-check "there are configs" [ $count -gt 1 ]
 check "plan writes nothing" [ ! -e runs ]
+
+# The eight pipelines of one run, from texts to the table.
+few="--set data.val_fraction=0.2 --set stages.student.teacher_gate=0 --set stages.evaluate.latency=false"
+for stage in teacher student prune_only kd_prune; do
+	few="$few --set stages.$stage.epochs=1"
+done
+# shellcheck disable=SC2086 # several words
+works run "$source_dir/configs/banglabert/ablation.yaml" $few --out ablation
+for model in teacher student prune_only quant_only kd_prune kd_quant prune_quant kd_prune_quant; do
+	contains err "$model: test"
+done
+check "there are configs" [ $count -gt 1 ]
 finish

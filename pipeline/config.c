@@ -292,8 +292,8 @@ static int read_one(const struct run_config *c, const struct stage_config *s, in
 	if (node)
 		return read_ref(c, index, node, key, out);
 	if (want.absent == REF_REQUIRED)
-		return yaml_error(
-		    &c->yaml, place, "stage '%s' needs '%s', an earlier stage or a checkpoint's path", s->name, key);
+		return yaml_error(&c->yaml, place, "stage '%s' needs '%s', an earlier stage%s or a checkpoint's path",
+		    s->name, key, s->has_input ? ", '" SELF "'" : "");
 	*out = (struct stage_ref){.stage = previous_checkpoint(c, index), .node = place};
 	return out->stage >= 0 ? 0
 			       : yaml_error(&c->yaml, place,

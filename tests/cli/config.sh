@@ -120,6 +120,7 @@ wrong 's/^models:/task: {class_weights: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}\nmodels:
 # references
 wrong 's/input: student/input: studnt/' "11:18: 'input': there is no earlier stage 'studnt'; did you mean 'student'?"
 wrong 's/teacher: teacher/teacher: self/' "10:51: 'teacher': 'self' is a stage's own input, and a stage of kind distill takes none"
+wrong 's/  quantize: {.*/  joint: {input: student}/' "12:3: stage 'joint' needs 'teacher', an earlier stage, 'self' or a checkpoint's path"
 wrong 's/  teacher: {/  self: {/' "9:3: 'self' cannot name a stage"
 wrong 's/input: student/input: quantize/' "11:18: 'input' refers to stage 'quantize', which does not come before this one"
 wrong 's/input: student/input: prune/' "11:18: 'input' refers to stage 'prune', which does not come before this one"

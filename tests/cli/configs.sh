@@ -128,5 +128,12 @@ works run "$source_dir/configs/banglabert/ablation.yaml" $few --out ablation
 for model in teacher student prune_only quant_only kd_prune kd_quant prune_quant kd_prune_quant; do
 	contains err "$model: test"
 done
+
+# One training instead of stages, taught by the float student itself.
+few="--set stages.teacher.epochs=2 --set stages.student.epochs=2 --set stages.student.teacher_gate=0 --set stages.joint.epochs=2"
+# shellcheck disable=SC2086 # several words
+works run "$source_dir/configs/joint.yaml" $few --set stages.joint.teacher=self --set stages.evaluate.latency=false --out joint
+contains err "simulated against executed: 0 of"
+contains out "joint_50"
 check "there are configs" [ $count -gt 1 ]
 finish

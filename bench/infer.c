@@ -2,7 +2,7 @@
  * random weights; accuracy is no subject here. Steps come from the smallest and largest values on random inputs.
  *
  *   bench_infer                                         all of them
- *   bench_infer MODEL BATCH PRECISION [SECONDS]         e.g. cnn 32 int8
+ *   bench_infer MODEL BATCH PRECISION [SECONDS]         e.g. cnn 32 int8; f32, int8 (static) or dynamic
  *   bench_infer --serve [THREADS]    reads such lines from standard input, so that a script can interleave other
  *                                    programs; models stay prepared
  *   bench_infer --profile MODEL BATCH PRECISION         time of each node and what executes it
@@ -24,25 +24,22 @@
 #include "quant/plan.h"
 
 #define MAX_RUNS  20000
-#define MAX_BUILT 32
+#define MAX_BUILT 64
 
 struct built { /* one prepared model */
-	char model[16], precision[16];
+	char model[MODEL_MAX], precision[16];
 	int batch;
 	struct param_store store;
 	struct executor *ex;
 };
 
-static int feed(struct executor *ex)
+static int feed_random(struct executor *ex, const char *model)
 {
-	const struct graph *g = executor_graph(ex);
-	const int64_t n = shape_count(g->node[graph_find(g, "input")].shape);
-	float *x = mem_alloc((size_t)n, sizeof(*x));
-	if (!x)
-		return ERR_NOMEM;
-	fill_normal(x, n);
-	const int rc = executor_input(ex, "input", x, (size_t)n * sizeof(*x));
-	mem_free(x);
+	struct inputs in = {0};
+	int rc = inputs_make(&in, executor_graph(ex), model);
+	if (!rc)
+		rc = inputs_give(&in, ex);
+	inputs_clear(&in);
 	return rc;
 }
 
@@ -76,10 +73,14 @@ static int write_step(struct quant_plan *p, int i, struct executor *ex, struct p
 }
 
 /* The integer graph of `folded`, its steps calibrated by running `folded` once. */
-static int lower(const struct graph *folded, struct param_store *store, struct graph *out)
+static int lower(
+    const struct graph *folded, const char *model, bool dynamic, struct param_store *store, struct graph *out)
 {
-	const struct quant_rules rules = {
-	    .method = QUANT_STATIC, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = true};
+	const struct quant_rules rules = {.method = dynamic ? QUANT_DYNAMIC : QUANT_STATIC,
+	    .weight_bits = 8,
+	    .act_bits = 8,
+	    .per_channel = true,
+	    .affine = true};
 	const struct executor_options options = {.mode = EXEC_INFER, .keep_all = true, .stage = "bench"};
 	struct quant_plan plan = {0};
 	struct executor *ex = NULL;
@@ -89,7 +90,7 @@ static int lower(const struct graph *folded, struct param_store *store, struct g
 	if (!rc)
 		rc = executor_prepare(ex);
 	if (!rc)
-		rc = feed(ex);
+		rc = feed_random(ex, model);
 	if (!rc)
 		rc = executor_forward(ex);
 	/* ranges first: they fix the zero points that the graph is built with; then the steps have params */
@@ -117,7 +118,7 @@ static int built_make(struct built *b, struct device dev, const char *model, int
 {
 	const struct executor_options options = {.mode = EXEC_INFER, .stage = "bench"};
 	const struct model_spec *spec = model_find(model);
-	const bool int8 = strcmp(precision, "int8") == 0;
+	const bool dynamic = strcmp(precision, "dynamic") == 0, int8 = dynamic || strcmp(precision, "int8") == 0;
 	struct graph g, folded, integer;
 	graph_init(&g);
 	graph_init(&folded);
@@ -125,23 +126,25 @@ static int built_make(struct built *b, struct device dev, const char *model, int
 	params_init(&b->store, dev);
 	int rc = spec ? 0 : ERR_CONFIG;
 	if (!rc && !int8 && strcmp(precision, "f32") != 0)
-		rc = err_set(ERR_CONFIG, "no precision '%s': f32, int8", precision);
+		rc = err_set(ERR_CONFIG, "no precision '%s': f32, int8, dynamic", precision);
 	if (!rc && batch < 1)
 		rc = err_set(ERR_CONFIG, "batch %d", batch);
-	if (!rc)
-		rc = spec_build(&g, spec, &(struct build_shape){.sequences = batch});
+	if (!rc) {
+		const struct build_shape shape = model_shape(model, spec, batch);
+		rc = spec_build(&g, spec, &shape);
+	}
 	if (!rc)
 		rc = pass_fold(&g, &folded);
 	if (!rc)
 		rc = params_add_graph(&b->store, &folded, 1);
 	if (!rc && int8)
-		rc = lower(&folded, &b->store, &integer);
+		rc = lower(&folded, model, dynamic, &b->store, &integer);
 	if (!rc)
 		rc = executor_create(&b->ex, int8 ? &integer : &folded, &b->store, &options);
 	if (!rc)
 		rc = executor_prepare(b->ex);
 	if (!rc)
-		rc = feed(b->ex);
+		rc = feed_random(b->ex, model);
 	snprintf(b->model, sizeof(b->model), "%s", model);
 	snprintf(b->precision, sizeof(b->precision), "%s", precision);
 	b->batch = batch;
@@ -226,12 +229,12 @@ static int built_get(
 
 static int serve(struct built *all, struct device dev)
 {
-	char line[256], model[16], precision[16];
+	char line[MODEL_MAX + 64], model[MODEL_MAX], precision[16];
 	int rc = 0, batch;
 	double seconds;
 	while (!rc && fgets(line, sizeof(line), stdin)) {
 		struct built *b;
-		if (sscanf(line, "%15s %d %15s %lf", model, &batch, precision, &seconds) != 4)
+		if (sscanf(line, "%511s %d %15s %lf", model, &batch, precision, &seconds) != 4)
 			return err_set(ERR_CONFIG, "expected MODEL BATCH PRECISION SECONDS, found: %s", line);
 		rc = built_get(all, dev, model, batch, precision, &b);
 		if (!rc)

@@ -12,8 +12,7 @@ struct built {
 	struct param_store store;
 	struct executor *ex;
 	struct optimizer opt;
-	float *x;
-	size_t x_bytes;
+	struct inputs inputs;
 	int64_t step;
 };
 
@@ -22,29 +21,24 @@ static void built_free(struct built *b)
 	executor_free(b->ex);
 	optimizer_clear(&b->opt);
 	params_clear(&b->store);
-	mem_free(b->x);
+	inputs_clear(&b->inputs);
 	memset(b, 0, sizeof(*b));
 }
 
-/* Random pixels, labels 0..9 in turn, equal weights. */
-static int built_feed(struct built *b)
+/* Labels in turn, equal weights. */
+static int built_targets(struct built *b, int classes)
 {
 	const struct graph *g = executor_graph(b->ex);
-	const struct shape shape = g->node[graph_find(g, "input")].shape;
-	const int64_t n = shape_count(shape), N = shape.dim[0];
+	const int64_t N = g->node[graph_find(g, "labels")].shape.dim[0];
 	int32_t *labels = mem_alloc((size_t)N, sizeof(*labels));
 	float *weight = mem_alloc((size_t)N, sizeof(*weight));
-	b->x = mem_alloc((size_t)n, sizeof(*b->x));
-	b->x_bytes = (size_t)n * sizeof(*b->x);
-	int rc = labels && weight && b->x ? 0 : ERR_NOMEM;
-	if (!rc) {
-		fill_normal(b->x, n);
-		for (int64_t i = 0; i < N; i++) {
-			labels[i] = (int32_t)(i % 10);
-			weight[i] = 1.0f / (float)N;
-		}
-		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof(*labels));
+	int rc = labels && weight ? 0 : ERR_NOMEM;
+	for (int64_t i = 0; !rc && i < N; i++) {
+		labels[i] = (int32_t)(i % classes);
+		weight[i] = 1.0f / (float)N;
 	}
+	if (!rc)
+		rc = executor_input(b->ex, "labels", labels, (size_t)N * sizeof(*labels));
 	if (!rc)
 		rc = executor_input(b->ex, "weight", weight, (size_t)N * sizeof(*weight));
 	mem_free(labels);
@@ -52,8 +46,9 @@ static int built_feed(struct built *b)
 	return rc;
 }
 
-/* g: with its loss. After an error built_free is due as well. */
-static int built_make(struct built *b, struct device dev, const struct graph *g, bool scale_loss)
+/* g: of that model, with its loss. After an error built_free is due as well. */
+static int built_make(
+    struct built *b, struct device dev, const struct graph *g, const char *model, int classes, bool scale_loss)
 {
 	const struct executor_options options = {.mode = EXEC_TRAIN, .seed = 1, .stage = "bench"};
 	const struct update_args args = {.kind = OPTIMIZER_ADAMW,
@@ -74,12 +69,14 @@ static int built_make(struct built *b, struct device dev, const struct graph *g,
 		rc = optimizer_scale_loss(&b->opt);
 	if (!rc && scale_loss)
 		rc = executor_scale_loss(b->ex, b->opt.args.state);
-	return rc ? rc : built_feed(b);
+	if (!rc)
+		rc = inputs_make(&b->inputs, g, model);
+	return rc ? rc : built_targets(b, classes);
 }
 
 static int train_step(struct built *b)
 {
-	int rc = executor_input(b->ex, "input", b->x, b->x_bytes);
+	int rc = inputs_give(&b->inputs, b->ex);
 	executor_set_clock(b->ex, (uint64_t)b->step++, 0);
 	return rc ? rc : executor_step(b->ex, false, &b->opt);
 }

@@ -19,7 +19,7 @@
 #define MAX_NODES 512
 
 struct entry { /* one prepared model */
-	char model[16];
+	char model[MODEL_MAX];
 	int batch;
 	struct built built;
 };
@@ -95,12 +95,14 @@ static int entry_make(struct entry *e, struct device dev, const char *model, int
 	int rc = spec ? 0 : ERR_CONFIG;
 	if (!rc && batch < 1)
 		rc = err_set(ERR_CONFIG, "batch %d", batch);
-	if (!rc)
-		rc = spec_build(&g, spec, &(struct build_shape){.sequences = batch});
+	if (!rc) {
+		const struct build_shape shape = model_shape(model, spec, batch);
+		rc = spec_build(&g, spec, &shape);
+	}
 	if (!rc)
 		rc = graph_add_ce(&g, 0.0f);
 	if (!rc)
-		rc = built_make(&e->built, dev, &g, false);
+		rc = built_make(&e->built, dev, &g, model, spec->classes, false);
 	graph_clear(&g);
 	return rc;
 }
@@ -177,11 +179,11 @@ static int entry_get(struct entry *all, struct device dev, const char *model, in
 
 static int serve(struct entry *all, struct device dev)
 {
-	char line[256], model[16];
+	char line[MODEL_MAX + 64], model[MODEL_MAX];
 	int rc = 0, batch, steps;
 	while (!rc && fgets(line, sizeof(line), stdin)) {
 		struct entry *e;
-		if (sscanf(line, "%15s %d %d", model, &batch, &steps) != 3)
+		if (sscanf(line, "%511s %d %d", model, &batch, &steps) != 3)
 			return err_set(ERR_CONFIG, "expected MODEL BATCH STEPS, found: %s", line);
 		rc = entry_get(all, dev, model, batch, &e);
 		if (!rc)

@@ -94,7 +94,11 @@ static int make_graph(struct graph *g, const struct job *j)
 	const struct model_spec *spec = model_find(j->model);
 	struct graph f32;
 	graph_init(&f32);
-	int rc = spec ? spec_build(&f32, spec, &(struct build_shape){.sequences = j->batch}) : ERR_CONFIG;
+	int rc = spec ? 0 : ERR_CONFIG;
+	if (!rc) {
+		const struct build_shape shape = model_shape(j->model, spec, j->batch);
+		rc = spec_build(&f32, spec, &shape);
+	}
 	if (!rc)
 		rc = graph_add_ce(&f32, 0.0f);
 	if (!rc)
@@ -111,7 +115,7 @@ static int job_make(struct built *b, struct device dev, const struct job *j)
 	graph_init(&g);
 	int rc = make_graph(&g, j);
 	if (!rc)
-		rc = built_make(b, dev, &g, is(j, "fp16"));
+		rc = built_make(b, dev, &g, j->model, model_find(j->model)->classes, is(j, "fp16"));
 	graph_clear(&g);
 	return rc;
 }

@@ -11,6 +11,8 @@ bool cpu_has_avx512_vnni(void); /* the above and AVX512-VNNI: own integer kernel
 
 bool cpu_has_avx512_vbmi(void); /* the above and AVX512-VBMI: bytes looked up in a table of 256 */
 
+bool cpu_has_amx_int8(void); /* the above and AMX-INT8, which the kernel lets this process use */
+
 bool cpu_has_bf16(void); /* AVX512-BF16 or AMX: products of bf16 values, forward and backward */
 
 /* Function attributes of code that runs only after the checks above. */

@@ -1,6 +1,6 @@
 /* OP_QLINEAR: integer matrix product. Few rows run on the own kernel of vnni_linear.c where the CPU has AVX512-VNNI
- * (one call of oneDNN costs more than such a layer), many rows through oneDNN; where either would not be exact, all run
- * on that of wide.c. Inference only. */
+ * (one call of oneDNN costs more than such a layer), more on that of amx_linear.c where it has AMX, else many rows
+ * through oneDNN; where none would be exact, all run on that of wide.c. Inference only. */
 #include "cpu/kernels.h"
 
 #include <string.h>
@@ -12,10 +12,12 @@
 #include "cpu/vnni.h"
 #include "cpu/wide.h"
 
-#define OWN_MAX_ROWS 64 /* above, oneDNN's blocking of K and AMX, where there is one, win */
+/* Above, oneDNN is as fast or faster: the vector instruction lacks a blocking of K. */
+#define OWN_MAX_ROWS 64
+#define AMX_MAX_ROWS 512
 
 struct qlinear {
-	bool own, wide;
+	bool own, amx, wide;
 	struct vnni_linear linear;
 	struct wide_layer layer;
 	size_t sums_at; /* in packed_mem, behind the packed weights */
@@ -78,7 +80,7 @@ static int own_prepare(struct call *s, struct qlinear *l)
 	call_reserve(&s->packed, vnni_linear_packed_bytes(M, K));
 	if (p->x_signed) /* else nobody looks at the sums */
 		l->sums_at = call_reserve(&s->packed, (size_t)(M + 15) * sizeof(int32_t));
-	strcpy(s->impl, "own_gemm:avx512_core_vnni");
+	strcpy(s->impl, l->amx ? "own_gemm:avx512_core_amx" : "own_gemm:avx512_core_vnni");
 	return own_layout(s, p);
 }
 
@@ -89,7 +91,9 @@ static int qlinear_prepare(struct call *s)
 		return ERR_NOMEM;
 	const int64_t M = s->in[QL_W].shape.dim[0], K = s->in[QL_W].shape.dim[1];
 	l->wide = wide_needed(K);
-	l->own = !l->wide && shape_rows(s->out.shape) <= OWN_MAX_ROWS && cpu_has_avx512_vnni();
+	const int64_t rows = shape_rows(s->out.shape);
+	l->amx = !l->wide && rows >= AMX_MIN_ROWS && rows <= AMX_MAX_ROWS && cpu_has_amx_int8();
+	l->own = l->amx || (!l->wide && rows <= OWN_MAX_ROWS && cpu_has_avx512_vnni());
 	if (l->own)
 		return own_prepare(s, l);
 	if (l->wide) {
@@ -138,7 +142,7 @@ static int qlinear_forward(struct call *s)
 	p->sums = p->x_signed ? (const int32_t *)(const void *)(packed + l->sums_at) : NULL;
 	int_epilogue_bind(s, &p->e);
 	p->y = s->out.data;
-	vnni_linear_run(p);
+	(l->amx ? amx_linear_run : vnni_linear_run)(p);
 	return 0;
 }
 

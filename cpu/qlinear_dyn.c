@@ -16,7 +16,7 @@
 #include "cpu/wide.h"
 
 struct qlinear_dyn {
-	bool own;
+	bool own, amx;
 	int64_t N, M, K;         /* rows of x, out and in features */
 	size_t sums_at, bias_at; /* in packed_mem, behind the packed weights; zeros stand for an absent bias */
 	size_t scale_at;         /* in scratch_mem, behind the quantized rows */
@@ -53,6 +53,7 @@ static int dyn_prepare(struct call *s)
 	d->M = s->in[DYN_W].shape.dim[0];
 	d->K = s->in[DYN_W].shape.dim[1];
 	d->own = d->K <= WIDE_INPUTS && cpu_has_avx512_vnni();
+	d->amx = d->own && d->N >= AMX_MIN_ROWS && cpu_has_amx_int8();
 	s->packed = 0;
 	call_reserve(&s->packed, d->own ? vnni_linear_packed_bytes(d->M, d->K) : wide_packed_bytes(d->M, d->K));
 	d->sums_at = call_reserve(&s->packed, (size_t)(d->M + 15) * sizeof(int32_t));
@@ -62,7 +63,10 @@ static int dyn_prepare(struct call *s)
 	call_reserve(&s->scratch, (size_t)(d->N * d->K));
 	d->scale_at = call_reserve(&s->scratch, (size_t)d->N * sizeof(float));
 	d->wide_at = d->own ? 0 : call_reserve(&s->scratch, wide_scratch_bytes(d->K));
-	snprintf(s->impl, sizeof(s->impl), "own_gemm_dyn:%s", d->own ? "avx512_core_vnni" : wide_isa());
+	snprintf(s->impl, sizeof(s->impl), "own_gemm_dyn:%s",
+	    d->amx   ? "avx512_core_amx"
+	    : d->own ? "avx512_core_vnni"
+		     : wide_isa());
 	return 0;
 }
 
@@ -128,7 +132,7 @@ static int dyn_forward(struct call *s)
 	    .sums = (const int32_t *)(const void *)(packed + d->sums_at),
 	    .y = s->out.data,
 	    .e = e};
-	vnni_linear_run(&p);
+	(d->amx ? amx_linear_run : vnni_linear_run)(&p);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* Own AVX512-VNNI kernels: a matrix product for few rows and a direct convolution for few input channels, where
  * oneDNN's overhead or padding costs more than the work. They need cpu_has_avx512_vnni(). All integers are exact; the
  * epilogue is that of quant/arith.h, operation by operation. Signed activations run as u8 = s8 + 128 (the instruction
- * wants an unsigned operand) with 128 * sum(w) taken off again. */
+ * wants an unsigned operand) with 128 * sum(w) taken off again. Where there is AMX, it multiplies the same packed
+ * weights. */
 #ifndef CPU_VNNI_H
 #define CPU_VNNI_H
 
@@ -25,6 +26,9 @@ struct vnni_linear {
 	struct int_epilogue e;
 };
 void vnni_linear_run(const struct vnni_linear *p);
+#define AMX_MIN_ROWS 5 /* below, the vector instruction is as fast */
+/* The same integers by AMX, from the same packed weights; `sums` is not looked at. Needs cpu_has_amx_int8(). */
+void amx_linear_run(const struct vnni_linear *p);
 
 /* Direct convolution for C <= 4: a kernel row of KW*C bytes, padded to a multiple of 4, is contiguous in NHWC. No
  * residual. */

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "bench/models.h"
+#include "bench/inputs.h"
 #include "cpu/cpu.h"
 #include "exec/executor.h"
 #include "graph/pass.h"

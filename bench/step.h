@@ -4,7 +4,7 @@
 #define BENCH_STEP_H
 
 #include "base/mem.h"
-#include "bench/models.h"
+#include "bench/inputs.h"
 #include "exec/executor.h"
 #include "exec/optimizer.h"
 

@@ -25,7 +25,6 @@ import tempfile
 import time
 import warnings
 
-ENCODERS = {"student": (4, 384, 6, 1536), "minilm": (6, 384, 12, 1536), "bert": (12, 768, 12, 3072)}
 BATCHES = {"student": (1, 32), "minilm": (1, 32), "bert": (1, 8)}
 TOKENS = 128
 
@@ -33,7 +32,7 @@ TOKENS = 128
 def parse():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("program", help="the bench_infer binary")
-    p.add_argument("models", nargs="*", default=list(ENCODERS), help="e.g. minilm bert:8")
+    p.add_argument("models", nargs="*", default=list(BATCHES), help="e.g. minilm bert:8")
     p.add_argument("--out")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--seconds", type=float, default=0.3, help="of one turn")
@@ -56,49 +55,11 @@ from onnxruntime.quantization import (CalibrationDataReader, QuantFormat, QuantT
                                       quantize_static)
 from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: E402
 from torch import nn  # noqa: E402
+from torch_encoder import ENCODERS, Encoder  # noqa: E402
 
 torch.set_num_threads(ARGS.threads)
 torch.manual_seed(0)
 PRECISIONS = ARGS.precisions.split(",")
-
-
-class Layer(nn.Module):
-    def __init__(self, d, heads, ffn):
-        super().__init__()
-        self.heads, self.qkv, self.out = heads, nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.up, self.down = nn.Linear(d, ffn), nn.Linear(ffn, d)
-        self.norm1, self.norm2 = nn.LayerNorm(d, eps=1e-12), nn.LayerNorm(d, eps=1e-12)
-
-    def forward(self, x, mask):
-        b, t, d = x.shape
-        q, k, v = (z.view(b, t, self.heads, -1).transpose(1, 2) for z in self.qkv(x).chunk(3, -1))
-        if torch.onnx.is_in_onnx_export():
-            scores = q @ k.transpose(-1, -2) * (d // self.heads) ** -0.5
-            a = torch.softmax(scores if mask is None else scores + mask, -1) @ v
-        else:
-            a = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = self.norm1(x + self.out(a.transpose(1, 2).reshape(b, t, d)))
-        return self.norm2(x + self.down(nn.functional.gelu(self.up(x))))
-
-
-class Encoder(nn.Module):
-    """BERT's encoder with the first row classified; `real` is 1 for tokens and 0 for padding, if there is any."""
-
-    def __init__(self, layers, d, heads, ffn):
-        super().__init__()
-        self.words, self.places, self.norm = nn.Embedding(30522, d), nn.Embedding(512, d), nn.LayerNorm(d, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(d, heads, ffn) for _ in range(layers))
-        self.classifier = nn.Linear(d, 3)
-        for p in self.parameters():
-            if p.dim() == 2:
-                nn.init.normal_(p, 0, 0.02)
-
-    def forward(self, ids, real=None):
-        mask = None if real is None else (1.0 - real[:, None, None, :]) * -10000.0
-        x = self.norm(self.words(ids) + self.places(torch.arange(ids.shape[1])))
-        for layer in self.layers:
-            x = layer(x, mask)
-        return self.classifier(x[:, 0])
 
 
 def batches(batch):

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Training step of the CPU backend beside PyTorch's, interleaved in one run.
 
-usage: train_step.py BENCH_TRAIN_STEP [--rounds N] [--threads T] [--cpu] [--out FILE.json] [MODEL ...]
+usage: train_step.py BENCH_TRAIN_STEP [--rounds N] [--threads T] [--cpu] [--lengths FILE] [--out FILE.json] [MODEL ...]
 BENCH_TRAIN_STEP: the program built from train_step.c. Both train the same shapes in FP32 with AdamW and gradient
 clipping; PyTorch in NCHW and channels_last. Rounds alternate between them, because clocks drift; `ratio` is the
 median over rounds of our time to theirs in the same round. --cpu compares processor time: for one thread on a machine
-with other work. Needs:
+with other work. The encoder (student) has 128 tokens per text or, with a file of whole numbers, its first ones; PyTorch's texts
+are then padded to the longest, with a mask. Needs:
 torch (PyPI).
 """
 import argparse
@@ -23,6 +24,7 @@ def parse():
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--cpu", action="store_true")
+    p.add_argument("--lengths", help="file with the numbers of tokens of texts")
     p.add_argument("--out")
     return p.parse_intermixed_args()
 
@@ -33,6 +35,7 @@ os.environ["OMP_NUM_THREADS"] = str(ARGS.threads)
 import torch  # noqa: E402  (after the thread count)
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
+from torch_encoder import ENCODERS, Encoder  # noqa: E402
 
 torch.set_num_threads(ARGS.threads)
 torch.manual_seed(0)
@@ -78,18 +81,36 @@ def eurosat_resnet():
 
 # constructor, input, batch, steps of a turn
 MODELS = {"mlp": (mlp, (784,), 128, 200), "cnn": (cnn, (3, 64, 64), 64, 6),
-          "eurosat_resnet": (eurosat_resnet, (3, 64, 64), 64, 4)}
+          "eurosat_resnet": (eurosat_resnet, (3, 64, 64), 64, 4),
+          "student": (lambda: Encoder(*ENCODERS["student"]), None, 32, 4)}
+
+
+def lengths_of(batch):
+    if not ARGS.lengths:
+        return [128] * batch
+    with open(ARGS.lengths) as f:
+        return [int(n) for n in f.read().split()][:batch]
+
+
+def inputs_of(name, batch):
+    if name not in ENCODERS:
+        return [torch.randn(batch, *MODELS[name][1])]
+    lengths = lengths_of(batch)
+    real = (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).float()
+    ids = torch.randint(1000, 30522, real.shape)
+    return [ids, real] if ARGS.lengths else [ids]
 
 
 def torch_step(name, batch, channels_last):
-    net, x = MODELS[name][0]().train(), torch.randn(batch, *MODELS[name][1])
+    net, x = MODELS[name][0]().train(), inputs_of(name, batch)
     if channels_last:
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    y, opt = torch.arange(batch) % 10, torch.optim.AdamW(net.parameters(), 1e-4, foreach=True)
+        net, x = net.to(memory_format=torch.channels_last), [v.to(memory_format=torch.channels_last) for v in x]
+    classes = 3 if name in ENCODERS else 10
+    y, opt = torch.arange(batch) % classes, torch.optim.AdamW(net.parameters(), 1e-4, foreach=True)
 
     def step():
         opt.zero_grad()
-        F.cross_entropy(net(x), y).backward()
+        F.cross_entropy(net(*x), y).backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         opt.step()
 
@@ -110,7 +131,8 @@ def time_torch(step, steps):
 
 
 def time_ours(process, name, batch, steps):
-    process.stdin.write(f"{name} {batch} {steps}\n")
+    texts = "@" + ",".join(map(str, lengths_of(batch))) if name in ENCODERS and ARGS.lengths else ""
+    process.stdin.write(f"{name}{texts} {batch} {steps}\n")
     process.stdin.flush()
     row = json.loads(process.stdout.readline())
     return (row["cpu_ms"], row["cpu_ms"]) if ARGS.cpu else (row["median_ms"], row["best_ms"])
@@ -119,7 +141,7 @@ def time_ours(process, name, batch, steps):
 def compare(ours, name):
     _, shape, batch, steps = MODELS[name]
     peers = {"torch": torch_step(name, batch, False)}
-    if len(shape) == 3:
+    if shape and len(shape) == 3:
         peers["torch channels_last"] = torch_step(name, batch, True)
     rows = {key: [] for key in ("pipeline", *peers)}
     for _ in range(ARGS.rounds):

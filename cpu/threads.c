@@ -33,30 +33,34 @@ static int bound_cores(void)
 }
 
 /* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
-static void count_threads(int cores, struct host_threads *out)
+static void count_cores(struct host_threads *out)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
+	int cores = bound_cores();
 	const char *from = cores ? "the places of OpenMP" : "usable cores";
 	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
 		cores = CPU_COUNT(&set);
-	host_threads("", cores ? cores : omp_get_num_procs(), from, out);
+	host_cores("", cores ? cores : omp_get_num_procs(), from, out);
 }
 
 void cpu_threads(int given, struct host_threads *out)
 {
-	const int bound = bound_cores();
-	*out = (struct host_threads){.n = given, .from = "as given"};
+	struct host_threads have;
+	const char *from = "as given";
+	count_cores(&have);
+	*out = (struct host_threads){.n = given};
 	if (!given)
-		count_threads(bound, out);
+		host_threads(&have, out);
 	if (out->n > omp_get_thread_limit()) { /* the library would make fewer without a word */
 		out->n = omp_get_thread_limit();
-		snprintf(out->from, sizeof(out->from), "OMP_THREAD_LIMIT");
+		from = "OMP_THREAD_LIMIT";
+		snprintf(out->from, sizeof(out->from), "%s", from);
 	}
-	const size_t n = strlen(out->from);
-	if (bound && out->n > bound)
-		snprintf(out->from + n, sizeof(out->from) - n, ", on %d core%s of OpenMP's places", bound,
-		    bound == 1 ? "" : "s");
+	if (out->n > have.n)
+		snprintf(out->from, sizeof(out->from), "%s, more than %d: %.128s", from, have.n, have.from);
+	else if (given && !out->from[0])
+		snprintf(out->from, sizeof(out->from), "%s", from);
 }
 
 static void *wait_for_all(void *barrier)

@@ -51,7 +51,7 @@ struct chain {
 	struct device cpu, train; /* train.backend NULL: plan only, see train_missing */
 	bool own_train;           /* train is a device of its own */
 	int threads;
-	char threads_text[192];                /* "2 threads (usable cores)" */
+	char threads_text[256];                /* "2 threads (usable cores)" */
 	cJSON *cpu_info, *gpu_info;            /* the backends' descriptions; gpu_info NULL: training on the CPU */
 	const char *train_name, *train_choice; /* "cpu"; "config" or "auto" */
 	char train_missing[512];               /* plan only: why the training device cannot be used; "" if it can */

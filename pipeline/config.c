@@ -56,7 +56,9 @@ const struct option top_option_table[] = {{.key = "name",
 	.def = "0",
 	.min = 0,
 	.max = 1024,
-	.help = "CPU threads; 0: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all usable cores within the CPU quota"},
+	.help =
+	    "CPU threads; 0: SLURM_CPUS_PER_TASK, else OMP_NUM_THREADS, but no more than the usable cores within the "
+	    "CPU quota, which it is where neither is set"},
     {.key = "device",
 	.type = OPT_BLOCK,
 	.offset = offsetof(struct top_options, device),

@@ -38,8 +38,8 @@ static void limit_by(void *user, const char *dir, bool unified)
 		*cores = quota / period;
 }
 
-/* The number that an environment variable begins with; 0: it is not set, or said in `note` why it does not count. */
-static int number_in(const char *name, char note[64])
+/* The number that an environment variable begins with; 0: it is not set, or `note` says why it does not count. */
+static int number_in(const char *name, char *note, size_t cap)
 {
 	const char *text = getenv(name);
 	char *end;
@@ -51,26 +51,37 @@ static int number_in(const char *name, char note[64])
 		end++;
 	if (!errno && end != text && (*end == '\0' || *end == ',') && n >= 1 && n <= THREADS_MAX)
 		return (int)n;
-	snprintf(note, 64, "; %s is no number from 1 to %d", name, THREADS_MAX);
+	snprintf(note, cap, "; %s is no number from 1 to %d", name, THREADS_MAX);
 	return 0;
 }
 
-void host_threads(const char *root, int cores, const char *cores_from, struct host_threads *out)
+void host_cores(const char *root, int cores, const char *cores_from, struct host_threads *out)
 {
-	static const char *const names[] = {"SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"};
-	char note[64] = "";
 	double quota = HUGE_VAL;
-	for (int i = 0; i < 2; i++) {
-		out->n = number_in(names[i], note);
-		if (!out->n)
-			continue;
-		snprintf(out->from, sizeof(out->from), "%s%s", names[i], note);
-		return;
-	}
 	host_group_walk(root, "cpu", limit_by, &quota);
 	out->n = quota < cores ? (int)ceil(quota) : cores;
 	if (quota < cores)
-		snprintf(out->from, sizeof(out->from), "a CPU quota of %.4g cores%s", quota, note);
+		snprintf(out->from, sizeof(out->from), "a CPU quota of %.4g cores", quota);
 	else
-		snprintf(out->from, sizeof(out->from), "%s%s", cores_from, note);
+		snprintf(out->from, sizeof(out->from), "%s", cores_from);
+}
+
+void host_threads(const struct host_threads *have, struct host_threads *out)
+{
+	static const char *const names[] = {"SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"};
+	char note[64] = "", more[64] = "";
+	for (int i = 0; i < 2; i++) {
+		const int n = number_in(names[i], note, sizeof(note));
+		if (!n)
+			continue;
+		if (n <= have->n) {
+			out->n = n;
+			snprintf(out->from, sizeof(out->from), "%s%s", names[i], note);
+			return;
+		}
+		snprintf(more, sizeof(more), "; %s asks for %d", names[i], n);
+		break;
+	}
+	out->n = have->n;
+	snprintf(out->from, sizeof(out->from), "%s%s%s", have->from, more, note);
 }

@@ -5,12 +5,16 @@
 
 struct host_threads {
 	int n;
-	char from[128]; /* why so many: "SLURM_CPUS_PER_TASK", "a CPU quota of 1.5 cores", ... */
+	char from[192]; /* why so many: "SLURM_CPUS_PER_TASK", "a CPU quota of 1.5 cores", ... */
 };
 
-/* In this order: SLURM_CPUS_PER_TASK; OMP_NUM_THREADS (the first number of its list); `cores`, or the CPU quota of the
- * control groups (v1 and v2), rounded up, where it is less. cores: on how many this process may run, which is known
- * from cores_from ("usable cores"). root: "" for this system. */
-void host_threads(const char *root, int cores, const char *cores_from, struct host_threads *out);
+/* On how many cores the process can compute at once: `cores`, or the CPU quota of the control groups (v1 and v2),
+ * rounded up, where it is less. cores: on how many it may run, which is known from cores_from ("usable cores"). root:
+ * "" for this system. */
+void host_cores(const char *root, int cores, const char *cores_from, struct host_threads *out);
+/* SLURM_CPUS_PER_TASK, else OMP_NUM_THREADS (the first number of its list), else all of `have`, which is what
+ * host_cores has found. What asks for more than that is not obeyed, but named: a job script says what its author hoped
+ * for, and threads that share cores only wait for each other. */
+void host_threads(const struct host_threads *have, struct host_threads *out);
 
 #endif

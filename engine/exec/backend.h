@@ -138,7 +138,7 @@ struct device_traits {
 	char name[256];         /* of the processor or the GPU: "AMD EPYC 9V45" */
 	char isa[32];           /* the widest vector instructions in use; "" on a GPU */
 	int threads;            /* of the host that kernels run on; 0 on a GPU */
-	char threads_from[128]; /* why so many: "as given", or what base/host_threads.h found */
+	char threads_from[192]; /* why so many: "as given", or what base/host_threads.h found */
 	bool vnni;              /* products of u8 and s8 are fast; without it they are as exact, by 16-bit products */
 	bool amx;               /* matrix units: half-precision products gain for sure */
 	bool bf16, f16;         /* products of such operands, forward and backward */

@@ -39,8 +39,9 @@ static void put(const char *name, const char *text)
 
 static void expect(int n, const char *from)
 {
-	struct host_threads t;
-	host_threads(root, 8, "usable cores", &t);
+	struct host_threads have, t;
+	host_cores(root, 8, "usable cores", &have);
+	host_threads(&have, &t);
 	assert_int_equal(t.n, n);
 	assert_string_equal(t.from, from);
 }
@@ -93,15 +94,32 @@ static void host_threads__the_environment_comes_first(void **state)
 {
 	(void)state;
 	put("proc/self/cgroup", "0::/\n");
-	put("sys/fs/cgroup/cpu.max", "100000 100000\n");
+	put("sys/fs/cgroup/cpu.max", "700000 100000\n");
 	setenv("OMP_NUM_THREADS", "6,2", 1);
 	expect(6, "OMP_NUM_THREADS");
 	setenv("SLURM_CPUS_PER_TASK", "3", 1);
 	expect(3, "SLURM_CPUS_PER_TASK");
 	setenv("SLURM_CPUS_PER_TASK", "", 1);
 	expect(6, "OMP_NUM_THREADS");
+	setenv("OMP_NUM_THREADS", "7", 1);
+	expect(7, "OMP_NUM_THREADS");
+}
+
+static void host_threads__are_no_more_than_there_are_cores(void **state)
+{
+	(void)state;
+	setenv("OMP_NUM_THREADS", "9", 1);
+	expect(8, "usable cores; OMP_NUM_THREADS asks for 9");
+	setenv("OMP_NUM_THREADS", "2", 1);
+	setenv("SLURM_CPUS_PER_TASK", "1024", 1);
+	expect(8, "usable cores; SLURM_CPUS_PER_TASK asks for 1024");
+	put("proc/self/cgroup", "0::/\n");
+	put("sys/fs/cgroup/cpu.max", "150000 100000\n");
+	expect(2, "a CPU quota of 1.5 cores; SLURM_CPUS_PER_TASK asks for 1024");
+	setenv("SLURM_CPUS_PER_TASK", "none", 1);
 	setenv("OMP_NUM_THREADS", "1024", 1);
-	expect(1024, "OMP_NUM_THREADS");
+	expect(2, "a CPU quota of 1.5 cores; OMP_NUM_THREADS asks for 1024; SLURM_CPUS_PER_TASK is no number from 1 "
+		  "to 1024");
 }
 
 static void host_threads__what_is_no_number_is_said_to_be_none(void **state)
@@ -123,6 +141,7 @@ int main(void)
 	    TEST(host_threads__version_1_quotas_count_too),
 	    TEST(host_threads__version_1_mounts_may_have_two_names),
 	    TEST(host_threads__the_environment_comes_first),
+	    TEST(host_threads__are_no_more_than_there_are_cores),
 	    TEST(host_threads__what_is_no_number_is_said_to_be_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,8 @@ static int dispatch(int argc, char **argv)
 static int run_command(int argc, char **argv)
 {
 	const bool is_run = strcmp(argv[1], "run") == 0;
+	if (is_run) /* the others end too soon to gain from it */
+		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
 	/* The results of a run are its files; those of the other commands are what they print. */
 	if (!rc && output_check() < 0 && !(is_run && output_unwanted()))
@@ -170,9 +172,7 @@ int main(int argc, char **argv)
 		is_ending = true;
 		return err_exit_status(ERR_CONFIG);
 	}
-	signal(SIGXFSZ, SIG_IGN);        /* a limit on the size of files is then an error of write, which is reported */
-	if (strcmp(argv[1], "run") == 0) /* the others end too soon to gain from it */
-		waiting_shorten(argv);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is then an error of write, which is reported */
 	int status = stack_call(run_command, argc, argv);
 	is_ending = true;
 	if (status >= 0)

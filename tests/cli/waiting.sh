@@ -56,6 +56,12 @@ for setting in OMP_PROC_BIND=true OMP_PROC_BIND=close OMP_PROC_BIND=spread OMP_P
 	rm -rf bound
 done
 check "SLURM_CPUS_PER_TASK counts" [ "$(threads_with SLURM_CPUS_PER_TASK=1 OMP_NUM_THREADS=2)" = 1 ]
+check "but not beyond the cores" [ "$(threads_with SLURM_CPUS_PER_TASK=999)" = "$all" ]
+contains doctor.json "usable cores; SLURM_CPUS_PER_TASK asks for 999"
+check "nor does OMP_NUM_THREADS" [ "$(threads_with OMP_NUM_THREADS=999)" = "$all" ]
+check "affinity is the limit" [ "$(taskset -c 0 env SLURM_CPUS_PER_TASK=2 "$program" doctor | sed -n 's/ *threads: //p')" = 1 ]
+works plan t.yaml --set threads=$((all + 1))
+contains out "$((all + 1)) threads (as given, more than $all: "
 check "OMP_NUM_THREADS counts" [ "$(threads_with OMP_NUM_THREADS=1)" = 1 ]
 check "OMP_THREAD_LIMIT counts" [ "$(threads_with OMP_THREAD_LIMIT=1)" = 1 ]
 check "also where more are asked for" sh -c "OMP_THREAD_LIMIT=1 '$program' plan t.yaml --set threads=2 | grep -q '1 thread (OMP_THREAD_LIMIT)'"
@@ -64,7 +70,7 @@ contains out " ($(sed -n 's/.*"threads_from":[^"]*"\([^"]*\)".*/\1/p' doctor.jso
 
 # Small stacks, of the program and of its threads.
 if ! grep -q 'asan' "$program" 2>/dev/null; then
-	for limit in "-S -s 64" "-s 64"; do
+	for limit in "-S -s 64" "-s 64" "-s 24"; do
 		checks=$((checks + 1))
 		status=0
 		(ulimit $limit && exec "$program" run t.yaml --out small/t --set threads=2) >out 2>err </dev/null || status=$?

@@ -93,9 +93,16 @@ static int at_node(const struct chain *c, const struct yaml_node *node, const ch
 	return rc;
 }
 
-/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. sha256: what it was. */
-static int load_checkpoint(const struct chain *c, const struct stage_ref *r, struct model_spec *spec,
-    struct adapter *adapter, bool *quantized, char sha256[HASH_HEX])
+static enum stage_values values_of(const struct checkpoint *c)
+{
+	const bool half = c->plan.method == QUANT_FP16 || c->plan.method == QUANT_BF16;
+	if (c->form == FORM_FLOAT)
+		return VALUES_FLOAT;
+	return c->form == FORM_INTEGER && !half ? VALUES_INTEGER : VALUES_QUANTIZED;
+}
+
+/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. */
+static int load_checkpoint(const struct chain *c, const struct stage_ref *r, struct chain_given *out)
 {
 	struct checkpoint ckpt;
 	int rc = checkpoint_load(&ckpt, r->path);
@@ -105,26 +112,36 @@ static int load_checkpoint(const struct chain *c, const struct stage_ref *r, str
 	}
 	if (rc < 0)
 		return rc;
-	*quantized = ckpt.form != FORM_FLOAT;
-	memcpy(sha256, ckpt.info_sha256, HASH_HEX);
+	out->values = values_of(&ckpt);
+	memcpy(out->sha256, ckpt.info_sha256, HASH_HEX);
 	rc = model_check_data(&ckpt, &c->data, r->path);
 	if (!rc)
-		rc = spec_copy(spec, &ckpt.spec);
+		rc = spec_copy(&out->spec, &ckpt.spec);
 	if (!rc)
-		rc = adapter_copy(adapter, &ckpt.adapter);
+		rc = adapter_copy(&out->adapter, &ckpt.adapter);
+	if (!rc)
+		rc = mask_forecast_of(&out->masks, &ckpt.tensors);
 	checkpoint_clear(&ckpt);
 	return rc == ERR_CHECKPOINT ? at_node(c, r->node, "checkpoint ") : rc;
 }
 
-/* What a reference gives: its spec, its adapter, whether it is quantized; of one by path also its hash. */
-static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct model_spec *spec,
-    struct adapter *adapter, bool *quantized, char sha256[HASH_HEX])
+static void given_clear(struct chain_given *g)
+{
+	spec_clear(&g->spec);
+	adapter_clear(&g->adapter);
+	mask_forecast_clear(&g->masks);
+}
+
+static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct chain_given *out)
 {
 	if (r->stage < 0)
-		return load_checkpoint(c, r, spec, adapter, quantized, sha256);
-	*quantized = c->config->stage[r->stage].kind->quantizes;
-	int rc = adapter_copy(adapter, &c->stage[r->stage].adapter);
-	return rc ? rc : spec_copy(spec, &c->stage[r->stage].plan.spec);
+		return load_checkpoint(c, r, out);
+	const struct chain_stage *from = &c->stage[r->stage];
+	out->values = from->plan.values;
+	int rc = adapter_copy(&out->adapter, &from->adapter);
+	if (!rc)
+		rc = mask_forecast_copy(&out->masks, &from->plan.masks);
+	return rc ? rc : spec_copy(&out->spec, &from->plan.spec);
 }
 
 /* Puts the place of option `key` in front of a message that a stage's check or plan has set. */
@@ -146,6 +163,23 @@ static int check_error(const struct chain *c, const struct stage_config *k, cons
 	return rc;
 }
 
+/* A last layer for other classes begins anew, without masks. */
+static int forecast_pretrained(const struct chain *c, const struct checkpoint *ckpt, struct mask_forecast *out)
+{
+	struct graph g;
+	graph_init(&g);
+	int rc = mask_forecast_of(out, &ckpt->tensors);
+	if (!rc)
+		rc = spec_build(&g, &ckpt->spec, &shape_one);
+	for (int i = 0; !rc && !model_same_classes(&c->task, &ckpt->task) && i < g.n; i++) {
+		struct masked_param *p = mask_forecast_find(out, g.node[i].name);
+		if (p && model_in_head(&g, i))
+			p->least = p->most = 0;
+	}
+	graph_clear(&g);
+	return rc;
+}
+
 /* A model that begins with a checkpoint: all of its spec but the classes, and its adapter. */
 static int resolve_pretrained(const struct chain *c, const struct model_config *m, struct chain_stage *s)
 {
@@ -160,11 +194,13 @@ static int resolve_pretrained(const struct chain *c, const struct model_config *
 		rc = err_set(ERR_CONFIG, "%s does not say how its input is made", dir);
 	else
 		rc = adapter_check_data(&ckpt.adapter, &c->data, dir);
-	memcpy(s->pretrained_sha256, ckpt.info_sha256, HASH_HEX);
+	memcpy(s->pretrained.sha256, ckpt.info_sha256, HASH_HEX);
 	if (!rc)
 		rc = adapter_copy(&s->adapter, &ckpt.adapter);
 	if (!rc)
 		rc = spec_copy(&s->model, &ckpt.spec);
+	if (!rc)
+		rc = forecast_pretrained(c, &ckpt, &s->pretrained.masks);
 	s->model.classes = c->data.classes;
 	checkpoint_clear(&ckpt);
 	return rc == ERR_CONFIG || rc == ERR_DATA ? at_node(c, m->node, "") : rc;
@@ -189,30 +225,47 @@ static int resolve_model(const struct chain *c, struct chain_stage *s)
 	return rc == ERR_CONFIG ? at_node(c, m->node, what) : rc;
 }
 
+static int resolve_input(const struct chain *c, struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	int rc = resolve_ref(c, &k->input, &s->input);
+	if (!rc)
+		rc = adapter_copy(&s->adapter, &s->input.adapter);
+	if (!rc && s->input.values != VALUES_FLOAT && k->kind->needs_float)
+		rc = yaml_error(&c->config->yaml, k->input.node,
+		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
+		    k->kind->name);
+	return rc;
+}
+
+static int resolve_teacher(const struct chain *c, struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	const struct backend *train = c->train.backend;
+	int rc = resolve_ref(c, &k->teacher, &s->teacher);
+	if (!rc && s->teacher.values == VALUES_INTEGER && train && !train->kernels[OP_QLINEAR])
+		rc = yaml_error(&c->config->yaml, k->teacher.node,
+		    "stage '%s': the teacher computes with integers, which device '%s' cannot; train on the CPU",
+		    k->name, train->name);
+	return rc;
+}
+
 static int resolve_refs(const struct chain *c, struct chain_stage *s)
 {
 	const struct stage_config *k = s->config;
-	bool quantized = false, any;
-	int rc = 0;
-	if (k->has_input) {
-		rc = resolve_ref(c, &k->input, &s->input, &s->adapter, &quantized, s->input_sha256);
-		s->has_input_spec = !rc;
-	}
-	if (!rc && quantized && k->kind->needs_float)
-		return yaml_error(&c->config->yaml, k->input.node,
-		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model", k->name,
-		    k->kind->name);
+	int rc = k->has_input ? resolve_input(c, s) : 0;
 	if (!rc && k->has_teacher)
-		rc = resolve_ref(c, &k->teacher, &s->teacher, &s->teacher_adapter, &any, s->teacher_sha256);
+		rc = resolve_teacher(c, s);
+	if (rc)
+		return rc;
 	s->inputs_sha256 = mem_alloc((size_t)k->n_input + 1, sizeof(*s->inputs_sha256));
 	if (!s->inputs_sha256)
 		return ERR_NOMEM;
 	for (int i = 0; !rc && i < k->n_input; i++) {
-		struct model_spec other = {0};
-		struct adapter adapter = {0};
-		rc = resolve_ref(c, &k->inputs[i], &other, &adapter, &any, s->inputs_sha256[i]);
-		spec_clear(&other);
-		adapter_clear(&adapter);
+		struct chain_given other = {0};
+		rc = resolve_ref(c, &k->inputs[i], &other);
+		memcpy(s->inputs_sha256[i], other.sha256, HASH_HEX);
+		given_clear(&other);
 	}
 	return rc;
 }
@@ -286,7 +339,7 @@ static int resolve_stage(struct chain *c, int i)
 		rc = check_idle(c, s);
 	if (!rc && k->kind->check) {
 		rc = k->kind->check(k->options,
-		    s->has_input_spec      ? &s->input
+		    k->has_input           ? &s->input.spec
 		    : k->kind->needs_model ? &s->model
 					   : NULL,
 		    &key);
@@ -309,14 +362,18 @@ static int resolve_stage(struct chain *c, int i)
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
 	    .pretrained_dir = chain_pretrained(c, k),
-	    .teacher_spec = k->has_teacher ? &s->teacher : NULL,
-	    .teacher_adapter = k->has_teacher ? &s->teacher_adapter : NULL,
+	    .teacher_spec = k->has_teacher ? &s->teacher.spec : NULL,
+	    .teacher_adapter = k->has_teacher ? &s->teacher.adapter : NULL,
+	    .teacher_values = s->teacher.values,
+	    .teacher_masks = k->has_teacher ? &s->teacher.masks : NULL,
+	    .input_masks = k->has_input ? &s->input.masks : NULL,
+	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
 	    .progress = &notes.base};
 	rc = warn_of_seen(k, &view);
 	if (rc < 0)
 		return rc;
-	rc = k->kind->plan(&view, s->has_input_spec ? &s->input : NULL, &s->plan);
+	rc = k->kind->plan(&view, k->has_input ? &s->input.spec : NULL, &s->plan);
 	if (rc < 0)
 		return check_error(c, k, NULL, rc);
 	if (k->kind->opens_test && c->data.n[SPLIT_TEST] == 0)
@@ -417,12 +474,13 @@ void chain_close(struct chain *c)
 	for (int i = 0; i < c->n; i++) {
 		struct chain_stage *s = &c->stage[i];
 		spec_clear(&s->model);
-		spec_clear(&s->input);
-		spec_clear(&s->teacher);
+		given_clear(&s->input);
+		given_clear(&s->teacher);
+		given_clear(&s->pretrained);
 		adapter_clear(&s->adapter);
-		adapter_clear(&s->teacher_adapter);
 		mem_free(s->inputs_sha256);
 		spec_clear(&s->plan.spec);
+		mask_forecast_clear(&s->plan.masks);
 		cJSON_Delete(s->summary);
 	}
 	mem_free(c->stage);

@@ -19,6 +19,16 @@ enum stage_state {
 	STAGE_ELSEWHERE /* finished under the same key in `found`: in OUT/previous/ or in the store */
 };
 
+/* What a reference of a stage gives it: another stage of the chain, which need not have run, or a checkpoint that is
+ * there. Owned. */
+struct chain_given {
+	struct model_spec spec;
+	struct adapter adapter;
+	enum stage_values values;
+	struct mask_forecast masks;
+	char sha256[HASH_HEX]; /* of checkpoint_info.json, when the chain was opened; "": of a stage */
+};
+
 struct chain_stage {
 	const struct stage_config *config;
 	char key[HASH_HEX];
@@ -29,16 +39,12 @@ struct chain_stage {
 	bool from_store;        /* `found` is an entry of the store */
 	bool of_another_user;   /* STAGE_DONE: somebody else has put it into the run's folder */
 	enum stage_state state;
-	struct model_spec model; /* owned, as the next two: of `model`, if the kind needs one */
-	struct model_spec input; /* of the input checkpoint, if there is one */
-	bool has_input_spec;
-	struct model_spec teacher; /* if there is one */
-	/* Owned: of what the stage makes, its model's or its input's; of its teacher. */
-	struct adapter adapter, teacher_adapter;
-	/* The SHA-256 of checkpoint_info.json: of what the stage has made, "" before it is finished; of the checkpoints
-	 * that references name by path, as they were when the chain was opened, "" for those of stages. */
-	char info_sha256[HASH_HEX], input_sha256[HASH_HEX], teacher_sha256[HASH_HEX], pretrained_sha256[HASH_HEX];
-	char (*inputs_sha256)[HASH_HEX]; /* owned: config->n_input */
+	struct model_spec model;           /* owned: of `model`, if the kind needs one */
+	struct chain_given input, teacher; /* if there are such */
+	struct chain_given pretrained;     /* what the model begins with, if it does; without spec and adapter */
+	struct adapter adapter;            /* owned: of what the stage makes, its model's or its input's */
+	char info_sha256[HASH_HEX]; /* of checkpoint_info.json of what the stage has made, "" before it is finished */
+	char (*inputs_sha256)[HASH_HEX]; /* owned: config->n_input; of those that are named by path */
 	struct stage_plan plan;
 	double earlier_seconds;         /* what the starts took from which this run went on */
 	cJSON *summary;                 /* of a finished stage */

@@ -37,7 +37,7 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	if (!rc && k->kind->needs_model)
 		rc = hash_json(h, spec_to_json(&s->model));
 	if (!rc && chain_pretrained(c, k))
-		rc = hash_add_str(h, s->pretrained_sha256);
+		rc = hash_add_str(h, s->pretrained.sha256);
 	if (!rc && s->adapter.kind)
 		rc = adapter_key(&s->adapter, adapter);
 	if (!rc && s->adapter.kind)
@@ -45,9 +45,9 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 	if (!rc)
 		rc = hash_json(h, option_to_json(task_option_table, &c->config->task, NULL));
 	if (!rc && k->has_input)
-		rc = hash_ref(c, h, &k->input, s->input_sha256);
+		rc = hash_ref(c, h, &k->input, s->input.sha256);
 	if (!rc && k->has_teacher)
-		rc = hash_ref(c, h, &k->teacher, s->teacher_sha256);
+		rc = hash_ref(c, h, &k->teacher, s->teacher.sha256);
 	for (int i = 0; !rc && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i], s->inputs_sha256[i]);
 	/* The data's key is of train and validation; the test split is of no concern to other stages. */

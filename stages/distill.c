@@ -23,6 +23,8 @@ struct distill_options {
 	struct train_options train;
 };
 
+#define TEACHER_IS_QUANTIZED "init: teacher %s is quantized; a student begins with float weights"
+
 #define AT(m) offsetof(struct distill_options, m)
 static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd, "method"),
     {.key = "init",
@@ -60,6 +62,32 @@ static int check_start(const struct stage_run *s)
 				 : 0;
 }
 
+/* Masks of the teacher go with the weights: of what is cut off an unknown part. */
+static int plan_masks(const struct stage_run *s, const int *layer, struct mask_forecast *out)
+{
+	struct graph g;
+	char source[NODE_NAME];
+	graph_init(&g);
+	int rc = spec_build(&g, s->spec, &shape_one);
+	for (int i = 0; !rc && s->teacher_masks && i < g.n; i++) {
+		const struct node *p = &g.node[i];
+		if (p->op != OP_PARAM)
+			continue;
+		s->spec->family->layer_source(p->name, layer, source);
+		const struct masked_param *from = mask_forecast_find(s->teacher_masks, source);
+		const int64_t n = shape_count(p->shape);
+		struct masked_param *to = from ? mask_forecast_add(out, p->name, n) : NULL;
+		if (from && !to)
+			rc = ERR_NOMEM;
+		if (!to)
+			continue;
+		to->least = from->least > from->n - n ? from->least - (from->n - n) : 0;
+		to->most = from->most < n ? from->most : n;
+	}
+	graph_clear(&g);
+	return rc;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct distill_options *o = s->options;
@@ -67,10 +95,14 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	int *layer = NULL, rc = 0;
 	if (o->init == INIT_TEACHER_LAYERS) {
 		rc = check_start(s);
+		if (!rc && s->teacher_values != VALUES_FLOAT)
+			rc = err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
 		if (!rc)
 			rc = layers_choose(&layer, s->spec, s->teacher_spec, o->init_layers);
 		if (!rc)
 			rc = layers_check(s->spec, s->adapter, s->teacher_spec, s->teacher_adapter, layer);
+		if (!rc)
+			rc = plan_masks(s, layer, &out->masks);
 	}
 	mem_free(layer);
 	if (!rc)
@@ -95,8 +127,7 @@ static int start(const struct stage_run *s, struct model *student)
 	if (!rc)
 		rc = stage_check_planned(s, s->teacher_dir, &teacher.ckpt);
 	if (!rc && teacher.ckpt.form != FORM_FLOAT)
-		rc =
-		    err_set(ERR_CONFIG, "teacher %s is quantized; a student begins with float weights", s->teacher_dir);
+		rc = err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
 	if (!rc)
 		rc = layers_choose(&layer, s->spec, &teacher.ckpt.spec, o->init_layers);
 	if (!rc)

@@ -319,12 +319,13 @@ static int plan_teacher_model(struct fit_state *state)
 {
 	const struct fit_job *job = state->job;
 	struct checkpoint *c = &state->teacher.model.ckpt;
-	*c = (struct checkpoint){.form = FORM_FLOAT};
+	*c = (struct checkpoint){.form = job->run->teacher_values == VALUES_FLOAT ? FORM_FLOAT : FORM_INTEGER};
 	int rc = spec_copy(&c->spec, job->run->teacher_spec);
 	if (!rc)
 		rc = adapter_copy(&c->adapter, job->run->teacher_adapter);
 	if (!rc && job->kd)
 		rc = teacher_compare(&state->teacher, job->kd, &job->model->ckpt);
+	c->form = FORM_FLOAT; /* its memory is estimated by the graph that it was made from */
 	return rc;
 }
 
@@ -414,6 +415,8 @@ int fit_plan(
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
 	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
 	rc = spec_copy(&p->spec, spec);
+	if (!rc && run->pretrained_masks)
+		rc = mask_forecast_copy(&p->masks, run->pretrained_masks);
 	if (!rc)
 		rc = spec_copy(&model.ckpt.spec, spec);
 	if (!rc)

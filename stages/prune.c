@@ -65,6 +65,21 @@ static int plan_text(const struct prune_options *o, const struct model_spec *bef
 	return 0;
 }
 
+static int plan_masks(
+    const struct prune_options *o, const struct stage_run *s, const struct model_spec *after, struct mask_forecast *out)
+{
+	struct prune_set set = {0};
+	int rc = s->input_masks ? mask_forecast_copy(out, s->input_masks) : 0;
+	if (!rc && o->method == PRUNE_STRUCTURED)
+		return prune_forecast_units(after, out);
+	if (!rc)
+		rc = prune_set_init(&set, after, o);
+	if (!rc)
+		rc = prune_forecast_masks(o, &set, s, out);
+	prune_set_clear(&set);
+	return rc;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct prune_options *o = s->options;
@@ -80,6 +95,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 						   : spec_copy(&after, input_spec);
 	if (!rc)
 		rc = plan_text(o, input_spec, &after, out->text, sizeof(out->text));
+	if (!rc)
+		rc = plan_masks(o, s, &after, &out->masks);
 	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
 	if (!rc)
 		rc = fit_plan(s, &after, &fit, out);

@@ -63,6 +63,13 @@ int prune_magnitude(const struct prune_set *p, struct param_store *s, bool globa
 /* Keeps the n largest of every m consecutive inputs of each output. */
 int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m);
 
+/* A plan's view of masks: `f` of the input becomes that of the output. ERR_CONFIG: the input will certainly have more
+ * masks than the sparsity allows; where that depends on the weights it is said through s->progress. */
+int prune_forecast_masks(
+    const struct prune_options *o, const struct prune_set *set, const struct stage_run *s, struct mask_forecast *f);
+/* The same where units are removed: masks of what stays are kept. */
+int prune_forecast_units(const struct model_spec *after, struct mask_forecast *f);
+
 /* The spec that is left, by the options alone: what the later stages of a plan need to know. ERR_CONFIG as for
  * prune_set_init, with the names of widths. */
 int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out);

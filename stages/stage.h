@@ -5,9 +5,17 @@
 
 #include "config/option.h"
 #include "data/dataset.h"
+#include "stages/mask_forecast.h"
 #include "store/checkpoint.h"
 #include "train/fit_memory.h"
 #include "train/trainer.h"
+
+/* What a checkpoint computes with, as far as it decides where it can be used. */
+enum stage_values {
+	VALUES_FLOAT,
+	VALUES_QUANTIZED, /* simulated in floats, or weights in half precision */
+	VALUES_INTEGER    /* by ops on integers, which the CPU alone has */
+};
 
 struct stage_run {
 	const char *name;    /* the stage's name in the config, e.g. "student" */
@@ -32,6 +40,9 @@ struct stage_run {
 	const char *pretrained_dir;            /* the checkpoint that `spec`'s weights begin with, or NULL */
 	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
 	const struct adapter *teacher_adapter; /* plan only, likewise */
+	enum stage_values teacher_values;      /* plan only, likewise */
+	/* Plan only: masks of the input, of the teacher and of `pretrained_dir`, where there is one. */
+	const struct mask_forecast *input_masks, *teacher_masks, *pretrained_masks;
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
 	const char *resume_path, *key;
 	double earlier_seconds; /* out: what the starts took from which this one went on */
@@ -43,7 +54,9 @@ struct stage_run {
 
 /* What `plan` shows. All figures are estimates of what run would use. */
 struct stage_plan {
-	struct model_spec spec; /* owned: of the stage's output, known before running (structured: widths after) */
+	struct model_spec spec;     /* owned: of the stage's output, known before running (structured: widths after) */
+	enum stage_values values;   /* of the output */
+	struct mask_forecast masks; /* owned, likewise */
 	int64_t parameters;
 	struct executor_memory memory; /* of the executor that trains or calibrates */
 	struct fit_memory fit;         /* all that a fit (training, validation) holds on the training device; or zero */

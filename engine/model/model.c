@@ -27,7 +27,7 @@ int model_init(struct model *m, const struct model_spec *spec, const struct adap
 	return rc;
 }
 
-static bool same_classes(const struct task *a, const struct task *b)
+bool model_same_classes(const struct task *a, const struct task *b)
 {
 	bool same = a->kind && b->kind && a->kind->target == b->kind->target && a->classes == b->classes;
 	for (int i = 0; same && i < a->classes; i++)
@@ -35,8 +35,7 @@ static bool same_classes(const struct task *a, const struct task *b)
 	return same;
 }
 
-/* Whether a node is a param of the last layer. */
-static bool in_head(const struct graph *g, int node)
+bool model_in_head(const struct graph *g, int node)
 {
 	const struct node *last = &g->node[g->output];
 	for (int i = 0; i < last->n_in; i++)
@@ -48,11 +47,11 @@ static bool in_head(const struct graph *g, int node)
 int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bool *masks)
 {
 	struct graph g;
-	*head = same_classes(&m->ckpt.task, &c->task);
+	*head = model_same_classes(&m->ckpt.task, &c->task);
 	*masks = checkpoint_has_masks(c);
 	int rc = spec_build(&g, &m->ckpt.spec, &shape_one);
 	for (int i = 0; !rc && i < g.n; i++)
-		if (g.node[i].op == OP_PARAM && (*head || !in_head(&g, i)))
+		if (g.node[i].op == OP_PARAM && (*head || !model_in_head(&g, i)))
 			rc = checkpoint_to_param(c, &g.node[i], &m->params);
 	graph_clear(&g);
 	return rc;

@@ -18,6 +18,9 @@ int model_init(struct model *m, const struct model_spec *spec, const struct adap
  * the classes. The last layer keeps its initial weights unless both know the same classes in the same order: *head says
  * whether the checkpoint's was taken. *masks: the checkpoint has masks. ERR_CHECKPOINT. */
 int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bool *masks);
+/* Of what it is decided by: the same classes in the same order; a node is a param of the last layer. */
+bool model_same_classes(const struct task *a, const struct task *b);
+bool model_in_head(const struct graph *g, int node);
 /* Any form. ERR_CHECKPOINT if it is broken. */
 int model_load(struct model *m, const char *dir, struct device dev);
 void model_clear(struct model *m);

@@ -153,6 +153,28 @@ grep 'validation samples were in its training split' err | sed 's/^ *//' >told
 works plan seen.yaml --set stages.prune.sparsity=0.4
 check "so it does of samples that a checkpoint was trained on" grep -qF "$(cat told)" out
 
+# What the run would refuse after its trainings is refused when it is planned.
+cat >late.yaml <<'END'
+name: l
+seed: 3
+threads: 1
+data: {source: digits}
+models: {m: {family: mlp, hidden: [8]}}
+stages:
+  train: {model: m, epochs: 1}
+  prune: {sparsity: 0.5, epochs: 0}
+  more: {kind: prune, sparsity: 0.4, epochs: 0}
+END
+refuses 2 "late.yaml:9:33: stage 'more': sparsity 0.4 is below the 0.5000 that the input's masks have already" plan late.yaml
+refuses 2 "late.yaml:9:33: stage 'more': sparsity 0.4 is below the 0.5000" run late.yaml
+works run late.yaml --set stages.more.sparsity=0.6
+refuses 2 "sparsity 0.5 is below the 0.5997" plan seen.yaml --set stages.prune.input=./runs/l/03-more --set stages.prune.sparsity=0.5
+works plan late.yaml --set 'stages.more.exclude=[fc2]' --set stages.more.sparsity=0.5
+contains out "if it is more than sparsity 0.5, the stage is refused when it runs"
+sed -e 's,^stages:,models: {m: {pretrained: runs/l/03-more}}\nstages:\n  tune: {kind: train\, model: m\, epochs: 1},' \
+	-e 's,input: ./runs/t/01-teacher,input: tune,' seen.yaml >tuned.yaml
+refuses 2 "stage 'prune': sparsity 0.3 is below the 0.5997" plan tuned.yaml
+
 # --set, and the command line
 refuses 2 "must be PATH=VALUE" run t.yaml --set stages.prune.sparsity
 refuses 2 "device: gpu has no effect with train auto (only with train cuda)" run t.yaml --set device.gpu=1

@@ -415,6 +415,37 @@ static void refused(const struct model_spec *spec, const char *options, const ch
 		fail_msg("'%s' does not say '%s'", err_message(), why);
 }
 
+/* A teacher that is a stage of the same config does not exist yet, but what kind it will be is known. */
+static void a_quantized_teacher__is_refused_by_the_plan(void **state)
+{
+	static const char *const ways[][2] = {{"{method: hidden, epochs: 1}", "the teacher is quantized"},
+	    {"{init: teacher_layers, epochs: 1}", "a student begins with float weights"}, {"{epochs: 1}", NULL}};
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		void *options = mem_alloc(1, stage_distill.options_size);
+		struct stage_plan p = {0};
+		RIG_OK(rig_options_with(stage_distill.table, options, ways[i][0], "teacher"));
+		struct stage_run run = {.name = "planned",
+		    .options = options,
+		    .data = &texts.data,
+		    .train_dev = texts.dev,
+		    .cpu_dev = texts.dev,
+		    .teacher_dir = "none",
+		    .teacher_spec = &deep,
+		    .teacher_adapter = &texts.adapter,
+		    .teacher_values = VALUES_INTEGER,
+		    .spec = &same,
+		    .adapter = &texts.adapter,
+		    .task = &texts.task};
+		int rc = stage_distill.plan(&run, NULL, &p);
+		assert_int_equal(rc, ways[i][1] ? ERR_CONFIG : 0);
+		assert_true(!ways[i][1] || strstr(err_message(), ways[i][1]));
+		spec_clear(&p.spec);
+		option_clear(stage_distill.table, options);
+		mem_free(options);
+	}
+}
+
 static void layers__that_cannot_be_compared_are_refused(void **state)
 {
 	struct input_options input = {0};
@@ -452,6 +483,7 @@ int main(void)
 	    cmocka_unit_test(layers__micro_batches_add_up),
 	    cmocka_unit_test(hidden__training_reads_the_values_of_the_mapped_layers),
 	    cmocka_unit_test(layers__help_in_recovery_and_in_qat),
+	    cmocka_unit_test(a_quantized_teacher__is_refused_by_the_plan),
 	    cmocka_unit_test(layers__that_cannot_be_compared_are_refused),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -61,6 +61,7 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 	    .task = &r->task};
 	RIG_OK(kind->plan(&run, c->input ? &teacher_spec : NULL, &p));
 	spec_clear(&p.spec);
+	mask_forecast_clear(&p.masks);
 	option_clear(kind->table, options);
 	mem_free(options);
 	return p;

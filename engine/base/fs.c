@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/host_memory.h"
 #include "base/mem.h"
 
 static int io_error(const char *path)
@@ -105,6 +106,21 @@ int fs_open_regular(const char *path, int *fd)
 	return open_kind(path, false, fd);
 }
 
+/* A file that memory cannot hold is refused before a byte of it is read: the kernel would grant the room and end the
+ * program, or others, in the middle. Small files are read whatever is free. */
+static int check_room(const char *path, const struct stat *st)
+{
+	size_t available, total;
+	const uint64_t bytes = (uint64_t)st->st_size;
+	if (!S_ISREG(st->st_mode) || bytes < (64u << 20))
+		return 0;
+	host_memory("", &available, &total);
+	if (bytes <= available)
+		return 0;
+	return err_set(
+	    ERR_NOMEM, "%s: %llu bytes, and %zu of memory are free", path, (unsigned long long)bytes, available);
+}
+
 static int read_limited(int fd, const char *path, uint64_t limit, struct fs_bytes *out)
 {
 	struct stat st;
@@ -112,6 +128,8 @@ static int read_limited(int fd, const char *path, uint64_t limit, struct fs_byte
 	if (!rc && S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit)
 		rc = err_set(ERR_IO, "%s: %llu bytes; at most %llu are read", path, (unsigned long long)st.st_size,
 		    (unsigned long long)limit);
+	if (!rc)
+		rc = check_room(path, &st);
 	if (!rc)
 		rc = read_all(fd, path, limit, out);
 	if (rc)

@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <locale.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 /* Images hardly compress; other files, and the blocks of small ones, may. */
 #define UNPACKED_FREE  (256u << 20)
 #define UNPACKED_TIMES 100
+#define ZEROS_MAX      (128 << 20)
 
 struct walk {
 	const char *path;
@@ -32,7 +34,11 @@ struct walk {
 	struct unpack file;
 	unsigned char *block;
 	unsigned char last[TAR_BLOCK]; /* of what was unpacked, where that is more */
-	int error;                     /* of the read callback, with its message */
+	int error;                     /* of the callbacks, with its message */
+	/* Of a file that is not gzip: the next byte to be read, the archive's end in it, and how many of the bytes that
+	 * were read last are zeros. */
+	uint64_t at, end, zeros;
+	bool zip; /* the archive's end is that of its end record */
 	archive_visit visit;
 	void *user;
 	struct archive_links links;
@@ -182,6 +188,91 @@ static la_ssize_t read_block(struct archive *a, void *user, const void **block)
 	return -1;
 }
 
+/* A sparse file may be all zeros for terabytes. The end of a .tar is some, and no member that is read is that long. */
+static int count_zeros(struct walk *w, size_t n)
+{
+	if (w->block[0] || memcmp(w->block, w->block + 1, n - 1) != 0)
+		w->zeros = 0;
+	else
+		w->zeros += n;
+	if (w->zeros <= ZEROS_MAX)
+		return 0;
+	if (w->at == w->zeros)
+		return err_set(ERR_DATA,
+		    "%s: neither a .tar, .tar.gz nor a .zip archive: it begins with %d MiB of zeros", w->path,
+		    ZEROS_MAX >> 20);
+	return err_set(ERR_DATA, "%s: %d MiB of zeros in front of byte %llu, where a member or the end should be",
+	    w->path, ZEROS_MAX >> 20, (unsigned long long)w->at);
+}
+
+static la_ssize_t read_plain(struct archive *a, void *user, const void **block)
+{
+	struct walk *w = user;
+	const uint64_t left = w->end - w->at;
+	const size_t want = left < BLOCK ? (size_t)left : BLOCK;
+	ssize_t got;
+
+	do
+		got = want ? pread(w->file.fd, w->block, want, (off_t)w->at) : 0;
+	while (got < 0 && errno == EINTR);
+	*block = w->block;
+	if (got < 0)
+		w->error = err_set(ERR_DATA, "%s: %s", w->path, strerror(errno));
+	if (got > 0) {
+		w->at += (uint64_t)got;
+		w->error = count_zeros(w, (size_t)got);
+		/* The length of a comment, which is not shown. */
+		for (uint64_t k = w->end - 2; w->zip && k < w->at; k++)
+			if (k + (uint64_t)got >= w->at)
+				w->block[k + (uint64_t)got - w->at] = 0;
+	}
+	if (w->error == 0)
+		return got;
+	archive_set_error(a, EIO, "reading failed");
+	return -1;
+}
+
+static la_int64_t skip_plain(struct archive *a, void *user, la_int64_t n)
+{
+	struct walk *w = user;
+	const uint64_t left = w->end - w->at, step = n > 0 && (uint64_t)n < left ? (uint64_t)n : n > 0 ? left : 0;
+
+	(void)a;
+	w->at += step;
+	w->zeros = step ? 0 : w->zeros;
+	return (la_int64_t)step;
+}
+
+static la_int64_t seek_plain(struct archive *a, void *user, la_int64_t n, int whence)
+{
+	struct walk *w = user;
+	const la_int64_t from = whence == SEEK_SET ? 0 : (la_int64_t)(whence == SEEK_CUR ? w->at : w->end);
+
+	(void)a;
+	if (n < -from || n > (la_int64_t)w->end - from)
+		return ARCHIVE_FATAL;
+	w->at = (uint64_t)(from + n);
+	w->zeros = 0;
+	return (la_int64_t)w->at;
+}
+
+static int open_plain(struct walk *w)
+{
+	struct archive *a = w->a;
+	int rc = zip_check(w->file.fd, w->path, w->file.file_bytes, &w->end);
+
+	if (rc)
+		return rc;
+	w->at = w->zeros = 0;
+	w->zip = w->end != w->file.file_bytes;
+	archive_read_support_format_zip_seekable(a);
+	archive_read_set_read_callback(a, read_plain);
+	archive_read_set_skip_callback(a, skip_plain);
+	archive_read_set_seek_callback(a, seek_plain);
+	archive_read_set_callback_data(a, w);
+	return archive_read_open1(a) == ARCHIVE_OK ? 0 : fail(w);
+}
+
 static int open_archive(struct walk *w)
 {
 	struct archive *a;
@@ -197,16 +288,9 @@ static int open_archive(struct walk *w)
 	archive_read_support_format_tar(a);
 	/* Archives that were joined are all read, and so is what is behind the last: gzip data ends with a checksum. */
 	archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1");
-	if (w->file.gzip) {
-		rc = archive_read_open(a, w, NULL, read_block, NULL);
-	} else {
-		rc = zip_check(w->file.fd, w->path, w->file.file_bytes);
-		if (rc)
-			return rc;
-		archive_read_support_format_zip_seekable(a);
-		rc = archive_read_open_fd(a, w->file.fd, BLOCK);
-	}
-	return rc == ARCHIVE_OK ? 0 : fail(w);
+	if (!w->file.gzip)
+		return open_plain(w);
+	return archive_read_open(a, w, NULL, read_block, NULL) == ARCHIVE_OK ? 0 : fail(w);
 }
 
 static void close_archive(struct walk *w)

@@ -13,7 +13,8 @@
 #include "base/mem.h"
 #include "data/source.h"
 
-#define BLOCK 65536
+#define BLOCK     65536
+#define ZEROS_MAX (128 << 20)
 
 struct unpack_stream {
 	z_stream z;
@@ -57,10 +58,11 @@ static int refill(struct unpack *u)
 	return rc;
 }
 
-/* Behind a member: another one, the end, or zeros that fill up a block of a tape. */
+/* Behind a member: another one, the end, or zeros that fill up a block of a tape. A sparse file may have terabytes. */
 static int next_member(struct unpack *u)
 {
 	struct unpack_stream *s = u->s;
+	size_t zeros = 0;
 	int rc;
 
 	for (;;) {
@@ -73,6 +75,9 @@ static int next_member(struct unpack *u)
 		}
 		if (*s->z.next_in != 0)
 			break;
+		if (++zeros > ZEROS_MAX)
+			return err_set(
+			    ERR_DATA, "%s: more than %d MiB of zeros behind the gzip data", u->path, ZEROS_MAX >> 20);
 		s->z.next_in++;
 		s->z.avail_in--;
 	}

@@ -42,24 +42,38 @@ struct ending {
 	bool found, behind;
 };
 
-/* Looks for the last end record, as libarchive does. */
+/* The end record: the last one whose comment ends with the file, else the last one, with other bytes behind it. A
+ * comment may hold the sign of a record. n: where none is. */
+static size_t find_record(const unsigned char *tail, size_t n)
+{
+	size_t last = n;
+
+	for (size_t i = n - END_BYTES + 1; i-- > 0;) {
+		if (!is_sign(tail + i, 5, 6))
+			continue;
+		if (number(tail + i + 20, 2) == n - i - END_BYTES)
+			return i;
+		last = last == n ? i : last;
+	}
+	return last;
+}
+
 static void find_ending(const unsigned char *tail, size_t n, uint64_t tail_at, struct ending *e)
 {
-	for (size_t i = n - END_BYTES + 1; i-- > 0;) {
-		const unsigned char *p = tail + i;
+	const size_t at = find_record(tail, n);
 
-		if (!is_sign(p, 5, 6)) {
-			e->behind = e->behind || is_sign(p, 3, 4);
-			continue;
-		}
-		uint64_t bytes = number(p + 12, 4), offset = number(p + 16, 4);
-
-		e->to = tail_at + i;
-		e->found = bytes != IN_64_BITS && offset != IN_64_BITS && bytes + offset <= e->to;
-		e->from = e->found ? e->to - bytes : 0;
-		e->archive = e->found ? e->from - offset : 0;
+	if (at == n)
 		return;
-	}
+	const uint64_t bytes = number(tail + at + 12, 4), offset = number(tail + at + 16, 4);
+	const size_t comment = number(tail + at + 20, 2);
+
+	/* What is in the comment is text, what is behind it is not. */
+	for (size_t i = at + END_BYTES + comment; i + 4 <= n; i++)
+		e->behind = e->behind || is_sign(tail + i, 3, 4);
+	e->to = tail_at + at;
+	e->found = bytes != IN_64_BITS && offset != IN_64_BITS && bytes + offset <= e->to;
+	e->from = e->found ? e->to - bytes : 0;
+	e->archive = e->found ? e->from - offset : 0;
 }
 
 /* One entry of the directory and the header of its member; *next: where the next entry begins, 0 behind the last. */
@@ -97,12 +111,13 @@ static int check_names(int fd, const char *path, const struct ending *e)
 	return rc;
 }
 
-int zip_check(int fd, const char *path, uint64_t file_bytes)
+int zip_check(int fd, const char *path, uint64_t file_bytes, uint64_t *end)
 {
 	const uint64_t most = END_BYTES + COMMENT_MAX, n = file_bytes < most ? file_bytes : most;
 	struct ending e = {0};
 	unsigned char first[4], *tail;
 
+	*end = file_bytes;
 	if (n < END_BYTES || !read_at(fd, first, sizeof(first), 0) || !is_sign(first, 3, 4))
 		return 0;
 	tail = mem_alloc((size_t)n, 1);
@@ -111,6 +126,8 @@ int zip_check(int fd, const char *path, uint64_t file_bytes)
 	if (read_at(fd, tail, (size_t)n, file_bytes - n))
 		find_ending(tail, (size_t)n, file_bytes - n, &e);
 	mem_free(tail);
+	if (e.to)
+		*end = e.to + END_BYTES;
 	if (!e.found)
 		return 0;
 	if (e.archive || e.behind)

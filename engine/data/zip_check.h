@@ -8,7 +8,8 @@
 
 /* ERR_DATA: the two names of a member differ, or members of another archive lie in front or behind; `path` is for
  * messages. A file that does not begin with a member, has no directory that is found, or one of 64 bits, is not judged.
- */
-int zip_check(int fd, const char *path, uint64_t file_bytes);
+ * *end: where the archive's last record ends, before its comment, which libarchive looks behind 16 KiB deep only; the
+ * file's end where no record is found. */
+int zip_check(int fd, const char *path, uint64_t file_bytes, uint64_t *end);
 
 #endif

@@ -1,8 +1,11 @@
 /* Reads safetensors from bytes that may be hostile: every length is checked against what is there before it is used,
  * and nothing is allocated that the file itself does not hold. Integers outside the format's rules, holes, overlaps and
  * non-finite floats are errors that name the tensor. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -230,6 +233,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* out NULL: what the header says is only checked. */
 static int load_all(struct tensor_file *out, const struct source *s, const cJSON *header)
 {
 	int count = cJSON_GetArraySize(header), n = 0, rc = 0;
@@ -248,22 +252,20 @@ static int load_all(struct tensor_file *out, const struct source *s, const cJSON
 			goto out;
 	}
 	rc = check_tiling(s->file, e, n, s->bytes);
-	for (int i = 0; i < n && !rc; i++)
+	for (int i = 0; out && i < n && !rc; i++)
 		rc = load_entry(out, s, &e[i]);
-	if (!rc && out->n > 1)
+	if (!rc && out && out->n > 1)
 		qsort(out->item, (size_t)out->n, sizeof(out->item[0]), by_name);
 out:
 	mem_free(e);
 	return rc;
 }
 
-static int parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
+/* The length of the header, of a file of `size` bytes that begins with these n. */
+static int header_length(const char *name, const unsigned char *bytes, size_t n, uint64_t size, uint64_t *out)
 {
 	uint64_t length = 0;
-	cJSON *header = NULL;
-	int rc;
 
-	*out = (struct tensor_file){0};
 	if (n < 8)
 		return err_set(ERR_CHECKPOINT, "%s: %zu bytes are too few for a safetensors file", name, n);
 	for (int i = 0; i < 8; i++)
@@ -271,12 +273,24 @@ static int parse(struct tensor_file *out, const char *name, const unsigned char 
 	if (length > TENSOR_FILE_HEADER_MAX)
 		return err_set(ERR_CHECKPOINT, "%s: header of %llu bytes; the limit is %u", name,
 		    (unsigned long long)length, TENSOR_FILE_HEADER_MAX);
-	if (length > n - 8)
-		return err_set(ERR_CHECKPOINT, "%s: header of %llu bytes in a file of %zu: truncated?", name,
-		    (unsigned long long)length, n);
-	if (length < 2 || bytes[8] != '{')
+	if (length > size - 8)
+		return err_set(ERR_CHECKPOINT, "%s: header of %llu bytes in a file of %llu: truncated?", name,
+		    (unsigned long long)length, (unsigned long long)size);
+	if (length < 2 || (n > 8 && bytes[8] != '{'))
 		return err_set(ERR_CHECKPOINT, "%s: the header is not a JSON object", name);
-	rc = json_parse(name, (const char *)bytes + 8, (size_t)length, &header);
+	*out = length;
+	return 0;
+}
+
+static int parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
+{
+	uint64_t length = 0;
+	cJSON *header = NULL;
+	int rc = header_length(name, bytes, n, n, &length);
+
+	*out = (struct tensor_file){0};
+	if (!rc)
+		rc = json_parse(name, (const char *)bytes + 8, (size_t)length, &header);
 	const struct source s = {
 	    .file = name, .data = bytes + 8 + length, .bytes = (uint64_t)n - 8 - length, .skipped = skipped};
 	if (!rc)
@@ -284,6 +298,46 @@ static int parse(struct tensor_file *out, const char *name, const unsigned char 
 	cJSON_Delete(header);
 	if (rc != 0)
 		tensor_file_clear(out);
+	return rc;
+}
+
+static int read_header(int fd, const char *path, uint64_t size, struct str *skipped)
+{
+	unsigned char first[9];
+	const ssize_t got = pread(fd, first, sizeof(first), 0);
+	uint64_t length;
+	cJSON *header = NULL;
+	int rc = got < 0 ? err_set(ERR_IO, "%s: %s", path, strerror(errno))
+			 : header_length(path, first, (size_t)got, size, &length);
+
+	if (rc)
+		return rc;
+	char *text = mem_alloc((size_t)length + 1, 1);
+	if (!text)
+		return ERR_NOMEM;
+	if (pread(fd, text, (size_t)length, 8) != (ssize_t)length)
+		rc = err_set(ERR_CHECKPOINT, "%s: its header cannot be read", path);
+	if (!rc)
+		rc = json_parse(path, text, (size_t)length, &header);
+	const struct source s = {.file = path, .bytes = size - 8 - length, .skipped = skipped};
+	if (!rc)
+		rc = load_all(NULL, &s, header);
+	cJSON_Delete(header);
+	mem_free(text);
+	return rc;
+}
+
+/* The header alone: a file that is larger than its tensors is refused before it is read into memory. */
+static int check_header(const char *path, struct str *skipped)
+{
+	struct stat st;
+	int fd, rc = fs_open_regular(path, &fd);
+
+	if (rc)
+		return rc;
+	rc = fstat(fd, &st) ? err_set(ERR_IO, "%s: %s", path, strerror(errno))
+			    : read_header(fd, path, (uint64_t)st.st_size, skipped);
+	close(fd);
 	return rc;
 }
 
@@ -298,7 +352,9 @@ int tensor_file_read_known(struct tensor_file *out, const char *path, struct str
 	int rc;
 
 	*out = (struct tensor_file){0};
-	rc = fs_read(path, &b);
+	rc = check_header(path, skipped);
+	if (!rc)
+		rc = fs_read(path, &b);
 	if (!rc)
 		rc = parse(out, path, b.data, b.size, skipped);
 	fs_bytes_clear(&b);

@@ -161,6 +161,18 @@ static void fs__no_more_is_read_than_the_limit(void **state)
 	assert_null(b.data);
 }
 
+static void fs__what_memory_cannot_hold_is_not_read(void **state)
+{
+	(void)state;
+	struct fs_bytes b;
+	assert_int_equal(fs_write("huge", "", 0), 0);
+	if (truncate("huge", (off_t)1 << 42) < 0)
+		skip(); /* such files cannot be here */
+	assert_int_equal(fs_read("huge", &b), ERR_NOMEM);
+	assert_non_null(strstr(err_message(), "huge: 4398046511104 bytes, and "));
+	assert_null(b.data);
+}
+
 static void fs__errors_name_path_and_reason(void **state)
 {
 	(void)state;
@@ -387,6 +399,7 @@ int main(void)
 	    TEST(fs__a_pipe_is_read_to_its_end_or_to_the_limit),
 	    TEST(fs__what_is_no_file_is_refused_at_once),
 	    TEST(fs__no_more_is_read_than_the_limit),
+	    TEST(fs__what_memory_cannot_hold_is_not_read),
 	    TEST(fs__errors_name_path_and_reason),
 	    TEST(fs__uncommitted_file_never_appears),
 	    TEST(fs__full_disk_is_reported_and_leaves_the_old_file),

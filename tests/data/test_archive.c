@@ -1,6 +1,7 @@
 /* Archives to their last byte: what is damaged, joined, packed twice or far larger than it looks. */
 #define _GNU_SOURCE /* newlocale */
 #include <locale.h>
+#include <unistd.h>
 
 #include "data/archive.h"
 #include "data/idx.h"
@@ -250,6 +251,56 @@ static void archive__zip_entries_follow_their_comments(void **state)
 	fs_bytes_clear(&b);
 }
 
+/* The comment is up to 65,535 bytes behind the last record; it may look like records itself. */
+static void archive__zips_with_any_comment_are_read(void **state)
+{
+	static const size_t lengths[] = {1, 300, 16384, 16385, 60000, 65535};
+	static const char *const begins[] = {"about this set", "PK\5\6 is what the record begins with", "PK\3\4"};
+
+	(void)state;
+	pack_tree("a.zip", entries);
+	const struct sum good = must_walk("a.zip");
+	struct fs_bytes b = load("a.zip");
+	unsigned char *all = mem_alloc(b.size + 65535, 1);
+
+	memcpy(all, b.data, b.size);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		const size_t n = lengths[i];
+
+		memset(all + b.size, 'c', n);
+		for (int k = 0; k < 3; k++) {
+			memcpy(all + b.size, begins[k], n < strlen(begins[k]) ? n : strlen(begins[k]));
+			all[b.size - 2] = (unsigned char)(n & 255);
+			all[b.size - 1] = (unsigned char)(n >> 8);
+			put("commented.zip", all, b.size + n);
+			assert_true(must_walk("commented.zip").content == good.content);
+		}
+	}
+	mem_free(all);
+	fs_bytes_clear(&b);
+}
+
+/* Sparse files of a TiB, which take hours to be read. */
+static void archive__zeros_are_not_read_to_their_end(void **state)
+{
+	static const struct {
+		const char *name, *says;
+	} cases[] = {{"empty", "it begins with 128 MiB of zeros"}, {"a.tar", "128 MiB of zeros in front of byte"},
+	    {"a.zip", "a .zip archive without the directory at its end"},
+	    {"a.tar.gz", "more than 128 MiB of zeros behind the gzip data"}};
+
+	(void)state;
+	put("empty", "", 0);
+	pack_tree("a.tar", entries);
+	pack_tree("a.zip", entries);
+	pack_tree("a.tar.gz", entries);
+	for (int i = 0; i < 4; i++) {
+		if (truncate(at(cases[i].name), (off_t)1 << 40) < 0)
+			skip(); /* such files cannot be here */
+		must_refuse(cases[i].name, cases[i].says);
+	}
+}
+
 static void archive__gzip_in_gzip_is_refused(void **state)
 {
 	struct fs_bytes b;
@@ -427,6 +478,8 @@ int main(void)
 	    TEST(archive__tar_without_its_end_is_refused),
 	    TEST(archive__joined_zips_are_refused),
 	    TEST(archive__zip_entries_follow_their_comments),
+	    TEST(archive__zips_with_any_comment_are_read),
+	    TEST(archive__zeros_are_not_read_to_their_end),
 	    TEST(archive__gzip_in_gzip_is_refused),
 	    TEST(archive__what_unpacks_without_end_is_refused),
 	    TEST(archive__other_files_are_named),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -333,6 +334,24 @@ static void safetensors__broken_lengths_are_errors(void **state)
 	assert_int_equal(tensor_file_read(&f, "/nowhere/x"), ERR_IO);
 }
 
+/* Sparse files of a TiB: no byte of them is read but the header. */
+static void safetensors__a_file_larger_than_its_tensors_is_not_read(void **state)
+{
+	struct tensor_file f = sample(), got;
+
+	(void)state;
+	assert_int_equal(tensor_file_write(&f, path), 0);
+	tensor_file_clear(&f);
+	if (truncate(path, (off_t)1 << 40) < 0)
+		skip(); /* such files cannot be here */
+	assert_int_equal(tensor_file_read(&got, path), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "bytes after the last tensor"));
+	assert_int_equal(fs_write(path, "", 0), 0);
+	assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+	assert_int_equal(tensor_file_read(&got, path), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "the header is not a JSON object"));
+}
+
 static void safetensors__deep_nesting_is_an_error(void **state)
 {
 	enum { DEPTH = 200000 };
@@ -405,6 +424,7 @@ int main(void)
 	    cmocka_unit_test(safetensors__types_of_others_are_checked_but_passed_over),
 	    cmocka_unit_test(safetensors__non_finite_floats_are_errors),
 	    cmocka_unit_test(safetensors__broken_lengths_are_errors),
+	    cmocka_unit_test(safetensors__a_file_larger_than_its_tensors_is_not_read),
 	    cmocka_unit_test(safetensors__deep_nesting_is_an_error),
 	    cmocka_unit_test(safetensors__each_cut_of_a_good_file_is_an_error),
 	    cmocka_unit_test(safetensors__survives_each_failing_allocation),

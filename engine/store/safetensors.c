@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -23,9 +24,12 @@ void tensor_file_clear(struct tensor_file *f)
 {
 	for (int i = 0; i < f->n; i++) {
 		mem_free(f->item[i].name);
-		mem_free(f->item[i].t.data);
+		if (!f->item[i].borrowed)
+			mem_free(f->item[i].t.data);
 	}
 	mem_free(f->item);
+	if (f->map)
+		munmap(f->map, f->map_bytes);
 	*f = (struct tensor_file){0};
 }
 
@@ -41,26 +45,46 @@ static int grow(struct tensor_file *f)
 	return 0;
 }
 
-struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s)
+/* Without data. */
+static struct named_tensor *add(struct tensor_file *f, const char *name, enum dtype t, struct shape s)
 {
 	struct named_tensor *item;
-	size_t bytes;
 
 	if (f->n == f->cap && grow(f) != 0)
 		return NULL;
 	item = &f->item[f->n];
-	*item = (struct named_tensor){.t = {.dtype = t, .shape = s}};
-	bytes = tensor_bytes(&item->t);
-	item->name = mem_strdup(name);
-	/* An empty tensor still gets an address, so that NULL always means failure. */
-	item->t.data = item->name ? mem_alloc_aligned(bytes > 0 ? bytes : 1) : NULL;
-	if (!item->t.data) {
-		mem_free(item->name);
-		*item = (struct named_tensor){0};
+	*item = (struct named_tensor){.name = mem_strdup(name), .t = {.dtype = t, .shape = s}};
+	f->n += item->name != NULL;
+	return item->name ? item : NULL;
+}
+
+struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s)
+{
+	struct named_tensor *item = add(f, name, t, s);
+	size_t bytes;
+
+	if (!item)
 		return NULL;
-	}
-	f->n++;
-	return item;
+	bytes = tensor_bytes(&item->t);
+	/* An empty tensor still gets an address, so that NULL always means failure. */
+	item->t.data = mem_alloc_aligned(bytes > 0 ? bytes : 1);
+	if (item->t.data)
+		return item;
+	mem_free(item->name);
+	*item = (struct named_tensor){0};
+	f->n--;
+	return NULL;
+}
+
+int tensor_file_borrow(struct tensor_file *f, const char *name, enum dtype t, struct shape s, const void *data)
+{
+	struct named_tensor *item = add(f, name, t, s);
+
+	if (!item)
+		return ERR_NOMEM;
+	item->borrowed = true;
+	item->t.data = (void *)(uintptr_t)data; /* only read */
+	return 0;
 }
 
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name)

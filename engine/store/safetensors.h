@@ -5,6 +5,7 @@
 #ifndef ENGINE_STORE_SAFETENSORS_H
 #define ENGINE_STORE_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,15 +19,20 @@ extern const char *const tensor_file_dtypes[DT_COUNT];
 
 struct named_tensor {
 	char *name;      /* owned */
-	struct tensor t; /* data: host memory, owned */
+	struct tensor t; /* data: host memory, owned unless borrowed */
+	bool borrowed;
 };
 struct tensor_file {
 	struct named_tensor *item;
 	int n, cap;
+	void *map; /* of tensor_file_map, which its tensors are borrowed from */
+	size_t map_bytes;
 };
 void tensor_file_clear(struct tensor_file *f);
 /* Adds a zeroed tensor; returns it for filling (NULL: out of memory). */
 struct named_tensor *tensor_file_add(struct tensor_file *f, const char *name, enum dtype t, struct shape s);
+/* The same with the data of somebody else, who keeps them as long as the file. */
+int tensor_file_borrow(struct tensor_file *f, const char *name, enum dtype t, struct shape s, const void *data);
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name);
 /* SHA-256 of names and bytes of all tensors but the one named `except`, whatever their order. */
 int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[HASH_HEX]);
@@ -36,6 +42,8 @@ int tensor_file_write(struct tensor_file *f, const char *path);
  * than 4 dimensions, NaN or infinity in float data. */
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);
 int tensor_file_read(struct tensor_file *out, const char *path);
+/* The same without a copy in memory: for files that may be as large as all that is free, and that nobody changes. */
+int tensor_file_map(struct tensor_file *out, const char *path);
 /* A file that another program wrote: tensors of the format's other types (I64, F64, BOOL, ...) are checked like all,
  * but not kept; their names are appended to `skipped`, with commas. */
 struct str;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ struct source {
 	const unsigned char *data;
 	uint64_t bytes;
 	struct str *skipped; /* NULL: foreign types are refused */
+	bool mapped;         /* the data stay: tensors are borrowed */
 };
 
 static int bad_name(const char *name)
@@ -217,6 +219,12 @@ static int load_entry(struct tensor_file *f, const struct source *s, const struc
 		str_addf(s->skipped, "%s%s", s->skipped->len ? ", " : "", e->name);
 		return s->skipped->failed ? ERR_NOMEM : 0;
 	}
+	/* Files of other writers need not be aligned. */
+	if (s->mapped && (uintptr_t)(s->data + e->begin) % e->width == 0) {
+		int rc = tensor_file_borrow(f, e->name, e->dtype, e->shape, s->data + e->begin);
+
+		return rc ? rc : check_finite(s->file, &f->item[f->n - 1]);
+	}
 	struct named_tensor *item = tensor_file_add(f, e->name, e->dtype, e->shape);
 
 	if (!item)
@@ -288,11 +296,13 @@ static int parse(struct tensor_file *out, const char *name, const unsigned char 
 	cJSON *header = NULL;
 	int rc = header_length(name, bytes, n, n, &length);
 
-	*out = (struct tensor_file){0};
 	if (!rc)
 		rc = json_parse(name, (const char *)bytes + 8, (size_t)length, &header);
-	const struct source s = {
-	    .file = name, .data = bytes + 8 + length, .bytes = (uint64_t)n - 8 - length, .skipped = skipped};
+	const struct source s = {.file = name,
+	    .data = bytes + 8 + length,
+	    .bytes = (uint64_t)n - 8 - length,
+	    .skipped = skipped,
+	    .mapped = out->map};
 	if (!rc)
 		rc = load_all(out, &s, header);
 	cJSON_Delete(header);
@@ -327,34 +337,39 @@ static int read_header(int fd, const char *path, uint64_t size, struct str *skip
 	return rc;
 }
 
-/* The header alone: a file that is larger than its tensors is refused before it is read into memory. */
-static int check_header(const char *path, struct str *skipped)
+int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n)
+{
+	*out = (struct tensor_file){0};
+	return parse(out, name, bytes, n, NULL);
+}
+
+/* Opens a file whose header fits its size: one that is larger than its tensors is refused before it is read. */
+static int open_checked(const char *path, struct str *skipped, int *fd, size_t *bytes)
 {
 	struct stat st;
-	int fd, rc = fs_open_regular(path, &fd);
+	int rc = fs_open_regular(path, fd);
 
 	if (rc)
 		return rc;
-	rc = fstat(fd, &st) ? err_set(ERR_IO, "%s: %s", path, strerror(errno))
-			    : read_header(fd, path, (uint64_t)st.st_size, skipped);
-	close(fd);
+	rc = fstat(*fd, &st) ? err_set(ERR_IO, "%s: %s", path, strerror(errno))
+			     : read_header(*fd, path, (uint64_t)st.st_size, skipped);
+	*bytes = rc ? 0 : (size_t)st.st_size;
+	if (rc)
+		close(*fd);
 	return rc;
-}
-
-int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n)
-{
-	return parse(out, name, bytes, n, NULL);
 }
 
 int tensor_file_read_known(struct tensor_file *out, const char *path, struct str *skipped)
 {
 	struct fs_bytes b = {0};
-	int rc;
+	size_t bytes;
+	int fd, rc = open_checked(path, skipped, &fd, &bytes);
 
 	*out = (struct tensor_file){0};
-	rc = check_header(path, skipped);
-	if (!rc)
-		rc = fs_read(path, &b);
+	if (rc)
+		return rc;
+	close(fd);
+	rc = fs_read(path, &b);
 	if (!rc)
 		rc = parse(out, path, b.data, b.size, skipped);
 	fs_bytes_clear(&b);
@@ -364,4 +379,21 @@ int tensor_file_read_known(struct tensor_file *out, const char *path, struct str
 int tensor_file_read(struct tensor_file *out, const char *path)
 {
 	return tensor_file_read_known(out, path, NULL);
+}
+
+int tensor_file_map(struct tensor_file *out, const char *path)
+{
+	size_t bytes;
+	int fd, rc = open_checked(path, NULL, &fd, &bytes);
+
+	*out = (struct tensor_file){0};
+	if (rc)
+		return rc;
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (map == MAP_FAILED)
+		return err_set(ERR_NOMEM, "%s: %s", path, strerror(errno));
+	out->map = map;
+	out->map_bytes = bytes;
+	return parse(out, path, map, bytes, NULL); /* which clears it where it fails */
 }

@@ -36,10 +36,13 @@ static const char *join(char buf[NAME_ROOM], const char *group, const char *name
 
 /* --- saving ------------------------------------------------------------------------------------------------------- */
 
+/* Memory of the host is written as it is: when a state is kept, all that may be taken is in use. */
 static int add_device(struct tensor_file *file, const char *group, const struct param *p, struct device dev,
     const void *data, enum dtype t)
 {
 	char name[NAME_ROOM];
+	if (device_traits(dev)->on_host)
+		return tensor_file_borrow(file, join(name, group, p->name), t, p->value.shape, data);
 	struct named_tensor *to = tensor_file_add(file, join(name, group, p->name), t, p->value.shape);
 	return to ? dev.backend->download(dev.ctx, to->t.data, data, tensor_bytes(&to->t)) : ERR_NOMEM;
 }
@@ -304,7 +307,7 @@ static int check_hash(const char *path, const struct tensor_file *file)
 static int read_state(const char *path, struct tensor_file *file, cJSON **o)
 {
 	const struct named_tensor *state;
-	int rc = tensor_file_read(file, path);
+	int rc = tensor_file_map(file, path);
 	if (!rc)
 		rc = check_hash(path, file);
 	state = rc ? NULL : tensor_file_find(file, "state");

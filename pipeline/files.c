@@ -47,10 +47,7 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 	if (!rc && bytes.data)
 		*out = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);
-	if (rc == ERR_NOMEM)
-		return rc;
-	err_clear();
-	return 0;
+	return rc;
 }
 
 int files_clear_away(const char *path, int rc)

@@ -7,7 +7,7 @@
 
 int files_write_text(const char *dir, const char *name, const char *text);
 int files_write_json(const char *dir, const char *name, const cJSON *json);
-/* *out: NULL if the file is missing, unreadable or not JSON; to be released with cJSON_Delete. 0 or ERR_NOMEM. */
+/* *out: NULL if the file is missing or not JSON; to be released with cJSON_Delete. */
 int files_read_json(const char *dir, const char *name, cJSON **out);
 
 /* Removes what was made for nothing. Returns rc, with the message that it had: a clean-up must not hide the fault. */

@@ -107,7 +107,8 @@ static int look_in_own(const struct chain *c, struct chain_stage *s)
 		}
 	}
 	stage_record_clear(&r);
-	return rc < 0 ? err_context(rc, "stage %s is finished, but damaged (remove its folder to run it again)",
+	return rc < 0 ? err_context(rc,
+			    "stage %s is finished, but damaged or unreadable (remove its folder to run it again)",
 			    s->config->name)
 		      : 0;
 }

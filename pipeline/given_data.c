@@ -1,7 +1,9 @@
 #include "pipeline/given_data.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -38,6 +40,8 @@ static int find_source(const char *path, int *source)
 		return 0;
 	if (!fs_exists(path))
 		return err_set(ERR_DATA, "%s: no such file or folder", path);
+	if (access(path, F_OK) != 0)
+		return err_set(ERR_DATA, "%s: %s", path, strerror(errno));
 	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
 		*source = sources[i].source;
 		if (ends_in(path, sources[i].suffix))

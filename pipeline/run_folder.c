@@ -138,7 +138,7 @@ static int check_above(const char *out)
 		if (fs_is_dir(up))
 			return check_writable(up);
 		if (fs_exists(up))
-			return err_set(ERR_IO, "%s: is not a folder", up);
+			return fs_check_dir(up);
 		if (strcmp(up, "/") == 0 || strcmp(up, ".") == 0)
 			return 0;
 		memmove(path, up, strlen(up) + 1);
@@ -153,6 +153,8 @@ static int check_inside(const char *out)
 	snprintf(previous, sizeof(previous), "%s/previous", out);
 	if (is_link(lock))
 		return err_set(ERR_IO, LOCK_IS_LINK, lock);
+	if (fs_exists(lock) && access(lock, R_OK | W_OK) != 0)
+		return err_set(ERR_IO, "%s: %s", lock, strerror(errno));
 	if ((is_link(previous) || fs_exists(previous)) && !fs_is_dir(previous))
 		return err_set(ERR_IO, "%s: is not a folder", previous);
 	return check_writable(out);
@@ -169,6 +171,8 @@ int run_folder_check(const char *out, const char *name)
 	int rc = check_names(out);
 	if (rc || !fs_exists(out))
 		return rc ? rc : check_above(out);
+	if (access(out, F_OK) != 0)
+		return err_set(ERR_IO, "%s: %s", out, strerror(errno));
 	if (!fs_is_dir(out))
 		return err_set(ERR_CONFIG, "%s: the out folder is a file", out);
 	snprintf(path, sizeof(path), "%s/run.json", out);

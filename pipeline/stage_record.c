@@ -1,6 +1,7 @@
 /* Reading and writing stage.json. */
 #include "pipeline/stage_record.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -91,8 +92,10 @@ int stage_record_read(struct stage_record *out, const char *dir)
 	bool sealed = false;
 	*out = (struct stage_record){0};
 	int rc = fs_join(path, sizeof(path), dir, "stage.json");
-	if (rc < 0 || lstat(path, &st) < 0)
+	if (rc < 0)
 		return rc;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set(ERR_CHECKPOINT, "%s: is not a file", path);
 	rc = sealed_read(path, SEAL, &out->json, &sealed);

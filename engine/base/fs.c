@@ -178,7 +178,15 @@ void fs_bytes_clear(struct fs_bytes *b)
 bool fs_exists(const char *path)
 {
 	struct stat st;
-	return stat(path, &st) == 0;
+	return stat(path, &st) == 0 || errno == EACCES || errno == ELOOP || errno == EIO;
+}
+
+int fs_check_dir(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st))
+		return io_error(path);
+	return S_ISDIR(st.st_mode) ? 0 : err_set(ERR_IO, "%s: is not a folder", path);
 }
 
 bool fs_is_dir(const char *path)

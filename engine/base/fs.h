@@ -24,8 +24,10 @@ int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out);
  * input. What comes through is waited for. */
 int fs_read_stream(const char *path, uint64_t limit, struct fs_bytes *out);
 
+/* False only where there is nothing: what may not be looked at is for whoever opens it to name the reason. */
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
+int fs_check_dir(const char *path); /* ERR_IO: "PATH: is not a folder", or why that cannot be seen */
 int fs_size(const char *path, uint64_t *bytes);
 int fs_mkdirs(const char *path);      /* like mkdir -p */
 int fs_remove_tree(const char *path); /* refuses what does not end in a name: "", "/", "a/.." */

@@ -50,7 +50,9 @@ static void walk_line(const char *root, const char *controller, const char *line
 	bool unified = strncmp(line, "0::", 3) == 0;
 	if (unified) {
 		snprintf(group, sizeof(group), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
-		snprintf(mount, sizeof(mount), "%s" MOUNT, root);
+		snprintf(mount, sizeof(mount), "%s" MOUNT "/unified", root); /* where both versions are in use */
+		if (access(mount, F_OK) != 0)
+			snprintf(mount, sizeof(mount), "%s" MOUNT, root);
 	} else {
 		if (sscanf(line, "%*[0-9]:%255[^:\n]:%1023[^\n]", controllers, group) != 2 ||
 		    !is_listed(controllers, controller))

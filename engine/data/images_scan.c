@@ -89,8 +89,9 @@ static int scan_folder(struct listing *l, const char *root, const struct data_op
 	struct walk w = {.t = &t};
 	int rc;
 
-	if (!fs_is_dir(root))
-		return err_set(ERR_DATA, "%s: not a folder", root);
+	rc = source_error(fs_check_dir(root));
+	if (rc)
+		return rc;
 	rc = walk_entry(&w, root, "", "", 0);
 	if (!rc)
 		rc = tree_list(&t, l, o);

@@ -90,6 +90,15 @@ static void host_threads__version_1_mounts_may_have_two_names(void **state)
 	expect(1, "a CPU quota of 1 cores");
 }
 
+static void host_threads__version_2_may_be_mounted_beside_version_1(void **state)
+{
+	(void)state;
+	put("proc/self/cgroup", "3:cpuset:/\n0::/job\n");
+	put("sys/fs/cgroup/unified/job/cpu.max", "300000 100000\n");
+	put("sys/fs/cgroup/job/cpu.max", "100000 100000\n");
+	expect(3, "a CPU quota of 3 cores");
+}
+
 static void host_threads__the_environment_comes_first(void **state)
 {
 	(void)state;
@@ -140,6 +149,7 @@ int main(void)
 	    TEST(host_threads__are_the_cores_within_the_quota),
 	    TEST(host_threads__version_1_quotas_count_too),
 	    TEST(host_threads__version_1_mounts_may_have_two_names),
+	    TEST(host_threads__version_2_may_be_mounted_beside_version_1),
 	    TEST(host_threads__the_environment_comes_first),
 	    TEST(host_threads__are_no_more_than_there_are_cores),
 	    TEST(host_threads__what_is_no_number_is_said_to_be_none),

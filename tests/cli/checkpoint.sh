@@ -134,7 +134,7 @@ refuses 2 "use.yaml:9:21: checkpoint ./bad takes 8 x 8 images of 1 channel; thes
 # A finished stage that was damaged afterwards is not handed on, and not silently trained again either.
 cp -r runs/t/02-student kept
 head -c 1000 kept/model.safetensors >runs/t/02-student/model.safetensors
-refuses 4 "stage student is finished, but damaged (remove its folder to run it again): runs/t/02-student/model.safetensors" \
+refuses 4 "stage student is finished, but damaged or unreadable (remove its folder to run it again): runs/t/02-student/model.safetensors" \
 	run t.yaml
 rm -r runs/t/02-student
 mv runs/t/03-prune elsewhere

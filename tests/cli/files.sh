@@ -45,7 +45,6 @@ for file in run.json 01-teacher/stage.json 01-teacher/model.safetensors .01-teac
 	results.md) rm -r f/t/05-evaluate ;;
 	esac
 	case $file in
-	run.json) text="is not a run's description" ;;
 	.lock) text=".lock: is not a file" ;;
 	results.md) text="is not a regular file" ;;
 	01-teacher/stage.json) text="stage.json: is not a file" ;;

@@ -29,6 +29,9 @@ struct fit {
 	struct fit_log log;
 	struct readback readback;
 	double loss_sum;       /* of this epoch, as far as it was read */
+	double loss_before;    /* the same without what was read of step `loss_step` */
+	int64_t loss_step;     /* the last one that anything was read of */
+	bool torn;             /* what resume_save writes is of two different moments */
 	uint32_t *index, *all; /* (micro), (batch) */
 	struct feed feed;
 	double train_seconds, epoch_seconds; /* of training steps; of the epoch that is going on; as of `counted` */

@@ -250,6 +250,9 @@ static int read_loss(struct fit *f, const struct reading *r)
 {
 	float loss;
 	memcpy(&loss, r->value, sizeof(loss));
+	if (r->step != f->loss_step)
+		f->loss_before = f->loss_sum;
+	f->loss_step = r->step;
 	f->loss_sum += (double)loss;
 	return isfinite(loss) ? 0 : fit_explain(f, r, (double)loss);
 }
@@ -300,6 +303,7 @@ static int run_step(struct fit *f)
 		rc = fit_give_micro(f, m);
 		if (!rc)
 			rc = executor_step(f->ex, m > 0, last ? &f->opt : NULL);
+		f->torn = !rc && last;
 		if (!rc)
 			rc = drain(f, READBACK_DEPTH - 2);
 		if (!rc)
@@ -307,8 +311,11 @@ static int run_step(struct fit *f)
 		if (!rc && last)
 			rc = optimizer_fetch_state(&f->opt, &f->readback, READ_STATE, f->step);
 	}
+	if (rc)
+		return rc;
 	f->step++;
-	return rc;
+	f->torn = false;
+	return 0;
 }
 
 static int keep_if_best(struct fit *f, int64_t epoch, struct train_result *out)
@@ -387,17 +394,20 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 	f->epoch_seconds += clock_now() - f->counted;
 	if (rc)
 		return rc;
+	f->torn = true;
 	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
 	out->epochs_run = f->epochs_done = epoch + 1;
 	rc = keep_if_best(f, epoch, out);
 	if (rc)
 		return rc;
-	return fit_log_epoch(&f->log, &(struct fit_row){.epoch = epoch + 1,
-					  .train_loss = out->train_loss,
-					  .val = &f->now,
-					  .lr = (double)rate_at(f, f->step - 1),
-					  .seconds = f->epoch_seconds,
-					  .best = out->best_epoch == epoch + 1});
+	rc = fit_log_epoch(&f->log, &(struct fit_row){.epoch = epoch + 1,
+					.train_loss = out->train_loss,
+					.val = &f->now,
+					.lr = (double)rate_at(f, f->step - 1),
+					.seconds = f->epoch_seconds,
+					.best = out->best_epoch == epoch + 1});
+	f->torn = rc != 0;
+	return rc;
 }
 
 /* The state of the moment is kept, if there is a place for it; the error stays that of the interruption. */
@@ -414,6 +424,20 @@ static int interrupted(struct fit *f, const struct train_result *out)
 	return err_set(ERR_INTERRUPTED,
 	    "interrupted in epoch %" PRId64 " after step %" PRId64 "; the same run goes on from there",
 	    f->epochs_done + 1, f->step);
+}
+
+/* Nothing of a step that fails before its update is in the params: the state before it is kept, where keeping takes no
+ * memory to speak of. The error stays that of the failure, and so do its words. */
+static int out_of_memory(struct fit *f, const struct train_result *out)
+{
+	char why[512];
+	snprintf(why, sizeof(why), "%s", err_message());
+	int rc = !f->t->resume_path || f->torn || !device_traits(f->t->dev)->on_host ? ERR_NOMEM : drain(f, 0);
+	if (!rc && f->loss_step == f->step)
+		f->loss_sum = f->loss_before; /* without the step's micro-batches that were run */
+	if (!rc)
+		rc = resume_save(f, out);
+	return err_set(ERR_NOMEM, "%s%s", why, rc ? "" : "; the state is kept, the same run goes on from there");
 }
 
 static bool is_complete(const struct fit *f)
@@ -434,6 +458,8 @@ static int run_all(struct fit *f, struct train_result *out)
 		rc = run_epoch(f, f->epochs_done, out);
 	if (rc == ERR_INTERRUPTED)
 		rc = interrupted(f, out);
+	if (rc == ERR_NOMEM)
+		rc = out_of_memory(f, out);
 	if (!rc && f->t->resume_path && clock_now() - f->saved >= RESUME_END_SECONDS)
 		rc = keep_state(f, out);
 	return rc ? rc : params_copy(f->t->params, &f->best_params);
@@ -477,7 +503,7 @@ static int resume_fit(struct fit *f, struct train_result *out)
 
 int trainer_fit(struct trainer *t, struct train_result *out)
 {
-	struct fit f = {.start = clock_now()};
+	struct fit f = {.start = clock_now(), .loss_step = -1};
 	int rc;
 	f.saved = f.start;
 	*out = (struct train_result){0};

@@ -246,6 +246,47 @@ static void resume__goes_on_from_the_last_state_before_a_kill(void **state)
 	unlink(STATE);
 }
 
+static int starve(void *user, struct executor *train, const struct train_batch *batch)
+{
+	struct scene *s = (struct scene *)((char *)user - offsetof(struct scene, w));
+	(void)train;
+	(void)batch;
+	return --s->steps == 0 ? err_set(ERR_NOMEM, "oneDNN has used up its reserve") : 0;
+}
+
+/* In either half of a step: what was run of it is undone. */
+static void resume__goes_on_where_memory_ran_out(void **state)
+{
+	static float plain[400], resumed[400];
+	char log[4096], again[4096];
+	struct train_result r;
+	(void)state;
+	unlink(STATE);
+	assert_ok(start(PRECISION_FP32, 0, &r, plain));
+	const int micros = (int)r.steps * 2;
+	const double loss = r.train_loss;
+	read_log(log, sizeof(log));
+	train_result_clear(&r);
+	for (int fails = 1; fails <= micros; fails++) {
+		struct scene s;
+		unlink(STATE);
+		scene_open(&s, PRECISION_FP32);
+		s.w.t.before_forward = starve;
+		s.steps = fails;
+		assert_error(trainer_fit(&s.w.t, &r), ERR_NOMEM,
+		    "oneDNN has used up its reserve; the state is kept, the same run goes on from there");
+		world_close(&s.w);
+		assert_true(saved_number("step") == (fails - 1) / 2);
+		assert_ok(start(PRECISION_FP32, 0, &r, resumed));
+		read_log(again, sizeof(again));
+		assert_string_equal(log, again);
+		assert_memory_equal(plain, resumed, sizeof(plain));
+		assert_true(r.train_loss == loss);
+		train_result_clear(&r);
+	}
+	unlink(STATE);
+}
+
 static void resume__leaves_the_state_of_another_key(void **state)
 {
 	static float plain[400], out[400];
@@ -523,6 +564,7 @@ int main(void)
 	    cmocka_unit_test(resume__refuses_the_moments_of_another_optimizer),
 	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
 	    cmocka_unit_test(resume__goes_on_from_the_last_state_before_a_kill),
+	    cmocka_unit_test(resume__goes_on_where_memory_ran_out),
 	    cmocka_unit_test(resume__leaves_the_state_of_another_key),
 	    cmocka_unit_test(resume__a_training_of_seconds_is_kept_when_it_ends),
 	    cmocka_unit_test(resume__a_state_that_cannot_be_written_ends_no_training),

@@ -47,7 +47,8 @@ void data_words_of_samples(struct str *out, const struct dataset *d)
 	if (passed.len)
 		str_addf(out, "%spassed over: %s\n", serious ? "warning: " : "", str_text(&passed));
 	str_clear(&passed);
-	add_names(out, &d->notes, NOTE_SPELLING, "labels that are the same number, but each a class of its own");
+	add_names(out, &d->notes, NOTE_SPELLING,
+	    "names of classes that differ in spelling alone, but are each a class of its own");
 	add_names(out, &d->notes, NOTE_COPIES,
 	    "too few distinct images for all splits, so that copies are in different ones, in the classes");
 	add_repeated(out, d);

@@ -190,6 +190,8 @@ static int list(struct listing *l, const struct source_args *a, const char *plac
 	if (l->classes < 1)
 		return err_set(ERR_DATA, "%s: no sample has a label", place);
 	rc = listing_check_names(l, place);
+	if (!rc)
+		rc = listing_note_spelling(l);
 	if (rc != 0)
 		return rc;
 	return l->kind == SAMPLE_IMAGE ? check_augment(l, &a->o->augment) : 0;

@@ -25,7 +25,7 @@ static const struct {
     [NOTE_ROW] = {"other_archive", "row of an archive that is not listed", "rows of archives that are not listed",
 	false},
     [NOTE_COPIES] = {"copies_apart", "class", "classes", true},
-    [NOTE_SPELLING] = {"same_number", "label", "labels", true},
+    [NOTE_SPELLING] = {"same_spelling", "label", "labels", true},
 };
 
 /* Shortens a name before a character of it. */

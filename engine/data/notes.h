@@ -19,7 +19,7 @@ enum note_kind {
 	NOTE_HIDDEN,   /* a name that begins with a dot, and what operating systems leave behind */
 	NOTE_ROW,      /* a row of the index whose archive is not configured */
 	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
-	NOTE_SPELLING, /* not left out: labels that differ only in how a number is written */
+	NOTE_SPELLING, /* not left out: classes whose names differ in spelling alone */
 	NOTE_KINDS
 };
 #define NOTE_NAMES 5 /* kept of each kind */

@@ -62,6 +62,8 @@ int listing_number_classes(struct listing *l, int classes);
 /* Class names become columns, keys and lines: ERR_DATA where one is not UTF-8 or has a control character; `place` is
  * for the message. */
 int listing_check_names(const struct listing *l, const char *place);
+/* Notes classes whose names differ in spelling alone: of a number, in case, in white space. */
+int listing_note_spelling(struct listing *l);
 void listing_clear(struct listing *l);
 
 /* Finds `name` below `dir` (NULL: none): as it is if absolute, else below the current directory, else below base_dir.

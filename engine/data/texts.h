@@ -2,7 +2,6 @@
  *
  *   texts_csv.c, texts_jsonl.c, texts_phrasebank.c   read a file into rows: a text and what stands for its label
  *   texts_file.c      what the readers share
- *   texts_spelling.c  looks for labels that are one number
  *   texts_classes.c   names the classes and turns each row's label into a class or a set
  *   texts.c           puts them together
  *
@@ -71,9 +70,6 @@ extern const char *const text_usual[], *const label_usual[];
 /* A list of names for messages: "a, b, c, ... (70 in all)". */
 struct str;
 void text_list_names(struct str *out, const char *const *name, int n);
-
-/* Notes classes whose names are one number in several spellings. */
-int texts_note_spelling(struct listing *l);
 
 /* Names the classes of the listing by the options, else by the rows of the first file, which is the one for training,
  * and adds every row of every file as a sample. */

@@ -224,8 +224,6 @@ int texts_label(struct listing *l, const struct text_file *file, int n_file, con
 	else
 		rc = find_classes(l, &file[0]);
 	if (!rc)
-		rc = texts_note_spelling(l);
-	if (!rc)
 		rc = sort_names(&x);
 	if (!rc && l->target == TARGET_SET) {
 		l->set = mem_alloc(rows + 1, (size_t)l->classes);

@@ -414,6 +414,29 @@ static void labels__of_one_number_are_said(void **state)
 	dataset_close(&d);
 }
 
+static void labels__that_look_alike_are_said(void **state)
+{
+	/* In case, in a space of no width, in what é is made of, in white space; accents make another name. */
+	static const char *const label[] = {"cat", "Cat", "dog", "dog\xe2\x80\x8b", "\xc3\xa9t\xc3\xa9",
+	    "e\xcc\x81t\xc3\xa9", "ete", "big  cat",
+	    "big\xc2\xa0"
+	    "cat",
+	    "bigcat"};
+	enum { N = sizeof(label) / sizeof(label[0]) };
+	char text[2048] = "text,label\n";
+	struct dataset d;
+
+	(void)state;
+	for (int i = 0; i < 3 * N; i++)
+		snprintf(text + strlen(text), 48, "t%d,%s\n", i, label[i % N]);
+	put_text("t.csv", text);
+	d = must_open("{source: csv, path: DIR/t.csv}", false);
+	assert_int_equal(d.classes, N);
+	assert_int_equal(d.notes.of[NOTE_SPELLING].n, 4);
+	assert_string_equal(d.notes.of[NOTE_SPELLING].name[1], "'Cat' and 'cat'");
+	dataset_close(&d);
+}
+
 static void labels__are_printable(void **state)
 {
 	(void)state;
@@ -660,6 +683,7 @@ int main(void)
 	    TEST(jsonl__sets_are_columns_or_lists_of_names),
 	    TEST(jsonl__bad_lines_are_named),
 	    TEST(labels__of_one_number_are_said),
+	    TEST(labels__that_look_alike_are_said),
 	    TEST(jsonl__a_line_has_a_limit),
 	    TEST(labels__are_printable),
 	    TEST(files__are_named_each_for_its_split),

@@ -55,8 +55,11 @@ static int is_decimal(const char *p)
 
 const char *number_float(const char *text, double *out)
 {
+	const char *first = text + (*text == '-' || *text == '+');
 	if (!is_decimal(text))
 		return "";
+	if (*first == '0' && digits(first) > first + 1)
+		return "leading zeros"; /* as for whole numbers */
 	double v = strtod(text, NULL);
 	if (!isfinite(v))
 		return "too large";

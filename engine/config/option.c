@@ -99,7 +99,11 @@ static int read_bool(const struct option *row, const struct source *s, bool *out
 static int read_int(const struct option *row, const struct source *s, int64_t *out)
 {
 	const char *why = number_int(plain(s->node), out);
-	return !why && in_range(row, (double)*out) ? 0 : wrong_value(row, s, why ? why : "", NULL);
+	const bool ranged = row->min != 0.0 || row->max != 0.0;
+	/* Limits are doubles, in which 2^53 and the number behind it are the same. */
+	if (!why && in_range(row, (double)*out) && !(ranged && *out > (int64_t)1 << 53))
+		return 0;
+	return wrong_value(row, s, why ? why : "", NULL);
 }
 
 static int read_float(const struct option *row, const struct source *s, double *out)

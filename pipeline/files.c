@@ -47,6 +47,8 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 	if (!rc && bytes.data)
 		*out = cJSON_ParseWithLength((const char *)bytes.data, bytes.size);
 	fs_bytes_clear(&bytes);
+	if (!rc)
+		err_clear();
 	return rc;
 }
 

@@ -51,7 +51,7 @@ static void walk_line(const char *root, const char *controller, const char *line
 	if (unified) {
 		snprintf(group, sizeof(group), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
 		snprintf(mount, sizeof(mount), "%s" MOUNT "/unified", root); /* where both versions are in use */
-		if (access(mount, F_OK) != 0)
+		if (access(mount, F_OK) < 0)
 			snprintf(mount, sizeof(mount), "%s" MOUNT, root);
 	} else {
 		if (sscanf(line, "%*[0-9]:%255[^:\n]:%1023[^\n]", controllers, group) != 2 ||

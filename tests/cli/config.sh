@@ -187,6 +187,7 @@ for command in plan run; do
 	refuses 2 "the path of the out folder is empty" $command t.yaml --out ''
 	refuses 2 "good.yaml: the out folder is a file" $command t.yaml --out good.yaml
 done
+refuses 2 "'lr' must be a number in 0..1000, found '010' (leading zeros)" plan t.yaml --set stages.teacher.lr=010
 refuses 2 "'seed' must be a whole number in 0..9007199254740992, found '9007199254740993'" plan t.yaml --set seed=9007199254740993
 refuses 2 "sparsety" run t.yaml --set stages.prune.sparsety=0.7
 refuses 2 "'sparsity' must be a number in 0..0.999, found '2'" run t.yaml --set stages.prune.sparsity=2

@@ -291,7 +291,7 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 	const struct augment_options *a = &c->config->data.augment;
 	const struct yaml_node *augment = yaml_get(k->node, "augment");
 	const struct model_config *m = k->kind->needs_model ? &c->config->model[k->model] : NULL;
-	if (augment && !a->flip && !a->rotate90 && !a->crop_padding)
+	if (augment && !augment_any(a))
 		return yaml_error(&c->config->yaml, augment,
 		    "stage '%s': augment has no effect: the block data changes no "
 		    "image",

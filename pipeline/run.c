@@ -125,11 +125,25 @@ static void say_data(struct progress *progress, const struct dataset *d)
 	str_clear(&text);
 }
 
+/* The folder for what a stage with a teacher keeps for others; NULL, with a line unless it was said before: there is
+ * none. */
+static const char *kept_folder(
+    const struct chain *c, const struct chain_stage *s, char path[STORE_PATH], struct progress *progress)
+{
+	if (!s->config->has_teacher || c->store.ignored[0])
+		return NULL;
+	if (store_kept(&c->store, path) == 0)
+		return path;
+	say(progress, "warning: nothing is kept in the store for other stages: %s", err_message());
+	err_clear();
+	return NULL;
+}
+
 /* Runs one stage into `part`. */
 static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
 {
-	char resume[CHAIN_PATH + 16];
+	char resume[CHAIN_PATH + 16], kept[STORE_PATH];
 	const struct stage_config *k = s->config;
 	const struct dataset with_test = dataset_with_test(&c->data); /* what was read when the run began */
 	struct refs refs = {0};
@@ -162,6 +176,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
 	    .resume_path = chain_resume_path(c, s, resume),
 	    .key = s->key,
+	    .store = kept_folder(c, s, kept, progress),
 	    .progress = progress,
 	    .stop = stop,
 	    .summary = cJSON_CreateObject()};

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -118,18 +121,59 @@ static int fill(const char *part, const char *key, const char *dir)
 	return rc;
 }
 
-/* The store itself, with permissions that do not depend on the umask. */
+/* A folder with permissions that do not depend on the umask. */
+static int make_own(const char *path)
+{
+	struct stat st;
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	if (lstat(path, &st) < 0)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	return tree_check_own(path, &st, true);
+}
+
 static int make_store(const char *path)
 {
 	char copy[1024];
-	struct stat st;
 	snprintf(copy, sizeof(copy), "%s", path);
 	int rc = fs_mkdirs(dirname(copy));
-	if (!rc && mkdir(path, 0755) < 0 && errno != EEXIST)
-		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	if (!rc && lstat(path, &st) < 0)
-		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	return rc ? rc : tree_check_own(path, &st, true);
+	return rc ? rc : make_own(path);
+}
+
+/* Whether a file that is written aside (NAME.PID.N.part, see fs_create) is of a process that is no more. One of another
+ * machine may look so, too; its file then is not kept, which costs that run a warning. */
+static bool is_left_over(const char *name)
+{
+	const char *pid = strchr(name, '.'), *end = strrchr(name, '.');
+	if (!pid || strcmp(end, ".part") != 0)
+		return false;
+	const long number = strtol(pid + 1, NULL, 10);
+	return number > 0 && number <= INT_MAX && kill((pid_t)number, 0) < 0 && errno == ESRCH;
+}
+
+static int clear_kept(const char *path)
+{
+	struct fs_list list = {0};
+	int rc = fs_list(path, &list);
+	for (int i = 0; !rc && i < list.n; i++) {
+		char file[STORE_PATH];
+		if (is_left_over(list.name[i]) && fs_join(file, sizeof(file), path, list.name[i]) == 0)
+			unlink(file);
+	}
+	fs_list_clear(&list);
+	return rc;
+}
+
+int store_kept(const struct store *s, char path[STORE_PATH])
+{
+	if (s->ignored[0])
+		return err_set(ERR_CONFIG, "%s", s->ignored);
+	int rc = make_store(s->path);
+	if (!rc)
+		rc = fs_join(path, STORE_PATH, s->path, ".kept");
+	if (!rc)
+		rc = make_own(path);
+	return rc ? rc : clear_kept(path);
 }
 
 int store_enter(struct store *s, const char *key, const char *dir, bool replace)

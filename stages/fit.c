@@ -13,6 +13,7 @@
 struct fit_state {
 	struct fit_job *job;
 	struct teacher teacher;
+	const struct dataset *data; /* what is trained on */
 };
 
 static int add_loss(const struct fit_job *job, struct graph *g)
@@ -81,15 +82,17 @@ static int before_epoch(void *user, int64_t epoch)
 }
 
 /* Called for several sizes: each has a session of its own. */
-static int plan_teacher(void *user, int micro, size_t *bytes)
+static int plan_teacher(void *user, int micro, struct train_extra *out)
 {
 	struct fit_state *state = user;
 	const struct fit_job *job = state->job;
 	struct teacher *t = &state->teacher;
+	if (t->logits.row)
+		return 0;
 	session_close(&t->session);
 	encoding_close(&t->samples);
-	int rc = teacher_prepare(t, job->run, &job->model->ckpt.adapter, micro);
-	return rc ? rc : teacher_plan(t, bytes);
+	int rc = teacher_prepare(t, state->data, &job->model->ckpt.adapter, micro);
+	return rc ? rc : teacher_plan(t, out);
 }
 
 /* What running and planning share: everything but the log and the teacher's hooks. */
@@ -98,7 +101,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	const struct fit_job *job = state->job;
 	const struct stage_run *run = job->run;
 	return (struct trainer){.o = job->train,
-	    .data = run->data,
+	    .data = state->data,
 	    .adapter = &job->model->ckpt.adapter,
 	    .task = &job->model->ckpt.task,
 	    .augment = run->data_options ? &run->data_options->augment : NULL,
@@ -191,8 +194,12 @@ static int open_teacher(struct fit_state *state)
 	if (!rc)
 		rc = teacher_compare(t, job->kd, &job->model->ckpt);
 	if (!rc)
+		rc = teacher_schedule(t, job->kd, job->train, job->run, state->data);
+	if (!rc)
 		rc = teacher_prepare(
-		    t, job->run, &job->model->ckpt.adapter, (int)(job->train->batch_size / job->train->accumulate));
+		    t, state->data, &job->model->ckpt.adapter, (int)(job->train->batch_size / job->train->accumulate));
+	if (!rc)
+		rc = teacher_remember(t, job->kd, job->run, state->data);
 	return rc || !t->terms.n ? rc : add_params(state);
 }
 
@@ -211,7 +218,7 @@ static int train(struct fit_state *state, const struct trainer *planned, struct 
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
-	struct fit_state state = {.job = job};
+	struct fit_state state = {.job = job, .data = run->data};
 	char path[1024];
 	*out = (struct fit_report){0};
 	int rc = log_path(run, path, sizeof(path));
@@ -326,6 +333,8 @@ static int plan_teacher_model(struct fit_state *state)
 	if (!rc && job->kd)
 		rc = teacher_compare(&state->teacher, job->kd, &job->model->ckpt);
 	c->form = FORM_FLOAT; /* its memory is estimated by the graph that it was made from */
+	if (!rc && job->kd && job->train->epochs > 0)
+		rc = teacher_schedule(&state->teacher, job->kd, job->train, job->run, state->data);
 	return rc;
 }
 
@@ -399,7 +408,7 @@ int fit_plan(
 	struct stage_run own_run = *run;
 	struct model model = {.ckpt = {.form = FORM_FLOAT}};
 	struct fit_job own = *job;
-	struct fit_state state = {.job = &own};
+	struct fit_state state = {.job = &own, .data = run->data};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
 	own.run = &own_run;

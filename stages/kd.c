@@ -10,6 +10,7 @@
 const char *const kd_method_names[] = {"logit", "hidden", "attention", "relation", "multi_level", NULL};
 const char *const kd_hidden_losses[] = {"mse", "cosine", NULL};
 const char *const kd_attention_losses[] = {"mse", "kl", NULL};
+const char *const kd_logits_names[] = {"auto", "once", "step", NULL};
 static const enum distance hidden_distance[] = {DISTANCE_MSE, DISTANCE_COSINE},
 			   attention_distance[] = {DISTANCE_MSE, DISTANCE_KL};
 

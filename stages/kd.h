@@ -22,10 +22,15 @@ struct kd_options {
 	struct option_ints layer_map; /* (student's layers) the teacher's layer of each; empty: evenly, the last last */
 	int64_t relation_layer;       /* of the teacher, for the student's last; -1: its last */
 	int64_t relation_heads;       /* 0: those of the teacher's layer */
+	int logits;                   /* enum kd_logits */
 	double gate;                  /* the teacher's validation figure must reach it; 0 = no gate */
 	int gate_metric;              /* index into task_metric_choices */
 };
-extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd_attention_losses[];
+/* When the teacher's logits are computed: once for every sample and kept for other stages, or in every step where that
+ * cannot be; once, for this stage alone; in every step. */
+enum kd_logits { KD_LOGITS_AUTO, KD_LOGITS_ONCE, KD_LOGITS_STEP };
+extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd_attention_losses[],
+									   *const kd_logits_names[];
 /* Methods that compare hidden states, attention maps, either. */
 #define KD_OF_HIDDEN    (OPTION_BIT(KD_HIDDEN) | OPTION_BIT(KD_MULTI_LEVEL))
 #define KD_OF_ATTENTION (OPTION_BIT(KD_ATTENTION) | OPTION_BIT(KD_MULTI_LEVEL))
@@ -71,6 +76,11 @@ extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd
 		65536, NULL,                                                                                           \
 		"blocks that the columns of all heads are cut into anew, as many for both models; 0: "                 \
 		"the teacher's heads"),                                                                                \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_logits", logits, OPT_CHOICE, "auto", 0, 0,           \
+		kd_logits_names,                                                                                       \
+		"when they are computed. auto: once for each sample, and kept in the store for other students; in "    \
+		"every step where layers are compared, augmentation changes what the teacher sees, or they are too "   \
+		"many. once: not kept"),                                                                               \
 	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,             \
 		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
 	    KD_OPTION_ROW(T, m, "teacher_gate", OPTION_POSITIVE, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, \

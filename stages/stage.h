@@ -45,6 +45,7 @@ struct stage_run {
 	const struct mask_forecast *input_masks, *teacher_masks, *pretrained_masks;
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
 	const char *resume_path, *key;
+	const char *store; /* a folder for what stages keep for one another, of this user alone; NULL: there is none */
 	double earlier_seconds; /* out: what the starts took from which this one went on */
 	cJSON *info;            /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */
 	struct progress *progress;

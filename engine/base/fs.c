@@ -156,6 +156,28 @@ int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out)
 	return read_kind(path, false, limit, out);
 }
 
+/* What was opened is looked at, so nobody can put another file in its place between the look and the use. */
+int fs_read_own(const char *path, uint64_t limit, struct fs_bytes *out)
+{
+	struct stat st;
+	int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+	*out = (struct fs_bytes){0};
+	if (fd < 0)
+		return io_error(path);
+	if (fstat(fd, &st))
+		rc = io_error(path);
+	else if (!S_ISREG(st.st_mode))
+		rc = err_set(ERR_IO, "%s: is %s, not a file", path, kind_name(st.st_mode));
+	else if (st.st_uid != geteuid())
+		rc = err_set(ERR_IO, "%s: belongs to another user", path);
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		rc = err_set(ERR_IO, "%s: others may write to it", path);
+	if (!rc)
+		rc = read_limited(fd, path, limit, out);
+	close(fd);
+	return rc;
+}
+
 int fs_read(const char *path, struct fs_bytes *out)
 {
 	return read_kind(path, false, UINT64_MAX, out);

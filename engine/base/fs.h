@@ -14,6 +14,9 @@ struct fs_bytes {
 /* The content of a regular file. ERR_IO: "PATH: <reason>" */
 int fs_read(const char *path, struct fs_bytes *out);
 void fs_bytes_clear(struct fs_bytes *b);
+/* As fs_read_regular, of a file that nobody but the user who runs can have written: ERR_IO for a link, and where it
+ * belongs to another or others may write to it. */
+int fs_read_own(const char *path, uint64_t limit, struct fs_bytes *out);
 /* Opens what must be a regular file (or a link to one) for reading, for the caller to close. It never waits: ERR_IO
  * "PATH: is a FIFO, not a file", also for folders, devices and sockets. */
 int fs_open_regular(const char *path, int *fd);
@@ -48,6 +51,8 @@ struct fs_out {
 	char path[1024], aside[1088];
 };
 int fs_create(struct fs_out *o, const char *path);
+int fs_create_own(
+    struct fs_out *o, const char *path); /* nobody else may write to it, whatever the umask: fs_read_own */
 int fs_commit(struct fs_out *o);
 void fs_abort(struct fs_out *o);
 int fs_write(const char *path, const void *bytes, size_t n); /* create + write + commit */

@@ -53,6 +53,19 @@ int fs_create(struct fs_out *o, const char *path)
 	return 0;
 }
 
+int fs_create_own(struct fs_out *o, const char *path)
+{
+	struct stat st;
+	int rc = fs_create(o, path);
+	if (rc)
+		return rc;
+	if (fstat(fileno(o->f), &st) || fchmod(fileno(o->f), st.st_mode & 07777 & ~(mode_t)(S_IWGRP | S_IWOTH))) {
+		rc = io_error(path, errno);
+		fs_abort(o);
+	}
+	return rc;
+}
+
 /* Why an earlier fwrite failed: stdio keeps only that it did. Writing again to the file, which is lost anyway, gets the
  * same answer from a full disk. */
 static int write_failure(FILE *f)

@@ -63,6 +63,8 @@ struct data_options {
 	} augment;
 };
 extern const struct option data_option_table[];
+/* Whether training samples are changed at random. */
+bool augment_any(const struct augment_options *a);
 /* Contradictions, and options that the source would ignore: ERR_CONFIG without place; *key: the option at fault, or
  * NULL. */
 int data_options_check(const struct data_options *o, const char **key);

@@ -264,6 +264,11 @@ const struct option data_option_table[] = {
     OPTION_END,
 };
 
+bool augment_any(const struct augment_options *a)
+{
+	return a->flip || a->rotate90 || a->crop_padding > 0;
+}
+
 static bool differs(double fraction, double usual)
 {
 	return fraction < usual || fraction > usual;

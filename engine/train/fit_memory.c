@@ -91,6 +91,7 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
     struct fit_memory *out)
 {
 	struct executor_memory validation = {0};
+	struct train_extra extra = {0};
 	size_t buffers;
 	*out = (struct fit_memory){.params = memory_params(t->params)};
 	int rc = plan_validation(t, val, &validation, &buffers);
@@ -98,7 +99,7 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
 		buffers += batch_bytes(t, micro, train);
 		rc = plan_training(t, micro, train, out);
 		if (!rc && t->plan)
-			rc = t->plan(t->user, micro, &out->hooks);
+			rc = t->plan(t->user, micro, &extra);
 	}
 	if (rc) {
 		*out = (struct fit_memory){0};
@@ -106,7 +107,9 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
 	}
 	out->validation = memory_beside(&out->train, &validation);
 	if (t->dev.backend && device_traits(t->dev)->on_host)
-		out->buffers = memory_block(buffers);
+		out->buffers = memory_block(buffers + extra.host);
+	const size_t later = out->training + out->validation + out->moments + out->best + out->masks;
+	out->hooks = extra.device + (extra.before > later + extra.device ? extra.before - later - extra.device : 0);
 	out->total = out->training + out->validation + out->hooks + out->params + out->moments + out->best +
 		     out->masks + out->buffers + MEMORY_PAGE;
 	return 0;

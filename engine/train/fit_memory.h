@@ -8,12 +8,13 @@
 struct fit_memory {                   /* bytes, as a device gives them out */
 	struct executor_memory train; /* the training executor's plan; zero without epochs */
 	size_t training, validation; /* executors; what validation takes beside training, with which it shares memory */
-	size_t hooks;                /* what trainer.plan says: the teacher */
-	size_t params;               /* weights without memory yet */
-	size_t moments, best;        /* the optimizer's state; the copy of the best weights */
-	size_t masks;                /* those to come, and the copy's */
-	size_t buffers;              /* batches before upload, where the device's memory is the host's */
-	size_t total;                /* of all these, and a margin for their small blocks */
+	size_t hooks;  /* what trainer.plan says: the teacher. Of what is released before: as much as is more than the
+			  rest */
+	size_t params; /* weights without memory yet */
+	size_t moments, best; /* the optimizer's state; the copy of the best weights */
+	size_t masks;         /* those to come, and the copy's */
+	size_t buffers;       /* batches before upload, where the device's memory is the host's */
+	size_t total;         /* of all these, and a margin for their small blocks */
 };
 
 #define FIT_VALIDATION_BATCH 128 /* large enough for full speed, small enough for any activation memory here */

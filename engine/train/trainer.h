@@ -109,6 +109,13 @@ struct train_batch {
 	const struct feed *feed;                 /* as the trained model's adapter sees it */
 };
 
+/* Bytes that are no part of the training itself. */
+struct train_extra {
+	size_t device; /* on the training device, as long as the training lasts */
+	size_t before; /* likewise, released before it begins */
+	size_t host;
+};
+
 struct trainer {
 	const struct train_options *o;
 	const struct dataset *data;
@@ -128,9 +135,8 @@ struct trainer {
 	int (*bind)(void *user, struct executor *train);
 	int (*before_forward)(void *user, struct executor *train, const struct train_batch *batch);
 	int (*before_epoch)(void *user, int64_t epoch);
-	/* Optional: adds what the hooks will allocate on the device for micro-batches of this many samples (the
-	 * teacher). */
-	int (*plan)(void *user, int micro, size_t *bytes);
+	/* Optional: what the hooks will hold for micro-batches of this many samples (the teacher). */
+	int (*plan)(void *user, int micro, struct train_extra *out);
 	bool masks; /* before_epoch may give params a mask */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */

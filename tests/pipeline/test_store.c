@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -257,6 +258,32 @@ static void store__an_entry_that_a_killed_run_was_filling_is_filled_again(void *
 	assert_int_equal(store_enter(&s, KEY, STAGE, false), 0);
 	assert_true(finds(&s, KEY));
 	assert_false(fs_exists(ENTRY "/deep") || fs_exists("runs/.store/." KEY ".part"));
+}
+
+/* What stages keep for one another lies in it, and what a killed run has left half-written goes. */
+static void store__kept_files_of_killed_runs_are_removed(void **state)
+{
+	struct store s = fresh_store();
+	char kept[STORE_PATH], whole[64 + STORE_PATH], mine[64 + STORE_PATH], theirs[64 + STORE_PATH];
+	struct stat st;
+	(void)state;
+	assert_int_equal(store_kept(&s, kept), 0);
+	assert_int_equal(lstat(kept, &st), 0);
+	assert_int_equal(st.st_mode & 0022, 0);
+	const pid_t gone = fork();
+	if (gone == 0)
+		_exit(0);
+	assert_int_equal(waitpid(gone, NULL, 0), gone);
+	snprintf(whole, sizeof(whole), "%s/abc", kept);
+	snprintf(mine, sizeof(mine), "%s/abc.%ld.0.part", kept, (long)getpid());
+	snprintf(theirs, sizeof(theirs), "%s/abc.%ld.0.part", kept, (long)gone);
+	put(whole, "whole");
+	put(mine, "half");
+	put(theirs, "half");
+	assert_int_equal(store_kept(&s, kept), 0);
+	assert_true(fs_exists(whole) && fs_exists(mine) && !fs_exists(theirs));
+	chmod(kept, 0777);
+	assert_int_equal(store_kept(&s, kept), ERR_CONFIG);
 }
 
 static void store__survives_each_failing_allocation(void **state)
@@ -580,6 +607,7 @@ int main(void)
 	    cmocka_unit_test(store__a_damaged_entry_is_refused_and_replaced),
 	    cmocka_unit_test(store__what_was_changed_in_the_run_is_not_entered),
 	    cmocka_unit_test(store__an_entry_that_a_killed_run_was_filling_is_filled_again),
+	    cmocka_unit_test(store__kept_files_of_killed_runs_are_removed),
 	    cmocka_unit_test(store__survives_each_failing_allocation),
 	    cmocka_unit_test(store__lies_beside_the_run_folder),
 	    cmocka_unit_test(chain__opening_looks_into_no_neighbour),

@@ -112,6 +112,7 @@ struct rig_case {
 	const struct model_spec *spec;
 	cJSON **summary;    /* NULL: not wanted */
 	const char *resume; /* a file in DIR for the state of a training that is interrupted, or NULL */
+	const char *store;  /* a folder in DIR for what stages keep for one another, or NULL */
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
 };
@@ -120,12 +121,13 @@ struct rig_case {
 static inline int rig_run(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
 {
 	void *options = mem_alloc(1, kind->options_size);
-	char out[512], input[512], teacher[512], resume[512];
+	char out[512], input[512], teacher[512], resume[512], store[512];
 	const char *folder = c->folder ? c->folder : c->name;
 	snprintf(out, sizeof(out), "%s/%s", r->dir, folder);
 	snprintf(input, sizeof(input), "%s/%s", r->dir, c->input ? c->input : "");
 	snprintf(teacher, sizeof(teacher), "%s/%s", r->dir, c->teacher ? c->teacher : "");
 	snprintf(resume, sizeof(resume), "%s/%s", r->dir, c->resume ? c->resume : "");
+	snprintf(store, sizeof(store), "%s/%s", r->dir, c->store ? c->store : "");
 	RIG_OK(fs_mkdirs(out));
 	struct stage_run run = {.name = c->name,
 	    .out_dir = out,
@@ -141,6 +143,7 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .adapter = &r->adapter,
 	    .task = &r->task,
 	    .resume_path = c->resume ? resume : NULL,
+	    .store = c->store ? store : NULL,
 	    .progress = c->progress,
 	    .stop = c->stop,
 	    .info = cJSON_CreateObject(),

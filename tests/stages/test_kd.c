@@ -326,7 +326,7 @@ static void open_training(struct training *x, const struct kd_options *kd)
 	RIG_OK(model_init(&x->student, &same, &texts.adapter, &texts.task, texts.dev, 7));
 	RIG_OK(teacher_open(&x->t, &run, kd));
 	RIG_OK(teacher_compare(&x->t, kd, &x->student.ckpt));
-	RIG_OK(teacher_prepare(&x->t, &run, &texts.adapter, TEXTS_SEEN));
+	RIG_OK(teacher_prepare(&x->t, run.data, &texts.adapter, TEXTS_SEEN));
 }
 
 /* What the executor reads as the teacher's value is what the teacher computes alone, where nothing is overwritten. */

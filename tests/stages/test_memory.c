@@ -92,10 +92,20 @@ static void plan__knows_what_each_stage_will_hold(void **state)
 	    0);
 	compare(*state, &stage_distill,
 	    &(struct rig_case){.name = "distill",
-		.options = "{epochs: 1, batch_size: 64}",
+		.options = "{epochs: 1, batch_size: 64, teacher_logits: step}",
 		.teacher = "teacher",
 		.spec = &student_spec},
 	    logits);
+	compare(*state, &stage_distill,
+	    &(struct rig_case){.name = "remembered",
+		.options = "{epochs: 1, batch_size: 64}",
+		.teacher = "teacher",
+		.spec = &student_spec},
+	    0);
+	compare(*state, &stage_distill, /* the teacher takes more than the training after it */
+	    &(struct rig_case){
+		.name = "small", .options = "{epochs: 1, batch_size: 1}", .teacher = "teacher", .spec = &student_spec},
+	    0);
 	compare(*state, &stage_prune,
 	    &(struct rig_case){.name = "structured",
 		.options = "{method: structured, sparsity: 0.25, epochs: 1, batch_size: 64}",
@@ -155,7 +165,7 @@ static void plan__says_that_there_is_no_room_and_what_would_help(void **state)
 	    (struct rig_case){.name = "large", .options = "{epochs: 1, batch_size: 1024}", .spec = &teacher_spec});
 	refuse_and_follow(*state, &stage_distill,
 	    (struct rig_case){.name = "taught",
-		.options = "{epochs: 1, batch_size: 1024}",
+		.options = "{epochs: 1, batch_size: 1024, teacher_logits: step}",
 		.teacher = "teacher",
 		.spec = &student_spec});
 	refuse_and_follow(*state, &stage_prune,

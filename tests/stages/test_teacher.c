@@ -74,7 +74,7 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	struct feed feed = {0}, one_feed = {0};
 	RIG_OK(model_init(&student, student_spec, &r->adapter, &r->task, r->dev, 7));
 	RIG_OK(teacher_open(&t, &run, &kd));
-	RIG_OK(teacher_prepare(&t, &run, &r->adapter, MICRO));
+	RIG_OK(teacher_prepare(&t, run.data, &r->adapter, MICRO));
 	assert_int_equal(t.same_input, same);
 	teaching = &t;
 	RIG_OK(encoding_open(&seen, &r->adapter, &r->data, SPLIT_TRAIN));

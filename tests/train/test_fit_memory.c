@@ -45,10 +45,20 @@ static int mask_one(void *user, int64_t epoch)
 	return params_set_mask(&w->s, "fc1.weight", ones);
 }
 
-static int extra_plan(void *user, int micro, size_t *bytes)
+static int extra_plan(void *user, int micro, struct train_extra *out)
 {
 	(void)user;
-	*bytes += memory_block((size_t)micro * 1000);
+	out->device = memory_block((size_t)micro * 1000);
+	return 0;
+}
+
+static size_t first;
+
+static int first_plan(void *user, int micro, struct train_extra *out)
+{
+	(void)user;
+	(void)micro;
+	out->before = first;
 	return 0;
 }
 
@@ -116,6 +126,24 @@ static void memory__batches_on_the_host_are_planned(void **state)
 	const size_t each = (H * W + 3) * 4;
 	assert_true(many.buffers - one.buffers >= 10000 * each - 4096);
 	assert_true(many.buffers - one.buffers <= 10000 * each + 4096);
+	world_close(&w);
+}
+
+/* What is released before a training begins counts as far as it is more than the training. */
+static void memory__what_was_released_before_counts_once(void **state)
+{
+	struct world w;
+	struct fit_memory alone, small, large;
+	(void)state;
+	open_limited(&w);
+	plan(&w, BATCH, &alone);
+	w.t.plan = first_plan;
+	first = alone.training;
+	plan(&w, BATCH, &small);
+	assert_int_equal(small.total, alone.total);
+	first = 10 * alone.total;
+	plan(&w, BATCH, &large);
+	assert_int_equal(large.total - large.buffers - large.params - MEMORY_PAGE, first);
 	world_close(&w);
 }
 
@@ -297,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(memory__what_is_planned_is_what_is_held),
 	    cmocka_unit_test(memory__batches_on_the_host_are_planned),
+	    cmocka_unit_test(memory__what_was_released_before_counts_once),
 	    cmocka_unit_test(memory__validation_takes_turns_with_training),
 	    cmocka_unit_test(memory__masks_to_come_are_planned),
 	    cmocka_unit_test(memory__what_does_not_fit_is_refused_before_anything_is_allocated),

@@ -1,5 +1,6 @@
 /* OP_BCE_LOSS and OP_KD_BCE_LOSS (formulas in graph.h). Forward works out each row's loss and, in TRAIN, its gradient
- * for dL = 1; backward only scales it. Rows are summed in order, in double. */
+ * for dL = 1; backward only scales it. Rows are summed in order, in double. A target of -1 is unknown: it adds nothing
+ * but the logit's soft part. */
 #include "cpu/kernels.h"
 
 #include <math.h>
@@ -52,8 +53,8 @@ static double loss_row(const struct call *s, int64_t n, float *grad)
 	const double alpha = (double)s->node->attr.alpha, T = (double)s->node->attr.temperature;
 	double loss = 0.0;
 	for (int64_t l = 0; l < L; l++) {
-		double t = (double)target[l], slope;
-		double value = bce((double)x[l], (double)pos_weight[l] * t, 1.0 - t, &slope);
+		double t = (double)target[l], slope, known = t < 0.0 ? 0.0 : 1.0;
+		double value = bce((double)x[l], known * (double)pos_weight[l] * t, known * (1.0 - t), &slope);
 		if (teacher) {
 			struct logistic q = logistic_of((double)teacher[l] / T);
 			double soft_slope, soft = bce((double)x[l] / T, q.sigmoid, q.opposite, &soft_slope);

@@ -1,5 +1,6 @@
 /* OP_CE_LOSS and OP_KD_LOSS. Forward works out each row's loss and, in TRAIN, its gradient for dL = 1; backward only
- * scales it. Rows are summed in order, in double. A row with label -1 adds nothing. */
+ * scales it. Rows are summed in order, in double. A row with label -1 has no label: it adds nothing but its soft part.
+ */
 #include "cpu/kernels.h"
 
 #include <math.h>
@@ -81,16 +82,18 @@ static double loss_row(const struct call *s, int64_t n, float *p, float *grad)
 	int32_t label = ((const int32_t *)s->in[kd ? KD_LABELS : CE_LABELS].data)[n];
 	double weight = (double)((const float *)s->in[kd ? KD_WEIGHT : CE_WEIGHT].data)[n];
 	p += n * C;
-	if (label < 0) {
+	if (!kd && label >= 0)
+		return ce_row(p, z, C, label, (double)a->smoothing, weight, grad, false);
+	if (!kd) {
 		for (int64_t j = 0; grad && j < C; j++)
 			grad[j] = 0.0f;
 		return 0.0;
 	}
-	if (!kd)
-		return ce_row(p, z, C, label, (double)a->smoothing, weight, grad, false);
 	const float *zt = (const float *)s->in[KD_TEACHER].data + n * C;
 	double alpha = (double)a->alpha;
 	double soft = kl_row(p, p + N * C, z, zt, C, a->temperature, alpha * weight, grad);
+	if (label < 0)
+		return soft;
 	return soft + ce_row(p + 2 * N * C, z, C, label, 0.0, (1.0 - alpha) * weight, grad, true);
 }
 

@@ -1,5 +1,6 @@
 /* Binary cross-entropy over labels and its distillation (formulas in graph.h): one warp per row works out the row's
- * loss and d loss / d logits. What depends on a logit alone is f32, sums over labels are double. */
+ * loss and d loss / d logits. What depends on a logit alone is f32, sums over labels are double. A target of -1 adds
+ * nothing but the logit's soft part. */
 #include "cuda/grid.cuh"
 #include "cuda/launches.h"
 
@@ -50,7 +51,8 @@ __global__ void __launch_bounds__(BLOCK) bce_rows(struct bce_batch b)
 	double loss = 0.0;
 	for (int64_t l = lane; l < b.L; l += WARP) {
 		const int64_t i = n * b.L + l;
-		bce_value v = bce(b.logits[i], b.pos_weight[l] * b.targets[i], 1.0f - b.targets[i]);
+		const float target = b.targets[i], known = target < 0.0f ? 0.0f : 1.0f;
+		bce_value v = bce(b.logits[i], known * b.pos_weight[l] * target, known * (1.0f - target));
 		if (b.teacher)
 			v = distilled(v, b.logits[i], b.teacher[i], b.temperature, b.alpha);
 		loss += (double)v.loss;

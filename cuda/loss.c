@@ -1,5 +1,6 @@
 /* OP_CE_LOSS and OP_KD_LOSS. Forward works out each row's loss and, in TRAIN, its gradient for dL = 1 in the same
- * kernel; backward only scales it. Rows are added in a fixed order, in double. A row with label -1 adds nothing. */
+ * kernel; backward only scales it. Rows are added in a fixed order, in double. A row with label -1 adds nothing but its
+ * soft part. */
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 

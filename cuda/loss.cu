@@ -91,14 +91,17 @@ __global__ void __launch_bounds__(BLOCK) loss_rows(struct loss_batch r)
 	const int32_t label = r.labels[n];
 	const double weight = (double)r.weight[n], alpha = (double)r.alpha;
 	double loss = 0.0;
-	if (label < 0) {
+	if (r.teacher) {
+		/* the label has no part in the soft targets; without one, any class will do */
+		loss = divergence(
+		    z, r.teacher + n * r.C, r.C, r.temperature, label < 0 ? 0 : label, alpha * weight, grad, lane);
+		if (label >= 0)
+			loss += cross_entropy(z, r.C, label, 0.0f, (1.0 - alpha) * weight, grad, true, lane);
+	} else if (label >= 0) {
+		loss = cross_entropy(z, r.C, label, r.smoothing, weight, grad, false, lane);
+	} else {
 		for (int64_t j = lane; grad && j < r.C; j += WARP)
 			grad[j] = 0.0f;
-	} else if (r.teacher) {
-		loss = divergence(z, r.teacher + n * r.C, r.C, r.temperature, label, alpha * weight, grad, lane);
-		loss += cross_entropy(z, r.C, label, 0.0f, (1.0 - alpha) * weight, grad, true, lane);
-	} else {
-		loss = cross_entropy(z, r.C, label, r.smoothing, weight, grad, false, lane);
 	}
 	loss = warp_sum(loss);
 	if (lane == 0)

@@ -327,6 +327,19 @@ static int warn_of_seen(const struct stage_config *k, const struct stage_run *vi
 	return rc;
 }
 
+/* The texts that a stage's options name. */
+static int read_transfer(const struct chain *c, struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	const struct transfer_options *o = k->kind->transfer ? k->kind->transfer(k->options) : NULL;
+	if (!o || o->files.n == 0)
+		return 0;
+	int rc = transfer_read(&s->transfer, o, &c->config->data, c->config->base_dir, &c->data);
+	if (rc == ERR_CONFIG)
+		return at_node(c, yaml_get(k->node, "transfer"), "");
+	return rc ? err_context(rc, "stage %s", k->name) : 0;
+}
+
 static int resolve_stage(struct chain *c, int i)
 {
 	struct chain_stage *s = &c->stage[i];
@@ -346,6 +359,8 @@ static int resolve_stage(struct chain *c, int i)
 		if (rc < 0)
 			return check_error(c, k, key, rc);
 	}
+	if (!rc)
+		rc = read_transfer(c, s);
 	if (rc < 0)
 		return rc;
 	struct notes notes = {.base = {.line = add_note}, .plan = &s->plan};
@@ -361,6 +376,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .spec = k->kind->needs_model ? &s->model : NULL,
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
+	    .transfer = s->transfer.n ? &s->transfer : NULL,
 	    .pretrained_dir = chain_pretrained(c, k),
 	    .teacher_spec = k->has_teacher ? &s->teacher.spec : NULL,
 	    .teacher_adapter = k->has_teacher ? &s->teacher.adapter : NULL,
@@ -478,6 +494,7 @@ void chain_close(struct chain *c)
 		given_clear(&s->teacher);
 		given_clear(&s->pretrained);
 		adapter_clear(&s->adapter);
+		transfer_clear(&s->transfer);
 		mem_free(s->inputs_sha256);
 		spec_clear(&s->plan.spec);
 		mask_forecast_clear(&s->plan.masks);

@@ -48,6 +48,8 @@ static int hash_stage(const struct chain *c, struct chain_stage *s, struct hash 
 		rc = hash_ref(c, h, &k->input, s->input.sha256);
 	if (!rc && k->has_teacher)
 		rc = hash_ref(c, h, &k->teacher, s->teacher.sha256);
+	if (!rc && s->transfer.n)
+		rc = hash_add_str(h, s->transfer.hash);
 	for (int i = 0; !rc && i < k->n_input; i++)
 		rc = hash_ref(c, h, &k->inputs[i], s->inputs_sha256[i]);
 	/* The data's key is of train and validation; the test split is of no concern to other stages. */

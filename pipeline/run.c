@@ -173,6 +173,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .pretrained_sha256 = s->pretrained.sha256,
 	    .adapter = s->adapter.kind ? &s->adapter : NULL,
 	    .task = &c->task,
+	    .transfer = s->transfer.n ? &s->transfer : NULL,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
 	    .resume_path = chain_resume_path(c, s, resume),
 	    .key = s->key,

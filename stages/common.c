@@ -245,6 +245,8 @@ static int add_info(
 	if (r->fit)
 		put_training(out, r->fit);
 	json_out_item(out, "data", dataset_to_json(run->data));
+	if (run->transfer)
+		json_out_item(out, "transfer", transfer_to_json(run->transfer));
 	json_out_number(out, "seed", (double)run->seed);
 	json_out_number(out, "seconds", stage_seconds(run, r));
 	json_out_number(out, "peak_memory", (double)clock_peak_memory());

@@ -150,6 +150,11 @@ static int run(struct stage_run *s)
 				    .start = start});
 }
 
+static const struct transfer_options *transfer_of(const void *options)
+{
+	return &((const struct distill_options *)options)->kd.transfer;
+}
+
 const struct stage_kind stage_distill = {.name = "distill",
     .help = "trains a student on a teacher's logits, the labels and, by method, the teacher's layers",
     .table = table,
@@ -158,6 +163,7 @@ const struct stage_kind stage_distill = {.name = "distill",
     .makes_checkpoint = true,
     .needs_model = true,
     .teacher = {REF_ONE, REF_REQUIRED},
+    .transfer = transfer_of,
     .check = check,
     .plan = plan,
     .run = run};

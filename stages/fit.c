@@ -13,7 +13,8 @@
 struct fit_state {
 	struct fit_job *job;
 	struct teacher teacher;
-	const struct dataset *data; /* what is trained on */
+	const struct dataset *data; /* what is trained on: the run's, or */
+	struct dataset joined;      /* with its transfer texts */
 };
 
 static int add_loss(const struct fit_job *job, struct graph *g)
@@ -149,9 +150,28 @@ static int choose_thresholds(struct fit_state *state, struct train_result *resul
 	return rc;
 }
 
-static void note_batch(const struct stage_run *run, const struct train_options *o)
+/* What is trained on. */
+static int join_data(struct fit_state *state)
 {
-	const int64_t batch = o->batch_size, n = run->data->n[SPLIT_TRAIN];
+	const struct stage_run *run = state->job->run;
+	char text[320];
+	state->data = run->data;
+	if (!run->transfer || state->job->train->epochs < 1)
+		return 0;
+	int rc = dataset_join_transfer(&state->joined, run->data, run->transfer);
+	if (rc)
+		return rc;
+	state->data = &state->joined;
+	transfer_words(run->transfer, text, sizeof(text));
+	stage_line(run, "%s%s", run->transfer->in_split[SPLIT_TEST] ? "warning: " : "", text);
+	return 0;
+}
+
+static void note_batch(const struct fit_state *state)
+{
+	const struct stage_run *run = state->job->run;
+	const struct train_options *o = state->job->train;
+	const int64_t batch = o->batch_size, n = state->data->n[SPLIT_TRAIN];
 	if (o->epochs > 0 && batch > n)
 		stage_line(run,
 		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
@@ -218,14 +238,17 @@ static int train(struct fit_state *state, const struct trainer *planned, struct 
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
-	struct fit_state state = {.job = job, .data = run->data};
+	struct fit_state state = {.job = job};
 	char path[1024];
 	*out = (struct fit_report){0};
 	int rc = log_path(run, path, sizeof(path));
 	if (rc < 0)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
-	note_batch(run, job->train);
+	rc = join_data(&state);
+	if (rc)
+		goto out;
+	note_batch(&state);
 	note_normalisation(run, &job->model->ckpt.adapter);
 	if (teach) {
 		rc = open_teacher(&state);
@@ -247,6 +270,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 		rc = stage_measure(run, job->model, build_eval, &state, SPLIT_TRAIN, &out->train);
 out:
 	teacher_close(&state.teacher);
+	dataset_leave_transfer(&state.joined);
 	if (rc < 0)
 		fit_report_clear(out);
 	return rc;
@@ -377,7 +401,7 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 	if (!rc && job->kd && job->run->teacher_spec)
 		rc = kd_task_check(job->kd, t.task);
 	if (!rc)
-		rc = encoding_open(&train, adapter, job->run->data, SPLIT_TRAIN);
+		rc = encoding_open(&train, adapter, state->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
 	if (!rc) {
@@ -408,12 +432,10 @@ int fit_plan(
 	struct stage_run own_run = *run;
 	struct model model = {.ckpt = {.form = FORM_FLOAT}};
 	struct fit_job own = *job;
-	struct fit_state state = {.job = &own, .data = run->data};
+	struct fit_state state = {.job = &own};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
 	own.run = &own_run;
-	note_batch(run, train);
-	note_normalisation(run, run->adapter);
 	own.model = &model;
 	int rc = spec_build(&g, spec, &shape_one);
 	if (rc < 0)
@@ -421,8 +443,14 @@ int fit_plan(
 	p->parameters = graph_parameters(&g);
 	per_sample = (double)graph_macs(&g);
 	graph_clear(&g);
+	rc = join_data(&state);
+	if (rc)
+		return rc;
+	note_batch(&state);
+	note_normalisation(run, run->adapter);
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
-	p->macs = (double)train->epochs * per_sample * (3 * n_train + n_val) + per_sample * n_train;
+	p->macs = (double)train->epochs * per_sample * (3 * (double)state.data->n[SPLIT_TRAIN] + n_val) +
+		  per_sample * n_train;
 	rc = spec_copy(&p->spec, spec);
 	if (!rc && run->pretrained_masks)
 		rc = mask_forecast_copy(&p->masks, run->pretrained_masks);
@@ -437,6 +465,7 @@ int fit_plan(
 	if (!rc)
 		rc = plan_memory(&state, p);
 	teacher_close(&state.teacher);
+	dataset_leave_transfer(&state.joined);
 	model_clear(&model);
 	return rc;
 }

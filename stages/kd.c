@@ -27,6 +27,8 @@ int kd_options_check(const struct train_options *o, const char **key)
 
 int kd_task_check(const struct kd_options *kd, const struct task *task)
 {
+	if (kd->transfer.files.n > 0 && kd->method == KD_LOGIT && !(kd->alpha > 0))
+		return err_set(ERR_CONFIG, "transfer has no effect with alpha 0: the texts have no labels");
 	if (!(kd->gate > 0) || task_metric_find(task, task_metric_choices[kd->gate_metric]) != TASK_METRIC_UNKNOWN)
 		return 0;
 	return err_context(ERR_CONFIG, "gate_metric");

@@ -3,11 +3,16 @@
  *
  *   loss = alpha * T^2 * KL(teacher || student) + (1 - alpha) * CE(student, labels) + terms of layers by the method
  *
+ * Transfer texts have no labels: of them nothing but alpha * T^2 * KL and the terms of layers counts. With b samples in
+ * an effective batch, each weighs 1/b, or its class weight over the batch's sum; a transfer text weighs as a class of
+ * weight 1.
+ *
  * A term of layers is a mean over the student's layers of what they are apart from the teacher's (graph/layer_loss.h),
  * times its weight. */
 #ifndef STAGES_KD_H
 #define STAGES_KD_H
 
+#include "data/transfer.h"
 #include "graph/layer_loss.h"
 #include "stages/common.h"
 
@@ -23,8 +28,9 @@ struct kd_options {
 	int64_t relation_layer;       /* of the teacher, for the student's last; -1: its last */
 	int64_t relation_heads;       /* 0: those of the teacher's layer */
 	int logits;                   /* enum kd_logits */
-	double gate;                  /* the teacher's validation figure must reach it; 0 = no gate */
-	int gate_metric;              /* index into task_metric_choices */
+	struct transfer_options transfer;
+	double gate;     /* the teacher's validation figure must reach it; 0 = no gate */
+	int gate_metric; /* index into task_metric_choices */
 };
 /* When the teacher's logits are computed: once for every sample and kept for other stages, or in every step where that
  * cannot be; once, for this stage alone; in every step. */
@@ -81,13 +87,21 @@ extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd
 		"when they are computed. auto: once for each sample, and kept in the store for other students; in "    \
 		"every step where layers are compared, augmentation changes what the teacher sees, or they are too "   \
 		"many. once: not kept"),                                                                               \
+	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "transfer", transfer.files, OPT_STRINGS, NULL, 0, 0, NULL,    \
+		"files of texts without labels, which are learned from the teacher alone, mixed into every epoch: "    \
+		".csv, .tsv, .tab, .jsonl with a column of texts, others with a text a line; what is a training, "     \
+		"validation or test text is left out"),                                                                \
+	    KD_OPTION_ROW(T, m, "transfer", OPTION_GIVEN, "transfer_text", transfer.column, OPT_STRING, NULL, 0, 0,    \
+		NULL,                                                                                                  \
+		"column of the text in those files; none = that of the data block, or text, sentence or "              \
+		"comment"),                                                                                            \
 	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,             \
 		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
 	    KD_OPTION_ROW(T, m, "teacher_gate", OPTION_POSITIVE, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, \
 		0, task_metric_choices, "validation figure that teacher_gate is about")
 /* Contradictions with the training options (label smoothing is not defined for the distillation loss). */
 int kd_options_check(const struct train_options *o, const char **key);
-/* ERR_CONFIG: the gate is about a metric that the task does not have. */
+/* ERR_CONFIG: the gate is about a metric that the task does not have; transfer texts from which nothing is learned. */
 int kd_task_check(const struct kd_options *kd, const struct task *task);
 /* "vanilla_kd" and so on: the technique of what is distilled. */
 const char *kd_technique(const struct kd_options *kd);

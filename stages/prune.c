@@ -226,6 +226,11 @@ static int run(struct stage_run *s)
 	return rc;
 }
 
+static const struct transfer_options *transfer_of(const void *options)
+{
+	return &((const struct prune_options *)options)->kd.transfer;
+}
+
 const struct stage_kind stage_prune = {.name = "prune",
     .help = "zeroes weights or removes units, then fine-tunes",
     .table = prune_option_table,
@@ -235,6 +240,7 @@ const struct stage_kind stage_prune = {.name = "prune",
     .input = {REF_ONE, REF_BEFORE},
     .teacher = {REF_ONE, REF_OPTIONAL},
     .needs_float = true,
+    .transfer = transfer_of,
     .check = check,
     .plan = plan,
     .run = run};

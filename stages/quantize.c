@@ -379,6 +379,11 @@ static int run(struct stage_run *s)
 	return rc;
 }
 
+static const struct transfer_options *transfer_of(const void *options)
+{
+	return &((const struct quantize_options *)options)->kd.transfer;
+}
+
 const struct stage_kind stage_quantize = {.name = "quantize",
     .help = "converts a model to integers (dynamic, static, qat) or half-precision weights",
     .table = quantize_option_table,
@@ -389,6 +394,7 @@ const struct stage_kind stage_quantize = {.name = "quantize",
     .teacher = {REF_ONE, REF_OPTIONAL},
     .needs_float = true,
     .quantizes = true,
+    .transfer = transfer_of,
     .check = check,
     .plan = plan,
     .run = run};

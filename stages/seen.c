@@ -61,6 +61,17 @@ static int join_parent(const struct stage_run *run, const char *dir, struct prin
 	return rc;
 }
 
+/* None of them is in another split: they were left out when they were read. */
+static int join_transfer(const struct transfer *t, struct prints *p)
+{
+	struct prints own;
+	int rc = transfer_prints(t, &own);
+	if (!rc)
+		rc = prints_join(p, &own);
+	prints_clear(&own);
+	return rc;
+}
+
 static int put_hash(const char *path, cJSON *info)
 {
 	char hex[HASH_HEX];
@@ -79,6 +90,8 @@ int seen_save(const struct stage_run *run, struct checkpoint *c)
 	int rc = fs_join(path, sizeof(path), run->out_dir, PRINTS_FILE);
 	for (int s = SPLIT_TRAIN; !rc && s <= SPLIT_VAL; s++)
 		rc = dataset_split_prints(run->data, (enum split)s, &p[s]);
+	if (!rc && run->transfer)
+		rc = join_transfer(run->transfer, &p[SPLIT_TRAIN]);
 	if (!rc && run->input_dir)
 		rc = join_parent(run, run->input_dir, p);
 	if (!rc && run->pretrained_dir)

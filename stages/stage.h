@@ -5,6 +5,7 @@
 
 #include "config/option.h"
 #include "data/dataset.h"
+#include "data/transfer.h"
 #include "stages/mask_forecast.h"
 #include "store/checkpoint.h"
 #include "train/fit_memory.h"
@@ -33,9 +34,10 @@ struct stage_run {
 	 * that, or it would be stored under the key of another. NULL or "": not known. */
 	const char *input_sha256, *teacher_sha256, *pretrained_sha256;
 	const char *const *input_sha256s;
-	const struct model_spec *spec; /* the model named by the options, or NULL */
-	const struct adapter *adapter; /* of the model that the stage makes; NULL if it makes none */
-	const struct task *task;       /* what this run asks of its models */
+	const struct model_spec *spec;   /* the model named by the options, or NULL */
+	const struct transfer *transfer; /* texts to learn from the teacher alone, or NULL */
+	const struct adapter *adapter;   /* of the model that the stage makes; NULL if it makes none */
+	const struct task *task;         /* what this run asks of its models */
 	const char *model_name;
 	const char *pretrained_dir;            /* the checkpoint that `spec`'s weights begin with, or NULL */
 	const struct model_spec *teacher_spec; /* plan only: of the teacher, or NULL */
@@ -84,6 +86,9 @@ struct stage_kind {
 	bool needs_model;
 	struct stage_reference input; /* key `input`, or `inputs` where it takes many */
 	struct stage_reference teacher;
+	/* Where its options name texts to learn from a teacher alone; NULL: it has no such option. They are read when
+	 * the run is planned. */
+	const struct transfer_options *(*transfer)(const void *options);
 	bool needs_float; /* the input must be a FLOAT checkpoint */
 	bool quantizes;   /* the output is none */
 	/* Contradictions inside the options; ERR_CONFIG without place: the caller adds it. key: the option at fault

@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "data/texts.h"
 
+#define LINE_BYTES (1 << 20) /* of a text that is a line */
+#define TABLES     (1u << SOURCE_CSV | 1u << SOURCE_JSONL)
+
 static bool ends_in(const char *path, const char *suffix)
 {
 	size_t n = strlen(path), k = strlen(suffix);
@@ -20,10 +23,50 @@ bool text_column_has_suffix(const char *path)
 	return ends_in(path, ".csv") || ends_in(path, ".tsv") || ends_in(path, ".tab") || ends_in(path, ".jsonl");
 }
 
+static int read_lines(struct text_file *f)
+{
+	struct fs_bytes b;
+	struct text_lines lines;
+	char *p;
+	size_t n;
+	int rc = text_file_read(f, ENCODING_UTF8, "", &b);
+
+	f->strings = (char *)b.data;
+	lines = text_lines(f->strings, rc == 0 ? b.size : 0);
+	while (!rc && text_next_line(&lines, &p, &n)) {
+		const char *nul = memchr(p, '\0', n);
+
+		if (nul)
+			rc = err_set(ERR_DATA, "%s:%d:%lld: a NUL byte", f->path, lines.line, (long long)(nul - p) + 1);
+		else if (n > LINE_BYTES)
+			rc = err_set(ERR_DATA, "%s:%d: a line of %zu bytes; at most %d are read", f->path, lines.line,
+			    n, LINE_BYTES);
+		else
+			rc = text_file_add(f, lines.line, p, n);
+	}
+	return rc;
+}
+
+static int read_file(struct text_file *f, const struct data_options *o)
+{
+	if (ends_in(f->path, ".jsonl"))
+		return texts_read_jsonl(f, o);
+	return text_column_has_suffix(f->path) ? texts_read_csv(f, o) : read_lines(f);
+}
+
 int text_column_read(struct text_column *out, const char *path, const char *column)
 {
-	char *name = column ? mem_strdup(column) : NULL;
-	const struct data_options o = {.text_column = name};
+	return text_column_read_as(out, path, column, NULL);
+}
+
+int text_column_read_as(struct text_column *out, const char *path, const char *column, const struct data_options *like)
+{
+	const bool table = like && like->source == SOURCE_CSV, named = like && TABLES & 1u << like->source;
+	char *name = column ? mem_strdup(column) : named && like->text_column ? mem_strdup(like->text_column) : NULL;
+	const struct data_options o = {.text_column = name,
+	    .encoding = table ? like->encoding : ENCODING_AUTO,
+	    .delimiter = table ? like->delimiter : 0,
+	    .quotes = table ? like->quotes : 0};
 	int rc;
 
 	*out = (struct text_column){.file = mem_alloc(1, sizeof(*out->file))};
@@ -33,7 +76,7 @@ int text_column_read(struct text_column *out, const char *path, const char *colu
 	if (!rc) {
 		snprintf(out->file->path, sizeof(out->file->path), "%s", path);
 		out->file->unlabelled = true;
-		rc = ends_in(path, ".jsonl") ? texts_read_jsonl(out->file, &o) : texts_read_csv(out->file, &o);
+		rc = read_file(out->file, &o);
 	}
 	if (!rc)
 		out->n = out->file->n;

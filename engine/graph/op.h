@@ -88,6 +88,7 @@ enum linear_in { LINEAR_X, LINEAR_W, LINEAR_B };
 enum conv_in { CONV_X, CONV_W, CONV_B };
 enum batchnorm_in { BN_X, BN_GAMMA, BN_BETA, BN_MEAN, BN_VAR };
 enum add_in { ADD_A, ADD_B };
+/* Of a sample with label -1, which has none, OP_CE_LOSS is 0 and OP_KD_LOSS the part alpha * T^2 * KL alone. */
 enum ce_in { CE_LOGITS, CE_LABELS, CE_WEIGHT };
 enum kd_in { KD_LOGITS, KD_TEACHER, KD_LABELS, KD_WEIGHT };
 enum fold_weight_in { FOLD_WEIGHT_W, FOLD_WEIGHT_GAMMA, FOLD_WEIGHT_VAR };
@@ -236,7 +237,7 @@ enum segment_in {
  *   BCE(x, t, p) = -(p * t * log(sigmoid(x)) + (1 - t) * log(1 - sigmoid(x))) */
 enum bce_in {
 	BCE_LOGITS,     /* f32 (N,L)                   */
-	BCE_TARGETS,    /* f32 (N,L), each in [0, 1]   */
+	BCE_TARGETS,    /* f32 (N,L), each in [0, 1]; -1: unknown, BCE is 0 */
 	BCE_WEIGHT,     /* f32 (N): weight of a sample */
 	BCE_POS_WEIGHT, /* f32 (L)                     */
 };

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "data/transfer.h"
 
 #define KINDS_MAX   8
 #define CHOICES_MAX (KINDS_MAX * METRIC_MAX)
@@ -163,7 +164,13 @@ bool task_is_weighted(const struct task *t)
 
 float task_sample_weight(const struct task *t, const struct dataset *d, enum split s, int64_t i)
 {
-	return t->weight ? t->weight[d->label[s][i]] : 1.0f;
+	return t->weight && d->label[s][i] >= 0 ? t->weight[d->label[s][i]] : 1.0f;
+}
+
+/* -1 where nothing is known of it (graph/op.h). */
+static float target_of(uint8_t known)
+{
+	return known == LABEL_SET_NONE ? -1.0f : known;
 }
 
 static int fill_set(
@@ -175,7 +182,7 @@ static int fill_set(
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++)
 		for (int c = 0; c < t->classes; c++)
-			targets[i * t->classes + c] = d->label_set[s][(int64_t)index[i] * t->classes + c];
+			targets[i * t->classes + c] = target_of(d->label_set[s][(int64_t)index[i] * t->classes + c]);
 	for (int c = 0; c < t->classes; c++)
 		pos[c] = t->pos_weight ? t->pos_weight[c] : 1.0f;
 	return 0;

@@ -99,11 +99,11 @@ const struct metric_row *task_metric_row(const char *name);
  * registered kinds. Written by task_kind_register alone. */
 extern const char *task_metric_choices[];
 
-/* The weight of a sample in the loss before it is divided by the sum over the effective batch. */
+/* The weight of a sample in the loss before it is divided by the sum over the effective batch; 1 without a label. */
 float task_sample_weight(const struct task *t, const struct dataset *d, enum split s, int64_t i);
 bool task_is_weighted(const struct task *t);
-/* Fills "labels" or "targets" and "pos_weight", and "weight": each sample's weight divided by `sum`, the sum of weights
- * over the effective batch. */
+/* Fills "labels" or "targets", -1 for samples without (data/transfer.h), and "pos_weight", and "weight": each sample's
+ * weight divided by `sum`, the sum of weights over the effective batch. */
 int task_fill(const struct task *t, const struct dataset *d, enum split s, const uint32_t *index, int count, float sum,
     struct feed *f);
 /* The targets of a split from sample `first` on. */

@@ -81,6 +81,13 @@ check "two stages come from the store" [ "$(grep -c 'runs/.store/[0-9a-f]*: take
 check "with its bytes" cmp runs/t/02-student/model.safetensors runs/u/02-student/model.safetensors
 check "as the same file" [ runs/t/02-student/model.safetensors -ef runs/u/02-student/model.safetensors ]
 
+# A student with other options learns from the same logits of the same teacher.
+works run u.yaml --out runs/w --set stages.student.temperature=3
+contains err "the teacher's logits of "
+contains err " samples: taken from runs/.store/.kept/"
+check "the teacher's logits are kept once" [ "$(ls runs/.store/.kept | wc -l)" -eq 1 ]
+rm -rf runs/w
+
 # The store may be removed at any time, and a run folder without the store has all that it needs.
 rm -r runs/.store
 snapshot >before

@@ -145,4 +145,35 @@ check "JSON has input and task" "$tool" json out.json input.description input.vo
 
 snapshot | grep -v -e "^runs " -e .store >after
 check "no command touched the run" cmp all after
+
+# Transfer texts: what is in the data set is left out, test texts with a warning, and what is in the files is in the key.
+cut -d, -f1 train.csv | sed 1d >transfer.txt
+printf 'orders go up\n\norders fall\norders fall\n' >>transfer.txt
+cat >s.yaml <<'END'
+name: s
+seed: 3
+threads: 1
+data: {source: csv, path: train.csv}
+models:
+  m: {family: bag, dim: 8, hidden: [4], input: {vocabulary_size: 500, longest: 16}}
+stages:
+  student: {kind: distill, model: m, teacher: runs/t/01-model, transfer: [transfer.txt], epochs: 1, batch_size: 8}
+END
+works plan s.yaml
+check "the plan says what is left out" \
+	grep -qE "2 of 184 transfer texts; left out: [1-9][0-9]* test, [1-9][0-9]* validation, [1-9][0-9]* training, 1 repeated, 1 empty" out
+works run s.yaml
+check "so does the run" grep -qE "^warning: 2 of 184 transfer texts; left out: [1-9][0-9]* test" err
+cp runs/s/01-student/checkpoint_info.json out.json
+check "and the checkpoint" "$tool" json out.json transfer.texts transfer.left_out_test transfer.sha256
+printf 'nine lines\n' >>transfer.txt
+works run s.yaml
+check "another text makes another stage" grep -q "^01-student: distill" err
+printf '\norders fall\n' >>transfer.txt
+works run s.yaml
+check "what is left out makes none" grep -q "^01-student: up to date" err
+refuses 2 "transfer has no effect with alpha 0" run s.yaml --out runs/a --set stages.student.alpha=0
+refuses 3 "absent.txt: no such file or folder" run s.yaml --out runs/a --set stages.student.transfer=[absent.txt]
+refuses 2 "transfer_text has no effect" run s.yaml --out runs/a --set stages.student.transfer=[] \
+	--set stages.student.transfer_text=x
 finish

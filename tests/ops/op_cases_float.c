@@ -323,11 +323,15 @@ static void loss_cases(struct op_list *l)
 	}
 }
 
-/* The last sample counts nothing. */
-static void unweighted_sample(const struct op_case *c, void *const *host)
+/* The last sample counts nothing; nothing is known of the first one's targets, nor of the second one's first. */
+static void odd_samples(const struct op_case *c, void *const *host)
 {
 	const int weight = c->op == OP_KD_BCE_LOSS ? KD_BCE_WEIGHT : BCE_WEIGHT;
-	((float *)host[weight])[c->in[weight].shape.dim[0] - 1] = 0;
+	const int64_t N = c->in[0].shape.dim[0], L = c->in[0].shape.dim[1];
+	float *target = host[weight - 1];
+	((float *)host[weight])[N - 1] = 0;
+	for (int64_t l = 0; l <= L; l++)
+		target[l] = -1;
 }
 
 static void label_loss_case(
@@ -346,7 +350,7 @@ static void label_loss_case(
 		op_case_in(c, i++, DT_F32, vec(N), 0, 2.0 / (double)N);
 		op_case_in(c, i++, DT_F32, vec(L), 0.25, 20);
 		c->attr = attr;
-		c->finish = N > 1 ? unweighted_sample : NULL;
+		c->finish = N > 1 ? odd_samples : NULL;
 		tolerances(c, TOL_SUM, TOL_SUM);
 	}
 }

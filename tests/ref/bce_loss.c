@@ -16,13 +16,18 @@ static double sigmoid(double x)
 	return (x < 0 ? e : 1) / (1 + e);
 }
 
+/* Of an unknown target nothing counts. */
 static double bce(double x, double target, double pos_weight)
 {
+	if (target < 0)
+		return 0;
 	return pos_weight * target * softplus(-x) + (1 - target) * softplus(x);
 }
 
 static double bce_slope(double x, double target, double pos_weight)
 {
+	if (target < 0)
+		return 0;
 	return (1 - target) * sigmoid(x) - pos_weight * target * sigmoid(-x);
 }
 

@@ -1,5 +1,5 @@
 /* Cross-entropy with label smoothing, and the distillation loss. Both are sums over rows of weight(n) * loss(n); the
- * weights of an effective batch add up to 1. A row with label -1 adds nothing. */
+ * weights of an effective batch add up to 1. A row with label -1 has no label: it adds nothing but its soft part. */
 #include <math.h>
 
 #include "ref/ref_impl.h"
@@ -72,15 +72,12 @@ int ref_kd_loss_forward(struct call *s)
 	for (int64_t n = 0; n < N; n++) {
 		int64_t label = (int64_t)ref_get(&s->in[KD_LABELS], n);
 		double lse = log_sum_exp(z, n, 1), lse_soft = log_sum_exp(z, n, T), lse_teacher = log_sum_exp(zt, n, T);
-		if (label < 0)
-			continue;
-		double kl = 0;
+		double kl = 0, hard = label < 0 ? 0 : -log_softmax(z, n, label, 1, lse);
 		for (int64_t j = 0; j < C; j++) {
 			double log_teacher = log_softmax(zt, n, j, T, lse_teacher);
 			kl += exp(log_teacher) * (log_teacher - log_softmax(z, n, j, T, lse_soft));
 		}
-		loss += ref_get(&s->in[KD_WEIGHT], n) *
-			(alpha * T * T * kl - (1 - alpha) * log_softmax(z, n, label, 1, lse));
+		loss += ref_get(&s->in[KD_WEIGHT], n) * (alpha * T * T * kl + (1 - alpha) * hard);
 	}
 	ref_set(&s->out, 0, loss);
 	return 0;
@@ -100,8 +97,8 @@ int ref_kd_loss_backward(struct call *s)
 			    alpha * T *
 			    (exp(log_softmax(z, n, j, T, lse_soft)) - exp(log_softmax(zt, n, j, T, lse_teacher)));
 			double hard = (1 - alpha) * (exp(log_softmax(z, n, j, 1, lse)) - (j == label));
-			double d = g * ref_get(&s->in[KD_WEIGHT], n) * (soft + hard);
-			ref_grad(s, KD_LOGITS, n * C + j, label < 0 ? 0 : d);
+			double d = g * ref_get(&s->in[KD_WEIGHT], n) * (soft + (label < 0 ? 0 : hard));
+			ref_grad(s, KD_LOGITS, n * C + j, d);
 		}
 	}
 	if (s->want[KD_TEACHER])

@@ -112,7 +112,8 @@ struct rig_case {
 	const struct model_spec *spec;
 	cJSON **summary;    /* NULL: not wanted */
 	const char *resume; /* a file in DIR for the state of a training that is interrupted, or NULL */
-	const char *store;  /* a folder in DIR for what stages keep for one another, or NULL */
+	const struct transfer *transfer;
+	const char *store; /* a folder in DIR for what stages keep for one another, or NULL */
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
 };
@@ -143,6 +144,7 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .adapter = &r->adapter,
 	    .task = &r->task,
 	    .resume_path = c->resume ? resume : NULL,
+	    .transfer = c->transfer,
 	    .store = c->store ? store : NULL,
 	    .progress = c->progress,
 	    .stop = c->stop,

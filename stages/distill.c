@@ -11,10 +11,11 @@
 #include "graph/family.h"
 #include "model/layers.h"
 #include "stages/common.h"
+#include "stages/few_samples.h"
 #include "stages/fit.h"
 
-enum { INIT_RANDOM, INIT_TEACHER_LAYERS };
-static const char *const init_choices[] = {"random", "teacher_layers", NULL};
+enum { INIT_RANDOM, INIT_TEACHER_LAYERS, INIT_TEACHER_PRUNED };
+static const char *const init_choices[] = {"random", "teacher_layers", "teacher_pruned", NULL};
 
 struct distill_options {
 	struct kd_options kd;
@@ -34,7 +35,9 @@ static const struct option table[] = {KD_OPTION_ROWS(struct distill_options, kd,
 	.choices = init_choices,
 	.help =
 	    "weights that the student begins with; teacher_layers: those of chosen layers of the teacher, and of its "
-	    "embeddings and classifier; where a width is smaller, of the units with the largest weights"},
+	    "embeddings and classifier; where a width is smaller, of the units with the largest weights. "
+	    "teacher_pruned: "
+	    "those of all its layers, likewise, for models of any family"},
     {.key = "init_layers",
 	.type = OPT_INTS,
 	.offset = AT(init_layers),
@@ -56,13 +59,18 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	return rc < 0 ? rc : train_options_check(&o->train, key);
 }
 
-static int check_start(const struct stage_run *s)
+/* Which layers the student begins with, *layer NULL: all; whether it can. Of a run the teacher's spec and adapter are
+ * its checkpoint's. */
+static int choose_start(
+    const struct stage_run *s, const struct model_spec *teacher, const struct adapter *reads, int **layer)
 {
-	return s->pretrained_dir ? err_set(ERR_CONFIG, "the student is pretrained; init cannot be teacher_layers too")
-				 : 0;
+	const struct distill_options *o = s->options;
+	int rc = o->init == INIT_TEACHER_PRUNED ? layers_check_pruned(s->spec, teacher)
+						: layers_choose(layer, s->spec, teacher, o->init_layers);
+	return rc ? rc : layers_check(s->spec, s->adapter, teacher, reads, *layer);
 }
 
-/* Masks of the teacher go with the weights: of what is cut off an unknown part. */
+/* Masks of the teacher go with the weights: of what is cut off an unknown part. layer NULL: all layers. */
 static int plan_masks(const struct stage_run *s, const int *layer, struct mask_forecast *out)
 {
 	struct graph g;
@@ -73,7 +81,9 @@ static int plan_masks(const struct stage_run *s, const int *layer, struct mask_f
 		const struct node *p = &g.node[i];
 		if (p->op != OP_PARAM)
 			continue;
-		s->spec->family->layer_source(p->name, layer, source);
+		snprintf(source, sizeof(source), "%s", p->name);
+		if (layer)
+			s->spec->family->layer_source(p->name, layer, source);
 		const struct masked_param *from = mask_forecast_find(s->teacher_masks, source);
 		const int64_t n = shape_count(p->shape);
 		struct masked_param *to = from ? mask_forecast_add(out, p->name, n) : NULL;
@@ -88,23 +98,28 @@ static int plan_masks(const struct stage_run *s, const int *layer, struct mask_f
 	return rc;
 }
 
+static int plan_start(const struct stage_run *s, struct mask_forecast *masks)
+{
+	const struct distill_options *o = s->options;
+	int *layer = NULL;
+	if (o->init == INIT_RANDOM)
+		return s->pretrained_dir ? 0 : few_samples_warn(s);
+	if (s->pretrained_dir)
+		return err_set(ERR_CONFIG, "the student is pretrained; init cannot be %s too", init_choices[o->init]);
+	if (s->teacher_values != VALUES_FLOAT)
+		return err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
+	int rc = choose_start(s, s->teacher_spec, s->teacher_adapter, &layer);
+	if (!rc)
+		rc = plan_masks(s, layer, masks);
+	mem_free(layer);
+	return rc;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct distill_options *o = s->options;
 	(void)input_spec;
-	int *layer = NULL, rc = 0;
-	if (o->init == INIT_TEACHER_LAYERS) {
-		rc = check_start(s);
-		if (!rc && s->teacher_values != VALUES_FLOAT)
-			rc = err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
-		if (!rc)
-			rc = layers_choose(&layer, s->spec, s->teacher_spec, o->init_layers);
-		if (!rc)
-			rc = layers_check(s->spec, s->adapter, s->teacher_spec, s->teacher_adapter, layer);
-		if (!rc)
-			rc = plan_masks(s, layer, &out->masks);
-	}
-	mem_free(layer);
+	int rc = plan_start(s, &out->masks);
 	if (!rc)
 		rc = fit_plan(s, s->spec, &(struct fit_job){.train = &o->train, .kd = &o->kd}, out);
 	snprintf(out->text, sizeof(out->text),
@@ -122,17 +137,17 @@ static int start(const struct stage_run *s, struct model *student)
 	struct model teacher = {0};
 	int *layer = NULL;
 	if (o->init == INIT_RANDOM)
-		return 0;
+		return s->pretrained_dir ? 0 : few_samples_warn(s);
 	int rc = model_load(&teacher, s->teacher_dir, s->train_dev);
 	if (!rc)
 		rc = stage_check_planned(s, s->teacher_dir, &teacher.ckpt);
 	if (!rc && teacher.ckpt.form != FORM_FLOAT)
 		rc = err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
 	if (!rc)
-		rc = layers_choose(&layer, s->spec, &teacher.ckpt.spec, o->init_layers);
+		rc = choose_start(s, &teacher.ckpt.spec, &teacher.ckpt.adapter, &layer);
 	if (!rc)
 		rc = layers_take(student, &teacher, layer);
-	for (int i = 0; !rc && i < s->spec->family->layers(s->spec); i++)
+	for (int i = 0; !rc && layer && i < s->spec->family->layers(s->spec); i++)
 		stage_line(s, "layer %d begins with the teacher's layer %d", i, layer[i]);
 	mem_free(layer);
 	model_clear(&teacher);

@@ -1,5 +1,6 @@
 #include "model/layers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -21,11 +22,25 @@ static int check_given(struct option_ints given, int n, int there)
 	return 0;
 }
 
+/* The name of the teacher's param that the student's `name` begins with. */
+static void name_source(const struct family_row *family, const char *name, const int *layer, char source[NODE_NAME])
+{
+	if (layer)
+		family->layer_source(name, layer, source);
+	else
+		snprintf(source, NODE_NAME, "%s", name);
+}
+
+static int width_source(const struct family_row *family, int width, const int *layer)
+{
+	return layer ? family->layer_source_width(width, layer) : width;
+}
+
 static int check_widths(const struct model_spec *student, const struct model_spec *teacher, const int *layer)
 {
 	char name[64];
 	for (int i = 0; i < student->n_width; i++) {
-		const int there = teacher->width[student->family->layer_source_width(i, layer)];
+		const int there = teacher->width[width_source(student->family, i, layer)];
 		if (student->width[i] > there)
 			return err_set(ERR_CONFIG, "%s of the student has %d units, the teacher's layer only %d",
 			    spec_width_name(student, i, name), student->width[i], there);
@@ -66,6 +81,25 @@ int layers_choose(
 	return rc;
 }
 
+int layers_check_pruned(const struct model_spec *student, const struct model_spec *teacher)
+{
+	const struct family_row *family = student->family;
+	if (family != teacher->family)
+		return err_set(
+		    ERR_CONFIG, "a %s cannot begin as a pruned %s", spec_family(student), spec_family(teacher));
+	if (family->layers && family->layers(student) != family->layers(teacher))
+		return err_set(ERR_CONFIG,
+		    "a pruned teacher keeps its layers: the student has %d, the teacher %d; init: teacher_layers "
+		    "leaves "
+		    "some out",
+		    family->layers(student), family->layers(teacher));
+	if (student->n_width != teacher->n_width)
+		return err_set(ERR_CONFIG,
+		    "a pruned teacher keeps its layers: the student has %d widths, the teacher %d", student->n_width,
+		    teacher->n_width);
+	return check_widths(student, teacher, NULL);
+}
+
 static int check_vocabulary(const struct adapter *a, const struct adapter *b)
 {
 	if (a->coder && b->coder && strcmp(a->coder->vocabulary.sha256, b->coder->vocabulary.sha256) != 0)
@@ -76,10 +110,11 @@ static int check_vocabulary(const struct adapter *a, const struct adapter *b)
 	return 0;
 }
 
-/* What the teacher has outside its layers and the student has not would be lost without a word. */
-static int check_left(const struct graph *from, const struct graph *to, const struct model_spec *teacher)
+/* What the teacher has outside the layers that are left out, and the student has not, would be lost without a word. */
+static int check_left(
+    const struct graph *from, const struct graph *to, const struct model_spec *teacher, const int *layer)
 {
-	const int n = teacher->family->layers(teacher);
+	const int n = layer ? teacher->family->layers(teacher) : 1;
 	int *next = mem_alloc((size_t)n, sizeof(*next));
 	int rc = next ? 0 : ERR_NOMEM;
 	for (int i = 0; next && i < n; i++)
@@ -89,7 +124,7 @@ static int check_left(const struct graph *from, const struct graph *to, const st
 		char other[NODE_NAME];
 		if (from->node[i].op != OP_PARAM)
 			continue;
-		teacher->family->layer_source(name, next, other); /* another name: it belongs to a layer */
+		name_source(teacher->family, name, layer ? next : NULL, other); /* another name: it is of a layer */
 		if (strcmp(name, other) == 0 && graph_find(to, name) == NODE_NONE)
 			rc = err_set(ERR_CONFIG, "the teacher has '%s', the student has not", name);
 	}
@@ -102,7 +137,7 @@ static int check_param(
     const struct node *to, const struct graph *from, const struct family_row *family, const int *layer)
 {
 	char source[NODE_NAME], have[64], want[64];
-	family->layer_source(to->name, layer, source);
+	name_source(family, to->name, layer, source);
 	const int node = graph_find(from, source);
 	if (node == NODE_NONE)
 		return err_set(ERR_CONFIG, "the teacher has no '%s', with which '%s' would begin", source, to->name);
@@ -130,7 +165,7 @@ int layers_check(const struct model_spec *student, const struct adapter *reads, 
 		if (to.node[i].op == OP_PARAM)
 			rc = check_param(&to.node[i], &from, student->family, layer);
 	if (!rc)
-		rc = check_left(&from, &to, teacher);
+		rc = check_left(&from, &to, teacher, layer);
 	graph_clear(&from);
 	graph_clear(&to);
 	return rc;
@@ -143,7 +178,7 @@ static int choose_units(struct slice *keep, const struct graph *g, const struct 
 	const struct model_spec *small = &student->ckpt.spec, *large = &teacher->ckpt.spec;
 	int rc = slice_init(keep, large->n_width);
 	for (int i = 0; !rc && i < small->n_width; i++) {
-		const int there = small->family->layer_source_width(i, layer);
+		const int there = width_source(small->family, i, layer);
 		if (small->width[i] < large->width[there])
 			rc = units_rank(
 			    g, &teacher->params, UNITS_L2, there, large->width[there], small->width[i], keep);
@@ -155,7 +190,7 @@ static int take(const struct node *to, const struct graph *from, const struct sl
     const int *layer, struct model *student)
 {
 	char source[NODE_NAME];
-	student->ckpt.spec.family->layer_source(to->name, layer, source);
+	name_source(student->ckpt.spec.family, to->name, layer, source);
 	/* It is there: layers_check has seen it. */
 	return units_copy(&from->node[graph_find(from, source)], to, keep, &teacher->params, &student->params);
 }

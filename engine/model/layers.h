@@ -14,7 +14,12 @@ int layers_map(int **out, int n, int there, struct option_ints given);
 int layers_choose(
     int **out, const struct model_spec *student, const struct model_spec *teacher, struct option_ints given);
 
-/* What layers_take would refuse, by specs and adapters alone: ERR_CONFIG naming the param that the other model lacks or
+/* ERR_CONFIG unless the student is the teacher with smaller or equal widths, of any family: the same layers. */
+int layers_check_pruned(const struct model_spec *student, const struct model_spec *teacher);
+
+/* layer NULL in what follows: every layer begins with the one that is called like it (layers_check_pruned).
+ *
+ * What layers_take would refuse, by specs and adapters alone: ERR_CONFIG naming the param that the other model lacks or
  * whose shape does not fit, or another vocabulary. */
 int layers_check(const struct model_spec *student, const struct adapter *reads, const struct model_spec *teacher,
     const struct adapter *teacher_reads, const int *layer);

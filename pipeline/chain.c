@@ -294,7 +294,7 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 	if (augment && !augment_any(a))
 		return yaml_error(&c->config->yaml, augment,
 		    "stage '%s': augment has no effect: the block data changes no "
-		    "image",
+		    "sample",
 		    k->name);
 	for (int i = 0; m && m->input_node && i < m->input_node->n && s->adapter.spec.kind == INPUT_IMAGE; i++)
 		if (strcmp(m->input_node->key[i]->text, "kind") != 0)

@@ -68,7 +68,7 @@ struct stage_plan {
 	char text[512];                /* one or more lines of what would happen */
 	/* The lines, each with its end, that the stage would say about what it was given before it begins: what went
 	 * through stage_run.progress. Filled by the caller of `plan`. */
-	char notes[1024];
+	char notes[2048];
 };
 
 /* What a kind wants of a key that names checkpoints: stages before it, or folders. */

@@ -95,6 +95,7 @@ int teacher_schedule(struct teacher *t, const struct kd_options *kd, const struc
 	if (rc)
 		return rc;
 	const size_t bytes = (size_t)data->n[SPLIT_TRAIN] * (size_t)outputs * sizeof(float);
+	t->changed = o->augment && run->data_options && augment_texts(&run->data_options->augment);
 	const char *why = kd->logits == KD_LOGITS_STEP ? NULL : why_each_step(t, o, run, bytes, text);
 	if (why && kd->logits == KD_LOGITS_ONCE)
 		return err_set(ERR_CONFIG, "teacher_logits cannot be computed once: %s", why);
@@ -103,7 +104,7 @@ int teacher_schedule(struct teacher *t, const struct kd_options *kd, const struc
 	if (t->once)
 		stage_line(run, "the teacher's logits: once for each of %lld samples, %.1f KiB%s",
 		    (long long)data->n[SPLIT_TRAIN], (double)bytes / 1024,
-		    kd->logits == KD_LOGITS_AUTO ? ", kept in the store" : "");
+		    kd->logits == KD_LOGITS_AUTO && (run->store || !run->out_dir) ? ", kept in the store" : "");
 	else
 		stage_line(run, "the teacher runs in every step%s%s", why ? ": " : "", why ? why : "");
 	return 0;
@@ -127,6 +128,10 @@ int teacher_prepare(struct teacher *t, const struct dataset *data, const struct 
 	if (rc)
 		return rc;
 	t->same_input = strcmp(own, other) == 0;
+	if (t->changed && !t->same_input)
+		return err_set(ERR_CONFIG,
+		    "augment: token_drop and token_replace change the student's tokens, and the teacher cuts texts in "
+		    "another way: it would see other texts");
 	t->bound = !t->once && encoding_largest(&t->samples, micro).tokens == 0;
 	t->micro = micro;
 	return 0;

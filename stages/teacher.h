@@ -18,10 +18,11 @@ struct teacher {
 	struct encoding samples; /* the training split as the teacher's own adapter sees it */
 	struct session session;
 	struct kd_terms terms; /* beside the logits */
-	bool same_input;       /* its adapter does what the student's does: batches are encoded once */
-	bool bound;            /* all batches have one shape: the student reads the teacher's memory */
-	bool once;             /* its logits are computed before the training, not in its steps */
-	size_t logits_bytes;   /* that those take */
+	bool changed;    /* tokens of the student's texts are changed at random, and the teacher must see the same */
+	bool same_input; /* its adapter does what the student's does: batches are encoded once */
+	bool bound;      /* all batches have one shape: the student reads the teacher's memory */
+	bool once;       /* its logits are computed before the training, not in its steps */
+	size_t logits_bytes; /* that those take */
 	struct teacher_logits logits;
 	float *batch; /* (micro, outputs): the logits of a batch, from those */
 	int micro;

@@ -129,7 +129,7 @@ static void take(struct teacher_logits *l, int64_t n, int outputs)
 
 int teacher_logits_find(struct teacher_logits *l, const struct stage_run *run, const char *key, int64_t n, int outputs)
 {
-	char path[1024];
+	char path[1400];
 	*l = (struct teacher_logits){0};
 	if (!run->store)
 		return 0;
@@ -189,7 +189,7 @@ int teacher_logits_compute(struct teacher_logits *l, const struct stage_run *run
 /* Written aside and renamed: who looks at the same time finds all of it or nothing. */
 void teacher_logits_keep(struct teacher_logits *l, const struct stage_run *run, const char *key)
 {
-	char path[1024];
+	char path[1400];
 	struct fs_out out;
 	if (!run->store)
 		return;

@@ -59,12 +59,16 @@ struct data_options {
 	struct option_floats mean, std;     /* per channel on the 0..1 scale; empty: measured on the train split */
 	struct augment_options {
 		bool flip, rotate90;
-		int64_t crop_padding; /* pixels; 0 = no random crop */
+		int64_t crop_padding;             /* pixels; 0 = no random crop */
+		double token_drop, token_replace; /* texts: chance of each token */
+		int token_replace_by;             /* enum replace_by */
 	} augment;
 };
 extern const struct option data_option_table[];
-/* Whether training samples are changed at random. */
+enum replace_by { REPLACE_BY_RANDOM, REPLACE_BY_MASK };
+/* Whether training samples are changed at random; texts among them. */
 bool augment_any(const struct augment_options *a);
+bool augment_texts(const struct augment_options *a);
 /* Contradictions, and options that the source would ignore: ERR_CONFIG without place; *key: the option at fault, or
  * NULL. */
 int data_options_check(const struct data_options *o, const char **key);

@@ -8,8 +8,9 @@
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX])
 {
 	struct hash *h = NULL;
-	char *text = mem_printf(
-	    "flip=%d rotate90=%d crop=%lld", o->augment.flip, o->augment.rotate90, (long long)o->augment.crop_padding);
+	const struct augment_options *a = &o->augment;
+	char *text = mem_printf("flip=%d rotate90=%d crop=%lld drop=%.17g replace=%.17g by=%d", a->flip, a->rotate90,
+	    (long long)a->crop_padding, a->token_drop, a->token_replace, a->token_replace_by);
 	int rc = text ? hash_open(&h) : ERR_NOMEM;
 
 	if (!rc)

@@ -28,6 +28,8 @@ static const char *const quotes_choices[] = {"csv", "none", NULL};
 #define TEST_FRACTION      0.2
 #define TEST_FRACTION_TEXT "0.2"
 
+static const char *const replace_choices[] = {"random", "mask", NULL};
+
 static const struct option augment_table[] = {
     {.key = "flip",
 	.type = OPT_BOOL,
@@ -46,6 +48,28 @@ static const struct option augment_table[] = {
 	.min = 0,
 	.max = 1024,
 	.help = "shift by up to this many pixels, filling with pixel value 0; 0 = off"},
+    {.key = "token_drop",
+	.type = OPT_FLOAT,
+	.offset = IN_AUG(token_drop),
+	.def = "0",
+	.min = 0,
+	.max = 0.9,
+	.help = "texts: chance of each token to be left out"},
+    {.key = "token_replace",
+	.type = OPT_FLOAT,
+	.offset = IN_AUG(token_replace),
+	.def = "0",
+	.min = 0,
+	.max = 0.9,
+	.help = "texts: chance of each token that stays to become another"},
+    {.key = "token_replace_by",
+	.type = OPT_CHOICE,
+	.offset = IN_AUG(token_replace_by),
+	.def = "random",
+	.choices = replace_choices,
+	.when = "token_replace",
+	.only = OPTION_POSITIVE,
+	.help = "texts: any token of the vocabulary but the special ones, or [MASK]"},
     OPTION_END,
 };
 
@@ -258,15 +282,23 @@ const struct option data_option_table[] = {
 	.type = OPT_BLOCK,
 	.offset = AT(augment),
 	.block = augment_table,
-	.when = "source",
-	.only = PICTURES,
-	.help = "changes to training images; stages switch it on"},
+	.help = "changes to training samples; stages switch it on"},
     OPTION_END,
 };
 
-bool augment_any(const struct augment_options *a)
+bool augment_texts(const struct augment_options *a)
+{
+	return a->token_drop > 0 || a->token_replace > 0;
+}
+
+static bool augment_images(const struct augment_options *a)
 {
 	return a->flip || a->rotate90 || a->crop_padding > 0;
+}
+
+bool augment_any(const struct augment_options *a)
+{
+	return augment_images(a) || augment_texts(a);
 }
 
 static bool differs(double fraction, double usual)
@@ -335,9 +367,24 @@ static int check_folders(const struct data_options *o, const char **key)
 	return 0;
 }
 
+/* Changes that the samples do not know. */
+static int check_augment(const struct data_options *o, const char **key)
+{
+	const bool texts = TEXTS & OPTION_BIT(o->source);
+	*key = "augment";
+	if (texts && augment_images(&o->augment))
+		return err_set(ERR_CONFIG, "augment: flip, rotate90 and crop_padding have no effect on texts");
+	if (!texts && augment_texts(&o->augment))
+		return err_set(ERR_CONFIG, "augment: token_drop and token_replace have no effect on images");
+	*key = NULL;
+	return 0;
+}
+
 int data_options_check(const struct data_options *o, const char **key)
 {
-	int rc = 0;
+	int rc = check_augment(o, key);
+	if (rc)
+		return rc;
 	if (o->source == SOURCE_IDX || TEXTS & OPTION_BIT(o->source))
 		rc = check_fractions(o, key);
 	if (!rc && TEXTS & OPTION_BIT(o->source))

@@ -158,3 +158,11 @@ int adapter_check_data(const struct adapter *a, const struct dataset *d, const c
 	}
 	return 0;
 }
+
+int adapter_check_augment(const struct adapter *a, const struct augment_options *o)
+{
+	if (a->coder && o->token_replace > 0 && o->token_replace_by == REPLACE_BY_MASK &&
+	    a->coder->vocabulary.special[VOCABULARY_MASK] < 0)
+		return err_set(ERR_CONFIG, "token_replace_by is mask, but the vocabulary has no [MASK]");
+	return 0;
+}

@@ -108,6 +108,8 @@ int adapter_from_json(struct adapter *out, const cJSON *json, const char *dir); 
 int adapter_save(const struct adapter *a, const char *dir);
 /* One hash of all that decides its tensors. */
 int adapter_key(const struct adapter *a, char hex[HASH_HEX]);
+/* ERR_CONFIG: a change that its vocabulary has no token for. */
+int adapter_check_augment(const struct adapter *a, const struct augment_options *o);
 /* ERR_DATA naming `name` unless the adapter can encode the samples of a data set. */
 int adapter_check_data(const struct adapter *a, const struct dataset *d, const char *name);
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "input/encoding.h"
+#include "input/text_augment.h"
 #include "text/unicode.h"
 #include "text/vocabulary_build.h"
 
@@ -219,8 +220,8 @@ static int fill(const struct encoding *e, const uint32_t *index, int count, cons
 {
 	int32_t *ids = feed_tensor(f, "ids", DT_S32, shape->tokens);
 	int32_t *starts = feed_tensor(f, "starts", DT_S32, shape->sequences + 1);
+	const bool changes = g && g->options && augment_texts(g->options);
 	int64_t at = 0;
-	(void)g;
 	if (!ids || !starts)
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++) {
@@ -228,7 +229,11 @@ static int fill(const struct encoding *e, const uint32_t *index, int count, cons
 		if (at + n > shape->tokens)
 			return err_set(ERR_FAIL, "a batch of more than %lld tokens", (long long)shape->tokens);
 		starts[i] = (int32_t)at;
-		memcpy(ids + at, e->ids + from, (size_t)n * sizeof(*ids));
+		if (changes)
+			n = text_augment(g, &e->adapter->coder->vocabulary, g->first_sample + (uint64_t)i,
+			    e->ids + from, (int)n, ids + at);
+		else
+			memcpy(ids + at, e->ids + from, (size_t)n * sizeof(*ids));
 		at += n;
 	}
 	for (int i = count; i <= shape->sequences; i++)

@@ -130,6 +130,8 @@ int trainer_check(const struct trainer *t)
 		rc = err_set(ERR_CONFIG,
 		    "none of the %" PRId64 " epochs may be the best one: the first that may is %" PRId64, t->o->epochs,
 		    t->min_best_epoch + 1);
+	if (!rc && t->augment && t->o->augment)
+		rc = adapter_check_augment(t->adapter, t->augment);
 	if (!rc && task_metric_find(t->task, task_metric_choices[t->o->monitor]) == TASK_METRIC_UNKNOWN)
 		rc = err_context(ERR_CONFIG, "monitor");
 	return rc;

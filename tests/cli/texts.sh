@@ -162,6 +162,7 @@ END
 works plan s.yaml
 check "the plan says what is left out" \
 	grep -qE "2 of 184 transfer texts; left out: [1-9][0-9]* test, [1-9][0-9]* validation, [1-9][0-9]* training, 1 repeated, 1 empty" out
+contains out "the teacher's logits: once for each of 120 samples, 1.4 KiB, kept in the store"
 works run s.yaml
 check "so does the run" grep -qE "^warning: 2 of 184 transfer texts; left out: [1-9][0-9]* test" err
 cp runs/s/01-student/checkpoint_info.json out.json

@@ -521,6 +521,9 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: csv, path: x, label: a, labels: [a, b]}", "labels", "cannot both be given");
 	check_options(
 	    "{source: csv, path: x, labels: [a, b], classes: [c, d]}", "classes", "already names the classes");
+	check_options("{source: csv, path: x, augment: {flip: true}}", "augment", "have no effect on texts");
+	check_options("{source: digits, augment: {token_drop: 0.1}}", "augment", "have no effect on images");
+	check_options("{source: csv, path: x, augment: {token_drop: 0.1}}", NULL, NULL);
 	const struct {
 		const char *yaml, *part;
 	} without_effect[] = {
@@ -534,7 +537,6 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	    {"{source: jsonl, path: x, encoding: latin1}", "encoding has no effect with source jsonl"},
 	    {"{source: phrasebank, path: x, quotes: none}", "quotes has no effect with source phrasebank"},
 	    {"{source: csv, path: x, mean: 0.5, std: 0.5}", "mean has no effect with source csv"},
-	    {"{source: csv, path: x, augment: {flip: true}}", "augment has no effect with source csv"},
 	    {"{source: phrasebank, path: x, label: y}", "label has no effect with source phrasebank"},
 	};
 	for (size_t i = 0; i < sizeof(without_effect) / sizeof(without_effect[0]); i++) {

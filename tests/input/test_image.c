@@ -235,7 +235,7 @@ static void image__augmentation_does_not_depend_on_the_split_into_batches(void *
 {
 	enum { N = 40, SIZE = 32 * 32 * 3 };
 	struct dataset d = made(3, 32, 32, 3);
-	struct augment_options a = {true, true, 3};
+	struct augment_options a = {.flip = true, .rotate90 = true, .crop_padding = 3};
 	struct world w = open_world(&d);
 	struct augmentation f = {.options = &a, .seed = 9, .stage = "t"};
 	uint32_t index[N];

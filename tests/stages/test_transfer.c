@@ -187,6 +187,46 @@ static void transfer__survives_an_interruption(void **state)
 	close_texts();
 }
 
+static double train_loss(const char *folder)
+{
+	struct model m;
+	rig_load(&texts, folder, &m);
+	const double loss = rig_number(cJSON_GetObjectItem(m.ckpt.info, "training"), "train_loss");
+	model_clear(&m);
+	return loss;
+}
+
+/* A student that is its teacher is nothing apart from it, if both see the same changed texts. */
+static void augment__changes_what_the_teacher_sees_too(void **state)
+{
+	const struct augment_options changed = {.token_drop = 0.3, .token_replace = 0.3};
+	const char *options = "{init: teacher_pruned, epochs: 1, lr: 0, batch_size: 8, alpha: 1}";
+	struct rig_case c = {
+	    .name = "alone", .options = "{epochs: 1, lr: 0, batch_size: 8}", .input = NULL, .spec = &bag};
+	struct input_options input = {0};
+	const char *key;
+	(void)state;
+	open_texts(false);
+	RIG_OK(rig_run(&texts, &stage_train, &c));
+	texts.data_options.augment = changed;
+	c.folder = "alone_changed";
+	RIG_OK(rig_run(&texts, &stage_train, &c));
+	assert_true(
+	    train_loss("alone") < train_loss("alone_changed") || train_loss("alone") > train_loss("alone_changed"));
+	distill("same", options, &transfer);
+	assert_true(train_loss("same") < 1e-9);
+	/* it cannot where it cuts texts in another way */
+	adapter_clear(&texts.adapter);
+	RIG_OK(rig_options(input_option_table, &input, "{vocabulary_size: 100}"));
+	RIG_OK(adapter_make(&texts.adapter, &input, &texts.data, &texts.data_options, ".", &key));
+	option_clear(input_option_table, &input);
+	bag.input = texts.adapter.spec;
+	c = (struct rig_case){.name = "other", .options = "{epochs: 1}", .teacher = "teacher", .spec = &bag};
+	assert_int_equal(rig_run(&texts, &stage_distill, &c), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the teacher cuts texts in another way"));
+	close_texts();
+}
+
 /* Pruning that fine-tunes and quantization that trains learn from them, too. */
 static void transfer__serves_every_stage_with_a_teacher(void **state)
 {
@@ -220,6 +260,7 @@ int main(void)
 	    cmocka_unit_test(transfer__is_part_of_every_epoch),
 	    cmocka_unit_test(transfer__is_among_the_prints_of_the_student),
 	    cmocka_unit_test(transfer__survives_an_interruption),
+	    cmocka_unit_test(augment__changes_what_the_teacher_sees_too),
 	    cmocka_unit_test(transfer__serves_every_stage_with_a_teacher),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,8 +165,13 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	char quantize[sizeof(out->text)];
 	struct stage_run run = *s;
 	struct joint_job job;
+	struct mask_forecast masks = {0}; /* to be refused here where that is certain; integers have none */
 	begin(&job, &run, NULL);
 	int rc = prune_set_init(&job.set, input_spec, &job.prune);
+	if (!rc && s->input_masks)
+		rc = mask_forecast_copy(&masks, s->input_masks);
+	if (!rc)
+		rc = prune_forecast_masks(&job.prune, &job.set, s, &masks);
 	if (!rc)
 		rc = quantize_job_plan(&job.quantize, input_spec, out);
 	memcpy(quantize, out->text, sizeof(quantize));
@@ -176,6 +181,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		    "; %s",
 		    100 * job.prune.sparsity, job.set.total, job.set.n, job.prune.begin_epoch + 2,
 		    job.prune.end_epoch + 1, quantize);
+	mask_forecast_clear(&masks);
 	prune_set_clear(&job.set);
 	return rc;
 }
@@ -204,6 +210,11 @@ static int run(struct stage_run *s)
 	return rc;
 }
 
+static const struct transfer_options *transfer_of(const void *options)
+{
+	return &((const struct joint_options *)options)->quantize.kd.transfer;
+}
+
 const struct stage_kind stage_joint = {.name = "joint",
     .help = "prunes, quantizes to integers and distills a model in one training",
     .table = table,
@@ -215,5 +226,6 @@ const struct stage_kind stage_joint = {.name = "joint",
     .needs_float = true,
     .quantizes = true,
     .check = check,
+    .transfer = transfer_of,
     .plan = plan,
     .run = run};

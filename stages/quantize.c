@@ -209,7 +209,7 @@ int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_s
 	if (rc)
 		goto out;
 	const bool half = o->method == QUANT_FP16 || o->method == QUANT_BF16;
-	out->values = half || job.plan.simulated ? VALUES_QUANTIZED : VALUES_INTEGER;
+	out->values = half || job->plan.simulated ? VALUES_QUANTIZED : VALUES_INTEGER;
 	if (o->method == QUANT_QAT) {
 		struct fit_job fit = make_fit(job);
 		rc = fit_plan(job->run, input_spec, &fit, out);

@@ -1,5 +1,5 @@
-/* Structured pruning: which units of each width stay, and the smaller model. How many stay follows from the options
- * alone, which from the norms of their weights (model/units.h). */
+/* Structured pruning: the smaller model. How many units of each width stay follows from the options alone, which from
+ * their scores (prune_choose.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "model/units.h"
 #include "stages/prune.h"
+#include "stages/prune_choose.h"
 
 /* Widths from here on stay multiples of 8 unless told otherwise: kernels work on blocks of 8 or 16 channels, and an odd
  * width costs as much as the next multiple. */
@@ -116,38 +117,65 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 	return 0;
 }
 
-int prune_units(const struct prune_options *o, struct model *model)
+static int score_units(const struct prune_options *o, const struct graph *g, const struct param_store *params,
+    const struct model_spec *want, struct unit_scores *scores)
 {
-	const struct model_spec *old = &model->ckpt.spec;
+	const struct model_spec *old = scores->spec;
 	const enum units_norm norm = o->norm == NORM_L2 ? UNITS_L2 : UNITS_L1;
-	struct model_spec want = {0}, cut = {0};
-	struct slice keep = {0};
-	struct graph from, to;
-	graph_init(&from);
+	int rc = 0;
+	for (int i = 0; !rc && i < old->n_width; i++) {
+		if (want->width[i] == old->width[i])
+			continue;
+		rc = unit_scores_add(scores, i);
+		if (!rc)
+			rc = units_score(g, params, norm, i, old->width[i], scores->score[i]);
+	}
+	return rc;
+}
+
+/* Replaces the model by what `keep` leaves of it. */
+static int cut_model(const struct graph *from, const struct slice *keep, struct model *model)
+{
+	struct model_spec cut = {0};
+	struct graph to;
 	graph_init(&to);
-	int rc = prune_units_spec(o, old, &want);
-	if (!rc)
-		rc = slice_init(&keep, old->n_width);
-	if (!rc)
-		rc = spec_build(&from, old, &shape_one);
-	for (int i = 0; !rc && i < old->n_width; i++)
-		if (want.width[i] < old->width[i])
-			rc = units_rank(&from, &model->params, norm, i, old->width[i], want.width[i], &keep);
-	if (!rc)
-		rc = slice_spec(&cut, old, &keep);
+	int rc = slice_spec(&cut, &model->ckpt.spec, keep);
 	if (!rc)
 		rc = spec_build(&to, &cut, &shape_one);
 	if (!rc)
-		rc = slice_all(&from, &to, &keep, model);
+		rc = slice_all(from, &to, keep, model);
 	if (!rc) {
 		spec_clear(&model->ckpt.spec);
 		model->ckpt.spec = cut;
 		cut = (struct model_spec){0};
 	}
-	spec_clear(&want);
 	spec_clear(&cut);
+	graph_clear(&to);
+	return rc;
+}
+
+int prune_units(const struct prune_options *o, struct model *model)
+{
+	const struct model_spec *old = &model->ckpt.spec;
+	struct model_spec want = {0};
+	struct unit_scores scores = {0};
+	struct slice keep = {0};
+	struct graph from;
+	graph_init(&from);
+	int rc = prune_units_spec(o, old, &want);
+	if (!rc)
+		rc = spec_build(&from, old, &shape_one);
+	if (!rc)
+		rc = unit_scores_init(&scores, old);
+	if (!rc)
+		rc = score_units(o, &from, &model->params, &want, &scores);
+	if (!rc)
+		rc = choose_units(&scores, want.width, &keep);
+	unit_scores_clear(&scores); /* of the spec that is replaced now */
+	if (!rc)
+		rc = cut_model(&from, &keep, model);
+	spec_clear(&want);
 	slice_clear(&keep);
 	graph_clear(&from);
-	graph_clear(&to);
 	return rc;
 }

@@ -7,11 +7,11 @@
 #include "base/mem.h"
 
 /* Adds the weights of one param to the scores of the units that it makes along axis d. */
-static int add_scores(const struct node *w, int d, const struct param_store *s, enum units_norm norm, double *score)
+static int add_scores(
+    const struct node *w, int d, const struct param_store *s, enum units_norm norm, int units, double *score)
 {
 	const struct param_axis x = w->attr.axis[d];
 	int64_t n = shape_count(w->shape), size = w->shape.dim[d], inner = shape_inner(w->shape, d);
-	int64_t units = size / ((int64_t)x.outer * x.inner);
 	float *host = mem_alloc((size_t)n, sizeof(*host));
 	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
 	for (int64_t i = 0; !rc && i < n; i++) {
@@ -40,20 +40,26 @@ static int by_index(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-int units_rank(const struct graph *g, const struct param_store *s, enum units_norm norm, int i, int units, int n,
-    struct slice *keep)
+int units_score(
+    const struct graph *g, const struct param_store *s, enum units_norm norm, int i, int units, double *score)
 {
-	double *score = mem_alloc((size_t)units, sizeof(*score));
-	struct ranked *order = mem_alloc((size_t)units, sizeof(*order));
-	keep->keep[i] = mem_alloc((size_t)n, sizeof(*keep->keep[i]));
-	keep->n_keep[i] = n;
-	int rc = score && order && keep->keep[i] ? 0 : ERR_NOMEM;
+	int rc = 0;
 	for (int k = 0; !rc && k < g->n; k++) {
 		const struct node *w = &g->node[k];
 		for (int d = 0; !rc && w->op == OP_PARAM && d < w->shape.ndim; d++)
 			if (w->attr.axis[d].width == i && w->attr.axis[d].makes)
-				rc = add_scores(w, d, s, norm, score);
+				rc = add_scores(w, d, s, norm, units, score);
 	}
+	return rc;
+}
+
+int units_keep(const double *score, int i, int units, int n, struct slice *keep)
+{
+	struct ranked *order = mem_alloc((size_t)units, sizeof(*order));
+	mem_free(keep->keep[i]);
+	keep->keep[i] = mem_alloc((size_t)n, sizeof(*keep->keep[i]));
+	keep->n_keep[i] = n;
+	int rc = order && keep->keep[i] ? 0 : ERR_NOMEM;
 	for (int u = 0; !rc && u < units; u++)
 		order[u] = (struct ranked){.score = score[u], .unit = u};
 	if (!rc) {
@@ -62,8 +68,18 @@ int units_rank(const struct graph *g, const struct param_store *s, enum units_no
 			keep->keep[i][u] = order[u].unit;
 		qsort(keep->keep[i], (size_t)n, sizeof(*keep->keep[i]), by_index);
 	}
-	mem_free(score);
 	mem_free(order);
+	return rc;
+}
+
+int units_rank(const struct graph *g, const struct param_store *s, enum units_norm norm, int i, int units, int n,
+    struct slice *keep)
+{
+	double *score = mem_alloc((size_t)units, sizeof(*score));
+	int rc = score ? units_score(g, s, norm, i, units, score) : ERR_NOMEM;
+	if (!rc)
+		rc = units_keep(score, i, units, n, keep);
+	mem_free(score);
 	return rc;
 }
 

@@ -6,6 +6,7 @@
 #include "quant/collector.h"
 #include "quant/equalize.h"
 #include "quant/plan.h"
+#include "stages/calibrate.h"
 #include "stages/fit.h"
 
 #define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation figure */
@@ -80,19 +81,11 @@ void quantize_job_clear(struct quantize_job *job);
 int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out);
 int quantize_build_annotated(void *job, const struct build_shape *shape, struct graph *out);
 
-/* Which samples calibrate: `batches` full batches of a split, no sample twice. */
-struct calibration_size {
-	enum split split;
-	int batch;
-	int64_t batches;
-};
+/* Which samples calibrate. */
 struct calibration_size quantize_calibration_size(const struct quantize_options *o, const struct dataset *d);
 /* A session of the folded graph that keeps the activations of the plan's values. Needs input.ckpt.spec, plan and
  * params. */
 int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch);
-/* Rows of a value that belong to samples, after a batch that filled the session: all of them where a row is a sample;
- * where a row is a token, those before the slack. rows: the value's first dimension. */
-int64_t quantize_valid_rows(const struct session *s, int64_t rows);
 /* equal_pairs; ERR_CONFIG where there are none. */
 int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *plan, struct equal_pair **pair, int *n);
 /* Equalizes input.params, if that is asked for. */

@@ -1,5 +1,4 @@
-/* Calibration: the folded float graph shows a collector its values; ranges and steps follow. Looks at samples of the
- * training or the validation split only. */
+/* The folded float graph shows observers its values (calibrate.h); ranges and steps follow. */
 #include <math.h>
 #include <string.h>
 
@@ -8,16 +7,6 @@
 #include "base/mem.h"
 #include "graph/pass.h"
 #include "stages/quantize.h"
-
-struct calibration {
-	struct quantize_job *job;
-	struct calibration_size size;
-	struct encoding samples;
-	struct session session; /* folded graph, all that is observed readable */
-	struct sampler sampler;
-	float *value; /* the value that was read last */
-	size_t capacity;
-};
 
 int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out)
 {
@@ -51,118 +40,27 @@ static int keep_observed(void *job, struct executor *ex)
 	return rc;
 }
 
+static struct calibrated observed(struct quantize_job *job, struct param_store *params)
+{
+	return (struct calibrated){.adapter = &job->input.ckpt.adapter,
+	    .params = params,
+	    .classes = job->input.ckpt.spec.classes,
+	    .build = quantize_build_folded,
+	    .user = job,
+	    .keep = keep_observed};
+}
+
 int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch)
 {
-	const struct session_options o = {.batch = batch, .bind = keep_observed};
-	return session_open(s, params, job->input.ckpt.spec.classes, quantize_build_folded, job, &o);
+	const struct calibrated of = observed(job, params);
+	const struct session_options o = {.batch = batch, .bind = of.keep};
+	return session_open(s, params, of.classes, of.build, job, &o);
 }
 
 struct calibration_size quantize_calibration_size(const struct quantize_options *o, const struct dataset *d)
 {
 	enum split split = strcmp(o->calibration_split, "train") == 0 ? SPLIT_TRAIN : SPLIT_VAL;
-	int64_t n = d->n[split], batch = o->calibration_batch_size < n ? o->calibration_batch_size : n;
-	int64_t most = batch > 0 ? n / batch : 0;
-	return (struct calibration_size){.split = split,
-	    .batch = (int)batch,
-	    .batches = o->calibration_batches < most ? o->calibration_batches : most};
-}
-
-int64_t quantize_valid_rows(const struct session *s, int64_t rows)
-{
-	const struct feed_tensor *starts = feed_find(&s->feed, "starts");
-	if (!starts || rows == s->batch)
-		return rows;
-	/* A text has a token or more: capacity and number of texts are equal only where no row is slack. */
-	return ((const int32_t *)starts->data)[s->batch];
-}
-
-/* ---- batches ---- */
-
-static int calibration_open(struct calibration *p, struct quantize_job *job)
-{
-	const struct stage_run *run = job->run;
-	p->job = job;
-	p->size = quantize_calibration_size(job->o, run->data);
-	int rc = encoding_open(&p->samples, &job->input.ckpt.adapter, run->data, p->size.split);
-	if (!rc)
-		rc = sampler_init(&p->sampler, run->seed, run->name, p->samples.n);
-	if (!rc)
-		rc = quantize_open_observed(&p->session, job, &job->input.params, p->size.batch);
-	if (!rc)
-		rc = session_reserve(&p->session, &p->samples);
-	if (rc == ERR_NOMEM)
-		err_context(rc, "calibrating with %d samples at a time (calibration_batch_size)", p->size.batch);
-	return rc;
-}
-
-static void calibration_close(struct calibration *p)
-{
-	session_close(&p->session);
-	encoding_close(&p->samples);
-	sampler_clear(&p->sampler);
-	mem_free(p->value);
-}
-
-/* Reads a value of an executor of the folded graph into p->value. */
-static int read_value(struct calibration *p, struct executor *ex, const char *name, struct shape *shape)
-{
-	const struct graph *g = executor_graph(ex);
-	*shape = g->node[graph_find(g, name)].shape;
-	size_t n = (size_t)shape_count(*shape);
-	if (n > p->capacity) {
-		float *value = mem_grow(p->value, p->capacity, n, sizeof(*value));
-		if (!value)
-			return ERR_NOMEM;
-		p->value = value;
-		p->capacity = n;
-	}
-	return executor_output(ex, name, p->value, n * sizeof(*p->value));
-}
-
-/* Batch b of the calibration data through the folded graph: what it computed can be read. */
-static int run_batch(struct calibration *p, int64_t b)
-{
-	struct session *s = &p->session;
-	int rc = sampler_take(&p->sampler, b * s->batch, s->batch, s->index);
-	return rc ? rc : session_push(s, &p->samples, s->index, s->batch);
-}
-
-/* Every value that the collector wants of the batch that was run. */
-static int collect_batch(struct calibration *p, const struct collector *c)
-{
-	int rc = 0;
-	for (int i = 0; i < c->n && !rc; i++) {
-		struct shape shape;
-		rc = read_value(p, p->session.ex, c->name(c->user, i), &shape);
-		if (rc)
-			return rc;
-		const int64_t rows = shape.dim[0];
-		const struct collected value = {.x = p->value,
-		    .rows = rows,
-		    .valid = quantize_valid_rows(&p->session, rows),
-		    .width = shape_count(shape) / rows};
-		rc = c->add(c->user, i, &value);
-	}
-	return rc;
-}
-
-/* Full batches of the split, each sample at most once, given to one collector. */
-static int collect(struct calibration *p, const struct collector *c)
-{
-	struct stage_run *run = p->job->run;
-	const int64_t batches = p->size.batches;
-	int rc = c->begin ? c->begin(c->user) : 0;
-	for (int64_t b = 0; b < batches && !rc; b++) {
-		if (run->stop && *run->stop)
-			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
-		rc = run_batch(p, b);
-		if (!rc)
-			rc = collect_batch(p, c);
-		if (run->progress && run->progress->update)
-			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)batches);
-	}
-	p->job->calibrated = batches * p->size.batch;
-	return rc < 0 || !c->end ? rc : c->end(c->user);
+	return calibration_size(d, split, o->calibration_batch_size, o->calibration_batches);
 }
 
 /* ---- steps ---- */
@@ -179,11 +77,12 @@ static int write_step(struct quantize_job *job, const struct quant_value *v, con
 	return rc < 0 ? rc : params_write(&job->input.params, name, step);
 }
 
-static int weight_step(struct calibration *p, struct executor *ex, const struct quant_value *v)
+static int weight_step(
+    struct quantize_job *job, struct calibration *p, struct executor *ex, const struct quant_value *v)
 {
-	enum observer_kind kind = p->job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
+	enum observer_kind kind = job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
 	struct shape shape;
-	int rc = read_value(p, ex, v->name, &shape);
+	int rc = calibration_read(p, ex, v->name, &shape);
 	if (rc)
 		return rc;
 	size_t rows = (size_t)shape.dim[0], width = (size_t)shape_count(shape) / rows;
@@ -194,21 +93,20 @@ static int weight_step(struct calibration *p, struct executor *ex, const struct 
 	/* one step for all, where the op wants one per channel */
 	for (int c = 1; !v->per_channel && c < v->channels; c++)
 		step[c] = step[0];
-	rc = rc ? err_context(rc, "weight '%s'", v->name) : write_step(p->job, v, step);
+	rc = rc ? err_context(rc, "weight '%s'", v->name) : write_step(job, v, step);
 	mem_free(step);
 	return rc;
 }
 
 /* Folded weights are constants, which an executor of any shape computes alike. */
-static int weight_steps(struct calibration *p)
+static int weight_steps(struct quantize_job *job, struct calibration *p)
 {
-	const struct build_shape shape = encoding_largest(&p->samples, p->size.batch);
-	const struct quant_plan *plan = &p->job->plan;
+	const struct quant_plan *plan = &job->plan;
 	struct executor *ex;
-	int rc = exec_family_at(p->session.family, &shape, &ex);
+	int rc = calibration_largest(p, &ex);
 	for (int i = 0; i < plan->n_value && !rc; i++)
 		if (plan->value[i].weight)
-			rc = weight_step(p, ex, &plan->value[i]);
+			rc = weight_step(job, p, ex, &plan->value[i]);
 	return rc;
 }
 
@@ -331,17 +229,20 @@ int quantize_calibrate(struct quantize_job *job)
 {
 	struct calibration p = {0};
 	struct collector c;
-	int rc = calibration_open(&p, job);
+	const struct calibrated of = observed(job, &job->input.params);
+	const struct calibration_size size = quantize_calibration_size(job->o, job->run->data);
+	int rc = calibration_open(&p, job->run, &of, &size, "calibration_batch_size");
 
 	if (!rc)
-		rc = weight_steps(&p);
+		rc = weight_steps(job, &p);
 	if (rc < 0 || !quantize_has_steps(job->o))
 		goto out;
 	rc = observers_init(&job->observers, &job->plan);
 	if (rc < 0)
 		goto out;
 	c = observers_collector(&job->observers);
-	rc = collect(&p, &c);
+	rc = calibration_collect(&p, &c);
+	job->calibrated = size.batches * size.batch;
 	job->chosen = job->o->observer;
 	if (!rc && job->o->observer == OBSERVE_AUTO)
 		rc = choose_observer(job);

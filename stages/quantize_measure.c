@@ -151,7 +151,7 @@ static int compare_node(struct bench *b, int i)
 		rc = executor_output(b->ann.ex, n->name, b->want, count * sizeof(*b->want));
 	if (rc)
 		return rc;
-	const int64_t rows = n->shape.dim[0], valid = quantize_valid_rows(&b->low, rows) * ((int64_t)count / rows);
+	const int64_t rows = n->shape.dim[0], valid = calibration_valid_rows(&b->low, rows) * ((int64_t)count / rows);
 	compare_values(b, n, (size_t)valid, q, grid ? &step : NULL, &b->m->node[i]);
 	return grid ? quantize_clipped(b->ann.ex, twin, valid, &b->m->node[i].saturated) : 0;
 }

@@ -1,0 +1,111 @@
+#include "stages/calibrate.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct calibration_size calibration_size(const struct dataset *d, enum split split, int64_t batch, int64_t batches)
+{
+	const int64_t n = d->n[split], size = batch < n ? batch : n, most = size > 0 ? n / size : 0;
+	return (struct calibration_size){
+	    .split = split, .batch = (int)size, .batches = batches < most ? batches : most};
+}
+
+int calibration_open(struct calibration *c, const struct stage_run *run, const struct calibrated *of,
+    const struct calibration_size *size, const char *batch)
+{
+	const struct session_options o = {.batch = size->batch, .bind = of->keep};
+	*c = (struct calibration){.run = run, .size = *size};
+	int rc = encoding_open(&c->samples, of->adapter, run->data, size->split);
+	if (!rc)
+		rc = sampler_init(&c->sampler, run->seed, run->name, c->samples.n);
+	if (!rc)
+		rc = session_open(&c->session, of->params, of->classes, of->build, of->user, &o);
+	if (!rc)
+		rc = session_reserve(&c->session, &c->samples);
+	if (rc == ERR_NOMEM)
+		err_context(rc, "calibrating with %d samples at a time (%s)", size->batch, batch);
+	return rc;
+}
+
+void calibration_close(struct calibration *c)
+{
+	session_close(&c->session);
+	encoding_close(&c->samples);
+	sampler_clear(&c->sampler);
+	mem_free(c->value);
+	*c = (struct calibration){0};
+}
+
+int64_t calibration_valid_rows(const struct session *s, int64_t rows)
+{
+	const struct feed_tensor *starts = feed_find(&s->feed, "starts");
+	if (!starts || rows == s->batch)
+		return rows;
+	/* A text has a token or more: capacity and number of texts are equal only where no row is slack. */
+	return ((const int32_t *)starts->data)[s->batch];
+}
+
+int calibration_largest(struct calibration *c, struct executor **ex)
+{
+	const struct build_shape shape = encoding_largest(&c->samples, c->size.batch);
+	return exec_family_at(c->session.family, &shape, ex);
+}
+
+int calibration_read(struct calibration *c, struct executor *ex, const char *name, struct shape *shape)
+{
+	const struct graph *g = executor_graph(ex);
+	*shape = g->node[graph_find(g, name)].shape;
+	size_t n = (size_t)shape_count(*shape);
+	if (n > c->capacity) {
+		float *value = mem_grow(c->value, c->capacity, n, sizeof(*value));
+		if (!value)
+			return ERR_NOMEM;
+		c->value = value;
+		c->capacity = n;
+	}
+	return executor_output(ex, name, c->value, n * sizeof(*c->value));
+}
+
+/* Batch b through the graph: what it computed can be read. */
+static int run_batch(struct calibration *c, int64_t b)
+{
+	struct session *s = &c->session;
+	int rc = sampler_take(&c->sampler, b * s->batch, s->batch, s->index);
+	return rc ? rc : session_push(s, &c->samples, s->index, s->batch);
+}
+
+/* Every value that the collector wants of the batch that was run. */
+static int collect_batch(struct calibration *c, const struct collector *to)
+{
+	int rc = 0;
+	for (int i = 0; i < to->n && !rc; i++) {
+		struct shape shape;
+		rc = calibration_read(c, c->session.ex, to->name(to->user, i), &shape);
+		if (rc)
+			return rc;
+		const int64_t rows = shape.dim[0];
+		const struct collected value = {.x = c->value,
+		    .rows = rows,
+		    .valid = calibration_valid_rows(&c->session, rows),
+		    .width = shape_count(shape) / rows};
+		rc = to->add(to->user, i, &value);
+	}
+	return rc;
+}
+
+int calibration_collect(struct calibration *c, const struct collector *to)
+{
+	const struct stage_run *run = c->run;
+	const int64_t batches = c->size.batches;
+	int rc = to->begin ? to->begin(to->user) : 0;
+	for (int64_t b = 0; b < batches && !rc; b++) {
+		if (run->stop && *run->stop)
+			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
+		rc = run_batch(c, b);
+		if (!rc)
+			rc = collect_batch(c, to);
+		if (run->progress && run->progress->update)
+			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)batches);
+	}
+	return rc < 0 || !to->end ? rc : to->end(to->user);
+}

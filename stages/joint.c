@@ -141,7 +141,7 @@ static int before_epoch(void *user, int64_t epoch)
 	struct joint_job *job = user;
 	struct param_store *params = &job->quantize.input.params;
 	const double sparsity = prune_ramp_at(&job->prune, job->initial, epoch);
-	int rc = prune_magnitude(&job->set, params, job->prune.scope == SCOPE_GLOBAL, sparsity);
+	int rc = prune_smallest(&job->set, params, NULL, prune_scope_of(&job->prune), sparsity);
 	return rc ? rc : prune_warn_of_empty(job->run, params, &job->said);
 }
 

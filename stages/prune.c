@@ -1,8 +1,8 @@
 /* prune: a smaller model from a trained one, then fine-tuning.
  *
- * magnitude and nm set masks, which belong to the params and hold from here on through every later stage; structured
- * removes channels and neurons for good. Masks that the input has already stay and count. Without epochs the stage only
- * prunes. With a teacher the fine-tuning distills. */
+ * magnitude, wanda and nm set masks, which belong to the params and hold from here on through every later stage;
+ * structured removes channels and neurons for good. Masks that the input has already stay and count. Without epochs the
+ * stage only prunes. With a teacher the fine-tuning distills. */
 #include "stages/prune.h"
 
 #include <inttypes.h>
@@ -18,8 +18,9 @@ struct prune_job {
 	struct stage_run *run;
 	struct model model;
 	struct prune_set set;
-	double initial; /* share that was masked before */
-	double removed; /* parameters, by this and earlier stages */
+	double initial;     /* share that was masked before */
+	double removed;     /* parameters, by this and earlier stages */
+	int64_t calibrated; /* samples that scores were taken from */
 	char parent[HASH_HEX];
 	double started;
 	bool *empty; /* (params of the model) those that a warning was about */
@@ -28,6 +29,11 @@ struct prune_job {
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {
 	return prune_options_check(options, input_spec, key);
+}
+
+static bool by_wanda(const struct prune_options *o)
+{
+	return o->method == PRUNE_WANDA || (o->method == PRUNE_NM && o->score == SCORE_WANDA);
 }
 
 /* "2of4", "50": what the technique and the plan call it. */
@@ -39,8 +45,8 @@ static void describe(const struct prune_options *o, char *text, size_t cap)
 		snprintf(text, cap, "%g", 100 * o->sparsity);
 }
 
-static int plan_text(const struct prune_options *o, const struct model_spec *before, const struct model_spec *after,
-    char *text, size_t cap)
+static int plan_text(const struct prune_options *o, const struct dataset *d, const struct model_spec *before,
+    const struct model_spec *after, char *text, size_t cap)
 {
 	struct prune_set set;
 	char amount[32], name[64];
@@ -59,6 +65,14 @@ static int plan_text(const struct prune_options *o, const struct model_spec *bef
 		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
 		    o->method == PRUNE_NM ? "" : " %", set.total, set.n);
 		prune_set_clear(&set);
+		if (prune_is_calibrated(o) && len < cap) {
+			const struct calibration_size size = prune_calibration_size(o, d);
+			len += (size_t)snprintf(text + len, cap - len,
+			    ", those that are small times their input's norm%s%s, of %" PRId64 " samples from %s",
+			    o->method == PRUNE_WANDA ? ", compared " : "",
+			    o->method == PRUNE_WANDA ? prune_scope_texts[prune_scope_of(o)] : "",
+			    size.batches * size.batch, split_names[size.split]);
+		}
 	}
 	if (len < cap)
 		snprintf(text + len, cap - len, "; fine-tune for %" PRId64 " epochs", o->train.epochs);
@@ -94,7 +108,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = o->method == PRUNE_STRUCTURED ? prune_units_spec(o, input_spec, &after)
 						   : spec_copy(&after, input_spec);
 	if (!rc)
-		rc = plan_text(o, input_spec, &after, out->text, sizeof(out->text));
+		rc = plan_text(o, s->data, input_spec, &after, out->text, sizeof(out->text));
 	if (!rc)
 		rc = plan_masks(o, s, &after, &out->masks);
 	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
@@ -106,7 +120,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 
 static int apply_magnitude(struct prune_job *job, double sparsity)
 {
-	return prune_magnitude(&job->set, &job->model.params, job->o->scope != SCOPE_LAYER, sparsity);
+	return prune_smallest(&job->set, &job->model.params, NULL, prune_scope_of(job->o), sparsity);
 }
 
 /* The ramp: before each epoch, mask on. */
@@ -115,6 +129,26 @@ static int before_epoch(void *user, int64_t epoch)
 	struct prune_job *job = user;
 	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
 	return rc ? rc : prune_warn_of_empty(job->run, &job->model.params, &job->empty);
+}
+
+/* By scores |w| * ||x||. */
+static int apply_wanda(struct prune_job *job)
+{
+	const struct prune_options *o = job->o;
+	struct channel_norms norms = {0};
+	const struct calibration_size size = prune_calibration_size(o, job->run->data);
+	int rc = prune_norms(&job->set, job->run, &job->model, &size, &norms);
+	if (!rc && o->method == PRUNE_NM)
+		rc = prune_nm(&job->set, &job->model.params, &norms, (int)o->n, (int)o->m);
+	else if (!rc)
+		rc = prune_smallest(&job->set, &job->model.params, &norms, prune_scope_of(o), o->sparsity);
+	job->calibrated = size.batches * size.batch;
+	if (!rc)
+		stage_line(job->run, "weights scored by Wanda, compared %s, on %" PRId64 " samples of the %s split",
+		    o->method == PRUNE_NM ? "in their group" : prune_scope_texts[prune_scope_of(o)], job->calibrated,
+		    split_names[size.split]);
+	channel_norms_clear(&norms);
+	return rc;
 }
 
 static int prune_now(struct prune_job *job)
@@ -128,10 +162,13 @@ static int prune_now(struct prune_job *job)
 	if (rc < 0)
 		return rc;
 	if (o->method == PRUNE_NM)
-		return prune_nm(&job->set, &job->model.params, (int)o->n, (int)o->m);
+		return prune_is_calibrated(o) ? apply_wanda(job)
+					      : prune_nm(&job->set, &job->model.params, NULL, (int)o->n, (int)o->m);
 	rc = prune_check_target(&job->set, job->initial, o->sparsity);
 	if (rc < 0)
 		return rc;
+	if (o->method == PRUNE_WANDA)
+		return apply_wanda(job);
 	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
 }
 
@@ -144,6 +181,25 @@ static int load_float(struct prune_job *job)
 	return rc;
 }
 
+/* What decided which weights stay, in checkpoint_info.json: defaults that depend on other options are resolved here. */
+static int put_choice(struct prune_job *job)
+{
+	const struct prune_options *o = job->o;
+	struct checkpoint *c = &job->model.ckpt;
+	bool ok;
+	if (!c->info && !(c->info = cJSON_CreateObject()))
+		return err_set(ERR_NOMEM, "out of memory");
+	struct json_out out = json_out_object(json_out_into(c->info, &ok), "pruning");
+	json_out_text(out, "score", by_wanda(o) ? "wanda" : "magnitude");
+	if (o->method != PRUNE_NM)
+		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
+	if (prune_is_calibrated(o)) {
+		json_out_number(out, "calibration_samples", (double)job->calibrated);
+		json_out_text(out, "calibration_split", split_names[prune_calibration_size(o, job->run->data).split]);
+	}
+	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
 static int fine_tune_and_save(struct prune_job *job)
 {
 	const struct prune_options *o = job->o;
@@ -152,8 +208,11 @@ static int fine_tune_and_save(struct prune_job *job)
 	int64_t begin, end;
 	prune_ramp_epochs(o, &begin, &end);
 	describe(o, amount, sizeof(amount));
-	snprintf(
-	    technique, sizeof(technique), "%s_%s", o->method == PRUNE_STRUCTURED ? "structured" : "pruned", amount);
+	snprintf(technique, sizeof(technique), "%s_%s",
+	    o->method == PRUNE_STRUCTURED ? "structured"
+	    : by_wanda(o)                 ? "wanda"
+					  : "pruned",
+	    amount);
 	struct fit_job fit = {.run = job->run,
 	    .train = &o->train,
 	    .kd = &o->kd,
@@ -165,6 +224,8 @@ static int fine_tune_and_save(struct prune_job *job)
 	struct stage_result result = {
 	    .technique = technique, .parent_sha256 = job->parent, .removed = job->removed, .started = job->started};
 	int rc = fit_run(&fit, &report);
+	if (!rc)
+		rc = put_choice(job);
 	if (!rc)
 		rc = fit_save(&fit, "prune", prune_option_table, &result, &report);
 	fit_report_clear(&report);

@@ -1,18 +1,23 @@
 /* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_mask.c
- * zeroes weights, prune_units.c removes units. */
+ * zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 
 #include "graph/pass.h"
+#include "quant/norms.h"
+#include "stages/calibrate.h"
 #include "stages/fit.h"
 
-enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED };
-enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER };
+enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA };
+/* Where weights compete: all of them, those of a layer, those of one output. */
+enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER, SCOPE_ROW };
+/* What is kept: large weights, or weights of units; or by what calibration shows. */
+enum prune_score { SCORE_MAGNITUDE, SCORE_WANDA };
 enum prune_ramp { RAMP_ONE_SHOT, RAMP_LINEAR, RAMP_CUBIC, RAMP_EXPONENTIAL };
 enum prune_norm { NORM_AUTO, NORM_L1, NORM_L2 };
 
 struct prune_options {
-	int method, scope, ramp, norm;
+	int method, scope, score, ramp, norm;
 	double sparsity;                /* 0 = not given */
 	int64_t begin_epoch, end_epoch; /* 0-based; end 0 = not given */
 	int64_t n, m;                   /* 0 = not given */
@@ -20,12 +25,22 @@ struct prune_options {
 	struct option_strings exclude;
 	const char *exclude_key; /* what messages call it; NULL: "exclude" */
 	bool embeddings;
+	int64_t calibration_batches, calibration_batch_size; /* 0 = not given */
+	int calibration_split;                               /* 0 = not given */
 	struct train_options train;
 	struct kd_options kd;
 };
 extern const struct option prune_option_table[];
 /* ERR_CONFIG and *key where options contradict each other or the model. */
 int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key);
+
+/* The scope that `auto` stands for. */
+enum prune_scope prune_scope_of(const struct prune_options *o);
+/* By scope: "global", "globally". */
+extern const char *const prune_scope_names[], *const prune_scope_texts[];
+/* Whether scores come from samples, and from which. */
+bool prune_is_calibrated(const struct prune_options *o);
+struct calibration_size prune_calibration_size(const struct prune_options *o, const struct dataset *d);
 
 /* The ramp's epochs with defaults resolved: before epoch e (0-based) the sparsity is prune_ramp_at(...e...); the target
  * holds from epoch `end` on. */
@@ -38,7 +53,9 @@ double prune_ramp_at(const struct prune_options *o, double initial, int64_t epoc
 struct prune_set {
 	struct prune_weight {
 		char layer[NODE_NAME], param[NODE_NAME];
-		int64_t n, row; /* elements; size of the last axis (input channels) */
+		char input[NODE_NAME];   /* the value that the layer reads */
+		int64_t n, row, outputs; /* elements; size of the last axis (input channels), of the first */
+		int norm;                /* of its input, once prune_norms has run */
 	} * weight;
 	int n;
 	int64_t total; /* elements of all */
@@ -57,11 +74,16 @@ int prune_check_target(const struct prune_set *p, double initial, double sparsit
 int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said);
 /* Elements that are not masked. */
 int prune_left(const struct param_store *s, const struct param *p, int64_t *left);
-/* Masks the smallest weights until `sparsity` of all (global), or of each weight's, are masked, but one. What is masked
- * stays. */
-int prune_magnitude(const struct prune_set *p, struct param_store *s, bool global, double sparsity);
-/* Keeps the n largest of every m consecutive inputs of each output. */
-int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m);
+/* Masks the smallest weights, or with norms those of the smallest scores |w| * ||x||, until `sparsity` of all (global),
+ * of each layer's or of each output's (row) are masked, but one. What is masked stays. */
+int prune_smallest(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms,
+    enum prune_scope scope, double sparsity);
+/* Keeps the n largest of every m consecutive inputs of each output; with norms, of the largest scores. */
+int prune_nm(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms, int n, int m);
+/* Collects the norms of the inputs of all weights of the set, in the float graph as it is (batch norm by running
+ * statistics), from calibration data. ERR_INTERRUPTED; ERR_DATA: a value that is not finite. */
+int prune_norms(struct prune_set *p, const struct stage_run *run, struct model *model,
+    const struct calibration_size *size, struct channel_norms *out);
 
 /* A plan's view of masks: `f` of the input becomes that of the output. ERR_CONFIG: the input will certainly have more
  * masks than the sparsity allows; where that depends on the weights it is said through s->progress. */

@@ -103,6 +103,20 @@ static void mask_layers(struct pruned *p, double sparsity)
 	}
 }
 
+/* Until so many elements of each row are masked; what is masked already may all be in one row. */
+static void mask_rows(struct pruned *p, double sparsity)
+{
+	for (int i = 0; i < p->set->n; i++) {
+		const struct prune_weight *w = &p->set->weight[i];
+		struct masked_param *m = mask_forecast_find(p->f, w->param);
+		const int64_t row = m->n / w->outputs;
+		const int64_t share = w->outputs * smaller(llround(sparsity * (double)row), row - 1);
+		grow_sums(p, m, share);
+		m->least = larger(m->least, share);
+		m->most = smaller(m->n, m->most + share);
+	}
+}
+
 /* So many of each group; those that are masked already may all be in other groups. */
 static void mask_groups(struct pruned *p, int64_t stay, int64_t group)
 {
@@ -137,14 +151,16 @@ int prune_forecast_masks(
 {
 	struct pruned p;
 	int rc = open_set(&p, f, set);
-	if (!rc && o->method == PRUNE_MAGNITUDE)
+	if (!rc && (o->method == PRUNE_MAGNITUDE || o->method == PRUNE_WANDA))
 		rc = check_sparsity(&p, o, s);
 	if (rc)
 		return rc;
 	if (o->method == PRUNE_NM)
 		mask_groups(&p, o->n, o->m);
-	else if (o->scope == SCOPE_LAYER)
+	else if (prune_scope_of(o) == SCOPE_LAYER)
 		mask_layers(&p, o->sparsity);
+	else if (prune_scope_of(o) == SCOPE_ROW)
+		mask_rows(&p, o->sparsity);
 	else
 		mask_together(&p, o->sparsity);
 	return 0;

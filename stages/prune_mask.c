@@ -9,8 +9,9 @@
 #include "base/str.h"
 #include "stages/prune.h"
 
-static int append_weight(struct prune_set *p, const struct node *layer, const struct node *w)
+static int append_weight(struct prune_set *p, const struct graph *g, const struct node *layer)
 {
+	const struct node *w = &g->node[layer->in[PRODUCT_W]];
 	struct prune_weight *grown = mem_grow(p->weight, (size_t)p->n, (size_t)p->n + 1, sizeof(*grown));
 	if (!grown)
 		return ERR_NOMEM;
@@ -18,8 +19,10 @@ static int append_weight(struct prune_set *p, const struct node *layer, const st
 	struct prune_weight *e = &p->weight[p->n++];
 	memcpy(e->layer, layer->name, sizeof(e->layer));
 	memcpy(e->param, w->name, sizeof(e->param));
+	memcpy(e->input, g->node[layer->in[PRODUCT_X]].name, sizeof(e->input));
 	e->n = shape_count(w->shape);
 	e->row = w->shape.dim[w->shape.ndim - 1];
+	e->outputs = w->shape.dim[0];
 	p->total += e->n;
 	return 0;
 }
@@ -61,7 +64,7 @@ static int fill_set(
 		tables += info->lookup;
 		names[layers++] = layer->name;
 		if (!matches_any(exclude, layer->name, used))
-			rc = append_weight(p, layer, &g->node[layer->in[PRODUCT_W]]);
+			rc = append_weight(p, g, layer);
 	}
 	if (!rc && o->embeddings && !tables)
 		rc = err_set(ERR_CONFIG, "embeddings has no effect: the model has no table of embeddings");
@@ -98,7 +101,7 @@ void prune_set_clear(struct prune_set *p)
 
 /* All weights of a set, one after the other, on the host. */
 struct host_weights {
-	float *w;      /* (total) */
+	float *w;      /* (total): each weight, or its score; the sign means nothing */
 	uint8_t *mask; /* (total), 1 = kept */
 };
 
@@ -175,48 +178,66 @@ static uint32_t magnitude(float x)
 	return u & 0x7fffffffu;
 }
 
+#define DIGIT 11 /* bits: three digits hold a magnitude */
+
 /* The k-th smallest key (k >= 1) among kept weights, and how many keys equal to it are among the k smallest: a radix
- * selection in two halves of 16 bits, linear where sorting millions of weights would take seconds. */
-static int select_key(const float *w, const uint8_t *mask, int64_t n, int64_t k, uint32_t *key, int64_t *equal)
+ * selection by three digits, linear where sorting millions of weights would take seconds, and quick for single rows. */
+static void select_key(const float *w, const uint8_t *mask, int64_t n, int64_t k, uint32_t *key, int64_t *equal)
 {
-	int64_t *count = mem_alloc(65536, sizeof(*count));
 	uint32_t prefix = 0;
-	if (!count)
-		return ERR_NOMEM;
-	for (int shift = 16; shift >= 0; shift -= 16) {
-		memset(count, 0, 65536 * sizeof(*count));
+	for (int shift = 2 * DIGIT; shift >= 0; shift -= DIGIT) {
+		int64_t count[1 << DIGIT] = {0};
 		for (int64_t i = 0; i < n; i++) {
-			uint32_t u = magnitude(w[i]);
-			if (mask[i] && (shift == 16 || u >> 16 == prefix))
-				count[u >> shift & 0xffffu]++;
+			const uint32_t u = magnitude(w[i]) >> shift;
+			if (mask[i] && u >> DIGIT == prefix)
+				count[u & ((1u << DIGIT) - 1)]++;
 		}
 		uint32_t bin = 0;
 		while (k > count[bin])
 			k -= count[bin++];
-		prefix = prefix << 16 | bin;
+		prefix = prefix << DIGIT | bin;
 	}
 	*key = prefix;
 	*equal = k;
-	mem_free(count);
-	return 0;
 }
 
 /* Masks the smallest until `sparsity` of the n are masked, but the largest: 0.999 of 64 rounds to all. */
-static int mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsity)
+static void mask_smallest(const float *w, uint8_t *mask, int64_t n, double sparsity)
 {
 	int64_t most = llround(sparsity * (double)n), equal;
 	int64_t k = (most < n ? most : n - 1) - count_masked(mask, n);
 	uint32_t key;
 	if (k <= 0)
-		return 0;
-	int rc = select_key(w, mask, n, k, &key, &equal);
-	for (int64_t i = 0; !rc && i < n; i++) {
+		return;
+	select_key(w, mask, n, k, &key, &equal);
+	for (int64_t i = 0; i < n; i++) {
 		uint32_t u = magnitude(w[i]);
 		if (!mask[i] || u > key || (u == key && equal == 0))
 			continue;
 		equal -= u == key;
 		mask[i] = 0;
 	}
+}
+
+/* Weights become scores |w| * ||x||, of the norm of the input that each multiplies. */
+static void score_weights(struct host_weights *h, const struct prune_set *p, const struct channel_norms *norms)
+{
+	int64_t at = 0;
+	for (int i = 0; i < p->n; i++) {
+		const struct prune_weight *e = &p->weight[i];
+		for (int64_t k = 0; k < e->n; k++)
+			h->w[at + k] = (float)(fabs((double)h->w[at + k]) * channel_norm(norms, e->norm, k % e->row));
+		at += e->n;
+	}
+}
+
+/* Weights, or with norms their scores, and masks. */
+static int host_score(
+    struct host_weights *h, const struct prune_set *p, const struct param_store *s, const struct channel_norms *norms)
+{
+	int rc = host_read(h, p, s);
+	if (!rc && norms)
+		score_weights(h, p, norms);
 	return rc;
 }
 
@@ -252,16 +273,19 @@ int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s
 	return rc;
 }
 
-int prune_magnitude(const struct prune_set *p, struct param_store *s, bool global, double sparsity)
+int prune_smallest(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms,
+    enum prune_scope scope, double sparsity)
 {
 	struct host_weights h = {0};
-	int rc = host_read(&h, p, s);
-	if (!rc && global)
-		rc = mask_smallest(h.w, h.mask, p->total, sparsity);
+	int rc = host_score(&h, p, s, norms);
+	if (!rc && scope == SCOPE_GLOBAL)
+		mask_smallest(h.w, h.mask, p->total, sparsity);
 	int64_t at = 0;
-	for (int i = 0; !rc && !global && i < p->n; i++) {
-		rc = mask_smallest(h.w + at, h.mask + at, p->weight[i].n, sparsity);
-		at += p->weight[i].n;
+	for (int i = 0; !rc && scope != SCOPE_GLOBAL && i < p->n; i++) {
+		const struct prune_weight *e = &p->weight[i];
+		const int64_t group = scope == SCOPE_ROW ? e->n / e->outputs : e->n;
+		for (int64_t end = at + e->n; at < end; at += group)
+			mask_smallest(h.w + at, h.mask + at, group, sparsity);
 	}
 	if (!rc)
 		rc = host_write_masks(&h, p, s);
@@ -287,10 +311,10 @@ static void mask_group(const float *w, uint8_t *mask, int n, int m)
 	}
 }
 
-int prune_nm(const struct prune_set *p, struct param_store *s, int n, int m)
+int prune_nm(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms, int n, int m)
 {
 	struct host_weights h = {0};
-	int rc = host_read(&h, p, s);
+	int rc = host_score(&h, p, s, norms);
 	for (int64_t at = 0; !rc && at < p->total; at += m) /* rows are multiples of m: groups never straddle them */
 		mask_group(h.w + at, h.mask + at, n, m);
 	if (!rc)

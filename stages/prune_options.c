@@ -6,13 +6,21 @@
 #include "base/err.h"
 #include "stages/prune.h"
 
-static const char *const methods[] = {"magnitude", "nm", "structured", NULL};
-static const char *const scopes[] = {"auto", "global", "layer", NULL};
+static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", NULL};
+const char *const prune_scope_names[] = {"auto", "global", "layer", "row", NULL};
+static const char *const scores[] = {"magnitude", "wanda", NULL};
+static const char *const splits[] = {"auto", "train", "validation", NULL};
+const char *const prune_scope_texts[] = {"", "globally", "per layer", "per output row"};
+
+/* What the calibration options stand for where they are not given: as many samples as Wanda's users take. */
+#define CALIBRATION_BATCHES 16
+#define CALIBRATION_BATCH   32
 static const char *const ramps[] = {"one_shot", "linear", "cubic", "exponential", NULL};
 static const char *const norms[] = {"auto", "l1", "l2", NULL};
 
-#define AT(field) offsetof(struct prune_options, field)
-#define GRADUAL   (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
+#define AT(field)  offsetof(struct prune_options, field)
+#define CALIBRATED (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM))
+#define GRADUAL    (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
 
 const struct option prune_option_table[] = {
     {.key = "method",
@@ -20,15 +28,25 @@ const struct option prune_option_table[] = {
 	.offset = AT(method),
 	.def = "magnitude",
 	.choices = methods,
-	.help = "magnitude: zero small weights; nm: n of m stay; structured: remove channels and neurons"},
+	.help = "magnitude: zero small weights; wanda: zero weights that are small times the norm of their input; nm: "
+		"n of m stay; structured: remove channels, neurons and heads"},
     {.key = "scope",
 	.type = OPT_CHOICE,
 	.offset = AT(scope),
 	.def = "auto",
-	.choices = scopes,
+	.choices = prune_scope_names,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED),
-	.help = "where weights compete (auto: magnitude global, structured layer)"},
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
+	.help = "where weights compete: all of them, those of a layer, those of one output (auto: magnitude global, "
+		"wanda row, structured layer)"},
+    {.key = "score",
+	.type = OPT_CHOICE,
+	.offset = AT(score),
+	.def = "magnitude",
+	.choices = scores,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_NM),
+	.help = "which weights stay: the largest, or the largest times the norm of their input (wanda)"},
     {.key = "sparsity",
 	.type = OPT_FLOAT,
 	.offset = AT(sparsity),
@@ -36,8 +54,8 @@ const struct option prune_option_table[] = {
 	.min = 0,
 	.max = 0.999,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED),
-	.help = "share of weights (magnitude) or of units of each width (structured) that goes"},
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
+	.help = "share of weights (magnitude, wanda) or of units of each width (structured) that goes"},
     {.key = "ramp",
 	.type = OPT_CHOICE,
 	.offset = AT(ramp),
@@ -115,6 +133,32 @@ const struct option prune_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_NM),
 	.help = "also the tables of embeddings"},
+    {.key = "calibration_batches",
+	.type = OPT_INT,
+	.offset = AT(calibration_batches),
+	.def = "0",
+	.min = 0,
+	.max = 1000000,
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "batches that scores are taken from, at most one pass over the split; 0 = 16"},
+    {.key = "calibration_batch_size",
+	.type = OPT_INT,
+	.offset = AT(calibration_batch_size),
+	.def = "0",
+	.min = 0,
+	.max = 65536,
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "samples per calibration batch; 0 = 32"},
+    {.key = "calibration_split",
+	.type = OPT_CHOICE,
+	.offset = AT(calibration_split),
+	.def = "auto",
+	.choices = splits,
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "where they are from (auto: train); the test split is never used"},
     {.key = "exclude",
 	.type = OPT_STRINGS,
 	.offset = AT(exclude),
@@ -123,6 +167,25 @@ const struct option prune_option_table[] = {
     TRAIN_OPTION_ROWS_IF_EPOCHS(struct prune_options, train),
     OPTION_END,
 };
+
+enum prune_scope prune_scope_of(const struct prune_options *o)
+{
+	if (o->scope != SCOPE_AUTO)
+		return (enum prune_scope)o->scope;
+	return o->method == PRUNE_WANDA ? SCOPE_ROW : o->method == PRUNE_STRUCTURED ? SCOPE_LAYER : SCOPE_GLOBAL;
+}
+
+bool prune_is_calibrated(const struct prune_options *o)
+{
+	return o->method == PRUNE_WANDA || (o->method == PRUNE_NM && o->score == SCORE_WANDA);
+}
+
+struct calibration_size prune_calibration_size(const struct prune_options *o, const struct dataset *d)
+{
+	const int64_t batch = o->calibration_batch_size > 0 ? o->calibration_batch_size : CALIBRATION_BATCH;
+	const int64_t batches = o->calibration_batches > 0 ? o->calibration_batches : CALIBRATION_BATCHES;
+	return calibration_size(d, o->calibration_split == 2 ? SPLIT_VAL : SPLIT_TRAIN, batch, batches);
+}
 
 void prune_ramp_epochs(const struct prune_options *o, int64_t *begin, int64_t *end)
 {
@@ -157,6 +220,8 @@ static int check_method(const struct prune_options *o, const char **key)
 {
 	bool nm = o->method == PRUNE_NM, units = o->method == PRUNE_STRUCTURED;
 	*key = "scope";
+	if (units && o->scope == SCOPE_ROW)
+		return err_set(ERR_CONFIG, "structured pruning removes whole outputs: nothing competes within one");
 	if (units && o->scope == SCOPE_GLOBAL)
 		return err_set(ERR_CONFIG,
 		    "structured pruning ranks units within their layer: with scope global the new widths "
@@ -168,6 +233,17 @@ static int check_method(const struct prune_options *o, const char **key)
 	if (nm && o->n >= o->m)
 		return err_set(ERR_CONFIG, "n (%" PRId64 ") must be below m (%" PRId64 ")", o->n, o->m);
 	return 0;
+}
+
+/* Whether they were given at all is what 0 and auto are for. */
+static int check_calibration(const struct prune_options *o, const char **key)
+{
+	*key = o->calibration_batches ? "calibration_batches" : "calibration_batch_size";
+	if (!o->calibration_batches && !o->calibration_batch_size)
+		*key = "calibration_split";
+	if (prune_is_calibrated(o) || (!o->calibration_batches && !o->calibration_batch_size && !o->calibration_split))
+		return 0;
+	return err_set(ERR_CONFIG, "%s has no effect with score %s", *key, scores[o->score]);
 }
 
 static int check_ramp(const struct prune_options *o, const char **key)
@@ -186,6 +262,16 @@ static int check_ramp(const struct prune_options *o, const char **key)
 		    "the ramp reaches its sparsity after %" PRId64 " epochs, so epochs (%" PRId64
 		    ") must be more than that",
 		    end, o->train.epochs);
+	return 0;
+}
+
+static int check_embeddings(const struct prune_options *o, const char **key)
+{
+	*key = "embeddings";
+	if (o->embeddings && prune_is_calibrated(o))
+		return err_set(ERR_CONFIG,
+		    "a table of embeddings is looked up: nothing is multiplied that would have a "
+		    "norm");
 	return 0;
 }
 
@@ -217,6 +303,10 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key)
 {
 	int rc = check_method(o, key);
+	if (!rc)
+		rc = check_calibration(o, key);
+	if (!rc)
+		rc = check_embeddings(o, key);
 	if (!rc)
 		rc = check_ramp(o, key);
 	if (!rc)

@@ -216,6 +216,34 @@ static void encoder__is_cut_and_quantized(void **state)
 	assert_true(f1("qat") > before - 0.05);
 }
 
+/* The norms are of tokens: how they were packed, and what stands behind them, changes nothing. */
+static void wanda__is_the_same_however_texts_are_packed(void **state)
+{
+	static const char *const options[] = {
+	    "{method: wanda, sparsity: 0.5, epochs: 0, calibration_batches: 2, calibration_batch_size: 30}",
+	    "{method: wanda, sparsity: 0.5, epochs: 0, calibration_batches: 60, calibration_batch_size: 1}"};
+	struct model m[2];
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const char *const folder = i ? "packed" : "alone";
+		RIG_OK(rig_run(&texts, &stage_prune,
+		    &(struct rig_case){.name = "wanda", .folder = folder, .options = options[i], .input = "teacher"}));
+		rig_load(&texts, folder, &m[i]);
+	}
+	static const char name[] = "encoder.layer.1.output.dense.weight";
+	const float *a = tensor(&m[0], name);
+	int zeros = 0;
+	for (int i = 0; i < 24 * 40; i++)
+		zeros += !(a[i] < 0) && !(a[i] > 0);
+	assert_int_equal(zeros, 24 * 20);
+	for (int i = 0; i < m[0].ckpt.tensors.n; i++) {
+		const struct named_tensor *t = &m[0].ckpt.tensors.item[i];
+		assert_memory_equal(t->t.data, tensor(&m[1], t->name), tensor_bytes(&t->t));
+	}
+	model_clear(&m[0]);
+	model_clear(&m[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(layers__are_checked_against_the_teacher),
 	    cmocka_unit_test(pretrained__model_begins_with_all_weights),
 	    cmocka_unit_test(encoder__is_cut_and_quantized),
+	    cmocka_unit_test(wanda__is_the_same_however_texts_are_packed),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -98,6 +98,21 @@ static void check__contradictions_name_their_option(void **state)
 	assert_check("{method: nm, scope: layer}", NULL, "scope has no effect with method");
 	assert_check("{method: nm, n: 4, m: 4}", "n", "must be below");
 	assert_check("{method: nm, ramp: cubic, epochs: 9}", NULL, "ramp has no effect with method nm");
+	assert_check(
+	    "{method: wanda, sparsity: 0.5, calibration_batches: 4, calibration_split: validation}", NULL, NULL);
+	assert_check("{method: wanda}", "sparsity", "method wanda needs a sparsity above 0");
+	assert_check("{method: wanda, sparsity: 0.5, ramp: linear}", NULL, "ramp has no effect with method wanda");
+	assert_check("{method: wanda, sparsity: 0.5, embeddings: true}", NULL, "embeddings has no effect with method");
+	assert_check("{method: wanda, sparsity: 0.5, score: wanda}", NULL, "score has no effect with method wanda");
+	assert_check("{sparsity: 0.5, calibration_batches: 4}", NULL, "calibration_batches has no effect with method");
+	assert_check("{method: nm, score: wanda, n: 1, m: 2, exclude: [conv1], calibration_batch_size: 8}", NULL, NULL);
+	assert_check("{method: nm, n: 1, m: 2, exclude: [conv1], calibration_batches: 8}", "calibration_batches",
+	    "no effect with score magnitude");
+	assert_check("{method: nm, n: 1, m: 2, exclude: [conv1], calibration_split: train}", "calibration_split",
+	    "no effect with score magnitude");
+	assert_check("{method: nm, score: wanda, n: 1, m: 2, exclude: [conv1], embeddings: true}", "embeddings",
+	    "nothing is multiplied");
+	assert_check("{method: structured, sparsity: 0.5, scope: row}", "scope", "nothing competes within one");
 	assert_check("{method: structured, sparsity: 0.5}", NULL, NULL);
 	assert_check("{method: structured, sparsity: 0.5, scope: global}", "scope", "within their layer");
 	assert_check("{method: structured, sparsity: 0.5, exclude: [conv*, fc1]}", "exclude", "would remove nothing");
@@ -154,8 +169,8 @@ static void ramp__goes_from_the_start_to_the_target(void **state)
 /* A linear layer of (4, 4) and one of (2, 4): what the sets below point to. */
 static void small_store(struct rig *r, struct param_store *s, struct prune_set *p)
 {
-	static struct prune_weight weights[2] = {{.layer = "a", .param = "a.weight", .n = 16, .row = 4},
-	    {.layer = "b", .param = "b.weight", .n = 8, .row = 4}};
+	static struct prune_weight weights[2] = {{.layer = "a", .param = "a.weight", .n = 16, .row = 4, .outputs = 4},
+	    {.layer = "b", .param = "b.weight", .n = 8, .row = 4, .outputs = 2}};
 	static const float a[16] = {.1f, -.2f, .3f, .4f, 1, 1, -1, 1, 0, -0.f, 5, 6, -7, 8, 9, 10};
 	static const float b[8] = {.15f, 20, -30, .05f, 2, 2, 2, 2};
 	struct param *unused;
@@ -189,15 +204,16 @@ static void magnitude__global_takes_the_smallest_of_all(void **state)
 	struct prune_set p;
 	double share;
 	small_store(*state, &s, &p);
-	RIG_OK(prune_magnitude(&p, &s, true, 0.25)); /* 6 of 24: 0, -0, .05, .1, .15, .2 */
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 0.25)); /* 6 of 24: 0, -0, .05, .1, .15, .2 */
 	assert_masks(&s, "0011111100111111", "01101111");
 	RIG_OK(prune_masked_share(&p, &s, &share));
 	assert_true(share == 0.25);
-	RIG_OK(prune_magnitude(&p, &s, true, 0.25)); /* nothing more to do */
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 0.25)); /* nothing more to do */
 	assert_masks(&s, "0011111100111111", "01101111");
-	RIG_OK(prune_magnitude(&p, &s, true, 0.1)); /* masks are never lifted */
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 0.1)); /* masks are never lifted */
 	assert_masks(&s, "0011111100111111", "01101111");
-	RIG_OK(prune_magnitude(&p, &s, true, 10. / 24)); /* .3, .4, then two of the four ones, by position */
+	RIG_OK(
+	    prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 10. / 24)); /* .3, .4, then two of the four ones, by position */
 	assert_masks(&s, "0000001100111111", "01101111");
 	params_clear(&s);
 }
@@ -207,9 +223,9 @@ static void magnitude__layer_takes_the_same_share_of_each(void **state)
 	struct param_store s;
 	struct prune_set p;
 	small_store(*state, &s, &p);
-	RIG_OK(prune_magnitude(&p, &s, false, 0.25));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_LAYER, 0.25));
 	assert_masks(&s, "0011111100111111", "01101111");
-	RIG_OK(prune_magnitude(&p, &s, false, 0.5));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_LAYER, 0.5));
 	assert_masks(&s, "0000001100111111", "01100011");
 	params_clear(&s);
 }
@@ -221,7 +237,7 @@ static void magnitude__keeps_what_was_masked_whatever_its_size(void **state)
 	uint8_t mask[8] = {1, 0, 0, 1, 1, 1, 1, 1}; /* the two largest of b */
 	small_store(*state, &s, &p);
 	RIG_OK(params_set_mask(&s, "b.weight", mask));
-	RIG_OK(prune_magnitude(&p, &s, true, 4. / 24));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 4. / 24));
 	assert_masks(&s, "1111111100111111", "10011111");
 	params_clear(&s);
 }
@@ -231,13 +247,13 @@ static void magnitude__leaves_one_where_the_share_rounds_to_all(void **state)
 	struct param_store s;
 	struct prune_set p;
 	small_store(*state, &s, &p);
-	RIG_OK(prune_magnitude(&p, &s, true, 0.999));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 0.999));
 	assert_masks(&s, "0000000000000000", "00100000");
-	RIG_OK(prune_magnitude(&p, &s, true, 0.999));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, 0.999));
 	assert_masks(&s, "0000000000000000", "00100000");
 	params_clear(&s);
 	small_store(*state, &s, &p);
-	RIG_OK(prune_magnitude(&p, &s, false, 0.999));
+	RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_LAYER, 0.999));
 	assert_masks(&s, "0000000000000001", "00100000");
 	params_clear(&s);
 }
@@ -247,10 +263,71 @@ static void nm__keeps_the_largest_of_every_group(void **state)
 	struct param_store s;
 	struct prune_set p;
 	small_store(*state, &s, &p);
-	RIG_OK(prune_nm(&p, &s, 2, 4));
+	RIG_OK(prune_nm(&p, &s, NULL, 2, 4));
 	assert_masks(&s, "0011110000110011", "01101100");
-	RIG_OK(prune_nm(&p, &s, 1, 2)); /* adds to what is there */
+	RIG_OK(prune_nm(&p, &s, NULL, 1, 2)); /* adds to what is there */
 	assert_masks(&s, "0001100000010001", "01101000");
+	params_clear(&s);
+}
+
+/* Norms of the four inputs that a and b share. */
+static void small_norms(struct channel_norms *norms, struct prune_set *p)
+{
+	static const double sum[] = {10000, 4, 1, 0.25}; /* norms 100, 2, 1, 0.5 */
+	*norms = (struct channel_norms){0};
+	for (int i = 0; i < 2; i++)
+		RIG_OK(channel_norms_add(norms, "x", 4, &p->weight[i].norm));
+	memcpy(norms->item[0].sum, sum, sizeof(sum));
+}
+
+/* Scores of a: 10 .4 .3 .2 | 100 2 1 .5 | 0 0 5 3 | 700 16 9 5; of b: 15 40 30 .025 | 200 4 2 1. */
+static void wanda__scores_by_norms_within_rows_layers_and_all(void **state)
+{
+	static const struct {
+		enum prune_scope scope;
+		const char *a, *b;
+	} cases[] = {{SCOPE_ROW, "1100110000111100", "01101100"}, {SCOPE_LAYER, "1000100000111111", "11101000"},
+	    {SCOPE_GLOBAL, "1000100000101111", "11101100"}};
+	for (int i = 0; i < 3; i++) {
+		struct param_store s;
+		struct prune_set p;
+		struct channel_norms norms;
+		small_store(*state, &s, &p);
+		small_norms(&norms, &p);
+		RIG_OK(prune_smallest(&p, &s, &norms, cases[i].scope, 0.5));
+		assert_masks(&s, cases[i].a, cases[i].b);
+		channel_norms_clear(&norms);
+		params_clear(&s);
+	}
+}
+
+static void wanda__keeps_masks_and_one_weight_of_each_row(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	struct channel_norms norms;
+	uint8_t mask[8] = {1, 0, 1, 1, 1, 1, 1, 1};
+	small_store(*state, &s, &p);
+	small_norms(&norms, &p);
+	RIG_OK(params_set_mask(&s, "b.weight", mask));
+	RIG_OK(prune_smallest(&p, &s, &norms, SCOPE_ROW, 0.25));
+	assert_masks(&s, "1110111001111110", "10111110");
+	RIG_OK(prune_smallest(&p, &s, &norms, SCOPE_ROW, 0.999));
+	assert_masks(&s, "1000100000101000", "00101000");
+	channel_norms_clear(&norms);
+	params_clear(&s);
+}
+
+static void nm__keeps_the_largest_scores_of_every_group(void **state)
+{
+	struct param_store s;
+	struct prune_set p;
+	struct channel_norms norms;
+	small_store(*state, &s, &p);
+	small_norms(&norms, &p);
+	RIG_OK(prune_nm(&p, &s, &norms, 1, 2));
+	assert_masks(&s, "1010101010101010", "01101010");
+	channel_norms_clear(&norms);
 	params_clear(&s);
 }
 
@@ -280,7 +357,7 @@ static void magnitude__selection_agrees_with_sorting(void **state)
 		}
 	RIG_OK(params_write(&s, "w.weight", w));
 	for (int percent = 1; percent < 100; percent += 7) {
-		RIG_OK(prune_magnitude(&p, &s, true, percent / 100.));
+		RIG_OK(prune_smallest(&p, &s, NULL, SCOPE_GLOBAL, percent / 100.));
 		RIG_OK(params_get_mask(&s, "w.weight", mask));
 		int k = (int)llround(percent / 100. * N), masked = 0;
 		for (int i = 0; i < N; i++) {
@@ -415,6 +492,104 @@ static void prune__nm_pattern_holds_after_fine_tuning(void **state)
 		assert_int_equal(zeros_under_mask(&c, weights[k]), n / 2);
 	}
 	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "pruned_2of4");
+	checkpoint_clear(&c);
+}
+
+static const char *text_of(const struct checkpoint *c, const char *block, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(c->info, block), key));
+	return text ? text : "";
+}
+
+/* Every output of every layer has lost its share, and the output says how weights were compared. */
+static void wanda__prunes_each_output_alike(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c;
+	cJSON *s = NULL;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "wanda",
+		.options = "{method: wanda, sparsity: 0.5, epochs: 1, batch_size: 64, exclude: [conv1]}",
+		.input = "cnn",
+		.summary = &s}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "wanda")));
+	static const struct {
+		const char *name;
+		int outputs, inputs;
+	} weights[] = {{"conv2.weight", 10, 54}, {"fc1.weight", 24, 40}, {"fc2.weight", 10, 24}};
+	for (int k = 0; k < 3; k++) {
+		char name[64];
+		snprintf(name, sizeof(name), "%s.mask", weights[k].name);
+		for (int o = 0; o < weights[k].outputs; o++) {
+			int masked = 0;
+			for (int i = 0; i < weights[k].inputs; i++)
+				masked += !checkpoint_mask_keeps(tensor(&c, name), o * weights[k].inputs + i);
+			assert_int_equal(masked, weights[k].inputs / 2);
+		}
+		zeros_under_mask(&c, weights[k].name);
+	}
+	assert_true(rig_val(s, "accuracy") > 0.7);
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "wanda_50");
+	assert_string_equal(text_of(&c, "pruning", "score"), "wanda");
+	assert_string_equal(text_of(&c, "pruning", "scope"), "row");
+	assert_string_equal(text_of(&c, "pruning", "calibration_split"), "train");
+	assert_true(rig_number(cJSON_GetObjectItem(c.info, "pruning"), "calibration_samples") == 512);
+	cJSON_Delete(s);
+	checkpoint_clear(&c);
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "wanda_all",
+		.options = "{method: wanda, scope: global, sparsity: 0.5, epochs: 0, calibration_batches: 3, "
+			   "calibration_batch_size: 20, calibration_split: validation}",
+		.input = "mlp"}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "wanda_all")));
+	assert_int_equal(zeros_under_mask(&c, "fc1.weight") + zeros_under_mask(&c, "fc2.weight") +
+			     zeros_under_mask(&c, "fc3.weight"),
+	    llround(0.5 * (64 * 16 + 16 * 12 + 12 * 10)));
+	assert_string_equal(text_of(&c, "pruning", "scope"), "global");
+	assert_string_equal(text_of(&c, "pruning", "calibration_split"), "validation");
+	assert_true(rig_number(cJSON_GetObjectItem(c.info, "pruning"), "calibration_samples") == 60);
+	checkpoint_clear(&c);
+}
+
+/* An input that is never anything but 0 keeps no weight while others do, however large it is. */
+static void wanda__drops_what_multiplies_nothing(void **state)
+{
+	struct rig *r = *state;
+	struct checkpoint c;
+	struct model m;
+	float w[16 * 64], bias[16], reads[12 * 16];
+	rig_load(r, "mlp", &m);
+	RIG_OK(params_read(&m.params, "fc1.weight", w));
+	RIG_OK(params_read(&m.params, "fc1.bias", bias));
+	RIG_OK(params_read(&m.params, "fc2.weight", reads));
+	for (int i = 0; i < 64; i++)
+		w[5 * 64 + i] = 0;
+	bias[5] = -1; /* behind the ReLU */
+	for (int o = 0; o < 12; o++)
+		reads[o * 16 + 5] = 10;
+	RIG_OK(params_write(&m.params, "fc1.weight", w));
+	RIG_OK(params_write(&m.params, "fc1.bias", bias));
+	RIG_OK(params_write(&m.params, "fc2.weight", reads));
+	rig_save(r, &m, "dead");
+	model_clear(&m);
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "dead_wanda",
+		.options = "{method: wanda, sparsity: 0.25, epochs: 0, exclude: [fc1, fc3]}",
+		.input = "dead"}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "dead_wanda")));
+	for (int o = 0; o < 12; o++)
+		assert_false(checkpoint_mask_keeps(tensor(&c, "fc2.weight.mask"), o * 16 + 5));
+	assert_int_equal(zeros_under_mask(&c, "fc2.weight"), 12 * 16 / 4);
+	checkpoint_clear(&c);
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "nm_wanda",
+		.options = "{method: nm, score: wanda, exclude: [fc3], epochs: 0}",
+		.input = "dead"}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "nm_wanda")));
+	for (int o = 0; o < 12; o++)
+		assert_false(checkpoint_mask_keeps(tensor(&c, "fc2.weight.mask"), o * 16 + 5));
+	assert_int_equal(zeros_under_mask(&c, "fc2.weight"), 12 * 16 / 2);
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "wanda_2of4");
 	checkpoint_clear(&c);
 }
 
@@ -645,16 +820,18 @@ static void prune__says_which_layer_is_left_empty(void **state)
 static void prune__same_config_twice_gives_the_same_bytes(void **state)
 {
 	struct rig *r = *state;
-	const char *const options[] = {
-	    "{sparsity: 0.6, ramp: cubic, epochs: 3}", "{method: structured, sparsity: 0.5, epochs: 1}"};
-	for (int i = 0; i < 2; i++) {
-		struct rig_case c = {
-		    .name = "same", .folder = i ? "same2" : "same0", .options = options[i], .input = "cnn"};
+	const char *const options[] = {"{sparsity: 0.6, ramp: cubic, epochs: 3}",
+	    "{method: structured, sparsity: 0.5, epochs: 1}", "{method: wanda, sparsity: 0.5, epochs: 1}"};
+	for (int i = 0; i < 3; i++) {
+		char first[16], second[16];
+		snprintf(first, sizeof(first), "same%d", i);
+		snprintf(second, sizeof(second), "again%d", i);
+		struct rig_case c = {.name = "same", .folder = first, .options = options[i], .input = "cnn"};
 		char x[HASH_HEX], y[HASH_HEX], path[64];
 		RIG_OK(rig_run(r, &stage_prune, &c));
 		snprintf(path, sizeof(path), "%s/model.safetensors", c.folder);
 		RIG_OK(hash_file(rig_path(r, path), x));
-		c.folder = i ? "same3" : "same1";
+		c.folder = second;
 		RIG_OK(rig_run(r, &stage_prune, &c));
 		snprintf(path, sizeof(path), "%s/model.safetensors", c.folder);
 		RIG_OK(hash_file(rig_path(r, path), y));
@@ -676,7 +853,7 @@ static void prune__survives_each_failed_allocation(void **state)
 		if (!rc)
 			rc = prune_set_init(&set, &m.ckpt.spec, &o);
 		if (!rc)
-			rc = prune_magnitude(&set, &m.params, true, 0.5);
+			rc = prune_smallest(&set, &m.params, NULL, SCOPE_GLOBAL, 0.5);
 		mem_fail_at(0);
 		assert_true(!rc || rc == ERR_NOMEM);
 		failed += rc < 0;
@@ -759,6 +936,11 @@ int main(void)
 	    cmocka_unit_test(magnitude__keeps_what_was_masked_whatever_its_size),
 	    cmocka_unit_test(magnitude__leaves_one_where_the_share_rounds_to_all),
 	    cmocka_unit_test(magnitude__selection_agrees_with_sorting),
+	    cmocka_unit_test(wanda__scores_by_norms_within_rows_layers_and_all),
+	    cmocka_unit_test(wanda__keeps_masks_and_one_weight_of_each_row),
+	    cmocka_unit_test(nm__keeps_the_largest_scores_of_every_group),
+	    cmocka_unit_test(wanda__prunes_each_output_alike),
+	    cmocka_unit_test(wanda__drops_what_multiplies_nothing),
 	    cmocka_unit_test(prune__says_which_layer_is_left_empty),
 	    cmocka_unit_test(nm__keeps_the_largest_of_every_group),
 	    cmocka_unit_test(prune__masks_are_exactly_zero_after_fine_tuning),

@@ -132,7 +132,7 @@ static bool prune_both(const char *options, struct param_store *s, struct mask_f
 	RIG_OK(rig_options(prune_option_table, &o, options));
 	RIG_OK(prune_set_init(&set, &spec, &o));
 	RIG_OK(prune_masked_share(&set, s, &share));
-	const bool magnitude = o.method == PRUNE_MAGNITUDE;
+	const bool magnitude = o.method != PRUNE_NM; /* or rows, which Wanda compares by other scores */
 	const bool refused =
 	    magnitude && (int64_t)(share * (double)set.total + 0.5) > (int64_t)(o.sparsity * (double)set.total + 0.5);
 	int rc = forecast(options, f, line);
@@ -141,9 +141,9 @@ static bool prune_both(const char *options, struct param_store *s, struct mask_f
 	if (!rc && refused && !line[0])
 		fail_msg("%s is not refused with a share of %g", options, share);
 	if (!rc && !refused && magnitude)
-		RIG_OK(prune_magnitude(&set, s, o.scope != SCOPE_LAYER, o.sparsity));
+		RIG_OK(prune_smallest(&set, s, NULL, prune_scope_of(&o), o.sparsity));
 	else if (!rc && !refused)
-		RIG_OK(prune_nm(&set, s, (int)o.n, (int)o.m));
+		RIG_OK(prune_nm(&set, s, NULL, (int)o.n, (int)o.m));
 	prune_set_clear(&set);
 	option_clear(prune_option_table, &o);
 	return !refused;
@@ -170,7 +170,9 @@ static void bounds__hold_for_all_weights(void **state)
 	static const char *const ways[] = {"{method: nm}", "{method: nm, n: 3}", "{method: nm, exclude: [fc2]}",
 	    "{sparsity: 0.1}", "{sparsity: 0.3}", "{sparsity: 0.3, scope: layer}", "{sparsity: 0.3, exclude: [fc1]}",
 	    "{sparsity: 0.55, exclude: [fc3]}", "{sparsity: 0.6, scope: layer, exclude: [fc2]}", "{sparsity: 0.7}",
-	    "{sparsity: 0.8, exclude: [fc1, fc3]}", "{sparsity: 0.999, exclude: [fc1]}", "{sparsity: 0.999}"};
+	    "{sparsity: 0.8, exclude: [fc1, fc3]}", "{method: wanda, sparsity: 0.4}",
+	    "{method: wanda, sparsity: 0.75, exclude: [fc1]}", "{sparsity: 0.999, exclude: [fc1]}",
+	    "{sparsity: 0.999}"};
 	int refused = 0;
 	(void)state;
 	for (int trial = 0; trial < 400; trial++) {

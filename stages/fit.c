@@ -119,6 +119,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .stop = run->stop,
 	    .resume_path = run->resume_path,
 	    .resume_key = run->key,
+	    .resume_note = job->resume_note,
 	    .resume_seconds = RESUME_SECONDS,
 	    .min_best_epoch = job->without_labels ? job->train->epochs - 1 : job->min_best_epoch};
 }
@@ -248,8 +249,10 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	rc = join_data(&state);
 	if (rc)
 		goto out;
-	note_batch(&state);
-	note_normalisation(run, &job->model->ckpt.adapter);
+	if (!job->again) {
+		note_batch(&state);
+		note_normalisation(run, &job->model->ckpt.adapter);
+	}
 	if (teach) {
 		rc = open_teacher(&state);
 		if (rc)

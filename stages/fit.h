@@ -17,6 +17,9 @@ struct fit_job {
 	/* The loss listens to the teacher alone, so that no label is looked at: classes have no weights in training,
 	 * and the last epoch is kept. */
 	bool without_labels;
+	/* Where a stage trains several models one after the other: see trainer.resume_note. */
+	const char *resume_note;
+	bool again; /* what the stage says about its data and options has been said */
 	/* quantize: what is trained and validated is this transform of the float graph (train: with its loss). `out` is
 	 * initialised and empty. NULL: the float graph itself, folded for validation. */
 	int (*transform)(void *user, const struct graph *g, bool train, struct graph *out);

@@ -82,6 +82,7 @@ struct joint_job {
 	struct prune_set set;
 	double initial; /* share that was masked before */
 	bool *said;     /* prune_warn_of_empty */
+	int n_said;
 };
 
 /* Options of the two halves, with the ramp's epochs resolved. */
@@ -142,7 +143,7 @@ static int before_epoch(void *user, int64_t epoch)
 	struct param_store *params = &job->quantize.input.params;
 	const double sparsity = prune_ramp_at(&job->prune, job->initial, epoch);
 	int rc = prune_smallest(&job->set, params, NULL, prune_scope_of(&job->prune), sparsity);
-	return rc ? rc : prune_warn_of_empty(job->run, params, &job->said);
+	return rc ? rc : prune_warn_of_empty(job->run, params, &job->said, &job->n_said);
 }
 
 /* technique: of the checkpoint; NULL in a plan. */

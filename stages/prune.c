@@ -13,19 +13,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-struct prune_job {
-	const struct prune_options *o;
-	struct stage_run *run;
-	struct model model;
-	struct prune_set set;
-	double initial;     /* share that was masked before */
-	double removed;     /* parameters, by this and earlier stages */
-	int64_t calibrated; /* samples that scores were taken from */
-	char parent[HASH_HEX];
-	double started;
-	bool *empty; /* (params of the model) those that a warning was about */
-};
-
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {
 	return prune_options_check(options, input_spec, key);
@@ -74,8 +61,12 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 			    size.batches * size.batch, split_names[size.split]);
 		}
 	}
+	const int rounds = prune_rounds(o);
+	if (rounds > 1 && len < cap)
+		len += (size_t)snprintf(text + len, cap - len, "; in %d rounds", rounds);
 	if (len < cap)
-		snprintf(text + len, cap - len, "; fine-tune for %" PRId64 " epochs", o->train.epochs);
+		snprintf(text + len, cap - len, "; fine-tune for %" PRId64 " epochs%s", o->train.epochs,
+		    rounds > 1 ? " after each" : "");
 	return 0;
 }
 
@@ -94,6 +85,41 @@ static int plan_masks(
 	return rc;
 }
 
+static int count(const struct model_spec *spec, int64_t *parameters)
+{
+	struct graph g;
+	int rc = spec_build(&g, spec, &shape_one);
+	*parameters = rc == 0 ? graph_parameters(&g) : 0;
+	graph_clear(&g);
+	return rc;
+}
+
+static int spec_after(const struct prune_options *o, const struct model_spec *input, int round, struct model_spec *out)
+{
+	return o->method == PRUNE_STRUCTURED ? prune_units_spec(o, input, prune_share(o, round), out)
+					     : spec_copy(out, input);
+}
+
+/* The first round trains the largest model; the last one's is what the stage makes. */
+static int plan_rounds(
+    const struct stage_run *s, const struct model_spec *input, const struct model_spec *after, struct stage_plan *out)
+{
+	const struct prune_options *o = s->options;
+	const int rounds = prune_rounds(o);
+	const struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
+	struct model_spec first = {0};
+	int rc = spec_after(o, input, 1, &first);
+	if (!rc)
+		rc = fit_plan(s, &first, &fit, out);
+	spec_clear(&first);
+	out->macs *= rounds;
+	if (rc || rounds == 1)
+		return rc;
+	spec_clear(&out->spec);
+	rc = spec_copy(&out->spec, after);
+	return rc ? rc : count(after, &out->parameters);
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct prune_options *o = s->options;
@@ -105,71 +131,15 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
 	if (!rc)
-		rc = o->method == PRUNE_STRUCTURED ? prune_units_spec(o, input_spec, &after)
-						   : spec_copy(&after, input_spec);
+		rc = spec_after(o, input_spec, prune_rounds(o), &after);
 	if (!rc)
 		rc = plan_text(o, s->data, input_spec, &after, out->text, sizeof(out->text));
 	if (!rc)
 		rc = plan_masks(o, s, &after, &out->masks);
-	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
 	if (!rc)
-		rc = fit_plan(s, &after, &fit, out);
+		rc = plan_rounds(s, input_spec, &after, out);
 	spec_clear(&after);
 	return rc;
-}
-
-static int apply_magnitude(struct prune_job *job, double sparsity)
-{
-	return prune_smallest(&job->set, &job->model.params, NULL, prune_scope_of(job->o), sparsity);
-}
-
-/* The ramp: before each epoch, mask on. */
-static int before_epoch(void *user, int64_t epoch)
-{
-	struct prune_job *job = user;
-	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
-	return rc ? rc : prune_warn_of_empty(job->run, &job->model.params, &job->empty);
-}
-
-/* By scores |w| * ||x||. */
-static int apply_wanda(struct prune_job *job)
-{
-	const struct prune_options *o = job->o;
-	struct channel_norms norms = {0};
-	const struct calibration_size size = prune_calibration_size(o, job->run->data);
-	int rc = prune_norms(&job->set, job->run, &job->model, &size, &norms);
-	if (!rc && o->method == PRUNE_NM)
-		rc = prune_nm(&job->set, &job->model.params, &norms, (int)o->n, (int)o->m);
-	else if (!rc)
-		rc = prune_smallest(&job->set, &job->model.params, &norms, prune_scope_of(o), o->sparsity);
-	job->calibrated = size.batches * size.batch;
-	if (!rc)
-		stage_line(job->run, "weights scored by Wanda, compared %s, on %" PRId64 " samples of the %s split",
-		    o->method == PRUNE_NM ? "in their group" : prune_scope_texts[prune_scope_of(o)], job->calibrated,
-		    split_names[size.split]);
-	channel_norms_clear(&norms);
-	return rc;
-}
-
-static int prune_now(struct prune_job *job)
-{
-	const struct prune_options *o = job->o;
-	if (o->method == PRUNE_STRUCTURED)
-		return prune_units(o, &job->model);
-	int rc = prune_set_init(&job->set, &job->model.ckpt.spec, o);
-	if (!rc)
-		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
-	if (rc < 0)
-		return rc;
-	if (o->method == PRUNE_NM)
-		return prune_is_calibrated(o) ? apply_wanda(job)
-					      : prune_nm(&job->set, &job->model.params, NULL, (int)o->n, (int)o->m);
-	rc = prune_check_target(&job->set, job->initial, o->sparsity);
-	if (rc < 0)
-		return rc;
-	if (o->method == PRUNE_WANDA)
-		return apply_wanda(job);
-	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
 }
 
 static int load_float(struct prune_job *job)
@@ -200,59 +170,37 @@ static int put_choice(struct prune_job *job)
 	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
-static int fine_tune_and_save(struct prune_job *job)
+static int save(struct prune_job *job)
 {
 	const struct prune_options *o = job->o;
-	struct fit_report report = {0};
 	char amount[32], technique[64];
-	int64_t begin, end;
-	prune_ramp_epochs(o, &begin, &end);
+	int64_t left;
 	describe(o, amount, sizeof(amount));
 	snprintf(technique, sizeof(technique), "%s_%s",
 	    o->method == PRUNE_STRUCTURED ? "structured"
 	    : by_wanda(o)                 ? "wanda"
 					  : "pruned",
 	    amount);
-	struct fit_job fit = {.run = job->run,
-	    .train = &o->train,
-	    .kd = &o->kd,
-	    .model = &job->model,
-	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
-	    .user = job,
-	    .min_best_epoch = end,
-	    .masks = o->method != PRUNE_STRUCTURED};
-	struct stage_result result = {
-	    .technique = technique, .parent_sha256 = job->parent, .removed = job->removed, .started = job->started};
-	int rc = fit_run(&fit, &report);
+	struct fit_job fit = {.run = job->run, .train = &o->train, .kd = &o->kd, .model = &job->model};
+	struct stage_result result = {.technique = technique, .parent_sha256 = job->parent, .started = job->started};
+	int rc = count(&job->model.ckpt.spec, &left);
+	result.removed = job->removed_before + (double)(job->parameters - left);
 	if (!rc)
 		rc = put_choice(job);
-	if (!rc)
-		rc = fit_save(&fit, "prune", prune_option_table, &result, &report);
-	fit_report_clear(&report);
-	return rc;
+	return rc ? rc : fit_save(&fit, "prune", prune_option_table, &result, &job->report);
 }
 
-static int count(const struct model_spec *spec, int64_t *parameters)
-{
-	struct graph g;
-	int rc = spec_build(&g, spec, &shape_one);
-	*parameters = rc == 0 ? graph_parameters(&g) : 0;
-	graph_clear(&g);
-	return rc;
-}
-
-/* After pruning, the input's tensors and info describe another model. */
-static int renew_checkpoint(struct prune_job *job, const struct model_spec *before)
+/* From here on the model is another than its input's tensors and info describe. */
+static int part_from_input(struct prune_job *job)
 {
 	struct checkpoint *c = &job->model.ckpt;
 	struct checkpoint fresh = {.form = FORM_FLOAT};
-	int64_t old_count, new_count;
-	int rc = count(before, &old_count);
+	int rc = spec_copy(&job->input, &c->spec);
 	if (!rc)
-		rc = count(&c->spec, &new_count);
+		rc = count(&c->spec, &job->parameters);
 	if (rc < 0)
 		return rc;
-	job->removed = stage_removed(c) + (double)(old_count - new_count);
+	job->removed_before = stage_removed(c);
 	memcpy(job->parent, c->sha256, sizeof(job->parent));
 	fresh.spec = c->spec; /* moved, as the two below */
 	fresh.adapter = c->adapter;
@@ -268,22 +216,14 @@ static int renew_checkpoint(struct prune_job *job, const struct model_spec *befo
 static int run(struct stage_run *s)
 {
 	struct prune_job job = {.o = s->options, .run = s, .started = clock_now()};
-	struct model_spec before = {0};
 	int rc = load_float(&job);
 	if (!rc)
-		rc = spec_copy(&before, &job.model.ckpt.spec);
+		rc = part_from_input(&job);
 	if (!rc)
-		rc = prune_now(&job);
+		rc = prune_all_rounds(&job);
 	if (!rc)
-		rc = prune_warn_of_empty(s, &job.model.params, &job.empty);
-	if (!rc)
-		rc = renew_checkpoint(&job, &before);
-	if (!rc)
-		rc = fine_tune_and_save(&job);
-	spec_clear(&before);
-	mem_free(job.empty);
-	prune_set_clear(&job.set);
-	model_clear(&job.model);
+		rc = save(&job);
+	prune_job_clear(&job);
 	return rc;
 }
 

@@ -1,5 +1,5 @@
-/* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_mask.c
- * zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units. */
+/* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_rounds.c its
+ * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 
@@ -7,6 +7,7 @@
 #include "quant/norms.h"
 #include "stages/calibrate.h"
 #include "stages/fit.h"
+#include "stages/prune_curve.h"
 
 enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA };
 /* Where weights compete: all of them, those of a layer, those of one output. */
@@ -22,6 +23,7 @@ struct prune_options {
 	int64_t begin_epoch, end_epoch; /* 0-based; end 0 = not given */
 	int64_t n, m;                   /* 0 = not given */
 	int64_t round_to, min_units;
+	int64_t iterations;
 	struct option_strings exclude;
 	const char *exclude_key; /* what messages call it; NULL: "exclude" */
 	bool embeddings;
@@ -34,6 +36,9 @@ extern const struct option prune_option_table[];
 /* ERR_CONFIG and *key where options contradict each other or the model. */
 int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key);
 
+/* How often it is pruned and fine-tuned, and what share of the whole is gone after a round, from 1. */
+int prune_rounds(const struct prune_options *o);
+double prune_share(const struct prune_options *o, int round);
 /* The scope that `auto` stands for. */
 enum prune_scope prune_scope_of(const struct prune_options *o);
 /* By scope: "global", "globally". */
@@ -70,8 +75,9 @@ int prune_masked_share(const struct prune_set *p, const struct param_store *s, d
 int prune_check_target(const struct prune_set *p, double initial, double sparsity);
 /* Where weights of all layers compete, or masks meet removed units, nothing may be left of a layer: its output is a
  * constant from then on. Between the branches of a residual net that may be wanted; it is said, by name, once. *said:
- * (params of the store) those that were named; NULL before the first call, to be freed with mem_free. */
-int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said);
+ * (*n) those that were named, of the params that the store has at the first call: fine-tuning may add params of its own
+ * at the end. NULL before the first call, to be freed with mem_free. */
+int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said, int *n);
 /* Elements that are not masked. */
 int prune_left(const struct param_store *s, const struct param *p, int64_t *left);
 /* Masks the smallest weights, or with norms those of the smallest scores |w| * ||x||, until `sparsity` of all (global),
@@ -92,10 +98,33 @@ int prune_forecast_masks(
 /* The same where units are removed: masks of what stays are kept. */
 int prune_forecast_units(const struct model_spec *after, struct mask_forecast *f);
 
-/* The spec that is left, by the options alone: what the later stages of a plan need to know. ERR_CONFIG as for
- * prune_set_init, with the names of widths. */
-int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out);
-/* Ranks the units of each width and replaces the model by what is left: spec, params, masks. */
-int prune_units(const struct prune_options *o, struct model *model);
+/* The spec that is left of `spec` without `share` of the units of each width, by the options alone: what the later
+ * stages of a plan need to know. ERR_CONFIG as for prune_set_init, with the names of widths. */
+int prune_units_spec(
+    const struct prune_options *o, const struct model_spec *spec, double share, struct model_spec *out);
+/* Ranks the units of each width and replaces the model by the best, as many as `want` has: spec, params, masks. */
+int prune_units(const struct prune_options *o, const struct model_spec *want, struct model *model);
+
+/* A stage at work. */
+struct prune_job {
+	const struct prune_options *o;
+	struct stage_run *run;
+	struct model model;      /* without the input's tensors and info */
+	struct model_spec input; /* what the stage began with */
+	int64_t parameters;      /* of it */
+	double removed_before;   /* parameters, by earlier stages */
+	char parent[HASH_HEX];
+	struct prune_set set; /* of masks */
+	double initial;       /* share of it that was masked before */
+	int64_t calibrated;   /* samples that scores were taken from */
+	double started;
+	bool *empty; /* (n_params) params of the model that a warning was about */
+	int n_params;
+	struct prune_curve curve;
+	struct fit_report report; /* of the last round */
+};
+/* All rounds, from the first or from the one that an earlier start was interrupted in. */
+int prune_all_rounds(struct prune_job *job);
+void prune_job_clear(struct prune_job *job);
 
 #endif

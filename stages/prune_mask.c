@@ -251,12 +251,16 @@ int prune_check_target(const struct prune_set *p, double initial, double sparsit
 	    initial);
 }
 
-int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said)
+int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s, bool **said, int *n)
 {
 	int rc = 0;
-	if (!*said && !(*said = mem_alloc((size_t)s->n, sizeof(**said))))
+	if (!*said) {
+		*n = s->n;
+		*said = mem_alloc((size_t)s->n, sizeof(**said));
+	}
+	if (!*said)
 		return ERR_NOMEM;
-	for (int i = 0; !rc && i < s->n; i++) {
+	for (int i = 0; !rc && i < *n; i++) {
 		const struct param *p = s->item[i];
 		int64_t left = 1;
 		if (p->mask && !(*said)[i])

@@ -126,6 +126,15 @@ const struct option prune_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "units that stay at least"},
+    {.key = "iterations",
+	.type = OPT_INT,
+	.offset = AT(iterations),
+	.def = "1",
+	.min = 1,
+	.max = PRUNE_ROUNDS,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
+	.help = "rounds in which the sparsity is reached, in equal steps; each ends with all epochs of fine-tuning"},
     {.key = "embeddings",
 	.type = OPT_BOOL,
 	.offset = AT(embeddings),
@@ -167,6 +176,16 @@ const struct option prune_option_table[] = {
     TRAIN_OPTION_ROWS_IF_EPOCHS(struct prune_options, train),
     OPTION_END,
 };
+
+int prune_rounds(const struct prune_options *o)
+{
+	return o->iterations > 1 ? (int)o->iterations : 1;
+}
+
+double prune_share(const struct prune_options *o, int round)
+{
+	return o->sparsity * round / prune_rounds(o);
+}
 
 enum prune_scope prune_scope_of(const struct prune_options *o)
 {
@@ -275,18 +294,41 @@ static int check_embeddings(const struct prune_options *o, const char **key)
 	return 0;
 }
 
+/* Every round removes something. */
+static int check_rounds(const struct prune_options *o, const struct model_spec *spec, const char **key)
+{
+	const int rounds = prune_rounds(o);
+	struct model_spec before = {0}, after = {0};
+	int rc = spec_copy(&before, spec);
+	for (int round = 1; !rc && round <= rounds; round++) {
+		bool less = false;
+		rc = prune_units_spec(o, spec, prune_share(o, round), &after);
+		for (int i = 0; !rc && i < spec->n_width; i++)
+			less |= after.width[i] < before.width[i];
+		if (rc == ERR_CONFIG && round < rounds)
+			*key = "iterations";
+		if (!rc && !less) {
+			*key = "iterations";
+			rc = err_set(ERR_CONFIG,
+			    "round %d of %d would remove nothing more; use fewer iterations or a smaller round_to",
+			    round, rounds);
+		}
+		spec_clear(&before);
+		before = after;
+		after = (struct model_spec){0};
+	}
+	spec_clear(&before);
+	return rc;
+}
+
 /* Every excluded name exists, something is left, and groups fit. */
 static int check_layers(const struct prune_options *o, const struct model_spec *spec, const char **key)
 {
 	struct prune_set set = {0};
-	struct model_spec cut = {0};
 	int rc;
 	*key = "exclude";
-	if (o->method == PRUNE_STRUCTURED) {
-		rc = prune_units_spec(o, spec, &cut);
-		spec_clear(&cut);
-		return rc;
-	}
+	if (o->method == PRUNE_STRUCTURED)
+		return check_rounds(o, spec, key);
 	rc = prune_set_init(&set, spec, o);
 	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
 		*key = "m";

@@ -15,11 +15,11 @@
  * width costs as much as the next multiple. */
 #define WIDE 32
 
-static int units_left(const struct prune_options *o, int width)
+static int units_left(const struct prune_options *o, double share, int width)
 {
 	int64_t step = o->round_to > 0 ? o->round_to : width >= WIDE ? 8 : 1;
 	/* 1e-9: so that 0.3 of 10 units is 3, not 2 */
-	int64_t left = width - (int64_t)floor(o->sparsity * width + 1e-9);
+	int64_t left = width - (int64_t)floor(share * width + 1e-9);
 	left = left > o->min_units ? left : o->min_units;
 	left = (left + step - 1) / step * step;
 	return left < width ? (int)left : width;
@@ -76,10 +76,11 @@ static int restore_excluded(const struct prune_options *o, const struct model_sp
 	return rc;
 }
 
-static int shrink_widths(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+static int shrink_widths(
+    const struct prune_options *o, const struct model_spec *spec, double share, struct model_spec *out)
 {
 	for (int i = 0; i < spec->n_width; i++)
-		out->width[i] = units_left(o, spec->width[i]);
+		out->width[i] = units_left(o, share, spec->width[i]);
 	int rc = restore_excluded(o, spec, out);
 	if (rc)
 		return rc;
@@ -90,11 +91,11 @@ static int shrink_widths(const struct prune_options *o, const struct model_spec 
 				   "small for this sparsity, round_to and min_units");
 }
 
-int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+int prune_units_spec(const struct prune_options *o, const struct model_spec *spec, double share, struct model_spec *out)
 {
 	int rc = spec_copy(out, spec);
 	if (!rc)
-		rc = shrink_widths(o, spec, out);
+		rc = shrink_widths(o, spec, share, out);
 	if (rc)
 		spec_clear(out);
 	return rc;
@@ -154,27 +155,23 @@ static int cut_model(const struct graph *from, const struct slice *keep, struct 
 	return rc;
 }
 
-int prune_units(const struct prune_options *o, struct model *model)
+int prune_units(const struct prune_options *o, const struct model_spec *want, struct model *model)
 {
 	const struct model_spec *old = &model->ckpt.spec;
-	struct model_spec want = {0};
 	struct unit_scores scores = {0};
 	struct slice keep = {0};
 	struct graph from;
 	graph_init(&from);
-	int rc = prune_units_spec(o, old, &want);
-	if (!rc)
-		rc = spec_build(&from, old, &shape_one);
+	int rc = spec_build(&from, old, &shape_one);
 	if (!rc)
 		rc = unit_scores_init(&scores, old);
 	if (!rc)
-		rc = score_units(o, &from, &model->params, &want, &scores);
+		rc = score_units(o, &from, &model->params, want, &scores);
 	if (!rc)
-		rc = choose_units(&scores, want.width, &keep);
+		rc = choose_units(&scores, want->width, &keep);
 	unit_scores_clear(&scores); /* of the spec that is replaced now */
 	if (!rc)
 		rc = cut_model(&from, &keep, model);
-	spec_clear(&want);
 	slice_clear(&keep);
 	graph_clear(&from);
 	return rc;

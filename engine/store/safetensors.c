@@ -234,19 +234,38 @@ static int build_header(const struct tensor_file *f, struct str *text)
 	return rc;
 }
 
-int tensor_file_write(struct tensor_file *f, const char *path)
+static int sort_items(struct tensor_file *f, const char *path)
 {
-	struct fs_out out;
-	struct str header = {0};
-	unsigned char length[8];
-	int rc;
-
 	if (f->n > 1)
 		qsort(f->item, (size_t)f->n, sizeof(f->item[0]), by_name);
 	for (int i = 1; i < f->n; i++)
 		if (strcmp(f->item[i - 1].name, f->item[i].name) == 0)
 			return err_set(ERR_FAIL, "%s: two tensors are named '%s'", path, f->item[i].name);
-	rc = build_header(f, &header);
+	return 0;
+}
+
+int tensor_file_bytes(struct tensor_file *f, uint64_t *bytes)
+{
+	struct str header = {0};
+	int rc = sort_items(f, "the file");
+	if (!rc)
+		rc = build_header(f, &header);
+	*bytes = sizeof(uint64_t) + header.len; /* the header's length comes first */
+	for (int i = 0; !rc && i < f->n; i++)
+		*bytes += tensor_bytes(&f->item[i].t);
+	str_clear(&header);
+	return rc;
+}
+
+int tensor_file_write(struct tensor_file *f, const char *path)
+{
+	struct fs_out out;
+	struct str header = {0};
+	unsigned char length[8];
+	int rc = sort_items(f, path);
+
+	if (!rc)
+		rc = build_header(f, &header);
 	if (rc != 0)
 		return rc;
 	rc = fs_create(&out, path);

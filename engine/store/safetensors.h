@@ -36,6 +36,8 @@ int tensor_file_borrow(struct tensor_file *f, const char *name, enum dtype t, st
 const struct named_tensor *tensor_file_find(const struct tensor_file *f, const char *name);
 /* SHA-256 of names and bytes of all tensors but the one named `except`, whatever their order. */
 int tensor_file_hash(const struct tensor_file *f, const char *except, char hex[HASH_HEX]);
+/* Bytes of the file that tensor_file_write would write. Sorts the items by name. ERR_FAIL: two tensors of one name. */
+int tensor_file_bytes(struct tensor_file *f, uint64_t *bytes);
 /* Sorts the items by name; atomic. ERR_FAIL: two tensors of one name. */
 int tensor_file_write(struct tensor_file *f, const char *path);
 /* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more

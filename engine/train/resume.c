@@ -107,6 +107,8 @@ static int add_state(struct tensor_file *file, const struct fit *f, const struct
 		add_numbers(out, f, r, &u);
 	if (!rc)
 		json_out_text(out, "log", log);
+	if (!rc && f->t->resume_note)
+		json_out_text(out, "note", f->t->resume_note);
 	int made = json_out_end(out, &o);
 	rc = rc ? rc : made;
 	if (!rc)
@@ -285,10 +287,16 @@ static int load_all(struct fit *f, const struct tensor_file *file, const cJSON *
 	return rc ? rc : fit_log_restore(&f->log, log->valuestring);
 }
 
-static bool same_key(const struct fit *f, const cJSON *o)
+/* Whether the text at a key is `want`; NULL: there is none. */
+static bool has_text(const cJSON *o, const char *key, const char *want)
 {
-	const cJSON *key = cJSON_GetObjectItemCaseSensitive(o, "key");
-	return cJSON_IsString(key) && strcmp(key->valuestring, f->t->resume_key ? f->t->resume_key : "") == 0;
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+	return text && want ? strcmp(text, want) == 0 : !text && !want;
+}
+
+static bool same_key(const cJSON *o, const char *key)
+{
+	return has_text(o, "key", key ? key : "");
 }
 
 static int check_hash(const char *path, const struct tensor_file *file)
@@ -332,6 +340,22 @@ int resume_key(const char *path, char key[HASH_HEX])
 	return rc;
 }
 
+int resume_note(const char *path, const char *key, char **note)
+{
+	struct tensor_file file = {0};
+	cJSON *o = NULL;
+	*note = NULL;
+	if (!path || !fs_exists(path))
+		return 0;
+	int rc = read_state(path, &file, &o);
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "note"));
+	if (!rc && text && same_key(o, key) && !(*note = mem_strdup(text)))
+		rc = ERR_NOMEM;
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return rc;
+}
+
 int resume_load(struct fit *f, struct train_result *r)
 {
 	const char *path = f->t->resume_path;
@@ -341,10 +365,12 @@ int resume_load(struct fit *f, struct train_result *r)
 	if (!fs_exists(path))
 		return 0;
 	rc = read_state(path, &file, &o);
-	if (!rc && !same_key(f, o)) {
+	if (!rc && !same_key(o, f->t->resume_key)) {
 		unlink(path); /* options or data have changed since */
 		goto out;
 	}
+	if (!rc && !has_text(o, "note", f->t->resume_note))
+		goto out;
 	if (!rc)
 		rc = load_all(f, &file, o, r);
 	rc = rc ? rc : 1;

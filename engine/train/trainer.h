@@ -148,6 +148,11 @@ struct trainer {
 	 * caller does next may be interrupted too. Where only the last two cannot be written, a line says so and the
 	 * training goes on. The caller removes it when it is of no use any more. */
 	const char *resume_path, *resume_key;
+	/* Optional: a text that is kept with the state, for a stage that trains more than one model, one after the
+	 * other. It says which one this is and how it came about, so that the next start can make it again before it
+	 * calls trainer_fit. A state with another note is of another model's training: it is not taken, and stays until
+	 * this one is kept. With a note the end of every training is kept. */
+	const char *resume_note;
 	double resume_seconds;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
 };
@@ -175,5 +180,8 @@ int trainer_check(const struct trainer *t);
 int trainer_fit(struct trainer *t, struct train_result *out);
 /* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training, or its key is no hash. */
 int resume_key(const char *path, char key[HASH_HEX]);
+/* The note of a kept state with that key (NULL: ""), owned by the caller; NULL if there is no state, it has another key
+ * or no note. ERR_CHECKPOINT as for resume_key. */
+int resume_note(const char *path, const char *key, char **note);
 void train_result_clear(struct train_result *r);
 #endif

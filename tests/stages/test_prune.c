@@ -740,7 +740,7 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 			      .own = &(struct mlp_spec){0}},
 			  out;
 	struct prune_options o = {.method = PRUNE_STRUCTURED, .sparsity = 0.9, .min_units = 1};
-	RIG_OK(prune_units_spec(&o, &in, &out));
+	RIG_OK(prune_units_spec(&o, &in, o.sparsity, &out));
 	assert_int_equal(out.width[0], 16); /* 10 -> the next multiple of 8 */
 	assert_int_equal(out.width[1], 8);  /* 4 */
 	assert_int_equal(out.width[2], 4);  /* narrow: not rounded */
@@ -748,7 +748,7 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 	assert_int_equal(out.width[4], 1);
 	spec_clear(&out);
 	o.round_to = 3, o.min_units = 2;
-	RIG_OK(prune_units_spec(&o, &in, &out));
+	RIG_OK(prune_units_spec(&o, &in, o.sparsity, &out));
 	assert_int_equal(out.width[0], 12);
 	assert_int_equal(out.width[2], 6);
 	assert_int_equal(out.width[3], 3);
@@ -849,7 +849,11 @@ static void prune__survives_each_failed_allocation(void **state)
 		struct prune_set set = {0};
 		rig_load(r, "cnn", &m);
 		mem_fail_at(n);
-		rc = prune_units(&o, &m);
+		struct model_spec want = {0};
+		rc = prune_units_spec(&o, &m.ckpt.spec, o.sparsity, &want);
+		if (!rc)
+			rc = prune_units(&o, &want, &m);
+		spec_clear(&want);
 		if (!rc)
 			rc = prune_set_init(&set, &m.ckpt.spec, &o);
 		if (!rc)

@@ -175,6 +175,49 @@ static void resume__refuses_the_moments_of_another_optimizer(void **state)
 	unlink(STATE);
 }
 
+/* A state with a note is of one of several models: another one neither takes it nor removes it. */
+static void note__says_whose_state_it_is(void **state)
+{
+	static const char other[] = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
+	static float plain[400], out[400];
+	struct train_result r;
+	char *note;
+	(void)state;
+	unlink(STATE);
+	assert_ok(resume_note(STATE, KEY, &note));
+	assert_null(note);
+	assert_ok(start(PRECISION_FP32, 0, &r, plain));
+	train_result_clear(&r);
+	for (int second = 0; second < 2; second++) {
+		struct scene s;
+		scene_open(&s, PRECISION_FP32);
+		s.w.t.resume_note = "{\"first\": \"\\n\"}";
+		s.steps = second ? 0 : 9;
+		const int rc = trainer_fit(&s.w.t, &r);
+		assert_int_equal(rc, second ? 0 : ERR_INTERRUPTED);
+		assert_ok(resume_note(STATE, KEY, &note));
+		assert_string_equal(note, s.w.t.resume_note); /* at the end, too */
+		mem_free(note);
+		if (second) {
+			assert_int_equal(r.resumed, 1);
+			weights(&s.w, out);
+			assert_memory_equal(plain, out, sizeof(plain));
+			train_result_clear(&r);
+		}
+		world_close(&s.w);
+	}
+	assert_ok(resume_note(STATE, other, &note));
+	assert_null(note);
+	assert_ok(start(PRECISION_FP32, 0, &r, out)); /* without a note */
+	assert_int_equal(r.resumed, 0);
+	assert_memory_equal(plain, out, sizeof(plain));
+	train_result_clear(&r);
+	assert_ok(resume_note(STATE, KEY, &note));
+	assert_non_null(note);
+	mem_free(note);
+	unlink(STATE);
+}
+
 /* Stops when the first epoch is validated: its steps are done, its figures are not. */
 static volatile sig_atomic_t stop_now;
 static int runs;
@@ -558,6 +601,7 @@ static void resume__survives_each_failing_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(note__says_whose_state_it_is),
 	    cmocka_unit_test(resume__ends_with_the_same_bytes),
 	    cmocka_unit_test(resume__keeps_the_loss_scale),
 	    cmocka_unit_test(resume__keeps_the_steps_since_the_scale_changed),

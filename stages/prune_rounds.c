@@ -1,0 +1,310 @@
+/* The rounds of pruning: in each, weights are masked or units removed, and what is left is fine-tuned. One round is the
+ * usual; with more the sparsity is reached in equal steps, which are of the model that the stage began with. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/json_out.h"
+#include "base/mem.h"
+#include "stages/prune.h"
+
+static int warn_of_empty(struct prune_job *job)
+{
+	return prune_warn_of_empty(job->run, &job->model.params, &job->empty, &job->n_params);
+}
+
+static int apply_magnitude(struct prune_job *job, double sparsity)
+{
+	return prune_smallest(&job->set, &job->model.params, NULL, prune_scope_of(job->o), sparsity);
+}
+
+/* The ramp: before each epoch, mask on. */
+static int before_epoch(void *user, int64_t epoch)
+{
+	struct prune_job *job = user;
+	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
+	return rc ? rc : warn_of_empty(job);
+}
+
+/* By scores |w| * ||x||. */
+static int apply_wanda(struct prune_job *job, const struct stage_run *run, double sparsity)
+{
+	const struct prune_options *o = job->o;
+	struct channel_norms norms = {0};
+	const struct calibration_size size = prune_calibration_size(o, run->data);
+	int rc = prune_norms(&job->set, run, &job->model, &size, &norms);
+	if (!rc && o->method == PRUNE_NM)
+		rc = prune_nm(&job->set, &job->model.params, &norms, (int)o->n, (int)o->m);
+	else if (!rc)
+		rc = prune_smallest(&job->set, &job->model.params, &norms, prune_scope_of(o), sparsity);
+	job->calibrated = size.batches * size.batch;
+	if (!rc)
+		stage_line(run, "weights scored by Wanda, compared %s, on %" PRId64 " samples of the %s split",
+		    o->method == PRUNE_NM ? "in their group" : prune_scope_texts[prune_scope_of(o)], job->calibrated,
+		    split_names[size.split]);
+	channel_norms_clear(&norms);
+	return rc;
+}
+
+/* Once: which weights masks act on, and what is masked already. */
+static int prepare_masks(struct prune_job *job)
+{
+	const struct prune_options *o = job->o;
+	int rc = prune_set_init(&job->set, &job->input, o);
+	if (!rc)
+		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
+	if (rc < 0 || o->method == PRUNE_NM)
+		return rc;
+	return prune_check_target(&job->set, job->initial, o->sparsity);
+}
+
+static int cut_units(struct prune_job *job, int round)
+{
+	struct model_spec want = {0};
+	int rc = prune_units_spec(job->o, &job->input, prune_share(job->o, round), &want);
+	if (!rc)
+		rc = prune_units(job->o, &want, &job->model);
+	spec_clear(&want);
+	return rc;
+}
+
+static int prune_once(struct prune_job *job, const struct stage_run *run, int round)
+{
+	const struct prune_options *o = job->o;
+	switch ((enum prune_method)o->method) {
+	case PRUNE_STRUCTURED:
+		return cut_units(job, round);
+	case PRUNE_WANDA:
+		return apply_wanda(job, run, job->initial + (o->sparsity - job->initial) * round / prune_rounds(o));
+	case PRUNE_NM:
+		return prune_is_calibrated(o) ? apply_wanda(job, run, 0)
+					      : prune_nm(&job->set, &job->model.params, NULL, (int)o->n, (int)o->m);
+	case PRUNE_MAGNITUDE:
+		break;
+	}
+	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
+}
+
+/* ---- the note of a round, from which an interrupted stage goes on (trainer.resume_note) ---- */
+
+/* What makes the model of the round again, and the curve up to it. The row of this round has no figures of after. */
+static int write_note(const struct prune_job *job, int round, char **note)
+{
+	const struct model_spec *spec = &job->model.ckpt.spec;
+	bool ok;
+	cJSON *o = NULL;
+	struct json_out out = json_out_begin(&ok);
+	json_out_number(out, "round", round);
+	json_out_exact(out, "seconds", job->run->earlier_seconds + clock_now() - job->started);
+	json_out_exact(out, "initial", job->initial);
+	json_out_number(out, "calibrated", (double)job->calibrated);
+	struct json_out widths = json_out_list(out, "widths"), rows = json_out_list(out, "rows");
+	for (int i = 0; i < spec->n_width; i++)
+		json_out_number(widths, NULL, spec->width[i]);
+	for (int i = 0; i < round; i++)
+		prune_row_save(rows, &job->curve.row[i]);
+	int rc = json_out_end(out, &o);
+	char *text = rc ? NULL : cJSON_PrintUnformatted(o);
+	*note = text ? mem_strdup(text) : NULL;
+	cJSON_free(text);
+	cJSON_Delete(o);
+	return *note ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
+static int not_a_note(const struct prune_job *job)
+{
+	return err_set(ERR_CHECKPOINT,
+	    "%s: no state of this stage: its note; remove the file to start the stage from its beginning",
+	    job->run->resume_path);
+}
+
+static int take_number(const struct prune_job *job, const cJSON *o, const char *key, double most, double *v)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+	if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= most))
+		return not_a_note(job);
+	*v = item->valuedouble;
+	return 0;
+}
+
+/* A model of these widths; its values come with the state. */
+static int take_widths(struct prune_job *job, const cJSON *widths)
+{
+	struct model_spec cut = {0};
+	struct param_store store;
+	struct graph g;
+	graph_init(&g);
+	params_init(&store, job->run->train_dev);
+	int rc = cJSON_GetArraySize(widths) == job->input.n_width ? spec_copy(&cut, &job->input) : not_a_note(job);
+	for (int i = 0; !rc && i < cut.n_width; i++) {
+		uint64_t width;
+		if (!json_uint(cJSON_GetArrayItem(widths, i), &width) || width < 1 || width > (uint64_t)cut.width[i])
+			rc = not_a_note(job);
+		else
+			cut.width[i] = (int)width;
+	}
+	if (!rc)
+		rc = spec_build(&g, &cut, &shape_one);
+	if (!rc)
+		rc = params_add_graph(&store, &g, job->run->seed);
+	graph_clear(&g);
+	if (rc) {
+		params_clear(&store);
+		spec_clear(&cut);
+		return rc;
+	}
+	params_clear(&job->model.params);
+	job->model.params = store;
+	spec_clear(&job->model.ckpt.spec);
+	job->model.ckpt.spec = cut;
+	return 0;
+}
+
+static int read_note(struct prune_job *job, const char *note, int *round)
+{
+	cJSON *o = NULL;
+	double at = 0, calibrated = 0;
+	int rc = json_parse(job->run->resume_path, note, strlen(note), &o);
+	if (!rc)
+		rc = take_number(job, o, "round", prune_rounds(job->o), &at);
+	if (!rc)
+		rc = take_number(job, o, "seconds", 1e12, &job->run->earlier_seconds);
+	if (!rc)
+		rc = take_number(job, o, "initial", 1, &job->initial);
+	if (!rc)
+		rc = take_number(job, o, "calibrated", 1e15, &calibrated);
+	*round = (int)at;
+	job->calibrated = (int64_t)calibrated;
+	const cJSON *rows = cJSON_GetObjectItemCaseSensitive(o, "rows");
+	if (!rc && (*round < 1 || cJSON_GetArraySize(rows) != *round))
+		rc = not_a_note(job);
+	for (int i = 0; !rc && i < *round; i++)
+		if (!prune_row_restore(&job->curve.row[i], cJSON_GetArrayItem(rows, i)))
+			rc = not_a_note(job);
+	job->curve.n = *round - 1;
+	if (!rc)
+		rc = take_widths(job, cJSON_GetObjectItemCaseSensitive(o, "widths"));
+	cJSON_Delete(o);
+	return rc;
+}
+
+/* ---- rounds ---- */
+
+static bool has_curve(const struct prune_options *o)
+{
+	return o->method == PRUNE_STRUCTURED || o->method == PRUNE_WANDA;
+}
+
+/* A row of the curve for what was pruned just now. */
+static int begin_row(struct prune_job *job, const struct stage_run *run, int round)
+{
+	struct prune_row *row = &job->curve.row[round - 1];
+	struct metrics m = {0};
+	*row = (struct prune_row){.round = round, .target = prune_share(job->o, round)};
+	int rc = prune_row_fill(row, &job->input, &job->model);
+	if (!rc)
+		rc = stage_measure(run, &job->model, model_build, &job->model, SPLIT_VAL, &m);
+	if (!rc)
+		row->before = prune_figures_of(&m);
+	metrics_clear(&m);
+	return rc;
+}
+
+static int end_row(struct prune_job *job, int round)
+{
+	job->curve.row[round - 1].after = prune_figures_of(&job->report.result.best);
+	job->curve.n = round;
+	return prune_curve_write(&job->curve, &job->model.ckpt.task, job->run->out_dir);
+}
+
+/* Fine-tunes what the round left. note: of an earlier start, or NULL. */
+static int recover(struct prune_job *job, struct stage_run *run, int round, const char *note)
+{
+	const struct prune_options *o = job->o;
+	char *own = NULL;
+	int64_t begin, end;
+	int rc = 0;
+	prune_ramp_epochs(o, &begin, &end);
+	if (prune_rounds(o) > 1 && !note) {
+		rc = write_note(job, round, &own);
+		note = own;
+	}
+	struct fit_job fit = {.run = run,
+	    .train = &o->train,
+	    .kd = &o->kd,
+	    .model = &job->model,
+	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
+	    .user = job,
+	    .min_best_epoch = end,
+	    .masks = o->method != PRUNE_STRUCTURED,
+	    .resume_note = note,
+	    .again = round > 1};
+	fit_report_clear(&job->report);
+	if (!rc)
+		rc = fit_run(&fit, &job->report);
+	mem_free(own);
+	return rc;
+}
+
+/* One of several rounds has a name of its own, which its log and its random numbers go by. */
+static int name_round(const struct prune_job *job, int round, char *name, size_t cap)
+{
+	const bool one = prune_rounds(job->o) == 1;
+	if (snprintf(name, cap, one ? "%s" : "%s_round%d", job->run->name, round) >= (int)cap)
+		return err_set(ERR_FAIL, "stage name '%.40s...' is too long", job->run->name);
+	return 0;
+}
+
+static int run_round(struct prune_job *job, int round, const char *note)
+{
+	struct stage_run run = *job->run;
+	char name[128];
+	int rc = name_round(job, round, name, sizeof(name));
+	run.name = name;
+	run.earlier_seconds = 0;
+	if (!rc && !note) {
+		rc = prune_once(job, &run, round);
+		if (!rc)
+			rc = warn_of_empty(job);
+		if (!rc && has_curve(job->o))
+			rc = begin_row(job, &run, round);
+	}
+	if (!rc && prune_rounds(job->o) > 1)
+		stage_line(&run, "round %d of %d: %.2f %% of the parameters gone", round, prune_rounds(job->o),
+		    job->curve.row[round - 1].sparsity);
+	if (!rc)
+		rc = recover(job, &run, round, note);
+	job->run->earlier_seconds += run.earlier_seconds;
+	return rc || !has_curve(job->o) ? rc : end_row(job, round);
+}
+
+int prune_all_rounds(struct prune_job *job)
+{
+	const struct prune_options *o = job->o;
+	const int rounds = prune_rounds(o);
+	char *note = NULL;
+	int first = 1;
+	int rc = o->method == PRUNE_STRUCTURED ? 0 : prepare_masks(job);
+	if (!rc && rounds > 1)
+		rc = resume_note(job->run->resume_path, job->run->key, &note);
+	if (!rc && note)
+		rc = read_note(job, note, &first);
+	for (int round = first; !rc && round <= rounds; round++)
+		rc = run_round(job, round, round == first ? note : NULL);
+	mem_free(note);
+	return rc;
+}
+
+void prune_job_clear(struct prune_job *job)
+{
+	fit_report_clear(&job->report);
+	spec_clear(&job->input);
+	mem_free(job->empty);
+	prune_set_clear(&job->set);
+	model_clear(&job->model);
+	*job = (struct prune_job){0};
+}

@@ -40,7 +40,7 @@ void executor_free(struct executor *ex);
 /* Before prepare: input `name` reads node `node` of `other` (same device, prepared, same shape and dtype), no copy.
  * Only nodes whose value executor_output could read; `other` must live as long as ex. */
 int executor_bind(struct executor *ex, const char *name, const struct executor *other, const char *node);
-/* Before prepare: the value of this node survives the forward and can be read. */
+/* Before prepare: the value of this node survives the forward and can be read; in TRAIN its gradient the backward. */
 int executor_keep(struct executor *ex, const char *node);
 /* Prepares kernels, plans and allocates memory. ERR_DEVICE naming backend, node and op for a missing row; ERR_FAIL
  * naming a param that is unset; ERR_NOMEM with both numbers, before any is allocated, if the device has too little. */
@@ -79,8 +79,8 @@ int executor_output(struct executor *ex, const char *node, void *host, size_t by
 /* The same without waiting for the device: see readback_push. For f32 scalars, such as the loss. */
 struct readback;
 int executor_fetch(struct executor *ex, const char *node, struct readback *r, int what, int64_t step);
-/* The gradient of a trained param (of a STAT param: the sum of its observations) or, with keep_all, of any wanted node:
- * f32 values, whatever type the node has. */
+/* The gradient of a trained param (of a STAT param: the sum of its observations), of a wanted node that executor_keep
+ * keeps or, with keep_all, of any wanted node: f32 values, whatever type the node has. */
 int executor_gradient(struct executor *ex, const char *node, void *host, size_t bytes);
 /* The first node, in execution order, whose value holds NaN or infinity; NODE_NONE if all are finite. Needs TRAIN or
  * keep_all. */

@@ -72,7 +72,7 @@ int executor_gradient(struct executor *ex, const char *node, void *host, size_t 
 		return i;
 	if (!ex->slot[i].gradient)
 		return err_set(ERR_FAIL, "node '%s' has no gradient", node);
-	if (!ex->slot[i].param && !ex->keep_all)
+	if (!ex->slot[i].param && !ex->slot[i].kept && !ex->keep_all)
 		return err_set(
 		    ERR_FAIL, "the gradient of '%s' cannot be read: its memory is used again (keep_all)", node);
 	gradient = gradient_of(&ex->slot[i].tensor);

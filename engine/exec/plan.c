@@ -167,7 +167,7 @@ static int plan_gradients(struct executor *ex)
 		}
 		p[n] = (struct piece){.size = gradient_bytes(s), .order = n};
 		p[n].first = ex->keep_all ? 0 : count - first_writer(ex, i);
-		p[n].last = ex->keep_all ? count : count - i;
+		p[n].last = ex->keep_all || s->kept ? count : count - i;
 		n++;
 	}
 	ex->memory.gradients = place_pieces(p, n);

@@ -32,6 +32,57 @@ static double numeric(struct executor *ex, struct param_store *s, const char *pa
 	return ((double)up - (double)down) / (2 * (double)h);
 }
 
+/* Whether the gradient of a kept value is that of an executor that keeps all. */
+static void compare_kept(const struct graph *g, struct param_store *s, struct executor *full, const char *node)
+{
+	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = 3, .stage = "rig"};
+	struct executor_memory few, all;
+	struct executor *ex;
+	assert_ok(executor_create(&ex, g, s, &o));
+	assert_ok(executor_keep(ex, node));
+	assert_ok(executor_prepare(ex));
+	rig_feed(ex, 0, 3);
+	assert_ok(executor_step(ex, false, NULL));
+	float *a = rig_gradient(full, node), *b = rig_gradient(ex, node);
+	assert_memory_equal(a, b, rig_bytes(ex, node));
+	const char *other = strcmp(node, "fc1") == 0 ? "conv1" : "fc1";
+	float *c = rig_value(ex, other);
+	assert_int_equal(executor_gradient(ex, other, c, rig_bytes(ex, other)), ERR_FAIL);
+	assert_ok(executor_plan(ex, &few));
+	assert_ok(executor_plan(full, &all));
+	assert_true(few.gradients < all.gradients);
+	free(a);
+	free(b);
+	free(c);
+	executor_free(ex);
+}
+
+static void executor__keeps_the_gradient_of_what_is_kept(void **state)
+{
+	struct device dev = rig_open(&ref_backend);
+	struct param_store s;
+	struct graph g;
+	int compared = 0;
+	(void)state;
+	params_init(&s, dev);
+	rig_graph(&g, rig_cnn(), 3, true);
+	assert_ok(params_add_graph(&s, &g, 11));
+	struct executor *full = rig_executor(&g, &s, EXEC_TRAIN, true);
+	rig_feed(full, 0, 3);
+	assert_ok(executor_step(full, false, NULL));
+	for (int i = 0; i < g.n; i++) {
+		if (g.node[i].op == OP_PARAM || g.node[i].op == OP_INPUT || i == g.loss)
+			continue;
+		compare_kept(&g, &s, full, g.node[i].name);
+		compared++;
+	}
+	assert_true(compared > 3);
+	executor_free(full);
+	graph_clear(&g);
+	params_clear(&s);
+	rig_close(dev);
+}
+
 static void executor__gradients_are_the_slope_of_the_loss(void **state)
 {
 	struct device dev = rig_open(&ref_backend);
@@ -453,6 +504,7 @@ static void executor__a_bound_input_reads_the_teacher_without_a_copy(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(executor__keeps_the_gradient_of_what_is_kept),
 	    cmocka_unit_test(executor__gradients_are_the_slope_of_the_loss),
 	    cmocka_unit_test(executor__several_readers_add_up_their_gradients),
 	    cmocka_unit_test(executor__micro_batches_sum_to_the_whole_batch),

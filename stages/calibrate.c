@@ -36,13 +36,18 @@ void calibration_close(struct calibration *c)
 	*c = (struct calibration){0};
 }
 
-int64_t calibration_valid_rows(const struct session *s, int64_t rows)
+/* Where the texts of the batch begin; NULL: a row is a sample. A text has a token or more: capacity and number of texts
+ * are equal only where no row is slack. */
+static const int32_t *starts_of(const struct session *s, int64_t rows)
 {
 	const struct feed_tensor *starts = feed_find(&s->feed, "starts");
-	if (!starts || rows == s->batch)
-		return rows;
-	/* A text has a token or more: capacity and number of texts are equal only where no row is slack. */
-	return ((const int32_t *)starts->data)[s->batch];
+	return starts && rows != s->batch ? starts->data : NULL;
+}
+
+int64_t calibration_valid_rows(const struct session *s, int64_t rows)
+{
+	const int32_t *starts = starts_of(s, rows);
+	return starts ? starts[s->batch] : rows;
 }
 
 int calibration_largest(struct calibration *c, struct executor **ex)
@@ -87,7 +92,9 @@ static int collect_batch(struct calibration *c, const struct collector *to)
 		const struct collected value = {.x = c->value,
 		    .rows = rows,
 		    .valid = calibration_valid_rows(&c->session, rows),
-		    .width = shape_count(shape) / rows};
+		    .width = shape_count(shape) / rows,
+		    .starts = starts_of(&c->session, rows),
+		    .texts = c->session.batch};
 		rc = to->add(to->user, i, &value);
 	}
 	return rc;

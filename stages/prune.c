@@ -35,12 +35,17 @@ static void describe(const struct prune_options *o, char *text, size_t cap)
 static int plan_text(const struct prune_options *o, const struct dataset *d, const struct model_spec *before,
     const struct model_spec *after, char *text, size_t cap)
 {
+	const struct calibration_size size = prune_calibration_size(o, d);
 	struct prune_set set;
 	char amount[32], name[64];
 	size_t len = 0;
 	describe(o, amount, sizeof(amount));
 	if (o->method == PRUNE_STRUCTURED) {
-		len = (size_t)snprintf(text, cap, "remove %s %% of the units:", amount);
+		len = (size_t)snprintf(text, cap, "remove %s %% of the units", amount);
+		if (prune_is_calibrated(o) && len < cap)
+			len += (size_t)snprintf(text + len, cap - len, " by %s on %" PRId64 " samples from %s",
+			    prune_score_names[o->score], size.batches * size.batch, split_names[size.split]);
+		len += len < cap ? (size_t)snprintf(text + len, cap - len, ":") : 0;
 		for (int i = 0; i < before->n_width && len < cap; i++)
 			len +=
 			    (size_t)snprintf(text + len, cap - len, " %s %d -> %d%s", spec_width_name(before, i, name),
@@ -52,14 +57,12 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
 		    o->method == PRUNE_NM ? "" : " %", set.total, set.n);
 		prune_set_clear(&set);
-		if (prune_is_calibrated(o) && len < cap) {
-			const struct calibration_size size = prune_calibration_size(o, d);
+		if (prune_is_calibrated(o) && len < cap)
 			len += (size_t)snprintf(text + len, cap - len,
 			    ", those that are small times their input's norm%s%s, of %" PRId64 " samples from %s",
 			    o->method == PRUNE_WANDA ? ", compared " : "",
 			    o->method == PRUNE_WANDA ? prune_scope_texts[prune_scope_of(o)] : "",
 			    size.batches * size.batch, split_names[size.split]);
-		}
 	}
 	const int rounds = prune_rounds(o);
 	if (rounds > 1 && len < cap)
@@ -160,7 +163,7 @@ static int put_choice(struct prune_job *job)
 	if (!c->info && !(c->info = cJSON_CreateObject()))
 		return err_set(ERR_NOMEM, "out of memory");
 	struct json_out out = json_out_object(json_out_into(c->info, &ok), "pruning");
-	json_out_text(out, "score", by_wanda(o) ? "wanda" : "magnitude");
+	json_out_text(out, "score", prune_score_names[o->method == PRUNE_WANDA ? SCORE_WANDA : o->score]);
 	if (o->method != PRUNE_NM)
 		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
 	if (prune_is_calibrated(o)) {

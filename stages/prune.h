@@ -1,5 +1,6 @@
 /* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_rounds.c its
- * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units. */
+ * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units,
+ * prune_scores.c says which. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 
@@ -7,13 +8,15 @@
 #include "quant/norms.h"
 #include "stages/calibrate.h"
 #include "stages/fit.h"
+#include "stages/prune_choose.h"
 #include "stages/prune_curve.h"
 
 enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA };
 /* Where weights compete: all of them, those of a layer, those of one output. */
 enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER, SCOPE_ROW };
 /* What is kept: large weights, or weights of units; or by what calibration shows. */
-enum prune_score { SCORE_MAGNITUDE, SCORE_WANDA };
+enum prune_score { SCORE_MAGNITUDE, SCORE_WANDA, SCORE_TAYLOR, SCORE_ENTROPY };
+extern const char *const prune_score_names[];
 enum prune_ramp { RAMP_ONE_SHOT, RAMP_LINEAR, RAMP_CUBIC, RAMP_EXPONENTIAL };
 enum prune_norm { NORM_AUTO, NORM_L1, NORM_L2 };
 
@@ -102,8 +105,18 @@ int prune_forecast_units(const struct model_spec *after, struct mask_forecast *f
  * stages of a plan need to know. ERR_CONFIG as for prune_set_init, with the names of widths. */
 int prune_units_spec(
     const struct prune_options *o, const struct model_spec *spec, double share, struct model_spec *out);
-/* Ranks the units of each width and replaces the model by the best, as many as `want` has: spec, params, masks. */
-int prune_units(const struct prune_options *o, const struct model_spec *want, struct model *model);
+/* Ranks the units of each width and replaces the model by the best, as many as `want` has: spec, params, masks. run:
+ * whose data calibrates; not looked at for magnitudes. ERR_INTERRUPTED. */
+int prune_units(
+    const struct prune_options *o, const struct stage_run *run, const struct model_spec *want, struct model *model);
+/* ERR_CONFIG: a width that is to shrink from `spec` to `after` has no such score. */
+int prune_units_check(const struct prune_options *o, const struct model_spec *spec, const struct model_spec *after);
+/* A gate_sink (prune_gates.h): adds the absolute gradients to struct unit_scores. */
+struct gate;
+int prune_add_taylor(void *scores, const struct gate *gate, const double *gradient);
+/* prune_scores.c: scores of the units of all widths that shrink from scores->spec to `want`. */
+int prune_score_units(const struct prune_options *o, const struct stage_run *run, struct model *model,
+    const struct model_spec *want, struct unit_scores *scores);
 
 /* A stage at work. */
 struct prune_job {

@@ -8,7 +8,7 @@
 
 static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", NULL};
 const char *const prune_scope_names[] = {"auto", "global", "layer", "row", NULL};
-static const char *const scores[] = {"magnitude", "wanda", NULL};
+const char *const prune_score_names[] = {"magnitude", "wanda", "taylor", "entropy", NULL};
 static const char *const splits[] = {"auto", "train", "validation", NULL};
 const char *const prune_scope_texts[] = {"", "globally", "per layer", "per output row"};
 
@@ -19,7 +19,7 @@ static const char *const ramps[] = {"one_shot", "linear", "cubic", "exponential"
 static const char *const norms[] = {"auto", "l1", "l2", NULL};
 
 #define AT(field)  offsetof(struct prune_options, field)
-#define CALIBRATED (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM))
+#define CALIBRATED (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
 #define GRADUAL    (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
 
 const struct option prune_option_table[] = {
@@ -43,10 +43,13 @@ const struct option prune_option_table[] = {
 	.type = OPT_CHOICE,
 	.offset = AT(score),
 	.def = "magnitude",
-	.choices = scores,
+	.choices = prune_score_names,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_NM),
-	.help = "which weights stay: the largest, or the largest times the norm of their input (wanda)"},
+	.only = OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED),
+	.help =
+	    "what is kept: large weights (of a unit: the norm of all that make it); nm: wanda, weights that are large "
+	    "times the norm of their input; structured: taylor, units whose loss would be felt, by gradients; "
+	    "entropy, heads that look at few tokens"},
     {.key = "sparsity",
 	.type = OPT_FLOAT,
 	.offset = AT(sparsity),
@@ -196,7 +199,7 @@ enum prune_scope prune_scope_of(const struct prune_options *o)
 
 bool prune_is_calibrated(const struct prune_options *o)
 {
-	return o->method == PRUNE_WANDA || (o->method == PRUNE_NM && o->score == SCORE_WANDA);
+	return o->method == PRUNE_WANDA || o->score != SCORE_MAGNITUDE; /* other methods have no score */
 }
 
 struct calibration_size prune_calibration_size(const struct prune_options *o, const struct dataset *d)
@@ -245,6 +248,15 @@ static int check_method(const struct prune_options *o, const char **key)
 		return err_set(ERR_CONFIG,
 		    "structured pruning ranks units within their layer: with scope global the new widths "
 		    "would depend on the weights, and nothing after this stage could be planned");
+	*key = "score";
+	if (nm && o->score > SCORE_WANDA)
+		return err_set(ERR_CONFIG, "method nm scores weights: by magnitude or wanda, not by %s",
+		    prune_score_names[o->score]);
+	if (units && o->score == SCORE_WANDA)
+		return err_set(ERR_CONFIG, "wanda scores weights; units are scored by magnitude, taylor or entropy");
+	*key = "norm";
+	if (units && o->score == SCORE_TAYLOR && o->norm != NORM_AUTO)
+		return err_set(ERR_CONFIG, "norm has no effect with score taylor");
 	*key = "sparsity";
 	if (!nm && !(o->sparsity > 0))
 		return err_set(ERR_CONFIG, "method %s needs a sparsity above 0", methods[o->method]);
@@ -262,7 +274,7 @@ static int check_calibration(const struct prune_options *o, const char **key)
 		*key = "calibration_split";
 	if (prune_is_calibrated(o) || (!o->calibration_batches && !o->calibration_batch_size && !o->calibration_split))
 		return 0;
-	return err_set(ERR_CONFIG, "%s has no effect with score %s", *key, scores[o->score]);
+	return err_set(ERR_CONFIG, "%s has no effect with score %s", *key, prune_score_names[o->score]);
 }
 
 static int check_ramp(const struct prune_options *o, const char **key)
@@ -307,6 +319,10 @@ static int check_rounds(const struct prune_options *o, const struct model_spec *
 			less |= after.width[i] < before.width[i];
 		if (rc == ERR_CONFIG && round < rounds)
 			*key = "iterations";
+		if (!rc && round == rounds) {
+			rc = prune_units_check(o, spec, &after);
+			*key = rc ? "score" : *key;
+		}
 		if (!rc && !less) {
 			*key = "iterations";
 			rc = err_set(ERR_CONFIG,

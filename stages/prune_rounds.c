@@ -62,13 +62,20 @@ static int prepare_masks(struct prune_job *job)
 	return prune_check_target(&job->set, job->initial, o->sparsity);
 }
 
-static int cut_units(struct prune_job *job, int round)
+static int cut_units(struct prune_job *job, const struct stage_run *run, int round)
 {
+	const struct prune_options *o = job->o;
+	const struct calibration_size size = prune_calibration_size(o, run->data);
 	struct model_spec want = {0};
-	int rc = prune_units_spec(job->o, &job->input, prune_share(job->o, round), &want);
+	int rc = prune_units_spec(o, &job->input, prune_share(o, round), &want);
 	if (!rc)
-		rc = prune_units(job->o, &want, &job->model);
+		rc = prune_units(o, run, &want, &job->model);
 	spec_clear(&want);
+	if (rc || !prune_is_calibrated(o))
+		return rc;
+	job->calibrated = size.batches * size.batch;
+	stage_line(run, "units scored by %s on %" PRId64 " samples of the %s split", prune_score_names[o->score],
+	    job->calibrated, split_names[size.split]);
 	return rc;
 }
 
@@ -77,7 +84,7 @@ static int prune_once(struct prune_job *job, const struct stage_run *run, int ro
 	const struct prune_options *o = job->o;
 	switch ((enum prune_method)o->method) {
 	case PRUNE_STRUCTURED:
-		return cut_units(job, round);
+		return cut_units(job, run, round);
 	case PRUNE_WANDA:
 		return apply_wanda(job, run, job->initial + (o->sparsity - job->initial) * round / prune_rounds(o));
 	case PRUNE_NM:

@@ -9,7 +9,6 @@
 #include "base/str.h"
 #include "model/units.h"
 #include "stages/prune.h"
-#include "stages/prune_choose.h"
 
 /* Widths from here on stay multiples of 8 unless told otherwise: kernels work on blocks of 8 or 16 channels, and an odd
  * width costs as much as the next multiple. */
@@ -118,22 +117,6 @@ static int slice_all(const struct graph *from, const struct graph *to, const str
 	return 0;
 }
 
-static int score_units(const struct prune_options *o, const struct graph *g, const struct param_store *params,
-    const struct model_spec *want, struct unit_scores *scores)
-{
-	const struct model_spec *old = scores->spec;
-	const enum units_norm norm = o->norm == NORM_L2 ? UNITS_L2 : UNITS_L1;
-	int rc = 0;
-	for (int i = 0; !rc && i < old->n_width; i++) {
-		if (want->width[i] == old->width[i])
-			continue;
-		rc = unit_scores_add(scores, i);
-		if (!rc)
-			rc = units_score(g, params, norm, i, old->width[i], scores->score[i]);
-	}
-	return rc;
-}
-
 /* Replaces the model by what `keep` leaves of it. */
 static int cut_model(const struct graph *from, const struct slice *keep, struct model *model)
 {
@@ -155,7 +138,8 @@ static int cut_model(const struct graph *from, const struct slice *keep, struct 
 	return rc;
 }
 
-int prune_units(const struct prune_options *o, const struct model_spec *want, struct model *model)
+int prune_units(
+    const struct prune_options *o, const struct stage_run *run, const struct model_spec *want, struct model *model)
 {
 	const struct model_spec *old = &model->ckpt.spec;
 	struct unit_scores scores = {0};
@@ -166,7 +150,7 @@ int prune_units(const struct prune_options *o, const struct model_spec *want, st
 	if (!rc)
 		rc = unit_scores_init(&scores, old);
 	if (!rc)
-		rc = score_units(o, &from, &model->params, want, &scores);
+		rc = prune_score_units(o, run, model, want, &scores);
 	if (!rc)
 		rc = choose_units(&scores, want->width, &keep);
 	unit_scores_clear(&scores); /* of the spec that is replaced now */

@@ -18,6 +18,9 @@
 struct collected {
 	const float *x;
 	int64_t rows, valid, width;
+	/* Where a row is a token: where each of the batch's texts begins, and one more. NULL: a row is a sample. */
+	const int32_t *starts;
+	int texts;
 };
 
 struct collector {

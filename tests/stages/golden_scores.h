@@ -1,4 +1,5 @@
 /* Written by make_scores.py. */
+/* clang-format off */
 static const double norms_0_attention[6] = {5.00105885, 9.88775409, 6.14567049, 4.50097681, 5.39266647, 6.42524635};
 static const char rows_0_attention[] = "101010110001010101011010101010110001";
 static const double norms_1_ffn[5] = {0.480806562, 0.50978454, 3.17004394, 1.2953165, 0.422290442};

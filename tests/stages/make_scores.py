@@ -151,6 +151,6 @@ def cnn():
 
 
 if __name__ == "__main__":
-    print("/* Written by make_scores.py. */")
+    print("/* Written by make_scores.py. */\n/* clang-format off */")
     encoder()
     cnn()

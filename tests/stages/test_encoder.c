@@ -244,6 +244,89 @@ static void wanda__is_the_same_however_texts_are_packed(void **state)
 	model_clear(&m[1]);
 }
 
+/* Multiplies head `head` of layer 1 in a param whose rows (or columns) are 3 heads of 8. */
+static void scale_head(struct model *m, const char *what, int head, bool columns, float factor)
+{
+	char name[NODE_NAME];
+	float w[24 * 24];
+	snprintf(name, sizeof(name), "encoder.layer.1.attention.%s.weight", what);
+	RIG_OK(params_read(&m->params, name, w));
+	for (int i = 0; i < 24; i++)
+		for (int k = 0; k < 24; k++)
+			w[24 * i + k] *= (columns ? k : i) / 8 == head ? factor : 1;
+	RIG_OK(params_write(&m->params, name, w));
+}
+
+/* The values of layer 1 that are left, as heads of the model that was cut. */
+static void assert_heads(const char *before, const char *after, int first, int second)
+{
+	static const char name[] = "encoder.layer.1.attention.self.value.weight";
+	const int kept[] = {first, second};
+	struct model a, b;
+	rig_load(&texts, before, &a);
+	rig_load(&texts, after, &b);
+	assert_int_equal(b.ckpt.spec.width[2], 2);
+	for (int h = 0; h < 2; h++)
+		assert_memory_equal(
+		    tensor(&b, name) + h * 8 * 24, tensor(&a, name) + kept[h] * 8 * 24, 8 * 24 * sizeof(float));
+	model_clear(&a);
+	model_clear(&b);
+}
+
+#define CUT_HEADS "{method: structured, sparsity: 0.34, round_to: 1, epochs: 0, score: "
+
+/* Head 1 has the smallest weights; head 2 is read by nothing; head 0 looks at all tokens alike. */
+static void heads__go_by_magnitude_gradient_or_entropy(void **state)
+{
+	static const struct {
+		const char *name, *options;
+		int first, second;
+	} cases[] = {{"by_magnitude", CUT_HEADS "magnitude}", 0, 2}, {"by_taylor", CUT_HEADS "taylor}", 0, 1},
+	    {"by_entropy", CUT_HEADS "entropy}", 1, 2}};
+	struct model m;
+	(void)state;
+	rig_load(&texts, "teacher", &m);
+	scale_head(&m, "self.query", 0, false, 0.001f);
+	scale_head(&m, "self.value", 0, false, 3);
+	scale_head(&m, "self.value", 1, false, 0.02f);
+	scale_head(&m, "self.key", 1, false, 0.8f);
+	scale_head(&m, "self.query", 1, false, 0.8f);
+	scale_head(&m, "output.dense", 2, true, 0);
+	scale_head(&m, "self.query", 2, false, 4);
+	const float bias[24] = {0};
+	RIG_OK(params_write(&m.params, "encoder.layer.1.attention.self.query.bias", bias));
+	rig_save(&texts, &m, "uneven");
+	model_clear(&m);
+	for (int i = 0; i < 3; i++) {
+		RIG_OK(rig_run(&texts, &stage_prune,
+		    &(struct rig_case){.name = cases[i].name, .options = cases[i].options, .input = "uneven"}));
+		assert_heads("uneven", cases[i].name, cases[i].first, cases[i].second);
+	}
+}
+
+/* Heads and units go round by round, each with the teacher's help, and the curve counts the heads. */
+static void rounds__cut_an_encoder_by_taylor(void **state)
+{
+	struct fs_bytes b = {0};
+	struct model m;
+	(void)state;
+	RIG_OK(rig_run(&texts, &stage_prune,
+	    &(struct rig_case){.name = "rounds",
+		.options = "{method: structured, score: taylor, sparsity: 0.67, iterations: 2, round_to: 1, epochs: 2, "
+			   "lr: 0.001, batch_size: 32, calibration_batches: 4, kd_method: multi_level}",
+		.input = "teacher",
+		.teacher = "teacher"}));
+	rig_load(&texts, "rounds", &m);
+	assert_int_equal(m.ckpt.spec.width[0], 1);
+	assert_int_equal(m.ckpt.spec.width[1], 14);
+	model_clear(&m);
+	assert_true(f1("rounds") > 0.85);
+	RIG_OK(fs_read(rig_path(&texts, "rounds/pruning_curve.csv"), &b));
+	assert_non_null(strstr((const char *)b.data, "\n1,33.3333,"));
+	assert_non_null(strstr((const char *)b.data, "\n2,66.6667,"));
+	fs_bytes_clear(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +335,8 @@ int main(void)
 	    cmocka_unit_test(layers__are_checked_against_the_teacher),
 	    cmocka_unit_test(pretrained__model_begins_with_all_weights),
 	    cmocka_unit_test(encoder__is_cut_and_quantized),
+	    cmocka_unit_test(heads__go_by_magnitude_gradient_or_entropy),
+	    cmocka_unit_test(rounds__cut_an_encoder_by_taylor),
 	    cmocka_unit_test(wanda__is_the_same_however_texts_are_packed),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -112,6 +112,14 @@ static void check__contradictions_name_their_option(void **state)
 	    "no effect with score magnitude");
 	assert_check("{method: nm, score: wanda, n: 1, m: 2, exclude: [conv1], embeddings: true}", "embeddings",
 	    "nothing is multiplied");
+	assert_check("{method: nm, score: taylor, n: 1, m: 2, exclude: [conv1]}", "score", "scores weights");
+	assert_check("{method: structured, score: wanda, sparsity: 0.5}", "score", "wanda scores weights");
+	assert_check(
+	    "{method: structured, score: taylor, sparsity: 0.5, norm: l2}", "norm", "no effect with score taylor");
+	assert_check("{method: structured, score: taylor, sparsity: 0.5, calibration_batches: 2}", NULL, NULL);
+	assert_check("{method: structured, sparsity: 0.5, calibration_batches: 2}", "calibration_batches",
+	    "no effect with score magnitude");
+	assert_check("{method: structured, score: entropy, sparsity: 0.5}", "score", "is of heads");
 	assert_check("{method: structured, sparsity: 0.5, scope: row}", "scope", "nothing competes within one");
 	assert_check("{method: structured, sparsity: 0.5}", NULL, NULL);
 	assert_check("{method: structured, sparsity: 0.5, scope: global}", "scope", "within their layer");
@@ -707,6 +715,53 @@ static void structured__removes_the_weakest_units(void **state)
 	checkpoint_clear(&cut);
 }
 
+/* Units that nothing reads lose nothing when they go, however large the weights are that make them. */
+static void taylor__removes_what_the_loss_does_not_feel(void **state)
+{
+	struct rig *r = *state;
+	struct model m;
+	struct checkpoint c;
+	float reads[10 * 9 * 6], makes[6 * 9];
+	rig_load(r, "cnn", &m);
+	RIG_OK(params_read(&m.params, "conv2.weight", reads));
+	RIG_OK(params_read(&m.params, "conv1.weight", makes));
+	for (int i = 0; i < 10 * 9; i++)
+		reads[i * 6 + 1] = reads[i * 6 + 4] = 0;
+	for (int i = 0; i < 9; i++)
+		makes[9 + i] = makes[4 * 9 + i] = 3;
+	RIG_OK(params_write(&m.params, "conv2.weight", reads));
+	RIG_OK(params_write(&m.params, "conv1.weight", makes));
+	rig_save(r, &m, "unread");
+	model_clear(&m);
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "unread_cut",
+		.options = "{method: structured, score: taylor, sparsity: 0.34, exclude: [conv2, fc1], epochs: 0, "
+			   "calibration_batches: 4, calibration_batch_size: 10}",
+		.input = "unread"}));
+	RIG_OK(checkpoint_load(&c, rig_path(r, "unread_cut")));
+	assert_int_equal(c.spec.width[0], 4);
+	const float *left = tensor(&c, "conv1.weight")->t.data;
+	static const int kept[] = {0, 2, 3, 5};
+	for (int u = 0; u < 4; u++)
+		assert_memory_equal(left + 9 * u, makes + 9 * kept[u], 9 * sizeof(float));
+	assert_string_equal(text_of(&c, "pruning", "score"), "taylor");
+	assert_true(rig_number(cJSON_GetObjectItem(c.info, "pruning"), "calibration_samples") == 40);
+	checkpoint_clear(&c);
+	/* The stage's output is the same model: nobody read what went. */
+	float *a = rig_logits(r, "unread", 50), *b = rig_logits(r, "unread_cut", 50);
+	for (int i = 0; i < 500; i++)
+		assert_true(fabs((double)a[i] - (double)b[i]) < 1e-4);
+	mem_free(a);
+	mem_free(b);
+	struct prune_options o = {0};
+	const char *key = NULL;
+	RIG_OK(rig_options(prune_option_table, &o, "{method: structured, score: taylor, sparsity: 0.34}"));
+	assert_int_equal(stage_prune.check(&o, &resnet_spec, &key), ERR_CONFIG);
+	assert_string_equal(key, "score");
+	assert_non_null(strstr(err_message(), "the units of stage1 are read at"));
+	option_clear(prune_option_table, &o);
+}
+
 static void structured__slices_masks_and_can_be_fine_tuned(void **state)
 {
 	struct rig *r = *state;
@@ -852,7 +907,7 @@ static void prune__survives_each_failed_allocation(void **state)
 		struct model_spec want = {0};
 		rc = prune_units_spec(&o, &m.ckpt.spec, o.sparsity, &want);
 		if (!rc)
-			rc = prune_units(&o, &want, &m);
+			rc = prune_units(&o, NULL, &want, &m);
 		spec_clear(&want);
 		if (!rc)
 			rc = prune_set_init(&set, &m.ckpt.spec, &o);
@@ -953,6 +1008,7 @@ int main(void)
 	    cmocka_unit_test(prune__nm_pattern_holds_after_fine_tuning),
 	    cmocka_unit_test(structured__gives_the_logits_of_the_masked_model),
 	    cmocka_unit_test(structured__removes_the_weakest_units),
+	    cmocka_unit_test(taylor__removes_what_the_loss_does_not_feel),
 	    cmocka_unit_test(structured__slices_masks_and_can_be_fine_tuned),
 	    cmocka_unit_test(structured__widths_are_rounded_and_never_empty),
 	    cmocka_unit_test(prune__same_config_twice_gives_the_same_bytes),

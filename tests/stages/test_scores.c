@@ -7,6 +7,8 @@
 #include "quant/norms.h"
 #include "stages/golden_scores.h"
 #include "stages/prune.h"
+#include "stages/prune_entropy.h"
+#include "stages/prune_gates.h"
 
 enum { TEXT_COUNT = 4, TOKENS = 13, CAPACITY = 20, IMAGES = 5, SIDE = 6 };
 
@@ -218,11 +220,230 @@ static void wanda__agrees_with_the_definition_on_images(void **state)
 	params_clear(&s);
 }
 
+/* ---- scores of units ---- */
+
+static void assert_scores(const double *have, const double *want, int n, double factor)
+{
+	for (int i = 0; i < n; i++)
+		assert_near(have[i] * factor, want[i]);
+}
+
+/* Taylor scores of the units of all widths, from one batch. */
+static void score(const struct model_spec *spec, struct param_store *params, struct feed *f,
+    const struct build_shape *shape, struct unit_scores *scores)
+{
+	const struct executor_options o = {.mode = EXEC_TRAIN, .stage = "scores"};
+	const bool all[4] = {true, true, true, true};
+	struct gates gates;
+	struct exec_family *family;
+	struct executor *ex;
+	RIG_OK(gates_find(&gates, spec, all));
+	assert_int_equal(gates.n, spec->n_width);
+	struct gate_graph of = {.gates = &gates, .spec = spec, .task = &(struct task){.kind = &task_single_label}};
+	RIG_OK(unit_scores_init(scores, spec));
+	for (int i = 0; i < spec->n_width; i++)
+		RIG_OK(unit_scores_add(scores, i));
+	RIG_OK(exec_family_create(&family, params, &o, gates_build, &of));
+	exec_family_on_bind(family, gates_keep);
+	RIG_OK(exec_family_at(family, shape, &ex));
+	RIG_OK(gates_batch(&gates, ex, f, shape->sequences, prune_add_taylor, scores));
+	exec_family_free(family);
+	gates_clear(&gates);
+}
+
+static void fill_targets(struct feed *f, const int32_t *labels, int n)
+{
+	float *weight = feed_tensor(f, "weight", DT_F32, n);
+	memcpy(feed_tensor(f, "labels", DT_S32, n), labels, (size_t)n * sizeof(*labels));
+	for (int i = 0; i < n; i++)
+		weight[i] = 1;
+}
+
+static void taylor__agrees_with_gates_on_texts(void **state)
+{
+	struct param_store s;
+	struct unit_scores scores;
+	struct feed f = {0};
+	(void)state;
+	fill_params(&s, &encoder_spec);
+	fill_texts(&f);
+	fill_targets(&f, (int32_t[]){0, 2, 1, 1}, TEXT_COUNT);
+	score(&encoder_spec, &s, &f, &texts_shape, &scores);
+	assert_scores(scores.score[0], taylor_heads_0, 3, 1. / TEXT_COUNT);
+	assert_scores(scores.score[1], taylor_ffn_0, 5, 1. / TEXT_COUNT);
+	assert_scores(scores.score[2], taylor_heads_1, 3, 1. / TEXT_COUNT);
+	assert_scores(scores.score[3], taylor_ffn_1, 5, 1. / TEXT_COUNT);
+	unit_scores_clear(&scores);
+	feed_clear(&f);
+	params_clear(&s);
+}
+
+static void taylor__agrees_with_gates_on_images(void **state)
+{
+	const struct build_shape shape = shape_samples(IMAGES);
+	struct param_store s;
+	struct unit_scores scores;
+	struct feed f = {0};
+	(void)state;
+	fill_params(&s, &cnn_spec);
+	fill_images(&f);
+	fill_targets(&f, (int32_t[]){0, 1, 2, 0, 1}, IMAGES);
+	score(&cnn_spec, &s, &f, &shape, &scores);
+	assert_scores(scores.score[0], taylor_conv1, 3, 1. / IMAGES);
+	assert_scores(scores.score[1], taylor_conv2, 4, 1. / IMAGES);
+	unit_scores_clear(&scores);
+	feed_clear(&f);
+	params_clear(&s);
+}
+
+static int keep_maps(void *entropies, struct executor *ex)
+{
+	const struct entropies *e = entropies;
+	for (int i = 0; i < e->n; i++) {
+		RIG_OK(executor_keep(ex, e->item[i].query));
+		RIG_OK(executor_keep(ex, e->item[i].key));
+	}
+	return 0;
+}
+
+static int build_encoder(void *unused, const struct build_shape *shape, struct graph *g)
+{
+	(void)unused;
+	return spec_build(g, &encoder_spec, shape);
+}
+
+static void entropy__agrees_with_the_definition(void **state)
+{
+	struct param_store s;
+	struct entropies e;
+	struct feed f = {0};
+	struct session session;
+	float x[CAPACITY * 6];
+	(void)state;
+	fill_params(&s, &encoder_spec);
+	fill_texts(&f);
+	RIG_OK(entropies_init(&e, &encoder_spec));
+	assert_int_equal(e.n, 2);
+	assert_int_equal(e.item[1].width, 2);
+	RIG_OK(session_open(
+	    &session, &s, 3, build_encoder, &e, &(struct session_options){.batch = TEXT_COUNT, .bind = keep_maps}));
+	RIG_OK(session_push_feed(&session, &texts_shape, &f));
+	const struct collector c = entropies_collector(&e);
+	RIG_OK(c.begin(c.user));
+	for (int twice = 0; twice < 2; twice++) /* the mean of a batch that comes twice is its own */
+		for (int i = 0; i < c.n; i++) {
+			RIG_OK(executor_output(session.ex, c.name(c.user, i), x, sizeof(x)));
+			RIG_OK(c.add(c.user, i,
+			    &(struct collected){.x = x,
+				.rows = CAPACITY,
+				.valid = TOKENS,
+				.width = 6,
+				.starts = feed_find(&f, "starts")->data,
+				.texts = TEXT_COUNT}));
+		}
+	RIG_OK(c.end(c.user));
+	for (int h = 0; h < 3; h++) {
+		assert_near(entropies_mean(&e, 0, h), entropy_0[h]);
+		assert_near(entropies_mean(&e, 1, h), entropy_1[h]);
+	}
+	session_close(&session);
+	entropies_clear(&e);
+	feed_clear(&f);
+	params_clear(&s);
+}
+
+/* Norms, gates, entropies and the choice, with each allocation made to fail in turn. */
+static int everything(const struct feed *f)
+{
+	const struct model_spec *spec = &encoder_spec;
+	const bool all[4] = {true, true, true, true};
+	int left[4] = {2, 3, 2, 3}, at;
+	double costs[6] = {0, 1, 2, 3, 4, 5}, cost, lost;
+	const double *const table[4] = {costs, costs, costs, costs};
+	const struct choose_cost budget = {.cost = table, .budget = 10, .min_units = 1, .step = 1};
+	const struct collected v = {.x = feed_find(f, "numbers")->data,
+	    .rows = CAPACITY,
+	    .valid = TOKENS,
+	    .width = 6,
+	    .starts = feed_find(f, "starts")->data,
+	    .texts = TEXT_COUNT};
+	struct gates gates = {0};
+	struct entropies e = {0};
+	struct unit_scores scores = {0};
+	struct channel_norms norms = {0};
+	struct slice keep = {0};
+	int rc = gates_find(&gates, spec, all);
+	if (!rc)
+		rc = entropies_init(&e, spec);
+	for (int i = 0; !rc && i < 2 * e.n; i++)
+		rc = entropies_collector(&e).add(&e, i, &v);
+	if (!rc)
+		rc = channel_norms_add(&norms, "x", 6, &at);
+	if (!rc)
+		rc = unit_scores_init(&scores, spec);
+	for (int i = 0; !rc && i < spec->n_width; i++)
+		rc = unit_scores_add(&scores, i);
+	if (!rc)
+		rc = choose_within(&scores, &budget, left, &cost, &lost);
+	if (!rc)
+		rc = choose_units(&scores, left, &keep);
+	slice_clear(&keep);
+	channel_norms_clear(&norms);
+	unit_scores_clear(&scores);
+	entropies_clear(&e);
+	gates_clear(&gates);
+	return rc;
+}
+
+static void scores__survive_each_failed_allocation(void **state)
+{
+	struct feed f = {0};
+	int rc = -1, failed = 0;
+	(void)state;
+	fill_texts(&f);
+	float *x = feed_tensor(&f, "numbers", DT_F32, CAPACITY * 6);
+	for (int i = 0; i < CAPACITY * 6; i++)
+		x[i] = (float)i / 50;
+	for (uint64_t n = 1; rc < 0; n++) {
+		mem_fail_at(n);
+		rc = everything(&f);
+		mem_fail_at(0);
+		assert_true(!rc || rc == ERR_NOMEM);
+		failed += rc < 0;
+	}
+	assert_true(failed > 30);
+	feed_clear(&f);
+}
+
+/* Units that additions tie are read in many places. */
+static void gates__that_are_not_there_are_named(void **state)
+{
+	const struct model_spec resnet = {.family = &family_resnet,
+	    .input = {.height = 8, .width = 8, .channels = 1},
+	    .classes = 10,
+	    .n_width = 4,
+	    .width = (int[]){6, 7, 9, 10},
+	    .own = &(struct resnet_spec){
+		.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 1}};
+	struct gates g;
+	(void)state;
+	RIG_OK(gates_find(&g, &resnet, (bool[]){false, true, false, true}));
+	assert_int_equal(g.n, 2);
+	gates_clear(&g);
+	assert_int_equal(gates_find(&g, &resnet, (bool[]){true, true, false, true}), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "the units of stage1 are read at"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(wanda__agrees_with_the_definition_on_texts),
 	    cmocka_unit_test(wanda__agrees_with_the_definition_on_images),
+	    cmocka_unit_test(taylor__agrees_with_gates_on_texts),
+	    cmocka_unit_test(taylor__agrees_with_gates_on_images),
+	    cmocka_unit_test(entropy__agrees_with_the_definition),
+	    cmocka_unit_test(scores__survive_each_failed_allocation),
+	    cmocka_unit_test(gates__that_are_not_there_are_named),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

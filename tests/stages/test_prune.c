@@ -605,7 +605,7 @@ static void structured__widths_are_rounded_and_never_empty(void **state)
 	assert_int_equal(out.width[4], 1);
 	spec_clear(&out);
 	o.round_to = 1, o.min_units = 5;
-	RIG_OK(prune_units_spec(&o, &in, &out));
+	RIG_OK(prune_units_spec(&o, &in, o.sparsity, &out));
 	assert_int_equal(out.width[0], 10);
 	assert_int_equal(out.width[2], 5); /* 4 */
 	assert_int_equal(out.width[3], 3);

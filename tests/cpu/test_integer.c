@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -442,5 +443,7 @@ int main(void)
 	    cmocka_unit_test(sums__dynamic_rows_do_not_wrap),
 	    cmocka_unit_test(sums__large_average_pools_do_not_wrap),
 	};
+	if (getenv("TEST_CLAIMS")) /* of mutations of one kernel */
+		cmocka_set_test_filter(getenv("TEST_CLAIMS"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

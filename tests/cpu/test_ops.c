@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "cpu/cpu.h"
@@ -70,5 +71,7 @@ int main(void)
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cpu__update_equals_the_reference);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cpu__ops_on_tokens_read_nothing_outside);
+	if (getenv("TEST_CLAIMS")) /* of mutations of one op */
+		cmocka_set_test_filter(getenv("TEST_CLAIMS"));
 	return _cmocka_run_group_tests("cpu ops", tests, n, open_cpu, close_cpu);
 }

@@ -27,16 +27,19 @@ mutate() { FUNCTION='' TEXT=$2 COUNT=1 INSTEAD=$3 awk -f "$root/tests/simt/mutat
 targets() {
 	case $1 in
 	cli_*) echo pipeline cli_tool ;;
-	*) echo "${1%_without_vnni}" ;;
+	*) target=${1%%:*} && echo "${target%%_[SA][SV][EX]*}" ;; # on a lesser CPU: cpu_ops_AVX2
 	esac
 }
 
-# complaint BUILD TEST: the first claim that does not hold, or how the test ended; nothing if it passes
+# complaint BUILD TEST: the first claim that does not hold, or how the test ended; nothing if it passes. TEST:CLAIMS runs
+# those claims only, of tests that take long.
 complaint() {
 	out=$dir/log.txt
+	unset TEST_CLAIMS
+	case $2 in *:*) export TEST_CLAIMS="${2#*:}" ;; esac
 	# A loop without end stops by its processor time: ctest takes tests out of the group that timeout would end.
 	# shellcheck disable=SC3045 # every sh that we know has it
-	(ulimit -t 60 && timeout 400 ctest --test-dir "$1" -R "^$2\$" --output-on-failure --no-tests=error) >"$out" 2>&1 && return
+	(ulimit -t 60 && timeout 400 ctest --test-dir "$1" -R "^${2%%:*}\$" --output-on-failure --no-tests=error) >"$out" 2>&1 && return
 	{ grep -m1 -oE 'ERROR: (Address|Leak|Thread|Undefined)Sanitizer: [a-zA-Z-]+|runtime error: .*' "$out" ||
 		sed -n 's/^\[  FAILED  \] \([a-z][A-Za-z0-9_]*\)$/\1/p' "$out" | grep -m1 . ||
 		grep -m1 -oE 'Assertion .* failed|Exception: [A-Za-z]+|^(FAIL|failed|cli).*|Timeout' "$out" ||
@@ -50,7 +53,7 @@ noticed() {
 			# shellcheck disable=SC2046
 			cmake --build "$build" --target $(targets "$test") >"$dir/build.txt" 2>&1 || { echo "(does not compile)" && return; }
 			why=$(complaint "$build" "$test")
-			[ -z "$why" ] || { echo "\`$test: $why\`$([ "$build" = "$dir/plain" ] || echo ' (sanitized)')" && return; }
+			[ -z "$why" ] || { echo "\`${test%%:*}: $why\`$([ "$build" = "$dir/plain" ] || echo ' (sanitized)')" && return; }
 		done
 	done
 	echo "**nothing**"

@@ -33,7 +33,7 @@ static const struct model_spec model_cnn_specs[2] = {{.family = &family_cnn,
 	    .batchnorm = true,
 	    .conv_bias = true}}};
 static const struct model_spec model_resnet_spec = {.family = &family_resnet,
-    .input = {.height = 11, .width = 13, .channels = 3},
+    .input = {.height = 11, .width = 17, .channels = 3},
     .classes = 10,
     .n_width = 6,
     .width = (int[]){5, 6, 7, 9, 10, 8},

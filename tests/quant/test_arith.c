@@ -108,6 +108,9 @@ static void arith__epilogue_rounds_twice_then_fuses_the_residual(void **state)
 	assert_true(two != fmaf(acc, m, c));
 	assert_true(quant_epilogue(acc, m, c, false, 0, 0, false, 0) == two);
 	assert_true(quant_epilogue(acc, m, c, true, 201, m, false, 0) == fmaf(201, m, two));
+	/* what the rounding of 201 * m would have lost */
+	assert_true(fmaf(201, m, -(201 * m)) != 0);
+	assert_true(quant_epilogue(-(201 * m), 1, 0, true, 201, m, false, 0) == fmaf(201, m, -(201 * m)));
 	assert_true(quant_epilogue(-5, 1, 0, false, 0, 0, true, 0) == 0);
 	assert_true(quant_epilogue(-5, 1, 7, false, 0, 0, true, 7) == 7);
 	assert_true(quant_epilogue(5, 1, 7, false, 0, 0, true, 7) == 12);
@@ -140,6 +143,113 @@ static void arith__saturate_covers_its_whole_range(void **state)
 	}
 	assert_int_equal(quant_saturate(NAN, q), -128);
 	assert_int_equal(quant_saturate(1e38f, q), 127);
+}
+
+/* The published formulas, as they are written there. */
+static double published_gelu(double x, bool by_tanh)
+{
+	return by_tanh ? 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)))
+		       : 0.5 * x * (1 + erf(x / sqrt(2)));
+}
+
+static void gelu__integers_are_those_of_the_published_formula(void **state)
+{
+	struct qrange forms[][2] = {{qrange_signed(8), qrange_signed(8)},
+	    {qrange_unsigned(8, 100), qrange_unsigned(8, 7)}, {qrange_unsigned(8, 100), qrange_unsigned(4, 3)}};
+
+	(void)state;
+	for (int form = 0; form < 6; form++) {
+		struct quant_gelu g = {0.031f, 0.0137f, forms[form / 2][0], forms[form / 2][1], form % 2};
+		uint8_t table[256];
+
+		quant_gelu_table(&g, table);
+		for (int q = g.x.lo; q <= g.x.hi; q++) {
+			double x = (q - g.x.zero) * (double)g.s_x, t = published_gelu(x, form % 2) / (double)g.s_y;
+			double h = 1e-5,
+			       slope = (published_gelu(x + h, form % 2) - published_gelu(x - h, form % 2)) / (2 * h);
+			double want = fmin(fmax(nearbyint(t) + g.y.zero, g.y.lo), g.y.hi);
+
+			assert_true(fabs(quant_gelu_t(&g, q) - t) <= 1e-9);
+			assert_true(fabs(quant_gelu_slope(&g, q) - slope * (double)g.s_x / (double)g.s_y) <= 1e-6);
+			assert_int_equal(quant_gelu_round(&g, q), (int)want);
+			assert_int_equal(table[q & 255], (uint8_t)(int)want);
+			assert_true(quant_gelu_inside(&g, t) == (t + g.y.zero >= g.y.lo && t + g.y.zero <= g.y.hi));
+		}
+	}
+}
+
+/* What is no number is the lowest integer; a half is rounded to even before the zero point is added. */
+static void gelu__rounds_before_the_zero_point_is_added(void **state)
+{
+	struct quant_gelu g = {1, NAN, qrange_signed(8), qrange_unsigned(8, 7), false};
+
+	(void)state;
+	assert_int_equal(quant_gelu_round(&g, 3), 0);
+	/* far to the right GELU is its argument: 50 / 4 = 12.5 */
+	g.s_y = 4;
+	assert_true(quant_gelu_t(&g, 50) == 12.5);
+	assert_int_equal(quant_gelu_round(&g, 50), 12 + 7);
+	assert_int_equal(quant_gelu_round(&g, 54), 14 + 7);
+	assert_int_equal(quant_attention_round(12.5f, g.y), 12 + 7);
+	assert_int_equal(quant_attention_round(13.5f, g.y), 14 + 7);
+	assert_int_equal(quant_attention_round(NAN, g.y), 0);
+	assert_int_equal(quant_attention_round(-8, g.y), 0);
+	assert_int_equal(quant_attention_round(1e30f, g.y), 255);
+}
+
+/* The largest probability is the largest integer, and what is far below the largest score is nothing. */
+static void attention__probabilities_are_powers_of_two(void **state)
+{
+	(void)state;
+	for (int bits = 8; bits <= 16; bits += 8) {
+		assert_int_equal((int)rintf(quant_exp2(quant_exponent(0, 0.01f, bits))), (1 << bits) - 1);
+		assert_true(quant_exponent(-100000, 1, bits) == QUANT_LEAST);
+		assert_int_equal((int)rintf(quant_exp2(QUANT_LEAST)), 0);
+	}
+	for (float x = QUANT_LEAST; x <= 16; x += 0.013f)
+		assert_true(fabs((double)quant_exp2(x) / exp2((double)x) - 1) < 1e-3);
+	assert_true(quant_score_scale(0.02f, 0.05f, 24) == (float)(0.02f * (double)0.05f * M_LOG2E / sqrt(24)));
+}
+
+/* A row between integers is the row of softmax(q k / sqrt(D)) v to the digits of its probabilities. */
+static void attention__row_is_that_of_a_softmax(void **state)
+{
+	enum { T = 11, D = 5, STRIDE = 7 };
+	int8_t k[T * STRIDE], v[T * STRIDE], q[D];
+	const float s_q = 0.02f, s_k = 0.03f, s_v = 0.011f, s_y = 0.017f;
+
+	(void)state;
+	for (int i = 0; i < T * STRIDE; i++) {
+		k[i] = (int8_t)(i * 37 % 255 - 127);
+		v[i] = (int8_t)(i * 91 % 255 - 127);
+	}
+	for (int row = 0; row < 20; row++) {
+		struct quant_attention a = {T, D, STRIDE, k, v, quant_score_scale(s_q, s_k, D), s_v / s_y, 16};
+		double score[T], most = -INFINITY, sum = 0;
+		int32_t p[T];
+		float t[D];
+
+		for (int d = 0; d < D; d++)
+			q[d] = (int8_t)((row * 53 + d * 29) % 255 - 127);
+		quant_attention_row(&a, q, p, t);
+		for (int j = 0; j < T; j++) {
+			score[j] = 0;
+			for (int d = 0; d < D; d++)
+				score[j] += q[d] * (double)s_q * k[j * STRIDE + d] * (double)s_k / sqrt(D);
+			most = fmax(most, score[j]);
+		}
+		for (int j = 0; j < T; j++)
+			sum += exp(score[j] - most);
+		for (int j = 0; j < T; j++)
+			assert_true(fabs(p[j] - 65535 * exp(score[j] - most)) <= 0.5 + 1e-3 * p[j]);
+		for (int d = 0; d < D; d++) {
+			double want = 0;
+
+			for (int j = 0; j < T; j++)
+				want += exp(score[j] - most) / sum * v[j * STRIDE + d] * (double)s_v / (double)s_y;
+			assert_true(fabs((double)t[d] - want) <= 0.1);
+		}
+	}
 }
 
 static void arith__ranges_have_the_levels_of_their_bits(void **state)
@@ -188,6 +298,8 @@ static void arith__step_of_an_empty_or_tiny_range_is_one(void **state)
 	assert_true(step == 1 && q.zero == 0);
 	quant_step_of_range(&q, -1e-44f, 1e-44f, &step);
 	assert_true(step == 1 && q.zero == 0);
+	quant_step_of_range(&q, 0, 1e-37f, &step); /* a step that is a float, but of which 1 / step is none */
+	assert_true(step == 1 && q.zero == 0);
 	q = qrange_weight(8);
 	quant_step_of_range(&q, 0, 0, &step);
 	assert_true(step == 1);
@@ -203,6 +315,10 @@ int main(void)
 	    cmocka_unit_test(arith__epilogue_rounds_twice_then_fuses_the_residual),
 	    cmocka_unit_test(arith__scales_are_rounded_once_from_double),
 	    cmocka_unit_test(arith__saturate_covers_its_whole_range),
+	    cmocka_unit_test(gelu__integers_are_those_of_the_published_formula),
+	    cmocka_unit_test(gelu__rounds_before_the_zero_point_is_added),
+	    cmocka_unit_test(attention__probabilities_are_powers_of_two),
+	    cmocka_unit_test(attention__row_is_that_of_a_softmax),
 	    cmocka_unit_test(arith__ranges_have_the_levels_of_their_bits),
 	    cmocka_unit_test(arith__step_of_a_range_represents_zero_and_both_ends),
 	    cmocka_unit_test(arith__step_of_an_empty_or_tiny_range_is_one),

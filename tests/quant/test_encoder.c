@@ -258,6 +258,62 @@ static void attention__bits_are_saved_and_checked(void **state)
 	forms_clear(&f);
 }
 
+/* What is never negative would be unsigned anywhere else. */
+static void attention__reads_signed_integers_even_behind_a_relu(void **state)
+{
+	const struct attr relu = {.relu = true}, heads = {.heads = 2};
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan p;
+	struct graph g, out;
+	int x, w, in[4];
+
+	(void)state;
+	graph_init(&g);
+	graph_init(&out);
+	x = graph_input(&g, "x", DT_F32, shape_of(2, (int64_t[]){6, 4}));
+	in[3] = graph_input(&g, "starts", DT_S32, shape_of(1, (int64_t[]){3}));
+	w = graph_param(&g, "w", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	in[0] = in[1] = in[2] = graph_add(&g, OP_LINEAR, "a", (int[]){x, w}, 2, &relu);
+	x = graph_add(&g, OP_ATTENTION, "self", in, 4, &heads);
+	g.output = graph_add(&g, OP_LINEAR, "b", (int[]){x, w}, 2, NULL);
+	assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+	assert_true(quant_plan_value(&p, "a")->q.is_signed);
+	set_ranges(&p);
+	assert_int_equal(pass_lower(&g, &p, &out), 0);
+	graph_clear(&out);
+	for (int i = 0; i < p.n_value; i++)
+		if (strcmp(p.value[i].name, "a") == 0)
+			p.value[i].q = qrange_unsigned(8, 0);
+	assert_int_equal(pass_lower(&g, &p, &out), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), "'a': attention reads signed integers"));
+	quant_plan_clear(&p);
+	graph_clear(&g);
+}
+
+/* Functions of integers that lack the range of what they give. */
+static void plans__without_the_range_of_an_output_are_refused(void **state)
+{
+	static const char *const value[] = {GELU, SELF};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct quant_rules rules = rules_of(QUANT_STATIC);
+		struct forms f = make(0, &rules);
+		struct graph g;
+		int kept = 0;
+
+		for (int k = 0; k < f.plan.n_value; k++)
+			if (strcmp(f.plan.value[k].name, value[i]) != 0)
+				f.plan.value[kept++] = f.plan.value[k];
+		assert_int_equal(kept, f.plan.n_value - 1);
+		f.plan.n_value = kept;
+		graph_init(&g);
+		assert_int_equal(pass_lower(&f.folded, &f.plan, &g), ERR_CHECKPOINT);
+		assert_non_null(strstr(err_message(), "without a quantized output"));
+		forms_clear(&f);
+	}
+}
+
 static void tables__have_a_step_per_row_in_every_method(void **state)
 {
 	static const enum quant_method methods[] = {QUANT_STATIC, QUANT_QAT, QUANT_DYNAMIC};
@@ -333,6 +389,8 @@ int main(void)
 	    cmocka_unit_test(attention__is_of_integers_between_integer_layers),
 	    cmocka_unit_test(attention__is_real_beside_a_real_layer),
 	    cmocka_unit_test(attention__bits_are_saved_and_checked),
+	    cmocka_unit_test(attention__reads_signed_integers_even_behind_a_relu),
+	    cmocka_unit_test(plans__without_the_range_of_an_output_are_refused),
 	    cmocka_unit_test(tables__have_a_step_per_row_in_every_method),
 	    cmocka_unit_test(tables__are_halves_where_weights_are),
 	    cmocka_unit_test(plans__without_a_gelu_keep_it_real),

@@ -78,6 +78,63 @@ static void pairs__of_weights_that_others_share_are_none(void **state)
 	graph_clear(&g);
 }
 
+enum between { PLAIN, NORMS, ONE_BIAS, ONE_GAIN, GELU, NO_BIAS };
+
+/* How many pairs two convolutions are, with something in common or something between them. */
+static int pairs_of(enum between what)
+{
+	struct quant_layer layers[2] = {{.name = "a", .quantized = true}, {.name = "b", .quantized = true}};
+	struct quant_plan plan = {.n_layer = 2, .layer = layers};
+	const struct attr conv = {.stride = 1}, norm = {.eps = 1e-5f, .momentum = 0.1f};
+	const bool norms = what == NORMS || what == ONE_GAIN;
+	struct equal_pair *pair;
+	struct graph g, folded;
+	int n, x, w[2], p[2][5]; /* gamma, beta, mean, variance, bias */
+
+	graph_init(&g);
+	graph_init(&folded);
+	x = graph_input(&g, "x", DT_F32, shape_of(4, (int64_t[]){1, 3, 3, 4}));
+	for (int i = 0; i < 2; i++) {
+		w[i] = graph_param(&g, i ? "w1" : "w0", DT_F32, shape_of(4, (int64_t[]){4, 1, 1, 4}), NULL);
+		for (int k = 0; k < 5; k++) {
+			const char name[] = {(char)('A' + i), (char)('0' + k), '\0'};
+			bool same = i && ((what == ONE_BIAS && k == 4) || (what == ONE_GAIN && k == 0));
+
+			p[i][k] = same ? p[0][k] : graph_param(&g, name, DT_F32, shape_of(1, (int64_t[]){4}), NULL);
+		}
+	}
+	if (what == NO_BIAS) /* a fold of the weight alone */
+		w[1] = graph_add(&g, OP_FOLD_WEIGHT, "folded", (int[]){w[1], p[1][0], p[1][3]}, 3, &norm);
+	for (int i = 0; i < 2; i++) {
+		x = graph_add(&g, OP_CONV2D, norms ? (i ? "d" : "c") : layers[i].name, (int[]){x, w[i], p[i][4]},
+		    what == NO_BIAS && i ? 2 : 3, &conv);
+		if (norms)
+			x = graph_add(
+			    &g, OP_BATCHNORM, layers[i].name, (int[]){x, p[i][0], p[i][1], p[i][2], p[i][3]}, 5, &norm);
+		if (what == GELU && !i)
+			x = graph_add(&g, OP_GELU, "gelu", &x, 1, NULL);
+	}
+	assert_true(x >= 0);
+	g.output = x;
+	assert_int_equal(pass_fold(&g, &folded), 0);
+	assert_int_equal(equal_pairs(&folded, &plan, &pair, &n), 0);
+	mem_free(pair);
+	graph_clear(&g);
+	graph_clear(&folded);
+	return n;
+}
+
+static void pairs__share_no_param_and_have_only_between_them_what_scaling_passes(void **state)
+{
+	(void)state;
+	assert_int_equal(pairs_of(PLAIN), 1);
+	assert_int_equal(pairs_of(NORMS), 1);
+	assert_int_equal(pairs_of(ONE_BIAS), 0);
+	assert_int_equal(pairs_of(ONE_GAIN), 0);
+	assert_int_equal(pairs_of(GELU), 0);
+	assert_int_equal(pairs_of(NO_BIAS), 0);
+}
+
 /* y = second * relu(first * x + shift), with the batch norm's gain and variance folded. */
 static void run(const struct equal_layer *a, const struct equal_layer *b, const double *x, double *y)
 {
@@ -134,12 +191,29 @@ static void step__makes_ranges_equal_and_changes_no_output(void **state)
 	}
 }
 
+static void step__tells_the_largest_change_up_or_down(void **state)
+{
+	(void)state;
+	for (int up = 0; up < 2; up++) {
+		float w = up ? 4 : 0.25f, v = up ? 0.25f : 4;
+		struct equal_layer a = {1, 1, &w, NULL, NULL, NULL, 0}, b = {1, 1, &v, NULL, NULL, NULL, 0};
+		double most;
+
+		assert_int_equal(equal_step(&a, &b, &most), 0);
+		assert_near(most, 4);
+		assert_near(w, 1);
+		assert_near(v, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(pairs__are_layers_between_which_channels_meet_nothing_else),
 	    cmocka_unit_test(pairs__have_a_quantized_layer),
 	    cmocka_unit_test(pairs__of_weights_that_others_share_are_none),
+	    cmocka_unit_test(pairs__share_no_param_and_have_only_between_them_what_scaling_passes),
+	    cmocka_unit_test(step__tells_the_largest_change_up_or_down),
 	    cmocka_unit_test(step__makes_ranges_equal_and_changes_no_output),
 	};
 

@@ -117,6 +117,20 @@ static void observer__bins_hold_the_values_they_claim(void **state)
 	mem_free(o);
 }
 
+/* The ends of a histogram are powers of two, which lie in the first bin behind them. */
+static void observer__a_value_on_the_end_widens_the_range(void **state)
+{
+	struct observer o;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, (float[]){1.5f, -0.5f}, 2), 0);
+	assert_true(o.range == 2);
+	assert_int_equal(observer_add(&o, (float[]){2, -2}, 2), 0);
+	assert_true(o.range == 4);
+	assert_true(o.count[OBSERVER_BINS / 2 + OBSERVER_BINS / 4] == 1 && o.count[OBSERVER_BINS / 4] == 1);
+}
+
 static void observer__leading_zeros_are_counted(void **state)
 {
 	float x[10] = {0}, y[3] = {0, 2, -1};
@@ -163,6 +177,8 @@ static void observer__tiny_and_huge_values_have_bins(void **state)
 	for (int i = 0; i < OBSERVER_BINS; i++)
 		sum += o.count[i];
 	assert_true(sum == 5);
+	/* beside so large a value all others are next to 0 */
+	assert_true(o.count[OBSERVER_BINS / 2] == 2 && o.count[OBSERVER_BINS / 2 - 1] == 2);
 	assert_true(isfinite(o.range) && o.range > 8e37f);
 }
 
@@ -182,6 +198,15 @@ static void observer__minmax_and_moving_average_follow_their_definitions(void **
 	assert_int_equal(observer_range(&o, OBSERVE_MOVING_AVERAGE, qrange_unsigned(8, 0), 99, &lo, &hi), 0);
 	assert_near(lo, -1.2, 1e-6); /* 0.9 * -1 + 0.1 * -3 */
 	assert_near(hi, 3.8, 1e-6);
+	/* Of a signed value the farther end counts, wherever it is. */
+	a[0] = -5;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, a, 2), 0);
+	assert_int_equal(observer_add(&o, b, 2), 0);
+	assert_int_equal(observer_range(&o, OBSERVE_MINMAX, qrange_signed(8), 99, &lo, &hi), 0);
+	assert_true(lo == -5 && hi == 5);
+	assert_int_equal(observer_range(&o, OBSERVE_MOVING_AVERAGE, qrange_signed(8), 99, &lo, &hi), 0);
+	assert_near(hi, 4.8, 1e-6);
 }
 
 static int compare_floats(const void *a, const void *b)
@@ -225,6 +250,24 @@ static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **sta
 		mem_free(sorted);
 		mem_free(o);
 	}
+}
+
+static void observer__a_percentile_that_a_bin_completes_ends_there(void **state)
+{
+	float x[100], lo, hi;
+	struct observer o;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		x[i] = i < 50 ? 1 : 3;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, x, 100), 0);
+	assert_int_equal(observer_range(&o, OBSERVE_PERCENTILE, qrange_unsigned(8, 0), 50, &lo, &hi), 0);
+	assert_near(hi, 1, 2 * o.range / OBSERVER_BINS);
+	assert_int_equal(observer_range(&o, OBSERVE_PERCENTILE, qrange_unsigned(8, 0), 51, &lo, &hi), 0);
+	assert_near(hi, 3, 2 * o.range / OBSERVER_BINS);
+	assert_int_equal(observer_range(&o, OBSERVE_PERCENTILE, qrange_unsigned(8, 0), 100, &lo, &hi), 0);
+	assert_true(hi == 3); /* no more than there is */
 }
 
 /* Nearly all is zero: not a percentile, not an average of batches may take that for the range. */
@@ -284,13 +327,16 @@ static void observer__sqnr_agrees_with_quantizing_the_values(void **state)
 	for (int kind = 0; kind < SHAPES; kind++) {
 		float *x = make_values((enum shape_of_data)kind, COUNT);
 		struct observer *o = observe(x, COUNT, 1000);
+		double squares = 0;
 
+		for (size_t i = 0; i < COUNT; i++)
+			squares += (double)x[i] * (double)x[i];
 		for (int bits = 2; bits <= 8; bits++) {
 			struct qrange q = range_for((enum shape_of_data)kind, bits);
 
 			for (int method = 0; method < OBSERVER_COUNT; method++) {
 				float lo, hi;
-				double signal = o->sum_squares / o->n, want, got;
+				double signal = squares / COUNT, want, got;
 
 				assert_int_equal(observer_range(o, (enum observer_kind)method, q, 99.9, &lo, &hi), 0);
 				want = 10 * log10(signal / true_error(x, COUNT, q, lo, hi));
@@ -326,6 +372,57 @@ static void observer__mse_range_is_near_the_best_of_all_ranges(void **state)
 		mem_free(x);
 		mem_free(o);
 	}
+}
+
+/* One far value on either side: the range gives it up without giving up the other side. */
+static void observer__mse_moves_each_end_by_itself(void **state)
+{
+	(void)state;
+	for (int side = 0; side < 2; side++) {
+		const struct qrange q = qrange_unsigned(4, 0);
+		const size_t n = 4001;
+		float *x = mem_alloc(n, sizeof(*x)), lo, hi;
+		struct observer *o;
+
+		assert_non_null(x);
+		for (size_t i = 0; i < n; i++)
+			x[i] = (float)i / 4000 - (side ? 0.9f : 0.1f);
+		x[5] = side ? 1 : -1;
+		o = observe(x, n, n);
+		assert_int_equal(observer_range(o, OBSERVE_MSE, q, 99, &lo, &hi), 0);
+		assert_true(side ? lo < -0.8f && hi < 0.3f : lo > -0.3f && hi > 0.8f);
+		mem_free(x);
+		mem_free(o);
+	}
+}
+
+/* Beside a value that is far enough away the last candidate, a 256th of the range, is the best. */
+static void observer__mse_tries_ranges_down_to_a_256th(void **state)
+{
+	const size_t n = 10 * (size_t)COUNT; /* whose noise weighs more than that one value's */
+	float *x = make_values(NORMAL, n), lo, hi;
+	struct observer *o;
+
+	(void)state;
+	x[5] = 400;
+	o = observe(x, n, n);
+	assert_int_equal(observer_range(o, OBSERVE_MSE, qrange_signed(2), 99, &lo, &hi), 0);
+	assert_true(hi == 400.0f / 256);
+	mem_free(x);
+	mem_free(o);
+}
+
+/* Where the step is 1 whatever the range, for its reciprocal would be none, nothing is gained by clipping. */
+static void observer__of_equal_errors_the_widest_range_is_taken(void **state)
+{
+	float x[] = {1e-37f, 3e-38f, 2e-38f}, lo, hi;
+	struct observer o;
+
+	(void)state;
+	observer_init(&o);
+	assert_int_equal(observer_add(&o, x, 3), 0);
+	assert_int_equal(observer_range(&o, OBSERVE_MSE, qrange_unsigned(8, 0), 99, &lo, &hi), 0);
+	assert_true(lo == 0 && hi == x[0]);
 }
 
 /* The bins of |x| by the definition: 512 per octave, 24 octaves, those narrower than `least` merged. Returns how many.
@@ -466,6 +563,46 @@ static void observer__entropy_clips_rare_outliers_of_any_size(void **state)
 }
 
 /* One value in a hundred is no outlier, however far it is. */
+/* Ranges that differ by a value in 100,000 are alike, and the narrowest of them is taken. */
+static void observer__entropy_takes_the_narrowest_of_equals(void **state)
+{
+	const size_t n = 400000;
+	float *x = mem_alloc(n, sizeof(*x)), lo, hi;
+	struct observer *o;
+
+	(void)state;
+	assert_non_null(x);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)i / (float)n;
+	x[7] = 1.05f;
+	x[9] = 1.02f;
+	o = observe(x, n, n);
+	assert_int_equal(observer_range(o, OBSERVE_ENTROPY, qrange_unsigned(8, 0), 99.9, &lo, &hi), 0);
+	assert_true(hi > 0.99f && hi < 1.01f);
+	mem_free(x);
+	mem_free(o);
+}
+
+static void observer__entropy_without_memory_is_an_error(void **state)
+{
+	float *x = make_values(NORMAL, COUNT / 8), lo, hi;
+	struct observer *o = observe(x, COUNT / 8, 700);
+	uint64_t n;
+
+	(void)state;
+	mem_fail_at(0);
+	assert_int_equal(observer_range(o, OBSERVE_ENTROPY, qrange_signed(8), 99.9, &lo, &hi), 0);
+	n = mem_count();
+	assert_true(n > 5);
+	for (uint64_t i = 1; i <= n; i++) {
+		mem_fail_at(i);
+		assert_int_equal(observer_range(o, OBSERVE_ENTROPY, qrange_signed(8), 99.9, &lo, &hi), ERR_NOMEM);
+	}
+	mem_fail_at(0);
+	mem_free(x);
+	mem_free(o);
+}
+
 static void observer__entropy_keeps_what_is_not_rare(void **state)
 {
 	float *x = make_values(NORMAL, COUNT), lo, hi;
@@ -533,6 +670,18 @@ static void weights__mse_step_is_never_worse_than_minmax(void **state)
 	mem_free(x);
 }
 
+/* Of two bits the best clip is near the weights' deviation, however large a single one is. */
+static void weights__mse_clips_far_below_a_lone_large_weight(void **state)
+{
+	float *w = make_values(NORMAL, COUNT / 8), step;
+
+	(void)state;
+	w[3] = 8;
+	assert_int_equal(quant_weight_steps(w, 1, COUNT / 8, qrange_weight(2), true, OBSERVE_MSE, &step), 0);
+	assert_true(step > 1 && step < 1.6f);
+	mem_free(w);
+}
+
 static void weights__worst_accumulator_counts_one_sign_at_a_time(void **state)
 {
 	int8_t w[2][3] = {{127, -3, 5}, {-100, -100, 1}};
@@ -547,21 +696,29 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(observer__doubling_equals_a_one_shot_histogram),
 	    cmocka_unit_test(observer__bins_hold_the_values_they_claim),
+	    cmocka_unit_test(observer__a_value_on_the_end_widens_the_range),
 	    cmocka_unit_test(observer__leading_zeros_are_counted),
 	    cmocka_unit_test(observer__nan_and_infinity_are_refused),
 	    cmocka_unit_test(observer__tiny_and_huge_values_have_bins),
 	    cmocka_unit_test(observer__minmax_and_moving_average_follow_their_definitions),
 	    cmocka_unit_test(observer__percentile_is_within_a_bin_of_the_sorted_values),
+	    cmocka_unit_test(observer__a_percentile_that_a_bin_completes_ends_there),
 	    cmocka_unit_test(observer__mostly_zeros_have_a_range_that_holds_the_rest),
 	    cmocka_unit_test(observer__nothing_but_zeros_is_empty),
 	    cmocka_unit_test(observer__sqnr_agrees_with_quantizing_the_values),
 	    cmocka_unit_test(observer__mse_range_is_near_the_best_of_all_ranges),
+	    cmocka_unit_test(observer__mse_moves_each_end_by_itself),
+	    cmocka_unit_test(observer__mse_tries_ranges_down_to_a_256th),
+	    cmocka_unit_test(observer__of_equal_errors_the_widest_range_is_taken),
 	    cmocka_unit_test(observer__entropy_range_has_the_least_divergence),
 	    cmocka_unit_test(observer__entropy_clips_rare_outliers_of_any_size),
+	    cmocka_unit_test(observer__entropy_takes_the_narrowest_of_equals),
+	    cmocka_unit_test(observer__entropy_without_memory_is_an_error),
 	    cmocka_unit_test(observer__entropy_keeps_what_is_not_rare),
 	    cmocka_unit_test(observer__entropy_of_affine_values_stays_inside_and_keeps_zero),
 	    cmocka_unit_test(weights__minmax_step_reaches_the_largest_weight_of_each_channel),
 	    cmocka_unit_test(weights__mse_step_is_never_worse_than_minmax),
+	    cmocka_unit_test(weights__mse_clips_far_below_a_lone_large_weight),
 	    cmocka_unit_test(weights__worst_accumulator_counts_one_sign_at_a_time),
 	};
 

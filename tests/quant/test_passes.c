@@ -110,12 +110,11 @@ static void annotate__mlp_node_by_node(void **state)
 	assert_int_equal(g->node[g->loss].op, OP_CE_LOSS);
 	n = node_of(g, "fc1.weight.step");
 	assert_int_equal(n->attr.kind, PARAM_TRAINED);
-	assert_true(n->attr.relative && n->attr.floor > 0 && !n->attr.decay);
+	assert_true(n->attr.relative && n->attr.floor == 0x1p-24f && n->attr.ceiling == 0x1p100f && !n->attr.decay);
 	assert_int_equal(n->shape.dim[0], 13);
 	/* 1/sqrt(N Q_P): 5x7 weights of a channel; the units of a sample */
 	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(35 * 127), 1e-7f);
 	assert_float_equal(node_of(g, "fc1.step")->attr.gradient_scale, 1 / sqrtf(13 * 255), 1e-7f);
-	assert_true(n->attr.ceiling > n->attr.floor);
 	forms_clear(&f);
 }
 
@@ -164,6 +163,9 @@ static void passes__zero_points_are_folded_where_they_are_not_zero(void **state)
 	n = assert_node(
 	    &f.lowered, "bn1.c", OP_RQ_SHIFT, "bn1.m conv1.weight.folded_bias bn1.step conv1.weight.folded.q");
 	assert_int_equal(n->attr.zero_in, 85);
+	/* the integers of 32 x 30 x 3 values that are above the zero point */
+	n = node_of(&f.annotated, "input.step");
+	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(32 * 30 * 3 * (255 - 85)), 1e-8f);
 	n = node_of(&f.annotated, "bn2.q");
 	assert_int_equal(n->attr.zero_in, 0);
 	forms_clear(&f);
@@ -179,6 +181,46 @@ static void passes__pooling_runs_on_integers(void **state)
 	assert_int_equal(assert_node(&f.lowered, "pool1.q", OP_MAXPOOL, "bn1.q")->dtype, DT_U8);
 	assert_node(&f.lowered, "bn2.q", OP_QCONV2D, "pool1.q conv2.weight.folded.q bn2.m bn2.c");
 	forms_clear(&f);
+}
+
+/* Pools of pools pass on the integers, step and range of what is before them all; a weight that two layers read is
+ * quantized once. */
+static void passes__go_through_all_pools_and_quantize_tied_weights_once(void **state)
+{
+	const struct attr conv = {.stride = 1, .relu = true}, pool = {.kernel = 2, .stride = 2};
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan p;
+	struct graph g, out;
+	struct qrange q;
+	int i, w, step, quantized = 0;
+	float s;
+
+	(void)state;
+	graph_init(&g);
+	graph_init(&out);
+	i = graph_input(&g, "x", DT_F32, shape_of(4, (int64_t[]){1, 8, 8, 3}));
+	w = graph_param(&g, "w", DT_F32, shape_of(4, (int64_t[]){3, 1, 1, 3}), NULL);
+	i = graph_add(&g, OP_CONV2D, "a", (int[]){i, w}, 2, &conv);
+	i = graph_add(&g, OP_MAXPOOL, "pool1", &i, 1, &pool);
+	i = graph_add(&g, OP_MAXPOOL, "pool2", &i, 1, &pool);
+	g.output = graph_add(&g, OP_CONV2D, "b", (int[]){i, w}, 2, &conv);
+	assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+	assert_int_equal(quant_plan_set_range(&p, "x", -1, 1, &s), 0);
+	assert_int_equal(quant_plan_set_range(&p, "a", 0, 1, &s), 0);
+	assert_int_equal(p.n_value, 3);
+	assert_int_equal(pass_annotate(&g, &p, true, &out), 0);
+	step = quant_grid_step(&out, graph_find(&out, "pool2.q"), &q);
+	assert_true(step >= 0 && q.hi == 255 && !q.is_signed);
+	assert_string_equal(out.node[step].name, "a.step");
+	graph_clear(&out);
+	assert_int_equal(pass_lower(&g, &p, &out), 0);
+	assert_node(&out, "b", OP_QCONV2D, "pool2.q w.q b.m b.c");
+	for (i = 0; i < out.n; i++)
+		quantized += out.node[i].op == OP_QUANTIZE;
+	assert_int_equal(quantized, 2);
+	graph_clear(&out);
+	quant_plan_clear(&p);
+	graph_clear(&g);
 }
 
 static void passes__residual_block_fuses_the_add(void **state)
@@ -199,14 +241,15 @@ static void passes__residual_block_fuses_the_add(void **state)
 	assert_true(n->attr.relu);
 	assert_int_equal(n->dtype, DT_U8);
 	assert_int_equal(node_of(&f.lowered, "stage2.block0.downsample.bn.q")->dtype, DT_S8);
+	assert_int_equal(graph_find(&f.lowered, "stage2.block0.bn2"), NODE_NONE); /* it is part of the add */
 	assert_node(&f.lowered, "stage2.block0.bn2.k", OP_RQ_RESIDUAL,
 	    "stage2.block0.downsample.bn.step stage2.block0.add.step");
 	n = assert_node(&f.annotated, "avgpool.acc", OP_AVGPOOL, "stage2.block1.add.q");
 	assert_true(n->attr.raw_sum);
 	n = assert_node(
 	    &f.annotated, "avgpool.q", OP_REQUANT, "avgpool.acc stage2.block1.add.step - - avgpool.step - - -");
-	assert_int_equal(n->attr.count, 9);
-	assert_int_equal(node_of(&f.lowered, "avgpool.m")->attr.count, 9);
+	assert_int_equal(n->attr.count, 3 * 4);
+	assert_int_equal(node_of(&f.lowered, "avgpool.m")->attr.count, 3 * 4);
 	assert_node(&f.lowered, "avgpool.q", OP_QAVGPOOL, "stage2.block1.add.q avgpool.m avgpool.c");
 	forms_clear(&f);
 }
@@ -256,11 +299,16 @@ static void passes__per_tensor_weights_have_one_step_and_full_scales(void **stat
 	struct forms f;
 
 	(void)state;
+	const struct node *n;
+
 	rules.per_channel = false;
 	f = make(model_cnn(0), &rules, false);
 	assert_int_equal(node_of(&f.lowered, "fc1.weight.step")->shape.dim[0], 1);
 	assert_int_equal(node_of(&f.lowered, "fc1.m")->shape.dim[0], 11);
 	assert_int_equal(node_of(&f.frozen, "bn1.m")->shape.dim[0], 5);
+	/* all 10 x 6 weights of the layer share a step */
+	n = node_of(&f.annotated, "fc3.weight.step");
+	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(10 * 6 * 127), 1e-7f);
 	forms_clear(&f);
 }
 
@@ -392,13 +440,100 @@ static void damage(struct quant_plan *p, int kind)
 			strcpy(v->name, "fc.bias");
 		if (kind == 10 && strcmp(v->name, "fc.weight") == 0)
 			v->weight = false;
+		if (kind == 11 && strcmp(v->name, "input") == 0) /* of a padded convolution */
+			v->q = qrange_unsigned(8, 5);
 	}
+}
+
+/* One more value, like one that is there. */
+static void add_value(struct quant_plan *p, const char *like, const char *name)
+{
+	struct quant_value *v = mem_grow(p->value, (size_t)p->n_value, (size_t)p->n_value + 1, sizeof(*v));
+
+	assert_non_null(v);
+	p->value = v;
+	v[p->n_value] = *quant_plan_value(p, like);
+	v[p->n_value].channels = 1;
+	strcpy(v[p->n_value++].name, name);
+}
+
+static struct quant_layer *layer_of(struct quant_plan *p, const char *name)
+{
+	for (int i = 0; i < p->n_layer; i++)
+		if (strcmp(p->layer[i].name, name) == 0)
+			return &p->layer[i];
+	fail_msg("no layer '%s'", name);
+	return NULL;
+}
+
+static void assert_refused(const struct graph *folded, const struct quant_plan *p, const char *why)
+{
+	struct graph g;
+
+	graph_init(&g);
+	assert_int_equal(pass_lower(folded, p, &g), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), why));
+	assert_int_equal(g.n, 0);
+}
+
+static void passes__a_plan_that_contradicts_itself_is_refused(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct forms f = make(model_resnet(), &rules, false);
+
+	(void)state;
+	/* a weight's range for what the last layer gives */
+	add_value(&f.plan, "fc.weight", "fc");
+	assert_refused(&f.folded, &f.plan, "'fc': not listed as a quantized activation");
+	f.plan.n_value--;
+	/* an add of other layers, which nobody else takes */
+	strcpy(layer_of(&f.plan, "stage1.block1.bn2")->output, "stage1.block1.bn2");
+	strcpy(layer_of(&f.plan, "stage1.block0.bn2")->output, "stage1.block1.add");
+	assert_refused(&f.folded, &f.plan, "'stage1.block0.bn2': it is not one operand of its output");
+	f.plan.method = QUANT_DYNAMIC;
+	assert_refused(&f.folded, &f.plan, "'bn1': dynamic quantization covers linear layers only");
+	forms_clear(&f);
+	rules = rules_of(QUANT_FP16);
+	f = make(model_resnet(), &rules, false);
+	strcpy(layer_of(&f.plan, "stage1.block0.bn2")->output, "stage1.block0.add");
+	assert_refused(&f.folded, &f.plan, "'stage1.block0.bn2': only integer layers fuse with an add");
+	forms_clear(&f);
+}
+
+/* A layer that stays real and is called as the step of the one behind it. */
+static void passes__a_step_whose_name_is_taken_is_refused(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	char *patterns[] = {"b.step"};
+	struct quant_plan p;
+	struct graph g, out;
+	float s;
+	int x, w;
+
+	(void)state;
+	graph_init(&g);
+	graph_init(&out);
+	x = graph_input(&g, "x", DT_F32, shape_of(2, (int64_t[]){1, 4}));
+	w = graph_param(&g, "w", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	x = graph_add(&g, OP_LINEAR, "a", (int[]){x, w}, 2, NULL);
+	x = graph_add(&g, OP_LINEAR, "b.step", (int[]){x, w}, 2, NULL);
+	x = graph_add(&g, OP_LINEAR, "b", (int[]){x, w}, 2, NULL);
+	g.output = graph_add(&g, OP_LINEAR, "c", (int[]){x, w}, 2, NULL);
+	rules.exclude = (struct option_strings){patterns, 1};
+	assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+	for (int i = 0; i < p.n_value; i++)
+		if (!p.value[i].weight)
+			assert_int_equal(quant_plan_set_range(&p, p.value[i].name, -1, 1, &s), 0);
+	assert_int_equal(pass_lower(&g, &p, &out), ERR_FAIL);
+	assert_non_null(strstr(err_message(), "name 'b.step' is taken by a node"));
+	quant_plan_clear(&p);
+	graph_clear(&g);
 }
 
 static void passes__a_plan_of_another_model_is_refused(void **state)
 {
 	(void)state;
-	for (int kind = 0; kind <= 10; kind++) {
+	for (int kind = 0; kind <= 11; kind++) {
 		struct quant_rules rules = rules_of(QUANT_STATIC);
 		struct forms f = make(model_resnet(), &rules, false);
 		struct graph g;
@@ -445,6 +580,7 @@ int main(void)
 	    cmocka_unit_test(lower__mlp_node_by_node),
 	    cmocka_unit_test(passes__zero_points_are_folded_where_they_are_not_zero),
 	    cmocka_unit_test(passes__pooling_runs_on_integers),
+	    cmocka_unit_test(passes__go_through_all_pools_and_quantize_tied_weights_once),
 	    cmocka_unit_test(passes__residual_block_fuses_the_add),
 	    cmocka_unit_test(passes__excluded_layers_see_real_values),
 	    cmocka_unit_test(passes__dropout_stays_in_training_only),
@@ -454,6 +590,8 @@ int main(void)
 	    cmocka_unit_test(lower__simulated_plans_are_refused),
 	    cmocka_unit_test(annotate__steps_are_frozen_unless_trained),
 	    cmocka_unit_test(passes__every_integer_has_its_grid_value),
+	    cmocka_unit_test(passes__a_plan_that_contradicts_itself_is_refused),
+	    cmocka_unit_test(passes__a_step_whose_name_is_taken_is_refused),
 	    cmocka_unit_test(passes__a_plan_of_another_model_is_refused),
 	    cmocka_unit_test(passes__each_failing_allocation_is_an_error),
 	};

@@ -1,4 +1,5 @@
 /* The quantization plan of each model family: what is quantized, how, and how it is saved. */
+#include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -109,6 +110,64 @@ static void plan__affine_is_for_values_whose_zero_point_folds(void **state)
 	quant_plan_clear(&p);
 }
 
+/* Convolutions of one pooled input, the first padded, the second not. */
+static void plan__one_reader_decides_on_the_zero_point(void **state)
+{
+	const struct attr padded = {.stride = 1, .pad = 1}, plain = {.stride = 1}, pool = {.kernel = 2, .stride = 2};
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+
+	(void)state;
+	for (int both = 0; both < 2; both++) {
+		struct quant_plan p;
+		struct graph g;
+		int x, w, a, b;
+
+		graph_init(&g);
+		x = graph_input(&g, "x", DT_F32, shape_of(4, (int64_t[]){1, 8, 8, 3}));
+		w = graph_param(&g, "w", DT_F32, shape_of(4, (int64_t[]){3, 3, 3, 3}), NULL);
+		x = graph_add(&g, OP_MAXPOOL, "pool", &x, 1, &pool);
+		a = graph_add(&g, OP_CONV2D, "a", (int[]){x, w}, 2, both ? &padded : &plain);
+		b = graph_add(&g, OP_CONV2D, "b", (int[]){x, w}, 2, &plain);
+		a = graph_add(&g, OP_MAXPOOL, "pool_a", &a, 1, &pool);
+		b = graph_add(&g, OP_MAXPOOL, "pool_b", &b, 1, &pool);
+		g.output = a;
+		rules.affine = both;
+		assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+		assert_value(&p, "pool", "s8"); /* a pool of what may be negative may be so */
+		quant_plan_clear(&p);
+		rules.affine = !both;
+		assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+		assert_value(&p, "pool", both ? "s8" : "affine8");
+		quant_plan_clear(&p);
+		graph_clear(&g);
+	}
+}
+
+static void plan__an_average_pool_folds_no_zero_point(void **state)
+{
+	const struct attr conv = {.stride = 1};
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan p;
+	struct graph g;
+	int x, w, v;
+
+	(void)state;
+	graph_init(&g);
+	x = graph_input(&g, "x", DT_F32, shape_of(4, (int64_t[]){1, 8, 8, 3}));
+	w = graph_param(&g, "w", DT_F32, shape_of(4, (int64_t[]){3, 3, 3, 3}), NULL);
+	v = graph_param(&g, "v", DT_F32, shape_of(2, (int64_t[]){5, 3}), NULL);
+	x = graph_add(&g, OP_CONV2D, "a", (int[]){x, w}, 2, &conv);
+	x = graph_add(&g, OP_AVGPOOL, "mean", &x, 1, NULL);
+	g.output = graph_add(&g, OP_LINEAR, "b", (int[]){x, v}, 2, NULL);
+	rules.affine = true;
+	assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+	assert_value(&p, "x", "affine8");
+	assert_value(&p, "a", "s8");
+	assert_value(&p, "mean", "affine8");
+	quant_plan_clear(&p);
+	graph_clear(&g);
+}
+
 static void plan__pooling_needs_no_value_of_its_own(void **state)
 {
 	struct quant_rules rules = rules_of(QUANT_STATIC);
@@ -141,6 +200,38 @@ static void plan__the_main_branch_fuses_into_the_add(void **state)
 	for (int i = 0; i < p.n_layer; i++)
 		assert_true(p.layer[i].quantized && !p.layer[i].simulated && !p.layer[i].why);
 	quant_plan_clear(&p);
+}
+
+/* Two linear layers of one input and their sum; `relu`: the later has one; `reads`: how often it is read beside. */
+static void assert_fused(bool relu, int reads, const char *first, const char *second)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	const struct attr attr = {.relu = relu};
+	struct quant_plan p;
+	struct graph g;
+	int x, w, a, b;
+
+	graph_init(&g);
+	x = graph_input(&g, "x", DT_F32, shape_of(2, (int64_t[]){1, 4}));
+	w = graph_param(&g, "w", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	a = graph_add(&g, OP_LINEAR, "first", (int[]){x, w}, 2, NULL);
+	b = graph_add(&g, OP_LINEAR, "second", (int[]){x, w}, 2, &attr);
+	g.output = graph_add(&g, OP_ADD, "sum", (int[]){a, b}, 2, NULL);
+	if (reads)
+		g.output = graph_add(&g, OP_ADD, "again", (int[]){g.output, b}, 2, NULL);
+	assert_int_equal(quant_plan_make(&p, &g, &rules), 0);
+	assert_string_equal(layer_of(&p, "first")->output, first);
+	assert_string_equal(layer_of(&p, "second")->output, second);
+	quant_plan_clear(&p);
+	graph_clear(&g);
+}
+
+static void plan__layers_that_others_read_or_that_have_a_relu_fuse_no_add(void **state)
+{
+	(void)state;
+	assert_fused(false, 0, "first", "sum");
+	assert_fused(false, 1, "sum", "second");
+	assert_fused(true, 0, "sum", "second");
 }
 
 static void plan__excluded_layers_make_real_values_around_them(void **state)
@@ -187,7 +278,7 @@ static void plan__a_pattern_without_match_names_the_nearest_layer(void **state)
 static void plan__nothing_left_is_an_error(void **state)
 {
 	struct quant_rules rules = rules_of(QUANT_STATIC);
-	char *patterns[] = {"*"};
+	char *patterns[] = {"*"}, *others[] = {"conv*", "stage*", "fc"};
 
 	(void)state;
 	rules.exclude = (struct option_strings){patterns, 1};
@@ -202,6 +293,15 @@ static void plan__nothing_left_is_an_error(void **state)
 	rules = rules_of(QUANT_QAT);
 	rules.edge_bits = 1;
 	assert_int_equal(plan_error(model_mlp(), &rules), ERR_CONFIG);
+	rules = rules_of(QUANT_STATIC);
+	rules.prob_bits = 12;
+	assert_int_equal(plan_error(model_mlp(), &rules), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "prob_bits must be 8 or 16"));
+	/* an average pool has no weights: by itself it is nothing */
+	rules = rules_of(QUANT_STATIC);
+	rules.exclude = (struct option_strings){others, 3};
+	assert_int_equal(plan_error(model_resnet(), &rules), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "nothing is left"));
 }
 
 static void plan__narrow_activations_are_simulated_narrow_weights_are_not(void **state)
@@ -227,9 +327,50 @@ static void plan__narrow_activations_are_simulated_narrow_weights_are_not(void *
 	assert_value(&p, "fc1", "u4");
 	assert_true(layer_of(&p, "bn2")->simulated);
 	assert_true(layer_of(&p, "bn1")->simulated); /* its output has 4 bits */
+	assert_true(layer_of(&p, "fc2")->simulated); /* its input has 4 bits */
 	assert_false(layer_of(&p, "fc3")->simulated);
 	assert_non_null(layer_of(&p, "bn2")->why);
 	quant_plan_clear(&p);
+}
+
+/* An input that a layer of the edge and one in the middle read, whose weight those at both ends may share. */
+static int make_edges(struct quant_plan *p, struct graph *g, bool tied)
+{
+	struct quant_rules rules = rules_of(QUANT_QAT);
+	int x, w[3], a, b;
+
+	rules.act_bits = rules.weight_bits = 4;
+	rules.edge_bits = 8;
+	graph_init(g);
+	x = graph_input(g, "x", DT_F32, shape_of(2, (int64_t[]){1, 4}));
+	w[0] = graph_param(g, "w0", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	w[1] = tied ? w[0] : graph_param(g, "w1", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	w[2] = graph_param(g, "w2", DT_F32, shape_of(2, (int64_t[]){4, 4}), NULL);
+	a = graph_add(g, OP_LINEAR, "first", (int[]){x, w[0]}, 2, NULL);
+	b = graph_add(g, OP_LINEAR, "middle", (int[]){x, w[1]}, 2, NULL);
+	a = graph_add(g, OP_ADD, "sum", (int[]){a, b}, 2, NULL);
+	g->output = graph_add(g, OP_LINEAR, "last", (int[]){a, w[2]}, 2, NULL);
+	return quant_plan_make(p, g, &rules);
+}
+
+static void plan__a_value_has_the_most_bits_that_a_reader_asks_for(void **state)
+{
+	struct quant_plan p;
+	struct graph g;
+
+	(void)state;
+	assert_int_equal(make_edges(&p, &g, false), 0);
+	assert_value(&p, "x", "s8");
+	assert_value(&p, "w0", "w8");
+	assert_value(&p, "w1", "w4");
+	assert_value(&p, "sum", "s8");
+	assert_value(&p, "first", "s4");
+	assert_true(layer_of(&p, "middle")->simulated); /* the residual alone has 4 bits */
+	quant_plan_clear(&p);
+	graph_clear(&g);
+	assert_int_equal(make_edges(&p, &g, true), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "'w0' is used by layers of 8 and of 4 bits"));
+	graph_clear(&g);
 }
 
 static void plan__dynamic_lists_what_stays_fp32(void **state)
@@ -271,6 +412,9 @@ static void plan__set_range_gives_zero_points_to_affine_values_only(void **state
 	assert_int_equal(quant_plan_value(&p, "fc1")->q.zero, 0);
 	assert_int_equal(quant_plan_set_range(&p, "fc1", -0.1f, 5.1f, &step), ERR_FAIL);
 	assert_int_equal(quant_plan_set_range(&p, "input", 2, 1, &step), ERR_FAIL);
+	assert_int_equal(quant_plan_set_range(&p, "input", NAN, 1, &step), ERR_FAIL);
+	assert_int_equal(quant_plan_set_range(&p, "input", -1, NAN, &step), ERR_FAIL);
+	assert_int_equal(quant_plan_set_range(&p, "input", -1, INFINITY, &step), ERR_FAIL);
 	assert_int_equal(quant_plan_set_range(&p, "fc1.weight", 0, 1, &step), ERR_FAIL);
 	assert_int_equal(quant_plan_set_range(&p, "nobody", 0, 1, &step), ERR_FAIL);
 	quant_plan_clear(&p);
@@ -413,6 +557,12 @@ static void plan__hostile_json_is_refused(void **state)
 	    {"\"bits\":8,", ""},
 	    {"\"zero\":64", "\"zero\":256"},
 	    {"\"zero\":64", "\"zero\":-1"},
+	    {"\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":4,\"lo\":0,\"hi\":15,\"zero\":16"},
+	    {"\"per_channel\":false,\"channels\":1", "\"per_channel\":false,\"channels\":2"},
+	    {"\"per_channel\":false", "\"per_channel\":true"},
+	    {"\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":1,\"lo\":0,\"hi\":1,\"zero\":1"},
+	    {"\"zero\":64", "\"zero\":63.5"},
+	    {"\"weight\":true,\"affine\":false", "\"weight\":true,\"affine\":true"},
 	    {"\"hi\":255", "\"hi\":254"},
 	    {"\"lo\":-127", "\"lo\":-128"},
 	    {"\"affine\":true", "\"affine\":false"},
@@ -435,12 +585,56 @@ static void plan__hostile_json_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(read_with("\"zero\":64", "\"zero\":63"), 0);
+	assert_int_equal(
+	    read_with("\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":4,\"lo\":0,\"hi\":15,\"zero\":15"), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int rc = read_with(cases[i][0], cases[i][1]);
 
 		if (rc != ERR_CHECKPOINT)
 			fail_msg("%s for %s gave %d", cases[i][1], cases[i][0], rc);
 	}
+}
+
+static void assert_not_read(cJSON *json, const char *why)
+{
+	struct quant_plan p;
+
+	assert_int_equal(quant_plan_from_json(&p, json), ERR_CHECKPOINT);
+	assert_non_null(strstr(err_message(), why));
+	assert_true(!p.value && !p.layer);
+	cJSON_Delete(json);
+}
+
+/* What no change of one word makes of a plan. */
+static void plan__lists_that_contradict_themselves_are_refused(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct quant_plan p = plan_of(model_mlp(), &rules);
+	struct quant_layer *l = &p.layer[1];
+	const struct quant_layer before = *l;
+	cJSON *json;
+
+	(void)state;
+	memcpy(l->name, p.layer[0].name, NODE_NAME);
+	assert_not_read(quant_plan_to_json(&p), "layers: 'fc1' is listed twice");
+	*l = before;
+	l->quantized = false;
+	l->simulated = p.simulated = true;
+	l->why = "no integer kernel for activations of fewer than 8 bits";
+	assert_not_read(quant_plan_to_json(&p), "'simulated' is true for a layer that is not quantized");
+	*l = before;
+	p.simulated = false;
+	json = quant_plan_to_json(&p);
+	cJSON_GetObjectItem(json, "layers")->type = cJSON_Object;
+	assert_not_read(json, "must be lists");
+	json = quant_plan_to_json(&p);
+	for (int i = cJSON_GetArraySize(cJSON_GetObjectItem(json, "values")); i <= 65536; i++)
+		assert_true(cJSON_AddItemToArray(cJSON_GetObjectItem(json, "values"), cJSON_CreateNull()));
+	assert_not_read(json, "too few or too many entries");
+	p.n_layer = 0;
+	assert_not_read(quant_plan_to_json(&p), "too few or too many entries");
+	assert_not_read(cJSON_CreateArray(), "must be an object");
+	quant_plan_clear(&p);
 }
 
 static void plan__a_name_of_96_characters_is_refused(void **state)
@@ -482,17 +676,22 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(plan__mlp_has_real_logits_and_unsigned_hidden_values),
 	    cmocka_unit_test(plan__affine_is_for_values_whose_zero_point_folds),
+	    cmocka_unit_test(plan__one_reader_decides_on_the_zero_point),
+	    cmocka_unit_test(plan__an_average_pool_folds_no_zero_point),
 	    cmocka_unit_test(plan__pooling_needs_no_value_of_its_own),
 	    cmocka_unit_test(plan__the_main_branch_fuses_into_the_add),
+	    cmocka_unit_test(plan__layers_that_others_read_or_that_have_a_relu_fuse_no_add),
 	    cmocka_unit_test(plan__excluded_layers_make_real_values_around_them),
 	    cmocka_unit_test(plan__a_pattern_without_match_names_the_nearest_layer),
 	    cmocka_unit_test(plan__nothing_left_is_an_error),
 	    cmocka_unit_test(plan__narrow_activations_are_simulated_narrow_weights_are_not),
+	    cmocka_unit_test(plan__a_value_has_the_most_bits_that_a_reader_asks_for),
 	    cmocka_unit_test(plan__dynamic_lists_what_stays_fp32),
 	    cmocka_unit_test(plan__set_range_gives_zero_points_to_affine_values_only),
 	    cmocka_unit_test(plan__a_copy_is_equal_and_its_own),
 	    cmocka_unit_test(plan__json_round_trip_is_exact),
 	    cmocka_unit_test(plan__hostile_json_is_refused),
+	    cmocka_unit_test(plan__lists_that_contradict_themselves_are_refused),
 	    cmocka_unit_test(plan__a_name_of_96_characters_is_refused),
 	    cmocka_unit_test(plan__each_failing_allocation_is_an_error),
 	};

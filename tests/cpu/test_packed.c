@@ -177,6 +177,10 @@ static void packed__the_own_product_shares_with_oneDNN(void **state)
 	assert_int_equal(family, single);
 	check((struct model){QLINEAR_U8, 100, 70}, batches, 5, &family, &single);
 	assert_true(family > single);
+	check((struct model){QLINEAR_U8, 100, 128}, batches, 5, &family, &single);
+	assert_true(family > single);
+	check((struct model){QLINEAR_U8, 192, 70}, batches, 5, &family, &single);
+	assert_true(family > single);
 	check((struct model){QLINEAR_S8, 192, 128}, batches, 5, &family, &single);
 	assert_true(family > single);
 }

@@ -209,6 +209,11 @@ static void maxpool_cases(struct op_list *l)
 			maxpool_case(l, EXEC_INFER, DT_S8, x, window[w], i & 1);
 		}
 	}
+	/* windows that do not overlap: in the padding, and with gaps between them */
+	static const int apart[][3] = {{2, 2, 1}, {2, 3, 0}, {3, 4, 1}};
+	for (size_t w = 0; w < sizeof(apart) / sizeof(apart[0]); w++)
+		for (int k = 0; k < 2; k++)
+			maxpool_case(l, EXEC_TRAIN, DT_F32, op_shape(4, 2, 7, 11, k ? 17 : 3), apart[w], k);
 }
 
 static void elementwise_cases(struct op_list *l)

@@ -22,13 +22,15 @@ struct variant {
 static const struct variant variants[] = {{"u8 to u8 relu", DT_U8, {8, 0, 255, 0, false}, true, false, DT_U8},
     {"u8 to s8", DT_U8, {8, -128, 127, 0, true}, false, false, DT_U8},
     {"u8 to affine u8", DT_U8, {8, 0, 255, 119, false}, false, false, DT_U8},
-    {"u8 to f32", DT_U8, {0}, false, false, DT_U8}, {"u8 to f32 relu", DT_U8, {0}, true, false, DT_U8},
+    {"s8 to affine u8 relu", DT_S8, {8, 0, 255, 119, false}, true, false, DT_U8},
+    {"u8 to s4", DT_U8, {4, -8, 7, 0, true}, false, false, DT_U8}, {"u8 to f32", DT_U8, {0}, false, false, DT_U8},
+    {"u8 to f32 relu", DT_U8, {0}, true, false, DT_U8},
     {"s8 to s8", DT_S8, {8, -128, 127, 0, true}, false, false, DT_U8}, {"s8 to f32", DT_S8, {0}, false, false, DT_U8},
     {"u8 + u8 to u8 relu", DT_U8, {8, 0, 255, 0, false}, true, true, DT_U8},
     {"u8 + s8 to u8 relu", DT_U8, {8, 0, 255, 0, false}, true, true, DT_S8},
     {"s8 + u8 to s8", DT_S8, {8, -128, 127, 0, true}, false, true, DT_U8},
     {"s8 + s8 to s8", DT_S8, {8, -128, 127, 0, true}, false, true, DT_S8},
-    {"u8 + s8 to f32", DT_U8, {0}, false, true, DT_S8}};
+    {"u8 + s8 to f32", DT_U8, {0}, false, true, DT_S8}, {"u8 + s8 to f32 relu", DT_U8, {0}, true, true, DT_S8}};
 #define VARIANTS (sizeof(variants) / sizeof(variants[0]))
 
 static void integer_input(struct op_case *c, int i, enum dtype t, struct shape s)
@@ -153,14 +155,16 @@ static void qavgpool_cases(struct op_list *l)
 	for (int k = 0; k < 30; k++) {
 		enum dtype t = k & 1 ? DT_S8 : DT_U8;
 		struct qrange q = k % 3 == 0 ? q_u8 : k % 3 == 1 ? q_s8 : q_u8_affine;
-		struct op_case *c = op_list_add(l, OP_QAVGPOOL, EXEC_INFER, "C%d %s to %s%s", (int)channels[k / 6],
-		    dtype_name(t), q.is_signed ? "s8" : "u8", q.zero ? " affine" : "");
+		const bool relu = k % 4 == 2;
+		struct op_case *c = op_list_add(l, OP_QAVGPOOL, EXEC_INFER, "C%d %s to %s%s%s", (int)channels[k / 6],
+		    dtype_name(t), q.is_signed ? "s8" : "u8", q.zero ? " affine" : "", relu ? " relu" : "");
 		if (!c)
 			return;
 		integer_input(c, 0, t, op_shape(4, 3, 7, 5, channels[k / 6]));
 		op_case_in(c, 1, DT_F32, vec(1), 0.8 / 35, 1.6 / 35)->constant = true;
-		op_case_in(c, 2, DT_F32, vec(1), q.zero - 5, q.zero + 5)->constant = true;
+		op_case_in(c, 2, DT_F32, vec(1), relu ? q.zero - 150 : q.zero - 5, q.zero + 5)->constant = true;
 		c->attr.q = q;
+		c->attr.relu = relu;
 	}
 }
 

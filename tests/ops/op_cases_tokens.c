@@ -374,6 +374,10 @@ static void map_loss_cases(struct op_list *l)
 			attention_loss_case(l, modes[k & 1], &maps[k / 2], true, wide ? 4 : 1);
 			relation_loss_case(l, modes[k & 1], &maps[k / 2], wide ? 3 : 1);
 		}
+	/* probabilities of nearly nothing, on both sides of what counts in a logarithm */
+	for (size_t k = 0; k < sizeof(maps) / sizeof(maps[0]); k++)
+		if (maps[k].heads == 1)
+			attention_loss_case(l, EXEC_TRAIN, &maps[k], true, 15);
 }
 
 static void layernorm_cases(struct op_list *l)

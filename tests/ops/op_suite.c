@@ -1,6 +1,6 @@
 /* Runs cases on two devices and compares. What is tried with each case: forward twice on the same step (nothing may
- * carry over) and, in TRAIN, backward with all gradients overwritten, with all accumulated, and with each one alone. In
- * INFER a wish for in-place output is granted in a further run. A kernel that rounds its output to half precision is
+ * carry over) and, in TRAIN, backward with all gradients overwritten, with all accumulated, and with each one alone. A
+ * wish for in-place output is granted in a further run. A kernel that rounds its output to half precision is
  * run once more for each type. */
 #include "ops/op_suite.h"
 
@@ -67,16 +67,16 @@ static int run_variant(const struct op_case *c, struct device dev, const struct 
 {
 	struct op_step a = {0}, b = {0};
 	int rounds = opt.inplace || op_suite_once ? 1 : 2; /* in place the input is gone after the first */
-	int rc = op_step_open(&a, reference, c, h,
-	    (struct op_options){.want = opt.want, .accumulate = opt.accumulate, .shared = opt.shared});
+	int rc = op_step_open(&b, dev, c, h, opt);
+	if (opt.inplace && !rc && b.s.inplace < 0)
+		goto out; /* no wish */
+	if (!rc)
+		rc = op_step_open(&a, reference, c, h,
+		    (struct op_options){.want = opt.want, .accumulate = opt.accumulate, .shared = opt.shared});
 	if (!rc)
 		rc = op_step_forward(&a);
 	if (!rc && opt.want)
 		rc = op_step_backward(&a, h);
-	if (!rc)
-		rc = op_step_open(&b, dev, c, h, opt);
-	if (opt.inplace && !rc && b.s.inplace < 0)
-		goto out; /* no wish */
 	for (int i = 0; !rc && i < rounds; i++) {
 		rc = op_step_forward(&b);
 		if (!rc && opt.want)
@@ -200,8 +200,8 @@ static int run_case(const struct op_case *c, struct device dev)
 		rc = run_quantized(c, dev, &h, DT_S8);
 	if (!rc)
 		rc = run_rounded(c, dev, &h, DT_F16);
-	if (!rc && c->mode == EXEC_INFER)
-		rc = run_variant(c, dev, &h, (struct op_options){.inplace = true});
+	if (!rc)
+		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .inplace = true});
 	if (!rc && all)
 		rc = run_variant(c, dev, &h, (struct op_options){.want = all, .accumulate = all});
 	if (!rc && all && (c->op == OP_ADD || c->op == OP_ATTENTION)) /* of one value twice */

@@ -1,5 +1,6 @@
 /* Ids that name no row of a table, and starts outside the rows: a kernel reads nothing there, whatever they are. The
- * reference, which takes them for a mistake of ours, gets what they must be equal to. */
+ * reference, which takes them for a mistake of ours, gets what they must be equal to. And values outside: far out, and
+ * no numbers at all. */
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -142,10 +143,44 @@ static int activations_far_out(struct device dev)
 	return rc;
 }
 
+/* What is no number becomes the lowest integer, wherever it stands in a vector and in a loop's rest. */
+static int nan_as_integer(struct device dev)
+{
+	const struct qrange q = {8, -128, 127, 0, true};
+	struct op_case c[] = {{.op = OP_QUANTIZE}, {.op = OP_FAKE_QUANT}, {.op = OP_REQUANT}, {.op = OP_QLINEAR}};
+	const int at[] = {QUANTIZE_X, FAKE_QUANT_X, RQ_ACC, QL_C};
+	float x[4 * C];
+	int32_t bits[4 * C];
+	int rc = 0;
+	for (int i = 0; i < 4 * C; i++)
+		x[i] = i % 3 ? NAN : (float)i - 9;
+	memcpy(bits, x, sizeof(bits));
+	for (int i = 0; i < 3; i++)
+		op_case_in(&c[i], 0, DT_F32, op_shape(2, 4, C, 0, 0), 0, 0);
+	op_case_in(&c[0], QUANTIZE_STEP, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
+	op_case_in(&c[1], FAKE_QUANT_STEP, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
+	op_case_in(&c[2], RQ_SX, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
+	op_case_in(&c[2], RQ_SW, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
+	op_case_in(&c[2], RQ_SY, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
+	op_case_in(&c[3], QL_X, DT_S8, op_shape(2, 1, 3, 0, 0), -9, 9);
+	op_case_in(&c[3], QL_W, DT_S8, op_shape(2, 4 * C, 3, 0, 0), -9, 9)->constant = true;
+	op_case_in(&c[3], QL_M, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0.5, 0.5)->constant = true;
+	op_case_in(&c[3], QL_C, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0, 0)->constant = true;
+	for (size_t i = 0; !rc && i < sizeof(c) / sizeof(c[0]); i++) {
+		c[i].attr.q = q;
+		c[i].mode = EXEC_INFER;
+		if (dev.backend->kernels[c[i].op])
+			rc = equal(dev, &c[i], at[i], bits, bits);
+	}
+	return rc;
+}
+
 int op_suite_outside(struct device dev)
 {
 	int rc = ids_outside(dev);
 	if (!rc)
 		rc = starts_outside(dev);
-	return rc ? rc : activations_far_out(dev);
+	if (!rc)
+		rc = activations_far_out(dev);
+	return rc ? rc : nan_as_integer(dev);
 }

@@ -109,6 +109,51 @@ int cuda_attention(struct cuda_ctx *ctx, struct attention_heads h, struct attent
 int cuda_attention_backward(struct cuda_ctx *ctx, struct attention_heads h, struct attention_inputs in, const float *y,
     const void *kept, struct attention_gradients g, void *scratch);
 
+/* map_loss.cu: losses on maps from token to token, within sequences. */
+#define MAP_VALUES 3 /* of a relation: q, k and v */
+struct map_batch {
+	struct segment_rows r; /* C is not used */
+	int64_t longest;       /* of a longer sequence the rows behind count for nothing */
+	const float *weight;   /* (N): of the samples */
+	float factor;
+	bool divergence; /* of attention maps; else the mean square */
+};
+/* The student's or the teacher's: heads of D of C columns. Map h of value i is of a[i] times b[i]. */
+struct map_side {
+	const float *a[MAP_VALUES], *b[MAP_VALUES];
+	int64_t C, D;
+	float scale; /* of scores: 1/sqrt(D) */
+	void *kept;  /* of cuda_map_softmax, cuda_map_kept bytes */
+};
+/* Pieces that sequences are cut into, at most; tiles of so many rows. */
+int64_t cuda_map_pieces(struct map_batch b);
+int64_t cuda_map_tiles(int64_t rows);
+size_t cuda_map_kept(struct map_batch b, int64_t maps);
+/* Of the first `values` of a side. */
+int cuda_map_softmax(struct cuda_ctx *ctx, struct map_batch b, struct map_side s, int values);
+
+/* attention_loss.cu: q is a[0], k is b[0]. */
+/* For dL = 1, or NULL; every row is written. mean (M, H); slope: cuda_attention_loss_slopes of `bytes`. */
+struct attention_loss_gradients {
+	float *dq, *dk, *mean, *slope;
+	int64_t bytes;
+};
+/* At most `bytes`, or what TILE rows of the longest sequence need. */
+size_t cuda_attention_loss_slopes(struct map_batch b, int64_t bytes);
+/* Numbers of `sum`. */
+int64_t cuda_attention_loss_sums(struct map_batch b);
+int cuda_attention_loss(struct cuda_ctx *ctx, struct map_batch b, struct map_side own, struct map_side teacher,
+    struct attention_loss_gradients g, double *sum, float *out);
+
+/* relation_loss.cu: a[i] is b[i]. */
+/* Likewise, of q, k and v. */
+struct relation_gradients {
+	float *d[MAP_VALUES];
+};
+int64_t cuda_relation_loss_sums(struct map_batch b, int64_t maps);
+int cuda_relation_loss(struct cuda_ctx *ctx, struct map_batch b, struct map_side own, struct map_side teacher,
+    struct relation_gradients g, double *sum, float *out);
+
 /* avgpool.cu: x (N, pixels, C), y (N, C) = factor * the sum over pixels. */
 int cuda_avgpool(struct cuda_ctx *ctx, const float *x, int64_t N, int64_t pixels, int64_t C, float factor, float *y,
     struct cuda_rounded rounded);
@@ -230,6 +275,20 @@ int cuda_fold_weight_backward(struct cuda_ctx *ctx, struct fold_weight_gradients
 int cuda_fold_bias(struct cuda_ctx *ctx, struct fold_bias_inputs f, float *y);
 int cuda_fold_bias_backward(
     struct cuda_ctx *ctx, struct fold_bias_inputs f, const float *dy, struct fold_bias_gradients g);
+
+/* hidden_loss.cu: x, teacher (M, C), in sequences. */
+struct hidden_rows {
+	struct segment_rows r;
+	const float *x, *teacher, *weight; /* weight (N): of the samples */
+	float factor;
+	bool cosine; /* 1 - cosine; else the mean square */
+};
+size_t cuda_hidden_loss_kept(int64_t M);
+size_t cuda_hidden_loss_scratch(int64_t M);
+/* kept: cuda_hidden_loss_kept bytes for backward, or NULL. */
+int cuda_hidden_loss(struct cuda_ctx *ctx, struct hidden_rows h, float *out, void *kept, void *scratch);
+int cuda_hidden_loss_backward(
+    struct cuda_ctx *ctx, struct hidden_rows h, const void *kept, const float *dout, float *dx, bool accumulate);
 
 /* layernorm.cu: x, r, y (rows, C), gamma, beta (C); r may be NULL. */
 struct layernorm_rows {

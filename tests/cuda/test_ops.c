@@ -131,14 +131,16 @@ static void cuda__tf32_that_the_environment_forbids_is_an_error(void **state)
 	op_host_clear(&h);
 }
 
-/* Batches of real size are cut into chunks of images; here each image is one, then two of three with a rest. */
-static void cuda__convolution_in_chunks_equals_the_reference(void **state)
+/* Batches of real size are cut into chunks of images; here each image is one, then two of three with a rest. The slopes
+ * of attention maps are cut into strips: of one piece of 32 rows and of two, with 96 keys to a row. */
+static void cuda__work_in_chunks_equals_the_reference(void **state)
 {
 	(void)state;
 	static const struct {
 		const char *filter;
 		int64_t bytes;
-	} runs[] = {{"conv2d/*N2 *", 1}, {"conv2d/*N3 8x9*", 1}, {"conv2d/*N3 8x9*", 2 * 20 * 153 * 4 + 4}};
+	} runs[] = {{"conv2d/*N2 *", 1}, {"conv2d/*N3 8x9*", 1}, {"conv2d/*N3 8x9*", 2 * 20 * 153 * 4 + 4},
+	    {"attention_loss/train N2 *", 1}, {"attention_loss/train N2 *", 2 * 32 * 96 * 4}};
 	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
 		cuda_set_chunk(cuda.ctx, runs[i].bytes);
 		int rc = op_suite_run(cuda, runs[i].filter);
@@ -307,7 +309,7 @@ int main(int argc, char **argv)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__ops_on_tokens_read_nothing_outside);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__products_are_f32_and_tf32_only_when_asked_for);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__tf32_that_the_environment_forbids_is_an_error);
-	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__convolution_in_chunks_equals_the_reference);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__work_in_chunks_equals_the_reference);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__casts_at_once_are_those_one_by_one);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__readings_are_of_the_moment_they_were_queued);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(cuda__large_uploads_come_back);

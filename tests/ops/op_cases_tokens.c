@@ -211,8 +211,9 @@ static void integer_attention_cases(struct op_list *l)
 		c->attr = a;
 		if (z->M > 300)
 			continue;
-		c = op_list_add(l, OP_FAKE_ATTENTION, modes[k / 2 & 1], "N%d M%d H%d C%d slack %d %s %d bits %g",
-		    (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack, outputs[k & 1].name, bits, step);
+		c = op_list_add(l, OP_FAKE_ATTENTION, modes[k / 2 & 1],
+		    "N%d M%d H%d C%d slack %d %s %d bits %g", (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack,
+		    outputs[k & 1].name, bits, step);
 		if (!c)
 			return;
 		for (int i = 0; i < 3; i++)
@@ -326,17 +327,23 @@ struct map_size {
 static const struct map_size maps[] = {{{1, 3, 6, 3}, 2, 3, 9}, {{1, 100, 5, 0}, 1, 2, 6}, {{3, 20, 33, 3}, 3, 3, 6},
     {{5, 4, 16, 4}, 4, 1, 4}, {{15, 61, 32, 5}, 2, 4, 64}, {{2, 70, 80, 1}, 1, 1, 17}, {{9, 200, 16, 4}, 1, 2, 24}};
 
-static void attention_loss_case(struct op_list *l, enum exec_mode mode, const struct map_size *a, bool kl, double most)
+/* least: of q and of k, as for attention_case. */
+static void attention_loss_case(
+    struct op_list *l, enum exec_mode mode, const struct map_size *a, bool kl, double least, double most)
 {
 	const struct batch_size *z = &a->z, teacher = {z->N, z->M, a->teacher_C, z->slack};
 	char what[64];
-	snprintf(what, sizeof(what), " H%d of C%d H%d to %g %s", a->heads, (int)a->teacher_C, a->teacher_heads, most,
-	    kl ? "kl" : "mse");
+	snprintf(what, sizeof(what), " H%d of C%d H%d %g to %g %s", a->heads, (int)a->teacher_C, a->teacher_heads,
+	    least, most, kl ? "kl" : "mse");
 	struct op_case *c = batch_case(l, OP_ATTENTION_LOSS, mode, z, what);
 	if (!c)
 		return;
 	give_rows(c, ATTENTION_LOSS_Q, z, most);
 	give_rows(c, ATTENTION_LOSS_K, z, most);
+	if (least > 0) {
+		c->in[ATTENTION_LOSS_Q].lo = least;
+		c->in[ATTENTION_LOSS_K].hi = -least;
+	}
 	give_rows(c, ATTENTION_LOSS_TEACHER_Q, &teacher, 2);
 	give_rows(c, ATTENTION_LOSS_TEACHER_K, &teacher, 2);
 	give_samples(c, ATTENTION_LOSS_STARTS, z);
@@ -370,14 +377,18 @@ static void map_loss_cases(struct op_list *l)
 {
 	for (size_t k = 0; k < 2 * sizeof(maps) / sizeof(maps[0]); k++)
 		for (int wide = 0; wide < 2; wide++) {
-			attention_loss_case(l, modes[k & 1], &maps[k / 2], false, wide ? 4 : 1);
-			attention_loss_case(l, modes[k & 1], &maps[k / 2], true, wide ? 4 : 1);
+			attention_loss_case(l, modes[k & 1], &maps[k / 2], false, 0, wide ? 4 : 1);
+			attention_loss_case(l, modes[k & 1], &maps[k / 2], true, 0, wide ? 4 : 1);
 			relation_loss_case(l, modes[k & 1], &maps[k / 2], wide ? 3 : 1);
 		}
 	/* probabilities of nearly nothing, on both sides of what counts in a logarithm */
 	for (size_t k = 0; k < sizeof(maps) / sizeof(maps[0]); k++)
 		if (maps[k].heads == 1)
-			attention_loss_case(l, EXEC_TRAIN, &maps[k], true, 15);
+			attention_loss_case(l, EXEC_TRAIN, &maps[k], true, 0, 15);
+	/* a last key alone in a tile; all scores far below 0 */
+	static const struct map_size far = {{1, 33, 32, 0}, 1, 1, 8};
+	for (int k = 0; k < 4; k++)
+		attention_loss_case(l, modes[k & 1], &far, k & 2, 9, 12);
 }
 
 static void layernorm_cases(struct op_list *l)

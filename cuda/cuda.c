@@ -60,6 +60,8 @@ const struct backend cuda_backend = {
 	    [OP_RQ_SCALE] = &cuda_rq_scale_kernel,
 	    [OP_RQ_SHIFT] = &cuda_rq_shift_kernel,
 	    [OP_RQ_RESIDUAL] = &cuda_rq_residual_kernel,
+	    [OP_FAKE_GELU] = &cuda_fake_gelu_kernel,
+	    [OP_FAKE_ATTENTION] = &cuda_fake_attention_kernel,
 	    [OP_CAST] = &cuda_cast_kernel,
 	},
 };

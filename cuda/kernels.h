@@ -20,6 +20,7 @@ extern const struct kernel cuda_embedding_kernel, cuda_segment_mean_kernel, cuda
     cuda_bce_loss_kernel, cuda_kd_bce_loss_kernel;
 extern const struct kernel cuda_position_kernel, cuda_attention_kernel, cuda_layernorm_kernel, cuda_gelu_kernel,
     cuda_tanh_kernel;
+extern const struct kernel cuda_fake_gelu_kernel, cuda_fake_attention_kernel;
 extern const struct kernel cuda_hidden_loss_kernel, cuda_attention_loss_kernel, cuda_relation_loss_kernel;
 
 /* Which GPU (gpu.c): makes it the current one. ERR_DEVICE where there is none of this index, or one too old. */

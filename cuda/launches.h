@@ -237,6 +237,46 @@ int cuda_dropout(struct cuda_ctx *ctx, struct dropout_draw d, const float *x, in
 int cuda_dropout_rows(struct cuda_ctx *ctx, struct dropout_draw d, struct segment_rows r, const float *x, float *y,
     bool accumulate, struct cuda_rounded rounded);
 
+/* fake_attention.cu: grid values of q, k and v, with their steps; lo and hi bound q - z of y. */
+struct fake_heads {
+	struct attention_heads h; /* its scale is not used */
+	const float *q, *k, *v, *s_q, *s_k, *s_v, *s_y;
+	float top; /* quant_prob_log */
+	float lo, hi;
+};
+/* Or NULL; those of q, k and v may be the same memory, and those of steps. */
+struct fake_attention_gradients {
+	float *q, *k, *v, *s_q, *s_k, *s_v, *s_y;
+	bool add_q, add_k, add_v, add_s_q, add_s_k, add_s_v, add_s_y;
+};
+size_t cuda_fake_attention_kept(struct attention_heads h);
+size_t cuda_fake_attention_scratch(struct attention_heads h);
+/* For backward, or NULL: t, like y; kept: cuda_fake_attention_kept bytes. */
+int cuda_fake_attention(
+    struct cuda_ctx *ctx, struct fake_heads f, float *y, float *t, void *kept, struct cuda_rounded rounded);
+int cuda_fake_attention_backward(struct cuda_ctx *ctx, struct fake_heads f, const float *t, const void *kept,
+    const float *dy, struct fake_attention_gradients d, void *scratch);
+
+/* fake_gelu.cu: n grid values of s_x; lo: the least q - z of them, lo + width the largest; y_lo and y_hi: of y. */
+struct gelu_grid {
+	const float *s_x, *s_y;
+	int64_t n;
+	float lo, width, y_lo, y_hi;
+	bool by_tanh;
+};
+/* Or NULL. */
+struct gelu_gradients {
+	float *x, *s_x, *s_y;
+	bool add_x, add_s_x, add_s_y;
+};
+size_t cuda_fake_gelu_table(void);
+size_t cuda_fake_gelu_scratch(int64_t n);
+/* table: cuda_fake_gelu_table bytes, which backward reads. */
+int cuda_fake_gelu(
+    struct cuda_ctx *ctx, struct gelu_grid g, const float *x, float *y, void *table, struct cuda_rounded rounded);
+int cuda_fake_gelu_backward(struct cuda_ctx *ctx, struct gelu_grid g, const float *x, const float *dy,
+    const void *table, struct gelu_gradients d, void *scratch);
+
 /* fake_quant.cu */
 int cuda_fake_quant(struct cuda_ctx *ctx, struct quant_slices q, const float *x, float *y, struct cuda_rounded rounded);
 size_t cuda_fake_quant_scratch(struct quant_slices q);

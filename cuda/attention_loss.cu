@@ -18,8 +18,8 @@ __device__ static inline float *slopes_of(const slope_strip &s, int64_t piece, i
 	return s.at + ((piece - s.first) * TILE + line) * s.stride;
 }
 
-/* mean += the maps of all heads of one side, for the piece's rows and the keys from `key` on, which need not be there.
- */
+/* mean += the maps of all heads of one side, for the piece's rows and the keys from `key` on. Rows that are not there
+ * have zeros, keys that are not there anything. */
 __device__ static inline void add_maps(
     float (&mean)[OWN], const struct map_side &side, const map_piece &m, int64_t key, tile left, tile right)
 {
@@ -28,7 +28,7 @@ __device__ static inline void add_maps(
 		float s[OWN];
 		scores(s, side.a[0], m.row, side.b[0], key, map_place(m, side, h, 0), left, right);
 		for (int i = 0; i < OWN; i++) {
-			const int64_t row = m.row + threadIdx.y + i * WARPS; /* 0 where it is not there */
+			const int64_t row = m.row + threadIdx.y + i * WARPS;
 			mean[i] += probability(s[i], map_row(side, m, row, h, heads), side.scale);
 		}
 	}
@@ -65,13 +65,12 @@ __global__ void __launch_bounds__(BLOCK) attention_maps(
 		add_maps(x, own, m, key, left, right);
 		add_maps(t, teacher, m, key, left, right);
 		for (int i = 0; i < OWN; i++) {
-			const unsigned line = threadIdx.y + i * WARPS;
 			float slope;
-			if (m.row + line >= m.T || key + threadIdx.x >= m.T)
+			if (key + threadIdx.x >= m.T)
 				continue;
 			apart += apart_of(b, x[i], t[i], by, m.T, &slope);
 			if (strip.at)
-				slopes_of(strip, piece, line)[key + threadIdx.x] = slope;
+				slopes_of(strip, piece, threadIdx.y + i * WARPS)[key + threadIdx.x] = slope;
 		}
 	}
 	apart = tile_sum(apart, sums);
@@ -79,14 +78,13 @@ __global__ void __launch_bounds__(BLOCK) attention_maps(
 		sum[piece * gridDim.y + blockIdx.y] = of_token * apart;
 }
 
-/* p * (slope - less) of the thread's row i and the tile's key of its lane; 0 where one of them is not there. */
+/* p * (slope - less) of the thread's row i and the tile's key of its lane, 0 where that is not there. */
 __device__ static inline float sloped(
     const slope_strip &strip, const map_piece &m, int64_t key, int i, float p, float less)
 {
-	const unsigned line = threadIdx.y + i * WARPS;
-	if (m.row + line >= m.T || key + threadIdx.x >= m.T)
+	if (key + threadIdx.x >= m.T)
 		return 0.0f;
-	return p * (strip.at[((int64_t)blockIdx.x * TILE + line) * strip.stride + key + threadIdx.x] - less);
+	return p * (slopes_of(strip, strip.first + blockIdx.x, threadIdx.y + i * WARPS)[key + threadIdx.x] - less);
 }
 
 /* mean (M, H) = the sum of p * slope of each row of a head. Blocks: pieces of the strip, heads. */
@@ -158,11 +156,10 @@ __global__ void __launch_bounds__(BLOCK) attention_loss_dk(
 		const softmax_row of = map_row(own, m, mine, blockIdx.y, gridDim.y);
 		const float share = mine < m.T ? mean[(m.first + mine) * gridDim.y + blockIdx.y] : 0.0f;
 		scores(s, own.b[0], p.row, own.a[0], query, p, left, right);
-		for (int i = 0; i < OWN; i++) { /* of a query the slopes of all keys lie together */
+		/* Of a query the slopes of all keys lie together. Those of keys that are not there hold anything. */
+		for (int i = 0; i < OWN; i++) {
 			const unsigned line = threadIdx.y + i * WARPS;
-			const bool there = query + line < m.T && m.row + threadIdx.x < m.T;
-			left[line][threadIdx.x] =
-			    there ? slopes_of(strip, m.before + t, line)[m.row + threadIdx.x] : 0.0f;
+			left[line][threadIdx.x] = slopes_of(strip, m.before + t, line)[m.row + threadIdx.x];
 		}
 		__syncthreads();
 		for (int i = 0; i < OWN; i++) {

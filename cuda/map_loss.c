@@ -10,8 +10,8 @@
 /* The state of a call: where everything is in scratch. */
 struct layout {
 	size_t own, teacher; /* rows of maps */
-	size_t sum;          /* of blocks */
 	size_t mean, slope;  /* of an attention */
+	size_t sum;          /* of blocks */
 	int64_t bytes;       /* that slopes may have */
 };
 
@@ -85,11 +85,11 @@ static void lay_out(struct call *s, struct layout *l)
 	l->bytes = ((const struct cuda_ctx *)s->ctx)->chunk_bytes;
 	l->own = call_reserve(&s->scratch, cuda_map_kept(b, maps));
 	l->teacher = call_reserve(&s->scratch, cuda_map_kept(b, others));
+	if (of_attention(s) && s->mode == EXEC_TRAIN && (s->want[ATTENTION_LOSS_Q] || s->want[ATTENTION_LOSS_K])) {
+		l->mean = call_reserve(&s->scratch, (size_t)(b.r.M * maps) * sizeof(float));
+		l->slope = call_reserve(&s->scratch, cuda_attention_loss_slopes(b, l->bytes));
+	}
 	l->sum = call_reserve(&s->scratch, (size_t)sums * sizeof(double));
-	if (!of_attention(s) || s->mode != EXEC_TRAIN || !(s->want[ATTENTION_LOSS_Q] || s->want[ATTENTION_LOSS_K]))
-		return;
-	l->mean = call_reserve(&s->scratch, (size_t)(b.r.M * maps) * sizeof(float));
-	l->slope = call_reserve(&s->scratch, cuda_attention_loss_slopes(b, l->bytes));
 }
 
 static int map_loss_prepare(struct call *s)

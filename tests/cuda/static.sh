@@ -29,14 +29,14 @@ if grep -nE '(^|[^a-z])(atom|red)\.[a-z.]*(f16|bf16|f32|f64)' "$work"/*.ptx; the
 	echo "float atomics: sums would depend on the order of threads"
 	bad=1
 fi
-for name in fake_quant requant quantize dequant rq; do
+for name in fake_quant fake_attention requant quantize dequant rq; do
 	[ -f "$work/$name.ptx" ] || continue
 	if grep -nE '\.approx|\.ftz|div\.full' "$work/$name.ptx"; then
 		echo "$name.cu: approximate arithmetic where integers must be exact"
 		bad=1
 	fi
-	# The residual is one fma by definition (engine/quant/arith.h); nothing else is.
-	if [ $name != requant ] && grep -n 'fma\.rn\.f32' "$work/$name.ptx"; then
+	# The residual and the powers of attention are fmas by definition (engine/quant/arith.h); nothing else is.
+	if [ $name != requant ] && [ $name != fake_attention ] && grep -n 'fma\.rn\.f32' "$work/$name.ptx"; then
 		echo "$name.cu: a product and a sum are fused"
 		bad=1
 	fi

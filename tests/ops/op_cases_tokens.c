@@ -11,6 +11,7 @@
 #define TOL_FEW   1e-6 /* a few roundings                           */
 #define TOL_SUM   1e-5 /* sums of many products, in another order   */
 #define TOL_SHARP 1e-4 /* a softmax of large scores: their roundings, times the scores, are its relative error */
+#define TOL_FAR   1e-3 /* of scores of a thousand */
 
 static const enum exec_mode modes[] = {EXEC_TRAIN, EXEC_INFER};
 
@@ -186,6 +187,30 @@ static void integer_sequences(const struct op_case *c, void *const *host)
 	ascending(c, host[QATTENTION_STARTS], QATTENTION_STARTS);
 }
 
+static void fake_steps(struct op_case *c, double step)
+{
+	for (int i = FAKE_ATTENTION_SQ; i <= FAKE_ATTENTION_SK; i++)
+		op_case_in(c, i, DT_F32, vec(1), step, 1.5 * step)->constant = true;
+	op_case_in(c, FAKE_ATTENTION_SV, DT_F32, vec(1), 0.02, 0.03)->constant = true;
+	op_case_in(c, FAKE_ATTENTION_SY, DT_F32, vec(1), 0.01, 0.03)->constant = true;
+	c->finish = attention_grid;
+	c->tol_grad = 1e-3;
+}
+
+/* Queries of zeros: all scores are the largest. */
+static void flat_attention_case(struct op_list *l)
+{
+	static const struct batch_size z = {2, 90, 6, 1};
+	struct op_case *c = op_list_add(l, OP_FAKE_ATTENTION, EXEC_TRAIN, "flat");
+	if (!c)
+		return;
+	for (int i = 0; i < 3; i++)
+		op_case_in(c, i, DT_F32, op_shape(2, z.M, z.C, 0, 0), i ? -128 : 0, i ? 127 : 0)->whole = true;
+	give_starts(c, FAKE_ATTENTION_STARTS, &z);
+	fake_steps(c, 0.02);
+	c->attr = (struct attr){.heads = 2, .q = outputs[1].q, .prob_bits = 8, .longest = z.M - z.slack};
+}
+
 /* k: which output, which bits, and scores that are flat, usual or have one that dominates. */
 static void integer_attention_cases(struct op_list *l)
 {
@@ -220,14 +245,10 @@ static void integer_attention_cases(struct op_list *l)
 		for (int i = 0; i < 3; i++)
 			op_case_in(c, i, DT_F32, x, -128, 127)->whole = true;
 		give_starts(c, FAKE_ATTENTION_STARTS, z);
-		for (int i = FAKE_ATTENTION_SQ; i <= FAKE_ATTENTION_SK; i++)
-			op_case_in(c, i, DT_F32, vec(1), step, 1.5 * step)->constant = true;
-		op_case_in(c, FAKE_ATTENTION_SV, DT_F32, vec(1), 0.02, 0.03)->constant = true;
-		op_case_in(c, FAKE_ATTENTION_SY, DT_F32, vec(1), 0.01, 0.03)->constant = true;
+		fake_steps(c, step);
 		c->attr = a;
-		c->finish = attention_grid;
-		c->tol_grad = 1e-3;
 	}
+	flat_attention_case(l);
 	for (int k = 0; k < 3; k++) {
 		struct op_case *c = op_list_add(l, OP_SCORE_SCALE, EXEC_INFER, "%d columns", 1 << 3 * k);
 		if (!c)
@@ -316,6 +337,18 @@ static void hidden_loss_cases(struct op_list *l)
 		c->attr.factor = 0.3f;
 		c->tol = c->tol_grad = TOL_SUM;
 	}
+	for (int k = 0; k < 2; k++) { /* rows of zeros have no direction */
+		static const struct batch_size z = {2, 7, 5, 1};
+		struct op_case *c = batch_case(l, OP_HIDDEN_LOSS, EXEC_TRAIN, &z, k ? " zeros" : " zeros, teacher");
+		if (!c)
+			return;
+		give_rows(c, HIDDEN_LOSS_X, &z, k ? 0 : 2);
+		give_rows(c, HIDDEN_LOSS_TEACHER, &z, k ? 1 : 0);
+		give_samples(c, HIDDEN_LOSS_STARTS, &z);
+		c->attr.distance = DISTANCE_COSINE;
+		c->attr.factor = 0.3f;
+		c->tol = c->tol_grad = TOL_SUM;
+	}
 }
 
 /* z: of the student; the teacher has heads of another width, and of another number where they may differ. */
@@ -352,7 +385,7 @@ static void attention_loss_case(
 	c->attr.teacher_heads = a->teacher_heads;
 	c->attr.distance = kl ? DISTANCE_KL : DISTANCE_MSE;
 	c->attr.factor = 0.7f;
-	c->tol = c->tol_grad = TOL_SHARP;
+	c->tol = c->tol_grad = least > 0 ? TOL_FAR : TOL_SHARP;
 }
 
 /* The blocks of both have to be as many. */

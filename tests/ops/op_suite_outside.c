@@ -91,6 +91,7 @@ static int starts_outside(struct device dev)
 	} reader[] = {{OP_SEGMENT_MEAN, 1, SEGMENT_STARTS, 0, false}, {OP_SEGMENT_FIRST, 1, SEGMENT_STARTS, 0, false},
 	    {OP_DROPOUT, 1, DROPOUT_STARTS, 1e-6, false}, {OP_ATTENTION, 3, ATTENTION_STARTS, 1e-5, false},
 	    {OP_POSITION, 1, POSITION_STARTS, 1e-6, false}, {OP_QPOSITION, 1, QPOSITION_STARTS, 0, false},
+	    {OP_FAKE_ATTENTION, 3, FAKE_ATTENTION_STARTS, 1e-4, false},
 	    {OP_HIDDEN_LOSS, 2, HIDDEN_LOSS_STARTS, 1e-5, true},
 	    {OP_ATTENTION_LOSS, 4, ATTENTION_LOSS_STARTS, 1e-5, true},
 	    {OP_RELATION_LOSS, 6, RELATION_LOSS_STARTS, 1e-5, true}};
@@ -98,7 +99,12 @@ static int starts_outside(struct device dev)
 	for (size_t i = 0; !rc && i < sizeof(reader) / sizeof(reader[0]); i++) {
 		struct op_case c = {.op = reader[i].op,
 		    .mode = EXEC_TRAIN,
-		    .attr = {.heads = 1, .teacher_heads = 1, .rate = 0.5f, .factor = 1}};
+		    .attr = {.heads = 1,
+			.teacher_heads = 1,
+			.rate = 0.5f,
+			.factor = 1,
+			.prob_bits = 16,
+			.q = {8, -128, 127, 0, true}}};
 		if (!dev.backend->kernels[c.op])
 			continue;
 		for (int k = 0; k < reader[i].rows; k++)
@@ -107,6 +113,11 @@ static int starts_outside(struct device dev)
 			op_case_in(&c, POSITION_TABLE, DT_F32, op_shape(2, 7, C, 0, 0), -1, 1);
 			op_case_in(&c, POSITION_TYPE, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
 		}
+		for (int k = 0; k < 7 && c.op == OP_FAKE_ATTENTION; k++)
+			if (k < 3)
+				op_case_in(&c, k, DT_F32, op_shape(2, 6, C, 0, 0), -9, 9)->whole = true;
+			else
+				op_case_in(&c, k + 1, DT_F32, op_shape(1, 1, 0, 0, 0), 1, 1);
 		if (c.op == OP_QPOSITION) {
 			c.mode = EXEC_INFER;
 			op_case_in(&c, QPOSITION_Q, DT_S8, op_shape(2, 7, C, 0, 0), -127, 127);
@@ -145,6 +156,25 @@ static int longer_than_promised(struct device dev)
 		rc = equal(dev, &c, starts, longer, cut);
 	}
 	return rc;
+}
+
+/* Values that are no grid values, which a training that has gone wrong makes: the nearest in range, and for what is no
+ * number the first. */
+static int grid_values_outside(struct device dev)
+{
+	static const float strange[] = {NAN, 300, -300, 1e30f, -1e30f, INFINITY, -INFINITY, 5, 127, -128},
+			   sane[] = {-128, 127, -128, 127, -128, 127, -128, 5, 127, -128};
+	int32_t a[sizeof(sane) / sizeof(sane[0])], b[sizeof(sane) / sizeof(sane[0])];
+	struct op_case c = {.op = OP_FAKE_GELU,
+	    .mode = EXEC_TRAIN,
+	    .attr = {.q_in = {8, -128, 127, 0, true}, .q = {8, -128, 127, 0, true}},
+	    .tol = 1e-5};
+	memcpy(a, strange, sizeof(a));
+	memcpy(b, sane, sizeof(b));
+	op_case_in(&c, FAKE_GELU_X, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
+	op_case_in(&c, FAKE_GELU_SX, DT_F32, op_shape(1, 1, 0, 0, 0), 1, 1)->no_gradient = true;
+	op_case_in(&c, FAKE_GELU_SY, DT_F32, op_shape(1, 1, 0, 0, 0), 1, 1)->no_gradient = true;
+	return dev.backend->kernels[c.op] ? equal(dev, &c, FAKE_GELU_X, a, b) : 0;
 }
 
 /* Far out, where squares of floats are infinite, an activation is 0 or its argument and its slope 0 or 1. */
@@ -206,6 +236,8 @@ int op_suite_outside(struct device dev)
 		rc = starts_outside(dev);
 	if (!rc)
 		rc = longer_than_promised(dev);
+	if (!rc)
+		rc = grid_values_outside(dev);
 	if (!rc)
 		rc = activations_far_out(dev);
 	return rc ? rc : nan_as_integer(dev);

@@ -60,6 +60,8 @@ complaint() {
 noticed() {
 	case $file in
 	half.cuh | common.c) op=add ;;
+	tiles.cuh) op=attention ;;
+	map_loss.*) op=_loss ;;
 	*.cuh) op= ;;
 	common.cu) op=linear ;;
 	activation.cu) op=gelu ;;

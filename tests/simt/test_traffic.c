@@ -5,7 +5,9 @@
 #include "cuda/cuda.h"
 #include "cuda/lt.h"
 #include "exec/rig.h"
+#include "graph/layer_loss.h"
 #include "graph/pass.h"
+#include "quant/plan.h"
 #include "traffic.h"
 
 static const char *table_path;
@@ -136,11 +138,56 @@ static const struct model_spec encoder = {.family = &family_encoder,
 static const struct job {
 	const char *net, *model;
 	int batch;
-	enum dtype half; /* f32: no autocast */
-} jobs[] = {{"mlp", "mlp", 128, DT_F32}, {"cnn", "cnn", 16, DT_F32}, {"cnn_bf16", "cnn", 16, DT_BF16},
-    {"resnet", "eurosat_resnet", 8, DT_F32}, {"encoder", NULL, 16, DT_F32}, {"encoder_bf16", NULL, 16, DT_BF16}};
+	enum dtype half;                  /* f32: no autocast */
+	enum { PLAIN, LAYERS, QAT } what; /* LAYERS: its layers are compared with those of one like it */
+} jobs[] = {{"mlp", "mlp", 128, DT_F32, PLAIN}, {"cnn", "cnn", 16, DT_F32, PLAIN},
+    {"cnn_bf16", "cnn", 16, DT_BF16, PLAIN}, {"resnet", "eurosat_resnet", 8, DT_F32, PLAIN},
+    {"encoder", NULL, 16, DT_F32, PLAIN}, {"encoder_bf16", NULL, 16, DT_BF16, PLAIN},
+    {"encoder_layers", NULL, 16, DT_F32, LAYERS}, {"encoder_qat", NULL, 16, DT_F32, QAT}};
 
-static void make_graph(struct graph *g, const struct job *j)
+/* A term of each kind on a layer. */
+static void add_terms(struct graph *g)
+{
+	for (int kind = 0; kind < LAYER_LOSS_KINDS; kind++) {
+		struct layer_loss l = {.kind = (enum layer_loss_kind)kind,
+		    .distance = kind == LAYER_HIDDEN ? DISTANCE_COSINE : DISTANCE_MSE,
+		    .factor = 1};
+		assert_ok(layer_loss_make(&l, &encoder, &encoder));
+		assert_ok(layer_loss_add(g, &encoder, &l));
+	}
+}
+
+/* The training graph of quantization; all values have one range. */
+static void annotate(const struct graph *g, struct graph *out, struct param_store *store)
+{
+	const struct quant_rules rules = {
+	    .method = QUANT_QAT, .weight_bits = 8, .act_bits = 8, .per_channel = true, .affine = true};
+	struct graph folded;
+	struct quant_plan plan;
+	graph_init(&folded);
+	assert_ok(pass_fold(g, &folded));
+	assert_ok(quant_plan_make(&plan, &folded, &rules));
+	for (int i = 0; i < plan.n_value; i++) {
+		const struct quant_value *v = &plan.value[i];
+		const int64_t n = v->channels;
+		char name[NODE_NAME];
+		struct param *p;
+		float *step = mem_alloc((size_t)n, sizeof(*step));
+		for (int64_t k = 0; k < n; k++)
+			step[k] = 0.02f;
+		if (!v->weight)
+			assert_ok(quant_plan_set_range(&plan, v->name, -2, 2, step));
+		assert_ok(quant_step_name(name, v->name));
+		assert_ok(params_add(store, name, DT_F32, shape_of(1, &n), &p));
+		assert_ok(params_write(store, name, step));
+		mem_free(step);
+	}
+	assert_ok(pass_annotate(&folded, &plan, true, out));
+	quant_plan_clear(&plan);
+	graph_clear(&folded);
+}
+
+static void make_graph(struct graph *g, const struct job *j, struct param_store *store)
 {
 	const struct build_shape shape = {
 	    .sequences = j->batch, .tokens = (int64_t)j->batch * TOKENS, .longest = TOKENS};
@@ -149,7 +196,12 @@ static void make_graph(struct graph *g, const struct job *j)
 	assert_ok(spec_build(&f32, j->model ? model_find(j->model) : &encoder, &shape));
 	assert_ok(graph_add_ce(&f32, 0));
 	graph_init(g);
-	assert_ok(j->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, j->half, g));
+	if (j->what == LAYERS)
+		add_terms(&f32);
+	if (j->what == QAT)
+		annotate(&f32, g, store);
+	else
+		assert_ok(j->half == DT_F32 ? graph_copy(g, &f32) : pass_autocast(&f32, j->half, g));
 	graph_clear(&f32);
 }
 
@@ -235,7 +287,7 @@ static void count(struct traffic_table *table, const struct job *j, uint64_t see
 	struct graph g;
 	args.clip_norm = 1;
 	params_init(&store, cuda);
-	make_graph(&g, j);
+	make_graph(&g, j, &store);
 	assert_ok(params_add_graph(&store, &g, seed));
 	optimizer_init(&opt, &store, &args);
 	struct executor *ex = rig_executor(&g, &store, EXEC_TRAIN, false);
@@ -262,7 +314,7 @@ static void count(struct traffic_table *table, const struct job *j, uint64_t see
 static void traffic__does_not_depend_on_order_or_values(void **state)
 {
 	static struct traffic_table a, b;
-	static const struct job tiny = {"digits", "digits", 5, DT_F32};
+	static const struct job tiny = {"digits", "digits", 5, DT_F32, PLAIN};
 	(void)state;
 	count(&a, &tiny, 5);
 	simt_set_seed(77);
@@ -293,15 +345,16 @@ static void traffic__training_steps_move_what_the_table_says(void **state)
 static void traffic__f32_forward_has_no_kernels_for_bias_relu_or_casts(void **state)
 {
 	static const char *const parts[] = {"put", "cublasLtMatmul", "im2col", "batchnorm_parts",
-	    "batchnorm_statistics", "batchnorm_apply", "maxpool", "avgpool", "add", "loss_rows", "loss_sum",
-	    "embedding", "position", "layernorm", "dropout_rows", "dropout", "attention", "activation",
-	    "segment_first"};
+	    "batchnorm_statistics", "batchnorm_apply", "maxpool", "avgpool", "add", "loss_rows", "embedding",
+	    "position", "layernorm", "dropout_rows", "dropout", "attention", "activation", "segment_first",
+	    "hidden_loss", "loss_sum", "map_softmax", "attention_maps", "attention_slopes", "attention_loss_dq",
+	    "attention_loss_dk", "relation_loss"};
 	int seen = 0;
 	(void)state;
 	for (size_t i = 0; i < counted.n; i++) {
 		const struct traffic_row *r = &counted.row[i];
 		bool known = false;
-		if (!strstr(r->net, ".forward") || strstr(r->net, "bf16"))
+		if (!strstr(r->net, ".forward") || strstr(r->net, "bf16") || strstr(r->net, "qat"))
 			continue;
 		for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]); k++)
 			known |= strcspn(r->moved.name, "< ") == strlen(parts[k]) &&

@@ -36,10 +36,15 @@ static int needs(const struct node *n)
 	case OP_LAYERNORM:
 		return X | W | R;
 	case OP_ATTENTION:
+	case OP_FAKE_ATTENTION:
 		return X | W | V;
 	case OP_EMBEDDING:
 	case OP_GELU:
 	case OP_TANH:
+	case OP_FAKE_GELU:
+	case OP_FAKE_QUANT:
+	case OP_REQUANT: /* without a residual, which encoders do not have there */
+	case OP_DEQUANT:
 		return X;
 	case OP_MAXPOOL:
 		return WINNER;
@@ -50,6 +55,9 @@ static int needs(const struct node *n)
 	case OP_POSITION:
 	case OP_SEGMENT_FIRST:
 	case OP_CE_LOSS:
+	case OP_HIDDEN_LOSS:
+	case OP_ATTENTION_LOSS:
+	case OP_RELATION_LOSS:
 	case OP_CAST:
 		return 0;
 	default:

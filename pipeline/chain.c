@@ -340,6 +340,24 @@ static int read_transfer(const struct chain *c, struct chain_stage *s)
 	return rc ? err_context(rc, "stage %s", k->name) : 0;
 }
 
+/* Widths that the data decides are known of a stage that is finished, and its masks with them. */
+static int take_widths(struct chain_stage *s)
+{
+	struct checkpoint ckpt;
+	if (!s->plan.open_widths || s->state == STAGE_TO_RUN)
+		return 0;
+	int rc = checkpoint_load(&ckpt, s->state == STAGE_DONE ? s->dir : s->found);
+	if (rc)
+		return rc;
+	spec_clear(&s->plan.spec);
+	mask_forecast_clear(&s->plan.masks);
+	rc = spec_copy(&s->plan.spec, &ckpt.spec);
+	if (!rc)
+		rc = mask_forecast_of(&s->plan.masks, &ckpt.tensors);
+	checkpoint_clear(&ckpt);
+	return rc;
+}
+
 static int resolve_stage(struct chain *c, int i)
 {
 	struct chain_stage *s = &c->stage[i];
@@ -401,6 +419,8 @@ static int resolve_stage(struct chain *c, int i)
 	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
 	rc = finished_find(c, s);
+	if (!rc)
+		rc = take_widths(s);
 	return rc ? rc : check_resume(c, s);
 }
 

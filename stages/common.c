@@ -145,6 +145,22 @@ void stage_line(const struct stage_run *run, const char *fmt, ...)
 	run->progress->line(run->progress, text);
 }
 
+int stage_write_json(const char *dir, const char *name, struct json_out root)
+{
+	char path[1024];
+	cJSON *json;
+	int rc = json_out_end(root, &json);
+	if (rc)
+		return rc;
+	char *text = cJSON_Print(json);
+	rc = text ? fs_join(path, sizeof(path), dir, name) : err_set(ERR_NOMEM, "out of memory");
+	if (!rc)
+		rc = fs_write(path, text, strlen(text));
+	cJSON_free(text);
+	cJSON_Delete(json);
+	return rc;
+}
+
 void stage_put_figures(struct json_out out, const struct metrics *m)
 {
 	const struct metric_row *row = m->task->kind->metric;

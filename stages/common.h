@@ -46,6 +46,9 @@ int stage_save(struct stage_run *run, const char *kind, const struct option *tab
 /* The figures by name, those that are defined, and the loss. */
 void stage_put_figures(struct json_out out, const struct metrics *m);
 
+/* Prints JSON into a file of a folder; takes the document, and its failures. */
+int stage_write_json(const char *dir, const char *name, struct json_out root);
+
 /* Prints one line through run->progress, if there is one. */
 void stage_line(const struct stage_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

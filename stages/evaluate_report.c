@@ -10,21 +10,9 @@
 #include "base/str.h"
 #include "stages/evaluate.h"
 
-/* Prints JSON into a file of the stage's folder; takes the document, and its failures. */
 static int write_json(const struct evaluation *e, const char *name, struct json_out root)
 {
-	char path[1024];
-	cJSON *json;
-	int rc = json_out_end(root, &json);
-	if (rc)
-		return rc;
-	char *text = cJSON_Print(json);
-	rc = text ? fs_join(path, sizeof(path), e->run->out_dir, name) : err_set(ERR_NOMEM, "out of memory");
-	if (!rc)
-		rc = fs_write(path, text, strlen(text));
-	cJSON_free(text);
-	cJSON_Delete(json);
-	return rc;
+	return stage_write_json(e->run->out_dir, name, root);
 }
 
 static double ratio(double a, double b)

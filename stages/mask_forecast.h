@@ -21,6 +21,7 @@ struct mask_forecast {
 		int64_t least, most;
 	} sum[FORECAST_SUMS];
 	int n_sum;
+	bool open; /* the data decides the widths: elements are the most there can be, and no least is known */
 };
 void mask_forecast_clear(struct mask_forecast *f);
 int mask_forecast_copy(struct mask_forecast *out, const struct mask_forecast *from);

@@ -1,9 +1,9 @@
 /* prune: a smaller model from a trained one, then fine-tuning.
  *
  * magnitude, wanda and nm set masks, which belong to the params and hold from here on through every later stage;
- * structured removes channels and neurons for good. Masks that the input has already stay and count. Without epochs the
+ * structured and fisher remove units for good. Masks that the input has already stay and count. Without epochs the
  * stage only prunes. With a teacher the fine-tuning distills. */
-#include "stages/prune.h"
+#include "stages/prune_fisher.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,13 +23,26 @@ static bool by_wanda(const struct prune_options *o)
 	return o->method == PRUNE_WANDA || (o->method == PRUNE_NM && o->score == SCORE_WANDA);
 }
 
-/* "2of4", "50": what the technique and the plan call it. */
+/* "2of4", "50", "2.5ms": what the technique and the plan call it. */
 static void describe(const struct prune_options *o, char *text, size_t cap)
 {
 	if (o->method == PRUNE_NM)
 		snprintf(text, cap, "%" PRId64 "of%" PRId64, o->n, o->m);
+	else if (o->target.latency_ms > 0)
+		snprintf(text, cap, "%gms", o->target.latency_ms);
 	else
 		snprintf(text, cap, "%g", 100 * o->sparsity);
+}
+
+/* Widths follow from the data, or from times on this machine. */
+static size_t plan_fisher(const struct prune_options *o, const char *amount, char *text, size_t cap)
+{
+	static const char open[] = "the data says which, and at most what is here now is left";
+	if (o->target.latency_ms > 0)
+		return (size_t)snprintf(text, cap,
+		    "remove units until static INT8 takes %g ms at batch %" PRId64 ", by measured times; %s",
+		    o->target.latency_ms, o->target.batch, open);
+	return (size_t)snprintf(text, cap, "remove %s %% of the multiply-adds of layers with units; %s", amount, open);
 }
 
 static int plan_text(const struct prune_options *o, const struct dataset *d, const struct model_spec *before,
@@ -50,6 +63,8 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 			len +=
 			    (size_t)snprintf(text + len, cap - len, " %s %d -> %d%s", spec_width_name(before, i, name),
 				before->width[i], after->width[i], i + 1 < before->n_width ? "," : "");
+	} else if (o->method == PRUNE_FISHER) {
+		len = plan_fisher(o, amount, text, cap);
 	} else {
 		int rc = prune_set_init(&set, before, o);
 		if (rc < 0)
@@ -78,7 +93,9 @@ static int plan_masks(
 {
 	struct prune_set set = {0};
 	int rc = s->input_masks ? mask_forecast_copy(out, s->input_masks) : 0;
-	if (!rc && o->method == PRUNE_STRUCTURED)
+	if (!rc && o->method == PRUNE_FISHER)
+		prune_forecast_open(out);
+	if (!rc && prune_removes_units(o))
 		return prune_forecast_units(after, out);
 	if (!rc)
 		rc = prune_set_init(&set, after, o);
@@ -109,7 +126,7 @@ static int plan_rounds(
 {
 	const struct prune_options *o = s->options;
 	const int rounds = prune_rounds(o);
-	const struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = o->method != PRUNE_STRUCTURED};
+	const struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = !prune_removes_units(o)};
 	struct model_spec first = {0};
 	int rc = spec_after(o, input, 1, &first);
 	if (!rc)
@@ -141,6 +158,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = plan_masks(o, s, &after, &out->masks);
 	if (!rc)
 		rc = plan_rounds(s, input_spec, &after, out);
+	out->open_widths = o->method == PRUNE_FISHER;
 	spec_clear(&after);
 	return rc;
 }
@@ -162,7 +180,13 @@ static int put_choice(struct prune_job *job)
 	bool ok;
 	if (!c->info && !(c->info = cJSON_CreateObject()))
 		return err_set(ERR_NOMEM, "out of memory");
-	struct json_out out = json_out_object(json_out_into(c->info, &ok), "pruning");
+	struct json_out info = json_out_into(c->info, &ok);
+	if (o->method == PRUNE_FISHER) {
+		json_out_item(info, "pruning", job->choice);
+		job->choice = NULL;
+		return json_out_check(info);
+	}
+	struct json_out out = json_out_object(info, "pruning");
 	json_out_text(out, "score", prune_score_names[o->method == PRUNE_WANDA ? SCORE_WANDA : o->score]);
 	if (o->method != PRUNE_NM)
 		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
@@ -181,6 +205,7 @@ static int save(struct prune_job *job)
 	describe(o, amount, sizeof(amount));
 	snprintf(technique, sizeof(technique), "%s_%s",
 	    o->method == PRUNE_STRUCTURED ? "structured"
+	    : o->method == PRUNE_FISHER   ? "fisher"
 	    : by_wanda(o)                 ? "wanda"
 					  : "pruned",
 	    amount);
@@ -226,6 +251,8 @@ static int run(struct stage_run *s)
 		rc = prune_all_rounds(&job);
 	if (!rc)
 		rc = save(&job);
+	if (!rc)
+		prune_target_forget(s);
 	prune_job_clear(&job);
 	return rc;
 }

@@ -1,6 +1,6 @@
 /* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_rounds.c its
  * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units,
- * prune_scores.c says which. */
+ * prune_scores.c says which, prune_fisher.h removes those that the loss misses least. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 
@@ -11,7 +11,7 @@
 #include "stages/prune_choose.h"
 #include "stages/prune_curve.h"
 
-enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA };
+enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA, PRUNE_FISHER };
 /* Where weights compete: all of them, those of a layer, those of one output. */
 enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER, SCOPE_ROW };
 /* What is kept: large weights, or weights of units; or by what calibration shows. */
@@ -27,6 +27,12 @@ struct prune_options {
 	int64_t n, m;                   /* 0 = not given */
 	int64_t round_to, min_units;
 	int64_t iterations;
+	int64_t fisher_samples;
+	bool rearrange, tune;
+	struct prune_target {
+		double latency_ms; /* 0 = not given */
+		int64_t batch, tokens;
+	} target;
 	struct option_strings exclude;
 	const char *exclude_key; /* what messages call it; NULL: "exclude" */
 	bool embeddings;
@@ -100,6 +106,18 @@ int prune_forecast_masks(
     const struct prune_options *o, const struct prune_set *set, const struct stage_run *s, struct mask_forecast *f);
 /* The same where units are removed: masks of what stays are kept. */
 int prune_forecast_units(const struct model_spec *after, struct mask_forecast *f);
+/* Where the data decides which are, first: no mask is certain to stay. */
+void prune_forecast_open(struct mask_forecast *f);
+
+/* Whether the method takes units away, and sets no masks. */
+bool prune_removes_units(const struct prune_options *o);
+/* The number of units of a width stays a multiple of this. */
+int prune_width_step(const struct prune_options *o, int width);
+/* Which widths (n_width) are left alone. ERR_CONFIG: a pattern that matches none. */
+int prune_excluded(const struct prune_options *o, const struct model_spec *spec, bool *excluded);
+/* The params of `from`, as far as they are kept, into the empty store `left` for `to`. */
+int prune_slice_params(const struct model_spec *from, const struct model_spec *to, const struct slice *keep,
+    const struct param_store *params, struct param_store *left);
 
 /* The spec that is left of `spec` without `share` of the units of each width, by the options alone: what the later
  * stages of a plan need to know. ERR_CONFIG as for prune_set_init, with the names of widths. */
@@ -135,6 +153,7 @@ struct prune_job {
 	int n_params;
 	struct prune_curve curve;
 	struct fit_report report; /* of the last round */
+	cJSON *choice;            /* fisher: what was found out, for checkpoint_info.json */
 };
 /* All rounds, from the first or from the one that an earlier start was interrupted in. */
 int prune_all_rounds(struct prune_job *job);

@@ -134,6 +134,14 @@ static int check_sparsity(const struct pruned *p, const struct prune_options *o,
 {
 	const int64_t target = llround(o->sparsity * (double)p->set->total);
 	const double total = (double)p->set->total;
+	if (p->f->open) {
+		if (p->most > 0)
+			stage_line(s,
+			    "warning: some of these weights will be masked before this stage, of a number that the "
+			    "data decides; if it is more than sparsity %g, the stage is refused when it runs",
+			    o->sparsity);
+		return 0;
+	}
 	if (p->least > target)
 		return err_set(ERR_CONFIG,
 		    "sparsity %g is below the %.4f that the input's masks have already, and masks are never lifted",
@@ -144,6 +152,14 @@ static int check_sparsity(const struct pruned *p, const struct prune_options *o,
 		    "than sparsity %g, the stage is refused when it runs",
 		    (double)p->least / total, (double)p->most / total, o->sparsity);
 	return 0;
+}
+
+static void forget_least(struct mask_forecast *f)
+{
+	for (int i = 0; i < f->n; i++)
+		f->param[i].least = 0;
+	for (int k = 0; k < f->n_sum; k++)
+		f->sum[k].least = 0;
 }
 
 int prune_forecast_masks(
@@ -163,7 +179,15 @@ int prune_forecast_masks(
 		mask_rows(&p, o->sparsity);
 	else
 		mask_together(&p, o->sparsity);
+	if (f->open)
+		forget_least(f);
 	return 0;
+}
+
+void prune_forecast_open(struct mask_forecast *f)
+{
+	f->open = true;
+	forget_least(f);
 }
 
 /* Elements that a param has after its units were cut; 0: it is not there. */

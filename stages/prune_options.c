@@ -4,9 +4,10 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "stages/prune.h"
+#include "base/mem.h"
+#include "stages/prune_fisher.h"
 
-static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", NULL};
+static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", "fisher", NULL};
 const char *const prune_scope_names[] = {"auto", "global", "layer", "row", NULL};
 const char *const prune_score_names[] = {"magnitude", "wanda", "taylor", "entropy", NULL};
 static const char *const splits[] = {"auto", "train", "validation", NULL};
@@ -18,9 +19,40 @@ const char *const prune_scope_texts[] = {"", "globally", "per layer", "per outpu
 static const char *const ramps[] = {"one_shot", "linear", "cubic", "exponential", NULL};
 static const char *const norms[] = {"auto", "l1", "l2", NULL};
 
-#define AT(field)  offsetof(struct prune_options, field)
-#define CALIBRATED (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
-#define GRADUAL    (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
+#define AT(field)     offsetof(struct prune_options, field)
+#define TARGET(field) offsetof(struct prune_target, field)
+#define UNITS         (OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_FISHER))
+#define CALIBRATED    (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
+#define GRADUAL       (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
+
+static const struct option target_table[] = {
+    {.key = "latency_ms",
+	.type = OPT_FLOAT,
+	.offset = TARGET(latency_ms),
+	.def = "0",
+	.min = 0,
+	.max = 1e6,
+	.help = "milliseconds that a batch may take, as static INT8 on this machine with the threads of the run"},
+    {.key = "batch",
+	.type = OPT_INT,
+	.offset = TARGET(batch),
+	.def = "1",
+	.min = 1,
+	.max = 4096,
+	.when = "latency_ms",
+	.only = OPTION_POSITIVE,
+	.help = "samples of that batch"},
+    {.key = "tokens",
+	.type = OPT_INT,
+	.offset = TARGET(tokens),
+	.def = "0",
+	.min = 0,
+	.max = 1048576,
+	.when = "latency_ms",
+	.only = OPTION_POSITIVE,
+	.help = "tokens of each text; 0 = as many as the training texts have on average"},
+    OPTION_END,
+};
 
 const struct option prune_option_table[] = {
     {.key = "method",
@@ -29,7 +61,8 @@ const struct option prune_option_table[] = {
 	.def = "magnitude",
 	.choices = methods,
 	.help = "magnitude: zero small weights; wanda: zero weights that are small times the norm of their input; nm: "
-		"n of m stay; structured: remove channels, neurons and heads"},
+		"n of m stay; structured: remove channels, neurons and heads; fisher: remove heads and neurons that "
+		"the loss misses least, which needs no training"},
     {.key = "scope",
 	.type = OPT_CHOICE,
 	.offset = AT(scope),
@@ -57,8 +90,9 @@ const struct option prune_option_table[] = {
 	.min = 0,
 	.max = 0.999,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
-	.help = "share of weights (magnitude, wanda) or of units of each width (structured) that goes"},
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_WANDA) | UNITS,
+	.help = "share of weights (magnitude, wanda), of units of each width (structured), or of the multiply-adds of "
+		"all layers with such units (fisher) that goes"},
     {.key = "ramp",
 	.type = OPT_CHOICE,
 	.offset = AT(ramp),
@@ -118,8 +152,9 @@ const struct option prune_option_table[] = {
 	.min = 0,
 	.max = 1024,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_STRUCTURED),
-	.help = "widths stay multiples of this; 0 = 8 for widths of 32 and more, else 1"},
+	.only = UNITS,
+	.help = "widths stay multiples of this; 0 = 8 for widths of 32 and more (with target.latency_ms 64 for 512 and "
+		"more), else 1"},
     {.key = "min_units",
 	.type = OPT_INT,
 	.offset = AT(min_units),
@@ -127,7 +162,7 @@ const struct option prune_option_table[] = {
 	.min = 1,
 	.max = 65536,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_STRUCTURED),
+	.only = UNITS,
 	.help = "units that stay at least"},
     {.key = "iterations",
 	.type = OPT_INT,
@@ -138,6 +173,36 @@ const struct option prune_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
 	.help = "rounds in which the sparsity is reached, in equal steps; each ends with all epochs of fine-tuning"},
+    {.key = "fisher_samples",
+	.type = OPT_INT,
+	.offset = AT(fisher_samples),
+	.def = "1024",
+	.min = 1,
+	.max = 1000000,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_FISHER),
+	.help = "samples of the training split whose gradients are looked at"},
+    {.key = "target",
+	.type = OPT_BLOCK,
+	.offset = AT(target),
+	.block = target_table,
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_FISHER),
+	.help = "in the place of sparsity: what the model may cost"},
+    {.key = "rearrange",
+	.type = OPT_BOOL,
+	.offset = AT(rearrange),
+	.def = "true",
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_FISHER),
+	.help = "look at the units of a layer together: exchange those whose gradients go with one another"},
+    {.key = "tune",
+	.type = OPT_BOOL,
+	.offset = AT(tune),
+	.def = "true",
+	.when = "method",
+	.only = OPTION_BIT(PRUNE_FISHER),
+	.help = "scale the units that stay, layer by layer, so that its output is closest to what it was"},
     {.key = "embeddings",
 	.type = OPT_BOOL,
 	.offset = AT(embeddings),
@@ -174,11 +239,16 @@ const struct option prune_option_table[] = {
     {.key = "exclude",
 	.type = OPT_STRINGS,
 	.offset = AT(exclude),
-	.help = "patterns of layers (structured: widths) that are left alone, e.g. [conv1, fc*]"},
+	.help = "patterns of layers (structured, fisher: widths) that are left alone, e.g. [conv1, fc*]"},
     KD_OPTION_ROWS(struct prune_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS_IF_EPOCHS(struct prune_options, train),
     OPTION_END,
 };
+
+bool prune_removes_units(const struct prune_options *o)
+{
+	return OPTION_BIT(o->method) & UNITS;
+}
 
 int prune_rounds(const struct prune_options *o)
 {
@@ -258,8 +328,11 @@ static int check_method(const struct prune_options *o, const char **key)
 	if (units && o->score == SCORE_TAYLOR && o->norm != NORM_AUTO)
 		return err_set(ERR_CONFIG, "norm has no effect with score taylor");
 	*key = "sparsity";
-	if (!nm && !(o->sparsity > 0))
-		return err_set(ERR_CONFIG, "method %s needs a sparsity above 0", methods[o->method]);
+	if (o->method == PRUNE_FISHER && o->sparsity > 0 && o->target.latency_ms > 0)
+		return err_set(ERR_CONFIG, "sparsity and target.latency_ms both say how much goes; give one of them");
+	if (!nm && !(o->sparsity > 0) && !(o->target.latency_ms > 0))
+		return err_set(ERR_CONFIG, "method %s needs a sparsity above 0%s", methods[o->method],
+		    o->method == PRUNE_FISHER ? ", or target.latency_ms" : "");
 	*key = "n";
 	if (nm && o->n >= o->m)
 		return err_set(ERR_CONFIG, "n (%" PRId64 ") must be below m (%" PRId64 ")", o->n, o->m);
@@ -337,6 +410,28 @@ static int check_rounds(const struct prune_options *o, const struct model_spec *
 	return rc;
 }
 
+/* Key is "exclude" already. */
+static int check_blocks(const struct prune_options *o, const struct model_spec *spec, const char **key)
+{
+	struct prune_blocks blocks = {0};
+	bool *excluded = mem_alloc((size_t)spec->n_width + 1, sizeof(*excluded));
+	int rc = excluded ? prune_excluded(o, spec, excluded) : ERR_NOMEM;
+	mem_free(excluded);
+	if (rc)
+		return rc;
+	*key = "target";
+	if (o->target.tokens > 0 && spec->input.kind != INPUT_TEXT)
+		return err_set(
+		    ERR_CONFIG, "target.tokens has no effect on a model of %s", input_kind_names[spec->input.kind]);
+	if (o->target.tokens > 0 && o->target.tokens > spec->input.longest)
+		return err_set(ERR_CONFIG, "target.tokens is %" PRId64 ", the model takes texts of up to %d",
+		    o->target.tokens, spec->input.longest);
+	*key = "method";
+	rc = prune_blocks_find(&blocks, o, spec);
+	prune_blocks_clear(&blocks);
+	return rc;
+}
+
 /* Every excluded name exists, something is left, and groups fit. */
 static int check_layers(const struct prune_options *o, const struct model_spec *spec, const char **key)
 {
@@ -345,6 +440,8 @@ static int check_layers(const struct prune_options *o, const struct model_spec *
 	*key = "exclude";
 	if (o->method == PRUNE_STRUCTURED)
 		return check_rounds(o, spec, key);
+	if (o->method == PRUNE_FISHER)
+		return check_blocks(o, spec, key);
 	rc = prune_set_init(&set, spec, o);
 	for (int i = 0; !rc && o->method == PRUNE_NM && i < set.n; i++) {
 		*key = "m";

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/json_out.h"
 #include "base/mem.h"
-#include "stages/prune.h"
+#include "stages/prune_fisher.h"
 
 static int warn_of_empty(struct prune_job *job)
 {
@@ -79,12 +79,14 @@ static int cut_units(struct prune_job *job, const struct stage_run *run, int rou
 	return rc;
 }
 
-static int prune_once(struct prune_job *job, const struct stage_run *run, int round)
+static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 {
 	const struct prune_options *o = job->o;
 	switch ((enum prune_method)o->method) {
 	case PRUNE_STRUCTURED:
 		return cut_units(job, run, round);
+	case PRUNE_FISHER:
+		return prune_fisher(o, run, &job->model, &job->choice);
 	case PRUNE_WANDA:
 		return apply_wanda(job, run, job->initial + (o->sparsity - job->initial) * round / prune_rounds(o));
 	case PRUNE_NM:
@@ -247,7 +249,7 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	    .before_epoch = o->ramp == RAMP_ONE_SHOT ? NULL : before_epoch,
 	    .user = job,
 	    .min_best_epoch = end,
-	    .masks = o->method != PRUNE_STRUCTURED,
+	    .masks = !prune_removes_units(o),
 	    .resume_note = note,
 	    .again = round > 1};
 	fit_report_clear(&job->report);
@@ -295,7 +297,7 @@ int prune_all_rounds(struct prune_job *job)
 	const int rounds = prune_rounds(o);
 	char *note = NULL;
 	int first = 1;
-	int rc = o->method == PRUNE_STRUCTURED ? 0 : prepare_masks(job);
+	int rc = prune_removes_units(o) ? 0 : prepare_masks(job);
 	if (!rc && rounds > 1)
 		rc = resume_note(job->run->resume_path, job->run->key, &note);
 	if (!rc && note)
@@ -310,6 +312,7 @@ void prune_job_clear(struct prune_job *job)
 {
 	fit_report_clear(&job->report);
 	spec_clear(&job->input);
+	cJSON_Delete(job->choice);
 	mem_free(job->empty);
 	prune_set_clear(&job->set);
 	model_clear(&job->model);

@@ -13,10 +13,21 @@
 /* Widths from here on stay multiples of 8 unless told otherwise: kernels work on blocks of 8 or 16 channels, and an odd
  * width costs as much as the next multiple. */
 #define WIDE 32
+/* Integer products take columns in blocks of 64: where time is the budget, what would fill a block is free. */
+#define VERY_WIDE 512
+
+int prune_width_step(const struct prune_options *o, int width)
+{
+	if (o->round_to > 0)
+		return (int)o->round_to;
+	if (o->target.latency_ms > 0 && width >= VERY_WIDE)
+		return 64;
+	return width >= WIDE ? 8 : 1;
+}
 
 static int units_left(const struct prune_options *o, double share, int width)
 {
-	int64_t step = o->round_to > 0 ? o->round_to : width >= WIDE ? 8 : 1;
+	const int64_t step = prune_width_step(o, width);
 	/* 1e-9: so that 0.3 of 10 units is 3, not 2 */
 	int64_t left = width - (int64_t)floor(share * width + 1e-9);
 	left = left > o->min_units ? left : o->min_units;
@@ -49,8 +60,7 @@ static int names_make(struct width_names *w, const struct model_spec *s)
 	return 0;
 }
 
-/* Undoes in `out` what is excluded. */
-static int restore_excluded(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+int prune_excluded(const struct prune_options *o, const struct model_spec *spec, bool *excluded)
 {
 	struct width_names w;
 	int rc = names_make(&w, spec);
@@ -62,8 +72,7 @@ static int restore_excluded(const struct prune_options *o, const struct model_sp
 		for (int i = 0; i < spec->n_width; i++) {
 			if (!str_match(pattern, w.name[i]))
 				continue;
-			used = true;
-			out->width[i] = spec->width[i];
+			used = excluded[i] = true;
 		}
 		if (used)
 			continue;
@@ -72,6 +81,18 @@ static int restore_excluded(const struct prune_options *o, const struct model_sp
 		    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	names_clear(&w);
+	return rc;
+}
+
+/* Undoes in `out` what is excluded. */
+static int restore_excluded(const struct prune_options *o, const struct model_spec *spec, struct model_spec *out)
+{
+	bool *excluded = mem_alloc((size_t)spec->n_width + 1, sizeof(*excluded));
+	int rc = excluded ? prune_excluded(o, spec, excluded) : ERR_NOMEM;
+	for (int i = 0; !rc && i < spec->n_width; i++)
+		if (excluded[i])
+			out->width[i] = spec->width[i];
+	mem_free(excluded);
 	return rc;
 }
 
@@ -100,41 +121,43 @@ int prune_units_spec(const struct prune_options *o, const struct model_spec *spe
 	return rc;
 }
 
-static int slice_all(const struct graph *from, const struct graph *to, const struct slice *keep, struct model *m)
+int prune_slice_params(const struct model_spec *from, const struct model_spec *to, const struct slice *keep,
+    const struct param_store *params, struct param_store *left)
 {
-	struct param_store store;
-	int rc = 0;
-	params_init(&store, m->params.dev);
-	for (int i = 0; !rc && i < from->n; i++) /* same builder, so the same nodes in the same order */
-		if (from->node[i].op == OP_PARAM)
-			rc = units_copy(&from->node[i], &to->node[i], keep, &m->params, &store);
-	if (rc < 0) {
-		params_clear(&store);
-		return rc;
-	}
-	params_clear(&m->params);
-	m->params = store;
-	return 0;
+	struct graph old, cut;
+	graph_init(&old);
+	graph_init(&cut);
+	int rc = spec_build(&old, from, &shape_one);
+	if (!rc)
+		rc = spec_build(&cut, to, &shape_one);
+	for (int i = 0; !rc && i < old.n; i++) /* same builder, so the same nodes in the same order */
+		if (old.node[i].op == OP_PARAM)
+			rc = units_copy(&old.node[i], &cut.node[i], keep, params, left);
+	graph_clear(&old);
+	graph_clear(&cut);
+	return rc;
 }
 
 /* Replaces the model by what `keep` leaves of it. */
-static int cut_model(const struct graph *from, const struct slice *keep, struct model *model)
+static int cut_model(const struct slice *keep, struct model *model)
 {
+	const struct model_spec *old = &model->ckpt.spec;
 	struct model_spec cut = {0};
-	struct graph to;
-	graph_init(&to);
-	int rc = slice_spec(&cut, &model->ckpt.spec, keep);
+	struct param_store left;
+	params_init(&left, model->params.dev);
+	int rc = slice_spec(&cut, old, keep);
 	if (!rc)
-		rc = spec_build(&to, &cut, &shape_one);
-	if (!rc)
-		rc = slice_all(from, &to, keep, model);
+		rc = prune_slice_params(old, &cut, keep, &model->params, &left);
 	if (!rc) {
+		params_clear(&model->params);
+		model->params = left;
+		params_init(&left, model->params.dev);
 		spec_clear(&model->ckpt.spec);
 		model->ckpt.spec = cut;
 		cut = (struct model_spec){0};
 	}
+	params_clear(&left);
 	spec_clear(&cut);
-	graph_clear(&to);
 	return rc;
 }
 
@@ -144,19 +167,14 @@ int prune_units(
 	const struct model_spec *old = &model->ckpt.spec;
 	struct unit_scores scores = {0};
 	struct slice keep = {0};
-	struct graph from;
-	graph_init(&from);
-	int rc = spec_build(&from, old, &shape_one);
-	if (!rc)
-		rc = unit_scores_init(&scores, old);
+	int rc = unit_scores_init(&scores, old);
 	if (!rc)
 		rc = prune_score_units(o, run, model, want, &scores);
 	if (!rc)
 		rc = choose_units(&scores, want->width, &keep);
 	unit_scores_clear(&scores); /* of the spec that is replaced now */
 	if (!rc)
-		rc = cut_model(&from, &keep, model);
+		rc = cut_model(&keep, model);
 	slice_clear(&keep);
-	graph_clear(&from);
 	return rc;
 }

@@ -58,6 +58,7 @@ struct stage_run {
 /* What `plan` shows. All figures are estimates of what run would use. */
 struct stage_plan {
 	struct model_spec spec;     /* owned: of the stage's output, known before running (structured: widths after) */
+	bool open_widths;           /* the data decides the widths: those of spec are the most that can be left */
 	enum stage_values values;   /* of the output */
 	struct mask_forecast masks; /* owned, likewise */
 	int64_t parameters;

@@ -115,6 +115,30 @@ static void plan__masks_of_units_that_are_removed_may_go(void **state)
 	mask_forecast_clear(&f);
 }
 
+static void plan__masks_of_open_widths_refuse_nothing(void **state)
+{
+	struct mask_forecast f = {0};
+	char line[512];
+	(void)state;
+	RIG_OK(forecast("{sparsity: 0.5, scope: layer}", &f, NULL));
+	prune_forecast_open(&f);
+	const struct masked_param *p = mask_forecast_find(&f, "fc2.weight");
+	assert_non_null(p);
+	assert_int_equal(p->least, 0);
+	assert_int_equal(p->most, 48);
+	RIG_OK(forecast("{sparsity: 0.4}", &f, line));
+	assert_non_null(strstr(line, "of a number that the data decides; if it is more than sparsity 0.4"));
+	RIG_OK(forecast("{sparsity: 0.6, scope: layer, exclude: [fc1]}", &f, NULL));
+	for (int i = 0; i < f.n; i++) /* a share of fewer elements than are here now */
+		assert_int_equal(f.param[i].least, 0);
+	RIG_OK(forecast("{sparsity: 0.1}", &f, line));
+	mask_forecast_clear(&f);
+	prune_forecast_open(&f);
+	RIG_OK(forecast("{sparsity: 0.4}", &f, line));
+	assert_string_equal(line, "");
+	mask_forecast_clear(&f);
+}
+
 static int64_t masked(const struct param_store *s, const char *name, int64_t n)
 {
 	int64_t left;
@@ -205,6 +229,7 @@ int main(void)
 	    cmocka_unit_test(plan__a_sparsity_below_that_of_the_input_is_refused),
 	    cmocka_unit_test(plan__what_depends_on_the_weights_is_a_warning),
 	    cmocka_unit_test(plan__masks_of_units_that_are_removed_may_go),
+	    cmocka_unit_test(plan__masks_of_open_widths_refuse_nothing),
 	    cmocka_unit_test(bounds__hold_for_all_weights),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

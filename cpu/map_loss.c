@@ -93,7 +93,7 @@ static bool begin(const struct call *s, const struct map_loss *m, int64_t i, str
 		return false;
 	p->T = T < m->longest ? T : m->longest;
 	p->keys = product_pad(p->T);
-	p->weight = (double)s->node->attr.factor * (double)((const float *)s->in[starts + 1].data)[p->n] / (double)T;
+	p->weight = (double)s->node->attr.factor * (double)((const float *)s->in[starts + 1].data)[p->n] / (double)p->T;
 	p->memory = (char *)s->scratch_mem + sum_bytes(m) + m->bytes * (size_t)omp_get_thread_num();
 	return true;
 }

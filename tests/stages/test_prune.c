@@ -613,6 +613,7 @@ static int plan_prune(
 	rc = stage_prune.plan(&run, spec, p);
 	if (rc < 0)
 		spec_clear(&p->spec);
+	mask_forecast_clear(&p->masks); /* nobody looks at them here */
 	option_clear(prune_option_table, &o);
 	return rc;
 }

@@ -77,9 +77,10 @@ status=0
 wait $pid || status=$?
 [ $status -eq 75 ] || problem "exit status $status of a training that is interrupted in a small group"
 check "its state is kept" [ -s runs/t/.01-teacher.resume ]
+rm err # else what the run before has written is taken for this one's, and the signal comes before there is a program
 sh -c "$enter" "$memory" "$program" run large.yaml >out 2>err &
 pid=$!
-until grep -q '^epoch' err || ! kill -0 $pid 2>/dev/null; do
+until grep -q '^epoch' err 2>/dev/null || ! kill -0 $pid 2>/dev/null; do
 	sleep 0.05
 done
 kill -TERM $pid 2>/dev/null || true

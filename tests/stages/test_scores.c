@@ -8,6 +8,7 @@
 #include "stages/golden_scores.h"
 #include "stages/prune.h"
 #include "stages/prune_entropy.h"
+#include "stages/prune_fisher.h"
 #include "stages/prune_gates.h"
 
 enum { TEXT_COUNT = 4, TOKENS = 13, CAPACITY = 20, IMAGES = 5, SIDE = 6 };
@@ -352,15 +353,24 @@ static void entropy__agrees_with_the_definition(void **state)
 	params_clear(&s);
 }
 
+/* Searches under a budget of cost and of time: how many units of two widths stay. */
+static int searches(int left[2])
+{
+	const struct prune_block b[2] = {{.units = 3, .least = 1, .step = 1}, {.units = 4, .least = 1, .step = 1}};
+	const double worth[2][4] = {{3, 2, 1}, {9, 8, 2, 1}}, cost[2] = {1, 2};
+	const double *const sorted[2] = {worth[0], worth[1]};
+	const double ms[5] = {0, 1, 2, 3, 4}, *const times[2] = {ms, ms};
+	double least;
+	int rc = prune_search_cost(b, 2, sorted, cost, 7, left);
+	return rc ? rc : prune_search_time(b, 2, sorted, times, 5, left, &least);
+}
+
 /* Norms, gates, entropies and the choice, with each allocation made to fail in turn. */
 static int everything(const struct feed *f)
 {
 	const struct model_spec *spec = &encoder_spec;
 	const bool all[4] = {true, true, true, true};
 	int left[4] = {2, 3, 2, 3}, at;
-	double costs[6] = {0, 1, 2, 3, 4, 5}, cost, lost;
-	const double *const table[4] = {costs, costs, costs, costs};
-	const struct choose_cost budget = {.cost = table, .budget = 10, .min_units = 1, .step = 1};
 	const struct collected v = {.x = feed_find(f, "numbers")->data,
 	    .rows = CAPACITY,
 	    .valid = TOKENS,
@@ -384,7 +394,9 @@ static int everything(const struct feed *f)
 	for (int i = 0; !rc && i < spec->n_width; i++)
 		rc = unit_scores_add(&scores, i);
 	if (!rc)
-		rc = choose_within(&scores, &budget, left, &cost, &lost);
+		rc = searches(left);
+	left[0] = 2;
+	left[1] = 3;
 	if (!rc)
 		rc = choose_units(&scores, left, &keep);
 	slice_clear(&keep);

@@ -1,4 +1,5 @@
 /* The options of quantize, and what contradicts what. */
+#include <stdlib.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -76,6 +77,12 @@ int quantize_options_check(const struct quantize_options *o, const char **key)
 	*key = "step_lr_factor";
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
 		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");
+	*key = "weight_decay";
+	const double usual = strtod(TRAIN_WEIGHT_DECAY, NULL);
+	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS &&
+	    (o->train.weight_decay > usual || o->train.weight_decay < usual))
+		return err_set(
+		    ERR_CONFIG, "weight_decay has no effect with train_only steps: weights stay as they are");
 	*key = NULL;
 	return o->method == QUANT_QAT ? train_options_check(&o->train, key) : 0;
 }

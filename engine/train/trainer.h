@@ -38,6 +38,7 @@ struct train_options {
 /* The choices, in the order of their enums. */
 extern const char *const optimizer_names[], *const schedule_names[], *const precision_names[];
 
+#define TRAIN_WEIGHT_DECAY "0.01" /* where none is given */
 #define TRAIN_OPTION_ROW(T, m, w, bits, field, kind, text, lo, hi, names, about)                                       \
 	{                                                                                                              \
 		.key = #field, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,        \
@@ -67,7 +68,7 @@ extern const char *const optimizer_names[], *const schedule_names[], *const prec
 		NULL, "decay of AdamW's second moment"),                                                               \
 	    TRAIN_OPTION_ROW(T, m, "optimizer", OPTION_BIT(OPTIMIZER_ADAMW), eps, OPT_FLOAT, "1e-8", 1e-30, 1, NULL,   \
 		"added to AdamW's denominator"),                                                                       \
-	    TRAIN_OPTION_ROW(T, m, w, bits, weight_decay, OPT_FLOAT, "0.01", 0, 100, NULL,                             \
+	    TRAIN_OPTION_ROW(T, m, w, bits, weight_decay, OPT_FLOAT, TRAIN_WEIGHT_DECAY, 0, 100, NULL,                 \
 		"decay of weights (decoupled for adamw); biases and norms have none"),                                 \
 	    TRAIN_OPTION_ROW(T, m, w, bits, schedule, OPT_CHOICE, "cosine", 0, 0, schedule_names,                      \
 		"course of the learning rate after the warm-up"),                                                      \

@@ -212,6 +212,10 @@ static void refused__steps_that_learn_nothing(void **state)
 	assert_int_equal(stage_quantize.check(&o, NULL, &key), ERR_CONFIG);
 	assert_string_equal(key, "step_lr_factor");
 	option_clear(quantize_option_table, &o);
+	RIG_OK(rig_options(quantize_option_table, &o, "{method: qat, train_only: steps, weight_decay: 0.1}"));
+	assert_int_equal(stage_quantize.check(&o, NULL, &key), ERR_CONFIG);
+	assert_string_equal(key, "weight_decay");
+	option_clear(quantize_option_table, &o);
 }
 
 int main(void)

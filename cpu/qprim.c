@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "cpu/int_epilogue.h"
 #include "cpu/kernels.h"
 
 static bool real_output(const struct call *s)
@@ -121,6 +122,20 @@ CPU_CLONES static void add_residual(float *t, const void *r, bool is_signed, int
 	}
 }
 
+/* Integers of channels whose factors are no numbers: the lowest, as everywhere. oneDNN's kernels differ in it. */
+static void settle_nan(const struct call *s)
+{
+	const int64_t M = shape_count(s->in[QL_M].shape), rows = shape_count(s->out.shape) / M;
+	const float *m = s->in[QL_M].data, *c = s->in[QL_C].data;
+	struct int_epilogue e;
+	if (real_output(s))
+		return;
+	int_epilogue_range(&e, s->out.dtype, s->node->attr.q, s->node->attr.relu);
+	for (int64_t o = 0; o < M; o++)
+		for (int64_t n = 0; (isnan(m[o]) || isnan(c[o])) && n < rows; n++)
+			((uint8_t *)s->out.data)[n * M + o] = (uint8_t)(int)e.lo;
+}
+
 int qprim_forward(struct call *s, struct qprim *p)
 {
 	const int64_t n = shape_count(s->out.shape);
@@ -132,6 +147,8 @@ int qprim_forward(struct call *s, struct qprim *p)
 	prim_set(&p->main, DNNL_ARG_DST, s->out.data);
 	prim_set(&p->main, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, s->in[QL_M].data);
 	const int rc = prim_run(s, &p->main, s->scratch_mem);
+	if (!rc)
+		settle_nan(s);
 	if (rc || !own_sum(s))
 		return rc;
 	float *y = s->out.data;

@@ -12,7 +12,8 @@
 #include "ref/ref.h"
 
 #define C    5
-#define MOST 64 /* values of a tensor */
+#define MANY 600            /* rows that run on the kernels of many */
+#define MOST (MANY * 4 * C) /* values of a tensor */
 
 static int compare(
     const struct op_step *a, const struct tensor *ta, const struct op_step *b, const struct tensor *tb, double tol)
@@ -201,8 +202,9 @@ static int activations_far_out(struct device dev)
 static int nan_as_integer(struct device dev)
 {
 	const struct qrange q = {8, -128, 127, 0, true};
-	struct op_case c[] = {{.op = OP_QUANTIZE}, {.op = OP_FAKE_QUANT}, {.op = OP_REQUANT}, {.op = OP_QLINEAR}};
-	const int at[] = {QUANTIZE_X, FAKE_QUANT_X, RQ_ACC, QL_C};
+	struct op_case c[] = {
+	    {.op = OP_QUANTIZE}, {.op = OP_FAKE_QUANT}, {.op = OP_REQUANT}, {.op = OP_QLINEAR}, {.op = OP_QLINEAR}};
+	const int at[] = {QUANTIZE_X, FAKE_QUANT_X, RQ_ACC, QL_C, QL_C};
 	float x[4 * C];
 	int32_t bits[4 * C];
 	int rc = 0;
@@ -216,10 +218,12 @@ static int nan_as_integer(struct device dev)
 	op_case_in(&c[2], RQ_SX, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
 	op_case_in(&c[2], RQ_SW, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
 	op_case_in(&c[2], RQ_SY, DT_F32, op_shape(1, 1, 0, 0, 0), 0.5, 0.5);
-	op_case_in(&c[3], QL_X, DT_S8, op_shape(2, 1, 3, 0, 0), -9, 9);
-	op_case_in(&c[3], QL_W, DT_S8, op_shape(2, 4 * C, 3, 0, 0), -9, 9)->constant = true;
-	op_case_in(&c[3], QL_M, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0.5, 0.5)->constant = true;
-	op_case_in(&c[3], QL_C, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0, 0)->constant = true;
+	for (int i = 3; i < 5; i++) { /* few rows and many run on other kernels */
+		op_case_in(&c[i], QL_X, DT_S8, op_shape(2, i == 3 ? 1 : MANY, 3, 0, 0), -9, 9);
+		op_case_in(&c[i], QL_W, DT_S8, op_shape(2, 4 * C, 3, 0, 0), -9, 9)->constant = true;
+		op_case_in(&c[i], QL_M, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0.5, 0.5)->constant = true;
+		op_case_in(&c[i], QL_C, DT_F32, op_shape(1, 4 * C, 0, 0, 0), 0, 0)->constant = true;
+	}
 	for (size_t i = 0; !rc && i < sizeof(c) / sizeof(c[0]); i++) {
 		c[i].attr.q = q;
 		c[i].mode = EXEC_INFER;

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "model/units.h"
+#include "stages/prune_gates.h"
 
 #define BATCH 16 /* samples: their values and gradients are all kept */
 
@@ -71,99 +72,50 @@ int fisher_check_stop(const struct fisher_job *job, const char *what, int64_t do
 
 /* ---- gradients ---- */
 
-/* The loss of the model as it answers: without dropout. Of the params only the vectors of units are trained: with
- * them the gradients of the units are wanted, and those of the weights are not. */
-static int build_loss(void *user, const struct build_shape *shape, struct graph *g)
-{
-	const struct fisher_job *job = user;
-	int rc = spec_build(g, &job->model->ckpt.spec, shape);
-	for (int i = 0; !rc && i < g->n; i++) {
-		struct node *n = &g->node[i];
-		if (n->op == OP_DROPOUT)
-			n->attr.rate = 0;
-		if (n->op == OP_PARAM && !(n->shape.ndim == 1 && n->attr.axis[0].width >= 0))
-			n->attr.kind = PARAM_FROZEN;
-	}
-	return rc ? rc : job->model->ckpt.task.kind->add_loss(g, &(struct task_loss){0});
-}
+/* Where the next gradients belong: gates come in the order of blocks, each with all samples of a batch. */
+struct place {
+	struct fisher_job *job;
+	int block;
+	int64_t at; /* the batch's first sample */
+	int sample; /* of the batch */
+};
 
-/* gradient[u] of sample `at` on: the products of value and gradient, summed over a sample's rows and a unit's columns.
- */
-static void add_products(const struct prune_block *b, const struct feed *feed, int count, const float *x,
-    const float *dx, int64_t at, int64_t samples, float *gradient)
+static int take_gradient(void *user, const struct gate *gate, const double *gradient)
 {
-	const int64_t columns = (int64_t)b->units * b->inner;
-	for (int s = 0; s < count; s++) {
-		const int64_t first = fisher_first_row(feed, s), last = fisher_first_row(feed, s + 1);
-		for (int u = 0; u < b->units; u++) {
-			double sum = 0;
-			for (int64_t r = first; r < last; r++)
-				sum += prune_dot(x + r * columns + (int64_t)u * b->inner,
-				    dx + r * columns + (int64_t)u * b->inner, b->inner);
-			gradient[u * samples + at + s] = (float)sum;
-		}
+	struct place *p = user;
+	struct fisher_job *job = p->job;
+	for (int u = 0; u < gate->units; u++)
+		job->gradient[p->block][u * job->n + p->at + p->sample] = (float)gradient[u];
+	if (++p->sample < job->batch)
+		return 0;
+	p->sample = 0;
+	if (++p->block == job->blocks.n) {
+		p->block = 0;
+		p->at += job->batch;
 	}
-}
-
-/* The gradients of a batch that has run backward. */
-static int read_gradients(struct fisher_job *job, struct executor *ex, const struct feed *feed, int64_t at)
-{
-	const struct graph *g = executor_graph(ex);
-	int rc = 0;
-	for (int i = 0; !rc && i < job->blocks.n; i++) {
-		const struct prune_block *b = &job->blocks.item[i];
-		const size_t n = (size_t)shape_count(g->node[graph_find(g, b->x)].shape);
-		float *x = mem_alloc(n, sizeof(*x)), *dx = mem_alloc(n, sizeof(*dx));
-		rc = x && dx ? executor_output(ex, b->x, x, n * sizeof(*x)) : ERR_NOMEM;
-		if (!rc)
-			rc = executor_gradient(ex, b->x, dx, n * sizeof(*dx));
-		if (!rc)
-			add_products(b, feed, job->batch, x, dx, at, job->n, job->gradient[i]);
-		mem_free(x);
-		mem_free(dx);
-	}
-	return rc;
-}
-
-/* The sum of the samples' losses, each times its weight, as their own gradients want it. */
-static int run_gradients(struct fisher_job *job, struct exec_family *family, struct feed *feed, int64_t at)
-{
-	const struct task *task = &job->model->ckpt.task;
-	const uint32_t *index = job->index + at;
-	const struct build_shape shape = encoding_shape(&job->samples, index, job->batch, job->batch);
-	struct executor *ex;
-	int rc = encoding_fill(&job->samples, index, job->batch, &shape, NULL, feed);
-	if (!rc)
-		rc = task_fill(task, job->run->data, SPLIT_TRAIN, index, job->batch, 1, feed);
-	if (!rc)
-		rc = exec_family_at(family, &shape, &ex);
-	if (!rc)
-		rc = executor_feed(ex, feed);
-	if (!rc)
-		rc = executor_step(ex, false, NULL);
-	return rc ? rc : read_gradients(job, ex, feed, at);
+	return 0;
 }
 
 int fisher_gradients(struct fisher_job *job)
 {
-	const struct executor_options o = {.mode = EXEC_TRAIN, .keep_all = true, .stage = job->run->name};
-	struct exec_family *family = NULL;
-	struct feed feed = {0};
+	const struct calibration_size size = {SPLIT_TRAIN, job->batch, job->n / job->batch};
+	const struct model_spec *spec = &job->model->ckpt.spec;
+	struct place place = {.job = job};
+	struct gates gates = {0};
+	bool *wanted = mem_alloc((size_t)spec->n_width, sizeof(*wanted));
 	job->gradient = mem_alloc((size_t)job->blocks.n, sizeof(*job->gradient));
-	int rc = job->gradient ? 0 : ERR_NOMEM;
+	int rc = wanted && job->gradient ? 0 : ERR_NOMEM;
 	for (int i = 0; !rc && i < job->blocks.n; i++) {
+		wanted[job->blocks.item[i].width] = true;
 		job->gradient[i] = mem_alloc((size_t)job->blocks.item[i].units * (size_t)job->n, sizeof(float));
 		rc = job->gradient[i] ? 0 : ERR_NOMEM;
 	}
 	if (!rc)
-		rc = exec_family_create(&family, &job->model->params, &o, build_loss, job);
-	for (int64_t at = 0; !rc && at < job->n; at += job->batch) {
-		rc = fisher_check_stop(job, "gradients", at);
-		if (!rc)
-			rc = run_gradients(job, family, &feed, at);
-	}
-	exec_family_free(family);
-	feed_clear(&feed);
+		rc = gates_find(&gates, spec, wanted);
+	if (!rc)
+		rc = gates_run(&gates, job->run, job->model, &size, take_gradient, &place);
+	gates_clear(&gates);
+	mem_free(wanted);
 	return rc;
 }
 

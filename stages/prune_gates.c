@@ -72,9 +72,15 @@ int gates_build(void *user, const struct build_shape *shape, struct graph *out)
 	struct graph g;
 	graph_init(&g);
 	int rc = spec_build(&g, of->spec, shape);
-	for (int i = 0; !rc && i < g.n; i++)
-		if (g.node[i].op == OP_DROPOUT)
-			g.node[i].attr.rate = 0;
+	for (int i = 0; !rc && i < g.n; i++) {
+		struct node *n = &g.node[i];
+		if (n->op == OP_DROPOUT)
+			n->attr.rate = 0;
+		/* Gradients of values are wanted, those of weights are not; vectors (biases, norms) stay, so that what
+		 * gradients reach is the same. */
+		if (n->op == OP_PARAM && n->shape.ndim > 1)
+			n->attr.kind = PARAM_FROZEN;
+	}
 	if (!rc)
 		rc = of->task->kind->add_loss(&g, &(struct task_loss){0});
 	if (!rc)
@@ -189,7 +195,7 @@ static int gate_run_open(struct gate_run *r, struct gate_graph *of)
 	r->index = mem_alloc((size_t)r->size->batch, sizeof(*r->index));
 	rc = r->index ? exec_family_reserve(r->family, &largest) : ERR_NOMEM;
 	if (rc == ERR_NOMEM)
-		err_context(rc, "gradients of %d samples at a time (calibration_batch_size)", r->size->batch);
+		err_context(rc, "gradients of %d samples at a time", r->size->batch);
 	return rc;
 }
 

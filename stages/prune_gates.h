@@ -28,8 +28,9 @@ void gates_clear(struct gates *g);
 /* gradient[units of the gate]: of one sample's loss. */
 typedef int (*gate_sink)(void *user, const struct gate *gate, const double *gradient);
 /* Runs calibration batches through the training graph with the task's loss, each sample counted by its class weight
- * alone, and gives every gate's gradient for every sample. ERR_INTERRUPTED; ERR_NOMEM naming
- * calibration_batch_size. */
+ * alone, and gives every gate's gradient for every sample: batch by batch, within one gate by gate in their order, of
+ * each all samples in theirs. Matrices of weights get no gradients. ERR_INTERRUPTED; ERR_NOMEM with the number of
+ * samples. */
 int gates_run(const struct gates *g, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, gate_sink sink, void *user);
 /* One batch that was fed to an executor of gates_build: forward, backward and the sink. */

@@ -71,6 +71,8 @@ static int by_taylor(const struct prune_options *o, const struct stage_run *run,
 		rc = unit_scores_add(scores, g.item[i].width);
 	if (!rc)
 		rc = gates_run(&g, run, model, &size, prune_add_taylor, scores);
+	if (rc == ERR_NOMEM)
+		err_context(rc, "calibration_batch_size");
 	for (int i = 0; !rc && i < g.n; i++)
 		for (int u = 0; u < g.item[i].units; u++)
 			scores->score[g.item[i].width][u] /= (double)(size.batches * size.batch);

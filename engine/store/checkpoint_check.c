@@ -38,7 +38,7 @@ static int check_integers(const char *name, const struct named_tensor *item, str
 {
 	const int8_t *q = item->t.data;
 	const int64_t n = shape_count(item->t.shape);
-	int lowest = INT8_MAX, highest = INT8_MIN;
+	int8_t lowest = INT8_MAX, highest = INT8_MIN; /* as narrow as the elements: no widening of each */
 
 	for (int64_t i = 0; i < n; i++) { /* without a way out, so that it is done many at a time */
 		lowest = q[i] < lowest ? q[i] : lowest;

@@ -27,6 +27,20 @@ static int count_parameters(const struct model_spec *spec, int64_t *out)
 	return rc;
 }
 
+/* Of bytes: summed in bytes as long as these cannot overflow, so that many are counted at a time. */
+static int64_t count_zero_bytes(const uint8_t *v, int64_t n)
+{
+	int64_t zeros = 0;
+	for (int64_t at = 0; at < n; at += UINT8_MAX) {
+		const int64_t end = n - at < UINT8_MAX ? n : at + UINT8_MAX;
+		uint8_t some = 0;
+		for (int64_t i = at; i < end; i++)
+			some = (uint8_t)(some + (v[i] == 0));
+		zeros += some;
+	}
+	return zeros;
+}
+
 static int64_t count_zeros(const struct tensor *t)
 {
 	int64_t n = shape_count(t->shape), zeros = 0;
@@ -46,9 +60,7 @@ static int64_t count_zeros(const struct tensor *t)
 			zeros += ((const int32_t *)t->data)[i] == 0;
 		return zeros;
 	default:
-		for (int64_t i = 0; i < n; i++)
-			zeros += ((const uint8_t *)t->data)[i] == 0;
-		return zeros;
+		return count_zero_bytes(t->data, n);
 	}
 }
 

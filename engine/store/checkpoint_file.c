@@ -175,7 +175,7 @@ static int load_model(struct checkpoint *c, const char *path)
 		rc = err_set(
 		    ERR_CHECKPOINT, "%s: its SHA-256 is %s, but %s says %s", path, sha256, INFO_FILE, c->sha256);
 	if (!rc)
-		rc = tensor_file_parse(&c->tensors, path, b.data, b.size);
+		rc = tensor_file_take(&c->tensors, path, &b);
 	fs_bytes_clear(&b);
 	if (!rc)
 		rc = checkpoint_note_steps(c);

@@ -30,6 +30,7 @@ void tensor_file_clear(struct tensor_file *f)
 	mem_free(f->item);
 	if (f->map)
 		munmap(f->map, f->map_bytes);
+	fs_bytes_clear(&f->bytes);
 	*f = (struct tensor_file){0};
 }
 

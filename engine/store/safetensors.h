@@ -25,8 +25,10 @@ struct named_tensor {
 struct tensor_file {
 	struct named_tensor *item;
 	int n, cap;
-	void *map; /* of tensor_file_map, which its tensors are borrowed from */
+	/* What its tensors may be borrowed from: of tensor_file_map, and of tensor_file_take. */
+	void *map;
 	size_t map_bytes;
+	struct fs_bytes bytes;
 };
 void tensor_file_clear(struct tensor_file *f);
 /* Adds a zeroed tensor; returns it for filling (NULL: out of memory). */
@@ -43,6 +45,8 @@ int tensor_file_write(struct tensor_file *f, const char *path);
 /* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more
  * than 4 dimensions, NaN or infinity in float data. */
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);
+/* The same, but the tensors stay where they were read: the file takes the bytes over, also where it fails. */
+int tensor_file_take(struct tensor_file *out, const char *name, struct fs_bytes *bytes);
 int tensor_file_read(struct tensor_file *out, const char *path);
 /* The same without a copy in memory: for files that may be as large as all that is free, and that nobody changes. */
 int tensor_file_map(struct tensor_file *out, const char *path);

@@ -38,7 +38,7 @@ struct source {
 	const unsigned char *data;
 	uint64_t bytes;
 	struct str *skipped; /* NULL: foreign types are refused */
-	bool mapped;         /* the data stay: tensors are borrowed */
+	bool stays;          /* the data do: tensors are borrowed */
 };
 
 static int bad_name(const char *name)
@@ -220,7 +220,7 @@ static int load_entry(struct tensor_file *f, const struct source *s, const struc
 		return s->skipped->failed ? ERR_NOMEM : 0;
 	}
 	/* Files of other writers need not be aligned. */
-	if (s->mapped && (uintptr_t)(s->data + e->begin) % e->width == 0) {
+	if (s->stays && (uintptr_t)(s->data + e->begin) % e->width == 0) {
 		int rc = tensor_file_borrow(f, e->name, e->dtype, e->shape, s->data + e->begin);
 
 		return rc ? rc : check_finite(s->file, &f->item[f->n - 1]);
@@ -302,7 +302,7 @@ static int parse(struct tensor_file *out, const char *name, const unsigned char 
 	    .data = bytes + 8 + length,
 	    .bytes = (uint64_t)n - 8 - length,
 	    .skipped = skipped,
-	    .mapped = out->map};
+	    .stays = out->map || out->bytes.data};
 	if (!rc)
 		rc = load_all(out, &s, header);
 	cJSON_Delete(header);
@@ -343,6 +343,13 @@ int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned 
 	return parse(out, name, bytes, n, NULL);
 }
 
+int tensor_file_take(struct tensor_file *out, const char *name, struct fs_bytes *bytes)
+{
+	*out = (struct tensor_file){.bytes = *bytes};
+	*bytes = (struct fs_bytes){0};
+	return parse(out, name, out->bytes.data, out->bytes.size, NULL); /* which clears it where it fails */
+}
+
 /* Opens a file whose header fits its size: one that is larger than its tensors is refused before it is read. */
 static int open_checked(const char *path, struct str *skipped, int *fd, size_t *bytes)
 {
@@ -361,7 +368,6 @@ static int open_checked(const char *path, struct str *skipped, int *fd, size_t *
 
 int tensor_file_read_known(struct tensor_file *out, const char *path, struct str *skipped)
 {
-	struct fs_bytes b = {0};
 	size_t bytes;
 	int fd, rc = open_checked(path, skipped, &fd, &bytes);
 
@@ -369,11 +375,8 @@ int tensor_file_read_known(struct tensor_file *out, const char *path, struct str
 	if (rc)
 		return rc;
 	close(fd);
-	rc = fs_read(path, &b);
-	if (!rc)
-		rc = parse(out, path, b.data, b.size, skipped);
-	fs_bytes_clear(&b);
-	return rc;
+	rc = fs_read(path, &out->bytes);
+	return rc ? rc : parse(out, path, out->bytes.data, out->bytes.size, skipped);
 }
 
 int tensor_file_read(struct tensor_file *out, const char *path)

@@ -10,15 +10,16 @@ static void add_duplicates(struct str *out, const struct dataset *d, int64_t n, 
 		    split_names[s], what, n == 1 ? "is" : "are", split_names[also]);
 }
 
-/* What was not left out, but may be meant otherwise. */
+/* What was not left out, but may be meant otherwise, or was found out. */
 static void add_names(struct str *out, const struct data_notes *notes, enum note_kind kind, const char *what)
 {
 	const char *const *name = (const char *const *)notes->of[kind].name;
 	if (notes->of[kind].n == 0)
 		return;
-	str_addf(out, "warning: %s: ", what);
+	bool found = kind == NOTE_FOUND;
+	str_addf(out, "%s%s: ", found ? "" : "warning: ", what);
 	for (int i = 0; i < NOTE_NAMES && name[i]; i++)
-		str_addf(out, "%s%s", i ? ", " : "", name[i]);
+		str_addf(out, "%s%s", !i ? "" : found ? "; " : ", ", name[i]);
 	str_add(out, notes->of[kind].n > NOTE_NAMES ? ", ...\n" : "\n");
 }
 
@@ -47,6 +48,7 @@ void data_words_of_samples(struct str *out, const struct dataset *d)
 	if (passed.len)
 		str_addf(out, "%spassed over: %s\n", serious ? "warning: " : "", str_text(&passed));
 	str_clear(&passed);
+	add_names(out, &d->notes, NOTE_FOUND, "found");
 	add_names(out, &d->notes, NOTE_SPELLING,
 	    "names of classes that differ in spelling alone, but are each a class of its own");
 	add_names(out, &d->notes, NOTE_COPIES,

@@ -1,5 +1,6 @@
 /* Archives by libarchive, read as a stream. Nothing is ever unpacked to disk. gzip is unpacked here (unpack.h), because
- * libarchive does not look at its checksums, unpacks gzip inside of gzip, and skips members however large they are. */
+ * libarchive does not look at its checksums, unpacks gzip inside of gzip, and skips members however large they are;
+ * other packed archives come as a stream of counted bytes for the last of these reasons. */
 #define _GNU_SOURCE /* newlocale */
 #include "data/archive.h"
 
@@ -35,8 +36,8 @@ struct walk {
 	unsigned char *block;
 	unsigned char last[TAR_BLOCK]; /* of what was unpacked, where that is more */
 	int error;                     /* of the callbacks, with its message */
-	/* Of a file that is not gzip: the next byte to be read, the archive's end in it, and how many of the bytes that
-	 * were read last are zeros. */
+	/* Of a file that is not packed: the next byte to be read, the archive's end in it, and how many of the bytes
+	 * that were read last are zeros. */
 	uint64_t at, end, zeros;
 	bool zip; /* the archive's end is that of its end record */
 	archive_visit visit;
@@ -54,7 +55,7 @@ static bool is_zip(const struct walk *w)
 {
 	char magic[4];
 
-	return !w->file.gzip && pread(w->file.fd, magic, 4, 0) == 4 && memcmp(magic, "PK\3\4", 4) == 0;
+	return !w->file.packed && pread(w->file.fd, magic, 4, 0) == 4 && memcmp(magic, "PK\3\4", 4) == 0;
 }
 
 static int fail(const struct walk *w)
@@ -66,7 +67,7 @@ static int fail(const struct walk *w)
 	if (text && strstr(text, "Unrecognized archive format"))
 		return err_set(ERR_DATA,
 		    is_zip(w) ? "%s: a .zip archive without the directory at its end: it is cut off"
-			      : "%s: neither a .tar, .tar.gz nor a .zip archive",
+			      : "%s: neither a .tar (as it is, or packed as .gz, .bz2, .xz or .zst) nor a .zip archive",
 		    w->path);
 	return err_set(ERR_DATA, "%s: %s", w->path, text ? text : "damaged archive");
 }
@@ -198,9 +199,8 @@ static int count_zeros(struct walk *w, size_t n)
 	if (w->zeros <= ZEROS_MAX)
 		return 0;
 	if (w->at == w->zeros)
-		return err_set(ERR_DATA,
-		    "%s: neither a .tar, .tar.gz nor a .zip archive: it begins with %d MiB of zeros", w->path,
-		    ZEROS_MAX >> 20);
+		return err_set(ERR_DATA, "%s: neither a .tar nor a .zip archive: it begins with %d MiB of zeros",
+		    w->path, ZEROS_MAX >> 20);
 	return err_set(ERR_DATA, "%s: %d MiB of zeros in front of byte %llu, where a member or the end should be",
 	    w->path, ZEROS_MAX >> 20, (unsigned long long)w->at);
 }
@@ -286,9 +286,10 @@ static int open_archive(struct walk *w)
 	if (!a)
 		return err_set(ERR_NOMEM, "%s: out of memory", w->path);
 	archive_read_support_format_tar(a);
-	/* Archives that were joined are all read, and so is what is behind the last: gzip data ends with a checksum. */
+	/* Archives that were joined are all read, and so is what is behind the last: packed data ends with a checksum.
+	 */
 	archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1");
-	if (!w->file.gzip)
+	if (!w->file.packed)
 		return open_plain(w);
 	return archive_read_open(a, w, NULL, read_block, NULL) == ARCHIVE_OK ? 0 : fail(w);
 }
@@ -307,7 +308,7 @@ static int check_end(struct walk *w)
 {
 	if ((archive_format(w->a) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_TAR)
 		return 0;
-	if (!w->file.gzip &&
+	if (!w->file.packed &&
 	    (w->file.file_bytes < TAR_BLOCK ||
 		pread(w->file.fd, w->last, TAR_BLOCK, (off_t)(w->file.file_bytes - TAR_BLOCK)) != TAR_BLOCK))
 		return err_set(ERR_DATA, "%s: its end cannot be read", w->path);

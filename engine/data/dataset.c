@@ -177,8 +177,10 @@ int source_put(struct listing *l, struct pixels *p, int64_t first, int64_t n, co
 
 static int list(struct listing *l, const struct source_args *a, const char *place)
 {
-	int rc = sources[a->o->source]->list(l, a);
+	int rc;
 
+	l->only_test = a->only_test;
+	rc = sources[a->o->source]->list(l, a);
 	if (rc != 0)
 		return rc;
 	if (l->n == 0)

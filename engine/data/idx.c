@@ -87,7 +87,7 @@ int idx_check(struct idx_file *f)
 	if (f->bytes / DEFLATE_MAX_RATIO > on_disk)
 		return err_set(ERR_DATA, "%s: the header announces %llu bytes, a file of %llu cannot hold them",
 		    f->path, (unsigned long long)f->bytes, (unsigned long long)on_disk);
-	if (f->handle->gzip)
+	if (f->handle->packed)
 		return 0;
 	if (on_disk < head + f->bytes)
 		return truncated(f, on_disk - head);

@@ -106,6 +106,31 @@ static int visit(const struct archive_member *m, void *user)
 	return tree_add(user, m->name, m->kind);
 }
 
+/* Archives that no option says more of must all hold folders of splits, or none. */
+static int check_alike(const struct listing *l, const struct images_state *st)
+{
+	const struct sample *first[2] = {NULL, NULL};
+	bool train = false;
+
+	for (int64_t i = 0; i < l->n; i++)
+		if (!first[l->sample[i].split >= 0])
+			first[l->sample[i].split >= 0] = &l->sample[i];
+	for (int64_t i = 0; i < l->n && !train; i++)
+		train = l->sample[i].split == SPLIT_TRAIN;
+	if (first[1] && !train)
+		return err_set(ERR_DATA,
+		    "%s: its folders look like splits, not like classes, and none is called train; data.train, "
+		    "data.val and "
+		    "data.test name such folders",
+		    st->archive[first[1]->archive]);
+	if (!first[0] || !first[1])
+		return 0;
+	return err_set(ERR_DATA,
+	    "%s holds folders of splits, and %s does not; list one of the archives, or name the folders by "
+	    "data.train, data.val and data.test",
+	    st->archive[first[1]->archive], st->archive[first[0]->archive]);
+}
+
 static int scan_archives(struct listing *l, const struct images_state *st, const struct data_options *o)
 {
 	int rc = 0;
@@ -118,7 +143,7 @@ static int scan_archives(struct listing *l, const struct images_state *st, const
 			rc = tree_list(&t, l, o);
 		tree_clear(&t);
 	}
-	return rc;
+	return !rc ? check_alike(l, st) : rc;
 }
 
 /* ---- both ---- */

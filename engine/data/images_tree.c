@@ -15,6 +15,7 @@
 struct level {
 	const struct tree *t;
 	const char *split[SPLIT_COUNT]; /* names of folders; NULL: none */
+	char *found[SPLIT_COUNT];       /* owned: such that no option names */
 	bool splits;                    /* any is named */
 	const char *top;                /* path of the folder that class or split folders lie in; borrowed */
 	size_t top_bytes;               /* of its path with the slash behind it; 0: the whole tree */
@@ -107,9 +108,9 @@ static int depth_of(const char *path)
 
 /* The folders in the top folder that images lie in, at whatever depth. */
 struct folders {
-	struct names name;
-	const char *any; /* path of an image in one of them */
-	bool flat, deep; /* images lie directly in one of them; or deeper */
+	struct names name, deeper; /* all; those in which images lie in folders */
+	const char *any;           /* path of an image in one of them */
+	bool flat, deep;           /* images lie directly in one of them; or deeper */
 };
 
 static int add_part(const struct level *v, struct names *names, const char *p, size_t n)
@@ -138,19 +139,15 @@ static int find_folders(const struct level *v, struct folders *f)
 		f->deep = f->deep || depth > 1;
 		f->any = path;
 		rc = add_part(v, &f->name, below, strcspn(below, "/"));
+		if (!rc && depth > 1)
+			rc = add_part(v, &f->deeper, below, strcspn(below, "/"));
 	}
 	return rc;
 }
 
 static bool looks_like_split(const char *name)
 {
-	static const char *const usual[] = {
-	    "train", "training", "val", "valid", "validation", "dev", "test", "testing"};
-
-	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
-		if (strcasecmp(name, usual[i]) == 0)
-			return true;
-	return false;
+	return split_of_word(name, strlen(name)) != SPLIT_NONE;
 }
 
 static void list_folders(struct str *out, const struct folders *f)
@@ -191,18 +188,76 @@ static bool all_look_like_splits(const struct folders *f)
 	return true;
 }
 
+/* Whether folders that hold folders are splits by their names: all of them, or one for training and one more. A class
+ * may be called train too. */
+static bool are_splits(const struct level *v, const struct folders *f)
+{
+	bool has[SPLIT_COUNT] = {false};
+
+	for (int i = 0; i < f->deeper.n; i++)
+		if (looks_like_split(f->deeper.v[i]))
+			has[split_of_word(f->deeper.v[i], strlen(f->deeper.v[i]))] = true;
+	/* Archives may be one for each split. */
+	if (v->t->archive >= 0 && f->deeper.n > 0 && all_look_like_splits(f))
+		return true;
+	return has[SPLIT_TRAIN] && (has[SPLIT_VAL] || has[SPLIT_TEST] || all_look_like_splits(f));
+}
+
+static const char *option_of(int split)
+{
+	static const char *const names[SPLIT_COUNT] = {
+	    [SPLIT_TRAIN] = "train", [SPLIT_VAL] = "val", [SPLIT_TEST] = "test"};
+
+	return names[split];
+}
+
+/* Takes folders by their names where no option names any. */
+static int find_splits(struct level *v, const struct folders *f, struct listing *l)
+{
+	struct str text = {0};
+	int rc = 0;
+
+	for (int i = 0; i < f->deeper.n && !rc; i++) {
+		const char *name = f->deeper.v[i];
+		int s = split_of_word(name, strlen(name));
+
+		if (s == SPLIT_NONE)
+			continue;
+		if (v->found[s])
+			rc = err_set(ERR_DATA,
+			    "%s%s%.*s: the folders %.80s and %.80s may both be for data.%s; name one by it",
+			    v->t->place, v->top_bytes ? v->t->separator : "", v->top_bytes ? (int)v->top_bytes - 1 : 0,
+			    v->top_bytes ? v->top : "", v->found[s], name, option_of(s));
+		else if (!(v->found[s] = mem_strdup(name)))
+			rc = ERR_NOMEM;
+		v->split[s] = v->found[s];
+	}
+	v->splits = true;
+	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
+		if (v->split[s])
+			str_addf(&text, "%s%s: %.80s", text.len ? ", " : "", option_of(s), v->split[s]);
+	if (!rc)
+		rc = note_found(&l->notes, "folders of splits (%s)", str_text(&text));
+	str_clear(&text);
+	return rc;
+}
+
 /* Whether the level is found; else *down says that there is one folder to go into. */
-static int check_level(const struct level *v, const struct folders *f, bool *down)
+static int check_level(struct level *v, const struct folders *f, struct listing *l, bool *down)
 {
 	*down = false;
 	if (f->name.n == 0)
 		return err_set(ERR_DATA, "%s: holds no class folders with images (.jpg, .jpeg, .png)", v->t->place);
 	if (v->splits && names_split(v, f))
 		return 0;
+	if (!v->splits && !l->only_test && are_splits(v, f))
+		return find_splits(v, f, l);
 	if (!v->splits && f->deep && all_look_like_splits(f))
 		return no_classes(v, f,
-		    "these folders look like splits, not like classes; data.train, data.val and data.test name such "
-		    "folders, or path leads into one of them");
+		    l->only_test
+			? "these folders look like splits, not like classes; path must lead into one of them"
+			: "these folders look like splits, not like classes, and none is called train; "
+			  "data.train, data.val and data.test name such folders, or path leads into one of them");
 	if (!v->splits && f->flat)
 		return 0;
 	*down = !f->flat && f->name.n == 1;
@@ -213,7 +268,7 @@ static int check_level(const struct level *v, const struct folders *f, bool *dow
 	return no_classes(v, f, "the images in these folders lie deeper than in class folders");
 }
 
-static int find_level(struct level *v)
+static int find_level(struct level *v, struct listing *l)
 {
 	struct folders f;
 	bool down = true;
@@ -222,12 +277,13 @@ static int find_level(struct level *v)
 	while (!rc && down) {
 		rc = find_folders(v, &f);
 		if (!rc)
-			rc = check_level(v, &f, &down);
+			rc = check_level(v, &f, l, &down);
 		if (!rc && down) {
 			v->top_bytes += strlen(f.name.v[0]) + 1;
 			v->top = f.any;
 		}
 		names_clear(&f.name);
+		names_clear(&f.deeper);
 	}
 	return rc;
 }
@@ -339,12 +395,14 @@ int tree_list(const struct tree *t, struct listing *l, const struct data_options
 
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		v.splits = v.splits || v.split[s];
-	rc = find_level(&v);
+	rc = find_level(&v, l);
 	for (int64_t i = 0; i < t->n && !rc; i++)
 		rc = list_entry(&v, l, &t->v[i]);
 	if (!rc)
 		rc = note_empty(&v, l);
 	names_clear(&v.held);
 	names_clear(&v.met);
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		mem_free(v.found[s]);
 	return rc;
 }

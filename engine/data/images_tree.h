@@ -4,7 +4,8 @@
  *   - Class folders lie in the top folder. If it holds no image but those in a single folder, which itself holds none,
  *     that folder takes its place, and so on: what everything is packed into has no say.
  *   - Where folders are named for splits (data.train, val, test), they lie in the top folder, and class folders in
- * them.
+ *     them. Without these options folders that hold class folders and are called by a word for a split are taken so, if
+ *     one is for training and all others look like splits too, or one more is for validation or testing.
  *   - An image directly in a class folder is a sample of this class. Whatever else there is is noted (notes.h). */
 #ifndef ENGINE_DATA_IMAGES_TREE_H
 #define ENGINE_DATA_IMAGES_TREE_H

@@ -1,13 +1,16 @@
 #include "data/notes.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "text/escape.h"
 
-#define NAME_SHOWN 120 /* bytes of a name */
+#define NAME_SHOWN  120 /* bytes of a name */
+#define FOUND_SHOWN 400 /* bytes of a sentence */
 
 static const struct {
 	const char *key, *one, *many;
@@ -25,13 +28,13 @@ static const struct {
     [NOTE_ROW] = {"other_archive", "row of an archive that is not listed", "rows of archives that are not listed",
 	false},
     [NOTE_COPIES] = {"copies_apart", "class", "classes", true},
+    [NOTE_FOUND] = {"found", "choice", "choices", false},
     [NOTE_SPELLING] = {"same_spelling", "label", "labels", true},
 };
 
 /* Shortens a name before a character of it. */
-static void cut(struct str *text)
+static void cut(struct str *text, size_t n)
 {
-	size_t n = NAME_SHOWN;
 
 	if (text->len <= n)
 		return;
@@ -50,10 +53,21 @@ int note_add(struct data_notes *n, enum note_kind kind, const char *name)
 	if (at >= NOTE_NAMES)
 		return 0;
 	escape_add(&text, name, strlen(name));
-	cut(&text);
+	cut(&text, kind == NOTE_FOUND ? FOUND_SHOWN : NAME_SHOWN);
 	n->of[kind].name[at] = text.failed ? NULL : mem_strdup(str_text(&text));
 	str_clear(&text);
 	return n->of[kind].name[at] ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
+int note_found(struct data_notes *n, const char *format, ...)
+{
+	char text[4 * FOUND_SHOWN];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return note_add(n, NOTE_FOUND, text);
 }
 
 void notes_clear(struct data_notes *n)

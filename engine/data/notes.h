@@ -20,6 +20,7 @@ enum note_kind {
 	NOTE_ROW,      /* a row of the index whose archive is not configured */
 	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
 	NOTE_SPELLING, /* not left out: classes whose names differ in spelling alone */
+	NOTE_FOUND,    /* not left out: what no option says and was found out, a sentence each */
 	NOTE_KINDS
 };
 #define NOTE_NAMES 5 /* kept of each kind */
@@ -38,5 +39,7 @@ void notes_clear(struct data_notes *n);
 void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious);
 /* The same as an object: per kind that occurs {"count", "first": [names]}. NULL: out of memory. */
 cJSON *notes_to_json(const struct data_notes *n);
+/* Notes what was found out. Sentences of more than 400 bytes are cut. */
+int note_found(struct data_notes *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

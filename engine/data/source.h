@@ -72,6 +72,10 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 /* Pixels and prints of the samples first .. first + n - 1. For any thread. */
 int source_put(struct listing *l, struct pixels *p, int64_t first, int64_t n, const uint8_t *pixels);
 
+/* The split that the n bytes of a word stand for, in any case: train, training; val, valid, validation, dev; test,
+ * testing. SPLIT_NONE: it is none of them. */
+int split_of_word(const char *word, size_t n);
+
 /* What fs_* says about a data file: ERR_IO becomes ERR_DATA with the same message, other codes stay. */
 int source_error(int rc);
 

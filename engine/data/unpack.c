@@ -12,9 +12,9 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "data/source.h"
+#include "data/unpack_filter.h"
 
-#define BLOCK     65536
-#define ZEROS_MAX (128 << 20)
+#define BLOCK 65536
 
 struct unpack_stream {
 	z_stream z;
@@ -23,7 +23,6 @@ struct unpack_stream {
 	bool between;    /* before the header of a member */
 	bool file_ended; /* nothing is left to be read */
 	bool done;
-	unsigned char first[2]; /* of what was unpacked */
 };
 
 static bool is_gzip(const unsigned char p[2])
@@ -75,9 +74,9 @@ static int next_member(struct unpack *u)
 		}
 		if (*s->z.next_in != 0)
 			break;
-		if (++zeros > ZEROS_MAX)
-			return err_set(
-			    ERR_DATA, "%s: more than %d MiB of zeros behind the gzip data", u->path, ZEROS_MAX >> 20);
+		if (++zeros > UNPACK_ZEROS_MAX)
+			return err_set(ERR_DATA, "%s: more than %d MiB of zeros behind the gzip data", u->path,
+			    UNPACK_ZEROS_MAX >> 20);
 		s->z.next_in++;
 		s->z.avail_in--;
 	}
@@ -132,7 +131,7 @@ static int start(struct unpack *u)
 
 int unpack_open(struct unpack *u, const char *path, uint64_t limit)
 {
-	unsigned char magic[2] = {0};
+	unsigned char magic[UNPACK_MAGIC] = {0};
 	off_t end;
 	int rc;
 
@@ -144,8 +143,10 @@ int unpack_open(struct unpack *u, const char *path, uint64_t limit)
 	if (end < 0 || pread(u->fd, magic, sizeof(magic), 0) < 0 || lseek(u->fd, 0, SEEK_SET) != 0)
 		return err_set(ERR_DATA, "%s: %s", path, strerror(errno));
 	u->file_bytes = (uint64_t)end;
-	u->gzip = is_gzip(magic);
-	return u->gzip ? start(u) : 0;
+	u->packed = is_gzip(magic) ? "gzip" : unpack_filter_name(magic);
+	if (!u->packed)
+		return 0;
+	return is_gzip(magic) ? start(u) : unpack_filter_open(&u->filter, u, u->packed);
 }
 
 /* What was handed out: within the limit, and no gzip file again. */
@@ -156,9 +157,18 @@ static int check_output(const struct unpack *u)
 		    "%s: unpacks to more than %llu bytes, the limit for a file of %llu (%.0f times its size)", u->path,
 		    (unsigned long long)u->limit, (unsigned long long)u->file_bytes,
 		    (double)u->limit / (double)u->file_bytes);
-	if (u->bytes >= 2 && is_gzip(u->s->first))
-		return err_set(ERR_DATA, "%s: a gzip file inside a gzip file; unpack it once", u->path);
+	if (u->bytes >= 2 && is_gzip(u->first))
+		return err_set(ERR_DATA, "%s: a gzip file inside a %s file; unpack it once", u->path, u->packed);
 	return 0;
+}
+
+/* Counts what was handed out at p. */
+static int count_output(struct unpack *u, const unsigned char *p, size_t n)
+{
+	for (size_t i = 0; i < n && u->bytes + i < 2; i++)
+		u->first[u->bytes + i] = p[i];
+	u->bytes += n;
+	return check_output(u);
 }
 
 static int read_gzip(struct unpack *u, unsigned char *p, size_t n, size_t *got)
@@ -175,22 +185,35 @@ static int read_gzip(struct unpack *u, unsigned char *p, size_t n, size_t *got)
 		if (rc != 0)
 			return rc;
 		made = want - s->z.avail_out;
-		for (size_t i = 0; i < made && u->bytes + i < 2; i++)
-			s->first[u->bytes + i] = p[*got + i];
 		*got += made;
-		u->bytes += made;
-		rc = check_output(u);
+		rc = count_output(u, p + *got - made, made);
 		if (rc != 0)
 			return rc;
 	}
 	return 0;
 }
 
+static int read_filter(struct unpack *u, unsigned char *p, size_t n, size_t *got)
+{
+	int rc = 0;
+
+	while (*got < n && !rc) {
+		size_t made;
+
+		rc = unpack_filter_read(u->filter, p + *got, n - *got, &made);
+		if (rc != 0 || made == 0)
+			return rc;
+		*got += made;
+		rc = count_output(u, p + *got - made, made);
+	}
+	return rc;
+}
+
 int unpack_read(struct unpack *u, void *p, size_t n, size_t *got)
 {
 	*got = 0;
-	if (u->gzip)
-		return read_gzip(u, p, n, got);
+	if (u->packed)
+		return u->s ? read_gzip(u, p, n, got) : read_filter(u, p, n, got);
 	while (*got < n) {
 		size_t k;
 		int rc = read_block(u, (unsigned char *)p + *got, n - *got, &k);
@@ -210,6 +233,7 @@ void unpack_close(struct unpack *u)
 	if (u->s && u->s->started)
 		inflateEnd(&u->s->z);
 	mem_free(u->s);
+	unpack_filter_close(u->filter);
 	if (u->path && u->fd >= 0)
 		close(u->fd);
 	*u = (struct unpack){0};

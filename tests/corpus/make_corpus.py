@@ -4,9 +4,11 @@
 good_* files must be accepted, bad_* files refused: test_corpus.c of tests/store, tests/data and tests/text check that, and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
 checkpoint/good_*.json (saved by the program) and image/good_*.jpg (made with libjpeg).
 """
+import bz2
 import gzip
 import io
 import json
+import lzma
 import pathlib
 import struct
 import tarfile
@@ -133,6 +135,9 @@ def archives():
     plain = b"".join(member(name, data) for name, data in files)
     put("archive/good_plain.tar", plain + end)
     put("archive/good_packed.tar.gz", packed(plain + end))
+    put("archive/good_packed.tar.bz2", bz2.compress(plain + end))
+    put("archive/good_packed.tar.xz", lzma.compress(plain + end))
+    put("archive/bad_cut.tar.xz", lzma.compress(plain + end)[:-9])
     put("archive/good_joined.tar.gz", packed(plain + end) + packed(member("set/owl/1.png", b"third") + end))
     put("archive/good_links.tar.gz", packed(
         member("set/fox", kind=tarfile.SYMTYPE, link="dog") + plain + member("set/cat/2.png", kind=tarfile.LNKTYPE, link="set/dog/1.png")

@@ -75,10 +75,10 @@ static void overwrite(const char *name, const void *bytes, size_t n)
 
 static void archive__every_flipped_bit_is_refused_or_changes_nothing(void **state)
 {
-	static const char *const names[] = {"a.tar.gz", "a.zip"};
+	static const char *const names[] = {"a.tar.gz", "a.zip", "a.tar.bz2", "a.tar.xz"};
 
 	(void)state;
-	for (int k = 0; k < 2; k++) {
+	for (int k = 0; k < 4; k++) {
 		struct sum good, s;
 		struct fs_bytes b;
 		int refused = 0;
@@ -128,6 +128,61 @@ static void archive__gzip_is_checked_to_its_end(void **state)
 	assert_int_equal(must_walk("x.tar.gz").files, 4);
 	b.data[b.size] = last;
 	fs_bytes_clear(&b);
+}
+
+static const char *const packed[] = {"a.tar.bz2", "a.tar.xz", "a.tar.zst"};
+
+static void archive__other_filters_give_what_gzip_gives(void **state)
+{
+	struct sum plain;
+
+	(void)state;
+	pack_tree("a.tar.gz", entries);
+	plain = must_walk("a.tar.gz");
+	for (size_t k = 0; k < sizeof(packed) / sizeof(packed[0]); k++) {
+		pack_tree(packed[k], entries);
+		assert_int_equal(must_walk(packed[k]).content, plain.content);
+	}
+}
+
+static void archive__other_filters_are_checked_to_their_end(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < sizeof(packed) / sizeof(packed[0]); k++) {
+		struct fs_bytes b;
+		unsigned char *more;
+		struct sum s;
+
+		pack_tree(packed[k], entries);
+		b = load(packed[k]);
+		more = mem_alloc(b.size + 600, 1);
+		assert_non_null(more);
+		for (size_t i = 0; i < b.size; i += 1 + b.size / 50) {
+			put("cut", b.data, i);
+			s = (struct sum){0};
+			assert_int_equal(archive_walk(at("cut"), add_up, &s), ERR_DATA);
+		}
+		put("cut", b.data, b.size - 1);
+		s = (struct sum){0};
+		assert_int_equal(archive_walk(at("cut"), add_up, &s), ERR_DATA);
+		memcpy(more, b.data, b.size);
+		put("x.tar", more, b.size + 600); /* blocks of tapes are filled up */
+		s = (struct sum){0};
+		if (archive_walk(at("x.tar"), add_up, &s) == 0)
+			assert_int_equal(s.files, 4);
+		else
+			assert_string_equal(packed[k], "a.tar.zst"); /* to zstd they are no frame */
+		more[b.size + 599] = 'x';
+		put("x.tar", more, b.size + 600);
+		s = (struct sum){0};
+		assert_int_equal(archive_walk(at("x.tar"), add_up, &s), ERR_DATA);
+		memcpy(more + b.size, "more", 4);
+		put("x.tar", more, b.size + 4);
+		s = (struct sum){0};
+		assert_int_equal(archive_walk(at("x.tar"), add_up, &s), ERR_DATA);
+		mem_free(more);
+		fs_bytes_clear(&b);
+	}
 }
 
 static void append(const char *to, const char *const *parts)
@@ -366,6 +421,35 @@ static void archive__what_unpacks_without_end_is_refused(void **state)
 	must_fail("{source: images, path: DIR, archives: bomb.tar.gz}", ERR_DATA, "bomb.tar.gz: unpacks to more than ");
 }
 
+/* A file of zeros, packed. */
+static void put_zeros(const char *name, int (*add_filter)(struct archive *), int mebibytes)
+{
+	static unsigned char zeros[1 << 20];
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+
+	archive_write_set_format_ustar(a);
+	assert_int_equal(add_filter(a), ARCHIVE_OK);
+	assert_int_equal(archive_write_open_filename(a, at(name)), ARCHIVE_OK);
+	archive_entry_set_pathname(e, "set/readme.txt");
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_size(e, (la_int64_t)mebibytes << 20);
+	assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+	for (int i = 0; i < mebibytes; i++)
+		assert_int_equal(archive_write_data(a, zeros, sizeof(zeros)), sizeof(zeros));
+	archive_entry_free(e);
+	assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+	archive_write_free(a);
+}
+
+static void archive__what_other_filters_unpack_without_end_is_refused(void **state)
+{
+	(void)state;
+	put_zeros("bomb.tar.zst", archive_write_add_filter_zstd, 300);
+	must_fail(
+	    "{source: images, path: DIR, archives: bomb.tar.zst}", ERR_DATA, "bomb.tar.zst: unpacks to more than ");
+}
+
 static void archive__other_files_are_named(void **state)
 {
 	struct fs_bytes b;
@@ -377,7 +461,7 @@ static void archive__other_files_are_named(void **state)
 	fs_bytes_clear(&b);
 	must_refuse("a.zip", "a .zip archive without the directory at its end: it is cut off");
 	put_text("a.tar.gz", "not an archive, but a text of some length");
-	must_refuse("a.tar.gz", "neither a .tar, .tar.gz nor a .zip archive");
+	must_refuse("a.tar.gz", "neither a .tar (as it is, or packed as .gz, .bz2, .xz or .zst) nor a .zip archive");
 	put_text("empty.zip", "");
 	must_refuse("empty.zip", "empty.zip: ");
 	must_refuse("none.zip", "none.zip: No such file");
@@ -474,6 +558,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(archive__every_flipped_bit_is_refused_or_changes_nothing),
 	    TEST(archive__gzip_is_checked_to_its_end),
+	    TEST(archive__other_filters_give_what_gzip_gives),
+	    TEST(archive__other_filters_are_checked_to_their_end),
+	    TEST(archive__what_other_filters_unpack_without_end_is_refused),
 	    TEST(archive__joined_parts_are_all_read),
 	    TEST(archive__tar_without_its_end_is_refused),
 	    TEST(archive__joined_zips_are_refused),

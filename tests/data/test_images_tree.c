@@ -157,10 +157,6 @@ static void tree__a_link_around_itself_has_an_end(void **state)
 static void tree__folders_of_splits_are_named_or_refused(void **state)
 {
 	(void)state;
-	check_refused((const char *const[]){SPLITS, NULL}, "",
-	    "these folders look like splits, not like classes; data.train, data.val and data.test name such folders, "
-	    "or "
-	    "path leads into one of them: Train, test");
 	check_with((const char *const[]){SPLITS, "test/readme.txt", "Tra/cat/1.png", "test/6.png", NULL},
 	    ", train: Train, test: test", "cat 4, dog 5; 3 for testing",
 	    "1 file of another suffix (test/readme.txt), 1 image outside of the class folders (test/6.png), 1 image in "
@@ -173,6 +169,96 @@ static void tree__folders_of_splits_are_named_or_refused(void **state)
 	/* An image beside the folder of the splits: it is not gone into, or that image would be lost. */
 	check_refused((const char *const[]){"x/1.png", "x/Train/cat/1.png", "x/Train/dog/1.png", NULL},
 	    ", train: Train", "none of these folders is named by data.train, data.val or data.test: x");
+}
+
+/* As check, and what was found out without options is said. */
+static void check_found(const char *const *entries, const char *expected, const char *passed_over, const char *found)
+{
+	int n = make(entries);
+
+	for (int i = 0; i < n; i++) {
+		char text[256];
+		struct data_options o;
+		struct dataset d;
+		struct str is = {0}, passed = {0};
+		bool serious;
+
+		snprintf(text, sizeof(text), "{source: images, %s, " OPTIONS "}", places[i]);
+		o = options(text);
+		if (dataset_open(&d, &o, NULL, 1, true) != 0)
+			fail_msg("%s", err_message());
+		describe(&d, true, &is);
+		assert_string_equal(str_text(&is), expected);
+		assert_int_equal(d.notes.of[NOTE_FOUND].n, 1);
+		assert_string_equal(d.notes.of[NOTE_FOUND].name[0], found);
+		notes_passed_over(&d.notes, &passed, &serious);
+		assert_string_equal(str_text(&passed), passed_over);
+		str_clear(&is);
+		str_clear(&passed);
+		dataset_close(&d);
+		option_clear(data_option_table, &o);
+	}
+}
+
+static void tree__folders_called_like_splits_are_found(void **state)
+{
+	(void)state;
+	check_found((const char *const[]){SPLITS, NULL}, "cat 4, dog 5; 3 for testing", "",
+	    "folders of splits (train: Train, test: test)");
+	/* Below a single folder, beside one of another name, and with a folder of images without classes. */
+	check_found((const char *const[]){"set/train/cat/1.png", "set/train/cat/2.png", "set/train/dog/1.png",
+			"set/train/dog/2.png", "set/Valid/cat/3.png", "set/Valid/dog/3.png", "set/test/cat/9.png",
+			"set/test/dog/9.png", "set/extra/cat/8.png", "set/dev/7.png", "set/readme.txt", NULL},
+	    "cat 4, dog 4; 2 for testing",
+	    "1 file of another suffix (set/readme.txt), 1 image outside of the class folders (set/dev/7.png), 1 image "
+	    "in a folder that no split names (set/extra/cat/8.png)",
+	    "folders of splits (train: train, val: Valid, test: test)");
+	check_refused((const char *const[]){"train/cat/1.png", "train/dog/1.png", "val/cat/2.png", "val/dog/2.png",
+			  "validation/cat/3.png", "validation/dog/3.png", NULL},
+	    "", "the folders val and validation may both be for data.val; name one by it");
+	check_refused((const char *const[]){"test/cat/1.png", "test/dog/1.png", NULL}, "",
+	    "look like splits, not like classes, and none is called train; data.train, data.val and data.test name "
+	    "such "
+	    "folders");
+	/* A class may be called train, with folders in it. */
+	check((const char *const[]){CAT, "train/1.png", "train/2.png", "train/3.png", "train/more/4.png", NULL},
+	    "cat 4, train 3", "1 image deeper than its class folder (train/more/4.png)");
+}
+
+static void tree__an_archive_may_hold_one_split(void **state)
+{
+	static const char *const train[] = {"train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "train/dog/2.png",
+	    NULL},
+				 *const test[] = {"test/cat/3.png", "test/dog/3.png", NULL},
+				 *const plain[] = {"cat/4.png", "dog/4.png", NULL};
+	struct data_options o =
+	    options("{source: images, path: DIR, archives: [a.tar.xz, b.tar.bz2], val_fraction: 0.5}");
+	struct dataset d;
+
+	(void)state;
+	pack_tree("a.tar.xz", train);
+	pack_tree("b.tar.bz2", test);
+	pack_tree("c.zip", plain);
+	if (dataset_open(&d, &o, NULL, 1, true) != 0)
+		fail_msg("%s", err_message());
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	assert_int_equal(d.n[SPLIT_TRAIN] + d.n[SPLIT_VAL], 4);
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+	must_fail("{source: images, path: DIR, archives: [a.tar.xz, c.zip]}", ERR_DATA,
+	    "a.tar.xz holds folders of splits, and ");
+}
+
+static void tree__splits_are_not_tested_as_one(void **state)
+{
+	struct data_options o = options("{source: images, path: DIR/x}");
+	struct dataset d;
+
+	(void)state;
+	put_tree("x", (const char *const[]){SPLITS, NULL});
+	assert_int_equal(dataset_open_all(&d, &o, NULL), ERR_DATA);
+	assert_non_null(strstr(err_message(), "look like splits, not like classes; path must lead into one of them"));
+	option_clear(data_option_table, &o);
 }
 
 static void tree__what_is_ambiguous_is_refused(void **state)
@@ -280,6 +366,9 @@ int main(void)
 	    TEST(tree__links_are_followed),
 	    TEST(tree__a_link_around_itself_has_an_end),
 	    TEST(tree__folders_of_splits_are_named_or_refused),
+	    TEST(tree__folders_called_like_splits_are_found),
+	    TEST(tree__an_archive_may_hold_one_split),
+	    TEST(tree__splits_are_not_tested_as_one),
 	    TEST(tree__what_is_ambiguous_is_refused),
 	    TEST(tree__a_class_may_be_called_train),
 	    TEST(tree__what_is_no_file_is_refused),

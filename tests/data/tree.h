@@ -79,6 +79,12 @@ static inline void pack_tree(const char *archive_name, const char *const *entrie
 		archive_write_set_format_pax_restricted(a);
 		if (strstr(archive_name, "gz"))
 			archive_write_add_filter_gzip(a);
+		else if (strstr(archive_name, "bz2"))
+			archive_write_add_filter_bzip2(a);
+		else if (strstr(archive_name, "xz"))
+			archive_write_add_filter_xz(a);
+		else if (strstr(archive_name, "zst"))
+			archive_write_add_filter_zstd(a);
 	}
 	assert_int_equal(archive_write_open_filename(a, at(archive_name)), ARCHIVE_OK);
 	for (int i = 0; entries[i]; i++) {

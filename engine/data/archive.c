@@ -10,6 +10,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -383,6 +384,21 @@ int archive_walk(const char *path, archive_visit visit, void *user)
 		freelocale(utf8);
 	}
 	return rc < 0 ? rc : 0;
+}
+
+size_t archive_stem(const char *file)
+{
+	static const char *const suffix[] = {
+	    ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar", ".zip"};
+	const size_t n = strlen(file);
+
+	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+		const size_t k = strlen(suffix[i]);
+
+		if (n > k && strcasecmp(file + n - k, suffix[i]) == 0)
+			return n - k;
+	}
+	return n;
 }
 
 /* ---- content ---- */

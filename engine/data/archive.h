@@ -26,6 +26,9 @@ typedef int (*archive_visit)(const struct archive_member *m, void *user);
  * fail their checksums, that unpack to far more than their own size or have too many members, and for names that lead
  * out of the archive. */
 int archive_walk(const char *path, archive_visit visit, void *user);
+/* The length of a file's name without the suffix of an archive (.tar, .tar.gz, .tgz, .zip, ...); all of it if there is
+ * none. */
+size_t archive_stem(const char *file);
 /* The content of the member being visited, once; mem_free it. ERR_DATA above `limit` bytes, and if it is no file. */
 int archive_member_read(const struct archive_member *m, size_t limit, unsigned char **out, size_t *n);
 

@@ -3,6 +3,7 @@
 #include "data/csv.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -159,12 +160,13 @@ static int record(struct reader *r)
 	return 0;
 }
 
-/* Whether nothing but line ends is left. */
+/* Whether nothing but line ends and blanks is left. */
 static bool at_end(const struct reader *r)
 {
 	const char *p = r->p;
 
-	while (r->c->columns > 1 && p < r->end && (*p == '\n' || (*p == '\r' && p + 1 < r->end && p[1] == '\n')))
+	while (r->c->columns > 1 && p < r->end &&
+	       (*p == '\n' || *p == ' ' || (*p == '\r' && p + 1 < r->end && p[1] == '\n')))
 		p++;
 	return p == r->end;
 }
@@ -174,7 +176,7 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, co
 	struct reader r = {.c = out, .dialect = *d, .p = bytes, .end = bytes + n, .line_start = bytes, .line = 1};
 	int rc = 0;
 
-	*out = (struct csv){0};
+	*out = (struct csv){.delimiter = d->delimiter};
 	if (n > CSV_MAX_BYTES)
 		return err_set(ERR_DATA, "%s: %zu bytes; the limit is %d", name, n, CSV_MAX_BYTES);
 	out->name = mem_strdup(name);
@@ -194,16 +196,47 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, co
 	return rc;
 }
 
-int csv_read(struct csv *out, const char *path)
+static bool ends_in(const char *path, const char *suffix)
 {
+	size_t n = strlen(path), k = strlen(suffix);
+
+	return n >= k && strcasecmp(path + n - k, suffix) == 0;
+}
+
+char csv_find_delimiter(const char *path, const char *bytes, size_t n, bool quotes)
+{
+	static const char candidates[] = ",;\t";
+	const char usual = ends_in(path, ".tsv") || ends_in(path, ".tab") ? '\t' : ',';
+	bool has[3] = {false}, quoted = false;
+	int found = 0, last = 0;
+
+	for (size_t i = 0; i < n && (quoted || bytes[i] != '\n'); i++) {
+		const char *at = bytes[i] ? strchr(candidates, bytes[i]) : NULL;
+
+		if (bytes[i] == '"' && quotes)
+			quoted = !quoted;
+		if (at && !quoted)
+			has[at - candidates] = true;
+	}
+	for (int k = 0; k < 3; k++) {
+		found += has[k];
+		last = has[k] ? k : last;
+	}
+	return found == 1 ? candidates[last] : usual;
+}
+
+int csv_read(struct csv *out, const char *path, char delimiter)
+{
+	struct csv_dialect d = csv_rfc4180;
 	struct fs_bytes b = {0};
 	int rc = source_error(fs_read_regular(path, CSV_MAX_BYTES, &b));
 
 	*out = (struct csv){0};
 	if (!rc)
 		rc = encoding_refuse_wide(path, &b);
+	d.delimiter = delimiter ? delimiter : csv_find_delimiter(path, (const char *)b.data, rc ? 0 : b.size, true);
 	if (!rc)
-		rc = csv_parse(out, path, (const char *)b.data, b.size, &csv_rfc4180);
+		rc = csv_parse(out, path, (const char *)b.data, b.size, &d);
 	fs_bytes_clear(&b);
 	return rc;
 }

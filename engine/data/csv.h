@@ -1,6 +1,6 @@
 /* Private to engine/data: comma-separated values as in RFC 4180 (quotes, doubled quotes, line breaks inside quotes,
  * LF or CRLF, an UTF-8 byte order mark). The first record is the header; every record has as many fields. Empty lines
- * are skipped at the end of the file only, and not where a record is one field. */
+ * (and those of blanks) are skipped at the end of the file only, and not where a record is one field. */
 #ifndef ENGINE_DATA_CSV_H
 #define ENGINE_DATA_CSV_H
 
@@ -13,6 +13,7 @@ struct csv {
 	char **field;      /* rows x columns, the header first; they point into text */
 	int *line;         /* where row r begins, 1-based */
 	int columns, rows; /* rows include the header */
+	char delimiter;
 };
 struct csv_dialect {
 	char delimiter;
@@ -21,8 +22,19 @@ struct csv_dialect {
 extern const struct csv_dialect csv_rfc4180;
 /* ERR_DATA: "NAME:LINE:COLUMN: ..." */
 int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, const struct csv_dialect *d);
-/* RFC 4180 */
-int csv_read(struct csv *out, const char *path);
+/* What divides the header's fields: the only one of ',', ';' and tab that is in its first line outside of quotes. Where
+ * there are several or none it is a tab in files called .tsv or .tab, else a comma. */
+char csv_find_delimiter(const char *path, const char *bytes, size_t n, bool quotes);
+/* RFC 4180. delimiter 0: it is found. */
+int csv_read(struct csv *out, const char *path, char delimiter);
+/* Of a choice of the option data.delimiter; 0: auto. */
+char csv_delimiter_of(int choice);
+const char *csv_delimiter_name(char delimiter);
+/* The column that names the splits: one that is called so, or by another usual name, and holds nothing but words for
+ * splits. certain: one called split counts whatever it holds. -1: none. */
+int csv_split_column(const struct csv *c, bool certain);
+/* The split that a row names, SPLIT_NONE if it is left open. ERR_DATA: "NAME:LINE: ...". */
+int csv_split(const struct csv *c, int row, int column, int *out);
 void csv_clear(struct csv *c);
 /* The header's column, or -1. */
 int csv_column(const struct csv *c, const char *title);

@@ -40,15 +40,17 @@ enum data_encoding { ENCODING_AUTO, ENCODING_UTF8, ENCODING_LATIN1 };
 struct data_options {
 	int source;                     /* choice: enum data_source */
 	char *path;                     /* folder of the IDX files; folder of class folders; text file, or its folder */
-	struct option_strings archives; /* images: .tar.gz / .zip files below path */
-	char *index;                    /* images: CSV with a header naming file, label or class, split[, archive] */
+	struct option_strings archives; /* images: .tar, .tar.gz, .zip, ... below path */
+	char *index;                    /* images: table with a header naming file, label or class[, split, archive] */
+	char *file;                     /* images: the index's column of files; NULL = the usual names */
+	bool outside;                   /* images: the index may name files elsewhere by absolute names */
 	char *train_images, *train_labels, *test_images, *test_labels; /* idx: names below path */
 	char *train, *val, *test;           /* texts: files below path; images: folders; NULL = cut off */
-	char *text_column, *label;          /* csv, jsonl: columns by name; NULL = the usual names */
+	char *text_column, *label;          /* csv, jsonl, label of an index: columns by name; NULL = the usual */
 	struct option_strings labels;       /* csv, jsonl: one 0/1 column per class; makes label sets */
 	struct option_strings classes;      /* texts: names of the classes in their order; empty = those that occur */
 	int encoding;                       /* csv, phrasebank: enum data_encoding */
-	int delimiter;                      /* csv: choice auto , ; tab */
+	int delimiter;                      /* csv, an index: choice auto , ; tab */
 	int quotes;                         /* csv: choice csv, none */
 	int64_t folds, fold;                /* texts: folds 0 = none; the fold is the test split */
 	double val_fraction, test_fraction; /* used where the source names no such split */

@@ -11,6 +11,17 @@
 #include "data/archive.h"
 #include "data/image.h"
 
+/* The path itself is an archive. */
+static int take_archive(struct images_state *st)
+{
+	st->archive = mem_alloc(1, sizeof(*st->archive));
+	if (!st->archive)
+		return ERR_NOMEM;
+	memcpy(st->archive[0], st->root, sizeof(st->archive[0]));
+	st->n_archive = 1;
+	return 0;
+}
+
 static int resolve(struct images_state *st, const struct source_args *a)
 {
 	const struct data_options *o = a->o;
@@ -19,6 +30,9 @@ static int resolve(struct images_state *st, const struct source_args *a)
 	if (!o->path || *o->path == '\0')
 		return err_set(ERR_CONFIG, "data.path is needed for source 'images'");
 	rc = source_path(st->root, sizeof(st->root), a->base_dir, NULL, o->path);
+	st->outside = o->outside;
+	if (!rc && o->archives.n == 0 && archive_stem(st->root) < strlen(st->root) && !fs_is_dir(st->root))
+		return take_archive(st);
 	if (rc != 0 || o->archives.n == 0)
 		return rc;
 	st->archive = mem_alloc((size_t)o->archives.n, sizeof(*st->archive));
@@ -141,11 +155,16 @@ static int visit_for_shape(const struct archive_member *m, void *user)
 	return rc;
 }
 
+int images_path(const struct images_state *st, const char *file, char *out, size_t cap)
+{
+	return *file == '/' ? fs_join(out, cap, "/", file + 1) : fs_join(out, cap, st->root, file);
+}
+
 static int shape_from_file(struct shape *x, const char *file)
 {
 	char path[2048];
 	struct fs_bytes b = {0};
-	int rc = fs_join(path, sizeof(path), x->st->root, file);
+	int rc = images_path(x->st, file, path, sizeof(path));
 
 	if (!rc)
 		rc = source_error(fs_read_regular(path, IMAGE_FILE_MAX, &b));
@@ -191,7 +210,7 @@ static int images_list(struct listing *l, const struct source_args *a)
 	if (!rc && index && *index != '\0') {
 		rc = source_path(path, sizeof(path), a->base_dir, a->o->path, index);
 		if (!rc)
-			rc = images_read_index(l, st, path);
+			rc = images_read_index(l, st, a->o, path);
 	} else if (!rc) {
 		rc = images_scan(l, st, a->o);
 	}

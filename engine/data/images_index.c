@@ -1,5 +1,6 @@
-/* Lists what an index CSV names. Columns, by header: `file`, and `label` (0-based number) or `class` (name) or both;
- * optionally `split` (train, validation or val, test, or empty) and `archive`.
+/* Lists what an index CSV names. Columns, by header: `file`, and `label` (numbers from 0 or 1, or names) or `class`
+ * (names) or both; optionally `split` and `archive`. Where there is none of these names, other usual ones are looked
+ * for (columns.h), and what was taken is noted.
  *
  * The archive column may hold the file name of one of the configured archives, or the last part of its stem: `core`
  * stands for eurosat_rgb_core.tar.gz. Rows of archives that are not configured are left out: that is how a part of a
@@ -10,26 +11,160 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "data/archive.h"
+#include "data/columns.h"
 #include "data/csv.h"
 #include "data/images.h"
 #include "data/names.h"
 
-#define MAX_LABEL 65535
+#define MAX_LABEL  65535
+#define GROUPS     2  /* of usual names */
+#define LISTED_MAX 20 /* columns in a message */
 
 struct columns {
-	int file, label, class_name, split, archive;
+	int file, label, class_name, split, archive; /* -1: there is none */
+	int32_t first;                               /* the label of class 0 */
 };
 
-static int find_columns(const struct csv *c, struct columns *k)
+static const char *const *header_of(const struct csv *c)
 {
-	k->file = csv_column(c, "file");
-	k->label = csv_column(c, "label");
-	k->class_name = csv_column(c, "class");
-	k->split = csv_column(c, "split");
+	return (const char *const *)c->field;
+}
+
+static int ambiguous(const struct csv *c, const char *what, const char *const *usual, const char *way_out)
+{
+	struct str list = {0};
+	int rc, at;
+
+	for (int i = 0; i < c->columns; i++)
+		if (columns_find(header_of(c) + i, 1, usual, GROUPS, &at) > 0)
+			str_addf(&list, "%s%.80s", list.len ? ", " : "", c->field[i]);
+	rc = err_set(
+	    ERR_DATA, "%s:1: which column is the %s? these may be: %s; %s", c->name, what, str_text(&list), way_out);
+	str_clear(&list);
+	return rc;
+}
+
+/* A column that an option names, or one of a usual name; -1 if there is none. */
+static int find_column(const struct csv *c, const char *given, const char *what, const char *const *usual, int *out)
+{
+	struct str list = {0};
+	int found, rc;
+
+	*out = -1;
+	if (!given) {
+		found = columns_find(header_of(c), c->columns, usual, GROUPS, out);
+		return found > 1 ? ambiguous(c, what, usual,
+				       strcmp(what, "file") == 0 ? "data.file names it" : "data.label names it")
+				 : 0;
+	}
+	*out = csv_column(c, given);
+	if (*out >= 0)
+		return 0;
+	for (int i = 0; i < c->columns && i < LISTED_MAX; i++)
+		str_addf(&list, "%s%.80s", i ? ", " : "", c->field[i]);
+	if (c->columns > LISTED_MAX)
+		str_addf(&list, ", ... (%d in all)", c->columns);
+	rc = err_set(ERR_DATA, "%s:1: no column '%s'; there are: %s", c->name, given, str_text(&list));
+	str_clear(&list);
+	return rc;
+}
+
+/* Columns of labels: those called label and class where there are any, else of one other usual name each. */
+static int find_labels(const struct csv *c, const struct data_options *o, struct columns *k)
+{
+	int number = -1, name = -1, rc;
+
+	if (o->label) {
+		k->class_name = -1;
+		return find_column(c, o->label, "label", columns_of_number, &k->label);
+	}
+	if (columns_find(header_of(c), c->columns, columns_of_number, 1, &number) +
+		columns_find(header_of(c), c->columns, columns_of_class, 1, &name) >
+	    0) {
+		k->label = number;
+		k->class_name = name;
+		return 0;
+	}
+	rc = find_column(c, NULL, "label", columns_of_number, &k->label);
+	return !rc ? find_column(c, NULL, "class", columns_of_class, &k->class_name) : rc;
+}
+
+/* Whether a label is written as a number, be it one that is allowed. */
+static bool is_numeric(const char *text)
+{
+	const char *digits = text + (*text == '-' || *text == '+');
+
+	return *digits >= '0' && *digits <= '9';
+}
+
+/* A column of labels that holds no number holds names. */
+static int find_names(const struct csv *c, struct columns *k)
+{
+	bool names = k->label >= 0 && c->rows > 1 && !is_numeric(csv_field(c, 1, k->label));
+
+	for (int row = 2; names && row < c->rows; row++)
+		if (is_numeric(csv_field(c, row, k->label)))
+			return err_set(ERR_DATA,
+			    "%s:%d: label '%.80s' is a number, and '%.80s' above is a name; a column called 'class' "
+			    "holds names, whatever they look like",
+			    c->name, c->line[row], csv_field(c, row, k->label), csv_field(c, 1, k->label));
+	if (!names)
+		return 0;
+	if (k->class_name >= 0)
+		return err_set(ERR_DATA,
+		    "%s:1: the columns %s and %s both hold names; data.label names the one that counts", c->name,
+		    c->field[k->label], c->field[k->class_name]);
+	k->class_name = k->label;
+	k->label = -1;
+	return 0;
+}
+
+static void add_column(struct str *out, const struct csv *c, const char *key, int column, const char *usual)
+{
+	if (column >= 0 && strcmp(c->field[column], usual) != 0)
+		str_addf(out, "%s%s: %.80s", out->len ? ", " : "", key, c->field[column]);
+}
+
+/* Says what was found under other names than those of the documentation. */
+static int note_columns(const struct csv *c, const struct columns *k, const struct data_options *o, struct listing *l)
+{
+	const char *slash = strrchr(c->name, '/');
+	struct str text = {0};
+	int rc = 0;
+
+	if (!o->file)
+		add_column(&text, c, "file", k->file, "file");
+	if (!o->label && k->label >= 0)
+		add_column(&text, c, "label", k->label, "label");
+	if (!o->label && k->class_name >= 0)
+		add_column(&text, c, "class", k->class_name, "class");
+	add_column(&text, c, "split", k->split, "split");
+	if (!csv_delimiter_of(o->delimiter) && c->delimiter != ',')
+		str_addf(&text, "%sdelimiter: %s", text.len ? ", " : "", csv_delimiter_name(c->delimiter));
+	if (text.len)
+		rc = note_found(&l->notes, "%s (%s)", slash ? slash + 1 : c->name, str_text(&text));
+	str_clear(&text);
+	return rc;
+}
+
+static int find_columns(const struct csv *c, struct columns *k, const struct data_options *o)
+{
+	int rc = find_column(c, o->file, "file", columns_of_file, &k->file);
+
+	if (!rc)
+		rc = find_labels(c, o, k);
+	if (rc)
+		return rc;
+	k->split = csv_split_column(c, true);
 	k->archive = csv_column(c, "archive");
 	if (k->file < 0 || (k->label < 0 && k->class_name < 0))
-		return err_set(ERR_DATA, "%s:1: the header must name 'file', and 'label' or 'class'", c->name);
-	return 0;
+		return err_set(ERR_DATA,
+		    "%s:1: the header must name 'file', and 'label' or 'class', or data.file and "
+		    "data.label name these columns",
+		    c->name);
+	return find_names(c, k);
 }
 
 static int parse_label(const struct csv *c, int row, const char *text, int32_t *out)
@@ -44,43 +179,10 @@ static int parse_label(const struct csv *c, int row, const char *text, int32_t *
 	return 0;
 }
 
-static int parse_split(const struct csv *c, int row, const char *text, int *out)
-{
-	static const struct {
-		const char *name;
-		int split;
-	} known[] = {{"train", SPLIT_TRAIN}, {"validation", SPLIT_VAL}, {"val", SPLIT_VAL}, {"test", SPLIT_TEST},
-	    {"", SPLIT_NONE}};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strcmp(text, known[i].name) == 0) {
-			*out = known[i].split;
-			return 0;
-		}
-	}
-	return err_set(
-	    ERR_DATA, "%s:%d: split '%s' is not train, validation, val, test or empty", c->name, c->line[row], text);
-}
-
-/* The length of a file name without .tar.gz, .tgz, .tar or .zip. */
-static size_t stem_length(const char *file)
-{
-	static const char *const suffix[] = {".tar.gz", ".tgz", ".tar", ".zip"};
-	size_t n = strlen(file);
-
-	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
-		size_t k = strlen(suffix[i]);
-
-		if (n > k && strcmp(file + n - k, suffix[i]) == 0)
-			return n - k;
-	}
-	return n;
-}
-
 static bool names_archive(const char *value, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
-	size_t stem = stem_length(file), n = strlen(value);
+	size_t stem = archive_stem(file), n = strlen(value);
 
 	if (n == 0)
 		return false;
@@ -125,10 +227,24 @@ static const char *below_root(const struct images_state *st, const char *file)
 
 		while (n > 0 && root[i][n - 1] == '/')
 			n--;
-		if (n > 0 && strncmp(file, root[i], n) == 0 && file[n] == '/')
+		if (root[i] && strncmp(file, root[i], n) == 0 && file[n] == '/')
 			return file + n + 1;
 	}
 	return NULL;
+}
+
+/* A file that lies elsewhere, by its absolute name. */
+static int read_outside(const struct csv *c, int row, const char *file, char **out)
+{
+	char *clean = mem_strdup(file);
+	int rc = clean ? 0 : ERR_NOMEM;
+
+	if (!rc && (!path_clean(clean) || *clean == '\0'))
+		rc = err_set(ERR_DATA, "%s:%d: '%s' is no name of a file", c->name, c->line[row], file);
+	if (!rc && !(*out = mem_printf("/%s", clean)))
+		rc = ERR_NOMEM;
+	mem_free(clean);
+	return rc;
 }
 
 /* The file of a row as the folder or the archive has it. */
@@ -138,9 +254,13 @@ static int read_file(const struct csv *c, const struct columns *k, int row, cons
 
 	if (*file == '\0')
 		return err_set(ERR_DATA, "%s:%d: the file name is empty", c->name, c->line[row]);
-	if (*file == '/' && !(file = below_root(st, file)))
-		return err_set(ERR_DATA, "%s:%d: the absolute name '%s' is not below %s", c->name, c->line[row], given,
-		    st->n_archive > 0 ? "an archive" : st->root);
+	if (*file == '/' && !(file = below_root(st, file))) {
+		if (st->outside && st->n_archive == 0)
+			return read_outside(c, row, given, out);
+		return err_set(ERR_DATA, "%s:%d: the absolute name '%s' is not below %s%s", c->name, c->line[row],
+		    given, st->n_archive > 0 ? "an archive" : st->root,
+		    st->n_archive > 0 ? "" : "; outside: true allows absolute names that lie elsewhere");
+	}
 	*out = mem_strdup(file);
 	if (!*out)
 		return ERR_NOMEM;
@@ -165,10 +285,11 @@ static int add_row(struct listing *l, const struct csv *c, const struct columns 
 	if (rc != 0 || archive == SPLIT_DROP)
 		goto out;
 	if (!rc && k->split >= 0)
-		rc = parse_split(c, row, csv_field(c, row, k->split), &split);
-	if (!rc && k->label >= 0)
+		rc = csv_split(c, row, k->split, &split);
+	if (!rc && k->label >= 0) {
 		rc = parse_label(c, row, csv_field(c, row, k->label), &label);
-	else if (!rc)
+		label -= k->first;
+	} else if (!rc)
 		label = names_find(classes, csv_field(c, row, k->class_name));
 	if (!rc)
 		rc = listing_add(l, label, split, file);
@@ -196,51 +317,55 @@ static int number_names(struct names *out, const struct csv *c, const struct col
 	return rc;
 }
 
-static int largest_label(const struct csv *c, const struct columns *k, int32_t *most)
+static int find_range(const struct csv *c, const struct columns *k, int32_t *least, int32_t *most)
 {
 	int32_t label = 0;
 
 	*most = 0;
+	*least = MAX_LABEL;
 	for (int row = 1; row < c->rows; row++) {
 		int rc = parse_label(c, row, csv_field(c, row, k->label), &label);
 
 		if (rc != 0)
 			return rc;
 		*most = label > *most ? label : *most;
+		*least = label < *least ? label : *least;
 	}
 	return 0;
 }
 
 /* Names for numbers, from the class column or the numbers themselves; both columns must agree in every row, and every
- * number up to the largest must occur. */
-static int name_numbers(struct listing *l, const struct csv *c, const struct columns *k)
+ * number from 0 or 1 up to the largest must occur. */
+static int name_numbers(struct listing *l, const struct csv *c, struct columns *k)
 {
-	int32_t most, label;
-	int rc = largest_label(c, k, &most);
+	int32_t least, most, label;
+	int rc = find_range(c, k, &least, &most);
 
 	if (rc != 0)
 		return rc;
-	l->class_name = mem_alloc((size_t)most + 1, sizeof(char *));
+	k->first = least == 1 ? 1 : 0;
+	l->classes = most + 1 - k->first;
+	l->class_name = mem_alloc((size_t)l->classes, sizeof(char *));
 	if (!l->class_name)
 		return ERR_NOMEM;
-	l->classes = most + 1;
 	for (int row = 1; row < c->rows; row++) {
 		const char *text = csv_field(c, row, k->label);
 		const char *name = k->class_name < 0 ? text : csv_field(c, row, k->class_name);
 
-		label = (int32_t)strtol(text, NULL, 10);
+		label = (int32_t)strtol(text, NULL, 10) - k->first;
 		if (!l->class_name[label] && (l->class_name[label] = mem_strdup(name)) == NULL)
 			return ERR_NOMEM;
 		if (strcmp(l->class_name[label], name) != 0)
 			return err_set(ERR_DATA, "%s:%d: label %d is class '%s' here and '%s' above", c->name,
-			    c->line[row], label, name, l->class_name[label]);
+			    c->line[row], label + k->first, name, l->class_name[label]);
 	}
 	for (label = 0; label < l->classes; label++) {
 		if (!l->class_name[label])
-			return err_set(
-			    ERR_DATA, "%s: labels go up to %d, but no row has label %d", c->name, most, label);
+			return err_set(ERR_DATA, "%s: labels go from %d up to %d, but no row has label %d", c->name,
+			    least, most, label + k->first);
 	}
-	return 0;
+	return k->first ? note_found(&l->notes, "labels from 1 to %d, which are the classes 0 to %d", most, most - 1)
+			: 0;
 }
 
 static int check_archives(const struct listing *l, const struct csv *c, const struct images_state *st)
@@ -256,17 +381,19 @@ static int check_archives(const struct listing *l, const struct csv *c, const st
 	return 0;
 }
 
-int images_read_index(struct listing *l, const struct images_state *st, const char *path)
+int images_read_index(struct listing *l, const struct images_state *st, const struct data_options *o, const char *path)
 {
 	struct csv c = {0};
-	struct columns k;
+	struct columns k = {0};
 	struct names classes = {0};
-	int rc = csv_read(&c, path);
+	int rc = csv_read(&c, path, csv_delimiter_of(o->delimiter));
 
 	if (!rc)
-		rc = find_columns(&c, &k);
+		rc = find_columns(&c, &k, o);
 	if (!rc && c.rows < 2)
 		rc = err_set(ERR_DATA, "%s: no rows below the header", path);
+	if (!rc)
+		rc = note_columns(&c, &k, o, l);
 	if (!rc)
 		rc = k.label >= 0 ? name_numbers(l, &c, &k) : number_names(&classes, &c, &k);
 	for (int row = 1; row < c.rows && !rc; row++)

@@ -133,7 +133,7 @@ static void load_file(struct loader *x, int64_t i)
 	struct sample *s = &x->l->sample[i];
 	struct fs_bytes b = {0};
 	char path[2048];
-	int rc = fs_join(path, sizeof(path), x->st->root, s->file);
+	int rc = images_path(x->st, s->file, path, sizeof(path));
 
 	x->seen[i] = true;
 	if (!rc)

@@ -93,13 +93,30 @@ const struct option data_option_table[] = {
 	.offset = AT(archives),
 	.when = "source",
 	.only = OPTION_BIT(SOURCE_IMAGES),
-	.help = "images: .tar.gz or .zip files below path; none = class folders"},
+	.help =
+	    "images: .tar (also packed as .gz, .bz2, .xz or .zst) or .zip files below path; none = class folders, or "
+	    "path is the archive"},
     {.key = "index",
 	.type = OPT_STRING,
 	.offset = AT(index),
 	.when = "source",
 	.only = OPTION_BIT(SOURCE_IMAGES),
-	.help = "images: CSV below path with columns file, label or class, and optionally split and archive"},
+	.help =
+	    "images: table below path with columns file, label or class, and optionally split and archive, or other "
+	    "usual names of these"},
+    {.key = "file",
+	.type = OPT_STRING,
+	.offset = AT(file),
+	.when = "index",
+	.only = OPTION_GIVEN,
+	.help = "images: the index's column of file names; none = file, else filename, path, image, image_path, ..."},
+    {.key = "outside",
+	.type = OPT_BOOL,
+	.offset = AT(outside),
+	.def = "false",
+	.when = "index",
+	.only = OPTION_GIVEN,
+	.help = "images: an index may name files that do not lie below path, by absolute names"},
     {.key = "train_images",
 	.type = OPT_STRING,
 	.offset = AT(train_images),
@@ -133,8 +150,8 @@ const struct option data_option_table[] = {
 	.offset = AT(train),
 	.when = "source",
 	.only = TEXTS | OPTION_BIT(SOURCE_IMAGES),
-	.help = "texts: file below path; none = path is the file. images: name of the folder that holds class folders "
-		"of images for training"},
+	.help = "texts: file below path; none = path is the file, or what is called train in it. images: name of the "
+		"folder that holds class folders of images for training; none = folders called like splits, if any"},
     {.key = "val",
 	.type = OPT_STRING,
 	.offset = AT(val),
@@ -152,14 +169,16 @@ const struct option data_option_table[] = {
 	.offset = AT(text_column),
 	.when = "source",
 	.only = TABLES,
-	.help = "csv, jsonl: column of the text; none = the one that is called text, sentence or comment"},
+	.help =
+	    "csv, jsonl: column of the text; none = the one called text, sentence or comment, else review, content, "
+	    "message, tweet or body"},
     {.key = "label",
 	.type = OPT_STRING,
 	.offset = AT(label),
 	.when = "source",
-	.only = TABLES,
-	.help = "csv, jsonl: column of the class; none = label or class. jsonl: a field of lists of names makes label "
-		"sets"},
+	.only = TABLES | OPTION_BIT(SOURCE_IMAGES),
+	.help = "csv, jsonl, an index: column of the class; none = label or class, else category, target, ... jsonl: a "
+		"field of lists of names makes label sets"},
     {.key = "labels",
 	.type = OPT_STRINGS,
 	.offset = AT(labels),
@@ -187,8 +206,9 @@ const struct option data_option_table[] = {
 	.def = "auto",
 	.choices = delimiter_choices,
 	.when = "source",
-	.only = OPTION_BIT(SOURCE_CSV),
-	.help = "csv: auto = tab for files called .tsv or .tab, else a comma"},
+	.only = OPTION_BIT(SOURCE_CSV) | OPTION_BIT(SOURCE_IMAGES),
+	.help = "csv, an index: auto = the one that is in the header; where that does not tell, tab for files called "
+		".tsv or .tab, else a comma"},
     {.key = "quotes",
 	.type = OPT_CHOICE,
 	.offset = AT(quotes),
@@ -342,6 +362,21 @@ static int check_texts(const struct data_options *o, const char **key)
 	return 0;
 }
 
+/* What is of an index alone, or not of one. */
+static int check_index(const struct data_options *o, const char **key)
+{
+	const bool index = o->index && *o->index;
+
+	*key = o->label ? "label" : "delimiter";
+	if (!index && (o->label || o->delimiter))
+		return err_set(ERR_CONFIG, "%s has no effect on images without an index", *key);
+	*key = "outside";
+	if (o->outside && o->archives.n > 0)
+		return err_set(ERR_CONFIG, "outside has no effect where files lie in archives");
+	*key = NULL;
+	return 0;
+}
+
 /* Folders of splits. */
 static int check_folders(const struct data_options *o, const char **key)
 {
@@ -391,6 +426,8 @@ int data_options_check(const struct data_options *o, const char **key)
 		rc = check_texts(o, key);
 	if (!rc && o->source == SOURCE_IMAGES)
 		rc = check_folders(o, key);
+	if (!rc && o->source == SOURCE_IMAGES)
+		rc = check_index(o, key);
 	if (rc || TEXTS & OPTION_BIT(o->source))
 		return rc;
 	*key = "cache";

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -14,6 +15,13 @@ struct texts_state {
 	struct text_file file[SPLIT_COUNT]; /* the first is the one for training */
 	int n_file;
 };
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
 
 static bool given(const char *name)
 {
@@ -55,7 +63,70 @@ static int find_file(const struct source_args *a, const char *name, bool train, 
 	return rc;
 }
 
-static int find_files(struct texts_state *st, const struct source_args *a)
+/* The split that a file is for by its name; SPLIT_NONE: none, or it is no file of this source. */
+static int split_of_file(const char *name, int source)
+{
+	static const char *const suffix[SOURCE_COUNT][4] = {
+	    [SOURCE_CSV] = {".csv", ".tsv", ".tab"}, [SOURCE_JSONL] = {".jsonl"}, [SOURCE_PHRASEBANK] = {".txt"}};
+	const char *dot = strrchr(name, '.');
+
+	for (int i = 0; dot && i < 4 && suffix[source][i]; i++)
+		if (strcasecmp(dot, suffix[source][i]) == 0)
+			return split_of_word(name, (size_t)(dot - name));
+	return SPLIT_NONE;
+}
+
+static int take_by_name(char path[SPLIT_COUNT][1024], const char *folder, const struct fs_list *list, int source)
+{
+	int rc = 0;
+
+	for (int i = 0; i < list->n && !rc; i++) {
+		int s = split_of_file(list->name[i], source);
+
+		if (s == SPLIT_NONE)
+			continue;
+		if (path[s][0])
+			return err_set(ERR_DATA, "%s: %s and %s may both be for data.%s; name one by it", folder,
+			    base_name(path[s]), list->name[i],
+			    s == SPLIT_TRAIN ? "train"
+			    : s == SPLIT_VAL ? "val"
+					     : "test");
+		rc = fs_join(path[s], sizeof(path[s]), folder, list->name[i]);
+	}
+	return rc;
+}
+
+/* Files of a folder that are called like splits, where no option names any. Without one for training there are none. */
+static int find_by_name(struct texts_state *st, const struct source_args *a, struct listing *l)
+{
+	char folder[1024], path[SPLIT_COUNT][1024] = {{0}};
+	struct fs_list list = {0};
+	struct str text = {0};
+	int rc;
+
+	/* What is not there is said by whoever looks for the file. */
+	if (source_path(folder, sizeof(folder), a->base_dir, NULL, a->o->path) != 0 || !fs_is_dir(folder))
+		return 0;
+	rc = source_error(fs_list(folder, &list));
+	if (!rc)
+		rc = take_by_name(path, folder, &list, a->o->source);
+	fs_list_clear(&list);
+	for (int s = 0; s < SPLIT_COUNT && !rc && path[SPLIT_TRAIN][0]; s++) {
+		struct text_file *f = &st->file[st->n_file];
+
+		if (!path[s][0])
+			continue;
+		snprintf(f->path, sizeof(f->path), "%s", path[s]);
+		f->split = s == SPLIT_TRAIN ? SPLIT_NONE : s;
+		str_addf(&text, "%s%.80s", st->n_file++ ? ", " : "", base_name(path[s]));
+	}
+	if (!rc && st->n_file > 0)
+		rc = note_found(&l->notes, "files of splits (%s)", str_text(&text));
+	str_clear(&text);
+	return rc;
+}
+
+static int find_files(struct texts_state *st, const struct source_args *a, struct listing *l)
 {
 	const char *const name[SPLIT_COUNT] = {a->o->train, a->o->val, a->o->test};
 
@@ -65,6 +136,12 @@ static int find_files(struct texts_state *st, const struct source_args *a)
 		if (source_path(path, sizeof(path), a->base_dir, NULL, a->o->path) == 0 && !fs_is_dir(path))
 			return err_set(ERR_CONFIG,
 			    "data.path is a file, and data.train names another; path must then be their folder");
+	}
+	if (!given(a->o->train) && !given(a->o->val) && !given(a->o->test) && given(a->o->path) && !a->only_test) {
+		int rc = find_by_name(st, a, l);
+
+		if (rc != 0 || st->n_file > 0)
+			return rc;
 	}
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		struct text_file *f = &st->file[st->n_file];
@@ -99,9 +176,15 @@ static int texts_list(struct listing *l, const struct source_args *a)
 	if (!st)
 		return ERR_NOMEM;
 	l->kind = SAMPLE_TEXT;
-	rc = find_files(st, a);
-	for (int i = 0; i < st->n_file && !rc; i++)
-		rc = read_file(&st->file[i], a->o);
+	rc = find_files(st, a, l);
+	for (int i = 0; i < st->n_file && !rc; i++) {
+		struct text_file *f = &st->file[i];
+
+		f->alone = st->n_file == 1 && !a->only_test;
+		rc = read_file(f, a->o);
+		if (!rc && f->found[0])
+			rc = note_found(&l->notes, "%s (%s)", base_name(f->path), f->found);
+	}
 	return !rc ? texts_label(l, st->file, st->n_file, a->o) : rc;
 }
 

@@ -10,6 +10,7 @@
 #define ENGINE_DATA_TEXTS_H
 
 #include "base/fs.h"
+#include "data/columns.h"
 #include "data/csv.h"
 #include "data/source.h"
 
@@ -24,13 +25,17 @@ struct text_row {
 	size_t bytes;
 	size_t value; /* its first value in text_file.value */
 	int n_value;
-	int line; /* where it begins, 1-based */
+	int line;  /* where it begins, 1-based */
+	int split; /* text_file.by_row: enum split, or SPLIT_NONE */
 };
 
 /* One file. A reader fills csv or strings, row, value and form; `path` is given. */
 struct text_file {
 	char path[1024];
 	int split;       /* enum split, or SPLIT_NONE */
+	bool alone;      /* given: no other file is there, and a column may name the splits */
+	bool by_row;     /* it does */
+	char found[320]; /* what no option says, in words: the columns, the delimiter; "" if all is as usual */
 	bool unlabelled; /* given: only the texts are read, and they may be empty */
 	enum label_form form;
 	struct csv csv;
@@ -56,6 +61,8 @@ struct text_lines {
 struct text_lines text_lines(char *bytes, size_t n);
 bool text_next_line(struct text_lines *l, char **p, size_t *n);
 
+/* Adds to what was found out: "KEY: NAME". */
+void text_file_found(struct text_file *f, const char *key, const char *name);
 /* Appends a row without values; the blanks at the ends of the text are left out. ERR_DATA: nothing is left. */
 int text_file_add(struct text_file *f, int line, const char *text, size_t bytes);
 /* Appends a value to the last row; the string is cut at its trailing blanks. */
@@ -63,10 +70,9 @@ int text_file_value(struct text_file *f, char *value);
 void text_file_clear(struct text_file *f);
 
 /* Which of n names an option means: the given one, or else the only one of `usual` that is there. ERR_DATA names
- * those that there are; `where` is FILE:LINE. */
+ * those that there are; `where` is FILE:LINE. usual: see columns.h. */
 int text_choose(const char *where, const char *option, const char *given, const char *const *usual,
     const char *const *name, int n, int *out);
-extern const char *const text_usual[], *const label_usual[];
 /* A list of names for messages: "a, b, c, ... (70 in all)". */
 struct str;
 void text_list_names(struct str *out, const char *const *name, int n);

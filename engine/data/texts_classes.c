@@ -194,7 +194,7 @@ static int add_rows(const struct labeller *x, const struct text_file *f)
 		else if (!rc)
 			rc = find_class(x, f->path, row->line, f->value[row->value], &label);
 		if (!rc)
-			rc = listing_add(l, label, f->split, place);
+			rc = listing_add(l, label, f->by_row ? row->split : f->split, place);
 		mem_free(place);
 		if (rc != 0)
 			return rc;

@@ -6,33 +6,19 @@
 #include "base/mem.h"
 #include "data/texts.h"
 
-enum { DELIMITER_AUTO, DELIMITER_COMMA, DELIMITER_SEMICOLON, DELIMITER_TAB }; /* the order of the option's choices */
 enum { QUOTES_CSV, QUOTES_NONE };
-
-static bool has_suffix(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-
-	return n >= k && strcmp(path + n - k, suffix) == 0;
-}
-
-static struct csv_dialect dialect(const char *path, const struct data_options *o)
-{
-	bool tab = o->delimiter == DELIMITER_TAB ||
-		   (o->delimiter == DELIMITER_AUTO && (has_suffix(path, ".tsv") || has_suffix(path, ".tab")));
-
-	return (struct csv_dialect){tab                                   ? '\t'
-				    : o->delimiter == DELIMITER_SEMICOLON ? ';'
-									  : ',',
-	    o->quotes == QUOTES_CSV};
-}
 
 static int parse(struct text_file *f, const struct data_options *o)
 {
-	const struct csv_dialect d = dialect(f->path, o);
+	struct csv_dialect d = {csv_delimiter_of(o->delimiter), o->quotes == QUOTES_CSV};
 	struct fs_bytes b;
 	int rc = text_file_read(f, (enum data_encoding)o->encoding, "; encoding: latin1 reads ISO-8859-1", &b);
 
+	if (!rc && !d.delimiter) {
+		d.delimiter = csv_find_delimiter(f->path, (const char *)b.data, b.size, d.quotes);
+		if (d.delimiter != csv_find_delimiter(f->path, "", 0, d.quotes))
+			text_file_found(f, "delimiter", csv_delimiter_name(d.delimiter));
+	}
 	if (!rc)
 		rc = csv_parse(&f->csv, f->path, (const char *)b.data, b.size, &d);
 	if (rc == ERR_DATA && strstr(err_message(), "a quote inside"))
@@ -69,17 +55,28 @@ static int label_columns(const struct csv *c, const struct data_options *o, cons
 
 	*n = o->labels.n > 0 ? o->labels.n : 1;
 	if (o->labels.n == 0)
-		return text_choose(where, "label", o->label, label_usual, header, c->columns, column);
+		return text_choose(where, "label", o->label, columns_of_label, header, c->columns, column);
 	for (int i = 0; i < o->labels.n && !rc; i++)
 		rc = text_choose(where, "labels", o->labels.v[i], NULL, header, c->columns, column + i);
 	return rc;
+}
+
+/* The column that names the splits of a file that is the only one, or -1. */
+static int split_column(struct text_file *f, const struct data_options *o)
+{
+	int at = f->alone && o->folds == 0 ? csv_split_column(&f->csv, false) : -1;
+
+	f->by_row = at >= 0;
+	if (at >= 0)
+		text_file_found(f, "split", f->csv.field[at]);
+	return at;
 }
 
 int texts_read_csv(struct text_file *f, const struct data_options *o)
 {
 	struct csv *c = &f->csv;
 	char where[1100];
-	int text, n_label = 0, *column = NULL;
+	int text, n_label = 0, split = -1, *column = NULL;
 	int rc = parse(f, o);
 
 	if (!rc)
@@ -91,15 +88,25 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	column = mem_alloc((size_t)o->labels.n + 1, sizeof(*column));
 	if (!column)
 		return ERR_NOMEM;
-	rc = text_choose(where, "text", o->text_column, text_usual, (const char *const *)c->field, c->columns, &text);
+	rc = text_choose(
+	    where, "text", o->text_column, columns_of_text, (const char *const *)c->field, c->columns, &text);
 	if (!rc && !f->unlabelled)
 		rc = label_columns(c, o, where, column, &n_label);
 	if (!rc && n_label > 0 && o->labels.n == 0 && column[0] == text)
 		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, c->field[text]);
+	if (!rc && !o->text_column && !columns_is_plain(c->field[text], columns_of_text))
+		text_file_found(f, "text", c->field[text]);
+	if (!rc && n_label > 0 && o->labels.n == 0 && !o->label &&
+	    !columns_is_plain(c->field[column[0]], columns_of_label))
+		text_file_found(f, "label", c->field[column[0]]);
+	if (!rc)
+		split = split_column(f, o);
 	for (int r = 1; r < c->rows && !rc; r++) {
 		const char *s = csv_field(c, r, text);
 
 		rc = text_file_add(f, c->line[r], s, strlen(s));
+		if (!rc && split >= 0)
+			rc = csv_split(c, r, split, &f->row[f->n - 1].split);
 		for (int k = 0; k < n_label && !rc; k++)
 			rc = text_file_value(f, c->field[(size_t)r * (size_t)c->columns + (size_t)column[k]]);
 	}

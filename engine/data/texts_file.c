@@ -1,4 +1,5 @@
 /* What the readers of text files share: bytes, lines, rows, and finding columns by name. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -9,9 +10,7 @@
 
 #define FILE_MAX   (1 << 30) /* bytes, so that lines are counted with an int */
 #define LISTED_MAX 20        /* names in a message */
-
-const char *const text_usual[] = {"text", "sentence", "comment", NULL};
-const char *const label_usual[] = {"label", "class", NULL};
+#define GROUPS     2         /* of usual names */
 
 int text_file_read(const struct text_file *f, enum data_encoding e, const char *way_out, struct fs_bytes *b)
 {
@@ -96,6 +95,13 @@ int text_file_value(struct text_file *f, char *value)
 	return 0;
 }
 
+void text_file_found(struct text_file *f, const char *key, const char *name)
+{
+	size_t n = strlen(f->found);
+
+	snprintf(f->found + n, sizeof(f->found) - n, "%s%s: %.80s", n ? ", " : "", key, name);
+}
+
 void text_file_clear(struct text_file *f)
 {
 	csv_clear(&f->csv);
@@ -131,12 +137,8 @@ int text_choose(const char *where, const char *option, const char *given, const 
 		*out = find_name(name, n, given);
 		found = *out >= 0;
 	}
-	for (int i = 0; !given && usual[i]; i++) {
-		int at = find_name(name, n, usual[i]);
-
-		*out = at >= 0 ? at : *out;
-		found += at >= 0;
-	}
+	if (!given)
+		found = columns_find(name, n, usual, GROUPS, out);
 	if (found == 1)
 		return 0;
 	text_list_names(&list, name, n);

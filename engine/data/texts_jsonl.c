@@ -32,11 +32,15 @@ static int choose_fields(struct json_reader *r, const char *where, const cJSON *
 	if (!name)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, object) name[i++] = item->string;
-	rc = text_choose(where, "text", r->o->text_column, text_usual, name, n, &text);
+	rc = text_choose(where, "text", r->o->text_column, columns_of_text, name, n, &text);
 	if (!rc && one_field)
-		rc = text_choose(where, "label", r->o->label, label_usual, name, n, &label);
+		rc = text_choose(where, "label", r->o->label, columns_of_label, name, n, &label);
 	if (!rc && one_field && text == label)
 		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[text]);
+	if (!rc && !r->o->text_column && !columns_is_plain(name[text], columns_of_text))
+		text_file_found(r->f, "text", name[text]);
+	if (!rc && one_field && !r->o->label && !columns_is_plain(name[label], columns_of_label))
+		text_file_found(r->f, "label", name[label]);
 	if (!rc) {
 		r->text = mem_strdup(name[text]);
 		r->label = one_field ? mem_strdup(name[label]) : NULL;

@@ -163,6 +163,7 @@ def archives():
 
 
 def csv_files():
+    put("csv/good_from_one.csv", "filename;target;partition\n/a/b.jpg;1;train\na/c.jpg;2;dev\n/d.jpg;3;test\n \n")
     put("csv/good_index.csv", "file,label,class,archive,split\na/b.jpg,0,a,core,train\na/c.jpg,0,a,rest,test\n")
     put("csv/good_crlf.csv", "file,class\r\nx.png,A\r\n")
     put("csv/good_quotes.csv", 'file,"cl""ass"\n"a,b\r\nc",""\n')

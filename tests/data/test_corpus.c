@@ -9,7 +9,7 @@
 static int try_csv(const char *path)
 {
 	struct csv c;
-	int rc = csv_read(&c, path);
+	int rc = csv_read(&c, path, ',');
 
 	csv_clear(&c);
 	return rc;

@@ -199,7 +199,7 @@ static void images__broken_indexes_name_the_line(void **state)
 {
 	(void)state;
 	put_images();
-	bad_index("name,label\nx,1\n", "bad.csv:1: the header must name 'file'");
+	bad_index("title,label\nx,1\n", "bad.csv:1: the header must name 'file'");
 	bad_index("file,split\nx,train\n", "bad.csv:1: the header must name 'file'");
 	bad_index("file,label\n", "no rows");
 	bad_index("file,label\na,0\nb,-1\n", "bad.csv:3: label '-1'");
@@ -207,9 +207,17 @@ static void images__broken_indexes_name_the_line(void **state)
 	bad_index("file,label\na,0\nb,+1\n", "bad.csv:3: label '+1'");
 	bad_index("file,label\na,0\nb, 1\n", "bad.csv:3: label ' 1'");
 	bad_index("file,label\na,0\nb,99999999999\n", "bad.csv:3: label");
-	bad_index("file,label\na,0\nb,2\n", "no row has label 1");
+	bad_index("file,label\na,0\nb,2\n", "labels go from 0 up to 2, but no row has label 1");
+	bad_index("file,label\na,1\nb,3\n", "labels go from 1 up to 3, but no row has label 2");
+	bad_index("file,label\na,2\nb,3\n", "labels go from 2 up to 3, but no row has label 0");
+	bad_index("file,label\na,cat\nb,3\n", "bad.csv:3: label '3' is a number, and 'cat' above is a name");
+	bad_index("file,label,class\na,cat,x\nb,dog,y\n", "the columns label and class both hold names");
+	bad_index(
+	    "Image,path,label\na,b,0\n", "which column is the file? these may be: Image, path; data.file names it");
+	bad_index("file,target,class_id\na,0,1\n",
+	    "which column is the label? these may be: target, class_id; data.label names it");
 	bad_index("file,label,class\na,0,x\nb,0,y\n", "bad.csv:3: label 0 is class 'y' here and 'x' above");
-	bad_index("file,label,split\na,0,training\n", "bad.csv:2: split 'training'");
+	bad_index("file,label,split\na,0,trained\n", "bad.csv:2: split 'trained' is not train or training,");
 	bad_index("file,class\na,\n", "bad.csv:2: the class is empty");
 	bad_index("file,label\n,0\n", "bad.csv:2: the file name is empty");
 	bad_index("file,label\na,0\na,0\n", "a: listed twice");
@@ -217,6 +225,101 @@ static void images__broken_indexes_name_the_line(void **state)
 	must_fail("{source: images, path: DIR, index: no.csv}", ERR_DATA, "no.csv: no such file");
 	must_fail("{source: images}", ERR_CONFIG, "data.path");
 	must_fail("{source: images, path: DIR/nowhere}", ERR_DATA, "nowhere: no such file or folder");
+}
+
+/* An index of all 21 images, with their folder's name in front, and what was found out about it. */
+static void check_index(const char *header, const char *front, const char *const label[3], const char *end,
+    const char *options_text, const char *found)
+{
+	char text[8192], all[512];
+	struct dataset d;
+
+	snprintf(text, sizeof(text), "%s\n", header);
+	for (int i = 0; i < 21; i++)
+		snprintf(text + strlen(text), 512, "%s%s%s\n", front, names[i], label[i < 6 ? 0 : i < 13 ? 1 : 2]);
+	strcat(text, end);
+	put_text("table", text);
+	snprintf(all, sizeof(all), "{source: images, path: DIR, index: table%s}", options_text);
+	d = must_open(all, true);
+	check_contents(&d, 21);
+	if (strcmp(d.notes.of[NOTE_FOUND].n ? d.notes.of[NOTE_FOUND].name[0] : "", found) != 0)
+		fail_msg("'%s' is not '%s'", d.notes.of[NOTE_FOUND].name[0], found);
+	dataset_close(&d);
+}
+
+static void images__columns_of_an_index_have_usual_names(void **state)
+{
+	(void)state;
+	put_images();
+	check_index("file,class", "", (const char *[]){",Alpha", ",beta", ",Gamma"}, "", "", "");
+	check_index("Image Path;Category", "./", (const char *[]){";Alpha", ";beta", ";Gamma"}, "\n \n", "",
+	    "table (file: Image Path, class: Category, delimiter: ';')");
+	check_index("filename\tlabel", "", (const char *[]){"\tAlpha", "\tbeta", "\tGamma"}, "\n", "",
+	    "table (file: filename, class: label, delimiter: tab)");
+	check_index("image,path,target", "x,", (const char *[]){",Alpha", ",beta", ",Gamma"}, "",
+	    ", file: path, label: target", "");
+	check_index("img,class_id,class_name,partition", "",
+	    (const char *[]){",1,Alpha,training", ",2,beta,Training", ",3,Gamma,train"}, "", "",
+	    "table (file: img, label: class_id, class: class_name, split: partition)");
+}
+
+static void images__labels_of_an_index_may_begin_at_1(void **state)
+{
+	struct data_options o;
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_text("one.csv", "file,label\nset/Alpha/Alpha_0.png,1\nset/Alpha/Alpha_1.png,1\nset/Alpha/Alpha_2.png,1\n"
+			    "set/beta/beta_0.png,2\nset/beta/beta_1.png,2\nset/beta/beta_2.png,2\n\n");
+	o = options("{source: images, path: DIR, index: one.csv}");
+	if (dataset_open(&d, &o, NULL, 1, true) != 0)
+		fail_msg("%s", err_message());
+	assert_int_equal(d.classes, 2);
+	assert_string_equal(d.class_name[0], "1");
+	assert_string_equal(d.class_name[1], "2");
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "labels from 1 to 2, which are the classes 0 to 1");
+	dataset_close(&d);
+	option_clear(data_option_table, &o);
+}
+
+static void images__lie_outside_where_that_is_allowed(void **state)
+{
+	char text[1024];
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	put_text("elsewhere/readme", "");
+	strcpy(text, "file,class\n");
+	for (int i = 0; i < 14; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s,%c\n", at(names[i]), i < 7 ? 'A' : 'B');
+	put_text("elsewhere/i.csv", text);
+	must_fail("{source: images, path: DIR/elsewhere, index: i.csv}", ERR_DATA,
+	    "outside: true allows absolute names that lie elsewhere");
+	d = must_open("{source: images, path: DIR/elsewhere, index: i.csv, outside: true}", true);
+	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 14);
+	dataset_close(&d);
+	/* All that is absolute lies below the root. */
+	snprintf(text, sizeof(text), "{source: images, path: /, index: %s}", at("elsewhere/i.csv"));
+	d = must_open(text, true);
+	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 14);
+	dataset_close(&d);
+	put_text("elsewhere/i.csv", "file,class\n../set/Alpha/Alpha_0.png,A\n");
+	must_fail("{source: images, path: DIR/elsewhere, index: i.csv, outside: true}", ERR_DATA,
+	    "'../set/Alpha/Alpha_0.png' is no name of a file below");
+}
+
+static void images__path_may_be_an_archive(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_images();
+	pack("all.zip", member);
+	d = must_open("{source: images, path: DIR/all.zip}", true);
+	check_contents(&d, 21);
+	dataset_close(&d);
 }
 
 static void images__names_in_an_index_are_paths(void **state)
@@ -551,6 +654,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(images__index_selects_by_archive, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__broken_indexes_name_the_line, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__names_in_an_index_are_paths, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__columns_of_an_index_have_usual_names, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__labels_of_an_index_may_begin_at_1, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__lie_outside_where_that_is_allowed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__path_may_be_an_archive, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__a_class_missing_from_a_split_is_named, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__bad_images_are_named, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

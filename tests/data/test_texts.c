@@ -94,13 +94,22 @@ static void csv__other_delimiters_and_quotes(void **state)
 	has_class(&d, "a, \"1\" a", "A", "t.tsv:2");
 	dataset_close(&d);
 	put_text("s.csv", "text;label\na,1;A\na2;A\na3;A\nb1;B\nb2;B\nb3;B\n");
-	must_fail("{source: csv, path: DIR/s.csv}", ERR_DATA, "s.csv:2:1: 2 fields, but the header has 1");
+	d = must_open("{source: csv, path: DIR/s.csv}", true);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "s.csv (delimiter: ';')");
+	dataset_close(&d);
 	d = must_open("{source: csv, path: DIR/s.csv, delimiter: ';'}", true);
 	has_class(&d, "a,1", "A", "s.csv:2");
 	dataset_close(&d);
 	put_text("s.csv", "text;label\na1;A\n");
-	must_fail("{source: csv, path: DIR/s.csv}", ERR_DATA,
+	must_fail("{source: csv, path: DIR/s.csv, delimiter: ','}", ERR_DATA,
 	    "s.csv:1: the header is one column, 'text;label'; is the delimiter ';'?");
+	/* Two of them: it is as the name of the file says. */
+	put_text("s.csv", "text;a\tlabel\na1;A\n");
+	must_fail("{source: csv, path: DIR/s.csv}", ERR_DATA, "the header is one column, ");
+	put_text("s.csv", "\"text;\tof, all\"\tlabel\na1\tA\na2\tA\na3\tA\nb1\tB\nb2\tB\nb3\tB\n  \n\n");
+	d = must_open("{source: csv, path: DIR/s.csv, text: \"text;\\tof, all\"}", true);
+	has_class(&d, "a1", "A", "s.csv:2");
+	dataset_close(&d);
 	put_text("s.csv", "text,label\n" SIX);
 	must_fail("{source: csv, path: DIR/s.csv, delimiter: tab}", ERR_DATA, "is the delimiter ','?");
 }
@@ -202,13 +211,77 @@ static void csv__columns_are_never_guessed_from_two(void **state)
 	    "t.csv:1: which column is the text? name it by the option text; there are: text, comment, label");
 	put_text("t.csv", "words,label\na,b\n");
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "which column is the text?");
-	put_text("t.csv", "text,sentiment\na,b\n");
+	put_text("t.csv", "text,mood\na,b\n");
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "which column is the label?");
-	must_fail("{source: csv, path: DIR/t.csv, label: Sentiment}", ERR_DATA,
-	    "no column 'Sentiment'; there are: text, sentiment");
+	must_fail("{source: csv, path: DIR/t.csv, label: Mood}", ERR_DATA, "no column 'Mood'; there are: text, mood");
 	must_fail("{source: csv, path: DIR/t.csv, label: text}", ERR_DATA, "text and label are both 'text'");
+	put_text("t.csv", "review,body,sentiment\na,b,c\n");
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA,
+	    "t.csv:1: which column is the text? name it by the option text; there are: review, body, sentiment");
 	put_text("t.csv", "text,label,text\na,b,c\n");
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1: two columns are called 'text'");
+}
+
+static void csv__other_usual_names_are_taken_and_said(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "Review,id,Sentiment\na1,1,A\na2,2,A\na3,3,A\nb1,4,B\nb2,5,B\nb3,6,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	has_class(&d, "a1", "A", "t.csv:2");
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (text: Review, label: Sentiment)");
+	dataset_close(&d);
+	/* What is called text itself comes first, and needs no saying. */
+	put_text("t.csv", "review,text,category,label\nx,a1,1,A\nx,a2,2,A\nx,a3,3,A\nx,b1,4,B\nx,b2,5,B\nx,b3,6,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	has_class(&d, "a1", "A", "t.csv:2");
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	dataset_close(&d);
+	put_text("t.jsonl",
+	    "{\"review\": \"a1\", \"target\": \"A\"}\n{\"review\": \"a2\", \"target\": \"A\"}\n{\"review\": "
+	    "\"a3\", \"target\": \"A\"}\n{\"review\": \"b1\", \"target\": \"B\"}\n{\"review\": \"b2\", "
+	    "\"target\": \"B\"}\n{\"review\": \"b3\", \"target\": \"B\"}\n");
+	d = must_open("{source: jsonl, path: DIR/t.jsonl}", true);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.jsonl (text: review, label: target)");
+	dataset_close(&d);
+}
+
+static void csv__a_column_may_name_the_splits(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv",
+	    "text,label,split\na1,A,train\na2,A,Training\na3,A,dev\na4,A,test\nb1,B,train\nb2,B,\nb3,B,valid\n"
+	    "b4,B,test\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_int_equal(d.n[SPLIT_VAL], 2);
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (split: split)");
+	dataset_close(&d);
+	/* Other words: the column means something else. */
+	put_text("t.csv", "text,label,split\na1,A,x\na2,A,train\na3,A,y\nb1,B,x\nb2,B,x\nb3,B,x\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	dataset_close(&d);
+}
+
+static void files__called_like_splits_are_found(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("set/train.csv", "text,label\n" SIX);
+	put_text("set/Dev.tsv", "text\tlabel\nv1\tA\nv2\tB\n");
+	put_text("set/test.txt", "nothing\n");
+	d = must_open("{source: csv, path: DIR/set}", true);
+	assert_int_equal(d.n[SPLIT_VAL], 2);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "files of splits (train.csv, Dev.tsv)");
+	dataset_close(&d);
+	put_text("set/validation.csv", "text,label\n" SIX);
+	must_fail("{source: csv, path: DIR/set}", ERR_DATA, "Dev.tsv and validation.csv may both be for data.val");
+	must_fail("{source: jsonl, path: DIR/set}", ERR_DATA, "is a folder; data.train names the file in it");
 }
 
 static void csv__bad_rows_name_the_line(void **state)
@@ -478,8 +551,12 @@ static void files__are_named_each_for_its_split(void **state)
 	assert_string_equal(t.hash[SPLIT_TRAIN], d.hash[SPLIT_TRAIN]);
 	assert_int_equal(t.duplicates_train_test, 1);
 	dataset_close(&t);
+	t = must_open("{source: csv, path: DIR}", false);
+	assert_string_equal(t.hash[SPLIT_TEST], d.hash[SPLIT_TEST]);
+	assert_string_equal(t.hash[SPLIT_TRAIN], d.hash[SPLIT_TRAIN]);
+	dataset_close(&t);
 	dataset_close(&d);
-	must_fail("{source: csv, path: DIR}", ERR_DATA,
+	must_fail("{source: jsonl, path: DIR}", ERR_DATA,
 	    "is a folder; data.train names the file in it; there are: test.csv, train.csv, val.csv");
 	must_fail("{source: csv, path: DIR/train.csv, train: val.csv}", ERR_CONFIG, "data.path is a file");
 	must_fail("{source: csv, path: DIR, train: train.csv, test: train.csv}", ERR_CONFIG, "named for two splits");
@@ -678,6 +755,9 @@ int main(void)
 	    TEST(classes__unknown_labels_name_the_row_and_what_there_is),
 	    TEST(sets__come_from_columns_in_the_order_of_the_option),
 	    TEST(csv__columns_are_never_guessed_from_two),
+	    TEST(csv__other_usual_names_are_taken_and_said),
+	    TEST(csv__a_column_may_name_the_splits),
+	    TEST(files__called_like_splits_are_found),
 	    TEST(csv__bad_rows_name_the_line),
 	    TEST(encoding__is_utf8_or_said),
 	    TEST(phrasebank__is_divided_at_the_last_at_sign),

@@ -519,6 +519,7 @@ void chain_close(struct chain *c)
 		spec_clear(&s->plan.spec);
 		mask_forecast_clear(&s->plan.masks);
 		cJSON_Delete(s->summary);
+		cJSON_Delete(s->key_parts);
 	}
 	mem_free(c->stage);
 	task_clear(&c->task);

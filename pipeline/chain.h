@@ -32,6 +32,9 @@ struct chain_given {
 struct chain_stage {
 	const struct stage_config *config;
 	char key[HASH_HEX];
+	cJSON *key_parts; /* owned: what the key is of, see keys.h */
+	char again[1024]; /* STAGE_TO_RUN: why it is run although there is a finished one in `dir`; "" if there is none
+			   */
 	char dir[CHAIN_PATH];   /* OUT/NN-name */
 	char found[STORE_PATH]; /* STAGE_ELSEWHERE: where */
 	char refused[512];      /* what was found and must not be taken, with the reason; "" if nothing was */

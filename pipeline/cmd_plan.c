@@ -62,6 +62,8 @@ static void add_stage(struct json_out e, const struct chain *c, const struct cha
 		json_out_text(e, "found", s->found);
 	if (s->refused[0])
 		json_out_text(e, "refused", s->refused);
+	if (s->state == STAGE_TO_RUN && s->again[0])
+		json_out_text(e, "runs_again", s->again);
 	json_out_number(e, "parameters", (double)s->plan.parameters);
 	json_out_number(e, "estimated_seconds", seconds);
 	json_out_text(e, "estimate_from", basis_names[basis]);
@@ -153,6 +155,8 @@ static void print_stage(const struct chain *c, const struct chain_stage *s, int 
 		printf("    warning: another user has left it here\n");
 	if (s->refused[0])
 		printf("    warning: not taken: %s\n", s->refused);
+	if (s->state == STAGE_TO_RUN && s->again[0])
+		printf("    runs again: %s\n", s->again);
 	print_lines(s->plan.text);
 	if (s->state == STAGE_TO_RUN)
 		print_lines(s->plan.notes);

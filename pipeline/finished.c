@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "pipeline/keys.h"
 #include "pipeline/stage_record.h"
 #include "pipeline/tree.h"
 
@@ -104,6 +105,8 @@ static int look_in_own(const struct chain *c, struct chain_stage *s)
 			s->state = STAGE_DONE;
 			rc = check_checkpoint(s, &r);
 			keep(s, &r);
+		} else {
+			key_differences(c, s, r.key_parts, s->again, sizeof(s->again));
 		}
 	}
 	stage_record_clear(&r);

@@ -218,6 +218,7 @@ static int write_record(const struct chain *c, struct chain_stage *s, const char
 	json_out_text(root, "name", s->config->name);
 	json_out_text(root, "kind", s->config->kind->name);
 	json_out_text(root, "key", s->key);
+	json_out_item(root, "key_parts", cJSON_Duplicate(s->key_parts, true));
 	json_out_text(root, "finished", utc);
 	json_out_number(root, "macs", s->plan.macs);
 	json_out_number(root, "seconds", seconds);
@@ -298,6 +299,8 @@ static int run_stage(
 		rc = take(s, part, progress);
 	if (!rc && s->state == STAGE_TO_RUN) {
 		say(progress, "%s: %s", base, s->config->kind->name);
+		if (s->again[0])
+			say(progress, "%s is run again: %s", base, s->again);
 		rc = run_into(c, s, part, progress, stop);
 		if (!rc)
 			rc = write_record(c, s, part, s->earlier_seconds + clock_now() - t0);

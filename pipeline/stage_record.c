@@ -82,6 +82,9 @@ static int read_fields(struct stage_record *r, const char *path)
 		rc = check_summary(path, r->summary);
 	if (!rc)
 		rc = read_object(path, r->json, "files", &r->files);
+	r->key_parts = cJSON_GetObjectItemCaseSensitive(r->json, "key_parts");
+	if (!rc && r->key_parts && !cJSON_IsObject(r->key_parts))
+		rc = field_error(path, "key_parts", "an object");
 	return rc ? rc : check_files(path, r->files);
 }
 

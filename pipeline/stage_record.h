@@ -11,6 +11,7 @@ struct stage_record {
 	double macs, seconds;
 	int threads;
 	cJSON *summary, *files; /* objects; files maps names below the folder to their SHA-256 */
+	const cJSON *key_parts; /* an object, see keys.h; NULL: of an older program */
 };
 
 /* Reads DIR/stage.json, with checks of every type and range: the key is 64 digits, figures are finite and within what

@@ -51,8 +51,14 @@ contains out "nothing to run"
 works plan t.yaml --set stages.prune.sparsity=0.7
 contains out "02-student: distill, up to date"
 contains out "03-prune: prune, to run"
+contains out "    runs again: stages.prune.sparsity was 0.5, is 0.7"
+contains out "    runs again: the input 'prune' has changed"
 contains out "estimate from finished stages"
+works plan t.yaml --set seed=4 --json
+check "why, as JSON" "$tool" json out stages.0.runs_again stages.4.runs_again
+contains out '"seed was 3, is 4'
 works run t.yaml --set stages.prune.sparsity=0.7
+contains err "03-prune is run again: stages.prune.sparsity was 0.5, is 0.7"
 check "two stages are up to date" [ "$(grep -c ': up to date$' err)" -eq 2 ]
 check "three were kept" [ "$(ls runs/t/previous | wc -l)" -eq 3 ]
 contains out "pruned_70"

@@ -56,7 +56,7 @@ static void leave_time_after_xcpu(void)
 
 void command_catch_signals(bool idle)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
+	static const int signals[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGXCPU};
 	struct sigaction before, action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)

@@ -83,6 +83,7 @@ goes_on() { # SIGNAL FOLDER ARGUMENT...
 }
 goes_on TERM 02-student --set stages.student.epochs=3000
 goes_on HUP 02-student --set stages.student.epochs=2999 # the terminal is gone
+goes_on USR1 02-student --set stages.student.epochs=2998 # the time of a job is nearly up
 goes_on INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=2000
 
 # A run with other options puts the state aside, the first options bring it back.

@@ -53,6 +53,7 @@ static void signals__of_one_second_are_one(void **state)
 	assert_exits(status_after(false, SIGTERM, SIGTERM, 0), 9);
 	assert_exits(status_after(false, SIGINT, SIGTERM, 999), 9);
 	assert_exits(status_after(false, SIGHUP, SIGINT, 500), 9);
+	assert_exits(status_after(false, SIGUSR1, SIGTERM, 500), 9);
 }
 
 static void signals__a_later_one_ends_the_program(void **state)
@@ -74,6 +75,7 @@ static void signals__end_what_has_done_nothing_yet(void **state)
 	(void)state;
 	assert_exits(status_after(true, SIGTERM, SIGTERM, 0), 75);
 	assert_exits(status_after(true, SIGXCPU, SIGTERM, 0), 75);
+	assert_exits(status_after(true, SIGUSR1, SIGTERM, 0), 75);
 }
 
 int main(void)

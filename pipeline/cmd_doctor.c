@@ -8,6 +8,7 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "pipeline/command.h"
+#include "pipeline/doctor_slurm.h"
 #include "pipeline/registry.h"
 #include "pipeline/version.h"
 
@@ -39,8 +40,8 @@ static void describe_backend(const struct backend *b, struct json_out o, struct 
 	list_devices(b, o);
 }
 
-/* cpu: what is known of the device that deploys. */
-static int examine(struct device_traits *cpu, cJSON **out)
+/* slurm: whether the cluster is asked, too. cpu: what is known of the device that deploys. */
+static int examine(bool slurm, struct device_traits *cpu, cJSON **out)
 {
 	bool ok;
 	struct json_out o = json_out_begin(&ok);
@@ -67,6 +68,8 @@ static int examine(struct device_traits *cpu, cJSON **out)
 		json_out_text(missing, "reason", err_message());
 		err_clear();
 	}
+	if (slurm)
+		doctor_slurm(json_out_object(o, "slurm"));
 	return json_out_end(o, out);
 }
 
@@ -85,10 +88,12 @@ static char *verdict(const cJSON *o, const struct device_traits *t)
 	if (!cJSON_IsTrue(cJSON_GetObjectItem(cpu, "usable")))
 		return mem_printf("nothing can run: %s", text(cpu, "reason", "the CPU backend cannot be used"));
 	bool on_cpu = strcmp(device, "cpu") == 0;
-	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d thread%s: %s; %s) %s", device,
+	const cJSON *slurm = cJSON_GetObjectItem(o, "slurm");
+	return mem_printf("training runs on %s%s%s\nINT8 runs on the CPU (%d thread%s: %s; %s) %s%s%s", device,
 	    on_cpu ? "; " : "", on_cpu ? text(cuda, "reason", "not asked for") : "", t->threads,
 	    t->threads == 1 ? "" : "s", t->threads_from, t->isa,
-	    t->vnni ? "with VNNI: exact and fast" : "without VNNI: exact, but slower than with it");
+	    t->vnni ? "with VNNI: exact and fast" : "without VNNI: exact, but slower than with it",
+	    slurm ? "\nSlurm: " : "", slurm ? text(slurm, "verdict", text(slurm, "reason", "")) : "");
 }
 
 static void print_object(const cJSON *o, int depth)
@@ -110,21 +115,22 @@ static void print_object(const cJSON *o, int depth)
 
 int cmd_doctor(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"json", false, 'j'}, {NULL, false, 0}};
+	static const struct flag flags[] = {{"json", false, 'j'}, {"slurm", false, 's'}, {NULL, false, 0}};
 	struct args args;
-	bool json = false;
+	bool json = false, slurm = false;
 	int id;
 	args_init(&args, flags, argc, argv);
 	while ((id = args_next(&args)) != 0) {
 		if (id < 0)
 			return id;
-		json = true;
+		json |= id == 'j';
+		slurm |= id == 's';
 	}
 	int rc = args_count(&args, 0, 0, "");
 	struct device_traits cpu = {0};
 	cJSON *o = NULL;
 	if (!rc)
-		rc = examine(&cpu, &o);
+		rc = examine(slurm, &cpu, &o);
 	if (rc < 0)
 		return rc;
 	char *first = verdict(o, &cpu);

@@ -79,7 +79,8 @@ static const struct command commands[] = {
 	"  --hf DIR            the folder to be written, a new one\n", cmd_export},
     {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", "", cmd_explain},
     {"schema", "", "JSON Schema of the config, for editors", "", cmd_schema},
-    {"doctor", "[--json]", "versions, instruction sets, threads, devices", JSON, cmd_doctor},
+    {"doctor", "[--slurm] [--json]", "versions, instruction sets, threads, devices",
+	"  --slurm             also what the cluster's Slurm does with a job that is preempted\n" JSON, cmd_doctor},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof *commands))
 

@@ -10,6 +10,10 @@ export PIPELINE
 job=$source_dir/scripts/slurm_job.sh
 long="--set stages.student.epochs=1500"
 works run t.yaml --out whole/t $long
+works doctor --slurm
+contains out "Slurm: preemption sends a job's --signal where the partition has a GraceTime"
+contains out "it is sent its --signal, and $slurm_grace s later SIGTERM, and SIGKILL $slurm_grace s after that"
+contains out "jobs are not preempted"
 
 # submit PARTITION ARGUMENT OF sbatch...
 submit() {

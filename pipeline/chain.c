@@ -32,11 +32,17 @@ const char *chain_resume_path(const struct chain *c, const struct chain_stage *s
 	return path;
 }
 
+const char *chain_partial_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16])
+{
+	snprintf(path, CHAIN_PATH + 16, "%s/.%s.partial", c->out, strrchr(s->dir, '/') + 1);
+	return path;
+}
+
 /* The state that a stage would go on from can be read. Whose it is, is seen when the stage begins. */
 static int check_resume(const struct chain *c, const struct chain_stage *s)
 {
 	char path[CHAIN_PATH + 16], key[HASH_HEX];
-	if (s->state != STAGE_TO_RUN || !fs_exists(chain_resume_path(c, s, path)))
+	if (s->state != STAGE_TO_RUN || !resume_exists(chain_resume_path(c, s, path)))
 		return 0;
 	int rc = resume_key(path, key);
 	return rc ? err_context(rc, "stage %s", s->config->name) : 0;

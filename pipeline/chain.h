@@ -84,6 +84,8 @@ int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);
 /* OUT/.NN-name.resume: the state of an interrupted training. */
 const char *chain_resume_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16]);
+/* OUT/.NN-name.partial: what is finished of a stage beside its training (stages/partial.h). */
+const char *chain_partial_path(const struct chain *c, const struct chain_stage *s, char path[CHAIN_PATH + 16]);
 /* The checkpoint that the stage's model begins with, or NULL. */
 const char *chain_pretrained(const struct chain *c, const struct stage_config *k);
 /* The folder of what a reference names. */

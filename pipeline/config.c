@@ -59,6 +59,14 @@ const struct option top_option_table[] = {{.key = "name",
 	.help =
 	    "CPU threads; 0: SLURM_CPUS_PER_TASK, else OMP_NUM_THREADS, but no more than the usable cores within the "
 	    "CPU quota, which it is where neither is set"},
+    {.key = "state_seconds",
+	.type = OPT_FLOAT,
+	.offset = offsetof(struct top_options, state_seconds),
+	.def = "300",
+	.min = 0.001,
+	.max = 86400,
+	.help = "seconds after which the state of what is going on is kept again: what a kill without warning costs at "
+		"most"},
     {.key = "device",
 	.type = OPT_BLOCK,
 	.offset = offsetof(struct top_options, device),

@@ -16,6 +16,7 @@ struct device_options {
 struct top_options {
 	char *name, *out, *store;
 	int64_t seed, threads;
+	double state_seconds;
 	struct device_options device;
 };
 extern const struct option top_option_table[];

@@ -20,6 +20,7 @@
 #include "pipeline/model_data.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/version.h"
+#include "stages/partial.h"
 
 /* One line for the user. */
 static void __attribute__((format(printf, 2, 3))) say(struct progress *progress, const char *format, ...)
@@ -98,20 +99,18 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 	snprintf(dir, sizeof(dir), "%s/previous", c->out);
 	chain_resume_path(c, s, path);
 	/* what cannot be read is for the stage to refuse */
-	if (fs_exists(path) && resume_key(path, key) == 0 && strcmp(key, s->key) != 0) {
+	if (resume_exists(path) && resume_key(path, key) == 0 && strcmp(key, s->key) != 0) {
 		snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, key, s->config->name);
 		int rc = fs_mkdirs(dir);
-		if (!rc && rename(path, kept) < 0)
-			rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
+		if (!rc)
+			rc = resume_rename(path, kept);
 		if (rc < 0)
 			return rc;
 		say(progress, "an interrupted training with other options is kept as %s", kept);
 	}
 	err_clear();
 	snprintf(kept, sizeof(kept), "%s/%.8s-%s.resume", dir, s->key, s->config->name);
-	if (!fs_exists(path) && fs_exists(kept) && rename(kept, path) < 0)
-		return err_set(ERR_IO, "%s: %s", kept, strerror(errno));
-	return 0;
+	return resume_exists(path) || !resume_exists(kept) ? 0 : resume_rename(kept, path);
 }
 
 static void say_data(struct progress *progress, const struct dataset *d)
@@ -139,6 +138,21 @@ static const char *kept_folder(
 	return NULL;
 }
 
+/* Where what is finished of a stage is kept; NULL, with a line: it cannot be. */
+static int open_partial(
+    const struct chain *c, const struct chain_stage *s, struct partial **out, struct progress *progress)
+{
+	char path[CHAIN_PATH + 16], cut[512];
+	int rc = partial_open(out, chain_partial_path(c, s, path), s->key, c->config->top.state_seconds, cut);
+	if (!rc && cut[0])
+		say(progress, "warning: %s", cut);
+	if (rc != ERR_IO)
+		return rc;
+	say(progress, "warning: what is finished of the stage cannot be kept: %s", err_message());
+	err_clear();
+	return 0;
+}
+
 /* Runs one stage into `part`. */
 static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
@@ -147,9 +161,12 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	const struct stage_config *k = s->config;
 	const struct dataset with_test = dataset_with_test(&c->data); /* what was read when the run began */
 	struct refs refs = {0};
+	struct partial *partial = NULL;
 	int rc = fill_refs(c, s, &refs);
 	if (!rc)
 		rc = sort_resume(c, s, progress);
+	if (!rc)
+		rc = open_partial(c, s, &partial, progress);
 	if (rc < 0)
 		goto out;
 	struct stage_run run = {.name = k->name,
@@ -176,7 +193,9 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .transfer = s->transfer.n ? &s->transfer : NULL,
 	    .model_name = k->model >= 0 ? c->config->model[k->model].name : NULL,
 	    .resume_path = chain_resume_path(c, s, resume),
+	    .state_seconds = c->config->top.state_seconds,
 	    .key = s->key,
+	    .partial = partial,
 	    .store = kept_folder(c, s, kept, progress),
 	    .progress = progress,
 	    .stop = stop,
@@ -188,6 +207,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	s->summary = run.summary;
 	s->earlier_seconds = run.earlier_seconds;
 out:
+	partial_close(partial);
 	mem_free(refs.dir);
 	mem_free(refs.name);
 	mem_free(refs.sha256);
@@ -310,7 +330,8 @@ static int run_stage(
 	if (rc < 0)
 		return err_context(discard(s, part, rc), "stage %s", s->config->name);
 	enter_store(c, s, progress);
-	unlink(chain_resume_path(c, s, resume)); /* of no use any more; there need not be one */
+	resume_remove(chain_resume_path(c, s, resume)); /* of no use any more; there need not be one */
+	unlink(chain_partial_path(c, s, resume));
 	say(progress, "%s: done in %.1f s", base, clock_now() - t0);
 	return 0;
 }

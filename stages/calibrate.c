@@ -1,7 +1,11 @@
 #include "stages/calibrate.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "stages/partial.h"
 
 struct calibration_size calibration_size(const struct dataset *d, enum split split, int64_t batch, int64_t batches)
 {
@@ -14,7 +18,7 @@ int calibration_open(struct calibration *c, const struct stage_run *run, const s
     const struct calibration_size *size, const char *batch)
 {
 	const struct session_options o = {.batch = size->batch, .bind = of->keep};
-	*c = (struct calibration){.run = run, .size = *size};
+	*c = (struct calibration){.run = run, .of = *of, .size = *size};
 	int rc = encoding_open(&c->samples, of->adapter, run->data, size->split);
 	if (!rc)
 		rc = sampler_init(&c->sampler, run->seed, run->name, c->samples.n);
@@ -100,19 +104,90 @@ static int collect_batch(struct calibration *c, const struct collector *to)
 	return rc;
 }
 
+/* ---- the state between two batches ---- */
+
+/* Of the collector: what it is, what it wants, and of which batches. */
+static int make_unit(const struct calibration *c, const struct collector *to, char unit[HASH_HEX])
+{
+	const struct calibrated *of = &c->of;
+	struct str what = {0};
+	str_addf(&what, "%s of %lld batches of %d:", to->kind, (long long)c->size.batches, c->size.batch);
+	for (int i = 0; i < to->n; i++)
+		str_addf(&what, " %s", to->name(to->user, i));
+	int rc = what.failed ? ERR_NOMEM
+			     : partial_unit_of_model(c->run, str_text(&what), of->params, of->adapter, of->build,
+				   of->user, c->size.split, unit);
+	str_clear(&what);
+	return rc;
+}
+
+/* Batches that are done, then what the collector has of them. */
+static int keep_state(const struct calibration *c, const struct collector *to, const char *unit, int64_t done)
+{
+	struct fs_bytes state = {0};
+	int rc = to->save(to->user, &state);
+	unsigned char *whole = rc ? NULL : mem_alloc(state.size + sizeof(done), 1);
+	if (!rc && !whole)
+		rc = ERR_NOMEM;
+	if (!rc) {
+		memcpy(whole, &done, sizeof(done));
+		memcpy(whole + sizeof(done), state.data, state.size);
+		rc = partial_keep(c->run, unit, whole, state.size + sizeof(done));
+	}
+	mem_free(whole);
+	fs_bytes_clear(&state);
+	return rc;
+}
+
+static int take_state(const struct calibration *c, const struct collector *to, const char *unit, int64_t *done)
+{
+	struct fs_bytes b;
+	int64_t kept = 0;
+	int rc = partial_find(c->run->partial, unit, &b);
+	if (rc)
+		return rc;
+	if (b.size >= sizeof(kept))
+		memcpy(&kept, b.data, sizeof(kept));
+	if (kept > 0 && kept <= c->size.batches &&
+	    to->restore(to->user, b.data + sizeof(kept), b.size - sizeof(kept))) {
+		*done = kept;
+		stage_line(c->run, "calibration goes on after %lld of %lld batches", (long long)kept,
+		    (long long)c->size.batches);
+	}
+	fs_bytes_clear(&b);
+	return 0;
+}
+
+static int interrupted(
+    const struct calibration *c, const struct collector *to, const char *unit, bool kept, int64_t done)
+{
+	int rc = kept && done > 0 ? keep_state(c, to, unit, done) : 0;
+	return rc ? rc : err_set(ERR_INTERRUPTED, "interrupted while calibrating");
+}
+
 int calibration_collect(struct calibration *c, const struct collector *to)
 {
 	const struct stage_run *run = c->run;
 	const int64_t batches = c->size.batches;
+	const bool kept = run->partial && to->save && to->restore;
+	char unit[HASH_HEX];
+	int64_t done = 0;
 	int rc = to->begin ? to->begin(to->user) : 0;
-	for (int64_t b = 0; b < batches && !rc; b++) {
+	if (!rc && kept)
+		rc = make_unit(c, to, unit);
+	if (!rc && kept)
+		rc = take_state(c, to, unit, &done);
+	while (!rc && done < batches) {
 		if (run->stop && *run->stop)
-			return err_set(ERR_INTERRUPTED, "interrupted while calibrating");
-		rc = run_batch(c, b);
+			return interrupted(c, to, unit, kept, done);
+		rc = run_batch(c, done);
 		if (!rc)
 			rc = collect_batch(c, to);
+		done++;
+		if (!rc && kept && partial_is_due(run->partial, run->state_seconds))
+			rc = keep_state(c, to, unit, done);
 		if (run->progress && run->progress->update)
-			run->progress->update(run->progress, "calibrating", (double)(b + 1), (double)batches);
+			run->progress->update(run->progress, "calibrating", (double)done, (double)batches);
 	}
 	return rc < 0 || !to->end ? rc : to->end(to->user);
 }

@@ -15,15 +15,6 @@ struct calibration_size {
 /* As many of the batches that are asked for as the split has. */
 struct calibration_size calibration_size(const struct dataset *d, enum split split, int64_t batch, int64_t batches);
 
-struct calibration {
-	const struct stage_run *run; /* borrowed */
-	struct calibration_size size;
-	struct encoding samples;
-	struct session session;
-	struct sampler sampler;
-	float *value; /* the value that was read last */
-	size_t capacity;
-};
 /* What calibrates: a graph of the model whose inputs are the adapter's. */
 struct calibrated {
 	const struct adapter *adapter;
@@ -33,11 +24,22 @@ struct calibrated {
 	void *user;
 	int (*keep)(void *user, struct executor *ex); /* executor_keep for all that is wanted of the graph, or NULL */
 };
+struct calibration {
+	const struct stage_run *run; /* borrowed */
+	struct calibrated of;
+	struct calibration_size size;
+	struct encoding samples;
+	struct session session;
+	struct sampler sampler;
+	float *value; /* the value that was read last */
+	size_t capacity;
+};
 /* batch: the option that says how many samples a batch has, for the message where memory is short. */
 int calibration_open(struct calibration *c, const struct stage_run *run, const struct calibrated *of,
     const struct calibration_size *size, const char *batch);
 void calibration_close(struct calibration *c);
-/* Shows the collector every batch. ERR_INTERRUPTED. */
+/* Shows the collector every batch; those that an interrupted run has shown to one that can be saved are not run again.
+ * ERR_INTERRUPTED. */
 int calibration_collect(struct calibration *c, const struct collector *to);
 /* The executor for the largest batch, for values that depend on params only. */
 int calibration_largest(struct calibration *c, struct executor **ex);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json_out.h"
+#include "stages/partial.h"
 #include "stages/seen.h"
 
 #define MEASURE_BATCH 128 /* large enough for full speed, small enough for any activation memory here */
@@ -78,6 +79,7 @@ int stage_measure(const struct stage_run *run, struct model *model, graph_builde
 {
 	struct encoding e = {0};
 	struct session s = {0};
+	char unit[HASH_HEX];
 	int rc = metrics_init(m, &model->ckpt.task);
 	if (!rc)
 		rc = encoding_open(&e, &model->ckpt.adapter, run->data, split);
@@ -86,7 +88,10 @@ int stage_measure(const struct stage_run *run, struct model *model, graph_builde
 		rc = session_open(&s, &model->params, model->ckpt.spec.classes, build, user, &o);
 	}
 	if (!rc)
-		rc = session_measure(&s, &e, run->stop, m, NULL);
+		rc = partial_unit_of_model(
+		    run, "measure", &model->params, &model->ckpt.adapter, build, user, split, unit);
+	if (!rc)
+		rc = partial_measure(run, unit, &s, &e, m, NULL);
 	session_close(&s);
 	encoding_close(&e);
 	if (rc)

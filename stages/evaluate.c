@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "stages/partial.h"
 
 #define AT(field)  offsetof(struct evaluate_options, field)
 #define NO_LIMIT   100 /* points of max_drop */
@@ -159,6 +160,7 @@ static int open_samples(const struct evaluation *e, struct evaluated *m)
 static int measure_model(const struct evaluation *e, struct evaluated *m)
 {
 	struct session s = {0};
+	char unit[HASH_HEX];
 	int rc = metrics_init(&m->test, &m->model.ckpt.task);
 	if (!rc)
 		rc = open_samples(e, m);
@@ -168,7 +170,10 @@ static int measure_model(const struct evaluation *e, struct evaluated *m)
 	const struct session_options o = {.batch = m->samples.n < TEST_BATCH ? (int)m->samples.n : TEST_BATCH};
 	rc = m->right ? session_open_model(&s, &m->model, &o) : ERR_NOMEM;
 	if (!rc)
-		rc = session_measure(&s, &m->samples, e->run->stop, &m->test, m->right);
+		rc = partial_unit_of_model(e->run, "evaluate", &m->model.params, &m->model.ckpt.adapter, model_build,
+		    &m->model, SPLIT_TEST, unit);
+	if (!rc)
+		rc = partial_measure(e->run, unit, &s, &m->samples, &m->test, m->right);
 	session_close(&s);
 	if (!e->o->latency || m->model.ckpt.adapter.spec.kind != INPUT_TEXT)
 		encoding_close(&m->samples);

@@ -120,7 +120,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .resume_path = run->resume_path,
 	    .resume_key = run->key,
 	    .resume_note = job->resume_note,
-	    .resume_seconds = RESUME_SECONDS,
+	    .resume_seconds = run->state_seconds > 0 ? run->state_seconds : RESUME_SECONDS,
 	    .min_best_epoch = job->without_labels ? job->train->epochs - 1 : job->min_best_epoch};
 }
 

@@ -56,16 +56,24 @@ static int run_once(struct timed *t, int64_t run)
 	return session_forward(&t->session, t->samples, t->session.index, t->session.batch);
 }
 
-static int run_untimed(struct timed *t, int64_t run, int64_t n)
+static int check_stop(const volatile sig_atomic_t *stop)
+{
+	return stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted while timing") : 0;
+}
+
+static int run_untimed(struct timed *t, int64_t run, int64_t n, const volatile sig_atomic_t *stop)
 {
 	int rc = 0;
-	for (int64_t i = 0; i < n && !rc; i++)
-		rc = run_once(t, run);
+	for (int64_t i = 0; i < n && !rc; i++) {
+		rc = check_stop(stop);
+		if (!rc)
+			rc = run_once(t, run);
+	}
 	return rc;
 }
 
 /* Texts of other lengths need other executors: all that the timed runs need are made before the first of them. */
-static int meet_shapes(struct timed *t, int64_t runs)
+static int meet_shapes(struct timed *t, int64_t runs, const volatile sig_atomic_t *stop)
 {
 	int64_t *met = mem_alloc((size_t)runs, sizeof(*met)), n = 0;
 	int rc = met ? 0 : ERR_NOMEM;
@@ -79,31 +87,32 @@ static int meet_shapes(struct timed *t, int64_t runs)
 		if (i < n)
 			continue;
 		met[n++] = tokens;
-		rc = run_once(t, run);
+		rc = run_untimed(t, run, 1, stop);
 	}
 	mem_free(met);
 	return rc;
 }
 
-static int timed_open(struct timed *t, const struct latency_subject *s, const struct timing *timing, uint64_t seed)
+static int timed_open(
+    struct timed *t, const struct latency_subject *s, const struct timing *timing, const struct protocol *p)
 {
 	int rc = session_open_model(&t->session, s->model, &(struct session_options){.batch = timing->batch});
 	t->samples = s->samples;
 	if (rc)
 		return rc;
-	return s->samples ? meet_shapes(t, timing->runs)
-			  : session_random(&t->session, &s->model->ckpt.adapter, seed, timing->batch);
+	return s->samples ? meet_shapes(t, timing->runs, p->stop)
+			  : session_random(&t->session, &s->model->ckpt.adapter, p->seed, timing->batch);
 }
 
 /* Timings first..last-1 of one model. */
 static int run_block(struct timed *t, double *seconds, int64_t first, int64_t last, const volatile sig_atomic_t *stop)
 {
-	int rc = run_untimed(t, first, REFILLS);
+	int rc = run_untimed(t, first, REFILLS, stop);
 	for (int64_t i = first; i < last && !rc; i++) {
 		double start = clock_now();
-		if (stop && *stop)
-			return err_set(ERR_INTERRUPTED, "interrupted while timing");
-		rc = run_once(t, i);
+		rc = check_stop(stop);
+		if (!rc)
+			rc = run_once(t, i);
 		seconds[i] = clock_now() - start;
 	}
 	return rc;
@@ -113,7 +122,7 @@ static int take_turns(struct timed *t, const struct protocol *p, const struct ti
 {
 	int rc = 0;
 	for (int i = 0; i < p->n && !rc; i++)
-		rc = run_untimed(&t[i], 0, timing->warmup);
+		rc = run_untimed(&t[i], 0, timing->warmup, p->stop);
 	for (int64_t b = 0; b < BLOCKS && !rc; b++) {
 		for (int i = 0; i < p->n && !rc; i++)
 			rc = run_block(
@@ -129,7 +138,7 @@ static int measure(const struct protocol *p, const struct timing *timing, double
 	struct timed *t = mem_alloc((size_t)p->n, sizeof(*t));
 	int rc = t ? 0 : ERR_NOMEM;
 	for (int i = 0; i < p->n && !rc; i++)
-		rc = timed_open(&t[i], &p->subject[i], timing, p->seed);
+		rc = timed_open(&t[i], &p->subject[i], timing, p);
 	if (!rc)
 		rc = take_turns(t, p, timing, seconds);
 	for (int i = 0; t && i < p->n; i++)

@@ -219,7 +219,10 @@ static double median_of(const double *rounds, int n, int node)
 static int profile_rounds(struct bench *b, double *fp32, double *low)
 {
 	int rc = 0;
+	const volatile sig_atomic_t *stop = b->job->run->stop;
 	for (size_t r = 0; r < ROUNDS && !rc; r++) {
+		if (stop && *stop)
+			return err_set(ERR_INTERRUPTED, "interrupted while measuring the layers");
 		rc = executor_profile(b->ann.ex, fp32 + r * (size_t)b->m->folded.n);
 		if (!rc)
 			rc = executor_profile(b->low.ex, low + r * (size_t)b->m->deployed.n);

@@ -18,6 +18,8 @@ enum stage_values {
 	VALUES_INTEGER    /* by ops on integers, which the CPU alone has */
 };
 
+struct partial;
+
 struct stage_run {
 	const char *name;    /* the stage's name in the config, e.g. "student" */
 	const char *out_dir; /* an empty folder to fill; the run loop renames it when the stage is done */
@@ -47,6 +49,8 @@ struct stage_run {
 	const struct mask_forecast *input_masks, *teacher_masks, *pretrained_masks;
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
 	const char *resume_path, *key;
+	double state_seconds;    /* after which it is kept again; 0: RESUME_SECONDS */
+	struct partial *partial; /* what is finished of the stage (stages/partial.h), or NULL: nothing is kept */
 	const char *store; /* a folder for what stages keep for one another, of this user alone; NULL: there is none */
 	double earlier_seconds; /* out: what the starts took from which this one went on */
 	cJSON *info;            /* program-level fields for checkpoint_info.json (version, commit, config, key, ...) */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "data/prints.h"
 #include "stages/common.h"
+#include "stages/partial.h"
 
 #define MAGIC       "LOGITS1\n"
 #define WORD        8
@@ -174,7 +175,7 @@ int teacher_logits_compute(struct teacher_logits *l, const struct stage_run *run
 		return ERR_NOMEM;
 	take(l, n, s->classes);
 	fill_head(l->file.data, key, n, s->classes);
-	int rc = session_run(s, samples, 0, n, run->stop, copy_batch, l);
+	int rc = partial_run(run, key, s, samples, copy_batch, l);
 	if (rc == ERR_INTERRUPTED)
 		rc = err_set(ERR_INTERRUPTED, "interrupted while computing the teacher's logits");
 	if (!rc)

@@ -152,12 +152,12 @@ static int add_batch(void *user, struct session *s, int64_t first, int count)
 	return metrics_add(x->m, s->logits, &t, count);
 }
 
-int session_measure(
-    struct session *s, const struct encoding *e, const volatile sig_atomic_t *stop, struct metrics *m, uint8_t *right)
+int session_measure_by(
+    struct session *s, const struct encoding *e, session_runner runner, void *user, struct metrics *m, uint8_t *right)
 {
 	struct measuring x = {e, m, right};
 	metrics_reset(m);
-	int rc = session_run(s, e, 0, e->n, stop, add_batch, &x);
+	int rc = runner(user, s, e, add_batch, &x);
 	if (rc == ERR_INTERRUPTED)
 		return err_set(ERR_INTERRUPTED, "interrupted while measuring on the %s split", split_names[e->split]);
 	if (!rc)
@@ -165,4 +165,16 @@ int session_measure(
 	if (!rc && !isfinite(m->loss))
 		rc = err_set(ERR_FAIL, "the logits of the %s split are not finite", split_names[e->split]);
 	return rc;
+}
+
+static int run_all(void *user, struct session *s, const struct encoding *e, session_sink sink, void *sink_user)
+{
+	const volatile sig_atomic_t *const *stop = user;
+	return session_run(s, e, 0, e->n, *stop, sink, sink_user);
+}
+
+int session_measure(
+    struct session *s, const struct encoding *e, const volatile sig_atomic_t *stop, struct metrics *m, uint8_t *right)
+{
+	return session_measure_by(s, e, run_all, &stop, m, right);
 }

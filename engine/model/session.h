@@ -59,5 +59,11 @@ int session_again(struct session *s);
  * each decision is right as a whole, or NULL. ERR_FAIL if the loss is not finite. */
 int session_measure(
     struct session *s, const struct encoding *e, const volatile sig_atomic_t *stop, struct metrics *m, uint8_t *right);
+/* The same where somebody else runs all samples of the encoding, in order, and shows the sink each batch, which looks
+ * at s->logits alone. */
+typedef int (*session_runner)(
+    void *user, struct session *s, const struct encoding *e, session_sink sink, void *sink_user);
+int session_measure_by(
+    struct session *s, const struct encoding *e, session_runner runner, void *user, struct metrics *m, uint8_t *right);
 
 #endif

@@ -1,6 +1,8 @@
 /* The collector of observers. */
 #include "quant/collector.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -60,7 +62,36 @@ static int end(void *user)
 	return 0;
 }
 
+static int save(const void *user, struct fs_bytes *out)
+{
+	const struct observers *o = user;
+	const size_t of_one = sizeof(*o->of);
+	*out = (struct fs_bytes){.data = mem_alloc((size_t)o->n + 1, of_one), .size = (size_t)o->n * of_one};
+	for (int i = 0; out->data && i < o->n; i++)
+		memcpy(out->data + (size_t)i * of_one, &o->of[o->activation[i]], of_one);
+	return out->data ? 0 : ERR_NOMEM;
+}
+
+static bool restore(void *user, const void *bytes, size_t n)
+{
+	struct observers *o = user;
+	const size_t of_one = sizeof(*o->of);
+	if (n != (size_t)o->n * of_one)
+		return false;
+	for (int i = 0; i < o->n; i++)
+		memcpy(&o->of[o->activation[i]], (const unsigned char *)bytes + (size_t)i * of_one, of_one);
+	return true;
+}
+
 struct collector observers_collector(struct observers *o)
 {
-	return (struct collector){.user = o, .n = o->n, .name = name, .begin = begin, .add = add, .end = end};
+	return (struct collector){.user = o,
+	    .n = o->n,
+	    .name = name,
+	    .begin = begin,
+	    .add = add,
+	    .end = end,
+	    .save = save,
+	    .restore = restore,
+	    .kind = "observers"};
 }

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "base/fs.h"
+
 #include "quant/observer.h"
 #include "quant/plan.h"
 
@@ -30,6 +32,11 @@ struct collector {
 	int (*begin)(void *user);                                     /* or NULL                                */
 	int (*add)(void *user, int i, const struct collected *value); /* may not keep the pointer               */
 	int (*end)(void *user);                                       /* or NULL                                */
+	/* Or all NULL: an interrupted calibration begins again. What was collected, as bytes of the caller's; the same
+	 * put back in place of what `begin` has made, false if it does not fit; what kind of thing it is. */
+	int (*save)(const void *user, struct fs_bytes *out);
+	bool (*restore)(void *user, const void *bytes, size_t n);
+	const char *kind;
 };
 
 /* The first collector: an observer per quantized activation of a plan. */

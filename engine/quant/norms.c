@@ -1,5 +1,4 @@
 #include "quant/norms.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,9 +62,54 @@ static int add(void *user, int i, const struct collected *v)
 	return 0;
 }
 
+static size_t sum_bytes(const struct channel_norm *of)
+{
+	return (size_t)of->channels * sizeof(*of->sum);
+}
+
+static size_t all_bytes(const struct channel_norms *s)
+{
+	size_t n = 0;
+	for (int i = 0; i < s->n; i++)
+		n += sum_bytes(&s->item[i]);
+	return n;
+}
+
+static int save(const void *user, struct fs_bytes *out)
+{
+	const struct channel_norms *s = user;
+	*out = (struct fs_bytes){.size = all_bytes(s)};
+	unsigned char *to = out->data = mem_alloc(out->size + 1, 1);
+	for (int i = 0; to && i < s->n; i++) {
+		memcpy(to, s->item[i].sum, sum_bytes(&s->item[i]));
+		to += sum_bytes(&s->item[i]);
+	}
+	return out->data ? 0 : ERR_NOMEM;
+}
+
+static bool restore(void *user, const void *bytes, size_t n)
+{
+	struct channel_norms *s = user;
+	const unsigned char *from = bytes;
+	if (n != all_bytes(s))
+		return false;
+	for (int i = 0; i < s->n; i++) {
+		memcpy(s->item[i].sum, from, sum_bytes(&s->item[i]));
+		from += sum_bytes(&s->item[i]);
+	}
+	return true;
+}
+
 struct collector channel_norms_collector(struct channel_norms *s)
 {
-	return (struct collector){.user = s, .n = s->n, .name = name, .begin = begin, .add = add};
+	return (struct collector){.user = s,
+	    .n = s->n,
+	    .name = name,
+	    .begin = begin,
+	    .add = add,
+	    .save = save,
+	    .restore = restore,
+	    .kind = "norms"};
 }
 
 double channel_norm(const struct channel_norms *s, int at, int64_t channel)

@@ -2,9 +2,13 @@
  * params with statistics, quantization steps and masks, moments, the best weights, the update's state (loss scale
  * included), the step, the best figures and the log. The order of samples and all random numbers follow from the step.
  *
+ * Two generations are kept: what was kept before stays under a name of its own until the next is kept, for where the
+ * newest is damaged.
+ *
  * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, `state`, the
  * bytes of a JSON object, and `sha256`, the digits of the hash of all others. */
 #include <float.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +36,49 @@ static const char *join(char buf[NAME_ROOM], const char *group, const char *name
 {
 	snprintf(buf, NAME_ROOM, "%s.%s", group, name);
 	return buf;
+}
+
+/* --- generations -------------------------------------------------------------------------------------------------- */
+
+#define PATH_ROOM 1200
+
+static const char *before_path(char path[PATH_ROOM], const char *newest)
+{
+	snprintf(path, PATH_ROOM, "%s.before", newest);
+	return path;
+}
+
+bool resume_exists(const char *path)
+{
+	char before[PATH_ROOM];
+	return fs_exists(path) || fs_exists(before_path(before, path));
+}
+
+void resume_remove(const char *path)
+{
+	char before[PATH_ROOM];
+	unlink(path);
+	unlink(before_path(before, path));
+}
+
+int resume_rename(const char *from, const char *to)
+{
+	char before[2][PATH_ROOM];
+	if (fs_exists(from) && rename(from, to) < 0)
+		return err_set(ERR_IO, "%s: %s", from, strerror(errno));
+	if (rename(before_path(before[0], from), before_path(before[1], to)) < 0 && errno != ENOENT)
+		return err_set(ERR_IO, "%s: %s", before[0], strerror(errno));
+	return 0;
+}
+
+/* At every moment one of the two names has a whole state. Where there are no hard links, the newest has its place alone
+ * until the next one is written. */
+static void keep_before(const char *path)
+{
+	char before[PATH_ROOM];
+	unlink(before_path(before, path));
+	if (link(path, before) < 0 && errno != ENOENT)
+		rename(path, before);
 }
 
 /* --- saving ------------------------------------------------------------------------------------------------------- */
@@ -148,8 +195,10 @@ int resume_save(const struct fit *f, const struct train_result *r)
 		rc = add_state(&file, f, r);
 	if (!rc)
 		rc = add_hash(&file);
-	if (!rc)
+	if (!rc) {
+		keep_before(f->t->resume_path);
 		rc = tensor_file_write(&file, f->t->resume_path);
+	}
 	tensor_file_clear(&file);
 	return rc ? err_context(rc, "the state of the training cannot be kept") : 0;
 }
@@ -312,7 +361,7 @@ static int check_hash(const char *path, const struct tensor_file *file)
 }
 
 /* The whole file, and the numbers in it. */
-static int read_state(const char *path, struct tensor_file *file, cJSON **o)
+static int read_one(const char *path, struct tensor_file *file, cJSON **o)
 {
 	const struct named_tensor *state;
 	int rc = tensor_file_map(file, path);
@@ -323,14 +372,34 @@ static int read_state(const char *path, struct tensor_file *file, cJSON **o)
 		rc = err_set(ERR_CHECKPOINT, "%s: no state of a training", path);
 	if (!rc)
 		rc = json_parse(path, state->t.data, tensor_bytes(&state->t), o);
+	if (rc)
+		tensor_file_clear(file);
 	return rc == ERR_CHECKPOINT ? err_set(rc, "%s; " REMEDY, err_message()) : rc;
+}
+
+/* Of the newest generation, or, where that is damaged or gone, of the one before. damaged: why not of the newest; "":
+ * it is. */
+static int read_state(const char *path, struct tensor_file *file, cJSON **o, char damaged[512])
+{
+	char before[PATH_ROOM];
+	damaged[0] = '\0';
+	int rc = read_one(path, file, o);
+	if (!rc || rc == ERR_NOMEM || !fs_exists(before_path(before, path)))
+		return rc;
+	snprintf(damaged, 512, "%s", err_message());
+	if (read_one(before, file, o) == 0) {
+		err_clear();
+		return 0;
+	}
+	return err_set(rc, "%s", damaged); /* the newest is what is to be removed first */
 }
 
 int resume_key(const char *path, char key[HASH_HEX])
 {
 	struct tensor_file file = {0};
 	cJSON *o = NULL;
-	int rc = read_state(path, &file, &o);
+	char damaged[512];
+	int rc = read_state(path, &file, &o, damaged);
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "key"));
 	if (!rc && !hash_is_hex(text))
 		rc = err_set(ERR_CHECKPOINT, "%s: its key is no SHA-256", path);
@@ -344,10 +413,11 @@ int resume_note(const char *path, const char *key, char **note)
 {
 	struct tensor_file file = {0};
 	cJSON *o = NULL;
+	char damaged[512];
 	*note = NULL;
-	if (!path || !fs_exists(path))
+	if (!path || !resume_exists(path))
 		return 0;
-	int rc = read_state(path, &file, &o);
+	int rc = read_state(path, &file, &o, damaged);
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "note"));
 	if (!rc && text && same_key(o, key) && !(*note = mem_strdup(text)))
 		rc = ERR_NOMEM;
@@ -356,19 +426,35 @@ int resume_note(const char *path, const char *key, char **note)
 	return rc;
 }
 
+/* The one before becomes the newest: the next state that is kept must not put the damaged one in its place. */
+static int go_back(const struct fit *f, const char *damaged)
+{
+	char line[640], before[PATH_ROOM];
+	const struct progress *p = f->t->progress;
+	snprintf(line, sizeof(line), "warning: going on from the state before the last one: %s", damaged);
+	if (p && p->line)
+		p->line(f->t->progress, line);
+	if (rename(before_path(before, f->t->resume_path), f->t->resume_path) < 0)
+		return err_set(ERR_IO, "%s: %s", before, strerror(errno));
+	return 0;
+}
+
 int resume_load(struct fit *f, struct train_result *r)
 {
 	const char *path = f->t->resume_path;
 	struct tensor_file file = {0};
 	cJSON *o = NULL;
+	char damaged[512];
 	int rc;
-	if (!fs_exists(path))
+	if (!resume_exists(path))
 		return 0;
-	rc = read_state(path, &file, &o);
+	rc = read_state(path, &file, &o, damaged);
 	if (!rc && !same_key(o, f->t->resume_key)) {
-		unlink(path); /* options or data have changed since */
+		resume_remove(path); /* options or data have changed since */
 		goto out;
 	}
+	if (!rc && damaged[0])
+		rc = go_back(f, damaged);
 	if (!rc && !has_text(o, "note", f->t->resume_note))
 		goto out;
 	if (!rc)

@@ -462,7 +462,8 @@ static int run_all(struct fit *f, struct train_result *out)
 		rc = interrupted(f, out);
 	if (rc == ERR_NOMEM)
 		rc = out_of_memory(f, out);
-	if (!rc && f->t->resume_path && (f->t->resume_note || clock_now() - f->saved >= RESUME_END_SECONDS))
+	if (!rc && f->t->resume_path &&
+	    (f->t->resume_note || clock_now() - f->saved >= fmin(RESUME_END_SECONDS, f->t->resume_seconds)))
 		rc = keep_state(f, out);
 	return rc ? rc : params_copy(f->t->params, &f->best_params);
 }

@@ -179,6 +179,11 @@ int trainer_check(const struct trainer *t);
  * ERR_FAIL naming epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
  * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
+/* A kept state is up to two files: the newest, `path`, and the one before it, from which a fit goes on where the newest
+ * is damaged. resume_rename: ERR_IO; there need not be any. */
+bool resume_exists(const char *path);
+void resume_remove(const char *path);
+int resume_rename(const char *from, const char *to);
 /* The key of a kept state. ERR_CHECKPOINT: the file is damaged, or no state of a training, or its key is no hash. */
 int resume_key(const char *path, char key[HASH_HEX]);
 /* The note of a kept state with that key (NULL: ""), owned by the caller; NULL if there is no state, it has another key

@@ -110,6 +110,20 @@ check "the message says what to do" grep -q '; remove the file to start the stag
 rm runs/t/.01-teacher.resume
 works run t.yaml
 
+# With an earlier state beside it, that is gone on from; the bytes are the same.
+rm -rf runs
+interrupt TERM 02-student --set stages.student.epochs=3000
+interrupt TERM 02-student --set stages.student.epochs=3000
+check "two generations are kept" [ -s runs/t/.02-student.resume.before ]
+head -c 5000 runs/t/.02-student.resume >cut
+cp cut runs/t/.02-student.resume
+works run t.yaml --set stages.student.epochs=3000
+check "the run says that it goes back" grep -q 'warning: going on from the state before the last one: runs/t/.02-student.resume: ' err
+check "and goes on" grep -q 'going on in epoch .* after step' err
+check "the bytes are those of a run that was not interrupted" \
+	cmp whole/t/02-student/model.safetensors runs/t/02-student/model.safetensors
+check "both are gone" [ -z "$(find runs -name '*.resume*')" ]
+
 # nohup: a lost terminal is nothing to the run.
 rm -rf runs
 (trap '' HUP && exec "$program" run t.yaml --set stages.student.epochs=3000) >out 2>err </dev/null &

@@ -116,6 +116,7 @@ struct rig_case {
 	const char *store; /* a folder in DIR for what stages keep for one another, or NULL */
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
+	struct partial *partial; /* what is finished of the stage, or NULL */
 };
 
 /* Runs the stage into DIR/folder; input and teacher are names of earlier folders. */
@@ -148,6 +149,8 @@ static inline int rig_run(struct rig *r, const struct stage_kind *kind, const st
 	    .store = c->store ? store : NULL,
 	    .progress = c->progress,
 	    .stop = c->stop,
+	    .partial = c->partial,
+	    .state_seconds = 300,
 	    .info = cJSON_CreateObject(),
 	    .summary = cJSON_CreateObject()};
 	int rc = rig_options_with(kind->table, options, c->options, c->teacher);

@@ -87,14 +87,14 @@ static void follow(int precision)
 	static float plain[400], resumed[400];
 	char log[4096], again[4096];
 	struct train_result a, b;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(start(precision, 0, &a, plain));
 	assert_int_equal(a.resumed, 0);
 	assert_false(fs_exists(STATE));
 	read_log(log, sizeof(log));
 	const int micros = (int)a.steps * 2;
 	for (int first = 1; first < micros; first += 3) { /* in every epoch, at both halves of a step */
-		unlink(STATE);
+		resume_remove(STATE);
 		assert_error(start(precision, first, &b, resumed), ERR_INTERRUPTED, "the same run goes on from there");
 		assert_true(fs_exists(STATE));
 		const int left = micros - (first + 1) / 2 * 2; /* a step that was begun is finished */
@@ -147,7 +147,7 @@ static void resume__keeps_the_steps_since_the_scale_changed(void **state)
 	struct train_result r;
 	struct scene s;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP16, 12, &r, out), ERR_INTERRUPTED);
 	const double good = saved_number("good"), scale = saved_number("scale");
 	assert_true(good > 0);
@@ -156,7 +156,7 @@ static void resume__keeps_the_steps_since_the_scale_changed(void **state)
 	assert_int_equal(trainer_fit(&s.w.t, &r), ERR_INTERRUPTED);
 	world_close(&s.w);
 	assert_true(saved_number("good") == good && saved_number("scale") == scale);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 /* One moment each instead of two. */
@@ -166,13 +166,13 @@ static void resume__refuses_the_moments_of_another_optimizer(void **state)
 	struct train_result r;
 	struct scene s;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP32, 12, &r, out), ERR_INTERRUPTED);
 	scene_open(&s, PRECISION_FP32);
 	s.w.o.optimizer = OPTIMIZER_SGD;
 	assert_error(trainer_fit(&s.w.t, &r), ERR_CHECKPOINT, "no state of this stage: moments.m.");
 	world_close(&s.w);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 /* A state with a note is of one of several models: another one neither takes it nor removes it. */
@@ -183,7 +183,7 @@ static void note__says_whose_state_it_is(void **state)
 	struct train_result r;
 	char *note;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(resume_note(STATE, KEY, &note));
 	assert_null(note);
 	assert_ok(start(PRECISION_FP32, 0, &r, plain));
@@ -215,7 +215,7 @@ static void note__says_whose_state_it_is(void **state)
 	assert_ok(resume_note(STATE, KEY, &note));
 	assert_non_null(note);
 	mem_free(note);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 /* Stops when the first epoch is validated: its steps are done, its figures are not. */
@@ -237,7 +237,7 @@ static void resume__goes_on_in_the_middle_of_validation(void **state)
 	struct train_result r;
 	struct scene s;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(start(PRECISION_FP32, 0, &r, plain));
 	train_result_clear(&r);
 	ref_own_kernels(&b, kernels);
@@ -269,7 +269,7 @@ static void resume__goes_on_from_the_last_state_before_a_kill(void **state)
 	struct train_result r;
 	struct scene s;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(start(PRECISION_FP32, 0, &r, plain));
 	train_result_clear(&r);
 	scene_open(&s, PRECISION_FP32);
@@ -286,7 +286,7 @@ static void resume__goes_on_from_the_last_state_before_a_kill(void **state)
 	assert_memory_equal(plain, resumed, sizeof(plain));
 	assert_int_equal(r.resumed, 1);
 	train_result_clear(&r);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 static int starve(void *user, struct executor *train, const struct train_batch *batch)
@@ -304,7 +304,7 @@ static void resume__goes_on_where_memory_ran_out(void **state)
 	char log[4096], again[4096];
 	struct train_result r;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(start(PRECISION_FP32, 0, &r, plain));
 	const int micros = (int)r.steps * 2;
 	const double loss = r.train_loss;
@@ -312,7 +312,7 @@ static void resume__goes_on_where_memory_ran_out(void **state)
 	train_result_clear(&r);
 	for (int fails = 1; fails <= micros; fails++) {
 		struct scene s;
-		unlink(STATE);
+		resume_remove(STATE);
 		scene_open(&s, PRECISION_FP32);
 		s.w.t.before_forward = starve;
 		s.steps = fails;
@@ -327,7 +327,7 @@ static void resume__goes_on_where_memory_ran_out(void **state)
 		assert_true(r.train_loss == loss);
 		train_result_clear(&r);
 	}
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 static void resume__leaves_the_state_of_another_key(void **state)
@@ -336,7 +336,7 @@ static void resume__leaves_the_state_of_another_key(void **state)
 	struct train_result r;
 	struct scene s;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_ok(start(PRECISION_FP32, 0, &r, plain));
 	train_result_clear(&r);
 	assert_int_equal(start(PRECISION_FP32, 7, &r, out), ERR_INTERRUPTED);
@@ -357,7 +357,7 @@ static void resume__a_training_of_seconds_is_kept_when_it_ends(void **state)
 	static float plain[400], again[400];
 	struct train_result a, b;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	nap = RESUME_END_SECONDS;
 	assert_ok(start(PRECISION_FP32, 0, &a, plain));
 	nap = 0;
@@ -369,7 +369,7 @@ static void resume__a_training_of_seconds_is_kept_when_it_ends(void **state)
 	assert_true(b.resumed == 1 && b.earlier_seconds >= RESUME_END_SECONDS);
 	train_result_clear(&a);
 	train_result_clear(&b);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 static char last_line[512];
@@ -421,7 +421,7 @@ static void resume__a_key_that_is_no_hash_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		struct scene s;
-		unlink(STATE);
+		resume_remove(STATE);
 		scene_open(&s, PRECISION_FP32);
 		s.w.t.resume_key = bad[i];
 		s.steps = 7;
@@ -430,7 +430,7 @@ static void resume__a_key_that_is_no_hash_is_refused(void **state)
 		assert_error(resume_key(STATE, key), ERR_CHECKPOINT, "its key is no SHA-256");
 		assert_string_equal(key, "");
 	}
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 static void resume__refuses_a_changed_byte(void **state)
@@ -440,7 +440,7 @@ static void resume__refuses_a_changed_byte(void **state)
 	struct fs_bytes whole = {0};
 	char key[HASH_HEX];
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
 	assert_ok(resume_key(STATE, key));
 	assert_string_equal(key, KEY);
@@ -453,7 +453,46 @@ static void resume__refuses_a_changed_byte(void **state)
 	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, "remove the file to start the stage from its");
 	assert_error(resume_key(STATE, key), ERR_CHECKPOINT, "SHA-256");
 	fs_bytes_clear(&whole);
-	unlink(STATE);
+	resume_remove(STATE);
+}
+
+/* What was kept before is gone on from, and stays while the damaged one is. */
+static void resume__goes_back_to_the_state_before_a_damaged_one(void **state)
+{
+	static float whole[400], out[400];
+	struct train_result r;
+	char key[HASH_HEX];
+	(void)state;
+	resume_remove(STATE);
+	assert_ok(start(PRECISION_FP32, 0, &r, whole));
+	train_result_clear(&r);
+	resume_remove(STATE);
+	for (int missing = 0; missing < 2; missing++) {
+		assert_int_equal(start(PRECISION_FP32, 10, &r, out), ERR_INTERRUPTED);
+		assert_false(fs_exists(STATE ".before"));
+		assert_int_equal(start(PRECISION_FP32, 10, &r, out), ERR_INTERRUPTED);
+		assert_true(fs_exists(STATE ".before"));
+		if (missing)
+			assert_int_equal(unlink(STATE), 0);
+		else
+			assert_ok(fs_write(STATE, "cut", 3));
+		assert_ok(resume_key(STATE, key));
+		assert_string_equal(key, KEY);
+		assert_int_equal(start(PRECISION_FP32, 1, &r, out), ERR_INTERRUPTED);
+		assert_ok(resume_key(STATE ".before", key));
+		assert_ok(start(PRECISION_FP32, 0, &r, out));
+		assert_int_equal(r.resumed, 2);
+		assert_memory_equal(out, whole, sizeof(out));
+		train_result_clear(&r);
+		resume_remove(STATE);
+	}
+	assert_int_equal(start(PRECISION_FP32, 10, &r, out), ERR_INTERRUPTED);
+	assert_int_equal(start(PRECISION_FP32, 10, &r, out), ERR_INTERRUPTED);
+	assert_ok(fs_write(STATE, "cut", 3));
+	assert_ok(fs_write(STATE ".before", "cut", 3));
+	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, "remove the file to start the stage from its");
+	resume_remove(STATE);
+	assert_false(resume_exists(STATE));
 }
 
 /* Every tensor but one, or a changed one, or half of the file. */
@@ -463,7 +502,7 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 	struct train_result r;
 	struct fs_bytes whole = {0};
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
 	assert_ok(fs_read(STATE, &whole));
 	assert_ok(fs_write(STATE, whole.data, whole.size / 2));
@@ -508,7 +547,7 @@ static void resume__refuses_what_is_no_state_of_it(void **state)
 	assert_error(start(PRECISION_FP32, 0, &r, out), ERR_CHECKPOINT, "no state of this stage: fc1.weight");
 	tensor_file_clear(&all);
 	fs_bytes_clear(&whole);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 /* The file with another value for a key of its numbers, its hash made to fit. */
@@ -552,7 +591,7 @@ static void resume__numbers_have_their_ranges(void **state)
 	struct fs_bytes whole = {0};
 	struct tensor_file all = {0};
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
 	assert_ok(fs_read(STATE, &whole));
 	assert_ok(tensor_file_parse(&all, STATE, whole.data, whole.size));
@@ -567,7 +606,7 @@ static void resume__numbers_have_their_ranges(void **state)
 	train_result_clear(&r);
 	tensor_file_clear(&all);
 	fs_bytes_clear(&whole);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 static void resume__survives_each_failing_allocation(void **state)
@@ -577,7 +616,7 @@ static void resume__survives_each_failing_allocation(void **state)
 	struct fs_bytes whole = {0};
 	uint64_t total = 1;
 	(void)state;
-	unlink(STATE);
+	resume_remove(STATE);
 	assert_int_equal(start(PRECISION_FP32, 30, &r, out), ERR_INTERRUPTED);
 	assert_ok(fs_read(STATE, &whole));
 	for (uint64_t i = 0; i <= total; i++) {
@@ -595,7 +634,7 @@ static void resume__survives_each_failing_allocation(void **state)
 	}
 	assert_true(total > 100);
 	fs_bytes_clear(&whole);
-	unlink(STATE);
+	resume_remove(STATE);
 }
 
 int main(void)
@@ -613,6 +652,7 @@ int main(void)
 	    cmocka_unit_test(resume__a_training_of_seconds_is_kept_when_it_ends),
 	    cmocka_unit_test(resume__a_state_that_cannot_be_written_ends_no_training),
 	    cmocka_unit_test(resume__refuses_a_changed_byte),
+	    cmocka_unit_test(resume__goes_back_to_the_state_before_a_damaged_one),
 	    cmocka_unit_test(resume__a_key_that_is_no_hash_is_refused),
 	    cmocka_unit_test(resume__refuses_what_is_no_state_of_it),
 	    cmocka_unit_test(resume__numbers_have_their_ranges),

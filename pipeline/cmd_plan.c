@@ -13,6 +13,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/report.h"
 #include "pipeline/run_args.h"
+#include "pipeline/smallest_difference.h"
 #include "text/escape.h"
 
 static const char *const state_names[] = {"to run", "up to date", "finished elsewhere, to be taken from there"};
@@ -75,7 +76,7 @@ static void add_stage(struct json_out e, const struct chain *c, const struct cha
 	add_memory(e, c, &s->plan);
 }
 
-static int plan_json(const struct chain *c, cJSON **out)
+static int plan_json(const struct chain *c, const struct difference_rule *rule, cJSON **out)
 {
 	size_t available, total;
 	bool ok;
@@ -99,6 +100,7 @@ static int plan_json(const struct chain *c, cJSON **out)
 	bool in_memory;
 	json_out_number(held, "bytes", (double)dataset_held(&c->data, &in_memory));
 	json_out_bool(held, "in_memory", in_memory);
+	smallest_difference_json(root, &c->data, rule);
 	json_out_item(root, "resolved", run_config_to_json(c->config));
 	struct json_out stages = json_out_list(root, "stages");
 	for (int i = 0; i < c->n; i++)
@@ -199,7 +201,7 @@ static void print_inputs(const struct chain *c)
 	}
 }
 
-static void print_data(const struct chain *c)
+static void print_data(const struct chain *c, const struct difference_rule *rule)
 {
 	const struct dataset *d = &c->data;
 	const char *what = d->kind == SAMPLE_TEXT ? "texts" : "images";
@@ -212,10 +214,11 @@ static void print_data(const struct chain *c)
 	if (in_memory)
 		printf("%.1f MiB of data in memory\n", MEMORY_MIB(held));
 	printf("task: %s, judged by %s\n", c->task.kind->name, c->task.kind->metric[c->task.primary].name);
+	smallest_difference_print(d, &c->task, rule);
 	print_inputs(c);
 }
 
-static void print_plan(const struct chain *c)
+static void print_plan(const struct chain *c, const struct difference_rule *rule)
 {
 	double total = 0;
 	char time[32];
@@ -224,7 +227,7 @@ static void print_plan(const struct chain *c)
 	if (c->store.ignored[0])
 		printf("warning: the store %s is not used: %s\n", c->store.path, c->store.ignored);
 	print_device(c);
-	print_data(c);
+	print_data(c, rule);
 	for (int i = 0; i < c->n; i++) {
 		print_stage(c, &c->stage[i], i);
 		enum estimate_basis basis;
@@ -244,6 +247,7 @@ int cmd_plan(int argc, char **argv)
 	int rc = run_args_parse(&a, argc, argv, true);
 	if (rc < 0)
 		return rc;
+	const struct difference_rule rule = {a.false_positives, a.power};
 	struct run_config config;
 	struct chain chain;
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
@@ -253,11 +257,11 @@ int cmd_plan(int argc, char **argv)
 	if (!rc) {
 		cJSON *json = NULL;
 		if (a.json)
-			rc = plan_json(&chain, &json);
+			rc = plan_json(&chain, &rule, &json);
 		if (!rc && a.json)
 			rc = command_print_json(json);
 		else if (!rc)
-			print_plan(&chain);
+			print_plan(&chain, &rule);
 		if (!rc)
 			rc = chain_check_memory(&chain);
 		chain_close(&chain);

@@ -22,8 +22,11 @@
 static const struct command commands[] = {
     {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", OUT_SET,
 	cmd_run},
-    {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--json]",
-	"validate everything and show what run would do; touches nothing", OUT_SET JSON, cmd_plan},
+    {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--false-positives RATE] [--power SHARE] [--json]",
+	"validate everything and show what run would do; touches nothing",
+	OUT_SET "  --false-positives RATE of the test of two models whose smallest difference is shown (0.05)\n"
+		"  --power SHARE       how often that test sees a difference that is there (0.8)\n" JSON,
+	cmd_plan},
     {"evaluate",
 	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] | --config CONFIG] "
 	"[--out DIR] [--json]",

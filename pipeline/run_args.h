@@ -11,7 +11,8 @@ struct run_args { /* all borrowed from argv */
 	const char *sets[RUN_MAX_SETS];
 	int n_sets;
 	bool json;
+	double false_positives, power; /* plan: of the test of two models (task/power.h) */
 };
-int run_args_parse(struct run_args *a, int argc, char **argv, bool with_json);
+int run_args_parse(struct run_args *a, int argc, char **argv, bool of_plan);
 
 #endif

@@ -16,6 +16,14 @@ json() { # PATHS COMMAND...: the command's output is JSON with these dotted path
 	check "JSON of: pipeline $*" "$tool" json out.json $paths
 }
 json "name out data.classes resolved.seed stages.0.key stages.4.state stages.2.memory_bytes.total" plan t.yaml
+works plan t.yaml
+contains out "5 % false positives, seen in 80 % of cases"
+contains out "validation, 182 samples: 4.31 points where one model only loses"
+works plan t.yaml --false-positives 0.01 --power 0.9
+contains out "1 % false positives, seen in 90 % of cases"
+json "smallest_difference.validation.differences.2.points smallest_difference.test.samples" plan t.yaml
+refuses 2 "--power must be a number in 0.05..0.999, found '2'" plan t.yaml --power 2
+refuses 2 "run: unknown option '--power'" run t.yaml --power 0.9
 works plan t.yaml --set stages.quantize.calibration_batches=1000
 contains out "calibrated on 39 batches of 32 from train" # all that the split has
 json "models.0.test_accuracy models.1.precision models.1.test.per_class.9.f1 data.splits.test.sha256" \

@@ -21,7 +21,7 @@ struct quantize_options {
 	int64_t weight_bits, act_bits, edge_bits;
 	int granularity, activations; /* 0: channel, symmetric; 1: tensor, affine */
 	int prob_bits;                /* 0: 16, 1: 8 */
-	struct option_strings exclude;
+	struct option_strings exclude, layer_bits;
 	int64_t calibration_batches, calibration_batch_size;
 	char *calibration_split;
 	bool equalize;

@@ -56,7 +56,8 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .per_channel = o->granularity == 0,
 	    .prob_bits = o->prob_bits == 1 ? 8 : 16,
 	    .affine = o->activations == 1,
-	    .exclude = o->exclude};
+	    .exclude = o->exclude,
+	    .layer_bits = o->layer_bits};
 }
 
 int quantize_options_check(const struct quantize_options *o, const char **key)

@@ -30,6 +30,8 @@ extern const char *const quantize_observers[], *const quantize_weight_observers[
 		"bits of activations; below 8 the model is simulated in FP32 and says so"),                            \
 	    QUANTIZE_ROW(w, integer, edge_bits, OPT_INT, "0", 0, 8, NULL,                                              \
 		"bits of weights and input of the first and the last layer; 0 = as the others"),                       \
+	    QUANTIZE_ROW(w, integer, layer_bits, OPT_STRINGS, NULL, 0, 0, NULL,                                        \
+		"bits of weights per layer, as PATTERN=BITS, e.g. [conv1=8, fc*=4]; the last that matches counts"),    \
 	    QUANTIZE_ROW(w, calibrated, prob_bits, OPT_CHOICE, "16", 0, 0, quantize_prob_bits,                         \
 		"bits of attention's probabilities; 8 is a little faster and loses what is far below a token that "    \
 		"dominates"),                                                                                          \

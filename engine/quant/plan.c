@@ -37,13 +37,12 @@ static int check_rules(const struct quant_rules *r)
 	return 0;
 }
 
-/* The layer's own name, which folding replaced by that of its batch norm. */
-static const char *own_name(const struct node *layer)
+const char *plan_own_name(const struct node *layer)
 {
 	return layer->origin[0] ? layer->origin : layer->name;
 }
 
-static int no_match(const struct plan_maker *m, const char *pattern)
+int plan_no_match(const struct plan_maker *m, const char *option, const char *pattern)
 {
 	int n = m->plan->n_layer, rc;
 	const char **names = mem_alloc((size_t)n * 2 + 1, sizeof(*names));
@@ -52,14 +51,14 @@ static int no_match(const struct plan_maker *m, const char *pattern)
 	if (!names)
 		return ERR_NOMEM;
 	for (int i = 0; i < n; i++) {
-		names[2 * i] = own_name(&m->g->node[m->layer_node[i]]);
+		names[2 * i] = plan_own_name(&m->g->node[m->layer_node[i]]);
 		names[2 * i + 1] = m->plan->layer[i].name;
 	}
 	near = str_nearest(pattern, names, 2 * n);
 	if (near)
-		rc = err_set(ERR_CONFIG, "exclude: no layer matches '%s'; did you mean '%s'?", pattern, near);
+		rc = err_set(ERR_CONFIG, "%s: no layer matches '%s'; did you mean '%s'?", option, pattern, near);
 	else
-		rc = err_set(ERR_CONFIG, "exclude: no layer matches '%s'; layers are '%s' to '%s'", pattern,
+		rc = err_set(ERR_CONFIG, "%s: no layer matches '%s'; layers are '%s' to '%s'", option, pattern,
 		    n ? names[0] : "", n ? names[2 * n - 2] : "");
 	mem_free(names);
 	return rc;
@@ -75,7 +74,7 @@ static int exclude_layers(const struct plan_maker *m)
 			struct quant_layer *l = &m->plan->layer[i];
 
 			if (!str_match(pattern, l->name) &&
-			    !str_match(pattern, own_name(&m->g->node[m->layer_node[i]])))
+			    !str_match(pattern, plan_own_name(&m->g->node[m->layer_node[i]])))
 				continue;
 			l->quantized = false;
 			l->prob_bits = 0;
@@ -83,7 +82,7 @@ static int exclude_layers(const struct plan_maker *m)
 			found = true;
 		}
 		if (!found)
-			return no_match(m, pattern);
+			return plan_no_match(m, "exclude", pattern);
 	}
 	return 0;
 }
@@ -98,7 +97,8 @@ static int list_layers(struct plan_maker *m)
 	p->layer = mem_alloc((size_t)n + 1, sizeof(*p->layer));
 	m->layer_node = mem_alloc((size_t)n + 1, sizeof(int));
 	m->quantized = mem_alloc((size_t)m->g->n + 1, sizeof(bool));
-	if (!p->layer || !m->layer_node || !m->quantized)
+	m->own_bits = mem_alloc((size_t)m->g->n + 1, sizeof(int));
+	if (!p->layer || !m->layer_node || !m->quantized || !m->own_bits)
 		return ERR_NOMEM;
 	m->first = m->last = NODE_NONE;
 	for (int i = 0; i < m->g->n; i++) {
@@ -215,6 +215,9 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 		    quant_method_names[rules->method]);
 		goto out;
 	}
+	rc = plan_take_layer_bits(&m);
+	if (rc < 0)
+		goto out;
 	plan_mark_quantized(&m);
 	if (has_integers(rules->method)) {
 		rc = fuse_adds(&m);
@@ -226,6 +229,7 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 out:
 	mem_free(m.layer_node);
 	mem_free(m.quantized);
+	mem_free(m.own_bits);
 	if (rc < 0)
 		quant_plan_clear(out);
 	return rc;

@@ -40,6 +40,9 @@ struct quant_rules { /* what the user asks for */
 	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
 	struct option_strings
 	    exclude; /* patterns of layer names that stay FP32; one that matches nothing is an error */
+	/* "PATTERN=BITS", 2 to 8: of the weights of quantized layers, in the place of weight_bits and edge_bits; of
+	 * several that match the last one counts, one that matches nothing is an error. */
+	struct option_strings layer_bits;
 };
 
 /* One quantized value (activation or weight) of the folded graph. */

@@ -144,7 +144,7 @@ static int add_weight(const struct plan_maker *m, int layer, int input)
 {
 	const struct group_kind *kind = group_kind_of(&m->g->node[layer]);
 	const struct node *w = &m->g->node[m->g->node[layer].in[input]];
-	int bits = layer_bits(m, layer, m->rules->weight_bits);
+	int bits = m->own_bits[layer] ? m->own_bits[layer] : layer_bits(m, layer, m->rules->weight_bits);
 	const struct quant_value *old = quant_plan_value(m->plan, w->name);
 	struct quant_value *v;
 

@@ -169,6 +169,26 @@ static void run__static_keeps_the_accuracy_and_executes_what_was_simulated(void 
 	}
 }
 
+/* Weights of 8, 4 and 2 bits in one model. */
+static void run__bits_per_layer_are_saved_and_execute_what_was_simulated(void **state)
+{
+	struct rig *r = *state;
+	struct model m;
+	int bits[9] = {0};
+	cJSON_Delete(run_case(r, "mixed", "cnn", "{method: static, layer_bits: [conv*=4, fc1=2]}"));
+	rig_load(r, "mixed", &m);
+	assert_int_equal(m.ckpt.form, FORM_INTEGER);
+	for (int i = 0; i < m.ckpt.plan.n_value; i++)
+		bits[m.ckpt.plan.value[i].q.bits] += m.ckpt.plan.value[i].weight;
+	assert_true(bits[8] == 1 && bits[4] == 2 && bits[2] == 1);
+	const cJSON *report = cJSON_GetObjectItem(m.ckpt.info, "int8_report");
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(report, "executed")), "integers");
+	assert_true(rig_number(report, "values_compared") > 1000);
+	assert_true(rig_number(report, "values_different") == 0);
+	assert_true(rig_number(report, "largest_difference_real") == 0);
+	model_clear(&m);
+}
+
 static void run__report_has_every_layer_and_every_observer(void **state)
 {
 	struct rig *r = *state;
@@ -573,6 +593,7 @@ int main(void)
 	    cmocka_unit_test(check__options_that_a_method_ignores_are_errors),
 	    cmocka_unit_test(check__the_test_split_never_calibrates),
 	    cmocka_unit_test(run__static_keeps_the_accuracy_and_executes_what_was_simulated),
+	    cmocka_unit_test(run__bits_per_layer_are_saved_and_execute_what_was_simulated),
 	    cmocka_unit_test(run__report_has_every_layer_and_every_observer),
 	    cmocka_unit_test(run__saturated_counts_what_was_clipped),
 	    cmocka_unit_test(run__auto_takes_the_best_observer_on_validation),

@@ -77,6 +77,12 @@ int stage_model_load(struct model *m, const char *dir, struct device dev, const 
 int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,
     struct metrics *m)
 {
+	return stage_measure_each(run, model, build, user, split, m, NULL);
+}
+
+int stage_measure_each(const struct stage_run *run, struct model *model, graph_builder build, void *user,
+    enum split split, struct metrics *m, uint8_t *right)
+{
 	struct encoding e = {0};
 	struct session s = {0};
 	char unit[HASH_HEX];
@@ -91,7 +97,7 @@ int stage_measure(const struct stage_run *run, struct model *model, graph_builde
 		rc = partial_unit_of_model(
 		    run, "measure", &model->params, &model->ckpt.adapter, build, user, split, unit);
 	if (!rc)
-		rc = partial_measure(run, unit, &s, &e, m, NULL);
+		rc = partial_measure(run, unit, &s, &e, m, right);
 	session_close(&s);
 	encoding_close(&e);
 	if (rc)

@@ -19,6 +19,9 @@ int stage_check_planned(const struct stage_run *run, const char *dir, const stru
 /* Figures of a model's params on a split, by the graph of `build`. m is initialised here. ERR_INTERRUPTED. */
 int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,
     struct metrics *m);
+/* The same; right: (samples of the split) whether each decision is right as a whole. */
+int stage_measure_each(const struct stage_run *run, struct model *model, graph_builder build, void *user,
+    enum split split, struct metrics *m, uint8_t *right);
 /* The same on the validation split; where the task asks for it, thresholds are chosen on it first. */
 int stage_validate(
     const struct stage_run *run, struct model *model, graph_builder build, void *user, struct metrics *m);

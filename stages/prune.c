@@ -3,6 +3,7 @@
  * magnitude, wanda and nm set masks, which belong to the params and hold from here on through every later stage;
  * structured and fisher remove units for good. Masks that the input has already stay and count. Without epochs the
  * stage only prunes. With a teacher the fine-tuning distills. */
+#include "stages/prune_accept.h"
 #include "stages/prune_fisher.h"
 
 #include <inttypes.h>
@@ -140,6 +141,24 @@ static int plan_rounds(
 	return rc ? rc : count(after, &out->parameters);
 }
 
+/* Adds the ship rule to the text. */
+static int plan_rule(const struct prune_options *o, const struct stage_run *s, char *text, size_t cap)
+{
+	const size_t used = strlen(text);
+	struct str rule = {0};
+	if (!accept_is_asked(&o->accept))
+		return 0;
+	int rc = accept_check(&o->accept, s->task);
+	if (rc)
+		return rc;
+	accept_describe(&o->accept, s->task, "nonzero_parameters", &rule);
+	snprintf(text + used, cap - used, "%s", str_text(&rule));
+	rc = rule.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	str_clear(&rule);
+	accept_warn_of_noise(&o->accept, s);
+	return rc;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct prune_options *o = s->options;
@@ -154,6 +173,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = spec_after(o, input_spec, prune_rounds(o), &after);
 	if (!rc)
 		rc = plan_text(o, s->data, input_spec, &after, out->text, sizeof(out->text));
+	if (!rc)
+		rc = plan_rule(o, s, out->text, sizeof(out->text));
 	if (!rc)
 		rc = plan_masks(o, s, &after, &out->masks);
 	if (!rc)
@@ -197,7 +218,8 @@ static int put_choice(struct prune_job *job)
 	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
-static int save(struct prune_job *job)
+/* rule: the verdict that goes with it, or NULL. */
+static int save(struct prune_job *job, const struct acceptance *rule)
 {
 	const struct prune_options *o = job->o;
 	char amount[32], technique[64];
@@ -215,6 +237,8 @@ static int save(struct prune_job *job)
 	result.removed = job->removed_before + (double)(job->parameters - left);
 	if (!rc)
 		rc = put_choice(job);
+	if (!rc && rule)
+		rc = accept_record(rule, job->model.ckpt.info, job->run->summary);
 	return rc ? rc : fit_save(&fit, "prune", prune_option_table, &result, &job->report);
 }
 
@@ -244,15 +268,24 @@ static int part_from_input(struct prune_job *job)
 static int run(struct stage_run *s)
 {
 	struct prune_job job = {.o = s->options, .run = s, .started = clock_now()};
+	const bool ruled = accept_is_asked(&job.o->accept);
+	struct acceptance rule = {0};
 	int rc = load_float(&job);
 	if (!rc)
 		rc = part_from_input(&job);
+	if (!rc && job.o->sensitivity_sparsity.n)
+		rc = prune_scan(&job);
 	if (!rc)
 		rc = prune_all_rounds(&job);
+	if (!rc && ruled)
+		rc = prune_judge(&job, &rule);
 	if (!rc)
-		rc = save(&job);
+		rc = save(&job, ruled ? &rule : NULL);
 	if (!rc)
 		prune_target_forget(s);
+	if (!rc && ruled)
+		rc = accept_verdict(&rule);
+	accept_close(&rule);
 	prune_job_clear(&job);
 	return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "graph/pass.h"
 #include "quant/norms.h"
+#include "stages/accept.h"
 #include "stages/calibrate.h"
 #include "stages/fit.h"
 #include "stages/prune_choose.h"
@@ -38,6 +39,8 @@ struct prune_options {
 	bool embeddings;
 	int64_t calibration_batches, calibration_batch_size; /* 0 = not given */
 	int calibration_split;                               /* 0 = not given */
+	struct option_floats sensitivity_sparsity; /* shares at which layers are measured alone; empty: none is */
+	struct accept_options accept;
 	struct train_options train;
 	struct kd_options kd;
 };

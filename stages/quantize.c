@@ -2,7 +2,7 @@
  *
  * What is trained or calibrated is the annotated graph; what is saved and validated is the lowered one, whose integers
  * are the same. Bits without integer kernels are saved and run as the annotated graph and called `simulated`. */
-#include "stages/quantize.h"
+#include "stages/quantize_accept.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -227,10 +227,34 @@ out:
 	return rc;
 }
 
+/* Adds the ship rule to the text, and what the validation split cannot show. */
+static int plan_rule(const struct quantize_options *o, const struct stage_run *s, struct stage_plan *out)
+{
+	static const char head[] = "quantize: ";
+	struct str text = {0};
+	int rc = accept_check(&o->accept, s->task);
+	if (rc)
+		return rc;
+	str_add(&text, head);
+	if (o->method == QUANTIZE_AUTO)
+		quantize_describe_attempts(o, &text);
+	str_add(&text, out->text + strlen(head));
+	accept_describe(&o->accept, s->task, "bytes", &text);
+	snprintf(out->text, sizeof(out->text), "%s", str_text(&text));
+	rc = text.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	str_clear(&text);
+	accept_warn_of_noise(&o->accept, s);
+	return rc;
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
+	const struct quantize_options *o = s->options, as = quantize_costliest(o);
 	struct stage_run run = *s;
-	return quantize_job_plan(&(struct quantize_job){.o = s->options, .run = &run}, input_spec, out);
+	int rc = quantize_job_plan(&(struct quantize_job){.o = &as, .run = &run}, input_spec, out);
+	if (!rc && accept_is_asked(&o->accept))
+		rc = plan_rule(o, s, out);
+	return rc;
 }
 
 /* ---- run ---- */
@@ -246,7 +270,7 @@ int quantize_job_load(struct quantize_job *job)
 	return rc;
 }
 
-static int make_plan(struct quantize_job *job)
+int quantize_job_plan_layers(struct quantize_job *job)
 {
 	struct quant_rules rules;
 	struct graph folded;
@@ -270,7 +294,7 @@ static int train(struct quantize_job *job)
 	return fit_run(&fit, &job->fit);
 }
 
-static const char *quantization_type(const struct quantize_options *o)
+const char *quantize_type(const struct quantize_options *o)
 {
 	static const char *const names[] = {"ptq_dynamic", "ptq_static", "qat", "fp16", "bf16"};
 
@@ -292,7 +316,7 @@ static int add_fields(struct quantize_job *job)
 
 	job->output.ckpt.info = info;
 	if (!info || !cJSON_AddBoolToObject(info, "simulated", job->plan.simulated) ||
-	    !cJSON_AddStringToObject(info, "quantization_type", quantization_type(job->o)) ||
+	    !cJSON_AddStringToObject(info, "quantization_type", quantize_type(job->o)) ||
 	    (half && !cJSON_AddStringToObject(info, "computes_in", "f32")))
 		return err_set(ERR_NOMEM, "out of memory");
 	if (half)
@@ -307,7 +331,7 @@ static int add_fields(struct quantize_job *job)
 	return 0;
 }
 
-static int save(struct quantize_job *job, double started)
+int quantize_job_save(struct quantize_job *job, double started)
 {
 	struct metrics val = {0}, train = {0};
 	struct stage_result r = {.technique = job->technique,
@@ -318,10 +342,13 @@ static int save(struct quantize_job *job, double started)
 	    .fit = job->o->method == QUANT_QAT ? &job->fit.result : NULL,
 	    .removed = stage_removed(&job->input.ckpt),
 	    .started = started};
+	stage_say_slow_integers(job->run, &job->output.ckpt);
 	int rc = measure(job, &val, &train);
 
 	if (!rc)
 		rc = add_fields(job);
+	if (!rc && job->acceptance)
+		rc = accept_record(job->acceptance, job->output.ckpt.info, job->run->summary);
 	if (!rc)
 		rc = stage_save(job->run, job->kind, job->table, &r, &job->output.ckpt);
 	if (!rc)
@@ -331,10 +358,10 @@ static int save(struct quantize_job *job, double started)
 	return rc;
 }
 
-int quantize_job_run(struct quantize_job *job, double started)
+int quantize_job_make(struct quantize_job *job)
 {
 	int64_t masked;
-	int rc = make_plan(job);
+	int rc = quantize_job_plan_layers(job);
 
 	if (!rc)
 		rc = quantize_equalize(job);
@@ -344,13 +371,13 @@ int quantize_job_run(struct quantize_job *job, double started)
 		rc = train(job);
 	if (!rc)
 		rc = quantize_convert(job);
-	if (!rc)
-		rc = quantize_check_masks(job, &masked);
-	if (!rc) {
-		stage_say_slow_integers(job->run, &job->output.ckpt);
-		rc = save(job, started);
-	}
-	return rc;
+	return rc ? rc : quantize_check_masks(job, &masked);
+}
+
+int quantize_job_run(struct quantize_job *job, double started)
+{
+	int rc = quantize_job_make(job);
+	return rc ? rc : quantize_job_save(job, started);
 }
 
 void quantize_job_clear(struct quantize_job *job)
@@ -363,16 +390,31 @@ void quantize_job_clear(struct quantize_job *job)
 	cJSON_Delete(job->choices);
 }
 
+/* Each layer alone, before all are quantized. */
+static int scan(struct quantize_job *job)
+{
+	const struct option_ints *bits = &job->o->sensitivity_bits;
+	struct sensitivity table = {.metric = job->run->task->primary};
+	int rc = quantize_scan(job->o, job->run, &job->input, bits->v, bits->n, &table);
+	sensitivity_clear(&table);
+	return rc;
+}
+
 static int run(struct stage_run *s)
 {
 	const struct quantize_options *o = s->options;
+	const struct quantize_options as = quantize_costliest(o);
 	struct quantize_job job = {
-	    .o = o, .run = s, .kind = "quantize", .technique = quantization_type(o), .table = quantize_option_table};
+	    .o = o, .run = s, .kind = "quantize", .technique = quantize_type(&as), .table = quantize_option_table};
 	const double started = clock_now();
-	int rc = quantize_job_check(o, s);
+	int rc = quantize_job_check(&as, s);
 
+	if (!rc && accept_is_asked(&o->accept))
+		return quantize_accepted(s, started);
 	if (!rc)
 		rc = quantize_job_load(&job);
+	if (!rc && o->sensitivity_bits.n)
+		rc = scan(&job);
 	if (!rc)
 		rc = quantize_job_run(&job, started);
 	quantize_job_clear(&job);

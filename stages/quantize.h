@@ -6,15 +6,19 @@
 #include "quant/collector.h"
 #include "quant/equalize.h"
 #include "quant/plan.h"
+#include "stages/accept.h"
 #include "stages/calibrate.h"
 #include "stages/fit.h"
 
 #define OBSERVE_AUTO OBSERVER_COUNT /* the observer with the best validation figure */
 
+/* Beside enum quant_method: several are tried, and the first that `accept` lets pass is taken. */
+#define QUANTIZE_AUTO (QUANT_BF16 + 1)
+
 enum train_only { TRAIN_ALL, TRAIN_STEPS };
 
 struct quantize_options {
-	int method;     /* enum quant_method */
+	int method;     /* enum quant_method, or QUANTIZE_AUTO */
 	int train_only; /* enum train_only: qat */
 	int observer, weight_observer;
 	double percentile;
@@ -28,11 +32,18 @@ struct quantize_options {
 	double step_lr_factor;
 	struct kd_options kd;
 	struct train_options train;
+	struct accept_options accept;
+	struct option_strings attempts;      /* auto: names of quantize_attempt_names */
+	int64_t fp32_layers;                 /* auto: at most so many stay FP32 in the attempt `mixed` */
+	double budget_bytes, budget_ms;      /* auto: of the attempt `bits`; 0 = not given */
+	struct option_ints sensitivity_bits; /* at which layers are measured alone; empty: where it is needed */
 };
 extern const struct option quantize_option_table[];
 /* Contradictions, and options that the method would ignore. */
 int quantize_options_check(const struct quantize_options *o, const char **key);
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules);
+/* "ptq_static" and so on. */
+const char *quantize_type(const struct quantize_options *o);
 bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ranges are calibrated */
 /* Whether training looks at labels. Not with a teacher that alone is listened to (alpha 1). */
 bool quantize_without_labels(const struct quantize_options *o, bool teacher);
@@ -62,9 +73,10 @@ struct quantize_job {
 	int chosen;                 /* enum observer_kind */
 	int64_t calibrated;         /* samples */
 	struct quantize_equalized equalized;
-	cJSON *choices;        /* auto: validation figures of each observer */
-	struct fit_report fit; /* qat */
-	struct model output;   /* what is saved; on the CPU */
+	cJSON *choices;                      /* auto: validation figures of each observer */
+	struct fit_report fit;               /* qat */
+	const struct acceptance *acceptance; /* what checkpoint_info.json says of the ship rule; NULL: there is none */
+	struct model output;                 /* what is saved; on the CPU */
 };
 
 /* Contradictions that need the run and not only the options. */
@@ -73,7 +85,13 @@ int quantize_job_check(const struct quantize_options *o, const struct stage_run 
 int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_spec, struct stage_plan *out);
 /* Loads the input, ready to be calibrated and trained. */
 int quantize_job_load(struct quantize_job *job);
-/* All that follows. started: clock_now() when the stage began. */
+/* Makes the plan of what is quantized in the input that was loaded. */
+int quantize_job_plan_layers(struct quantize_job *job);
+/* All that follows loading: first what makes job->output, then what measures, reports, saves and compares it. started:
+ * clock_now() when the stage began. */
+int quantize_job_make(struct quantize_job *job);
+int quantize_job_save(struct quantize_job *job, double started);
+/* Both. */
 int quantize_job_run(struct quantize_job *job, double started);
 void quantize_job_clear(struct quantize_job *job);
 
@@ -92,6 +110,11 @@ int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *pl
 int quantize_equalize(struct quantize_job *job);
 /* Fills steps (and zero points of the plan) from the data; steps of weights from the weights. */
 int quantize_calibrate(struct quantize_job *job);
+/* Its parts: the samples through the folded graph, which keeps the activations of job->plan until all are collected;
+ * the steps of the plan's weights; those of its activations, from job->observers. */
+int quantize_open_calibration(struct quantize_job *job, struct calibration *p);
+int quantize_weight_steps(struct quantize_job *job, struct calibration *p);
+int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind);
 /* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */
 int quantize_convert(struct quantize_job *job);
 /* Every weight that a mask holds at zero is a zero integer. Returns their number in *n; ERR_FAIL if one is not. */

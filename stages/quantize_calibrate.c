@@ -99,7 +99,7 @@ static int weight_step(
 }
 
 /* Folded weights are constants, which an executor of any shape computes alike. */
-static int weight_steps(struct quantize_job *job, struct calibration *p)
+int quantize_weight_steps(struct quantize_job *job, struct calibration *p)
 {
 	const struct quant_plan *plan = &job->plan;
 	struct executor *ex;
@@ -110,7 +110,7 @@ static int weight_steps(struct quantize_job *job, struct calibration *p)
 	return rc;
 }
 
-static int set_ranges(struct quantize_job *job, enum observer_kind kind)
+int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind)
 {
 	for (int i = 0; i < job->plan.n_value; i++) {
 		const struct quant_value *v = &job->plan.value[i];
@@ -191,7 +191,7 @@ static int try_observer(struct quantize_job *job, int kind, struct metrics *m)
 {
 	const struct task *task = &job->input.ckpt.task;
 	bool ok;
-	int rc = set_ranges(job, (enum observer_kind)kind);
+	int rc = quantize_set_ranges(job, (enum observer_kind)kind);
 	if (!rc)
 		rc = stage_measure(job->run, &job->input, quantize_build_annotated, job, SPLIT_VAL, m);
 	if (rc)
@@ -225,16 +225,21 @@ static int choose_observer(struct quantize_job *job)
 	return rc;
 }
 
+int quantize_open_calibration(struct quantize_job *job, struct calibration *p)
+{
+	const struct calibrated of = observed(job, &job->input.params);
+	const struct calibration_size size = quantize_calibration_size(job->o, job->run->data);
+	return calibration_open(p, job->run, &of, &size, "calibration_batch_size");
+}
+
 int quantize_calibrate(struct quantize_job *job)
 {
 	struct calibration p = {0};
 	struct collector c;
-	const struct calibrated of = observed(job, &job->input.params);
-	const struct calibration_size size = quantize_calibration_size(job->o, job->run->data);
-	int rc = calibration_open(&p, job->run, &of, &size, "calibration_batch_size");
+	int rc = quantize_open_calibration(job, &p);
 
 	if (!rc)
-		rc = weight_steps(job, &p);
+		rc = quantize_weight_steps(job, &p);
 	if (rc < 0 || !quantize_has_steps(job->o))
 		goto out;
 	rc = observers_init(&job->observers, &job->plan);
@@ -242,12 +247,12 @@ int quantize_calibrate(struct quantize_job *job)
 		goto out;
 	c = observers_collector(&job->observers);
 	rc = calibration_collect(&p, &c);
-	job->calibrated = size.batches * size.batch;
+	job->calibrated = p.size.batches * p.size.batch;
 	job->chosen = job->o->observer;
 	if (!rc && job->o->observer == OBSERVE_AUTO)
 		rc = choose_observer(job);
 	if (!rc)
-		rc = set_ranges(job, (enum observer_kind)job->chosen);
+		rc = quantize_set_ranges(job, (enum observer_kind)job->chosen);
 	if (!rc)
 		rc = say_ranges(job);
 out:

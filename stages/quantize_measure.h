@@ -25,6 +25,9 @@ struct quantize_measures {
 /* Adds to *clipped how many of the first `count` values of an annotated graph's quantized value, whose executor keeps
  * all and has run, were beyond the range. 0 for what passes integers on. In quantize_clipped.c. */
 int quantize_clipped(struct executor *annotated, int node, int64_t count, int64_t *clipped);
+/* The node of the deployed graph that runs a layer, or NODE_NONE; the time of the layer in FP32. */
+int quantize_deployed_node(const struct quantize_measures *m, const struct quant_layer *l);
+double quantize_fp32_seconds(const struct quantize_measures *m, const struct quant_layer *l);
 int quantize_measure(struct quantize_job *job, struct quantize_measures *m);
 void quantize_measures_clear(struct quantize_measures *m);
 

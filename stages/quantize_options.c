@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "stages/quantize_accept.h"
 #include "stages/quantize_rows.h"
 
 const char *const quantize_observers[] = {"minmax", "moving_average", "percentile", "entropy", "mse", "auto", NULL};
@@ -11,10 +12,13 @@ const char *const quantize_weight_observers[] = {"minmax", "mse", NULL};
 const char *const quantize_granularities[] = {"channel", "tensor", NULL};
 const char *const quantize_prob_bits[] = {"16", "8", NULL};
 const char *const quantize_activations[] = {"symmetric", "affine", NULL};
+/* Those of a saved plan, and what decides between them. */
+static const char *const methods[] = {"dynamic", "static", "qat", "fp16", "bf16", "auto", NULL};
 static const char *const train_only[] = {"all", "steps", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
-#define CALIBRATED (OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANT_QAT))
+#define TRAINED    (OPTION_BIT(QUANT_QAT) | OPTION_BIT(QUANTIZE_AUTO))
+#define CALIBRATED (OPTION_BIT(QUANT_STATIC) | TRAINED)
 #define INTEGER    (CALIBRATED | OPTION_BIT(QUANT_DYNAMIC))
 
 const struct option quantize_option_table[] = {
@@ -22,23 +26,71 @@ const struct option quantize_option_table[] = {
 	.type = OPT_CHOICE,
 	.offset = AT(method),
 	.def = "static",
-	.choices = quant_method_names,
+	.choices = methods,
 	.help =
 	    "dynamic: linear layers, scales per row at run time; static: calibrated; qat: trained; fp16, bf16: weights "
-	    "stored in half precision"},
+	    "stored in half precision; auto: the first of `attempts` that `accept` lets pass"},
+    ACCEPT_OPTION_ROW(struct quantize_options, accept),
+    {.key = "attempts",
+	.type = OPT_STRINGS,
+	.offset = AT(attempts),
+	.def = "[dynamic, static, mixed, bits, qat]",
+	.choices = quantize_attempt_names,
+	.when = "method",
+	.only = OPTION_BIT(QUANTIZE_AUTO),
+	.help = "what auto tries, always in this order; mixed: static with the most sensitive layers in FP32; bits: "
+		"static with bits per layer, where there is a budget for them"},
+    {.key = "fp32_layers",
+	.type = OPT_INT,
+	.offset = AT(fp32_layers),
+	.def = "4",
+	.min = 1,
+	.max = 65536,
+	.when = "method",
+	.only = OPTION_BIT(QUANTIZE_AUTO),
+	.help = "layers that may stay FP32 in the attempt mixed, which takes 1, 2, 4, ... of them"},
+    {.key = "budget_bytes",
+	.type = OPT_FLOAT,
+	.offset = AT(budget_bytes),
+	.def = "0",
+	.min = 0,
+	.max = 1e15,
+	.when = "method",
+	.only = OPTION_BIT(QUANTIZE_AUTO),
+	.help =
+	    "bytes that all weights may take in the attempt bits, counted at their bits (the file stores whole bytes)"},
+    {.key = "budget_ms",
+	.type = OPT_FLOAT,
+	.offset = AT(budget_ms),
+	.def = "0",
+	.min = 0,
+	.max = 1e6,
+	.when = "method",
+	.only = OPTION_BIT(QUANTIZE_AUTO),
+	.help = "milliseconds that a sample may take in the attempt bits, which then decides which layers are "
+		"integers; 0 = accept.max_latency_ms"},
+    {.key = "sensitivity_bits",
+	.type = OPT_INTS,
+	.offset = AT(sensitivity_bits),
+	.min = 2,
+	.max = 8,
+	.when = "method",
+	.only = CALIBRATED,
+	.help = "bits of weights at which each layer is quantized alone and measured on the validation split, into "
+		"sensitivity.csv; auto: from which the attempt bits chooses (not given: 8, 6, 4, 3, 2)"},
     QUANTIZE_OPTION_ROWS("method", CALIBRATED, INTEGER),
-    QUANTIZE_STEP_ROW("method", OPTION_BIT(QUANT_QAT)),
+    QUANTIZE_STEP_ROW("method", TRAINED),
     {.key = "train_only",
 	.type = OPT_CHOICE,
 	.offset = AT(train_only),
 	.def = "all",
 	.choices = train_only,
 	.when = "method",
-	.only = OPTION_BIT(QUANT_QAT),
+	.only = TRAINED,
 	.help = "steps: the steps of weights and activations learn, everything else stays as it is; an epoch or two "
 		"will do"},
     KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
-    TRAIN_OPTION_ROWS(struct quantize_options, train, "method", OPTION_BIT(QUANT_QAT)),
+    TRAIN_OPTION_ROWS(struct quantize_options, train, "method", TRAINED),
     OPTION_END,
 };
 
@@ -60,7 +112,38 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .layer_bits = o->layer_bits};
 }
 
+/* What only a ship rule gives a meaning. */
+static int check_attempts(const struct quantize_options *o, const char **key)
+{
+	*key = "method";
+	if (o->method != QUANTIZE_AUTO)
+		return 0;
+	if (!accept_is_asked(&o->accept))
+		return err_set(ERR_CONFIG, "method auto needs accept with a limit, by which it decides");
+	*key = "attempts";
+	if (o->attempts.n == 0)
+		return err_set(ERR_CONFIG, "attempts: with an empty list there is nothing to try");
+	const bool bits = quantize_attempts(o, ATTEMPT_BITS);
+	*key = o->budget_bytes > 0 ? "budget_bytes" : "budget_ms";
+	if (!bits && (o->budget_bytes > 0 || o->budget_ms > 0))
+		return err_set(ERR_CONFIG, "%s has no effect without the attempt bits", *key);
+	if (o->budget_bytes > 0 && o->budget_ms > 0)
+		return err_set(ERR_CONFIG, "budget_bytes and budget_ms: bits are chosen for one of them");
+	if (bits && o->budget_ms > 0 && !quantize_attempts(o, ATTEMPT_STATIC))
+		return err_set(ERR_CONFIG, "budget_ms needs the attempt static, whose layers are timed");
+	return 0;
+}
+
+static int check_method(const struct quantize_options *o, const char **key);
+
 int quantize_options_check(const struct quantize_options *o, const char **key)
+{
+	const struct quantize_options as = quantize_costliest(o);
+	int rc = check_attempts(o, key);
+	return rc ? rc : check_method(&as, key);
+}
+
+static int check_method(const struct quantize_options *o, const char **key)
 {
 	*key = "calibration_split";
 	if (strcmp(o->calibration_split, "train") != 0 && strcmp(o->calibration_split, "validation") != 0)

@@ -12,8 +12,7 @@
 
 #define EXACT_BELOW (1 << 24) /* the whole numbers that an f32 sum holds exactly */
 
-/* The node of the deployed graph that runs a layer, or NODE_NONE. */
-static int deployed_node(const struct quantize_measures *m, const struct quant_layer *l)
+int quantize_deployed_node(const struct quantize_measures *m, const struct quant_layer *l)
 {
 	/* After a real output, its integers are only its quantization for the next layer. */
 	int i = l->quantized ? graph_find_role(&m->deployed, ROLE_QUANTIZED, l->output) : NODE_NONE;
@@ -30,7 +29,7 @@ static const char *weight_name(const struct quantize_measures *m, const struct q
 	return weight >= 0 ? m->folded.node[weight].name : NULL;
 }
 
-static double fp32_time(const struct quantize_measures *m, const struct quant_layer *l)
+double quantize_fp32_seconds(const struct quantize_measures *m, const struct quant_layer *l)
 {
 	int layer = graph_find(&m->folded, l->name), out = graph_find(&m->folded, l->output);
 	double t = layer >= 0 ? m->fp32_seconds[layer] : 0;
@@ -77,8 +76,8 @@ static int add_layer(
     const struct quantize_job *job, const struct quantize_measures *m, const struct quant_layer *l, struct json_out all)
 {
 	struct json_out j = json_out_object(all, NULL);
-	int node = deployed_node(m, l), rc;
-	double worst, fp32 = fp32_time(m, l) * 1e3;
+	int node = quantize_deployed_node(m, l), rc;
+	double worst, fp32 = quantize_fp32_seconds(m, l) * 1e3;
 
 	if (!*j.ok)
 		return json_out_check(j);

@@ -82,6 +82,23 @@ void model_clear(struct model *m)
 	*m = (struct model){0};
 }
 
+int model_copy(struct model *out, const struct model *m, struct device dev)
+{
+	int rc = model_init(out, &m->ckpt.spec, &m->ckpt.adapter, &m->ckpt.task, dev, 0);
+	if (rc)
+		return rc;
+	memcpy(out->ckpt.sha256, m->ckpt.sha256, sizeof(out->ckpt.sha256));
+	memcpy(out->ckpt.info_sha256, m->ckpt.info_sha256, sizeof(out->ckpt.info_sha256));
+	out->ckpt.info = m->ckpt.info ? cJSON_Duplicate(m->ckpt.info, true) : NULL;
+	if (m->ckpt.info && !out->ckpt.info)
+		rc = err_set(ERR_NOMEM, "out of memory");
+	if (!rc)
+		rc = params_copy(&out->params, &m->params);
+	if (rc)
+		model_clear(out);
+	return rc;
+}
+
 int model_build(void *model, const struct build_shape *shape, struct graph *g)
 {
 	const struct model *m = model;

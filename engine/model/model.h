@@ -24,6 +24,8 @@ bool model_in_head(const struct graph *g, int node);
 /* Any form. ERR_CHECKPOINT if it is broken. */
 int model_load(struct model *m, const char *dir, struct device dev);
 void model_clear(struct model *m);
+/* A float model with its params and masks on another device, or on the same; without its file's tensors. */
+int model_copy(struct model *out, const struct model *m, struct device dev);
 /* The graph to run, batch norm folded, without loss: a graph_builder with user = struct model *. */
 int model_build(void *model, const struct build_shape *shape, struct graph *g);
 /* Whether a checkpoint says all that an answer needs: how its input is made and which classes it knows. ERR_CHECKPOINT

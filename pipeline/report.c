@@ -232,6 +232,30 @@ static void add_data(const struct chain *c, struct str *out)
 	str_clear(&words);
 }
 
+/* What a stage's ship rule said (docs/checkpoint.md, acceptance). */
+static void add_verdict(const struct chain_stage *s, struct str *out)
+{
+	const cJSON *a = cJSON_GetObjectItem(s->summary, "acceptance"), *t;
+	const cJSON *attempts = cJSON_GetObjectItem(a, "attempts");
+	const int n = cJSON_GetArraySize(attempts);
+	if (!a)
+		return;
+	str_addf(out, "\nShip rule of `%s`: %s, %s, ", s->config->name, text(a, "verdict"), text(a, "chosen"));
+	str_addf(out, n == 1 ? "the only attempt" : "after %d attempts", n);
+	cJSON_ArrayForEach(t, attempts)
+	{
+		if (strcmp(text(t, "method"), text(a, "chosen")) == 0)
+			str_addf(out, ": validation %s %.4f against the input's %.4f, %.2f times fewer %s",
+			    text(a, "metric"), number(t, "value", NAN), number(a, "input_value", NAN),
+			    number(t, "ratio", NAN),
+			    strcmp(text(a, "ratio_of"), "bytes") == 0 ? "bytes" : "parameters that are not zero");
+		if (strcmp(text(t, "method"), text(a, "chosen")) == 0 && isfinite(number(t, "latency_ms", NAN)))
+			str_addf(out, ", %.4g ms against %.4g", number(t, "latency_ms", NAN),
+			    number(t, "input_latency_ms", NAN));
+	}
+	str_add(out, ".\n");
+}
+
 /* All of it is in the keys of the stages, so it is true of stages that earlier runs have made. */
 static void add_origin(const struct chain *c, struct str *out)
 {
@@ -255,6 +279,8 @@ void report_run(const struct chain *c, bool markdown, struct str *out)
 	}
 	if (!evaluated)
 		report_stages(c, markdown, out);
+	for (int i = 0; markdown && i < c->n; i++)
+		add_verdict(&c->stage[i], out);
 	if (markdown) {
 		add_data(c, out);
 		add_origin(c, out);

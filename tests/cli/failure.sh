@@ -24,6 +24,20 @@ check "the figures of a failed limit are kept" "$tool" json runs/t/05-evaluate.f
 works run t.yaml --set stages.student.lr=0 # a student that learns nothing
 gate 05-evaluate "more than max_drop 0" --set stages.evaluate.max_drop=0 --set stages.student.lr=0
 works run t.yaml
+# A ship rule that nothing passes: its verdict and the closest attempt are kept, later stages do not run.
+rule="--set stages.quantize.accept.max_drop=0 --set stages.quantize.accept.min_ratio=50"
+works plan t.yaml $rule
+contains out "warning: 182 validation samples are too few to show a loss of max_drop (0 points)"
+stops 6 "stage quantize: INFEASIBLE: static: " run t.yaml $rule
+check "what was judged is kept, with its verdict" "$tool" json runs/t/04-quantize.failed/checkpoint_info.json \
+	acceptance.verdict acceptance.attempts.0.reason
+check "it is no finished stage" [ ! -e runs/t/04-quantize.failed/stage.json ]
+ends_with 6 "less than min_ratio 50" run t.yaml $rule
+check "no later stage was run" [ "$(grep -c '^05-evaluate' err)" -eq 0 ]
+works run t.yaml --set stages.quantize.accept.max_drop=100 --set stages.quantize.accept.min_ratio=1.1
+check "the verdict is in the results" "$tool" json runs/t/results.json stages.3.summary.acceptance.verdict
+check "and in the table" grep -q '^Ship rule of `quantize`: ACCEPT, static, the only attempt: ' runs/t/results.md
+works run t.yaml
 check "all is up to date again" [ "$(grep -c 'up to date$\|taken from there$' err)" -eq 5 ]
 
 # No way to write: a folder below a file.

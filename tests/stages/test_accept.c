@@ -148,6 +148,8 @@ static void verdict__is_of_the_first_rule_that_is_broken(void **state)
 	    judge(r, "cnn", "cnn", "{max_drop: 0, max_latency_ms: 1000}", false, NULL, &t), VERDICT_ACCEPT);
 	assert_int_equal(judge(r, "cnn", "poor", "{max_drop: 3}", true, NULL, &t), VERDICT_REGRESSION);
 	assert_true(t.drop > 3 && t.flips.right_to_wrong > t.flips.wrong_to_right && t.flips.p < 0.05);
+	assert_int_equal(judge(r, "cnn", "poor", "{max_drop: 3, min_ratio: 9}", true, NULL, &t), VERDICT_INFEASIBLE);
+	assert_true(strstr(t.reason, "min_ratio 9; loses ") && strstr(t.reason, "max_drop 3"));
 	/* at exactly the limit, and a sample beyond it */
 	char rule[64];
 	snprintf(rule, sizeof(rule), "{max_drop: %.12g}", t.drop);
@@ -167,6 +169,45 @@ static void verdict__of_what_cannot_be_believed_is_anomalous(void **state)
 	assert_string_equal(t.reason, "all answers are the same");
 	assert_int_equal(judge(r, "cnn", "cnn", "{max_drop: 99}", false, be_no_number, &t), VERDICT_ANOMALOUS);
 	assert_true(isnan(t.value));
+}
+
+/* Of four that fail: an anomaly, two that lose too much, one that is too large. */
+static void verdict__of_several_is_that_of_the_closest(void **state)
+{
+	struct rig *r = *state;
+	struct accept_options o = {0};
+	struct acceptance a = {0};
+	struct model same, poor, good, worse;
+	char dir[512];
+	bool passed, closest;
+	snprintf(dir, sizeof(dir), "%s/cnn", r->dir);
+	const struct stage_run run = {
+	    .data = &r->data, .task = &r->task, .input_dir = dir, .cpu_dev = r->dev, .train_dev = r->dev};
+	RIG_OK(rig_options(accept_option_table, &o, "{max_drop: 1, min_ratio: 2}"));
+	RIG_OK(accept_open(&a, &o, &run, "bytes", false));
+	rig_load(r, "cnn", &same);
+	answer_the_same(&same);
+	rig_load(r, "poor", &poor);
+	rig_load(r, "cnn", &good);
+	rig_load(r, "poor", &worse);
+	fill(&worse, "fc1.bias", 1);
+	const struct candidate c[] = {{"large", &good, false, a.size}, {"same", &same, false, a.size / 2},
+	    {"worse", &worse, false, a.size / 2}, {"poor", &poor, false, a.size / 2},
+	    {"worse again", &worse, false, a.size / 2}, {"large again", &good, false, a.size}};
+	const bool best[] = {true, true, true, true, false, false};
+	for (int i = 0; i < 6; i++) {
+		RIG_OK(accept_judge(&a, &c[i], &passed, &closest));
+		assert_false(passed);
+		assert_int_equal(closest, best[i]);
+	}
+	assert_int_equal(a.attempt[2].verdict, VERDICT_REGRESSION);
+	assert_int_equal(accept_verdict(&a), ERR_GATE);
+	assert_non_null(strstr(err_message(), "REGRESSION: none of 6 attempts passes; the closest, poor: loses "));
+	model_clear(&same);
+	model_clear(&poor);
+	model_clear(&good);
+	model_clear(&worse);
+	accept_close(&a);
 }
 
 static void verdict__can_be_about_another_figure(void **state)
@@ -321,7 +362,9 @@ static void mixed__keeps_the_layers_that_lose_most_in_fp32(void **state)
 	assert_int_equal(cJSON_GetArraySize(tries), 2);
 	snprintf(want, sizeof(want), "mixed, FP32: %s", csv.row[worst].layer);
 	assert_string_equal(text(cJSON_GetArrayItem(tries, 0), "method"), want);
-	assert_true(strncmp(text(cJSON_GetArrayItem(tries, 1), "method"), want, strlen(want)) == 0);
+	const char *both = text(cJSON_GetArrayItem(tries, 1), "method");
+	assert_true(strncmp(both, want, strlen(want)) == 0 && both[strlen(want)] == ',');
+	assert_null(strstr(both + strlen(want), csv.row[worst].layer)); /* another one */
 	cJSON_Delete(a);
 }
 
@@ -514,7 +557,7 @@ static void prune__has_a_verdict_and_a_table(void **state)
 	for (int i = 0; i < csv.n; i += 2) {
 		assert_string_equal(csv.row[i].layer, csv.row[i + 1].layer);
 		assert_true(csv.row[i + 1].size < csv.row[i].size && csv.row[i].size < csv.row[i].weights);
-		assert_true(csv.row[i + 1].increase > csv.row[i].increase);
+		assert_true(csv.row[i + 1].increase > csv.row[i].increase && csv.row[i + 1].drop > 10);
 	}
 	assert_int_equal(rig_run(r, &stage_prune,
 			     &(struct rig_case){.name = "cut",
@@ -526,6 +569,21 @@ static void prune__has_a_verdict_and_a_table(void **state)
 	read_csv(r, "cut", "layer,sparsity,units,left,val_accuracy,drop_points,val_loss,loss_increase\n", &csv);
 	assert_int_equal(csv.n, 3);
 	assert_true(csv.row[0].weights > 7.5 && csv.row[0].size < 4.5 && csv.row[0].increase > 0);
+	/* the second width as if it were the only one */
+	const double increase = csv.row[1].increase;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "cut_one",
+		.options =
+		    "{method: structured, sparsity: 0.5, epochs: 0, sensitivity_sparsity: 0.5, exclude: [conv1, fc1]}",
+		.input = "cnn"}));
+	read_csv(r, "cut_one", "layer,sparsity,units,left,val_accuracy,drop_points,val_loss,loss_increase\n", &csv);
+	assert_true(csv.n == 1 && strcmp(csv.row[0].layer, "conv2") == 0);
+	assert_true(fabs(csv.row[0].increase - increase) < 1e-9);
+	/* fine-tuning may make it better than it was by more than chance */
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "better",
+		.options = "{sparsity: 0.1, epochs: 8, batch_size: 64, lr: 0.005, accept: {max_drop: 1}}",
+		.input = "poor"}));
 	assert_int_equal(rig_run(r, &stage_prune,
 			     &(struct rig_case){.name = "little",
 				 .options = "{sparsity: 0.1, epochs: 0, accept: {max_drop: 3, min_ratio: 1.3}}",
@@ -540,6 +598,7 @@ int main(void)
 	    cmocka_unit_test(options__without_a_meaning_are_errors),
 	    cmocka_unit_test(verdict__is_of_the_first_rule_that_is_broken),
 	    cmocka_unit_test(verdict__of_what_cannot_be_believed_is_anomalous),
+	    cmocka_unit_test(verdict__of_several_is_that_of_the_closest),
 	    cmocka_unit_test(verdict__can_be_about_another_figure),
 	    cmocka_unit_test(attempts__stop_at_the_first_that_passes),
 	    cmocka_unit_test(attempts__that_all_fail_leave_the_closest),

@@ -56,6 +56,33 @@ void rng_normal2(uint32_t w0, uint32_t w1, float z[2])
 	z[1] = (float)(radius * sin(angle));
 }
 
+/* (0, 1], for its logarithm must be finite. */
+static double positive_uniform(uint32_t word)
+{
+	return ((double)word + 1) * 0x1p-32;
+}
+
+/* Words 0 and 1 of a block make the normal variate, word 2 decides whether it is taken, word 3 is for shapes below 1.
+ */
+double rng_log_gamma(struct rng r, uint64_t step, uint64_t sample, double shape)
+{
+	const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
+	for (uint32_t block = 0;; block++) {
+		const struct rng_words words = rng_draw(r, step, sample, block);
+		float z[2];
+		rng_normal2(words.w[0], words.w[1], z);
+		const double x = (double)z[0], root = 1 + c * x, v = root * root * root;
+		if (!(v > 0) || !(log(positive_uniform(words.w[2])) < 0.5 * x * x + d - d * v + d * log(v)))
+			continue;
+		return log(d * v) + (shape < 1 ? log(positive_uniform(words.w[3])) / shape : 0);
+	}
+}
+
+double rng_beta(struct rng r, uint64_t step, uint64_t sample, double a, double b)
+{
+	return 1 / (1 + exp(rng_log_gamma(r, step, 2 * sample + 1, b) - rng_log_gamma(r, step, 2 * sample, a)));
+}
+
 uint32_t rng_below(uint64_t word64, uint32_t n)
 {
 	return (uint32_t)(((unsigned __int128)word64 * n) >> 64);

@@ -263,9 +263,45 @@ static void hash__file_equals_its_bytes_or_names_the_path(void **state)
 	assert_int_equal(fs_remove_tree("hash_test.bin"), 0);
 }
 
+/* Mean and variance of a gamma variate are its shape, the mean of its logarithm is the digamma function. */
+static void rng__gamma_and_beta_variates_have_their_moments(void **state)
+{
+	static const struct {
+		double shape, digamma;
+	} of[] = {{0.1, -10.423754940411076}, {0.5, -1.9635100260214235}, {1, -0.5772156649015329},
+	    {3.5, 1.103156640645243}, {1e-4, -10000.577051183515}};
+	const struct rng r = rng_make(5, "t", RNG_BENCH, "gamma");
+	enum { N = 20000 };
+	(void)state;
+	for (size_t k = 0; k < sizeof(of) / sizeof(*of); k++) {
+		double sum = 0, squares = 0, logs = 0, shape = of[k].shape;
+		for (uint64_t i = 0; i < N; i++) {
+			const double log_g = rng_log_gamma(r, 2, i, shape), g = exp(log_g);
+			sum += g;
+			squares += g * g;
+			logs += log_g;
+		}
+		const double mean = sum / N, variance = squares / N - mean * mean;
+		assert_true(fabs(mean - shape) < 5 * sqrt(shape / N));
+		if (shape > 0.05)
+			assert_true(fabs(variance - shape) < 0.12 * shape + 0.02);
+		/* The logarithm's deviation is below 1 / shape + 2. */
+		assert_true(fabs(logs / N - of[k].digamma) < 5 * (1 / shape + 2) / sqrt(N));
+	}
+	double sum = 0;
+	for (uint64_t i = 0; i < N; i++) {
+		const double b = rng_beta(r, 2, i, 2, 6);
+		assert_true(b > 0 && b < 1);
+		sum += b;
+	}
+	assert_true(fabs(sum / N - 0.25) < 5 * sqrt(0.25 * 0.75 / 9 / N));
+	assert_true(rng_beta(r, 3, 1, 1e-9, 1e-9) >= 0); /* both underflow: still no NaN */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(rng__gamma_and_beta_variates_have_their_moments),
 	    cmocka_unit_test(rng__philox_gives_the_known_answers),
 	    cmocka_unit_test(rng__counter_holds_the_coordinates),
 	    cmocka_unit_test(rng__every_part_of_a_key_matters),

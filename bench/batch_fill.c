@@ -6,20 +6,37 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "input/encoding.h"
+#include "input/mixing.h"
 
 #define SIDE    64
 #define SAMPLES 4096
 #define BATCH   64
 #define RUNS    200
 
-static const struct augment_options cases[] = {
-    {0}, {.flip = true}, {.rotate90 = true}, {.crop_padding = 4}, {.flip = true, .rotate90 = true, .crop_padding = 4}};
+#define CROP                                                                                                           \
+	.resized_crop = true, .crop_scale = {.v = (double[]){0.08, 1}, .n = 2},                                        \
+	.crop_ratio = {.v = (double[]){0.75, 4.0 / 3}, .n = 2}
+#define JITTER .brightness = 0.4, .contrast = 0.4, .saturation = 0.4, .hue = 0.1
+#define ERASE                                                                                                          \
+	.erase = 0.5, .erase_scale = {.v = (double[]){0.02, 0.33}, .n = 2},                                            \
+	.erase_ratio = {.v = (double[]){0.3, 3.3}, .n = 2}
+static const struct {
+	const char *name;
+	struct augment_options o;
+	double mixup;
+} cases[] = {{"none", {0}, 0}, {"flip", {.flip = true}, 0}, {"rotate90", {.rotate90 = true}, 0},
+    {"crop_padding", {.crop_padding = 4}, 0},
+    {"flip, rotate90, crop_padding", {.flip = true, .rotate90 = true, .crop_padding = 4}, 0},
+    {"resized_crop, flip", {.flip = true, CROP}, 0}, {"brightness, contrast", {.brightness = 0.4, .contrast = 0.4}, 0},
+    {"all four of colour", {JITTER}, 0}, {"erase", {ERASE}, 0}, {"mixup", {0}, 0.2},
+    {"resized_crop, flip, colour, erase, mixup", {.flip = true, CROP, JITTER, ERASE}, 0.2}};
 
 static int by_value(const void *a, const void *b)
 {
@@ -27,28 +44,34 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int measure(const struct encoding *e, const struct augment_options *o, struct feed *feed)
+static int measure(const struct encoding *e, int which, struct feed *feed)
 {
 	const struct build_shape shape = {.sequences = BATCH};
-	struct augmentation g = {.options = o, .seed = 1, .stage = "bench"};
+	struct augmentation g = {.options = &cases[which].o, .seed = 1, .stage = "bench"};
+	struct mixing mixing = {0};
 	const struct rng r = rng_make(1, "", RNG_BENCH, "order");
 	double t[RUNS];
-	int rc = 0;
+	int rc = cases[which].mixup > 0 ? mixing_init(&mixing, BATCH) : 0;
+	g.mixing = mixing.count ? &mixing : NULL;
 	for (int i = 0; !rc && i < RUNS; i++) {
 		uint32_t index[BATCH];
 		for (int k = 0; k < BATCH; k++)
 			index[k] = rng_draw(r, (uint64_t)i, (uint64_t)k, 0).w[0] % SAMPLES;
 		const double before = clock_now();
 		g.step = (uint64_t)i;
+		if (mixing.count) {
+			mixing_draw(&mixing, cases[which].mixup, 1, "bench", g.step);
+			memcpy(mixing.sample, index, sizeof(index));
+		}
 		rc = encoding_fill(e, index, BATCH, &shape, &g, feed);
 		t[i] = clock_now() - before;
 	}
 	if (!rc) {
 		qsort(t, RUNS, sizeof(*t), by_value);
-		printf("{\"batch\": %d, \"flip\": %d, \"rotate90\": %d, \"crop_padding\": %d, \"median_ms\": %.4f, "
-		       "\"best_ms\": %.4f}\n",
-		    BATCH, o->flip, o->rotate90, (int)o->crop_padding, 1e3 * t[RUNS / 2], 1e3 * t[0]);
+		printf("{\"batch\": %d, \"augment\": \"%s\", \"median_ms\": %.4f, \"best_ms\": %.4f}\n", BATCH,
+		    cases[which].name, 1e3 * t[RUNS / 2], 1e3 * t[0]);
 	}
+	mixing_clear(&mixing);
 	return rc;
 }
 
@@ -73,8 +96,8 @@ int main(int argc, char **argv)
 			data.pixels[SPLIT_TRAIN][i] = (uint8_t)(i * 2654435761u >> 13);
 	if (!rc)
 		rc = encoding_open(&e, &adapter, &data, SPLIT_TRAIN);
-	for (size_t i = 0; !rc && i < sizeof(cases) / sizeof(*cases); i++)
-		rc = measure(&e, &cases[i], &feed);
+	for (int i = 0; !rc && i < (int)(sizeof(cases) / sizeof(*cases)); i++)
+		rc = measure(&e, i, &feed);
 	if (rc)
 		fprintf(stderr, "bench_batch_fill: %s\n", err_message());
 	feed_clear(&feed);

@@ -138,6 +138,10 @@ static int check_augment(const struct listing *d, const struct augment_options *
 	if (a->crop_padding >= side)
 		return err_set(ERR_CONFIG, "data.augment.crop_padding is %lld; images of %d x %d allow at most %d",
 		    (long long)a->crop_padding, d->height, d->width, side - 1);
+	if (d->channels != 3 && (a->saturation > 0 || a->hue > 0))
+		return err_set(ERR_CONFIG,
+		    "data.augment.%s has no effect on images of %d channel%s; it is of colours (3 channels)",
+		    a->hue > 0 ? "hue" : "saturation", d->channels, d->channels == 1 ? "" : "s");
 	return 0;
 }
 

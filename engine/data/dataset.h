@@ -61,12 +61,17 @@ struct data_options {
 	struct option_floats mean, std;     /* per channel on the 0..1 scale; empty: measured on the train split */
 	struct augment_options {
 		bool flip, rotate90;
-		int64_t crop_padding;             /* pixels; 0 = no random crop */
+		int64_t crop_padding; /* pixels; 0 = no random shift */
+		bool resized_crop;
+		struct option_floats crop_scale, crop_ratio;  /* two each: least and most */
+		double brightness, contrast, saturation, hue; /* 0 = off */
+		double erase;                                 /* chance of each sample */
+		struct option_floats erase_scale, erase_ratio;
 		double token_drop, token_replace; /* texts: chance of each token */
 		int token_replace_by;             /* enum replace_by */
 	} augment;
 };
-extern const struct option data_option_table[];
+extern const struct option data_option_table[], augment_option_table[];
 enum replace_by { REPLACE_BY_RANDOM, REPLACE_BY_MASK };
 /* Whether training samples are changed at random; texts among them. */
 bool augment_any(const struct augment_options *a);

@@ -2,16 +2,23 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/mem.h"
 #include "data/source.h"
+
+/* All that changes training samples, by name; owned. */
+static char *augment_text(const struct augment_options *a)
+{
+	cJSON *json = option_to_json(augment_option_table, a, NULL);
+	char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+
+	cJSON_Delete(json);
+	return text;
+}
 
 int dataset_key(const struct dataset *d, const struct data_options *o, char hex[HASH_HEX])
 {
 	struct hash *h = NULL;
-	const struct augment_options *a = &o->augment;
-	char *text = mem_printf("flip=%d rotate90=%d crop=%lld drop=%.17g replace=%.17g by=%d", a->flip, a->rotate90,
-	    (long long)a->crop_padding, a->token_drop, a->token_replace, a->token_replace_by);
-	int rc = text ? hash_open(&h) : ERR_NOMEM;
+	char *text = augment_text(&o->augment);
+	int rc = text ? hash_open(&h) : err_set(ERR_NOMEM, "out of memory");
 
 	if (!rc)
 		rc = hash_add_str(h, d->hash[SPLIT_TRAIN]);
@@ -22,7 +29,7 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
-	mem_free(text);
+	cJSON_free(text);
 	return rc;
 }
 

@@ -30,7 +30,12 @@ static const char *const quotes_choices[] = {"csv", "none", NULL};
 
 static const char *const replace_choices[] = {"random", "mask", NULL};
 
-static const struct option augment_table[] = {
+#define JITTER_ROW(field, most, about)                                                                                 \
+	{                                                                                                              \
+		.key = #field, .type = OPT_FLOAT, .offset = IN_AUG(field), .def = "0", .min = 0, .max = most,          \
+		.help = about "; 0 = off"                                                                              \
+	}
+const struct option augment_option_table[] = {
     {.key = "flip",
 	.type = OPT_BOOL,
 	.offset = IN_AUG(flip),
@@ -48,6 +53,58 @@ static const struct option augment_table[] = {
 	.min = 0,
 	.max = 1024,
 	.help = "shift by up to this many pixels, filling with pixel value 0; 0 = off"},
+    {.key = "resized_crop",
+	.type = OPT_BOOL,
+	.offset = IN_AUG(resized_crop),
+	.def = "false",
+	.help = "cut out a random part and enlarge it to the size of the image, bilinear"},
+    {.key = "crop_scale",
+	.type = OPT_FLOATS,
+	.offset = IN_AUG(crop_scale),
+	.def = "[0.08, 1]",
+	.min = 0.0001,
+	.max = 1,
+	.when = "resized_crop",
+	.only = OPTION_TRUE,
+	.help = "least and greatest area of that part, as a share of the image"},
+    {.key = "crop_ratio",
+	.type = OPT_FLOATS,
+	.offset = IN_AUG(crop_ratio),
+	.def = "[0.75, 1.3333333333333333]",
+	.min = 0.01,
+	.max = 100,
+	.when = "resized_crop",
+	.only = OPTION_TRUE,
+	.help = "its least and greatest width over height"},
+    JITTER_ROW(brightness, 10, "multiply by a factor between 1 - this (at least 0) and 1 + this"),
+    JITTER_ROW(contrast, 10, "the same for the distance of each value from the image's mean grey"),
+    JITTER_ROW(saturation, 10, "colour images: the same for the distance of each pixel from its grey"),
+    JITTER_ROW(hue, 0.5, "colour images: turn the hue by up to this much of the circle, either way"),
+    {.key = "erase",
+	.type = OPT_FLOAT,
+	.offset = IN_AUG(erase),
+	.def = "0",
+	.min = 0,
+	.max = 1,
+	.help = "chance of each image that a random rectangle of it is replaced by the mean of the channel"},
+    {.key = "erase_scale",
+	.type = OPT_FLOATS,
+	.offset = IN_AUG(erase_scale),
+	.def = "[0.02, 0.33]",
+	.min = 0.0001,
+	.max = 1,
+	.when = "erase",
+	.only = OPTION_POSITIVE,
+	.help = "least and greatest area of the rectangle, as a share of the image"},
+    {.key = "erase_ratio",
+	.type = OPT_FLOATS,
+	.offset = IN_AUG(erase_ratio),
+	.def = "[0.3, 3.3]",
+	.min = 0.01,
+	.max = 100,
+	.when = "erase",
+	.only = OPTION_POSITIVE,
+	.help = "its least and greatest height over width"},
     {.key = "token_drop",
 	.type = OPT_FLOAT,
 	.offset = IN_AUG(token_drop),
@@ -301,7 +358,7 @@ const struct option data_option_table[] = {
     {.key = "augment",
 	.type = OPT_BLOCK,
 	.offset = AT(augment),
-	.block = augment_table,
+	.block = augment_option_table,
 	.help = "changes to training samples; stages switch it on"},
     OPTION_END,
 };
@@ -313,7 +370,8 @@ bool augment_texts(const struct augment_options *a)
 
 static bool augment_images(const struct augment_options *a)
 {
-	return a->flip || a->rotate90 || a->crop_padding > 0;
+	return a->flip || a->rotate90 || a->crop_padding > 0 || a->resized_crop || a->erase > 0 || a->brightness > 0 ||
+	       a->contrast > 0 || a->saturation > 0 || a->hue > 0;
 }
 
 bool augment_any(const struct augment_options *a)
@@ -402,15 +460,38 @@ static int check_folders(const struct data_options *o, const char **key)
 	return 0;
 }
 
-/* Changes that the samples do not know. */
+static int check_range(const struct option_floats *v, const char *key)
+{
+	if (v->n == 0 || (v->n == 2 && v->v[0] <= v->v[1])) /* none: it has no effect */
+		return 0;
+	if (v->n != 2)
+		return err_set(ERR_CONFIG, "augment: %s has %d values; it is the least and the greatest", key, v->n);
+	return err_set(
+	    ERR_CONFIG, "augment: %s is [%g, %g]; the first must not be above the second", key, v->v[0], v->v[1]);
+}
+
+/* Changes that the samples do not know, and ranges. */
 static int check_augment(const struct data_options *o, const char **key)
 {
 	const bool texts = TEXTS & OPTION_BIT(o->source);
+	const struct augment_options *a = &o->augment;
 	*key = "augment";
-	if (texts && augment_images(&o->augment))
-		return err_set(ERR_CONFIG, "augment: flip, rotate90 and crop_padding have no effect on texts");
-	if (!texts && augment_texts(&o->augment))
+	if (texts && augment_images(a))
+		return err_set(ERR_CONFIG,
+		    "augment: flip, rotate90, crop_padding, resized_crop, brightness, contrast, saturation, hue and "
+		    "erase have no effect on texts");
+	if (!texts && augment_texts(a))
 		return err_set(ERR_CONFIG, "augment: token_drop and token_replace have no effect on images");
+	const struct {
+		const struct option_floats *v;
+		const char *key;
+	} range[] = {{&a->crop_scale, "crop_scale"}, {&a->crop_ratio, "crop_ratio"}, {&a->erase_scale, "erase_scale"},
+	    {&a->erase_ratio, "erase_ratio"}};
+	for (size_t i = 0; i < sizeof(range) / sizeof(*range); i++) {
+		int rc = check_range(range[i].v, range[i].key);
+		if (rc)
+			return rc;
+	}
 	*key = NULL;
 	return 0;
 }

@@ -17,6 +17,7 @@
 struct adapter;
 struct encoding;
 struct input_options;
+struct mixing;
 
 /* Random changes to training samples, drawn by counters: sample k of a step is changed alike in every split of the step
  * into micro-batches. */
@@ -25,12 +26,14 @@ struct augmentation {
 	uint64_t seed;
 	const char *stage;
 	uint64_t step, first_sample; /* index within the step's effective batch of the batch's first sample */
+	const struct mixing *mixing; /* mixup of the step's effective batch; NULL: none */
 };
 
 struct adapter_kind {
 	const char *name;
 	enum sample_kind takes;
 	enum input_kind input;
+	bool mixes; /* `fill` can mix samples (input/mixing.h) */
 	/* A new model's adapter, from the options of its block and the training split. *key: the option at fault. */
 	int (*make)(struct adapter *a, const struct input_options *o, const struct dataset *d,
 	    const struct data_options *data, const char *base_dir, const char **key);

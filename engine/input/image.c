@@ -222,6 +222,7 @@ static int hash(const struct adapter *a, struct hash *h)
 
 const struct adapter_kind adapter_image = {.name = "image",
     .takes = SAMPLE_IMAGE,
+    .mixes = true,
     .input = INPUT_IMAGE,
     .make = make,
     .read = read,

@@ -235,6 +235,9 @@ static void splits__empty_ones_are_errors(void **state)
 	must_fail("{source: digits, test_fraction: 0.9, val_fraction: 0.5}", ERR_CONFIG,
 	    "test_fraction 0.9 and val_fraction 0.5 are the whole: nothing is left for training");
 	must_fail("{source: digits, augment: {crop_padding: 8}}", ERR_CONFIG, "at most 7");
+	must_fail("{source: digits, augment: {saturation: 0.1}}", ERR_CONFIG,
+	    "data.augment.saturation has no effect on images of 1 channel; it is of colours");
+	must_fail("{source: digits, augment: {hue: 0.1}}", ERR_CONFIG, "data.augment.hue has no effect on images of 1");
 }
 
 static void open__survives_each_failing_allocation(void **state)

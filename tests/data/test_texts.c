@@ -601,10 +601,24 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	check_options("{source: csv, path: x, augment: {flip: true}}", "augment", "have no effect on texts");
 	check_options("{source: digits, augment: {token_drop: 0.1}}", "augment", "have no effect on images");
 	check_options("{source: csv, path: x, augment: {token_drop: 0.1}}", NULL, NULL);
+	check_options("{source: csv, path: x, augment: {resized_crop: true}}", "augment", "have no effect on texts");
+	check_options("{source: csv, path: x, augment: {erase: 0.5}}", "augment", "have no effect on texts");
+	check_options("{source: csv, path: x, augment: {hue: 0.1}}", "augment", "have no effect on texts");
+	check_options("{source: digits, augment: {resized_crop: true, crop_scale: [0.5]}}", "augment",
+	    "augment: crop_scale has 1 values; it is the least and the greatest");
+	check_options("{source: digits, augment: {resized_crop: true, crop_ratio: [2, 1]}}", "augment",
+	    "augment: crop_ratio is [2, 1]; the first must not be above the second");
+	check_options("{source: digits, augment: {erase: 0.5, erase_scale: [0.1, 0.2, 0.3]}}", "augment",
+	    "augment: erase_scale has 3 values");
+	check_options("{source: digits, augment: {resized_crop: true, crop_scale: [0.5, 0.5], erase: 1}}", NULL, NULL);
 	const struct {
 		const char *yaml, *part;
 	} without_effect[] = {
 	    {"{source: digits, folds: 5}", "folds has no effect with source digits"},
+	    {"{source: digits, augment: {crop_scale: [0.5, 1]}}",
+		"crop_scale has no effect with resized_crop false (only with resized_crop true)"},
+	    {"{source: digits, augment: {erase_ratio: [0.5, 1]}}",
+		"erase_ratio has no effect with erase 0 (only with erase above 0)"},
 	    {"{source: digits, fold: 0}", "fold has no effect with folds 0 (only with folds above 0)"},
 	    {"{source: csv, path: x, fold: 1}", "fold has no effect with folds 0 (only with folds above 0)"},
 	    {"{source: csv, path: x, folds: 5, test_fraction: 0.7}",

@@ -297,10 +297,10 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 	const struct augment_options *a = &c->config->data.augment;
 	const struct yaml_node *augment = yaml_get(k->node, "augment");
 	const struct model_config *m = k->kind->needs_model ? &c->config->model[k->model] : NULL;
-	if (augment && !augment_any(a))
+	if (augment && !augment_any(a) && !(c->config->task.mixup > 0))
 		return yaml_error(&c->config->yaml, augment,
 		    "stage '%s': augment has no effect: the block data changes no "
-		    "sample",
+		    "sample, and the task mixes none",
 		    k->name);
 	for (int i = 0; m && m->input_node && i < m->input_node->n && s->adapter.spec.kind == INPUT_IMAGE; i++)
 		if (strcmp(m->input_node->key[i]->text, "kind") != 0)

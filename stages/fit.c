@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "graph/spec.h"
 #include "stages/common.h"
 #include "stages/seen.h"
 
@@ -24,7 +25,8 @@ static int add_loss(const struct fit_job *job, struct graph *g)
 	if (job->run->teacher_dir && job->kd)
 		loss = (struct task_loss){
 		    .distilled = true, .temperature = (float)job->kd->temperature, .alpha = (float)job->kd->alpha};
-	return task->kind->add_loss(g, &loss);
+	int rc = task->kind->add_loss(g, &loss);
+	return rc || !train_mixes(job->train, task) ? rc : graph_mix_loss(g);
 }
 
 static int build(const struct fit_state *state, const struct build_shape *shape, bool train, struct graph *g)

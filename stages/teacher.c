@@ -80,6 +80,8 @@ static const char *why_each_step(
 		return "layers are compared";
 	if (o->augment && run->data_options && augment_any(&run->data_options->augment))
 		return "data.augment changes the samples";
+	if (run->task && train_mixes(o, run->task))
+		return "task.mixup mixes the samples";
 	if (bytes <= TEACHER_LOGITS_MAX)
 		return NULL;
 	snprintf(text, 96, "%.0f MiB of logits are more than the %.0f that are held", MEMORY_MIB(bytes),

@@ -3,6 +3,7 @@
 #include "graph/family.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct param_axis not_prunable = {.width = -1, .outer = 1, .inner = 1};
 
@@ -238,4 +239,43 @@ int graph_add_kd_bce(struct graph *g, float temperature, float alpha)
 {
 	const struct loss_input *const in[] = {&input_teacher, &input_targets, &input_weight, &input_pos_weight};
 	return add_loss(g, OP_KD_BCE_LOSS, in, 4, &(struct attr){.temperature = temperature, .alpha = alpha});
+}
+
+/* Whether it differs for what is mixed into a sample. */
+static bool is_of_sample(const char *name)
+{
+	return !strcmp(name, input_labels.name) || !strcmp(name, input_targets.name) ||
+	       !strcmp(name, input_weight.name);
+}
+
+int graph_mix_loss(struct graph *g)
+{
+	char name[NODE_NAME];
+	int in[NODE_MAX_IN], sum[2], mixed = 0;
+	if (g->loss == NODE_NONE)
+		return err_set(ERR_FAIL, "mixup: the graph has no loss");
+	const struct node loss = g->node[g->loss]; /* a copy: nodes move when others are added */
+	for (int i = 0; i < loss.n_in; i++) {
+		in[i] = loss.in[i];
+		if (in[i] == NODE_NONE || !is_of_sample(g->node[in[i]].name))
+			continue;
+		const struct node input = g->node[in[i]];
+		snprintf(name, sizeof(name), "%s.mixed", input.name);
+		in[i] = graph_input(g, name, input.dtype, input.shape);
+		if (in[i] < 0)
+			return in[i];
+		mixed++;
+	}
+	if (mixed != 2)
+		return err_set(
+		    ERR_FAIL, "mixup: the loss '%s' does not end in targets and weights of samples", loss.name);
+	sum[ADD_A] = g->loss;
+	sum[ADD_B] = graph_add(g, loss.op, "loss.mixed", in, loss.n_in, &loss.attr);
+	if (sum[ADD_B] < 0)
+		return sum[ADD_B];
+	const int node = graph_add(g, OP_ADD, "loss.sum", sum, 2, NULL);
+	if (node < 0)
+		return node;
+	g->loss = node;
+	return 0;
 }

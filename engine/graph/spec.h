@@ -68,6 +68,10 @@ int graph_add_kd(struct graph *g, float temperature, float alpha);
  * (f32, N) and "pos_weight" (f32, classes), how often a label's positives count; binary cross-entropy per label. */
 int graph_add_bce(struct graph *g);
 int graph_add_kd_bce(struct graph *g, float temperature, float alpha);
+/* After the loss of a task: the loss becomes the sum of it and of the same op on the same logits, with the inputs
+ * "labels.mixed" or "targets.mixed" and "weight.mixed" in the place of those without the suffix: the targets and
+ * weights of what was mixed into the samples. ERR_FAIL: the loss has no weight of samples. */
+int graph_mix_loss(struct graph *g);
 /* A human name of width i, e.g. "conv2", "fc1", "stage1", "stage1.block0". buf of 64. */
 const char *spec_width_name(const struct model_spec *s, int i, char buf[64]);
 

@@ -75,6 +75,14 @@ const struct option task_option_table[] = {
 	.when = "search_thresholds",
 	.only = OPTION_TRUE,
 	.help = "upper end of the search"},
+    {.key = "mixup",
+	.type = OPT_FLOAT,
+	.offset = AT(mixup),
+	.def = "0",
+	.min = 0,
+	.max = 1000,
+	.help = "images: stages that train with augment mix each sample with another of its batch, targets too; a "
+		"share of Beta(mixup, mixup) is the sample's own (Zhang et al. 2018); 0 = off"},
     OPTION_END,
 };
 
@@ -240,9 +248,14 @@ int task_make(struct task *out, const struct task_options *o, const struct datas
 		rc = list_doubles(&out->threshold, &o->threshold, out->classes);
 	if (!rc && o->balance == BALANCE_CLASSES)
 		rc = balance(out, d);
+	if (!rc && o->mixup > 0 && d->kind != SAMPLE_IMAGE) {
+		*key = "mixup";
+		rc = err_set(ERR_CONFIG, "mixup has no effect on texts: it mixes images");
+	}
 	*key = rc ? *key : "metric";
 	if (!rc)
 		rc = set_primary(out, o);
+	out->mixup = o->mixup;
 	out->search = o->search_thresholds;
 	out->search_low = o->threshold_low;
 	out->search_high = o->threshold_high;

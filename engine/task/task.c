@@ -173,6 +173,12 @@ static float target_of(uint8_t known)
 	return known == LABEL_SET_NONE ? -1.0f : known;
 }
 
+static void put_set(const struct task *t, const struct dataset *d, enum split s, uint32_t sample, float *targets)
+{
+	for (int c = 0; c < t->classes; c++)
+		targets[c] = target_of(d->label_set[s][(int64_t)sample * t->classes + c]);
+}
+
 static int fill_set(
     const struct task *t, const struct dataset *d, enum split s, const uint32_t *index, int count, struct feed *f)
 {
@@ -181,8 +187,7 @@ static int fill_set(
 	if (!targets || !pos)
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++)
-		for (int c = 0; c < t->classes; c++)
-			targets[i * t->classes + c] = target_of(d->label_set[s][(int64_t)index[i] * t->classes + c]);
+		put_set(t, d, s, index[i], targets + (int64_t)i * t->classes);
 	for (int c = 0; c < t->classes; c++)
 		pos[c] = t->pos_weight ? t->pos_weight[c] : 1.0f;
 	return 0;
@@ -202,6 +207,36 @@ int task_fill(const struct task *t, const struct dataset *d, enum split s, const
 	for (int i = 0; labels && i < count; i++)
 		labels[i] = d->label[s][index[i]];
 	return labels ? 0 : ERR_NOMEM;
+}
+
+float task_mixed_weight(
+    const struct task *t, const struct dataset *d, enum split s, const struct mixing *m, int64_t place)
+{
+	const float share = m->share[place];
+	return share * task_sample_weight(t, d, s, m->sample[place]) +
+	       (1 - share) * task_sample_weight(t, d, s, m->sample[m->partner[place]]);
+}
+
+int task_fill_mixed(const struct task *t, const struct dataset *d, enum split s, const struct mixing *m, int64_t first,
+    int count, float sum, struct feed *f)
+{
+	const bool several = t->kind->target == TARGET_SET;
+	float *weight = feed_tensor(f, "weight", DT_F32, count), *mixed = feed_tensor(f, "weight.mixed", DT_F32, count);
+	void *targets = several ? feed_tensor(f, "targets.mixed", DT_F32, (int64_t)count * t->classes)
+				: feed_tensor(f, "labels.mixed", DT_S32, count);
+	if (!weight || !mixed || !targets)
+		return ERR_NOMEM;
+	for (int i = 0; i < count; i++) {
+		const float share = m->share[first + i];
+		const uint32_t partner = m->sample[m->partner[first + i]];
+		weight[i] *= share;
+		mixed[i] = (1 - share) * task_sample_weight(t, d, s, partner) / sum;
+		if (several)
+			put_set(t, d, s, partner, (float *)targets + (int64_t)i * t->classes);
+		else
+			((int32_t *)targets)[i] = d->label[s][partner];
+	}
+	return 0;
 }
 
 struct targets task_targets(const struct dataset *d, enum split s, int64_t first)

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "graph/graph.h"
 #include "input/feed.h"
+#include "input/mixing.h"
 #include "task/metrics.h"
 
 /* Who the loss listens to. */
@@ -48,6 +49,7 @@ struct task_options {
 	struct option_floats class_weights, pos_weight, priority, threshold;
 	bool search_thresholds;
 	double threshold_low, threshold_high;
+	double mixup;
 };
 enum task_balance { BALANCE_NONE, BALANCE_CLASSES };
 extern const struct option task_option_table[];
@@ -64,6 +66,7 @@ struct task {
 	double *priority;  /* (classes) weights of f1_priority; NULL: that figure is not defined */
 	bool search;       /* thresholds are searched on the validation split after a training */
 	double search_low, search_high;
+	double mixup; /* of training batches: both parameters of the beta distribution of shares; 0: none */
 };
 
 /* NULL: no such kind; the error is set and lists those that there are. */
@@ -106,6 +109,15 @@ bool task_is_weighted(const struct task *t);
  * weight divided by `sum`, the sum of weights over the effective batch. */
 int task_fill(const struct task *t, const struct dataset *d, enum split s, const uint32_t *index, int count, float sum,
     struct feed *f);
+/* Of samples that are mixed with partners: what a sample's weight is in the sum over the effective batch, at `place` of
+ * it; the parts of the mixture weigh as their own samples do. */
+float task_mixed_weight(
+    const struct task *t, const struct dataset *d, enum split s, const struct mixing *m, int64_t place);
+/* After task_fill, of the same samples, which are those at the places from `first` on: "weight" becomes the sample's
+ * part, and the inputs of graph_mix_loss are filled, the partners' "labels.mixed" or "targets.mixed" and
+ * "weight.mixed". */
+int task_fill_mixed(const struct task *t, const struct dataset *d, enum split s, const struct mixing *m, int64_t first,
+    int count, float sum, struct feed *f);
 /* The targets of a split from sample `first` on. */
 struct targets task_targets(const struct dataset *d, enum split s, int64_t first);
 /* Whether the decision about these logits is right as a whole. */

@@ -24,6 +24,8 @@ struct fit {
 	int monitor; /* row of the task's metrics */
 	struct sampler sampler;
 	struct augmentation augmentation;
+	struct mixing mixing; /* of step `mixed_step`; empty: samples are not mixed */
+	int64_t mixed_step;
 	struct param_store best_params; /* the best weights so far, with masks and statistics */
 	struct metrics now;             /* validation of this epoch */
 	struct fit_log log;

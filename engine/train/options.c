@@ -7,6 +7,11 @@
 const char *const optimizer_names[] = {"sgd", "adamw", NULL};
 const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
 
+bool train_mixes(const struct train_options *o, const struct task *task)
+{
+	return o->augment && task->mixup > 0;
+}
+
 int train_options_check(const struct train_options *o, const char **key)
 {
 	const char *unused;

@@ -121,6 +121,18 @@ static int open_validation(struct fit *f)
 	return rc ? rc : metrics_init(&f->now, t->task);
 }
 
+static int check_mixup(const struct trainer *t)
+{
+	if (!t->adapter->kind->mixes)
+		return err_set(ERR_CONFIG,
+		    "task.mixup: inputs of kind '%s' cannot be mixed; augment: false trains without",
+		    t->adapter->kind->name);
+	if (t->o->batch_size < 2)
+		return err_set(ERR_CONFIG,
+		    "task.mixup mixes samples of a batch, and batch_size is 1; augment: false trains without");
+	return 0;
+}
+
 int trainer_check(const struct trainer *t)
 {
 	int rc = train_options_check(t->o, NULL);
@@ -132,6 +144,8 @@ int trainer_check(const struct trainer *t)
 		    t->min_best_epoch + 1);
 	if (!rc && t->augment && t->o->augment)
 		rc = adapter_check_augment(t->adapter, t->augment);
+	if (!rc && train_mixes(t->o, t->task))
+		rc = check_mixup(t);
 	if (!rc && task_metric_find(t->task, task_metric_choices[t->o->monitor]) == TASK_METRIC_UNKNOWN)
 		rc = err_context(ERR_CONFIG, "monitor");
 	return rc;
@@ -157,6 +171,8 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	f->augmentation =
 	    (struct augmentation){.options = t->o->augment ? t->augment : NULL, .seed = t->seed, .stage = t->stage};
 	rc = open_samples(f);
+	if (!rc && t->o->epochs > 0 && train_mixes(t->o, t->task))
+		rc = mixing_init(&f->mixing, f->batch);
 	if (!rc)
 		rc = fit_check_norms(t, f->micro, &f->train_samples);
 	if (!rc)
@@ -190,9 +206,22 @@ static void fit_clear(struct fit *f)
 	metrics_clear(&f->now);
 	sampler_clear(&f->sampler);
 	feed_clear(&f->feed);
+	mixing_clear(&f->mixing);
 	mem_free(f->index);
 	mem_free(f->all);
 	mem_free(f->loss);
+}
+
+/* Who is mixed with whom in this step. */
+static int draw_mixing(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	if (!f->mixing.count || f->mixed_step == f->step)
+		return 0;
+	mixing_draw(&f->mixing, t->task->mixup, t->seed, t->stage, (uint64_t)f->step);
+	f->augmentation.mixing = &f->mixing;
+	f->mixed_step = f->step;
+	return sampler_take(&f->sampler, f->step * f->batch, f->batch, f->mixing.sample);
 }
 
 /* The sum of the samples' weights over the whole effective batch: with it, micro-batches add up to the weighted mean.
@@ -206,7 +235,8 @@ static int batch_weight(struct fit *f, float *sum)
 	int rc = sampler_take(&f->sampler, f->step * f->batch, f->batch, f->all);
 	*sum = 0;
 	for (int i = 0; !rc && i < f->batch; i++)
-		*sum += task_sample_weight(t->task, t->data, SPLIT_TRAIN, f->all[i]);
+		*sum += f->mixing.count ? task_mixed_weight(t->task, t->data, SPLIT_TRAIN, &f->mixing, i)
+					: task_sample_weight(t->task, t->data, SPLIT_TRAIN, f->all[i]);
 	if (!rc && !(*sum > 0))
 		rc = err_set(ERR_DATA, "the samples of step %" PRId64 " all have class weight 0", f->step + 1);
 	return rc;
@@ -217,7 +247,9 @@ static int fill_micro(struct fit *f, int m, struct build_shape *shape)
 	const struct trainer *t = f->t;
 	int64_t first = (int64_t)m * f->micro;
 	float sum;
-	int rc = batch_weight(f, &sum);
+	int rc = draw_mixing(f);
+	if (!rc)
+		rc = batch_weight(f, &sum);
 	if (!rc)
 		rc = sampler_take(&f->sampler, f->step * f->batch + first, f->micro, f->index);
 	if (rc)
@@ -228,6 +260,8 @@ static int fill_micro(struct fit *f, int m, struct build_shape *shape)
 	rc = encoding_fill(&f->train_samples, f->index, f->micro, shape, &f->augmentation, &f->feed);
 	if (!rc)
 		rc = task_fill(t->task, t->data, SPLIT_TRAIN, f->index, f->micro, sum, &f->feed);
+	if (!rc && f->mixing.count)
+		rc = task_fill_mixed(t->task, t->data, SPLIT_TRAIN, &f->mixing, first, f->micro, sum, &f->feed);
 	return rc;
 }
 
@@ -506,7 +540,7 @@ static int resume_fit(struct fit *f, struct train_result *out)
 
 int trainer_fit(struct trainer *t, struct train_result *out)
 {
-	struct fit f = {.start = clock_now(), .loss_step = -1};
+	struct fit f = {.start = clock_now(), .loss_step = -1, .mixed_step = -1};
 	int rc;
 	f.saved = f.start;
 	*out = (struct train_result){0};

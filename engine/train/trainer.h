@@ -82,8 +82,8 @@ extern const char *const optimizer_names[], *const schedule_names[], *const prec
 		"stop after this many epochs without improvement; 0 = never"),                                         \
 	    TRAIN_OPTION_ROW(T, m, w, bits, monitor, OPT_CHOICE, "primary", 0, 0, task_metric_choices,                 \
 		"validation figure that chooses the best epoch"),                                                      \
-	    TRAIN_OPTION_ROW(                                                                                          \
-		T, m, w, bits, augment, OPT_BOOL, "true", 0, 0, NULL, "use the augmentation of the data block"),       \
+	    TRAIN_OPTION_ROW(T, m, w, bits, augment, OPT_BOOL, "true", 0, 0, NULL,                                     \
+		"use the augmentation of the data block, and the mixup of the task"),                                  \
 	    TRAIN_OPTION_ROW(T, m, w, bits, precision, OPT_CHOICE, "fp32", 0, 0, precision_names,                      \
 		"operands of linear layers and convolutions in training; weights, sums and validation stay fp32. "     \
 		"fp16 scales the loss dynamically; the CPU backend has neither it nor tf32")
@@ -170,6 +170,8 @@ struct train_result {
 	int64_t skipped_steps;           /* fp16: steps whose update was left out because a gradient overflowed */
 	int64_t resumed;                 /* times that the fit was interrupted and went on */
 };
+/* Whether samples are mixed: build_train then ends in graph_mix_loss. */
+bool train_mixes(const struct train_options *o, const struct task *task);
 /* What trainer_fit would refuse before it looks at a sample: options that contradict each other or the task.
  * ERR_CONFIG.
  */

@@ -111,7 +111,7 @@ wrong 's/evaluate: {.*/evaluate: {latency: false, throughput_batch: 9}/' "13:30:
 wrong 's/evaluate: {.*/evaluate: {inputs: [prune], latency: false, max_drop: 2}/' "13:57: stage 'evaluate': max_drop has no effect with one model"
 wrong 's/\[32\]/[], dropout: 0.5/' "6:34: models.big: dropout has no effect with hidden not given"
 wrong 's/\[32\]/[32], input: {longest: 64}/' "6:44: model 'big': input.longest has no effect on images"
-wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no sample"
+wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no sample, and the task mixes none"
 wrong 's/source: digits/source: csv, path: x, fold: 0/' "4:30: data: fold has no effect with folds 0"
 refuses 2 "bench: --batch has no effect with --throughput-runs 0" bench runs/t/01-teacher --batch 4 --throughput-runs 0
 wrong 's/^models:/task: {class_weights: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}\nmodels:/' \

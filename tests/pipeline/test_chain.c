@@ -35,12 +35,14 @@ static void key__changes_reach_the_stages_that_they_decide(void **state)
 		const char *changed; /* per stage: x or = */
 	} cases[] = {{"seed=3", NULL, "====="}, {"seed=4", NULL, "xxxxx"}, {"threads=2", NULL, "xxxxx"},
 	    {"data.mean=[0.31]", NULL, "xxxxx"}, {"data.augment.flip=true", NULL, "xxxxx"},
-	    {"models.big.hidden=[9, 6]", NULL, "xxxxx"}, {"models.small.hidden=[4]", NULL, "=xxxx"},
-	    {"stages.teacher.lr=0.002", NULL, "xxxxx"}, {"stages.student.temperature=3", NULL, "=xxxx"},
-	    {"stages.student.temperature=4", NULL, "====="}, {"stages.prune.sparsity=0.6", NULL, "==xxx"},
-	    {"stages.quantize.observer=minmax", NULL, "===xx"}, {"stages.quantize.input=student", NULL, "===xx"},
-	    {"stages.evaluate.latency_runs=7", NULL, "====x"}, {"stages.evaluate.inputs=[teacher]", NULL, "====x"},
-	    {"out=elsewhere", NULL, "====="}, {"name=u", "device.train=cpu", "====="}};
+	    {"data.augment.erase=0.1", NULL, "xxxxx"}, {"data.augment.hue=0", NULL, "....."},
+	    {"task.mixup=0.1", NULL, "xxxxx"}, {"models.big.hidden=[9, 6]", NULL, "xxxxx"},
+	    {"models.small.hidden=[4]", NULL, "=xxxx"}, {"stages.teacher.lr=0.002", NULL, "xxxxx"},
+	    {"stages.student.temperature=3", NULL, "=xxxx"}, {"stages.student.temperature=4", NULL, "====="},
+	    {"stages.prune.sparsity=0.6", NULL, "==xxx"}, {"stages.quantize.observer=minmax", NULL, "===xx"},
+	    {"stages.quantize.input=student", NULL, "===xx"}, {"stages.evaluate.latency_runs=7", NULL, "====x"},
+	    {"stages.evaluate.inputs=[teacher]", NULL, "====x"}, {"out=elsewhere", NULL, "====="},
+	    {"name=u", "device.train=cpu", "====="}};
 	char base[STAGES][HASH_HEX], key[STAGES][HASH_HEX];
 	(void)state;
 	keys_of(NULL, NULL, base);

@@ -72,6 +72,8 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	struct exec_family *family;
 	struct encoding seen;
 	struct feed feed = {0}, one_feed = {0};
+	struct mixing mixing;
+	RIG_OK(mixing_init(&mixing, MICRO));
 	RIG_OK(model_init(&student, student_spec, &r->adapter, &r->task, r->dev, 7));
 	RIG_OK(teacher_open(&t, &run, &kd));
 	RIG_OK(teacher_prepare(&t, run.data, &r->adapter, MICRO));
@@ -91,6 +93,11 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 		struct executor *ex;
 		for (int i = 0; i < MICRO; i++)
 			index[i] = (uint32_t)(step * 31 + i * 5) % (uint32_t)seen.n;
+		if (r->data.kind == SAMPLE_IMAGE && step > 1) {
+			mixing_draw(&mixing, 0.5, 3, "t", a.step);
+			memcpy(mixing.sample, index, sizeof(index));
+			a.mixing = &mixing;
+		}
 		struct build_shape shape = encoding_shape(&seen, index, MICRO, MICRO);
 		RIG_OK(encoding_fill(&seen, index, MICRO, &shape, &a, &feed));
 		RIG_OK(task_fill(&r->task, &r->data, SPLIT_TRAIN, index, MICRO, MICRO, &feed));
@@ -113,6 +120,7 @@ static void gives_its_own_logits(struct rig *r, const struct model_spec *student
 	encoding_close(&seen);
 	feed_clear(&feed);
 	feed_clear(&one_feed);
+	mixing_clear(&mixing);
 	model_clear(&student);
 }
 

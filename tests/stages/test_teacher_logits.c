@@ -318,6 +318,14 @@ static void logits__of_changed_images_are_computed_in_every_step(void **state)
 	str_clear(&said);
 	RIG_OK(rig_run(&r, &stage_distill, &c));
 	assert_true(has_said("the teacher runs in every step: data.augment changes the samples"));
+	r.task.mixup = 0.2;
+	r.data_options.augment.crop_padding = 0;
+	str_clear(&said);
+	RIG_OK(rig_run(&r, &stage_distill, &c));
+	assert_true(has_said("the teacher runs in every step: task.mixup mixes the samples"));
+	c.options = "{epochs: 1, teacher_logits: once}";
+	assert_int_equal(rig_run(&r, &stage_distill, &c), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "cannot be computed once: task.mixup mixes the samples"));
 	c.options = "{epochs: 1, augment: false}";
 	str_clear(&said);
 	RIG_OK(rig_run(&r, &stage_distill, &c));

@@ -6,7 +6,7 @@ static uint8_t sets_of[] = {1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0}; /* 5 s
 
 static struct dataset data_of(enum target_kind target)
 {
-	struct dataset d = {.target = target, .classes = 3, .class_name = class_names};
+	struct dataset d = {.kind = SAMPLE_TEXT, .target = target, .classes = 3, .class_name = class_names};
 	if (target == TARGET_CLASS) {
 		d.n[SPLIT_TRAIN] = 10;
 		d.label[SPLIT_TRAIN] = labels_of;
@@ -54,6 +54,7 @@ static void options__contradictions_name_their_key(void **state)
 		const char *text, *key, *part;
 		int code;
 	} cases[] = {
+	    {TARGET_CLASS, "{mixup: 0.2}", "mixup", "mixup has no effect on texts", ERR_CONFIG},
 	    {TARGET_CLASS, "{kind: multi_label}", "kind", "does not fit the data, whose samples have one class",
 		ERR_CONFIG},
 	    {TARGET_SET, "{kind: single_label}", "kind", "whose samples have any of several labels", ERR_CONFIG},

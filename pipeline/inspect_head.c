@@ -152,6 +152,8 @@ int head_print(const struct checkpoint *c)
 	add_figures(&out, c);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
 		add_field(&out, fields[i], cJSON_GetObjectItemCaseSensitive(c->info, fields[i]));
+	const cJSON *rule = cJSON_GetObjectItemCaseSensitive(c->info, "acceptance");
+	add_field(&out, "ship rule", cJSON_GetObjectItemCaseSensitive(rule, "verdict"));
 	int rc = out.failed ? err_set(ERR_NOMEM, "out of memory") : 0;
 	if (!rc)
 		fputs(str_text(&out), stdout);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json_out.h"
+#include "stages/accept.h"
 #include "stages/partial.h"
 #include "stages/seen.h"
 
@@ -57,6 +58,22 @@ int stage_check_planned(const struct stage_run *run, const char *dir, const stru
 	    dir, want, c->info_sha256);
 }
 
+/* A checkpoint that its own stage's rule has turned down is there to be looked at, and may be named nevertheless. */
+static void warn_of_verdict(const struct stage_run *run, const struct checkpoint *c, const char *dir)
+{
+	const cJSON *acceptance = cJSON_GetObjectItemCaseSensitive(c->info, "acceptance");
+	const char *verdict = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(acceptance, "verdict"));
+	for (int v = VERDICT_REGRESSION; verdict && verdict_names[v]; v++)
+		if (strcmp(verdict, verdict_names[v]) == 0)
+			stage_line(run, "warning: %s was not accepted: %s", dir, verdict_names[v]);
+}
+
+static int load_warnings(const struct stage_run *run, const struct checkpoint *c, const char *dir)
+{
+	warn_of_verdict(run, c, dir);
+	return seen_warn(run, c, dir);
+}
+
 int stage_model_load(struct model *m, const char *dir, struct device dev, const struct stage_run *run)
 {
 	int rc = model_load(m, dir, dev);
@@ -66,7 +83,7 @@ int stage_model_load(struct model *m, const char *dir, struct device dev, const 
 	if (!rc)
 		rc = model_check_data(&m->ckpt, run->data, dir);
 	if (!rc && (!run->out_dir || strcmp(dir, run->out_dir) != 0)) /* what is being made is loaded to be compared */
-		rc = seen_warn(run, &m->ckpt, dir);
+		rc = load_warnings(run, &m->ckpt, dir);
 	if (!rc)
 		rc = take_task(m, run);
 	if (rc)

@@ -112,6 +112,31 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .layer_bits = o->layer_bits};
 }
 
+/* Training options that are not their defaults, where nothing is trained. */
+static int check_untrained(const struct quantize_options *o, const char **key)
+{
+	struct quantize_options usual = {0};
+	int rc = option_parse(quantize_option_table, &usual, NULL, NULL, NULL);
+	if (rc)
+		return rc;
+	usual.method = QUANTIZE_AUTO;
+	cJSON *have = option_to_json(quantize_option_table, o, NULL);
+	cJSON *want = option_to_json(quantize_option_table, &usual, NULL);
+	rc = have && want ? 0 : err_set(ERR_NOMEM, "out of memory");
+	for (const struct option *row = quantize_option_table; !rc && row->key; row++) {
+		if (row->only != TRAINED || !row->when || strcmp(row->when, "method") != 0)
+			continue;
+		*key = row->key;
+		if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(have, row->key),
+			cJSON_GetObjectItemCaseSensitive(want, row->key), true))
+			rc = err_set(ERR_CONFIG, "%s has no effect without the attempt qat", row->key);
+	}
+	cJSON_Delete(have);
+	cJSON_Delete(want);
+	option_clear(quantize_option_table, &usual);
+	return rc;
+}
+
 /* What only a ship rule gives a meaning. */
 static int check_attempts(const struct quantize_options *o, const char **key)
 {
@@ -131,7 +156,7 @@ static int check_attempts(const struct quantize_options *o, const char **key)
 		return err_set(ERR_CONFIG, "budget_bytes and budget_ms: bits are chosen for one of them");
 	if (bits && o->budget_ms > 0 && !quantize_attempts(o, ATTEMPT_STATIC))
 		return err_set(ERR_CONFIG, "budget_ms needs the attempt static, whose layers are timed");
-	return 0;
+	return quantize_attempts(o, ATTEMPT_QAT) ? 0 : check_untrained(o, key);
 }
 
 static int check_method(const struct quantize_options *o, const char **key);

@@ -32,6 +32,10 @@ stops 6 "stage quantize: INFEASIBLE: static: " run t.yaml $rule
 check "what was judged is kept, with its verdict" "$tool" json runs/t/04-quantize.failed/checkpoint_info.json \
 	acceptance.verdict acceptance.attempts.0.reason
 check "it is no finished stage" [ ! -e runs/t/04-quantize.failed/stage.json ]
+works evaluate runs/t/04-quantize.failed
+contains err "warning: runs/t/04-quantize.failed was not accepted: INFEASIBLE"
+works inspect runs/t/04-quantize.failed
+contains out "ship rule        INFEASIBLE"
 ends_with 6 "less than min_ratio 50" run t.yaml $rule
 check "no later stage was run" [ "$(grep -c '^05-evaluate' err)" -eq 0 ]
 works run t.yaml --set stages.quantize.accept.max_drop=100 --set stages.quantize.accept.min_ratio=1.1

@@ -75,6 +75,9 @@ static void options__without_a_meaning_are_errors(void **state)
 	    &stage_quantize, "{method: auto, accept: {max_drop: 1}, budget_bytes: 9, budget_ms: 9}", "for one of them");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [bits], budget_ms: 9}",
 	    "needs the attempt static");
+	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [static], epochs: 3}",
+	    "epochs has no effect without the attempt qat");
+	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [static]}", NULL);
 	assert_check(&stage_quantize, "{method: dynamic, sensitivity_bits: [8]}", "sensitivity_bits has no effect");
 	assert_check(&stage_quantize, "{sensitivity_bits: [9]}", "'sensitivity_bits' must be");
 	assert_check(&stage_prune, "{sparsity: 0.5, sensitivity_sparsity: [0.5, 1]}", "'sensitivity_sparsity' must be");

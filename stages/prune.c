@@ -141,11 +141,15 @@ static int plan_rounds(
 	return rc ? rc : count(after, &out->parameters);
 }
 
-/* Adds the ship rule to the text. */
+/* Adds the sensitivity table and the ship rule to the text. */
 static int plan_rule(const struct prune_options *o, const struct stage_run *s, char *text, size_t cap)
 {
-	const size_t used = strlen(text);
 	struct str rule = {0};
+	size_t used = strlen(text);
+	if (o->sensitivity_sparsity.n)
+		snprintf(text + used, cap - used, "; each layer measured alone at %d sparsit%s first",
+		    o->sensitivity_sparsity.n, o->sensitivity_sparsity.n == 1 ? "y" : "ies");
+	used = strlen(text);
 	if (!accept_is_asked(&o->accept))
 		return 0;
 	int rc = accept_check(&o->accept, s->task);

@@ -254,6 +254,11 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	int rc = quantize_job_plan(&(struct quantize_job){.o = &as, .run = &run}, input_spec, out);
 	if (!rc && accept_is_asked(&o->accept))
 		rc = plan_rule(o, s, out);
+	const size_t used = strlen(out->text);
+	if (!rc && o->sensitivity_bits.n)
+		snprintf(out->text + used, sizeof(out->text) - used,
+		    "; each layer measured alone at %d number%s of bits", o->sensitivity_bits.n,
+		    o->sensitivity_bits.n == 1 ? "" : "s");
 	return rc;
 }
 

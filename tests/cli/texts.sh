@@ -24,6 +24,14 @@ END
 sed 's/^name: t/name: l/; s/path: train.csv/path: labels.csv, labels: [angry, loud]/' t.yaml >l.yaml
 works run t.yaml
 works run l.yaml
+# A ship rule over labels whose thresholds are searched, with texts that are timed as they come.
+works run l.yaml --out runs/ruled --set task.search_thresholds=true --set stages.quantize.method=auto \
+	--set 'stages.quantize.attempts=[static, mixed]' --set stages.quantize.accept.max_drop=100 \
+	--set stages.quantize.accept.max_latency_ms=1000 --set 'stages.quantize.sensitivity_bits=[8, 2]'
+check "its verdict has a latency" "$tool" json runs/ruled/02-quantize/checkpoint_info.json \
+	acceptance.attempts.0.latency_ms acceptance.attempts.0.input_latency_ms
+check "the table has every layer at each number of bits" \
+	[ "$(cut -d , -f 1,2 runs/ruled/02-quantize/sensitivity.csv | sort -u | wc -l)" -eq 7 ]
 model=runs/t/01-model
 int8=runs/t/02-quantize
 labels=runs/l/02-quantize

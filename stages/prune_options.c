@@ -379,6 +379,17 @@ static int check_ramp(const struct prune_options *o, const char **key)
 	return 0;
 }
 
+static int check_sensitivity(const struct prune_options *o, const char **key)
+{
+	const struct option_floats *shares = &o->sensitivity_sparsity;
+	*key = "sensitivity_sparsity";
+	for (int i = 1; i < shares->n; i++)
+		if (!(shares->v[i] > shares->v[i - 1]))
+			return err_set(ERR_CONFIG, "sensitivity_sparsity must rise, found %g after %g", shares->v[i],
+			    shares->v[i - 1]);
+	return 0;
+}
+
 static int check_embeddings(const struct prune_options *o, const char **key)
 {
 	*key = "embeddings";
@@ -472,6 +483,8 @@ int prune_options_check(const struct prune_options *o, const struct model_spec *
 		rc = check_calibration(o, key);
 	if (!rc)
 		rc = check_embeddings(o, key);
+	if (!rc)
+		rc = check_sensitivity(o, key);
 	if (!rc)
 		rc = check_ramp(o, key);
 	if (!rc)

@@ -164,6 +164,12 @@ static int check_method(const struct quantize_options *o, const char **key);
 int quantize_options_check(const struct quantize_options *o, const char **key)
 {
 	const struct quantize_options as = quantize_costliest(o);
+	*key = "sensitivity_bits";
+	for (int i = 0; i < o->sensitivity_bits.n; i++)
+		for (int k = 0; k < i; k++)
+			if (o->sensitivity_bits.v[i] == o->sensitivity_bits.v[k])
+				return err_set(
+				    ERR_CONFIG, "sensitivity_bits has %d twice", (int)o->sensitivity_bits.v[i]);
 	int rc = check_attempts(o, key);
 	return rc ? rc : check_method(&as, key);
 }

@@ -79,6 +79,9 @@ static void options__without_a_meaning_are_errors(void **state)
 	    "epochs has no effect without the attempt qat");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [static]}", NULL);
 	assert_check(&stage_quantize, "{method: dynamic, sensitivity_bits: [8]}", "sensitivity_bits has no effect");
+	assert_check(&stage_quantize, "{sensitivity_bits: [8, 4, 8]}", "sensitivity_bits has 8 twice");
+	assert_check(
+	    &stage_prune, "{sparsity: 0.5, sensitivity_sparsity: [0.5, 0.5]}", "must rise, found 0.5 after 0.5");
 	assert_check(&stage_quantize, "{sensitivity_bits: [9]}", "'sensitivity_bits' must be");
 	assert_check(&stage_prune, "{sparsity: 0.5, sensitivity_sparsity: [0.5, 1]}", "'sensitivity_sparsity' must be");
 	assert_check(&stage_prune, "{method: nm, sensitivity_sparsity: [0.5]}", "sensitivity_sparsity has no effect");

@@ -23,8 +23,9 @@ int cmd_schema(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* Set by SIGINT, SIGTERM, SIGUSR1 and SIGXCPU (time is nearly up, as batch systems say it) and SIGHUP (if it was not
- * ignored) once command_catch_signals was called. A second one ends the program. idle: nothing is done yet that is worth keeping, so that the first one ends the program, with
- * the status of an interruption, until command_begin_work is called. */
+ * ignored) once command_catch_signals was called. A second one ends the program. idle: nothing is done yet that is
+ * worth keeping, so that the first one ends the program, with the status of an interruption, until command_begin_work
+ * is called. */
 extern volatile sig_atomic_t command_stop;
 void command_catch_signals(bool idle);
 void command_begin_work(void);

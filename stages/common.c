@@ -216,6 +216,8 @@ static void put_training(struct json_out out, const struct train_result *t)
 	json_out_number(o, "train_loss", t->train_loss);
 	json_out_number(o, "samples_per_second", t->samples_per_second);
 	json_out_number(o, "executor_memory_bytes", (double)t->memory);
+	if (t->saving_seconds > 0)
+		json_out_number(o, "saving_seconds", t->saving_seconds);
 	if (t->resumed > 0)
 		json_out_number(o, "resumed", (double)t->resumed);
 	json_out_text(o, "precision", precision_names[t->precision]);

@@ -42,6 +42,7 @@ struct fit {
 	int64_t bad_epochs;                  /* since the best one */
 	bool has_best;
 	double saved;                  /* when the state was saved, or this start began (clock_now) */
+	double cost, saving;           /* what saving it took: the last time; all times of this start */
 	double start, earlier_seconds; /* of this start (clock_now); what earlier ones took */
 };
 

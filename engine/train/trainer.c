@@ -384,8 +384,11 @@ static void count_time(struct fit *f)
 static int keep_state(struct fit *f, const struct train_result *out)
 {
 	char line[512];
+	const double start = clock_now();
 	int rc = resume_save(f, out);
 	f->saved = clock_now();
+	f->cost = f->saved - start;
+	f->saving += f->cost;
 	if (rc != ERR_IO)
 		return rc;
 	snprintf(line, sizeof(line), "warning: %s; the training goes on", err_message());
@@ -394,13 +397,23 @@ static int keep_state(struct fit *f, const struct train_result *out)
 	return 0;
 }
 
+double resume_interval(double seconds, double cost)
+{
+	return cost > RESUME_LONG ? fmax(seconds, RESUME_SHARE * cost) : seconds;
+}
+
+static bool is_due(const struct fit *f)
+{
+	return f->t->resume_path && clock_now() - f->saved >= resume_interval(f->t->resume_seconds, f->cost);
+}
+
 /* To the end of the epoch. */
 static int run_steps(struct fit *f, int64_t epoch, const struct train_result *out)
 {
 	int rc = 0;
 	while (!rc && f->step < (epoch + 1) * f->steps_per_epoch) {
 		rc = run_step(f);
-		if (rc || !f->t->resume_path || clock_now() - f->saved < f->t->resume_seconds)
+		if (rc || !is_due(f))
 			continue;
 		rc = drain(f, 0);
 		count_time(f);
@@ -555,6 +568,7 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 	out->precision = t->o->precision;
 	out->seconds = f.earlier_seconds + clock_now() - f.start;
 	out->earlier_seconds = f.earlier_seconds;
+	out->saving_seconds = f.saving;
 	out->samples_per_second = f.train_seconds > 0 ? (double)(f.step * f.batch) / f.train_seconds : 0;
 	rc = result_memory(&f, out);
 	if (!rc)

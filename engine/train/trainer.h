@@ -161,6 +161,7 @@ struct train_result {
 	int64_t epochs_run, steps;
 	int64_t best_epoch; /* 1-based, as in the log; 0: no epoch was run, the weights are those of the start */
 	double seconds, earlier_seconds; /* of all starts; of those that were interrupted */
+	double saving_seconds;           /* of this start: in which its state was kept while it went on */
 	double samples_per_second;       /* of the training steps alone */
 	double train_loss;               /* mean of the last epoch */
 	struct metrics best;             /* validation metrics of the kept weights */
@@ -181,6 +182,11 @@ int trainer_check(const struct trainer *t);
  * ERR_FAIL naming epoch, step and the first node with a NaN or infinity (gradients under fp16: only where the
  * loss scale cannot fall any more); ERR_INTERRUPTED after a stop. */
 int trainer_fit(struct trainer *t, struct train_result *out);
+/* Seconds until the state is kept again, which took `cost` the last time. What takes longer than RESUME_LONG is kept
+ * less often than asked for: of the time one part in RESUME_SHARE is for it. */
+#define RESUME_LONG  1
+#define RESUME_SHARE 50
+double resume_interval(double seconds, double cost);
 /* A kept state is up to two files: the newest, `path`, and the one before it, from which a fit goes on where the newest
  * is damaged. resume_rename: ERR_IO; there need not be any. */
 bool resume_exists(const char *path);

@@ -289,6 +289,25 @@ static void resume__goes_on_from_the_last_state_before_a_kill(void **state)
 	resume_remove(STATE);
 }
 
+static void resume__saving_is_timed_and_takes_a_fiftieth_at_most(void **state)
+{
+	struct train_result r;
+	struct scene s;
+	(void)state;
+	resume_remove(STATE);
+	scene_open(&s, PRECISION_FP32);
+	s.w.t.resume_seconds = 0;
+	assert_ok(trainer_fit(&s.w.t, &r));
+	assert_true(r.saving_seconds > 0 && r.saving_seconds < r.seconds);
+	world_close(&s.w);
+	train_result_clear(&r);
+	resume_remove(STATE);
+	assert_true(resume_interval(300, 0) == 300);
+	assert_true(resume_interval(300, 5) == 300);
+	assert_true(resume_interval(300, 10) == 500);
+	assert_true(resume_interval(0.01, 0.9) == 0.01); /* soon done, and asked for */
+}
+
 static int starve(void *user, struct executor *train, const struct train_batch *batch)
 {
 	struct scene *s = (struct scene *)((char *)user - offsetof(struct scene, w));
@@ -647,6 +666,7 @@ int main(void)
 	    cmocka_unit_test(resume__refuses_the_moments_of_another_optimizer),
 	    cmocka_unit_test(resume__goes_on_in_the_middle_of_validation),
 	    cmocka_unit_test(resume__goes_on_from_the_last_state_before_a_kill),
+	    cmocka_unit_test(resume__saving_is_timed_and_takes_a_fiftieth_at_most),
 	    cmocka_unit_test(resume__goes_on_where_memory_ran_out),
 	    cmocka_unit_test(resume__leaves_the_state_of_another_key),
 	    cmocka_unit_test(resume__a_training_of_seconds_is_kept_when_it_ends),

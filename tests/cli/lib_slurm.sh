@@ -8,8 +8,9 @@
 #   slurm_says              prints the ends of the daemons' logs, for a failed test
 #
 # After slurm_start SLURM_CONF is exported, so that sbatch, squeue, scontrol and sacct speak to it. Its partitions are
-# `low` (the default), whose jobs are requeued when one of `high` wants the node, and `high`. A job that is preempted or
-# whose time is up gets its --signal, SIGTERM, and SIGKILL after slurm_grace seconds.
+# `low` (the default), whose jobs are requeued when one of `high` wants the node, `bare`, whose jobs are, too, but without
+# a GraceTime, as most clusters have it, and `high`. A preempted job gets its --signal, slurm_grace seconds later SIGTERM,
+# and SIGKILL again so much later; one of `bare` SIGTERM at once.
 slurm_grace=20
 slurm_pids=
 
@@ -75,6 +76,7 @@ slurm_write_conf() { # LINE...
 		MailProg=/bin/true
 		NodeName=$slurm_host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
 		PartitionName=low Nodes=$slurm_host Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=$slurm_grace
+		PartitionName=bare Nodes=$slurm_host PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
 		PartitionName=high Nodes=$slurm_host PriorityTier=10 PreemptMode=OFF
 	CONF
 	for slurm_word in "$@"; do

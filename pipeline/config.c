@@ -37,10 +37,12 @@ const struct option top_option_table[] = {{.key = "name",
 					      .help = "name of the run; letters, digits, '_', '-' and '.'"},
     {.key = "out",
 	.type = OPT_STRING,
+	.path = true,
 	.offset = offsetof(struct top_options, out),
 	.help = "folder of the run's stages; not given: runs/NAME"},
     {.key = "store",
 	.type = OPT_STRING,
+	.path = true,
 	.offset = offsetof(struct top_options, store),
 	.help = "folder of finished stages by key, which runs share; not given: .store beside the folder of the run"},
     {.key = "seed",
@@ -153,6 +155,10 @@ static int read_ref(
 	if (node->kind != YAML_SCALAR)
 		return yaml_error(
 		    &c->yaml, node, "'%s' must be the name of an earlier stage or the path of a checkpoint", key);
+	const char *text;
+	int rc = yaml_expand_path(&c->yaml, node, &text);
+	if (rc)
+		return rc;
 	for (int i = 0; i < stage; i++)
 		if (strcmp(c->stage[i].name, node->text) == 0) {
 			if (!c->stage[i].kind->makes_checkpoint)
@@ -161,8 +167,8 @@ static int read_ref(
 			out->stage = i;
 			return 0;
 		}
-	if (strchr(node->text, '/')) {
-		out->path = node->text;
+	if (strchr(text, '/')) {
+		out->path = text;
 		return 0;
 	}
 	for (int i = stage; i < stages->n; i++)
@@ -245,6 +251,11 @@ static int read_model_key(const struct run_config *c, struct stage_config *s, co
 	return 0;
 }
 
+static bool same_reference(const struct stage_ref *a, const struct stage_ref *b)
+{
+	return a->stage >= 0 || b->stage >= 0 ? a->stage == b->stage : strcmp(a->path, b->path) == 0;
+}
+
 static int read_inputs(const struct run_config *c, struct stage_config *s, int index, const struct yaml_node *key)
 {
 	const struct yaml_node *node = yaml_get(s->node, "inputs");
@@ -267,7 +278,7 @@ static int read_inputs(const struct run_config *c, struct stage_config *s, int i
 		if (rc < 0)
 			return rc;
 		for (int j = 0; j < i; j++) /* results go by these names */
-			if (strcmp(item->text, s->inputs[j].node->text) == 0)
+			if (same_reference(&s->inputs[i], &s->inputs[j]))
 				return yaml_error(&c->yaml, item, "'inputs' names '%s' twice", item->text);
 		s->n_input = i + 1;
 	}

@@ -42,10 +42,11 @@ extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd
 #define KD_OF_ATTENTION (OPTION_BIT(KD_ATTENTION) | OPTION_BIT(KD_MULTI_LEVEL))
 #define KD_OF_LAYERS    (KD_OF_HIDDEN | KD_OF_ATTENTION)
 
+/* The only lists of texts are those of files. */
 #define KD_OPTION_ROW(T, m, w, bits, name, field, kind, text, lo, hi, names, about)                                    \
 	{                                                                                                              \
 		.key = name, .type = kind, .offset = offsetof(T, m.field), .def = text, .min = lo, .max = hi,          \
-		.choices = names, .when = w, .only = bits, .help = about                                               \
+		.path = (kind) == OPT_STRINGS, .choices = names, .when = w, .only = bits, .help = about                \
 	}
 /* The rows of `struct kd_options m` inside the options struct T; none has an effect without a teacher. key: that of the
  * method, for stages that have a `method` of their own. */

@@ -13,6 +13,7 @@
 struct source {
 	const struct yaml *y;
 	const struct yaml_node *node; /* the value */
+	bool resolved;                /* paths were expanded when it was written */
 };
 
 static int row_count(const struct option *table)
@@ -125,6 +126,8 @@ static int read_string(const struct option *row, const struct source *s, char **
 		return wrong_value(row, s, "", NULL);
 	if (row->type == OPT_STRINGS && row->choices && !contains(row->choices, s->node->text))
 		return wrong_choice(row, s);
+	if (row->path && !s->resolved)
+		return option_expand_path(s->y, s->node, out);
 	*out = mem_strdup(s->node->text);
 	return *out ? 0 : ERR_NOMEM;
 }
@@ -170,7 +173,7 @@ static int read_list(const struct option *row, const struct source *s, void *fie
 	else
 		strings->v = v;
 	for (int i = 0; i < n && !rc; i++) {
-		struct source element = {s->y, item[i]};
+		struct source element = {s->y, item[i], s->resolved};
 		if (row->type == OPT_INTS)
 			rc = read_int(row, &element, &ints->v[ints->n++]);
 		else if (row->type == OPT_FLOATS)
@@ -180,6 +183,9 @@ static int read_list(const struct option *row, const struct source *s, void *fie
 	}
 	return rc;
 }
+
+static int parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
+    const char *const *skip, bool resolved);
 
 static int read_value(const struct option *row, void *field, const struct source *s)
 {
@@ -201,7 +207,7 @@ static int read_value(const struct option *row, void *field, const struct source
 	case OPT_BLOCK:
 		if (s->node->kind != YAML_MAP)
 			return wrong_value(row, s, "", NULL);
-		return option_parse(row->block, field, s->y, s->node, NULL);
+		return parse(row->block, field, s->y, s->node, NULL, s->resolved);
 	}
 	return err_set(ERR_FAIL, "option '%s' has no type", row->key);
 }
@@ -218,7 +224,7 @@ int option_read_default(const struct option *row, void *field)
 	int rc = yaml_parse(name, row->def, strlen(row->def), &y);
 	if (rc)
 		return rc;
-	struct source s = {&y, y.root};
+	struct source s = {.y = &y, .node = y.root};
 	rc = read_value(row, field, &s);
 	yaml_clear(&y);
 	return rc;
@@ -300,7 +306,7 @@ static int parse_rows(const struct option *table, char *block, const struct sour
 	int n = row_count(table);
 	for (int i = 0; i < n; i++) {
 		const struct option *row = &table[i];
-		struct source value = {map->y, find_value(row, map->node)};
+		struct source value = {map->y, find_value(row, map->node), map->resolved};
 		int rc = value.node ? read_value(row, block + row->offset, &value)
 				    : option_read_default(row, block + row->offset);
 		if (rc)
@@ -312,7 +318,7 @@ static int parse_rows(const struct option *table, char *block, const struct sour
 static int parse(const struct option *table, void *block, const struct yaml *y, const struct yaml_node *node,
     const char *const *skip, bool resolved)
 {
-	struct source map = {y, node};
+	struct source map = {y, node, resolved};
 	int rc = 0;
 	if (node && node->kind != YAML_MAP) {
 		struct str found = {0};

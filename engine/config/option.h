@@ -47,6 +47,8 @@ struct option {
 	bool required;
 	double min, max;            /* inclusive bounds for numbers and each element of a list; both 0 = unbounded */
 	const char *const *choices; /* NULL-terminated, for OPT_CHOICE and each element of OPT_STRINGS (NULL = any) */
+	bool path; /* OPT_STRING(S): names a file or a folder, so that "~" and variables of the environment
+		    * are replaced (yaml_expand_path); not where a resolved block is read again */
 	const struct option *block; /* for OPT_BLOCK: its table                                             */
 	/* The option has an effect only with some values of another of the same table: `when` is its key, `only` has a
 	 * bit for each of its choices that looks at this one (OPTION_BIT). Other types have two: a boolean OPTION_TRUE

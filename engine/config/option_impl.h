@@ -40,6 +40,8 @@ bool option_add_conditions(cJSON *all_of, const struct option *table);
 cJSON *option_choice_json(const char *choice);
 /* Adds `item` to an array or object (key NULL: array); false, and item freed, if memory ran out before or here. */
 bool option_json_add(cJSON *to, const char *key, cJSON *item);
+/* A path of the config as it is meant, the caller's: see `path` of struct option. */
+int option_expand_path(const struct yaml *y, const struct yaml_node *node, char **out);
 int option_read_default(const struct option *row, void *field);
 void option_free_value(const struct option *row, void *field);
 /* "a whole number in 1..64", "one of a, b": what the row allows. */

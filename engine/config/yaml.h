@@ -48,6 +48,9 @@ bool yaml_is_null(const struct yaml_node *node);
 /* The node's place as keys and list indices ("stages.prune.lr", "" for the root), cut to fit; false if it is not in the
  * tree. */
 bool yaml_path(const struct yaml *y, const struct yaml_node *node, char *out, size_t cap);
+/* The text of a scalar as a path: "~" or "~/..." in front is HOME, $NAME and ${NAME} are environment variables, $$ is a
+ * dollar sign. Lives as long as the tree. ERR_CONFIG: a variable that is not set or empty. */
+int yaml_expand_path(const struct yaml *y, const struct yaml_node *node, const char **out);
 /* err_set(ERR_CONFIG, "FILE:LINE:COL: message") for a node. */
 int yaml_error(const struct yaml *y, const struct yaml_node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

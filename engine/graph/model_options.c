@@ -20,6 +20,7 @@ static bool is_other(const char *key)
 static const struct option pretrained_table[] = {
     {.key = "pretrained",
 	.type = OPT_STRING,
+	.path = true,
 	.offset = offsetof(struct model_options, pretrained),
 	.required = true,
 	.help = "folder of a float checkpoint (of 'import', or of another run): the model has its family, widths and "

@@ -16,6 +16,7 @@ const struct option input_option_table[] = {
 	.help = "how samples become input; auto = image for images, text for texts"},
     {.key = "vocabulary",
 	.type = OPT_STRING,
+	.path = true,
 	.offset = AT(vocabulary),
 	.help = "texts: a vocab.txt, relative to the current directory, then to the config; none = learned from the "
 		"training texts"},

@@ -215,4 +215,29 @@ printf '[1, 2]\n' >list.yaml
 refuses 2 "list.yaml:1:1: a config is a mapping" plan list.yaml
 head -c 300 /dev/urandom >noise.yaml
 refuses 2 "noise.yaml:" plan noise.yaml
+# Paths: HOME and variables are replaced, and how a path is written does not matter afterwards.
+mkdir -p place/data
+for i in 1 2 3 4 5 6 7 8; do printf 'good %s;a\nbad %s;b\n' $i $i; done >place/data/t.csv
+sed -i '1i Review;Target' place/data/t.csv
+cat >paths.yaml <<'END'
+name: paths
+threads: 1
+data: {source: csv, path: $PLACE/data/t.csv, val_fraction: 0.3}
+models: {m: {family: bag, dim: 8}}
+stages: {train: {model: m, epochs: 1}}
+END
+PLACE=$work/place
+export PLACE
+works run paths.yaml
+works plan paths.yaml --set 'stages.measure={kind: evaluate, inputs: ["${PLACE}/../runs/paths/01-train"]}'
+contains out "02-measure: evaluate, to run"
+unset PLACE
+refuses 2 "paths.yaml:3:27: '\$PLACE/data/t.csv': the environment variable PLACE is not set" plan paths.yaml
+refuses 2 "'\${PLACE}/x': the environment variable PLACE is not set" \
+	plan paths.yaml --set data.path=place/data/t.csv --set 'stages.q={kind: quantize, input: "${PLACE}/x", method: fp16}'
+HOME=$work/place
+export HOME
+works plan paths.yaml --set 'data.path=~/data/t.csv'
+contains out "01-train: train, up to date"
+contains out "found: t.csv (delimiter: ';', text: Review, label: Target)"
 finish

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -13,32 +14,83 @@
 
 #define STANDARD_INPUT "standard input"
 #define LINE_BYTES     (1 << 20)
+#define MAX_DEPTH      64 /* folders in folders */
 
 /* ---- images ---- */
 
-static int predict_folder(struct predictor *p, const char *folder)
+struct folder_walk {
+	struct predictor *p;
+	int64_t images, others;
+	int depth;
+	struct stat above[MAX_DEPTH]; /* folders that the walk is in: a link to one of them would have no end */
+};
+
+static int predict_folder(struct folder_walk *w, const char *folder);
+
+static bool is_above(const struct folder_walk *w, const struct stat *st)
+{
+	for (int i = 0; i < w->depth; i++)
+		if (w->above[i].st_dev == st->st_dev && w->above[i].st_ino == st->st_ino)
+			return true;
+	return false;
+}
+
+static int predict_entry(struct folder_walk *w, const char *path, const char *name)
+{
+	struct stat st;
+	bool is_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	/* As in a data set, hidden names are no samples. */
+	if (*name == '.' || (is_folder ? is_above(w, &st) : !image_has_suffix(name))) {
+		w->others++;
+		return 0;
+	}
+	if (is_folder)
+		return predict_folder(w, path);
+	w->images++;
+	w->p->o.alone = false;
+	return predictor_file(w->p, path);
+}
+
+static int predict_folder(struct folder_walk *w, const char *folder)
 {
 	struct fs_list list = {0};
-	int others = 0, images = 0, rc = fs_list(folder, &list);
-	if (rc)
-		return predictor_failed(p, folder, rc);
-	for (int i = 0; !rc && i < list.n; i++) {
-		char path[1024];
-		rc = fs_join(path, sizeof(path), folder, list.name[i]);
-		if (!rc && (!image_has_suffix(list.name[i]) || fs_is_dir(path))) {
-			others++;
-			continue;
-		}
-		images++;
-		p->o.alone = false;
-		if (!rc)
-			rc = predictor_file(p, path);
+	struct stat st;
+	int rc = w->depth == MAX_DEPTH
+		     ? err_set(ERR_DATA, "%s: more than %d folders inside each other", folder, MAX_DEPTH)
+		     : fs_list(folder, &list);
+	if (!rc && stat(folder, &st) < 0)
+		rc = err_set(ERR_DATA, "%s: %s", folder, strerror(errno));
+	if (rc) {
+		fs_list_clear(&list);
+		return predictor_failed(w->p, folder, rc);
 	}
-	if (!rc && others)
-		fprintf(stderr, "%s: %d of %d entries are no .jpg, .jpeg or .png files and were passed over\n", folder,
-		    others, list.n);
+	w->above[w->depth++] = st;
+	for (int i = 0; !rc && i < list.n; i++) {
+		char *path = mem_printf("%s/%s", folder, list.name[i]);
+		rc = path ? predict_entry(w, path, list.name[i]) : ERR_NOMEM;
+		mem_free(path);
+	}
+	w->depth--;
 	fs_list_clear(&list);
-	if (!rc && !images) {
+	return rc;
+}
+
+static int predict_top_folder(struct predictor *p, const char *folder)
+{
+	struct folder_walk w = {.p = p};
+	char *name = mem_strdup(folder);
+	int rc = name ? 0 : ERR_NOMEM;
+	for (size_t n = name ? strlen(name) : 0; n > 1 && name[n - 1] == '/'; n--)
+		name[n - 1] = '\0';
+	const int64_t before = p->failed;
+	if (!rc)
+		rc = predict_folder(&w, name);
+	mem_free(name);
+	if (!rc && w.others)
+		fprintf(stderr,
+		    "%s: %" PRId64 " of %" PRId64 " entries are no .jpg, .jpeg or .png files and were passed over\n",
+		    folder, w.others, w.others + w.images);
+	if (!rc && !w.images && p->failed == before) {
 		err_set(ERR_DATA, "%s: holds no .jpg, .jpeg or .png file", folder);
 		rc = predictor_failed(p, folder, ERR_DATA);
 	}
@@ -49,7 +101,7 @@ int predict_images(struct predictor *p, const char *path)
 {
 	if (!strcmp(path, "-"))
 		return predict_standard_input(p);
-	return fs_is_dir(path) ? predict_folder(p, path) : predictor_file(p, path);
+	return fs_is_dir(path) ? predict_top_folder(p, path) : predictor_file(p, path);
 }
 
 /* ---- lines ---- */
@@ -144,8 +196,47 @@ static int predict_lines(struct predictor *p, struct lines *l)
 	return rc;
 }
 
+/* Bytes that no name of a file begins with, but an image does: JPEG, PNG. */
+static bool begins_image(int c)
+{
+	return c == 0xff || c == 0x89;
+}
+
+/* The one image that is on standard input. */
+static int predict_image_bytes(struct predictor *p)
+{
+	unsigned char *bytes = NULL;
+	size_t n = 0, room = 0, got = 1;
+	int rc = 0;
+	while (!rc && got > 0 && n <= IMAGE_FILE_MAX) {
+		if (n == room) {
+			size_t more = room ? 2 * room : 1 << 16;
+			unsigned char *grown = mem_grow(bytes, room, more, 1);
+			rc = grown ? 0 : ERR_NOMEM;
+			bytes = grown ? grown : bytes;
+			room = grown ? more : room;
+		}
+		got = rc ? 0 : fread(bytes + n, 1, room - n, stdin);
+		n += got;
+	}
+	if (!rc && ferror(stdin))
+		rc = err_set(ERR_DATA, STANDARD_INPUT ": %s", strerror(errno));
+	if (!rc && n > IMAGE_FILE_MAX)
+		rc = err_set(ERR_DATA, STANDARD_INPUT ": an image of more than %u bytes", IMAGE_FILE_MAX);
+	rc = rc ? predictor_failed(p, STANDARD_INPUT, rc) : predictor_image(p, STANDARD_INPUT, bytes, n);
+	mem_free(bytes);
+	return rc;
+}
+
 int predict_standard_input(struct predictor *p)
 {
+	if (predictor_takes_images(p) && isatty(STDIN_FILENO) != 1) {
+		int c = getc(stdin);
+		if (c != EOF)
+			ungetc(c, stdin);
+		if (begins_image(c))
+			return predict_image_bytes(p);
+	}
 	struct lines l = {.f = stdin, .name = STANDARD_INPUT, .asks = isatty(STDIN_FILENO) == 1};
 	return predict_lines(p, &l);
 }

@@ -206,6 +206,11 @@ int predictor_file(struct predictor *p, const char *path)
 	return rc;
 }
 
+int predictor_image(struct predictor *p, const char *name, const void *bytes, size_t n)
+{
+	return add_sample(p, name, name, bytes, n);
+}
+
 int predictor_text(struct predictor *p, const char *where, const char *text, size_t bytes)
 {
 	return add_sample(p, NULL, where, text, bytes);

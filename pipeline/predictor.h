@@ -38,6 +38,8 @@ bool predictor_takes_images(const struct predictor *p);
 
 /* A file that is a sample, an image. What is missing, broken or of another size is reported. */
 int predictor_file(struct predictor *p, const char *path);
+/* The same of the bytes of one. */
+int predictor_image(struct predictor *p, const char *name, const void *bytes, size_t n);
 /* A text, which is shown with its answer; `where` is for messages. One that is not UTF-8 is reported. */
 int predictor_text(struct predictor *p, const char *where, const char *text, size_t bytes);
 /* Reports a sample that could not be read, whose error was just set; an error that is not its own is returned. */

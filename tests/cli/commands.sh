@@ -89,6 +89,25 @@ check "the others are answered" [ "$(wc -l <out)" -eq 2 ]
 stops 3 "1 of 3 inputs could not be answered" predict $teacher folder --json
 cp out out.json
 check "a bad one has its place in the list" "$tool" json out.json 0.class 2.name 2.error
+mkdir -p deep/z/y .dark
+cp a.png deep/z/y/1.png
+cp a.png deep/2.png
+cp a.png deep/.3.png
+ln -s .. deep/z/up
+works predict $teacher deep/
+check "and of folders in it" [ "$(cut -f 1 out | tr '\n' ' ')" = "deep/2.png deep/z/y/1.png " ]
+contains err "deep/: 2 of 4 entries are no .jpg, .jpeg or .png files"
+stops 3 "2 of 4 inputs could not be answered" predict $teacher a.png none.png t.yaml folder/a.png
+contains err "none.png: No such file"
+check "the others go on" [ "$(cut -f 1 out | tr '\n' ' ')" = "a.png folder/a.png " ]
+stops 3 "1 of 3 inputs could not be answered" predict $teacher a.png none.png folder/a.png --json
+check "a list with the fault in its place" "$tool" json out 0.class 1.error 2.class
+"$program" predict $teacher - <a.png >out 2>err
+check "the bytes of an image on standard input" [ "$(cut -f 1,2 out)" = "$("$program" predict $teacher a.png | cut -f 2 | sed 's/^/standard input\t/')" ]
+status=0
+head -c 60 a.png | "$program" predict $teacher - --json >out 2>err || status=$?
+check "damaged ones are an error" [ $status -eq 3 ]
+contains err "standard input: "
 printf 'a.png\r\nfolder/a.png\n' | "$program" predict $teacher >out 2>err
 check "names on standard input" [ "$(cut -f 1 out | tr '\n' ' ')" = "a.png folder/a.png " ]
 refuses 2 "01-teacher takes images; --text and --file are of texts" predict $teacher --text a

@@ -50,14 +50,22 @@ static void print_line(const struct terminal_progress *p, const char *text, cons
 	fprintf(stderr, "%.*s%.*s%s", n, text, more, rest, p->is_terminal ? "" : "\n");
 }
 
+static bool same(double a, double b)
+{
+	return !(a < b) && !(a > b);
+}
+
 static void on_update(struct progress *base, const char *text, double done, double total)
 {
 	struct terminal_progress *p = (struct terminal_progress *)base;
 	double now = clock_now();
-	if (done < p->start_done || p->start == 0) { /* a new unit of work */
+	/* Calibrating before training is another unit of work, whose rate says nothing of this one's. */
+	if (done < p->previous_done || !same(total, p->total) || p->start == 0) {
 		p->start = now;
 		p->start_done = done;
 	}
+	p->previous_done = done;
+	p->total = total;
 	if (now - p->last < (p->is_terminal ? TERMINAL_PERIOD : PLAIN_PERIOD))
 		return;
 	double rate = now > p->start ? (done - p->start_done) / (now - p->start) : 0;

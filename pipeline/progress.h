@@ -8,9 +8,10 @@
 struct terminal_progress {
 	struct progress base; /* first: the sink's functions cast back */
 	bool is_terminal;
-	bool drawn;  /* a redrawn line is on the screen */
-	double last; /* seconds: when something was printed last */
-	double start, start_done;
+	bool drawn;                  /* a redrawn line is on the screen */
+	double last;                 /* seconds: when something was printed last */
+	double start, start_done;    /* of the present unit of work */
+	double previous_done, total; /* of the last update */
 };
 void progress_init(struct terminal_progress *p);
 void progress_finish(struct terminal_progress *p); /* leaves the cursor on a fresh line */

@@ -51,6 +51,40 @@ static void progress__says_nothing_of_a_rate_that_it_does_not_know(void **state)
 	assert_non_null(strstr(second + 1, " left"));
 }
 
+/* Calibrating took long; the training that follows begins anew, with fewer steps done or with as many. */
+static void progress__a_new_unit_of_work_has_a_rate_of_its_own(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct terminal_progress p;
+		struct fs_bytes b;
+		int saved = dup(STDERR_FILENO);
+		assert_non_null(freopen(FILE_NAME, "w", stderr));
+		progress_init(&p);
+		p.is_terminal = true;
+		p.base.update(&p.base, "calibrating", 1, 2);
+		usleep(700000);
+		p.base.update(&p.base, "calibrating", 2, 2);
+		p.base.update(&p.base, "epoch 1/1", first, 1000);
+		usleep(200000);
+		p.base.update(&p.base, "epoch 1/1", first + 100, 1000);
+		fflush(stderr);
+		dup2(saved, STDERR_FILENO);
+		close(saved);
+		assert_int_equal(fs_read(FILE_NAME, &b), 0);
+		const char *last = strstr((const char *)b.data, "epoch 1/1");
+		assert_non_null(last);
+		/* At 500 steps a second two seconds are left; with the calibration's 0.7 s it would be eight. */
+		int left = -1;
+		last = strstr(last, "/s  ");
+		assert_non_null(last);
+		assert_int_equal(sscanf(last, "/s  %d s left", &left), 1);
+		assert_in_range(left, 1, 4);
+		fs_bytes_clear(&b);
+		unlink(FILE_NAME);
+	}
+}
+
 static void progress__slow_steps_have_a_rate_too(void **state)
 {
 	char text[512];
@@ -95,6 +129,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(progress__says_nothing_of_a_rate_that_it_does_not_know),
+	    cmocka_unit_test(progress__a_new_unit_of_work_has_a_rate_of_its_own),
 	    cmocka_unit_test(progress__slow_steps_have_a_rate_too),
 	    cmocka_unit_test(progress__a_row_is_narrower_than_the_terminal),
 	};

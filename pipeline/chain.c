@@ -256,6 +256,16 @@ static int resolve_teacher(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
+static int add_macs(const struct model_spec *spec, double *macs)
+{
+	struct graph g;
+	int rc = spec_build(&g, spec, &shape_one);
+	if (!rc)
+		*macs += (double)graph_macs(&g);
+	graph_clear(&g);
+	return rc;
+}
+
 static int resolve_refs(const struct chain *c, struct chain_stage *s)
 {
 	const struct stage_config *k = s->config;
@@ -271,6 +281,8 @@ static int resolve_refs(const struct chain *c, struct chain_stage *s)
 		struct chain_given other = {0};
 		rc = resolve_ref(c, &k->inputs[i], &other);
 		memcpy(s->inputs_sha256[i], other.sha256, HASH_HEX);
+		if (!rc)
+			rc = add_macs(&other.spec, &s->inputs_macs);
 		given_clear(&other);
 	}
 	return rc;
@@ -409,6 +421,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .input_masks = k->has_input ? &s->input.masks : NULL,
 	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
+	    .inputs_macs = s->inputs_macs,
 	    .progress = &notes.base};
 	rc = warn_of_seen(k, &view);
 	if (rc < 0)

@@ -47,6 +47,7 @@ struct chain_stage {
 	struct chain_given pretrained;     /* what the model begins with, if it does; without spec and adapter */
 	struct adapter adapter;            /* owned: of what the stage makes, its model's or its input's */
 	char info_sha256[HASH_HEX]; /* of checkpoint_info.json of what the stage has made, "" before it is finished */
+	double inputs_macs;         /* of one sample in all of config->inputs */
 	struct transfer transfer;   /* texts to learn from the teacher alone; empty: there are none */
 	char (*inputs_sha256)[HASH_HEX]; /* owned: config->n_input; of those that are named by path */
 	struct stage_plan plan;

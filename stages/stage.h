@@ -31,6 +31,7 @@ struct stage_run {
 	const char *input_dir;            /* the input checkpoint, or NULL */
 	const char *teacher_dir;          /* distill: the teacher's checkpoint, or NULL */
 	int n_input;                      /* evaluate: all checkpoints to compare */
+	double inputs_macs;               /* plan only: multiply-accumulates of one sample in all of them */
 	const char *const *input_dirs, *const *input_names;
 	/* The SHA-256 of each one's checkpoint_info.json as it was when the run was planned: what is loaded must be
 	 * that, or it would be stored under the key of another. NULL or "": not known. */

@@ -411,6 +411,22 @@ static void plan__a_limit_needs_something_to_compare_with(void **state)
 	RIG_OK(stage_evaluate.plan(&run, NULL, &p));
 }
 
+static void plan__counts_the_test_split_and_what_is_timed(void **state)
+{
+	struct rig *r = *state;
+	struct evaluate_options o = {.max_drop = 100};
+	struct stage_run run = {.options = &o, .data = &r->data, .n_input = 2, .inputs_macs = 3};
+	const double n = (double)r->data.n[SPLIT_TEST];
+	struct stage_plan p = {0};
+
+	RIG_OK(stage_evaluate.plan(&run, NULL, &p));
+	assert_true(p.macs == 3 * n);
+	o.latency = true;
+	o.timing = (struct latency_options){.warmup = 5, .runs = 7, .throughput_batch = 32, .throughput_runs = 2};
+	RIG_OK(stage_evaluate.plan(&run, NULL, &p));
+	assert_true(p.macs == 3 * (n + 10 * 12 + 64));
+}
+
 static void run__without_latency_there_are_no_timings(void **state)
 {
 	static const char *const names[] = {"mlp"};
@@ -494,6 +510,7 @@ int main(void)
 	    cmocka_unit_test(run__files_have_the_fields_of_the_benchmark_format),
 	    cmocka_unit_test(run__quotes_in_names_are_doubled_in_the_csv),
 	    cmocka_unit_test(plan__a_limit_needs_something_to_compare_with),
+	    cmocka_unit_test(plan__counts_the_test_split_and_what_is_timed),
 	    cmocka_unit_test(run__without_latency_there_are_no_timings),
 	    cmocka_unit_test(run__a_failed_limit_leaves_its_figures),
 	    cmocka_unit_test(run__limits_have_their_former_names),

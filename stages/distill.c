@@ -52,9 +52,6 @@ static int check(const void *options, const struct model_spec *input_spec, const
 {
 	const struct distill_options *o = options;
 	(void)input_spec;
-	*key = "epochs";
-	if (o->train.epochs < 1)
-		return err_set(ERR_CONFIG, "epochs must be 1 or more: a model of random weights is no use");
 	int rc = kd_options_check(&o->train, key);
 	return rc < 0 ? rc : train_options_check(&o->train, key);
 }

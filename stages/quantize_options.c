@@ -185,10 +185,6 @@ static int check_method(const struct quantize_options *o, const char **key)
 	*key = "edge_bits";
 	if (o->edge_bits == 1)
 		return err_set(ERR_CONFIG, "edge_bits must be 0 or 2 to 8, found 1");
-	*key = "epochs";
-	if (o->method == QUANT_QAT && o->train.epochs < 1)
-		return err_set(
-		    ERR_CONFIG, "method qat trains: epochs must be 1 or more; without training it is static");
 	*key = "step_lr_factor";
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
 		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");

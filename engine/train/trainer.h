@@ -46,12 +46,12 @@ extern const char *const optimizer_names[], *const schedule_names[], *const prec
 	}
 /* The rows of `struct train_options m` inside the options struct T, separated by commas. w, bits: the choice (`when`,
  * `only`) with which the stage trains; NULL, 0: it always does. */
-#define TRAIN_OPTION_ROWS(T, m, w, bits) TRAIN_EPOCHS_ROW(T, m, w, bits), TRAIN_STEP_ROWS(T, m, w, bits)
+#define TRAIN_OPTION_ROWS(T, m, w, bits) TRAIN_EPOCHS_ROW(T, m, w, bits, 1), TRAIN_STEP_ROWS(T, m, w, bits)
 /* The same where `epochs` may be 0. */
 #define TRAIN_OPTION_ROWS_IF_EPOCHS(T, m)                                                                              \
-	TRAIN_EPOCHS_ROW(T, m, NULL, 0), TRAIN_STEP_ROWS(T, m, "epochs", OPTION_POSITIVE)
-#define TRAIN_EPOCHS_ROW(T, m, w, bits)                                                                                \
-	TRAIN_OPTION_ROW(T, m, w, bits, epochs, OPT_INT, "10", 0, 100000, NULL, "passes over the training split")
+	TRAIN_EPOCHS_ROW(T, m, NULL, 0, 0), TRAIN_STEP_ROWS(T, m, "epochs", OPTION_POSITIVE)
+#define TRAIN_EPOCHS_ROW(T, m, w, bits, least)                                                                         \
+	TRAIN_OPTION_ROW(T, m, w, bits, epochs, OPT_INT, "10", least, 100000, NULL, "passes over the training split")
 #define TRAIN_STEP_ROWS(T, m, w, bits)                                                                                 \
 	TRAIN_OPTION_ROW(T, m, w, bits, batch_size, OPT_INT, "128", 1, 1048576, NULL, "samples per optimizer step"),   \
 	    TRAIN_OPTION_ROW(T, m, w, bits, accumulate, OPT_INT, "1", 1, TRAIN_MICRO_BATCHES, NULL,                    \

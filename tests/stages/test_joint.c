@@ -250,7 +250,7 @@ static void refused__what_contradicts_itself(void **state)
 	refused("{sparsity: 0}", NULL, "must be");
 	refused("{method: qat}", NULL, "unknown key 'method'");
 	refused("{epochs: 1}", "epochs", "after 1 epochs, so epochs (1) must be more");
-	refused("{epochs: 0}", "epochs", "epochs must be 1 or more");
+	refused("{epochs: 0}", NULL, "'epochs' must be a whole number in 1..100000, found '0'");
 	refused("{epochs: 8, end_epoch: 8}", "epochs", "after 8 epochs");
 	refused("{begin_epoch: 4, end_epoch: 4}", "end_epoch", "not after begin_epoch 4");
 	refused("{keep_dense: [conv1, fc7]}", "keep_dense", "keep_dense: 'fc7' matches no layer; did you mean 'fc1'?");

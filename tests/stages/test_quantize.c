@@ -110,7 +110,7 @@ static void check__the_test_split_never_calibrates(void **state)
 	assert_check("{calibration_split: test}", "calibration_split", "the test split is never used to calibrate");
 	assert_check("{calibration_split: validation}", NULL, NULL);
 	assert_check("{edge_bits: 1}", "edge_bits", "0 or 2 to 8");
-	assert_check("{method: qat, epochs: 0}", "epochs", "1 or more");
+	assert_check("{method: qat, epochs: 0}", NULL, "'epochs' must be a whole number in 1..100000, found '0'");
 }
 
 /* ---- runs ---- */

@@ -83,7 +83,7 @@ wrong 's/static/static, calibration_split: test/' "12:63: stage 'quantize': cali
 wrong 's/static/fp16, weight_bits: 4/' "12:42: stages.quantize: weight_bits has no effect with method fp16"
 wrong 's/static/dynamic, act_bits: 4/' "12:45: stages.quantize: act_bits has no effect with method dynamic"
 wrong 's/static/static, lr: 0.1/' "12:44: stages.quantize: lr has no effect with method static (only with method qat, auto)"
-wrong 's/static/qat, epochs: 0/' "12:49: stage 'quantize': method qat trains"
+wrong 's/static/qat, epochs: 0/' "12:49: 'epochs' must be a whole number in 1..100000, found '0'"
 wrong 's/static/qat, train_only: steps, step_lr_factor: 0/' "12:76: stage 'quantize': train_only steps with step_lr_factor 0"
 wrong 's/static/qat, teacher: self, alpha: 1, patience: 2/' "12:76: stage 'quantize': patience: with alpha 1"
 wrong 's/static/qat, teacher: self, alpha: 1, monitor: loss/' "12:75: stage 'quantize': monitor: with alpha 1"

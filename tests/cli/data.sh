@@ -112,7 +112,10 @@ rm -r tree
 mkdir tree
 cp -r im tree/train
 cp -r im tree/test
-refuses 3 "tree: these folders look like splits, not like classes" plan im.yaml --set data.path=tree
+works plan im.yaml --set data.path=tree
+contains out "found: folders of splits (train: train, test: test)"
+refuses 3 "tree: these folders look like splits, not like classes; path must lead into one of them" \
+	evaluate apart/tree/01-train --data tree
 works run ev.yaml --set data.path=tree --set data.train=train --set data.test=test --out apart/split
 twice="of the 16 test images are also in the train split"
 contains err "$twice"

@@ -9,7 +9,7 @@
 
 static int digits_list(struct listing *l, const struct source_args *a)
 {
-	int rc = listing_number_classes(l, 10);
+	int rc = listing_number_classes(l, 0, 10);
 
 	(void)a;
 	l->height = l->width = DIGITS_SIDE;

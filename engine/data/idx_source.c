@@ -59,9 +59,9 @@ static int open_images(struct idx_file *f, const struct source_args *a, const ch
 	return rc;
 }
 
-/* Appends the samples of one pair. */
+/* Appends the samples of one pair. first: the label of class 0. */
 static int add_pair(
-    struct listing *l, const struct source_args *a, struct idx_file *images, const char *name, int split)
+    struct listing *l, const struct source_args *a, struct idx_file *images, const char *name, int split, int first)
 {
 	char path[1024];
 	struct idx labels = {0};
@@ -73,38 +73,47 @@ static int add_pair(
 		rc = err_set(ERR_DATA, "%s: %lld labels for %lld images", path, (long long)labels.dim[0],
 		    (long long)images->head.dim[0]);
 	for (int64_t i = 0; !rc && i < labels.dim[0]; i++) {
-		if (split == SPLIT_TEST && labels.data[i] >= l->classes)
+		const int label = labels.data[i] - first;
+
+		if (split == SPLIT_TEST && (label < 0 || label >= l->classes))
 			rc = err_set(ERR_DATA,
-			    "%s: label %d of sample %lld is not in 0..%d, the classes of the train labels", path,
-			    labels.data[i], (long long)i, l->classes - 1);
+			    "%s: label %d of sample %lld is not in %d..%d, the classes of the train labels", path,
+			    labels.data[i], (long long)i, first, l->classes - 1 + first);
 		else
-			rc = listing_add(l, labels.data[i], split, NULL);
+			rc = listing_add(l, label, split, NULL);
 	}
 	idx_clear(&labels);
 	return !rc ? idx_check(images) : rc;
 }
 
-/* The format does not say how many classes there are: one more than the largest label, and all below must occur. */
-static int count_classes(struct listing *l, const char *name)
+/* The format does not say how many classes there are: all numbers from 0 or 1 to the largest label, and all of them
+ * must occur. *first: the label of class 0. */
+static int count_classes(struct listing *l, const char *name, int *first)
 {
 	bool seen[256] = {false};
-	int most = 0;
+	int most = 0, rc;
 
 	for (int64_t i = 0; i < l->n; i++) {
 		seen[l->sample[i].label] = true;
 		most = l->sample[i].label > most ? l->sample[i].label : most;
 	}
-	for (int c = 0; c < most; c++) {
+	*first = !seen[0] && seen[1];
+	for (int c = *first; c < most; c++) {
 		if (!seen[c])
 			return err_set(ERR_DATA,
 			    "%s: label %d occurs but label %d does not: a label out of range, or a class missing from "
 			    "the train split",
 			    name, most, c);
 	}
-	return listing_number_classes(l, most + 1);
+	for (int64_t i = 0; i < l->n && *first; i++)
+		l->sample[i].label--;
+	rc = listing_number_classes(l, *first, most + 1 - *first);
+	if (!rc && *first)
+		rc = note_found(&l->notes, "labels from 1 to %d, which are the classes 0 to %d", most, most - 1);
+	return rc;
 }
 
-static int add_test(struct listing *l, const struct source_args *a, struct idx_file *images)
+static int add_test(struct listing *l, const struct source_args *a, struct idx_file *images, int first)
 {
 	const int64_t *dim = images->head.dim;
 	int rc = open_images(images, a, a->o->test_images);
@@ -115,7 +124,7 @@ static int add_test(struct listing *l, const struct source_args *a, struct idx_f
 		return err_set(ERR_DATA, "%s: images of %lld x %lld x %lld; the train images have %d x %d x %d",
 		    a->o->test_images, (long long)dim[1], (long long)dim[2], (long long)dim[3], l->height, l->width,
 		    l->channels);
-	return add_pair(l, a, images, a->o->test_labels, SPLIT_TEST);
+	return add_pair(l, a, images, a->o->test_labels, SPLIT_TEST, first);
 }
 
 static int idx_list(struct listing *l, const struct source_args *a)
@@ -124,7 +133,7 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	struct idx_state *st = mem_alloc(1, sizeof(*st));
 	const int64_t *dim;
 	char labels[1024];
-	int rc;
+	int first = 0, rc;
 
 	l->state = st;
 	if (!st)
@@ -142,12 +151,12 @@ static int idx_list(struct listing *l, const struct source_args *a)
 	l->height = (int)dim[1];
 	l->width = (int)dim[2];
 	l->channels = (int)dim[3];
-	rc = add_pair(l, a, &st->images[0], o->train_labels, SPLIT_NONE);
+	rc = add_pair(l, a, &st->images[0], o->train_labels, SPLIT_NONE, 0);
 	if (!rc)
-		rc = count_classes(l, labels);
+		rc = count_classes(l, labels, &first);
 	/* One class is too few, which is for the caller to say. */
 	if (!rc && l->classes > 1 && given(o->test_images))
-		rc = add_test(l, a, &st->images[1]);
+		rc = add_test(l, a, &st->images[1], first);
 	return rc;
 }
 

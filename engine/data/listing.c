@@ -34,14 +34,14 @@ int listing_add(struct listing *l, int32_t label, int split, const char *file)
 	return 0;
 }
 
-int listing_number_classes(struct listing *l, int classes)
+int listing_number_classes(struct listing *l, int first, int classes)
 {
 	l->class_name = mem_alloc((size_t)classes, sizeof(char *));
 	if (!l->class_name)
 		return ERR_NOMEM;
 	l->classes = classes;
 	for (int c = 0; c < classes; c++) {
-		l->class_name[c] = mem_printf("%d", c);
+		l->class_name[c] = mem_printf("%d", first + c);
 		if (!l->class_name[c])
 			return ERR_NOMEM;
 	}

@@ -57,8 +57,8 @@ extern const struct source source_digits, source_idx, source_images, source_text
 /* Appends one sample; `file` is copied (NULL: none). */
 int listing_add(struct listing *l, int32_t label, int split, const char *file);
 void skipped_clear(struct skipped *x);
-/* Names the classes "0", "1", ... */
-int listing_number_classes(struct listing *l, int classes);
+/* Names the classes by the numbers from `first` on. */
+int listing_number_classes(struct listing *l, int first, int classes);
 /* Class names become columns, keys and lines: ERR_DATA where one is not UTF-8 or has a control character; `place` is
  * for the message. */
 int listing_check_names(const struct listing *l, const char *place);

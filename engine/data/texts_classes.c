@@ -2,7 +2,7 @@
  *
  * Classes are those of the options `labels` (columns) or `classes`; else the labels of the training file, ascending:
  * as numbers if all of them are whole numbers, else by their bytes. With `classes`, a label is one of the names, or,
- * where no name is itself a number, a 0-based number. */
+ * where no name is itself a number, a number from 0, or from 1 where that is what the labels are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,8 @@ struct labeller {
 	struct listing *l;
 	const struct data_options *o;
 	struct class_name *by_name; /* ascending */
-	bool numbers;               /* labels may be 0-based numbers */
+	bool numbers;               /* labels may be numbers */
+	long long first;            /* that of class 0 */
 };
 
 /* A whole number in its shortest form, of at most 15 digits. */
@@ -146,15 +147,37 @@ static int find_class(const struct labeller *x, const char *path, int line, cons
 {
 	const struct class_name key = {value, 0},
 				*at = bsearch(&key, x->by_name, (size_t)x->l->classes, sizeof(key), by_class_name);
+	long long number;
 
 	if (at) {
 		*out = at->number;
 		return 0;
 	}
-	if (!x->numbers || !is_number(value) || *value == '-' || strtoll(value, NULL, 10) >= x->l->classes)
+	number = x->numbers && is_number(value) ? strtoll(value, NULL, 10) - x->first : -1;
+	if (number < 0 || number >= x->l->classes)
 		return unknown(x, path, line, value);
-	*out = (int32_t)strtoll(value, NULL, 10);
+	*out = (int32_t)number;
 	return 0;
+}
+
+/* Numbers are from 1 where all labels are numbers from 1 to that of the classes, which is among them. */
+static int find_first(struct labeller *x, const struct text_file *file, int n_file)
+{
+	bool last = false;
+
+	for (int i = 0; i < n_file && x->numbers; i++)
+		for (size_t k = 0; k < file[i].n_value; k++) {
+			const char *value = file[i].value[k];
+			const long long number = is_number(value) ? strtoll(value, NULL, 10) : -1;
+
+			if (number < 1 || number > x->l->classes)
+				return 0;
+			last = last || number == x->l->classes;
+		}
+	if (!last)
+		return 0;
+	x->first = 1;
+	return note_found(&x->l->notes, "labels from 1 to %d, which are data.classes in their order", x->l->classes);
 }
 
 /* Fills the set of one row. */
@@ -225,6 +248,8 @@ int texts_label(struct listing *l, const struct text_file *file, int n_file, con
 		rc = find_classes(l, &file[0]);
 	if (!rc)
 		rc = sort_names(&x);
+	if (!rc && file[0].form != LABEL_COLUMNS)
+		rc = find_first(&x, file, n_file);
 	if (!rc && l->target == TARGET_SET) {
 		l->set = mem_alloc(rows + 1, (size_t)l->classes);
 		rc = l->set ? 0 : ERR_NOMEM;

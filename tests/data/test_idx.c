@@ -60,6 +60,34 @@ static void idx__reads_plain_and_gzip_files_alike(void **state)
 	option_clear(data_option_table, &o);
 }
 
+static void idx__labels_may_begin_at_1(void **state)
+{
+	struct data_options o = options("{source: idx, path: DIR}");
+	struct dataset d;
+
+	(void)state;
+	fresh();
+	for (int i = 0; i < N; i++)
+		labels[8 + i]++;
+	put_train();
+	put("t10k-images-idx3-ubyte", images, sizeof(images));
+	put("t10k-labels-idx1-ubyte", labels, sizeof(labels));
+	assert_int_equal(dataset_open(&d, &o, NULL, 1, true), 0);
+	assert_int_equal(d.classes, CLASSES);
+	assert_string_equal(d.class_name[0], "1");
+	assert_string_equal(d.class_name[CLASSES - 1], "3");
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		for (int64_t i = 0; i < d.n[s]; i++)
+			assert_int_equal(pixels_of(&d, s, i)[0] % CLASSES, d.label[s][i]);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "labels from 1 to 3, which are the classes 0 to 2");
+	dataset_close(&d);
+	labels[8] = 0;
+	put("t10k-labels-idx1-ubyte", labels, sizeof(labels));
+	must_fail("{source: idx, path: DIR}", ERR_DATA,
+	    "label 0 of sample 0 is not in 1..3, the classes of the train labels");
+	option_clear(data_option_table, &o);
+}
+
 static void idx__own_test_files_are_the_test_split(void **state)
 {
 	struct data_options o = options("{source: idx, path: DIR}");
@@ -215,6 +243,7 @@ int main(void)
 	    cmocka_unit_test(idx__own_test_files_are_the_test_split),
 	    cmocka_unit_test(idx__broken_images_are_errors),
 	    cmocka_unit_test(idx__broken_gzip_is_an_error),
+	    cmocka_unit_test(idx__labels_may_begin_at_1),
 	    cmocka_unit_test(idx__labels_that_do_not_fit_are_errors),
 	    cmocka_unit_test(idx__paths_fall_back_to_the_config_folder),
 	    cmocka_unit_test(idx__survives_each_failing_allocation),

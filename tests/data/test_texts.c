@@ -1,64 +1,17 @@
 /* The sources of texts: what they read, what they make of labels, and what they refuse. */
 #include <sys/stat.h>
 
-#include "data/fixture.h"
-
-static struct dataset must_open(const char *yaml_text, bool with_test)
-{
-	struct data_options o = options(yaml_text);
-	struct dataset d;
-
-	if (dataset_open(&d, &o, NULL, 1, with_test) != 0)
-		fail_msg("%s", err_message());
-	option_clear(data_option_table, &o);
-	return d;
-}
-
-/* The split and place of a text, which must be there once. */
-static int find(const struct dataset *d, const char *text, int64_t *at)
-{
-	int split = -1;
-
-	for (int s = 0; s < SPLIT_COUNT; s++) {
-		for (int64_t i = 0; dataset_has(d, (enum split)s) && i < d->n[s]; i++) {
-			struct sample_view v;
-
-			assert_int_equal(dataset_sample(d, (enum split)s, i, &v), 0);
-			assert_int_equal(v.kind, SAMPLE_TEXT);
-			assert_int_equal(v.bytes, strlen(v.text));
-			if (strcmp(v.text, text) != 0)
-				continue;
-			assert_int_equal(split, -1);
-			split = s;
-			*at = i;
-		}
-	}
-	if (split < 0)
-		fail_msg("no text '%s'", text);
-	return split;
-}
-
-static void has_class(const struct dataset *d, const char *text, const char *class_name, const char *place)
-{
-	int64_t i;
-	int s = find(d, text, &i);
-
-	assert_string_equal(d->class_name[d->label[s][i]], class_name);
-	assert_string_equal(d->file[s][i], place);
-}
+#include "data/texts_fixture.h"
 
 static void has_set(const struct dataset *d, const char *text, const char *set)
 {
-	int64_t i;
+	int64_t i = 0;
 	int s = find(d, text, &i);
 
 	assert_int_equal(strlen(set), d->classes);
 	for (int c = 0; c < d->classes; c++)
 		assert_int_equal(d->label_set[s][i * d->classes + c], set[c] - '0');
 }
-
-/* Two classes of three texts fill three splits. */
-#define SIX "a1,A\na2,A\na3,A\nb1,B\nb2,B\nb3,B\n"
 
 static void csv__texts_come_with_class_and_place(void **state)
 {
@@ -220,68 +173,6 @@ static void csv__columns_are_never_guessed_from_two(void **state)
 	    "t.csv:1: which column is the text? name it by the option text; there are: review, body, sentiment");
 	put_text("t.csv", "text,label,text\na,b,c\n");
 	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA, "t.csv:1: two columns are called 'text'");
-}
-
-static void csv__other_usual_names_are_taken_and_said(void **state)
-{
-	struct dataset d;
-
-	(void)state;
-	put_text("t.csv", "Review,id,Sentiment\na1,1,A\na2,2,A\na3,3,A\nb1,4,B\nb2,5,B\nb3,6,B\n");
-	d = must_open("{source: csv, path: DIR/t.csv}", true);
-	has_class(&d, "a1", "A", "t.csv:2");
-	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (text: Review, label: Sentiment)");
-	dataset_close(&d);
-	/* What is called text itself comes first, and needs no saying. */
-	put_text("t.csv", "review,text,category,label\nx,a1,1,A\nx,a2,2,A\nx,a3,3,A\nx,b1,4,B\nx,b2,5,B\nx,b3,6,B\n");
-	d = must_open("{source: csv, path: DIR/t.csv}", true);
-	has_class(&d, "a1", "A", "t.csv:2");
-	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
-	dataset_close(&d);
-	put_text("t.jsonl",
-	    "{\"review\": \"a1\", \"target\": \"A\"}\n{\"review\": \"a2\", \"target\": \"A\"}\n{\"review\": "
-	    "\"a3\", \"target\": \"A\"}\n{\"review\": \"b1\", \"target\": \"B\"}\n{\"review\": \"b2\", "
-	    "\"target\": \"B\"}\n{\"review\": \"b3\", \"target\": \"B\"}\n");
-	d = must_open("{source: jsonl, path: DIR/t.jsonl}", true);
-	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.jsonl (text: review, label: target)");
-	dataset_close(&d);
-}
-
-static void csv__a_column_may_name_the_splits(void **state)
-{
-	struct dataset d;
-
-	(void)state;
-	put_text("t.csv",
-	    "text,label,split\na1,A,train\na2,A,Training\na3,A,dev\na4,A,test\nb1,B,train\nb2,B,\nb3,B,valid\n"
-	    "b4,B,test\n");
-	d = must_open("{source: csv, path: DIR/t.csv}", true);
-	assert_int_equal(d.n[SPLIT_VAL], 2);
-	assert_int_equal(d.n[SPLIT_TEST], 2);
-	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (split: split)");
-	dataset_close(&d);
-	/* Other words: the column means something else. */
-	put_text("t.csv", "text,label,split\na1,A,x\na2,A,train\na3,A,y\nb1,B,x\nb2,B,x\nb3,B,x\n");
-	d = must_open("{source: csv, path: DIR/t.csv}", true);
-	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
-	dataset_close(&d);
-}
-
-static void files__called_like_splits_are_found(void **state)
-{
-	struct dataset d;
-
-	(void)state;
-	put_text("set/train.csv", "text,label\n" SIX);
-	put_text("set/Dev.tsv", "text\tlabel\nv1\tA\nv2\tB\n");
-	put_text("set/test.txt", "nothing\n");
-	d = must_open("{source: csv, path: DIR/set}", true);
-	assert_int_equal(d.n[SPLIT_VAL], 2);
-	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "files of splits (train.csv, Dev.tsv)");
-	dataset_close(&d);
-	put_text("set/validation.csv", "text,label\n" SIX);
-	must_fail("{source: csv, path: DIR/set}", ERR_DATA, "Dev.tsv and validation.csv may both be for data.val");
-	must_fail("{source: jsonl, path: DIR/set}", ERR_DATA, "is a folder; data.train names the file in it");
 }
 
 static void csv__bad_rows_name_the_line(void **state)
@@ -769,9 +660,6 @@ int main(void)
 	    TEST(classes__unknown_labels_name_the_row_and_what_there_is),
 	    TEST(sets__come_from_columns_in_the_order_of_the_option),
 	    TEST(csv__columns_are_never_guessed_from_two),
-	    TEST(csv__other_usual_names_are_taken_and_said),
-	    TEST(csv__a_column_may_name_the_splits),
-	    TEST(files__called_like_splits_are_found),
 	    TEST(csv__bad_rows_name_the_line),
 	    TEST(encoding__is_utf8_or_said),
 	    TEST(phrasebank__is_divided_at_the_last_at_sign),

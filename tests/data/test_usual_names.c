@@ -1,0 +1,100 @@
+/* Tables and folders of texts whose options are found by usual names. */
+#include "data/texts_fixture.h"
+
+static void csv__other_usual_names_are_taken_and_said(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "Review,id,Sentiment\na1,1,A\na2,2,A\na3,3,A\nb1,4,B\nb2,5,B\nb3,6,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	has_class(&d, "a1", "A", "t.csv:2");
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (text: Review, label: Sentiment)");
+	dataset_close(&d);
+	/* What is called text itself comes first, and needs no saying. */
+	put_text("t.csv", "review,text,category,label\nx,a1,1,A\nx,a2,2,A\nx,a3,3,A\nx,b1,4,B\nx,b2,5,B\nx,b3,6,B\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	has_class(&d, "a1", "A", "t.csv:2");
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	dataset_close(&d);
+	put_text("t.jsonl",
+	    "{\"review\": \"a1\", \"target\": \"A\"}\n{\"review\": \"a2\", \"target\": \"A\"}\n{\"review\": "
+	    "\"a3\", \"target\": \"A\"}\n{\"review\": \"b1\", \"target\": \"B\"}\n{\"review\": \"b2\", "
+	    "\"target\": \"B\"}\n{\"review\": \"b3\", \"target\": \"B\"}\n");
+	d = must_open("{source: jsonl, path: DIR/t.jsonl}", true);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.jsonl (text: review, label: target)");
+	dataset_close(&d);
+}
+
+static void csv__a_column_may_name_the_splits(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv",
+	    "text,label,split\na1,A,train\na2,A,Training\na3,A,dev\na4,A,test\nb1,B,train\nb2,B,\nb3,B,valid\n"
+	    "b4,B,test\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_int_equal(d.n[SPLIT_VAL], 2);
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (split: split)");
+	dataset_close(&d);
+	/* Other words: the column means something else. */
+	put_text("t.csv", "text,label,split\na1,A,x\na2,A,train\na3,A,y\nb1,B,x\nb2,B,x\nb3,B,x\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	dataset_close(&d);
+}
+
+static void files__called_like_splits_are_found(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("set/train.csv", "text,label\n" SIX);
+	put_text("set/Dev.tsv", "text\tlabel\nv1\tA\nv2\tB\n");
+	put_text("set/test.txt", "nothing\n");
+	d = must_open("{source: csv, path: DIR/set}", true);
+	assert_int_equal(d.n[SPLIT_VAL], 2);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "files of splits (train.csv, Dev.tsv)");
+	dataset_close(&d);
+	put_text("set/validation.csv", "text,label\n" SIX);
+	must_fail("{source: csv, path: DIR/set}", ERR_DATA, "Dev.tsv and validation.csv may both be for data.val");
+	must_fail("{source: jsonl, path: DIR/set}", ERR_DATA, "is a folder; data.train names the file in it");
+}
+
+static void classes__may_be_numbered_from_1(void **state)
+{
+	static const char from_one[] = "{source: csv, path: DIR/t.csv, classes: [negative, positive]}";
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", "text,label\na1,2\na2,2\na3,2\nb1,1\nb2,1\nb3,1\n");
+	d = must_open(from_one, true);
+	has_class(&d, "a1", "positive", "t.csv:2");
+	has_class(&d, "b1", "negative", "t.csv:5");
+	assert_string_equal(
+	    d.notes.of[NOTE_FOUND].name[0], "labels from 1 to 2, which are data.classes in their order");
+	dataset_close(&d);
+	put_text("t.csv", "text,label\na1,2\na2,2\na3,0\nb1,1\nb2,1\nb3,1\n");
+	must_fail(from_one, ERR_DATA,
+	    "t.csv:2: label '2' is none of data.classes: negative, positive, nor one of their "
+	    "numbers from 0");
+	/* Neither does a single number among names count from 1, nor one that is too large. */
+	put_text("t.csv", "text,label\na1,2\na2,2\na3,3\nb1,1\nb2,1\nb3,1\n");
+	must_fail(from_one, ERR_DATA, "t.csv:2: label '2' is none of data.classes");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(csv__other_usual_names_are_taken_and_said),
+	    TEST(csv__a_column_may_name_the_splits),
+	    TEST(files__called_like_splits_are_found),
+	    TEST(classes__may_be_numbered_from_1),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

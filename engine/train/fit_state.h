@@ -13,6 +13,7 @@ struct fit {
 	const struct trainer *t;
 	struct trainer trainer; /* a copy, for the family's builder */
 	int batch, micro;       /* samples per optimizer step, per micro-batch */
+	int64_t n, end;         /* samples that are trained on; the epoch to stop before */
 	int64_t steps_per_epoch, total, step;
 	struct exec_arena arena;    /* of training and validation, which take turns */
 	struct exec_family *family; /* of training */

@@ -183,6 +183,18 @@ static int add_hash(struct tensor_file *file)
 	return rc || to ? rc : ERR_NOMEM;
 }
 
+/* Unless it could not be filled (rc): the new generation, with the hash of all that is in it. */
+static int write_state(struct tensor_file *file, const char *path, int rc)
+{
+	if (!rc)
+		rc = add_hash(file);
+	if (!rc) {
+		keep_before(path);
+		rc = tensor_file_write(file, path);
+	}
+	return rc ? err_context(rc, "the state of the training cannot be kept") : 0;
+}
+
 int resume_save(const struct fit *f, const struct train_result *r)
 {
 	struct tensor_file file = {0};
@@ -193,14 +205,20 @@ int resume_save(const struct fit *f, const struct train_result *r)
 		rc = add_moments(&file, &f->opt);
 	if (!rc)
 		rc = add_state(&file, f, r);
-	if (!rc)
-		rc = add_hash(&file);
-	if (!rc) {
-		keep_before(f->t->resume_path);
-		rc = tensor_file_write(&file, f->t->resume_path);
-	}
+	rc = write_state(&file, f->t->resume_path, rc);
 	tensor_file_clear(&file);
-	return rc ? err_context(rc, "the state of the training cannot be kept") : 0;
+	return rc;
+}
+
+int resume_put(struct tensor_file *file, const cJSON *o, const char *path)
+{
+	char *text = cJSON_PrintUnformatted(o);
+	struct named_tensor *to = text ? tensor_file_add(file, "state", DT_U8, vector(strlen(text))) : NULL;
+	const int rc = to ? 0 : err_set(ERR_NOMEM, "out of memory");
+	if (to)
+		memcpy(to->t.data, text, strlen(text));
+	cJSON_free(text);
+	return write_state(file, path, rc);
 }
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
@@ -427,40 +445,50 @@ int resume_note(const char *path, const char *key, char **note)
 }
 
 /* The one before becomes the newest: the next state that is kept must not put the damaged one in its place. */
-static int go_back(const struct fit *f, const char *damaged)
+static int go_back(const char *path, struct progress *p, const char *damaged)
 {
 	char line[640], before[PATH_ROOM];
-	const struct progress *p = f->t->progress;
 	snprintf(line, sizeof(line), "warning: going on from the state before the last one: %s", damaged);
 	if (p && p->line)
-		p->line(f->t->progress, line);
-	if (rename(before_path(before, f->t->resume_path), f->t->resume_path) < 0)
+		p->line(p, line);
+	if (rename(before_path(before, path), path) < 0)
 		return err_set(ERR_IO, "%s: %s", before, strerror(errno));
 	return 0;
 }
 
-int resume_load(struct fit *f, struct train_result *r)
+int resume_get(struct tensor_file *file, cJSON **o, const char *path, const char *key, struct progress *progress)
 {
-	const char *path = f->t->resume_path;
-	struct tensor_file file = {0};
-	cJSON *o = NULL;
 	char damaged[512];
-	int rc;
+	*file = (struct tensor_file){0};
+	*o = NULL;
 	if (!resume_exists(path))
 		return 0;
-	rc = read_state(path, &file, &o, damaged);
-	if (!rc && !same_key(o, f->t->resume_key)) {
+	int rc = read_state(path, file, o, damaged);
+	const bool ours = !rc && same_key(*o, key);
+	if (ours && damaged[0])
+		rc = go_back(path, progress, damaged);
+	if (ours && !rc)
+		return 1;
+	if (!ours && !rc)
 		resume_remove(path); /* options or data have changed since */
-		goto out;
-	}
-	if (!rc && damaged[0])
-		rc = go_back(f, damaged);
-	if (!rc && !has_text(o, "note", f->t->resume_note))
-		goto out;
-	if (!rc)
+	cJSON_Delete(*o);
+	tensor_file_clear(file);
+	*o = NULL;
+	return rc;
+}
+
+int resume_load(struct fit *f, struct train_result *r)
+{
+	struct tensor_file file;
+	cJSON *o;
+	int rc = resume_get(&file, &o, f->t->resume_path, f->t->resume_key, f->t->progress);
+	if (rc != 1)
+		return rc;
+	if (has_text(o, "note", f->t->resume_note)) {
 		rc = load_all(f, &file, o, r);
-	rc = rc ? rc : 1;
-out:
+		rc = rc ? rc : 1;
+	} else
+		rc = 0;
 	cJSON_Delete(o);
 	tensor_file_clear(&file);
 	return rc;

@@ -29,7 +29,7 @@ static int list_params(struct fit *f)
 	int rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		struct param *unused;
-		if (g->node[i].op == OP_PARAM)
+		if (g->node[i].op == OP_PARAM && !f->t->part)
 			rc = params_add(&f->best_params, g->node[i].name, g->node[i].dtype, g->node[i].shape, &unused);
 	}
 	f->loss = rc ? NULL : mem_strdup(g->node[g->loss].name);
@@ -103,6 +103,10 @@ void fit_note_samples(const struct trainer *t, const struct encoding *e)
 static int open_samples(struct fit *f)
 {
 	const struct trainer *t = f->t;
+	if (t->part) {
+		f->train_samples = *t->part->samples;
+		return 0;
+	}
 	int rc = encoding_open(&f->train_samples, t->adapter, t->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&f->val_samples, t->adapter, t->data, SPLIT_VAL);
@@ -151,9 +155,32 @@ int trainer_check(const struct trainer *t)
 	return rc;
 }
 
+/* What a whole training needs and a part does without: room for all of it, and validation. */
+static int open_whole(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	struct fit_memory memory;
+	if (t->part)
+		return 0;
+	int rc = fit_memory_plan(t, f->micro, &f->train_samples, &f->val_samples, &memory);
+	if (!rc)
+		rc = fit_memory_check(t, &f->train_samples, &f->val_samples, &memory);
+	return rc ? rc : open_validation(f);
+}
+
+static void count_steps(struct fit *f)
+{
+	const struct trainer *t = f->t;
+	f->n = t->part ? t->part->n : t->data->n[SPLIT_TRAIN];
+	f->end = t->part ? t->part->end_epoch : t->o->epochs;
+	f->epochs_done = t->part ? t->part->first_epoch : 0;
+	f->steps_per_epoch = (f->n + f->batch - 1) / f->batch;
+	f->total = f->steps_per_epoch * t->o->epochs;
+	f->step = f->epochs_done * f->steps_per_epoch;
+}
+
 static int fit_init(struct fit *f, const struct trainer *t)
 {
-	struct fit_memory memory;
 	f->t = t;
 	params_init(&f->best_params, t->dev);
 	readback_init(&f->readback, t->dev);
@@ -166,8 +193,7 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	f->monitor = task_metric_find(t->task, task_metric_choices[t->o->monitor]);
 	f->batch = (int)t->o->batch_size;
 	f->micro = (int)(t->o->batch_size / t->o->accumulate);
-	f->steps_per_epoch = (t->data->n[SPLIT_TRAIN] + f->batch - 1) / f->batch;
-	f->total = f->steps_per_epoch * t->o->epochs;
+	count_steps(f);
 	f->augmentation =
 	    (struct augmentation){.options = t->o->augment ? t->augment : NULL, .seed = t->seed, .stage = t->stage};
 	rc = open_samples(f);
@@ -176,14 +202,10 @@ static int fit_init(struct fit *f, const struct trainer *t)
 	if (!rc)
 		rc = fit_check_norms(t, f->micro, &f->train_samples);
 	if (!rc)
-		rc = fit_memory_plan(t, f->micro, &f->train_samples, &f->val_samples, &memory);
-	if (!rc)
-		rc = fit_memory_check(t, &f->train_samples, &f->val_samples, &memory);
-	if (!rc)
-		rc = open_validation(f);
+		rc = open_whole(f);
 	if (rc || t->o->epochs == 0)
 		return rc;
-	rc = sampler_init(&f->sampler, t->seed, t->stage, t->data->n[SPLIT_TRAIN]);
+	rc = sampler_init(&f->sampler, t->seed, t->stage, f->n);
 	if (!rc)
 		rc = make_train_executor(f);
 	if (!rc)
@@ -200,7 +222,8 @@ static void fit_clear(struct fit *f)
 	exec_family_free(f->family);
 	session_close(&f->eval);
 	exec_arena_clear(&f->arena);
-	encoding_close(&f->train_samples);
+	if (!f->t->part)
+		encoding_close(&f->train_samples);
 	encoding_close(&f->val_samples);
 	params_clear(&f->best_params);
 	metrics_clear(&f->now);
@@ -212,6 +235,16 @@ static void fit_clear(struct fit *f)
 	mem_free(f->loss);
 }
 
+/* Samples first .. first + count - 1 of the training's order, as the split counts them. */
+static int take_samples(struct fit *f, int64_t first, int count, uint32_t *index)
+{
+	const struct train_part *part = f->t->part;
+	int rc = sampler_take(&f->sampler, first, count, index);
+	for (int i = 0; part && !rc && i < count; i++)
+		index[i] = part->sample[index[i]];
+	return rc;
+}
+
 /* Who is mixed with whom in this step. */
 static int draw_mixing(struct fit *f)
 {
@@ -221,7 +254,7 @@ static int draw_mixing(struct fit *f)
 	mixing_draw(&f->mixing, t->task->mixup, t->seed, t->stage, (uint64_t)f->step);
 	f->augmentation.mixing = &f->mixing;
 	f->mixed_step = f->step;
-	return sampler_take(&f->sampler, f->step * f->batch, f->batch, f->mixing.sample);
+	return take_samples(f, f->step * f->batch, f->batch, f->mixing.sample);
 }
 
 /* The sum of the samples' weights over the whole effective batch: with it, micro-batches add up to the weighted mean.
@@ -232,7 +265,7 @@ static int batch_weight(struct fit *f, float *sum)
 	*sum = (float)f->batch;
 	if (!task_is_weighted(t->task))
 		return 0;
-	int rc = sampler_take(&f->sampler, f->step * f->batch, f->batch, f->all);
+	int rc = take_samples(f, f->step * f->batch, f->batch, f->all);
 	*sum = 0;
 	for (int i = 0; !rc && i < f->batch; i++)
 		*sum += f->mixing.count ? task_mixed_weight(t->task, t->data, SPLIT_TRAIN, &f->mixing, i)
@@ -251,7 +284,7 @@ static int fill_micro(struct fit *f, int m, struct build_shape *shape)
 	if (!rc)
 		rc = batch_weight(f, &sum);
 	if (!rc)
-		rc = sampler_take(&f->sampler, f->step * f->batch + first, f->micro, f->index);
+		rc = take_samples(f, f->step * f->batch + first, f->micro, f->index);
 	if (rc)
 		return rc;
 	f->augmentation.step = (uint64_t)f->step;
@@ -438,7 +471,7 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 		f->loss_sum = f->epoch_seconds = 0;
 	rc = rc ? rc : run_steps(f, epoch, out);
 	count_time(f);
-	if (!rc)
+	if (!rc && !f->t->part)
 		rc = validate(f, epoch);
 	f->epoch_seconds += clock_now() - f->counted;
 	if (rc)
@@ -446,6 +479,8 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 	f->torn = true;
 	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
 	out->epochs_run = f->epochs_done = epoch + 1;
+	if (f->t->part)
+		return 0;
 	rc = keep_if_best(f, epoch, out);
 	if (rc)
 		return rc;
@@ -492,7 +527,7 @@ static int out_of_memory(struct fit *f, const struct train_result *out)
 static bool is_complete(const struct fit *f)
 {
 	const struct train_options *o = f->t->o;
-	return f->epochs_done >= o->epochs || (o->patience > 0 && f->bad_epochs >= o->patience);
+	return f->epochs_done >= f->end || (o->patience > 0 && f->bad_epochs >= o->patience);
 }
 
 static int run_all(struct fit *f, struct train_result *out)
@@ -512,7 +547,7 @@ static int run_all(struct fit *f, struct train_result *out)
 	if (!rc && f->t->resume_path &&
 	    (f->t->resume_note || clock_now() - f->saved >= fmin(RESUME_END_SECONDS, f->t->resume_seconds)))
 		rc = keep_state(f, out);
-	return rc ? rc : params_copy(f->t->params, &f->best_params);
+	return rc || f->t->part ? rc : params_copy(f->t->params, &f->best_params);
 }
 
 static int result_scale(const struct fit *f, struct train_result *out)
@@ -529,6 +564,8 @@ static int result_scale(const struct fit *f, struct train_result *out)
 static int result_memory(const struct fit *f, struct train_result *out)
 {
 	struct fit_memory m;
+	if (f->t->part)
+		return 0;
 	int rc = fit_memory_plan(f->t, f->micro, &f->train_samples, &f->val_samples, &m);
 	out->memory = rc ? 0 : m.training + m.validation;
 	return rc;

@@ -117,8 +117,20 @@ struct train_extra {
 	size_t host;
 };
 
+/* A stretch of a training on some of the samples: what a client of a federation does in one round. Nothing is validated
+ * or kept: the weights are those after the last step. Epochs, steps, order and random numbers are counted as if the
+ * training had gone on from epoch 0 on these samples alone; moments begin anew. */
+struct train_part {
+	const struct encoding *samples; /* of the whole training split, borrowed */
+	const uint32_t *sample;         /* (n) those that are trained on */
+	int64_t n;
+	int64_t first_epoch, end_epoch; /* of o->epochs, after which the schedule is at its end */
+};
+
 struct trainer {
 	const struct train_options *o;
+	const struct train_part *part; /* NULL: all of the training. With one neither log nor resume_path, and the
+					  caller has looked for memory */
 	const struct dataset *data;
 	const struct adapter *adapter; /* of the model */
 	const struct task *task;
@@ -197,5 +209,13 @@ int resume_key(const char *path, char key[HASH_HEX]);
 /* The note of a kept state with that key (NULL: ""), owned by the caller; NULL if there is no state, it has another key
  * or no note. ERR_CHECKPOINT as for resume_key. */
 int resume_note(const char *path, const char *key, char **note);
+/* For a stage that keeps a state of its own between trainings, in a file of the same form: adds the object, which has
+ * the text "key", and the hash of all, and writes the file; atomic, beside the generation before. */
+struct tensor_file;
+int resume_put(struct tensor_file *file, const cJSON *o, const char *path);
+/* 1: the state of that key, both to be released by the caller; 0: there is none (another key's is removed).
+ * A damaged one gives way to the generation before, which a line to `progress` (NULL: none) says. ERR_CHECKPOINT: both
+ * are damaged, or no state. */
+int resume_get(struct tensor_file *file, cJSON **o, const char *path, const char *key, struct progress *progress);
 void train_result_clear(struct train_result *r);
 #endif

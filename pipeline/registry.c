@@ -16,7 +16,7 @@ static const struct backend *const backends[] = {
 #endif
     &cpu_backend, NULL};
 static const struct stage_kind *const stages[] = {
-    &stage_train, &stage_distill, &stage_prune, &stage_quantize, &stage_joint, &stage_evaluate, NULL};
+    &stage_train, &stage_distill, &stage_prune, &stage_quantize, &stage_joint, &stage_federate, &stage_evaluate, NULL};
 
 int registry_backend(const char *name, const struct backend **out)
 {

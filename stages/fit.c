@@ -16,6 +16,7 @@ struct fit_state {
 	struct teacher teacher;
 	const struct dataset *data; /* what is trained on: the run's, or */
 	struct dataset joined;      /* with its transfer texts */
+	bool teaches;               /* there is a teacher */
 };
 
 static int add_loss(const struct fit_job *job, struct graph *g)
@@ -96,6 +97,14 @@ static int plan_teacher(void *user, int micro, struct train_extra *out)
 	encoding_close(&t->samples);
 	int rc = teacher_prepare(t, state->data, &job->model->ckpt.adapter, micro);
 	return rc ? rc : teacher_plan(t, out);
+}
+
+/* What the hooks, and whoever trains in the trainer's place, will hold. */
+static int plan_extra(void *user, int micro, struct train_extra *out)
+{
+	struct fit_state *state = user;
+	out->host += state->job->host_bytes;
+	return state->teaches ? plan_teacher(user, micro, out) : 0;
 }
 
 /* What running and planning share: everything but the log and the teacher's hooks. */
@@ -233,7 +242,8 @@ static int train(struct fit_state *state, const struct trainer *planned, struct 
 	float *weight = task->weight;
 	if (state->job->without_labels)
 		task->weight = NULL;
-	int rc = trainer_fit(&t, out);
+	const struct fit_job *job = state->job;
+	int rc = job->fit ? job->fit(job->user, &t, out) : trainer_fit(&t, out);
 	task->weight = weight;
 	return rc;
 }
@@ -263,7 +273,8 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	struct trainer t = make_trainer(&state);
 	t.bind = teach ? bind : NULL;
 	t.before_forward = teach ? before_forward : NULL;
-	t.plan = teach ? plan_teacher : NULL;
+	state.teaches = teach;
+	t.plan = plan_extra;
 	t.log_path = path;
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", state.teacher.model.ckpt.sha256);
@@ -332,7 +343,13 @@ int fit_new_model(struct stage_run *run, const struct fit_new *n)
 {
 	struct model model;
 	struct fit_report report = {0};
-	struct fit_job job = {.run = run, .train = n->train, .kd = n->kd, .model = &model};
+	struct fit_job job = {.run = run,
+	    .train = n->train,
+	    .kd = n->kd,
+	    .model = &model,
+	    .fit = n->fit,
+	    .user = n->user,
+	    .host_bytes = n->host_bytes};
 	struct stage_result result = {.technique = n->technique, .started = clock_now()};
 	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
 	if (rc < 0)
@@ -401,7 +418,8 @@ static int plan_memory(struct fit_state *state, struct stage_plan *p)
 	const struct adapter *adapter = &job->model->ckpt.adapter;
 	struct encoding train = {0}, val = {0};
 	struct trainer t = make_trainer(state);
-	t.plan = job->run->teacher_spec && job->train->epochs > 0 ? plan_teacher : NULL;
+	state->teaches = job->run->teacher_spec && job->train->epochs > 0;
+	t.plan = plan_extra;
 	int rc = trainer_check(&t);
 	if (!rc && job->kd && job->run->teacher_spec)
 		rc = kd_task_check(job->kd, t.task);

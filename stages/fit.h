@@ -20,6 +20,9 @@ struct fit_job {
 	/* Where a stage trains several models one after the other: see trainer.resume_note. */
 	const char *resume_note;
 	bool again; /* what the stage says about its data and options has been said */
+	/* federate: trains in the place of trainer_fit, by parts of what was planned, and holds so much beside it. */
+	int (*fit)(void *user, const struct trainer *planned, struct train_result *out);
+	size_t host_bytes;
 	/* quantize: what is trained and validated is this transform of the float graph (train: with its loss). `out` is
 	 * initialised and empty. NULL: the float graph itself, folded for validation. */
 	int (*transform)(void *user, const struct graph *g, bool train, struct graph *out);
@@ -45,6 +48,9 @@ struct fit_new {
 	const struct train_options *train;
 	const struct kd_options *kd;
 	int (*start)(const struct stage_run *run, struct model *m);
+	int (*fit)(void *user, const struct trainer *planned, struct train_result *out); /* as in fit_job */
+	void *user;
+	size_t host_bytes;
 };
 int fit_new_model(struct stage_run *run, const struct fit_new *n);
 

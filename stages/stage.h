@@ -106,6 +106,7 @@ struct stage_kind {
 };
 
 /* The kinds, by name; the list is in pipeline/registry.c. */
-extern const struct stage_kind stage_train, stage_distill, stage_prune, stage_quantize, stage_joint, stage_evaluate;
+extern const struct stage_kind stage_train, stage_distill, stage_prune, stage_quantize, stage_joint, stage_federate,
+    stage_evaluate;
 
 #endif

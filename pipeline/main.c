@@ -50,6 +50,12 @@ static const struct command commands[] = {
 	"  --threads N         CPU threads; 0, or not given: as with threads: 0 of a config\n"
 	"  --out FILE          keeps every timing as JSON\n" JSON,
 	cmd_bench},
+    {"compare", "RUN_OR_SWEEP... [--baseline NAME] [--metric NAME] [--format text|md|csv|latex|json]",
+	"models of runs side by side, over seeds and folds, tested against a baseline",
+	"  --baseline NAME     a model (of the same run), a run (the model of the same name there), or RUN/MODEL\n"
+	"  --metric NAME       the figure of the test split; not given: each model's primary one\n"
+	"  --format FORMAT     text, for the eye; md, csv, latex or json\n",
+	cmd_compare},
     {"predict",
 	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT]... [--file FILE [--column NAME]]... | "
 	"CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG]   [--top N] [--threads N] [--json]",

@@ -167,8 +167,10 @@ static int measure_model(const struct evaluation *e, struct evaluated *m)
 	if (rc)
 		return rc;
 	m->right = mem_alloc((size_t)m->samples.n, sizeof(*m->right));
+	m->decided = mem_alloc((size_t)m->samples.n, (size_t)task_decided_width(&m->model.ckpt.task));
 	const struct session_options o = {.batch = m->samples.n < TEST_BATCH ? (int)m->samples.n : TEST_BATCH};
-	rc = m->right ? session_open_model(&s, &m->model, &o) : ERR_NOMEM;
+	rc = m->right && m->decided ? session_open_model(&s, &m->model, &o) : ERR_NOMEM;
+	s.decided = m->decided;
 	if (!rc)
 		rc = partial_unit_of_model(e->run, "evaluate", &m->model.params, &m->model.ckpt.adapter, model_build,
 		    &m->model, SPLIT_TEST, unit);
@@ -245,6 +247,7 @@ static void evaluation_clear(struct evaluation *e)
 		model_clear(&e->model[i].model);
 		metrics_clear(&e->model[i].test);
 		mem_free(e->model[i].right);
+		mem_free(e->model[i].decided);
 		encoding_close(&e->model[i].samples);
 		latency_clear(&e->model[i].latency);
 	}

@@ -3,6 +3,7 @@
 #define STAGES_EVALUATE_H
 
 #include "stages/latency.h"
+#include "task/statistics.h"
 
 struct evaluate_options {
 	bool latency;
@@ -10,17 +11,6 @@ struct evaluate_options {
 	double max_drop; /* points of the primary metric */
 	double min_metric;
 };
-
-/* Two models on the same samples (McNemar 1947): only the samples on which one is right and the other wrong count. */
-struct flips {
-	int64_t right_to_wrong, wrong_to_right;
-	double p;                     /* exact two-sided binomial test of equal error rates */
-	double difference, low, high; /* of the shares of right decisions, with its 95 % interval */
-};
-/* reference, model: (n) whether each decision is right as a whole. */
-void flips_count(struct flips *f, const uint8_t *reference, const uint8_t *model, int64_t n);
-/* 95 % interval of a share of hits in n (Wilson 1927). */
-void wilson_interval(int64_t hits, int64_t n, double *low, double *high);
 
 /* The metric that judges, of one model on the test split. */
 struct judged {
@@ -40,6 +30,7 @@ struct evaluated {
 	char technique[64], precision[32];
 	struct metrics test;
 	uint8_t *right;          /* (test samples) whether each decision is right as a whole */
+	uint8_t *decided;        /* (test samples, task_decided_width) */
 	struct encoding samples; /* of the test split; texts only, where latency is measured */
 	double tokenize_us;      /* microseconds per text; texts only */
 	struct flips flips;      /* against the first model */
@@ -54,6 +45,9 @@ struct evaluation {
 	struct evaluated *model;
 };
 struct judged evaluated_judged(const struct evaluated *m);
+/* decisions.safetensors in the stage's folder: "truth" and "decided.MODEL" for each model, (n) U8 or I32 classes, or
+ * (n, labels) U8. */
+int evaluate_write_decisions(const struct evaluation *e);
 /* evaluation.json, benchmark_results.json and .csv, latency_raw.json in the stage's folder, and run->summary. */
 int evaluate_write(const struct evaluation *e, double started);
 

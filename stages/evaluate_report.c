@@ -295,6 +295,8 @@ int evaluate_write(const struct evaluation *e, double started)
 	if (!rc && e->o->latency)
 		rc = write_raw(e);
 	if (!rc)
+		rc = evaluate_write_decisions(e);
+	if (!rc)
 		rc = write_evaluation(e);
 	if (!rc)
 		rc = summarise(e, cpu, threads, started);

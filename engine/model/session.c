@@ -149,7 +149,12 @@ static int add_batch(void *user, struct session *s, int64_t first, int count)
 	struct targets t = task_targets(x->e->data, x->e->split, first);
 	for (int i = 0; x->right && i < count; i++)
 		x->right[first + i] = task_right(x->m->task, s->logits + (int64_t)i * s->classes, &t, i);
-	return metrics_add(x->m, s->logits, &t, count);
+	const struct task *task = x->m->task;
+	int rc = 0;
+	for (int i = 0; s->decided && !rc && i < count; i++)
+		rc = task_decide(
+		    task, s->logits + (int64_t)i * s->classes, s->decided + (first + i) * task_decided_width(task));
+	return rc ? rc : metrics_add(x->m, s->logits, &t, count);
 }
 
 int session_measure_by(

@@ -23,8 +23,9 @@ struct session {
 	struct exec_family *family;
 	int batch, classes;
 	struct feed feed;
-	uint32_t *index; /* (batch) */
-	float *logits;   /* (batch, classes): of the last forward */
+	uint32_t *index;  /* (batch) */
+	float *logits;    /* (batch, classes): of the last forward */
+	uint8_t *decided; /* (samples, task_decided_width): filled by session_measure; borrowed, or NULL */
 	/* The executor that ran last: its values can be read until the next forward. */
 	struct executor *ex;
 };

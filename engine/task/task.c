@@ -245,6 +245,46 @@ struct targets task_targets(const struct dataset *d, enum split s, int64_t first
 	    .set = d->label_set[s] ? d->label_set[s] + first * d->classes : NULL};
 }
 
+int task_decided_width(const struct task *t)
+{
+	if (t->kind->target == TARGET_SET)
+		return t->classes;
+	return t->classes <= 256 ? 1 : (int)sizeof(int32_t);
+}
+
+static void put_class(const struct task *t, int32_t class, uint8_t *row)
+{
+	if (t->classes <= 256)
+		*row = (uint8_t) class;
+	else
+		memcpy(row, &class, sizeof(class));
+}
+
+int task_decide(const struct task *t, const float *logits, uint8_t *row)
+{
+	double *p = mem_alloc((size_t)t->classes, sizeof(*p));
+	if (!p)
+		return ERR_NOMEM;
+	t->kind->probabilities(logits, t->classes, p);
+	for (int c = 0; c < t->classes; c++) {
+		const bool given = t->kind->chosen(t, p, c);
+		if (t->kind->target == TARGET_SET)
+			row[c] = given;
+		else if (given)
+			put_class(t, c, row);
+	}
+	mem_free(p);
+	return 0;
+}
+
+void task_true_row(const struct task *t, const struct targets *targets, int64_t i, uint8_t *row)
+{
+	if (targets->set)
+		memcpy(row, targets->set + i * t->classes, (size_t)t->classes);
+	else
+		put_class(t, targets->label[i], row);
+}
+
 bool task_right(const struct task *t, const float *logits, const struct targets *targets, int64_t i)
 {
 	double p[256], *many = t->classes > 256 ? mem_alloc((size_t)t->classes, sizeof(*many)) : NULL,

@@ -120,6 +120,12 @@ int task_fill_mixed(const struct task *t, const struct dataset *d, enum split s,
     int count, float sum, struct feed *f);
 /* The targets of a split from sample `first` on. */
 struct targets task_targets(const struct dataset *d, enum split s, int64_t first);
+/* The decision about one sample's logits as a row of task_decided_width bytes: of one class its index (1 byte, 4 as an
+ * int32_t where there are more than 256), of labels a byte of 0 or 1 for each. ERR_NOMEM. */
+int task_decided_width(const struct task *t);
+int task_decide(const struct task *t, const float *logits, uint8_t *row);
+/* The truth of sample i in the same form. */
+void task_true_row(const struct task *t, const struct targets *targets, int64_t i, uint8_t *row);
 /* Whether the decision about these logits is right as a whole. */
 bool task_right(const struct task *t, const float *logits, const struct targets *targets, int64_t i);
 /* Chooses the threshold of each label on the samples in m (multi-label, finished): the one in [search_low, search_high]

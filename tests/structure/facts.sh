@@ -5,7 +5,7 @@
 set -eu
 cd "$1"
 bad=0
-find engine cpu cuda stages pipeline tests/ref \( -name '*.c' -o -name '*.h' \) ! -path engine/graph/op.c -print | sort |
+find engine cpu cuda stages pipeline study tests/ref \( -name '*.c' -o -name '*.h' \) ! -path engine/graph/op.c -print | sort |
 	xargs grep -nE '[=!]= OP_(LINEAR|CONV2D|Q[A-Z0-9_]+)\b.*(\|\||&&).*[=!]= OP_(LINEAR|CONV2D|Q[A-Z0-9_]+)\b' && bad=1
 find engine cpu cuda tests/ref \( -name '*.c' -o -name '*.h' \) ! -path engine/graph/op.h ! -name 'test_*' -print | sort |
 	xargs grep -nE '^[[:space:]]*enum( [a-z_]+)? \{ *([A-Z0-9]+_)?X, *([A-Z0-9]+_)?(W|STEP|GAMMA)' && bad=1

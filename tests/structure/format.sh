@@ -11,5 +11,5 @@ for name in clang-format-14 clang-format; do
 	fi
 done
 [ -n "$tool" ] || { echo "clang-format 14 is not installed: skipped"; exit 77; }
-find engine cpu cuda stages pipeline tests bench \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) \
+find engine cpu cuda stages pipeline study tests bench \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) \
 	! -name '*_data.c' -print | sort | xargs "$tool" --dry-run --Werror

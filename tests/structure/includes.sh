@@ -3,7 +3,7 @@
 # usage: includes.sh ROOT
 set -eu
 cd "$1"
-find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -print | sort |
+find engine cpu cuda stages pipeline study \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -print | sort |
 	xargs awk '
 	BEGIN {
 		# folder: the folders that it may include, itself apart
@@ -24,6 +24,7 @@ find engine cpu cuda stages pipeline \( -name '*.c' -o -name '*.h' -o -name '*.c
 		allow["cuda"] = "base graph quant exec"
 		allow["stages"] = "base config graph data input quant exec task store model train"
 		allow["pipeline"] = "base config graph text data input quant exec task store exchange model train stages"
+		allow["study"] = "base config graph data input quant exec task store model train pipeline"
 	}
 	function folder(path, part) {
 		split(path, part, "/")

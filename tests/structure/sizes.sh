@@ -3,7 +3,7 @@
 # usage: sizes.sh ROOT
 set -eu
 cd "$1"
-find engine cpu cuda stages pipeline tests bench \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) \
+find engine cpu cuda stages pipeline study tests bench \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) \
 	! -name '*_data.c' -print | sort | xargs awk '
 	FNR == 1 { open_line = 0 }
 	FNR == 801 { printf "%s: more than 800 lines\n", FILENAME; bad = 1 }

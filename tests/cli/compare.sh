@@ -1,0 +1,115 @@
+#!/bin/sh
+# pipeline compare: means over seeds, tests against a baseline, and folders that are not what they should be.
+. "$(dirname "$0")/lib.sh"
+
+base_config >t.yaml
+for s in 1 2 3; do
+	works run t.yaml --set seed=$s --set data.held=auto --out r$s
+done
+
+works compare r1 r2 r3 --baseline teacher --format csv
+contains out 't,teacher,fp32,3,accuracy,'
+contains out ',baseline,'
+# mean and deviation by another program
+awk -F, '$2 == "student" { print $6, $7 }' out >have
+for s in 1 2 3; do
+	awk -F'[:,]' '/"student"/ { on = 1 } on && /"accuracy":/ { gsub(/[ \t]/, "", $2); print $2; exit }' r$s/05-evaluate/evaluation.json
+done | awk '{ v[NR] = $1; m += $1 / 3 } END { for (i = 1; i <= 3; i++) q += (v[i] - m) ^ 2; printf "%.9f %.9f\n", m, sqrt(q / 2) }' >want
+check "mean and deviation of the student" awk 'NR == FNR { m = $1; s = $2; next } { exit !(($1 - m) ^ 2 < 1e-16 && ($2 - s) ^ 2 < 1e-14) }' want have
+
+works compare r1 r2 r3 --baseline teacher --format csv
+check "differences are of pairs" awk -F, '$2 == "teacher" { t = $6 } $2 == "prune" { bad = ($6 - t - $10) ^ 2 > 1e-20 } END { exit bad }' out
+
+# paired flips of one run are those that evaluate counted
+works compare r1 --baseline teacher --format json
+grep -c '"mcnemar_exact"' out >n
+contains n 3
+lost=$(awk -F'[:,]' '/"flips"/ { on = 1 } on && /right_to_wrong/ { gsub(/[ \t]/, "", $2); print $2; exit }' r1/05-evaluate/evaluation.json)
+contains out "\"right_to_wrong\":	$lost"
+works compare r1 --baseline teacher --format latex
+contains out '\begin{tabular}'
+works compare r1 --metric f1_macro --baseline teacher --format md
+contains out '| macro F1 |'
+contains out 'paired bootstrap'
+
+# what is missing is said
+refuses 2 "no baseline 'nobody'; the models are teacher, student, prune, quantize" compare r1 --baseline nobody
+refuses 2 "no model has a metric 'nothing'; there are accuracy" compare r1 --metric nothing
+refuses 2 '--format must be text' compare r1 --format html
+refuses 2 'RUN_OR_SWEEP is missing' compare
+refuses 2 'nowhere: there is no such folder' compare nowhere
+mkdir empty
+refuses 2 "is neither a run's folder" compare empty
+
+# marked, each with its reason
+cp -r r1 edited
+sed -i 's/"accuracy":	0/"accuracy":	1/' edited/05-evaluate/evaluation.json
+works compare edited
+contains err 'edited: changed: edited/05-evaluate/evaluation.json: was changed since it was written'
+cp -r r1 resealed
+sed -i 's/"parameters":	[0-9]*/"parameters":	7/' resealed/02-student/stage.json
+works compare resealed
+contains err 'resealed: changed: resealed/02-student/stage.json: was changed'
+cp -r r1 half
+rm -r half/05-evaluate
+works compare half
+contains err 'half: missing: no stage has evaluated'
+cp -r r1 gone
+rm gone/05-evaluate/decisions.safetensors
+works compare gone
+contains err 'decisions.safetensors: is gone'
+cp -r r1 unfinished
+rm -r unfinished/03-prune
+works compare unfinished
+contains err 'unfinished: stale: stage prune of its config is not finished'
+cp -r r1 other
+sed -i 's/"program_commit":	"[^"]*"/"program_commit":	"0123456789ab"/' other/run.json
+works compare other
+contains err 'other: stale: evaluated by pipeline'
+cp -r r1 broken
+echo '{"name":' >broken/run.json
+works compare broken
+contains err 'broken: changed: broken/run.json:1:'
+cp -r r1 failed
+echo '{"status": 6, "message": "the teacher is not good enough", "stage": "student", "time": "2026-01-01T00:00:00Z"}' >failed/error.json
+works compare failed r1 r2 --format csv
+contains err 'failed: failed: student: the teacher is not good enough'
+contains out '1 failed'
+refuses 2 "the baseline 'failed' has no results: failed: failed: student" compare failed --baseline failed
+cp -r r1 again
+works compare r1 again
+contains err 'again: repeated: the config, seed and fold of r1 again'
+works compare r1 r1 ./r1/ --format csv
+contains out 't,teacher,fp32,1,'
+
+# a sweep: cells by their axes, one of them not there
+mkdir -p sweep/cells
+for s in 1 2; do
+	for p in 0.25 0.5; do
+		c=sweep/cells/$p-$s
+		works run t.yaml --set seed=$s --set stages.prune.sparsity=$p --out "$c"
+		echo "{\"format\": 1, \"index\": 0, \"name\": \"$p-$s\", \"axes\": {\"stages.prune.sparsity\": $p}, \"seed\": $s, \"fold\": null}" >"$c/cell.json"
+	done
+done
+cat >sweep/sweep.json <<'END'
+{"format": 1, "cells": [
+ {"index": 0, "name": "0.25-1", "axes": {"stages.prune.sparsity": 0.25}, "seed": 1, "folder": "cells/0.25-1"},
+ {"index": 1, "name": "0.25-2", "axes": {"stages.prune.sparsity": 0.25}, "seed": 2, "folder": "cells/0.25-2"},
+ {"index": 2, "name": "0.5-1", "axes": {"stages.prune.sparsity": 0.5}, "seed": 1, "folder": "cells/0.5-1"},
+ {"index": 3, "name": "0.5-2", "axes": {"stages.prune.sparsity": 0.5}, "seed": 2, "folder": "cells/0.5-2"},
+ {"index": 4, "name": "0.9-1", "axes": {"stages.prune.sparsity": 0.9}, "seed": 1, "folder": "cells/0.9-1"}]}
+END
+works compare sweep --baseline sparsity=0.25 --format csv
+contains out 'run,stages.prune.sparsity,model'
+contains out 'sparsity=0.5,0.5,prune,fp32,2,accuracy'
+contains out 'sparsity=0.9,0.9,,,0,'
+contains out '1 missing'
+contains err "sweep/cells/0.9-1: missing: its folder is not there"
+works compare sweep --baseline sparsity=0.25/teacher --format json
+contains out '"pairs":	2'
+sed -i 's/"sparsity": 0.5}/x/; s/: 0.5}/: 0.75}/' sweep/cells/0.5-1/cell.json
+works compare sweep
+contains err 'cells/0.5-1: stale: stages.prune.sparsity in its run.json is not what its cell.json has'
+echo '{"cells": [{"folder": "../r1"}]}' >sweep/sweep.json
+refuses 2 "must lie below the sweep's, found '../r1'" compare sweep
+finish

@@ -56,6 +56,15 @@ static const struct command commands[] = {
 	"  --metric NAME       the figure of the test split; not given: each model's primary one\n"
 	"  --format FORMAT     text, for the eye; md, csv, latex or json\n",
 	cmd_compare},
+    {"report", "RUN_OR_SWEEP... --out DIR [--baseline NAME] [--metric NAME] | --check FILE.md",
+	"files, figures and a page of runs; whether a text's numbers are still theirs",
+	"  --out DIR           the report's folder, a new or empty one or a report's\n"
+	"  --baseline NAME     as with compare\n"
+	"  --metric NAME       as with compare\n"
+	"  --check FILE.md     compares the tables of a text with the result files that it names; exit status 6 where "
+	"they\n"
+	"                      differ\n",
+	cmd_report},
     {"predict",
 	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT]... [--file FILE [--column NAME]]... | "
 	"CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG]   [--top N] [--threads N] [--json]",

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/json_out.h"
+#include "base/mem.h"
 #include "pipeline/report.h"
 #include "pipeline/screen.h"
 #include "pipeline/table.h"
@@ -345,6 +346,31 @@ static void put_test(struct json_out o, const struct compare *c, const struct co
 				   : "paired_shares");
 }
 
+/* Every figure of the test split that all runs have. */
+static void put_metrics(struct json_out o, const struct compare_row *r)
+{
+	struct json_out metrics = json_out_object(o, "metrics");
+	double *v = mem_alloc((size_t)r->n + 1, sizeof(*v));
+	const cJSON *f, *test = r->n ? cJSON_GetObjectItemCaseSensitive(r->figures[0], "test") : NULL;
+	*o.ok &= v != NULL;
+	cJSON_ArrayForEach(f, test)
+	{
+		struct spread s;
+		bool all = v && cJSON_IsNumber(f);
+		for (int i = 0; all && i < r->n; i++) {
+			v[i] = study_number(cJSON_GetObjectItemCaseSensitive(r->figures[i], "test"), f->string);
+			all = isfinite(v[i]);
+		}
+		if (!all)
+			continue;
+		struct json_out one = json_out_object(metrics, f->string);
+		spread_of(&s, v, r->n);
+		put(one, "mean", s.mean);
+		put(one, "sd", s.sd);
+	}
+	mem_free(v);
+}
+
 static void put_row(struct json_out list, const struct compare *c, const struct compare_row *r)
 {
 	struct json_out o = json_out_object(list, NULL), states, values, axes = json_out_object(o, "axes");
@@ -365,6 +391,7 @@ static void put_row(struct json_out list, const struct compare *c, const struct 
 		put(one, "fold", c->study->run[r->run[i]].fold < 0 ? NAN : (double)c->study->run[r->run[i]].fold);
 		put(one, "value", r->value[i]);
 	}
+	put_metrics(o, r);
 	json_out_number(o, "n", r->n);
 	put(o, "mean", r->spread.mean);
 	put(o, "sd", r->spread.sd);

@@ -202,7 +202,7 @@ static int make_label(struct study_groups *g, const struct study *s, int at, boo
 							 : study_run_name(r);
 	struct str axes = {0}, label = {0};
 	axes_text(g, own, &axes);
-	if (r->sweep && axes.len && !names_differ)
+	if (r->sweep && axes.len)
 		str_add(&label, str_text(&axes));
 	else
 		str_addf(&label, "%s%s%s", name, axes.len && !names_differ ? " " : "",

@@ -1,0 +1,419 @@
+#include "study/check.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "study/run.h"
+
+#define TEXT_MAX  (16 << 20)
+#define RULES_MAX 32
+#define CELLS_MAX 64
+#define WORD      256
+
+struct rule {
+	char column[WORD], terms[WORD];
+	bool selects; /* "row": tells which object a row is */
+	bool skips;   /* "skip": rows whose cell is like this are not checked */
+	int cell;     /* of the column in the table's head */
+};
+struct block {
+	const char *path; /* of the text */
+	int line;
+	cJSON *json;
+	const cJSON *rows; /* borrowed */
+	char file[WORD];
+	struct rule rule[RULES_MAX];
+	int n_rule;
+	const cJSON *first; /* object of the table's first row */
+	const cJSON *next;  /* without `row`: the object of the next row */
+	int taken;
+};
+struct cells {
+	char text[CELLS_MAX][WORD];
+	int n;
+};
+
+static void trim(char *text)
+{
+	size_t n = strlen(text), skip = strspn(text, " \t\r");
+	while (n > skip && strchr(" \t\r", text[n - 1]))
+		n--;
+	memmove(text, text + skip, n - skip);
+	text[n - skip] = '\0';
+}
+
+/* ---- tables ---- */
+
+/* Cells of "| a | b |"; bars that a backslash is before belong to the text. False: the line is none of a table. */
+static bool split_row(const char *line, size_t n, struct cells *out)
+{
+	size_t at = 0, len = 0;
+	out->n = 0;
+	while (at < n && (line[at] == ' ' || line[at] == '\t'))
+		at++;
+	if (at == n || line[at] != '|')
+		return false;
+	for (at++; at < n; at++) {
+		if (line[at] == '\\' && at + 1 < n && line[at + 1] == '|')
+			at++;
+		else if (line[at] == '|') {
+			out->text[out->n][len] = '\0';
+			trim(out->text[out->n++]);
+			len = 0;
+			if (out->n == CELLS_MAX)
+				return true;
+			continue;
+		}
+		if (len < WORD - 1)
+			out->text[out->n][len++] = line[at];
+	}
+	return true;
+}
+
+static bool is_rule_line(const struct cells *c)
+{
+	for (int i = 0; i < c->n; i++)
+		if (!*c->text[i] || strspn(c->text[i], ":- ") != strlen(c->text[i]))
+			return false;
+	return c->n > 0;
+}
+
+static int find_columns(struct block *b, const struct cells *head, int line)
+{
+	for (int i = 0; i < b->n_rule; i++) {
+		struct rule *r = &b->rule[i];
+		for (r->cell = 0; r->cell < head->n && strcmp(head->text[r->cell], r->column); r->cell++)
+			;
+		if (r->cell == head->n)
+			return err_set(ERR_CONFIG, "%s:%d: the table has no column '%s', which line %d checks", b->path,
+			    line, r->column, b->line);
+	}
+	return 0;
+}
+
+/* ---- terms ---- */
+
+static const cJSON *member(const cJSON *o, const char *path, size_t n)
+{
+	char key[WORD];
+	size_t at = 0;
+	while (o && at < n) {
+		size_t len = 0;
+		while (at + len < n && path[at + len] != '.')
+			len++;
+		snprintf(key, sizeof(key), "%.*s", (int)len, path + at);
+		o = cJSON_IsArray(o) && strspn(key, "0123456789") == strlen(key)
+			? cJSON_GetArrayItem(o, atoi(key))
+			: cJSON_GetObjectItemCaseSensitive(o, key);
+		at += len + 1;
+	}
+	return o;
+}
+
+/* One factor of a term, from *at; NaN: there is no such number. */
+static double factor(const struct block *b, const cJSON *row, const char **at)
+{
+	const size_t n = strcspn(*at, "*/");
+	const char *text = *at;
+	char *end;
+	*at += n;
+	const double v = strtod(text, &end);
+	if (end == text + n && n)
+		return v;
+	const cJSON *of =
+	    member(*text == '^' ? b->first : row, *text == '^' ? text + 1 : text, *text == '^' ? n - 1 : n);
+	return cJSON_IsNumber(of) ? of->valuedouble : NAN;
+}
+
+static double evaluate(const struct block *b, const cJSON *row, const char *term)
+{
+	double v = factor(b, row, &term);
+	while (*term) {
+		const char op = *term++;
+		const double f = factor(b, row, &term);
+		v = op == '*' ? v * f : v / f;
+	}
+	return v;
+}
+
+/* The next number of a cell: digits with commas between thousands, and decimals. *unit: half of its last digit. */
+static bool next_number(const char **at, double *v, double *unit)
+{
+	char digits[64];
+	size_t n = 0;
+	const char *p = *at;
+	while (*p && !isdigit((unsigned char)*p))
+		p++;
+	if (!*p)
+		return false;
+	const bool negative = p > *at && (p[-1] == '-' || (p - *at >= 3 && !memcmp(p - 3, "\xe2\x88\x92", 3)));
+	*unit = 0.5;
+	for (; n < sizeof(digits) - 1 && (isdigit((unsigned char)*p) || (*p == ',' && isdigit((unsigned char)p[1])));
+	     p++)
+		if (*p != ',')
+			digits[n++] = *p;
+	if (*p == '.' && isdigit((unsigned char)p[1])) {
+		digits[n++] = *p++;
+		for (; n < sizeof(digits) - 1 && isdigit((unsigned char)*p); p++, *unit /= 10)
+			digits[n++] = *p;
+	}
+	digits[n < sizeof(digits) ? n : sizeof(digits) - 1] = '\0';
+	*v = (negative ? -1 : 1) * strtod(digits, NULL);
+	*at = p;
+	return true;
+}
+
+static void wrong(
+    const struct block *b, int line, const struct rule *r, const char *cell, double want, struct check_result *out)
+{
+	out->wrong++;
+	if (isfinite(want))
+		fprintf(stderr, "%s:%d: %s: the text has '%s', %s has %.10g\n", b->path, line, r->column, cell, b->file,
+		    want);
+	else
+		fprintf(stderr, "%s:%d: %s: the text has '%s', %s has no such number\n", b->path, line, r->column, cell,
+		    b->file);
+}
+
+static void check_cell(
+    const struct block *b, const cJSON *row, const struct rule *r, const char *cell, int line, struct check_result *out)
+{
+	char terms[WORD], *save = NULL;
+	const char *at = cell;
+	double printed, unit;
+	snprintf(terms, sizeof(terms), "%s", r->terms);
+	for (char *term = strtok_r(terms, " \t", &save); term; term = strtok_r(NULL, " \t", &save)) {
+		const double want = evaluate(b, row, term);
+		const bool there = next_number(&at, &printed, &unit);
+		if (!there && !isfinite(want))
+			continue;
+		out->numbers++;
+		/* half a unit of the last digit, and what rounding to doubles may lose */
+		if (!there || !isfinite(want) || fabs(printed - want) > unit * (1 + 1e-6) + 1e-12 * fabs(want))
+			wrong(b, line, r, cell, want, out);
+	}
+	if (next_number(&at, &printed, &unit)) {
+		out->wrong++;
+		fprintf(stderr, "%s:%d: %s: '%s' has more numbers than are checked\n", b->path, line, r->column, cell);
+	}
+}
+
+/* ---- rows ---- */
+
+static bool belongs(const struct block *b, const cJSON *row, const struct cells *c, bool *selects)
+{
+	for (int i = 0; i < b->n_rule; i++) {
+		const struct rule *r = &b->rule[i];
+		if (!r->selects)
+			continue;
+		*selects = true;
+		if (r->cell >= c->n)
+			return false;
+		const cJSON *v = member(row, r->terms, strlen(r->terms));
+		const char *cell = c->text[r->cell];
+		char text[WORD];
+		if (cJSON_IsNumber(v))
+			snprintf(text, sizeof(text), "%.10g", v->valuedouble);
+		else
+			snprintf(text, sizeof(text), "%s", cJSON_IsString(v) ? v->valuestring : "");
+		if (strcmp(text, cell))
+			return false;
+	}
+	return true;
+}
+
+static int find_row(struct block *b, const struct cells *c, int line, const cJSON **out)
+{
+	const cJSON *row;
+	bool selects = false;
+	int found = 0;
+	cJSON_ArrayForEach(row, b->rows)
+	{
+		if (!belongs(b, row, c, &selects))
+			continue;
+		*out = row;
+		found++;
+	}
+	if (!selects) {
+		*out = b->next;
+		found = b->next != NULL;
+		b->next = b->next ? b->next->next : NULL;
+	}
+	if (found != 1)
+		return err_set(ERR_CONFIG, "%s:%d: %s row of %s is this one", b->path, line,
+		    found ? "more than one" : "no", b->file);
+	b->first = b->first ? b->first : *out;
+	return 0;
+}
+
+static bool is_skipped(const struct block *b, const struct cells *c)
+{
+	for (int i = 0; i < b->n_rule; i++)
+		if (b->rule[i].skips && b->rule[i].cell < c->n && str_match(b->rule[i].terms, c->text[b->rule[i].cell]))
+			return true;
+	return false;
+}
+
+static int check_row(struct block *b, const struct cells *c, int line, struct check_result *out)
+{
+	const cJSON *row = NULL;
+	if (is_skipped(b, c))
+		return 0;
+	int rc = find_row(b, c, line, &row);
+	for (int i = 0; !rc && i < b->n_rule; i++) {
+		if (b->rule[i].selects || b->rule[i].skips)
+			continue;
+		if (b->rule[i].cell >= c->n)
+			return err_set(ERR_CONFIG, "%s:%d: the row has no cell '%s'", b->path, line, b->rule[i].column);
+		check_cell(b, row, &b->rule[i], c->text[b->rule[i].cell], line, out);
+	}
+	b->taken++;
+	return rc;
+}
+
+/* ---- mark-up ---- */
+
+static int read_file(struct block *b, const char *words, size_t n)
+{
+	char file[WORD] = "", list[WORD] = "", path[1400], line[2 * WORD];
+	struct fs_bytes bytes = {0};
+	const char *slash = strrchr(b->path, '/');
+	snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line) - 1), words);
+	if (sscanf(line, "%255s %255s", file, list) != 2)
+		return err_set(ERR_CONFIG,
+		    "%s:%d: 'check' names a file and the list in it, as in 'check results/x.json rows'", b->path,
+		    b->line);
+	snprintf(b->file, sizeof(b->file), "%s", file);
+	if (snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - b->path) + 1 : 0, b->path, file) >=
+	    (int)sizeof(path))
+		return err_set(ERR_CONFIG, "%s:%d: the path is too long", b->path, b->line);
+	int rc = fs_read_regular(path, TEXT_MAX, &bytes);
+	if (!rc)
+		rc = json_parse(path, (const char *)bytes.data, bytes.size, &b->json);
+	fs_bytes_clear(&bytes);
+	if (rc)
+		return err_context(rc, "%s:%d", b->path, b->line);
+	b->rows = !strcmp(list, ".") ? b->json : member(b->json, list, strlen(list));
+	if (!cJSON_IsArray(b->rows))
+		return err_set(ERR_CONFIG, "%s:%d: '%s' is no list of %s", b->path, b->line, list, path);
+	b->next = b->rows->child;
+	return 0;
+}
+
+static int read_rule(struct block *b, const char *words, size_t n, int line)
+{
+	char text[2 * WORD];
+	struct rule *r = &b->rule[b->n_rule];
+	snprintf(text, sizeof(text), "%.*s", (int)(n < sizeof(text) ? n : sizeof(text) - 1), words);
+	trim(text);
+	if (!*text)
+		return 0;
+	char *equals = strstr(text, " = ");
+	if (!equals || b->n_rule == RULES_MAX)
+		return err_set(ERR_CONFIG,
+		    "%s:%d: must be 'COLUMN = TERM...', 'row COLUMN = FIELD' or 'skip COLUMN = PATTERN', at most %d "
+		    "lines; found '%s'",
+		    b->path, line, RULES_MAX, text);
+	*equals = '\0';
+	r->selects = !strncmp(text, "row ", 4);
+	r->skips = !strncmp(text, "skip ", 5);
+	snprintf(r->column, sizeof(r->column), "%.255s", text + (r->selects ? 4 : r->skips ? 5 : 0));
+	snprintf(r->terms, sizeof(r->terms), "%.255s", equals + 3);
+	trim(r->column);
+	trim(r->terms);
+	if (!*r->terms)
+		return err_set(ERR_CONFIG, "%s:%d: '%s' has no field", b->path, line, r->column);
+	b->n_rule++;
+	return 0;
+}
+
+static const char *line_end(const char *p)
+{
+	return p + strcspn(p, "\n");
+}
+
+/* From the line with the mark-up to the last line of the table; moves *at and *line behind them. */
+static int check_block(const char *path, const char **at, int *line, struct check_result *out)
+{
+	static const char begin[] = "<!-- check ";
+	struct block b = {.path = path, .line = *line};
+	struct cells *c = mem_alloc(1, sizeof(*c));
+	const char *p = *at + strlen(begin), *end = line_end(p);
+	int rc = c ? read_file(&b, p, (size_t)(end - p)) : ERR_NOMEM, state = 0; /* 0 head, 1 line below it, 2 rows */
+	bool closed = false;
+	for (; !rc && *end && !closed; end = line_end(p)) {
+		p = end + 1;
+		++*line;
+		closed = !strncmp(p, "-->", 3);
+		if (!closed)
+			rc = read_rule(&b, p, strcspn(p, "\n"), *line);
+		if (closed || !*p)
+			break;
+	}
+	end = line_end(p);
+	if (!rc && !closed)
+		rc = err_set(ERR_CONFIG, "%s:%d: the comment is not ended by a line '-->'", path, b.line);
+	while (!rc && *end) {
+		p = end + 1;
+		end = line_end(p);
+		++*line;
+		if (!split_row(p, (size_t)(end - p), c)) {
+			if (state || p != end)
+				break;
+			continue;
+		}
+		if (state == 0)
+			rc = find_columns(&b, c, *line);
+		else if (state == 1 && !is_rule_line(c))
+			rc = err_set(ERR_CONFIG, "%s:%d: a table's second line is '| --- |'", path, *line);
+		else if (state == 2)
+			rc = check_row(&b, c, *line, out);
+		state = state < 2 ? state + 1 : 2;
+	}
+	bool selects = false;
+	for (int i = 0; i < b.n_rule; i++)
+		selects |= b.rule[i].selects;
+	if (!rc && b.taken && !selects && b.next)
+		rc = err_set(ERR_CONFIG, "%s:%d: %s has more rows than the table that follows", path, b.line, b.file);
+	if (!rc && !b.taken)
+		rc = err_set(ERR_CONFIG, "%s:%d: no table with rows follows what is to be checked", path, b.line);
+	out->blocks++;
+	*at = p;
+	cJSON_Delete(b.json);
+	mem_free(c);
+	return rc;
+}
+
+int check_file(const char *path, struct check_result *out)
+{
+	struct fs_bytes b = {0};
+	int line = 1;
+	*out = (struct check_result){0};
+	int rc = fs_read_regular(path, TEXT_MAX, &b);
+	const char *p = (const char *)b.data;
+	while (!rc && *p) {
+		if (!strncmp(p, "<!-- check ", 11)) {
+			rc = check_block(path, &p, &line, out);
+			continue;
+		}
+		p = line_end(p);
+		p += *p ? 1 : 0;
+		line++;
+	}
+	fs_bytes_clear(&b);
+	if (!rc && !out->blocks)
+		rc = err_set(ERR_CONFIG, "%s: has no '<!-- check FILE LIST', so there is nothing to check", path);
+	if (!rc && out->wrong)
+		rc = err_set(
+		    ERR_GATE, "%s: %d of %d numbers are not those of their files", path, out->wrong, out->numbers);
+	return rc;
+}

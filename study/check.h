@@ -1,0 +1,27 @@
+/* Whether the numbers of a Markdown text are still those of the result files that it names. Before a table stands
+ *
+ *   <!-- check results/digits.json rows
+ *   row model = model
+ *   acc % = mean*100 sd*100
+ *   smaller = ^bytes/bytes
+ *   -->
+ *
+ * The first line names a JSON file, relative to the text, and the list in it whose objects are the table's rows ("." is
+ * the file itself). `row COLUMN = FIELD`: a table row belongs to the object whose FIELD is the text of its cell;
+ * several such lines must all hold; without one, rows are taken in order, and all objects must have one. `skip COLUMN =
+ * PATTERN` (with * and ?): such rows of the table are not of this file. `COLUMN = TERM...`: the cell's numbers, in
+ * order. A term is a field (members of members with dots), a number, or several of both with * and / from left to
+ * right; ^FIELD is that of the table's first row. A number is right if the term rounds to it at the digits that are
+ * printed. Where a field is null or not there the cell must hold no number. */
+#ifndef STUDY_CHECK_H
+#define STUDY_CHECK_H
+
+struct check_result {
+	int blocks, numbers, wrong;
+};
+/* ERR_GATE: numbers that do not match, each of them said on standard error as "FILE:LINE: ...". ERR_CONFIG: a mark-up
+ * that makes no sense, a column that is not there, a row that no object or several belong to, a text that has no
+ * mark-up. ERR_IO, ERR_CHECKPOINT: a file cannot be read. */
+int check_file(const char *path, struct check_result *out);
+
+#endif

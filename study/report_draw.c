@@ -1,0 +1,213 @@
+/* Figures by gnuplot: for each NAME.dat and NAME.gp, and where gnuplot is, NAME.svg and NAME.png. One gnuplot draws
+ * them all. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "study/report.h"
+
+#define DRAW_SECONDS 120
+
+/* A text in double quotes of gnuplot and of its data files. What others chose must neither end it nor begin a command
+ * or a mark-up: quotes, backslashes, backquotes, control characters and the signs of its "enhanced" texts go. */
+static void add_quoted(struct str *s, const char *text)
+{
+	str_add(s, "\"");
+	for (; *text; text++) {
+		const bool harmless = (unsigned char)*text >= ' ' && !strchr("\"\\`\x7f", *text);
+		str_addn(s, harmless ? text : "'", 1);
+	}
+	str_add(s, "\"");
+}
+
+static void add_points(struct str *s, const cJSON *points, const char *name)
+{
+	const cJSON *p, *v;
+	cJSON_ArrayForEach(p, points)
+	{
+		cJSON_ArrayForEach(v, p) str_addf(s, "%.10g ", v->valuedouble);
+		add_quoted(s, name);
+		str_add(s, "\n");
+	}
+	str_add(s, "\n\n");
+}
+
+/* Series are blocks of the file, which two empty lines part; the last column is the series' name. */
+static int write_data(struct report *r, const struct report_figure *f)
+{
+	struct str s = {0};
+	char name[64];
+	const cJSON *series;
+	str_addf(&s, "# %s: a block for each series; the last column is its name\n", f->name);
+	cJSON_ArrayForEach(series, cJSON_GetObjectItemCaseSensitive(f->data, "series"))
+	    add_points(&s, cJSON_GetObjectItemCaseSensitive(series, "points"), study_text(series, "name"));
+	snprintf(name, sizeof(name), "figures/%s.dat", f->name);
+	int rc = report_save(r, name, &s);
+	str_clear(&s);
+	return rc;
+}
+
+static void add_plot(struct str *s, const struct report_figure *f)
+{
+	const char *kind = study_text(f->data, "kind");
+	const int n = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(f->data, "series"));
+	if (!strcmp(kind, "points")) {
+		str_addf(s, "set logscale x\nset key %s\nplot ", n > 12 ? "off" : "outside right noenhanced");
+		if (n > 12)
+			str_addf(s, "'%s.dat' using 1:2 with points pt 7 notitle\n", f->name);
+	} else if (!strcmp(kind, "bars")) {
+		str_addf(s,
+		    "set style fill solid 0.8 noborder\nset boxwidth 0.7\nset key off\nset grid noxtics\n%s"
+		    "plot '%s.dat' using ($0+column(-2)):2:xticlabels(%s) with boxes lc rgb '#3b6fb6'\n",
+		    n > 30 ? "unset xtics\n" : "set xtics rotate by -35 noenhanced\n", f->name, n > 30 ? "''" : "3");
+		return;
+	} else if (!strcmp(kind, "boxes")) {
+		str_addf(s,
+		    "set style fill empty\nset boxwidth 0.4\nset key off\nset logscale y\nset xtics noenhanced\n"
+		    "set xrange [-0.6:%d.6]\nplot "
+		    "'%s.dat' using "
+		    "(column(-2)):3:2:6:5:xticlabels(7) with candlesticks whiskerbars lc rgb '#3b6fb6', '' using "
+		    "(column(-2)):4:4:4:4 with candlesticks lc rgb '#b6523b'\n",
+		    n - 1, f->name);
+		return;
+	} else if (!strcmp(kind, "heat")) {
+		str_addf(s,
+		    "set key off\nset palette defined (0 '#f7fbff', 1 '#08306b')\nset xtics 1\nset ytics 1\n"
+		    "plot '%s.dat' using 1:(column(-2)):2 with image\n",
+		    f->name);
+		return;
+	} else {
+		str_add(s, "set key outside right noenhanced\nplot ");
+	}
+	const char *with = !strcmp(kind, "points")  ? "points pt 7 ps 1.2"
+			   : !strcmp(kind, "steps") ? "steps lw 1.5"
+						    : "linespoints pt 7 ps 0.5 lw 1.5";
+	for (int i = 0; i < n && !(n > 12 && !strcmp(kind, "points")); i++)
+		str_addf(s, "%s'%s.dat' index %d using 1:2 with %s title columnheader(%d)", i ? ", " : "", f->name, i,
+		    with, 3);
+	if (!(n > 12 && !strcmp(kind, "points")))
+		str_add(s, "\n");
+}
+
+/* Titles of curves stand in the script: gnuplot's columnheader would swallow the first point. */
+static void set_titles(struct str *s, const struct report_figure *f)
+{
+	struct str out = {0};
+	const char *at = str_text(s), *mark;
+	const cJSON *series = cJSON_GetObjectItemCaseSensitive(f->data, "series");
+	series = series ? series->child : NULL;
+	while ((mark = strstr(at, "columnheader(3)")) != NULL && series) {
+		str_addn(&out, at, (size_t)(mark - at));
+		add_quoted(&out, study_text(series, "name"));
+		at = mark + strlen("columnheader(3)");
+		series = series->next;
+	}
+	str_add(&out, at);
+	out.failed |= s->failed;
+	str_clear(s);
+	*s = out;
+}
+
+static int write_script(struct report *r, const struct report_figure *f)
+{
+	struct str s = {0}, plot = {0};
+	char name[64];
+	str_addf(&s,
+	    "# gnuplot %s.gp, in this folder, writes %s.svg and %s.png\nreset\nset encoding utf8\nset grid\nset title ",
+	    f->name, f->name, f->name);
+	add_quoted(&s, f->title);
+	str_add(&s, "\nset xlabel ");
+	add_quoted(&s, study_text(f->data, "x"));
+	str_add(&s, " noenhanced\nset ylabel ");
+	add_quoted(&s, study_text(f->data, "y"));
+	str_addf(&s,
+	    " noenhanced\nset terminal svg size 800,480 dynamic background rgb 'white' noenhanced\nset output "
+	    "'%s.svg'\n",
+	    f->name);
+	add_plot(&plot, f);
+	set_titles(&plot, f);
+	str_addf(&s, "%sset terminal pngcairo size 1200,720 noenhanced\nset output '%s.png'\nreplot\nset output\n",
+	    str_text(&plot), f->name);
+	s.failed |= plot.failed;
+	str_clear(&plot);
+	snprintf(name, sizeof(name), "figures/%s.gp", f->name);
+	int rc = report_save(r, name, &s);
+	str_clear(&s);
+	return rc;
+}
+
+/* ---- gnuplot ---- */
+
+/* 0: it ended well; 127: there is none. A gnuplot that hangs is ended. */
+static int run_gnuplot(const char *dir, const char *const *script)
+{
+	pid_t pid = fork();
+	int status;
+	if (pid < 0)
+		return 126;
+	if (pid == 0) {
+		const int in = open("/dev/null", O_RDWR);
+		const int log = chdir(dir) == 0 ? open("gnuplot.log", O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+		if (in >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(in, 1) == 1 && dup2(log, 2) == 2)
+			execvp("gnuplot", (char *const *)script);
+		_exit(errno == ENOENT ? 127 : 126);
+	}
+	for (int tenth = 0; tenth < DRAW_SECONDS * 10; tenth++) {
+		const pid_t done = waitpid(pid, &status, WNOHANG);
+		if (done == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
+		nanosleep(&(struct timespec){.tv_nsec = tenth < 20 ? 10000000 : 100000000}, NULL);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return 126;
+}
+
+static bool is_drawn(const struct report *r, const struct report_figure *f, const char *ending)
+{
+	char path[1400];
+	uint64_t bytes = 0;
+	snprintf(path, sizeof(path), "%s/figures/%s.%s", r->out, f->name, ending);
+	return fs_exists(path) && fs_size(path, &bytes) == 0 && bytes > 0;
+}
+
+int report_figures_draw(struct report *r)
+{
+	const char *script[REPORT_FIGURES + 2] = {"gnuplot"};
+	char names[REPORT_FIGURES][64], dir[1400], log[1420];
+	int rc = fs_join(dir, sizeof(dir), r->out, "figures");
+	if (!rc)
+		rc = fs_mkdirs(dir);
+	for (int i = 0; !rc && i < r->n_figure; i++) {
+		rc = write_data(r, &r->figure[i]);
+		if (!rc)
+			rc = write_script(r, &r->figure[i]);
+		snprintf(names[i], sizeof(names[i]), "%s.gp", r->figure[i].name);
+		script[i + 1] = names[i];
+	}
+	if (rc || !r->n_figure)
+		return rc;
+	const int status = run_gnuplot(dir, script);
+	snprintf(log, sizeof(log), "%s/gnuplot.log", dir);
+	for (int i = 0; i < r->n_figure; i++) {
+		r->figure[i].drawn = is_drawn(r, &r->figure[i], "svg") && is_drawn(r, &r->figure[i], "png");
+		r->files += 2 * r->figure[i].drawn;
+		if (!r->figure[i].drawn && status != 127)
+			report_note(r, "gnuplot did not draw %s; its words are in %s", r->figure[i].name, log);
+	}
+	if (status == 127)
+		report_note(r, "gnuplot is not installed: figures/ holds the data (.dat) and the scripts (.gp), but no "
+			       "SVG and no PNG");
+	if (status == 0 || status == 127)
+		unlink(log);
+	return 0;
+}

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 static int add_attention(struct entropies *e, const struct graph *g, const struct node *attention)
 {
@@ -173,4 +175,19 @@ struct collector entropies_collector(struct entropies *e)
 double entropies_mean(const struct entropies *e, int i, int head)
 {
 	return e->item[i].sum[head] / (double)e->tokens;
+}
+
+int entropies_write(const struct entropies *e, const char *dir)
+{
+	char path[1024];
+	struct str s = {0};
+	int rc = fs_join(path, sizeof(path), dir, "head_entropy.csv");
+	str_add(&s, "layer,head,entropy\n");
+	for (int i = 0; i < e->n; i++)
+		for (int h = 0; h < e->item[i].heads; h++)
+			str_addf(&s, "%d,%d,%.9g\n", i, h, entropies_mean(e, i, h));
+	if (!rc && !fs_exists(path))
+		rc = s.failed ? err_set(ERR_NOMEM, "out of memory") : fs_write(path, str_text(&s), s.len);
+	str_clear(&s);
+	return rc;
 }

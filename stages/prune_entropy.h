@@ -29,4 +29,8 @@ struct collector entropies_collector(struct entropies *e);
 /* The mean of a head of item i. */
 double entropies_mean(const struct entropies *e, int i, int head);
 
+/* head_entropy.csv in the folder: layer, head, entropy. One that is there stays: it is of the model before any round.
+ */
+int entropies_write(const struct entropies *e, const char *dir);
+
 #endif

@@ -132,6 +132,8 @@ static int by_entropy(const struct prune_options *o, const struct stage_run *run
 	if (rc)
 		return rc;
 	rc = collect_entropies(o, run, model, &e);
+	if (!rc && run->out_dir)
+		rc = entropies_write(&e, run->out_dir);
 	for (int i = 0; !rc && i < e.n; i++) {
 		const int width = e.item[i].width;
 		if (width < 0 || !shrinks(scores->spec, want, width))

@@ -68,7 +68,7 @@ static void options__without_a_meaning_are_errors(void **state)
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: []}", "nothing to try");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [int8]}", "'attempts' must be");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [qat], epochs: 0}",
-	    "epochs must be 1 or more");
+	    "'epochs' must be a whole number in 1..100000");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}, attempts: [static], budget_bytes: 9}",
 	    "budget_bytes has no effect without the attempt bits");
 	assert_check(

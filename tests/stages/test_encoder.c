@@ -302,6 +302,12 @@ static void heads__go_by_magnitude_gradient_or_entropy(void **state)
 		    &(struct rig_case){.name = cases[i].name, .options = cases[i].options, .input = "uneven"}));
 		assert_heads("uneven", cases[i].name, cases[i].first, cases[i].second);
 	}
+	struct fs_bytes b = {0};
+	RIG_OK(
+	    fs_read(rig_path(&texts, "by_entropy/head_entropy.csv"), &b)); /* layer, head: two layers of three heads */
+	assert_ptr_equal(strstr((const char *)b.data, "layer,head,entropy\n0,0,"), b.data);
+	assert_non_null(strstr((const char *)b.data, "\n1,2,"));
+	fs_bytes_clear(&b);
 }
 
 /* Heads and units go round by round, each with the teacher's help, and the curve counts the heads. */

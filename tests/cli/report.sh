@@ -1,0 +1,150 @@
+#!/bin/sh
+# pipeline report: its files and their field names, its figures, what happens without gnuplot, folders that are not its own,
+# full disks, and texts whose numbers are checked.
+. "$(dirname "$0")/lib.sh"
+
+# the fields of FILE.csv, or the members of the first object of FILE.json
+has_columns() { # FILE NAME,...
+	checks=$((checks + 1))
+	[ "$(head -n 1 "$1")" = "$2" ] || problem "$1 has the columns $(head -n 1 "$1"), want $2"
+}
+
+base_config >t.yaml
+for s in 1 2; do
+	works run t.yaml --set seed=$s --out runs/r$s
+done
+
+works report runs/r1 --out one
+contains out 'one/report.html'
+has_columns one/benchmark_results.csv model_name,num_parameters,size_mb,macro_f1,accuracy,per_class_f1,cpu_latency_ms_median,cpu_latency_ms_p95,cpu_throughput_sps,device
+has_columns one/logs/teacher_training.csv epoch,train_loss,val_f1
+has_columns one/ablation_summary.csv pipeline,model,metric,mean,std,min,max,n,model_size_mb,inference_latency_p50_ms
+for stage in baseline after_kd after_pruning after_quantization final; do
+	check "results_$stage.json" test -s one/results_$stage.json
+	for field in stage model_size_mb num_parameters trainable_parameters sparsity_percent accuracy_exact accuracy_per_label \
+		f1_macro f1_weighted f1_micro precision_macro recall_macro hamming_loss per_label_f1 per_label_precision \
+		per_label_recall per_label_accuracy roc_auc_macro roc_auc_per_label priority_weighted_f1 inference_latency_mean_ms \
+		inference_latency_p50_ms inference_latency_p95_ms inference_latency_p99_ms throughput_samples_per_sec \
+		peak_memory_mb size_compression_ratio speedup_ratio; do
+		checks=$((checks + 1))
+		head -n 1 one/results_$stage.csv | tr , '\n' | grep -qx $field || problem "results_$stage.csv lacks $field"
+	done
+done
+check "one row a stage" test "$(wc -l <one/results_baseline.csv)" -eq 2
+check "all models" test "$(wc -l <one/results_all.csv)" -eq 5
+for field in training training_time test_accuracy test_loss comparison fp32 int8 size_mb accuracy loss inference_time_ms \
+	compression_ratio size_reduction_percent accuracy_drop_percent speedup timestamp; do
+	contains one/comparison_results.json "\"$field\":"
+done
+for field in bit_width num_rounds fraction_train local_epochs batch_size learning_rate training_time_seconds \
+	final_test_accuracy final_test_loss results_per_round round train_loss train_accuracy test_loss test_accuracy \
+	compression_metrics timestamp; do
+	contains one/training_results.json "\"$field\":"
+done
+check "peak memory is there" awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "peak_memory_mb") c = i } NR > 1 && $c < 1 { exit 1 }' one/results_all.csv
+
+works report runs/r1 runs/r2 --baseline teacher --out two
+contains two/compare.md 'baseline'
+contains two/comparison_results.json '"run":	"t seed=2"'
+check "loss curves of the first run" test -s two/figures/loss_curves.dat
+if command -v gnuplot >/dev/null 2>&1; then
+	for figure in pareto_latency pareto_size size_bars f1_degradation latency_boxes loss_curves weight_histogram error_histogram; do
+		check "$figure.png" test -s two/figures/$figure.png
+		contains two/figures/$figure.svg '</svg>'
+	done
+fi
+# the same again, into its own folder
+works report runs/r1 runs/r2 --out two
+
+# without gnuplot: data and scripts, and it is said
+mkdir nothing
+(PATH=$work/nothing && "$program" report runs/r1 --out plain >out 2>err)
+contains err 'gnuplot is not installed: figures/ holds the data (.dat) and the scripts (.gp)'
+check "data" test -s plain/figures/pareto_size.dat
+check "script" test -s plain/figures/pareto_size.gp
+check "no picture" test ! -e plain/figures/pareto_size.svg
+contains plain/report.html 'gnuplot is not installed'
+
+# marked runs are told
+cp -r runs/r1 runs/bad
+echo x >>runs/bad/05-evaluate/evaluation.json
+works report runs/r2 runs/bad --out marked
+contains err 'runs/bad: changed: runs/bad/05-evaluate/evaluation.json: was changed since it was written'
+contains marked/report.html 'was changed since it was written'
+works report runs/bad --out none
+contains none/report.html '0 finished'
+
+# folders of others, and folders that cannot be written
+mkdir mine
+echo kept >mine/results_all.csv
+refuses 2 "mine holds files and no report.json" report runs/r1 --out mine
+check "what was there is there" grep -q kept mine/results_all.csv
+refuses 2 "--out DIR is missing" report runs/r1
+refuses 2 "there is no such folder" report nowhere --out new
+check "nothing was made" test ! -e new
+echo file >file
+ends_with 1 "file: is not a folder" report runs/r1 --out file
+if [ "$(id -u)" -ne 0 ]; then
+	mkdir sealed
+	chmod 500 sealed
+	ends_with 1 "Permission denied" report runs/r1 --out sealed
+fi
+# a disk that is full: no file may be longer than some blocks
+cp -r two was
+status=0
+(ulimit -f 2 && "$program" report runs/r1 runs/r2 --out two >out 2>err) || status=$?
+check "a full disk is an error" test $status -eq 1
+check "with one message" test "$(grep -c '^pipeline: ' err)" -eq 1
+check "that names the file" grep -q '^pipeline: two/' err
+check "the page is whole" cmp two/report.html was/report.html
+check "nothing half-written is left" test -z "$(find two -name '*.part')"
+
+# ---- report --check ----
+"$program" compare runs/r1 runs/r2 --baseline teacher --format json >kept.json
+mean=$("$program" compare runs/r1 runs/r2 --format csv | awk -F, '$2 == "prune" { printf "%.2f", 100 * $6 }')
+cat >text.md <<END
+# T
+
+<!-- check kept.json rows
+row model = model
+skip model = other*
+acc = mean*100
+bytes = bytes
+smaller = ^bytes/bytes
+-->
+
+| model | acc | bytes | smaller |
+| --- | --: | --: | --: |
+END
+"$program" compare runs/r1 runs/r2 --format csv | awk -F, 'NR == 2 { b = $12 } NR > 1 && $2 ~ /prune|teacher/ { n = $10; printf "| %s | %.2f | %s | %.2fx |\n", $2, 100 * $6, n, first ? first / n : 1; first = first ? first : n }' >>text.md
+echo '| other net | 12.34 | | |' >>text.md
+works report --check text.md
+contains out '6 numbers of 1 tables are those of their files'
+# a figure that is wrong by one in its last digit
+sed "s/| $mean |/| $(echo "$mean" | awk '{ printf "%.2f", $1 + 0.01 }') |/" text.md >wrong.md
+ends_with 6 'wrong.md: 1 of 6 numbers are not those of their files' report --check wrong.md
+contains err "wrong.md:14: acc: the text has"
+# fewer digits are right if they are rounded
+sed "s/| $mean |/| $(echo "$mean" | awk '{ printf "%.0f", $1 }') |/" text.md >round.md
+works report --check round.md
+sed 's/| prune |/| prone |/' text.md >row.md
+refuses 2 'row.md:14: no row of kept.json is this one' report --check row.md
+sed 's/^acc = /akk = /' text.md >column.md
+refuses 2 "the table has no column 'akk'" report --check column.md
+sed 's/kept.json/gone.json/' text.md >gone.md
+refuses 1 'gone.json' report --check gone.md
+sed '/^-->/d' text.md >open.md
+ends_with 2 "open.md" report --check open.md
+sed '/^|/d' text.md >empty.md
+refuses 2 'no table with rows follows' report --check empty.md
+echo '# nothing' >free.md
+refuses 2 'so there is nothing to check' report --check free.md
+refuses 2 'takes a file and nothing else' report runs/r1 --check text.md
+sed "s/^acc = .*/acc = nothing*100/" text.md >field.md
+ends_with 6 '2 of 6' report --check field.md
+contains err 'kept.json has no such number'
+
+# the numbers of our own results
+checks=$((checks + 1))
+"$program" report --check "$source_dir/docs/results.md" >out 2>err || problem "docs/results.md is not what its files say"
+finish

@@ -16,10 +16,13 @@ static int put(struct tensor_file *f, const char *name, const struct task *t, in
 	return tensor_file_borrow(f, name, type, shape_of(set ? 2 : 1, dim), rows);
 }
 
+/* A checkpoint that is evaluated twice decides the same twice. */
 static int put_model(struct tensor_file *f, const struct evaluated *m, int64_t n)
 {
 	char *name = mem_printf("decided.%s", m->name);
-	int rc = name ? put(f, name, &m->model.ckpt.task, n, m->decided) : ERR_NOMEM;
+	int rc = name ? 0 : ERR_NOMEM;
+	if (!rc && !tensor_file_find(f, name))
+		rc = put(f, name, &m->model.ckpt.task, n, m->decided);
 	mem_free(name);
 	return rc;
 }

@@ -82,6 +82,10 @@ contains err 'again: repeated: the config, seed and fold of r1 again'
 works compare r1 r1 ./r1/ --format csv
 contains out 't,teacher,fp32,1,'
 
+# one checkpoint twice
+works evaluate r1/01-teacher r1/01-teacher --out twice
+check "its decisions are kept" test -s twice/decisions.safetensors
+
 # a sweep: cells by their axes, one of them not there
 mkdir -p sweep/cells
 for s in 1 2; do

@@ -98,7 +98,7 @@ done
 cat >sweep/sweep.json <<'END'
 {"format": 1, "cells": [
  {"index": 0, "name": "0.25-1", "axes": {"stages.prune.sparsity": 0.25}, "seed": 1, "folder": "cells/0.25-1"},
- {"index": 1, "name": "0.25-2", "axes": {"stages.prune.sparsity": 0.25}, "seed": 2, "folder": "cells/0.25-2"},
+ {"index": 1, "name": "0.25-2", "axes": {"stages.prune.sparsity": 0.25}, "seed": 2, "folder": "0.25-2"},
  {"index": 2, "name": "0.5-1", "axes": {"stages.prune.sparsity": 0.5}, "seed": 1, "folder": "cells/0.5-1"},
  {"index": 3, "name": "0.5-2", "axes": {"stages.prune.sparsity": 0.5}, "seed": 2, "folder": "cells/0.5-2"},
  {"index": 4, "name": "0.9-1", "axes": {"stages.prune.sparsity": 0.9}, "seed": 1, "folder": "cells/0.9-1"}]}

@@ -10,7 +10,7 @@
 /* Where a run's seed and fold stand; its name and folders say nothing about its figures. */
 static bool is_repetition(const char *path)
 {
-	static const char *const paths[] = {"seed", "data.fold", "name", "out", "store"};
+	static const char *const paths[] = {"seed", "fold", "data.fold", "name", "out", "store"};
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
 		if (!strcmp(path, paths[i]))
 			return true;

@@ -443,10 +443,27 @@ static int resolve_stage(struct chain *c, int i)
 	return rc ? rc : check_resume(c, s);
 }
 
+/* Out of memory is a difference. */
+static bool same_data(const struct run_config *a, const struct run_config *b)
+{
+	cJSON *x = option_to_json(data_option_table, &a->data, NULL);
+	cJSON *y = option_to_json(data_option_table, &b->data, NULL);
+	bool same =
+	    x && y && a->top.seed == b->top.seed && strcmp(a->base_dir, b->base_dir) == 0 && cJSON_Compare(x, y, true);
+	cJSON_Delete(x);
+	cJSON_Delete(y);
+	return same;
+}
+
 /* What only the data can tell about the options (channels, image size) still has its place in the config. */
-static int open_data(struct chain *c)
+static int open_data(struct chain *c, const struct chain *like)
 {
 	const struct run_config *k = c->config;
+	if (like && same_data(k, like->config)) {
+		c->data = like->data;
+		c->data_of_other = true;
+		return 0;
+	}
 	int rc = dataset_open(&c->data, &k->data, k->base_dir, (uint64_t)k->top.seed, false);
 	if (rc != ERR_CONFIG)
 		return rc;
@@ -465,7 +482,7 @@ static int make_task(struct chain *c)
 	return at_node(c, node ? node : k->task_node ? k->task_node : k->data_node, "task: ");
 }
 
-static int open_all(struct chain *c, const char *out, bool plan_only)
+static int open_all(struct chain *c, const char *out, bool plan_only, const struct chain *like)
 {
 	const struct top_options *top = &c->config->top;
 	int n = out || top->out ? snprintf(c->out, sizeof(c->out), "%s", out ? out : top->out)
@@ -480,7 +497,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 	store_open(&c->store, top->store, c->out);
 	rc = devices_open(c, plan_only);
 	if (!rc)
-		rc = open_data(c);
+		rc = open_data(c, like);
 	if (!rc)
 		rc = make_task(c);
 	if (!rc)
@@ -496,6 +513,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only)
 		if (rc < 0)
 			return rc;
 	}
+	c->n_run = c->n;
 	return 0;
 }
 
@@ -514,14 +532,20 @@ int chain_check_memory(const struct chain *c)
 	return 0;
 }
 
-int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only)
+int chain_open_like(
+    struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like)
 {
 	memset(c, 0, sizeof(*c));
 	c->config = config;
-	int rc = open_all(c, out, plan_only);
+	int rc = open_all(c, out, plan_only, like);
 	if (rc < 0)
 		chain_close(c);
 	return rc;
+}
+
+int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only)
+{
+	return chain_open_like(c, config, out, plan_only, NULL);
 }
 
 void chain_close(struct chain *c)
@@ -542,7 +566,8 @@ void chain_close(struct chain *c)
 	}
 	mem_free(c->stage);
 	task_clear(&c->task);
-	dataset_close(&c->data);
+	if (!c->data_of_other)
+		dataset_close(&c->data);
 	devices_close(c);
 	memset(c, 0, sizeof(*c));
 }

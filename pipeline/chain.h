@@ -68,11 +68,14 @@ struct chain {
 	char train_missing[512];               /* plan only: why the training device cannot be used; "" if it can */
 	char train_text[320];                  /* both, and the GPU's name; for the eye */
 	struct dataset data;                   /* train and validation */
+	bool data_of_other;                    /* owned by another chain */
 	char data_key[HASH_HEX];
 	struct task task;   /* what the config asks of the data */
 	struct store store; /* where finished stages are entered, and taken from */
 	struct chain_stage *stage;
 	int n;
+	int n_run;          /* how many of them run_chain runs: all, unless the caller wants only the first ones */
+	const char *failed; /* the stage that run_chain ended in, NULL before and behind all stages */
 };
 
 /* Validates everything that can be validated without training: opens devices and data, resolves specs, checks options
@@ -80,6 +83,10 @@ struct chain {
  * out: --out, or NULL. plan_only: a training device that this machine lacks is no error, for nothing will be trained.
  */
 int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only);
+/* The same without reading the data again where `like`, an open chain or NULL, has the same; it must then stay open
+ * longer. */
+int chain_open_like(
+    struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like);
 /* ERR_NOMEM naming the first stage to run whose training has no room on its device now. */
 int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);

@@ -1,5 +1,6 @@
 /* pipeline run CONFIG: validate everything, then run what is not up to date, then print the table. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "pipeline/command.h"
@@ -7,19 +8,34 @@
 #include "pipeline/report.h"
 #include "pipeline/run.h"
 #include "pipeline/run_args.h"
+#include "pipeline/run_error.h"
+#include "pipeline/run_folder.h"
+
+/* --until STAGE: the stages behind it are left for another run. */
+static int end_at(struct chain *c, const char *until)
+{
+	for (int i = 0; until && i < c->n; i++) {
+		if (strcmp(c->stage[i].config->name, until) != 0)
+			continue;
+		c->n_run = i + 1;
+		return 0;
+	}
+	return until ? err_set(ERR_CONFIG, "run: --until %s: there is no such stage", until) : 0;
+}
 
 static int run_and_report(struct chain *c)
 {
 	struct terminal_progress progress;
 	progress_init(&progress);
 	char line[CHAIN_PATH + 512];
-	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %s, into %s", c->config->top.name, c->n,
-	    c->n == 1 ? "" : "s", c->train_text, c->threads_text, c->out);
+	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %s, into %s", c->config->top.name, c->n_run,
+	    c->n_run == 1 ? "" : "s", c->train_text, c->threads_text, c->out);
 	progress.base.line(&progress.base, line);
 	int rc = run_chain(c, &progress.base, &command_stop);
 	progress_finish(&progress);
-	if (!rc)
-		rc = report_write(c);
+	if (rc || c->n_run < c->n) /* a table of some stages would be taken for the run's */
+		return rc;
+	rc = report_write(c);
 	if (rc < 0)
 		return rc;
 	struct str table = {0};
@@ -28,6 +44,31 @@ static int run_and_report(struct chain *c)
 	if (!rc)
 		fputs(str_text(&table), stdout);
 	str_clear(&table);
+	return rc;
+}
+
+/* What keeps a run from beginning is the caller's to see, who may have named the wrong folder; of a sweep's cell nobody
+ * may be looking. */
+static int open_and_run(struct chain *chain, const struct run_config *config, const struct run_args *a)
+{
+	int rc = chain_open(chain, config, a->out, false);
+	if (rc) {
+		if (a->out && run_folder_is_cell(a->out))
+			run_error_write(a->out, rc, NULL);
+		return rc;
+	}
+	rc = end_at(chain, a->until);
+	if (!rc)
+		rc = chain_check_memory(chain);
+	command_begin_work();
+	bool begun = !rc;
+	if (!rc)
+		rc = run_and_report(chain);
+	if (rc && (begun || run_folder_is_cell(chain->out)))
+		run_error_write(chain->out, rc, chain->failed);
+	if (!rc)
+		run_error_remove(chain->out);
+	chain_close(chain);
 	return rc;
 }
 
@@ -43,14 +84,7 @@ int cmd_run(int argc, char **argv)
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
-	rc = chain_open(&chain, &config, a.out, false);
-	if (!rc) {
-		rc = chain_check_memory(&chain);
-		command_begin_work();
-		if (!rc)
-			rc = run_and_report(&chain);
-		chain_close(&chain);
-	}
+	rc = open_and_run(&chain, &config, &a);
 	run_config_clear(&config);
 	return rc;
 }

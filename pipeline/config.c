@@ -462,6 +462,12 @@ static int read_all(struct run_config *c)
 	return rc;
 }
 
+static int read_from(struct run_config *c, const char *base_dir)
+{
+	c->base_dir = mem_strdup(base_dir);
+	return c->base_dir ? read_all(c) : ERR_NOMEM;
+}
+
 int run_config_load(struct run_config *c, const char *path, const char *const *sets, int n_sets)
 {
 	memset(c, 0, sizeof(*c));
@@ -470,12 +476,21 @@ int run_config_load(struct run_config *c, const char *path, const char *const *s
 		rc = err_set(ERR_CONFIG, "%s", err_message());
 	for (int i = 0; !rc && i < n_sets; i++)
 		rc = yaml_set(&c->yaml, sets[i]);
-	if (!rc) {
-		char *copy = mem_strdup(path);
-		c->base_dir = copy ? mem_strdup(dirname(copy)) : NULL;
-		mem_free(copy);
-		rc = c->base_dir ? read_all(c) : ERR_NOMEM;
-	}
+	char *copy = rc ? NULL : mem_strdup(path);
+	if (!rc)
+		rc = copy ? read_from(c, dirname(copy)) : ERR_NOMEM;
+	mem_free(copy);
+	if (rc < 0)
+		run_config_clear(c);
+	return rc;
+}
+
+int run_config_read(struct run_config *c, struct yaml *tree, const char *base_dir)
+{
+	memset(c, 0, sizeof(*c));
+	c->yaml = *tree;
+	*tree = (struct yaml){0};
+	int rc = read_from(c, base_dir);
 	if (rc < 0)
 		run_config_clear(c);
 	return rc;

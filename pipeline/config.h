@@ -75,6 +75,8 @@ struct run_config {
 
 /* sets: "PATH=VALUE" texts of --set, applied in order before reading. */
 int run_config_load(struct run_config *c, const char *path, const char *const *sets, int n_sets);
+/* From a tree, which is taken. base_dir: the folder that relative paths are looked for in after the current one. */
+int run_config_read(struct run_config *c, struct yaml *tree, const char *base_dir);
 void run_config_clear(struct run_config *c);
 /* The resolved config, every option with its value, as JSON. */
 cJSON *run_config_to_json(const struct run_config *c);

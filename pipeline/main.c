@@ -20,13 +20,37 @@
 #define DATA "  --config CONFIG     the data set of this config; not given: the one that the checkpoint names\n"
 
 static const struct command commands[] = {
-    {"run", "CONFIG [--out DIR] [--set PATH=VALUE]...", "run the stages of a config that are not up to date", OUT_SET,
-	cmd_run},
+    {"run", "CONFIG [--out DIR] [--set PATH=VALUE]... [--until STAGE]",
+	"run the stages of a config that are not up to date",
+	OUT_SET "  --until STAGE       the last stage to run; the others are left for a later run\n", cmd_run},
     {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--false-positives RATE] [--power SHARE] [--json]",
 	"validate everything and show what run would do; touches nothing",
 	OUT_SET "  --false-positives RATE of the test of two models whose smallest difference is shown (0.05)\n"
 		"  --power SHARE       how often that test sees a difference that is there (0.8)\n" JSON,
 	cmd_plan},
+    {"sweep",
+	"GRID [--out DIR] [--jobs N] [--threads N] | GRID --plan [--json] | GRID --freeze | GRID --status [--json] | "
+	"GRID --cell K|auto [--until STAGE | --tasks FILE] [--offset N] | GRID --slurm [OPTION]... [--submit]",
+	"run every cell of a grid of options, here or on a cluster",
+	"  GRID is a grid file, or the folder of a sweep as it was frozen\n"
+	"  --out DIR           the sweep's folder; not given: runs/NAME of the grid file\n"
+	"  --jobs N            cells at a time (1)\n"
+	"  --threads N         CPU threads of each; not given: those of the machine, divided by the jobs\n"
+	"  --plan              check all cells and show them; touches nothing\n"
+	"  --freeze            make the cells' folders and configs, and run nothing\n"
+	"  --status            how far the cells are\n"
+	"  --cell K            run cell number K; auto: as SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or "
+	"PBS_ARRAY_INDEX\n"
+	"                      says; --until STAGE: up to that stage; --offset N: a number to add\n"
+	"  --tasks FILE        the number is that of a line in FILE, which names cells\n"
+	"  --slurm             write a job script, and submit.sh, for Slurm; --submit: and submit them. Their "
+	"options:\n"
+	"                      --partition, --gres, --mem, --time, --account, --cpus N, --module NAME, --sbatch TEXT "
+	"(a\n"
+	"                      further #SBATCH option), --at-once N (tasks), --per-task N (cells), --requeues N "
+	"(100),\n"
+	"                      --max-array N (MaxArraySize)\n" JSON,
+	cmd_sweep},
     {"evaluate",
 	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] | --config CONFIG] "
 	"[--out DIR] [--json]",

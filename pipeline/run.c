@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@
 #include "pipeline/run_folder.h"
 #include "pipeline/version.h"
 #include "stages/partial.h"
+
+#define WAIT_NS 200000000 /* between looks at a stage that another run makes */
 
 /* One line for the user. */
 static void __attribute__((format(printf, 2, 3))) say(struct progress *progress, const char *format, ...)
@@ -299,6 +302,27 @@ static int take(struct chain_stage *s, const char *part, struct progress *progre
 	return make_part(part);
 }
 
+/* Waits while another run makes the same stage, and looks again for what it has made. *claim: for store_release. */
+static int claim_stage(
+    struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop, int *claim)
+{
+	bool said = false;
+	int rc;
+	while ((rc = store_claim(&c->store, s->key, claim)) == 1) {
+		if (stop && *stop)
+			return err_set(ERR_INTERRUPTED, "interrupted while another run makes the same stage");
+		if (!said)
+			say(progress, "%s: another run makes the same stage; waiting for it", strrchr(s->dir, '/') + 1);
+		said = true;
+		nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
+	}
+	if (rc < 0) { /* as with a store that cannot be entered, which is said when the stage is done */
+		err_clear();
+		return rc == ERR_NOMEM ? rc : 0;
+	}
+	return *claim >= 0 ? finished_find(c, s) : 0;
+}
+
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {
@@ -314,7 +338,10 @@ static int run_stage(
 	}
 	snprintf(part, sizeof(part), "%s/.%s.part", c->out, base);
 	double t0 = clock_now();
-	int rc = make_part(part);
+	int claim = -1;
+	int rc = s->state == STAGE_TO_RUN ? claim_stage(c, s, progress, stop, &claim) : 0;
+	if (!rc)
+		rc = make_part(part);
 	if (!rc && s->state == STAGE_ELSEWHERE)
 		rc = take(s, part, progress);
 	if (!rc && s->state == STAGE_TO_RUN) {
@@ -327,9 +354,11 @@ static int run_stage(
 	}
 	if (!rc)
 		rc = finish(c, s, part);
+	if (!rc)
+		enter_store(c, s, progress);
+	store_release(&c->store, s->key, claim);
 	if (rc < 0)
 		return err_context(discard(s, part, rc), "stage %s", s->config->name);
-	enter_store(c, s, progress);
 	resume_remove(chain_resume_path(c, s, resume)); /* of no use any more; there need not be one */
 	unlink(chain_partial_path(c, s, resume));
 	say(progress, "%s: done in %.1f s", base, clock_now() - t0);
@@ -351,10 +380,13 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		rc = run_folder_clear(c->out);
 	if (!rc)
 		rc = write_run(c);
-	for (int i = 0; !rc && i < c->n; i++) {
+	for (int i = 0; !rc && i < c->n_run; i++) {
+		c->failed = c->stage[i].config->name;
 		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
 				   : run_stage(c, &c->stage[i], progress, stop);
 	}
+	if (!rc)
+		c->failed = NULL;
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -1,4 +1,5 @@
-/* CONFIG [--out DIR] [--set PATH=VALUE]...; plan has [--json] [--false-positives RATE] [--power SHARE] besides */
+/* CONFIG [--out DIR] [--set PATH=VALUE]...; run has [--until STAGE], plan [--json] [--false-positives RATE] [--power
+ * SHARE] besides */
 #include "pipeline/run_args.h"
 
 #include <stddef.h>
@@ -25,6 +26,9 @@ static int take(struct run_args *a, const char *command, int id, const char *val
 	case 'j':
 		a->json = true;
 		return 0;
+	case 'u':
+		a->until = value;
+		return 0;
 	case 'f':
 		return read_share("--false-positives", value, 1e-6, 0.5, &a->false_positives);
 	case 'p':
@@ -39,7 +43,8 @@ static int take(struct run_args *a, const char *command, int id, const char *val
 
 int run_args_parse(struct run_args *a, int argc, char **argv, bool of_plan)
 {
-	static const struct flag of_run[] = {{"out", true, 'o'}, {"set", true, 's'}, {NULL, false, 0}};
+	static const struct flag of_run[] = {
+	    {"out", true, 'o'}, {"set", true, 's'}, {"until", true, 'u'}, {NULL, false, 0}};
 	static const struct flag with_plan[] = {{"out", true, 'o'}, {"set", true, 's'}, {"json", false, 'j'},
 	    {"false-positives", true, 'f'}, {"power", true, 'p'}, {NULL, false, 0}};
 	struct args args;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -18,6 +19,7 @@
 #include "pipeline/files.h"
 
 #define ROOM         (RUN_FOLDER_PATH + 300)
+#define LOCK_TRIES   5
 #define LOCK_IS_LINK "%s: is a link, which is not followed; remove it"
 
 /* Takes `set` characters off the front of *name; false if there are fewer than `least`. */
@@ -59,7 +61,7 @@ static bool is_stage_left_over(const char *name)
 
 static bool is_left_over(const char *name)
 {
-	static const char *const files[] = {"run.json", "results.json", "results.md"};
+	static const char *const files[] = {"run.json", "results.json", "results.md", "error.json", "finished.json"};
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 		const char *rest = name;
 		if (skip_word(&rest, files[i]) && is_being_written(rest))
@@ -68,13 +70,33 @@ static bool is_left_over(const char *name)
 	return is_stage_left_over(name);
 }
 
-/* Nothing, or what is left of a run that was killed before it could write run.json. */
+bool run_folder_is_cell(const char *out)
+{
+	char path[ROOM];
+	snprintf(path, sizeof(path), "%s/cell.json", out);
+	return fs_exists(path);
+}
+
+/* What a sweep puts into the folder of a cell before its run begins, and a failure's record. */
+static bool is_of_cell(const char *name)
+{
+	static const char *const files[] = {"cell.json", "config.yaml", "run.log", "error.json", "finished.json"};
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		if (strcmp(name, files[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Nothing, a sweep's cell that has not begun, or what is left of a run that was killed before it could write run.json.
+ */
 static int check_empty(const char *out)
 {
 	struct fs_list list;
 	int rc = fs_list(out, &list);
+	const bool cell = run_folder_is_cell(out);
 	for (int i = 0; !rc && i < list.n; i++)
-		if (strcmp(list.name[i], ".lock") != 0 && !is_left_over(list.name[i]))
+		if (strcmp(list.name[i], ".lock") != 0 && !is_left_over(list.name[i]) &&
+		    !(cell && is_of_cell(list.name[i])))
 			rc = err_set(ERR_CONFIG,
 			    "%s holds '%s' and no run.json: it is not a run's folder; choose a new or empty one as "
 			    "--out",
@@ -196,8 +218,14 @@ int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
 		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
 	if (fstat(*fd, &st) == 0 && !S_ISREG(st.st_mode))
 		return err_set(ERR_IO, "%s: is not a file; remove it", path);
-	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
+	/* whoever only looks whether a run is at work holds the lock for a moment */
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
 	if (errno == EWOULDBLOCK)
 		return err_set(ERR_CONFIG, "%s: another run is at work in this folder", out);
 	snprintf(note, cap, "no lock on this file system (%s: %s): going on without; start no other run in this folder",

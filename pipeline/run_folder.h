@@ -3,6 +3,7 @@
 #ifndef PIPELINE_RUN_FOLDER_H
 #define PIPELINE_RUN_FOLDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The longest path of a run's folder: what runs make in it must fit into paths of 1,024 bytes. */
@@ -11,6 +12,9 @@
 /* Whether a run of this name may work in the folder `out`, found out without touching it. ERR_CONFIG: it is another
  * run's, a file, too long a path, or a folder of something else; ERR_IO: it lies below a file. */
 int run_folder_check(const char *out, const char *name);
+
+/* Whether a sweep has made the folder for one of its cells: it holds cell.json. */
+bool run_folder_is_cell(const char *out);
 
 /* Makes the folder and locks OUT/.lock. *fd: to be closed, which ends the lock; it ends with the process too.
  * note: "", or why there is no lock, on a file system that has none. ERR_CONFIG: another run is at work there. */

@@ -140,6 +140,52 @@ static int make_store(const char *path)
 	return rc ? rc : make_own(path);
 }
 
+static int lock_path(const struct store *s, const char *key, char path[STORE_PATH])
+{
+	return snprintf(path, STORE_PATH, "%s/.%s.lock", s->path, key) < STORE_PATH
+		   ? 0
+		   : err_set(ERR_IO, "%s: path is too long", s->path);
+}
+
+/* Its holder removes the file: who opened it before that holds a lock on nothing, and tries again. */
+int store_claim(const struct store *s, const char *key, int *fd)
+{
+	char path[STORE_PATH];
+	struct stat held, there;
+	*fd = -1;
+	if (s->ignored[0])
+		return 0;
+	int rc = make_store(s->path);
+	if (!rc)
+		rc = lock_path(s, key, path);
+	while (!rc) {
+		*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		if (*fd < 0)
+			return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+		bool locked = flock(*fd, LOCK_EX | LOCK_NB) == 0;
+		bool busy = !locked && errno == EWOULDBLOCK;
+		if (locked && fstat(*fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino)
+			return 0;
+		close(*fd);
+		*fd = -1;
+		if (busy)
+			return 1;
+		if (!locked)
+			return 0;
+	}
+	return rc;
+}
+
+void store_release(const struct store *s, const char *key, int fd)
+{
+	char path[STORE_PATH];
+	if (fd < 0)
+		return;
+	if (lock_path(s, key, path) == 0)
+		unlink(path);
+	close(fd);
+}
+
 /* Whether a file that is written aside (NAME.PID.N.part, see fs_create) is of a process that is no more. One of another
  * machine may look so, too; its file then is not kept, which costs that run a warning. */
 static bool is_left_over(const char *name)

@@ -26,6 +26,11 @@ int store_find(const struct store *s, const char *key, char dir[STORE_PATH], str
 /* Enters the finished stage of folder `dir` under its key, unless the store has it. replace: what it has is damaged.
  * On an error the store is as it was, or without that entry; the stage is as it was. */
 int store_enter(struct store *s, const char *key, const char *dir, bool replace);
+/* Whoever makes the stage of a key holds STORE/.KEY.lock meanwhile, so that others wait instead of making it too.
+ * 0: it is held now, and *fd is for store_release; -1 there if this file system has no locks, or no store is used. 1:
+ * another run holds it. Errors are those of making the store. */
+int store_claim(const struct store *s, const char *key, int *fd);
+void store_release(const struct store *s, const char *key, int fd);
 /* STORE/.kept/, made if need be: what stages keep for one another beside what they make. Half-written files of killed
  * runs are removed from it. ERR_CONFIG, ERR_IO: it cannot be used; so too where the store is ignored. */
 int store_kept(const struct store *s, char path[STORE_PATH]);

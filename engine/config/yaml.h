@@ -40,9 +40,24 @@ void yaml_clear(struct yaml *y);
 
 /* The value of a key, or NULL. Duplicate keys are found by yaml_parse (an error). */
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
+/* The place of a key in a mapping, or -1. */
+int yaml_find(const struct yaml_node *map, const char *key);
+/* Takes the item at a place, and its key, out of a list or mapping. */
+void yaml_remove_at(struct yaml_node *node, int at);
+/* Gives a scalar of the tree another text, as if in quotes. */
+int yaml_replace_text(struct yaml *y, struct yaml_node *scalar, const char *text);
 /* Applies one `--set a.b.c=VALUE`: VALUE is parsed as YAML (flow style allowed); missing maps on the way are created;
  * an existing value is replaced. List elements are addressed by index (a.0.b). ERR_CONFIG on malformed paths. */
 int yaml_set(struct yaml *y, const char *assignment);
+/* The same with a value of another tree, which is copied, with its places: messages name where it stands. place: the
+ * node that names the path, where messages about the path point to. The other tree must live as long as y. */
+int yaml_put(struct yaml *y, const struct yaml_node *place, const char *path, const struct yaml_node *value);
+/* A tree of its own from one, or from a part of it, which must live as long. path: as messages name the file. */
+int yaml_copy(struct yaml *out, const char *path, const struct yaml_node *root);
+/* The tree as a YAML text that yaml_parse reads as the same tree, comments and places apart: mappings in block style,
+ * and lists on one line where that is possible. */
+struct str;
+void yaml_write(const struct yaml_node *root, struct str *out);
 /* True for a value that was left out, and for ~ and null. */
 bool yaml_is_null(const struct yaml_node *node);
 /* The node's place as keys and list indices ("stages.prune.lr", "" for the root), cut to fit; false if it is not in the

@@ -74,7 +74,8 @@ int yaml_error(const struct yaml *y, const struct yaml_node *node, const char *f
 }
 
 /* One step of a --set path. slot: where the value of this part is kept, NULL if the map has no such key yet. */
-static int find_slot(struct yaml_node *at, const char *part, size_t len, const char *origin, struct yaml_node ***slot)
+static int find_slot(
+    struct yaml_node *at, const char *part, size_t len, const struct yaml_node *place, struct yaml_node ***slot)
 {
 	*slot = NULL;
 	if (at->kind == YAML_MAP) {
@@ -84,25 +85,28 @@ static int find_slot(struct yaml_node *at, const char *part, size_t len, const c
 		return 0;
 	}
 	if (at->kind == YAML_SCALAR)
-		return err_set(ERR_CONFIG, "%s: what '%.*s' should be set in is neither a mapping nor a list", origin,
-		    (int)len, part);
+		return yaml_error(
+		    NULL, place, "what '%.*s' should be set in is neither a mapping nor a list", (int)len, part);
 	char *end;
 	long index = part[0] >= '0' && part[0] <= '9' ? strtol(part, &end, 10) : -1;
 	if (index < 0 || end != part + len || index >= at->n)
-		return err_set(ERR_CONFIG, "%s: '%.*s' is no index into a list of %d (the first is 0)", origin,
-		    (int)len, part, at->n);
+		return yaml_error(
+		    NULL, place, "'%.*s' is no index into a list of %d (the first is 0)", (int)len, part, at->n);
 	*slot = &at->item[index];
 	return 0;
 }
 
-/* Puts `value` into a new map under `key`. */
-static int wrap(struct yaml_pool *pool, const char *origin, const char *key, size_t len, struct yaml_node **value)
+/* Puts `value` into a new map under `key`. What is made stands at `place`. */
+static int wrap(
+    struct yaml_pool *pool, const struct yaml_node *place, const char *key, size_t len, struct yaml_node **value)
 {
 	struct yaml_node *map = yaml_pool_alloc(pool, 1, sizeof(*map)), *name = yaml_pool_alloc(pool, 1, sizeof(*name));
 	if (!map || !name)
 		return ERR_NOMEM;
-	*map = (struct yaml_node){.kind = YAML_MAP, .origin = origin};
-	*name = (struct yaml_node){.kind = YAML_SCALAR, .origin = origin};
+	*map =
+	    (struct yaml_node){.kind = YAML_MAP, .line = place->line, .column = place->column, .origin = place->origin};
+	*name = *map;
+	name->kind = YAML_SCALAR;
 	name->text = yaml_pool_text(pool, key, len);
 	if (!name->text || yaml_make_room(pool, map))
 		return ERR_NOMEM;
@@ -114,14 +118,15 @@ static int wrap(struct yaml_pool *pool, const char *origin, const char *key, siz
 }
 
 /* Wraps `value` into maps for the parts after the first of `path`. */
-static int wrap_rest(struct yaml_pool *pool, const char *origin, const char *path, size_t len, struct yaml_node **value)
+static int wrap_rest(
+    struct yaml_pool *pool, const struct yaml_node *place, const char *path, size_t len, struct yaml_node **value)
 {
 	size_t first = strcspn(path, ".=");
 	while (len > first) {
 		size_t start = len;
 		while (path[start - 1] != '.')
 			start--;
-		int rc = wrap(pool, origin, path + start, len - start, value);
+		int rc = wrap(pool, place, path + start, len - start, value);
 		if (rc)
 			return rc;
 		len = start - 1;
@@ -129,7 +134,7 @@ static int wrap_rest(struct yaml_pool *pool, const char *origin, const char *pat
 	return 0;
 }
 
-static int check_path(const char *origin, const char *path, size_t len, int *parts)
+static int check_path(const struct yaml_node *place, const char *path, size_t len, int *parts)
 {
 	size_t part = 0;
 	*parts = 1;
@@ -139,13 +144,13 @@ static int check_path(const char *origin, const char *path, size_t len, int *par
 			continue;
 		}
 		if (part == 0 || part > YAML_MAX_KEY)
-			return err_set(ERR_CONFIG,
-			    "%s: the path must be keys with dots between, as in stages.prune.lr=0.01", origin);
+			return yaml_error(
+			    NULL, place, "the path must be keys with dots between, as in stages.prune.lr=0.01");
 		*parts += i < len;
 		part = 0;
 	}
 	if (*parts >= YAML_MAX_DEPTH)
-		return err_set(ERR_CONFIG, "%s: the path has too many keys", origin);
+		return yaml_error(NULL, place, "the path has too many keys");
 	return 0;
 }
 
@@ -163,7 +168,7 @@ static int parse_value(struct yaml *y, const char *origin, const char *text, int
 }
 
 /* Puts `value` at the path. Everything is made before the tree is touched, so that a failure leaves it as it was. */
-static int set_at(struct yaml *y, const char *origin, const char *path, size_t len, struct yaml_node *value)
+static int set_at(struct yaml *y, const struct yaml_node *place, const char *path, size_t len, struct yaml_node *value)
 {
 	struct yaml_node **slot = &y->root, **next;
 	const char *end = path + len;
@@ -173,7 +178,7 @@ static int set_at(struct yaml *y, const char *origin, const char *path, size_t l
 		next = NULL;
 		if (yaml_is_null(*slot)) /* "data:" with nothing behind it may be filled */
 			break;
-		int rc = find_slot(*slot, path, part, origin, &next);
+		int rc = find_slot(*slot, path, part, place, &next);
 		if (rc)
 			return rc;
 		if (!next)
@@ -187,9 +192,9 @@ static int set_at(struct yaml *y, const char *origin, const char *path, size_t l
 		path++;
 	}
 	struct yaml_node *map = *slot;
-	int rc = wrap_rest(y->pool, origin, path, (size_t)(end - path), &value);
+	int rc = wrap_rest(y->pool, place, path, (size_t)(end - path), &value);
 	if (!rc)
-		rc = wrap(y->pool, origin, path, part, &value);
+		rc = wrap(y->pool, place, path, part, &value);
 	if (!rc && map->kind == YAML_MAP)
 		rc = yaml_make_room(y->pool, map);
 	if (rc)
@@ -219,10 +224,76 @@ int yaml_set(struct yaml *y, const char *assignment)
 		return ERR_NOMEM;
 	if (assignment[len] != '=')
 		return err_set(ERR_CONFIG, "%s: must be PATH=VALUE, as in stages.prune.lr=0.01", origin);
-	int rc = check_path(origin, assignment, len, &parts);
+	const struct yaml_node place = {.origin = origin};
+	int rc = check_path(&place, assignment, len, &parts);
 	if (!rc)
 		rc = parse_value(y, origin, assignment + len + 1, parts + 1, &value);
 	if (!rc)
-		rc = set_at(y, origin, assignment, len, value);
+		rc = set_at(y, &place, assignment, len, value);
 	return rc;
+}
+
+static int copy_tree(struct yaml_pool *pool, const struct yaml_node *from, struct yaml_node **out)
+{
+	struct yaml_node *to = *out = yaml_pool_alloc(pool, 1, sizeof(*to));
+	int rc = to ? 0 : ERR_NOMEM;
+	if (rc)
+		return rc;
+	*to = *from;
+	to->item = to->key = NULL;
+	to->n = 0;
+	if (from->text && !(to->text = yaml_pool_text(pool, from->text, strlen(from->text))))
+		return ERR_NOMEM;
+	while (!rc && to->n < from->n) {
+		rc = yaml_make_room(pool, to);
+		if (!rc && from->kind == YAML_MAP)
+			rc = copy_tree(pool, from->key[to->n], &to->key[to->n]);
+		if (!rc)
+			rc = copy_tree(pool, from->item[to->n], &to->item[to->n]);
+		to->n += !rc;
+	}
+	return rc;
+}
+
+int yaml_copy(struct yaml *out, const char *path, const struct yaml_node *root)
+{
+	*out = (struct yaml){.path = mem_strdup(path), .pool = mem_alloc(1, sizeof(struct yaml_pool))};
+	int rc = out->path && out->pool ? copy_tree(out->pool, root, &out->root) : ERR_NOMEM;
+	if (rc)
+		yaml_clear(out);
+	return rc;
+}
+
+void yaml_remove_at(struct yaml_node *node, int at)
+{
+	for (int i = at; i + 1 < node->n; i++) {
+		node->item[i] = node->item[i + 1];
+		if (node->key)
+			node->key[i] = node->key[i + 1];
+	}
+	node->n--;
+}
+
+int yaml_find(const struct yaml_node *map, const char *key)
+{
+	return map->kind == YAML_MAP ? find_key(map, key, strlen(key)) : -1;
+}
+
+int yaml_replace_text(struct yaml *y, struct yaml_node *scalar, const char *text)
+{
+	char *copy = yaml_pool_text(y->pool, text, strlen(text));
+	if (!copy)
+		return ERR_NOMEM;
+	scalar->text = copy;
+	scalar->quoted = true;
+	return 0;
+}
+
+int yaml_put(struct yaml *y, const struct yaml_node *place, const char *path, const struct yaml_node *value)
+{
+	struct yaml_node *copy;
+	int parts, rc = check_path(place, path, strlen(path), &parts);
+	if (!rc)
+		rc = copy_tree(y->pool, value, &copy);
+	return rc ? rc : set_at(y, place, path, strlen(path), copy);
 }

@@ -1,0 +1,229 @@
+/* pipeline sweep GRID: many runs as one, planned, run here or on a cluster, and looked at. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/host_threads.h"
+#include "base/json_out.h"
+#include "base/mem.h"
+#include "pipeline/command.h"
+#include "pipeline/devices.h"
+#include "pipeline/run_folder.h"
+#include "pipeline/sweep_args.h"
+#include "pipeline/sweep_levels.h"
+#include "pipeline/sweep_plan.h"
+#include "pipeline/sweep_run.h"
+#include "pipeline/sweep_slurm.h"
+#include "pipeline/sweep_status.h"
+#include "pipeline/sweep_task.h"
+
+#define SHOWN_CELLS 20
+
+static void print_axes(const struct sweep *s)
+{
+	for (const cJSON *a = s->axes->child; a; a = a->next) {
+		printf("  %s:", a->string);
+		int n = 0;
+		for (const cJSON *v = a->child; v; v = v->next) {
+			char *text = cJSON_IsString(v) ? NULL : cJSON_PrintUnformatted(v);
+			if (n++ < SHOWN_CELLS)
+				printf(" %s", cJSON_IsString(v) ? v->valuestring : text ? text : "?");
+			cJSON_free(text);
+		}
+		printf(n > SHOWN_CELLS ? " ... (%d values)\n" : "\n", n);
+	}
+}
+
+static int print_plan(const struct sweep *s, const struct sweep_found *f)
+{
+	struct sweep_levels l;
+	int rc = sweep_levels_make(&l, s, NULL);
+	if (rc)
+		return rc;
+	printf("%s -> %s: %d cells, %d of %d stages are different\n", s->grid, s->out, s->n, l.distinct, l.stages);
+	print_axes(s);
+	if (f->equal)
+		printf("%d cells that equal others are dropped\n", f->equal);
+	if (f->kept)
+		printf("%d of the cells are there already, %d of them with another config than before\n", f->kept,
+		    f->changed);
+	if (f->checked < s->n)
+		printf("%d cells were put together with their data, with every value of the axes; the others are when "
+		       "they "
+		       "begin\n",
+		    f->checked);
+	for (int i = 0; i < l.n - 1; i++)
+		printf("level %d: %d shared piece%s of work, such as %s up to stage %s\n", i + 1, l.level[i].n,
+		    l.level[i].n == 1 ? "" : "s", s->cell[l.level[i].task[0].cell].folder, l.level[i].task[0].until);
+	for (int i = 0; i < s->n && i < SHOWN_CELLS; i++)
+		printf("%s\n", s->cell[i].folder);
+	if (s->n > SHOWN_CELLS)
+		printf("... and %d more\n", s->n - SHOWN_CELLS);
+	sweep_levels_clear(&l);
+	return 0;
+}
+
+static int print_plan_json(const struct sweep *s, const struct sweep_found *f)
+{
+	bool ok;
+	cJSON *json;
+	struct sweep_levels l;
+	int rc = sweep_levels_make(&l, s, NULL);
+	if (rc)
+		return rc;
+	struct json_out root = json_out_begin(&ok);
+	json_out_text(root, "out", s->out);
+	json_out_number(root, "cells", s->n);
+	json_out_number(root, "stages", l.stages);
+	json_out_number(root, "different_stages", l.distinct);
+	json_out_number(root, "equal_dropped", f->equal);
+	json_out_number(root, "kept", f->kept);
+	json_out_number(root, "changed", f->changed);
+	json_out_number(root, "checked_with_data", f->checked);
+	json_out_number(root, "threads", s->threads);
+	struct json_out levels = json_out_list(root, "levels");
+	for (int i = 0; i < l.n; i++)
+		json_out_number(levels, NULL, l.level[i].n);
+	struct json_out folders = json_out_list(root, "folders");
+	for (int i = 0; i < s->n; i++)
+		json_out_text(folders, NULL, s->cell[i].folder);
+	sweep_levels_clear(&l);
+	rc = json_out_end(root, &json);
+	return rc ? rc : command_print_json(json);
+}
+
+static void say_changes(const struct sweep *s, const struct sweep_found *f)
+{
+	if (f->changed)
+		fprintf(stderr, "%d cells have another config than before: what it changes in them is run again\n",
+		    f->changed);
+	if (f->newly_removed)
+		fprintf(stderr, "%d cells are no longer in the grid; their folders stay:\n", f->newly_removed);
+	for (int i = s->n_removed - f->newly_removed, n = 0; i < s->n_removed && n < SHOWN_CELLS; i++, n++)
+		fprintf(stderr, "  %s\n", s->removed[i].folder);
+	if (f->newly_removed > SHOWN_CELLS)
+		fprintf(stderr, "  ... and %d more\n", f->newly_removed - SHOWN_CELLS);
+}
+
+/* The threads that each of several cells has. */
+static int share_threads(const struct sweep_args *a)
+{
+	struct host_threads have, got;
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (a->what == SWEEP_SLURM)
+		return a->cpus ? (int)a->cpus : 1;
+	host_cores("", cores > 0 ? (int)cores : 1, "usable cores", &have);
+	host_threads(&have, &got);
+	return got.n / (int)a->jobs > 0 ? got.n / (int)a->jobs : 1;
+}
+
+static int plan_grid(struct sweep *s, struct sweep_found *found, const struct sweep_args *a)
+{
+	struct grid g;
+	int rc = grid_load(&g, a->grid);
+	if (rc)
+		return rc;
+	rc = sweep_plan(s, found, &g, a->grid, a->out, (int)a->threads, share_threads(a));
+	grid_clear(&g);
+	return rc;
+}
+
+/* One at a time: planned under the lock, so that nobody else numbers cells meanwhile. */
+static int plan_and_write(struct sweep *s, const struct sweep_args *a)
+{
+	struct sweep_found found;
+	char note[RUN_FOLDER_PATH + 256];
+	int fd = -1, rc = plan_grid(s, &found, a);
+	if (rc)
+		return rc;
+	rc = run_folder_lock(s->out, &fd, note, sizeof(note));
+	if (!rc && note[0])
+		fprintf(stderr, "warning: %s\n", note);
+	if (!rc)
+		rc = sweep_write(s);
+	if (fd >= 0)
+		close(fd);
+	if (!rc)
+		say_changes(s, &found);
+	if (!rc)
+		fprintf(stderr, "%d cells in %s, %d of them new; %d thread%s each\n", s->n, s->out, found.added,
+		    s->threads, s->threads == 1 ? "" : "s");
+	if (rc)
+		sweep_clear(s);
+	return rc;
+}
+
+/* The sweep as it was frozen: of a folder, or of the grid file that it was made from, which must be the same still. */
+static int load_frozen(struct sweep *s, const struct sweep_args *a)
+{
+	struct grid g;
+	if (fs_is_dir(a->grid))
+		return a->out ? err_set(ERR_CONFIG, "sweep: --out beside a sweep's folder") : sweep_load(s, a->grid);
+	int rc = grid_load(&g, a->grid);
+	if (rc)
+		return rc;
+	char *out = a->out ? mem_strdup(a->out) : mem_printf("runs/%s", g.name);
+	rc = out ? sweep_load(s, out) : ERR_NOMEM;
+	if (!rc && a->what == SWEEP_CELL && strcmp(s->grid_sha256, g.sha256) != 0) {
+		rc = err_set(ERR_CONFIG,
+		    "%s has changed since the cells in %s were made; `pipeline sweep %s --freeze` makes "
+		    "them anew",
+		    a->grid, out, a->grid);
+		sweep_clear(s);
+	}
+	mem_free(out);
+	grid_clear(&g);
+	return rc;
+}
+
+static int show_plan(const struct sweep_args *a)
+{
+	struct sweep s;
+	struct sweep_found found;
+	int rc = plan_grid(&s, &found, a);
+	if (rc)
+		return rc;
+	rc = a->json ? print_plan_json(&s, &found) : print_plan(&s, &found);
+	sweep_clear(&s);
+	return rc;
+}
+
+int cmd_sweep(int argc, char **argv)
+{
+	struct sweep_args a;
+	struct sweep s;
+	int rc = sweep_args_parse(&a, argc, argv);
+	if (rc)
+		return rc;
+	if (a.what == SWEEP_SHOW)
+		return show_plan(&a);
+	const bool frozen = a.what == SWEEP_CELL || a.what == SWEEP_STATUS || fs_is_dir(a.grid);
+	if (a.what == SWEEP_RUN || a.what == SWEEP_CELL)
+		command_catch_signals(true);
+	rc = frozen ? load_frozen(&s, &a) : plan_and_write(&s, &a);
+	if (rc)
+		return rc;
+	command_begin_work();
+	switch (a.what) {
+	case SWEEP_RUN:
+		rc = sweep_run(&s, (int)a.jobs, &command_stop);
+		break;
+	case SWEEP_CELL:
+		rc = sweep_task_run(&s, &a, &command_stop);
+		break;
+	case SWEEP_STATUS:
+		rc = sweep_status(&s, a.json);
+		break;
+	case SWEEP_SLURM:
+		rc = sweep_slurm(&s, &a);
+		break;
+	default: /* SWEEP_FREEZE is done */
+		break;
+	}
+	sweep_clear(&s);
+	return rc;
+}

@@ -1,0 +1,208 @@
+/* Looking at a cell, starting it and noting its end. */
+#define _GNU_SOURCE /* O_DIRECTORY */
+#include "pipeline/sweep_cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/json_out.h"
+#include "pipeline/files.h"
+#include "pipeline/run_error.h"
+#include "pipeline/version.h"
+
+#define ROOM     (SWEEP_PATH + 128)
+#define LOG_TAIL 4096
+
+const char *const cell_state_names[CELL_STATES] = {"not begun", "begun", "at work", "failed", "finished"};
+
+int cell_stages_done(const struct sweep *s, const struct sweep_cell *c)
+{
+	char dir[SWEEP_PATH], path[ROOM];
+	sweep_cell_dir(s, c, dir);
+	for (int i = 0; i < c->n_stage; i++) {
+		snprintf(path, sizeof(path), "%s/%02d-%s/stage.json", dir, i + 1, c->stage[i].name);
+		if (access(path, F_OK) != 0)
+			return i;
+	}
+	return c->n_stage;
+}
+
+static const char *text_of(const cJSON *o, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+	return text ? text : "";
+}
+
+/* A shared lock for a moment; whoever wants the folder's for a run tries more than once. */
+static bool is_locked(const char *dir)
+{
+	char path[ROOM];
+	snprintf(path, sizeof(path), "%s/.lock", dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}
+
+static bool is_finished(const struct sweep_cell *c, const char *dir, struct cell_report *r)
+{
+	char results[ROOM];
+	cJSON *json;
+	snprintf(results, sizeof(results), "%s/results.json", dir);
+	if (r->done < c->n_stage || access(results, F_OK) != 0 || files_read_json(dir, "finished.json", &json) < 0)
+		return false;
+	bool is = strcmp(text_of(json, "config_sha256"), c->config_sha256) == 0;
+	r->other_program = strcmp(text_of(json, "program_commit"), program_commit) != 0 ||
+			   strcmp(text_of(json, "program_version"), program_version) != 0;
+	cJSON_Delete(json);
+	return is;
+}
+
+static bool has_failed(const char *dir, struct cell_report *r)
+{
+	cJSON *json;
+	if (files_read_json(dir, "error.json", &json) < 0 || !json)
+		return false;
+	const cJSON *status = cJSON_GetObjectItemCaseSensitive(json, "status");
+	r->status = cJSON_IsNumber(status) ? status->valueint : 1;
+	snprintf(r->stage, sizeof(r->stage), "%s", text_of(json, "stage"));
+	snprintf(r->message, sizeof(r->message), "%s", text_of(json, "message"));
+	cJSON_Delete(json);
+	return true;
+}
+
+/* Finished stages, or the state of a training. */
+static bool has_begun(const struct sweep_cell *c, const char *dir, const struct cell_report *r)
+{
+	char path[ROOM];
+	if (r->done > 0)
+		return true;
+	snprintf(path, sizeof(path), "%s/.01-%s.resume", dir, c->n_stage ? c->stage[0].name : "");
+	return access(path, F_OK) == 0;
+}
+
+void cell_look(const struct sweep *s, const struct sweep_cell *c, struct cell_report *r)
+{
+	char dir[SWEEP_PATH];
+	*r = (struct cell_report){0};
+	sweep_cell_dir(s, c, dir);
+	r->done = cell_stages_done(s, c);
+	if (is_locked(dir))
+		r->state = CELL_RUNNING;
+	else if (is_finished(c, dir, r))
+		r->state = CELL_FINISHED;
+	else if (has_failed(dir, r))
+		r->state = CELL_FAILED;
+	else
+		r->state = has_begun(c, dir, r) ? CELL_BEGUN : CELL_NEW;
+	err_clear();
+}
+
+/* In the new process: only what is safe after a fork. This very program is started, even if its file was replaced. */
+static void become_run(const char *dir, int log, char **argv, pid_t parent)
+{
+	setpgid(0, 0); /* a key that interrupts the terminal's group reaches the sweep alone, which tells its cells */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(75);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null >= 0)
+		dup2(null, STDIN_FILENO);
+	dup2(log, STDOUT_FILENO);
+	dup2(log, STDERR_FILENO);
+	execv("/proc/self/exe", argv);
+	dprintf(STDERR_FILENO, "pipeline: %s: the program cannot be started: %s\n", dir, strerror(errno));
+	_exit(1);
+}
+
+int cell_start(const struct sweep *s, const struct sweep_cell *c, const char *until, pid_t *pid)
+{
+	char dir[SWEEP_PATH], config[ROOM], log[ROOM], stage[64];
+	sweep_cell_dir(s, c, dir);
+	snprintf(config, sizeof(config), "%s/config.yaml", dir);
+	snprintf(log, sizeof(log), "%s/run.log", dir);
+	snprintf(stage, sizeof(stage), "%s", until ? until : "");
+	char *argv[] = {"pipeline", "run", config, "--out", dir, until ? "--until" : NULL, stage, NULL};
+	run_error_remove(dir);
+	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0)
+		return err_set(ERR_IO, "%s: %s", log, strerror(errno));
+	pid_t parent = getpid();
+	*pid = fork();
+	if (*pid == 0)
+		become_run(dir, fd, argv, parent);
+	int why = errno;
+	close(fd);
+	return *pid < 0 ? err_set(ERR_FAIL, "a process cannot be started: %s", strerror(why)) : 0;
+}
+
+/* The last line of the log, which names the error of a run that could not begin. */
+static void last_line(const char *dir, char *line, size_t cap)
+{
+	char path[ROOM], tail[LOG_TAIL + 1];
+	snprintf(path, sizeof(path), "%s/run.log", dir);
+	line[0] = '\0';
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	ssize_t n = size < 0 ? -1 : pread(fd, tail, LOG_TAIL, size > LOG_TAIL ? size - LOG_TAIL : 0);
+	if (fd >= 0)
+		close(fd);
+	while (n > 0 && tail[n - 1] == '\n')
+		n--;
+	if (n <= 0)
+		return;
+	tail[n] = '\0';
+	const char *start = strrchr(tail, '\n');
+	start = start ? start + 1 : tail;
+	if (strncmp(start, "pipeline: ", 10) == 0)
+		start += 10;
+	snprintf(line, cap, "%s", start);
+}
+
+static void write_finished(const struct sweep_cell *c, const char *dir)
+{
+	char utc[32];
+	bool ok;
+	cJSON *json;
+	struct json_out root = json_out_begin(&ok);
+	clock_utc(utc);
+	json_out_text(root, "config_sha256", c->config_sha256);
+	json_out_text(root, "program_version", program_version);
+	json_out_text(root, "program_commit", program_commit);
+	json_out_text(root, "time", utc);
+	if (json_out_end(root, &json) == 0)
+		files_write_json(dir, "finished.json", json); /* without it the cell is only looked at again */
+	cJSON_Delete(json);
+	err_clear();
+}
+
+int cell_end(const struct sweep *s, const struct sweep_cell *c, int wait_status, bool whole)
+{
+	char dir[SWEEP_PATH], path[ROOM], message[512];
+	sweep_cell_dir(s, c, dir);
+	snprintf(path, sizeof(path), "%s/error.json", dir);
+	const int signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+	const int status = signal ? 128 + signal : WEXITSTATUS(wait_status);
+	if (status == 0 && whole)
+		write_finished(c, dir);
+	if (status == 0 || status == 75 || access(path, F_OK) == 0)
+		return status;
+	if (signal)
+		snprintf(message, sizeof(message), "the run was ended by signal %d (%s)%s", signal, strsignal(signal),
+		    signal == SIGKILL ? ", as for want of memory" : "");
+	else
+		last_line(dir, message, sizeof(message));
+	run_error_write_text(dir, status, message);
+	return status;
+}

@@ -14,7 +14,7 @@
 #include "pipeline/chain.h"
 #include "pipeline/sweep_freeze.h"
 
-#define CHECK_SECONDS 2.0  /* for cells whose values all have been checked in other cells */
+#define CHECK_SECONDS 1.0  /* for cells whose values all have been checked in other cells */
 #define FIRST_SECONDS 60.0 /* for the others */
 #define SHORT_NAME    60
 

@@ -275,6 +275,10 @@ int sweep_run_cell(
 		fprintf(stderr, "%s: is finished\n", c->folder);
 		return 0;
 	}
+	if (r.state == CELL_RUNNING) {
+		fprintf(stderr, "%s: is at work in another process\n", c->folder);
+		return 0;
+	}
 	fprintf(stderr, "%s: %s%s%s\n", c->folder, r.done ? "going on" : "begun", until ? ", up to " : "",
 	    until ? until : "");
 	int rc = cell_start(s, c, until, &pid);

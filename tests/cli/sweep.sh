@@ -1,0 +1,232 @@
+# A grid of options: planned and checked as a whole, run with shared stages made once, interrupted, gone on with, changed.
+. "$(dirname "$0")/lib.sh"
+
+base_config | sed '/^threads/d' >base.yaml
+cat >grid.yaml <<'END'
+base: base.yaml
+axes:
+  stages.student.temperature: [2, 4]
+  pipeline:
+    kd_only: {chain: [teacher, student, evaluate]}
+    kd_quant: {chain: [teacher, student, quantize, evaluate]}
+END
+
+# grid TEXT: a grid over the base, with \n for line ends.
+grid() {
+	printf "base: base.yaml\n$1\n" >wrong.yaml
+}
+wrong() { # TEXT MESSAGE
+	grid "$1"
+	refuses 2 "$2" sweep wrong.yaml
+	refuses 2 "$2" sweep wrong.yaml --plan
+}
+wrong 'axes:\n  stages.prune.sparsity: []' "wrong.yaml:3:3: axis 'stages.prune.sparsity' has no values"
+wrong 'axes:\n  stages.prun.lr: [1]' "wrong.yaml:3:3: 'stages.prun.lr': stages of the base has no 'prun'; did you mean 'prune'?"
+wrong 'axes:\n  stages.prune.lrr: [1]' "wrong.yaml:3:3: stages.prune: unknown key 'lrr'; did you mean 'lr'?"
+wrong 'axes:\n  stages.prune.sparsity: [0.3, 1.5]' "cell 1 (sparsity1.5): wrong.yaml:3:32: 'sparsity' must be a number"
+wrong 'axes:\n  stages.prune.sparsity: [0.3, 0.50, 0.5]' "cells 1 (sparsity0.50) and 2 (sparsity0.5) are the same"
+wrong 'axes:\n  chain: [[teacher, studnt]]' "the base has no stage 'studnt'; did you mean 'student'?"
+wrong 'axes:\n  chain: [[teacher, student, teacher]]' "stage 'teacher' comes twice"
+wrong 'axes:\n  chain: [[student, teacher]]' "stage 'teacher', which does not come before this one"
+wrong 'axes:\n  chain: [[teacher, quantize, prune]]' "the input is quantized already"
+wrong 'folds: all' "needs data.folds in the base"
+wrong 'seeds: [1, two]' "'seed' must be a whole number"
+wrong 'axes:\n  size:\n    small: {hidden: 3}' "'hidden' is no path of an option"
+wrong '' "a grid needs 'axes', 'seeds' or 'folds'"
+grid 'axes:\n  data.path: [nowhere]\n  data.source: [images]'
+refuses 3 "cell 0 (pathnowhere-sourceimages): nowhere: no such file or folder" sweep wrong.yaml
+refuses 2 "No such file or directory" sweep nothing.yaml
+seq -s, 1 100 >hundred
+grid "axes:\n  stages.teacher.epochs: [$(cat hundred)]\n  stages.student.epochs: [$(cat hundred)]\nseeds: [$(cat hundred)]"
+refuses 2 "the grid has 1000000 cells (100 x 100 x 100)" sweep wrong.yaml
+
+# Equal cells are dropped where that is asked for: a student that is not pruned has no sparsity.
+grid 'equal: drop\naxes:\n  chain: [[teacher, student], [teacher, student, prune]]\n  stages.prune.sparsity: [0.3, 0.5]'
+works sweep wrong.yaml --plan --json
+contains out '"cells":	3'
+
+# A plan touches nothing and knows what is shared.
+works sweep grid.yaml --plan --json
+check "a plan makes no folder" [ ! -e runs ]
+contains out '"different_stages":	9'
+tr -d '\n\t ' <out >flat
+contains flat '"levels":[1,2,4]'
+
+# All cells, one teacher, two students.
+works sweep grid.yaml --jobs 2
+teachers() {
+	grep -l '^01-teacher: train$' "$1"/cells/*/run.log | wc -l
+}
+check "all cells are finished" [ "$(ls runs/grid/cells/*/finished.json | wc -l)" -eq 4 ]
+check "the teacher was trained once" [ "$(teachers runs/grid)" -eq 1 ]
+check "each student was trained once" [ "$(grep -l '^02-student: distill$' runs/grid/cells/*/run.log | wc -l)" -eq 2 ]
+check "a cell's config is the cell" "$program" run runs/grid/cells/0001-*/config.yaml --out alone/t
+for stage in 01-teacher 02-student 03-quantize; do
+	check "$stage has the bytes of a run of its own" \
+		cmp alone/t/$stage/model.safetensors "$(echo runs/grid/cells/0001-*)/$stage/model.safetensors"
+done
+check "a chain takes what comes before" grep -q '"kd_quant"' runs/grid/cells/0001-*/cell.json
+works sweep grid.yaml --status
+contains out "4 cells: 4 finished, 0 failed"
+works sweep grid.yaml --jobs 2
+contains err "4 of 4 cells are finished"
+check "finished cells are not started again" [ "$(grep -c ' begun$' err)" -eq 0 ]
+check "the order is that of the file" grep -q '"name":"temperature2-kd_only"' runs/grid/sweep.json
+
+# Values that are added keep the cells that are there, whatever comes before them; what is gone is named.
+sed -i 's/\[2, 4\]/[1, 4]/' grid.yaml
+works sweep grid.yaml --jobs 2
+contains err "2 cells are no longer in the grid"
+contains err "0000-temperature2-kd_only"
+contains err "2 of 4 cells are finished"
+check "new cells have new numbers" ls runs/grid/cells/0004-temperature1-kd_only/finished.json
+sed -i 's/\[1, 4\]/[1, 2, 4]/' grid.yaml
+works sweep grid.yaml --plan --json
+contains out '"kept":	6'
+works sweep grid.yaml
+contains err "6 of 6 cells are finished"
+check "one teacher still" [ "$(teachers runs/grid)" -eq 1 ]
+
+# Another base: the same folders, and what it changes is run again.
+sed -i 's/latency_runs: 5/latency_runs: 6/' base.yaml
+works sweep grid.yaml --plan --json
+contains out '"changed":	6'
+check "a plan of a changed base leaves the cells" grep -q 'latency_runs: 5' runs/grid/cells/0001-*/config.yaml
+works sweep grid.yaml --jobs 2
+check "only the changed stage ran again" [ "$(teachers runs/grid)" -eq 1 ]
+works sweep grid.yaml --status
+contains out "6 finished"
+
+# One cell by its number, as batch systems give it.
+rm -rf runs
+cell() { # WHAT...
+	env "$@" "$program" sweep grid.yaml --cell auto >out 2>err </dev/null
+}
+refuses 2 "there is no sweep in this folder" sweep grid.yaml --cell 0
+works sweep grid.yaml --freeze
+check "nothing has run" [ -z "$(ls runs/grid/cells/*/run.json 2>/dev/null)" ]
+works sweep grid.yaml --status
+contains out "6 not begun"
+check "Slurm's index" cell SLURM_ARRAY_TASK_ID=1
+check "Kubernetes' index" cell JOB_COMPLETION_INDEX=2
+check "PBS' index" cell PBS_ARRAY_INDEX=0
+check "three cells are finished" [ "$(ls runs/grid/cells/000[012]-*/finished.json | wc -l)" -eq 3 ]
+ends_with 2 "runs/grid has no cell 17; it has 6 cells, numbered 0 to 5" sweep runs/grid --cell 17
+ends_with 2 "none of SLURM_ARRAY_TASK_ID" sweep runs/grid --cell auto
+works sweep runs/grid --cell 3 --until student
+check "it ends at the stage" [ -e runs/grid/cells/0003-*/02-student ]
+check "and goes no further" [ ! -e runs/grid/cells/0003-*/03-quantize ]
+works sweep runs/grid --status
+contains out "3 finished, 0 failed, 0 at work, 1 begun, 2 not begun"
+echo '# another text' >>grid.yaml
+ends_with 2 "has changed since the cells in runs/grid were made" sweep grid.yaml --cell 0
+
+# Two processes that need the same stage at the same time make it once.
+rm -rf runs
+sed -i 's/teacher: {kind: train, model: big, epochs: 2}/teacher: {kind: train, model: big, epochs: 300}/' base.yaml
+works sweep grid.yaml --freeze
+"$program" sweep runs/grid --cell 0 >out0 2>err0 </dev/null &
+first=$!
+"$program" sweep runs/grid --cell 2 >out2 2>err2 </dev/null &
+second=$!
+check "the first one is done" wait $first
+check "the second one is done" wait $second
+check "they have trained one teacher" [ "$(teachers runs/grid)" -eq 1 ]
+check "one of them has waited" grep -q 'another run makes the same stage; waiting for it$' runs/grid/cells/000[02]-*/run.log
+check "no lock is left" [ -z "$(find runs -name '*.lock' -path '*store*')" ]
+
+# A cell that fails stops no other; one whose teacher has failed is not started; the exit status is theirs.
+cat >gate.yaml <<'END'
+base: base.yaml
+axes:
+  gate:
+    open: {stages.teacher.epochs: 2}
+    shut: {stages.teacher.epochs: 3, stages.student.teacher_gate: 0.9999}
+  stages.quantize.observer: [minmax, mse]
+END
+ends_with 6 "2 of 4 cells failed: 0002-shut-observerminmax, 0003-shut-observermse" sweep gate.yaml
+check "the others are finished" [ "$(ls runs/gate/cells/*/finished.json | wc -l)" -eq 2 ]
+contains err "0003-shut-observermse: not started: its stage student failed in another cell"
+check "the record names status and stage" grep -q '"stage":	"student"' runs/gate/cells/0002-*/error.json
+check "and the status" grep -q '"status":	6' runs/gate/cells/0002-*/error.json
+works sweep runs/gate --status
+contains out "2 finished, 1 failed, 0 at work, 0 begun, 1 not begun"
+sed -i 's/0.9999/0.1/' gate.yaml
+works sweep gate.yaml
+check "success removes the record" [ -z "$(ls runs/gate/cells/*/error.json 2>/dev/null)" ]
+
+# A cell that is killed leaves a record, and the sweep goes on.
+sed -i 's/epochs: 300/epochs: 100000/' base.yaml
+cat >long.yaml <<'END'
+base: base.yaml
+axes:
+  stages.teacher.epochs: [3, 100000]
+END
+at_work() { # CELL
+	[ "$(cat runs/long/cells/$1-*/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]
+}
+wait_until() { # COMMAND...
+	tries=0
+	until "$@" || [ $tries -gt 1200 ]; do
+		sleep 0.05
+		tries=$((tries + 1))
+	done
+}
+run_of() { # CELL: the process that runs it
+	for p in /proc/[0-9]*; do
+		cat "$p/cmdline" 2>/dev/null | tr '\0' ' ' | grep -q "run runs/long/cells/$1-.*/config.yaml" && basename "$p" && break
+	done
+}
+"$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
+pid=$!
+is_finished() { # CELL
+	[ -e "$(echo runs/long/cells/$1-*)/finished.json" ]
+}
+wait_until is_finished 0000
+wait_until at_work 0001
+works sweep runs/long --status
+contains out "1 finished, 0 failed, 1 at work"
+"$program" sweep runs/long --cell 1 >out1 2>err1 </dev/null || problem "a cell that is at work elsewhere is no failure"
+kill -KILL "$(run_of 0001)"
+status=0
+wait $pid || status=$?
+check "a killed cell is a failure" [ $status -eq 1 ]
+check "its record names the signal" grep -q 'signal 9' runs/long/cells/0001-*/error.json
+check "the other cell is finished" ls runs/long/cells/0000-*/finished.json
+
+rm -r runs/long/cells/0001-*/.01-teacher.part # looks as if a run were at work there
+# An interruption saves all, and ends with 75; the same command goes on.
+for signal in INT TERM; do
+	"$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
+	pid=$!
+	wait_until at_work 0001
+	kill -$signal $pid
+	status=0
+	wait $pid || status=$?
+	check "status 75 after SIG$signal" [ $status -eq 75 ]
+	contains err "interrupted with 1 of 2 cells to do; the same command goes on"
+	check "the state is kept" ls runs/long/cells/0001-*/.01-teacher.resume
+	check "no cell is left at work" [ -z "$(run_of 0001)" ]
+done
+# A sweep that is killed takes its cells with it, which save their state.
+rm runs/long/cells/0001-*/.01-teacher.resume
+"$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
+pid=$!
+wait_until at_work 0001
+kill -KILL $pid
+wait $pid || true
+gone() {
+	[ -z "$(run_of 0001)" ]
+}
+wait_until gone
+check "its cells end" gone
+check "and save their state" ls runs/long/cells/0001-*/.01-teacher.resume
+works sweep runs/long --status
+contains out "1 finished, 0 failed, 0 at work, 1 begun"
+
+# A folder that is edited by hand is refused with its name.
+echo '{' >runs/long/sweep.json
+ends_with 2 "runs/long/sweep.json" sweep runs/long --status
+echo '{"format": 1}' >runs/long/sweep.json
+ends_with 2 "runs/long/sweep.json: a field is missing or wrong" sweep runs/long --status
+finish

@@ -1,7 +1,7 @@
 # A sweep on a real Slurm of one node: arrays by level, one task of which is preempted, queued again and goes on.
 . "$(dirname "$0")/lib.sh"
-[ -f "$(dirname "$0")/lib_slurm.sh" ] || exit 77
-. "$(dirname "$0")/lib_slurm.sh"
+[ -f "$source_dir/tests/cli/lib_slurm.sh" ] || exit 77
+. "$source_dir/tests/cli/lib_slurm.sh"
 
 base_config | sed '/^threads/d; s/epochs: 2}/epochs: 1500}/' >base.yaml
 cat >grid.yaml <<'END'

@@ -461,6 +461,84 @@ static void yaml__corpus_of_broken_files_never_crashes(void **state)
 	fs_list_clear(&l);
 }
 
+/* The same tree, places apart. */
+static void assert_same(const struct yaml_node *a, const struct yaml_node *b)
+{
+	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->n, b->n);
+	if (a->kind == YAML_SCALAR) {
+		assert_string_equal(a->text, b->text);
+		assert_int_equal(yaml_is_null(a), yaml_is_null(b));
+	}
+	for (int i = 0; i < a->n; i++) {
+		if (a->kind == YAML_MAP)
+			assert_string_equal(a->key[i]->text, b->key[i]->text);
+		assert_same(a->item[i], b->item[i]);
+	}
+}
+
+static void yaml__what_is_written_reads_as_the_same_tree(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+	    "a: 1\nb: {c: [1, -2.5, 1e-3], d: [], e: {}, f: }\ng:\n- x: 1\n  y: [[1, 2], [3]]\n- [a, {b: c}]\n- \n",
+	    "'yes: no': \"two\\nlines\\ttab \\\"q\\\" \\\\ \\x07\"\nplain: a text, with: marks # kept\n",
+	    "- '-'\n- '---'\n- ''\n- ~\n- 'null'\n- '~'\n- ':'\n- 'a: b'\n- '- a'\n- '#'\n- \u00e4\n- '...'\n- \n",
+	    "a: >\n  folded\n  text\nb: |\n  kept\n    more\nc: 'it''s'\nd: {'': {k: [~, '']}}\n", "7",
+	    "[1, [2, {a: }]]", "{}", "'quoted'"};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct yaml y, again;
+		struct str out = {0};
+		if (parse(texts[i], &y) != 0)
+			continue; /* an empty key is refused */
+		yaml_write(y.root, &out);
+		if (parse(str_text(&out), &again) != 0)
+			fail_msg("%s\n%s", err_message(), str_text(&out));
+		assert_same(y.root, again.root);
+		yaml_clear(&again);
+		yaml_clear(&y);
+		str_clear(&out);
+	}
+}
+
+static void yaml__put_copies_and_keeps_the_places(void **state)
+{
+	(void)state;
+	struct yaml grid, base, y;
+	assert_int_equal(parse("p: {x: [1, {k: v}]}\n", &grid), 0);
+	assert_int_equal(parse("a: {b: 1}\nl: [1]\n", &base), 0);
+	assert_int_equal(yaml_copy(&y, base.path, base.root), 0);
+	const struct yaml_node *key = grid.root->key[0], *value = grid.root->item[0];
+	assert_int_equal(yaml_put(&y, key, "a.c.d", value), 0);
+	assert_int_equal(yaml_put(&y, key, "l.0", value), 0);
+	const struct yaml_node *d = yaml_get(yaml_get(yaml_get(y.root, "a"), "c"), "d");
+	assert_same(d, value);
+	assert_ptr_not_equal(d, value);
+	yaml_error(&y, yaml_get(d, "x"), "bad");
+	assert_string_equal(err_message(), "x.yaml:1:8: bad");
+	yaml_error(&y, yaml_get(y.root, "a")->key[1], "made");
+	assert_string_equal(err_message(), "x.yaml:1:1: made");
+	assert_int_equal(base.root->item[0]->n, 1); /* the base is as it was */
+	assert_int_equal(yaml_put(&y, key, "l.1", value), ERR_CONFIG);
+	assert_string_equal(err_message(), "x.yaml:1:1: '1' is no index into a list of 1 (the first is 0)");
+	assert_int_equal(yaml_put(&y, key, "a..b", value), ERR_CONFIG);
+	yaml_clear(&y);
+	for (uint64_t n = 1;; n++) {
+		mem_fail_at(n);
+		int rc = yaml_copy(&y, base.path, base.root);
+		if (!rc)
+			rc = yaml_put(&y, key, "a.c.d", value);
+		bool all = mem_count() < n;
+		mem_fail_at(0);
+		assert_int_equal(rc, all ? 0 : ERR_NOMEM);
+		yaml_clear(&y);
+		if (all)
+			break;
+	}
+	yaml_clear(&base);
+	yaml_clear(&grid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +560,8 @@ int main(void)
 	    cmocka_unit_test(yaml__set_refuses_what_it_cannot_do),
 	    cmocka_unit_test(yaml__every_failing_allocation_is_survived),
 	    cmocka_unit_test(yaml__corpus_of_broken_files_never_crashes),
+	    cmocka_unit_test(yaml__what_is_written_reads_as_the_same_tree),
+	    cmocka_unit_test(yaml__put_copies_and_keeps_the_places),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -599,10 +599,34 @@ static void record__of_an_older_program_counts_as_none(void **state)
 	assert_int_equal(unlink("old/stage.json"), 0);
 }
 
+static void store__one_makes_a_stage_and_the_others_wait(void **state)
+{
+	struct store s;
+	int first, second, third;
+	(void)state;
+	assert_int_equal(fs_remove_tree("runs"), 0);
+	store_open(&s, NULL, "runs/a");
+	assert_int_equal(store_claim(&s, KEY, &first), 0);
+	assert_true(first >= 0);
+	assert_int_equal(store_claim(&s, KEY, &second), 1);
+	assert_int_equal(second, -1);
+	assert_int_equal(store_claim(&s, OTHER_KEY, &third), 0); /* another stage is free */
+	store_release(&s, KEY, first);
+	assert_int_equal(store_claim(&s, KEY, &second), 0);
+	store_release(&s, KEY, second);
+	store_release(&s, OTHER_KEY, third);
+	store_release(&s, KEY, -1);
+	assert_false(fs_exists("runs/.store/." KEY ".lock"));
+	snprintf(s.ignored, sizeof(s.ignored), "not used"); /* then everybody makes their own */
+	assert_int_equal(store_claim(&s, KEY, &first), 0);
+	assert_int_equal(first, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(store__an_entry_is_links_with_a_record_of_its_own),
 	    cmocka_unit_test(store__only_its_owner_may_write_to_it_whatever_the_umask),
+	    cmocka_unit_test(store__one_makes_a_stage_and_the_others_wait),
 	    cmocka_unit_test(store__of_others_is_ignored_and_says_so),
 	    cmocka_unit_test(store__a_damaged_entry_is_refused_and_replaced),
 	    cmocka_unit_test(store__what_was_changed_in_the_run_is_not_entered),

@@ -135,6 +135,13 @@ static int add_cells(struct sweep_levels *l, struct table *t, const struct sweep
 	return rc;
 }
 
+/* Cells of one piece stand side by side, and otherwise in their order. */
+static int by_parent(const void *a, const void *b)
+{
+	const struct sweep_task *x = a, *y = b;
+	return x->parent != y->parent ? x->parent - y->parent : x->cell - y->cell;
+}
+
 int sweep_levels_make(struct sweep_levels *l, const struct sweep *s, const bool *skip)
 {
 	struct table t = {0};
@@ -144,6 +151,10 @@ int sweep_levels_make(struct sweep_levels *l, const struct sweep *s, const bool 
 		l->stages = t.n;
 		l->distinct = count_signs(&t);
 		rc = add_cells(l, &t, s, skip);
+	}
+	if (!rc && l->n) {
+		struct sweep_level *last = &l->level[l->n - 1];
+		qsort(last->task, (size_t)last->n, sizeof(*last->task), by_parent);
 	}
 	mem_free(t.all);
 	mem_free(t.order);

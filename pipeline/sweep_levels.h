@@ -17,7 +17,7 @@ struct sweep_level {
 };
 
 struct sweep_levels {
-	struct sweep_level *level; /* owned; n of them */
+	struct sweep_level *level; /* owned; n of them; in the last one cells of one parent stand side by side */
 	int n;
 	int stages, distinct; /* of all cells, and of these the different ones */
 };

@@ -82,16 +82,21 @@ static int make_folder(struct submission *m)
 	return rc ? rc : err_set(ERR_IO, "%s: too many submissions", m->dir);
 }
 
+static int cells_per_task(const struct submission *m, int level)
+{
+	return level == m->levels.n - 1 ? (int)m->a->per_task : 1;
+}
+
 static int tasks_of(const struct submission *m, int level)
 {
-	const int n = m->levels.level[level].n, per = level == m->levels.n - 1 ? (int)m->a->per_task : 1;
-	return (n + per - 1) / per;
+	const int per = cells_per_task(m, level);
+	return (m->levels.level[level].n + per - 1) / per;
 }
 
 static int write_level(const struct submission *m, int level)
 {
 	const struct sweep_level *l = &m->levels.level[level];
-	const int per = level == m->levels.n - 1 ? (int)m->a->per_task : 1;
+	const int per = cells_per_task(m, level);
 	char name[32];
 	struct str text = {0};
 	for (int i = 0; i < l->n; i++) {
@@ -169,9 +174,10 @@ static int write_script(const struct submission *m, const char *program)
 static bool is_one_to_one(const struct submission *m, int level)
 {
 	const struct sweep_level *l = &m->levels.level[level];
-	bool is = tasks_of(m, level) == l->n && tasks_of(m, level - 1) == l->n;
+	const int per = cells_per_task(m, level);
+	bool is = tasks_of(m, level) == tasks_of(m, level - 1);
 	for (int i = 0; is && i < l->n; i++)
-		is = l->task[i].parent == i;
+		is = l->task[i].parent == i / per;
 	return is;
 }
 

@@ -97,7 +97,11 @@ cp -r made/02-bert models/bert-base
 cp -r made/03-bangla models/bangla-bert-base
 
 count=0
-for config in $(find "$source_dir/configs" -name '*.yaml' | sort); do
+# Grids are planned as grids; configs/cluster is of other programs.
+for grid in "$source_dir"/configs/sweeps/*.yaml; do
+	works sweep "$grid" --plan
+done
+for config in $(find "$source_dir/configs" -name '*.yaml' ! -path '*/sweeps/*' ! -path '*/cluster/*' | sort); do
 	count=$((count + 1))
 	cut=
 	if grep -q 'pretrained: models/b' "$config" && grep -q 'hidden: 768' "$config"; then

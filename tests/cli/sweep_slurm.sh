@@ -69,9 +69,12 @@ seeds: [1, 2]
 END
 rm -f sbatch.log
 works sweep seeds.yaml --slurm --per-task 2 --max-array 1000 --submit
-check "two cells on a line" [ "$(cat runs/seeds/slurm/01/level-2.txt)" = "$(printf '0 1\n2 3')" ]
+check "a line has what one teacher is for" [ "$(cat runs/seeds/slurm/01/level-1.txt)" = "$(printf '0 until student\n1 until student')" ]
+check "and its cells" [ "$(cat runs/seeds/slurm/01/level-2.txt)" = "$(printf '0 2\n1 3')" ]
 check "it is submitted" [ "$(wc -l <sbatch.log)" -eq 2 ]
-contains out "level-2.txt, tasks 0-1, afterany:"
+contains out "level-2.txt, tasks 0-1, aftercorr:"
+works sweep seeds.yaml --slurm --max-array 1000
+check "cells for themselves wait for all of them" grep -q 'level-2.txt 0 "afterany:' runs/seeds/slurm/02/submit.sh
 cat >pairs.yaml <<'END'
 base: base.yaml
 axes:

@@ -136,9 +136,10 @@ static void sweep__a_stage_is_shared_where_all_before_it_is(void **state)
 		const struct sweep_task *t = &l.level[2].task[i];
 		const struct sweep_task *student = &l.level[1].task[t->parent];
 		assert_string_equal(student->until, "student");
-		assert_string_equal(s.cell[student->cell].stage[1].sign, s.cell[i].stage[1].sign);
+		assert_string_equal(s.cell[student->cell].stage[1].sign, s.cell[t->cell].stage[1].sign);
+		assert_int_equal(t->parent, i / 2); /* what one student is for stands side by side */
 		assert_string_equal(
-		    s.cell[l.level[0].task[student->parent].cell].stage[0].sign, s.cell[i].stage[0].sign);
+		    s.cell[l.level[0].task[student->parent].cell].stage[0].sign, s.cell[t->cell].stage[0].sign);
 	}
 	sweep_levels_clear(&l);
 	bool skip[8] = {true, true, true, true, true, true, true, false};

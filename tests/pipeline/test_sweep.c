@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <signal.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -150,6 +151,25 @@ static void sweep__a_stage_is_shared_where_all_before_it_is(void **state)
 	sweep_clear(&s);
 }
 
+static void sweep__what_stages_refer_to_tells_them_apart(void **state)
+{
+	(void)state;
+	struct sweep s;
+	struct sweep_found found;
+	struct sweep_levels l;
+	plan(&s, &found,
+	    "base: t.yaml\naxes:\n  order:\n    a: {chain: [teacher, prune, student]}\n"
+	    "    b: {chain: [teacher, prune, student], stages.student.teacher: prune}\n");
+	assert_string_equal(s.cell[0].stage[1].sign, s.cell[1].stage[1].sign);
+	assert_string_not_equal(s.cell[0].stage[2].sign, s.cell[1].stage[2].sign);
+	assert_int_equal(sweep_levels_make(&l, &s, NULL), 0);
+	assert_int_equal(l.n, 2); /* teacher and prune are shared by the same cells: one piece */
+	assert_int_equal(l.level[0].n, 1);
+	assert_string_equal(l.level[0].task[0].until, "prune");
+	sweep_levels_clear(&l);
+	sweep_clear(&s);
+}
+
 static void sweep__what_is_written_can_be_loaded(void **state)
 {
 	(void)state;
@@ -266,9 +286,15 @@ static void outside__answers_failures_and_silence(void **state)
 	char *none[] = {"no-such-program", NULL};
 	assert_int_equal(outside_ask(none, 10, &out), ERR_FAIL);
 	assert_string_equal(err_message(), "no-such-program: is not there");
-	char *hangs[] = {"sh", "-c", "sleep 100 & sleep 100", NULL};
-	assert_int_equal(outside_ask(hangs, 0.2, &out), ERR_FAIL);
-	assert_string_equal(err_message(), "sh: no answer within 0 s");
+	char *hangs[] = {"sh", "-c", "echo $$; sleep 100 & sleep 100", NULL};
+	str_clear(&out);
+	assert_int_equal(outside_ask(hangs, 1, &out), ERR_FAIL);
+	assert_string_equal(err_message(), "sh: no answer within 1 s");
+	pid_t group = (pid_t)atol(str_text(&out));
+	assert_true(group > 1);
+	for (int i = 0; i < 500 && kill(-group, 0) == 0; i++)
+		usleep(10000);
+	assert_int_equal(kill(-group, 0), -1); /* with what it has started */
 	char *floods[] = {"sh", "-c", "yes", NULL};
 	assert_int_equal(outside_ask(floods, 2, &out), ERR_FAIL);
 	assert_true(out.len < OUTSIDE_MAX + 65536);
@@ -284,6 +310,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(grid__the_number_of_cells_does_not_overflow, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(
 		sweep__a_stage_is_shared_where_all_before_it_is, folder_setup, folder_teardown),
+	    cmocka_unit_test_setup_teardown(
+		sweep__what_stages_refer_to_tells_them_apart, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(sweep__what_is_written_can_be_loaded, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(
 		sweep__an_axis_with_the_value_of_the_base_keeps_the_cells, folder_setup, folder_teardown),

@@ -150,8 +150,8 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 	if (!rc)
 		say_changes(s, &found);
 	if (!rc)
-		fprintf(stderr, "%d cells in %s, %d of them new; %d thread%s each\n", s->n, s->out, found.added,
-		    s->threads, s->threads == 1 ? "" : "s");
+		fprintf(stderr, "%d cell%s in %s, %d of them new; %d thread%s each\n", s->n, s->n == 1 ? "" : "s",
+		    s->out, found.added, s->threads, s->threads == 1 ? "" : "s");
 	if (rc)
 		sweep_clear(s);
 	return rc;

@@ -88,7 +88,7 @@ static int load_all(struct equalizer *e, const struct param_store *s)
 	return rc;
 }
 
-static double spread_of(const struct equalizer *e)
+static double range_spread(const struct equalizer *e)
 {
 	double most = 1;
 	for (int i = 0; i < e->n; i++)
@@ -120,14 +120,14 @@ static int equalize(struct quantize_job *job, struct equalizer *e)
 		rc = load_all(e, &job->input.params);
 	if (rc)
 		return rc;
-	job->equalized = (struct quantize_equalized){.pairs = e->n, .before = spread_of(e)};
+	job->equalized = (struct quantize_equalized){.pairs = e->n, .before = range_spread(e)};
 	rc = sweep(e);
 	for (int i = 0; i < e->folded.n && !rc; i++)
 		if (e->layer[i].node != NODE_NONE)
 			rc = store(&e->layer[i], &job->input.params, &e->folded);
 	if (rc)
 		return rc;
-	job->equalized.after = spread_of(e);
+	job->equalized.after = range_spread(e);
 	stage_line(job->run, "equalized %d pair%s of layers: largest ratio of two channels' ranges %.4g, was %.4g",
 	    e->n, e->n > 1 ? "s" : "", job->equalized.after, job->equalized.before);
 	return 0;

@@ -284,6 +284,17 @@ static int make_part(const char *part)
 	return rc < 0 ? rc : fs_mkdirs(part);
 }
 
+/* What an interrupted run has kept of a stage is of no use once it is finished. It may have been left by a kill right
+ * after that; what was kept with other options stays. */
+static void forget_state(const struct chain *c, const struct chain_stage *s)
+{
+	char path[CHAIN_PATH + 16], key[HASH_HEX];
+	partial_remove(chain_partial_path(c, s, path), s->key);
+	if (resume_exists(chain_resume_path(c, s, path)) && resume_key(path, key) == 0 && strcmp(key, s->key) == 0)
+		resume_remove(path);
+	err_clear();
+}
+
 /* Takes a stage that was found elsewhere. What has changed since it was found is no reason not to run: then the state
  * is STAGE_TO_RUN again. */
 static int take(struct chain_stage *s, const char *part, struct progress *progress)
@@ -326,7 +337,7 @@ static int claim_stage(
 static int run_stage(
     struct chain *c, struct chain_stage *s, struct progress *progress, const volatile sig_atomic_t *stop)
 {
-	char part[CHAIN_PATH + 16], resume[CHAIN_PATH + 16];
+	char part[CHAIN_PATH + 16];
 	const char *base = strrchr(s->dir, '/') + 1;
 	if (s->refused[0])
 		say(progress, "warning: %s: not taken: %s", base, s->refused);
@@ -334,6 +345,7 @@ static int run_stage(
 		say(progress, "%s%s: up to date%s", s->of_another_user ? "warning: " : "", base,
 		    s->of_another_user ? ", as another user has left it here" : "");
 		enter_store(c, s, progress);
+		forget_state(c, s);
 		return 0;
 	}
 	snprintf(part, sizeof(part), "%s/.%s.part", c->out, base);
@@ -359,8 +371,7 @@ static int run_stage(
 	store_release(&c->store, s->key, claim);
 	if (rc < 0)
 		return err_context(discard(s, part, rc), "stage %s", s->config->name);
-	resume_remove(chain_resume_path(c, s, resume)); /* of no use any more; there need not be one */
-	unlink(chain_partial_path(c, s, resume));
+	forget_state(c, s);
 	say(progress, "%s: done in %.1f s", base, clock_now() - t0);
 	return 0;
 }

@@ -209,6 +209,18 @@ void partial_close(struct partial *p)
 	mem_free(p);
 }
 
+void partial_remove(const char *path, const char *key)
+{
+	unsigned char head[HEAD], want[HEAD];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	fill_head(want, key);
+	if (read_at(fd, head, HEAD, 0) && memcmp(head, want, HEAD) == 0)
+		unlink(path);
+	close(fd);
+}
+
 /* ---- records ---- */
 
 static int read_payload(const struct partial *p, const struct record *r, struct fs_bytes *out)

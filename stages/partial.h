@@ -18,6 +18,8 @@
  * for the eye, or "". ERR_IO, ERR_NOMEM. */
 int partial_open(struct partial **out, const char *path, const char *key, double seconds, char *cut);
 void partial_close(struct partial *p); /* NULL: nothing */
+/* Removes the file if it is of this key; there need not be one. */
+void partial_remove(const char *path, const char *key);
 
 /* The payload of the unit's last record; size 0: there is none. */
 int partial_find(struct partial *p, const char unit[HASH_HEX], struct fs_bytes *out);

@@ -124,6 +124,20 @@ check "the bytes are those of a run that was not interrupted" \
 	cmp whole/t/02-student/model.safetensors runs/t/02-student/model.safetensors
 check "both are gone" [ -z "$(find runs -name '*.resume*')" ]
 
+# A kill between the end of a stage and the removal of its state leaves that; the next run removes it. What is of other
+# options stays.
+rm -rf runs
+interrupt TERM 02-student --set stages.student.epochs=3000
+cp runs/t/.02-student.resume state
+works run t.yaml --set stages.student.epochs=3000
+cp state runs/t/.02-student.resume
+works run t.yaml --set stages.student.epochs=3000
+check "the state of a finished stage is removed" [ ! -e runs/t/.02-student.resume ]
+works run t.yaml
+cp state runs/t/.02-student.resume
+works run t.yaml
+check "that of another one is not" cmp state runs/t/.02-student.resume
+
 # nohup: a lost terminal is nothing to the run.
 rm -rf runs
 (trap '' HUP && exec "$program" run t.yaml --set stages.student.epochs=3000) >out 2>err </dev/null &

@@ -163,6 +163,18 @@ static void rows__of_another_key_are_not_taken(void **state)
 	assert_false(has_said("going on"));
 }
 
+static void file__is_removed_by_its_own_key(void **state)
+{
+	(void)state;
+	begin_anew();
+	interrupt_rows(1, 300);
+	partial_remove(file(), OTHER);
+	assert_true(fs_exists(file()));
+	partial_remove(file(), KEY);
+	assert_false(fs_exists(file()));
+	partial_remove(file(), KEY);
+}
+
 static void file__is_made_when_there_is_something_to_keep(void **state)
 {
 	(void)state;
@@ -422,6 +434,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rows__go_on_after_an_interruption),
 	    cmocka_unit_test(rows__of_another_key_are_not_taken),
+	    cmocka_unit_test(file__is_removed_by_its_own_key),
 	    cmocka_unit_test(file__is_made_when_there_is_something_to_keep),
 	    cmocka_unit_test(rows__in_front_of_damage_are_taken),
 	    cmocka_unit_test(rows__what_cannot_be_kept_ends_nothing),

@@ -222,7 +222,7 @@ static void follow(const char *options, int least)
 			assert_string_equal(have, want[f]);
 		}
 		RIG_OK(fs_remove_tree(rig_path(&digits, "stopped")));
-		remove(rig_path(&digits, "stopped.resume"));
+		resume_remove(rig_path(&digits, "stopped.resume"));
 	}
 	assert_true(interrupted >= least);
 }
@@ -273,7 +273,7 @@ static void rounds__that_are_finished_stay_finished(void **state)
 		RIG_OK(rig_run(&digits, &stage_prune, &c));
 		assert_int_equal(epochs_said, 6);
 		RIG_OK(fs_remove_tree(rig_path(&digits, "kept")));
-		remove(rig_path(&digits, "kept.resume"));
+		resume_remove(rig_path(&digits, "kept.resume"));
 	}
 }
 

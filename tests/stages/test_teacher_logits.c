@@ -271,7 +271,7 @@ static void logits__survive_an_interruption(void **state)
 		assert_true(has_said("going on in epoch 2"));
 		assert_true(has_said(removed ? "computed in" : "taken from"));
 		assert_same("straight", "cut");
-		remove(rig_path(&texts, resume));
+		resume_remove(rig_path(&texts, resume));
 	}
 	resume = NULL;
 	new_store("store");

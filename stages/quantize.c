@@ -94,6 +94,10 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 		str_addf(&s, ", calibrated on %" PRId64 " batch%s of %d from %s", size.batches,
 		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
 	}
+	if (o->method == QUANT_STATIC && o->rounding == ROUNDING_ADAROUND)
+		str_addf(&s, ", rounding learned for %" PRId64 " iterations a layer", o->rounding_iterations);
+	if (o->method == QUANT_STATIC && o->bias_correction)
+		str_add(&s, ", biases corrected");
 	if (equalized)
 		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");
 	if (o->method == QUANT_QAT)
@@ -164,6 +168,8 @@ static int plan_calibration(struct quantize_job *job, struct stage_plan *out)
 		rc = plan_memory(job, &samples, size.batch, out);
 	if (!rc && quantize_has_steps(job->o))
 		rc = plan_macs(job, &samples, &size, &out->macs);
+	if (!rc && size.batches > 0)
+		rc = quantize_correct_plan(job, &samples, out->macs / (double)size.batches, out);
 	encoding_close(&samples);
 	return rc;
 }
@@ -372,6 +378,8 @@ int quantize_job_make(struct quantize_job *job)
 		rc = quantize_equalize(job);
 	if (!rc)
 		rc = quantize_calibrate(job);
+	if (!rc)
+		rc = quantize_correct(job);
 	if (!rc && job->o->method == QUANT_QAT)
 		rc = train(job);
 	if (!rc)
@@ -392,6 +400,7 @@ void quantize_job_clear(struct quantize_job *job)
 	quant_plan_clear(&job->plan);
 	fit_report_clear(&job->fit);
 	observers_clear(&job->observers);
+	mem_free(job->corrected);
 	cJSON_Delete(job->choices);
 }
 

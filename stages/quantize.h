@@ -16,6 +16,7 @@
 #define QUANTIZE_AUTO (QUANT_BF16 + 1)
 
 enum train_only { TRAIN_ALL, TRAIN_STEPS };
+enum quantize_rounding { ROUNDING_NEAREST, ROUNDING_ADAROUND };
 
 struct quantize_options {
 	int method;     /* enum quant_method, or QUANTIZE_AUTO */
@@ -29,6 +30,10 @@ struct quantize_options {
 	int64_t calibration_batches, calibration_batch_size;
 	char *calibration_split;
 	bool equalize;
+	/* static: what is corrected layer by layer after calibration */
+	bool bias_correction;
+	int rounding; /* enum quantize_rounding */
+	int64_t rounding_iterations;
 	double step_lr_factor;
 	struct kd_options kd;
 	struct train_options train;
@@ -57,6 +62,14 @@ struct quantize_equalized {
 	double before, after;
 };
 
+/* What correction has done to a layer. */
+struct quantize_corrected {
+	char name[NODE_NAME];
+	int64_t weights, changed; /* integers, and those that are not the nearest */
+	double nearest, learned;  /* mean squared error of the layer's output on calibration data */
+	double shift;             /* the largest correction of a bias */
+};
+
 struct quantize_job {
 	const struct quantize_options *o;
 	struct stage_run *run;
@@ -77,6 +90,8 @@ struct quantize_job {
 	struct fit_report fit;               /* qat */
 	const struct acceptance *acceptance; /* what checkpoint_info.json says of the ship rule; NULL: there is none */
 	struct model output;                 /* what is saved; on the CPU */
+	struct quantize_corrected *corrected;
+	int n_corrected;
 };
 
 /* Contradictions that need the run and not only the options. */
@@ -115,6 +130,14 @@ int quantize_calibrate(struct quantize_job *job);
 int quantize_open_calibration(struct quantize_job *job, struct calibration *p);
 int quantize_weight_steps(struct quantize_job *job, struct calibration *p);
 int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind);
+/* Whether static quantization corrects layers after calibration. */
+bool quantize_corrects(const struct quantize_options *o);
+/* Adds what correction will hold and compute to a plan; zero where nothing is corrected. samples: those that calibrate;
+ * forward: multiply-accumulates of one of their batches. */
+int quantize_correct_plan(
+    struct quantize_job *job, const struct encoding *samples, double forward, struct stage_plan *out);
+/* Corrects input.params, if that is asked for. */
+int quantize_correct(struct quantize_job *job);
 /* Fills job->output: integers (or half-precision weights), or the simulated form where bits have no kernels. */
 int quantize_convert(struct quantize_job *job);
 /* Every weight that a mask holds at zero is a zero integer. Returns their number in *n; ERR_FAIL if one is not. */

@@ -14,6 +14,7 @@ const char *const quantize_prob_bits[] = {"16", "8", NULL};
 const char *const quantize_activations[] = {"symmetric", "affine", NULL};
 /* Those of a saved plan, and what decides between them. */
 static const char *const methods[] = {"dynamic", "static", "qat", "fp16", "bf16", "auto", NULL};
+static const char *const roundings[] = {"nearest", "adaround", NULL};
 static const char *const train_only[] = {"all", "steps", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
@@ -89,6 +90,31 @@ const struct option quantize_option_table[] = {
 	.only = TRAINED,
 	.help = "steps: the steps of weights and activations learn, everything else stays as it is; an epoch or two "
 		"will do"},
+    {.key = "bias_correction",
+	.type = OPT_BOOL,
+	.offset = AT(bias_correction),
+	.def = "false",
+	.when = "method",
+	.only = OPTION_BIT(QUANT_STATIC),
+	.help = "moves each bias by what rounding has moved the mean of its channel by, layer by layer, on "
+		"calibration samples"},
+    {.key = "rounding",
+	.type = OPT_CHOICE,
+	.offset = AT(rounding),
+	.def = "nearest",
+	.choices = roundings,
+	.when = "method",
+	.only = OPTION_BIT(QUANT_STATIC),
+	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples"},
+    {.key = "rounding_iterations",
+	.type = OPT_INT,
+	.offset = AT(rounding_iterations),
+	.def = "1000",
+	.min = 10,
+	.max = 1000000,
+	.when = "rounding",
+	.only = OPTION_BIT(ROUNDING_ADAROUND),
+	.help = "iterations per layer"},
     KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", TRAINED),
     OPTION_END,
@@ -97,6 +123,11 @@ const struct option quantize_option_table[] = {
 bool quantize_has_steps(const struct quantize_options *o)
 {
 	return o->method == QUANT_STATIC || o->method == QUANT_QAT;
+}
+
+bool quantize_corrects(const struct quantize_options *o)
+{
+	return o->method == QUANT_STATIC && (o->bias_correction || o->rounding != ROUNDING_NEAREST);
 }
 
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)

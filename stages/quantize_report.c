@@ -171,6 +171,35 @@ out:
 	return rc;
 }
 
+static const char *const rounding_names[] = {"nearest", "adaround"};
+
+/* What was corrected after calibration; null where nothing was asked for. */
+static void add_corrected(const struct quantize_job *job, struct json_out root)
+{
+	const struct quantize_options *o = job->o;
+	if (!quantize_corrects(o)) {
+		json_out_null(root, "corrected");
+		return;
+	}
+	struct json_out j = json_out_object(root, "corrected"), all;
+	json_out_text(j, "rounding", rounding_names[o->rounding]);
+	json_out_bool(j, "bias_correction", o->bias_correction);
+	all = json_out_list(j, "layers");
+	for (int i = 0; i < job->n_corrected && *all.ok; i++) {
+		const struct quantize_corrected *l = &job->corrected[i];
+		struct json_out one = json_out_object(all, NULL);
+		json_out_text(one, "name", l->name);
+		if (o->bias_correction)
+			json_out_number(one, "largest_shift", l->shift);
+		if (o->rounding != ROUNDING_ADAROUND)
+			continue;
+		json_out_number(one, "weights", (double)l->weights);
+		json_out_number(one, "changed", (double)l->changed);
+		json_out_number(one, "error_nearest", l->nearest);
+		json_out_number(one, "error_learned", l->learned);
+	}
+}
+
 static void add_nodes(const struct quantize_measures *m, struct json_out all)
 {
 	for (int i = 0; i < m->deployed.n && *all.ok; i++) {
@@ -291,6 +320,7 @@ int quantize_report(struct quantize_job *job, cJSON **out)
 	add_head(job, &m, root);
 	add_equalized(job, root);
 	add_calibration(job, root);
+	add_corrected(job, root);
 	layers = json_out_list(root, "layers");
 	for (int i = 0; i < job->plan.n_layer && ok && !rc; i++)
 		rc = add_layer(job, &m, &job->plan.layer[i], layers);

@@ -37,8 +37,7 @@ bool equal_params_of(const struct graph *folded, int layer, struct equal_params 
 	       is_param(folded, out->shift);
 }
 
-/* Whether all that scaling changes belongs to this layer alone. */
-static bool owns_params(const struct graph *g, const int *uses, int layer)
+bool equal_owns_params(const struct graph *g, const int *uses, int layer)
 {
 	const struct node *n = &g->node[layer];
 	struct equal_params p;
@@ -73,7 +72,7 @@ static int second_of(const struct graph *g, const int *uses, int first)
 
 	while (i != NODE_NONE && commutes(g->node[i].op))
 		i = only_consumer(g, uses, i);
-	if (i == NODE_NONE || !owns_params(g, uses, i))
+	if (i == NODE_NONE || !equal_owns_params(g, uses, i))
 		return NODE_NONE;
 	const struct shape *out = &g->node[first].shape, *w = &g->node[g->node[i].in[PRODUCT_W]].shape;
 	int64_t channels = out->dim[out->ndim - 1], inputs = w->dim[w->ndim - 1];
@@ -103,7 +102,7 @@ int equal_pairs(const struct graph *folded, const struct quant_plan *plan, struc
 	}
 	graph_uses(folded, uses);
 	for (int i = 0; i < folded->n; i++) {
-		if (!owns_params(folded, uses, i))
+		if (!equal_owns_params(folded, uses, i))
 			continue;
 		int second = second_of(folded, uses, i);
 

@@ -28,6 +28,8 @@ struct equal_params {
 };
 /* false: the layer's weight or bias is made otherwise. */
 bool equal_params_of(const struct graph *folded, int layer, struct equal_params *out);
+/* Whether a node is a layer whose params are all its own, so that they may change. uses: see graph_uses. */
+bool equal_owns_params(const struct graph *folded, const int *uses, int layer);
 
 /* The same as arrays: w (O, K), K being a multiple of the input channels, which are the fastest. gain, variance and
  * shift (O) or NULL. */

@@ -1,0 +1,212 @@
+/* Learned rounding and corrected biases: what they do to a model, and that the integers that were learned are those of
+ * the checkpoint. */
+#include "stages/rig.h"
+
+#include <math.h>
+
+#include "base/hash.h"
+#include "stages/quantize.h"
+
+static const struct model_spec cnn_spec = {.family = &family_cnn,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 3,
+    .width = (int[]){8, 12, 24},
+    .own = &(struct cnn_spec){.kernel = {2, (int[]){3, 3}},
+	.pad = {2, (int[]){1, 1}},
+	.pool = {2, (int[]){2, 2}},
+	.batchnorm = true,
+	.conv_bias = true}};
+static const struct model_spec resnet_spec = {.family = &family_resnet,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 4,
+    .width = (int[]){6, 7, 9, 10},
+    .own = &(struct resnet_spec){.blocks = {2, (int[]){1, 1}}, .stem_kernel = 3, .stem_stride = 1, .stem_pool = 1}};
+static const struct model_spec mlp_spec = {.family = &family_mlp,
+    .input = {.height = 8, .width = 8, .channels = 1},
+    .classes = 10,
+    .n_width = 2,
+    .width = (int[]){32, 16},
+    .own = &(struct mlp_spec){0}};
+
+static int set_up(void **state)
+{
+	static struct rig r;
+
+	rig_open(&r, "source: digits");
+	*state = &r;
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "cnn", .options = "{epochs: 8, batch_size: 64, lr: 0.005}", .spec = &cnn_spec}));
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){
+		.name = "resnet", .options = "{epochs: 8, batch_size: 64, lr: 0.01}", .spec = &resnet_spec}));
+	RIG_OK(rig_run(&r, &stage_train,
+	    &(struct rig_case){.name = "mlp", .options = "{epochs: 5, batch_size: 64, lr: 0.01}", .spec = &mlp_spec}));
+	RIG_OK(rig_run(&r, &stage_prune,
+	    &(struct rig_case){
+		.name = "pruned", .options = "{method: magnitude, sparsity: 0.6, epochs: 1}", .input = "cnn"}));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+static void quantized(struct rig *r, const char *name, const char *input, const char *options)
+{
+	RIG_OK(rig_run(r, &stage_quantize, &(struct rig_case){.name = name, .options = options, .input = input}));
+}
+
+/* The mean squared difference of two models' logits. */
+static double error(struct rig *r, const char *a, const char *b)
+{
+	float *x = rig_logits(r, a, 150), *y = rig_logits(r, b, 150);
+	double sum = 0;
+	for (int i = 0; i < 1500; i++)
+		sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+	mem_free(x);
+	mem_free(y);
+	return sum / 1500;
+}
+
+/* Integers of weights that two checkpoints of the same model have different. */
+static int64_t differences(const struct model *a, const struct model *b)
+{
+	int64_t different = 0;
+	for (int i = 0; i < a->params.n; i++) {
+		const struct param *p = a->params.item[i], *q = params_find(&b->params, p->name);
+		const int64_t n = shape_count(p->value.shape);
+		assert_non_null(q);
+		if (p->value.dtype != DT_S8)
+			continue;
+		int8_t *x = mem_alloc((size_t)n, 1), *y = mem_alloc((size_t)n, 1);
+		RIG_OK(params_read(&a->params, p->name, x));
+		RIG_OK(params_read(&b->params, q->name, y));
+		for (int64_t k = 0; k < n; k++)
+			different += x[k] != y[k];
+		mem_free(x);
+		mem_free(y);
+	}
+	return different;
+}
+
+#define BITS "weight_bits: 3, weight_observer: minmax, observer: minmax"
+
+static void adaround__loses_less_and_its_integers_are_those_of_the_checkpoint(void **state)
+{
+	static const char *const inputs[] = {"cnn", "resnet", "mlp", "pruned"};
+	struct rig *r = *state;
+
+	for (int i = 0; i < 4; i++) {
+		char near[32], learned[32];
+		struct model a, b;
+		snprintf(near, sizeof(near), "%s_near", inputs[i]);
+		snprintf(learned, sizeof(learned), "%s_learned", inputs[i]);
+		quantized(r, near, inputs[i], "{" BITS "}");
+		quantized(r, learned, inputs[i], "{" BITS ", rounding: adaround, rounding_iterations: 200}");
+		const double before = error(r, inputs[i], near), after = error(r, inputs[i], learned);
+		if (!(after < 0.5 * before))
+			fail_msg("%s: error %g by the nearest integers, %g by learned ones", inputs[i], before, after);
+		rig_load(r, near, &a);
+		rig_load(r, learned, &b);
+		const cJSON *report = cJSON_GetObjectItem(b.ckpt.info, "int8_report"), *l;
+		assert_true(rig_number(report, "values_different") == 0);
+		double changed = 0;
+		cJSON_ArrayForEach(l, cJSON_GetObjectItem(cJSON_GetObjectItem(report, "corrected"), "layers"))
+		{
+			assert_true(rig_number(l, "error_learned") <= rig_number(l, "error_nearest"));
+			changed += rig_number(l, "changed");
+		}
+		assert_true(changed > 0);
+		assert_int_equal(differences(&a, &b), (int64_t)changed);
+		assert_true(
+		    cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(a.ckpt.info, "int8_report"), "corrected")));
+		model_clear(&a);
+		model_clear(&b);
+	}
+}
+
+/* The largest distance of two models' mean logits. */
+static double mean_off(struct rig *r, const char *a, const char *b)
+{
+	float *x = rig_logits(r, a, 150), *y = rig_logits(r, b, 150);
+	double most = 0;
+	for (int c = 0; c < 10; c++) {
+		double sum = 0;
+		for (int i = 0; i < 150; i++)
+			sum += (double)x[i * 10 + c] - (double)y[i * 10 + c];
+		most = fmax(most, fabs(sum) / 150);
+	}
+	mem_free(x);
+	mem_free(y);
+	return most;
+}
+
+static void bias_correction__brings_the_means_back(void **state)
+{
+	static const char *const inputs[] = {"cnn", "resnet", "mlp"};
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3; i++) {
+		char plain[32], moved[32];
+		struct model a, b;
+		snprintf(plain, sizeof(plain), "%s_plain", inputs[i]);
+		snprintf(moved, sizeof(moved), "%s_moved", inputs[i]);
+		quantized(r, plain, inputs[i], "{" BITS "}");
+		quantized(r, moved, inputs[i], "{" BITS ", bias_correction: true}");
+		const double before = mean_off(r, inputs[i], plain), after = mean_off(r, inputs[i], moved);
+		if (!(after < 0.5 * before))
+			fail_msg("%s: mean logits are off by %g, corrected by %g", inputs[i], before, after);
+		rig_load(r, plain, &a);
+		rig_load(r, moved, &b);
+		assert_int_equal(differences(&a, &b), 0);
+		assert_true(rig_number(cJSON_GetObjectItem(b.ckpt.info, "int8_report"), "values_different") == 0);
+		model_clear(&a);
+		model_clear(&b);
+	}
+}
+
+static void adaround__gives_the_same_bytes_again(void **state)
+{
+	static const char options[] = "{" BITS ", rounding: adaround, rounding_iterations: 20, bias_correction: true}";
+	struct rig *r = *state;
+	char hash[2][HASH_HEX];
+
+	for (int i = 0; i < 2; i++) {
+		char file[600];
+		RIG_OK(rig_run(r, &stage_quantize,
+		    &(struct rig_case){
+			.name = "again", .folder = i ? "again1" : "again0", .options = options, .input = "cnn"}));
+		snprintf(file, sizeof(file), "%s/model.safetensors", rig_path(r, i ? "again1" : "again0"));
+		RIG_OK(hash_file(file, hash[i]));
+	}
+	assert_string_equal(hash[0], hash[1]);
+}
+
+static void options__have_an_effect_on_static_alone(void **state)
+{
+	static const char *const bad[] = {"{method: dynamic, bias_correction: true}",
+	    "{method: qat, rounding: adaround}", "{method: static, rounding_iterations: 50}",
+	    "{rounding: adaround, rounding_iterations: 0}"};
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct quantize_options o = {0};
+		if (rig_options(quantize_option_table, &o, bad[i]) != ERR_CONFIG)
+			fail_msg("%s was accepted", bad[i]);
+		option_clear(quantize_option_table, &o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(adaround__loses_less_and_its_integers_are_those_of_the_checkpoint),
+	    cmocka_unit_test(bias_correction__brings_the_means_back),
+	    cmocka_unit_test(adaround__gives_the_same_bytes_again),
+	    cmocka_unit_test(options__have_an_effect_on_static_alone),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

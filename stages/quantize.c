@@ -94,9 +94,9 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 		str_addf(&s, ", calibrated on %" PRId64 " batch%s of %d from %s", size.batches,
 		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
 	}
-	if (o->method == QUANT_STATIC && o->rounding == ROUNDING_ADAROUND)
+	if (quantize_learns_rounding(o, (int)o->weight_bits))
 		str_addf(&s, ", rounding learned for %" PRId64 " iterations a layer", o->rounding_iterations);
-	if (o->method == QUANT_STATIC && o->bias_correction)
+	if (quantize_corrects_biases(o))
 		str_add(&s, ", biases corrected");
 	if (equalized)
 		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");

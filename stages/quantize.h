@@ -16,12 +16,14 @@
 #define QUANTIZE_AUTO (QUANT_BF16 + 1)
 
 enum train_only { TRAIN_ALL, TRAIN_STEPS };
-enum quantize_rounding { ROUNDING_NEAREST, ROUNDING_ADAROUND };
+enum quantize_weights { WEIGHTS_MINMAX, WEIGHTS_MSE, WEIGHTS_BY_BITS };
+enum quantize_rounding { ROUNDING_NEAREST, ROUNDING_ADAROUND, ROUNDING_BY_BITS };
+enum quantize_correction { CORRECTION_OFF, CORRECTION_ON, CORRECTION_BY_BITS };
 
 struct quantize_options {
 	int method;     /* enum quant_method, or QUANTIZE_AUTO */
 	int train_only; /* enum train_only: qat */
-	int observer, weight_observer;
+	int observer, weight_observer; /* weight_observer: enum quantize_weights */
 	double percentile;
 	int64_t weight_bits, act_bits, edge_bits;
 	int granularity, activations; /* 0: channel, symmetric; 1: tensor, affine */
@@ -31,8 +33,8 @@ struct quantize_options {
 	char *calibration_split;
 	bool equalize;
 	/* static: what is corrected layer by layer after calibration */
-	bool bias_correction;
-	int rounding; /* enum quantize_rounding */
+	int bias_correction; /* enum quantize_correction */
+	int rounding;        /* enum quantize_rounding */
 	int64_t rounding_iterations;
 	double step_lr_factor;
 	struct kd_options kd;
@@ -130,6 +132,11 @@ int quantize_calibrate(struct quantize_job *job);
 int quantize_open_calibration(struct quantize_job *job, struct calibration *p);
 int quantize_weight_steps(struct quantize_job *job, struct calibration *p);
 int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind);
+/* What finds the steps of weights of so many bits. */
+enum observer_kind quantize_weight_observer(const struct quantize_options *o, int bits);
+/* Whether rounding of weights of so many bits is learned, and whether biases are corrected. */
+bool quantize_learns_rounding(const struct quantize_options *o, int bits);
+bool quantize_corrects_biases(const struct quantize_options *o);
 /* Whether static quantization corrects layers after calibration. */
 bool quantize_corrects(const struct quantize_options *o);
 /* Adds what correction will hold and compute to a plan; zero where nothing is corrected. samples: those that calibrate;

@@ -80,7 +80,7 @@ static int write_step(struct quantize_job *job, const struct quant_value *v, con
 static int weight_step(
     struct quantize_job *job, struct calibration *p, struct executor *ex, const struct quant_value *v)
 {
-	enum observer_kind kind = job->o->weight_observer == 1 ? OBSERVE_MSE : OBSERVE_MINMAX;
+	enum observer_kind kind = quantize_weight_observer(job->o, v->q.bits);
 	struct shape shape;
 	int rc = calibration_read(p, ex, v->name, &shape);
 	if (rc)

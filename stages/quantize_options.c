@@ -8,13 +8,14 @@
 #include "stages/quantize_rows.h"
 
 const char *const quantize_observers[] = {"minmax", "moving_average", "percentile", "entropy", "mse", "auto", NULL};
-const char *const quantize_weight_observers[] = {"minmax", "mse", NULL};
+const char *const quantize_weight_observers[] = {"minmax", "mse", "by_bits", NULL};
 const char *const quantize_granularities[] = {"channel", "tensor", NULL};
 const char *const quantize_prob_bits[] = {"16", "8", NULL};
 const char *const quantize_activations[] = {"symmetric", "affine", NULL};
 /* Those of a saved plan, and what decides between them. */
 static const char *const methods[] = {"dynamic", "static", "qat", "fp16", "bf16", "auto", NULL};
-static const char *const roundings[] = {"nearest", "adaround", NULL};
+static const char *const roundings[] = {"nearest", "adaround", "by_bits", NULL};
+static const char *const corrections[] = {"false", "true", "by_bits", NULL};
 static const char *const train_only[] = {"all", "steps", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
@@ -90,30 +91,32 @@ const struct option quantize_option_table[] = {
 	.only = TRAINED,
 	.help = "steps: the steps of weights and activations learn, everything else stays as it is; an epoch or two "
 		"will do"},
-    {.key = "bias_correction",
-	.type = OPT_BOOL,
-	.offset = AT(bias_correction),
-	.def = "false",
-	.when = "method",
-	.only = OPTION_BIT(QUANT_STATIC),
-	.help = "moves each bias by what rounding has moved the mean of its channel by, layer by layer, on "
-		"calibration samples"},
     {.key = "rounding",
 	.type = OPT_CHOICE,
 	.offset = AT(rounding),
-	.def = "nearest",
+	.def = "by_bits",
 	.choices = roundings,
 	.when = "method",
 	.only = OPTION_BIT(QUANT_STATIC),
-	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples"},
+	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples; "
+		"by_bits: of weights of fewer than 6 bits"},
+    {.key = "bias_correction",
+	.type = OPT_CHOICE,
+	.offset = AT(bias_correction),
+	.def = "by_bits",
+	.choices = corrections,
+	.when = "method",
+	.only = OPTION_BIT(QUANT_STATIC),
+	.help = "moves each bias by what rounding has moved the mean of its channel by, layer by layer, on "
+		"calibration samples; by_bits: where some weights have fewer than 6 bits"},
     {.key = "rounding_iterations",
 	.type = OPT_INT,
 	.offset = AT(rounding_iterations),
-	.def = "1000",
+	.def = "300",
 	.min = 10,
 	.max = 1000000,
 	.when = "rounding",
-	.only = OPTION_BIT(ROUNDING_ADAROUND),
+	.only = OPTION_BIT(ROUNDING_ADAROUND) | OPTION_BIT(ROUNDING_BY_BITS),
 	.help = "iterations per layer"},
     KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", TRAINED),
@@ -125,9 +128,37 @@ bool quantize_has_steps(const struct quantize_options *o)
 	return o->method == QUANT_STATIC || o->method == QUANT_QAT;
 }
 
+/* Below this many bits the nearest integers of weights lose what learned ones keep (docs/results.md). */
+#define FEW_BITS 6
+
+enum observer_kind quantize_weight_observer(const struct quantize_options *o, int bits)
+{
+	if (o->weight_observer == WEIGHTS_BY_BITS)
+		return bits < FEW_BITS || o->method == QUANT_QAT ? OBSERVE_MSE : OBSERVE_MINMAX;
+	return o->weight_observer == WEIGHTS_MSE ? OBSERVE_MSE : OBSERVE_MINMAX;
+}
+
+bool quantize_learns_rounding(const struct quantize_options *o, int bits)
+{
+	return o->method == QUANT_STATIC &&
+	       (o->rounding == ROUNDING_ADAROUND || (o->rounding == ROUNDING_BY_BITS && bits < FEW_BITS));
+}
+
+/* Of the weights with the fewest. */
+static int least_bits(const struct quantize_options *o)
+{
+	return (int)(o->edge_bits > 0 && o->edge_bits < o->weight_bits ? o->edge_bits : o->weight_bits);
+}
+
+bool quantize_corrects_biases(const struct quantize_options *o)
+{
+	return o->method == QUANT_STATIC && (o->bias_correction == CORRECTION_ON ||
+						(o->bias_correction == CORRECTION_BY_BITS && least_bits(o) < FEW_BITS));
+}
+
 bool quantize_corrects(const struct quantize_options *o)
 {
-	return o->method == QUANT_STATIC && (o->bias_correction || o->rounding != ROUNDING_NEAREST);
+	return quantize_learns_rounding(o, least_bits(o)) || quantize_corrects_biases(o);
 }
 
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)

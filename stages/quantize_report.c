@@ -171,8 +171,6 @@ out:
 	return rc;
 }
 
-static const char *const rounding_names[] = {"nearest", "adaround"};
-
 /* What was corrected after calibration; null where nothing was asked for. */
 static void add_corrected(const struct quantize_job *job, struct json_out root)
 {
@@ -182,16 +180,15 @@ static void add_corrected(const struct quantize_job *job, struct json_out root)
 		return;
 	}
 	struct json_out j = json_out_object(root, "corrected"), all;
-	json_out_text(j, "rounding", rounding_names[o->rounding]);
-	json_out_bool(j, "bias_correction", o->bias_correction);
+	json_out_bool(j, "bias_correction", quantize_corrects_biases(o));
 	all = json_out_list(j, "layers");
 	for (int i = 0; i < job->n_corrected && *all.ok; i++) {
 		const struct quantize_corrected *l = &job->corrected[i];
 		struct json_out one = json_out_object(all, NULL);
 		json_out_text(one, "name", l->name);
-		if (o->bias_correction)
+		if (quantize_corrects_biases(o))
 			json_out_number(one, "largest_shift", l->shift);
-		if (o->rounding != ROUNDING_ADAROUND)
+		if (l->weights == 0)
 			continue;
 		json_out_number(one, "weights", (double)l->weights);
 		json_out_number(one, "changed", (double)l->changed);

@@ -429,10 +429,15 @@ static int correct_bias(struct corrector *c, const struct corrected *l, const st
 	return rc;
 }
 
+static bool learns(const struct corrector *c, const struct corrected *l)
+{
+	return quantize_learns_rounding(c->job->o, l->weight->q.bits);
+}
+
 /* The rows of the layer, and the means of what it reads. */
 static int collect(struct corrector *c, struct corrected *l, int64_t O)
 {
-	const bool rounds = c->job->o->rounding == ROUNDING_ADAROUND;
+	const bool rounds = learns(c, l);
 	const int64_t batches = c->grid.size.batches, rows = rows_of(l->taps.K, O);
 	float step;
 	int rc = params_read(&c->job->input.params, l->grid_step, &step);
@@ -466,12 +471,12 @@ static int correct(struct corrector *c, int at)
 	struct quantize_corrected *done = &c->job->corrected[at];
 	memcpy(done->name, name_of(c, l), NODE_NAME);
 	int rc = load(c, l, &p);
-	done->weights = p.O * p.K;
+	done->weights = learns(c, l) ? p.O * p.K : 0;
 	if (!rc)
 		rc = collect(c, l, p.O);
-	if (!rc && c->job->o->rounding == ROUNDING_ADAROUND)
+	if (!rc && learns(c, l))
 		rc = learn(c, l, &p);
-	if (!rc && c->job->o->bias_correction)
+	if (!rc && quantize_corrects_biases(c->job->o))
 		rc = correct_bias(c, l, &p);
 	unload(&p);
 	return rc;
@@ -480,13 +485,13 @@ static int correct(struct corrector *c, int at)
 /* ---- plan ---- */
 
 /* Of a layer: its rows, and what learning holds. */
-static size_t layer_bytes(const struct quantize_options *o, int64_t O, int64_t K)
+static size_t layer_bytes(const struct corrector *c, const struct corrected *l, int64_t O, int64_t K)
 {
 	const size_t weights = (size_t)(O * K) * (2 * sizeof(float) + 1);
-	if (o->rounding != ROUNDING_ADAROUND)
+	if (!learns(c, l))
 		return weights;
 	return weights + (size_t)((rows_of(K, O) + BATCHES) * (K + O)) * sizeof(float) +
-	       rounding_bytes(O, K, o->rounding_iterations, omp_get_max_threads());
+	       rounding_bytes(O, K, c->job->o->rounding_iterations, omp_get_max_threads());
 }
 
 static int plan_sessions(struct corrector *c, const struct encoding *samples, struct executor_memory *m)
@@ -511,7 +516,7 @@ int quantize_correct_plan(
 	size_t most = 0;
 	if (!quantize_corrects(job->o))
 		return 0;
-	const bool rounds = job->o->rounding == ROUNDING_ADAROUND;
+	int passes = 1;
 	graph_init(&c.folded);
 	graph_init(&c.annotated);
 	params_init(&c.floats, job->run->cpu_dev);
@@ -521,12 +526,13 @@ int quantize_correct_plan(
 	for (int i = 0; !rc && i < c.n; i++) {
 		const struct node *n = &c.folded.node[c.layer[i].layer];
 		const int64_t K = c.layer[i].taps.K, O = shape_count(c.folded.node[n->in[PRODUCT_W]].shape) / K;
-		const size_t bytes = layer_bytes(job->o, O, K);
+		const size_t bytes = layer_bytes(&c, &c.layer[i], O, K);
 		most = bytes > most ? bytes : most;
-		if (rounds)
+		passes += learns(&c, &c.layer[i]) ? 2 : 1;
+		if (learns(&c, &c.layer[i]))
 			out->macs += 2.0 * (double)(job->o->rounding_iterations * ROUNDING_ROWS) * (double)(O * K);
 	}
-	out->macs += forward * (double)(correction_size(job).batches * (1 + c.n * (rounds ? 2 : 1)));
+	out->macs += forward * (double)(correction_size(job).batches * passes);
 	out->memory.total += grid.total + grid.params + most; /* of the integers; and the float params once more */
 	corrector_close(&c);
 	return rc;

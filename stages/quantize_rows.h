@@ -23,8 +23,9 @@ extern const char *const quantize_observers[], *const quantize_weight_observers[
 	    "range of activations; auto: all are tried, the best by the primary metric on validation wins"),           \
 	    QUANTIZE_ROW("observer", OPTION_BIT(OBSERVE_PERCENTILE) | OPTION_BIT(OBSERVE_AUTO), percentile, OPT_FLOAT, \
 		"99.99", 50.001, 100, NULL, "share of values inside the range, in percent"),                           \
-	    QUANTIZE_ROW(w, integer, weight_observer, OPT_CHOICE, "mse", 0, 0, quantize_weight_observers,              \
-		"range of weights: the largest, or the clip with the least squared error"),                            \
+	    QUANTIZE_ROW(w, integer, weight_observer, OPT_CHOICE, "by_bits", 0, 0, quantize_weight_observers,          \
+		"range of weights: minmax, the largest; mse, the clip with the least squared error; by_bits: mse of "  \
+		"fewer than 6 bits and where steps are trained, else minmax"),                                         \
 	    QUANTIZE_ROW(w, integer, weight_bits, OPT_INT, "8", 2, 8, NULL, "bits of weights"),                        \
 	    QUANTIZE_ROW(w, calibrated, act_bits, OPT_INT, "8", 2, 8, NULL,                                            \
 		"bits of activations; below 8 the model is simulated in FP32 and says so"),                            \

@@ -136,6 +136,21 @@ static void plan__knows_what_each_stage_will_hold(void **state)
 	    masks + logits);
 }
 
+/* Correction has a second session beside the first, and learning the rows of a layer. */
+static void plan__knows_what_correction_holds(void **state)
+{
+	static const char *const options[] = {"{rounding: nearest}", "{rounding: nearest, bias_correction: true}",
+	    "{rounding: adaround, rounding_iterations: 10}"};
+	size_t total[3];
+	for (int i = 0; i < 3; i++) {
+		const struct rig_case c = {.name = "corrected", .options = options[i], .input = "teacher"};
+		total[i] = plan_of(*state, &stage_quantize, &c).memory.total;
+	}
+	const size_t rows = 4096 * (48 + 24) * sizeof(float); /* of fc1: inputs and outputs */
+	assert_true(total[1] > total[0] + total[0] / 2);
+	assert_true(total[2] > total[1] + rows);
+}
+
 /* One byte too few for what is planned is too few for the run too, and for the same reason; then the advice is
  * followed. */
 static void refuse_and_follow(struct rig *r, const struct stage_kind *kind, struct rig_case c)
@@ -261,6 +276,7 @@ static void plan__advises_no_micro_batch_that_a_batch_norm_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(plan__knows_what_correction_holds),
 	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
 	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
 	    cmocka_unit_test(train__a_batch_norm_over_one_value_is_refused),

@@ -77,7 +77,7 @@ static void steps__learn_alone(void **state)
 	static const char bits[] = "weight_bits: 4, act_bits: 4, observer: minmax, weight_observer: minmax";
 	char options[256];
 	(void)state;
-	snprintf(options, sizeof(options), "{method: static, %s}", bits);
+	snprintf(options, sizeof(options), "{method: static, rounding: nearest, bias_correction: false, %s}", bits);
 	cJSON *before = quantize(&images, "calibrated", "mlp", NULL, options);
 	snprintf(options, sizeof(options), "{method: qat, train_only: steps, %s, epochs: 3, lr: 0.01}", bits);
 	cJSON *after = quantize(&images, "steps", "mlp", NULL, options);
@@ -168,7 +168,8 @@ static void self__brings_the_integers_nearer_to_the_model(void **state)
 	enum { N = 128 };
 	(void)state;
 	double far[2] = {0, 0};
-	static const char *const options[] = {"{method: static, weight_bits: 3, weight_observer: minmax}",
+	static const char *const options[] = {
+	    "{method: static, weight_bits: 3, weight_observer: minmax, rounding: nearest, bias_correction: false}",
 	    "{method: qat, weight_bits: 3, weight_observer: minmax, train_only: steps, epochs: 3, lr: 0.01, alpha: 1}"};
 	float *real = rig_logits(&images, "cnn", N);
 	for (int k = 0; k < 2; k++) {

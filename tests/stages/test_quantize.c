@@ -348,7 +348,8 @@ static void run__a_mask_that_does_not_hold_is_found(void **state)
 static void run__qat_at_2_bits_beats_static_at_2_bits(void **state)
 {
 	struct rig *r = *state;
-	cJSON *ptq = run_case(r, "ptq_w2", "cnn", "{method: static, weight_bits: 2, weight_observer: minmax}");
+	cJSON *ptq = run_case(r, "ptq_w2", "cnn",
+	    "{method: static, weight_bits: 2, weight_observer: minmax, rounding: nearest, bias_correction: false}");
 	cJSON *qat = run_case(r, "qat_w2", "cnn",
 	    "{method: qat, weight_bits: 2, weight_observer: minmax, epochs: 4, batch_size: 64, lr: 0.002}");
 

@@ -93,7 +93,9 @@ static int64_t differences(const struct model *a, const struct model *b)
 	return different;
 }
 
-#define BITS "weight_bits: 3, weight_observer: minmax, observer: minmax"
+#define BITS    "weight_bits: 3, weight_observer: minmax, observer: minmax"
+#define NEAREST BITS ", rounding: nearest"
+#define KEPT    ", bias_correction: false"
 
 static void adaround__loses_less_and_its_integers_are_those_of_the_checkpoint(void **state)
 {
@@ -105,8 +107,8 @@ static void adaround__loses_less_and_its_integers_are_those_of_the_checkpoint(vo
 		struct model a, b;
 		snprintf(near, sizeof(near), "%s_near", inputs[i]);
 		snprintf(learned, sizeof(learned), "%s_learned", inputs[i]);
-		quantized(r, near, inputs[i], "{" BITS "}");
-		quantized(r, learned, inputs[i], "{" BITS ", rounding: adaround, rounding_iterations: 200}");
+		quantized(r, near, inputs[i], "{" NEAREST KEPT "}");
+		quantized(r, learned, inputs[i], "{" BITS KEPT ", rounding: adaround, rounding_iterations: 200}");
 		const double before = error(r, inputs[i], near), after = error(r, inputs[i], learned);
 		if (!(after < 0.5 * before))
 			fail_msg("%s: error %g by the nearest integers, %g by learned ones", inputs[i], before, after);
@@ -155,8 +157,8 @@ static void bias_correction__brings_the_means_back(void **state)
 		struct model a, b;
 		snprintf(plain, sizeof(plain), "%s_plain", inputs[i]);
 		snprintf(moved, sizeof(moved), "%s_moved", inputs[i]);
-		quantized(r, plain, inputs[i], "{" BITS "}");
-		quantized(r, moved, inputs[i], "{" BITS ", bias_correction: true}");
+		quantized(r, plain, inputs[i], "{" NEAREST KEPT "}");
+		quantized(r, moved, inputs[i], "{" NEAREST ", bias_correction: true}");
 		const double before = mean_off(r, inputs[i], plain), after = mean_off(r, inputs[i], moved);
 		if (!(after < 0.5 * before))
 			fail_msg("%s: mean logits are off by %g, corrected by %g", inputs[i], before, after);
@@ -189,7 +191,7 @@ static void adaround__gives_the_same_bytes_again(void **state)
 static void options__have_an_effect_on_static_alone(void **state)
 {
 	static const char *const bad[] = {"{method: dynamic, bias_correction: true}",
-	    "{method: qat, rounding: adaround}", "{method: static, rounding_iterations: 50}",
+	    "{method: qat, rounding: adaround}", "{rounding: nearest, rounding_iterations: 50}",
 	    "{rounding: adaround, rounding_iterations: 0}"};
 	(void)state;
 	for (int i = 0; i < 4; i++) {
@@ -200,6 +202,36 @@ static void options__have_an_effect_on_static_alone(void **state)
 	}
 }
 
+static void assert_by_bits(const char *text, enum observer_kind weights, bool corrected)
+{
+	struct quantize_options o = {0};
+	RIG_OK(rig_options(quantize_option_table, &o, text));
+	assert_int_equal(quantize_weight_observer(&o, (int)o.weight_bits), weights);
+	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits) == corrected);
+	assert_true(quantize_corrects_biases(&o) == corrected);
+	option_clear(quantize_option_table, &o);
+}
+
+static void options__follow_the_bits_unless_they_are_given(void **state)
+{
+	struct quantize_options o = {0};
+	(void)state;
+	assert_by_bits("{}", OBSERVE_MINMAX, false);
+	assert_by_bits("{weight_bits: 6}", OBSERVE_MINMAX, false);
+	assert_by_bits("{weight_bits: 5}", OBSERVE_MSE, true);
+	assert_by_bits("{method: qat, weight_bits: 4}", OBSERVE_MSE, false);
+	assert_by_bits("{method: qat}", OBSERVE_MSE, false);
+	assert_by_bits("{method: dynamic}", OBSERVE_MINMAX, false);
+	assert_by_bits("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false);
+	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false);
+	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true);
+	/* Layers of 8 bits between two of 4 keep the nearest integers, but all biases are corrected. */
+	RIG_OK(rig_options(quantize_option_table, &o, "{edge_bits: 4}"));
+	assert_true(
+	    quantize_learns_rounding(&o, 4) && !quantize_learns_rounding(&o, 8) && quantize_corrects_biases(&o));
+	option_clear(quantize_option_table, &o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +239,7 @@ int main(void)
 	    cmocka_unit_test(bias_correction__brings_the_means_back),
 	    cmocka_unit_test(adaround__gives_the_same_bytes_again),
 	    cmocka_unit_test(options__have_an_effect_on_static_alone),
+	    cmocka_unit_test(options__follow_the_bits_unless_they_are_given),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -108,7 +108,7 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(QUANT_STATIC),
 	.help = "moves each bias by what rounding has moved the mean of its channel by, layer by layer, on "
-		"calibration samples; by_bits: where some weights have fewer than 6 bits"},
+		"calibration samples; by_bits: where some weights have fewer than 8 bits"},
     {.key = "rounding_iterations",
 	.type = OPT_INT,
 	.offset = AT(rounding_iterations),
@@ -128,8 +128,10 @@ bool quantize_has_steps(const struct quantize_options *o)
 	return o->method == QUANT_STATIC || o->method == QUANT_QAT;
 }
 
-/* Below this many bits the nearest integers of weights lose what learned ones keep (docs/results.md). */
-#define FEW_BITS 6
+/* Weights of fewer bits lose by the nearest integers what learned ones keep, and shift the means of what layers give
+ * (docs/results.md). */
+#define FEW_BITS  6
+#define BIAS_BITS 8
 
 enum observer_kind quantize_weight_observer(const struct quantize_options *o, int bits)
 {
@@ -152,8 +154,9 @@ static int least_bits(const struct quantize_options *o)
 
 bool quantize_corrects_biases(const struct quantize_options *o)
 {
-	return o->method == QUANT_STATIC && (o->bias_correction == CORRECTION_ON ||
-						(o->bias_correction == CORRECTION_BY_BITS && least_bits(o) < FEW_BITS));
+	return o->method == QUANT_STATIC &&
+	       (o->bias_correction == CORRECTION_ON ||
+		   (o->bias_correction == CORRECTION_BY_BITS && least_bits(o) < BIAS_BITS));
 }
 
 bool quantize_corrects(const struct quantize_options *o)

@@ -202,12 +202,12 @@ static void options__have_an_effect_on_static_alone(void **state)
 	}
 }
 
-static void assert_by_bits(const char *text, enum observer_kind weights, bool corrected)
+static void assert_by_bits(const char *text, enum observer_kind weights, bool learned, bool corrected)
 {
 	struct quantize_options o = {0};
 	RIG_OK(rig_options(quantize_option_table, &o, text));
 	assert_int_equal(quantize_weight_observer(&o, (int)o.weight_bits), weights);
-	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits) == corrected);
+	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits) == learned);
 	assert_true(quantize_corrects_biases(&o) == corrected);
 	option_clear(quantize_option_table, &o);
 }
@@ -216,15 +216,15 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 {
 	struct quantize_options o = {0};
 	(void)state;
-	assert_by_bits("{}", OBSERVE_MINMAX, false);
-	assert_by_bits("{weight_bits: 6}", OBSERVE_MINMAX, false);
-	assert_by_bits("{weight_bits: 5}", OBSERVE_MSE, true);
-	assert_by_bits("{method: qat, weight_bits: 4}", OBSERVE_MSE, false);
-	assert_by_bits("{method: qat}", OBSERVE_MSE, false);
-	assert_by_bits("{method: dynamic}", OBSERVE_MINMAX, false);
-	assert_by_bits("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false);
-	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false);
-	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true);
+	assert_by_bits("{}", OBSERVE_MINMAX, false, false);
+	assert_by_bits("{weight_bits: 6}", OBSERVE_MINMAX, false, true);
+	assert_by_bits("{weight_bits: 5}", OBSERVE_MSE, true, true);
+	assert_by_bits("{method: qat, weight_bits: 4}", OBSERVE_MSE, false, false);
+	assert_by_bits("{method: qat}", OBSERVE_MSE, false, false);
+	assert_by_bits("{method: dynamic}", OBSERVE_MINMAX, false, false);
+	assert_by_bits("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false, false);
+	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false, false);
+	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true, true);
 	/* Layers of 8 bits between two of 4 keep the nearest integers, but all biases are corrected. */
 	RIG_OK(rig_options(quantize_option_table, &o, "{edge_bits: 4}"));
 	assert_true(

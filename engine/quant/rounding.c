@@ -187,8 +187,8 @@ static void begin_weight(struct block *b, int64_t k, int c)
 	const struct rounding *r = b->r;
 	const float w = r->w[(b->first + c) * r->K + k], step = b->step[c], q = w / step;
 	const float nearest = (float)quant_round(w, step, r->q), down = floorf(q);
-	/* Exact zeros, integers at the end of the range and beyond, and what lies on an integer have no choice. */
-	const bool stays = w == 0 || down < (float)r->q.lo || down + 1 > (float)r->q.hi || !(q > down);
+	/* Integers at the end of the range and beyond, and what lies on an integer, zeros above all, have no choice. */
+	const bool stays = down < (float)r->q.lo || down + 1 > (float)r->q.hi || !(q > down);
 	b->frozen[k][c] = stays ? 1 : 0;
 	b->base[k][c] = stays ? nearest : down;
 	b->w[k][c] = nearest * step;

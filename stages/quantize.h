@@ -21,8 +21,8 @@ enum quantize_rounding { ROUNDING_NEAREST, ROUNDING_ADAROUND, ROUNDING_BY_BITS }
 enum quantize_correction { CORRECTION_OFF, CORRECTION_ON, CORRECTION_BY_BITS };
 
 struct quantize_options {
-	int method;     /* enum quant_method, or QUANTIZE_AUTO */
-	int train_only; /* enum train_only: qat */
+	int method;                    /* enum quant_method, or QUANTIZE_AUTO */
+	int train_only;                /* enum train_only: qat */
 	int observer, weight_observer; /* weight_observer: enum quantize_weights */
 	double percentile;
 	int64_t weight_bits, act_bits, edge_bits;

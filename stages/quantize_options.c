@@ -97,7 +97,7 @@ const struct option quantize_option_table[] = {
 	.def = "by_bits",
 	.choices = roundings,
 	.when = "method",
-	.only = OPTION_BIT(QUANT_STATIC),
+	.only = OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANTIZE_AUTO),
 	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples; "
 		"by_bits: of weights of fewer than 6 bits"},
     {.key = "bias_correction",
@@ -106,7 +106,7 @@ const struct option quantize_option_table[] = {
 	.def = "by_bits",
 	.choices = corrections,
 	.when = "method",
-	.only = OPTION_BIT(QUANT_STATIC),
+	.only = OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANTIZE_AUTO),
 	.help = "moves each bias by what rounding has moved the mean of its channel by, layer by layer, on "
 		"calibration samples; by_bits: where some weights have fewer than 8 bits"},
     {.key = "rounding_iterations",

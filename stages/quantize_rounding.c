@@ -549,6 +549,7 @@ int quantize_correct(struct quantize_job *job)
 	graph_init(&c.annotated);
 	params_init(&c.floats, job->run->cpu_dev);
 	int rc = corrector_open(&c);
+	mem_free(job->corrected);
 	job->corrected = rc ? NULL : mem_alloc((size_t)c.n + 1, sizeof(*job->corrected));
 	if (!rc)
 		rc = job->corrected ? pass(&c, &c.real, c.n, mean_name, mean_add) : ERR_NOMEM;

@@ -204,6 +204,8 @@ static int resolve_pretrained(const struct chain *c, const struct model_config *
 	if (!rc)
 		rc = adapter_copy(&s->adapter, &ckpt.adapter);
 	if (!rc)
+		adapter_take_resize(&s->adapter, &c->data);
+	if (!rc)
 		rc = spec_copy(&s->model, &ckpt.spec);
 	if (!rc)
 		rc = forecast_pretrained(c, &ckpt, &s->pretrained.masks);

@@ -48,6 +48,11 @@ void data_words_of_samples(struct str *out, const struct dataset *d)
 	if (passed.len)
 		str_addf(out, "%spassed over: %s\n", serious ? "warning: " : "", str_text(&passed));
 	str_clear(&passed);
+	struct str converted = {0};
+	notes_converted(&d->notes, &converted);
+	if (converted.len)
+		str_addf(out, "converted: %s\n", str_text(&converted));
+	str_clear(&converted);
 	add_names(out, &d->notes, NOTE_FOUND, "found");
 	add_names(out, &d->notes, NOTE_SPELLING,
 	    "names of classes that differ in spelling alone, but are each a class of its own");

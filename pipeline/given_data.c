@@ -113,6 +113,8 @@ static int make_options(struct data_options *o, const struct given_data *g, cons
 		rc = split_labels(&o->labels, g->labels);
 	else if (!rc && o->source == SOURCE_CSV && !g->label && c->task.kind->target == TARGET_SET)
 		rc = all_labels(&o->labels, &c->task);
+	if (!rc)
+		rc = model_data_resize(o, c);
 	return rc ? rc : data_options_check(o, &key);
 }
 

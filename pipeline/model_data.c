@@ -29,13 +29,28 @@ cJSON *model_data_options_json(const struct data_options *o)
 	return json;
 }
 
-static int open_from_config(struct dataset *out, const char *path, bool with_test)
+int model_data_resize(struct data_options *o, const struct checkpoint *c)
+{
+	const struct adapter *a = &c->adapter;
+	if (o->source != SOURCE_IMAGES || o->size.n > 0 || !a->kind || a->kind->takes != SAMPLE_IMAGE)
+		return 0;
+	struct image_fit fit = adapter_image_fit(a);
+	if (o->channels > 0) {
+		fit.channels = (int)o->channels;
+		fit.to_grey = o->channels == 1;
+	}
+	return data_options_set_fit(o, &fit);
+}
+
+static int open_from_config(struct dataset *out, const struct checkpoint *c, const char *path, bool with_test)
 {
 	struct run_config config;
 	int rc = run_config_load(&config, path, NULL, 0);
 	if (rc < 0)
 		return rc;
-	rc = dataset_open(out, &config.data, config.base_dir, (uint64_t)config.top.seed, with_test);
+	rc = model_data_resize(&config.data, c);
+	if (!rc)
+		rc = dataset_open(out, &config.data, config.base_dir, (uint64_t)config.top.seed, with_test);
 	run_config_clear(&config);
 	return rc;
 }
@@ -63,7 +78,7 @@ static int open_from_text(struct dataset *out, const char *text, const char *con
 int model_data_open(struct dataset *out, const struct checkpoint *c, const char *config, bool with_test)
 {
 	if (config)
-		return open_from_config(out, config, with_test);
+		return open_from_config(out, c, config, with_test);
 	const cJSON *options = cJSON_GetObjectItemCaseSensitive(c->info, "data_options");
 	const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(c->info, "config");
 	const cJSON *seed = cJSON_GetObjectItemCaseSensitive(c->info, "seed");

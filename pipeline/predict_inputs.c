@@ -88,10 +88,10 @@ static int predict_top_folder(struct predictor *p, const char *folder)
 	mem_free(name);
 	if (!rc && w.others)
 		fprintf(stderr,
-		    "%s: %" PRId64 " of %" PRId64 " entries are no .jpg, .jpeg or .png files and were passed over\n",
+		    "%s: %" PRId64 " of %" PRId64 " entries are no images by their names and were passed over\n",
 		    folder, w.others, w.others + w.images);
 	if (!rc && !w.images && p->failed == before) {
-		err_set(ERR_DATA, "%s: holds no .jpg, .jpeg or .png file", folder);
+		err_set(ERR_DATA, "%s: holds no .jpg, .jpeg, .png, .webp, .tif, .tiff or .bmp file", folder);
 		rc = predictor_failed(p, folder, ERR_DATA);
 	}
 	return rc;

@@ -25,6 +25,8 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 	d->height = l->height;
 	d->width = l->width;
 	d->channels = l->channels;
+	d->resize = l->resize;
+	d->to_grey = l->to_grey;
 	d->classes = l->classes;
 	d->class_name = l->class_name;
 	l->class_name = NULL;

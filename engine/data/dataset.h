@@ -2,7 +2,7 @@
  * per sample. A sample belongs to one of the classes (TARGET_CLASS) or to any subset of them (TARGET_SET).
  *
  * Sources of images: `digits` (the UCI 8x8 digits, embedded), `idx` (IDX files, plain or .gz), `images` (class folders,
- * or the same inside .tar.gz / .zip archives, JPEG or PNG, with or without an index CSV that names file, label and
+ * or the same inside .tar.gz / .zip archives, with or without an index CSV that names file, label and
  * split). Sources of texts: `csv` (columns by name), `jsonl` (one object a line), `phrasebank` (sentence@label). Where
  * the source names no validation or test split, it is cut off by content: see split.c.
  *
@@ -19,6 +19,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "config/option.h"
+#include "data/image_fit.h"
 #include "data/notes.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
@@ -55,6 +56,9 @@ struct data_options {
 	int64_t folds, fold;                /* texts: folds 0 = none; the fold is the test split */
 	double val_fraction, test_fraction; /* used where the source names no such split */
 	double fraction;                    /* stratified part of the train split to use, (0, 1] */
+	struct option_ints size;            /* images: side, or height and width; empty = that of the first */
+	int resize;                         /* with size: choice crop, stretch (see data_options_fit) */
+	int64_t channels;                   /* images: 1 or 3; 0 = 3 if any is in colour */
 	int64_t skip_bad;                   /* images: so many that cannot be used are left out */
 	int held;                           /* images: enum data_held, where the pixels are */
 	char *cache;                        /* images: folder for the file of the pixels; NULL = the usual ones */
@@ -79,6 +83,10 @@ bool augment_texts(const struct augment_options *a);
 /* Contradictions, and options that the source would ignore: ERR_CONFIG without place; *key: the option at fault, or
  * NULL. */
 int data_options_check(const struct data_options *o, const char **key);
+/* What the options say of the images' size, where it is 0 what they do not say. */
+struct image_fit data_options_fit(const struct data_options *o);
+/* Makes the options give such samples. ERR_NOMEM. */
+int data_options_set_fit(struct data_options *o, const struct image_fit *fit);
 
 enum sample_kind { SAMPLE_IMAGE, SAMPLE_TEXT };
 enum target_kind { TARGET_CLASS, TARGET_SET }; /* one of the classes; any subset of them */
@@ -119,6 +127,8 @@ struct dataset {
 
 	/* SAMPLE_IMAGE */
 	int height, width, channels;
+	enum image_resize resize;     /* how they came to have this size; none: they had it */
+	bool to_grey;                 /* whether colour was to become grey */
 	uint8_t *pixels[SPLIT_COUNT]; /* rows of height*width*channels, NULL if not loaded */
 	uint32_t *row[SPLIT_COUNT];   /* n: in which row sample i is; NULL: in row i */
 	struct pixels *store;         /* owns the rows of all splits; NULL: pixels[] own theirs */
@@ -178,13 +188,5 @@ void dataset_words(struct str *out, const struct dataset *d);
 /* Bytes of pixels or of texts, and whether they are in memory: then what is available is less by them. */
 size_t dataset_held(const struct dataset *d, bool *in_memory);
 cJSON *dataset_to_json(const struct dataset *d); /* for checkpoint_info.json and reports */
-
-/* Decodes one image file (JPEG, PNG) to 8-bit pixels of exactly h x w x c (c 1 or 3); ERR_DATA if it differs in size.
- */
-int image_decode(const char *name, const unsigned char *bytes, size_t n, int h, int w, int c, uint8_t *out);
-
-#define IMAGE_FILE_MAX (64u << 20) /* bytes of one image file; larger ones are not read */
-
-bool image_has_suffix(const char *path); /* .jpg, .jpeg, .png, in any case */
 
 #endif

@@ -1,4 +1,5 @@
 /* What a data set says about itself: the key for run caching and the JSON for reports. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -18,7 +19,11 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 {
 	struct hash *h = NULL;
 	char *text = augment_text(&o->augment);
+	/* How images were resized is part of the model, also where all of them had the size. */
+	char fit[48];
 	int rc = text ? hash_open(&h) : err_set(ERR_NOMEM, "out of memory");
+
+	snprintf(fit, sizeof(fit), "resize=%d grey=%d", (int)d->resize, d->to_grey);
 
 	if (!rc)
 		rc = hash_add_str(h, d->hash[SPLIT_TRAIN]);
@@ -26,6 +31,8 @@ int dataset_key(const struct dataset *d, const struct data_options *o, char hex[
 		rc = hash_add_str(h, d->hash[SPLIT_VAL]);
 	if (!rc)
 		rc = hash_add_str(h, text);
+	if (!rc)
+		rc = hash_add_str(h, fit);
 	if (!rc)
 		rc = hash_hex(h, hex);
 	hash_close(h);
@@ -145,8 +152,9 @@ cJSON *dataset_to_json(const struct dataset *d)
 		return NULL;
 	}
 	if (!add(j, "class_names", names) || !add(j, "splits", splits_json(d)) ||
-	    !add(j, "passed_over", notes_to_json(&d->notes)) || (texts && !add_texts(d, j)) || !add_duplicates(d, j) ||
-	    (d->skipped.n > 0 && !add_skipped(d, j))) {
+	    !add(j, "passed_over", notes_to_json(&d->notes, false)) ||
+	    (!texts && !add(j, "converted", notes_to_json(&d->notes, true))) || (texts && !add_texts(d, j)) ||
+	    !add_duplicates(d, j) || (d->skipped.n > 0 && !add_skipped(d, j))) {
 		cJSON_Delete(j);
 		return NULL;
 	}

@@ -102,14 +102,14 @@ struct sample *images_find(const struct images_state *st, const char *file, int 
 	return NULL;
 }
 
-/* All images have the size of the first that can be read. They are in colour if any of them is, so after a grey one the
- * search goes on. */
+/* Without options, all images have the size of the first that can be used, and they are in colour if any of them is, so
+ * after a grey one the search goes on. */
 struct shape {
 	struct listing *l;
 	const struct images_state *st;
 	int archive;
-	bool found;
-	int error; /* of the first that cannot be read */
+	bool found, channels_given;
+	int error; /* of the first that cannot be used */
 	char message[1024];
 };
 
@@ -118,8 +118,13 @@ static int take_shape(struct shape *x, const char *name, const unsigned char *by
 {
 	struct listing *l = x->l;
 	struct image_info info;
-	int rc = image_info(name, bytes, n, &info);
+	int rc = image_info(name, bytes, n, &info), height = 0, width = 0;
 
+	if (!rc)
+		image_shown_size(&info, &height, &width);
+	if (!rc && l->resize == RESIZE_NONE && (height > SAMPLE_MAX_SIDE || width > SAMPLE_MAX_SIDE))
+		rc = err_set(ERR_DATA, "%s: image of %d x %d; without data.size, sides of up to %d are allowed", name,
+		    height, width, SAMPLE_MAX_SIDE);
 	if (rc == ERR_NOMEM)
 		return rc;
 	if (rc != 0 && x->error == 0) {
@@ -128,11 +133,13 @@ static int take_shape(struct shape *x, const char *name, const unsigned char *by
 	}
 	if (rc != 0)
 		return 0;
-	if (!x->found) {
-		x->found = true;
-		l->height = info.height;
-		l->width = info.width;
+	if (!x->found && l->resize == RESIZE_NONE) {
+		l->height = height;
+		l->width = width;
 	}
+	x->found = true;
+	if (x->channels_given)
+		return 1;
 	l->channels = info.channels > l->channels ? info.channels : l->channels;
 	return l->channels == 3;
 }
@@ -178,12 +185,20 @@ static int shape_from_file(struct shape *x, const char *file)
 	return rc == ERR_DATA ? 0 : rc;
 }
 
-static int find_shape(struct listing *l, const struct images_state *st)
+static int find_shape(struct listing *l, const struct images_state *st, const struct data_options *o)
 {
-	struct shape x = {.l = l, .st = st};
+	const struct image_fit fit = data_options_fit(o);
+	struct shape x = {.l = l, .st = st, .channels_given = fit.channels > 0};
 	int rc = 0;
 
-	for (int i = 0; i < st->n_archive && !rc && l->channels < 3; i++) {
+	l->height = fit.height;
+	l->width = fit.width;
+	l->channels = fit.channels;
+	l->resize = fit.resize;
+	l->to_grey = fit.to_grey;
+	if (l->resize != RESIZE_NONE && x.channels_given)
+		return 0;
+	for (int i = 0; i < st->n_archive && !rc; i++) {
 		x.archive = i;
 		rc = archive_walk(st->archive[i], visit_for_shape, &x);
 	}
@@ -219,7 +234,7 @@ static int images_list(struct listing *l, const struct source_args *a)
 		if (rc == ERR_DATA && index && *index != '\0')
 			err_context(rc, "%s", path);
 	}
-	return !rc ? find_shape(l, st) : rc;
+	return !rc ? find_shape(l, st, a->o) : rc;
 }
 
 static void images_release(struct listing *l)

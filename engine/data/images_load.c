@@ -26,7 +26,7 @@ struct loader {
 	int archive;
 	bool *seen; /* per sample */
 	int64_t visited;
-	int64_t n_bad;
+	int64_t n_bad, n_other_size;
 	struct bad bad[SKIPPED_LISTED_MAX]; /* the first of them, in order */
 	/* What ends the work; err_message is per thread, so it is carried here. */
 	atomic_bool failed;
@@ -69,18 +69,36 @@ static void keep_error(struct loader *x, int64_t at, struct sample *s, int rc)
 	}
 }
 
+/* Images that could be used if they were resized. */
+static void count_other_size(struct loader *x, const unsigned char *bytes, size_t n)
+{
+	struct image_info info;
+	int height, width;
+
+	if (x->l->resize != RESIZE_NONE || image_info("", bytes, n, &info) != 0)
+		return;
+	image_shown_size(&info, &height, &width);
+	if (height == x->l->height && width == x->l->width)
+		return;
+#pragma omp critical(image_error)
+	x->n_other_size++;
+}
+
 static void decode(
     struct loader *x, int64_t at, const char *name, struct sample *s, const unsigned char *bytes, size_t n)
 {
 	struct listing *l = x->l;
+	const struct image_fit fit = {l->height, l->width, l->channels, l->resize, l->to_grey};
 	uint8_t *out = mem_alloc(1, x->pixels->bytes);
-	int rc = out ? image_decode(name, bytes, n, l->height, l->width, l->channels, out) : ERR_NOMEM;
+	int rc = out ? image_decode(name, bytes, n, &fit, out, &s->changes) : ERR_NOMEM;
 
 	if (!rc)
 		rc = source_put(l, x->pixels, s - l->sample, 1, out);
 	mem_free(out);
 	if (rc != 0)
 		keep_error(x, at, s, rc);
+	if (rc == ERR_DATA)
+		count_other_size(x, bytes, n);
 }
 
 static int visit(const struct archive_member *m, void *user)
@@ -167,6 +185,15 @@ static void find_missing(struct loader *x)
 }
 
 /* As many as a message holds, and how many there are. */
+/* What makes images of several sizes one data set. */
+static void propose_size(struct str *text, const struct loader *x)
+{
+	const int usual = 224, side = x->l->height < x->l->width ? x->l->height : x->l->width;
+
+	if (x->n_other_size > 0)
+		str_addf(text, "; data.size: %d resizes all images to one size", side < usual ? side : usual);
+}
+
 static int too_many_bad(const struct loader *x, int64_t allowed)
 {
 	struct str text = {0};
@@ -177,6 +204,7 @@ static int too_many_bad(const struct loader *x, int64_t allowed)
 		str_addf(&text, "%s%.400s", listed ? "; " : "", x->bad[listed].reason);
 	if (x->n_bad > listed)
 		str_addf(&text, "; and %lld more", (long long)x->n_bad - listed);
+	propose_size(&text, x);
 	if (x->n_bad > 1 || allowed > 0)
 		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld: %s",
 		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&text));
@@ -205,6 +233,21 @@ static int judge(struct loader *x, int64_t allowed)
 	return 0;
 }
 
+/* In the order of the samples, whichever thread decoded them. */
+static int note_changes(struct listing *l)
+{
+	int rc = 0;
+
+	for (int64_t i = 0; i < l->n && !rc; i++) {
+		const struct sample *s = &l->sample[i];
+
+		for (int k = 0; k < CHANGE_COUNT && s->split != SPLIT_DROP && !rc; k++)
+			if (s->changes & CHANGE_BIT(k))
+				rc = note_add(&l->notes, (enum note_kind)(NOTE_RESIZED + k), s->file);
+	}
+	return rc;
+}
+
 int images_load(struct listing *l, const struct source_args *a, struct pixels *pixels)
 {
 	struct loader x = {.l = l, .st = l->state, .pixels = pixels};
@@ -220,6 +263,8 @@ int images_load(struct listing *l, const struct source_args *a, struct pixels *p
 	if (x.error == 0)
 		find_missing(&x);
 	rc = judge(&x, a->o->skip_bad);
+	if (!rc)
+		rc = note_changes(l);
 	for (int i = 0; i < SKIPPED_LISTED_MAX; i++)
 		mem_free(x.bad[i].reason);
 	mem_free(x.seen);

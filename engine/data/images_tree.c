@@ -247,7 +247,9 @@ static int check_level(struct level *v, const struct folders *f, struct listing 
 {
 	*down = false;
 	if (f->name.n == 0)
-		return err_set(ERR_DATA, "%s: holds no class folders with images (.jpg, .jpeg, .png)", v->t->place);
+		return err_set(ERR_DATA,
+		    "%s: holds no class folders with images (.jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp)",
+		    v->t->place);
 	if (v->splits && names_split(v, f))
 		return 0;
 	if (!v->splits && !l->only_test && are_splits(v, f))

@@ -30,6 +30,19 @@ static const struct {
     [NOTE_COPIES] = {"copies_apart", "class", "classes", true},
     [NOTE_FOUND] = {"found", "choice", "choices", false},
     [NOTE_SPELLING] = {"same_spelling", "label", "labels", true},
+    [NOTE_RESIZED] = {"resized", "image resized", "images resized", false},
+    [NOTE_TURNED] = {"turned", "image turned by its EXIF orientation", "images turned by their EXIF orientation",
+	false},
+    [NOTE_GREY] = {"to_grey", "colour image made grey", "colour images made grey", false},
+    [NOTE_COLOUR] = {"to_colour", "grey image repeated as colour", "grey images repeated as colour", false},
+    [NOTE_CMYK] = {"cmyk", "image converted from CMYK", "images converted from CMYK", false},
+    [NOTE_16_BIT] = {"16_bit", "image of 16 bits rounded to 8", "images of 16 bits rounded to 8", false},
+    [NOTE_BLENDED] = {"blended", "transparent image blended with white", "transparent images blended with white",
+	false},
+    [NOTE_FAULT] = {"faults", "JPEG file with faults that change no pixel",
+	"JPEG files with faults that change no pixel", false},
+    [NOTE_PAGE] = {"first_page", "file of several pages read to its first",
+	"files of several pages read to their first", false},
 };
 
 /* Shortens a name before a character of it. */
@@ -78,12 +91,11 @@ void notes_clear(struct data_notes *n)
 	*n = (struct data_notes){0};
 }
 
-void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious)
+static void add_kinds(const struct data_notes *n, int from, int end, struct str *out, bool *serious)
 {
 	bool any = false;
 
-	*serious = false;
-	for (int k = 0; k < NOTE_COPIES; k++) {
+	for (int k = from; k < end; k++) {
 		int64_t count = n->of[k].n;
 
 		if (count == 0)
@@ -97,12 +109,26 @@ void notes_passed_over(const struct data_notes *n, struct str *out, bool *seriou
 	}
 }
 
-cJSON *notes_to_json(const struct data_notes *n)
+void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious)
 {
+	*serious = false;
+	add_kinds(n, 0, NOTE_COPIES, out, serious);
+}
+
+void notes_converted(const struct data_notes *n, struct str *out)
+{
+	bool serious = false;
+
+	add_kinds(n, NOTE_RESIZED, NOTE_KINDS, out, &serious);
+}
+
+cJSON *notes_to_json(const struct data_notes *n, bool converted)
+{
+	const int from = converted ? NOTE_RESIZED : 0, end = converted ? NOTE_KINDS : NOTE_RESIZED;
 	cJSON *json = cJSON_CreateObject();
 	bool ok = json;
 
-	for (int k = 0; k < NOTE_KINDS && ok; k++) {
+	for (int k = from; k < end && ok; k++) {
 		cJSON *one, *first;
 
 		if (n->of[k].n == 0)

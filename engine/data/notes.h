@@ -21,6 +21,16 @@ enum note_kind {
 	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
 	NOTE_SPELLING, /* not left out: classes whose names differ in spelling alone */
 	NOTE_FOUND,    /* not left out: what no option says and was found out, a sentence each */
+	/* Not left out: images that were converted, in the order of enum image_conversion. */
+	NOTE_RESIZED,
+	NOTE_TURNED,
+	NOTE_GREY,
+	NOTE_COLOUR,
+	NOTE_CMYK,
+	NOTE_16_BIT,
+	NOTE_BLENDED,
+	NOTE_FAULT,
+	NOTE_PAGE,
 	NOTE_KINDS
 };
 #define NOTE_NAMES 5 /* kept of each kind */
@@ -37,8 +47,11 @@ void notes_clear(struct data_notes *n);
 /* "8 files of other suffixes (cat/a.bmp, ...), 1 broken link (fox)"; nothing if nothing was passed over. *serious:
  * samples or classes may be missing. */
 void notes_passed_over(const struct data_notes *n, struct str *out, bool *serious);
-/* The same as an object: per kind that occurs {"count", "first": [names]}. NULL: out of memory. */
-cJSON *notes_to_json(const struct data_notes *n);
+/* The same of what was converted: "12 images resized (cat/a.jpg, ...)". */
+void notes_converted(const struct data_notes *n, struct str *out);
+/* The same as objects, of all but what was converted, or of that: per kind that occurs {"count", "first": [names]}.
+ * NULL: out of memory. */
+cJSON *notes_to_json(const struct data_notes *n, bool converted);
 /* Notes what was found out. Sentences of more than 400 bytes are cut. */
 int note_found(struct data_notes *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

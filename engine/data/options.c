@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "data/dataset.h"
 
 #define AT(field)     offsetof(struct data_options, field)
@@ -12,6 +13,7 @@
 
 static const char *const source_choices[SOURCE_COUNT + 1] = {
     "digits", "idx", "images", "csv", "jsonl", "phrasebank", NULL};
+static const char *const resize_choices[] = {"crop", "stretch", NULL}; /* enum image_resize without none */
 static const char *const held_choices[] = {"auto", "memory", "file", NULL};
 static const char *const encoding_choices[] = {"auto", "utf8", "latin1", NULL};
 static const char *const delimiter_choices[] = {"auto", ",", ";", "tab", NULL};
@@ -325,6 +327,33 @@ const struct option data_option_table[] = {
 	.min = 1e-6,
 	.max = 1,
 	.help = "stratified part of the train split to use"},
+    {.key = "size",
+	.type = OPT_INTS,
+	.offset = AT(size),
+	.min = 1,
+	.max = SAMPLE_MAX_SIDE,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IMAGES),
+	.help = "images: resize to squares of this side, or to [height, width]; none = all must have the size of the "
+		"first"},
+    {.key = "resize",
+	.type = OPT_CHOICE,
+	.offset = AT(resize),
+	.def = "crop",
+	.choices = resize_choices,
+	.when = "size",
+	.only = OPTION_GIVEN,
+	.help = "crop: the shorter side to that size, then the centre is cut out; stretch: each side for itself"},
+    {.key = "channels",
+	.type = OPT_INT,
+	.offset = AT(channels),
+	.def = "0",
+	.min = 0,
+	.max = 3,
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_IMAGES),
+	.help =
+	    "images: 1 = colour becomes grey, 3 = grey becomes colour; 0 = in colour if any is, and so are the others"},
     {.key = "skip_bad",
 	.type = OPT_INT,
 	.offset = AT(skip_bad),
@@ -507,6 +536,47 @@ static int check_augment(const struct data_options *o, const char **key)
 	return 0;
 }
 
+static int check_size(const struct data_options *o, const char **key)
+{
+	*key = "size";
+	if (o->size.n > 2)
+		return err_set(ERR_CONFIG, "size has %d values; it is one side, or height and width", o->size.n);
+	*key = "channels";
+	if (o->channels == 2)
+		return err_set(ERR_CONFIG, "channels is 2; images have 1 (grey) or 3 (colour)");
+	*key = NULL;
+	return 0;
+}
+
+struct image_fit data_options_fit(const struct data_options *o)
+{
+	struct image_fit fit = {.channels = (int)o->channels, .to_grey = o->channels == 1};
+
+	if (o->size.n == 0)
+		return fit;
+	fit.height = (int)o->size.v[0];
+	fit.width = (int)o->size.v[o->size.n - 1];
+	fit.resize = (enum image_resize)(RESIZE_CROP + o->resize);
+	return fit;
+}
+
+int data_options_set_fit(struct data_options *o, const struct image_fit *fit)
+{
+	o->channels = fit->channels == 3 || fit->to_grey ? fit->channels : 0;
+	mem_free(o->size.v);
+	o->size = (struct option_ints){0};
+	if (fit->resize == RESIZE_NONE)
+		return 0;
+	o->size.v = mem_alloc(2, sizeof(*o->size.v));
+	if (!o->size.v)
+		return ERR_NOMEM;
+	o->size.n = 2;
+	o->size.v[0] = fit->height;
+	o->size.v[1] = fit->width;
+	o->resize = (int)fit->resize - RESIZE_CROP;
+	return 0;
+}
+
 int data_options_check(const struct data_options *o, const char **key)
 {
 	int rc = check_augment(o, key);
@@ -520,6 +590,8 @@ int data_options_check(const struct data_options *o, const char **key)
 		rc = check_folders(o, key);
 	if (!rc && o->source == SOURCE_IMAGES)
 		rc = check_index(o, key);
+	if (!rc)
+		rc = check_size(o, key);
 	if (rc || TEXTS & OPTION_BIT(o->source))
 		return rc;
 	*key = "cache";

@@ -1,5 +1,4 @@
-/* PNG by libspng, with checksums verified and memory bounded by the side limit. 16-bit images and real transparency
- * are errors, because 8-bit opaque pixels cannot hold them; alpha that is opaque everywhere is dropped. */
+/* PNG by libspng, with checksums verified and memory bounded by the limits of images. */
 #include <spng.h>
 #include <string.h>
 
@@ -33,52 +32,75 @@ static int start(const char *name, const unsigned char *bytes, size_t n, spng_ct
 		code = spng_get_ihdr(ctx, head);
 	if (code != 0)
 		return fail(name, code);
-	if (head->bit_depth == 16)
-		return err_set(ERR_DATA, "%s: 16 bits per channel; 8 are allowed", name);
+	if ((uint64_t)head->width * head->height > IMAGE_MAX_PIXELS)
+		return err_set(ERR_DATA, "%s: image of %u x %u; at most %d million pixels are allowed", name,
+		    (unsigned)head->height, (unsigned)head->width, IMAGE_MAX_PIXELS >> 20);
 	return 0;
 }
 
-int png_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)
+static bool is_png(const unsigned char *b, size_t n)
+{
+	return n >= 8 && memcmp(b, "\x89PNG\r\n\x1a\n", 8) == 0;
+}
+
+static int png_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)
 {
 	spng_ctx *ctx = NULL;
 	struct spng_ihdr head = {0};
+	struct spng_exif exif;
 	int rc = start(name, bytes, n, &ctx, &head);
 
 	if (!rc) {
+		const bool grey =
+		    head.color_type == SPNG_COLOR_TYPE_GRAYSCALE || head.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
+
 		out->height = (int)head.height;
 		out->width = (int)head.width;
-		out->channels =
-		    head.color_type == SPNG_COLOR_TYPE_GRAYSCALE || head.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA
-			? 1
-			: 3;
+		out->channels = grey ? 1 : 3;
+		out->changes = head.bit_depth == 16 ? CHANGE_BIT(CHANGE_16_BIT) : 0;
+		/* Damage in front of the pixels is found when they are decoded. */
+		if (spng_get_exif(ctx, &exif) == 0)
+			out->orientation = exif_orientation((const unsigned char *)exif.data, exif.length);
 	}
 	spng_ctx_free(ctx);
 	return rc;
 }
 
-/* RGBA to RGB or, where the source is grey (r = g = b), to one channel. */
-static int pack_pixels(const char *name, const uint8_t *rgba, size_t pixels, int channels, uint8_t *out)
+/* RGBA of 8 or 16 bits to RGB or, where the source is grey (r = g = b), to one channel. */
+static void pack_pixels(const void *rgba, bool wide, size_t pixels, int channels, uint8_t *out, unsigned *changes)
 {
-	for (size_t i = 0; i < pixels; i++) {
-		if (rgba[4 * i + 3] != 255)
-			return err_set(ERR_DATA, "%s: transparent pixels are not supported", name);
+	const uint8_t *narrow = rgba;
+	const uint16_t *full = rgba;
+
+	for (size_t i = 0; i < pixels; i++, out += channels) {
+		unsigned alpha = wide ? image_narrow(full[4 * i + 3]) : narrow[4 * i + 3];
+
+		for (int c = 0; c < channels; c++) {
+			size_t at = 4 * i + (size_t)c;
+
+			out[c] = wide ? image_narrow(full[at]) : narrow[at];
+		}
+		if (alpha == 255)
+			continue;
+		*changes |= CHANGE_BIT(CHANGE_BLENDED);
 		for (int c = 0; c < channels; c++)
-			out[i * (size_t)channels + (size_t)c] = rgba[4 * i + (size_t)c];
+			out[c] = image_blend(out[c], alpha);
 	}
-	return 0;
 }
 
-int png_decode(const char *name, const unsigned char *bytes, size_t n, int channels, uint8_t *out)
+static int png_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
+    uint8_t *out, unsigned *changes)
 {
 	spng_ctx *ctx = NULL;
 	struct spng_ihdr head = {0};
-	uint8_t *rgba = NULL;
+	void *rgba = NULL;
 	size_t size = 0;
-	int code, rc = start(name, bytes, n, &ctx, &head);
+	int code, format, rc = start(name, bytes, n, &ctx, &head);
 
 	if (rc != 0)
 		goto out;
-	code = spng_decoded_image_size(ctx, SPNG_FMT_RGBA8, &size);
+	format = head.bit_depth == 16 ? SPNG_FMT_RGBA16 : SPNG_FMT_RGBA8;
+	code = spng_decoded_image_size(ctx, format, &size);
 	if (code != 0) {
 		rc = fail(name, code);
 		goto out;
@@ -89,13 +111,19 @@ int png_decode(const char *name, const unsigned char *bytes, size_t n, int chann
 		goto out;
 	}
 	/* SPNG_DECODE_TRNS: transparency from a tRNS chunk must be seen, not ignored. */
-	code = spng_decode_image(ctx, rgba, size, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS);
+	code = spng_decode_image(ctx, rgba, size, format, SPNG_DECODE_TRNS);
 	/* Reads on to the end chunk: only then is the checksum of the last pixels verified. */
 	if (code == 0)
 		code = spng_decode_chunks(ctx);
-	rc = code != 0 ? fail(name, code) : pack_pixels(name, rgba, size / 4, channels, out);
+	if (code != 0)
+		rc = fail(name, code);
+	else
+		pack_pixels(
+		    rgba, format == SPNG_FMT_RGBA16, (size_t)head.height * head.width, info->channels, out, changes);
 out:
 	mem_free(rgba);
 	spng_ctx_free(ctx);
 	return rc;
 }
+
+const struct image_format image_png = {"PNG", is_png, png_info, png_decode};

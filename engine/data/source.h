@@ -19,6 +19,7 @@ struct sample {
 	int64_t place;    /* position within its split, set by split_assign */
 	char *file;       /* owned, or NULL */
 	int archive;      /* images: which archive holds it, -1 = none or any */
+	unsigned changes; /* images: what was done to it, bits of enum image_conversion */
 	const char *text; /* texts: not NUL-terminated; the source's */
 	size_t bytes;
 };
@@ -27,6 +28,8 @@ struct listing {
 	enum sample_kind kind;
 	enum target_kind target;
 	int height, width, channels, classes;
+	enum image_resize resize; /* images: see dataset.h */
+	bool to_grey;
 	char **class_name; /* classes entries, owned */
 	int64_t n, cap;
 	struct sample *sample;

@@ -143,6 +143,23 @@ int adapter_key(const struct adapter *a, char hex[HASH_HEX])
 	return rc;
 }
 
+/* What is wrong with images that another option of the data would give. */
+static int check_images(const struct adapter *a, const struct dataset *d, const char *name)
+{
+	if (a->resize != RESIZE_NONE && d->resize != RESIZE_NONE && a->resize != d->resize)
+		return err_set(ERR_DATA, "%s takes images that are resized by '%s'; data.resize is %s", name,
+		    image_resize_names[a->resize], image_resize_names[d->resize]);
+	return 0;
+}
+
+static int propose_size(const struct adapter *a, const struct dataset *d, int rc)
+{
+	if (rc != ERR_DATA || d->kind != SAMPLE_IMAGE || (a->spec.height == d->height && a->spec.width == d->width))
+		return rc;
+	return err_set(ERR_DATA, "%s; data.size: [%d, %d] resizes image files to that", err_message(), a->spec.height,
+	    a->spec.width);
+}
+
 int adapter_check_data(const struct adapter *a, const struct dataset *d, const char *name)
 {
 	char takes[160];
@@ -150,11 +167,14 @@ int adapter_check_data(const struct adapter *a, const struct dataset *d, const c
 	a->kind->describe(a, takes);
 	if (a->kind->takes != d->kind)
 		return err_set(ERR_DATA, "%s takes %s, the data set has %s", name, takes, samples_of(d->kind));
+	int rc = check_images(a, d, name);
+	if (rc)
+		return rc;
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		if (!dataset_has(d, (enum split)s) || !d->n[s])
 			continue;
-		int rc = dataset_sample(d, (enum split)s, 0, &v);
-		return rc ? rc : a->kind->check(a, &v, name);
+		rc = dataset_sample(d, (enum split)s, 0, &v);
+		return rc ? rc : propose_size(a, d, a->kind->check(a, &v, name));
 	}
 	return 0;
 }

@@ -85,6 +85,8 @@ struct text_coder {
 struct adapter {
 	const struct adapter_kind *kind; /* NULL: empty */
 	struct input_spec spec;          /* what a graph must know */
+	enum image_resize resize;        /* images: how those of another size are brought to this one */
+	bool to_grey;                    /* images: whether colour becomes grey for 1 channel, or is an error */
 	float mean[4], std[4];           /* images: per channel, of the 0..1 scale */
 	char norm_source[16];            /* images: "config" or "train split" */
 	struct text_coder *coder;        /* texts */
@@ -109,6 +111,10 @@ cJSON *adapter_to_json(const struct adapter *a);
 int adapter_from_json(struct adapter *out, const cJSON *json, const char *dir); /* strict; ERR_CHECKPOINT */
 /* Writes the adapter's files (a vocabulary) into the checkpoint's folder. */
 int adapter_save(const struct adapter *a, const char *dir);
+/* Images: how files become its samples. */
+struct image_fit adapter_image_fit(const struct adapter *a);
+/* Images: an adapter that takes only images of its size takes others too, as the data set resizes them. */
+void adapter_take_resize(struct adapter *a, const struct dataset *d);
 /* One hash of all that decides its tensors. */
 int adapter_key(const struct adapter *a, char hex[HASH_HEX]);
 /* ERR_CONFIG: a change that its vocabulary has no token for. */

@@ -55,6 +55,7 @@ static int make(struct adapter *a, const struct input_options *o, const struct d
 	a->spec.height = d->height;
 	a->spec.width = d->width;
 	a->spec.channels = d->channels;
+	adapter_take_resize(a, d);
 	if (o && o->vocabulary) {
 		*key = "vocabulary";
 		return err_set(ERR_CONFIG, "a vocabulary has no effect on images");
@@ -68,6 +69,20 @@ static int make(struct adapter *a, const struct input_options *o, const struct d
 	snprintf(a->norm_source, sizeof(a->norm_source), "config");
 	int rc = spread(a->mean, &data->mean, d->channels, "mean");
 	return rc ? rc : spread(a->std, &data->std, d->channels, "std");
+}
+
+struct image_fit adapter_image_fit(const struct adapter *a)
+{
+	return (struct image_fit){a->spec.height, a->spec.width, a->spec.channels, a->resize, a->to_grey};
+}
+
+void adapter_take_resize(struct adapter *a, const struct dataset *d)
+{
+	if (d->kind != SAMPLE_IMAGE)
+		return;
+	if (a->resize == RESIZE_NONE)
+		a->resize = d->resize;
+	a->to_grey = a->to_grey || d->to_grey;
 }
 
 static void describe(const struct adapter *a, char buf[160])
@@ -96,7 +111,9 @@ static int read(
 	*held = NULL;
 	if (!pixels)
 		return ERR_NOMEM;
-	int rc = image_decode(name, bytes, n, s->height, s->width, s->channels, pixels);
+	const struct image_fit fit = adapter_image_fit(a);
+	unsigned changes;
+	int rc = image_decode(name, bytes, n, &fit, pixels, &changes);
 	if (rc) {
 		mem_free(pixels);
 		return rc;
@@ -154,6 +171,8 @@ static int to_json(const struct adapter *a, cJSON *json)
 	bool ok = mean && std && cJSON_AddNumberToObject(json, "height", a->spec.height) &&
 		  cJSON_AddNumberToObject(json, "width", a->spec.width) &&
 		  cJSON_AddNumberToObject(json, "channels", a->spec.channels) &&
+		  cJSON_AddStringToObject(json, "resize", image_resize_names[a->resize]) &&
+		  cJSON_AddBoolToObject(json, "colour_to_grey", a->to_grey) &&
 		  cJSON_AddItemToObject(json, "mean", mean);
 	if (ok)
 		mean = NULL;
@@ -191,6 +210,26 @@ static int read_values(const cJSON *json, const char *key, int n, double low, do
 	return 0;
 }
 
+/* Models of versions that did not resize say nothing of it. */
+static int read_resize(struct adapter *a, const cJSON *json)
+{
+	const cJSON *resize = cJSON_GetObjectItemCaseSensitive(json, "resize"),
+		    *grey = cJSON_GetObjectItemCaseSensitive(json, "colour_to_grey");
+	bool known = !resize;
+
+	for (int i = 0; cJSON_IsString(resize) && i < RESIZE_COUNT; i++)
+		if (!strcmp(resize->valuestring, image_resize_names[i])) {
+			a->resize = (enum image_resize)i;
+			known = true;
+		}
+	if (!known)
+		return err_set(ERR_CHECKPOINT, "input.resize must be none, crop or stretch");
+	if (grey && !cJSON_IsBool(grey))
+		return err_set(ERR_CHECKPOINT, "input.colour_to_grey must be true or false");
+	a->to_grey = cJSON_IsTrue(grey);
+	return 0;
+}
+
 static int from_json(struct adapter *a, const cJSON *json, const char *dir)
 {
 	(void)dir;
@@ -204,6 +243,8 @@ static int from_json(struct adapter *a, const cJSON *json, const char *dir)
 		rc = read_values(json, "mean", a->spec.channels, -100, 100, a->mean);
 	if (!rc)
 		rc = read_values(json, "std", a->spec.channels, 1e-6, 1000, a->std);
+	if (!rc)
+		rc = read_resize(a, json);
 	snprintf(a->norm_source, sizeof(a->norm_source), "%s", cJSON_IsString(source) ? source->valuestring : "");
 	return rc;
 }

@@ -81,7 +81,7 @@ cp a.png folder/a.png
 echo "read me" >folder/readme.txt
 works predict $teacher folder
 check "the images of a folder, sorted" [ "$(cut -f 1 out | tr '\n' ' ')" = "folder/a.png folder/b.png " ]
-contains err "folder: 1 of 3 entries are no .jpg, .jpeg or .png files"
+contains err "folder: 1 of 3 entries are no images by their names"
 cp large.png folder/c.png
 stops 3 "1 of 3 inputs could not be answered" predict $teacher folder
 contains err "folder/c.png: image of 8 x 9 (height x width), expected 8 x 8"

@@ -91,10 +91,10 @@ faulty() { # TEXT ARGUMENT...
 cp -r im tree
 mkdir tree/dog/more
 "$tool" jpeg tree/dog/more/1.jpg 9 11 77
-cp tree/cat/1.jpg tree/cat/1.webp
+cp tree/cat/1.jpg tree/cat/1.gif
 ln -s /nowhere/fox tree/fox
 (cat im.yaml && echo "  evaluate: {latency: false}") >ev.yaml
-over="warning: passed over: 1 file of another suffix (cat/1.webp), 1 image deeper than its class folder (dog/more/1.jpg), 1 broken link (fox)"
+over="warning: passed over: 1 file of another suffix (cat/1.gif), 1 image deeper than its class folder (dog/more/1.jpg), 1 broken link (fox)"
 works plan im.yaml --set data.path=tree
 contains out "$over"
 works run ev.yaml --set data.path=tree --out apart/tree

@@ -2,7 +2,7 @@
 """Writes the corpora of tests/corpus/{safetensors,checkpoint,idx,archive,csv,image,vocabulary} (standard library only).
 
 good_* files must be accepted, bad_* files refused: test_corpus.c of tests/store, tests/data and tests/text check that, and the fuzz targets start from both. Hand-kept inputs, which this script reads and does not write:
-checkpoint/good_*.json (saved by the program) and image/good_*.jpg (made with libjpeg).
+checkpoint/good_*.json (saved by the program) and image/good_{grey,rgb,progressive}.jpg (made with libjpeg).
 """
 import bz2
 import gzip
@@ -222,11 +222,11 @@ def images():
     put("image/good_palette.png", png(3, 1, 2, 3, b"\0\x18", chunk(b"PLTE", bytes(range(9)))))
     put("image/good_bits.png", png(9, 2, 1, 0, b"\0\xaa\x80" * 2))
     put("image/good_opaque_rgba.png", png(1, 1, 8, 6, b"\0\1\2\3\xff"))
-    put("image/bad_transparent.png", png(1, 1, 8, 6, b"\0\1\2\3\x7f"))
-    put("image/bad_trns.png", png(1, 1, 8, 0, b"\0\7", chunk(b"tRNS", b"\0\7")))
-    put("image/bad_16_bits.png", png(1, 1, 16, 0, b"\0\1\2"))
+    put("image/good_transparent.png", png(1, 1, 8, 6, b"\0\1\2\3\x7f"))
+    put("image/good_trns.png", png(1, 1, 8, 0, b"\0\7", chunk(b"tRNS", b"\0\7")))
+    put("image/good_16_bits.png", png(1, 1, 16, 0, b"\0\1\2"))
     put("image/bad_huge.png", png(2**31 - 1, 2**31 - 1, 8, 0, b"\0"))
-    put("image/bad_large.png", png(4097, 1, 8, 0, b"\0" * 4098))
+    put("image/bad_large.png", png(16385, 1, 8, 0, b"\0" * 16386))
     put("image/bad_zero.png", png(0, 1, 8, 0, b"\0"))
     put("image/bad_short.png", png(5, 4, 8, 0, grey[:-3]))
     put("image/bad_crc.png", png(5, 4, 8, 0, grey)[:-14] + b"\0\0" + png(5, 4, 8, 0, grey)[-12:])
@@ -239,11 +239,22 @@ def images():
     for name in ("grey", "rgb", "progressive"):
         jpeg = (HERE / f"image/good_{name}.jpg").read_bytes()
         put(f"image/bad_{name}_cut.jpg", jpeg[: len(jpeg) * 3 // 4])
-        put(f"image/bad_{name}_no_end.jpg", jpeg[:-2])
+        put(f"image/{'bad' if name == 'progressive' else 'good'}_{name}_no_end.jpg", jpeg[:-2])
     jpeg = (HERE / "image/good_rgb.jpg").read_bytes()
     start = jpeg.index(b"\xff\xc0") + 5
     put("image/bad_large.jpg", jpeg[:start] + b"\xff\x00\xff\x00" + jpeg[start + 4 :])
     put("image/bad_zero.jpg", jpeg[:start] + b"\0\0\0\0" + jpeg[start + 4 :])
+    # Of the formats that Pillow wrote (tests/data/make_images.py).
+    for name in ("turned.jpg", "turned.webp", "rgba.webp", "lossy.webp", "palette.tiff", "deflate.tiff", "pages.tiff", "cmyk.tiff", "palette.bmp", "bits.bmp", "rgb.bmp"):
+        whole = (HERE.parent / "data/images" / name).read_bytes()
+        put(f"image/good_{name}", whole)
+        if not name.endswith(".tiff"):  # the directory of the pages may lie in front
+            put(f"image/bad_cut_{name}", whole[: len(whole) * 3 // 4])
+    whole = bytearray((HERE.parent / "data/images/rgb.bmp").read_bytes())
+    put("image/bad_top.bmp", whole[:22] + struct.pack("<i", -(2**31)) + whole[26:])
+    put("image/good_top.bmp", whole[:22] + struct.pack("<i", -9) + whole[26:])
+    put("image/bad_rle.bmp", whole[:30] + b"\1" + whole[31:])
+    put("image/bad_core.bmp", whole[:14] + b"\x0c" + whole[15:])
 
 
 def checkpoints():

@@ -63,8 +63,12 @@ static int try_image(const char *path)
 	assert_int_equal(fs_read(path, &b), 0);
 	rc = image_info(path, b.data, b.size, &info);
 	if (!rc) {
-		out = malloc((size_t)info.height * (size_t)info.width * 3);
-		rc = image_decode(path, b.data, b.size, info.height, info.width, 3, out);
+		struct image_fit fit = {.channels = 3};
+		unsigned changes;
+
+		image_shown_size(&info, &fit.height, &fit.width);
+		out = malloc((size_t)fit.height * (size_t)fit.width * 3);
+		rc = image_decode(path, b.data, b.size, &fit, out, &changes);
 		free(out);
 	}
 	fs_bytes_clear(&b);
@@ -84,6 +88,8 @@ static void walk(const char *folder, int (*try)(const char *path))
 
 		assert_int_equal(fs_join(path, sizeof(path), in, l.name[i]), 0);
 		rc = try(path);
+		if (rc != 0 && strstr(err_message(), "was built without"))
+			continue;
 		if (strncmp(l.name[i], "good_", 5) == 0 && rc != 0)
 			fail_msg("refused: %s", err_message());
 		if (strncmp(l.name[i], "bad_", 4) == 0 &&

@@ -386,7 +386,7 @@ static void images__bad_images_are_named(void **state)
 	must_fail(
 	    "{source: images, path: DIR, archives: all.zip}", ERR_DATA, "all.zip:set/beta/beta_3.png: image of 4 x 4");
 	put_text("set/beta/beta_3.png", "junk");
-	must_fail("{source: images, path: DIR/set}", ERR_DATA, "beta_3.png: neither a JPEG nor a PNG");
+	must_fail("{source: images, path: DIR/set}", ERR_DATA, "beta_3.png: neither a JPEG, PNG");
 	put_png("set/beta/beta_3.png", 4, 3, 3, 9);
 	pack("cut.tar.gz", member);
 	assert_int_equal(fs_read(at("cut.tar.gz"), &b), 0);
@@ -447,7 +447,7 @@ static void images__that_cannot_be_used_are_all_listed(void **state)
 
 		assert_int_equal(dataset_open(&d, &o, NULL, 1, false), ERR_DATA); /* nobody asks for the test split */
 		assert_non_null(strstr(err_message(), "3 of 21 images cannot be used, skip_bad allows 0: "));
-		assert_non_null(strstr(err_message(), "Alpha_0.png: neither a JPEG nor a PNG image; "));
+		assert_non_null(strstr(err_message(), "Alpha_0.png: neither a JPEG, PNG, WebP, TIFF nor BMP image; "));
 		assert_non_null(strstr(err_message(), "beta_2.png: image of 5 x 3 (height x width), expected 4 x 3"));
 		assert_non_null(strstr(err_message(), "Gamma_7.png: empty file"));
 		option_clear(data_option_table, &o);
@@ -500,7 +500,7 @@ static void skip_bad__goes_on_and_moves_no_other_image(void **state)
 	put_text(names[20], "junk");
 	some = open_with(", skip_bad: 4", true);
 	assert_int_equal(some.skipped.n, 1);
-	assert_non_null(strstr(some.skipped.reason[0], "Gamma_7.png: neither a JPEG nor a PNG image"));
+	assert_non_null(strstr(some.skipped.reason[0], "Gamma_7.png: neither a JPEG, PNG, WebP, TIFF nor BMP image"));
 	assert_null(some.skipped.reason[1]);
 	assert_int_equal(all.n[0] + all.n[1] + all.n[2], some.n[0] + some.n[1] + some.n[2] + 1);
 	for (int s = 0; s < SPLIT_COUNT; s++) {

@@ -110,10 +110,10 @@ static void tree__hidden_entries_are_no_classes(void **state)
 static void tree__what_is_passed_over_is_named(void **state)
 {
 	(void)state;
-	check((const char *const[]){CAT, DOG, "cat/more/1.png", "cat/more/2.png", "dog/5.webp", "logo.png",
-		  "readme.txt", "fox -> /nowhere/fox", "owl/", "owl/wings.png/", NULL},
+	check((const char *const[]){CAT, DOG, "cat/more/1.png", "cat/more/2.png", "dog/5.gif", "logo.png", "readme.txt",
+		  "fox -> /nowhere/fox", "owl/", "owl/wings.png/", NULL},
 	    "cat 4, dog 4",
-	    "2 files of other suffixes (dog/5.webp, readme.txt), 2 images deeper than their class folder "
+	    "2 files of other suffixes (dog/5.gif, readme.txt), 2 images deeper than their class folder "
 	    "(cat/more/1.png, cat/more/2.png), 1 image outside of the class folders (logo.png), 1 class folder without "
 	    "an "
 	    "image (owl), 1 broken link (fox), 1 entry that is no file (owl/wings.png)");
@@ -308,7 +308,7 @@ static void tree__class_names_are_printable(void **state)
 
 static void tree__notes_are_in_the_description(void **state)
 {
-	static const char *const entries[] = {CAT, DOG, "dog/a.webp", "dog/b.webp", NULL};
+	static const char *const entries[] = {CAT, DOG, "dog/a.gif", "dog/b.gif", NULL};
 	struct data_options o;
 	struct dataset d;
 	const cJSON *note;
@@ -321,7 +321,7 @@ static void tree__notes_are_in_the_description(void **state)
 	j = dataset_to_json(&d);
 	note = cJSON_GetObjectItem(cJSON_GetObjectItem(j, "passed_over"), "other_suffix");
 	assert_int_equal(cJSON_GetObjectItem(note, "count")->valueint, 2);
-	assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(note, "first"), 1)->valuestring, "dog/b.webp");
+	assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(note, "first"), 1)->valuestring, "dog/b.gif");
 	cJSON_Delete(j);
 	dataset_close(&d);
 	option_clear(data_option_table, &o);

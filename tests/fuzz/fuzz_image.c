@@ -1,4 +1,4 @@
-/* Fuzz target: any bytes as an image, decoded to the size that its header announces. */
+/* Fuzz target: any bytes as an image, decoded to the size that its header announces, and resized. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -13,14 +13,17 @@ static void require(bool holds)
 		abort();
 }
 
-static void decode(const uint8_t *data, size_t size, const struct image_info *info, int channels)
+static void decode(const uint8_t *data, size_t size, const struct image_info *info, const struct image_fit *fit)
 {
-	uint8_t *out = malloc((size_t)info->height * (size_t)info->width * (size_t)channels);
-	int rc = image_decode("fuzz.img", data, size, info->height, info->width, channels, out);
+	/* A block of its own, so that a sanitizer sees what is written past it. */
+	uint8_t *out = malloc((size_t)fit->height * (size_t)fit->width * (size_t)fit->channels);
+	unsigned changes;
+	int rc = image_decode("fuzz.img", data, size, fit, out, &changes);
 
 	require(out && (!rc || rc == ERR_DATA));
-	require(!rc || channels >= info->channels || err_message()[0] != '\0');
-	require(rc != 0 || channels >= info->channels);
+	require(!rc || err_message()[0] != '\0');
+	require(rc != 0 || fit->channels >= info->channels || fit->to_grey);
+	require(rc != 0 || changes >> CHANGE_COUNT == 0);
 	free(out);
 }
 
@@ -37,7 +40,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(info.channels == 1 || info.channels == 3);
 	if ((int64_t)info.height * info.width > MAX_PIXELS)
 		return 0;
-	decode(data, size, &info, 1);
-	decode(data, size, &info, 3);
+	require(info.orientation >= 1 && info.orientation <= 8);
+	struct image_fit fit = {.channels = 1};
+	image_shown_size(&info, &fit.height, &fit.width);
+	decode(data, size, &info, &fit);
+	fit.channels = 3;
+	decode(data, size, &info, &fit);
+	decode(data, size, &info, &(struct image_fit){9, 5, 1, RESIZE_CROP, true});
+	decode(data, size, &info, &(struct image_fit){3, 17, 3, RESIZE_STRETCH, false});
 	return 0;
 }

@@ -1,0 +1,244 @@
+/* TIFF by libtiff, from memory: the first page, of kinds of pixels whose meaning as a picture is known. A program that
+ * was built without libtiff knows such a file and says so. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "data/image.h"
+
+static bool is_tiff(const unsigned char *b, size_t n)
+{
+	return n >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 || memcmp(b, "II+\0", 4) == 0 ||
+			     memcmp(b, "MM\0+", 4) == 0);
+}
+
+#if PIPELINE_TIFF
+#include <stdio.h>
+#include <tiffio.h>
+
+/* One allocation of libtiff: a strip or tile with all of an image's pixels fits. */
+#define MEMORY_MAX ((tmsize_t)8 * IMAGE_MAX_PIXELS)
+
+struct file {
+	const unsigned char *bytes;
+	size_t n;
+	toff_t at;
+	char text[256]; /* of the first error */
+};
+
+static tmsize_t read_file(thandle_t handle, void *to, tmsize_t n)
+{
+	struct file *f = handle;
+	size_t left = f->at < f->n ? f->n - (size_t)f->at : 0, take = (size_t)n < left ? (size_t)n : left;
+
+	memcpy(to, f->bytes + (left ? f->at : 0), take);
+	f->at += take;
+	return (tmsize_t)take;
+}
+
+static tmsize_t write_file(thandle_t handle, void *from, tmsize_t n)
+{
+	(void)handle, (void)from, (void)n;
+	return -1;
+}
+
+static toff_t seek_file(thandle_t handle, toff_t to, int whence)
+{
+	struct file *f = handle;
+
+	f->at = whence == SEEK_SET ? to : whence == SEEK_CUR ? f->at + to : f->n + to;
+	return f->at;
+}
+
+static toff_t size_of_file(thandle_t handle)
+{
+	return ((struct file *)handle)->n;
+}
+
+static int close_file(thandle_t handle)
+{
+	(void)handle;
+	return 0;
+}
+
+static int on_error(TIFF *t, void *user, const char *module, const char *format, va_list args)
+{
+	struct file *f = user;
+
+	(void)t, (void)module;
+	if (f->text[0] == '\0')
+		vsnprintf(f->text, sizeof(f->text), format, args);
+	return 1;
+}
+
+static int on_warning(TIFF *t, void *user, const char *module, const char *format, va_list args)
+{
+	(void)t, (void)user, (void)module, (void)format, (void)args;
+	return 1;
+}
+
+static int fail(const char *name, const struct file *f)
+{
+	return err_set(ERR_DATA, "%s: %s", name, f->text[0] ? f->text : "a TIFF image that is damaged");
+}
+
+static int open_tiff(const char *name, struct file *f, TIFF **out)
+{
+	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
+
+	*out = NULL;
+	if (!o)
+		return err_set(ERR_NOMEM, "%s: out of memory", name);
+	TIFFOpenOptionsSetMaxSingleMemAlloc(o, MEMORY_MAX);
+	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
+	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
+	/* m: not mapped. */
+	*out =
+	    TIFFClientOpenExt(name, "rm", f, read_file, write_file, seek_file, close_file, size_of_file, NULL, NULL, o);
+	TIFFOpenOptionsFree(o);
+	return *out ? 0 : fail(name, f);
+}
+
+/* What the samples of a pixel are. */
+struct kind {
+	uint16_t photometric, bits, samples, extras, orientation, compression;
+	const uint16_t *extra; /* their kinds */
+};
+
+static struct kind read_kind(TIFF *t)
+{
+	struct kind k = {0};
+
+	TIFFGetFieldDefaulted(t, TIFFTAG_BITSPERSAMPLE, &k.bits);
+	TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLESPERPIXEL, &k.samples);
+	TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &k.orientation);
+	TIFFGetFieldDefaulted(t, TIFFTAG_COMPRESSION, &k.compression);
+	if (!TIFFGetFieldDefaulted(t, TIFFTAG_EXTRASAMPLES, &k.extras, &k.extra))
+		k.extras = 0;
+	/* libtiff's own rule for files that do not say it. */
+	if (!TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &k.photometric))
+		k.photometric = k.samples - k.extras >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+	return k;
+}
+
+static int colours_of(const struct kind *k)
+{
+	switch (k->photometric) {
+	case PHOTOMETRIC_MINISWHITE:
+	case PHOTOMETRIC_MINISBLACK:
+	case PHOTOMETRIC_PALETTE:
+		return 1;
+	case PHOTOMETRIC_RGB:
+	case PHOTOMETRIC_YCBCR:
+	case PHOTOMETRIC_CIELAB:
+		return 3;
+	case PHOTOMETRIC_SEPARATED:
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+/* Further channels than colours and opacity are no picture. */
+static int check_kind(const char *name, const struct kind *k)
+{
+	const int colours = colours_of(k);
+	const bool opacity =
+	    k->extras == 1 && (k->extra[0] == EXTRASAMPLE_ASSOCALPHA || k->extra[0] == EXTRASAMPLE_UNASSALPHA);
+
+	if (colours == 0 || k->compression == COMPRESSION_OJPEG)
+		return err_set(ERR_DATA, "%s: a TIFF image of a kind that is not read (photometric %d, compression %d)",
+		    name, k->photometric, k->compression);
+	if (k->bits > 16)
+		return err_set(ERR_DATA, "%s: a TIFF image of %d bits per channel; up to 16 are read", name, k->bits);
+	if (k->samples != colours + (opacity && colours < 4 ? 1 : 0))
+		return err_set(ERR_DATA,
+		    "%s: a TIFF image of %d channels; grey, RGB and a palette are read, with or without opacity, and "
+		    "CMYK",
+		    name, k->samples);
+	return 0;
+}
+
+static int tiff_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)
+{
+	struct file f = {.bytes = bytes, .n = n};
+	uint32_t height = 0, width = 0;
+	TIFF *t;
+	int rc = open_tiff(name, &f, &t);
+
+	if (rc)
+		return rc;
+	struct kind k = read_kind(t);
+	TIFFGetField(t, TIFFTAG_IMAGELENGTH, &height);
+	TIFFGetField(t, TIFFTAG_IMAGEWIDTH, &width);
+	rc = check_kind(name, &k);
+	out->height = height > INT32_MAX ? INT32_MAX : (int)height;
+	out->width = width > INT32_MAX ? INT32_MAX : (int)width;
+	out->channels = colours_of(&k) == 1 && k.photometric != PHOTOMETRIC_PALETTE ? 1 : 3;
+	out->orientation = k.orientation >= 1 && k.orientation <= 8 ? k.orientation : 1;
+	out->changes = (k.bits == 16 ? CHANGE_BIT(CHANGE_16_BIT) : 0) |
+		       (k.photometric == PHOTOMETRIC_SEPARATED ? CHANGE_BIT(CHANGE_CMYK) : 0) |
+		       (TIFFLastDirectory(t) ? 0 : CHANGE_BIT(CHANGE_PAGE));
+	TIFFClose(t);
+	return rc;
+}
+
+/* The whole page as one number a pixel, which libtiff has multiplied with its opacity; rows as they are stored. */
+static int read_raster(const char *name, struct file *f, TIFF *t, const struct image_info *info, uint32_t *raster)
+{
+	TIFFRGBAImage image;
+	char why[1024] = "";
+	int ok;
+
+	if (!TIFFRGBAImageOK(t, why) || !TIFFRGBAImageBegin(&image, t, 1, why))
+		return err_set(ERR_DATA, "%s: %s", name, why[0] ? why : "a TIFF image of a kind that is not read");
+	image.req_orientation = image.orientation;
+	ok = TIFFRGBAImageGet(&image, raster, (uint32_t)info->width, (uint32_t)info->height);
+	TIFFRGBAImageEnd(&image);
+	return ok && f->text[0] == '\0' ? 0 : fail(name, f);
+}
+
+static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
+    uint8_t *out, unsigned *changes)
+{
+	const size_t pixels = (size_t)info->height * (size_t)info->width;
+	struct file f = {.bytes = bytes, .n = n};
+	uint32_t *raster = mem_alloc(pixels, sizeof(*raster));
+	TIFF *t = NULL;
+	int rc = raster ? open_tiff(name, &f, &t) : ERR_NOMEM;
+
+	if (!rc)
+		rc = read_raster(name, &f, t, info, raster);
+	for (size_t i = 0; i < pixels && !rc; i++) {
+		const unsigned rest = 255 - TIFFGetA(raster[i]);
+		const unsigned rgb[3] = {TIFFGetR(raster[i]), TIFFGetG(raster[i]), TIFFGetB(raster[i])};
+
+		if (rest > 0)
+			*changes |= CHANGE_BIT(CHANGE_BLENDED);
+		for (int c = 0; c < info->channels; c++) {
+			unsigned v = rgb[c] + rest;
+
+			*out++ = (uint8_t)(v < 255 ? v : 255);
+		}
+	}
+	if (t)
+		TIFFClose(t);
+	mem_free(raster);
+	return rc;
+}
+#else
+static int tiff_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)
+{
+	(void)bytes, (void)n, (void)out;
+	return err_set(ERR_DATA, "%s: a TIFF image, and this program was built without libtiff", name);
+}
+
+static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
+    uint8_t *out, unsigned *changes)
+{
+	(void)info, (void)out, (void)changes;
+	return tiff_info(name, bytes, n, NULL);
+}
+#endif
+
+const struct image_format image_tiff = {"TIFF", is_tiff, tiff_info, tiff_decode};

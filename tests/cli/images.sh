@@ -1,0 +1,54 @@
+#!/bin/sh
+# Folders of images of mixed sizes: what is refused, what is resized, and that the model keeps how.
+. "$(dirname "$0")/lib.sh"
+
+# Three classes of 12 images each: one value each, by which they are told apart, of sizes of their own.
+mkdir -p mixed/cat mixed/dog mixed/owl other/cat other/dog
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	"$tool" jpeg mixed/cat/$i.jpg $((8 + i)) $((20 - i)) $((i + 10))
+	"$tool" jpeg mixed/dog/$i.jpg $((20 - i)) 12 $((i + 110))
+	"$tool" jpeg mixed/owl/$i.jpg 15 $((9 + 2 * i)) $((i + 210))
+done
+cat >mixed.yaml <<'END'
+name: mixed
+seed: 2
+data: {source: images, path: mixed, test_fraction: 0.25, val_fraction: 0.25, size: [10, 8]}
+models: {m: {family: mlp, hidden: [8]}}
+stages:
+  train: {model: m, epochs: 20, batch_size: 8}
+  evaluate: {latency: false}
+END
+sed 's/, size: .*/}/' mixed.yaml >no_size.yaml
+sed 's/, size: .*/, size: [10, 8], resize: stretch}/' mixed.yaml >stretch.yaml
+
+refuses 3 "mixed/cat/10.jpg: image of 10 x 18 (height x width)" plan no_size.yaml
+contains err "data.size: 9 resizes all images to one size"
+works plan mixed.yaml
+contains out "converted: 36 images resized (cat/1.jpg, cat/10.jpg, cat/11.jpg, cat/12.jpg, cat/2.jpg, ...)"
+works run mixed.yaml --out run
+contains err "converted: 36 images resized"
+contains run/results.md "Data: converted: 36 images resized"
+tr -d '\n\t ' <run/01-train/checkpoint_info.json >info
+contains info '"resized":{"count":36,'
+contains info '"resize":"crop"'
+
+# What the model was not trained on comes to it in the same way.
+"$tool" jpeg other/dog/a.jpg 31 77 115
+"$tool" jpeg other/cat/b.jpg 70 9 15
+works predict run/01-train other/dog/a.jpg
+contains out "dog"
+works predict run/01-train other/cat/b.jpg
+contains out "cat"
+works evaluate run/01-train --data other
+contains err "converted: 2 images resized (cat/b.jpg, dog/a.jpg)"
+works evaluate run/01-train --data mixed
+works evaluate run/01-train --config no_size.yaml
+contains err "converted: 36 images resized"
+stops 4 "takes images that are resized by 'crop'; data.resize is stretch" evaluate run/01-train --config stretch.yaml
+
+# Options of no effect, and of no meaning.
+refuses 2 "resize" plan no_size.yaml --set data.resize=crop
+refuses 2 "size has 3 values; it is one side, or height and width" plan mixed.yaml --set 'data.size=[1, 2, 3]'
+refuses 2 "channels is 2; images have 1 (grey) or 3 (colour)" plan mixed.yaml --set data.channels=2
+refuses 2 "size" plan mixed.yaml --set data.size=0
+finish

@@ -1,0 +1,269 @@
+/* Images of any size and kind as samples: the pixels are those that Pillow makes, and what was done is said. */
+#include "data/fixture.h"
+#include "data/image.h"
+
+static const char *const change_names[CHANGE_COUNT] = {
+    "resized", "turned", "to_grey", "to_colour", "cmyk", "16_bit", "blended", "faults", "first_page"};
+
+static unsigned changes_by_names(char *said)
+{
+	unsigned bits = 0;
+
+	for (char *name = strtok(said, ","); name && strcmp(name, "-") != 0; name = strtok(NULL, ",")) {
+		int k = 0;
+
+		while (k < CHANGE_COUNT && strcmp(name, change_names[k]) != 0)
+			k++;
+		assert_true(k < CHANGE_COUNT);
+		bits |= CHANGE_BIT(k);
+	}
+	return bits;
+}
+
+static uint8_t *decode_file(const char *file, const struct image_fit *fit, unsigned *changes)
+{
+	uint8_t *out = malloc((size_t)fit->height * (size_t)fit->width * (size_t)fit->channels);
+	char path[1024];
+	struct fs_bytes b = {0};
+
+	snprintf(path, sizeof(path), "%s/data/images/%s", TEST_SOURCE_DIR, file);
+	assert_int_equal(fs_read(path, &b), 0);
+	if (image_decode(path, b.data, b.size, fit, out, changes) != 0)
+		fail_msg("%s", err_message());
+	fs_bytes_clear(&b);
+	return out;
+}
+
+static bool is_read(const char *file)
+{
+	return (PIPELINE_WEBP || !strstr(file, ".webp")) && (PIPELINE_TIFF || !strstr(file, ".tiff"));
+}
+
+static void check_case(const char *line)
+{
+	char file[64], want_file[64], resize[16], said[64];
+	struct image_fit fit = {0};
+	int off, worst = 0;
+	unsigned changes, unused;
+
+	assert_int_equal(sscanf(line, "%63s %63s %d %d %d %15s %d %63s", file, want_file, &fit.height, &fit.width,
+			     &fit.channels, resize, &off, said),
+	    8);
+	if (!is_read(file))
+		return;
+	struct image_fit exact = fit;
+	while (strcmp(resize, image_resize_names[fit.resize]) != 0)
+		fit.resize++;
+	fit.to_grey = true;
+	uint8_t *got = decode_file(file, &fit, &changes), *want = decode_file(want_file, &exact, &unused);
+	for (int i = 0; i < fit.height * fit.width * fit.channels; i++)
+		worst = abs(got[i] - want[i]) > worst ? abs(got[i] - want[i]) : worst;
+	if (worst > off)
+		fail_msg("%s: off by %d; %s", file, worst, line);
+	if (changes != changes_by_names(said))
+		fail_msg("%s: changes %x; %s", file, changes, line);
+	free(got);
+	free(want);
+}
+
+static void image__has_the_pixels_that_pillow_makes(void **state)
+{
+	char line[256];
+	int cases = 0;
+	FILE *f = fopen(TEST_SOURCE_DIR "/data/images/cases.txt", "r");
+
+	(void)state;
+	assert_non_null(f);
+	for (; fgets(line, sizeof(line), f); cases++)
+		check_case(line);
+	fclose(f);
+	assert_true(cases > 60);
+}
+
+static void image__of_one_colour_keeps_it_at_any_size(void **state)
+{
+	static uint8_t in[16384 * 3], out[300 * 200 * 3];
+	const int sizes[][2] = {{1, 16384}, {16384, 1}, {64, 255}, {127, 3}};
+
+	(void)state;
+	memset(in, 255, sizeof(in));
+	for (int k = 0; k < 4; k++) {
+		const struct image_fit fit = {300, 200, 1, k % 2 ? RESIZE_CROP : RESIZE_STRETCH, false};
+		struct image_scale s = image_scale_of(&fit, sizes[k][0], sizes[k][1], 1);
+
+		memset(out, 0, sizeof(out));
+		assert_int_equal(image_scale(&s, in, out), 0);
+		for (int i = 0; i < 300 * 200; i++)
+			assert_int_equal(out[i], 255);
+		const struct image_fit one = {1, 1, 1, RESIZE_STRETCH, false};
+		s = image_scale_of(&one, sizes[k][0], sizes[k][1], 1);
+		assert_int_equal(image_scale(&s, in, out), 0);
+		assert_int_equal(out[0], 255);
+	}
+}
+
+static void exif__what_is_wrong_in_it_says_nothing(void **state)
+{
+	/* One entry: the orientation, a short number, once, 6. */
+	const unsigned char good[26] = {
+	    'M', 'M', 0, '*', 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0};
+	static const struct {
+		int at;
+		unsigned char value;
+	} faults[] = {{0, 'x'}, {1, 'I'}, {3, 0}, {4, 0xff}, {7, 7}, {7, 25}, {9, 0}, {11, 0x13}, {13, 2}, {17, 2},
+	    {17, 0}, {18, 1}, {19, 0}, {19, 9}};
+
+	(void)state;
+	assert_int_equal(exif_orientation(good, sizeof(good)), 6);
+	for (size_t n = 0; n < 22; n++) {
+		unsigned char *copy = malloc(n + !n);
+
+		memcpy(copy, good, n);
+		assert_int_equal(exif_orientation(copy, n), 1);
+		free(copy);
+	}
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+		unsigned char bad[26];
+
+		memcpy(bad, good, sizeof(bad));
+		bad[faults[i].at] = faults[i].value;
+		assert_int_equal(exif_orientation(bad, sizeof(bad)), 1);
+	}
+}
+
+/* ---- data sets ---- */
+
+static struct dataset must_open(const char *yaml_text)
+{
+	struct data_options o = options(yaml_text);
+	struct dataset d;
+
+	if (dataset_open(&d, &o, NULL, 1, true) != 0)
+		fail_msg("%s", err_message());
+	option_clear(data_option_table, &o);
+	return d;
+}
+
+/* Two classes of ten images each, one of them of another size, and one grey. */
+static void put_mixed(void)
+{
+	for (int k = 0; k < 20; k++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "mixed/%s/%02d.png", k < 10 ? "a" : "b", k);
+		put_png(name, k == 3 ? 12 : 8, k == 3 ? 20 : 6, k == 5 ? 1 : 3, k);
+	}
+}
+
+static void sizes__that_differ_are_an_error_that_names_the_option(void **state)
+{
+	(void)state;
+	put_mixed();
+	must_fail("{source: images, path: DIR/mixed}", ERR_DATA, "image of 12 x 20 (height x width), expected 8 x 6");
+	must_fail("{source: images, path: DIR/mixed}", ERR_DATA, "data.size: 6 resizes all images to one size");
+}
+
+static void sizes__become_one_by_the_option_and_that_is_said(void **state)
+{
+	struct dataset d;
+	struct str words = {0};
+
+	(void)state;
+	put_mixed();
+	d = must_open("{source: images, path: DIR/mixed, size: [8, 6]}");
+	assert_int_equal(d.height, 8);
+	assert_int_equal(d.width, 6);
+	assert_int_equal(d.channels, 3);
+	assert_int_equal(d.resize, RESIZE_CROP);
+	assert_int_equal(d.notes.of[NOTE_RESIZED].n, 1);
+	assert_string_equal(d.notes.of[NOTE_RESIZED].name[0], "a/03.png");
+	assert_int_equal(d.notes.of[NOTE_COLOUR].n, 1);
+	notes_converted(&d.notes, &words);
+	assert_string_equal(str_text(&words), "1 image resized (a/03.png), 1 grey image repeated as colour (a/05.png)");
+	cJSON *json = dataset_to_json(&d),
+	      *resized = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "converted"), "resized");
+	assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(resized, "count")), 1);
+	assert_null(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "passed_over"), "resized"));
+	cJSON_Delete(json);
+	str_clear(&words);
+	dataset_close(&d);
+	d = must_open("{source: images, path: DIR/mixed, size: 5, channels: 1, held: file, cache: DIR}");
+	assert_int_equal(d.height * d.width * d.channels, 25);
+	assert_int_equal(d.notes.of[NOTE_RESIZED].n, 20);
+	assert_int_equal(d.notes.of[NOTE_GREY].n, 19);
+	dataset_close(&d);
+}
+
+/* The hashes of two data sets of the same files. */
+static bool are_equal(const char *one, const char *other, bool *same_key)
+{
+	struct data_options o[2] = {options(one), options(other)};
+	struct dataset d[2];
+	char key[2][HASH_HEX];
+	bool same = true;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(dataset_open(&d[i], &o[i], NULL, 1, true), 0);
+		assert_int_equal(dataset_key(&d[i], &o[i], key[i]), 0);
+	}
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		same = same && !strcmp(d[0].hash[s], d[1].hash[s]);
+	*same_key = !strcmp(key[0], key[1]);
+	for (int i = 0; i < 2; i++) {
+		dataset_close(&d[i]);
+		option_clear(data_option_table, &o[i]);
+	}
+	return same;
+}
+
+static void sizes__are_in_the_hashes_and_keys(void **state)
+{
+	bool same_key;
+
+	(void)state;
+	for (int k = 0; k < 20; k++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "even/%s/%02d.png", k < 10 ? "a" : "b", k);
+		put_png(name, 8, 6, 3, k);
+	}
+	assert_false(are_equal("{source: images, path: DIR/even, size: 4}",
+	    "{source: images, path: DIR/even, size: 4, resize: stretch}", &same_key));
+	assert_false(same_key);
+	assert_false(are_equal("{source: images, path: DIR/even, size: 4}",
+	    "{source: images, path: DIR/even, size: 4, channels: 1}", &same_key));
+	/* The same pixels, but the models will take other images in other ways. */
+	assert_true(
+	    are_equal("{source: images, path: DIR/even}", "{source: images, path: DIR/even, size: [8, 6]}", &same_key));
+	assert_false(same_key);
+}
+
+static void options__that_make_no_sense_are_refused(void **state)
+{
+	static const char *const wrong[] = {"{source: images, size: [1, 2, 3]}", "{source: images, channels: 2}"};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct data_options o = options(wrong[i]);
+		const char *key;
+
+		assert_int_equal(data_options_check(&o, &key), ERR_CONFIG);
+		assert_string_equal(key, i ? "channels" : "size");
+		option_clear(data_option_table, &o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(image__has_the_pixels_that_pillow_makes),
+	    cmocka_unit_test(image__of_one_colour_keeps_it_at_any_size),
+	    cmocka_unit_test(exif__what_is_wrong_in_it_says_nothing),
+	    cmocka_unit_test(sizes__that_differ_are_an_error_that_names_the_option),
+	    cmocka_unit_test(sizes__become_one_by_the_option_and_that_is_said),
+	    cmocka_unit_test(sizes__are_in_the_hashes_and_keys),
+	    cmocka_unit_test(options__that_make_no_sense_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

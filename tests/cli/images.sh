@@ -46,6 +46,30 @@ works evaluate run/01-train --config no_size.yaml
 contains err "converted: 36 images resized"
 stops 4 "takes images that are resized by 'crop'; data.resize is stretch" evaluate run/01-train --config stretch.yaml
 
+# A model of images that had its size takes no others, until it is trained on resized ones.
+for k in cat dog owl; do
+	mkdir -p exact/$k
+	for i in 1 2 3 4 5 6 7 8; do
+		"$tool" jpeg exact/$k/$i.jpg 8 10 $((i + $(printf %d "'$k") % 7 * 35))
+	done
+done
+sed 's/path: mixed/path: exact/' no_size.yaml >exact.yaml
+works run exact.yaml --out exact_run
+contains exact_run/01-train/checkpoint_info.json '"none"'
+refuses 3 "image of 77 x 31 (height x width), expected 10 x 8" predict exact_run/01-train other/dog/a.jpg
+sed 's/family: mlp, hidden: .8./pretrained: exact_run\/01-train/' mixed.yaml >again.yaml
+works run again.yaml --out again
+works predict again/01-train other/dog/a.jpg
+stops 2 "data.size: [10, 8] resizes image files to that" plan again.yaml --set data.size=9
+
+# Grey models of colour images.
+works run mixed.yaml --set data.channels=1 --out grey
+contains err "36 colour images made grey"
+works predict grey/01-train other/cat/b.jpg
+contains out "cat"
+works evaluate grey/01-train --data other
+contains err "2 colour images made grey"
+
 # Options of no effect, and of no meaning.
 refuses 2 "resize" plan no_size.yaml --set data.resize=crop
 refuses 2 "size has 3 values; it is one side, or height and width" plan mixed.yaml --set 'data.size=[1, 2, 3]'

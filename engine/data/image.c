@@ -22,6 +22,37 @@ static const struct image_format *format_of(const unsigned char *b, size_t n)
 	return NULL;
 }
 
+/* What people have instead under the suffix of an image, or NULL. */
+static const char *name_of_other(const unsigned char *b, size_t n)
+{
+	static const struct {
+		size_t at;
+		const char *text, *name;
+	} known[] = {{0, "GIF8", "a GIF image"}, {4, "ftypheic", "a HEIC image"}, {4, "ftypheix", "a HEIC image"},
+	    {4, "ftypmif1", "a HEIF image"}, {4, "ftypavif", "an AVIF image"}, {4, "JXL \r\n", "a JPEG XL image"},
+	    {4, "jP  \r\n", "a JPEG 2000 image"}, {0, "8BPS", "a Photoshop file"}, {0, "%PDF", "a PDF file"},
+	    {0, "<!DOCTYPE", "a page of HTML"}, {0, "<html", "a page of HTML"}, {0, "<svg", "an SVG drawing"},
+	    {0, "version https://git-lfs", "a pointer of Git LFS in the place of the file"}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		size_t length = strlen(known[i].text);
+
+		if (n >= known[i].at + length && !strncasecmp((const char *)b + known[i].at, known[i].text, length))
+			return known[i].name;
+	}
+	return NULL;
+}
+
+static int refuse_other(const char *name, const unsigned char *bytes, size_t n)
+{
+	const char *other = name_of_other(bytes, n);
+
+	if (other)
+		return err_set(ERR_DATA, "%s: %s; JPEG, PNG, WebP, TIFF and BMP are read", name, other);
+	return err_set(
+	    ERR_DATA, "%s: %s", name, n == 0 ? "empty file" : "neither a JPEG, PNG, WebP, TIFF nor BMP image");
+}
+
 bool image_has_suffix(const char *path)
 {
 	static const char *const suffix[] = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"};
@@ -40,8 +71,7 @@ static int read_info(
 
 	*out = (struct image_info){.orientation = 1};
 	if (!f)
-		return err_set(
-		    ERR_DATA, "%s: %s", name, n == 0 ? "empty file" : "neither a JPEG, PNG, WebP, TIFF nor BMP image");
+		return refuse_other(name, bytes, n);
 	rc = f->info(name, bytes, n, out);
 	if (rc != 0)
 		return rc;

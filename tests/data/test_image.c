@@ -365,6 +365,20 @@ static void image__damage_is_an_error(void **state)
 	free(p.p);
 }
 
+static void image__of_other_formats_are_named(void **state)
+{
+	static const char *const files[][2] = {{"GIF89a.........", "a GIF image; JPEG"},
+	    {"....ftypheic...", "a HEIC image; JPEG"}, {"<!doctype html>", "a page of HTML; JPEG"},
+	    {"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"}, {"GIF", "neither a JPEG, PNG"}};
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		struct bytes b = {(unsigned char *)(uintptr_t)files[i][0], strlen(files[i][0])};
+
+		fails(b, b.n, H, W, 3, files[i][1]);
+	}
+}
+
 static void image__huge_ones_are_refused_unread(void **state)
 {
 	struct bytes j, p;
@@ -402,6 +416,7 @@ int main(void)
 	    cmocka_unit_test(jpeg__each_cut_of_arithmetic_coding_is_an_error),
 	    cmocka_unit_test(image__each_cut_of_a_file_is_an_error),
 	    cmocka_unit_test(image__damage_is_an_error),
+	    cmocka_unit_test(image__of_other_formats_are_named),
 	    cmocka_unit_test(image__huge_ones_are_refused_unread),
 	};
 

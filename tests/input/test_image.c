@@ -436,6 +436,42 @@ static void image__goes_through_a_checkpoint_unchanged(void **state)
 	dataset_close(&d);
 }
 
+static void image__how_others_are_resized_is_kept(void **state)
+{
+	struct dataset d = made(1, 3, 5, 1);
+	struct adapter a = made_adapter(&d), back;
+
+	(void)state;
+	a.resize = RESIZE_STRETCH;
+	a.to_grey = true;
+	cJSON *json = adapter_to_json(&a);
+	assert_ok(adapter_from_json(&back, json, "."));
+	struct image_fit fit = adapter_image_fit(&back);
+	assert_int_equal(fit.height, 3);
+	assert_int_equal(fit.width, 5);
+	assert_int_equal(fit.channels, 1);
+	assert_int_equal(fit.resize, RESIZE_STRETCH);
+	assert_true(fit.to_grey);
+	/* Older checkpoints say nothing of it. */
+	cJSON_DeleteItemFromObject(json, "resize");
+	cJSON_DeleteItemFromObject(json, "colour_to_grey");
+	assert_ok(adapter_from_json(&back, json, "."));
+	assert_int_equal(back.resize, RESIZE_NONE);
+	assert_false(back.to_grey);
+	/* What has no way yet takes the data set's; what has one keeps it, and refuses another. */
+	d.resize = RESIZE_CROP;
+	adapter_take_resize(&back, &d);
+	assert_int_equal(back.resize, RESIZE_CROP);
+	assert_ok(adapter_check_data(&back, &d, "m"));
+	adapter_take_resize(&a, &d);
+	assert_int_equal(a.resize, RESIZE_STRETCH);
+	assert_error(adapter_check_data(&a, &d, "m"), ERR_DATA, "resized by 'stretch'; data.resize is crop");
+	cJSON_Delete(json);
+	d.class_name = NULL;
+	d.classes = 0;
+	dataset_close(&d);
+}
+
 /* Values that would divide by zero, index out of a table or read nonsense. */
 static void image__damaged_fields_are_refused(void **state)
 {
@@ -452,7 +488,11 @@ static void image__damaged_fields_are_refused(void **state)
 	    {"'height':2", "'height':1.5", "input.height must be"},
 	    {"'height':2", "'height':5000", "input.height must be"}, {"'width':3,", "", "input.width must be"},
 	    {"'channels':2", "'channels':5", "input.channels must be"}, {"'image'", "'sound'", "'sound' is no kind"},
-	    {"'image'", "7", "input.kind must be"}, {"'kind':'image',", "", "input.kind must be"}};
+	    {"'image'", "7", "input.kind must be"},
+	    {"'kind':", "'resize':'crap','kind':", "input.resize must be none, crop or stretch"},
+	    {"'kind':", "'resize':1,'kind':", "input.resize must be"},
+	    {"'kind':", "'colour_to_grey':1,'kind':", "input.colour_to_grey must be"},
+	    {"'kind':'image',", "", "input.kind must be"}};
 
 	(void)state;
 	struct adapter a;
@@ -506,6 +546,7 @@ int main(void)
 	    cmocka_unit_test(image__each_channel_takes_its_own_numbers_from_the_config),
 	    cmocka_unit_test(image__data_without_contrast_is_refused),
 	    cmocka_unit_test(image__goes_through_a_checkpoint_unchanged),
+	    cmocka_unit_test(image__how_others_are_resized_is_kept),
 	    cmocka_unit_test(image__damaged_fields_are_refused),
 	    cmocka_unit_test(image__random_tensors_repeat_by_seed),
 	};

@@ -196,7 +196,7 @@ static void propose_size(struct str *text, const struct loader *x)
 
 static int too_many_bad(const struct loader *x, int64_t allowed)
 {
-	struct str text = {0};
+	struct str text = {0}, proposal = {0};
 	int listed = 0;
 	int rc;
 
@@ -204,12 +204,13 @@ static int too_many_bad(const struct loader *x, int64_t allowed)
 		str_addf(&text, "%s%.400s", listed ? "; " : "", x->bad[listed].reason);
 	if (x->n_bad > listed)
 		str_addf(&text, "; and %lld more", (long long)x->n_bad - listed);
-	propose_size(&text, x);
+	propose_size(&proposal, x);
 	if (x->n_bad > 1 || allowed > 0)
-		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld: %s",
-		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&text));
+		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld%s: %s",
+		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&proposal), str_text(&text));
 	else
-		rc = err_set(ERR_DATA, "%s (skip_bad: 1 goes on without it)", str_text(&text));
+		rc = err_set(ERR_DATA, "%s (skip_bad: 1 goes on without it)%s", str_text(&text), str_text(&proposal));
+	str_clear(&proposal);
 	str_clear(&text);
 	return rc;
 }

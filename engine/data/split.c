@@ -199,6 +199,9 @@ static void group_rows(struct cutter *c, const bool *apart)
 	for (int64_t i = 0, j; i < l->n; i = j) {
 		for (j = i + 1; j < l->n && compare_content(&c->key[i], &c->key[j]) == 0; j++)
 			;
+		/* Images that could not be used have no content. */
+		if (c->key[i].sample->split == SPLIT_DROP)
+			continue;
 		l->distinct_texts++;
 		l->repeated_texts += j - i > 1;
 		l->contradicting_texts += contradicts(c, i, j - i);

@@ -194,6 +194,23 @@ static void sizes__become_one_by_the_option_and_that_is_said(void **state)
 	dataset_close(&d);
 }
 
+static void images__that_are_left_out_are_no_duplicates(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_mixed();
+	put_text("mixed/a/x.png", "no image");
+	put_text("mixed/b/y.png", "none either");
+	put_text("mixed/b/z.png", "");
+	d = must_open("{source: images, path: DIR/mixed, size: 8, skip_bad: 3}");
+	assert_int_equal(d.skipped.n, 3);
+	assert_int_equal(d.distinct_texts, 20);
+	assert_int_equal(d.repeated_texts, 0);
+	assert_int_equal(d.contradicting_texts, 0);
+	dataset_close(&d);
+}
+
 /* The hashes of two data sets of the same files. */
 static bool are_equal(const char *one, const char *other, bool *same_key)
 {
@@ -261,6 +278,7 @@ int main(void)
 	    cmocka_unit_test(exif__what_is_wrong_in_it_says_nothing),
 	    cmocka_unit_test(sizes__that_differ_are_an_error_that_names_the_option),
 	    cmocka_unit_test(sizes__become_one_by_the_option_and_that_is_said),
+	    cmocka_unit_test(images__that_are_left_out_are_no_duplicates),
 	    cmocka_unit_test(sizes__are_in_the_hashes_and_keys),
 	    cmocka_unit_test(options__that_make_no_sense_are_refused),
 	};

@@ -446,14 +446,15 @@ static void images__that_cannot_be_used_are_all_listed(void **state)
 		struct dataset d;
 
 		assert_int_equal(dataset_open(&d, &o, NULL, 1, false), ERR_DATA); /* nobody asks for the test split */
-		assert_non_null(strstr(err_message(), "3 of 21 images cannot be used, skip_bad allows 0: "));
+		assert_non_null(strstr(err_message(),
+		    "3 of 21 images cannot be used, skip_bad allows 0; data.size: 3 resizes all images to one size: "));
 		assert_non_null(strstr(err_message(), "Alpha_0.png: neither a JPEG, PNG, WebP, TIFF nor BMP image; "));
 		assert_non_null(strstr(err_message(), "beta_2.png: image of 5 x 3 (height x width), expected 4 x 3"));
 		assert_non_null(strstr(err_message(), "Gamma_7.png: empty file"));
 		option_clear(data_option_table, &o);
 	}
 	must_fail("{source: images, path: DIR/set, skip_bad: 2}", ERR_DATA,
-	    "3 of 21 images cannot be used, skip_bad allows 2: ");
+	    "3 of 21 images cannot be used, skip_bad allows 2; data.size: 3 resizes all images to one size: ");
 	must_fail("{source: images, path: DIR/set, skip_bad: 1}", ERR_DATA, "skip_bad allows 1: ");
 }
 

@@ -96,7 +96,7 @@ cp a.png deep/.3.png
 ln -s .. deep/z/up
 works predict $teacher deep/
 check "and of folders in it" [ "$(cut -f 1 out | tr '\n' ' ')" = "deep/2.png deep/z/y/1.png " ]
-contains err "deep/: 2 of 4 entries are no .jpg, .jpeg or .png files"
+contains err "deep/: 2 of 4 entries are no images by their names"
 stops 3 "2 of 4 inputs could not be answered" predict $teacher a.png none.png t.yaml folder/a.png
 contains err "none.png: No such file"
 check "the others go on" [ "$(cut -f 1 out | tr '\n' ' ')" = "a.png folder/a.png " ]

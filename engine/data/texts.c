@@ -63,6 +63,12 @@ static int find_file(const struct source_args *a, const char *name, bool train, 
 	return rc;
 }
 
+/* Of the rows of a file that is for split s: those of the file for training are divided with the other splits. */
+static int split_of_rows(int s)
+{
+	return s == SPLIT_TRAIN ? SPLIT_NONE : s;
+}
+
 /* The split that a file is for by its name; SPLIT_NONE: none, or it is no file of this source. */
 static int split_of_file(const char *name, int source)
 {
@@ -117,7 +123,7 @@ static int find_by_name(struct texts_state *st, const struct source_args *a, str
 		if (!path[s][0])
 			continue;
 		snprintf(f->path, sizeof(f->path), "%s", path[s]);
-		f->split = s == SPLIT_TRAIN ? SPLIT_NONE : s;
+		f->split = split_of_rows(s);
 		str_addf(&text, "%s%.80s", st->n_file++ ? ", " : "", base_name(path[s]));
 	}
 	if (!rc && st->n_file > 0)
@@ -152,7 +158,7 @@ static int find_files(struct texts_state *st, const struct source_args *a, struc
 		for (int i = 0; i < st->n_file; i++)
 			if (strcmp(st->file[i].path, f->path) == 0)
 				return err_set(ERR_CONFIG, "%s: is named for two splits", f->path);
-		f->split = s == SPLIT_TRAIN ? SPLIT_NONE : s;
+		f->split = split_of_rows(s);
 		st->n_file += f->path[0] != '\0';
 	}
 	return 0;

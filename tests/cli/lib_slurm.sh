@@ -5,6 +5,7 @@
 #   slurm_stop              ends it and every job of it; also done when the test ends, however that happens
 #   slurm_wait SECONDS COMMAND...  waits until the command succeeds; false if it does not in that time
 #   slurm_state JOB         RUNNING, PENDING, COMPLETED, ...
+#   slurm_epochs CONFIG STAGE  the number of epochs that take some 12 seconds here
 #   slurm_says              prints the ends of the daemons' logs, for a failed test
 #
 # After slurm_start SLURM_CONF is exported, so that sbatch, squeue, scontrol and sacct speak to it. Its partitions are
@@ -156,4 +157,12 @@ slurm_stop() {
 		wait "$slurm_word" 2>/dev/null || true
 	done
 	slurm_pids=
+}
+
+# Measured by a run up to that stage, so that a job can be found at work and be preempted, however fast the machine is.
+slurm_epochs() { # CONFIG STAGE
+	began=$(date +%s%N)
+	"$program" run "$1" --out timed --until "$2" --set "stages.$2.epochs=200" >timed.log 2>&1 || cat timed.log >&2
+	echo $((200 * 12000000000 / ($(date +%s%N) - began)))
+	rm -rf timed timed.log
 }

@@ -8,10 +8,7 @@ slurm_start
 PIPELINE=$program
 export PIPELINE
 job=$source_dir/scripts/slurm_job.sh
-long="--set stages.student.epochs=1500"
-if grep -q asan "$program" 2>/dev/null; then
-	long="--set stages.student.epochs=200"
-fi
+long="--set stages.student.epochs=$(slurm_epochs t.yaml student)"
 works run t.yaml --out whole/t $long
 works doctor --slurm
 contains out "Slurm: preemption sends a job's --signal where the partition has a GraceTime"

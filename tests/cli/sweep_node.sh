@@ -3,7 +3,8 @@
 [ -f "$source_dir/tests/cli/lib_slurm.sh" ] || exit 77
 . "$source_dir/tests/cli/lib_slurm.sh"
 
-base_config | sed '/^threads/d; s/epochs: 2}/epochs: 1500}/' >base.yaml
+base_config >t.yaml
+base_config | sed "/^threads/d; s/big, epochs: 2}/big, epochs: $(slurm_epochs t.yaml teacher)}/; s/epochs: 2}/epochs: 100}/" >base.yaml
 cat >grid.yaml <<'END'
 base: base.yaml
 axes:

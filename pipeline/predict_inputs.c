@@ -113,14 +113,22 @@ struct lines {
 	char *line;
 	size_t room, bytes;
 	int64_t number; /* from 1 */
+	/* Bytes that were read before, to see what they are, and how many of them are taken. */
+	unsigned char head[IMAGE_HEAD];
+	size_t in_head, taken;
 };
+
+static int next_byte(struct lines *l)
+{
+	return l->taken < l->in_head ? l->head[l->taken++] : getc_unlocked(l->f);
+}
 
 /* Reads up to the end of the line, which is left out; getline would take whatever comes. */
 static int read_line(struct lines *l, size_t *n, bool *more)
 {
 	int c;
 	errno = 0;
-	while ((c = getc_unlocked(l->f)) != EOF && c != '\n') {
+	while ((c = next_byte(l)) != EOF && c != '\n') {
 		if (*n == LINE_BYTES)
 			return err_set(ERR_DATA, "%s:%" PRId64 ": a line of more than %d bytes", l->name, l->number + 1,
 			    LINE_BYTES);
@@ -196,30 +204,25 @@ static int predict_lines(struct predictor *p, struct lines *l)
 	return rc;
 }
 
-/* Bytes that no name of a file begins with, but an image does: JPEG, PNG. */
-static bool begins_image(int c)
+/* The one image that is on standard input, of which the head was read. */
+static int predict_image_bytes(struct predictor *p, const struct lines *l)
 {
-	return c == 0xff || c == 0x89;
-}
-
-/* The one image that is on standard input. */
-static int predict_image_bytes(struct predictor *p)
-{
-	unsigned char *bytes = NULL;
-	size_t n = 0, room = 0, got = 1;
-	int rc = 0;
+	size_t n = l->in_head, room = 1 << 16, got = 1;
+	unsigned char *bytes = mem_alloc(room, 1);
+	int rc = bytes ? 0 : ERR_NOMEM;
+	if (!rc)
+		memcpy(bytes, l->head, n);
 	while (!rc && got > 0 && n <= IMAGE_FILE_MAX) {
 		if (n == room) {
-			size_t more = room ? 2 * room : 1 << 16;
-			unsigned char *grown = mem_grow(bytes, room, more, 1);
+			unsigned char *grown = mem_grow(bytes, room, 2 * room, 1);
 			rc = grown ? 0 : ERR_NOMEM;
 			bytes = grown ? grown : bytes;
-			room = grown ? more : room;
+			room = grown ? 2 * room : room;
 		}
-		got = rc ? 0 : fread(bytes + n, 1, room - n, stdin);
+		got = rc ? 0 : fread(bytes + n, 1, room - n, l->f);
 		n += got;
 	}
-	if (!rc && ferror(stdin))
+	if (!rc && ferror(l->f))
 		rc = err_set(ERR_DATA, STANDARD_INPUT ": %s", strerror(errno));
 	if (!rc && n > IMAGE_FILE_MAX)
 		rc = err_set(ERR_DATA, STANDARD_INPUT ": an image of more than %u bytes", IMAGE_FILE_MAX);
@@ -228,16 +231,23 @@ static int predict_image_bytes(struct predictor *p)
 	return rc;
 }
 
+/* Reads as few bytes as tell: who writes names may wait for the answer to the first. */
+static bool begins_with_image(struct lines *l)
+{
+	bool is_image = false, more = true;
+	int c;
+	while (more && l->in_head < IMAGE_HEAD && (c = getc(l->f)) != EOF) {
+		l->head[l->in_head++] = (unsigned char)c;
+		is_image = image_begins(l->head, l->in_head, &more);
+	}
+	return is_image;
+}
+
 int predict_standard_input(struct predictor *p)
 {
-	if (predictor_takes_images(p) && isatty(STDIN_FILENO) != 1) {
-		int c = getc(stdin);
-		if (c != EOF)
-			ungetc(c, stdin);
-		if (begins_image(c))
-			return predict_image_bytes(p);
-	}
 	struct lines l = {.f = stdin, .name = STANDARD_INPUT, .asks = isatty(STDIN_FILENO) == 1};
+	if (predictor_takes_images(p) && !l.asks && begins_with_image(&l))
+		return predict_image_bytes(p, &l);
 	return predict_lines(p, &l);
 }
 

@@ -64,6 +64,30 @@ bool image_has_suffix(const char *path)
 	return false;
 }
 
+bool image_begins(const unsigned char *bytes, size_t n, bool *more)
+{
+	/* Of a WebP and a BMP file the length follows, whose highest byte, of files that are not too large, is a number
+	 * that no text has; of the others nothing that a text begins with. */
+	static const struct {
+		unsigned char text[4];
+		size_t bytes, highest;
+	} head[] = {{{0xff}, 1, 0}, {{0x89}, 1, 0}, {{'I', 'I', '*', 0}, 4, 0}, {{'M', 'M', 0, '*'}, 4, 0},
+	    {{'I', 'I', '+', 0}, 4, 0}, {{'M', 'M', 0, '+'}, 4, 0}, {{'R', 'I', 'F', 'F'}, 4, 7}, {{'B', 'M'}, 2, 5}};
+
+	*more = false;
+	for (size_t i = 0; i < sizeof(head) / sizeof(*head); i++) {
+		size_t compared = n < head[i].bytes ? n : head[i].bytes;
+
+		if (memcmp(bytes, head[i].text, compared) != 0)
+			continue;
+		if (n < head[i].bytes || n <= head[i].highest)
+			*more = true;
+		else if (head[i].highest == 0 || bytes[head[i].highest] <= IMAGE_FILE_MAX >> 24)
+			return true;
+	}
+	return false;
+}
+
 static int read_info(
     const char *name, const unsigned char *bytes, size_t n, const struct image_format *f, struct image_info *out)
 {

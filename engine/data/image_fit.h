@@ -52,4 +52,9 @@ int image_decode(const char *name, const unsigned char *bytes, size_t n, const s
 
 bool image_has_suffix(const char *path); /* of the formats that are read, in any case */
 
+#define IMAGE_HEAD 8 /* bytes, by which image_begins has decided at the latest */
+/* Whether these are the first bytes of an image that is read, and not of a line of text. *more: n bytes, fewer than
+ * IMAGE_HEAD, do not tell; no more are asked for than a line that is no image's beginning is likely to have. */
+bool image_begins(const unsigned char *bytes, size_t n, bool *more);
+
 #endif

@@ -39,6 +39,19 @@ works predict run/01-train other/dog/a.jpg
 contains out "dog"
 works predict run/01-train other/cat/b.jpg
 contains out "cat"
+# The bytes of an image on standard input, and names of files that begin like one.
+for image in rgb.bmp rgb.tiff rgb.webp turned.jpg wide.png; do
+	image=$source_dir/tests/data/images/$image
+	"$program" predict run/01-train "$image" >of_file 2>err || continue # built without a library
+	"$program" predict run/01-train - <"$image" >out 2>err || :
+	check "$image as bytes" [ "$(cut -f 2- out)" = "$(cut -f 2- of_file)" ]
+done
+cp other/cat/b.jpg BM
+cp other/cat/b.jpg II.jpg
+cp other/cat/b.jpg RIFF1
+printf 'BM\nRIFF1\nII.jpg\nBM' >names
+"$program" predict run/01-train - <names >out 2>err || :
+check "names that begin like images" [ "$(cut -f 1 out | tr '\n' ' ')" = "BM RIFF1 II.jpg BM " ]
 works evaluate run/01-train --data other
 contains err "converted: 2 images resized (cat/b.jpg, dog/a.jpg)"
 works evaluate run/01-train --data mixed

@@ -101,7 +101,7 @@ static int open_tiff(const char *name, struct file *f, TIFF **out)
 
 /* What the samples of a pixel are. */
 struct kind {
-	uint16_t photometric, bits, samples, extras, orientation, compression;
+	uint16_t photometric, bits, samples, extras, orientation, compression, planar, format;
 	const uint16_t *extra; /* their kinds */
 };
 
@@ -113,6 +113,8 @@ static struct kind read_kind(TIFF *t)
 	TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLESPERPIXEL, &k.samples);
 	TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &k.orientation);
 	TIFFGetFieldDefaulted(t, TIFFTAG_COMPRESSION, &k.compression);
+	TIFFGetFieldDefaulted(t, TIFFTAG_PLANARCONFIG, &k.planar);
+	TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLEFORMAT, &k.format);
 	if (!TIFFGetFieldDefaulted(t, TIFFTAG_EXTRASAMPLES, &k.extras, &k.extra))
 		k.extras = 0;
 	/* libtiff's own rule for files that do not say it. */
@@ -139,12 +141,34 @@ static int colours_of(const struct kind *k)
 	}
 }
 
+static bool has_opacity(const struct kind *k)
+{
+	return k->extras == 1 && (k->extra[0] == EXTRASAMPLE_ASSOCALPHA || k->extra[0] == EXTRASAMPLE_UNASSALPHA);
+}
+
+/* What libtiff takes for something else without an error: signed numbers for unsigned ones, and one channel with
+ * opacity for one without, unless it has 8 bits and is bright where its numbers are large. */
+static int check_numbers(const char *name, const struct kind *k)
+{
+	if (k->format != SAMPLEFORMAT_UINT && k->format != SAMPLEFORMAT_VOID)
+		return err_set(ERR_DATA, "%s: a TIFF image of %s; unsigned integers are read", name,
+		    k->format == SAMPLEFORMAT_INT      ? "signed integers"
+		    : k->format == SAMPLEFORMAT_IEEEFP ? "floats"
+						       : "complex numbers");
+	if (colours_of(k) == 1 && has_opacity(k) && (k->photometric != PHOTOMETRIC_MINISBLACK || k->bits != 8))
+		return err_set(ERR_DATA, "%s: a TIFF image of %s, %d bits and opacity; with opacity, %s", name,
+		    k->photometric == PHOTOMETRIC_PALETTE      ? "a palette"
+		    : k->photometric == PHOTOMETRIC_MINISWHITE ? "inverted grey"
+							       : "grey",
+		    k->bits, "grey of 8 bits and RGB are read");
+	return 0;
+}
+
 /* Further channels than colours and opacity are no picture. */
 static int check_kind(const char *name, const struct kind *k)
 {
 	const int colours = colours_of(k);
-	const bool opacity =
-	    k->extras == 1 && (k->extra[0] == EXTRASAMPLE_ASSOCALPHA || k->extra[0] == EXTRASAMPLE_UNASSALPHA);
+	const bool opacity = has_opacity(k);
 
 	if (colours == 0 || k->compression == COMPRESSION_OJPEG)
 		return err_set(ERR_DATA, "%s: a TIFF image of a kind that is not read (photometric %d, compression %d)",
@@ -153,10 +177,10 @@ static int check_kind(const char *name, const struct kind *k)
 		return err_set(ERR_DATA, "%s: a TIFF image of %d bits per channel; up to 16 are read", name, k->bits);
 	if (k->samples != colours + (opacity && colours < 4 ? 1 : 0))
 		return err_set(ERR_DATA,
-		    "%s: a TIFF image of %d channels; grey, RGB and a palette are read, with or without opacity, and "
+		    "%s: a TIFF image of %d channels; grey and RGB are read, with or without opacity, a palette and "
 		    "CMYK",
 		    name, k->samples);
-	return 0;
+	return check_numbers(name, k);
 }
 
 static int tiff_info(const char *name, const unsigned char *bytes, size_t n, struct image_info *out)
@@ -183,7 +207,8 @@ static int tiff_info(const char *name, const unsigned char *bytes, size_t n, str
 	return rc;
 }
 
-/* The whole page as one number a pixel, which libtiff has multiplied with its opacity; rows as they are stored. */
+/* The whole page as one number a pixel, multiplied with its opacity but for what is_unmultiplied; rows as they are
+ * stored. */
 static int read_raster(const char *name, struct file *f, TIFF *t, const struct image_info *info, uint32_t *raster)
 {
 	TIFFRGBAImage image;
@@ -198,6 +223,15 @@ static int read_raster(const char *name, struct file *f, TIFF *t, const struct i
 	return ok && f->text[0] == '\0' ? 0 : fail(name, f);
 }
 
+/* Grey pixels with their opacity behind each are the one kind that libtiff does not multiply. */
+static bool is_unmultiplied(TIFF *t)
+{
+	const struct kind k = read_kind(t);
+
+	return colours_of(&k) == 1 && has_opacity(&k) && k.extra[0] == EXTRASAMPLE_UNASSALPHA &&
+	       k.planar == PLANARCONFIG_CONTIG;
+}
+
 static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
     uint8_t *out, unsigned *changes)
 {
@@ -206,6 +240,7 @@ static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, c
 	uint32_t *raster = mem_alloc(pixels, sizeof(*raster));
 	TIFF *t = NULL;
 	int rc = raster ? open_tiff(name, &f, &t) : ERR_NOMEM;
+	const bool multiply = !rc && is_unmultiplied(t);
 
 	if (!rc)
 		rc = read_raster(name, &f, t, info, raster);
@@ -216,7 +251,7 @@ static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, c
 		if (rest > 0)
 			*changes |= CHANGE_BIT(CHANGE_BLENDED);
 		for (int c = 0; c < info->channels; c++) {
-			unsigned v = rgb[c] + rest;
+			unsigned v = multiply ? image_blend(rgb[c], 255 - rest) : rgb[c] + rest;
 
 			*out++ = (uint8_t)(v < 255 ? v : 255);
 		}

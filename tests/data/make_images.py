@@ -136,6 +136,8 @@ def kinds():
     ):
         case(save(f"{name}.tiff", image, **options))
     case(save("rgba.tiff", alpha), off=1, said="blended")
+    opaque = Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha[..., 3])])
+    case(save("la.tiff", opaque), said="blended")
     case(save("cmyk.tiff", Image.fromarray(np.dstack([rgb, grey])[..., :4], "CMYK")), off=1, said="cmyk")
     case(save("pages.tiff", Image.fromarray(rgb), save_all=True, append_images=[Image.fromarray(grey)]), said="first_page")
     case(save("rgb.bmp", rgb))

@@ -131,6 +131,96 @@ static void exif__what_is_wrong_in_it_says_nothing(void **state)
 	}
 }
 
+/* As many bytes as tell: the others may not have come yet. */
+static void image__is_told_from_a_line_by_its_first_bytes(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		bool is, more;
+	} cases[] = {{"", 0, false, true}, {"\xff", 1, true, false}, {"\x89", 1, true, false}, {"a", 1, false, false},
+	    {"II", 2, false, true}, {"II*", 3, false, true}, {"II*\0", 4, true, false}, {"MM\0*", 4, true, false},
+	    {"II+\0", 4, true, false}, {"MM\0+", 4, true, false}, {"II.", 3, false, false}, {"MM.j", 4, false, false},
+	    {"RIFF\n\n\n", 7, false, true}, {"RIFF\n\n\n\x01", 8, true, false}, {"RIFF\n\n\na", 8, false, false},
+	    {"BM\n\n\n", 5, false, true}, {"BM\n\n\n\0", 6, true, false}, {"BMW1.j", 6, false, false},
+	    {"BM\n\n\n\n", 6, false, false}};
+	bool more;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const bool is = image_begins((const unsigned char *)cases[i].bytes, cases[i].n, &more);
+
+		if (is != cases[i].is || more != cases[i].more)
+			fail_msg("case %zu: %d, more %d", i, is, more);
+		assert_true(cases[i].n < IMAGE_HEAD || !more);
+	}
+}
+
+#if PIPELINE_TIFF
+static void put_number(struct bytes *b, unsigned v, int bytes)
+{
+	for (int i = 0; i < bytes; i++)
+		b->p[b->n++] = (unsigned char)(v >> 8 * i);
+}
+
+/* 4 x 3 pixels of `samples` numbers without compression; extra: 2 is opacity that colours are not multiplied with. */
+static struct bytes make_tiff(unsigned photometric, unsigned bits, unsigned samples, unsigned extra, unsigned format)
+{
+	const unsigned map = 512, pixels = map + 3 * 256 * 2,
+		       entries[][3] = {{256, 3, 4}, {257, 3, 3}, {258, 3, bits}, {259, 3, 1}, {262, 3, photometric},
+			   {273, 4, pixels}, {277, 3, samples}, {278, 3, 3}, {279, 4, 12 * samples * bits / 8},
+			   {320, 3, map}, {338, 3, extra}, {339, 3, format}};
+	struct bytes b = {.p = calloc(1, 4096)};
+
+	memcpy(b.p, "II*\0\x08\0\0\0", b.n = 8);
+	put_number(&b, 12, 2);
+	for (int i = 0; i < 12; i++) {
+		const unsigned tag = entries[i][0], each = tag == 258 || tag == 339 ? samples : 1;
+
+		put_number(&b, tag, 2);
+		put_number(&b, entries[i][1], 2);
+		put_number(&b, tag == 320 ? 3u << bits : tag == 338 ? samples - 1 : each, 4);
+		put_number(&b, entries[i][2], 2);
+		put_number(&b, each > 1 ? entries[i][2] : 0, 2);
+	}
+	b.n = pixels;
+	for (unsigned i = 0; i < 12 * samples * bits / 8; i++)
+		b.p[b.n++] = (unsigned char)(i * 7);
+	return b;
+}
+
+static void tiff__of_numbers_that_would_be_taken_for_others_is_refused(void **state)
+{
+	static const struct {
+		unsigned photometric, bits, samples, extra, format;
+		const char *message; /* NULL: it is read */
+	} cases[] = {{1, 8, 1, 0, 1, NULL}, {1, 8, 1, 0, 4, NULL}, {1, 16, 1, 0, 1, NULL}, {0, 8, 1, 0, 1, NULL},
+	    {3, 8, 1, 0, 1, NULL}, {1, 8, 2, 2, 1, NULL}, {1, 8, 2, 1, 1, NULL},
+	    {1, 8, 1, 0, 2, "x.tiff: a TIFF image of signed integers; unsigned integers are read"},
+	    {1, 16, 1, 0, 2, "a TIFF image of signed integers"}, {1, 16, 1, 0, 3, "a TIFF image of floats"},
+	    {1, 16, 2, 2, 1,
+		"a TIFF image of grey, 16 bits and opacity; with opacity, grey of 8 bits and RGB are read"},
+	    {1, 16, 2, 1, 1, "of grey, 16 bits and opacity"}, {0, 8, 2, 2, 1, "of inverted grey, 8 bits and opacity"},
+	    {3, 8, 2, 2, 1, "of a palette, 8 bits and opacity"}};
+	const struct image_fit fit = {.height = 3, .width = 4, .channels = 1, .to_grey = true};
+	uint8_t grey[12];
+	unsigned changes;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct bytes b =
+		    make_tiff(cases[i].photometric, cases[i].bits, cases[i].samples, cases[i].extra, cases[i].format);
+		const int rc = image_decode("x.tiff", b.p, b.n, &fit, grey, &changes);
+
+		if (rc != (cases[i].message ? ERR_DATA : 0))
+			fail_msg("case %zu: %d, %s", i, rc, rc ? err_message() : "");
+		if (cases[i].message && !strstr(err_message(), cases[i].message))
+			fail_msg("case %zu: %s", i, err_message());
+		free(b.p);
+	}
+}
+#endif
+
 /* ---- data sets ---- */
 
 static struct dataset must_open(const char *yaml_text)
@@ -273,14 +363,18 @@ static void options__that_make_no_sense_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(image__has_the_pixels_that_pillow_makes),
-	    cmocka_unit_test(image__of_one_colour_keeps_it_at_any_size),
-	    cmocka_unit_test(exif__what_is_wrong_in_it_says_nothing),
-	    cmocka_unit_test(sizes__that_differ_are_an_error_that_names_the_option),
-	    cmocka_unit_test(sizes__become_one_by_the_option_and_that_is_said),
-	    cmocka_unit_test(images__that_are_left_out_are_no_duplicates),
-	    cmocka_unit_test(sizes__are_in_the_hashes_and_keys),
-	    cmocka_unit_test(options__that_make_no_sense_are_refused),
+		cmocka_unit_test(image__has_the_pixels_that_pillow_makes),
+		cmocka_unit_test(image__of_one_colour_keeps_it_at_any_size),
+		cmocka_unit_test(exif__what_is_wrong_in_it_says_nothing),
+		cmocka_unit_test(image__is_told_from_a_line_by_its_first_bytes),
+#if PIPELINE_TIFF
+		cmocka_unit_test(tiff__of_numbers_that_would_be_taken_for_others_is_refused),
+#endif
+		cmocka_unit_test(sizes__that_differ_are_an_error_that_names_the_option),
+		cmocka_unit_test(sizes__become_one_by_the_option_and_that_is_said),
+		cmocka_unit_test(images__that_are_left_out_are_no_duplicates),
+		cmocka_unit_test(sizes__are_in_the_hashes_and_keys),
+		cmocka_unit_test(options__that_make_no_sense_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -316,6 +316,25 @@ static double merit(const struct accept_attempt *t)
 	return of[t->verdict] - (isfinite(t->drop) ? fmin(t->drop, 1e5) : 1e5);
 }
 
+/* How many times what is asked for the size, or the latency, is. */
+static double excess(const struct accept_options *o, const struct accept_attempt *t)
+{
+	const double size = o->min_ratio > 0 ? o->min_ratio / t->ratio : 0;
+	return fmax(size, o->max_latency_ms > 0 ? t->latency_ms / o->max_latency_ms : 0);
+}
+
+/* Of what answers equally well, the one that lacks less in size and latency comes closer. */
+static bool comes_closer(const struct acceptance *a, const struct accept_attempt *t)
+{
+	if (!isfinite(t->value))
+		return false;
+	if (a->best < 0)
+		return true;
+	const struct accept_attempt *best = &a->attempt[a->best];
+	const double gain = merit(t) - merit(best);
+	return gain > 0 || (gain >= 0 && t->verdict == VERDICT_INFEASIBLE && excess(a->o, t) < excess(a->o, best));
+}
+
 static void say(const struct acceptance *a, const struct accept_attempt *t)
 {
 	struct str s = {0};
@@ -390,7 +409,7 @@ int accept_judge(struct acceptance *a, const struct candidate *c, bool *passed, 
 	mem_free(why);
 	if (rc)
 		return rc;
-	*closest = isfinite(t->value) && (a->best < 0 || merit(t) > merit(&a->attempt[a->best]));
+	*closest = comes_closer(a, t);
 	if (*closest)
 		a->best = a->n;
 	*passed = t->verdict == VERDICT_ACCEPT;

@@ -177,7 +177,7 @@ static void verdict__of_what_cannot_be_believed_is_anomalous(void **state)
 	assert_true(isnan(t.value));
 }
 
-/* Of four that fail: an anomaly, two that lose too much, one that is too large. */
+/* Of those that fail: an anomaly, two that lose too much, two that are too large, one of them more so. */
 static void verdict__of_several_is_that_of_the_closest(void **state)
 {
 	struct rig *r = *state;
@@ -197,18 +197,19 @@ static void verdict__of_several_is_that_of_the_closest(void **state)
 	rig_load(r, "cnn", &good);
 	rig_load(r, "poor", &worse);
 	fill(&worse, "fc1.bias", 1);
-	const struct candidate c[] = {{"large", &good, false, a.size}, {"same", &same, false, a.size / 2},
-	    {"worse", &worse, false, a.size / 2}, {"poor", &poor, false, a.size / 2},
-	    {"worse again", &worse, false, a.size / 2}, {"large again", &good, false, a.size}};
-	const bool best[] = {true, true, true, true, false, false};
-	for (int i = 0; i < 6; i++) {
+	const struct candidate c[] = {{"large", &good, false, a.size}, {"less large", &good, false, a.size / 4 * 3},
+	    {"large", &good, false, a.size}, {"same", &same, false, a.size / 2}, {"worse", &worse, false, a.size / 2},
+	    {"poor", &poor, false, a.size / 2}, {"worse again", &worse, false, a.size / 2},
+	    {"large again", &good, false, a.size}};
+	const bool best[] = {true, true, false, true, true, true, false, false};
+	for (int i = 0; i < 8; i++) {
 		RIG_OK(accept_judge(&a, &c[i], &passed, &closest));
 		assert_false(passed);
 		assert_int_equal(closest, best[i]);
 	}
-	assert_int_equal(a.attempt[2].verdict, VERDICT_REGRESSION);
+	assert_int_equal(a.attempt[4].verdict, VERDICT_REGRESSION);
 	assert_int_equal(accept_verdict(&a), ERR_GATE);
-	assert_non_null(strstr(err_message(), "REGRESSION: none of 6 attempts passes; the closest, poor: loses "));
+	assert_non_null(strstr(err_message(), "REGRESSION: none of 8 attempts passes; the closest, poor: loses "));
 	model_clear(&same);
 	model_clear(&poor);
 	model_clear(&good);

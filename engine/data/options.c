@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "data/dataset.h"
+#include "data/source.h"
 
 #define AT(field)     offsetof(struct data_options, field)
 #define IN_AUG(field) offsetof(struct augment_options, field)
@@ -434,6 +435,17 @@ static int check_fractions(const struct data_options *o, const char **key)
 	*key = "test_fraction";
 	if (test && *test && differs(o->test_fraction, TEST_FRACTION))
 		return err_set(ERR_CONFIG, "test_fraction has no effect: the test split is the file '%s'", test);
+	return 0;
+}
+
+int data_options_check_cuts(const struct data_options *o, const bool named[SPLIT_COUNT])
+{
+	if (named[SPLIT_VAL] && differs(o->val_fraction, VAL_FRACTION))
+		return err_set(ERR_CONFIG, "data.val_fraction has no effect: the data name a validation split");
+	if (named[SPLIT_TEST] && o->folds > 0)
+		return err_set(ERR_CONFIG, "data.folds has no effect: the data name a test split");
+	if (named[SPLIT_TEST] && differs(o->test_fraction, TEST_FRACTION))
+		return err_set(ERR_CONFIG, "data.test_fraction has no effect: the data name a test split");
 	return 0;
 }
 

@@ -82,6 +82,9 @@ int split_of_word(const char *word, size_t n);
 /* What fs_* says about a data file: ERR_IO becomes ERR_DATA with the same message, other codes stay. */
 int source_error(int rc);
 
+/* ERR_CONFIG where an option says how a split is cut off that the data name. */
+int data_options_check_cuts(const struct data_options *o, const bool named[SPLIT_COUNT]);
+
 /* Cuts off test and validation where the source names none, thins the train split, sets `place` and counts[]. No
  * content comes to be in two of the parts that are cut off. Checks that each class is in each split. Counts distinct,
  * repeated and contradicting texts. Makes the prints of texts. */

@@ -622,7 +622,7 @@ static int cut_units(struct cutter *c, const struct data_options *o)
 		if (l->sample[i].split == SPLIT_TRAIN)
 			l->sample[i].split = SPLIT_NONE;
 	}
-	if (!l->only_test && (rc = check_validation(o, named)) != 0)
+	if (!l->only_test && ((rc = check_validation(o, named)) != 0 || (rc = data_options_check_cuts(o, named)) != 0))
 		return rc;
 	rc = make_units(
 	    c, 1 + (!named[SPLIT_TEST] && o->test_fraction > 0) + (!named[SPLIT_VAL] && o->val_fraction > 0));

@@ -112,11 +112,11 @@ rm -r tree
 mkdir tree
 cp -r im tree/train
 cp -r im tree/test
-works plan im.yaml --set data.path=tree
+works plan im.yaml --set data.path=tree --set data.test_fraction=0.2
 contains out "found: folders of splits (train: train, test: test)"
 refuses 3 "tree: these folders look like splits, not like classes; path must lead into one of them" \
 	evaluate apart/tree/01-train --data tree
-works run ev.yaml --set data.path=tree --set data.train=train --set data.test=test --out apart/split
+works run ev.yaml --set data.path=tree --set data.train=train --set data.test=test --set data.test_fraction=0.2 --out apart/split
 twice="of the 16 test images are also in the train split"
 contains err "$twice"
 works evaluate apart/split/01-train
@@ -181,7 +181,7 @@ index() { # TEXT LINE...
 	text=$1
 	shift
 	printf '%s\n' "$@" >im/index.csv
-	faulty "$text" --set data.index=index.csv
+	faulty "$text" --set data.index=index.csv --set data.val_fraction=0.1 --set data.test_fraction=0.2
 }
 index "im/index.csv:1: the header must name 'file'" 'name,label' 'cat/1.jpg,0'
 index "im/index.csv: cat/1.jpg: listed twice" 'file,label' cat/1.jpg,0 cat/1.jpg,1

@@ -3,8 +3,6 @@
 
 #include "base/str.h"
 
-#define OPTIONS "val_fraction: 0.25, test_fraction: 0.25"
-
 /* "CLASS samples, CLASS samples", and the size of the test split if the folders name one. */
 static void describe(const struct dataset *d, bool splits, struct str *out)
 {
@@ -64,7 +62,7 @@ static void check_with(const char *const *entries, const char *more, const char 
 	for (int i = 0; i < n; i++) {
 		char text[256];
 
-		snprintf(text, sizeof(text), "{source: images, %s, " OPTIONS "%s}", places[i], more);
+		snprintf(text, sizeof(text), "{source: images, %s%s}", places[i], more);
 		check_open(text, expected, passed_over);
 	}
 }
@@ -81,7 +79,7 @@ static void check_refused(const char *const *entries, const char *more, const ch
 	for (int i = 0; i < n; i++) {
 		char text[256];
 
-		snprintf(text, sizeof(text), "{source: images, %s, " OPTIONS "%s}", places[i], more);
+		snprintf(text, sizeof(text), "{source: images, %s%s}", places[i], more);
 		must_fail(text, ERR_DATA, part);
 	}
 }
@@ -183,7 +181,7 @@ static void check_found(const char *const *entries, const char *expected, const 
 		struct str is = {0}, passed = {0};
 		bool serious;
 
-		snprintf(text, sizeof(text), "{source: images, %s, " OPTIONS "}", places[i]);
+		snprintf(text, sizeof(text), "{source: images, %s}", places[i]);
 		o = options(text);
 		if (dataset_open(&d, &o, NULL, 1, true) != 0)
 			fail_msg("%s", err_message());
@@ -284,7 +282,7 @@ static void tree__what_is_no_file_is_refused(void **state)
 	(void)state;
 	put_tree("x", entries);
 	assert_int_equal(mkfifo(at("x/dog/notes"), 0600), 0);
-	check_open("{source: images, path: DIR/x, " OPTIONS "}", "cat 4, dog 4", "1 entry that is no file (dog/notes)");
+	check_open("{source: images, path: DIR/x}", "cat 4, dog 4", "1 entry that is no file (dog/notes)");
 	assert_int_equal(mkfifo(at("x/dog/9.png"), 0600), 0);
 	alarm(20);
 	must_fail(

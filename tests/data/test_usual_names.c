@@ -46,6 +46,30 @@ static void csv__a_column_may_name_the_splits(void **state)
 	dataset_close(&d);
 }
 
+/* What would cut off a split that is there already would be ignored, and that is an error. */
+static void splits__that_the_data_name_are_cut_by_no_option(void **state)
+{
+	static const char *const rows = "text,label,split\na1,A,train\na2,A,train\na3,A,dev\na4,A,test\nb1,B,train\nb2,"
+					"B,train\nb3,B,dev\nb4,B,test\n";
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv", rows);
+	must_fail("{source: csv, path: DIR/t.csv, test_fraction: 0.3}", ERR_CONFIG,
+	    "data.test_fraction has no effect: the data name a test split");
+	must_fail("{source: csv, path: DIR/t.csv, val_fraction: 0.3}", ERR_CONFIG,
+	    "data.val_fraction has no effect: the data name a validation split");
+	d = must_open("{source: csv, path: DIR/t.csv, val_fraction: 0.1, test_fraction: 0.2}", true);
+	dataset_close(&d);
+	put_text("cut/train.csv", "text,label\n" SIX);
+	put_text("cut/test.csv", "text,label\nt1,A\nt2,B\n");
+	must_fail("{source: csv, path: DIR/cut, folds: 3}", ERR_CONFIG,
+	    "data.folds has no effect: the data name a test split");
+	d = must_open("{source: csv, path: DIR/cut, val_fraction: 0.4}", true);
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	dataset_close(&d);
+}
+
 static void files__called_like_splits_are_found(void **state)
 {
 	struct dataset d;
@@ -92,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(csv__other_usual_names_are_taken_and_said),
 	    TEST(csv__a_column_may_name_the_splits),
+	    TEST(splits__that_the_data_name_are_cut_by_no_option),
 	    TEST(files__called_like_splits_are_found),
 	    TEST(classes__may_be_numbered_from_1),
 	};

@@ -211,12 +211,14 @@ static int tiff_info(const char *name, const unsigned char *bytes, size_t n, str
  * stored. */
 static int read_raster(const char *name, struct file *f, TIFF *t, const struct image_info *info, uint32_t *raster)
 {
+	const struct kind k = read_kind(t);
 	TIFFRGBAImage image;
 	char why[1024] = "";
 	int ok;
 
 	if (!TIFFRGBAImageOK(t, why) || !TIFFRGBAImageBegin(&image, t, 1, why))
-		return err_set(ERR_DATA, "%s: %s", name, why[0] ? why : "a TIFF image of a kind that is not read");
+		return err_set(ERR_DATA, "%s: a TIFF image of a kind that is not read (%d channels of %d bits): %s",
+		    name, k.samples, k.bits, why[0] ? why : "libtiff does not say why");
 	image.req_orientation = image.orientation;
 	ok = TIFFRGBAImageGet(&image, raster, (uint32_t)info->width, (uint32_t)info->height);
 	TIFFRGBAImageEnd(&image);

@@ -183,7 +183,8 @@ static int dispatch(int argc, char **argv)
 static int run_command(int argc, char **argv)
 {
 	const bool is_run = strcmp(argv[1], "run") == 0;
-	if (is_run) /* the others end too soon to gain from it */
+	/* The others end too soon to gain from it, or use one thread. */
+	if (is_run || strcmp(argv[1], "evaluate") == 0 || strcmp(argv[1], "bench") == 0)
 		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
 	/* The results of a run are its files; those of the other commands are what they print. */

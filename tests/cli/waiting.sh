@@ -1,4 +1,5 @@
-# `run` shortens the spinning of OpenMP's threads unless the user has chosen; nothing else is started twice.
+# What computes for long shortens the spinning of OpenMP's threads unless the user has chosen; nothing else is started
+# twice.
 . "$(dirname "$0")/lib.sh"
 unset GOMP_SPINCOUNT OMP_WAIT_POLICY || true
 OMP_DISPLAY_ENV=VERBOSE # GNU OpenMP prints its settings whenever a program loads it
@@ -28,6 +29,8 @@ loads 1 GOMP_SPINCOUNT=77 run nosuch.yaml
 contains err "GOMP_SPINCOUNT = '77'"
 loads 1 OMP_WAIT_POLICY=passive run nosuch.yaml
 loads 1 OMP_NUM_THREADS=1 run nosuch.yaml
+loads 2 X=1 evaluate
+loads 2 X=1 bench
 loads 1 X=1 plan nosuch.yaml
 unset OMP_DISPLAY_ENV
 

@@ -211,23 +211,26 @@ static int check_options(const struct evaluation *e)
 	const struct given_data *g = &e->given;
 	if (g->path && e->config)
 		return err_set(ERR_CONFIG, "evaluate: --data and --config both name the data");
-	if (!g->path && (g->text_column || g->label || g->labels))
-		return err_set(ERR_CONFIG, "evaluate: --text-column, --label and --labels need --data");
+	if (!g->path && (g->text_column || g->label || g->labels || g->skip_bad))
+		return err_set(ERR_CONFIG, "evaluate: --skip-bad, --text-column, --label and --labels need --data");
 	return 0;
 }
 
 int cmd_evaluate(int argc, char **argv)
 {
 	static const struct flag flags[] = {{"data", true, 'd'}, {"text-column", true, 't'}, {"label", true, 'l'},
-	    {"labels", true, 'L'}, {"config", true, 'c'}, {"out", true, 'o'}, {"json", false, 'j'}, {NULL, false, 0}};
+	    {"labels", true, 'L'}, {"skip-bad", true, 's'}, {"config", true, 'c'}, {"out", true, 'o'},
+	    {"json", false, 'j'}, {NULL, false, 0}};
 	struct evaluation e = {0};
 	struct given_data *g = &e.given;
 	struct args args;
-	int id;
+	int id, rc;
 	args_init(&args, flags, argc, argv);
 	while ((id = args_next(&args)) != 0) {
 		if (id < 0)
 			return id;
+		if (id == 's' && (rc = args_number("--skip-bad", args.value, 0, 1000000000, &g->skip_bad)))
+			return rc;
 		g->path = id == 'd' ? args.value : g->path;
 		g->text_column = id == 't' ? args.value : g->text_column;
 		g->label = id == 'l' ? args.value : g->label;
@@ -236,7 +239,7 @@ int cmd_evaluate(int argc, char **argv)
 		e.out = id == 'o' ? args.value : e.out;
 		e.json |= id == 'j';
 	}
-	int rc = args_count(&args, 1, -1, "CHECKPOINT");
+	rc = args_count(&args, 1, -1, "CHECKPOINT");
 	e.dir = args.positional;
 	e.n = args.n;
 	if (!rc)

@@ -34,7 +34,9 @@ static int find_source(const char *path, int *source)
 		const char *suffix;
 		enum data_source source;
 	} sources[] = {{".csv", SOURCE_CSV}, {".tsv", SOURCE_CSV}, {".tab", SOURCE_CSV}, {".jsonl", SOURCE_JSONL},
-	    {".txt", SOURCE_PHRASEBANK}};
+	    {".txt", SOURCE_PHRASEBANK}, {".zip", SOURCE_IMAGES}, {".tar", SOURCE_IMAGES}, {".tgz", SOURCE_IMAGES},
+	    {".tar.gz", SOURCE_IMAGES}, {".tar.bz2", SOURCE_IMAGES}, {".tar.xz", SOURCE_IMAGES},
+	    {".tar.zst", SOURCE_IMAGES}};
 	*source = SOURCE_IMAGES;
 	if (fs_is_dir(path))
 		return 0;
@@ -48,8 +50,8 @@ static int find_source(const char *path, int *source)
 			return 0;
 	}
 	return err_set(ERR_DATA,
-	    "%s: --data takes a folder of class folders, a .csv, .tsv, .jsonl or .txt file, or a .yaml config, which "
-	    "may name any source",
+	    "%s: --data takes a folder of class folders, a .tar or .zip archive of them, a .csv, .tsv, .jsonl or .txt "
+	    "file, or a .yaml config, which may name any source",
 	    path);
 }
 
@@ -103,6 +105,9 @@ static int make_options(struct data_options *o, const struct given_data *g, cons
 	if (!rc && !table && (g->text_column || g->label || g->labels))
 		rc = err_set(
 		    ERR_CONFIG, "%s: --text-column, --label and --labels are of .csv, .tsv and .jsonl files", g->path);
+	if (!rc && g->skip_bad && o->source != SOURCE_IMAGES)
+		rc = err_set(ERR_CONFIG, "%s: --skip-bad is of images", g->path);
+	o->skip_bad = g->skip_bad;
 	if (!rc)
 		rc = copy_text(&o->path, g->path);
 	if (!rc)
@@ -202,6 +207,8 @@ static int open_config(struct dataset *out, const struct given_data *g, const st
 {
 	if (g->text_column || g->label || g->labels)
 		return err_set(ERR_CONFIG, "%s: a config names its columns itself", g->path);
+	if (g->skip_bad)
+		return err_set(ERR_CONFIG, "%s: --skip-bad is data.skip_bad in a config", g->path);
 	return model_data_open(out, c, g->path, true);
 }
 
@@ -214,7 +221,7 @@ static int check_kind(const struct data_options *o, const struct checkpoint *c)
 	if (c->adapter.kind->takes == kind)
 		return 0;
 	return err_set(ERR_DATA, "%s: the model takes %s, this is a %s", o->path, takes,
-	    kind == SAMPLE_IMAGE ? "folder, from which images are taken" : "file of texts");
+	    kind == SAMPLE_IMAGE ? "folder or archive, from which images are taken" : "file of texts");
 }
 
 static int open_samples(struct dataset *out, const struct given_data *g, const struct checkpoint *c)

@@ -52,15 +52,18 @@ static const struct command commands[] = {
 	"                      --max-array N (MaxArraySize)\n" JSON,
 	cmd_sweep},
     {"evaluate",
-	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] | --config CONFIG] "
-	"[--out DIR] [--json]",
+	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] [--skip-bad N] | "
+	"--config CONFIG] [--out DIR] [--json]",
 	"test metrics of checkpoints, side by side",
-	"  --data PATH         data that the checkpoint has never seen, classes matched by name: a folder of class\n"
-	"                      folders of images, a .csv, .tsv or .jsonl file, a .txt file of sentence@label, or the\n"
+	"  --data PATH         data that the checkpoint has never seen, classes matched by name: a folder, .tar or "
+	".zip\n"
+	"                      archive of class folders of images, a .csv, .tsv or .jsonl file, a .txt file of "
+	"sentence@label, or the\n"
 	"                      test split of a .yaml config\n"
 	"  --text-column NAME  the column of the text; not given: text, sentence or comment\n"
 	"  --label NAME        the column of the class; not given: label or class\n"
-	"  --labels NAME,...   columns of 0 and 1, one per label; not given: those that the model knows\n" DATA
+	"  --labels NAME,...   columns of 0 and 1, one per label; not given: those that the model knows\n"
+	"  --skip-bad N        leave out up to so many images that cannot be used; not given: any is an error\n" DATA
 	"  --out DIR           a new folder for evaluation.json, tables and timings; not given: none is kept\n" JSON,
 	cmd_evaluate},
     {"bench",

@@ -55,6 +55,20 @@ check "names that begin like images" [ "$(cut -f 1 out | tr '\n' ' ')" = "BM RIF
 works evaluate run/01-train --data other
 contains err "converted: 2 images resized (cat/b.jpg, dog/a.jpg)"
 works evaluate run/01-train --data mixed
+# As an archive, and with files that cannot be used.
+tar cf other.tar -C other cat dog
+works evaluate run/01-train --data other.tar
+contains err "01-train: test accuracy 1.0000"
+contains err "(n = 2)"
+echo 'no image' >other/dog/bad.jpg
+refuses 3 "other/dog/bad.jpg: " evaluate run/01-train --data other
+works evaluate run/01-train --data other --skip-bad 1
+contains err "1 image is left out"
+refuses 2 "--skip-bad, --text-column, --label and --labels need --data" evaluate run/01-train --skip-bad 1
+refuses 2 "--skip-bad is data.skip_bad in a config" evaluate run/01-train --data no_size.yaml --skip-bad 1
+echo 'text,label' >texts.csv
+refuses 2 "--skip-bad is of images" evaluate run/01-train --data texts.csv --skip-bad 1
+rm other/dog/bad.jpg
 works evaluate run/01-train --config no_size.yaml
 contains err "converted: 36 images resized"
 stops 4 "takes images that are resized by 'crop'; data.resize is stretch" evaluate run/01-train --config stretch.yaml

@@ -199,7 +199,6 @@ static double train_loss(const char *folder)
 /* A student that is its teacher is nothing apart from it, if both see the same changed texts. */
 static void augment__changes_what_the_teacher_sees_too(void **state)
 {
-	const struct augment_options changed = {.token_drop = 0.3, .token_replace = 0.3};
 	const char *options = "{init: teacher_pruned, epochs: 1, lr: 0, batch_size: 8, alpha: 1}";
 	struct rig_case c = {
 	    .name = "alone", .options = "{epochs: 1, lr: 0, batch_size: 8}", .input = NULL, .spec = &bag};
@@ -208,7 +207,7 @@ static void augment__changes_what_the_teacher_sees_too(void **state)
 	(void)state;
 	open_texts(false);
 	RIG_OK(rig_run(&texts, &stage_train, &c));
-	texts.data_options.augment = changed;
+	texts.data_options.augment.token_drop = texts.data_options.augment.token_replace = 0.3;
 	c.folder = "alone_changed";
 	RIG_OK(rig_run(&texts, &stage_train, &c));
 	assert_true(

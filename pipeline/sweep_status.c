@@ -22,6 +22,8 @@
 struct cell_row {
 	struct cell_report r;
 	char queue[64]; /* "PENDING (job 12_3)"; "" if the batch system says nothing of it */
+	bool is_queued; /* by squeue's word */
+	long job;       /* whose it is */
 };
 
 /* An array that was submitted: task i is line i + offset of the file. */
@@ -88,8 +90,21 @@ static struct cell_row *row_of(const struct view *v, long index)
 	return c ? &v->row[c - v->s->cell] : NULL;
 }
 
-/* Notes the state for the cells of one task. A cell's own files know better that it is finished or at work. */
-static void note_task(struct view *v, const struct array_job *j, long task, const char *state)
+/* A cell's own files know better that it is finished or at work. An earlier submission's task, which is in the
+ * accounting, says nothing of a cell that is queued again, nor where a later one was. */
+static void note_cell(struct cell_row *row, long job, long task, const char *state, bool is_past)
+{
+	if (row->r.state == CELL_FINISHED || row->r.state == CELL_RUNNING)
+		return;
+	if (is_past && (row->is_queued || job < row->job))
+		return;
+	row->is_queued = !is_past;
+	row->job = job;
+	snprintf(row->queue, sizeof(row->queue), "%.32s (job %ld_%ld)", state, job, task);
+}
+
+/* Notes the state for the cells of one task. */
+static void note_task(struct view *v, const struct array_job *j, long task, const char *state, bool is_past)
 {
 	struct fs_bytes bytes;
 	if (read_lines(j->file, &bytes) || !bytes.data)
@@ -101,14 +116,14 @@ static void note_task(struct view *v, const struct array_job *j, long task, cons
 	}
 	for (char *end; line && *line >= '0' && *line <= '9'; line = *end == ' ' ? end + 1 : "") {
 		struct cell_row *row = row_of(v, strtol(line, &end, 10));
-		if (row && row->r.state != CELL_FINISHED && row->r.state != CELL_RUNNING)
-			snprintf(row->queue, sizeof(row->queue), "%.32s (job %ld_%ld)", state, j->id, task);
+		if (row)
+			note_cell(row, j->id, task, state, is_past);
 	}
 	fs_bytes_clear(&bytes);
 }
 
 /* "12_3 PENDING", or with '|'. 1: it is of this form, whosever job it is. */
-static int note_line(struct view *v, const char *line, bool only_unknown)
+static int note_line(struct view *v, const char *line, bool is_past)
 {
 	long id, task;
 	char state[33], sign;
@@ -117,12 +132,12 @@ static int note_line(struct view *v, const char *line, bool only_unknown)
 		return strspn(line, "0123456789") > 0 && strpbrk(line, " |") != NULL;
 	}
 	for (int i = 0; i < v->n_job; i++)
-		if (v->job[i].id == id && (!only_unknown || strcmp(state, "COMPLETED") != 0))
-			note_task(v, &v->job[i], task, state);
+		if (v->job[i].id == id && (!is_past || strcmp(state, "COMPLETED") != 0))
+			note_task(v, &v->job[i], task, state, is_past);
 	return 1;
 }
 
-static void ask(struct view *v, char *const argv[], bool only_unknown)
+static void ask(struct view *v, char *const argv[], bool is_past)
 {
 	struct str text = {0};
 	int understood = 0, lines = 0;
@@ -137,7 +152,7 @@ static void ask(struct view *v, char *const argv[], bool only_unknown)
 	for (; line; line = strtok_r(NULL, "\n", &rest)) {
 		if (!lines++)
 			snprintf(first, sizeof(first), "%s", line);
-		understood += note_line(v, line, only_unknown);
+		understood += note_line(v, line, is_past);
 	}
 	if (lines && !understood)
 		str_addf(&v->notes, "%s: its answer is not understood: '%.60s'\n", argv[0], first);

@@ -144,6 +144,17 @@ check "all is well" [ "$(grep -c '^note' out)" -eq 0 ]
 works sweep grid.yaml --status --json
 contains out '"queue":	"PENDING (job 102_1)"'
 
+# What became of an earlier submission does not stand for what waits now, nor for what came later.
+fake sacct <<'END'
+printf '102_2|TIMEOUT\n102_1|NODE_FAIL\n102_[4-9]|PENDING\n101_1|NODE_FAIL\n'
+END
+works sweep grid.yaml --status
+contains out "PENDING (job 102_1)"
+contains out "TIMEOUT (job 102_2)"
+fake sacct <<'END'
+printf '102_2|NODE_FAIL\n102_0|COMPLETED\n102_[4-9]|PENDING\n'
+END
+
 # What goes wrong there is said, and the cells' files are read all the same.
 ailing() { # NAME MESSAGE
 	works sweep runs/grid --status

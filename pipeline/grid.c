@@ -219,12 +219,97 @@ static int read_axes(struct grid *g)
 		rc = read_numbers(g, "seeds", "seed", &g->seed_axis);
 	if (!rc)
 		rc = read_all_folds(g);
-	for (int i = 0; !rc && i < g->n_axis; i++)
-		for (int j = 0; !rc && j < i; j++)
-			if (strcmp(g->axis[i].path, g->axis[j].path) == 0)
-				rc = yaml_error(&g->yaml, g->axis[i].key, "two axes set '%s'", g->axis[i].path);
 	if (!rc && g->n_axis == 0)
 		rc = yaml_error(&g->yaml, g->yaml.root, "a grid needs 'axes', 'seeds' or 'folds'");
+	return rc;
+}
+
+/* ---- what is set twice ---- */
+
+/* Something that a value of an axis sets. */
+struct setting {
+	const char *path;
+	const struct yaml_node *place, *value;
+};
+
+static int setting_count(const struct grid_axis *a, int value)
+{
+	return a->kind == AXIS_BLOCKS ? a->value[value].node->n : 1;
+}
+
+static struct setting setting_of(const struct grid_axis *a, int value, int at)
+{
+	const struct yaml_node *node = a->value[value].node;
+	if (a->kind != AXIS_BLOCKS)
+		return (struct setting){a->path, a->key, node};
+	return (struct setting){node->key[at]->text, node->key[at], node->item[at]};
+}
+
+/* Where the path below `upper` begins, "" for the same path; NULL: it is no part of it. */
+static const char *path_below(const char *upper, const char *path)
+{
+	const size_t n = strlen(upper);
+	if (strncmp(upper, path, n) != 0 || (path[n] && path[n] != '.'))
+		return NULL;
+	return path[n] ? path + n + 1 : path + n;
+}
+
+/* Whether a value says something of what stands at a path below it. */
+static bool says(const struct yaml_node *value, const char *path)
+{
+	while (value && *path) {
+		char key[YAML_MAX_KEY + 1];
+		const size_t n = strcspn(path, ".");
+		if (value->kind != YAML_MAP || n >= sizeof(key))
+			return value->kind == YAML_LIST;
+		memcpy(key, path, n);
+		key[n] = 0;
+		value = yaml_get(value, key);
+		path += path[n] ? n + 1 : n;
+	}
+	return value != NULL;
+}
+
+/* What comes later would take the place of what came before, while the tables of results show both. */
+static int check_pair(const struct grid *g, struct setting first, struct setting later)
+{
+	const char *below = path_below(first.path, later.path);
+	if (!path_below(later.path, first.path) && !(below && says(first.value, below)))
+		return 0;
+	return yaml_error(&g->yaml, later.place, "'%s' is set twice in a cell, first by '%s' on line %d", later.path,
+	    first.path, first.place->line);
+}
+
+static int check_against(const struct grid *g, const struct grid_axis *before, struct setting later)
+{
+	int rc = 0;
+	for (int v = 0; !rc && v < before->n; v++)
+		for (int i = 0; !rc && i < setting_count(before, v); i++)
+			rc = check_pair(g, setting_of(before, v, i), later);
+	return rc;
+}
+
+/* A value's settings with those of the same value, and of any value of an axis before it. */
+static int check_value(const struct grid *g, int axis, int v)
+{
+	const struct grid_axis *a = &g->axis[axis];
+	int rc = 0;
+	for (int k = 0; k < setting_count(a, v); k++) {
+		const struct setting later = setting_of(a, v, k);
+		for (int i = 0; !rc && i < k; i++)
+			rc = check_pair(g, setting_of(a, v, i), later);
+		for (int i = 0; !rc && i < axis; i++)
+			rc = check_against(g, &g->axis[i], later);
+	}
+	return rc;
+}
+
+static int check_twice(const struct grid *g)
+{
+	int rc = 0;
+	for (int axis = 0; !rc && axis < g->n_axis; axis++)
+		for (int v = 0; !rc && v < g->axis[axis].n; v++)
+			rc = check_value(g, axis, v);
 	return rc;
 }
 
@@ -312,6 +397,8 @@ static int read_all(struct grid *g, const char *path)
 		rc = read_axes(g);
 	if (!rc)
 		rc = count_cells(g);
+	if (!rc)
+		rc = check_twice(g);
 	mem_free(copy);
 	return rc;
 }

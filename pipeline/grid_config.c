@@ -20,8 +20,16 @@ static bool is_stage(const struct yaml_node *ref)
 	return ref->kind == YAML_SCALAR && !strchr(ref->text, '/');
 }
 
+static bool chain_has(const struct yaml_node *chain, const char *stage)
+{
+	for (int i = 0; i < chain->n; i++)
+		if (chain->item[i]->kind == YAML_SCALAR && strcmp(chain->item[i]->text, stage) == 0)
+			return true;
+	return false;
+}
+
 /* `input` is what comes before; of `inputs` those stay that the chain has. */
-static void tie_stage(const struct yaml_node *stages, struct yaml_node *stage)
+static void tie_stage(const struct yaml_node *chain, struct yaml_node *stage)
 {
 	if (stage->kind != YAML_MAP)
 		return;
@@ -32,15 +40,23 @@ static void tie_stage(const struct yaml_node *stages, struct yaml_node *stage)
 	if (at < 0)
 		return;
 	struct yaml_node *list = stage->item[at];
-	if (list->kind == YAML_SCALAR && is_stage(list) && yaml_find(stages, list->text) < 0)
+	if (list->kind == YAML_SCALAR && is_stage(list) && !chain_has(chain, list->text))
 		yaml_remove_at(stage, at);
 	if (list->kind != YAML_LIST)
 		return;
 	for (int i = list->n - 1; i >= 0; i--)
-		if (is_stage(list->item[i]) && yaml_find(stages, list->item[i]->text) < 0)
+		if (is_stage(list->item[i]) && !chain_has(chain, list->item[i]->text))
 			yaml_remove_at(list, i);
 	if (list->n == 0)
 		yaml_remove_at(stage, at);
+}
+
+/* What the cell itself says of inputs is put later, and stays. */
+static void tie_base(struct yaml *y, const struct yaml_node *chain)
+{
+	int at = yaml_find(y->root, "stages");
+	for (int i = 0; at >= 0 && i < y->root->item[at]->n; i++)
+		tie_stage(chain, y->root->item[at]->item[i]);
 }
 
 static int unknown_stage(const struct yaml_node *stages, const struct yaml_node *name)
@@ -75,8 +91,6 @@ static int pick(struct yaml_node *stages, const struct yaml_node *chain)
 		stages->item[i] = item;
 	}
 	stages->n = chain->n;
-	for (int i = 0; i < stages->n; i++)
-		tie_stage(stages, stages->item[i]);
 	return 0;
 }
 
@@ -90,32 +104,44 @@ static int apply_chain(struct yaml *y, const struct yaml_node *chain)
 	return pick(y->root->item[at], chain);
 }
 
-/* *chain: the last one that the cell's values name. */
-static int apply_value(
-    struct yaml *y, const struct grid_axis *a, const struct grid_value *v, const struct yaml_node **chain)
+static int apply_value(struct yaml *y, const struct grid_axis *a, const struct grid_value *v)
 {
 	if (a->kind == AXIS_PATH)
 		return yaml_put(y, a->key, a->path, v->node);
-	if (a->kind == AXIS_CHAIN) {
-		*chain = v->node;
-		return 0;
-	}
 	int rc = 0;
-	for (int i = 0; !rc && i < v->node->n; i++) {
-		if (strcmp(v->node->key[i]->text, "chain") == 0)
-			*chain = v->node->item[i];
-		else
+	for (int i = 0; a->kind == AXIS_BLOCKS && !rc && i < v->node->n; i++)
+		if (strcmp(v->node->key[i]->text, "chain") != 0)
 			rc = yaml_put(y, v->node->key[i], v->node->key[i]->text, v->node->item[i]);
-	}
 	return rc;
+}
+
+static const struct grid_value *cell_value(const struct grid *g, int cell, int axis)
+{
+	return &g->axis[axis].value[grid_value_of(g, cell, axis)];
+}
+
+/* The chain that the cell's values name, or NULL. */
+static const struct yaml_node *chain_of(const struct grid *g, int cell)
+{
+	const struct yaml_node *chain = NULL;
+	for (int i = 0; !chain && i < g->n_axis; i++) {
+		const struct yaml_node *node = cell_value(g, cell, i)->node;
+		if (g->axis[i].kind == AXIS_CHAIN)
+			chain = node;
+		else if (g->axis[i].kind == AXIS_BLOCKS)
+			chain = yaml_get(node, "chain");
+	}
+	return chain;
 }
 
 int grid_config(const struct grid *g, int cell, struct yaml *out)
 {
-	const struct yaml_node *chain = NULL;
+	const struct yaml_node *chain = chain_of(g, cell);
 	int rc = yaml_copy(out, g->base.path, g->base.root);
+	if (!rc && chain)
+		tie_base(out, chain);
 	for (int i = 0; !rc && i < g->n_axis; i++)
-		rc = apply_value(out, &g->axis[i], &g->axis[i].value[grid_value_of(g, cell, i)], &chain);
+		rc = apply_value(out, &g->axis[i], cell_value(g, cell, i));
 	if (!rc && chain)
 		rc = apply_chain(out, chain);
 	if (rc)

@@ -80,6 +80,63 @@ static void grid__a_chain_picks_orders_and_ties(void **state)
 	grid_clear(&g);
 }
 
+static void grid__an_input_that_the_cell_says_stays(void **state)
+{
+	(void)state;
+	struct grid g;
+	struct yaml y;
+	put("g.yaml", "base:\n  name: x\n  stages:\n    a: {kind: train}\n    b: {kind: train}\n    c: {input: b}\n"
+		      "    d: {inputs: [a, b]}\naxes:\n  what:\n"
+		      "    one: {stages.c.input: a, stages.d.inputs: [b, c], chain: [a, b, c, d]}\n"
+		      "    two: {chain: [a, c, d], stages.c: {input: a}}\n");
+	assert_int_equal(grid_load(&g, "g.yaml"), 0);
+	assert_int_equal(grid_config(&g, 0, &y), 0);
+	const struct yaml_node *stages = yaml_get(y.root, "stages");
+	assert_string_equal(yaml_get(yaml_get(stages, "c"), "input")->text, "a");
+	assert_string_equal(yaml_get(yaml_get(stages, "d"), "inputs")->item[1]->text, "c");
+	yaml_clear(&y);
+	assert_int_equal(grid_config(&g, 1, &y), 0);
+	stages = yaml_get(y.root, "stages");
+	assert_string_equal(yaml_get(yaml_get(stages, "c"), "input")->text, "a");
+	assert_int_equal(yaml_get(yaml_get(stages, "d"), "inputs")->n, 1);
+	yaml_clear(&y);
+	grid_clear(&g);
+}
+
+static void refuse_twice(const char *axes, const char *message)
+{
+	struct grid g;
+	char text[1024];
+	snprintf(text, sizeof(text), "base: {name: x, stages: {a: {lr: 1}, b: {lr: 1}}}\n%s", axes);
+	put("g.yaml", text);
+	int rc = grid_load(&g, "g.yaml");
+	assert_int_equal(rc, message ? ERR_CONFIG : 0);
+	if (message)
+		assert_string_equal(err_message(), message);
+	err_clear();
+	grid_clear(&g);
+}
+
+static void grid__an_option_that_is_set_twice_in_a_cell_is_named(void **state)
+{
+	(void)state;
+	refuse_twice("axes:\n  x: {p: {stages.a.lr: 1}, q: {stages.b.lr: 1}}\n  stages.a.lr: [2, 3]\n",
+	    "g.yaml:4:3: 'stages.a.lr' is set twice in a cell, first by 'stages.a.lr' on line 3");
+	refuse_twice("axes:\n  stages.a.lr: [2, 3]\n  x: {p: {stages.b.lr: 1}, q: {stages.a: {lr: 1}}}\n",
+	    "g.yaml:4:32: 'stages.a' is set twice in a cell, first by 'stages.a.lr' on line 3");
+	refuse_twice("axes:\n  stages.a: [{lr: 2}, {kind: train}]\n  stages.a.lr: [3]\n",
+	    "g.yaml:4:3: 'stages.a.lr' is set twice in a cell, first by 'stages.a' on line 3");
+	refuse_twice("axes:\n  x: {p: {stages.a.lr: 1, stages.a: {lr: 2}}}\n",
+	    "g.yaml:3:27: 'stages.a' is set twice in a cell, first by 'stages.a.lr' on line 3");
+	refuse_twice("axes:\n  x: {p: {chain: [a]}}\n  chain: [[b]]\n",
+	    "g.yaml:4:3: 'chain' is set twice in a cell, first by 'chain' on line 3");
+	refuse_twice("axes:\n  x: {p: {seed: 7}}\nseeds: [1, 2]\n",
+	    "g.yaml:4:8: 'seed' is set twice in a cell, first by 'seed' on line 3");
+	refuse_twice("axes:\n  stages.a: [{kind: train}]\n  stages.a.lr: [3]\n  stages.a.lr_min: [1]\n"
+		     "  x: {p: {stages.b.lr: 1}, q: {stages.b.lr: 2}}\n",
+	    NULL);
+}
+
 static void grid__folds_are_as_many_as_the_base_says(void **state)
 {
 	(void)state;
@@ -306,6 +363,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(grid__the_last_axis_changes_fastest, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(grid__a_chain_picks_orders_and_ties, folder_setup, folder_teardown),
+	    cmocka_unit_test_setup_teardown(grid__an_input_that_the_cell_says_stays, folder_setup, folder_teardown),
+	    cmocka_unit_test_setup_teardown(
+		grid__an_option_that_is_set_twice_in_a_cell_is_named, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(grid__folds_are_as_many_as_the_base_says, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(grid__the_number_of_cells_does_not_overflow, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(

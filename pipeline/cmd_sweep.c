@@ -157,7 +157,8 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 	return rc;
 }
 
-/* The sweep as it was frozen: of a folder, or of the grid file that it was made from, which must be the same still. */
+/* The sweep as it was frozen: of a folder, or of the grid file that it was made from, which must be the same still
+ * where a cell's number counts. */
 static int load_frozen(struct sweep *s, const struct sweep_args *a)
 {
 	struct grid g;
@@ -168,7 +169,11 @@ static int load_frozen(struct sweep *s, const struct sweep_args *a)
 		return rc;
 	char *out = a->out ? mem_strdup(a->out) : mem_printf("runs/%s", g.name);
 	rc = out ? sweep_load(s, out) : ERR_NOMEM;
-	if (!rc && a->what == SWEEP_CELL && strcmp(s->grid_sha256, g.sha256) != 0) {
+	const bool changed = !rc && strcmp(s->grid_sha256, g.sha256) != 0;
+	if (changed && a->what == SWEEP_STATUS)
+		fprintf(stderr, "warning: %s has changed since the cells in %s were made; this is how those are\n",
+		    a->grid, out);
+	if (changed && a->what == SWEEP_CELL) {
 		rc = err_set(ERR_CONFIG,
 		    "%s has changed since the cells in %s were made; `pipeline sweep %s --freeze` makes "
 		    "them anew",

@@ -67,6 +67,13 @@ for stage in 01-teacher 02-student 03-quantize; do
 done
 check "a chain takes what comes before" grep -q '"kd_quant"' runs/grid/cells/0001-*/cell.json
 works sweep grid.yaml --status
+check "no word of changes" [ ! -s err ]
+cp grid.yaml grid.kept
+echo 'seeds: [1, 2]' >>grid.yaml
+works sweep grid.yaml --status
+contains err "warning: grid.yaml has changed since the cells in runs/grid were made"
+mv grid.kept grid.yaml
+works sweep grid.yaml --status
 contains out "4 cells: 4 finished, 0 failed"
 works sweep grid.yaml --jobs 2
 contains err "4 of 4 cells are finished"

@@ -300,6 +300,15 @@ static void share(const struct paired_run *run, int n, struct paired_result *out
 	out->error = sqrt(variance);
 }
 
+/* Samples of all runs, those of one split counted once. */
+static int64_t samples(const struct paired_run *run, int n)
+{
+	int64_t sum = 0;
+	for (int k = 0; k < n; k++)
+		sum += leads(run, k) ? run[k].of.n : 0;
+	return sum;
+}
+
 int paired_compare(const struct paired_run *run, int n, const struct metric_row *row, struct paired_result *out)
 {
 	int rc = 0;
@@ -324,8 +333,7 @@ int paired_compare(const struct paired_run *run, int n, const struct metric_row 
 		out->p = mcnemar_exact(out->right_to_wrong, out->wrong_to_right);
 	else if (out->error > 0)
 		out->p = normal_two_sided(out->difference / out->error);
-	else
-		out->p =
-		    1; /* no sample speaks for a difference, or every sample says the same, which no test can judge */
+	else /* no spread: no sample speaks for a difference, or each says the same, as in a sign test */
+		out->p = out->difference < 0 || out->difference > 0 ? mcnemar_exact(samples(run, n), 0) : 1;
 	return 0;
 }

@@ -104,6 +104,24 @@ static void equal_models__are_a_tie(void **state)
 	close_to(p.p, 1, 0);
 }
 
+/* They have no spread that an error could be computed from: as many signs as there are samples say the same. */
+static void samples_that_all_change__differ(void **state)
+{
+	static uint8_t wrong[N];
+	struct paired_run both[] = {pair(wrong, "a"), pair(wrong, "a")};
+	struct paired_result p;
+	(void)state;
+	for (int i = 0; i < N; i++)
+		wrong[i] = (uint8_t)((truth[i] + 1) % 3);
+	both[0].reference = both[1].reference = truth;
+	assert_int_equal(paired_compare(both, 2, task_metric_row("accuracy"), &p), 0);
+	close_to(p.difference, -1, 0);
+	assert_true(p.p > 0 && p.p < 1e-80); /* 2^-299 */
+	both[0].of.n = both[1].of.n = 3;
+	assert_int_equal(paired_compare(both, 2, task_metric_row("accuracy"), &p), 0);
+	close_to(p.p, 0.25, 1e-12);
+}
+
 static void labels__are_right_as_a_whole_and_counted_each(void **state)
 {
 	static const uint8_t there[] = {1, 0, 0, 1, 1, 1, 0, 0}, said[] = {1, 0, 1, 1, 1, 0, 0, 0};
@@ -147,6 +165,7 @@ int main(void)
 	    cmocka_unit_test(one_run__share_of_samples_is_mcnemars_exact_test),
 	    cmocka_unit_test(one_run__bootstrap_error_is_that_of_numpys_resamples),
 	    cmocka_unit_test(runs_on_one_split__share_its_samples), cmocka_unit_test(equal_models__are_a_tie),
+	    cmocka_unit_test(samples_that_all_change__differ),
 	    cmocka_unit_test(labels__are_right_as_a_whole_and_counted_each),
 	    cmocka_unit_test(figures_that_decisions_do_not_give__are_not_tested),
 	    cmocka_unit_test(memory__may_end_anywhere)};

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "graph/pass.h"
+#include "model/conformance.h"
 
 static int check(const void *options, const struct model_spec *input_spec, const char **key)
 {
@@ -360,6 +361,8 @@ int quantize_job_save(struct quantize_job *job, double started)
 		rc = add_fields(job);
 	if (!rc && job->acceptance)
 		rc = accept_record(job->acceptance, job->output.ckpt.info, job->run->summary);
+	if (!rc)
+		rc = conformance_save(&job->output, job->run->out_dir);
 	if (!rc)
 		rc = stage_save(job->run, job->kind, job->table, &r, &job->output.ckpt);
 	if (!rc)

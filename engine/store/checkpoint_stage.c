@@ -17,8 +17,9 @@ static const struct stage_field {
     {"data_options", FIELD_OBJECT}, {"cpu", FIELD_OBJECT}, {"gpu", FIELD_OBJECT}, {"training", FIELD_OBJECT},
     {"parameters", FIELD_OBJECT}, {"int8_report", FIELD_OBJECT}, {"federation", FIELD_OBJECT},
     {"simulated", FIELD_BOOL}, {"parent_sha256", FIELD_HASH}, {"teacher_sha256", FIELD_HASH}, {"key", FIELD_HASH},
-    {"data_key", FIELD_HASH}, {"data_prints_sha256", FIELD_HASH}, {"val_macro_f1", FIELD_FIGURE},
-    {"seed", FIELD_FIGURE}, {"seconds", FIELD_FIGURE}, {"peak_memory", FIELD_FIGURE}, {"threads", FIELD_FIGURE}};
+    {"data_key", FIELD_HASH}, {"data_prints_sha256", FIELD_HASH}, {"conformance_sha256", FIELD_HASH},
+    {"val_macro_f1", FIELD_FIGURE}, {"seed", FIELD_FIGURE}, {"seconds", FIELD_FIGURE}, {"peak_memory", FIELD_FIGURE},
+    {"threads", FIELD_FIGURE}};
 static const char *const must_be[] = {
     "a text", "an object", "true or false", "a SHA-256 in lower-case hexadecimal", "a number"};
 /* Blocks of figures, all of which are checked. */

@@ -378,6 +378,26 @@ static int take_widths(struct chain_stage *s)
 	return rc;
 }
 
+static int check_kept_ref(const struct chain *c, const struct chain_stage *s, bool given, const struct stage_ref *r)
+{
+	if (!given || r->stage < 0 || c->stage[r->stage].state == STAGE_DONE)
+		return 0;
+	return err_set(ERR_CHECKPOINT, "%s: stage %s reads %s, which is not finished there", c->kept, s->config->name,
+	    c->stage[r->stage].config->name);
+}
+
+/* All that a stage reads is there. */
+static int check_kept(const struct chain *c, const struct chain_stage *s)
+{
+	const struct stage_config *k = s->config;
+	int rc = check_kept_ref(c, s, k->has_input, &k->input);
+	if (!rc)
+		rc = check_kept_ref(c, s, k->has_teacher, &k->teacher);
+	for (int i = 0; !rc && i < k->n_input; i++)
+		rc = check_kept_ref(c, s, true, &k->inputs[i]);
+	return rc;
+}
+
 static int resolve_stage(struct chain *c, int i)
 {
 	struct chain_stage *s = &c->stage[i];
@@ -386,7 +406,7 @@ static int resolve_stage(struct chain *c, int i)
 	int rc = k->kind->needs_model ? resolve_model(c, s) : 0;
 	if (!rc)
 		rc = resolve_refs(c, s);
-	if (!rc)
+	if (!rc && !c->kept) /* a resolved config gives all keys */
 		rc = check_idle(c, s);
 	if (!rc && k->kind->check) {
 		rc = k->kind->check(k->options,
@@ -439,7 +459,9 @@ static int resolve_stage(struct chain *c, int i)
 	int dir = snprintf(s->dir, sizeof(s->dir), "%s/%02d-%s", c->out, i + 1, k->name);
 	if (dir >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long: %s", c->out);
-	rc = finished_find(c, s);
+	rc = c->kept && i < c->first ? finished_keep(c, s) : finished_find(c, s);
+	if (!rc && c->kept && i == c->first)
+		rc = check_kept(c, s);
 	if (!rc)
 		rc = take_widths(s);
 	return rc ? rc : check_resume(c, s);
@@ -509,7 +531,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only, const stru
 	c->stage = mem_alloc((size_t)c->config->n_stage, sizeof(*c->stage));
 	if (!c->stage)
 		return ERR_NOMEM;
-	for (int i = 0; i < c->config->n_stage; i++) {
+	for (int i = 0; i < (c->kept ? c->first + 1 : c->config->n_stage); i++) {
 		c->n = i + 1;
 		rc = resolve_stage(c, i);
 		if (rc < 0)
@@ -534,15 +556,26 @@ int chain_check_memory(const struct chain *c)
 	return 0;
 }
 
-int chain_open_like(
-    struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like)
+static int open_or_close(struct chain *c, const char *out, bool plan_only, const struct chain *like)
 {
-	memset(c, 0, sizeof(*c));
-	c->config = config;
 	int rc = open_all(c, out, plan_only, like);
 	if (rc < 0)
 		chain_close(c);
 	return rc;
+}
+
+int chain_open_like(
+    struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like)
+{
+	*c = (struct chain){.config = config};
+	return open_or_close(c, out, plan_only, like);
+}
+
+int chain_open_stage(struct chain *c, const struct run_config *config, const char *out, const char *kept, int stage,
+    const struct chain *like)
+{
+	*c = (struct chain){.config = config, .kept = kept, .first = stage};
+	return open_or_close(c, out, false, like);
 }
 
 int chain_open(struct chain *c, const struct run_config *config, const char *out, bool plan_only)

@@ -74,6 +74,10 @@ struct chain {
 	struct store store; /* where finished stages are entered, and taken from */
 	struct chain_stage *stage;
 	int n;
+	/* Of chain_open_stage: the run whose finished stages are taken as they are, and the first stage to run; NULL,
+	 * 0. */
+	const char *kept;
+	int first;
 	int n_run;          /* how many of them run_chain runs: all, unless the caller wants only the first ones */
 	const char *failed; /* the stage that run_chain ended in, NULL before and behind all stages */
 };
@@ -87,6 +91,11 @@ int chain_open(struct chain *c, const struct run_config *config, const char *out
  * longer. */
 int chain_open_like(
     struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like);
+/* For making one stage of another run again, in the folder `out`: the stages before it are those that lie finished in
+ * the folder `kept`, borrowed, whatever their keys, and those behind it are left out. c->stage[stage] is the one to
+ * run. ERR_CHECKPOINT: what it reads is not finished there, or damaged. */
+int chain_open_stage(struct chain *c, const struct run_config *config, const char *out, const char *kept, int stage,
+    const struct chain *like);
 /* ERR_NOMEM naming the first stage to run whose training has no room on its device now. */
 int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);

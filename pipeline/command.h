@@ -23,6 +23,7 @@ int cmd_export(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 int cmd_compare(int argc, char **argv); /* study/ */
 int cmd_report(int argc, char **argv);  /* study/ */
+int cmd_verify(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* Set by SIGINT, SIGTERM, SIGUSR1 and SIGXCPU (time is nearly up, as batch systems say it) and SIGHUP (if it was not

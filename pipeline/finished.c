@@ -165,6 +165,24 @@ int finished_find(const struct chain *c, struct chain_stage *s)
 	return rc;
 }
 
+int finished_keep(const struct chain *c, struct chain_stage *s)
+{
+	char dir[CHAIN_PATH];
+	struct stage_record r;
+	if (snprintf(dir, sizeof(dir), "%s%s", c->kept, strrchr(s->dir, '/')) >= CHAIN_PATH)
+		return err_set(ERR_CONFIG, "the path of the run is too long: %s", c->kept);
+	memcpy(s->dir, dir, sizeof(dir));
+	int rc = stage_record_read(&r, s->dir);
+	if (!rc && r.json) {
+		memcpy(s->key, r.key, HASH_HEX);
+		s->state = STAGE_DONE;
+		rc = check_checkpoint(s, &r);
+		keep(s, &r);
+	}
+	stage_record_clear(&r);
+	return rc < 0 ? err_context(rc, "stage %s", s->config->name) : 0;
+}
+
 int finished_take(struct chain_stage *s, const char *part)
 {
 	struct stage_record r = {0};

@@ -10,6 +10,10 @@
  * damaged elsewhere is passed over, with the reason in s->refused. */
 int finished_find(const struct chain *c, struct chain_stage *s);
 
+/* The same for a stage of c->kept: it is finished there, whatever its key, which becomes that of s; or it is not, which
+ * is no error. */
+int finished_keep(const struct chain *c, struct chain_stage *s);
+
 /* Sets s->info_sha256 from the hashes of the files that the stage has made. */
 void finished_note_hash(struct chain_stage *s, const cJSON *files);
 

@@ -92,6 +92,13 @@ static const struct command commands[] = {
 	"they\n"
 	"                      differ\n",
 	cmd_report},
+    {"verify", "RUN [--stage STAGE] [--tolerance POINTS] [--out DIR] | CHECKPOINT",
+	"whether a run's stages, or an integer checkpoint's outputs, come out again",
+	"  --stage STAGE       that stage alone; not given: all that are finished\n"
+	"  --tolerance POINTS  by which figures may differ where bytes cannot be compared (1)\n"
+	"  --out DIR           a new folder that keeps what was made; not given: none is kept\n"
+	"  Exit status 6 where something differs.\n",
+	cmd_verify},
     {"predict",
 	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT]... [--file FILE [--column NAME]]... | "
 	"CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG]   [--top N] [--threads N] [--json]",
@@ -135,10 +142,10 @@ static void print_usage(FILE *f)
 		   "Makes small, fast models out of big ones: distill, prune, quantize.\n\n");
 	for (int i = 0; i < N_COMMANDS; i++)
 		fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].help);
-	fprintf(f,
-	    "\n'pipeline COMMAND --help' shows a command's arguments; 'pipeline --version' the version.\n"
-	    "Exit status: 0 done, 1 other failure, 2 usage or config, 3 data, 4 checkpoint, 5 device, 6 gate or\n"
-	    "acceptance limit, 75 interrupted (finished stages are kept).\n");
+	fprintf(f, "\n'pipeline COMMAND --help' shows a command's arguments; 'pipeline --version' the version.\n"
+		   "Exit status: 0 done, 1 other failure, 2 usage or config, 3 data, 4 checkpoint, 5 device, 6 gate,\n"
+		   "acceptance limit or what verify and report --check find to differ, 75 interrupted (finished stages "
+		   "are kept).\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -187,7 +194,8 @@ static int run_command(int argc, char **argv)
 {
 	const bool is_run = strcmp(argv[1], "run") == 0;
 	/* The others end too soon to gain from it, or use one thread. */
-	if (is_run || strcmp(argv[1], "evaluate") == 0 || strcmp(argv[1], "bench") == 0)
+	if (is_run || strcmp(argv[1], "evaluate") == 0 || strcmp(argv[1], "bench") == 0 ||
+	    strcmp(argv[1], "verify") == 0)
 		waiting_shorten(argv);
 	int rc = dispatch(argc, argv);
 	/* The results of a run are its files; those of the other commands are what they print. */

@@ -391,7 +391,7 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		rc = run_folder_clear(c->out);
 	if (!rc)
 		rc = write_run(c);
-	for (int i = 0; !rc && i < c->n_run; i++) {
+	for (int i = c->first; !rc && i < c->n_run; i++) {
 		c->failed = c->stage[i].config->name;
 		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
 				   : run_stage(c, &c->stage[i], progress, stop);

@@ -1,0 +1,121 @@
+/* pipeline verify RUN | CHECKPOINT: whether what was made comes out again. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "config/number.h"
+#include "model/conformance.h"
+#include "pipeline/command.h"
+#include "pipeline/files.h"
+#include "pipeline/registry.h"
+#include "pipeline/verify.h"
+
+static int print_conformance(const char *dir, const struct checkpoint *c, const struct conformance *r)
+{
+	if (!conformance_applies(c)) {
+		printf("%s: computes with real numbers, which CPUs round differently: nothing exact to compare\n", dir);
+		return 0;
+	}
+	if (!r->kept) {
+		printf("%s: keeps no inputs and outputs (%s): nothing to compare\n", dir, CONFORMANCE_FILE);
+		return 0;
+	}
+	if (!r->first[0] && !r->logits_differ) {
+		printf("%s: equal: %d values of the graph and the logits, for %d inputs\n", dir, r->values, r->samples);
+		return 0;
+	}
+	if (!r->first[0])
+		return err_set(
+		    ERR_GATE, "%s: all layers are equal, but not the logits: by up to %.3g", dir, r->largest);
+	return err_set(ERR_GATE,
+	    "%s: the first that differs is '%s' (%s%s); %d of %d values differ, logits by up to %.3g", dir, r->first,
+	    r->op, r->first_is_real ? ", in FP32, which CPUs may round differently" : "", r->different, r->values,
+	    r->largest);
+}
+
+static int verify_checkpoint(const char *dir)
+{
+	struct model m = {0};
+	struct device dev = {0};
+	struct conformance r = {0};
+	int rc = registry_backend("cpu", &dev.backend);
+	if (!rc)
+		rc = dev.backend->open(&dev.ctx, &(struct open_options){.threads = 1});
+	if (rc)
+		return rc;
+	rc = model_load(&m, dir, dev);
+	if (!rc)
+		rc = conformance_check(&r, &m, dir);
+	if (!rc)
+		rc = print_conformance(dir, &m.ckpt, &r);
+	model_clear(&m);
+	dev.backend->close(dev.ctx);
+	return rc;
+}
+
+/* Without --out the scratch folder goes again. */
+static int verify_in(struct verify_options *o, const char *out)
+{
+	const char *tmp = getenv("TMPDIR");
+	char folder[1024];
+	command_catch_signals(false);
+	if (out) {
+		if (fs_exists(out))
+			return err_set(ERR_CONFIG, "verify: %s exists; nothing is overwritten", out);
+		int rc = fs_mkdirs(out);
+		o->scratch = out;
+		return rc ? rc : verify_run(o, &command_stop);
+	}
+	snprintf(folder, sizeof(folder), "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(folder))
+		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
+	o->scratch = folder;
+	return files_clear_away(folder, verify_run(o, &command_stop));
+}
+
+static bool is_run(const char *path)
+{
+	char file[1024];
+	return fs_join(file, sizeof(file), path, "run.json") == 0 && fs_exists(file);
+}
+
+static int read_tolerance(const char *text, double *out)
+{
+	const char *why = number_float(text, out);
+	if (!why && *out >= 0 && *out <= 100)
+		return 0;
+	return err_set(ERR_CONFIG, "--tolerance must be a number in 0..100, found '%s'", text);
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	static const struct flag flags[] = {
+	    {"stage", true, 's'}, {"tolerance", true, 't'}, {"out", true, 'o'}, {NULL, false, 0}};
+	struct verify_options o = {.tolerance = 1};
+	const char *out = NULL, *given = NULL;
+	struct args args;
+	int id, rc = 0;
+	args_init(&args, flags, argc, argv);
+	while (!rc && (id = args_next(&args)) != 0) {
+		if (id < 0)
+			return id;
+		given = given ? given : id == 's' ? "--stage" : id == 't' ? "--tolerance" : "--out";
+		o.stage = id == 's' ? args.value : o.stage;
+		out = id == 'o' ? args.value : out;
+		if (id == 't')
+			rc = read_tolerance(args.value, &o.tolerance);
+	}
+	if (!rc)
+		rc = args_count(&args, 1, 1, "RUN or CHECKPOINT");
+	if (rc)
+		return rc;
+	o.run = args.positional[0];
+	if (is_run(o.run))
+		return verify_in(&o, out);
+	if (given)
+		return err_set(ERR_CONFIG, "verify: %s is of runs; %s is none", given, o.run);
+	return verify_checkpoint(o.run);
+}

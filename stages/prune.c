@@ -1,8 +1,8 @@
 /* prune: a smaller model from a trained one, then fine-tuning.
  *
- * magnitude, wanda and nm set masks, which belong to the params and hold from here on through every later stage;
- * structured and fisher remove units for good. Masks that the input has already stay and count. Without epochs the
- * stage only prunes. With a teacher the fine-tuning distills. */
+ * magnitude, wanda, taylor and nm set masks, which belong to the params and hold from here on through every later
+ * stage; structured and fisher remove units for good. Masks that the input has already stay and count. Without epochs
+ * the stage only prunes. With a teacher the fine-tuning distills. */
 #include "stages/prune_accept.h"
 #include "stages/prune_fisher.h"
 
@@ -19,9 +19,12 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	return prune_options_check(options, input_spec, key);
 }
 
-static bool by_wanda(const struct prune_options *o)
+/* What `technique` begins with. */
+static const char *word_of(const struct prune_options *o)
 {
-	return o->method == PRUNE_WANDA || (o->method == PRUNE_NM && o->score == SCORE_WANDA);
+	if (prune_removes_units(o))
+		return o->method == PRUNE_STRUCTURED ? "structured" : "fisher";
+	return prune_is_calibrated(o) ? prune_score_names[prune_score_of(o)] : "pruned";
 }
 
 /* "2of4", "50", "2.5ms": what the technique and the plan call it. */
@@ -75,10 +78,11 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 		prune_set_clear(&set);
 		if (prune_is_calibrated(o) && len < cap)
 			len += (size_t)snprintf(text + len, cap - len,
-			    ", those that are small times their input's norm%s%s, of %" PRId64 " samples from %s",
-			    o->method == PRUNE_WANDA ? ", compared " : "",
-			    o->method == PRUNE_WANDA ? prune_scope_texts[prune_scope_of(o)] : "",
-			    size.batches * size.batch, split_names[size.split]);
+			    ", those that are small times their %s%s%s, of %" PRId64 " samples from %s",
+			    prune_score_of(o) == SCORE_TAYLOR ? "gradient" : "input's norm",
+			    prune_has_target(o) ? ", compared " : "",
+			    prune_has_target(o) ? prune_scope_texts[prune_scope_of(o)] : "", size.batches * size.batch,
+			    split_names[size.split]);
 	}
 	const int rounds = prune_rounds(o);
 	if (rounds > 1 && len < cap)
@@ -212,7 +216,7 @@ static int put_choice(struct prune_job *job)
 		return json_out_check(info);
 	}
 	struct json_out out = json_out_object(info, "pruning");
-	json_out_text(out, "score", prune_score_names[o->method == PRUNE_WANDA ? SCORE_WANDA : o->score]);
+	json_out_text(out, "score", prune_score_names[prune_score_of(o)]);
 	if (o->method != PRUNE_NM)
 		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
 	if (prune_is_calibrated(o)) {
@@ -229,12 +233,7 @@ static int save(struct prune_job *job, const struct acceptance *rule)
 	char amount[32], technique[64];
 	int64_t left;
 	describe(o, amount, sizeof(amount));
-	snprintf(technique, sizeof(technique), "%s_%s",
-	    o->method == PRUNE_STRUCTURED ? "structured"
-	    : o->method == PRUNE_FISHER   ? "fisher"
-	    : by_wanda(o)                 ? "wanda"
-					  : "pruned",
-	    amount);
+	snprintf(technique, sizeof(technique), "%s_%s", word_of(o), amount);
 	struct fit_job fit = {.run = job->run, .train = &o->train, .kd = &o->kd, .model = &job->model};
 	struct stage_result result = {.technique = technique, .parent_sha256 = job->parent, .started = job->started};
 	int rc = count(&job->model.ckpt.spec, &left);

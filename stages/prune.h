@@ -1,6 +1,6 @@
 /* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_rounds.c its
- * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_units.c removes units,
- * prune_scores.c says which, prune_fisher.h removes those that the loss misses least. */
+ * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_taylor.c their gradients,
+ * prune_units.c removes units, prune_scores.c says which, prune_fisher.h removes those that the loss misses least. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 
@@ -12,7 +12,7 @@
 #include "stages/prune_choose.h"
 #include "stages/prune_curve.h"
 
-enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA, PRUNE_FISHER };
+enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA, PRUNE_FISHER, PRUNE_TAYLOR };
 /* Where weights compete: all of them, those of a layer, those of one output. */
 enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER, SCOPE_ROW };
 /* What is kept: large weights, or weights of units; or by what calibration shows. */
@@ -55,6 +55,10 @@ double prune_share(const struct prune_options *o, int round);
 enum prune_scope prune_scope_of(const struct prune_options *o);
 /* By scope: "global", "globally". */
 extern const char *const prune_scope_names[], *const prune_scope_texts[];
+/* What weights or units are compared by; of fisher, which has a report of its own, nothing is asked. */
+enum prune_score prune_score_of(const struct prune_options *o);
+/* Whether a target sparsity says how many weights are masked. */
+bool prune_has_target(const struct prune_options *o);
 /* Whether scores come from samples, and from which. */
 bool prune_is_calibrated(const struct prune_options *o);
 struct calibration_size prune_calibration_size(const struct prune_options *o, const struct dataset *d);
@@ -96,12 +100,37 @@ int prune_left(const struct param_store *s, const struct param *p, int64_t *left
  * of each layer's or of each output's (row) are masked, but one. What is masked stays. */
 int prune_smallest(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms,
     enum prune_scope scope, double sparsity);
+/* The same by scores (total), of which none is negative. */
+int prune_lowest(
+    const struct prune_set *p, struct param_store *s, const float *score, enum prune_scope scope, double sparsity);
 /* Keeps the n largest of every m consecutive inputs of each output; with norms, of the largest scores. */
 int prune_nm(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms, int n, int m);
 /* Collects the norms of the inputs of all weights of the set, in the float graph as it is (batch norm by running
  * statistics), from calibration data. ERR_INTERRUPTED; ERR_DATA: a value that is not finite. */
 int prune_norms(struct prune_set *p, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, struct channel_norms *out);
+
+/* Scores of the set's weights by gradients, |w * dL/dw| (prune_taylor.c); *score (total) is the caller's to free.
+ * ERR_INTERRUPTED; ERR_DATA: a gradient that is not finite. */
+int prune_taylor(const struct prune_set *p, const struct stage_run *run, struct model *model,
+    const struct calibration_size *size, float **score);
+/* Its parts: sums over batches that have gone forth and back in executors of the graph that taylor_build makes, whose
+ * loss is the sum over samples. The mean over a batch is what counts. */
+struct taylor {
+	const struct prune_set *set; /* borrowed, as the two below */
+	const struct model_spec *spec;
+	const struct task *task;
+	float *w, *gradient; /* (total) */
+	double *sum;         /* (total) of squares */
+	int64_t batches;
+};
+int taylor_open(struct taylor *t, const struct prune_set *set, const struct model_spec *spec, const struct task *task,
+    const struct param_store *params);
+void taylor_close(struct taylor *t);
+int taylor_build(void *taylor, const struct build_shape *shape, struct graph *out);
+int taylor_add(void *taylor, struct executor *ex, const struct feed *feed, int samples);
+/* score (total); at least one batch was added. */
+void taylor_scores(const struct taylor *t, float *score);
 
 /* A plan's view of masks: `f` of the input becomes that of the output. ERR_CONFIG: the input will certainly have more
  * masks than the sparsity allows; where that depends on the weights it is said through s->progress. */

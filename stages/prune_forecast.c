@@ -167,7 +167,7 @@ int prune_forecast_masks(
 {
 	struct pruned p;
 	int rc = open_set(&p, f, set);
-	if (!rc && (o->method == PRUNE_MAGNITUDE || o->method == PRUNE_WANDA))
+	if (!rc && prune_has_target(o))
 		rc = check_sparsity(&p, o, s);
 	if (rc)
 		return rc;

@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "graph/pass.h"
+#include "stages/gradients.h"
 
 /* ---- where the gates are ---- */
 
@@ -69,24 +69,7 @@ void gates_clear(struct gates *g)
 int gates_build(void *user, const struct build_shape *shape, struct graph *out)
 {
 	const struct gate_graph *of = user;
-	struct graph g;
-	graph_init(&g);
-	int rc = spec_build(&g, of->spec, shape);
-	for (int i = 0; !rc && i < g.n; i++) {
-		struct node *n = &g.node[i];
-		if (n->op == OP_DROPOUT)
-			n->attr.rate = 0;
-		/* Gradients of values are wanted, those of weights are not; vectors (biases, norms) stay, so that what
-		 * gradients reach is the same. */
-		if (n->op == OP_PARAM && n->shape.ndim > 1)
-			n->attr.kind = PARAM_FROZEN;
-	}
-	if (!rc)
-		rc = of->task->kind->add_loss(&g, &(struct task_loss){0});
-	if (!rc)
-		rc = pass_fold(&g, out);
-	graph_clear(&g);
-	return rc;
+	return gradients_build(of->spec, of->task, false, shape, out);
 }
 
 int gates_keep(void *user, struct executor *ex)
@@ -149,13 +132,12 @@ static int add_gate(
 	return rc;
 }
 
-int gates_batch(
+/* Of a batch that has gone forth and back. */
+static int read_batch(
     const struct gates *g, struct executor *ex, const struct feed *feed, int samples, gate_sink sink, void *user)
 {
 	const struct feed_tensor *starts = feed_find(feed, "starts");
-	int rc = executor_feed(ex, feed);
-	if (!rc)
-		rc = executor_step(ex, false, NULL);
+	int rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		/* Behind the pooling of texts a row is a sample, as in images. */
 		const struct graph *graph = executor_graph(ex);
@@ -166,82 +148,39 @@ int gates_batch(
 	return rc;
 }
 
+int gates_batch(
+    const struct gates *g, struct executor *ex, const struct feed *feed, int samples, gate_sink sink, void *user)
+{
+	int rc = executor_feed(ex, feed);
+	if (!rc)
+		rc = executor_step(ex, false, NULL);
+	return rc ? rc : read_batch(g, ex, feed, samples, sink, user);
+}
+
 /* ---- calibration ---- */
 
 struct gate_run {
-	const struct stage_run *run;
-	const struct calibration_size *size;
-	struct model *model;
-	struct encoding samples;
-	struct sampler sampler;
-	struct exec_family *family;
-	struct feed feed;
-	uint32_t *index;
+	const struct gates *gates;
+	gate_sink sink;
+	void *user;
 };
 
-static int gate_run_open(struct gate_run *r, struct gate_graph *of)
+static int add_batch(void *user, struct executor *ex, const struct feed *feed, int samples)
 {
-	const struct stage_run *run = r->run;
-	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = run->seed, .stage = run->name};
-	int rc = encoding_open(&r->samples, &r->model->ckpt.adapter, run->data, r->size->split);
-	if (!rc)
-		rc = sampler_init(&r->sampler, run->seed, run->name, r->samples.n);
-	if (!rc)
-		rc = exec_family_create(&r->family, &r->model->params, &o, gates_build, of);
-	if (rc)
-		return rc;
-	exec_family_on_bind(r->family, gates_keep);
-	const struct build_shape largest = encoding_largest(&r->samples, r->size->batch);
-	r->index = mem_alloc((size_t)r->size->batch, sizeof(*r->index));
-	rc = r->index ? exec_family_reserve(r->family, &largest) : ERR_NOMEM;
-	if (rc == ERR_NOMEM)
-		err_context(rc, "gradients of %d samples at a time", r->size->batch);
-	return rc;
-}
-
-static void gate_run_close(struct gate_run *r)
-{
-	exec_family_free(r->family);
-	encoding_close(&r->samples);
-	sampler_clear(&r->sampler);
-	feed_clear(&r->feed);
-	mem_free(r->index);
-}
-
-/* Brings batch b's inputs and targets into the feed. The weights of the samples are not divided: each loss is its own.
- */
-static int fill_batch(struct gate_run *r, int64_t b, struct executor **ex)
-{
-	const int n = r->size->batch;
-	struct build_shape shape;
-	int rc = sampler_take(&r->sampler, b * n, n, r->index);
-	if (rc)
-		return rc;
-	shape = encoding_shape(&r->samples, r->index, n, n);
-	rc = encoding_fill(&r->samples, r->index, n, &shape, NULL, &r->feed);
-	if (!rc)
-		rc = task_fill(&r->model->ckpt.task, r->run->data, r->size->split, r->index, n, 1, &r->feed);
-	return rc ? rc : exec_family_at(r->family, &shape, ex);
+	const struct gate_run *r = user;
+	return read_batch(r->gates, ex, feed, samples, r->sink, r->user);
 }
 
 int gates_run(const struct gates *g, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, gate_sink sink, void *user)
 {
 	struct gate_graph of = {.gates = g, .spec = &model->ckpt.spec, .task = &model->ckpt.task};
-	struct gate_run r = {.run = run, .size = size, .model = model};
-	int rc = gate_run_open(&r, &of);
-	for (int64_t b = 0; !rc && b < size->batches; b++) {
-		struct executor *ex;
-		if (run->stop && *run->stop) {
-			rc = err_set(ERR_INTERRUPTED, "interrupted while scoring units");
-			break;
-		}
-		rc = fill_batch(&r, b, &ex);
-		if (!rc)
-			rc = gates_batch(g, ex, &r.feed, size->batch, sink, user);
-		if (run->progress && run->progress->update)
-			run->progress->update(run->progress, "scoring units", (double)(b + 1), (double)size->batches);
-	}
-	gate_run_close(&r);
-	return rc;
+	struct gate_run r = {.gates = g, .sink = sink, .user = user};
+	const struct gradients to = {.what = "scoring units",
+	    .build = gates_build,
+	    .keep = gates_keep,
+	    .graph = &of,
+	    .add = add_batch,
+	    .user = &r};
+	return gradients_run(&to, run, model, size);
 }

@@ -277,22 +277,42 @@ int prune_warn_of_empty(const struct stage_run *run, const struct param_store *s
 	return rc;
 }
 
+static void mask_scope(struct host_weights *h, const struct prune_set *p, enum prune_scope scope, double sparsity)
+{
+	if (scope == SCOPE_GLOBAL)
+		mask_smallest(h->w, h->mask, p->total, sparsity);
+	int64_t at = 0;
+	for (int i = 0; scope != SCOPE_GLOBAL && i < p->n; i++) {
+		const struct prune_weight *e = &p->weight[i];
+		const int64_t group = scope == SCOPE_ROW ? e->n / e->outputs : e->n;
+		for (int64_t end = at + e->n; at < end; at += group)
+			mask_smallest(h->w + at, h->mask + at, group, sparsity);
+	}
+}
+
 int prune_smallest(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms,
     enum prune_scope scope, double sparsity)
 {
 	struct host_weights h = {0};
 	int rc = host_score(&h, p, s, norms);
-	if (!rc && scope == SCOPE_GLOBAL)
-		mask_smallest(h.w, h.mask, p->total, sparsity);
-	int64_t at = 0;
-	for (int i = 0; !rc && scope != SCOPE_GLOBAL && i < p->n; i++) {
-		const struct prune_weight *e = &p->weight[i];
-		const int64_t group = scope == SCOPE_ROW ? e->n / e->outputs : e->n;
-		for (int64_t end = at + e->n; at < end; at += group)
-			mask_smallest(h.w + at, h.mask + at, group, sparsity);
-	}
-	if (!rc)
+	if (!rc) {
+		mask_scope(&h, p, scope, sparsity);
 		rc = host_write_masks(&h, p, s);
+	}
+	host_clear(&h);
+	return rc;
+}
+
+int prune_lowest(
+    const struct prune_set *p, struct param_store *s, const float *score, enum prune_scope scope, double sparsity)
+{
+	struct host_weights h = {0};
+	int rc = host_read(&h, p, s);
+	if (!rc) {
+		memcpy(h.w, score, (size_t)p->total * sizeof(*h.w));
+		mask_scope(&h, p, scope, sparsity);
+		rc = host_write_masks(&h, p, s);
+	}
 	host_clear(&h);
 	return rc;
 }

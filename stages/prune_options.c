@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "stages/prune_fisher.h"
 
-static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", "fisher", NULL};
+static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", "fisher", "taylor", NULL};
 const char *const prune_scope_names[] = {"auto", "global", "layer", "row", NULL};
 const char *const prune_score_names[] = {"magnitude", "wanda", "taylor", "entropy", NULL};
 static const char *const splits[] = {"auto", "train", "validation", NULL};
@@ -22,8 +22,10 @@ static const char *const norms[] = {"auto", "l1", "l2", NULL};
 #define AT(field)     offsetof(struct prune_options, field)
 #define TARGET(field) offsetof(struct prune_target, field)
 #define UNITS         (OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_FISHER))
-#define CALIBRATED    (OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
-#define GRADUAL       (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
+#define WEIGHTS       (OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR))
+#define CALIBRATED                                                                                                     \
+	(OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
+#define GRADUAL (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
 
 static const struct option target_table[] = {
     {.key = "latency_ms",
@@ -60,8 +62,9 @@ const struct option prune_option_table[] = {
 	.offset = AT(method),
 	.def = "magnitude",
 	.choices = methods,
-	.help = "magnitude: zero small weights; wanda: zero weights that are small times the norm of their input; nm: "
-		"n of m stay; structured: remove channels, neurons and heads; fisher: remove heads and neurons that "
+	.help = "magnitude: zero small weights; wanda: zero weights that are small times the norm of their input; "
+		"taylor: zero weights that are small times the gradient of the loss; nm: n of m stay; structured: "
+		"remove channels, neurons and heads; fisher: remove heads and neurons that "
 		"the loss misses least, which needs no training"},
     {.key = "scope",
 	.type = OPT_CHOICE,
@@ -69,9 +72,9 @@ const struct option prune_option_table[] = {
 	.def = "auto",
 	.choices = prune_scope_names,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
-	.help = "where weights compete: all of them, those of a layer, those of one output (auto: magnitude global, "
-		"wanda row, structured layer)"},
+	.only = WEIGHTS | OPTION_BIT(PRUNE_STRUCTURED),
+	.help = "where weights compete: all of them, those of a layer, those of one output (auto: magnitude and "
+		"taylor global, wanda row, structured layer)"},
     {.key = "score",
 	.type = OPT_CHOICE,
 	.offset = AT(score),
@@ -90,8 +93,9 @@ const struct option prune_option_table[] = {
 	.min = 0,
 	.max = 0.999,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_WANDA) | UNITS,
-	.help = "share of weights (magnitude, wanda), of units of each width (structured), or of the multiply-adds of "
+	.only = WEIGHTS | UNITS,
+	.help = "share of weights (magnitude, wanda, taylor), of units of each width (structured), or of the "
+		"multiply-adds of "
 		"all layers with such units (fisher) that goes"},
     {.key = "ramp",
 	.type = OPT_CHOICE,
@@ -171,7 +175,7 @@ const struct option prune_option_table[] = {
 	.min = 1,
 	.max = PRUNE_ROUNDS,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA),
+	.only = OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR),
 	.help = "rounds in which the sparsity is reached, in equal steps; each ends with all epochs of fine-tuning"},
     {.key = "fisher_samples",
 	.type = OPT_INT,
@@ -247,7 +251,7 @@ const struct option prune_option_table[] = {
 	.min = 0.001,
 	.max = 0.999,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_STRUCTURED),
+	.only = WEIGHTS | OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "shares at which each layer (structured: each width) is pruned alone and measured on the validation "
 		"split, without fine-tuning, into sensitivity.csv"},
     KD_OPTION_ROWS(struct prune_options, kd, "kd_method"),
@@ -277,9 +281,21 @@ enum prune_scope prune_scope_of(const struct prune_options *o)
 	return o->method == PRUNE_WANDA ? SCOPE_ROW : o->method == PRUNE_STRUCTURED ? SCOPE_LAYER : SCOPE_GLOBAL;
 }
 
+enum prune_score prune_score_of(const struct prune_options *o)
+{
+	return o->method == PRUNE_WANDA    ? SCORE_WANDA
+	       : o->method == PRUNE_TAYLOR ? SCORE_TAYLOR
+					   : (enum prune_score)o->score;
+}
+
+bool prune_has_target(const struct prune_options *o)
+{
+	return OPTION_BIT(o->method) & WEIGHTS;
+}
+
 bool prune_is_calibrated(const struct prune_options *o)
 {
-	return o->method == PRUNE_WANDA || o->score != SCORE_MAGNITUDE; /* other methods have no score */
+	return prune_score_of(o) != SCORE_MAGNITUDE;
 }
 
 struct calibration_size prune_calibration_size(const struct prune_options *o, const struct dataset *d)

@@ -50,6 +50,23 @@ static int apply_wanda(struct prune_job *job, const struct stage_run *run, doubl
 	return rc;
 }
 
+/* By scores |w * dL/dw|. */
+static int apply_taylor(struct prune_job *job, const struct stage_run *run, double sparsity)
+{
+	const struct prune_options *o = job->o;
+	const struct calibration_size size = prune_calibration_size(o, run->data);
+	float *score;
+	int rc = prune_taylor(&job->set, run, &job->model, &size, &score);
+	if (!rc)
+		rc = prune_lowest(&job->set, &job->model.params, score, prune_scope_of(o), sparsity);
+	job->calibrated = size.batches * size.batch;
+	if (!rc)
+		stage_line(run, "weights scored by Taylor, compared %s, on %" PRId64 " samples of the %s split",
+		    prune_scope_texts[prune_scope_of(o)], job->calibrated, split_names[size.split]);
+	mem_free(score);
+	return rc;
+}
+
 /* Once: which weights masks act on, and what is masked already. */
 static int prepare_masks(struct prune_job *job)
 {
@@ -82,13 +99,16 @@ static int cut_units(struct prune_job *job, const struct stage_run *run, int rou
 static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 {
 	const struct prune_options *o = job->o;
+	const double share = job->initial + (o->sparsity - job->initial) * round / prune_rounds(o);
 	switch ((enum prune_method)o->method) {
 	case PRUNE_STRUCTURED:
 		return cut_units(job, run, round);
 	case PRUNE_FISHER:
 		return prune_fisher(o, run, &job->model, &job->choice);
 	case PRUNE_WANDA:
-		return apply_wanda(job, run, job->initial + (o->sparsity - job->initial) * round / prune_rounds(o));
+		return apply_wanda(job, run, share);
+	case PRUNE_TAYLOR:
+		return apply_taylor(job, run, share);
 	case PRUNE_NM:
 		return prune_is_calibrated(o) ? apply_wanda(job, run, 0)
 					      : prune_nm(&job->set, &job->model.params, NULL, (int)o->n, (int)o->m);
@@ -205,7 +225,7 @@ static int read_note(struct prune_job *job, const char *note, int *round)
 
 static bool has_curve(const struct prune_options *o)
 {
-	return o->method == PRUNE_STRUCTURED || o->method == PRUNE_WANDA;
+	return o->method == PRUNE_STRUCTURED || o->method == PRUNE_WANDA || o->method == PRUNE_TAYLOR;
 }
 
 /* A row of the curve for what was pruned just now. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "stages/prune_accept.h"
 
 static int measure(struct prune_job *job, struct model *m, struct sensitivity_row *row, struct sensitivity *out)
@@ -19,9 +20,15 @@ static int measure(struct prune_job *job, struct model *m, struct sensitivity_ro
 	return sensitivity_add(out, row);
 }
 
-/* One layer's weights; masks that are there already count. */
+/* What weights are compared by, where it is not their size; NULL: it is. */
+struct compared {
+	struct channel_norms norms;
+	float *score; /* of the set's weights */
+};
+
+/* One layer's weights; masks that are there already count. at: of its first score. */
 static int mask_layer(struct prune_job *job, const struct prune_set *set, int layer, double share,
-    const struct channel_norms *norms, struct sensitivity *out)
+    const struct compared *by, int64_t at, struct sensitivity *out)
 {
 	struct prune_weight *w = &set->weight[layer];
 	const struct prune_set one = {.weight = w, .n = 1, .total = w->n};
@@ -30,8 +37,10 @@ static int mask_layer(struct prune_job *job, const struct prune_set *set, int la
 	struct model m = {0};
 	int64_t left = 0;
 	int rc = model_copy(&m, &job->model, job->run->train_dev);
-	if (!rc)
-		rc = prune_smallest(&one, &m.params, norms, scope, share);
+	if (!rc && by->score)
+		rc = prune_lowest(&one, &m.params, by->score + at, scope, share);
+	else if (!rc)
+		rc = prune_smallest(&one, &m.params, by->norms.n ? &by->norms : NULL, scope, share);
 	if (!rc)
 		rc = prune_left(&m.params, params_find(&m.params, w->param), &left);
 	snprintf(row.layer, sizeof(row.layer), "%s", w->layer);
@@ -46,16 +55,19 @@ static int scan_masks(struct prune_job *job, struct sensitivity *out)
 {
 	const struct prune_options *o = job->o;
 	const struct calibration_size size = prune_calibration_size(o, job->run->data);
-	struct channel_norms norms = {0};
+	struct compared by = {0};
 	struct prune_set set = {0};
+	int64_t at = 0;
 	int rc = prune_set_init(&set, &job->model.ckpt.spec, o);
-	if (!rc && prune_is_calibrated(o))
-		rc = prune_norms(&set, job->run, &job->model, &size, &norms);
-	for (int i = 0; !rc && i < set.n; i++)
+	if (!rc && prune_score_of(o) == SCORE_WANDA)
+		rc = prune_norms(&set, job->run, &job->model, &size, &by.norms);
+	if (!rc && prune_score_of(o) == SCORE_TAYLOR)
+		rc = prune_taylor(&set, job->run, &job->model, &size, &by.score);
+	for (int i = 0; !rc && i < set.n; at += set.weight[i++].n)
 		for (int k = 0; !rc && k < o->sensitivity_sparsity.n; k++)
-			rc = mask_layer(
-			    job, &set, i, o->sensitivity_sparsity.v[k], prune_is_calibrated(o) ? &norms : NULL, out);
-	channel_norms_clear(&norms);
+			rc = mask_layer(job, &set, i, o->sensitivity_sparsity.v[k], &by, at, out);
+	channel_norms_clear(&by.norms);
+	mem_free(by.score);
 	prune_set_clear(&set);
 	return rc;
 }

@@ -586,6 +586,23 @@ static void prune__has_a_verdict_and_a_table(void **state)
 	read_csv(r, "cut_one", "layer,sparsity,units,left,val_accuracy,drop_points,val_loss,loss_increase\n", &csv);
 	assert_true(csv.n == 1 && strcmp(csv.row[0].layer, "conv2") == 0);
 	assert_true(fabs(csv.row[0].increase - increase) < 1e-9);
+	/* by Taylor scores, each layer has its own, whichever others there are */
+	double alone[2];
+	for (int i = 0; i < 2; i++) {
+		RIG_OK(rig_run(r, &stage_prune,
+		    &(struct rig_case){.name = "taylor",
+			.folder = i ? "taylor_one" : "taylor",
+			.options = i ? "{method: taylor, sparsity: 0.5, epochs: 0, sensitivity_sparsity: 0.9, exclude: "
+				       "[conv*, fc1]}"
+				     : "{method: taylor, sparsity: 0.5, epochs: 0, sensitivity_sparsity: 0.9}",
+			.input = "cnn"}));
+		read_csv(r, i ? "taylor_one" : "taylor",
+		    "layer,sparsity,weights,left,val_accuracy,drop_points,val_loss,loss_increase\n", &csv);
+		assert_int_equal(csv.n, i ? 1 : 4);
+		assert_string_equal(csv.row[csv.n - 1].layer, "fc2");
+		alone[i] = csv.row[csv.n - 1].increase;
+	}
+	assert_true(fabs(alone[0] - alone[1]) < 1e-9);
 	/* fine-tuning may make it better than it was by more than chance */
 	RIG_OK(rig_run(r, &stage_prune,
 	    &(struct rig_case){.name = "better",

@@ -230,6 +230,56 @@ static void wanda__prunes_each_output_alike(void **state)
 	checkpoint_clear(&c);
 }
 
+/* Weights masked in the named layers of DIR/folder, and what its info says of them. */
+static int masked_in(struct rig *r, const char *folder, const char *scope, const char *const *weights, int n)
+{
+	struct checkpoint c;
+	int masked = 0;
+	RIG_OK(checkpoint_load(&c, rig_path(r, folder)));
+	for (int i = 0; i < n; i++)
+		masked += (int)zeros_under_mask(&c, weights[i]);
+	assert_string_equal(cJSON_GetObjectItem(c.info, "technique")->valuestring, "taylor_50");
+	assert_string_equal(text_of(&c, "pruning", "score"), "taylor");
+	assert_string_equal(text_of(&c, "pruning", "scope"), scope);
+	assert_true(rig_number(cJSON_GetObjectItem(c.info, "pruning"), "calibration_samples") == 128);
+	checkpoint_clear(&c);
+	return masked;
+}
+
+/* Everywhere the share is exact, of all, of each layer and of each output; and the loss is hurt less than by random or
+ * small weights: the scores are of the loss. */
+static void taylor__masks_what_the_loss_misses_least(void **state)
+{
+	static const char *const weights[] = {"fc1.weight", "fc2.weight", "fc3.weight"};
+	static const int total[] = {64 * 16, 16 * 12, 12 * 10};
+	struct rig *r = *state;
+	char options[160];
+	double loss[2];
+	for (int i = 0; i < 3; i++) {
+		static const char *const scopes[] = {"global", "layer", "row"};
+		cJSON *s = NULL;
+		snprintf(options, sizeof(options),
+		    "{method: taylor%s%s, sparsity: 0.5, epochs: 0, calibration_batches: 4}", i ? ", scope: " : "",
+		    i ? scopes[i] : "");
+		RIG_OK(rig_run(r, &stage_prune,
+		    &(struct rig_case){
+			.name = "taylor", .folder = scopes[i], .options = options, .input = "mlp", .summary = &s}));
+		if (i == 0)
+			loss[0] = rig_val(s, "loss");
+		cJSON_Delete(s);
+		assert_int_equal(masked_in(r, scopes[i], scopes[i], weights, 3), 1336 / 2);
+		for (int k = 0; i && k < 3; k++)
+			assert_int_equal(masked_in(r, scopes[i], scopes[i], &weights[k], 1), total[k] / 2);
+	}
+	cJSON *s = NULL;
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){
+		.name = "small", .options = "{sparsity: 0.5, epochs: 0}", .input = "mlp", .summary = &s}));
+	loss[1] = rig_val(s, "loss");
+	cJSON_Delete(s);
+	assert_true(loss[0] < loss[1]);
+}
+
 /* An input that is never anything but 0 keeps no weight while others do, however large it is. */
 static void wanda__drops_what_multiplies_nothing(void **state)
 {
@@ -643,6 +693,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(wanda__prunes_each_output_alike),
+	    cmocka_unit_test(taylor__masks_what_the_loss_misses_least),
 	    cmocka_unit_test(wanda__drops_what_multiplies_nothing),
 	    cmocka_unit_test(prune__says_which_layer_is_left_empty),
 	    cmocka_unit_test(prune__masks_are_exactly_zero_after_fine_tuning),

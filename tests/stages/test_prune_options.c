@@ -67,6 +67,11 @@ static void check__contradictions_name_their_option(void **state)
 	assert_check("{method: wanda, sparsity: 0.5, ramp: linear}", NULL, "ramp has no effect with method wanda");
 	assert_check("{method: wanda, sparsity: 0.5, embeddings: true}", NULL, "embeddings has no effect with method");
 	assert_check("{method: wanda, sparsity: 0.5, score: wanda}", NULL, "score has no effect with method wanda");
+	assert_check(
+	    "{method: taylor, sparsity: 0.5, scope: layer, iterations: 2, calibration_batch_size: 8}", NULL, NULL);
+	assert_check("{method: taylor}", "sparsity", "method taylor needs a sparsity above 0");
+	assert_check("{method: taylor, sparsity: 0.5, ramp: linear}", NULL, "ramp has no effect with method taylor");
+	assert_check("{method: taylor, sparsity: 0.5, embeddings: true}", NULL, "embeddings has no effect with method");
 	assert_check("{sparsity: 0.5, calibration_batches: 4}", NULL, "calibration_batches has no effect with method");
 	assert_check("{method: nm, score: wanda, n: 1, m: 2, exclude: [conv1], calibration_batch_size: 8}", NULL, NULL);
 	assert_check("{method: nm, n: 1, m: 2, exclude: [conv1], calibration_batches: 8}", "calibration_batches",

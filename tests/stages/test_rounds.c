@@ -17,6 +17,8 @@ static const struct model_spec mlp_spec = {.family = &family_mlp,
 #define STRUCTURED                                                                                                     \
 	"{method: structured, sparsity: 0.5, iterations: 3, round_to: 1, epochs: 2, batch_size: 64, lr: 0.002}"
 #define WANDA "{method: wanda, sparsity: 0.6, iterations: 3, epochs: 2, batch_size: 64, lr: 0.002}"
+#define TAYLOR                                                                                                         \
+	"{method: taylor, sparsity: 0.6, iterations: 3, calibration_batches: 4, epochs: 2, batch_size: 64, lr: 0.002}"
 
 static struct rig digits;
 
@@ -239,6 +241,12 @@ static void wanda__goes_on_from_any_round(void **state)
 	follow(WANDA, 10);
 }
 
+static void taylor__goes_on_from_any_round(void **state)
+{
+	(void)state;
+	follow(TAYLOR, 10);
+}
+
 static int epochs_said, rounds_said;
 static const char *round_line;
 
@@ -254,11 +262,11 @@ static void stop_in_round_three(struct progress *p, const char *text)
 /* What was trained is not trained again, wherever the next round was interrupted. */
 static void rounds__that_are_finished_stay_finished(void **state)
 {
-	static const char *const cases[][2] = {
-	    {STRUCTURED, "round "}, {WANDA, "round "}, {WANDA, "weights scored by Wanda"}};
+	static const char *const cases[][2] = {{STRUCTURED, "round "}, {WANDA, "round "},
+	    {WANDA, "weights scored by Wanda"}, {TAYLOR, "weights scored by Taylor"}};
 	struct progress progress = {.line = stop_in_round_three};
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct rig_case c = {.name = "kept",
 		    .options = cases[i][0],
 		    .input = "mlp",
@@ -341,6 +349,7 @@ int main(void)
 	    cmocka_unit_test(one_round__has_a_curve_of_one_row),
 	    cmocka_unit_test(structured__goes_on_from_any_round),
 	    cmocka_unit_test(wanda__goes_on_from_any_round),
+	    cmocka_unit_test(taylor__goes_on_from_any_round),
 	    cmocka_unit_test(rounds__that_are_finished_stay_finished),
 	    cmocka_unit_test(rounds__that_would_remove_nothing_are_refused),
 	    cmocka_unit_test(plan__has_room_for_the_first_round_and_the_widths_of_the_last),

@@ -297,6 +297,88 @@ static void taylor__agrees_with_gates_on_images(void **state)
 	params_clear(&s);
 }
 
+/* The loss of the texts with these labels; one executor for all calls. */
+static double loss_of(struct executor *ex, struct feed *f)
+{
+	const struct graph *g = executor_graph(ex);
+	float loss;
+	RIG_OK(executor_feed(ex, f));
+	RIG_OK(executor_forward(ex));
+	RIG_OK(executor_output(ex, g->node[g->loss].name, &loss, sizeof(loss)));
+	return (double)loss;
+}
+
+/* w times what the mean loss of a batch changes by with w, by differences of forward passes alone. */
+static double change_of(
+    struct param_store *s, struct executor *ex, struct feed *f, const struct prune_weight *e, float *w, int64_t k)
+{
+	const float step = 0.01f, was = w[k];
+	double loss[2];
+	for (int side = 0; side < 2; side++) {
+		w[k] = was + (side ? step : -step);
+		RIG_OK(params_write(s, e->param, w));
+		loss[side] = loss_of(ex, f);
+	}
+	w[k] = was;
+	RIG_OK(params_write(s, e->param, w));
+	return (double)was * (loss[1] - loss[0]) / 0.02 / TEXT_COUNT;
+}
+
+static void taylor__of_weights_agrees_with_differences_of_the_loss(void **state)
+{
+	static const int32_t labels[2][TEXT_COUNT] = {{0, 2, 1, 1}, {1, 1, 0, 2}};
+	const struct prune_options o = {.method = PRUNE_TAYLOR};
+	const struct executor_options train = {.mode = EXEC_TRAIN, .stage = "scores"};
+	const struct task task = {.kind = &task_single_label};
+	struct param_store s;
+	struct prune_set set;
+	struct exec_family *family;
+	struct executor *ex;
+	struct feed f = {0};
+	struct taylor t;
+	float w[64];
+	(void)state;
+	fill_params(&s, &encoder_spec);
+	fill_texts(&f);
+	RIG_OK(prune_set_init(&set, &encoder_spec, &o));
+	RIG_OK(taylor_open(&t, &set, &encoder_spec, &task, &s));
+	RIG_OK(exec_family_create(&family, &s, &train, taylor_build, &t));
+	RIG_OK(exec_family_at(family, &texts_shape, &ex));
+	for (int b = 0; b < 2; b++) {
+		fill_targets(&f, labels[b], TEXT_COUNT);
+		RIG_OK(executor_feed(ex, &f));
+		RIG_OK(executor_step(ex, false, NULL));
+		RIG_OK(taylor_add(&t, ex, &f, TEXT_COUNT));
+	}
+	float *score = mem_alloc((size_t)set.total, sizeof(*score));
+	double largest = 0;
+	taylor_scores(&t, score);
+	for (int64_t i = 0, at = 0; i < set.n; at += set.weight[i++].n) {
+		const struct prune_weight *e = &set.weight[i];
+		assert_true(e->n <= 64);
+		RIG_OK(params_read(&s, e->param, w));
+		for (int64_t k = 0; k < e->n; k++) {
+			double squares = 0;
+			for (int b = 0; b < 2; b++) {
+				fill_targets(&f, labels[b], TEXT_COUNT);
+				const double change = change_of(&s, ex, &f, e, w, k);
+				squares += change * change / 2;
+			}
+			if (!(fabs((double)score[at + k] - sqrt(squares)) <= 0.01 * sqrt(squares) + 2e-4))
+				fail_msg("%s %lld: %g instead of %g", e->param, (long long)k, (double)score[at + k],
+				    sqrt(squares));
+			largest = fmax(largest, sqrt(squares));
+		}
+	}
+	assert_true(largest > 0.05); /* there was something to compare */
+	mem_free(score);
+	taylor_close(&t);
+	exec_family_free(family);
+	prune_set_clear(&set);
+	feed_clear(&f);
+	params_clear(&s);
+}
+
 static int keep_maps(void *entropies, struct executor *ex)
 {
 	const struct entropies *e = entropies;
@@ -453,6 +535,7 @@ int main(void)
 	    cmocka_unit_test(wanda__agrees_with_the_definition_on_images),
 	    cmocka_unit_test(taylor__agrees_with_gates_on_texts),
 	    cmocka_unit_test(taylor__agrees_with_gates_on_images),
+	    cmocka_unit_test(taylor__of_weights_agrees_with_differences_of_the_loss),
 	    cmocka_unit_test(entropy__agrees_with_the_definition),
 	    cmocka_unit_test(scores__survive_each_failed_allocation),
 	    cmocka_unit_test(gates__that_are_not_there_are_named),

@@ -14,6 +14,7 @@
 #include "pipeline/keys.h"
 #include "pipeline/run_folder.h"
 #include "model/model.h"
+#include "stages/early.h"
 #include "stages/seen.h"
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
@@ -119,6 +120,7 @@ static int load_checkpoint(const struct chain *c, const struct stage_ref *r, str
 	if (rc < 0)
 		return rc;
 	out->values = values_of(&ckpt);
+	out->keeps_early = early_is_kept(ckpt.info);
 	memcpy(out->sha256, ckpt.info_sha256, HASH_HEX);
 	rc = model_check_data(&ckpt, &c->data, r->path);
 	if (!rc)
@@ -144,6 +146,7 @@ static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct 
 		return load_checkpoint(c, r, out);
 	const struct chain_stage *from = &c->stage[r->stage];
 	out->values = from->plan.values;
+	out->keeps_early = from->plan.keeps_early;
 	int rc = adapter_copy(&out->adapter, &from->adapter);
 	if (!rc)
 		rc = mask_forecast_copy(&out->masks, &from->plan.masks);
@@ -441,6 +444,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .teacher_values = s->teacher.values,
 	    .teacher_masks = k->has_teacher ? &s->teacher.masks : NULL,
 	    .input_masks = k->has_input ? &s->input.masks : NULL,
+	    .input_lacks_early = k->has_input && !s->input.keeps_early,
 	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
 	    .inputs_macs = s->inputs_macs,

@@ -26,6 +26,7 @@ struct chain_given {
 	struct adapter adapter;
 	enum stage_values values;
 	struct mask_forecast masks;
+	bool keeps_early;      /* weights of an early epoch (stages/early.h) */
 	char sha256[HASH_HEX]; /* of checkpoint_info.json, when the chain was opened; "": of a stage */
 };
 

@@ -82,7 +82,10 @@ static int before_forward(void *user, struct executor *train, const struct train
 static int before_epoch(void *user, int64_t epoch)
 {
 	const struct fit_job *job = ((struct fit_state *)user)->job;
-	return job->before_epoch(job->user, epoch);
+	int rc = 0;
+	if (job->early && epoch == job->early->epoch)
+		rc = early_take(job->early, &job->model->params);
+	return rc || !job->before_epoch ? rc : job->before_epoch(job->user, epoch);
 }
 
 /* Called for several sizes: each has a session of its own. */
@@ -123,7 +126,8 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .params = &job->model->params,
 	    .build_train = build_train,
 	    .build_eval = build_eval,
-	    .before_epoch = job->before_epoch ? before_epoch : NULL,
+	    .before_epoch = job->before_epoch || job->early ? before_epoch : NULL,
+	    .beside = job->early ? &job->early->tensors : job->beside,
 	    .masks = job->masks,
 	    .user = state,
 	    .progress = run->progress,
@@ -312,6 +316,8 @@ int fit_save(struct fit_job *job, const char *kind, const struct option *table, 
 	int rc = checkpoint_graph(c, &shape_one, false, &g);
 	if (!rc)
 		rc = checkpoint_from_params(c, &g, &job->model->params);
+	if (!rc && job->early)
+		rc = early_save(job->early, job->run->out_dir, &c->info);
 	if (!rc)
 		rc = stage_save(job->run, kind, table, r, c);
 	graph_clear(&g);
@@ -349,7 +355,8 @@ int fit_new_model(struct stage_run *run, const struct fit_new *n)
 	    .model = &model,
 	    .fit = n->fit,
 	    .user = n->user,
-	    .host_bytes = n->host_bytes};
+	    .host_bytes = n->host_bytes,
+	    .early = n->early};
 	struct stage_result result = {.technique = n->technique, .started = clock_now()};
 	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
 	if (rc < 0)

@@ -2,6 +2,7 @@
 #ifndef STAGES_FIT_H
 #define STAGES_FIT_H
 
+#include "stages/early.h"
 #include "stages/teacher.h"
 
 struct fit_job {
@@ -13,7 +14,9 @@ struct fit_job {
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;
 	int64_t min_best_epoch;
-	bool masks; /* prune: params have masks, or get them before an epoch */
+	struct early_weights *early; /* train: takes the weights after so many epochs, and saves them; NULL: no */
+	struct tensor_file *beside;  /* what before_epoch fills, where early is NULL: see trainer.beside */
+	bool masks;                  /* prune: params have masks, or get them before an epoch */
 	/* The loss listens to the teacher alone, so that no label is looked at: classes have no weights in training,
 	 * and the last epoch is kept. */
 	bool without_labels;
@@ -51,6 +54,7 @@ struct fit_new {
 	int (*fit)(void *user, const struct trainer *planned, struct train_result *out); /* as in fit_job */
 	void *user;
 	size_t host_bytes;
+	struct early_weights *early; /* as in fit_job */
 };
 int fit_new_model(struct stage_run *run, const struct fit_new *n);
 

@@ -88,7 +88,8 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 	if (rounds > 1 && len < cap)
 		len += (size_t)snprintf(text + len, cap - len, "; in %d rounds", rounds);
 	if (len < cap)
-		snprintf(text + len, cap - len, "; fine-tune for %" PRId64 " epochs%s", o->train.epochs,
+		snprintf(text + len, cap - len, "; %s for %" PRId64 " epochs%s",
+		    o->rewind ? "train what is left from its early weights" : "fine-tune", o->train.epochs,
 		    rounds > 1 ? " after each" : "");
 	return 0;
 }
@@ -131,9 +132,11 @@ static int plan_rounds(
 {
 	const struct prune_options *o = s->options;
 	const int rounds = prune_rounds(o);
-	const struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = !prune_removes_units(o)};
+	struct fit_job fit = {.train = &o->train, .kd = &o->kd, .masks = !prune_removes_units(o)};
 	struct model_spec first = {0};
 	int rc = spec_after(o, input, 1, &first);
+	if (!rc && o->rewind)
+		rc = early_bytes(input, &fit.host_bytes);
 	if (!rc)
 		rc = fit_plan(s, &first, &fit, out);
 	spec_clear(&first);
@@ -175,6 +178,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	int rc = 0;
 	if (s->teacher_dir)
 		rc = kd_options_check(&o->train, &key);
+	if (!rc && o->rewind && s->input_lacks_early)
+		rc = err_set(ERR_CONFIG, "rewind: the input " EARLY_REFUSAL);
 	if (!rc && s->teacher_dir && o->train.epochs == 0)
 		rc = err_set(ERR_CONFIG, "a teacher without epochs of fine-tuning has no effect");
 	if (!rc)
@@ -219,6 +224,8 @@ static int put_choice(struct prune_job *job)
 	json_out_text(out, "score", prune_score_names[prune_score_of(o)]);
 	if (o->method != PRUNE_NM)
 		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
+	if (o->rewind)
+		json_out_number(out, "rewind_epoch", (double)job->early.epoch);
 	if (prune_is_calibrated(o)) {
 		json_out_number(out, "calibration_samples", (double)job->calibrated);
 		json_out_text(out, "calibration_split", split_names[prune_calibration_size(o, job->run->data).split]);
@@ -274,6 +281,8 @@ static int run(struct stage_run *s)
 	const bool ruled = accept_is_asked(&job.o->accept);
 	struct acceptance rule = {0};
 	int rc = load_float(&job);
+	if (!rc && job.o->rewind)
+		rc = early_read(&job.early, s->input_dir, &job.model.ckpt);
 	if (!rc)
 		rc = part_from_input(&job);
 	if (!rc && job.o->sensitivity_sparsity.n)

@@ -28,6 +28,7 @@ struct prune_options {
 	int64_t n, m;                   /* 0 = not given */
 	int64_t round_to, min_units;
 	int64_t iterations;
+	bool rewind;
 	int64_t fisher_samples;
 	bool rearrange, tune;
 	struct prune_target {
@@ -48,8 +49,11 @@ extern const struct option prune_option_table[];
 /* ERR_CONFIG and *key where options contradict each other or the model. */
 int prune_options_check(const struct prune_options *o, const struct model_spec *spec, const char **key);
 
-/* How often it is pruned and fine-tuned, and what share of the whole is gone after a round, from 1. */
+/* How often it is pruned and fine-tuned, and what share of the whole is gone after a round, from 1: of a model of which
+ * `initial` is gone already. The steps are equal, but where weights are rewound each takes the same share of those that
+ * are left, as Frankle and Carbin 2019 do. */
 int prune_rounds(const struct prune_options *o);
+double prune_share_from(const struct prune_options *o, double initial, int round);
 double prune_share(const struct prune_options *o, int round);
 /* The scope that `auto` stands for. */
 enum prune_scope prune_scope_of(const struct prune_options *o);
@@ -184,8 +188,9 @@ struct prune_job {
 	bool *empty; /* (n_params) params of the model that a warning was about */
 	int n_params;
 	struct prune_curve curve;
-	struct fit_report report; /* of the last round */
-	cJSON *choice;            /* fisher: what was found out, for checkpoint_info.json */
+	struct fit_report report;   /* of the last round */
+	struct early_weights early; /* to rewind to */
+	cJSON *choice;              /* fisher: what was found out, for checkpoint_info.json */
 };
 /* All rounds, from the first or from the one that an earlier start was interrupted in. */
 int prune_all_rounds(struct prune_job *job);

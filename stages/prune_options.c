@@ -175,8 +175,17 @@ const struct option prune_option_table[] = {
 	.min = 1,
 	.max = PRUNE_ROUNDS,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR),
+	.only = WEIGHTS | OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "rounds in which the sparsity is reached, in equal steps; each ends with all epochs of fine-tuning"},
+    {.key = "rewind",
+	.type = OPT_BOOL,
+	.offset = AT(rewind),
+	.def = "false",
+	.when = "method",
+	.only = WEIGHTS,
+	.help = "lottery ticket: after each round's masks the weights that are left become those again that the input "
+		"has kept from an early epoch (rewind_epoch of train), and are trained from there; each round takes "
+		"the same share of what is left"},
     {.key = "fisher_samples",
 	.type = OPT_INT,
 	.offset = AT(fisher_samples),
@@ -269,9 +278,17 @@ int prune_rounds(const struct prune_options *o)
 	return o->iterations > 1 ? (int)o->iterations : 1;
 }
 
+double prune_share_from(const struct prune_options *o, double initial, int round)
+{
+	const int rounds = prune_rounds(o);
+	if (o->rewind && round < rounds)
+		return 1 - (1 - initial) * pow((1 - o->sparsity) / (1 - initial), (double)round / rounds);
+	return initial + (o->sparsity - initial) * round / rounds;
+}
+
 double prune_share(const struct prune_options *o, int round)
 {
-	return o->sparsity * round / prune_rounds(o);
+	return prune_share_from(o, 0, round);
 }
 
 enum prune_scope prune_scope_of(const struct prune_options *o)
@@ -379,6 +396,13 @@ static int check_calibration(const struct prune_options *o, const char **key)
 static int check_ramp(const struct prune_options *o, const char **key)
 {
 	int64_t begin, end;
+	*key = "rewind";
+	if (o->rewind && o->train.epochs == 0)
+		return err_set(ERR_CONFIG, "weights that are rewound must be trained again: epochs is 0");
+	*key = "ramp";
+	if (o->ramp != RAMP_ONE_SHOT && (o->rewind || o->iterations > 1))
+		return err_set(ERR_CONFIG, "a ramp and %s both say when weights go; give one of them",
+		    o->iterations > 1 ? "iterations" : "rewind");
 	*key = o->begin_epoch > 0 ? "begin_epoch" : "end_epoch";
 	if (o->ramp == RAMP_ONE_SHOT)
 		return 0;

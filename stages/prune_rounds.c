@@ -99,7 +99,7 @@ static int cut_units(struct prune_job *job, const struct stage_run *run, int rou
 static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 {
 	const struct prune_options *o = job->o;
-	const double share = job->initial + (o->sparsity - job->initial) * round / prune_rounds(o);
+	const double share = prune_share_from(o, job->initial, round);
 	switch ((enum prune_method)o->method) {
 	case PRUNE_STRUCTURED:
 		return cut_units(job, run, round);
@@ -115,7 +115,7 @@ static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 	case PRUNE_MAGNITUDE:
 		break;
 	}
-	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, o->sparsity) : 0;
+	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, share) : 0;
 }
 
 /* ---- the note of a round, from which an interrupted stage goes on (trainer.resume_note) ---- */
@@ -225,7 +225,8 @@ static int read_note(struct prune_job *job, const char *note, int *round)
 
 static bool has_curve(const struct prune_options *o)
 {
-	return o->method == PRUNE_STRUCTURED || o->method == PRUNE_WANDA || o->method == PRUNE_TAYLOR;
+	return o->method == PRUNE_STRUCTURED || o->method == PRUNE_WANDA || o->method == PRUNE_TAYLOR ||
+	       prune_rounds(o) > 1;
 }
 
 /* A row of the curve for what was pruned just now. */
@@ -262,6 +263,9 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 		rc = write_note(job, round, &own);
 		note = own;
 	}
+	size_t held = 0;
+	if (!rc && o->rewind)
+		rc = early_bytes(&job->input, &held);
 	struct fit_job fit = {.run = run,
 	    .train = &o->train,
 	    .kd = &o->kd,
@@ -271,6 +275,7 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	    .min_best_epoch = end,
 	    .masks = !prune_removes_units(o),
 	    .resume_note = note,
+	    .host_bytes = held,
 	    .again = round > 1};
 	fit_report_clear(&job->report);
 	if (!rc)
@@ -288,6 +293,18 @@ static int name_round(const struct prune_job *job, int round, char *name, size_t
 	return 0;
 }
 
+/* The masks stay. */
+static int rewind_weights(struct prune_job *job, const struct stage_run *run)
+{
+	const int64_t epoch = job->early.epoch;
+	int rc = early_put(&job->early, &job->model.params);
+	if (!rc && epoch)
+		stage_line(run, "the weights that are left are those after epoch %" PRId64 " again", epoch);
+	else if (!rc)
+		stage_line(run, "the weights that are left are the initial ones again");
+	return rc;
+}
+
 static int run_round(struct prune_job *job, int round, const char *note)
 {
 	struct stage_run run = *job->run;
@@ -299,6 +316,8 @@ static int run_round(struct prune_job *job, int round, const char *note)
 		rc = prune_once(job, &run, round);
 		if (!rc)
 			rc = warn_of_empty(job);
+		if (!rc && job->o->rewind)
+			rc = rewind_weights(job, &run);
 		if (!rc && has_curve(job->o))
 			rc = begin_row(job, &run, round);
 	}
@@ -335,6 +354,7 @@ void prune_job_clear(struct prune_job *job)
 	cJSON_Delete(job->choice);
 	mem_free(job->empty);
 	prune_set_clear(&job->set);
+	early_clear(&job->early);
 	model_clear(&job->model);
 	*job = (struct prune_job){0};
 }

@@ -48,6 +48,7 @@ struct stage_run {
 	enum stage_values teacher_values;      /* plan only, likewise */
 	/* Plan only: masks of the input, of the teacher and of `pretrained_dir`, where there is one. */
 	const struct mask_forecast *input_masks, *teacher_masks, *pretrained_masks;
+	bool input_lacks_early; /* plan only: the input keeps no weights of an early epoch (stages/early.h) */
 	/* Where the state of an interrupted training is kept for the next run with the same key; NULL: nowhere. */
 	const char *resume_path, *key;
 	double state_seconds;    /* after which it is kept again; 0: RESUME_SECONDS */
@@ -66,6 +67,7 @@ struct stage_plan {
 	bool open_widths;           /* the data decides the widths: those of spec are the most that can be left */
 	enum stage_values values;   /* of the output */
 	struct mask_forecast masks; /* owned, likewise */
+	bool keeps_early;           /* the output's folder has weights of an early epoch */
 	int64_t parameters;
 	struct executor_memory memory; /* of the executor that trains or calibrates */
 	struct fit_memory fit;         /* all that a fit (training, validation) holds on the training device; or zero */

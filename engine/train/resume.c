@@ -5,8 +5,8 @@
  * Two generations are kept: what was kept before stays under a name of its own until the next is kept, for where the
  * newest is damaged.
  *
- * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, `state`, the
- * bytes of a JSON object, and `sha256`, the digits of the hash of all others. */
+ * A safetensors file: params.N, masks.N, moments.m.N, moments.v.N, best.N, best_masks.N for a param N, beside.N for
+ * what hooks hold, `state`, the bytes of a JSON object, and `sha256`, the digits of the hash of all others. */
 #include <float.h>
 #include <errno.h>
 #include <math.h>
@@ -107,6 +107,17 @@ static int add_params(struct tensor_file *file, const char *group, const char *m
 	return rc;
 }
 
+static int add_beside(struct tensor_file *file, const struct tensor_file *beside)
+{
+	char name[NAME_ROOM];
+	int rc = 0;
+	for (int i = 0; !rc && beside && i < beside->n; i++) {
+		const struct named_tensor *b = &beside->item[i];
+		rc = tensor_file_borrow(file, join(name, "beside", b->name), b->t.dtype, b->t.shape, b->t.data);
+	}
+	return rc;
+}
+
 static int add_moments(struct tensor_file *file, const struct optimizer *o)
 {
 	int rc = 0;
@@ -203,6 +214,8 @@ int resume_save(const struct fit *f, const struct train_result *r)
 		rc = add_params(&file, "best", "best_masks", &f->best_params);
 	if (!rc)
 		rc = add_moments(&file, &f->opt);
+	if (!rc)
+		rc = add_beside(&file, f->t->beside);
 	if (!rc)
 		rc = add_state(&file, f, r);
 	rc = write_state(&file, f->t->resume_path, rc);
@@ -339,6 +352,26 @@ static int load_moments(struct fit *f, const struct tensor_file *file)
 	return rc;
 }
 
+static int load_beside(const struct tensor_file *file, struct tensor_file *beside)
+{
+	static const char prefix[] = "beside.";
+	int rc = 0;
+	if (beside)
+		tensor_file_clear(beside);
+	for (int i = 0; !rc && beside && i < file->n; i++) {
+		const struct named_tensor *from = &file->item[i];
+		if (strncmp(from->name, prefix, sizeof(prefix) - 1) != 0)
+			continue;
+		struct named_tensor *to =
+		    tensor_file_add(beside, from->name + sizeof(prefix) - 1, from->t.dtype, from->t.shape);
+		if (to)
+			memcpy(to->t.data, from->t.data, tensor_bytes(&from->t));
+		else
+			rc = ERR_NOMEM;
+	}
+	return rc;
+}
+
 static int load_all(struct fit *f, const struct tensor_file *file, const cJSON *o, struct train_result *r)
 {
 	const cJSON *log = cJSON_GetObjectItemCaseSensitive(o, "log");
@@ -351,6 +384,8 @@ static int load_all(struct fit *f, const struct tensor_file *file, const cJSON *
 		rc = load_params(f, file, "best", "best_masks", &f->best_params);
 	if (!rc)
 		rc = load_moments(f, file);
+	if (!rc)
+		rc = load_beside(file, f->t->beside);
 	return rc ? rc : fit_log_restore(&f->log, log->valuestring);
 }
 

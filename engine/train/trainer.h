@@ -90,6 +90,7 @@ extern const char *const optimizer_names[], *const schedule_names[], *const prec
 /* Contradictions that single rows cannot see. ERR_CONFIG without place; *key (may be NULL): the option at fault. */
 int train_options_check(const struct train_options *o, const char **key);
 
+struct tensor_file;
 struct progress; /* pipeline's or a test's sink, see below */
 struct progress {
 	/* done of total units; rate in units/s; text such as "epoch 3/10 loss 0.41". Called at most a few times a
@@ -167,6 +168,8 @@ struct trainer {
 	 * this one is kept. With a note the end of every training is kept. */
 	const char *resume_note;
 	double resume_seconds;
+	/* Optional: host tensors that hooks fill. They are kept with the state, and put back when a fit goes on. */
+	struct tensor_file *beside;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
 };
 struct train_result {
@@ -211,7 +214,6 @@ int resume_key(const char *path, char key[HASH_HEX]);
 int resume_note(const char *path, const char *key, char **note);
 /* For a stage that keeps a state of its own between trainings, in a file of the same form: adds the object, which has
  * the text "key", and the hash of all, and writes the file; atomic, beside the generation before. */
-struct tensor_file;
 int resume_put(struct tensor_file *file, const cJSON *o, const char *path);
 /* 1: the state of that key, both to be released by the caller; 0: there is none (another key's is removed).
  * A damaged one gives way to the generation before, which a line to `progress` (NULL: none) says. ERR_CHECKPOINT: both

@@ -77,6 +77,10 @@ wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, exclude: ["*"]/' "11:7
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:27: stages.prune: sparsity has no effect with method nm (only with method magnitude, structured, wanda, fisher, taylor)"
 wrong 's/sparsity: 0.5/method: nm, n: 4, m: 2/' "11:42: stage 'prune': n (4) must be below m (2)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:42: stages.prune: n has no effect with method magnitude (only with method nm)"
+wrong 's/sparsity: 0.5/sparsity: 0.5, rewind: true/' \
+	"11:50: stage 'prune': rewind: the input keeps no weights of an early epoch to rewind to; train it by a stage of kind train with rewind_epoch"
+works plan t.yaml --set stages.teacher.rewind_epoch=0 --set stages.prune.input=teacher --set stages.prune.rewind=true
+contains out "train what is left from its early weights"
 wrong 's/sparsity: 0.5/sparsity: 0.5, ramp: cubic/' "11:63: stage 'prune': the ramp reaches its sparsity after 1 epochs"
 wrong 's/sparsity: 0.5/sparsity: 0.5, exclude: [conv*]/' "11:52: stage 'prune': exclude: 'conv*' matches no layer"
 wrong 's/static/static, calibration_split: test/' "12:63: stage 'quantize': calibration_split must be train or validation, found 'test'"

@@ -19,6 +19,7 @@ static const struct model_spec mlp_spec = {.family = &family_mlp,
 #define WANDA "{method: wanda, sparsity: 0.6, iterations: 3, epochs: 2, batch_size: 64, lr: 0.002}"
 #define TAYLOR                                                                                                         \
 	"{method: taylor, sparsity: 0.6, iterations: 3, calibration_batches: 4, epochs: 2, batch_size: 64, lr: 0.002}"
+#define TICKET "{sparsity: 0.6, rewind: true, iterations: 3, epochs: 2, batch_size: 64, lr: 0.002}"
 
 static struct rig digits;
 
@@ -27,7 +28,9 @@ static int set_up(void **state)
 	(void)state;
 	rig_open(&digits, "source: digits");
 	RIG_OK(rig_run(&digits, &stage_train,
-	    &(struct rig_case){.name = "mlp", .options = "{epochs: 3, batch_size: 64, lr: 0.01}", .spec = &mlp_spec}));
+	    &(struct rig_case){.name = "mlp",
+		.options = "{epochs: 3, rewind_epoch: 1, batch_size: 64, lr: 0.01}",
+		.spec = &mlp_spec}));
 	return 0;
 }
 
@@ -247,6 +250,12 @@ static void taylor__goes_on_from_any_round(void **state)
 	follow(TAYLOR, 10);
 }
 
+static void rewinding__goes_on_from_any_round(void **state)
+{
+	(void)state;
+	follow(TICKET, 10);
+}
+
 static int epochs_said, rounds_said;
 static const char *round_line;
 
@@ -306,7 +315,8 @@ static void rounds__that_would_remove_nothing_are_refused(void **state)
 {
 	(void)state;
 	assert_check(STRUCTURED, NULL, NULL);
-	assert_check("{sparsity: 0.5, iterations: 3}", NULL, "iterations has no effect with method magnitude");
+	assert_check("{sparsity: 0.5, iterations: 3}", NULL, NULL);
+	assert_check("{method: nm, iterations: 3}", NULL, "iterations has no effect with method nm");
 	assert_check("{method: structured, sparsity: 0.1, iterations: 2}", "iterations", "would remove nothing");
 	assert_check("{method: structured, sparsity: 0.5, iterations: 30}", "iterations", "would remove nothing");
 	assert_check("{method: structured, sparsity: 0.5, iterations: 6, round_to: 3}", "iterations",
@@ -350,6 +360,7 @@ int main(void)
 	    cmocka_unit_test(structured__goes_on_from_any_round),
 	    cmocka_unit_test(wanda__goes_on_from_any_round),
 	    cmocka_unit_test(taylor__goes_on_from_any_round),
+	    cmocka_unit_test(rewinding__goes_on_from_any_round),
 	    cmocka_unit_test(rounds__that_are_finished_stay_finished),
 	    cmocka_unit_test(rounds__that_would_remove_nothing_are_refused),
 	    cmocka_unit_test(plan__has_room_for_the_first_round_and_the_widths_of_the_last),

@@ -88,6 +88,18 @@ static int before_epoch(void *user, int64_t epoch)
 	return rc || !job->before_epoch ? rc : job->before_epoch(job->user, epoch);
 }
 
+static int before_step(void *user)
+{
+	const struct fit_steps *steps = ((struct fit_state *)user)->job->steps;
+	return steps->before(steps->user);
+}
+
+static int after_step(void *user, struct executor *train, double lr)
+{
+	const struct fit_steps *steps = ((struct fit_state *)user)->job->steps;
+	return steps->after(steps->user, train, lr);
+}
+
 /* Called for several sizes: each has a session of its own. */
 static int plan_teacher(void *user, int micro, struct train_extra *out)
 {
@@ -106,7 +118,8 @@ static int plan_teacher(void *user, int micro, struct train_extra *out)
 static int plan_extra(void *user, int micro, struct train_extra *out)
 {
 	struct fit_state *state = user;
-	out->host += state->job->host_bytes;
+	const struct fit_steps *steps = state->job->steps;
+	out->host += state->job->host_bytes + (steps ? steps->host_bytes : 0);
 	return state->teaches ? plan_teacher(user, micro, out) : 0;
 }
 
@@ -127,7 +140,11 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .build_train = build_train,
 	    .build_eval = build_eval,
 	    .before_epoch = job->before_epoch || job->early ? before_epoch : NULL,
-	    .beside = job->early ? &job->early->tensors : job->beside,
+	    .beside = job->early   ? &job->early->tensors
+		      : job->steps ? job->steps->beside
+				   : NULL,
+	    .before_step = job->steps ? before_step : NULL,
+	    .after_step = job->steps ? after_step : NULL,
 	    .masks = job->masks,
 	    .user = state,
 	    .progress = run->progress,

@@ -5,6 +5,14 @@
 #include "stages/early.h"
 #include "stages/teacher.h"
 
+/* Who looks on at each step: see trainer.before_step and after_step, and trainer.beside for what it holds. */
+struct fit_steps {
+	int (*before)(void *user);
+	int (*after)(void *user, struct executor *train, double lr);
+	void *user;
+	struct tensor_file *beside;
+	size_t host_bytes; /* that it takes */
+};
 struct fit_job {
 	struct stage_run *run;
 	const struct train_options *train;
@@ -14,9 +22,9 @@ struct fit_job {
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;
 	int64_t min_best_epoch;
-	struct early_weights *early; /* train: takes the weights after so many epochs, and saves them; NULL: no */
-	struct tensor_file *beside;  /* what before_epoch fills, where early is NULL: see trainer.beside */
-	bool masks;                  /* prune: params have masks, or get them before an epoch */
+	struct early_weights *early;   /* train: takes the weights after so many epochs, and saves them; NULL: no */
+	const struct fit_steps *steps; /* where early is NULL; NULL: nobody looks on */
+	bool masks;                    /* prune: params have masks, or get them before an epoch */
 	/* The loss listens to the teacher alone, so that no label is looked at: classes have no weights in training,
 	 * and the last epoch is kept. */
 	bool without_labels;

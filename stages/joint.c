@@ -1,7 +1,7 @@
 /* joint: pruning, quantization and distillation in one training, as NNCF's recipe JPQD has it: fake quantization and
  * the teacher from the first step to the last; the masks wait for a warm-up, grow over the middle epochs and stay. The
- * masked weights are the smallest (JPQD scores them by their movement). What is saved is what quantize saves: integers,
- * compared with their simulation, and a zero for every masked weight. */
+ * masked weights are the smallest, or, as JPQD has it, those that move to zero. What is saved is what quantize saves:
+ * integers, compared with their simulation, and a zero for every masked weight. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,13 +13,14 @@
 #include "stages/quantize_rows.h"
 
 static const char *const scopes[] = {"global", "layer", NULL};
+static const char *const scores[] = {"magnitude", "movement", NULL};
 static const char *const ramps[] = {"linear", "cubic", "exponential", NULL};
 static const enum prune_ramp ramp_of[] = {RAMP_LINEAR, RAMP_CUBIC, RAMP_EXPONENTIAL};
 
 struct joint_options {
 	struct quantize_options quantize; /* first: its rows name places in it. Its method is always qat */
 	double sparsity;
-	int scope, ramp;                /* indices into their choices */
+	int score, scope, ramp;         /* indices into their choices */
 	int64_t begin_epoch, end_epoch; /* 0-based; -1 and 0: not given */
 	struct option_strings keep_dense;
 	bool embeddings;
@@ -33,6 +34,12 @@ static const struct option table[] = {{.key = "sparsity",
 					  .min = 0.001,
 					  .max = 0.999,
 					  .help = "share of weights that is masked in the end"},
+    {.key = "score",
+	.type = OPT_CHOICE,
+	.offset = AT(score),
+	.def = "magnitude",
+	.choices = scores,
+	.help = "what is masked: small weights, or those that the training moves to zero"},
     {.key = "scope",
 	.type = OPT_CHOICE,
 	.offset = AT(scope),
@@ -81,7 +88,9 @@ struct joint_job {
 	struct quantize_job quantize;
 	struct prune_set set;
 	double initial; /* share that was masked before */
-	bool *said;     /* prune_warn_of_empty */
+	struct movement movement;
+	struct fit_steps steps; /* by score movement */
+	bool *said;             /* prune_warn_of_empty */
 	int n_said;
 };
 
@@ -93,7 +102,7 @@ static void split_options(const struct joint_options *o, struct joint_job *job)
 	const int64_t end = 4 * epochs / 5 > begin ? 4 * epochs / 5 : begin + 1;
 	job->options = o->quantize;
 	job->options.method = QUANT_QAT;
-	job->prune = (struct prune_options){.method = PRUNE_MAGNITUDE,
+	job->prune = (struct prune_options){.method = o->score == 0 ? PRUNE_MAGNITUDE : PRUNE_MOVEMENT,
 	    .scope = o->scope == 0 ? SCOPE_GLOBAL : SCOPE_LAYER,
 	    .ramp = (int)ramp_of[o->ramp],
 	    .sparsity = o->sparsity,
@@ -118,6 +127,9 @@ static int check_ramp(const struct joint_job *job, const char **key)
 		    "the masks reach their sparsity after %" PRId64 " epochs, so epochs (%" PRId64
 		    ") must be more than that",
 		    end, epochs);
+	*key = "precision";
+	if (job->prune.method == PRUNE_MOVEMENT && job->options.train.precision == PRECISION_FP16)
+		return err_set(ERR_CONFIG, "gradients under fp16 are scaled: score movement does not take it");
 	return 0;
 }
 
@@ -142,8 +154,20 @@ static int before_epoch(void *user, int64_t epoch)
 	struct joint_job *job = user;
 	struct param_store *params = &job->quantize.input.params;
 	const double sparsity = prune_ramp_at(&job->prune, job->initial, epoch);
-	int rc = prune_smallest(&job->set, params, NULL, prune_scope_of(&job->prune), sparsity);
+	const enum prune_scope scope = prune_scope_of(&job->prune);
+	int rc = job->prune.method == PRUNE_MOVEMENT ? movement_mask(&job->movement, params, scope, sparsity)
+						     : prune_smallest(&job->set, params, NULL, scope, sparsity);
 	return rc ? rc : prune_warn_of_empty(job->run, params, &job->said, &job->n_said);
+}
+
+/* Once the set is known: who looks on at each step. */
+static void look_on(struct joint_job *job)
+{
+	if (job->prune.method != PRUNE_MOVEMENT)
+		return;
+	job->steps = movement_steps(&job->movement);
+	job->steps.host_bytes = movement_bytes(&job->set);
+	job->quantize.steps = &job->steps;
 }
 
 /* technique: of the checkpoint; NULL in a plan. */
@@ -173,6 +197,7 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = mask_forecast_copy(&masks, s->input_masks);
 	if (!rc)
 		rc = prune_forecast_masks(&job.prune, &job.set, s, &masks);
+	look_on(&job);
 	if (!rc)
 		rc = quantize_job_plan(&job.quantize, input_spec, out);
 	memcpy(quantize, out->text, sizeof(quantize));
@@ -203,9 +228,13 @@ static int run(struct stage_run *s)
 		rc = prune_masked_share(&job.set, &job.quantize.input.params, &job.initial);
 	if (!rc)
 		rc = prune_check_target(&job.set, job.initial, job.prune.sparsity);
+	if (!rc && job.prune.method == PRUNE_MOVEMENT)
+		rc = movement_open(&job.movement, &job.set, &job.quantize.input.params);
+	look_on(&job);
 	if (!rc)
 		rc = quantize_job_run(&job.quantize, started);
 	quantize_job_clear(&job.quantize);
+	movement_clear(&job.movement);
 	prune_set_clear(&job.set);
 	mem_free(job.said);
 	return rc;

@@ -1,8 +1,8 @@
 /* prune: a smaller model from a trained one, then fine-tuning.
  *
- * magnitude, wanda, taylor and nm set masks, which belong to the params and hold from here on through every later
- * stage; structured and fisher remove units for good. Masks that the input has already stay and count. Without epochs
- * the stage only prunes. With a teacher the fine-tuning distills. */
+ * magnitude, wanda, taylor, movement and nm set masks, which belong to the params and hold from here on through every
+ * later stage; structured and fisher remove units for good. Masks that the input has already stay and count. Without
+ * epochs the stage only prunes. With a teacher the fine-tuning distills. */
 #include "stages/prune_accept.h"
 #include "stages/prune_fisher.h"
 
@@ -24,6 +24,8 @@ static const char *word_of(const struct prune_options *o)
 {
 	if (prune_removes_units(o))
 		return o->method == PRUNE_STRUCTURED ? "structured" : "fisher";
+	if (o->method == PRUNE_MOVEMENT)
+		return "movement";
 	return prune_is_calibrated(o) ? prune_score_names[prune_score_of(o)] : "pruned";
 }
 
@@ -76,6 +78,9 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
 		    o->method == PRUNE_NM ? "" : " %", set.total, set.n);
 		prune_set_clear(&set);
+		if (o->method == PRUNE_MOVEMENT && len < cap)
+			len += (size_t)snprintf(text + len, cap - len,
+			    ", those that training moves to zero, compared %s", prune_scope_texts[prune_scope_of(o)]);
 		if (prune_is_calibrated(o) && len < cap)
 			len += (size_t)snprintf(text + len, cap - len,
 			    ", those that are small times their %s%s%s, of %" PRId64 " samples from %s",
@@ -137,6 +142,12 @@ static int plan_rounds(
 	int rc = spec_after(o, input, 1, &first);
 	if (!rc && o->rewind)
 		rc = early_bytes(input, &fit.host_bytes);
+	if (!rc && o->method == PRUNE_MOVEMENT) {
+		struct prune_set set;
+		rc = prune_set_init(&set, input, o);
+		fit.host_bytes = rc ? 0 : movement_bytes(&set);
+		prune_set_clear(&set);
+	}
 	if (!rc)
 		rc = fit_plan(s, &first, &fit, out);
 	spec_clear(&first);
@@ -221,7 +232,7 @@ static int put_choice(struct prune_job *job)
 		return json_out_check(info);
 	}
 	struct json_out out = json_out_object(info, "pruning");
-	json_out_text(out, "score", prune_score_names[prune_score_of(o)]);
+	json_out_text(out, "score", o->method == PRUNE_MOVEMENT ? "movement" : prune_score_names[prune_score_of(o)]);
 	if (o->method != PRUNE_NM)
 		json_out_text(out, "scope", prune_scope_names[prune_scope_of(o)]);
 	if (o->rewind)

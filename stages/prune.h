@@ -12,7 +12,15 @@
 #include "stages/prune_choose.h"
 #include "stages/prune_curve.h"
 
-enum prune_method { PRUNE_MAGNITUDE, PRUNE_NM, PRUNE_STRUCTURED, PRUNE_WANDA, PRUNE_FISHER, PRUNE_TAYLOR };
+enum prune_method {
+	PRUNE_MAGNITUDE,
+	PRUNE_NM,
+	PRUNE_STRUCTURED,
+	PRUNE_WANDA,
+	PRUNE_FISHER,
+	PRUNE_TAYLOR,
+	PRUNE_MOVEMENT
+};
 /* Where weights compete: all of them, those of a layer, those of one output. */
 enum prune_scope { SCOPE_AUTO, SCOPE_GLOBAL, SCOPE_LAYER, SCOPE_ROW };
 /* What is kept: large weights, or weights of units; or by what calibration shows. */
@@ -104,7 +112,7 @@ int prune_left(const struct param_store *s, const struct param *p, int64_t *left
  * of each layer's or of each output's (row) are masked, but one. What is masked stays. */
 int prune_smallest(const struct prune_set *p, struct param_store *s, const struct channel_norms *norms,
     enum prune_scope scope, double sparsity);
-/* The same by scores (total), of which none is negative. */
+/* The same by scores (total); those of any sign are compared to 23 bits. */
 int prune_lowest(
     const struct prune_set *p, struct param_store *s, const float *score, enum prune_scope scope, double sparsity);
 /* Keeps the n largest of every m consecutive inputs of each output; with norms, of the largest scores. */
@@ -135,6 +143,21 @@ int taylor_build(void *taylor, const struct build_shape *shape, struct graph *ou
 int taylor_add(void *taylor, struct executor *ex, const struct feed *feed, int samples);
 /* score (total); at least one batch was added. */
 void taylor_scores(const struct taylor *t, float *score);
+
+/* Scores that are gathered while the model is trained, and masks by them (prune_movement.c). */
+struct movement {
+	const struct prune_set *set;      /* borrowed, as params */
+	const struct param_store *params; /* that are trained */
+	struct tensor_file scores;        /* by param */
+	float *w, *other;                 /* (total) before a step; for gradients and scores */
+};
+int movement_open(struct movement *m, const struct prune_set *set, const struct param_store *params);
+void movement_clear(struct movement *m);
+/* What a fit_job wants, without host_bytes, which are movement_bytes. */
+struct fit_steps movement_steps(struct movement *m);
+size_t movement_bytes(const struct prune_set *set);
+/* As prune_lowest. ERR_CHECKPOINT: scores came from a state that was none of this. */
+int movement_mask(struct movement *m, struct param_store *s, enum prune_scope scope, double sparsity);
 
 /* A plan's view of masks: `f` of the input becomes that of the output. ERR_CONFIG: the input will certainly have more
  * masks than the sparsity allows; where that depends on the weights it is said through s->progress. */
@@ -190,7 +213,8 @@ struct prune_job {
 	struct prune_curve curve;
 	struct fit_report report;   /* of the last round */
 	struct early_weights early; /* to rewind to */
-	cJSON *choice;              /* fisher: what was found out, for checkpoint_info.json */
+	struct movement movement;
+	cJSON *choice; /* fisher: what was found out, for checkpoint_info.json */
 };
 /* All rounds, from the first or from the one that an earlier start was interrupted in. */
 int prune_all_rounds(struct prune_job *job);

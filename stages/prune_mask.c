@@ -303,6 +303,21 @@ int prune_smallest(const struct prune_set *p, struct param_store *s, const struc
 	return rc;
 }
 
+/* Scores of any sign as magnitudes in the same order: the bits of a float, those of negative ones turned round. */
+static void order_signed(float *score, int64_t n)
+{
+	bool any = false;
+	for (int64_t i = 0; i < n; i++)
+		any |= score[i] < 0;
+	for (int64_t i = 0; any && i < n; i++) {
+		uint32_t u;
+		const float x = score[i] + 0.0f; /* -0 is 0 */
+		memcpy(&u, &x, sizeof(u));
+		u = (u >> 31 ? ~u : u | 0x80000000u) >> 1;
+		memcpy(&score[i], &u, sizeof(u));
+	}
+}
+
 int prune_lowest(
     const struct prune_set *p, struct param_store *s, const float *score, enum prune_scope scope, double sparsity)
 {
@@ -310,6 +325,7 @@ int prune_lowest(
 	int rc = host_read(&h, p, s);
 	if (!rc) {
 		memcpy(h.w, score, (size_t)p->total * sizeof(*h.w));
+		order_signed(h.w, p->total);
 		mask_scope(&h, p, scope, sparsity);
 		rc = host_write_masks(&h, p, s);
 	}

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "stages/prune_fisher.h"
 
-static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", "fisher", "taylor", NULL};
+static const char *const methods[] = {"magnitude", "nm", "structured", "wanda", "fisher", "taylor", "movement", NULL};
 const char *const prune_scope_names[] = {"auto", "global", "layer", "row", NULL};
 const char *const prune_score_names[] = {"magnitude", "wanda", "taylor", "entropy", NULL};
 static const char *const splits[] = {"auto", "train", "validation", NULL};
@@ -23,6 +23,7 @@ static const char *const norms[] = {"auto", "l1", "l2", NULL};
 #define TARGET(field) offsetof(struct prune_target, field)
 #define UNITS         (OPTION_BIT(PRUNE_STRUCTURED) | OPTION_BIT(PRUNE_FISHER))
 #define WEIGHTS       (OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR))
+#define TARGETED      (WEIGHTS | OPTION_BIT(PRUNE_MOVEMENT))
 #define CALIBRATED                                                                                                     \
 	(OPTION_BIT(PRUNE_WANDA) | OPTION_BIT(PRUNE_TAYLOR) | OPTION_BIT(PRUNE_NM) | OPTION_BIT(PRUNE_STRUCTURED))
 #define GRADUAL (OPTION_BIT(RAMP_LINEAR) | OPTION_BIT(RAMP_CUBIC) | OPTION_BIT(RAMP_EXPONENTIAL))
@@ -63,7 +64,8 @@ const struct option prune_option_table[] = {
 	.def = "magnitude",
 	.choices = methods,
 	.help = "magnitude: zero small weights; wanda: zero weights that are small times the norm of their input; "
-		"taylor: zero weights that are small times the gradient of the loss; nm: n of m stay; structured: "
+		"taylor: zero weights that are small times the gradient of the loss; movement: zero weights that "
+		"training moves to zero; nm: n of m stay; structured: "
 		"remove channels, neurons and heads; fisher: remove heads and neurons that "
 		"the loss misses least, which needs no training"},
     {.key = "scope",
@@ -72,9 +74,9 @@ const struct option prune_option_table[] = {
 	.def = "auto",
 	.choices = prune_scope_names,
 	.when = "method",
-	.only = WEIGHTS | OPTION_BIT(PRUNE_STRUCTURED),
+	.only = TARGETED | OPTION_BIT(PRUNE_STRUCTURED),
 	.help = "where weights compete: all of them, those of a layer, those of one output (auto: magnitude and "
-		"taylor global, wanda row, structured layer)"},
+		"taylor global, wanda row, movement and structured layer)"},
     {.key = "score",
 	.type = OPT_CHOICE,
 	.offset = AT(score),
@@ -93,7 +95,7 @@ const struct option prune_option_table[] = {
 	.min = 0,
 	.max = 0.999,
 	.when = "method",
-	.only = WEIGHTS | UNITS,
+	.only = TARGETED | UNITS,
 	.help = "share of weights (magnitude, wanda, taylor), of units of each width (structured), or of the "
 		"multiply-adds of "
 		"all layers with such units (fisher) that goes"},
@@ -103,7 +105,7 @@ const struct option prune_option_table[] = {
 	.def = "one_shot",
 	.choices = ramps,
 	.when = "method",
-	.only = OPTION_BIT(PRUNE_MAGNITUDE),
+	.only = OPTION_BIT(PRUNE_MAGNITUDE) | OPTION_BIT(PRUNE_MOVEMENT),
 	.help = "course of the sparsity over the epochs"},
     {.key = "begin_epoch",
 	.type = OPT_INT,
@@ -295,7 +297,9 @@ enum prune_scope prune_scope_of(const struct prune_options *o)
 {
 	if (o->scope != SCOPE_AUTO)
 		return (enum prune_scope)o->scope;
-	return o->method == PRUNE_WANDA ? SCOPE_ROW : o->method == PRUNE_STRUCTURED ? SCOPE_LAYER : SCOPE_GLOBAL;
+	if (o->method == PRUNE_STRUCTURED || o->method == PRUNE_MOVEMENT)
+		return SCOPE_LAYER;
+	return o->method == PRUNE_WANDA ? SCOPE_ROW : SCOPE_GLOBAL;
 }
 
 enum prune_score prune_score_of(const struct prune_options *o)
@@ -307,7 +311,7 @@ enum prune_score prune_score_of(const struct prune_options *o)
 
 bool prune_has_target(const struct prune_options *o)
 {
-	return OPTION_BIT(o->method) & WEIGHTS;
+	return OPTION_BIT(o->method) & TARGETED;
 }
 
 bool prune_is_calibrated(const struct prune_options *o)
@@ -403,6 +407,12 @@ static int check_ramp(const struct prune_options *o, const char **key)
 	if (o->ramp != RAMP_ONE_SHOT && (o->rewind || o->iterations > 1))
 		return err_set(ERR_CONFIG, "a ramp and %s both say when weights go; give one of them",
 		    o->iterations > 1 ? "iterations" : "rewind");
+	if (o->method == PRUNE_MOVEMENT && o->ramp == RAMP_ONE_SHOT)
+		return err_set(ERR_CONFIG,
+		    "movement shows in training: method movement needs a ramp, which is linear, cubic or exponential");
+	*key = "precision";
+	if (o->method == PRUNE_MOVEMENT && o->train.precision == PRECISION_FP16)
+		return err_set(ERR_CONFIG, "gradients under fp16 are scaled: method movement does not take it");
 	*key = o->begin_epoch > 0 ? "begin_epoch" : "end_epoch";
 	if (o->ramp == RAMP_ONE_SHOT)
 		return 0;

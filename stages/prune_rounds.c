@@ -26,7 +26,10 @@ static int apply_magnitude(struct prune_job *job, double sparsity)
 static int before_epoch(void *user, int64_t epoch)
 {
 	struct prune_job *job = user;
-	int rc = apply_magnitude(job, prune_ramp_at(job->o, job->initial, epoch));
+	const double share = prune_ramp_at(job->o, job->initial, epoch);
+	int rc = job->o->method == PRUNE_MOVEMENT
+		     ? movement_mask(&job->movement, &job->model.params, prune_scope_of(job->o), share)
+		     : apply_magnitude(job, share);
 	return rc ? rc : warn_of_empty(job);
 }
 
@@ -112,6 +115,7 @@ static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 	case PRUNE_NM:
 		return prune_is_calibrated(o) ? apply_wanda(job, run, 0)
 					      : prune_nm(&job->set, &job->model.params, NULL, (int)o->n, (int)o->m);
+	case PRUNE_MOVEMENT: /* nothing has moved yet */
 	case PRUNE_MAGNITUDE:
 		break;
 	}
@@ -266,6 +270,10 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	size_t held = 0;
 	if (!rc && o->rewind)
 		rc = early_bytes(&job->input, &held);
+	if (!rc && o->method == PRUNE_MOVEMENT)
+		rc = movement_open(&job->movement, &job->set, &job->model.params);
+	struct fit_steps steps = movement_steps(&job->movement);
+	steps.host_bytes = movement_bytes(&job->set);
 	struct fit_job fit = {.run = run,
 	    .train = &o->train,
 	    .kd = &o->kd,
@@ -276,6 +284,7 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	    .masks = !prune_removes_units(o),
 	    .resume_note = note,
 	    .host_bytes = held,
+	    .steps = o->method == PRUNE_MOVEMENT ? &steps : NULL,
 	    .again = round > 1};
 	fit_report_clear(&job->report);
 	if (!rc)
@@ -355,6 +364,7 @@ void prune_job_clear(struct prune_job *job)
 	mem_free(job->empty);
 	prune_set_clear(&job->set);
 	early_clear(&job->early);
+	movement_clear(&job->movement);
 	model_clear(&job->model);
 	*job = (struct prune_job){0};
 }

@@ -190,6 +190,7 @@ static struct fit_job make_fit(struct quantize_job *job)
 	    .transform = transform,
 	    .before_epoch = job->before_epoch ? before_epoch : NULL,
 	    .masks = job->before_epoch,
+	    .steps = job->steps,
 	    .min_best_epoch = job->min_best_epoch,
 	    .without_labels = quantize_without_labels(job->o, job->run->teacher_dir)};
 }

@@ -82,6 +82,7 @@ struct quantize_job {
 	int (*before_epoch)(void *user, int64_t epoch);
 	void *user;
 	int64_t min_best_epoch;
+	const struct fit_steps *steps;
 	struct model input; /* float params and masks; then steps too. On the device that calibrates and trains */
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */

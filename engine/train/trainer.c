@@ -367,12 +367,16 @@ static int run_step(struct fit *f)
 	if (f->t->stop && *f->t->stop)
 		return ERR_INTERRUPTED; /* said by interrupted */
 	f->opt.args.lr = rate_at(f, f->step);
+	if (f->t->before_step)
+		rc = f->t->before_step(f->t->user);
 	for (int m = 0; !rc && m < (int)o->accumulate; m++) {
 		bool last = m == (int)o->accumulate - 1;
 		rc = fit_give_micro(f, m);
 		if (!rc)
 			rc = executor_step(f->ex, m > 0, last ? &f->opt : NULL);
 		f->torn = !rc && last;
+		if (!rc && last && f->t->after_step)
+			rc = f->t->after_step(f->t->user, f->ex, (double)f->opt.args.lr);
 		if (!rc)
 			rc = drain(f, READBACK_DEPTH - 2);
 		if (!rc)

@@ -151,6 +151,9 @@ struct trainer {
 	int (*before_epoch)(void *user, int64_t epoch);
 	/* Optional: what the hooks will hold for micro-batches of this many samples (the teacher). */
 	int (*plan)(void *user, int micro, struct train_extra *out);
+	/* Optional: before each step, and after its update, when the executor still has the step's gradients. */
+	int (*before_step)(void *user);
+	int (*after_step)(void *user, struct executor *train, double lr);
 	bool masks; /* before_epoch may give params a mask */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */

@@ -74,7 +74,7 @@ wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, scope: global/' \
 	"11:69: stage 'prune': structured pruning ranks units within their layer"
 wrong 's/sparsity: 0.5/method: structured/' "11:35: stage 'prune': method structured needs a sparsity above 0"
 wrong 's/sparsity: 0.5/sparsity: 0.5, method: structured, exclude: ["*"]/' "11:71: stage 'prune': "
-wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:27: stages.prune: sparsity has no effect with method nm (only with method magnitude, structured, wanda, fisher, taylor)"
+wrong 's/sparsity: 0.5/sparsity: 0.5, method: nm/' "11:27: stages.prune: sparsity has no effect with method nm (only with method magnitude, structured, wanda, fisher, taylor, movement)"
 wrong 's/sparsity: 0.5/method: nm, n: 4, m: 2/' "11:42: stage 'prune': n (4) must be below m (2)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, n: 2/' "11:42: stages.prune: n has no effect with method magnitude (only with method nm)"
 wrong 's/sparsity: 0.5/sparsity: 0.5, rewind: true/' \

@@ -135,11 +135,11 @@ static int read_axis(struct grid *g, const struct yaml_node *key, const struct y
 	if (a->kind == AXIS_PATH && values->kind != YAML_LIST)
 		return yaml_error(&g->yaml, values, "axis '%s' must be a list of values", key->text);
 	int rc = a->kind == AXIS_PATH ? check_path(g, key) : 0;
-	a->value = mem_alloc((size_t)values->n, sizeof(*a->value));
-	if (!rc && !a->value)
-		rc = ERR_NOMEM;
 	if (rc)
 		return rc;
+	a->value = mem_alloc((size_t)values->n, sizeof(*a->value));
+	if (!a->value)
+		return ERR_NOMEM;
 	g->n_axis++;
 	while (!rc && a->n < values->n) {
 		const struct yaml_node *name = values->kind == YAML_MAP ? values->key[a->n] : NULL;

@@ -1,94 +1,29 @@
-#define _GNU_SOURCE /* pipe2 */
+#define _GNU_SOURCE /* strcasestr */
 #include "pipeline/doctor_slurm.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "pipeline/outside.h"
 
 #define WAIT_SECONDS  20 /* for an answer of scontrol, which asks a machine that may not answer */
-#define MOST_TEXT     (4 << 20)
 #define SAVE_SECONDS  30 /* what the program takes at most to save what it is doing */
 #define REASON        400
 #define VALUE         128
 #define NO_TIME_KNOWN (-1)
 
-extern char **environ;
-
-/* ---- asking ---- */
-
-/* All that comes through the pipe, standard error too. ERR_IO: it took too long. */
-static int read_all(int fd, struct str *out)
-{
-	const double end = clock_now() + WAIT_SECONDS;
-	char bytes[4096];
-	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		const double left = end - clock_now();
-		if (left <= 0)
-			return err_set(ERR_IO, "no answer in %d s", WAIT_SECONDS);
-		if (poll(&p, 1, (int)(1e3 * left) + 1) <= 0)
-			continue;
-		const ssize_t n = read(fd, bytes, sizeof(bytes));
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return err_set(ERR_IO, "%s", strerror(errno));
-		if (n > 0 && out->len + (size_t)n > MOST_TEXT)
-			return err_set(ERR_IO, "more than %d bytes", MOST_TEXT);
-		if (n > 0)
-			str_addn(out, bytes, (size_t)n);
-	}
-}
-
-static int start(pid_t *pid, int out_fd, const char *what)
-{
-	char *argv[] = {"scontrol", "--oneliner", "show", (char *)what, NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, out_fd, STDERR_FILENO);
-	const int rc = posix_spawnp(pid, argv[0], &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (rc == ENOENT)
-		return err_set(ERR_IO, "no scontrol in PATH");
-	return rc ? err_set(ERR_IO, "%s", strerror(rc)) : 0;
-}
-
-/* What `scontrol show WHAT` prints. ERR_IO with the reason. */
+/* What `scontrol show WHAT` prints. */
 static int ask(const char *what, struct str *out)
 {
-	int fd[2], status = 0;
-	pid_t pid;
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_set(ERR_IO, "%s", strerror(errno));
-	int rc = start(&pid, fd[1], what);
-	close(fd[1]);
-	if (!rc) {
-		rc = read_all(fd[0], out);
-		if (rc)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(fd[0]);
-	const char *said = str_text(out)[0] ? str_text(out) : "it said nothing";
-	if (!rc && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-		rc = err_set(ERR_IO, "scontrol show %s failed: %.*s", what, (int)strcspn(said, "\n"), said);
-	return rc ? rc : out->failed ? err_set(ERR_NOMEM, "out of memory") : 0;
+	char *argv[] = {"scontrol", "--oneliner", "show", (char *)(uintptr_t)what, NULL};
+	const int rc = outside_ask(argv, WAIT_SECONDS, out);
+	return rc ? err_context(rc, "scontrol show %s", what) : 0;
 }
 
 /* ---- reading ---- */

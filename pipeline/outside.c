@@ -126,6 +126,8 @@ int outside_ask(char *const argv[], double seconds, struct str *out)
 		rc = failure(&a, status);
 	else if (out->failed)
 		rc = err_set(ERR_NOMEM, "out of memory");
+	else if (out->len >= OUTSIDE_MAX)
+		rc = err_set(ERR_FAIL, "%s: an answer of more than %u bytes", a.name, OUTSIDE_MAX);
 	str_clear(&a.said);
 	return rc;
 }

@@ -71,15 +71,15 @@ echo "PartitionName= GraceTime== PreemptMode" >>partition
 asked
 rm partition
 asked
-contains out "scontrol show partition failed: "
+contains out "scontrol show partition: scontrol: ended with status 1: "
 printf '#!/bin/sh\necho "slurm_load_ctl_conf error: Unable to contact slurm controller" >&2\nexit 1\n' >bin/scontrol
 asked
-contains out "scontrol show config failed: slurm_load_ctl_conf error: Unable to contact slurm controller"
+contains out "scontrol show config: scontrol: ended with status 1: slurm_load_ctl_conf error: Unable to contact slurm controller"
 printf '#!/bin/sh\nkill -SEGV $$\n' >bin/scontrol
 asked
-contains out "scontrol show config failed: it said nothing"
+contains out "scontrol show config: scontrol: ended with status 139"
 asked_in "$PWD/none"
-contains out "no scontrol in PATH"
+contains out "scontrol show config: scontrol: is not there"
 works doctor
 check "without --slurm nothing is said of it" sh -c '! grep -qi slurm: out'
 ends_with 2 "unknown option" doctor --slurmm

@@ -24,6 +24,7 @@ struct rule {
 	bool selects; /* "row": tells which object a row is */
 	bool skips;   /* "skip": rows whose cell is like this are not checked */
 	int cell;     /* of the column in the table's head */
+	int numbers;  /* that were checked */
 };
 struct block {
 	const char *path; /* of the text */
@@ -39,6 +40,7 @@ struct block {
 };
 struct cells {
 	char text[CELLS_MAX][WORD];
+	bool cut[CELLS_MAX]; /* the text is longer */
 	int n;
 };
 
@@ -57,7 +59,7 @@ static void trim(char *text)
 static bool split_row(const char *line, size_t n, struct cells *out)
 {
 	size_t at = 0, len = 0;
-	out->n = 0;
+	*out = (struct cells){0};
 	while (at < n && (line[at] == ' ' || line[at] == '\t'))
 		at++;
 	if (at == n || line[at] != '|')
@@ -75,6 +77,8 @@ static bool split_row(const char *line, size_t n, struct cells *out)
 		}
 		if (len < WORD - 1)
 			out->text[out->n][len++] = line[at];
+		else
+			out->cut[out->n] = true;
 	}
 	return true;
 }
@@ -96,6 +100,10 @@ static int find_columns(struct block *b, const struct cells *head, int line)
 		if (r->cell == head->n)
 			return err_set(ERR_CONFIG, "%s:%d: the table has no column '%s', which line %d checks", b->path,
 			    line, r->column, b->line);
+		for (int k = r->cell + 1; k < head->n; k++)
+			if (!strcmp(head->text[k], r->column))
+				return err_set(
+				    ERR_CONFIG, "%s:%d: the table has two columns '%s'", b->path, line, r->column);
 	}
 	return 0;
 }
@@ -145,20 +153,30 @@ static double evaluate(const struct block *b, const cJSON *row, const char *term
 	return v;
 }
 
+static bool is_sign(const char *from, const char *p)
+{
+	return (p > from && p[-1] == '-') || (p - from >= 3 && !memcmp(p - 3, "\xe2\x88\x92", 3));
+}
+
+/* A comma before three digits and no more: one between thousands. */
+static bool is_thousands(const char *p)
+{
+	return *p == ',' && strspn(p + 1, "0123456789") == 3;
+}
+
 /* The next number of a cell: digits with commas between thousands, and decimals. *unit: half of its last digit. */
 static bool next_number(const char **at, double *v, double *unit)
 {
 	char digits[64];
 	size_t n = 0;
 	const char *p = *at;
-	while (*p && !isdigit((unsigned char)*p))
+	while (*p && !isdigit((unsigned char)*p) && !(*p == '.' && isdigit((unsigned char)p[1])))
 		p++;
 	if (!*p)
 		return false;
-	const bool negative = p > *at && (p[-1] == '-' || (p - *at >= 3 && !memcmp(p - 3, "\xe2\x88\x92", 3)));
+	const bool negative = is_sign(*at, p);
 	*unit = 0.5;
-	for (; n < sizeof(digits) - 1 && (isdigit((unsigned char)*p) || (*p == ',' && isdigit((unsigned char)p[1])));
-	     p++)
+	for (; n < sizeof(digits) - 2 && (isdigit((unsigned char)*p) || (n && is_thousands(p))); p++)
 		if (*p != ',')
 			digits[n++] = *p;
 	if (*p == '.' && isdigit((unsigned char)p[1])) {
@@ -166,7 +184,7 @@ static bool next_number(const char **at, double *v, double *unit)
 		for (; n < sizeof(digits) - 1 && isdigit((unsigned char)*p); p++, *unit /= 10)
 			digits[n++] = *p;
 	}
-	digits[n < sizeof(digits) ? n : sizeof(digits) - 1] = '\0';
+	digits[n] = '\0';
 	*v = (negative ? -1 : 1) * strtod(digits, NULL);
 	*at = p;
 	return true;
@@ -202,6 +220,7 @@ static void check_cell(
 			wrong(b, line, r, cell, want, out);
 	}
 	if (next_number(&at, &printed, &unit)) {
+		out->numbers++;
 		out->wrong++;
 		fprintf(stderr, "%s:%d: %s: '%s' has more numbers than are checked\n", b->path, line, r->column, cell);
 	}
@@ -270,11 +289,17 @@ static int check_row(struct block *b, const struct cells *c, int line, struct ch
 		return 0;
 	int rc = find_row(b, c, line, &row);
 	for (int i = 0; !rc && i < b->n_rule; i++) {
-		if (b->rule[i].selects || b->rule[i].skips)
+		struct rule *r = &b->rule[i];
+		const int before = out->numbers;
+		if (r->selects || r->skips)
 			continue;
-		if (b->rule[i].cell >= c->n)
-			return err_set(ERR_CONFIG, "%s:%d: the row has no cell '%s'", b->path, line, b->rule[i].column);
-		check_cell(b, row, &b->rule[i], c->text[b->rule[i].cell], line, out);
+		if (r->cell >= c->n)
+			return err_set(ERR_CONFIG, "%s:%d: the row has no cell '%s'", b->path, line, r->column);
+		if (c->cut[r->cell])
+			return err_set(ERR_CONFIG, "%s:%d: the cell '%s' has more than %d bytes", b->path, line,
+			    r->column, WORD - 1);
+		check_cell(b, row, r, c->text[r->cell], line, out);
+		r->numbers += out->numbers - before;
 	}
 	b->taken++;
 	return rc;
@@ -341,6 +366,29 @@ static const char *line_end(const char *p)
 	return p + strcspn(p, "\n");
 }
 
+/* Nothing that was to be checked was passed over. */
+static int check_taken(const struct block *b)
+{
+	bool selects = false, checks = false;
+	if (!b->taken)
+		return err_set(ERR_CONFIG, "%s:%d: no table with rows follows what is to be checked", b->path, b->line);
+	for (int i = 0; i < b->n_rule; i++) {
+		const struct rule *r = &b->rule[i];
+		selects |= r->selects;
+		checks |= !r->selects && !r->skips;
+		if (!r->selects && !r->skips && !r->numbers)
+			return err_set(ERR_CONFIG, "%s:%d: column '%s': neither the table nor %s has a number", b->path,
+			    b->line, r->column, b->file);
+	}
+	if (!checks)
+		return err_set(
+		    ERR_CONFIG, "%s:%d: no line 'COLUMN = TERM...' says what is to be checked", b->path, b->line);
+	if (!selects && b->next)
+		return err_set(
+		    ERR_CONFIG, "%s:%d: %s has more rows than the table that follows", b->path, b->line, b->file);
+	return 0;
+}
+
 /* From the line with the mark-up to the last line of the table; moves *at and *line behind them. */
 static int check_block(const char *path, const char **at, int *line, struct check_result *out)
 {
@@ -367,6 +415,9 @@ static int check_block(const char *path, const char **at, int *line, struct chec
 		end = line_end(p);
 		++*line;
 		if (!split_row(p, (size_t)(end - p), c)) {
+			if (state && memchr(p, '|', (size_t)(end - p)))
+				rc = err_set(
+				    ERR_CONFIG, "%s:%d: a row that is to be checked begins with '|'", path, *line);
 			if (state || p != end)
 				break;
 			continue;
@@ -379,18 +430,22 @@ static int check_block(const char *path, const char **at, int *line, struct chec
 			rc = check_row(&b, c, *line, out);
 		state = state < 2 ? state + 1 : 2;
 	}
-	bool selects = false;
-	for (int i = 0; i < b.n_rule; i++)
-		selects |= b.rule[i].selects;
-	if (!rc && b.taken && !selects && b.next)
-		rc = err_set(ERR_CONFIG, "%s:%d: %s has more rows than the table that follows", path, b.line, b.file);
-	if (!rc && !b.taken)
-		rc = err_set(ERR_CONFIG, "%s:%d: no table with rows follows what is to be checked", path, b.line);
+	rc = rc ? rc : check_taken(&b);
 	out->blocks++;
 	*at = p;
 	cJSON_Delete(b.json);
 	mem_free(c);
 	return rc;
+}
+
+/* What somebody meant as a mark-up would else be passed over, and its table with it. */
+static bool is_almost_markup(const char *line)
+{
+	line += strspn(line, " \t");
+	if (strncmp(line, "<!--", 4) != 0)
+		return false;
+	line += 4 + strspn(line + 4, " \t");
+	return !strncmp(line, "check", 5) && strchr(" \t\r\n", line[5]);
 }
 
 int check_file(const char *path, struct check_result *out)
@@ -405,6 +460,9 @@ int check_file(const char *path, struct check_result *out)
 			rc = check_block(path, &p, &line, out);
 			continue;
 		}
+		if (is_almost_markup(p))
+			rc = err_set(
+			    ERR_CONFIG, "%s:%d: must be '<!-- check FILE LIST' at the beginning of a line", path, line);
 		p = line_end(p);
 		p += *p ? 1 : 0;
 		line++;

@@ -20,8 +20,8 @@ struct check_result {
 	int blocks, numbers, wrong;
 };
 /* ERR_GATE: numbers that do not match, each of them said on standard error as "FILE:LINE: ...". ERR_CONFIG: a mark-up
- * that makes no sense, a column that is not there, a row that no object or several belong to, a text that has no
- * mark-up. ERR_IO, ERR_CHECKPOINT: a file cannot be read. */
+ * that makes no sense, a column that is not there, a row that no object or several belong to, a line that checks
+ * no number, a text that has no mark-up. ERR_IO, ERR_CHECKPOINT: a file cannot be read. */
 int check_file(const char *path, struct check_result *out);
 
 #endif

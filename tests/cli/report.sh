@@ -144,6 +144,41 @@ sed "s/^acc = .*/acc = nothing*100/" text.md >field.md
 ends_with 6 '2 of 6' report --check field.md
 contains err 'kept.json has no such number'
 
+# What could hide a wrong number is an error.
+echo '{"rows": [{"model": "a", "acc": 0.95, "n": 5, "k": 1234}, {"model": "b", "acc": 0.5, "n": 7, "k": 7}]}' >rows.json
+table() { # RULE HEAD ROWS
+	printf '<!-- check rows.json rows\nrow model = model\n%b\n-->\n\n| model | %b |\n| --- | --- |\n%b\n' "$@" >small.md
+}
+table 'k = k' k '| a | 1,234 |'
+works report --check small.md
+table 'k = k' k '| a | 12,34 |'
+ends_with 6 '2 of 2 numbers' report --check small.md
+contains err "small.md:8: k: '12,34' has more numbers than are checked"
+table 'acc = acc*100' acc '| a | 0,95 |'
+ends_with 6 '2 of 2 numbers' report --check small.md
+contains err "small.md:8: acc: '0,95' has more numbers than are checked"
+table 'n = n' n '| a | .5 |'
+ends_with 6 '1 of 1 numbers' report --check small.md
+contains err "small.md:8: n: the text has '.5', rows.json has 5"
+table 'acc = acc' acc '| b | .50 |'
+works report --check small.md
+table 'n = n' n '| a | 5 |\nb | 99 |'
+refuses 2 "small.md:9: a row that is to be checked begins with '|'" report --check small.md
+table 'n = n' 'n | n' '| a | 5 | 99 |'
+refuses 2 "small.md:6: the table has two columns 'n'" report --check small.md
+table '' n '| a | 99 |'
+refuses 2 "small.md:1: no line 'COLUMN = TERM...' says what is to be checked" report --check small.md
+table 'n = nn' n '| a | five |'
+refuses 2 "small.md:1: column 'n': neither the table nor rows.json has a number" report --check small.md
+table 'n = n' n "| a | 5 $(printf '%0300d' 0) |"
+refuses 2 "small.md:8: the cell 'n' has more than 255 bytes" report --check small.md
+for markup in '  <!-- check' '<!--check' '<!--  check'; do
+	table 'n = n' n '| a | 5 |\n'
+	sed "1s/.*/$markup rows.json rows/; s/| 5 /| 99 /" small.md >almost.md
+	cat almost.md >>small.md
+	refuses 2 "small.md:10: must be '<!-- check FILE LIST' at the beginning of a line" report --check small.md
+done
+
 # the numbers of our own results
 checks=$((checks + 1))
 "$program" report --check "$source_dir/docs/results.md" >out 2>err || problem "docs/results.md is not what its files say"

@@ -238,8 +238,10 @@ int run_folder_clear(const char *out)
 	struct fs_list list = {0};
 	char path[ROOM];
 	int rc = fs_list(out, &list);
+	/* what a sweep says of a cell that it has finished is of the run before this one */
+	const bool cell = run_folder_is_cell(out);
 	for (int i = 0; !rc && i < list.n; i++) {
-		if (!is_left_over(list.name[i]))
+		if (!is_left_over(list.name[i]) && !(cell && strcmp(list.name[i], "finished.json") == 0))
 			continue;
 		rc = fs_join(path, sizeof(path), out, list.name[i]);
 		if (!rc)

@@ -63,8 +63,8 @@ static bool is_finished(const struct sweep_cell *c, const char *dir, struct cell
 	if (r->done < c->n_stage || access(results, F_OK) != 0 || files_read_json(dir, "finished.json", &json) < 0)
 		return false;
 	bool is = strcmp(text_of(json, "config_sha256"), c->config_sha256) == 0;
-	r->other_program = strcmp(text_of(json, "program_commit"), program_commit) != 0 ||
-			   strcmp(text_of(json, "program_version"), program_version) != 0;
+	r->other_program = is && (strcmp(text_of(json, "program_commit"), program_commit) != 0 ||
+				     strcmp(text_of(json, "program_version"), program_version) != 0);
 	cJSON_Delete(json);
 	return is;
 }

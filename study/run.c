@@ -8,6 +8,8 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "pipeline/config.h"
+#include "pipeline/version.h"
 #include "store/figures.h"
 #include "store/sealed.h"
 
@@ -259,6 +261,54 @@ static int check_axes(struct study_run *r)
 	return 0;
 }
 
+/* The path of the first option that differs. Members that only one side has count where both are of this program:
+ * others have other options. */
+static bool differs(const cJSON *want, const cJSON *have, bool strict, char path[256])
+{
+	const size_t n = strlen(path);
+	const cJSON *v;
+	if (!cJSON_IsObject(want) || !cJSON_IsObject(have))
+		return !cJSON_Compare(want, have, true);
+	cJSON_ArrayForEach(v, want)
+	{
+		const cJSON *other = cJSON_GetObjectItemCaseSensitive(have, v->string);
+		snprintf(path + n, 256 - n, "%s%s", n ? "." : "", v->string);
+		if (other ? differs(v, other, strict, path) : strict)
+			return true;
+	}
+	path[n] = '\0';
+	return strict && cJSON_GetArraySize(want) != cJSON_GetArraySize(have);
+}
+
+/* A cell's results are of the config that stands in its folder: a sweep whose base was changed writes new ones before
+ * it runs the cells again. */
+static int check_config(struct study_run *r)
+{
+	char path[ROOM], option[256] = "", why[512];
+	struct run_config config;
+	int rc = fs_join(path, sizeof(path), r->path, "config.yaml");
+	if (rc || !r->cell || !fs_exists(path))
+		return rc ? mark_error(r, rc) : 0;
+	const bool own = !strcmp(study_text(r->run, "program_commit"), program_commit) &&
+			 !strcmp(study_text(r->run, "program_version"), program_version);
+	rc = run_config_load(&config, path, NULL, 0);
+	if (rc == ERR_NOMEM || (rc && own))
+		return mark_error(r, rc);
+	err_clear(); /* another program's config need not be one of this program */
+	if (rc)
+		return 0;
+	cJSON *want = run_config_to_json(&config);
+	rc = want ? 0 : err_set(ERR_NOMEM, "out of memory");
+	if (!rc && differs(want, cJSON_GetObjectItemCaseSensitive(r->run, "resolved"), own, option)) {
+		snprintf(why, sizeof(why), "%s in its run.json is not what its config.yaml has",
+		    *option ? option : "something");
+		rc = mark(r, STUDY_STALE, why);
+	}
+	cJSON_Delete(want);
+	run_config_clear(&config);
+	return rc;
+}
+
 /* Every stage of the description is there, and the evaluation is of these checkpoints and of this program. */
 static int check_whole(struct study_run *r)
 {
@@ -290,7 +340,8 @@ static int check_whole(struct study_run *r)
 		snprintf(why, sizeof(why), "stage %s was made anew since it was evaluated", study_text(m, "name"));
 		return mark(r, STUDY_STALE, why);
 	}
-	return check_axes(r);
+	int rc = check_axes(r);
+	return rc ? rc : check_config(r);
 }
 
 static int read_error(struct study_run *r)

@@ -99,10 +99,22 @@ sed -i 's/latency_runs: 5/latency_runs: 6/' base.yaml
 works sweep grid.yaml --plan --json
 contains out '"changed":	6'
 check "a plan of a changed base leaves the cells" grep -q 'latency_runs: 5' runs/grid/cells/0001-*/config.yaml
+works sweep grid.yaml --freeze
+works compare runs/grid
+check "results of the old base are not those of the cells" [ "$(grep -c 'stale: stages.*latency_runs in its run.json is not what its config.yaml has' err)" -eq 6 ]
 works sweep grid.yaml --jobs 2
+works compare runs/grid
+check "those of the new one are" [ ! -s err ]
 check "only the changed stage ran again" [ "$(teachers runs/grid)" -eq 1 ]
 works sweep grid.yaml --status
 contains out "6 finished"
+by_hand=$(echo runs/grid/cells/0001-*)
+works run "$by_hand/config.yaml" --set stages.evaluate.latency_runs=5 --out "$by_hand"
+works compare runs/grid
+contains err "$by_hand: stale: stages.evaluate.latency_runs in its run.json is not what its config.yaml has"
+works sweep grid.yaml --status
+contains out "5 finished, 0 failed, 0 at work, 1 begun"
+check "no word of another program" [ "$(grep -c "another version" out)" -eq 0 ]
 
 # One cell by its number, as batch systems give it.
 rm -rf runs

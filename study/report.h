@@ -50,7 +50,8 @@ int report_figures_make(struct report *r);     /* report_figures.c: data of the 
 int report_figures_draw(struct report *r);     /* report_draw.c: .dat, .gp, and by gnuplot .svg and .png */
 int report_page_write(struct report *r);       /* report_page.c: report.html */
 
-/* The columns of a training's log: numbers by row; NaN where a field is empty. ERR_NOMEM. */
+/* The columns of a training's log: numbers by row; NaN where a field is empty. A federation's epochs are its rounds.
+ * ERR_NOMEM. */
 struct report_log {
 	int n;
 	double *epoch, *train_loss, *val_loss, *val_f1; /* owned: (n) */

@@ -145,6 +145,13 @@ void report_log_clear(struct report_log *l)
 	*l = (struct report_log){0};
 }
 
+/* The first of two columns that a log has: a federation counts rounds, and calls the validation split test_*. */
+static int either_column(const char *head, const char *one, const char *other)
+{
+	const int column = report_csv_column(head, one);
+	return column < 0 ? report_csv_column(head, other) : column;
+}
+
 int report_log_read(struct report_log *l, const struct study_run *r, const struct study_stage *s, const char *name)
 {
 	char path[256];
@@ -156,6 +163,9 @@ int report_log_read(struct report_log *l, const struct study_run *r, const struc
 	if (rc || !b.data)
 		return rc;
 	const char *text = (const char *)b.data, *head = text;
+	const int epoch = either_column(head, "epoch", "round"), loss = report_csv_column(head, "train_loss");
+	const int val_loss = either_column(head, "val_loss", "test_loss");
+	const int val_f1 = either_column(head, "val_f1_macro", "test_f1_macro");
 	for (const char *p = report_csv_next(text); *p; p = report_csv_next(p))
 		lines++;
 	l->epoch = mem_alloc(lines + 1, sizeof(double));
@@ -164,10 +174,10 @@ int report_log_read(struct report_log *l, const struct study_run *r, const struc
 	l->val_f1 = mem_alloc(lines + 1, sizeof(double));
 	rc = l->epoch && l->train_loss && l->val_loss && l->val_f1 ? 0 : ERR_NOMEM;
 	for (const char *p = report_csv_next(text); !rc && *p; p = report_csv_next(p)) {
-		l->epoch[l->n] = report_csv_number(p, report_csv_column(head, "epoch"));
-		l->train_loss[l->n] = report_csv_number(p, report_csv_column(head, "train_loss"));
-		l->val_loss[l->n] = report_csv_number(p, report_csv_column(head, "val_loss"));
-		l->val_f1[l->n++] = report_csv_number(p, report_csv_column(head, "val_f1_macro"));
+		l->epoch[l->n] = report_csv_number(p, epoch);
+		l->train_loss[l->n] = report_csv_number(p, loss);
+		l->val_loss[l->n] = report_csv_number(p, val_loss);
+		l->val_f1[l->n++] = report_csv_number(p, val_f1);
 	}
 	fs_bytes_clear(&b);
 	return rc;

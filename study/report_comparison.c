@@ -112,7 +112,7 @@ double report_bits(const struct study_run *run, const cJSON *m)
 	return !strcmp(study_text(m, "precision"), "fp32") ? 32 : report_is_integer(m) ? 8 : 16;
 }
 
-/* The last epoch that the log has: a training in one place is one round of one node. */
+/* The last epoch that the log has. */
 static double last_loss(const struct study_run *run, const cJSON *m)
 {
 	const struct study_stage *s = study_run_stage(run, study_text(m, "name"));
@@ -125,32 +125,63 @@ static double last_loss(const struct study_run *run, const cJSON *m)
 	return v;
 }
 
-static void put_training(struct json_out list, const struct report *r, int run, const cJSON *m)
+/* A training in one place is one round of one node. */
+static void put_round(struct json_out o, const struct study_run *own, const cJSON *m)
 {
-	const struct study_run *own = &r->study->run[run];
-	const cJSON *stages =
-	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(own->run, "resolved"), "stages");
-	const cJSON *stage = cJSON_GetObjectItemCaseSensitive(stages, study_text(m, "name"));
-	struct json_out o = json_out_object(list, NULL), rounds, round, sizes;
-	char label[256];
-	json_out_text(o, "run", report_run_label(r, run, label));
-	json_out_text(o, "model", study_text(m, "name"));
-	put(o, "bit_width", report_bits(own, m));
-	json_out_number(o, "num_rounds", 1);
-	json_out_number(o, "fraction_train", 1);
-	put(o, "local_epochs", study_number(stage, "epochs"));
-	put(o, "batch_size", study_number(stage, "batch_size"));
-	put(o, "learning_rate", study_number(stage, "lr"));
-	put(o, "training_time_seconds", seconds_of(own, m));
-	put(o, "final_test_accuracy", test_of(m, "accuracy"));
-	put(o, "final_test_loss", test_of(m, "loss"));
-	rounds = json_out_list(o, "results_per_round");
-	round = json_out_object(rounds, NULL);
+	struct json_out rounds = json_out_list(o, "results_per_round"), round = json_out_object(rounds, NULL);
 	json_out_number(round, "round", 1);
 	put(round, "train_loss", last_loss(own, m));
 	json_out_null(round, "train_accuracy");
 	put(round, "test_loss", test_of(m, "loss"));
 	put(round, "test_accuracy", test_of(m, "accuracy"));
+}
+
+static bool is_federated(const struct study_run *run, const cJSON *m)
+{
+	const struct study_stage *s = study_run_stage(run, study_text(m, "name"));
+	return s && !strcmp(study_text(s->record, "kind"), "federate");
+}
+
+/* The rounds as the stage has kept them, with the split that their test_* are of. */
+static void put_rounds(struct json_out o, struct report *r, const struct study_run *own, const cJSON *m)
+{
+	const struct study_stage *s = study_run_stage(own, study_text(m, "name"));
+	cJSON *kept = NULL;
+	if (study_stage_json(own, s, "training_results.json", &kept) < 0) {
+		report_note(r, "training_results.json: %s", err_message());
+		err_clear();
+	}
+	const cJSON *rounds = cJSON_GetObjectItemCaseSensitive(kept, "results_per_round");
+	const char *split = study_text(kept, "test_split");
+	json_out_item(o, "results_per_round", rounds ? cJSON_Duplicate(rounds, true) : cJSON_CreateArray());
+	json_out_text(o, "test_split_of_rounds", *split ? split : NULL);
+	cJSON_Delete(kept);
+}
+
+static void put_training(struct json_out list, struct report *r, int run, const cJSON *m)
+{
+	const struct study_run *own = &r->study->run[run];
+	const cJSON *stages =
+	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(own->run, "resolved"), "stages");
+	const cJSON *stage = cJSON_GetObjectItemCaseSensitive(stages, study_text(m, "name"));
+	const bool federated = is_federated(own, m);
+	struct json_out o = json_out_object(list, NULL), sizes;
+	char label[256];
+	json_out_text(o, "run", report_run_label(r, run, label));
+	json_out_text(o, "model", study_text(m, "name"));
+	put(o, "bit_width", report_bits(own, m));
+	put(o, "num_rounds", federated ? study_number(stage, "rounds") : 1);
+	put(o, "fraction_train", federated ? study_number(stage, "fraction") : 1);
+	put(o, "local_epochs", study_number(stage, federated ? "local_epochs" : "epochs"));
+	put(o, "batch_size", study_number(stage, "batch_size"));
+	put(o, "learning_rate", study_number(stage, "lr"));
+	put(o, "training_time_seconds", seconds_of(own, m));
+	put(o, "final_test_accuracy", test_of(m, "accuracy"));
+	put(o, "final_test_loss", test_of(m, "loss"));
+	if (federated)
+		put_rounds(o, r, own, m);
+	else
+		put_round(o, own, m);
 	sizes = json_out_object(o, "compression_metrics");
 	put(sizes, "size_mb", study_number(m, "bytes") / 1e6);
 	put(sizes, "compression_ratio", study_number(m, "compression_ratio"));
@@ -159,12 +190,13 @@ static void put_training(struct json_out list, const struct report *r, int run, 
 	json_out_text(o, "timestamp", study_text(own->evaluation, "timestamp"));
 }
 
-/* Trained: a stage with epochs. */
+/* Trained: a stage with epochs, here or at clients. */
 static bool is_trained(const struct study_run *run, const cJSON *m)
 {
 	const cJSON *stages =
 	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(run->run, "resolved"), "stages");
-	return study_number(cJSON_GetObjectItemCaseSensitive(stages, study_text(m, "name")), "epochs") > 0;
+	return is_federated(run, m) ||
+	       study_number(cJSON_GetObjectItemCaseSensitive(stages, study_text(m, "name")), "epochs") > 0;
 }
 
 static int write_list(struct report *r, const char *name, cJSON *list, bool ok, int runs)

@@ -244,7 +244,8 @@ static int losses(struct report *r, int run)
 	}
 	err_clear();
 	return figure_end(r, ok,
-	    "Loss per sample of training and validation by epoch; a distilled stage's training loss has its teacher in "
+	    "Loss per sample of training and validation by epoch, of a federation by round; a distilled stage's "
+	    "training loss has its teacher in "
 	    "it.");
 }
 

@@ -53,6 +53,26 @@ if command -v gnuplot >/dev/null 2>&1; then
 		contains two/figures/$figure.svg '</svg>'
 	done
 fi
+# a federation: its rounds
+cat >fed.yaml <<'END'
+name: fed
+seed: 1
+threads: 1
+data: {source: digits}
+models: {net: {family: mlp, hidden: [8]}}
+stages:
+  clients: {kind: federate, model: net, clients: 4, rounds: 3, fraction: 0.5, local_epochs: 2, batch_size: 32, lr: 0.002}
+  evaluate:
+END
+works run fed.yaml --out fed
+works report fed --out federated
+check "rounds in the log" [ "$(cut -d, -f1 federated/logs/clients_training.csv | tr '\n' ' ')" = "epoch 1 2 3 " ]
+tr -d '\n\t' <federated/training_results.json >flat
+contains flat '"num_rounds":3,"fraction_train":0.5,"local_epochs":2,'
+contains flat '"round":3,"train_loss":'
+contains flat '"test_split_of_rounds":"validation"'
+check "loss curves of rounds" grep -q '^3 ' federated/figures/loss_curves.dat
+
 # the same again, into its own folder
 works report runs/r1 runs/r2 --out two
 

@@ -244,6 +244,13 @@ static const cJSON *at_path(const cJSON *o, const char *path)
 	return o;
 }
 
+/* A list of one may be given as its value. */
+static bool is_value(const cJSON *have, const cJSON *axis)
+{
+	return cJSON_Compare(have, axis, true) ||
+	       (cJSON_IsArray(have) && cJSON_GetArraySize(have) == 1 && cJSON_Compare(have->child, axis, true));
+}
+
 /* The cell's axes are what its description has: a config that was edited since makes another cell. */
 static int check_axes(struct study_run *r)
 {
@@ -253,7 +260,7 @@ static int check_axes(struct study_run *r)
 		const cJSON *have = at_path(resolved, axis->string);
 		char why[512];
 		/* An axis of whole pipelines or of the order of stages is no option that a value stands at. */
-		if (!have || cJSON_IsObject(have) || cJSON_Compare(have, axis, true))
+		if (!have || cJSON_IsObject(have) || is_value(have, axis))
 			continue;
 		snprintf(why, sizeof(why), "%s in its run.json is not what its cell.json has", axis->string);
 		return mark(r, STUDY_STALE, why);

@@ -116,6 +116,12 @@ works sweep grid.yaml --status
 contains out "5 finished, 0 failed, 0 at work, 1 begun"
 check "no word of another program" [ "$(grep -c "another version" out)" -eq 0 ]
 
+# An axis of lists: one value alone is a list of one.
+grid 'axes:\n  stages.evaluate.inputs: [[teacher, student], teacher]'
+works sweep wrong.yaml --out runs/lists
+works compare runs/lists
+check "no cell of lists is stale" [ ! -s err ]
+
 # One cell by its number, as batch systems give it.
 rm -rf runs
 cell() { # WHAT...

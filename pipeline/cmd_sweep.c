@@ -132,7 +132,18 @@ static int plan_grid(struct sweep *s, struct sweep_found *found, const struct sw
 	return rc;
 }
 
-/* One at a time: planned under the lock, so that nobody else numbers cells meanwhile. */
+/* Whether somebody else has numbered cells since this plan read those of the folder. */
+static bool is_outdated(const struct sweep *s, const struct sweep_found *f)
+{
+	struct sweep now;
+	const bool is = sweep_load(&now, s->out) == 0 && now.next_index != s->next_index - f->added;
+	err_clear();
+	sweep_clear(&now);
+	return is;
+}
+
+/* Written under the lock. A plan is made without it, for it may fail, and then there is no folder; it is made again if
+ * another one was faster. */
 static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 {
 	struct sweep_found found;
@@ -143,6 +154,10 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 	rc = run_folder_lock(s->out, &fd, note, sizeof(note));
 	if (!rc && note[0])
 		fprintf(stderr, "warning: %s\n", note);
+	if (!rc && is_outdated(s, &found)) {
+		sweep_clear(s);
+		rc = plan_grid(s, &found, a);
+	}
 	if (!rc)
 		rc = sweep_write(s);
 	if (fd >= 0)

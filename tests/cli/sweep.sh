@@ -116,6 +116,18 @@ works sweep grid.yaml --status
 contains out "5 finished, 0 failed, 0 at work, 1 begun"
 check "no word of another program" [ "$(grep -c "another version" out)" -eq 0 ]
 
+# Who plans for long meets the cells that another one has numbered meanwhile.
+grid "seeds: [$(seq -s, 1 300)]"
+mv wrong.yaml long.yaml
+grid 'seeds: [1001, 1002]'
+"$program" sweep long.yaml --out runs/race --freeze >out0 2>err0 </dev/null &
+first=$!
+sleep 0.3
+works sweep wrong.yaml --out runs/race --freeze
+check "the one that plans for long is done" wait $first
+check "no number is given twice" [ -z "$(ls runs/race/cells | cut -c1-4 | sort | uniq -d)" ]
+check "cells of the other are not forgotten" grep -q '"folder":"0000-s1001"' runs/race/sweep.json
+
 # An axis of lists: one value alone is a list of one.
 grid 'axes:\n  stages.evaluate.inputs: [[teacher, student], teacher]'
 works sweep wrong.yaml --out runs/lists

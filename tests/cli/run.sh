@@ -229,11 +229,12 @@ sed 's/epochs: 1,/epochs: 2000,/' d.yaml >late.yaml
 works run late.yaml --out early
 "$program" run late.yaml --out during --set store=other >out 2>err &
 pid=$!
-for k in $(seq 1 200); do
+for k in $(seq 1 3000); do
 	grep -q '^epoch 2/' err && break
 	sleep 0.02
 done
-check "it trains" kill -0 $pid
+check "it trains" grep -q '^epoch 2/' err
+check "it has not ended" kill -0 $pid
 printf '\1\1\1\1\1\1\1\1\1' | dd of=t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>/dev/null
 check "the run goes on" wait $pid
 grep -v '"timestamp"' early/02-evaluate/evaluation.json >was

@@ -31,8 +31,10 @@ int csv_read(struct csv *out, const char *path, char delimiter);
 char csv_delimiter_of(int choice);
 const char *csv_delimiter_name(char delimiter);
 /* The column that names the splits: one that is called so, or by another usual name, and holds nothing but words for
- * splits. certain: one called split counts whatever it holds. -1: none. */
-int csv_split_column(const struct csv *c, bool certain);
+ * splits. certain: one called split counts whatever it holds. -1: none; then columns that hold other words too are
+ * noted (NOTE_SPLIT). ERR_DATA: two may be it. */
+struct data_notes;
+int csv_split_column(int *out, const struct csv *c, bool certain, struct data_notes *notes);
 /* The split that a row names, SPLIT_NONE if it is left open. ERR_DATA: "NAME:LINE: ...". */
 int csv_split(const struct csv *c, int row, int column, int *out);
 void csv_clear(struct csv *c);

@@ -149,15 +149,16 @@ static int note_columns(const struct csv *c, const struct columns *k, const stru
 	return rc;
 }
 
-static int find_columns(const struct csv *c, struct columns *k, const struct data_options *o)
+static int find_columns(const struct csv *c, struct columns *k, const struct data_options *o, struct listing *l)
 {
 	int rc = find_column(c, o->file, "file", columns_of_file, &k->file);
 
 	if (!rc)
 		rc = find_labels(c, o, k);
+	if (!rc)
+		rc = csv_split_column(&k->split, c, true, &l->notes);
 	if (rc)
 		return rc;
-	k->split = csv_split_column(c, true);
 	k->archive = csv_column(c, "archive");
 	if (k->file < 0 || (k->label < 0 && k->class_name < 0))
 		return err_set(ERR_DATA,
@@ -389,7 +390,7 @@ int images_read_index(struct listing *l, const struct images_state *st, const st
 	int rc = csv_read(&c, path, csv_delimiter_of(o->delimiter));
 
 	if (!rc)
-		rc = find_columns(&c, &k, o);
+		rc = find_columns(&c, &k, o, l);
 	if (!rc && c.rows < 2)
 		rc = err_set(ERR_DATA, "%s: no rows below the header", path);
 	if (!rc)

@@ -18,6 +18,8 @@ enum note_kind {
 	NOTE_SPECIAL,  /* a FIFO, device or socket; inside a class folder, a folder called like an image */
 	NOTE_HIDDEN,   /* a name that begins with a dot, and what operating systems leave behind */
 	NOTE_ROW,      /* a row of the index whose archive is not configured */
+	NOTE_SPLIT,    /* a column that may be meant to name the splits, but holds other words too */
+	NOTE_FIELD,    /* a field of JSON Lines that names splits, which are read from columns alone */
 	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
 	NOTE_SPELLING, /* not left out: classes whose names differ in spelling alone */
 	NOTE_FOUND,    /* not left out: what no option says and was found out, a sentence each */

@@ -186,7 +186,7 @@ static int texts_list(struct listing *l, const struct source_args *a)
 	for (int i = 0; i < st->n_file && !rc; i++) {
 		struct text_file *f = &st->file[i];
 
-		f->alone = st->n_file == 1 && !a->only_test;
+		f->notes = st->n_file == 1 && !a->only_test ? &l->notes : NULL;
 		rc = read_file(f, a->o);
 		if (!rc && f->found[0])
 			rc = note_found(&l->notes, "%s (%s)", base_name(f->path), f->found);

@@ -32,9 +32,10 @@ struct text_row {
 /* One file. A reader fills csv or strings, row, value and form; `path` is given. */
 struct text_file {
 	char path[1024];
-	int split;       /* enum split, or SPLIT_NONE */
-	bool alone;      /* given: no other file is there, and a column may name the splits */
-	bool by_row;     /* it does */
+	int split; /* enum split, or SPLIT_NONE */
+	/* Given where no other file is there, and a column may name the splits: those of the listing. */
+	struct data_notes *notes;
+	bool by_row;     /* a column names the splits */
 	char found[320]; /* what no option says, in words: the columns, the delimiter; "" if all is as usual */
 	bool unlabelled; /* given: only the texts are read, and they may be empty */
 	enum label_form form;

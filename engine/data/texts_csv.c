@@ -62,14 +62,18 @@ static int label_columns(const struct csv *c, const struct data_options *o, cons
 }
 
 /* The column that names the splits of a file that is the only one, or -1. */
-static int split_column(struct text_file *f, const struct data_options *o)
+static int split_column(int *out, struct text_file *f)
 {
-	int at = f->alone && o->folds == 0 ? csv_split_column(&f->csv, false) : -1;
+	int rc;
 
-	f->by_row = at >= 0;
-	if (at >= 0)
-		text_file_found(f, "split", f->csv.field[at]);
-	return at;
+	*out = -1;
+	if (!f->notes)
+		return 0;
+	rc = csv_split_column(out, &f->csv, false, f->notes);
+	f->by_row = *out >= 0;
+	if (!rc && f->by_row)
+		text_file_found(f, "split", f->csv.field[*out]);
+	return rc;
 }
 
 int texts_read_csv(struct text_file *f, const struct data_options *o)
@@ -100,7 +104,7 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	    !columns_is_plain(c->field[column[0]], columns_of_label))
 		text_file_found(f, "label", c->field[column[0]]);
 	if (!rc)
-		split = split_column(f, o);
+		rc = split_column(&split, f);
 	for (int r = 1; r < c->rows && !rc; r++) {
 		const char *s = csv_field(c, r, text);
 

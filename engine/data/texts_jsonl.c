@@ -22,6 +22,29 @@ struct json_reader {
 
 static char zero[] = "0", one[] = "1"; /* never written to: they end in no blank */
 
+/* Splits are named by columns of CSV alone; who has a field for them would take them for read. */
+static int note_splits(struct data_notes *notes, const char *where, const cJSON *object)
+{
+	const char *slash = strrchr(where, '/');
+	const cJSON *item;
+	int rc = 0, at;
+
+	cJSON_ArrayForEach(item, object)
+	{
+		const char *s = cJSON_IsString(item) ? item->valuestring : "";
+		const char *const name = item->string;
+		char *text;
+
+		if (rc || split_of_word(s, strlen(s)) == SPLIT_NONE ||
+		    columns_find(&name, 1, columns_of_split, 2, &at) == 0)
+			continue;
+		text = mem_printf("%s: field %.20s", slash ? slash + 1 : where, name);
+		rc = text ? note_add(notes, NOTE_FIELD, text) : ERR_NOMEM;
+		mem_free(text);
+	}
+	return rc;
+}
+
 static int choose_fields(struct json_reader *r, const char *where, const cJSON *object)
 {
 	bool one_field = r->o->labels.n == 0 && !r->f->unlabelled;
@@ -51,7 +74,7 @@ static int choose_fields(struct json_reader *r, const char *where, const cJSON *
 	else if (!rc && one_field)
 		r->f->form = cJSON_IsArray(cJSON_GetArrayItem(object, label)) ? LABEL_NAMES : LABEL_ONE;
 	mem_free(name);
-	return rc;
+	return !rc && r->f->notes ? note_splits(r->f->notes, where, object) : rc;
 }
 
 static int find_field(const char *where, const cJSON *object, const char *name, cJSON **out)

@@ -40,9 +40,47 @@ static void csv__a_column_may_name_the_splits(void **state)
 	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (split: split)");
 	dataset_close(&d);
 	/* Other words: the column means something else. */
-	put_text("t.csv", "text,label,split\na1,A,x\na2,A,train\na3,A,y\nb1,B,x\nb2,B,x\nb3,B,x\n");
+	put_text("t.csv", "text,label,set\na1,A,x\na2,A,1\na3,A,y\nb1,B,x\nb2,B,x\nb3,B,x\n");
 	d = must_open("{source: csv, path: DIR/t.csv}", true);
 	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	assert_int_equal(d.notes.of[NOTE_SPLIT].n, 0);
+	dataset_close(&d);
+	/* One of several columns that are called like that. */
+	put_text("t.csv", "text,label,fold,set\na1,A,0,train\na2,A,1,train\na3,A,0,dev\na4,A,1,test\nb1,B,0,train\n"
+			  "b2,B,1,train\nb3,B,0,dev\nb4,B,1,test\n");
+	d = must_open("{source: csv, path: DIR/t.csv}", true);
+	assert_int_equal(d.n[SPLIT_TEST], 2);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "t.csv (split: set)");
+	dataset_close(&d);
+	put_text("t.csv", "text,label,subset,set\na1,A,train,train\nb1,B,test,val\n");
+	must_fail("{source: csv, path: DIR/t.csv}", ERR_DATA,
+	    "t.csv:1: which column names the splits? 'subset' and 'set' both do");
+}
+
+/* Splits that the data name, but not as they are read, would otherwise be cut anew without a word. */
+static void splits__that_are_not_taken_are_said(void **state)
+{
+	static const char *const names[] = {"split", "set", "Partition"};
+	struct dataset d;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		char text[256], want[128];
+
+		snprintf(text, sizeof(text),
+		    "text,label,%s\na1,A,train\na2,A,holdout\na3,A,test\nb1,B,train\nb2,B,holdout\nb3,B,\n", names[i]);
+		snprintf(want, sizeof(want), "t.csv: %s, 2 of 6 rows, the first in line 3: 'holdout'", names[i]);
+		put_text("t.csv", text);
+		d = must_open("{source: csv, path: DIR/t.csv}", true);
+		assert_int_equal(d.notes.of[NOTE_SPLIT].n, 1);
+		assert_string_equal(d.notes.of[NOTE_SPLIT].name[0], want);
+		dataset_close(&d);
+	}
+	put_text("t.jsonl", "{\"text\": \"a1\", \"label\": 0, \"split\": \"train\"}\n{\"text\": \"a2\", \"label\": 0}\n"
+			    "{\"text\": \"a3\", \"label\": 0}\n{\"text\": \"b1\", \"label\": 1}\n"
+			    "{\"text\": \"b2\", \"label\": 1}\n{\"text\": \"b3\", \"label\": 1}\n");
+	d = must_open("{source: jsonl, path: DIR/t.jsonl}", true);
+	assert_string_equal(d.notes.of[NOTE_FIELD].name[0], "t.jsonl:1: field split");
 	dataset_close(&d);
 }
 
@@ -57,6 +95,8 @@ static void splits__that_the_data_name_are_cut_by_no_option(void **state)
 	put_text("t.csv", rows);
 	must_fail("{source: csv, path: DIR/t.csv, test_fraction: 0.3}", ERR_CONFIG,
 	    "data.test_fraction has no effect: the data name a test split");
+	must_fail("{source: csv, path: DIR/t.csv, folds: 2}", ERR_CONFIG,
+	    "data.folds has no effect: the data name a test split");
 	must_fail("{source: csv, path: DIR/t.csv, val_fraction: 0.3}", ERR_CONFIG,
 	    "data.val_fraction has no effect: the data name a validation split");
 	d = must_open("{source: csv, path: DIR/t.csv, val_fraction: 0.1, test_fraction: 0.2}", true);
@@ -116,6 +156,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(csv__other_usual_names_are_taken_and_said),
 	    TEST(csv__a_column_may_name_the_splits),
+	    TEST(splits__that_are_not_taken_are_said),
 	    TEST(splits__that_the_data_name_are_cut_by_no_option),
 	    TEST(files__called_like_splits_are_found),
 	    TEST(classes__may_be_numbered_from_1),

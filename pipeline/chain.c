@@ -545,6 +545,23 @@ static int open_all(struct chain *c, const char *out, bool plan_only, const stru
 	return 0;
 }
 
+const char *chain_idle_changes(const struct chain *c)
+{
+	const bool changes = augment_any(&c->config->data.augment), mixes = c->config->task.mixup > 0;
+	bool any = false, none = true;
+	for (int i = 0; i < c->n; i++) {
+		const struct stage_config *k = &c->config->stage[i];
+		cJSON *options = option_to_json(k->kind->table, k->options, NULL);
+		const cJSON *augment = cJSON_GetObjectItemCaseSensitive(options, "augment");
+		any = any || cJSON_IsFalse(augment);
+		none = none && !cJSON_IsTrue(augment);
+		cJSON_Delete(options);
+	}
+	if (!any || !none || (!changes && !mixes))
+		return NULL;
+	return changes && mixes ? "data.augment and task.mixup have" : mixes ? "task.mixup has" : "data.augment has";
+}
+
 int chain_check_memory(const struct chain *c)
 {
 	bool in_memory;

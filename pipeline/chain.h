@@ -97,6 +97,9 @@ int chain_open_like(
  * run. ERR_CHECKPOINT: what it reads is not finished there, or damaged. */
 int chain_open_stage(struct chain *c, const struct run_config *config, const char *out, const char *kept, int stage,
     const struct chain *like);
+/* What changes or mixes training samples though every stage that trains has augment: false, as "task.mixup has"; NULL:
+ * nothing does. */
+const char *chain_idle_changes(const struct chain *c);
 /* ERR_NOMEM naming the first stage to run whose training has no room on its device now. */
 int chain_check_memory(const struct chain *c);
 void chain_close(struct chain *c);

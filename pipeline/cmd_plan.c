@@ -211,6 +211,8 @@ static void print_data(const struct chain *c, const struct difference_rule *rule
 	    d->target == TARGET_SET ? "labels" : "classes", (long long)d->n[SPLIT_TRAIN], (long long)d->n[SPLIT_VAL],
 	    (long long)d->n[SPLIT_TEST]);
 	data_words_print(d, stdout);
+	if (chain_idle_changes(c))
+		printf("warning: %s no effect: every stage that trains has augment: false\n", chain_idle_changes(c));
 	if (in_memory)
 		printf("%.1f MiB of data in memory\n", MEMORY_MIB(held));
 	printf("task: %s, judged by %s\n", c->task.kind->name, c->task.kind->metric[c->task.primary].name);

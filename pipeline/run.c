@@ -385,6 +385,9 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		say(progress, "warning: %s", note);
 	if (!rc)
 		say_data(progress, &c->data);
+	if (!rc && !c->kept && chain_idle_changes(c))
+		say(progress, "warning: %s no effect: every stage that trains has augment: false",
+		    chain_idle_changes(c));
 	if (!rc && c->store.ignored[0])
 		say(progress, "warning: the store %s is not used: %s", c->store.path, c->store.ignored);
 	if (!rc)

@@ -116,6 +116,16 @@ wrong 's/evaluate: {.*/evaluate: {inputs: [prune], latency: false, max_drop: 2}/
 wrong 's/\[32\]/[], dropout: 0.5/' "6:34: models.big: dropout has no effect with hidden not given"
 wrong 's/\[32\]/[32], input: {longest: 64}/' "6:44: model 'big': input.longest has no effect on images"
 wrong 's/kind: train/kind: train, augment: true/' "9:35: stage 'teacher': augment has no effect: the block data changes no sample, and the task mixes none"
+# What no stage looks at may be one cell of a sweep, so it is said and no error.
+idle="warning: data.augment and task.mixup have no effect: every stage that trains has augment: false"
+sed 's/kind: \(train\|distill\),/&augment: false,/;s/source: digits/&, augment: {flip: true}/;s/^models:/task: {mixup: 0.2}\n&/' \
+	good.yaml >idle.yaml
+works plan idle.yaml --set stages.prune.augment=false
+contains out "$idle"
+works run idle.yaml --set stages.prune.augment=false --out runs/idle
+contains err "$idle"
+works plan idle.yaml
+check "one stage that looks at them is enough" sh -c '! grep -q "no effect" out'
 wrong 's/source: digits/source: csv, path: x, fold: 0/' "4:30: data: fold has no effect with folds 0"
 refuses 2 "bench: --batch has no effect with --throughput-runs 0" bench runs/t/01-teacher --batch 4 --throughput-runs 0
 wrong 's/^models:/task: {class_weights: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}\nmodels:/' \

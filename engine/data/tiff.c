@@ -132,11 +132,10 @@ static int colours_of(const struct kind *k)
 		return 1;
 	case PHOTOMETRIC_RGB:
 	case PHOTOMETRIC_YCBCR:
-	case PHOTOMETRIC_CIELAB:
 		return 3;
 	case PHOTOMETRIC_SEPARATED:
 		return 4;
-	default:
+	default: /* CIE L*a*b* too: libtiff reads it as of a white that is none of a screen, so grey is no grey */
 		return 0;
 	}
 }

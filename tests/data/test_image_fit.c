@@ -179,9 +179,14 @@ static struct bytes make_tiff(unsigned photometric, unsigned bits, unsigned samp
 
 		put_number(&b, tag, 2);
 		put_number(&b, entries[i][1], 2);
-		put_number(&b, tag == 320 ? 3u << bits : tag == 338 ? samples - 1 : each, 4);
-		put_number(&b, entries[i][2], 2);
-		put_number(&b, each > 1 ? entries[i][2] : 0, 2);
+		put_number(&b, tag == 320 ? 3u << bits : tag == 338 ? (samples == 2 ? 1 : 0) : each, 4);
+		/* Three numbers do not fit into an entry: they are where other files have the palette. */
+		put_number(&b, each < 3 ? entries[i][2] : tag == 258 ? map : map + 6, 2);
+		put_number(&b, each == 2 ? entries[i][2] : 0, 2);
+	}
+	for (unsigned i = 0; samples == 3 && i < 6; i++) {
+		b.n = map + 2 * i;
+		put_number(&b, i < 3 ? bits : format, 2);
 	}
 	b.n = pixels;
 	for (unsigned i = 0; i < 12 * samples * bits / 8; i++)
@@ -195,8 +200,9 @@ static void tiff__of_numbers_that_would_be_taken_for_others_is_refused(void **st
 		unsigned photometric, bits, samples, extra, format;
 		const char *message; /* NULL: it is read */
 	} cases[] = {{1, 8, 1, 0, 1, NULL}, {1, 8, 1, 0, 4, NULL}, {1, 16, 1, 0, 1, NULL}, {0, 8, 1, 0, 1, NULL},
-	    {3, 8, 1, 0, 1, NULL}, {1, 8, 2, 2, 1, NULL}, {1, 8, 2, 1, 1, NULL},
+	    {3, 8, 1, 0, 1, NULL}, {1, 8, 2, 2, 1, NULL}, {1, 8, 2, 1, 1, NULL}, {2, 8, 3, 0, 1, NULL},
 	    {1, 8, 1, 0, 2, "x.tiff: a TIFF image of signed integers; unsigned integers are read"},
+	    {8, 8, 3, 0, 1, "x.tiff: a TIFF image of a kind that is not read (photometric 8, compression 1)"},
 	    {1, 16, 1, 0, 2, "a TIFF image of signed integers"}, {1, 16, 1, 0, 3, "a TIFF image of floats"},
 	    {1, 16, 2, 2, 1,
 		"a TIFF image of grey, 16 bits and opacity; with opacity, grey of 8 bits and RGB are read"},

@@ -15,15 +15,9 @@
 
 #define LISTED_MAX 20 /* class names in a message */
 
-static bool ends_in(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-	return n > k && !strcmp(path + n - k, suffix);
-}
-
 static bool is_config(const char *path)
 {
-	return ends_in(path, ".yaml") || ends_in(path, ".yml");
+	return fs_ends_in(path, ".yaml") || fs_ends_in(path, ".yml");
 }
 
 /* ---- options of the data set ---- */
@@ -34,9 +28,7 @@ static int find_source(const char *path, int *source)
 		const char *suffix;
 		enum data_source source;
 	} sources[] = {{".csv", SOURCE_CSV}, {".tsv", SOURCE_CSV}, {".tab", SOURCE_CSV}, {".jsonl", SOURCE_JSONL},
-	    {".txt", SOURCE_PHRASEBANK}, {".zip", SOURCE_IMAGES}, {".tar", SOURCE_IMAGES}, {".tgz", SOURCE_IMAGES},
-	    {".tar.gz", SOURCE_IMAGES}, {".tar.bz2", SOURCE_IMAGES}, {".tar.xz", SOURCE_IMAGES},
-	    {".tar.zst", SOURCE_IMAGES}};
+	    {".txt", SOURCE_PHRASEBANK}};
 	*source = SOURCE_IMAGES;
 	if (fs_is_dir(path))
 		return 0;
@@ -44,9 +36,11 @@ static int find_source(const char *path, int *source)
 		return err_set(ERR_DATA, "%s: no such file or folder", path);
 	if (access(path, F_OK) != 0)
 		return err_set(ERR_DATA, "%s: %s", path, strerror(errno));
+	if (dataset_is_archive(path))
+		return 0;
 	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
 		*source = sources[i].source;
-		if (ends_in(path, sources[i].suffix))
+		if (fs_ends_in(path, sources[i].suffix))
 			return 0;
 	}
 	return err_set(ERR_DATA,

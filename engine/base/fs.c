@@ -11,6 +11,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -215,6 +216,12 @@ bool fs_is_dir(const char *path)
 {
 	struct stat st;
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool fs_ends_in(const char *path, const char *suffix)
+{
+	const size_t n = strlen(path), k = strlen(suffix);
+	return n > k && strcasecmp(path + n - k, suffix) == 0;
 }
 
 int fs_size(const char *path, uint64_t *bytes)

@@ -10,12 +10,13 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "data/archive_links.h"
+#include "data/dataset.h"
 #include "data/names.h"
 #include "data/unpack.h"
 #include "data/zip_check.h"
@@ -392,13 +393,15 @@ size_t archive_stem(const char *file)
 	    ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar", ".zip"};
 	const size_t n = strlen(file);
 
-	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
-		const size_t k = strlen(suffix[i]);
-
-		if (n > k && strcasecmp(file + n - k, suffix[i]) == 0)
-			return n - k;
-	}
+	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++)
+		if (fs_ends_in(file, suffix[i]))
+			return n - strlen(suffix[i]);
 	return n;
+}
+
+bool dataset_is_archive(const char *path)
+{
+	return archive_stem(path) < strlen(path);
 }
 
 /* ---- content ---- */

@@ -3,7 +3,6 @@
 #include "data/csv.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -196,17 +195,10 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, co
 	return rc;
 }
 
-static bool ends_in(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-
-	return n >= k && strcasecmp(path + n - k, suffix) == 0;
-}
-
 char csv_find_delimiter(const char *path, const char *bytes, size_t n, bool quotes)
 {
 	static const char candidates[] = ",;\t";
-	const char usual = ends_in(path, ".tsv") || ends_in(path, ".tab") ? '\t' : ',';
+	const char usual = fs_ends_in(path, ".tsv") || fs_ends_in(path, ".tab") ? '\t' : ',';
 	bool has[3] = {false}, quoted = false;
 	int found = 0, last = 0;
 

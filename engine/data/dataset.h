@@ -164,6 +164,7 @@ bool dataset_has(const struct dataset *d, enum split s);
  * message holds them. ERR_NOMEM, ERR_IO: no place for the pixels. */
 int dataset_open(
     struct dataset *out, const struct data_options *o, const char *base_dir, uint64_t seed, bool with_test);
+bool dataset_is_archive(const char *path); /* called like one that the source images reads, in any case */
 /* Every sample of the source as the test split, whatever splits it names or would have cut off; the other splits are
  * empty and not loaded. The classes are those that occur, and one is enough. */
 int dataset_open_all(struct dataset *out, const struct data_options *o, const char *base_dir);

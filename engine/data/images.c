@@ -31,7 +31,7 @@ static int resolve(struct images_state *st, const struct source_args *a)
 		return err_set(ERR_CONFIG, "data.path is needed for source 'images'");
 	rc = source_path(st->root, sizeof(st->root), a->base_dir, NULL, o->path);
 	st->outside = o->outside;
-	if (!rc && o->archives.n == 0 && archive_stem(st->root) < strlen(st->root) && !fs_is_dir(st->root))
+	if (!rc && o->archives.n == 0 && dataset_is_archive(st->root) && !fs_is_dir(st->root))
 		return take_archive(st);
 	if (rc != 0 || o->archives.n == 0)
 		return rc;

@@ -5,22 +5,17 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "data/texts.h"
 
 #define LINE_BYTES (1 << 20) /* of a text that is a line */
 #define TABLES     (1u << SOURCE_CSV | 1u << SOURCE_JSONL)
 
-static bool ends_in(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-
-	return n > k && strcmp(path + n - k, suffix) == 0;
-}
-
 bool text_column_has_suffix(const char *path)
 {
-	return ends_in(path, ".csv") || ends_in(path, ".tsv") || ends_in(path, ".tab") || ends_in(path, ".jsonl");
+	return fs_ends_in(path, ".csv") || fs_ends_in(path, ".tsv") || fs_ends_in(path, ".tab") ||
+	       fs_ends_in(path, ".jsonl");
 }
 
 static int read_lines(struct text_file *f)
@@ -49,7 +44,7 @@ static int read_lines(struct text_file *f)
 
 static int read_file(struct text_file *f, const struct data_options *o)
 {
-	if (ends_in(f->path, ".jsonl"))
+	if (fs_ends_in(f->path, ".jsonl"))
 		return texts_read_jsonl(f, o);
 	return text_column_has_suffix(f->path) ? texts_read_csv(f, o) : read_lines(f);
 }

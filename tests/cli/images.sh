@@ -58,6 +58,8 @@ works evaluate run/01-train --data mixed
 # As an archive, and with files that cannot be used.
 tar cf other.tar -C other cat dog
 works evaluate run/01-train --data other.tar
+gzip -c other.tar >OTHER.TGZ
+works evaluate run/01-train --data OTHER.TGZ
 contains err "01-train: test accuracy 1.0000"
 contains err "(n = 2)"
 echo 'no image' >other/dog/bad.jpg

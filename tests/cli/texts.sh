@@ -71,6 +71,10 @@ works predict $int8 --file long.txt
 contains err "1 of 1 texts is longer than the 16 tokens that the model reads"
 printf 'id,text\n1,"sales, go up"\n2,\n' >some.csv
 works predict $int8 --file some.csv
+mv out lower
+cp some.csv SOME.CSV
+works predict $int8 --file SOME.CSV
+check "a suffix counts in any case" cmp out lower
 check "a column of a table" [ "$(cut -f 1 out | head -n 1)" = "sales, go up" ]
 refuses 3 "some.csv:1: no column 'txet'; there are: id, text" predict $int8 --file some.csv --column txet
 refuses 2 "--column needs --file" predict $int8 --column text

@@ -12,6 +12,7 @@
 #include "pipeline/files.h"
 #include "pipeline/progress.h"
 #include "pipeline/run.h"
+#include "pipeline/tree.h"
 
 struct verification {
 	const struct verify_options *o;
@@ -163,6 +164,16 @@ static int verify_stage(struct verification *v, int i, const struct stage_record
 	return rc;
 }
 
+/* What was made again is compared with what the stage has made, so that must lie there as it was left. */
+static int verify_finished(struct verification *v, int i, const struct stage_record *r, const char *kept)
+{
+	if (!r->key_parts)
+		return err_set(
+		    ERR_CHECKPOINT, "%s: was made by a program that kept no note of what it is made from", kept);
+	int rc = tree_check(kept, r->files);
+	return rc ? rc : verify_stage(v, i, r, kept);
+}
+
 static int verify_at(struct verification *v, int i)
 {
 	char kept[CHAIN_PATH];
@@ -173,11 +184,8 @@ static int verify_at(struct verification *v, int i)
 	int rc = stage_record_read(&r, kept);
 	if (rc)
 		return rc;
-	if (r.json && !r.key_parts)
-		rc = err_set(
-		    ERR_CHECKPOINT, "%s: was made by a program that kept no note of what it is made from", kept);
-	else if (r.json)
-		rc = verify_stage(v, i, &r, kept);
+	if (r.json)
+		rc = verify_finished(v, i, &r, kept);
 	else if (v->o->stage)
 		rc = err_set(ERR_CONFIG, "verify: stage %s of %s is not finished", name, v->o->run);
 	else

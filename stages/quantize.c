@@ -95,9 +95,9 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 		str_addf(&s, ", calibrated on %" PRId64 " batch%s of %d from %s", size.batches,
 		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
 	}
-	if (quantize_learns_rounding(o, (int)o->weight_bits))
+	if (quantize_learns_rounding(o, quant_plan_least_bits(p)))
 		str_addf(&s, ", rounding learned for %" PRId64 " iterations a layer", o->rounding_iterations);
-	if (quantize_corrects_biases(o))
+	if (quantize_corrects_biases(o, p))
 		str_add(&s, ", biases corrected");
 	if (equalized)
 		str_addf(&s, ", %d pair%s of layers equalized", equalized, equalized > 1 ? "s" : "");

@@ -135,11 +135,12 @@ int quantize_weight_steps(struct quantize_job *job, struct calibration *p);
 int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind);
 /* What finds the steps of weights of so many bits. */
 enum observer_kind quantize_weight_observer(const struct quantize_options *o, int bits);
-/* Whether rounding of weights of so many bits is learned, and whether biases are corrected. */
+/* Whether rounding of weights of so many bits is learned, and whether biases are corrected: by the weights of the plan
+ * that have the fewest bits. */
 bool quantize_learns_rounding(const struct quantize_options *o, int bits);
-bool quantize_corrects_biases(const struct quantize_options *o);
+bool quantize_corrects_biases(const struct quantize_options *o, const struct quant_plan *p);
 /* Whether static quantization corrects layers after calibration. */
-bool quantize_corrects(const struct quantize_options *o);
+bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p);
 /* Adds what correction will hold and compute to a plan; zero where nothing is corrected. samples: those that calibrate;
  * forward: multiply-accumulates of one of their batches. */
 int quantize_correct_plan(

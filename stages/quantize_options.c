@@ -146,22 +146,16 @@ bool quantize_learns_rounding(const struct quantize_options *o, int bits)
 	       (o->rounding == ROUNDING_ADAROUND || (o->rounding == ROUNDING_BY_BITS && bits < FEW_BITS));
 }
 
-/* Of the weights with the fewest. */
-static int least_bits(const struct quantize_options *o)
-{
-	return (int)(o->edge_bits > 0 && o->edge_bits < o->weight_bits ? o->edge_bits : o->weight_bits);
-}
-
-bool quantize_corrects_biases(const struct quantize_options *o)
+bool quantize_corrects_biases(const struct quantize_options *o, const struct quant_plan *p)
 {
 	return o->method == QUANT_STATIC &&
 	       (o->bias_correction == CORRECTION_ON ||
-		   (o->bias_correction == CORRECTION_BY_BITS && least_bits(o) < BIAS_BITS));
+		   (o->bias_correction == CORRECTION_BY_BITS && quant_plan_least_bits(p) < BIAS_BITS));
 }
 
-bool quantize_corrects(const struct quantize_options *o)
+bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p)
 {
-	return quantize_learns_rounding(o, least_bits(o)) || quantize_corrects_biases(o);
+	return quantize_learns_rounding(o, quant_plan_least_bits(p)) || quantize_corrects_biases(o, p);
 }
 
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)

@@ -175,18 +175,18 @@ out:
 static void add_corrected(const struct quantize_job *job, struct json_out root)
 {
 	const struct quantize_options *o = job->o;
-	if (!quantize_corrects(o)) {
+	if (!quantize_corrects(o, &job->plan)) {
 		json_out_null(root, "corrected");
 		return;
 	}
 	struct json_out j = json_out_object(root, "corrected"), all;
-	json_out_bool(j, "bias_correction", quantize_corrects_biases(o));
+	json_out_bool(j, "bias_correction", quantize_corrects_biases(o, &job->plan));
 	all = json_out_list(j, "layers");
 	for (int i = 0; i < job->n_corrected && *all.ok; i++) {
 		const struct quantize_corrected *l = &job->corrected[i];
 		struct json_out one = json_out_object(all, NULL);
 		json_out_text(one, "name", l->name);
-		if (quantize_corrects_biases(o))
+		if (quantize_corrects_biases(o, &job->plan))
 			json_out_number(one, "largest_shift", l->shift);
 		if (l->weights == 0)
 			continue;

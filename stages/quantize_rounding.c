@@ -476,7 +476,7 @@ static int correct(struct corrector *c, int at)
 		rc = collect(c, l, p.O);
 	if (!rc && learns(c, l))
 		rc = learn(c, l, &p);
-	if (!rc && quantize_corrects_biases(c->job->o))
+	if (!rc && quantize_corrects_biases(c->job->o, &c->job->plan))
 		rc = correct_bias(c, l, &p);
 	unload(&p);
 	return rc;
@@ -514,7 +514,7 @@ int quantize_correct_plan(
 	struct corrector c = {.job = job};
 	struct executor_memory grid = {0};
 	size_t most = 0;
-	if (!quantize_corrects(job->o))
+	if (!quantize_corrects(job->o, &job->plan))
 		return 0;
 	int passes = 1;
 	graph_init(&c.folded);
@@ -543,7 +543,7 @@ int quantize_correct_plan(
 int quantize_correct(struct quantize_job *job)
 {
 	struct corrector c = {.job = job};
-	if (!quantize_corrects(job->o))
+	if (!quantize_corrects(job->o, &job->plan))
 		return 0;
 	graph_init(&c.folded);
 	graph_init(&c.annotated);

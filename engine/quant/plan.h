@@ -77,6 +77,8 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 void quant_plan_clear(struct quant_plan *p);
 int quant_plan_copy(struct quant_plan *out, const struct quant_plan *p);
 const struct quant_value *quant_plan_value(const struct quant_plan *p, const char *name); /* NULL: not quantized */
+/* The fewest bits that any quantized weight has; 0: there is none. */
+int quant_plan_least_bits(const struct quant_plan *p);
 /* The name of the step param of a quantized value. ERR_FAIL: too long. */
 int quant_step_name(char out[NODE_NAME], const char *value);
 /* The weight of a layer of a folded graph, or NODE_NONE where it has none or is none. */

@@ -36,6 +36,15 @@ const struct quant_value *quant_plan_value(const struct quant_plan *p, const cha
 	return find_value(p, name);
 }
 
+int quant_plan_least_bits(const struct quant_plan *p)
+{
+	int least = 0;
+	for (int i = 0; i < p->n_value; i++)
+		if (p->value[i].weight && (least == 0 || p->value[i].q.bits < least))
+			least = p->value[i].q.bits;
+	return least;
+}
+
 int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step)
 {
 	struct quant_value *v = find_value(p, value);

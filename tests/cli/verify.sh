@@ -67,6 +67,8 @@ cp -r $run damaged
 printf x >>damaged/01-teacher/model.safetensors
 ends_with 4 "model.safetensors" verify damaged --stage teacher
 ends_with 4 "model.safetensors" verify damaged --stage student
+printf x >>damaged/02-student/logs/student_training.csv
+ends_with 4 "was changed since the stage was finished" verify damaged --stage student
 rm -r damaged/01-teacher
 ends_with 4 "stage student reads teacher, which is not finished there" verify damaged --stage student
 ends_with 2 "stage teacher of damaged is not finished" verify damaged --stage teacher

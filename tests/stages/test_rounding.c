@@ -206,9 +206,11 @@ static void assert_by_bits(const char *text, enum observer_kind weights, bool le
 {
 	struct quantize_options o = {0};
 	RIG_OK(rig_options(quantize_option_table, &o, text));
+	struct quant_value weight = {.weight = true, .q = {.bits = (int)o.weight_bits}};
+	const struct quant_plan plan = {.n_value = 1, .value = &weight};
 	assert_int_equal(quantize_weight_observer(&o, (int)o.weight_bits), weights);
 	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits) == learned);
-	assert_true(quantize_corrects_biases(&o) == corrected);
+	assert_true(quantize_corrects_biases(&o, &plan) == corrected);
 	option_clear(quantize_option_table, &o);
 }
 
@@ -225,11 +227,35 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 	assert_by_bits("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false, false);
 	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false, false);
 	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true, true);
-	/* Layers of 8 bits between two of 4 keep the nearest integers, but all biases are corrected. */
-	RIG_OK(rig_options(quantize_option_table, &o, "{edge_bits: 4}"));
-	assert_true(
-	    quantize_learns_rounding(&o, 4) && !quantize_learns_rounding(&o, 8) && quantize_corrects_biases(&o));
+	RIG_OK(rig_options(quantize_option_table, &o, "{}"));
+	assert_true(quantize_learns_rounding(&o, 4) && !quantize_learns_rounding(&o, 8));
 	option_clear(quantize_option_table, &o);
+}
+
+/* Wherever a layer has its bits from, and others keep the nearest integers; all biases are corrected. */
+static void layers_of_few_bits__are_learned_among_others(void **state)
+{
+	static const char *const options[] = {
+	    "{layer_bits: [conv2=3], rounding_iterations: 50}", "{edge_bits: 3, rounding_iterations: 50}"};
+	static const int learned[] = {1, 2};
+	struct rig *r = *state;
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "few_edge" : "few_layer";
+		struct model m;
+		int n = 0, layers = 0;
+		quantized(r, name, "cnn", options[i]);
+		rig_load(r, name, &m);
+		const cJSON *c = cJSON_GetObjectItem(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "corrected"), *l;
+		assert_true(cJSON_IsTrue(cJSON_GetObjectItem(c, "bias_correction")));
+		cJSON_ArrayForEach(l, cJSON_GetObjectItem(c, "layers"))
+		{
+			n += cJSON_GetObjectItem(l, "weights") != NULL;
+			layers++;
+		}
+		assert_int_equal(n, learned[i]);
+		assert_true(layers > n);
+		model_clear(&m);
+	}
 }
 
 int main(void)
@@ -240,6 +266,7 @@ int main(void)
 	    cmocka_unit_test(adaround__gives_the_same_bytes_again),
 	    cmocka_unit_test(options__have_an_effect_on_static_alone),
 	    cmocka_unit_test(options__follow_the_bits_unless_they_are_given),
+	    cmocka_unit_test(layers_of_few_bits__are_learned_among_others),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

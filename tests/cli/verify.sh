@@ -63,12 +63,13 @@ cp -r longer/01-teacher other2/01-teacher
 ends_with 3 "stages.teacher.epochs was 3, is 2" verify other2 --stage teacher
 
 # damage and what is missing
+cp -r $run table
+printf x >>table/02-student/logs/student_training.csv
+ends_with 4 "logs/student_training.csv: was changed since the stage was finished" verify table --stage student
 cp -r $run damaged
 printf x >>damaged/01-teacher/model.safetensors
 ends_with 4 "model.safetensors" verify damaged --stage teacher
 ends_with 4 "model.safetensors" verify damaged --stage student
-printf x >>damaged/02-student/logs/student_training.csv
-ends_with 4 "was changed since the stage was finished" verify damaged --stage student
 rm -r damaged/01-teacher
 ends_with 4 "stage student reads teacher, which is not finished there" verify damaged --stage student
 ends_with 2 "stage teacher of damaged is not finished" verify damaged --stage teacher

@@ -44,6 +44,8 @@ struct quantize_options {
 	int64_t fp32_layers;                 /* auto: at most so many stay FP32 in the attempt `mixed` */
 	double budget_bytes, budget_ms;      /* auto: of the attempt `bits`; 0 = not given */
 	struct option_ints sensitivity_bits; /* at which layers are measured alone; empty: where it is needed */
+	/* No option: as in struct quant_rules. Attempts of auto quantize fewer layers than what was planned. */
+	bool layer_bits_checked;
 };
 extern const struct option quantize_option_table[];
 /* Contradictions, and options that the method would ignore. */

@@ -75,6 +75,7 @@ struct made *made_new(const struct ladder *l, int method, const char *name)
 		return NULL;
 	m->options = *l->o;
 	m->options.method = method;
+	m->options.layer_bits_checked = l->o->method == QUANTIZE_AUTO;
 	if (method == QUANT_DYNAMIC)
 		m->options.act_bits = 8; /* of its rows, whatever calibrated ones have */
 	snprintf(m->name, sizeof(m->name), "%s", name);

@@ -168,7 +168,8 @@ void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)
 	    .prob_bits = o->prob_bits == 1 ? 8 : 16,
 	    .affine = o->activations == 1,
 	    .exclude = o->exclude,
-	    .layer_bits = o->layer_bits};
+	    .layer_bits = o->layer_bits,
+	    .layer_bits_checked = o->layer_bits_checked};
 }
 
 /* Training options that are not their defaults, where nothing is trained. */

@@ -43,6 +43,8 @@ struct quant_rules { /* what the user asks for */
 	/* "PATTERN=BITS", 2 to 8: of the weights of quantized layers, in the place of weight_bits and edge_bits; of
 	 * several that match the last one counts, one that matches nothing is an error. */
 	struct option_strings layer_bits;
+	/* The entries of layer_bits were checked where more layers are quantized: one may match none here. */
+	bool layer_bits_checked;
 };
 
 /* One quantized value (activation or weight) of the folded graph. */

@@ -44,7 +44,7 @@ int plan_take_layer_bits(struct plan_maker *m)
 			m->own_bits[m->layer_node[i]] = bits;
 			found = true;
 		}
-		if (!found)
+		if (!found && !m->rules->layer_bits_checked)
 			rc = plan_no_match(m, "layer_bits", pattern);
 		mem_free(pattern);
 		if (rc)

@@ -375,6 +375,24 @@ static void mixed__keeps_the_layers_that_lose_most_in_fp32(void **state)
 	cJSON_Delete(a);
 }
 
+/* A layer that an attempt takes out, or cannot quantize, may have had bits of its own. */
+static void attempts__quantize_what_is_left_of_layer_bits(void **state)
+{
+	struct rig *r = *state;
+	const cJSON *t;
+	cJSON *a = quantize(r, "own_bits",
+	    "{method: auto, attempts: [dynamic, static, mixed], fp32_layers: 1, weight_bits: 2, "
+	    "layer_bits: [conv1=2, conv2=2, fc1=2, fc2=2], accept: {max_drop: 0}}",
+	    ERR_GATE);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(a, "attempts")), 3);
+	cJSON_ArrayForEach(t, cJSON_GetObjectItem(a, "attempts"))
+	{
+		assert_true(cJSON_IsNumber(cJSON_GetObjectItem(t, "value")));
+		assert_null(strstr(text(t, "reason"), "layer_bits"));
+	}
+	cJSON_Delete(a);
+}
+
 /* More layers in FP32 would not make it smaller again. */
 static void mixed__ends_where_the_ratio_is_lost(void **state)
 {
@@ -627,6 +645,7 @@ int main(void)
 	    cmocka_unit_test(attempts__stop_at_the_first_that_passes),
 	    cmocka_unit_test(attempts__that_all_fail_leave_the_closest),
 	    cmocka_unit_test(mixed__keeps_the_layers_that_lose_most_in_fp32),
+	    cmocka_unit_test(attempts__quantize_what_is_left_of_layer_bits),
 	    cmocka_unit_test(mixed__ends_where_the_ratio_is_lost),
 	    cmocka_unit_test(bits__keep_to_the_budget_and_run_as_integers),
 	    cmocka_unit_test(bits__under_a_budget_of_time_choose_between_integers_and_fp32),

@@ -172,6 +172,12 @@ static int take_choices(const struct ladder *l, const struct choices *c, struct 
 	return rc;
 }
 
+/* Of the layers that are not to choose for. */
+static double fp32_bytes(const struct ladder *l)
+{
+	return 4 * l->table.others;
+}
+
 /* Without any choice within the budget there is no model to judge. */
 static int no_choice(struct ladder *l, double least)
 {
@@ -180,7 +186,7 @@ static int no_choice(struct ladder *l, double least)
 	bool closest;
 	if (bytes)
 		err_set(ERR_GATE, "the fewest bits of sensitivity_bits need %.0f bytes, more than budget_bytes %.0f",
-		    least, l->o->budget_bytes);
+		    least + fp32_bytes(l), l->o->budget_bytes);
 	else
 		err_set(ERR_GATE, "with all layers as integers it is about %.4g ms, more than %.4g ms",
 		    least + l->times.rest, quantize_budget_ms(l->o));
@@ -198,8 +204,8 @@ int ladder_try_bits(struct ladder *l)
 	if (!rc)
 		rc = choices_make(l, &c);
 	if (!rc) {
-		const double budget =
-		    l->o->budget_bytes > 0 ? l->o->budget_bytes : quantize_budget_ms(l->o) - l->times.rest;
+		const double budget = l->o->budget_bytes > 0 ? l->o->budget_bytes - fp32_bytes(l)
+							     : quantize_budget_ms(l->o) - l->times.rest;
 		rc = quantize_choose_bits(c.cost, c.size, c.n, c.n_bits, budget, c.pick, &least);
 	}
 	if (rc == ERR_FAIL) {

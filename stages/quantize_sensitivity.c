@@ -142,6 +142,18 @@ static int measure_layer(struct scan *s, const char *layer, int64_t bits, struct
 	return rc;
 }
 
+/* Weights of the layers that stay FP32 whatever is chosen for the others. */
+static double count_others(const struct scan *s)
+{
+	double n = 0;
+	for (int i = 0; i < s->all.n_layer; i++) {
+		const int node = graph_find(&s->folded, s->all.layer[i].name);
+		if (node >= 0 && !is_scanned(s, i))
+			n += (double)quant_layer_weights(&s->folded, node);
+	}
+	return n;
+}
+
 static int open_scan(struct scan *s, const struct model *input, struct sensitivity *out)
 {
 	struct metrics m = {0};
@@ -160,6 +172,7 @@ static int open_scan(struct scan *s, const struct model *input, struct sensitivi
 	if (!rc) {
 		out->value = task_metric_value(&m, out->metric);
 		out->loss = m.loss;
+		out->others = count_others(s);
 		rc = observe(s);
 	}
 	metrics_clear(&m);

@@ -17,6 +17,7 @@ struct sensitivity {
 	int metric;                       /* its row; TASK_METRIC_LOSS */
 	const char *amount, *unit, *size; /* headings */
 	double value, loss;               /* of the model as it is */
+	double others;                    /* weights of layers that are not in the table and stay FP32 */
 	struct sensitivity_row *row;
 	int n;
 };

@@ -46,3 +46,14 @@ int quant_layer_weight(const struct graph *folded, int layer)
 
 	return kind && kind->weight != NODE_NONE ? node->in[kind->weight] : NODE_NONE;
 }
+
+int64_t quant_layer_weights(const struct graph *folded, int layer)
+{
+	const struct node *node = &folded->node[layer];
+	const struct group_kind *kind = group_kind_of(node);
+	int64_t n = 0;
+	for (int k = 0; kind && k < node->n_in; k++)
+		if (group_is_weight(kind, node, k))
+			n += shape_count(folded->node[node->in[k]].shape);
+	return n;
+}

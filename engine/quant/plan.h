@@ -85,6 +85,8 @@ int quant_plan_least_bits(const struct quant_plan *p);
 int quant_step_name(char out[NODE_NAME], const char *value);
 /* The weight of a layer of a folded graph, or NODE_NONE where it has none or is none. */
 int quant_layer_weight(const struct graph *folded, int layer);
+/* How many weights it has: of all its tables. */
+int64_t quant_layer_weights(const struct graph *folded, int layer);
 /* Chooses the step and, for affine values, the zero point from a clipping range [lo, hi] of real values. */
 int quant_plan_set_range(struct quant_plan *p, const char *value, float lo, float hi, float *step);
 cJSON *quant_plan_to_json(const struct quant_plan *p);

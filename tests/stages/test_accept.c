@@ -451,6 +451,37 @@ static void bits__keep_to_the_budget_and_run_as_integers(void **state)
 	assert_non_null(strstr(err_message(), "more than budget_bytes 100"));
 }
 
+/* All weights count, those of a layer that was taken out as FP32. */
+static void bits__leave_room_for_layers_in_fp32(void **state)
+{
+	struct rig *r = *state;
+	struct model m;
+	double bytes = 4 * 24 * 10; /* fc2 */
+	cJSON *a = quantize(r, "bits_room",
+	    "{method: auto, attempts: [bits], exclude: [fc2], budget_bytes: 1700, sensitivity_bits: [8, 4, 2], "
+	    "accept: {max_drop: 90}}",
+	    0);
+	rig_load(r, "bits_room", &m);
+	for (int i = 0; i < m.ckpt.plan.n_value; i++) {
+		const struct quant_value *v = &m.ckpt.plan.value[i];
+		char name[NODE_NAME + 8];
+		snprintf(name, sizeof(name), "%s.q", v->name);
+		const struct param *p = v->weight ? params_find(&m.params, name) : NULL;
+		bytes += p ? ceil((double)shape_count(p->value.shape) * v->q.bits / 8) : 0;
+	}
+	assert_true(bytes > 960 + 2088 / 4 - 1 && bytes <= 1700);
+	model_clear(&m);
+	cJSON_Delete(a);
+	assert_int_equal(
+	    rig_run(r, &stage_quantize,
+		&(struct rig_case){.name = "no_room",
+		    .options =
+			"{method: auto, attempts: [bits], exclude: [fc2], budget_bytes: 900, accept: {max_drop: 20}}",
+		    .input = "cnn"}),
+	    ERR_GATE);
+	assert_non_null(strstr(err_message(), "need 1482 bytes, more than budget_bytes 900")); /* 960 and 2 bits each */
+}
+
 /* Milliseconds decide between integers and FP32. With room for everything in FP32 nothing is left to quantize. */
 static void bits__under_a_budget_of_time_choose_between_integers_and_fp32(void **state)
 {
@@ -648,6 +679,7 @@ int main(void)
 	    cmocka_unit_test(attempts__quantize_what_is_left_of_layer_bits),
 	    cmocka_unit_test(mixed__ends_where_the_ratio_is_lost),
 	    cmocka_unit_test(bits__keep_to_the_budget_and_run_as_integers),
+	    cmocka_unit_test(bits__leave_room_for_layers_in_fp32),
 	    cmocka_unit_test(bits__under_a_budget_of_time_choose_between_integers_and_fp32),
 	    cmocka_unit_test(choose_bits__finds_what_trying_all_finds),
 	    cmocka_unit_test(choose_bits__of_many_layers_keep_to_the_budget),

@@ -1,7 +1,5 @@
 /* pipeline evaluate CHECKPOINT...: the evaluate stage on checkpoints that exist, outside a run. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,7 +139,6 @@ static int evaluate_on(const struct evaluation *e, const struct dataset *data, s
 /* The stage writes files; without --out they go to a folder that is removed again. */
 static int with_folder(const struct evaluation *e, const struct dataset *data, struct device dev)
 {
-	const char *tmp = getenv("TMPDIR");
 	char folder[1024];
 	if (e->out) {
 		if (fs_exists(e->out))
@@ -151,9 +148,9 @@ static int with_folder(const struct evaluation *e, const struct dataset *data, s
 			rc = evaluate_on(e, data, dev, e->out);
 		return rc < 0 ? files_clear_away(e->out, rc) : 0;
 	}
-	snprintf(folder, sizeof(folder), "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(folder))
-		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
+	int rc = files_temporary(folder, sizeof(folder));
+	if (rc)
+		return rc;
 	return files_clear_away(folder, evaluate_on(e, data, dev, folder));
 }
 

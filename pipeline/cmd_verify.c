@@ -1,7 +1,5 @@
 /* pipeline verify RUN | CHECKPOINT: whether what was made comes out again. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -59,7 +57,6 @@ static int verify_checkpoint(const char *dir)
 /* Without --out the scratch folder goes again. */
 static int verify_in(struct verify_options *o, const char *out)
 {
-	const char *tmp = getenv("TMPDIR");
 	char folder[1024];
 	command_catch_signals(false);
 	if (out) {
@@ -69,9 +66,9 @@ static int verify_in(struct verify_options *o, const char *out)
 		o->scratch = out;
 		return rc ? rc : verify_run(o, &command_stop);
 	}
-	snprintf(folder, sizeof(folder), "%s/pipeline-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(folder))
-		return err_set(ERR_IO, "%s: %s", folder, strerror(errno));
+	int rc = files_temporary(folder, sizeof(folder));
+	if (rc)
+		return rc;
 	o->scratch = folder;
 	return files_clear_away(folder, verify_run(o, &command_stop));
 }

@@ -1,6 +1,8 @@
 /* Files of a run's folder. */
 #include "pipeline/files.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -49,6 +51,15 @@ int files_read_json(const char *dir, const char *name, cJSON **out)
 	fs_bytes_clear(&bytes);
 	if (!rc)
 		err_clear();
+	return rc;
+}
+
+int files_temporary(char *folder, size_t cap)
+{
+	const char *tmp = getenv("TMPDIR");
+	int rc = fs_join(folder, cap, tmp && *tmp ? tmp : "/tmp", "pipeline-XXXXXX");
+	if (!rc && !mkdtemp(folder))
+		rc = err_set(ERR_IO, "%s: %s", folder, strerror(errno));
 	return rc;
 }
 

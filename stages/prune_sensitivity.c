@@ -103,6 +103,8 @@ static int scan_widths(struct prune_job *job, struct sensitivity *out)
 		struct model_spec after = {0};
 		rc = prune_units_spec(o, &want, share, &after);
 		if (rc == ERR_CONFIG) {
+			stage_line(
+			    job->run, "warning: sensitivity_sparsity %g is not in the table: %s", share, err_message());
 			err_clear();
 			rc = 0;
 			continue;

@@ -588,6 +588,32 @@ static void choose_bits__of_many_layers_keep_to_the_budget(void **state)
 
 /* ---- prune ---- */
 
+static char said[4096];
+
+static void keep_line(struct progress *p, const char *text)
+{
+	(void)p;
+	snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s\n", text);
+}
+
+/* Of eight channels a hundredth is none. */
+static void prune__says_which_shares_take_nothing(void **state)
+{
+	struct progress progress = {.line = keep_line};
+	struct csv csv;
+	struct rig *r = *state;
+	said[0] = '\0';
+	RIG_OK(rig_run(r, &stage_prune,
+	    &(struct rig_case){.name = "small_share",
+		.options = "{method: structured, sparsity: 0.5, epochs: 0, sensitivity_sparsity: [0.01, 0.5]}",
+		.input = "cnn",
+		.progress = &progress}));
+	read_csv(r, "small_share", "layer,sparsity,units,left,val_accuracy,drop_points,val_loss,loss_increase\n", &csv);
+	assert_int_equal(csv.n, 3);
+	assert_non_null(strstr(said, "warning: sensitivity_sparsity 0.01 is not in the table: "));
+	assert_null(strstr(said, "sensitivity_sparsity 0.5"));
+}
+
 static void prune__has_a_verdict_and_a_table(void **state)
 {
 	struct rig *r = *state;
@@ -684,6 +710,7 @@ int main(void)
 	    cmocka_unit_test(choose_bits__finds_what_trying_all_finds),
 	    cmocka_unit_test(choose_bits__of_many_layers_keep_to_the_budget),
 	    cmocka_unit_test(prune__has_a_verdict_and_a_table),
+	    cmocka_unit_test(prune__says_which_shares_take_nothing),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -161,8 +161,11 @@ int ladder_bits(const struct quantize_options *o, int64_t *bits, int cap)
 
 int ladder_scan(struct ladder *l)
 {
+	const struct option_ints *asked = &l->o->sensitivity_bits;
 	int64_t bits[8];
-	const bool all = (quantize_attempts(l->o, ATTEMPT_BITS) && ladder_has_budget(l->o)) || l->o->sensitivity_bits.n;
+	if (l->o->method != QUANTIZE_AUTO) /* nobody chooses by the table */
+		return need_table(l, asked->v, asked->n);
+	const bool all = (quantize_attempts(l->o, ATTEMPT_BITS) && ladder_has_budget(l->o)) || asked->n;
 	const int n = all ? ladder_bits(l->o, bits, COUNT(bits)) : 1;
 	bits[0] = l->o->weight_bits;
 	return need_table(l, bits, n);

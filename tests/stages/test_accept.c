@@ -375,6 +375,16 @@ static void mixed__keeps_the_layers_that_lose_most_in_fp32(void **state)
 	cJSON_Delete(a);
 }
 
+/* As without a rule: auto alone needs those of weight_bits too. */
+static void sensitivity__is_at_the_bits_that_are_asked_for(void **state)
+{
+	struct rig *r = *state;
+	struct csv csv;
+	cJSON_Delete(quantize(r, "asked", "{sensitivity_bits: [4], accept: {max_drop: 50}}", 0));
+	read_csv(r, "asked", BITS_HEAD, &csv);
+	assert_int_equal(csv.n, 4);
+}
+
 /* A layer that an attempt takes out, or cannot quantize, may have had bits of its own. */
 static void attempts__quantize_what_is_left_of_layer_bits(void **state)
 {
@@ -702,6 +712,7 @@ int main(void)
 	    cmocka_unit_test(attempts__stop_at_the_first_that_passes),
 	    cmocka_unit_test(attempts__that_all_fail_leave_the_closest),
 	    cmocka_unit_test(mixed__keeps_the_layers_that_lose_most_in_fp32),
+	    cmocka_unit_test(sensitivity__is_at_the_bits_that_are_asked_for),
 	    cmocka_unit_test(attempts__quantize_what_is_left_of_layer_bits),
 	    cmocka_unit_test(mixed__ends_where_the_ratio_is_lost),
 	    cmocka_unit_test(bits__keep_to_the_budget_and_run_as_integers),

@@ -75,11 +75,20 @@ static int find_row(const struct accept_options *o, const struct task *task)
 	return task_metric_find(task, task_metric_choices[o->metric]);
 }
 
+int accept_check_limits(const struct accept_options *o)
+{
+	if (accept_is_asked(o) || strcmp(task_metric_choices[o->metric], "primary") == 0)
+		return 0;
+	return err_set(ERR_CONFIG,
+	    "accept names the metric '%s' and limits nothing: give max_drop below %d, min_ratio or max_latency_ms",
+	    task_metric_choices[o->metric], ACCEPT_NO_LIMIT);
+}
+
 int accept_check(const struct accept_options *o, const struct task *task)
 {
-	if (find_row(o, task) != TASK_METRIC_UNKNOWN)
-		return 0;
-	return err_context(ERR_CONFIG, "accept.metric");
+	if (find_row(o, task) == TASK_METRIC_UNKNOWN)
+		return err_context(ERR_CONFIG, "accept.metric");
+	return 0;
 }
 
 static const char *ratio_words(const char *ratio_of)

@@ -32,6 +32,8 @@ extern const struct option accept_option_table[];
 	}
 /* Whether there is any limit. */
 bool accept_is_asked(const struct accept_options *o);
+/* ERR_CONFIG: a metric is named, and nothing is limited. */
+int accept_check_limits(const struct accept_options *o);
 /* ERR_CONFIG: a metric that the task does not have. */
 int accept_check(const struct accept_options *o, const struct task *task);
 /* Appends the rule in words, after a semicolon; nothing where none is asked for. ratio_of: see accept_open. */

@@ -429,8 +429,11 @@ static int check_ramp(const struct prune_options *o, const char **key)
 	return 0;
 }
 
-static int check_sensitivity(const struct prune_options *o, const char **key)
+static int check_judgement(const struct prune_options *o, const char **key)
 {
+	*key = "accept";
+	if (accept_check_limits(&o->accept))
+		return ERR_CONFIG;
 	const struct option_floats *shares = &o->sensitivity_sparsity;
 	*key = "sensitivity_sparsity";
 	for (int i = 1; i < shares->n; i++)
@@ -534,7 +537,7 @@ int prune_options_check(const struct prune_options *o, const struct model_spec *
 	if (!rc)
 		rc = check_embeddings(o, key);
 	if (!rc)
-		rc = check_sensitivity(o, key);
+		rc = check_judgement(o, key);
 	if (!rc)
 		rc = check_ramp(o, key);
 	if (!rc)

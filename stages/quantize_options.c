@@ -230,7 +230,10 @@ int quantize_options_check(const struct quantize_options *o, const char **key)
 			if (o->sensitivity_bits.v[i] == o->sensitivity_bits.v[k])
 				return err_set(
 				    ERR_CONFIG, "sensitivity_bits has %d twice", (int)o->sensitivity_bits.v[i]);
-	int rc = check_attempts(o, key);
+	*key = "accept";
+	int rc = accept_check_limits(&o->accept);
+	if (!rc)
+		rc = check_attempts(o, key);
 	return rc ? rc : check_method(&as, key);
 }
 

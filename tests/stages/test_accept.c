@@ -61,6 +61,11 @@ static void options__without_a_meaning_are_errors(void **state)
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 1}}", NULL);
 	assert_check(&stage_quantize, "{method: auto}", "auto needs accept with a limit");
 	assert_check(&stage_quantize, "{method: auto, accept: {max_drop: 100}}", "auto needs accept with a limit");
+	assert_check(
+	    &stage_quantize, "{accept: {max_drop: 100, metric: loss}}", "the metric 'loss' and limits nothing");
+	assert_check(&stage_prune, "{sparsity: 0.5, accept: {max_drop: 100, metric: loss}}",
+	    "the metric 'loss' and limits nothing");
+	assert_check(&stage_quantize, "{accept: {max_drop: 100, metric: loss, min_ratio: 2}}", NULL);
 	assert_check(&stage_quantize, "{accept: {}}", "missing key 'max_drop'");
 	assert_check(&stage_quantize, "{accept: {max_drop: -1}}", "'max_drop' must be");
 	assert_check(&stage_quantize, "{accept: {max_drop: 1, min_ration: 2}}", "did you mean 'min_ratio'?");

@@ -1,12 +1,12 @@
 /* GRID [--out DIR] [--jobs N] ... */
-#include "pipeline/sweep_args.h"
+#include "study/sweep_args.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "pipeline/command.h"
-#include "pipeline/sweep_run.h"
+#include "study/sweep_run.h"
 
 enum { NUMBER = 1, TEXT, LIST };
 /* Options with a value, and what they belong to. */

@@ -1,9 +1,9 @@
 /* The config of a cell as its folder keeps it. */
-#ifndef PIPELINE_SWEEP_FREEZE_H
-#define PIPELINE_SWEEP_FREEZE_H
+#ifndef STUDY_SWEEP_FREEZE_H
+#define STUDY_SWEEP_FREEZE_H
 
 #include "pipeline/config.h"
-#include "pipeline/sweep.h"
+#include "study/sweep.h"
 
 /* Makes the tree independent of where it came from: paths that are relative to the base's folder become absolute, `out`
  * goes, and `threads: 0`, for which the sweep has a number. */

@@ -1,5 +1,5 @@
 /* Reading a grid file. The configs of its cells are made in grid_config.c. */
-#include "pipeline/grid.h"
+#include "study/grid.h"
 
 #include <inttypes.h>
 #include <libgen.h>

@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "pipeline/config_text.h"
 #include "pipeline/outside.h"
-#include "pipeline/sweep_freeze.h"
-#include "pipeline/sweep_levels.h"
-#include "pipeline/sweep_plan.h"
+#include "study/sweep_freeze.h"
+#include "study/sweep_levels.h"
+#include "study/sweep_plan.h"
 
 #define GRID                                                                                                           \
 	"base: t.yaml\naxes:\n  stages.student.temperature: [2, 4]\n  what:\n"                                         \

@@ -1,5 +1,5 @@
 /* Levels of shared stages. A stage is cut off from its cell where fewer cells share the next one. */
-#include "pipeline/sweep_levels.h"
+#include "study/sweep_levels.h"
 
 #include <stdlib.h>
 #include <string.h>

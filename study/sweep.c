@@ -1,6 +1,6 @@
 /* The sweep's folder: reading and writing sweep.json and the folders of cells. */
 #define _GNU_SOURCE /* syncfs */
-#include "pipeline/sweep.h"
+#include "study/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* Running a sweep's cells as processes of this machine. */
-#ifndef PIPELINE_SWEEP_RUN_H
-#define PIPELINE_SWEEP_RUN_H
+#ifndef STUDY_SWEEP_RUN_H
+#define STUDY_SWEEP_RUN_H
 
 #include <signal.h>
 
-#include "pipeline/sweep.h"
+#include "study/sweep.h"
 
 #define SWEEP_MAX_JOBS 256
 

@@ -1,5 +1,5 @@
 /* The state of a sweep: files first, the batch system's word where files say nothing. */
-#include "pipeline/sweep_status.h"
+#include "study/sweep_status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/outside.h"
-#include "pipeline/sweep_cell.h"
+#include "study/sweep_cell.h"
 
 #define ASK_SECONDS 10.0
 #define SHOWN       20

@@ -1,5 +1,5 @@
 /* Planning a sweep. */
-#include "pipeline/sweep_plan.h"
+#include "study/sweep_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "config/number.h"
 #include "pipeline/chain.h"
-#include "pipeline/sweep_freeze.h"
+#include "study/sweep_freeze.h"
 
 #define CHECK_SECONDS 1.0  /* for cells whose values all have been checked in other cells */
 #define FIRST_SECONDS 60.0 /* for the others */

@@ -1,9 +1,9 @@
 /* Which work of a sweep cells share, in the order in which it can be done: level 1 holds what many cells begin with,
  * such as one teacher, the next what fewer of them share, and the last every cell. */
-#ifndef PIPELINE_SWEEP_LEVELS_H
-#define PIPELINE_SWEEP_LEVELS_H
+#ifndef STUDY_SWEEP_LEVELS_H
+#define STUDY_SWEEP_LEVELS_H
 
-#include "pipeline/sweep.h"
+#include "study/sweep.h"
 
 struct sweep_task {
 	int cell;          /* place in s->cell of the cell that does it */

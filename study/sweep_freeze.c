@@ -1,5 +1,5 @@
 /* Freezing a cell's config, and the signs of its stages. */
-#include "pipeline/sweep_freeze.h"
+#include "study/sweep_freeze.h"
 
 #include <limits.h>
 #include <stdio.h>

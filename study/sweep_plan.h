@@ -1,9 +1,9 @@
 /* From a grid to a sweep: every cell's config is made, read and checked before anything is written or runs. */
-#ifndef PIPELINE_SWEEP_PLAN_H
-#define PIPELINE_SWEEP_PLAN_H
+#ifndef STUDY_SWEEP_PLAN_H
+#define STUDY_SWEEP_PLAN_H
 
-#include "pipeline/grid.h"
-#include "pipeline/sweep.h"
+#include "study/grid.h"
+#include "study/sweep.h"
 
 /* What a plan found out beside the cells. */
 struct sweep_found {

@@ -1,5 +1,5 @@
 /* Writing what Slurm is given. */
-#include "pipeline/sweep_slurm.h"
+#include "study/sweep_slurm.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "base/str.h"
 #include "pipeline/files.h"
 #include "pipeline/outside.h"
-#include "pipeline/sweep_cell.h"
-#include "pipeline/sweep_levels.h"
+#include "study/sweep_cell.h"
+#include "study/sweep_levels.h"
 
 #define ASK_SECONDS    10.0
 #define SUBMIT_SECONDS 300.0

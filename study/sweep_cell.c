@@ -1,6 +1,6 @@
 /* Looking at a cell, starting it and noting its end. */
 #define _GNU_SOURCE /* O_DIRECTORY */
-#include "pipeline/sweep_cell.h"
+#include "study/sweep_cell.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* What one task of a batch system's array does. */
-#ifndef PIPELINE_SWEEP_TASK_H
-#define PIPELINE_SWEEP_TASK_H
+#ifndef STUDY_SWEEP_TASK_H
+#define STUDY_SWEEP_TASK_H
 
 #include <signal.h>
 
-#include "pipeline/sweep.h"
-#include "pipeline/sweep_args.h"
+#include "study/sweep.h"
+#include "study/sweep_args.h"
 
 /* Runs the cell of number a->cell; with "auto" the one that SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX (Kubernetes) or
  * PBS_ARRAY_INDEX names, plus a->offset. With a->tasks that number is a line of the file instead, counted from 0, which

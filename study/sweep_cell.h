@@ -1,10 +1,10 @@
 /* One cell of a sweep: what its own files say of it, and its run as a process. */
-#ifndef PIPELINE_SWEEP_CELL_H
-#define PIPELINE_SWEEP_CELL_H
+#ifndef STUDY_SWEEP_CELL_H
+#define STUDY_SWEEP_CELL_H
 
 #include <sys/types.h>
 
-#include "pipeline/sweep.h"
+#include "study/sweep.h"
 
 enum cell_state { CELL_NEW, CELL_BEGUN, CELL_RUNNING, CELL_FAILED, CELL_FINISHED };
 #define CELL_STATES 5

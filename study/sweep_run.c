@@ -1,5 +1,5 @@
 /* The loop that starts cells and waits for them. */
-#include "pipeline/sweep_run.h"
+#include "study/sweep_run.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "pipeline/sweep_cell.h"
+#include "study/sweep_cell.h"
 
 #define TICK_NS      20000000
 #define FAILED_NAMED 5 /* failed cells that the message names */

@@ -13,13 +13,13 @@
 #include "pipeline/command.h"
 #include "pipeline/devices.h"
 #include "pipeline/run_folder.h"
-#include "pipeline/sweep_args.h"
-#include "pipeline/sweep_levels.h"
-#include "pipeline/sweep_plan.h"
-#include "pipeline/sweep_run.h"
-#include "pipeline/sweep_slurm.h"
-#include "pipeline/sweep_status.h"
-#include "pipeline/sweep_task.h"
+#include "study/sweep_args.h"
+#include "study/sweep_levels.h"
+#include "study/sweep_plan.h"
+#include "study/sweep_run.h"
+#include "study/sweep_slurm.h"
+#include "study/sweep_status.h"
+#include "study/sweep_task.h"
 
 #define SHOWN_CELLS 20
 

@@ -16,8 +16,8 @@
  * A key that is no option's path is the name of an axis of named blocks. A block may hold `chain` beside paths. In a
  * chain each stage takes what the checkpoint before it is: `input` of the base is left out, and of `inputs` what the
  * chain has not. */
-#ifndef PIPELINE_GRID_H
-#define PIPELINE_GRID_H
+#ifndef STUDY_GRID_H
+#define STUDY_GRID_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
  *   OUT/cells/.store                 the stages that cells share
  *
  * A cell keeps its number and folder when the grid changes. */
-#ifndef PIPELINE_SWEEP_H
-#define PIPELINE_SWEEP_H
+#ifndef STUDY_SWEEP_H
+#define STUDY_SWEEP_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

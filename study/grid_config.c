@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "pipeline/grid.h"
+#include "study/grid.h"
 
 int grid_value_of(const struct grid *g, int cell, int axis)
 {

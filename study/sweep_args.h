@@ -1,6 +1,6 @@
 /* The arguments of sweep. */
-#ifndef PIPELINE_SWEEP_ARGS_H
-#define PIPELINE_SWEEP_ARGS_H
+#ifndef STUDY_SWEEP_ARGS_H
+#define STUDY_SWEEP_ARGS_H
 
 #include <stdbool.h>
 

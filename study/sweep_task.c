@@ -1,5 +1,5 @@
 /* From an index that a batch system gives to the cells that are to be run. */
-#include "pipeline/sweep_task.h"
+#include "study/sweep_task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "pipeline/command.h"
-#include "pipeline/sweep_run.h"
+#include "study/sweep_run.h"
 
 #define MAX_TASKS_FILE (64U << 20)
 

@@ -139,7 +139,7 @@ int64_t graph_parameters(const struct graph *g)
 {
 	int64_t n = 0;
 	for (int i = 0; i < g->n; i++)
-		if (g->node[i].op == OP_PARAM && g->node[i].attr.kind == PARAM_TRAINED)
+		if (g->node[i].op == OP_PARAM && g->node[i].param.kind == PARAM_TRAINED)
 			n += shape_count(g->node[i].shape);
 	return n;
 }

@@ -25,7 +25,7 @@ int federate_params_make(struct federate_params *out, const struct graph *g)
 	for (int trained = 1; trained >= 0; trained--) {
 		for (int i = 0; i < g->n; i++) {
 			const struct node *node = &g->node[i];
-			if (node->op != OP_PARAM || (node->attr.kind == PARAM_TRAINED) != trained)
+			if (node->op != OP_PARAM || (node->param.kind == PARAM_TRAINED) != trained)
 				continue;
 			struct federate_param *p = &out->item[out->n++];
 			snprintf(p->name, sizeof(p->name), "%s", node->name);

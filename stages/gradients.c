@@ -15,7 +15,7 @@ int gradients_build(const struct model_spec *spec, const struct task *task, bool
 		if (n->op == OP_DROPOUT)
 			n->attr.rate = 0;
 		if (n->op == OP_PARAM && n->shape.ndim > 1 && !matrices)
-			n->attr.kind = PARAM_FROZEN;
+			n->param.kind = PARAM_FROZEN;
 	}
 	if (!rc)
 		rc = task->kind->add_loss(&g, &(struct task_loss){0});

@@ -200,7 +200,7 @@ static bool makes_units(const struct graph *g, const struct node *n, int width)
 	for (int k = 0; k < n->n_in; k++) {
 		const struct node *p = node_has(n, k) ? &g->node[n->in[k]] : NULL;
 		for (int d = 0; p && p->op == OP_PARAM && d < p->shape.ndim; d++)
-			if (p->attr.axis[d].width == width && p->attr.axis[d].makes)
+			if (p->param.axis[d].width == width && p->param.axis[d].makes)
 				return true;
 	}
 	return false;

@@ -22,12 +22,12 @@ static int note_use(
     struct prune_block *block, const struct model_spec *spec, const struct graph *g, int op, int k, int d)
 {
 	const struct node *node = &g->node[op], *p = &g->node[node->in[k]];
-	const struct param_axis axis = p->attr.axis[d];
+	const struct param_axis axis = p->param.axis[d];
 	struct prune_block *b = &block[axis.width];
 	const bool linear = node->op == OP_LINEAR, weight = linear && k == LINEAR_W;
 	if (linear && k == LINEAR_B)
 		return 0;
-	if (!weight || p->attr.axis[1 - d].width >= 0 || axis.outer != 1)
+	if (!weight || p->param.axis[1 - d].width >= 0 || axis.outer != 1)
 		return refuse(spec, axis.width, node);
 	b->inner = axis.inner;
 	b->macs += (double)p->shape.dim[1 - d] * axis.inner;
@@ -84,7 +84,7 @@ static int fill(struct prune_blocks *out, const struct model_spec *spec, const s
 		for (int k = 0; !rc && k < g->node[i].n_in; k++) {
 			const struct node *p = node_has(&g->node[i], k) ? &g->node[g->node[i].in[k]] : NULL;
 			for (int d = 0; !rc && p && p->op == OP_PARAM && d < p->shape.ndim; d++)
-				if (p->attr.axis[d].width >= 0)
+				if (p->param.axis[d].width >= 0)
 					rc = note_use(out->item, spec, g, i, k, d);
 		}
 	for (int i = 0; !rc && i < out->n; i++)

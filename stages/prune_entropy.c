@@ -14,7 +14,7 @@ static int add_attention(struct entropies *e, const struct graph *g, const struc
 	const struct node *q = &g->node[attention->in[ATTENTION_Q]], *k = &g->node[attention->in[ATTENTION_K]];
 	const struct node *w = &g->node[q->in[PRODUCT_W]];
 	struct head_entropy *item = &e->item[e->n];
-	*item = (struct head_entropy){.width = w->attr.axis[0].width, .heads = attention->attr.heads};
+	*item = (struct head_entropy){.width = w->param.axis[0].width, .heads = attention->attr.heads};
 	snprintf(item->query, sizeof(item->query), "%s", q->name);
 	snprintf(item->key, sizeof(item->key), "%s", k->name);
 	item->sum = mem_alloc((size_t)item->heads, sizeof(*item->sum));

@@ -15,7 +15,7 @@ static bool reads_width(const struct graph *g, const struct node *layer, int wid
 	if (op_info(layer->op)->product != FLOAT_PRODUCT)
 		return false;
 	const struct node *w = &g->node[layer->in[PRODUCT_W]];
-	const struct param_axis x = w->attr.axis[w->shape.ndim - 1];
+	const struct param_axis x = w->param.axis[w->shape.ndim - 1];
 	if (x.width != width || x.makes)
 		return false;
 	*gate = (struct gate){.width = width, .columns = w->shape.dim[w->shape.ndim - 1], .inner = x.inner};

@@ -36,7 +36,7 @@ int quantize_job_check(const struct quantize_options *o, const struct stage_run 
 /* ---- plan ---- */
 
 /* AdamW divides a gradient by its own size, so a scale would change nothing but the norm that clipping looks at. */
-static void prepare_step(const struct quantize_options *o, bool learn, struct attr *step)
+static void prepare_step(const struct quantize_options *o, bool learn, struct param_attr *step)
 {
 	step->lr_factor = learn ? (float)o->step_lr_factor : 1;
 	if (o->train.optimizer != OPTIMIZER_SGD)
@@ -53,8 +53,8 @@ static int freeze_model(const struct quantize_job *job, struct graph *out)
 		struct node *n = &out->node[i];
 		if (n->op == OP_DROPOUT)
 			n->attr.rate = 0;
-		if (n->op == OP_PARAM && n->attr.kind == PARAM_TRAINED && graph_find(&own, n->name) >= 0)
-			n->attr.kind = PARAM_FROZEN;
+		if (n->op == OP_PARAM && n->param.kind == PARAM_TRAINED && graph_find(&own, n->name) >= 0)
+			n->param.kind = PARAM_FROZEN;
 	}
 	graph_clear(&own);
 	return rc;
@@ -73,8 +73,8 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 	if (!rc)
 		rc = pass_annotate(&folded, &job->plan, learn, out);
 	for (int i = 0; !rc && i < out->n; i++)
-		if (out->node[i].op == OP_PARAM && out->node[i].attr.relative)
-			prepare_step(job->o, learn, &out->node[i].attr);
+		if (out->node[i].op == OP_PARAM && out->node[i].param.relative)
+			prepare_step(job->o, learn, &out->node[i].param);
 	if (!rc && train && job->o->train_only == TRAIN_STEPS)
 		rc = freeze_model(job, out);
 	graph_clear(&folded);

@@ -32,7 +32,7 @@ static bool can_flow(const struct executor *ex, int i, int k)
 	from = &ex->g.node[node->in[k]];
 	if (!is_float(from->dtype))
 		return false;
-	return from->op != OP_PARAM || from->attr.kind != PARAM_STAT || observes(node, k);
+	return from->op != OP_PARAM || from->param.kind != PARAM_STAT || observes(node, k);
 }
 
 /* First half of slot.needs_gradient: the node depends on something that is trained. */
@@ -41,7 +41,7 @@ static void mark_depending(struct executor *ex)
 	for (int i = 0; i < ex->g.n; i++) {
 		const struct node *node = &ex->g.node[i];
 		struct slot *s = &ex->slot[i];
-		s->needs_gradient = node->op == OP_PARAM && node->attr.kind != PARAM_FROZEN && is_float(node->dtype);
+		s->needs_gradient = node->op == OP_PARAM && node->param.kind != PARAM_FROZEN && is_float(node->dtype);
 		for (int k = 0; k < node->n_in; k++)
 			if (can_flow(ex, i, k) && ex->slot[node->in[k]].needs_gradient)
 				s->needs_gradient = true;

@@ -120,7 +120,7 @@ int params_add(struct param_store *s, const char *name, enum dtype t, struct sha
 }
 
 /* Element e takes word e%4 of block e/4 of the param's own stream; a pair of words makes a pair of normals. */
-static void fill_random(float *x, int64_t n, struct rng r, const struct attr *a)
+static void fill_random(float *x, int64_t n, struct rng r, const struct param_attr *a)
 {
 	double fan_in = (double)a->fan_in, bound = 1 / sqrt(fan_in);
 	double std = a->init == INIT_NORMAL ? (double)a->init_value : sqrt(2 / fan_in);
@@ -141,21 +141,21 @@ static int param_initialise(struct param_store *s, const struct node *node, uint
 	int64_t n = shape_count(node->shape);
 	float *host;
 	int rc;
-	if (node->attr.init == INIT_UNSET)
+	if (node->param.init == INIT_UNSET)
 		return 0;
 	if (node->dtype != DT_F32)
 		return err_set(
 		    ERR_FAIL, "param '%s': only f32 has an initial value, not %s", node->name, dtype_name(node->dtype));
-	if ((node->attr.init == INIT_KAIMING || node->attr.init == INIT_UNIFORM) && node->attr.fan_in < 1)
+	if ((node->param.init == INIT_KAIMING || node->param.init == INIT_UNIFORM) && node->param.fan_in < 1)
 		return err_set(ERR_FAIL, "param '%s': a random initial value needs its fan-in", node->name);
 	host = mem_alloc((size_t)n, sizeof(*host));
 	if (!host)
 		return ERR_NOMEM;
-	if (node->attr.init == INIT_CONSTANT)
+	if (node->param.init == INIT_CONSTANT)
 		for (int64_t e = 0; e < n; e++)
-			host[e] = node->attr.init_value;
+			host[e] = node->param.init_value;
 	else
-		fill_random(host, n, rng_make(seed, "", RNG_INIT, node->name), &node->attr);
+		fill_random(host, n, rng_make(seed, "", RNG_INIT, node->name), &node->param);
 	rc = params_write(s, node->name, host);
 	mem_free(host);
 	return rc;

@@ -24,7 +24,7 @@ int exec_plan_update(struct executor *ex)
 /* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
 static int fill_item(struct executor *ex, struct optimizer *opt, int observations, int i, int at)
 {
-	const struct attr *a = &ex->g.node[i].attr;
+	const struct param_attr *a = &ex->g.node[i].param;
 	const struct param *p = ex->slot[i].param;
 	struct moment *m;
 	int place = ex->shared->item_moment[at], rc;

@@ -7,7 +7,7 @@
 
 static const struct param_axis not_prunable = {.width = -1, .outer = 1, .inner = 1};
 
-int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a)
+int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct param_attr *a)
 {
 	char name[2 * NODE_NAME];
 	if (b->rc < 0)
@@ -53,7 +53,7 @@ static struct param_axis made_axis(int width)
 static int add_units(struct builder *b, const char *layer, const char *suffix, int64_t n, struct param_axis axis,
     enum param_kind kind, float value)
 {
-	struct attr a = {.kind = kind, .init = INIT_CONSTANT, .init_value = value};
+	struct param_attr a = {.kind = kind, .init = INIT_CONSTANT, .init_value = value};
 	if (kind == PARAM_STAT)
 		a.momentum = 0.1f; /* PyTorch's default for running statistics */
 	a.axis[0] = axis;
@@ -92,7 +92,7 @@ void build_linear_units(struct builder *b, const char *name, int64_t out, struct
 	struct param_axis in_axis = b->channels;
 	if (in_axis.width >= 0 && x.ndim > 2)
 		in_axis.outer = (int)(features / x.dim[x.ndim - 1]);
-	struct attr w = {.init = init, .init_value = init_value, .fan_in = features, .decay = true};
+	struct param_attr w = {.init = init, .init_value = init_value, .fan_in = features, .decay = true};
 	w.axis[0] = units;
 	w.axis[0].makes = units.width >= 0;
 	w.axis[1] = in_axis;
@@ -116,7 +116,7 @@ void build_conv(
 	if (b->rc < 0)
 		return;
 	int64_t channels = b->g->node[b->x].shape.dim[3];
-	struct attr w = {.init = INIT_KAIMING, .fan_in = (int64_t)kernel * kernel * channels, .decay = true};
+	struct param_attr w = {.init = INIT_KAIMING, .fan_in = (int64_t)kernel * kernel * channels, .decay = true};
 	w.axis[0] = made_axis(width);
 	w.axis[3] = b->channels;
 	int in[3];
@@ -130,7 +130,7 @@ void build_conv(
 
 void build_embedding(struct builder *b, const char *name, int64_t rows, int64_t dim, int width)
 {
-	struct attr w = {.init = INIT_NORMAL, .init_value = 0.1f, .decay = true};
+	struct param_attr w = {.init = INIT_NORMAL, .init_value = 0.1f, .decay = true};
 	w.axis[1] = made_axis(width);
 	int in[2];
 	in[EMBEDDING_IDS] = b->x;

@@ -216,7 +216,7 @@ static const char *join(char buf[NODE_NAME], const char *prefix, const char *nam
 static int add_table(struct builder *b, const char *name, int64_t rows)
 {
 	const struct encoder_spec *own = b->s->own;
-	const struct attr a = {.init = INIT_NORMAL, .init_value = INIT_STD, .decay = true};
+	const struct param_attr a = {.init = INIT_NORMAL, .init_value = INIT_STD, .decay = true};
 	return build_param(b, name, "weight", (struct shape){.ndim = 2, .dim = {rows, own->hidden}}, &a);
 }
 
@@ -233,8 +233,8 @@ static void layer_norm(struct builder *b, const char *name, int residual)
 	int in[LAYERNORM_R + 1];
 	in[LAYERNORM_X] = b->x;
 	in[LAYERNORM_GAMMA] =
-	    build_param(b, name, "weight", units, &(struct attr){.init = INIT_CONSTANT, .init_value = 1});
-	in[LAYERNORM_BETA] = build_param(b, name, "bias", units, &(struct attr){.init = INIT_CONSTANT});
+	    build_param(b, name, "weight", units, &(struct param_attr){.init = INIT_CONSTANT, .init_value = 1});
+	in[LAYERNORM_BETA] = build_param(b, name, "bias", units, &(struct param_attr){.init = INIT_CONSTANT});
 	in[LAYERNORM_R] = residual;
 	build_node(b, OP_LAYERNORM, name, in, residual == NODE_NONE ? LAYERNORM_R : LAYERNORM_R + 1,
 	    &(struct attr){.eps = own->eps});

@@ -119,7 +119,7 @@ void build_maxpool(struct builder *b, const char *name, int size);
 void build_head(struct builder *b, int first, float dropout);
 /* What the layers above are made of, for ops that one family has. A param "<layer>.<suffix>": its node, NODE_NONE after
  * an error. An op whose inputs are n nodes, in its own order; it becomes b->x. */
-int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct attr *a);
+int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct param_attr *a);
 void build_node(struct builder *b, enum op op, const char *name, const int *in, int n, const struct attr *a);
 /* An op of one input, b->x. */
 void build_unary(struct builder *b, enum op op, const char *name, const struct attr *a);

@@ -61,8 +61,8 @@ static int copy_node(struct fold *f, int i)
 {
 	struct node n = f->g->node[i];
 	/* nothing delivers observations any more: without this, `update` would decay it towards 0 */
-	if (n.op == OP_PARAM && n.attr.kind == PARAM_STAT && only_folded(f, i))
-		n.attr.kind = PARAM_FROZEN;
+	if (n.op == OP_PARAM && n.param.kind == PARAM_STAT && only_folded(f, i))
+		n.param.kind = PARAM_FROZEN;
 	return graph_add_copy(f->out, &n, f->map);
 }
 

@@ -42,11 +42,14 @@ static void mark_kept(const struct graph *g, const bool *constant, bool steps, b
 
 static int freeze_node(const struct node *n, bool constant, const int *map, struct graph *out)
 {
-	/* The range of quantized weights says which integers are legal, also where no op makes them any more. */
-	struct attr a = {.kind = PARAM_FROZEN, .init = INIT_UNSET, .q = n->attr.q};
+	const struct param_attr frozen = {.kind = PARAM_FROZEN, .init = INIT_UNSET};
 	if (!constant)
 		return graph_add_copy(out, n, map);
-	return graph_mark(out, graph_param(out, n->name, n->dtype, n->shape, &a), n->role, n->origin);
+	int i = graph_param(out, n->name, n->dtype, n->shape, &frozen);
+	/* The range of quantized weights says which integers are legal, also where no op makes them any more. */
+	if (i >= 0)
+		out->node[i].attr.q = n->attr.q;
+	return graph_mark(out, i, n->role, n->origin);
 }
 
 static int freeze(const struct graph *g, bool steps, struct graph *out)

@@ -98,9 +98,9 @@ int graph_add(struct graph *g, enum op op, const char *name, const int *in, int 
 }
 
 static int add_leaf(
-    struct graph *g, enum op op, const char *name, enum dtype t, struct shape s, const struct attr *attr)
+    struct graph *g, enum op op, const char *name, enum dtype t, struct shape s, const struct param_attr *param)
 {
-	struct node n = {.op = op, .dtype = t, .shape = s};
+	struct node n = {.op = op, .dtype = t, .shape = s, .param = *param};
 	int rc = set_name(g, &n, name);
 	if (rc < 0)
 		return rc;
@@ -108,18 +108,16 @@ static int add_leaf(
 		return err_set(ERR_FAIL, "%s '%s': no such type (%d)", op_info(op)->name, name, (int)t);
 	for (int i = 0; i < NODE_MAX_IN; i++)
 		n.in[i] = NODE_NONE;
-	if (attr)
-		n.attr = *attr;
 	return append(g, &n);
 }
 
 int graph_input(struct graph *g, const char *name, enum dtype t, struct shape s)
 {
-	return add_leaf(g, OP_INPUT, name, t, s, NULL);
+	return add_leaf(g, OP_INPUT, name, t, s, &(struct param_attr){0});
 }
 
 /* Zeroed axes mean "not prunable"; others must divide their dimension. */
-static int normalise_axes(const char *name, struct shape s, struct attr *a)
+static int normalise_axes(const char *name, struct shape s, struct param_attr *a)
 {
 	for (int d = 0; d < TENSOR_MAX_DIMS; d++) {
 		struct param_axis *x = &a->axis[d];
@@ -134,11 +132,11 @@ static int normalise_axes(const char *name, struct shape s, struct attr *a)
 	return 0;
 }
 
-int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct attr *attr)
+int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct param_attr *param)
 {
-	struct attr a = {0};
-	if (attr)
-		a = *attr;
+	struct param_attr a = {0};
+	if (param)
+		a = *param;
 	if (a.lr_factor == 0)
 		a.lr_factor = 1;
 	if (a.gradient_scale == 0)
@@ -154,8 +152,12 @@ static int add_copy(struct graph *g, const struct node *n, const int *map)
 	int in[NODE_MAX_IN];
 	if (n->op == OP_INPUT)
 		return graph_input(g, n->name, n->dtype, n->shape);
-	if (n->op == OP_PARAM)
-		return graph_param(g, n->name, n->dtype, n->shape, &n->attr);
+	if (n->op == OP_PARAM) {
+		int i = graph_param(g, n->name, n->dtype, n->shape, &n->param);
+		if (i >= 0)
+			g->node[i].attr.q = n->attr.q;
+		return i;
+	}
 	for (int k = 0; k < n->n_in; k++)
 		in[k] = n->in[k] == NODE_NONE ? NODE_NONE : map[n->in[k]];
 	return graph_add(g, n->op, n->name, in, n->n_in, &n->attr);

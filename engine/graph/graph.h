@@ -29,10 +29,10 @@ enum param_kind { PARAM_TRAINED, PARAM_FROZEN, PARAM_STAT };
 
 enum init_kind {
 	INIT_UNSET,    /* must be loaded or set; running with it unset is an error                             */
-	INIT_CONSTANT, /* attr.init_value                                                                      */
+	INIT_CONSTANT, /* init_value                                                                           */
 	INIT_KAIMING,  /* normal, std = sqrt(2 / fan_in) (He et al. 2015, eq. 10), before ReLU                 */
-	INIT_NORMAL,   /* normal, std = attr.init_value                                                        */
-	INIT_UNIFORM,  /* uniform in +-1/sqrt(attr.fan_in): PyTorch's default of linear and convolution        */
+	INIT_NORMAL,   /* normal, std = init_value                                                             */
+	INIT_UNIFORM,  /* uniform in +-1/sqrt(fan_in): PyTorch's default of linear and convolution             */
 };
 
 /* What axis d of a param means to structured pruning: its size is outer * width[index] * inner. graph_param stores an
@@ -43,26 +43,8 @@ struct param_axis {
 	bool makes; /* this param computes the width's units; otherwise it reads or follows them */
 };
 
-struct attr {
-	bool relu, raw_sum;
-	bool flatten;   /* linear ops: all axes of x but the first are features */
-	bool tf32;      /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
-	bool gelu_tanh; /* OP_GELU: the approximation by tanh */
-	int stride, pad, kernel; /* square, both axes */
-	int heads;               /* attentions and their losses; OP_RELATION_LOSS: blocks of columns */
-	int teacher_heads;       /* OP_ATTENTION_LOSS */
-	int prob_bits;           /* OP_QATTENTION, OP_FAKE_ATTENTION: 8 or 16, of probabilities */
-	int64_t longest; /* OP_ATTENTION, OP_POSITION, losses on maps: no sequence has more rows; 0: not known */
-	float eps, rate, smoothing, temperature, alpha;
-	enum distance distance; /* losses on layers: of two rows */
-	float factor;           /* losses on layers: how much they count */
-	struct qrange q;        /* of the output (OP_DEQUANT: of the input) */
-	struct qrange q_in;     /* OP_FAKE_GELU, OP_GELU_TABLE: of the input */
-	int zero_in;            /* zero point of the layer's input, folded (OP_REQUANT, OP_RQ_SHIFT) */
-	int64_t count;          /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1 */
-	int64_t channels;       /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */
-	enum dtype to;
-	/* OP_PARAM: */
+/* What a param is to training, to an update (exec/backend.h) and to structured pruning. */
+struct param_attr {
 	enum param_kind kind;
 	enum init_kind init;
 	float init_value;
@@ -78,6 +60,38 @@ struct attr {
 	struct param_axis axis[TENSOR_MAX_DIMS];
 };
 
+/* What an op is told beside its inputs. An op reads the fields that engine/graph/op.h names at it; the others mean
+ * nothing to it. */
+struct attr {
+	/* Layers. */
+	bool relu;      /* clamp the result at 0 */
+	bool flatten;   /* linear ops: all axes of x but the first are features */
+	bool tf32;      /* OP_LINEAR, OP_CONV2D: products, backward too, of f32 operands rounded to 10 fraction bits */
+	bool gelu_tanh; /* GELU, of floats and of integers: the approximation by tanh */
+	int stride, pad, kernel; /* square, both axes */
+	float eps;               /* norms: added to the variance */
+	float rate;              /* OP_DROPOUT: share that is dropped */
+	enum dtype to;           /* OP_CAST */
+	/* Attention, and whatever reads positions in a sequence. */
+	int heads;       /* attentions and their losses; OP_RELATION_LOSS: blocks of columns */
+	int prob_bits;   /* OP_QATTENTION, OP_FAKE_ATTENTION: 8 or 16, of probabilities */
+	int64_t longest; /* OP_ATTENTION, OP_POSITION, losses on maps: no sequence has more rows; 0: not known */
+	/* Losses. */
+	float smoothing;          /* OP_CE_LOSS: of the labels */
+	float temperature, alpha; /* distilled losses: of both logits; share of the teacher's part */
+	enum distance distance;   /* losses on layers: of two rows */
+	float factor;             /* losses on layers: how much they count */
+	int teacher_heads;        /* OP_ATTENTION_LOSS */
+	/* Integers. A param of integers has q too. */
+	struct qrange q;    /* of the output (OP_DEQUANT: of the input) */
+	struct qrange q_in; /* OP_FAKE_GELU, OP_GELU_TABLE: of the input */
+	int zero_in;        /* OP_REQUANT, OP_RQ_SHIFT: zero point of the layer's input, folded */
+	bool raw_sum;       /* OP_AVGPOOL: the sum instead of the mean, for an integer group to divide */
+	int64_t count;    /* OP_RQ_SCALE and OP_REQUANT of a raw sum: m is divided by count; 0 means 1. OP_SCORE_SCALE:
+			     columns of a head */
+	int64_t channels; /* OP_RQ_SCALE: size of m where one s_w serves all O channels; 0: the size of s_w */
+};
+
 struct node {
 	enum op op;
 	char name[NODE_NAME];
@@ -90,6 +104,7 @@ struct node {
 	enum dtype dtype;
 	struct shape shape;
 	struct attr attr;
+	struct param_attr param; /* OP_PARAM; zeroed of all others */
 };
 
 /* True if input i is there. */
@@ -127,8 +142,8 @@ int graph_add_derived(struct graph *g, enum op op, enum node_role role, const st
     int n_in, const struct attr *attr);
 /* The first node of that role and root, or NODE_NONE. */
 int graph_find_role(const struct graph *g, enum node_role role, const char *root);
-/* A param node; `attr` gives kind, init and axes (NULL: trained, unset). lr_factor 0 is stored as 1. */
-int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct attr *attr);
+/* A param node; NULL: trained, unset, not prunable. A factor or scale of 0 is stored as 1. */
+int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s, const struct param_attr *param);
 /* True for nodes that depend on params only (and for params themselves): flags[n] by index. */
 void graph_constant(const struct graph *g, bool *flags);
 /* Number of consumers of each node, the output and the loss counted as one each. */

@@ -107,7 +107,7 @@ static int project(struct graph *g, int x, const struct layer_loss *l)
 		return x;
 	snprintf(name, sizeof(name), "kd.projection.%d", l->layer);
 	snprintf(param, sizeof(param), "kd.projection.%d.weight", l->layer);
-	const struct attr a = {.init = INIT_UNIFORM, .fan_in = have, .decay = true};
+	const struct param_attr a = {.init = INIT_UNIFORM, .fan_in = have, .decay = true};
 	const int w = graph_param(g, param, DT_F32, (struct shape){.ndim = 2, .dim = {l->width[0], have}}, &a);
 	return w < 0 ? w : graph_add(g, OP_LINEAR, name, (const int[]){x, w}, 2, NULL);
 }

@@ -63,7 +63,7 @@ void slice_clear(struct slice *s)
 /* Fills map[new index] = old index of one axis. */
 static int axis_map(const struct node *from, const struct node *to, int d, const struct slice *keep, int64_t *map)
 {
-	struct param_axis x = from->attr.axis[d];
+	struct param_axis x = from->param.axis[d];
 	int64_t old_size = from->shape.dim[d], new_size = to->shape.dim[d], at = 0;
 	if (x.width < 0 || x.width >= keep->n || !keep->keep[x.width]) {
 		if (old_size != new_size)

@@ -144,7 +144,7 @@ static int check_param(
 	const struct node *of = &from->node[node];
 	bool fits = of->shape.ndim == to->shape.ndim;
 	for (int d = 0; fits && d < to->shape.ndim; d++)
-		fits = of->attr.axis[d].width >= 0 || of->shape.dim[d] == to->shape.dim[d];
+		fits = of->param.axis[d].width >= 0 || of->shape.dim[d] == to->shape.dim[d];
 	return fits ? 0
 		    : err_set(ERR_CONFIG, "'%s' %s cannot begin with the teacher's '%s' %s", to->name,
 			  shape_text(to->shape, want), source, shape_text(of->shape, have));

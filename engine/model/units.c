@@ -10,7 +10,7 @@
 static int add_scores(
     const struct node *w, int d, const struct param_store *s, enum units_norm norm, int units, double *score)
 {
-	const struct param_axis x = w->attr.axis[d];
+	const struct param_axis x = w->param.axis[d];
 	int64_t n = shape_count(w->shape), size = w->shape.dim[d], inner = shape_inner(w->shape, d);
 	float *host = mem_alloc((size_t)n, sizeof(*host));
 	int rc = host ? params_read(s, w->name, host) : ERR_NOMEM;
@@ -47,7 +47,7 @@ int units_score(
 	for (int k = 0; !rc && k < g->n; k++) {
 		const struct node *w = &g->node[k];
 		for (int d = 0; !rc && w->op == OP_PARAM && d < w->shape.ndim; d++)
-			if (w->attr.axis[d].width == i && w->attr.axis[d].makes)
+			if (w->param.axis[d].width == i && w->param.axis[d].makes)
 				rc = add_scores(w, d, s, norm, units, score);
 	}
 	return rc;

@@ -14,7 +14,7 @@ static int copy_node(struct rewrite *r, int i)
 	if (node->op == OP_INPUT)
 		return r->real[i] = graph_input(r->out, node->name, node->dtype, node->shape);
 	if (node->op == OP_PARAM)
-		return r->real[i] = graph_param(r->out, node->name, node->dtype, node->shape, &node->attr);
+		return r->real[i] = graph_param(r->out, node->name, node->dtype, node->shape, &node->param);
 	for (int k = 0; k < node->n_in; k++) {
 		rc = rewrite_input(r, node, k, &in[k]);
 		if (rc < 0)

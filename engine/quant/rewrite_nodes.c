@@ -29,7 +29,7 @@ int rewrite_step(struct rewrite *r, const char *value)
 {
 	const struct quant_value *v = quant_plan_value(r->plan, value);
 	int folded = graph_find(r->in, value), found;
-	struct attr attr = {.kind = r->trained_steps ? PARAM_TRAINED : PARAM_FROZEN,
+	struct param_attr param = {.kind = r->trained_steps ? PARAM_TRAINED : PARAM_FROZEN,
 	    .init = INIT_UNSET,
 	    .relative = true,
 	    .floor = STEP_FLOOR,
@@ -46,8 +46,8 @@ int rewrite_step(struct rewrite *r, const char *value)
 		return r->out->node[found].op == OP_PARAM ? found
 							  : err_set(ERR_FAIL, "name '%s' is taken by a node", name);
 	n = v->channels;
-	attr.gradient_scale = gradient_scale(v, &r->in->node[folded].shape);
-	found = graph_param(r->out, name, DT_F32, shape_of(1, &n), &attr);
+	param.gradient_scale = gradient_scale(v, &r->in->node[folded].shape);
+	found = graph_param(r->out, name, DT_F32, shape_of(1, &n), &param);
 	return graph_mark(r->out, found, v->weight ? ROLE_WEIGHT_STEP : ROLE_STEP, node_root(&r->in->node[folded]));
 }
 

@@ -21,7 +21,7 @@ static int count_parameters(const struct model_spec *spec, int64_t *out)
 	rc = spec_build(&g, spec, &shape_one);
 	*out = 0;
 	for (int i = 0; !rc && i < g.n; i++)
-		if (g.node[i].op == OP_PARAM && g.node[i].attr.kind == PARAM_TRAINED)
+		if (g.node[i].op == OP_PARAM && g.node[i].param.kind == PARAM_TRAINED)
 			*out += shape_count(g.node[i].shape);
 	graph_clear(&g);
 	return rc;

@@ -27,13 +27,13 @@ static void add_param(const struct trainer *t, const struct node *node, struct f
 	const struct tensor value = {.dtype = node->dtype, .shape = node->shape};
 	const struct param *p = params_find(t->params, node->name);
 	size_t bytes = memory_block(tensor_bytes(&value)), mask = memory_block((size_t)shape_count(node->shape));
-	bool trained = node->attr.kind == PARAM_TRAINED;
+	bool trained = node->param.kind == PARAM_TRAINED;
 	m->best += bytes;
 	if (trained)
 		m->moments += t->o->optimizer == OPTIMIZER_ADAMW ? 2 * bytes : bytes;
 	if (p && p->mask)
 		m->masks += mask;
-	else if (trained && t->masks && !node->attr.relative) /* quantization steps have none */
+	else if (trained && t->masks && !node->param.relative) /* quantization steps have none */
 		m->masks += 2 * mask;
 }
 

@@ -22,7 +22,7 @@ struct net {
 static int param(struct net *b, const char *layer, const char *what, int64_t rows, int64_t columns)
 {
 	char name[64];
-	const struct attr a = {.init = INIT_NORMAL, .init_value = columns ? 0.15f : 0.5f};
+	const struct param_attr a = {.init = INIT_NORMAL, .init_value = columns ? 0.15f : 0.5f};
 	snprintf(name, sizeof(name), "%s.%s", layer, what);
 	const int p = graph_param(b->g, name, DT_F32, shape_of(columns ? 2 : 1, (const int64_t[]){rows, columns}), &a);
 	b->rc = p < 0 ? p : b->rc;

@@ -27,7 +27,7 @@ static const char *numbered(struct net *n, const char *what)
 
 static int weight(struct net *n)
 {
-	const struct attr a = {.init = INIT_UNIFORM, .fan_in = WIDTH};
+	const struct param_attr a = {.init = INIT_UNIFORM, .fan_in = WIDTH};
 	n->params++;
 	return graph_param(&n->g, numbered(n, "w"), DT_F32, shape_of(2, (int64_t[]){WIDTH, WIDTH}), &a);
 }
@@ -176,7 +176,7 @@ static void compare_gradients(const struct pair *p, int params, const char *what
 	}
 	for (int i = 0; i < g->n; i++) {
 		const struct node *node = &g->node[i];
-		if (node->op != OP_PARAM || node->attr.kind != PARAM_TRAINED)
+		if (node->op != OP_PARAM || node->param.kind != PARAM_TRAINED)
 			continue;
 		float *a = rig_gradient(p->lean, node->name), *b = rig_gradient(p->full, node->name), most = 0;
 		for (int64_t e = 0; e < shape_count(node->shape); e++)
@@ -270,7 +270,7 @@ static void casts__models_have_neither_work_nor_memory_for_their_gradients(void 
 		assert_int_equal(lean.gradients, f32.gradients);
 		assert_true(lean.gradients < full.gradients);
 		for (int i = 0; i < g.n; i++)
-			params += g.node[i].op == OP_PARAM && g.node[i].attr.kind == PARAM_TRAINED;
+			params += g.node[i].op == OP_PARAM && g.node[i].param.kind == PARAM_TRAINED;
 		compare_gradients(&p, params, (const char *[]){"mlp", "cnn", "resnet"}[k]);
 		backward_casts = 0;
 		assert_ok(executor_forward(p.lean));

@@ -190,7 +190,7 @@ static void executor__training_nothing_is_an_error(void **state)
 	(void)state;
 	world_open(&w, rig_open(&ref_backend), true);
 	for (int i = 0; i < w.g.n; i++)
-		w.g.node[i].attr.kind = PARAM_FROZEN;
+		w.g.node[i].param.kind = PARAM_FROZEN;
 	world_create(&w, EXEC_TRAIN);
 	assert_ok(executor_prepare(w.ex));
 	rig_feed(w.ex, 0, 2);
@@ -350,7 +350,7 @@ static void executor__training_a_folded_graph_leaves_the_statistics_alone(void *
 	assert_ok(pass_fold(&w.g, &folded));
 	for (int i = 0; i < folded.n; i++) /* whatever the pass makes of their kind */
 		if (strstr(folded.node[i].name, "running"))
-			folded.node[i].attr.kind = PARAM_STAT;
+			folded.node[i].param.kind = PARAM_STAT;
 	spread_params(&w.s);
 	optimizer_init(&opt, &w.s, &args);
 	w.ex = rig_executor(&folded, &w.s, EXEC_TRAIN, false);

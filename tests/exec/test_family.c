@@ -27,7 +27,7 @@ static int build(void *user, const struct build_shape *shape, struct graph *out)
 		rc = graph_add_ce(out, 0);
 	for (int i = 0; !rc && m->frozen_from && shape->sequences >= m->frozen_from && i < out->n; i++)
 		if (out->node[i].op == OP_PARAM && out->node[i].shape.ndim > 1)
-			out->node[i].attr.kind = PARAM_FROZEN;
+			out->node[i].param.kind = PARAM_FROZEN;
 	graph_clear(&g);
 	return rc;
 }

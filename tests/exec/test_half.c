@@ -70,7 +70,7 @@ static void half__steps_stay_near_those_of_f32(void **state)
 		run_open(&half, spec[k / 2], type[k & 1].half);
 		for (int i = 0; i < f32.g.n; i++) {
 			const struct node *p = &f32.g.node[i];
-			if (p->op != OP_PARAM || p->attr.kind != PARAM_TRAINED || !strstr(p->name, "fc"))
+			if (p->op != OP_PARAM || p->param.kind != PARAM_TRAINED || !strstr(p->name, "fc"))
 				continue;
 			double e = gradient_error(&half, &f32, p->name);
 			if (!(e > type[k & 1].least && e < type[k & 1].most))

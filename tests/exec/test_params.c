@@ -8,13 +8,13 @@ static struct shape vec(int64_t n)
 	return (struct shape){.ndim = 1, .dim = {n}};
 }
 
-static void one_param(struct graph *g, const char *name, int64_t n, struct attr a)
+static void one_param(struct graph *g, const char *name, int64_t n, struct param_attr a)
 {
 	graph_init(g);
 	assert_true(graph_param(g, name, DT_F32, vec(n), &a) >= 0);
 }
 
-static void read_initial(const char *name, int64_t n, struct attr a, uint64_t seed, float *out)
+static void read_initial(const char *name, int64_t n, struct param_attr a, uint64_t seed, float *out)
 {
 	struct device dev = rig_open(&ref_backend);
 	struct param_store s;
@@ -31,7 +31,7 @@ static void read_initial(const char *name, int64_t n, struct attr a, uint64_t se
 
 static void params__initial_values_follow_seed_and_name(void **state)
 {
-	const struct attr a = {.init = INIT_UNIFORM, .fan_in = 4};
+	const struct param_attr a = {.init = INIT_UNIFORM, .fan_in = 4};
 	float x[33], same[33], seed[33], name[33], shorter[5];
 	(void)state;
 	read_initial("w", 33, a, 1, x);
@@ -51,14 +51,14 @@ static void params__random_values_have_their_distribution(void **state)
 	float *x = malloc(N * sizeof(*x));
 	double sum = 0, squares = 0, top = 0;
 	(void)state;
-	read_initial("k", N, (struct attr){.init = INIT_KAIMING, .fan_in = 50}, 1, x);
+	read_initial("k", N, (struct param_attr){.init = INIT_KAIMING, .fan_in = 50}, 1, x);
 	for (int i = 0; i < N; i++) {
 		sum += (double)x[i];
 		squares += (double)x[i] * (double)x[i];
 	}
 	assert_true(fabs(sum / N) < 0.003);
 	assert_true(fabs(sqrt(squares / N) - 0.2) < 0.003); /* sqrt(2/50) */
-	read_initial("u", N, (struct attr){.init = INIT_UNIFORM, .fan_in = 25}, 1, x);
+	read_initial("u", N, (struct param_attr){.init = INIT_UNIFORM, .fan_in = 25}, 1, x);
 	sum = squares = 0;
 	for (int i = 0; i < N; i++) {
 		sum += (double)x[i];
@@ -68,7 +68,7 @@ static void params__random_values_have_their_distribution(void **state)
 	assert_true(top <= 0.2 && top > 0.1999); /* 1/sqrt(25) */
 	assert_true(fabs(sum / N) < 0.003);
 	assert_true(fabs(sqrt(squares / N) - 0.2 / sqrt(3)) < 0.002);
-	read_initial("c", 7, (struct attr){.init = INIT_CONSTANT, .init_value = 1.5f}, 1, x);
+	read_initial("c", 7, (struct param_attr){.init = INIT_CONSTANT, .init_value = 1.5f}, 1, x);
 	assert_true(x[0] == 1.5f && x[6] == 1.5f);
 	free(x);
 }
@@ -92,7 +92,7 @@ static void params__contradictions_are_errors(void **state)
 	memset(longer, 'a', sizeof(longer));
 	longer[sizeof(longer) - 1] = 0;
 	assert_error(params_add(&s, longer, DT_F32, vec(3), &p), ERR_FAIL, "longer");
-	one_param(&g, "r", 3, (struct attr){.init = INIT_KAIMING});
+	one_param(&g, "r", 3, (struct param_attr){.init = INIT_KAIMING});
 	assert_error(params_add_graph(&s, &g, 1), ERR_FAIL, "fan-in");
 	graph_clear(&g);
 	params_clear(&s);

@@ -32,7 +32,7 @@ static int begin(struct world *w, int *x)
 	params_init(&w->s, w->dev);
 	graph_init(&w->g);
 	*x = graph_input(&w->g, "x", DT_F32, (struct shape){.ndim = 2, .dim = {BATCH, WIDTH}});
-	return graph_param(&w->g, "w", DT_F32, square, &(struct attr){.init = INIT_UNIFORM, .fan_in = WIDTH});
+	return graph_param(&w->g, "w", DT_F32, square, &(struct param_attr){.init = INIT_UNIFORM, .fan_in = WIDTH});
 }
 
 static void run(struct world *w, int output, enum exec_mode mode)
@@ -71,7 +71,7 @@ static void executor__two_readers_of_a_param_add_up_their_gradients(void **state
 	w = graph_find(&one.g, "w");
 	run(&one, linear(&one.g, "b", linear(&one.g, "a", x, w), w), EXEC_TRAIN);
 	begin(&two, &x); /* the same with a param for each */
-	v = graph_param(&two.g, "v", DT_F32, square, &(struct attr){.init = INIT_CONSTANT});
+	v = graph_param(&two.g, "v", DT_F32, square, &(struct param_attr){.init = INIT_CONSTANT});
 	run(&two, linear(&two.g, "b", linear(&two.g, "a", x, w), v), EXEC_TRAIN);
 	float *value = rig_value(one.ex, "w");
 	assert_ok(params_write(&two.s, "v", value));

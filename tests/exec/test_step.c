@@ -135,7 +135,8 @@ static void executor__several_readers_add_up_their_gradients(void **state)
 	params_init(&s, dev);
 	rig_graph(&g, rig_mlp(), 2, false);
 	x = g.output;
-	w = graph_param(&g, "w", DT_F32, g.node[x].shape, &(struct attr){.init = INIT_CONSTANT, .init_value = 0.5f});
+	w = graph_param(
+	    &g, "w", DT_F32, g.node[x].shape, &(struct param_attr){.init = INIT_CONSTANT, .init_value = 0.5f});
 	y = add2(&g, "y", add2(&g, "xx", x, x), add2(&g, "xw", x, w));
 	assert_true(y > 0);
 	g.output = y;
@@ -184,7 +185,7 @@ static float *accumulate_over(int parts, const struct model_spec *spec, size_t *
 	*bytes = 0;
 	for (int i = 0; i < g.n; i++) {
 		size_t more = rig_bytes(ex, g.node[i].name);
-		if (g.node[i].op != OP_PARAM || g.node[i].attr.kind != PARAM_TRAINED)
+		if (g.node[i].op != OP_PARAM || g.node[i].param.kind != PARAM_TRAINED)
 			continue;
 		all = realloc(all, *bytes + more);
 		assert_ok(executor_gradient(ex, g.node[i].name, all + *bytes, more));
@@ -273,7 +274,7 @@ static void executor__frozen_params_do_not_move(void **state)
 	rig_graph(&g, rig_cnn(), 3, true);
 	for (int i = 0; i < g.n; i++)
 		if (g.node[i].op == OP_PARAM && strncmp(g.node[i].name, "fc", 2) != 0)
-			g.node[i].attr.kind = PARAM_FROZEN;
+			g.node[i].param.kind = PARAM_FROZEN;
 	assert_ok(params_add_graph(&s, &g, 5));
 	optimizer_init(&opt, &s, &args);
 	ex = rig_executor(&g, &s, EXEC_TRAIN, false);

@@ -51,7 +51,8 @@ static const struct group_kind group_sum = {.name = "sum",
 static int build(int batch, struct graph *g)
 {
 	struct shape x = {.ndim = 2, .dim = {batch, 9}}, square = {.ndim = 2, .dim = {9, 9}};
-	struct attr w = {.init = INIT_KAIMING, .fan_in = 9}, relu = {.relu = true};
+	struct param_attr w = {.init = INIT_KAIMING, .fan_in = 9};
+	struct attr relu = {.relu = true};
 	static const char *const layers[] = {"left", "right", "last"};
 	int input, layer[3], in[3];
 

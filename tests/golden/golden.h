@@ -45,7 +45,7 @@ static inline void golden_load(struct param_store *s, const struct graph *g, con
 	int used = 0, stored = 0;
 	assert_ok(params_add_graph(s, g, 0));
 	for (int i = 0; i < g->n; i++) {
-		bool stat = g->node[i].attr.kind == PARAM_STAT;
+		bool stat = g->node[i].param.kind == PARAM_STAT;
 		if (g->node[i].op != OP_PARAM)
 			continue;
 		assert_ok(params_write(s, g->node[i].name, golden_data(f, stat ? "stat/" : "param/", g->node[i].name)));
@@ -76,7 +76,7 @@ static inline void golden_params(
 	for (int i = 0; i < g->n; i++) {
 		char key[2 * NODE_NAME];
 		float *x;
-		if (g->node[i].op != OP_PARAM || (g->node[i].attr.kind == PARAM_STAT) != stat)
+		if (g->node[i].op != OP_PARAM || (g->node[i].param.kind == PARAM_STAT) != stat)
 			continue;
 		snprintf(key, sizeof(key), "%s%s", prefix, g->node[i].name);
 		x = gradient ? rig_gradient(ex, g->node[i].name) : rig_value(ex, g->node[i].name);

@@ -40,9 +40,9 @@ static void bag__labels_tell_which_axes_a_width_moves(void **state)
 		for (int i = 0; i < a.n; i++) {
 			const struct node *p = &a.node[i];
 			for (int d = 0; p->op == OP_PARAM && d < p->shape.ndim; d++) {
-				bool labelled = p->attr.axis[d].width == w;
+				bool labelled = p->param.axis[d].width == w;
 				assert_int_equal(b.node[i].shape.dim[d] - p->shape.dim[d], labelled);
-				makes += labelled && p->attr.axis[d].makes;
+				makes += labelled && p->param.axis[d].makes;
 			}
 		}
 		assert_int_equal(makes, 1); /* the table makes width 0, fc1.weight width 1 */

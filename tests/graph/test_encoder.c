@@ -37,7 +37,7 @@ static void encoder__params_have_berts_names_and_shapes(void **state)
 	const struct node *norm = named(&g, "encoder.layer.0.output.LayerNorm");
 	assert_string_equal(g.node[norm->in[LAYERNORM_R]].name, "encoder.layer.0.attention.output.LayerNorm");
 	assert_int_equal(named(&g, "pooling")->op, OP_SEGMENT_FIRST);
-	assert_true(named(&g, "embeddings.position_embeddings.weight")->attr.decay);
+	assert_true(named(&g, "embeddings.position_embeddings.weight")->param.decay);
 	graph_clear(&g);
 	spec_clear(&s);
 }
@@ -104,7 +104,7 @@ static void encoder__labels_tell_which_axes_a_width_moves(void **state)
 		for (int i = 0; i < a.n; i++) {
 			const struct node *p = &a.node[i];
 			for (int d = 0; p->op == OP_PARAM && d < p->shape.ndim; d++) {
-				const struct param_axis *x = &p->attr.axis[d];
+				const struct param_axis *x = &p->param.axis[d];
 				bool labelled = x->width == w;
 				assert_int_equal(b.node[i].shape.dim[d] - p->shape.dim[d], labelled ? unit : 0);
 				assert_true(!labelled || x->inner == unit);

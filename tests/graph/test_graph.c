@@ -103,15 +103,15 @@ static void graph__param_defaults(void **state)
 	struct graph g;
 	graph_init(&g);
 	int w = graph_param(&g, "w", DT_F32, SHAPE(6, 5), NULL);
-	assert_int_equal(g.node[w].attr.kind, PARAM_TRAINED);
-	assert_int_equal(g.node[w].attr.init, INIT_UNSET);
-	assert_true(g.node[w].attr.lr_factor == 1);
-	assert_int_equal(g.node[w].attr.axis[0].width, -1);
-	struct attr a = {.lr_factor = 0.5f, .axis = {{.width = 3, .outer = 2, .inner = 1}}};
+	assert_int_equal(g.node[w].param.kind, PARAM_TRAINED);
+	assert_int_equal(g.node[w].param.init, INIT_UNSET);
+	assert_true(g.node[w].param.lr_factor == 1);
+	assert_int_equal(g.node[w].param.axis[0].width, -1);
+	struct param_attr a = {.lr_factor = 0.5f, .axis = {{.width = 3, .outer = 2, .inner = 1}}};
 	int v = graph_param(&g, "v", DT_F32, SHAPE(6, 5), &a);
-	assert_true(g.node[v].attr.lr_factor == 0.5f);
-	assert_int_equal(g.node[v].attr.axis[0].width, 3);
-	assert_int_equal(g.node[v].attr.axis[1].width, -1); /* zeroed: not prunable */
+	assert_true(g.node[v].param.lr_factor == 0.5f);
+	assert_int_equal(g.node[v].param.axis[0].width, 3);
+	assert_int_equal(g.node[v].param.axis[1].width, -1); /* zeroed: not prunable */
 	a.axis[0].outer = 4;
 	assert_refused(graph_param(&g, "u", DT_F32, SHAPE(6, 5), &a), "no multiple of 4 x 1");
 	a.axis[0] = (struct param_axis){.width = 3, .outer = 2, .inner = 2};

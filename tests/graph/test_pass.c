@@ -82,9 +82,9 @@ static void fold__moves_relu_and_geometry_to_the_norms_place(void **state)
 	assert_true(bias->attr.eps == 1e-5f);
 	assert_false(named(&f, "stage2.block0.bn2")->attr.relu);
 	/* nothing observes any more */
-	assert_int_equal(named(&g, "bn1.running_mean")->attr.kind, PARAM_STAT);
-	assert_int_equal(named(&f, "bn1.running_mean")->attr.kind, PARAM_FROZEN);
-	assert_int_equal(named(&f, "bn1.weight")->attr.kind, PARAM_TRAINED);
+	assert_int_equal(named(&g, "bn1.running_mean")->param.kind, PARAM_STAT);
+	assert_int_equal(named(&f, "bn1.running_mean")->param.kind, PARAM_FROZEN);
+	assert_int_equal(named(&f, "bn1.weight")->param.kind, PARAM_TRAINED);
 	graph_clear(&g);
 	graph_clear(&f);
 }
@@ -97,7 +97,7 @@ static void fold__leaves_norms_that_follow_something_else(void **state)
 	graph_init(&f);
 	struct shape v = {.ndim = 1, .dim = {3}}, square = {.ndim = 2, .dim = {3, 3}};
 	int x = graph_input(&g, "x", DT_F32, (struct shape){.ndim = 2, .dim = {2, 3}});
-	int p = graph_param(&g, "p", DT_F32, v, &(struct attr){.kind = PARAM_STAT});
+	int p = graph_param(&g, "p", DT_F32, v, &(struct param_attr){.kind = PARAM_STAT});
 	int w = graph_param(&g, "w", DT_F32, square, NULL);
 	struct attr bn = {.eps = 1e-5f}, relu = {.relu = true};
 	int a = graph_add(&g, OP_BATCHNORM, "a", (int[]){x, p, p, p, p}, 5, &bn); /* after an input */
@@ -109,7 +109,7 @@ static void fold__leaves_norms_that_follow_something_else(void **state)
 	assert_int_equal(pass_fold(&g, &f), 0);
 	assert_int_equal(count(&f, OP_BATCHNORM), 3);
 	assert_int_equal(f.n, g.n);
-	assert_int_equal(named(&f, "p")->attr.kind, PARAM_STAT);
+	assert_int_equal(named(&f, "p")->param.kind, PARAM_STAT);
 	graph_clear(&f);
 	/* a layer that is the output itself has that as a second use */
 	g.output = k;
@@ -152,10 +152,10 @@ static void freeze__constants_become_params_of_the_same_name(void **state)
 	assert_int_equal(count(&z, OP_FOLD_WEIGHT), 0);
 	const struct node *w = named(&z, "conv1.weight.folded");
 	assert_int_equal(w->op, OP_PARAM);
-	assert_int_equal(w->attr.kind, PARAM_FROZEN);
-	assert_int_equal(w->attr.init, INIT_UNSET);
+	assert_int_equal(w->param.kind, PARAM_FROZEN);
+	assert_int_equal(w->param.init, INIT_UNSET);
 	assert_true(shape_equal(w->shape, named(&f, "conv1.weight.folded")->shape));
-	assert_int_equal(named(&z, "fc1.weight")->attr.init, INIT_UNSET);
+	assert_int_equal(named(&z, "fc1.weight")->param.init, INIT_UNSET);
 	assert_int_equal(graph_find(&z, "conv1.weight"), NODE_NONE); /* only the folded one is needed */
 	assert_int_equal(graph_find(&z, "bn1.running_var"), NODE_NONE);
 	assert_string_equal(z.node[z.output].name, "fc3");

@@ -44,7 +44,7 @@ static int64_t trained(const struct graph *g)
 {
 	int64_t n = 0;
 	for (int i = 0; i < g->n; i++)
-		if (g->node[i].op == OP_PARAM && g->node[i].attr.kind == PARAM_TRAINED)
+		if (g->node[i].op == OP_PARAM && g->node[i].param.kind == PARAM_TRAINED)
 			n += shape_count(g->node[i].shape);
 	return n;
 }
@@ -95,24 +95,24 @@ static void spec__cnn_has_the_expected_nodes(void **state)
 	assert_true(named(&g, "fc2.dropout")->attr.rate == 0.25f);
 	assert_int_equal(g.output, graph_find(&g, "fc3"));
 	assert_false(named(&g, "fc3")->attr.relu);
-	assert_true(named(&g, "conv1.weight")->attr.decay);
-	assert_false(named(&g, "bn1.weight")->attr.decay);
-	assert_int_equal(named(&g, "bn1.running_var")->attr.kind, PARAM_STAT);
-	assert_true(named(&g, "bn1.running_var")->attr.init_value == 1);
+	assert_true(named(&g, "conv1.weight")->param.decay);
+	assert_false(named(&g, "bn1.weight")->param.decay);
+	assert_int_equal(named(&g, "bn1.running_var")->param.kind, PARAM_STAT);
+	assert_true(named(&g, "bn1.running_var")->param.init_value == 1);
 	/* Layers before a ReLU keep the variance of their inputs, as many as one output reads; the classifier starts
 	 * small. */
-	assert_int_equal(named(&g, "conv2.weight")->attr.init, INIT_KAIMING);
-	assert_int_equal(named(&g, "conv2.weight")->attr.fan_in, 5 * 5 * 32);
-	assert_int_equal(named(&g, "fc1.weight")->attr.init, INIT_KAIMING);
-	assert_int_equal(named(&g, "fc1.weight")->attr.fan_in, 2400);
-	assert_int_equal(named(&g, "fc3.weight")->attr.init, INIT_UNIFORM);
-	assert_int_equal(named(&g, "fc3.weight")->attr.fan_in, 128);
-	struct param_axis flat = named(&g, "fc1.weight")->attr.axis[1];
+	assert_int_equal(named(&g, "conv2.weight")->param.init, INIT_KAIMING);
+	assert_int_equal(named(&g, "conv2.weight")->param.fan_in, 5 * 5 * 32);
+	assert_int_equal(named(&g, "fc1.weight")->param.init, INIT_KAIMING);
+	assert_int_equal(named(&g, "fc1.weight")->param.fan_in, 2400);
+	assert_int_equal(named(&g, "fc3.weight")->param.init, INIT_UNIFORM);
+	assert_int_equal(named(&g, "fc3.weight")->param.fan_in, 128);
+	struct param_axis flat = named(&g, "fc1.weight")->param.axis[1];
 	assert_int_equal(flat.width, 2);
 	assert_int_equal(flat.outer, 25);
 	assert_int_equal(flat.inner, 1);
-	assert_int_equal(named(&g, "fc3.weight")->attr.axis[0].width, -1);
-	assert_int_equal(named(&g, "conv1.weight")->attr.axis[3].width, -1);
+	assert_int_equal(named(&g, "fc3.weight")->param.axis[0].width, -1);
+	assert_int_equal(named(&g, "conv1.weight")->param.axis[3].width, -1);
 	graph_clear(&g);
 }
 
@@ -166,7 +166,7 @@ static void spec__labels_tell_which_axes_a_width_moves(void **state)
 				const struct node *p = &a.node[i];
 				assert_string_equal(p->name, b.node[i].name);
 				for (int d = 0; p->op == OP_PARAM && d < p->shape.ndim; d++) {
-					struct param_axis x = p->attr.axis[d];
+					struct param_axis x = p->param.axis[d];
 					int64_t want = x.width == w ? (int64_t)x.outer * x.inner : 0;
 					assert_int_equal(b.node[i].shape.dim[d] - p->shape.dim[d], want);
 					if (x.width >= 0)

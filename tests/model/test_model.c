@@ -154,7 +154,7 @@ static void rank(const struct model_spec *spec, const float *makes, const float 
 	OK(params_add_graph(&s, &g, 1));
 	for (int i = 0; i < g.n; i++)
 		for (int d = 0; g.node[i].op == OP_PARAM && d < g.node[i].shape.ndim; d++) {
-			const struct param_axis a = g.node[i].attr.axis[d];
+			const struct param_axis a = g.node[i].param.axis[d];
 			if (a.width != 0)
 				continue;
 			fill(&s, &g.node[i], d, a.makes ? makes : reads, a.inner);

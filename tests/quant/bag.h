@@ -15,10 +15,10 @@
 
 static inline int bag_param(struct graph *g, const char *name, int ndim, int64_t rows, int64_t columns)
 {
-	struct attr attr = {.init = INIT_UNIFORM, .fan_in = columns};
+	struct param_attr param = {.init = INIT_UNIFORM, .fan_in = columns};
 	struct shape s = {.ndim = ndim, .dim = {rows, columns}};
 
-	return graph_param(g, name, DT_F32, s, &attr);
+	return graph_param(g, name, DT_F32, s, &param);
 }
 
 static inline int bag_linear(struct graph *g, const char *name, int x, int64_t units, int64_t features, bool relu)

@@ -124,7 +124,7 @@ static void embedding__simulated_by_real_rows_of_grid_values(void **state)
 	assert_node(&a, "mean.q", OP_FAKE_QUANT, "mean mean.step");
 	n = &a.node[graph_find(&a, "embedding.weight.step")];
 	assert_int_equal(n->role, ROLE_WEIGHT_STEP);
-	assert_int_equal(n->attr.kind, PARAM_TRAINED);
+	assert_int_equal(n->param.kind, PARAM_TRAINED);
 	assert_int_equal(n->shape.dim[0], BAG_WORDS);
 	assert_int_equal(pass_lower(&g, &p, &low), 0);
 	assert_node(&low, "embedding", OP_QEMBEDDING, "ids embedding.weight.q embedding.weight.step");

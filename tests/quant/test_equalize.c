@@ -85,7 +85,7 @@ static int pairs_of(enum between what)
 {
 	struct quant_layer layers[2] = {{.name = "a", .quantized = true}, {.name = "b", .quantized = true}};
 	struct quant_plan plan = {.n_layer = 2, .layer = layers};
-	const struct attr conv = {.stride = 1}, norm = {.eps = 1e-5f, .momentum = 0.1f};
+	const struct attr conv = {.stride = 1}, norm = {.eps = 1e-5f};
 	const bool norms = what == NORMS || what == ONE_GAIN;
 	struct equal_pair *pair;
 	struct graph g, folded;

@@ -109,12 +109,12 @@ static void annotate__mlp_node_by_node(void **state)
 	assert_string_equal(g->node[g->output].name, "fc3");
 	assert_int_equal(g->node[g->loss].op, OP_CE_LOSS);
 	n = node_of(g, "fc1.weight.step");
-	assert_int_equal(n->attr.kind, PARAM_TRAINED);
-	assert_true(n->attr.relative && n->attr.floor == 0x1p-24f && n->attr.ceiling == 0x1p100f && !n->attr.decay);
+	assert_int_equal(n->param.kind, PARAM_TRAINED);
+	assert_true(n->param.relative && n->param.floor == 0x1p-24f && n->param.ceiling == 0x1p100f && !n->param.decay);
 	assert_int_equal(n->shape.dim[0], 13);
 	/* 1/sqrt(N Q_P): 5x7 weights of a channel; the units of a sample */
-	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(35 * 127), 1e-7f);
-	assert_float_equal(node_of(g, "fc1.step")->attr.gradient_scale, 1 / sqrtf(13 * 255), 1e-7f);
+	assert_float_equal(n->param.gradient_scale, 1 / sqrtf(35 * 127), 1e-7f);
+	assert_float_equal(node_of(g, "fc1.step")->param.gradient_scale, 1 / sqrtf(13 * 255), 1e-7f);
 	forms_clear(&f);
 }
 
@@ -165,7 +165,7 @@ static void passes__zero_points_are_folded_where_they_are_not_zero(void **state)
 	assert_int_equal(n->attr.zero_in, 85);
 	/* the integers of 32 x 30 x 3 values that are above the zero point */
 	n = node_of(&f.annotated, "input.step");
-	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(32 * 30 * 3 * (255 - 85)), 1e-8f);
+	assert_float_equal(n->param.gradient_scale, 1 / sqrtf(32 * 30 * 3 * (255 - 85)), 1e-8f);
 	n = node_of(&f.annotated, "bn2.q");
 	assert_int_equal(n->attr.zero_in, 0);
 	forms_clear(&f);
@@ -308,7 +308,7 @@ static void passes__per_tensor_weights_have_one_step_and_full_scales(void **stat
 	assert_int_equal(node_of(&f.frozen, "bn1.m")->shape.dim[0], 5);
 	/* all 10 x 6 weights of the layer share a step */
 	n = node_of(&f.annotated, "fc3.weight.step");
-	assert_float_equal(n->attr.gradient_scale, 1 / sqrtf(10 * 6 * 127), 1e-7f);
+	assert_float_equal(n->param.gradient_scale, 1 / sqrtf(10 * 6 * 127), 1e-7f);
 	forms_clear(&f);
 }
 
@@ -373,8 +373,8 @@ static void annotate__steps_are_frozen_unless_trained(void **state)
 	(void)state;
 	graph_init(&g);
 	assert_int_equal(pass_annotate(&f.folded, &f.plan, false, &g), 0);
-	assert_int_equal(node_of(&g, "input.step")->attr.kind, PARAM_FROZEN);
-	assert_int_equal(node_of(&g, "fc1.weight.step")->attr.kind, PARAM_FROZEN);
+	assert_int_equal(node_of(&g, "input.step")->param.kind, PARAM_FROZEN);
+	assert_int_equal(node_of(&g, "fc1.weight.step")->param.kind, PARAM_FROZEN);
 	graph_clear(&g);
 	forms_clear(&f);
 }

@@ -70,7 +70,7 @@ static void forward(const struct graph *g, const struct node *n, struct simt_tra
 	for (int k = 0; k < n->n_in; k++) {
 		const struct node *from = n->in[k] == NODE_NONE ? NULL : &g->node[n->in[k]];
 		/* A batch norm does not look at the running statistics, a look-up at a row for each token. */
-		if (from && !(from->op == OP_PARAM && from->attr.kind == PARAM_STAT))
+		if (from && !(from->op == OP_PARAM && from->param.kind == PARAM_STAT))
 			t->read += n->op == OP_EMBEDDING && k == EMBEDDING_TABLE ? bytes_of(n) : bytes_of(from);
 	}
 	t->written += bytes_of(n) + (n->op == OP_MAXPOOL ? (size_t)shape_count(n->shape) : 0);
@@ -104,7 +104,7 @@ static void backward(
 
 static void update(const struct node *n, struct simt_traffic *t)
 {
-	const bool stat = n->attr.kind == PARAM_STAT;
+	const bool stat = n->param.kind == PARAM_STAT;
 	t->read += bytes_of(n) * (stat ? 2 : 5);
 	t->written += bytes_of(n) * (stat ? 1 : 3);
 }
@@ -114,7 +114,7 @@ static void mark_trained(const struct graph *g, bool *trained)
 {
 	for (int i = 0; i < g->n; i++) {
 		const struct node *n = &g->node[i];
-		trained[i] = n->op == OP_PARAM && n->attr.kind != PARAM_FROZEN;
+		trained[i] = n->op == OP_PARAM && n->param.kind != PARAM_FROZEN;
 		for (int k = 0; k < n->n_in; k++)
 			trained[i] |= n->in[k] != NODE_NONE && trained[n->in[k]];
 	}

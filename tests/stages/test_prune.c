@@ -327,7 +327,7 @@ static void silence(struct model *m, const struct graph *g, const struct slice *
 {
 	for (int i = 0; i < g->n; i++) {
 		const struct node *p = &g->node[i];
-		int width = p->op == OP_PARAM && p->attr.kind == PARAM_TRAINED ? p->attr.axis[0].width : -1;
+		int width = p->op == OP_PARAM && p->param.kind == PARAM_TRAINED ? p->param.axis[0].width : -1;
 		if (width < 0 || !keep->keep[width])
 			continue;
 		int64_t n = shape_count(p->shape), inner = shape_inner(p->shape, 0);

@@ -146,18 +146,36 @@ struct device_traits {
 	bool on_host;           /* alloc gives memory of the host */
 };
 
+/* Members by role; those that may be NULL say what the engine does instead. */
 struct backend {
-	const char *name;                                      /* "cpu" */
+	const char *name;                       /* "cpu" */
+	const struct kernel *kernels[OP_COUNT]; /* NULL: the backend lacks the op; leaves have none */
+
+	/* The device: opening it, what it is. */
 	int (*open)(void **ctx, const struct open_options *o); /* ERR_DEVICE with the reason */
 	void (*close)(void *ctx);
 	/* Adds an object for each device that open_options could choose, usable or not. NULL: there is no choice. */
 	int (*list)(cJSON *array);
+	const struct device_traits *(*traits)(void *ctx); /* of the device; as long as it is open */
+	int (*describe)(void *ctx, cJSON *object);        /* adds traits and versions, for reports */
+	/* Bytes that alloc can still give out, and those of the whole device; SIZE_MAX: not known. What the backend
+	 * itself will take later is not available. NULL: nothing is known. */
+	int (*memory)(void *ctx, size_t *available, size_t *total);
+
+	/* Memory, and the order of work: what is queued runs in the order in which it was queued. */
 	void *(*alloc)(void *ctx, size_t bytes); /* 64-byte aligned, zeroed; NULL sets the error */
 	void (*free)(void *ctx, void *p);
 	int (*upload)(void *ctx, void *dst, const void *host, size_t bytes);   /* host may change after the return */
 	int (*download)(void *ctx, void *host, const void *src, size_t bytes); /* waits for all work before it */
 	int (*copy)(void *ctx, void *dst, const void *src, size_t bytes);
 	int (*sync)(void *ctx);
+	/* Reading back without waiting, or NULL: download does as well. fetch queues the copy behind the work so far
+	 * and gives a ticket; fetched waits for it. bytes <= FETCH_BYTES; a ticket is good until FETCH_SLOTS later
+	 * ones. */
+	int (*fetch)(void *ctx, const void *src, size_t bytes, uint64_t *ticket);
+	int (*fetched)(void *ctx, uint64_t ticket, void *host, size_t bytes);
+
+	/* Training, beside the kernels. */
 	/* Forward of n steps of OP_CAST, none of which reads another, at once. NULL: one after the other will do. */
 	int (*cast_all)(struct call *const *s, int n);
 	/* Before each update: brings what has changed in items and args to the device; may allocate the first time.
@@ -166,24 +184,14 @@ struct backend {
 	/* Clips by global norm and updates all items; sums run in a fixed order. */
 	int (*update)(void *ctx, const struct update_job *job);
 	void (*update_release)(void *ctx, struct update_job *job); /* NULL: there is nothing to release */
-	/* Reading back without waiting, or NULL: download does as well. fetch queues the copy behind the work so far
-	 * and gives a ticket; fetched waits for it. bytes <= FETCH_BYTES; a ticket is good until FETCH_SLOTS later
-	 * ones. */
-	int (*fetch)(void *ctx, const void *src, size_t bytes, uint64_t *ticket);
-	int (*fetched)(void *ctx, uint64_t ticket, void *host, size_t bytes);
-	/* Recording, or NULL: the device executes call by call. Between begin and end, calls that queue work (kernels,
-	 * copy, update) are recorded instead of executed; none may allocate, upload or wait. replay queues the
-	 * whole recording as often as one likes, as long as the memory it was made with is there. */
+
+	/* Recording, all four or NULL: the device executes call by call. Between begin and end, calls that queue work
+	 * (kernels, copy, update) are recorded instead of executed; none may allocate, upload or wait. replay queues
+	 * the whole recording as often as one likes, as long as the memory it was made with is there. */
 	int (*capture_begin)(void *ctx);                 /* CAPTURE_NONE: not now, go on call by call */
 	int (*capture_end)(void *ctx, void **recording); /* NULL: the recording is thrown away */
 	int (*replay)(void *ctx, void *recording);
 	void (*capture_free)(void *ctx, void *recording);
-	const struct device_traits *(*traits)(void *ctx); /* of the device; as long as it is open */
-	int (*describe)(void *ctx, cJSON *object);        /* adds traits and versions, for reports */
-	/* Bytes that alloc can still give out, and those of the whole device; SIZE_MAX: not known. What the backend
-	 * itself will take later is not available. NULL: nothing is known. */
-	int (*memory)(void *ctx, size_t *available, size_t *total);
-	const struct kernel *kernels[OP_COUNT]; /* NULL: the backend lacks the op; leaves have none */
 };
 
 /* An opened backend. */

@@ -110,6 +110,17 @@ static int cpu_copy(void *ctx, void *dst, const void *src, size_t bytes)
 	return 0;
 }
 
+#define ADD_PARALLEL (1 << 17) /* as update.c: less than that is over before a second thread has begun */
+
+static int cpu_add(void *ctx, float *to, const float *from, size_t n)
+{
+	(void)ctx;
+#pragma omp parallel for simd schedule(static) if (n >= ADD_PARALLEL)
+	for (size_t i = 0; i < n; i++)
+		to[i] += from[i];
+	return 0;
+}
+
 static int cpu_sync(void *ctx)
 {
 	(void)ctx;
@@ -153,6 +164,7 @@ const struct backend cpu_backend = {
     .upload = cpu_copy,
     .download = cpu_copy,
     .copy = cpu_copy,
+    .add = cpu_add,
     .sync = cpu_sync,
     .update = cpu_update,
     .traits = cpu_traits,

@@ -13,6 +13,7 @@ const struct backend cuda_backend = {
     .upload = cuda_upload,
     .download = cuda_download,
     .copy = cuda_copy,
+    .add = cuda_add_to,
     .sync = cuda_sync,
     .cast_all = cuda_cast_steps,
     .update_stage = cuda_update_stage,

@@ -40,6 +40,7 @@ int cuda_zero(struct cuda_ctx *c, void *p, size_t bytes);
 int cuda_upload(void *ctx, void *dst, const void *host, size_t bytes);
 int cuda_download(void *ctx, void *host, const void *src, size_t bytes);
 int cuda_copy(void *ctx, void *dst, const void *src, size_t bytes);
+int cuda_add_to(void *ctx, float *to, const float *from, size_t n); /* update.c */
 int cuda_sync(void *ctx);
 int cuda_memory(void *ctx, size_t *available, size_t *total);
 

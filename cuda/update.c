@@ -123,3 +123,8 @@ int cuda_update(void *ctx, const struct update_job *job)
 	int rc = cuda_update_norm(ctx, table, p->blocks);
 	return rc || !p->blocks ? rc : cuda_update_apply(ctx, table, p->blocks);
 }
+
+int cuda_add_to(void *ctx, float *to, const float *from, size_t n)
+{
+	return cuda_add(ctx, to, from, (int64_t)n, false, to, (struct cuda_rounded){0});
+}

@@ -176,6 +176,7 @@ struct backend {
 	int (*fetched)(void *ctx, uint64_t ticket, void *host, size_t bytes);
 
 	/* Training, beside the kernels. */
+	int (*add)(void *ctx, float *to, const float *from, size_t n); /* to[i] += from[i], rounded once */
 	/* Forward of n steps of OP_CAST, none of which reads another, at once. NULL: one after the other will do. */
 	int (*cast_all)(struct call *const *s, int n);
 	/* Before each update: brings what has changed in items and args to the device; may allocate the first time.

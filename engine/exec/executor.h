@@ -24,6 +24,10 @@ struct executor_options {
 	/* Memory that other executors use, too, one after another (arena.h); borrowed, outlives the executor. NULL: its
 	 * own. */
 	struct exec_arena *arena;
+	/* executor_step computes the gradients of each micro-batch by themselves and then adds them, which takes a
+	 * second copy of them: the sum is ((g0 + g1) + g2) + ..., to the bit, whoever has computed them. false: kernels
+	 * add to what is there, and round as they please. */
+	bool sums;
 };
 
 struct executor_memory {                               /* bytes */
@@ -71,8 +75,14 @@ int executor_backward(struct executor *ex, bool accumulate);
 struct optimizer;
 int executor_update(struct executor *ex, struct optimizer *opt);
 /* Forward, backward and, unless opt is NULL, the update: the same as the three calls, but one piece of work for a
- * device that records. */
+ * device that records, and with executor_options.sums. */
 int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt);
+/* The gradients of all params that are trained or observed, one after the other, in the order of the graph's nodes,
+ * which is the same for all executors of a family: how many values; to the host; and back, as the sum of so many
+ * micro-batches that an update is to use. */
+int64_t executor_gradient_values(const struct executor *ex);
+int executor_read_gradients(struct executor *ex, float *host);
+int executor_write_gradients(struct executor *ex, const float *host, int micro_batches);
 /* Copies a node's value to the host. An INFER executor allows only inputs, params, constants, the output, the loss, and
  * what executor_keep or keep_all keeps. */
 int executor_output(struct executor *ex, const char *node, void *host, size_t bytes);

@@ -120,6 +120,12 @@ static inline bool exec_shares_gradient(const struct executor *ex, int i)
 	return ex->slot[i].needs_gradient && (ex->g.node[i].op == OP_PARAM || i == ex->g.loss);
 }
 
+/* Whether there is a second copy of it, for the sum. */
+static inline bool exec_sums_gradient(const struct executor *ex, int i)
+{
+	return ex->shared->sums && ex->slot[i].needs_gradient && ex->slot[i].param;
+}
+
 /* Whether the value of a cast, or the integers of a value, are written by the kernel of the input's node. */
 static inline bool exec_is_rounded(const struct executor *ex, int i)
 {
@@ -146,6 +152,10 @@ int exec_plan_memory(struct executor *ex);
 int exec_plan_update(struct executor *ex);
 /* Brings that list and the optimizer's arguments to the device, for an update after so many micro-batches. */
 int exec_stage_update(struct executor *ex, struct optimizer *opt, int observations);
+
+/* sum.c: what a backward has left joins the sum of the micro-batches before it, if there are any. last: the sum is then
+ * where an update looks for gradients. */
+int exec_sum_gradients(struct executor *ex, bool first, bool last);
 
 /* forward.c: RUN_CONSTANTS and RUN_PACK, and the nodes that are not constant; seconds: see executor_profile, or NULL.
  * Nothing but the device's work: a recording repeats no more than that. */

@@ -34,6 +34,10 @@ static int node_values(const struct executor *ex, int i, struct shared_value *v)
 		key.bytes = tensor_bytes(&key.tensor);
 		v[n++] = key;
 	}
+	if (exec_sums_gradient(ex, i)) {
+		key.kind = SHARED_SUM;
+		v[n++] = key;
+	}
 	key.tensor = (struct tensor){0};
 	if (ex->slot[i].constant && s->saved) {
 		key.kind = SHARED_SAVED;

@@ -162,7 +162,7 @@ static int plan_gradients(struct executor *ex)
 		if (!s->needs_gradient || s->grad_of != i)
 			continue;
 		if (exec_shares_gradient(ex, i)) {
-			ex->memory.param_gradients += gradient_bytes(s);
+			ex->memory.param_gradients += gradient_bytes(s) * (exec_sums_gradient(ex, i) ? 2 : 1);
 			continue;
 		}
 		p[n] = (struct piece){.size = gradient_bytes(s), .order = n};

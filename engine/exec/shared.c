@@ -15,6 +15,7 @@ void shared_init(struct exec_shared *s, struct param_store *store, const struct 
 	    .dev = store->dev,
 	    .mode = o->mode,
 	    .keep_all = o->keep_all,
+	    .sums = o->sums,
 	    .clock = {.seed = o->seed, .stage = o->stage ? o->stage : ""},
 	    .generation = 1};
 	exec_arena_init(&s->own_arena, store->dev);

@@ -11,6 +11,7 @@ enum shared_kind {
 	SHARED_SAVED,    /* what the kernel of a constant node saves for backward: whoever ran it, all may go back */
 	SHARED_PACKED,   /* weights as a kernel wants them; the layout is part of the key */
 	SHARED_GRADIENT, /* of a param, or of the loss: the number that backward starts from */
+	SHARED_SUM,      /* of the gradients of the micro-batches so far; where executor_options.sums asks for it */
 	SHARED_KINDS
 };
 
@@ -27,7 +28,7 @@ struct exec_shared {
 	struct param_store *store;
 	struct device dev;
 	enum exec_mode mode;
-	bool keep_all;
+	bool keep_all, sums;
 	struct exec_arena own_arena, *arena;
 	struct step_clock clock;
 	struct step_time time; /* on the host; what kernels read is clock.time */

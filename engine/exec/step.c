@@ -193,6 +193,21 @@ int executor_update(struct executor *ex, struct optimizer *opt)
 	return rc;
 }
 
+/* Whether this micro-batch is the only one of its update. */
+static bool is_alone(int observations, const struct optimizer *opt)
+{
+	return observations == 1 && opt;
+}
+
+/* The gradients of this micro-batch alone, then the sum, then the update. */
+static int run_summing(struct executor *ex, unsigned parts, int observations, bool last)
+{
+	int rc = exec_run(ex, (parts | RUN_FIRST) & ~(unsigned)RUN_UPDATE);
+	if (!rc)
+		rc = exec_sum_gradients(ex, observations == 1, last);
+	return rc || !last ? rc : exec_run(ex, RUN_UPDATE);
+}
+
 int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt)
 {
 	int observations = 0, rc = begin(ex);
@@ -204,7 +219,8 @@ int executor_step(struct executor *ex, bool accumulate, struct optimizer *opt)
 	parts |= exec_stale(ex) | backward_parts(ex, accumulate, &observations);
 	rc = opt ? exec_stage_update(ex, opt, observations) : 0;
 	if (!rc)
-		rc = exec_run(ex, parts);
+		rc = ex->shared->sums && !is_alone(observations, opt) ? run_summing(ex, parts, observations, opt)
+								      : exec_run(ex, parts);
 	forward_ran(ex, parts, rc);
 	ex->forward_done = false;
 	ex->shared->observations = rc ? 0 : observations;

@@ -36,6 +36,15 @@ static int ref_copy(void *ctx, void *dst, const void *src, size_t bytes)
 	return 0;
 }
 
+/* f32, as everybody's: it is a rule of the trainer, not an op that others are measured by. */
+static int ref_add(void *ctx, float *to, const float *from, size_t n)
+{
+	(void)ctx;
+	for (size_t i = 0; i < n; i++)
+		to[i] += from[i];
+	return 0;
+}
+
 static int ref_sync(void *ctx)
 {
 	(void)ctx;
@@ -86,6 +95,7 @@ const struct backend ref_backend = {
     .upload = ref_copy,
     .download = ref_copy,
     .copy = ref_copy,
+    .add = ref_add,
     .sync = ref_sync,
     .update = ref_update,
     .traits = ref_traits,

@@ -40,10 +40,10 @@ static void read_name(char out[64])
 #endif
 }
 
-static void fill_traits(struct device_traits *t, int threads)
+static void fill_traits(struct device_traits *t, const struct open_options *o)
 {
 	struct host_threads found;
-	cpu_threads(threads, &found);
+	cpu_threads(o->threads, o->processes, &found);
 	read_name(t->name);
 	snprintf(t->isa, sizeof(t->isa), "%s", onednn_isa_name());
 	t->threads = found.n;
@@ -66,7 +66,7 @@ static int cpu_open(void **ctx, const struct open_options *o)
 	struct cpu_ctx *c = mem_alloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
-	fill_traits(&c->traits, threads);
+	fill_traits(&c->traits, o);
 	/* Before the first primitive: the thread count at creation decides how oneDNN splits its work. */
 	omp_set_dynamic(0);
 	omp_set_num_threads(c->traits.threads);

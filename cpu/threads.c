@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -33,7 +34,7 @@ static int bound_cores(void)
 }
 
 /* Cores that this process may use; a cluster's job often owns fewer than the machine has. */
-static void count_cores(struct host_threads *out)
+static void count_cores(int processes, struct host_threads *out)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
@@ -41,14 +42,18 @@ static void count_cores(struct host_threads *out)
 	const char *from = cores ? "the places of OpenMP" : "usable cores";
 	if (!cores && sched_getaffinity(0, sizeof(set), &set) == 0)
 		cores = CPU_COUNT(&set);
-	host_cores("", cores ? cores : omp_get_num_procs(), from, out);
+	if (!cores)
+		cores = omp_get_num_procs();
+	host_cores("", cores, from, out);
+	/* a quota is of all of them */
+	host_share(out, processes, out->n < cores ? out->n : (int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-void cpu_threads(int given, struct host_threads *out)
+void cpu_threads(int given, int processes, struct host_threads *out)
 {
 	struct host_threads have;
 	const char *from = "as given";
-	count_cores(&have);
+	count_cores(processes, &have);
 	*out = (struct host_threads){.n = given};
 	if (!given)
 		host_threads(&have, out);

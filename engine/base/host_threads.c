@@ -66,6 +66,16 @@ void host_cores(const char *root, int cores, const char *cores_from, struct host
 		snprintf(out->from, sizeof(out->from), "%s", cores_from);
 }
 
+void host_share(struct host_threads *have, int processes, int machine)
+{
+	char from[sizeof(have->from)];
+	if (processes < 2 || (int64_t)have->n * processes <= machine)
+		return;
+	memcpy(from, have->from, sizeof(from));
+	have->n = machine / processes > 1 ? machine / processes : 1;
+	snprintf(have->from, sizeof(have->from), "%.120s, shared by %d processes", from, processes);
+}
+
 void host_threads(const struct host_threads *have, struct host_threads *out)
 {
 	static const char *const names[] = {"SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"};

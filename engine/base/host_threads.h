@@ -12,6 +12,9 @@ struct host_threads {
  * rounded up, where it is less. cores: on how many it may run, which is known from cores_from ("usable cores"). root:
  * "" for this system. */
 void host_cores(const char *root, int cores, const char *cores_from, struct host_threads *out);
+/* `processes` of one run are on this machine, which has `machine` cores for them. Where each believes to have more than
+ * its part, nobody has bound them to cores of their own, and each takes its part. */
+void host_share(struct host_threads *have, int processes, int machine);
 /* SLURM_CPUS_PER_TASK, else OMP_NUM_THREADS (the first number of its list), else all of `have`, which is what
  * host_cores has found. What asks for more than that is not obeyed, but named: a job script says what its author hoped
  * for, and threads that share cores only wait for each other. */

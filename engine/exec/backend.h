@@ -129,8 +129,10 @@ struct update_job {
 
 /* What a device is opened with; zeroed: the defaults. A backend reads what concerns it. */
 struct open_options {
-	int threads; /* CPU; 0: base/host_threads.h */
-	int gpu;     /* index among the visible GPUs */
+	int threads;   /* CPU; 0: base/host_threads.h */
+	int gpu;       /* index among the visible GPUs */
+	int processes; /* CPU: so many of this run are on this machine, 0 is 1; they share its cores if nobody else has
+			  dealt them out */
 };
 
 /* What an opened device is and can do. Whoever must know asks here; `describe` prints it for people. */

@@ -80,6 +80,27 @@ static void host_threads__version_1_quotas_count_too(void **state)
 	expect(3, "a CPU quota of 2.5 cores");
 }
 
+static void expect_share(int n, int have, int processes, int machine, const char *from)
+{
+	struct host_threads t = {.n = have, .from = "usable cores"};
+	host_share(&t, processes, machine);
+	assert_int_equal(t.n, n);
+	assert_string_equal(t.from, from);
+}
+
+/* A launcher has bound the processes if what they believe to have is there for all of them. */
+static void host_threads__processes_of_one_run_share_what_nobody_has_dealt_out(void **state)
+{
+	(void)state;
+	expect_share(8, 8, 0, 8, "usable cores");
+	expect_share(8, 8, 1, 8, "usable cores");
+	expect_share(4, 8, 2, 8, "usable cores, shared by 2 processes");
+	expect_share(2, 8, 3, 8, "usable cores, shared by 3 processes");
+	expect_share(1, 2, 4, 2, "usable cores, shared by 4 processes");
+	expect_share(4, 4, 2, 8, "usable cores");
+	expect_share(1, 1, 8, 8, "usable cores");
+}
+
 /* Some systems have the controllers' folder under both names only. */
 static void host_threads__version_1_mounts_may_have_two_names(void **state)
 {
@@ -148,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(host_threads__are_the_cores_within_the_quota),
 	    TEST(host_threads__version_1_quotas_count_too),
+	    TEST(host_threads__processes_of_one_run_share_what_nobody_has_dealt_out),
 	    TEST(host_threads__version_1_mounts_may_have_two_names),
 	    TEST(host_threads__version_2_may_be_mounted_beside_version_1),
 	    TEST(host_threads__the_environment_comes_first),

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 want="gcc g++ make cmake pkg-config libyaml-dev libcjson-dev libarchive-dev libjpeg-dev libspng-dev libwebp-dev libtiff-dev zlib1g-dev libssl-dev libutf8proc-dev"
-[ "${1:-}" = --test ] && want="$want libcmocka-dev slurm-wlm munge gnuplot-nox libjs-chart.js libjs-dygraphs"
+[ "${1:-}" = --test ] && want="$want libcmocka-dev libopenmpi-dev openmpi-bin slurm-wlm munge gnuplot-nox libjs-chart.js libjs-dygraphs"
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then

@@ -17,13 +17,14 @@ find engine cpu cuda stages pipeline study \( -name '*.c' -o -name '*.h' -o -nam
 		allow["exec"] = "base config graph input quant"
 		allow["task"] = "base config graph data input quant exec"
 		allow["store"] = "base config graph data input quant exec task"
+		allow["ranks"] = "base"
 		allow["model"] = "base config graph data input quant exec task store"
 		allow["exchange"] = "base config graph text data input quant exec task store"
-		allow["train"] = "base config graph data input quant exec task store model"
+		allow["train"] = "base config graph data input quant exec task store model ranks"
 		allow["cpu"] = "base graph quant exec"
 		allow["cuda"] = "base graph quant exec"
-		allow["stages"] = "base config graph data input quant exec task store model train"
-		allow["pipeline"] = "base config graph text data input quant exec task store exchange model train stages"
+		allow["stages"] = "base config graph data input quant exec task store model train ranks"
+		allow["pipeline"] = "base config graph text data input quant exec task store exchange model train stages ranks"
 		allow["study"] = "base config graph data input quant exec task store model train pipeline"
 	}
 	function folder(path, part) {
@@ -46,5 +47,7 @@ find engine cpu cuda stages pipeline study \( -name '*.c' -o -name '*.h' -o -nam
 	}
 	/^[ \t]*#[ \t]*include[ \t]*[<"](oneapi\/)?dnnl/ { if (FILENAME !~ /^cpu\//) fail("only cpu/ includes oneDNN") }
 	/^[ \t]*#[ \t]*include[ \t]*[<"](cuda|cublas)/ { if (FILENAME !~ /^cuda\//) fail("only cuda/ includes CUDA") }
+	/^[ \t]*#[ \t]*include[ \t]*[<"]mpi/ { if (FILENAME != "engine/ranks/mpi.c") fail("only engine/ranks/mpi.c includes MPI") }
+	/(^|[^A-Za-z_])MPI_[A-Z][a-z]/ { if (FILENAME != "engine/ranks/mpi.c") fail("only engine/ranks/mpi.c calls MPI") }
 	/HAVE_CUDA/ { if (FILENAME != "pipeline/registry.c") fail("HAVE_CUDA belongs in pipeline/registry.c") }
 	END { exit bad }'

@@ -21,6 +21,20 @@ int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g)
 	return rc;
 }
 
+/* Several ranks add on the host. */
+bool fit_sums(const struct trainer *t, int micro)
+{
+	return micro < t->o->batch_size && !t->ranks;
+}
+
+/* What a rank has of gradients on the host: its own, and what it adds up. */
+static size_t ranks_bytes(const struct trainer *t, const struct executor_memory *train)
+{
+	return t->ranks ? train->param_gradients +
+			      ranks_sum_bytes(t->ranks, (int64_t)(train->param_gradients / sizeof(float)))
+			: 0;
+}
+
 /* The param's moments, its copy among the best weights, and masks of both. */
 static void add_param(const struct trainer *t, const struct node *node, struct fit_memory *m)
 {
@@ -39,7 +53,8 @@ static void add_param(const struct trainer *t, const struct node *node, struct f
 
 static int plan_training(const struct trainer *t, int micro, const struct encoding *samples, struct fit_memory *m)
 {
-	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage};
+	const struct executor_options o = {
+	    .mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .sums = fit_sums(t, micro)};
 	const struct build_shape largest = encoding_largest(samples, micro);
 	struct trainer own = *t;
 	struct exec_family *family = NULL;
@@ -98,6 +113,7 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
 	if (!rc && t->o->epochs > 0) {
 		buffers += batch_bytes(t, micro, train);
 		rc = plan_training(t, micro, train, out);
+		buffers += ranks_bytes(t, &out->train);
 		if (!rc && t->plan)
 			rc = t->plan(t->user, micro, &extra);
 	}
@@ -120,12 +136,18 @@ struct fit_samples {
 	const struct encoding *train, *val;
 };
 
+static int ranks_of(const struct trainer *t)
+{
+	return t->ranks ? t->ranks->n : 1;
+}
+
 /* The k-th number of micro-batches above `above` that the options allow for this batch size, of `least` samples or
  * more; 0 if there is none. */
-static int64_t more_micro_batches(int64_t batch, int64_t above, int least, int k)
+static int64_t more_micro_batches(const struct trainer *t, int64_t above, int least, int k)
 {
+	const int64_t batch = t->o->batch_size;
 	for (int64_t a = above + 1; a <= batch / least && a <= TRAIN_MICRO_BATCHES; a++)
-		if (batch % a == 0 && k-- == 0)
+		if (batch % a == 0 && a % ranks_of(t) == 0 && k-- == 0)
 			return a;
 	return 0;
 }
@@ -143,11 +165,11 @@ static int find_fit(
 	*fits = false;
 	if (rc)
 		return rc;
-	while (t->o->epochs > 0 && more_micro_batches(batch, now, least, hi))
+	while (t->o->epochs > 0 && more_micro_batches(t, now, least, hi))
 		hi++;
 	while (lo < hi) {
 		int mid = lo + (hi - lo) / 2;
-		int64_t a = more_micro_batches(batch, now, least, mid);
+		int64_t a = more_micro_batches(t, now, least, mid);
 		struct fit_memory m;
 		rc = fit_memory_plan(t, (int)(batch / a), s->train, s->val, &m);
 		if (rc)
@@ -182,11 +204,11 @@ static int refuse(const struct fit_samples *s, const struct fit_memory *m, size_
 	if (fits)
 		snprintf(remedy, sizeof(remedy),
 		    "; %" PRId64 " would fit: set accumulate: %" PRId64 " (batch_size stays %" PRId64 ")",
-		    batch / accumulate, accumulate, batch);
+		    batch / accumulate, accumulate / ranks_of(t), batch);
 	else if (accumulate)
 		snprintf(remedy, sizeof(remedy),
 		    "; not even %" PRId64 " (accumulate: %" PRId64 ") would fit, for which %.1f MiB are needed",
-		    batch / accumulate, accumulate, MEMORY_MIB(other.total));
+		    batch / accumulate, accumulate / ranks_of(t), MEMORY_MIB(other.total));
 	return err_set(ERR_NOMEM, "%s needs %.1f MiB of memory on %s, %.1f MiB are available%s", asked,
 	    MEMORY_MIB(m->total), t->dev.backend->name, MEMORY_MIB(available), remedy);
 }
@@ -197,5 +219,7 @@ int fit_memory_check(
 	const struct fit_samples s = {t, train, val};
 	size_t available, total;
 	int rc = memory_available(t->dev, &available, &total);
+	if (!rc && t->ranks && available != SIZE_MAX && device_traits(t->dev)->on_host)
+		available /= (size_t)t->ranks->local_n; /* each takes as much */
 	return rc || m->total <= available ? rc : refuse(&s, m, available);
 }

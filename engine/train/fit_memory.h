@@ -24,6 +24,8 @@ void fit_note_samples(const struct trainer *t, const struct encoding *e);
 /* The graph that is trained, a graph_builder with user = struct trainer *: built, cast to the precision, with an f32
  * loss. */
 int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g);
+/* Whether executors of training for such micro-batches add up their gradients, of which they then have two copies. */
+bool fit_sums(const struct trainer *t, int micro);
 /* Samples of a batch of validation. */
 int fit_validation_batch(const struct encoding *samples);
 /* fit_norms.c. ERR_CONFIG: in micro-batches of `micro` a batch norm would have one value per channel to normalise, and

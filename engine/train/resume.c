@@ -512,7 +512,31 @@ int resume_get(struct tensor_file *file, cJSON **o, const char *path, const char
 	return rc;
 }
 
-int resume_load(struct fit *f, struct train_result *r)
+/* The digits that stand in a file whose hash was checked. */
+static void note_hash(const struct tensor_file *file, char hash[HASH_HEX])
+{
+	snprintf(hash, HASH_HEX, "%.*s", HASH_HEX - 1, (const char *)tensor_file_find(file, HASH_TENSOR)->t.data);
+}
+
+int resume_follow(struct fit *f, struct train_result *r, const char *hash)
+{
+	const char *path = f->t->resume_path;
+	struct tensor_file file = {0};
+	cJSON *o = NULL;
+	char here[HASH_HEX] = "";
+	int rc = path ? read_one(path, &file, &o) : err_set(ERR_FAIL, "there is no place for a state");
+	if (!rc)
+		note_hash(&file, here);
+	if (!rc && strcmp(here, hash) != 0)
+		rc = err_set(ERR_IO, "%s: another state than rank 0 has read; do both see the same file system?", path);
+	if (!rc)
+		rc = load_all(f, &file, o, r);
+	cJSON_Delete(o);
+	tensor_file_clear(&file);
+	return rc;
+}
+
+int resume_load(struct fit *f, struct train_result *r, char hash[HASH_HEX])
 {
 	struct tensor_file file;
 	cJSON *o;
@@ -520,6 +544,7 @@ int resume_load(struct fit *f, struct train_result *r)
 	if (rc != 1)
 		return rc;
 	if (has_text(o, "note", f->t->resume_note)) {
+		note_hash(&file, hash);
 		rc = load_all(f, &file, o, r);
 		rc = rc ? rc : 1;
 	} else

@@ -6,6 +6,8 @@
  *
  * Between two steps the whole state can be saved and loaded (resume.c).
  *
+ * Several processes share the micro-batches of a step (fit_ranks.c).
+ *
  * The sampler gives the order, encodings the inputs, the task the targets, schedule.c the learning rate, a session the
  * validation, fit_log.c what is written. */
 #include <inttypes.h>
@@ -29,7 +31,7 @@ static int list_params(struct fit *f)
 	int rc = 0;
 	for (int i = 0; !rc && i < g->n; i++) {
 		struct param *unused;
-		if (g->node[i].op == OP_PARAM && !f->t->part)
+		if (g->node[i].op == OP_PARAM && !f->t->part && fit_leads(f))
 			rc = params_add(&f->best_params, g->node[i].name, g->node[i].dtype, g->node[i].shape, &unused);
 	}
 	f->loss = rc ? NULL : mem_strdup(g->node[g->loss].name);
@@ -47,7 +49,8 @@ static int bind_hook(void *trainer, struct executor *ex)
 static int make_train_executor(struct fit *f)
 {
 	const struct trainer *t = f->t;
-	const struct executor_options o = {.mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .arena = &f->arena};
+	const struct executor_options o = {
+	    .mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .arena = &f->arena, .sums = fit_sums(t, f->micro)};
 	const struct build_shape largest = encoding_largest(&f->train_samples, f->micro);
 	f->index = mem_alloc((size_t)f->micro, sizeof(*f->index));
 	f->all = mem_alloc((size_t)f->batch, sizeof(*f->all));
@@ -230,6 +233,7 @@ static void fit_clear(struct fit *f)
 	sampler_clear(&f->sampler);
 	feed_clear(&f->feed);
 	mixing_clear(&f->mixing);
+	fit_ranks_clear(f);
 	mem_free(f->index);
 	mem_free(f->all);
 	mem_free(f->loss);
@@ -341,6 +345,11 @@ static int read_state(struct fit *f, const struct reading *r)
 	return rc;
 }
 
+int fit_take_reading(struct fit *f, const struct reading *r)
+{
+	return r->what == READ_LOSS ? read_loss(f, r) : read_state(f, r);
+}
+
 /* Reads what is on its way until no more than `left` readings are. */
 static int drain(struct fit *f, int left)
 {
@@ -349,7 +358,7 @@ static int drain(struct fit *f, int left)
 		struct reading r;
 		rc = readback_pop(&f->readback, &r);
 		if (!rc)
-			rc = r.what == READ_LOSS ? read_loss(f, &r) : read_state(f, &r);
+			rc = fit_take_reading(f, &r);
 	}
 	return rc;
 }
@@ -364,9 +373,11 @@ static int run_step(struct fit *f)
 {
 	const struct train_options *o = f->t->o;
 	int rc = 0;
+	f->opt.args.lr = rate_at(f, f->step);
+	if (f->t->ranks)
+		return fit_ranks_step(f);
 	if (f->t->stop && *f->t->stop)
 		return ERR_INTERRUPTED; /* said by interrupted */
-	f->opt.args.lr = rate_at(f, f->step);
 	if (f->t->before_step)
 		rc = f->t->before_step(f->t->user);
 	for (int m = 0; !rc && m < (int)o->accumulate; m++) {
@@ -439,9 +450,15 @@ double resume_interval(double seconds, double cost)
 	return cost > RESUME_LONG ? fmax(seconds, RESUME_SHARE * cost) : seconds;
 }
 
+/* Whether this process keeps the state, and where there is a place for it. */
+static bool keeps_state(const struct fit *f)
+{
+	return f->t->resume_path && fit_leads(f);
+}
+
 static bool is_due(const struct fit *f)
 {
-	return f->t->resume_path && clock_now() - f->saved >= resume_interval(f->t->resume_seconds, f->cost);
+	return keeps_state(f) && clock_now() - f->saved >= resume_interval(f->t->resume_seconds, f->cost);
 }
 
 /* To the end of the epoch. */
@@ -475,7 +492,7 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 		f->loss_sum = f->epoch_seconds = 0;
 	rc = rc ? rc : run_steps(f, epoch, out);
 	count_time(f);
-	if (!rc && !f->t->part)
+	if (!rc && !f->t->part && fit_leads(f))
 		rc = validate(f, epoch);
 	f->epoch_seconds += clock_now() - f->counted;
 	if (rc)
@@ -483,7 +500,7 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 	f->torn = true;
 	out->train_loss = f->loss_sum / (double)f->steps_per_epoch;
 	out->epochs_run = f->epochs_done = epoch + 1;
-	if (f->t->part)
+	if (f->t->part || !fit_leads(f))
 		return 0;
 	rc = keep_if_best(f, epoch, out);
 	if (rc)
@@ -502,7 +519,7 @@ static int run_epoch(struct fit *f, int64_t epoch, struct train_result *out)
 static int interrupted(struct fit *f, const struct train_result *out)
 {
 	int rc;
-	if (!f->t->resume_path)
+	if (!keeps_state(f))
 		return err_set(ERR_INTERRUPTED, "interrupted");
 	rc = drain(f, 0);
 	if (!rc)
@@ -520,7 +537,7 @@ static int out_of_memory(struct fit *f, const struct train_result *out)
 {
 	char why[512];
 	snprintf(why, sizeof(why), "%s", err_message());
-	int rc = !f->t->resume_path || f->torn || !device_traits(f->t->dev)->on_host ? ERR_NOMEM : drain(f, 0);
+	int rc = !keeps_state(f) || f->torn || !device_traits(f->t->dev)->on_host ? ERR_NOMEM : drain(f, 0);
 	if (!rc && f->loss_step == f->step)
 		f->loss_sum = f->loss_before; /* without the step's micro-batches that were run */
 	if (!rc)
@@ -538,16 +555,20 @@ static int run_all(struct fit *f, struct train_result *out)
 {
 	const struct train_options *o = f->t->o;
 	int rc = 0;
+	if (o->epochs == 0 && !fit_leads(f))
+		return ERR_LEFT;
 	if (o->epochs == 0) {
 		rc = session_measure(&f->eval, &f->val_samples, f->t->stop, &f->now, NULL);
 		return rc ? rc : metrics_copy(&out->best, &f->now);
 	}
 	while (!rc && !is_complete(f))
-		rc = run_epoch(f, f->epochs_done, out);
+		rc = fit_ranks_epoch(f, run_epoch(f, f->epochs_done, out));
 	if (rc == ERR_INTERRUPTED)
 		rc = interrupted(f, out);
 	if (rc == ERR_NOMEM)
 		rc = out_of_memory(f, out);
+	if (!rc && !fit_leads(f))
+		return ERR_LEFT;
 	if (!rc && f->t->resume_path &&
 	    (f->t->resume_note || clock_now() - f->saved >= fmin(RESUME_END_SECONDS, f->t->resume_seconds)))
 		rc = keep_state(f, out);
@@ -579,7 +600,7 @@ static int result_memory(const struct fit *f, struct train_result *out)
 static int resume_fit(struct fit *f, struct train_result *out)
 {
 	char line[128];
-	int rc = f->t->resume_path ? resume_load(f, out) : 0;
+	int rc = fit_ranks_resume(f, out);
 	if (rc != 1)
 		return rc;
 	if (is_complete(f))
@@ -598,7 +619,7 @@ int trainer_fit(struct trainer *t, struct train_result *out)
 	int rc;
 	f.saved = f.start;
 	*out = (struct train_result){0};
-	rc = fit_init(&f, t);
+	rc = fit_ranks_begin(&f, fit_init(&f, t));
 	if (!rc && f.ex)
 		rc = resume_fit(&f, out);
 	if (!rc)

@@ -13,6 +13,7 @@
 #include "exec/optimizer.h"
 #include "graph/shape.h"
 #include "input/encoding.h"
+#include "ranks/ranks.h"
 #include "task/task.h"
 #include "train/schedule.h"
 
@@ -174,6 +175,11 @@ struct trainer {
 	/* Optional: host tensors that hooks fill. They are kept with the state, and put back when a fit goes on. */
 	struct tensor_file *beside;
 	int64_t min_best_epoch; /* epochs before this one are not candidates for best (pruning ramps); 0-based */
+	/* Processes that run the same training together, each some of the micro-batches of a step, which their number
+	 * must divide (fit_ranks.c); NULL: this one alone. With the same trainer on all of them, the bytes are those of
+	 * one process. Ranks that follow validate, keep and write nothing, and leave with ERR_LEFT when the training is
+	 * over; they read what rank 0 keeps at resume_path. Every error is the same on all. None with a part. */
+	struct ranks *ranks;
 };
 struct train_result {
 	int64_t epochs_run, steps;

@@ -14,6 +14,7 @@
 #include "pipeline/keys.h"
 #include "pipeline/run_folder.h"
 #include "model/model.h"
+#include "ranks/ranks.h"
 #include "stages/early.h"
 #include "stages/seen.h"
 
@@ -448,6 +449,7 @@ static int resolve_stage(struct chain *c, int i)
 	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
 	    .inputs_macs = s->inputs_macs,
+	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
 	    .progress = &notes.base};
 	rc = warn_of_seen(k, &view);
 	if (rc < 0)

@@ -11,6 +11,7 @@
 #include "pipeline/doctor_slurm.h"
 #include "pipeline/registry.h"
 #include "pipeline/version.h"
+#include "ranks/ranks.h"
 
 /* All that `device.gpu` can choose among; nothing where there is none, for the reason has been given. */
 static void list_devices(const struct backend *b, struct json_out o)
@@ -38,6 +39,21 @@ static void describe_backend(const struct backend *b, struct json_out o, struct 
 	if (ctx)
 		b->close(ctx);
 	list_devices(b, o);
+}
+
+/* Whether several processes can train together, and whether several were started. */
+static void describe_ranks(struct json_out o)
+{
+	struct ranks_started started;
+	char version[128];
+	const bool built = ranks_built(version, sizeof(version));
+	ranks_look(&started);
+	json_out_bool(o, "usable", built);
+	json_out_text(o, built ? "mpi" : "reason", version);
+	if (started.n < 2)
+		return;
+	json_out_number(o, "started", started.n);
+	json_out_text(o, "started_by", started.by);
 }
 
 /* slurm: whether the cluster is asked, too. cpu: what is known of the device that deploys. */
@@ -68,6 +84,7 @@ static int examine(bool slurm, struct device_traits *cpu, cJSON **out)
 		json_out_text(missing, "reason", err_message());
 		err_clear();
 	}
+	describe_ranks(json_out_object(o, "ranks"));
 	if (slurm)
 		doctor_slurm(json_out_object(o, "slurm"));
 	return json_out_end(o, out);

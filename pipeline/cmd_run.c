@@ -1,4 +1,5 @@
 /* pipeline run CONFIG: validate everything, then run what is not up to date, then print the table. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 #include "pipeline/run_args.h"
 #include "pipeline/run_error.h"
 #include "pipeline/run_folder.h"
+#include "pipeline/run_ranks.h"
+#include "ranks/ranks.h"
 
 /* --until STAGE: the stages behind it are left for another run. */
 static int end_at(struct chain *c, const char *until)
@@ -23,7 +26,24 @@ static int end_at(struct chain *c, const char *until)
 	return until ? err_set(ERR_CONFIG, "run: --until %s: there is no such stage", until) : 0;
 }
 
-static int run_and_report(struct chain *c)
+/* How the ranks share each stage's steps. */
+static void say_ranks(const struct chain *c, struct progress *progress)
+{
+	char line[256];
+	const int n = ranks_world()->n;
+	for (int i = 0; i < c->n_run; i++) {
+		int64_t batch, micro;
+		if (!run_ranks_share(c->stage[i].config, &batch, &micro))
+			continue;
+		snprintf(line, sizeof(line),
+		    "%d ranks, stage %s: a step has %" PRId64 " samples in %" PRId64 " micro-batches of %" PRId64
+		    ", %" PRId64 " for each rank",
+		    n, c->stage[i].config->name, batch, batch / micro, micro, batch / micro / n);
+		progress->line(progress, line);
+	}
+}
+
+static int run_and_report(struct chain *c, const char *note)
 {
 	struct terminal_progress progress;
 	progress_init(&progress);
@@ -31,6 +51,10 @@ static int run_and_report(struct chain *c)
 	snprintf(line, sizeof(line), "%s: %d stage%s, training on %s, %s, into %s", c->config->top.name, c->n_run,
 	    c->n_run == 1 ? "" : "s", c->train_text, c->threads_text, c->out);
 	progress.base.line(&progress.base, line);
+	if (ranks_world())
+		say_ranks(c, &progress.base);
+	if (note[0])
+		progress.base.line(&progress.base, note);
 	int rc = run_chain(c, &progress.base, &command_stop);
 	progress_finish(&progress);
 	if (rc || c->n_run < c->n) /* a table of some stages would be taken for the run's */
@@ -51,10 +75,21 @@ static int run_and_report(struct chain *c)
  * may be looking. */
 static int open_and_run(struct chain *chain, const struct run_config *config, const struct run_args *a)
 {
+	char note[512];
 	int rc = chain_open(chain, config, a->out, false);
+	const bool open = !rc;
+	rc = run_ranks_begin(chain, rc, note, sizeof(note));
 	if (rc) {
-		if (a->out && run_folder_is_cell(a->out))
+		if (!run_ranks_follow() && a->out && run_folder_is_cell(a->out))
 			run_error_write(a->out, rc, NULL);
+		if (open)
+			chain_close(chain);
+		return rc;
+	}
+	if (run_ranks_follow()) {
+		command_begin_work();
+		rc = run_ranks_work(chain, &command_stop);
+		chain_close(chain);
 		return rc;
 	}
 	rc = end_at(chain, a->until);
@@ -63,7 +98,7 @@ static int open_and_run(struct chain *chain, const struct run_config *config, co
 	command_begin_work();
 	bool begun = !rc;
 	if (!rc)
-		rc = run_and_report(chain);
+		rc = run_and_report(chain, note);
 	if (rc && (begun || run_folder_is_cell(chain->out)))
 		run_error_write(chain->out, rc, chain->failed);
 	if (!rc)
@@ -84,7 +119,10 @@ int cmd_run(int argc, char **argv)
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
-	rc = open_and_run(&chain, &config, &a);
+	if (ranks_world())
+		rc = run_ranks_config(&config, ranks_world()->n);
+	if (!rc)
+		rc = open_and_run(&chain, &config, &a);
 	run_config_clear(&config);
 	return rc;
 }

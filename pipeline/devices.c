@@ -4,11 +4,22 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "ranks/ranks.h"
 
 static int describe(struct device dev, cJSON **out)
 {
 	*out = cJSON_CreateObject();
 	return *out ? dev.backend->describe(dev.ctx, *out) : err_set(ERR_NOMEM, "out of memory");
+}
+
+/* One process of several on a machine takes the GPU of its turn, unless it sees but one. */
+static int own_gpu(const struct backend *b, const struct ranks *r, int first)
+{
+	cJSON *list = r && b->list ? cJSON_CreateArray() : NULL;
+	const int n = list && b->list(list) == 0 ? cJSON_GetArraySize(list) : 0;
+	cJSON_Delete(list);
+	err_clear();
+	return n > 1 ? (first + r->local) % n : first;
 }
 
 static int open_train(struct chain *c, const struct open_options *o)
@@ -20,8 +31,11 @@ static int open_train(struct chain *c, const struct open_options *o)
 		c->train = c->cpu;
 		return 0;
 	}
-	if (!rc)
-		rc = b->open(&ctx, o);
+	struct open_options own = *o;
+	if (!rc) {
+		own.gpu = own_gpu(b, ranks_world(), o->gpu);
+		rc = b->open(&ctx, &own);
+	}
 	if (rc < 0)
 		return rc;
 	c->train = (struct device){b, ctx};
@@ -38,6 +52,25 @@ static void write_train_text(struct chain *c)
 		snprintf(c->train_text, sizeof(c->train_text), "%s (%s)", c->train_name, c->train_choice);
 }
 
+/* All ranks compute with as many threads as rank 0, on which bytes depend. */
+static int open_cpu(struct chain *c, const struct backend *b, struct open_options *o)
+{
+	struct ranks *r = ranks_world();
+	int rc = 0;
+	if (!r)
+		return b->open(&c->cpu.ctx, o);
+	o->processes = r->local_n;
+	if (r->me == 0)
+		rc = b->open(&c->cpu.ctx, o);
+	int threads = rc || r->me ? 0 : b->traits(c->cpu.ctx)->threads;
+	struct meeting m = {.at = "the number of threads", .rc = rc};
+	rc = ranks_share(r, &m, &threads, sizeof(threads));
+	if (rc || r->me == 0)
+		return rc;
+	o->threads = threads;
+	return b->open(&c->cpu.ctx, o);
+}
+
 int devices_open(struct chain *c, bool plan_only)
 {
 	static const char *const choices[] = {"auto", "cpu", "cuda"};
@@ -48,11 +81,12 @@ int devices_open(struct chain *c, bool plan_only)
 	int rc = registry_backend("cpu", &b);
 	if (rc < 0)
 		return rc;
-	const struct open_options o = {.threads = (int)c->config->top.threads, .gpu = (int)c->config->top.device.gpu};
-	rc = b->open(&c->cpu.ctx, &o);
+	struct open_options o = {.threads = (int)c->config->top.threads, .gpu = (int)c->config->top.device.gpu};
+	rc = open_cpu(c, b, &o);
+	if (c->cpu.ctx)
+		c->cpu.backend = b;
 	if (rc < 0)
 		return rc;
-	c->cpu.backend = b;
 	rc = open_train(c, &o);
 	if (rc == ERR_DEVICE && plan_only) {
 		snprintf(c->train_missing, sizeof(c->train_missing), "%s", err_message());

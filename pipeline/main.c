@@ -12,6 +12,7 @@
 #include "pipeline/stack.h"
 #include "pipeline/version.h"
 #include "pipeline/waiting.h"
+#include "ranks/ranks.h"
 
 #define OUT_SET                                                                                                        \
 	"  --out DIR           the run's folder; not given: 'out' of the config, else runs/NAME\n"                     \
@@ -190,6 +191,31 @@ static int dispatch(int argc, char **argv)
 	return rc;
 }
 
+/* Commands that only print do so once. Others than run would be as many processes that do not know of one another. */
+static int join_ranks(const char *word, const struct ranks_started *started)
+{
+	static const char *const printing[] = {
+	    "--version", "version", "--help", "-h", "help", "explain", "schema", "doctor"};
+	if (started->n < 2)
+		return 0;
+	if (strcmp(word, "run") == 0)
+		return ranks_open(started);
+	for (size_t i = 0; i < sizeof(printing) / sizeof(*printing); i++)
+		if (strcmp(word, printing[i]) == 0)
+			return started->me == 0 ? 0 : ERR_LEFT;
+	return err_set(ERR_CONFIG, "%s started %d processes; 'run' alone is shared by several, '%s' is started once",
+	    started->by, started->n, word);
+}
+
+/* One of them speaks for all. */
+static int end_ranks(int rc, const struct ranks_started *started)
+{
+	const int status = ranks_end(rc);
+	if (status && started->me == 0)
+		fprintf(stderr, "pipeline: %s\n", err_message());
+	return status;
+}
+
 static int run_command(int argc, char **argv)
 {
 	const bool is_run = strcmp(argv[1], "run") == 0;
@@ -197,12 +223,20 @@ static int run_command(int argc, char **argv)
 	if (is_run || strcmp(argv[1], "evaluate") == 0 || strcmp(argv[1], "bench") == 0 ||
 	    strcmp(argv[1], "verify") == 0)
 		waiting_shorten(argv);
-	int rc = dispatch(argc, argv);
+	struct ranks_started started;
+	ranks_look(&started);
+	int rc = join_ranks(argv[1], &started);
+	if (rc == ERR_LEFT)
+		return 0;
+	if (!rc)
+		rc = dispatch(argc, argv);
 	/* The results of a run are its files; those of the other commands are what they print. */
 	if (!rc && output_check() < 0 && !(is_run && output_unwanted()))
 		rc = ERR_IO;
 	if (rc < 0 && !is_run)
 		output_end_unread();
+	if (started.n > 1)
+		return end_ranks(rc, &started);
 	if (rc < 0)
 		fprintf(stderr, "pipeline: %s\n", err_message());
 	return err_exit_status(rc);

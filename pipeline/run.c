@@ -20,7 +20,9 @@
 #include "pipeline/finished.h"
 #include "pipeline/model_data.h"
 #include "pipeline/run_folder.h"
+#include "pipeline/run_ranks.h"
 #include "pipeline/version.h"
+#include "ranks/ranks.h"
 #include "stages/partial.h"
 
 #define WAIT_NS 200000000 /* between looks at a stage that another run makes */
@@ -156,8 +158,17 @@ static int open_partial(
 	return 0;
 }
 
-/* Runs one stage into `part`. */
-static int run_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
+/* What a run keeps of a stage beside its folder is rank 0's. */
+static int open_kept(
+    const struct chain *c, const struct chain_stage *s, struct partial **partial, struct progress *progress)
+{
+	if (run_ranks_follow())
+		return 0;
+	int rc = sort_resume(c, s, progress);
+	return rc ? rc : open_partial(c, s, partial, progress);
+}
+
+int run_stage_into(struct chain *c, struct chain_stage *s, const char *part, struct progress *progress,
     const volatile sig_atomic_t *stop)
 {
 	char resume[CHAIN_PATH + 16], kept[STORE_PATH];
@@ -167,9 +178,7 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	struct partial *partial = NULL;
 	int rc = fill_refs(c, s, &refs);
 	if (!rc)
-		rc = sort_resume(c, s, progress);
-	if (!rc)
-		rc = open_partial(c, s, &partial, progress);
+		rc = open_kept(c, s, &partial, progress);
 	if (rc < 0)
 		goto out;
 	struct stage_run run = {.name = k->name,
@@ -199,7 +208,8 @@ static int run_into(struct chain *c, struct chain_stage *s, const char *part, st
 	    .state_seconds = c->config->top.state_seconds,
 	    .key = s->key,
 	    .partial = partial,
-	    .store = kept_folder(c, s, kept, progress),
+	    .store = run_ranks_follow() ? NULL : kept_folder(c, s, kept, progress),
+	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
 	    .progress = progress,
 	    .stop = stop,
 	    .summary = cJSON_CreateObject()};
@@ -360,7 +370,12 @@ static int run_stage(
 		say(progress, "%s: %s", base, s->config->kind->name);
 		if (s->again[0])
 			say(progress, "%s is run again: %s", base, s->again);
-		rc = run_into(c, s, part, progress, stop);
+		if (ranks_world() && s->config->kind->trains && s->config->kind->ranks == STAGE_ALONE)
+			say(progress, "%s: the other ranks wait: stages of kind %s are rank 0's", base,
+			    s->config->kind->name);
+		rc = run_ranks_order(c, s);
+		if (!rc)
+			rc = run_stage_into(c, s, part, progress, stop);
 		if (!rc)
 			rc = write_record(c, s, part, s->earlier_seconds + clock_now() - t0);
 	}
@@ -399,8 +414,10 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
 				   : run_stage(c, &c->stage[i], progress, stop);
 	}
-	if (!rc)
+	if (!rc) {
 		c->failed = NULL;
+		rc = run_ranks_dismiss();
+	}
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -157,9 +157,6 @@ static int train_client(struct federation *f, const struct encoding *samples, in
 	if (rc)
 		return rc == ERR_INTERRUPTED ? rc
 					     : err_context(rc, "round %" PRId64 ", client %d", f->done + 1, client);
-	const int64_t steps = f->o->local_epochs * ((n + own.batch_size - 1) / own.batch_size);
-	f->steps += steps;
-	f->trained_samples += steps * own.batch_size;
 	*loss = r.train_loss;
 	train_result_clear(&r);
 	return take(f, f->client);
@@ -178,25 +175,53 @@ static void show_client(const struct federation *f, int client, int of)
 	p->update(p, text, (double)f->done + (double)client / of, (double)f->o->rounds);
 }
 
+static int64_t samples_of(const struct federation *f, int client)
+{
+	return f->split.start[client + 1] - f->split.start[client];
+}
+
+/* What a client that has trained sends. from: the rank that has its weights, and its loss. */
+static int add_client(struct federation *f, int client, int from, double loss, double all, struct federate_round *out)
+{
+	const double share = (double)samples_of(f, client) / all;
+	const int64_t batch = options_of(f->o, samples_of(f, client)).batch_size;
+	const int64_t steps = f->o->local_epochs * ((samples_of(f, client) + batch - 1) / batch);
+	int rc = federate_receive(f, from, &loss);
+	if (rc || !federate_leads(f))
+		return rc;
+	federate_add(f, client, f->received ? f->received : f->client, share);
+	f->steps += steps;
+	f->trained_samples += steps * batch;
+	out->loss += share * loss;
+	return 0;
+}
+
+/* Trains the chosen clients from the `first` on, as many as train at a time. */
+static int train_clients(
+    struct federation *f, const struct encoding *samples, int first, int n, double all, struct federate_round *out)
+{
+	const int mine = first + (f->run->ranks ? f->run->ranks->me : 0);
+	double loss = 0;
+	show_client(f, first, n);
+	int rc = mine < n ? train_client(f, samples, f->chosen[mine], &loss) : 0;
+	rc = federate_meet(f, "clients of a round", f->done * f->o->clients + first, rc);
+	for (int i = first; !rc && i < n && i < first + federate_at_once(f); i++)
+		rc = add_client(f, f->chosen[i], i - first, loss, all, out);
+	return rc;
+}
+
 /* Trains the chosen clients and averages what they send, in the order of their numbers. */
 static int train_round(struct federation *f, const struct encoding *samples, struct federate_round *out)
 {
 	const double start = clock_now();
 	const int n = federate_choose(&f->split, f->o->fraction, f->t->seed, f->t->stage, f->done, f->chosen);
-	double all = 0, loss = 0;
+	double all = 0;
 	int rc = 0;
 	for (int i = 0; i < n; i++)
-		all += (double)(f->split.start[f->chosen[i] + 1] - f->split.start[f->chosen[i]]);
-	for (int i = 0; !rc && i < n; i++) {
-		const int k = f->chosen[i];
-		const double share = (double)(f->split.start[k + 1] - f->split.start[k]) / all;
-		show_client(f, i, n);
-		rc = train_client(f, samples, k, &loss);
-		if (!rc)
-			federate_add(f, k, share);
-		out->loss += share * loss;
-	}
-	if (rc)
+		all += (double)samples_of(f, f->chosen[i]);
+	for (int i = 0; !rc && i < n; i += federate_at_once(f))
+		rc = train_clients(f, samples, i, n, all, out);
+	if (rc || !federate_leads(f))
 		return rc;
 	federate_average(f);
 	out->clients = n;
@@ -293,11 +318,12 @@ static int run_round(
 	const double start = clock_now();
 	struct federate_round r = {0};
 	int rc = train_round(f, train, &r);
-	if (!rc)
+	if (!rc && federate_leads(f))
 		rc = judge(f, train, val, &r, out);
+	rc = federate_share(f, "the end of a round", rc);
 	if (rc == ERR_INTERRUPTED)
 		return interrupted(f);
-	if (rc)
+	if (rc || !federate_leads(f))
 		return rc;
 	r.seconds = clock_now() - start;
 	f->round[f->done - 1] = r;
@@ -350,10 +376,10 @@ static int begin(struct federation *f)
 	f->sum = mem_alloc(values, sizeof(*f->sum));
 	f->chosen = mem_alloc((size_t)o->clients, sizeof(*f->chosen));
 	f->round = mem_alloc((size_t)o->rounds, sizeof(*f->round));
-	if (o->bits < FLOAT_BITS)
+	const bool errors = o->bits < FLOAT_BITS && federate_leads(f);
+	if (errors)
 		f->error = mem_alloc((size_t)o->clients * (size_t)f->params.trained, sizeof(*f->error));
-	if (!f->global || !f->client || !f->best || !f->sum || !f->chosen || !f->round ||
-	    (o->bits < FLOAT_BITS && !f->error))
+	if (!f->global || !f->client || !f->best || !f->sum || !f->chosen || !f->round || (errors && !f->error))
 		return ERR_NOMEM;
 	f->figure = f->t->task->primary;
 	rc = read_masks(f);
@@ -366,6 +392,7 @@ static void end(struct federation *f)
 	federate_params_clear(&f->params);
 	mem_free(f->global);
 	mem_free(f->client);
+	mem_free(f->received);
 	mem_free(f->best);
 	mem_free(f->sum);
 	mem_free(f->error);
@@ -376,8 +403,10 @@ static void end(struct federation *f)
 
 static int go_on(struct federation *f, struct train_result *out)
 {
-	int rc = federate_load(f, out);
-	if (rc != 1)
+	int rc = federate_leads(f) ? federate_load(f, out) : 0;
+	const int found = rc > 0;
+	rc = federate_share(f, "the state of a federation", rc < 0 ? rc : 0);
+	if (rc || !found)
 		return rc;
 	f->kept = f->done;
 	stage_line(f->run, "going on after round %" PRId64 " of %" PRId64, f->done, f->o->rounds);
@@ -390,15 +419,17 @@ static int run_rounds(
 	const struct federate_options *o = f->o;
 	FILE *csv = NULL;
 	int rc = go_on(f, out);
-	if (!rc)
+	if (!rc && federate_leads(f))
 		rc = federate_log_begin(f, &csv);
 	while (!rc && f->done < o->rounds && !(o->train.patience > 0 && f->bad_rounds >= o->train.patience)) {
 		rc = run_round(f, train, val, out);
-		if (!rc)
+		if (!rc && federate_leads(f))
 			rc = federate_log_round(f, csv);
 	}
 	if (csv)
 		fclose(csv);
+	if (!rc && !federate_leads(f))
+		return ERR_LEFT;
 	if (!rc)
 		rc = give(f, f->best);
 	return rc ? rc : federate_report(f);
@@ -441,6 +472,7 @@ static int fit(void *user, const struct trainer *planned, struct train_result *o
 		rc = fit_memory_check(planned, &train, &val, &memory);
 	if (!rc)
 		rc = begin(f);
+	rc = federate_meet(f, "the beginning of a federation", 0, rc);
 	if (!rc)
 		rc = run_rounds(f, &train, &val, out);
 	if (!rc)
@@ -571,6 +603,7 @@ const struct stage_kind stage_federate = {.name = "federate",
     .table = table,
     .options_size = sizeof(struct federate_options),
     .trains = true,
+    .ranks = STAGE_SHARES_CLIENTS,
     .makes_checkpoint = true,
     .needs_model = true,
     .check = check,

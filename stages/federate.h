@@ -1,10 +1,11 @@
 /* Federated averaging (McMahan, Moore, Ramage, Hampson and Aguera y Arcas 2017, algorithm 1): in every round some of
  * the clients train the common weights on samples of their own, and the new weights are the mean of theirs, each as
- * heavy as its client has samples. Here all clients are in one process, one after the other; what they send is added in
- * the order of their numbers, so that a process for each of them would come to the same sums.
+ * heavy as its client has samples. Clients train one after the other in one process, or some at a time, each in a rank
+ * of its own; what they send is added in the order of their numbers, so that the sums are the same.
  *
  * Parts of the stage: who has which samples (federate_split.c), what a client sends (federate_update.c), the state
- * between two rounds (federate_state.c), figures in files (federate_report.c), the rounds (federate.c). */
+ * between two rounds (federate_state.c), several ranks (federate_ranks.c), figures in files (federate_report.c), the
+ * rounds (federate.c). */
 #ifndef STAGES_FEDERATE_H
 #define STAGES_FEDERATE_H
 
@@ -89,11 +90,12 @@ struct federation {
 	struct federate_params params;
 	float *global, *client, *best; /* (values) the common weights, one client's, the best of all rounds */
 	double *sum;                   /* (values) */
-	float *error;                  /* (clients, trained) what each one's update has lost; NULL: FLOAT_BITS */
-	uint8_t *mask;                 /* (trained) or NULL */
-	int *chosen;                   /* (clients) */
-	struct federate_round *round;  /* (rounds) */
-	int64_t kept;                  /* the round whose state is in the file; 0: there is none */
+	float *received;              /* (values) of several ranks: one client's weights, from the rank that has them */
+	float *error;                 /* (clients, trained) what each one's update has lost; NULL: FLOAT_BITS */
+	uint8_t *mask;                /* (trained) or NULL */
+	int *chosen;                  /* (clients) */
+	struct federate_round *round; /* (rounds) */
+	int64_t kept;                 /* the round whose state is in the file; 0: there is none */
 	int64_t done, bad_rounds, best_round, steps; /* rounds; best_round from 1, 0: none */
 	int figure;                                  /* row of the task: the primary one */
 	double earlier_seconds, start, saved, train_seconds;
@@ -102,10 +104,20 @@ struct federation {
 /* Bytes on the host. */
 size_t federate_host_bytes(const struct federate_options *o, const struct federate_params *p);
 
-/* What one client has sent into f->sum; f->client holds its weights. */
-void federate_add(struct federation *f, int client, double share);
+/* What one client has sent, its weights (values), into f->sum. */
+void federate_add(struct federation *f, int client, const float *weights, double share);
 /* f->sum becomes f->global; f->mask holds. */
 void federate_average(struct federation *f);
+
+/* federate_ranks.c. Whether this process is alone, or rank 0; clients that train at a time. */
+bool federate_leads(const struct federation *f);
+int federate_at_once(const struct federation *f);
+/* All ranks hear how the others have fared (ranks_meet); ERR_INTERRUPTED where one was told to stop. Alone: rc. */
+int federate_meet(const struct federation *f, const char *at, int64_t number, int rc);
+/* After a meeting: the client's weights and loss that rank `from` has, into f->received. Alone: nothing. */
+int federate_receive(struct federation *f, int from, double *loss);
+/* A meeting, and then rank 0's common weights and counts of rounds for all. */
+int federate_share(struct federation *f, const char *at, int rc);
 
 /* federate_state.c: the state after a round, to run->resume_path; and back: 1: it was there, 0: not, ERR_CHECKPOINT. */
 int federate_save(const struct federation *f, const struct train_result *r);

@@ -96,24 +96,25 @@ void federate_quantize(float *u, int64_t n, int bits, const uint8_t *mask, doubl
 	}
 }
 
-static void add_update(struct federation *f, const struct federate_param *p, int client, double share)
+static void add_update(
+    struct federation *f, const struct federate_param *p, int client, const float *weights, double share)
 {
 	float *error = f->error + (int64_t)client * f->params.trained + p->at;
 	for (int64_t i = 0; i < p->n; i++)
-		error[i] += f->client[p->at + i] - f->global[p->at + i];
+		error[i] += weights[p->at + i] - f->global[p->at + i];
 	federate_quantize(error, p->n, (int)f->o->bits, f->mask ? f->mask + p->at : NULL, share, f->sum + p->at);
 }
 
-void federate_add(struct federation *f, int client, double share)
+void federate_add(struct federation *f, int client, const float *weights, double share)
 {
 	for (int i = 0; i < f->params.n; i++) {
 		const struct federate_param *p = &f->params.item[i];
 		if (p->trained && f->error) {
-			add_update(f, p, client, share);
+			add_update(f, p, client, weights, share);
 			continue;
 		}
 		for (int64_t k = p->at; k < p->at + p->n; k++)
-			f->sum[k] += share * (double)f->client[k];
+			f->sum[k] += share * (double)weights[k];
 	}
 }
 

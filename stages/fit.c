@@ -129,6 +129,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	const struct fit_job *job = state->job;
 	const struct stage_run *run = job->run;
 	return (struct trainer){.o = job->train,
+	    .ranks = job->fit ? NULL : run->ranks,
 	    .data = state->data,
 	    .adapter = &job->model->ckpt.adapter,
 	    .task = &job->model->ckpt.task,
@@ -154,6 +155,12 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .resume_note = job->resume_note,
 	    .resume_seconds = run->state_seconds > 0 ? run->state_seconds : RESUME_SECONDS,
 	    .min_best_epoch = job->without_labels ? job->train->epochs - 1 : job->min_best_epoch};
+}
+
+/* Whether rank 0 does what is to be done once, such as writing. */
+static bool follows(const struct stage_run *run)
+{
+	return run->ranks && run->ranks->me > 0;
 }
 
 /* OUT/logs/<stage>_training.csv */
@@ -296,7 +303,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	t.before_forward = teach ? before_forward : NULL;
 	state.teaches = teach;
 	t.plan = plan_extra;
-	t.log_path = path;
+	t.log_path = follows(run) ? NULL : path;
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", state.teacher.model.ckpt.sha256);
 	rc = train(&state, &t, &out->result);

@@ -59,6 +59,9 @@ struct stage_run {
 	struct progress *progress;
 	const volatile sig_atomic_t *stop;
 	cJSON *summary; /* out: the figures that the run's table shows; keys in docs/architecture.md */
+	/* Processes that run this stage together (stage_kind.ranks), or NULL: this one alone. A rank that follows has a
+	 * folder to fill that nobody looks at, keeps no state, and leaves with ERR_LEFT where its part ends. */
+	struct ranks *ranks;
 };
 
 /* What `plan` shows. All figures are estimates of what run would use. */
@@ -86,6 +89,13 @@ struct stage_reference {
 	enum { REF_REQUIRED, REF_OPTIONAL, REF_BEFORE } absent;
 };
 
+/* What several ranks do with a stage. */
+enum stage_ranks {
+	STAGE_ALONE,         /* it is rank 0's */
+	STAGE_SHARES_STEPS,  /* each has some of the micro-batches of a training step; the options have `accumulate` */
+	STAGE_SHARES_CLIENTS /* each trains some of the clients */
+};
+
 struct stage_kind {
 	const char *name, *help;
 	const struct option *table; /* of the options struct */
@@ -105,6 +115,7 @@ struct stage_kind {
 	/* Says through s->progress what `run` would say before it works. */
 	int (*plan)(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out);
 	int (*run)(struct stage_run *s);
+	enum stage_ranks ranks;
 };
 
 /* The kinds, by name; the list is in pipeline/registry.c. */

@@ -322,7 +322,7 @@ static void average__weighs_clients_by_their_samples(void **state)
 		    .error = bits < FLOAT_BITS ? error : NULL};
 		for (int k = 0; k < 2; k++) {
 			memcpy(client, of[k], sizeof(client));
-			federate_add(&f, k, k ? 0.25 : 0.75);
+			federate_add(&f, k, f.client, k ? 0.25 : 0.75);
 		}
 		federate_average(&f);
 		assert_true(fabsf(global[0] - 2) < 1e-3f && fabsf(global[1] - 3) < 1e-3f);

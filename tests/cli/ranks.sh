@@ -1,0 +1,165 @@
+# Several ranks train together: the bytes of one process with as many times the accumulation, whether or not they are
+# interrupted on the way; and whatever goes wrong on one rank ends all of them, with one message and its exit status.
+. "$(dirname "$0")/lib.sh"
+command -v mpirun >/dev/null 2>&1 || { echo "mpirun is missing (openmpi-bin)" && exit 77; }
+"$program" doctor --json | grep -q '"mpi":' || { echo "the program is built without MPI" && exit 77; }
+TMPDIR=$work/tmp
+export TMPDIR
+mkdir "$TMPDIR"
+
+launch="mpirun --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
+
+# ranks N STATUS TEXT ARGUMENT...: must end so; a failure says so in one line. Nothing hangs.
+ranks() {
+	n=$1 want=$2 part=$3
+	shift 3
+	checks=$((checks + 1))
+	status=0
+	timeout 120 $launch -n "$n" "$program" "$@" >out 2>err </dev/null || status=$?
+	if [ $status -ne "$want" ]; then
+		problem "exit status $status, expected $want, of $n ranks: pipeline $*"
+	elif [ "$want" -eq 0 ] && grep -q '^pipeline: ' err; then
+		problem "an error was printed by $n ranks: pipeline $*"
+	elif [ "$want" -ne 0 ] && [ "$(grep -c '^pipeline: ' err)" -ne 1 ]; then
+		problem "not one line 'pipeline: ...' of $n ranks: pipeline $*"
+	elif ! cat out err | grep -qF -- "$part"; then
+		problem "'$part' is not said by $n ranks: pipeline $*"
+	fi
+}
+
+# same FOLDER FOLDER STAGE...: weights, and the figures of every epoch.
+same() {
+	a=$1 b=$2
+	shift 2
+	for stage; do
+		check "$b/$stage has the weights of $a" cmp "$a/$stage/model.safetensors" "$b/$stage/model.safetensors"
+		for csv in "$a/$stage"/logs/*_training.csv; do
+			[ -e "$csv" ] || continue # a stage without training
+			sed 's/,[^,]*$//' "$csv" >figures.a # but for the seconds
+			sed 's/,[^,]*$//' "$b/$stage/logs/$(basename "$csv")" >figures.b
+			check "$b/$stage has the log of $a" cmp figures.a figures.b
+		done
+	done
+}
+
+cat >t.yaml <<'END'
+name: t
+seed: 3
+threads: 1
+data: {source: digits}
+models:
+  big: {family: cnn, conv: [6, 8], kernel: [3, 3], pad: [1, 1], pool: [2, 2], hidden: [16], batchnorm: true, dropout: 0.1}
+  small: {family: mlp, hidden: [13]}
+stages:
+  teacher: {kind: train, model: big, epochs: 2, batch_size: 96, clip_norm: 1}
+  student: {kind: distill, model: small, teacher: teacher, epochs: 2, batch_size: 96, accumulate: 2, optimizer: sgd, lr: 0.05}
+  prune: {input: student, sparsity: 0.5, epochs: 1}
+  quantize: {input: prune, method: static}
+  evaluate: {latency_runs: 5, latency_warmup: 1, throughput_runs: 1}
+END
+
+# Each in a folder with a store of its own: nothing is taken from another.
+accumulated() { echo "--set stages.teacher.accumulate=$1 --set stages.student.accumulate=$((2 * $1))"; }
+for n in 2 4; do
+	# shellcheck disable=SC2046
+	works run t.yaml --out "one$n/t" $(accumulated $n)
+	ranks $n 0 "$n ranks, stage teacher: a step has 96 samples in $n micro-batches of $((96 / n)), 1 for each rank" \
+		run t.yaml --out "many$n/t"
+	same "one$n/t" "many$n/t" 01-teacher 02-student 03-prune 04-quantize
+	# What the ranks have made is what one process would look for, and take.
+	# shellcheck disable=SC2046
+	works run t.yaml --out "many$n/other" $(accumulated $n)
+	check "the stages of $n ranks are taken for one process" [ "$(grep -c ': the same stage was finished in' err)" -eq 5 ]
+done
+check "the number of micro-batches matters" eval '! cmp -s one2/t/01-teacher/model.safetensors one4/t/01-teacher/model.safetensors'
+ranks 2 0 "01-teacher: up to date" run t.yaml --out many2/t
+check "nothing is left of the ranks that follow" [ -z "$(ls "$TMPDIR" | grep pipeline-rank)" ]
+
+# Clients of a federation.
+cat >f.yaml <<'END'
+name: f
+seed: 3
+threads: 1
+data: {source: digits}
+models: {m: {family: mlp, hidden: [13]}}
+stages:
+  averaged: {kind: federate, model: m, clients: 5, rounds: 2, local_epochs: 1, fraction: 0.6, update_bits: 4, batch_size: 32}
+END
+works run f.yaml --out one/f
+for n in 2 4; do
+	ranks $n 0 "round 2/2" run f.yaml --out "fed$n/f"
+	same one/f "fed$n/f" 01-averaged
+done
+
+# Errors: of all, of one, of none that knows the other.
+diverge="--set stages.student.epochs=10 --set stages.student.lr=1000 --set stages.student.clip_norm=0 --set stages.student.warmup=0 --set stages.student.optimizer=adamw"
+# shellcheck disable=SC2086
+ends_with 1 "stage student: epoch" run t.yaml --out one2/t $diverge --set stages.teacher.accumulate=2 --set stages.student.accumulate=4
+tail -n 1 err >said
+# shellcheck disable=SC2086
+ranks 2 1 "$(cat said)" run t.yaml --out many2/t $diverge
+ranks 2 2 "a batch of 95 samples cannot be cut into 2 equal micro-batches, 1 for each of 2 ranks" run t.yaml --out e/t \
+	--set stages.teacher.batch_size=95
+ranks 2 3 "nowhere" run t.yaml --out e/t --set data.source=images --set data.path=nowhere
+ranks 2 2 "evaluate' is started once" evaluate many2/t/01-teacher
+ranks 2 0 "training runs on" doctor
+check "one of them speaks" [ "$(grep -c '^training runs on' out)" -eq 1 ]
+
+# apart STATUS TEXT: rank 1 is given something else than rank 0.
+apart() {
+	want=$1 part=$2
+	shift 2
+	checks=$((checks + 1))
+	status=0
+	timeout 120 $launch -n 1 "$program" run t.yaml --out apart/t : -n 1 "$program" run t.yaml --out apart/t "$@" >out 2>err \
+		</dev/null || status=$?
+	if [ $status -ne "$want" ] || [ "$(grep -c '^pipeline: ' err)" -ne 1 ] || ! grep '^pipeline: ' err | grep -qF -- "$part"; then
+		problem "exit status $status, expected $want and '$part', where rank 1 has $*"
+	fi
+}
+apart 1 "rank 0 has other data, options or checkpoints" --set seed=4
+apart 2 "rank 1 on " --set nothing=1
+
+# Two processes that MPI does not know of.
+for rank in 0 1; do
+	OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$rank "$program" run t.yaml --out e/t >out$rank 2>err$rank && problem "started alone" || true
+done
+checks=$((checks + 1))
+contains err0 "but MPI knows 1"
+check "nothing was made" [ ! -e e/t ]
+
+# interrupt SIGNAL WHOM: in the teacher's training, two ranks. WHOM: launcher or rank
+interrupt() {
+	rm -rf cut
+	$launch -n 2 "$program" run long.yaml --out cut/t >out 2>err </dev/null &
+	pid=$!
+	tries=0
+	until [ "$(cat cut/t/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] || [ $tries -gt 2400 ]; do
+		sleep 0.05
+		tries=$((tries + 1))
+	done
+	case $2 in
+	launcher) kill -"$1" $pid ;;
+	*) kill -"$1" "$(pgrep -P $pid -f ' run long.yaml' | sort -n | tail -n 1)" ;;
+	esac
+	status=0
+	wait $pid || status=$?
+	checks=$((checks + 1))
+	if [ $status -ne 75 ] || [ "$(grep -c '^pipeline: .*interrupted.*; the same run goes on from there' err)" -ne 1 ]; then
+		problem "exit status $status after SIG$1 to $2"
+	fi
+	check "the state is kept" [ -s cut/t/.01-teacher.resume ]
+}
+sed 's/kind: train, model: big, epochs: 2/kind: train, model: big, epochs: 12/' t.yaml >long.yaml
+works run long.yaml --out whole/t --until teacher --set stages.teacher.accumulate=2
+interrupt USR1 launcher
+ranks 2 0 "going on in epoch" run long.yaml --out cut/t --until teacher
+same whole/t cut/t 01-teacher
+interrupt TERM rank
+works run long.yaml --out cut/t --until teacher --set stages.teacher.accumulate=2
+contains err "going on in epoch"
+same whole/t cut/t 01-teacher
+# With another number of ranks it is another training; the state stays for who goes on with it.
+interrupt USR1 launcher
+ranks 4 0 "an interrupted training with other options is kept" run long.yaml --out cut/t --until teacher
+finish

@@ -555,6 +555,12 @@ static int plan_clients(const struct stage_run *s, const struct federate_options
 	return 0;
 }
 
+static size_t host_bytes(
+    const struct stage_run *s, const struct federate_options *o, const struct federate_params *params)
+{
+	return federate_host_bytes(o, params) + (s->ranks ? (size_t)params->values * sizeof(float) : 0);
+}
+
 static int plan(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct federate_options o = resolved(s);
@@ -567,8 +573,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 	if (!rc)
 		rc = plan_clients(s, &o, &params, out);
 	if (!rc)
-		rc = fit_plan(s, s->spec,
-		    &(struct fit_job){.train = &o.train, .host_bytes = federate_host_bytes(&o, &params)}, out);
+		rc = fit_plan(
+		    s, s->spec, &(struct fit_job){.train = &o.train, .host_bytes = host_bytes(s, &o, &params)}, out);
 	federate_params_clear(&params);
 	/* of fit_plan, which counts whole epochs: 3 of training, 1 of validation each, and a last pass */
 	const double n = (double)s->data->n[SPLIT_TRAIN], v = (double)s->data->n[SPLIT_VAL];
@@ -593,7 +599,7 @@ static int run(struct stage_run *s)
 					  .train = &o.train,
 					  .fit = fit,
 					  .user = &f,
-					  .host_bytes = federate_host_bytes(&o, &params)});
+					  .host_bytes = host_bytes(s, &o, &params)});
 	federate_params_clear(&params);
 	return rc;
 }

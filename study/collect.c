@@ -10,9 +10,10 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "study/sweep.h"
 
-#define ROOM      1400
-#define SWEEP_MAX (512u << 20)
+#define ROOM     1400
+#define CELL_MAX (1u << 20)
 
 static bool holds(const char *dir, const char *name)
 {
@@ -61,21 +62,6 @@ static int add_run(struct study *s, const char *path, const char *sweep, cJSON *
 	return study_run_read(&s->run[s->n++], path, sweep, cell);
 }
 
-/* A cell's folder lies below its sweep's. */
-static bool is_below(const char *folder)
-{
-	const char *at = folder;
-	if (!*folder || *folder == '/')
-		return false;
-	while (at) {
-		if (!strncmp(at, "..", 2) && (!at[2] || at[2] == '/'))
-			return false;
-		at = strchr(at, '/');
-		at += at ? 1 : 0;
-	}
-	return true;
-}
-
 static int read_cell(const char *dir, cJSON **out)
 {
 	char path[ROOM];
@@ -83,7 +69,7 @@ static int read_cell(const char *dir, cJSON **out)
 	*out = NULL;
 	int rc = fs_join(path, sizeof(path), dir, "cell.json");
 	if (!rc && fs_exists(path))
-		rc = fs_read_regular(path, SWEEP_MAX, &b);
+		rc = fs_read_regular(path, CELL_MAX, &b);
 	if (!rc && b.data)
 		rc = json_parse(path, (const char *)b.data, b.size, out);
 	fs_bytes_clear(&b);
@@ -93,51 +79,26 @@ static int read_cell(const char *dir, cJSON **out)
 	return 0;
 }
 
-static int add_cells(struct study *s, const char *sweep, const cJSON *cells)
+/* A cell's own file says what the folder holds; where there is none yet, the sweep does. */
+static int add_cell(struct study *s, const struct sweep *sweep, const struct sweep_cell *c)
 {
-	const cJSON *c;
-	cJSON_ArrayForEach(c, cells)
-	{
-		char path[ROOM];
-		const char *folder = study_text(c, "folder");
-		const char *within = !strncmp(folder, "cells/", 6) ? "" : "cells/";
-		cJSON *own = NULL;
-		if (!is_below(folder))
-			return err_set(ERR_CONFIG,
-			    "%s/sweep.json: a cell's folder must lie below the sweep's, found '%s'", sweep, folder);
-		if (snprintf(path, sizeof(path), "%s/%s%s", sweep, within, folder) >= (int)sizeof(path))
-			return err_set(ERR_CONFIG, "%s: the path of a cell is too long", sweep);
-		int rc = read_cell(path, &own);
-		if (!rc && !cJSON_IsObject(own)) {
-			cJSON_Delete(own);
-			own = cJSON_Duplicate(c, true);
-			rc = own ? 0 : err_set(ERR_NOMEM, "out of memory");
-		}
-		if (!rc)
-			rc = add_run(s, path, sweep, own);
-		if (rc)
-			return rc;
+	char dir[SWEEP_PATH];
+	cJSON *cell = NULL;
+	int rc = read_cell(sweep_cell_dir(sweep, c, dir), &cell);
+	if (!rc && !cJSON_IsObject(cell)) {
+		cJSON_Delete(cell);
+		rc = sweep_cell_json(c, &cell);
 	}
-	return 0;
+	return rc ? rc : add_run(s, dir, sweep->out, cell);
 }
 
 static int add_sweep(struct study *s, const char *dir)
 {
-	char path[ROOM];
-	struct fs_bytes b = {0};
-	cJSON *json = NULL;
-	int rc = fs_join(path, sizeof(path), dir, "sweep.json");
-	if (!rc)
-		rc = fs_read_regular(path, SWEEP_MAX, &b);
-	if (!rc)
-		rc = json_parse(path, (const char *)b.data, b.size, &json);
-	fs_bytes_clear(&b);
-	const cJSON *cells = cJSON_GetObjectItemCaseSensitive(json, "cells");
-	if (!rc && !cJSON_IsArray(cells))
-		rc = err_set(ERR_CONFIG, "%s: has no list of cells: it is not a sweep's description", path);
-	if (!rc)
-		rc = add_cells(s, dir, cells);
-	cJSON_Delete(json);
+	struct sweep sweep;
+	int rc = sweep_load(&sweep, dir);
+	for (int i = 0; !rc && i < sweep.n; i++)
+		rc = add_cell(s, &sweep, &sweep.cell[i]);
+	sweep_clear(&sweep);
 	return rc;
 }
 

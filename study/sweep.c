@@ -75,6 +75,14 @@ static void add_cell(struct json_out o, const struct sweep_cell *c)
 		json_out_number(o, "fold", c->fold);
 }
 
+int sweep_cell_json(const struct sweep_cell *c, cJSON **out)
+{
+	bool ok;
+	struct json_out root = json_out_begin(&ok);
+	add_cell(root, c);
+	return json_out_end(root, out);
+}
+
 static void add_cells(struct json_out list, const struct sweep_cell *cell, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -218,7 +226,7 @@ static int read_stages(struct sweep_cell *c, const cJSON *stages)
 	return 0;
 }
 
-static int read_cell(struct sweep_cell *c, const cJSON *o)
+static int read_cell(struct sweep_cell *c, const cJSON *o, int at)
 {
 	uint64_t index;
 	const char *name = text_of(o, "name"), *folder = text_of(o, "folder"), *sha = text_of(o, "config_sha256");
@@ -226,7 +234,10 @@ static int read_cell(struct sweep_cell *c, const cJSON *o)
 	const cJSON *fold = cJSON_GetObjectItemCaseSensitive(o, "fold");
 	if (!json_uint(cJSON_GetObjectItemCaseSensitive(o, "index"), &index) || index > 100000000 || !name ||
 	    !is_name(folder) || !hash_is_hex(sha) || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(o, "axes")))
-		return err_set(ERR_CONFIG, "a cell is not one");
+		return err_set(ERR_CONFIG,
+		    "cell %d is not one: its index, name, folder (a name, without '/'), axes or "
+		    "config_sha256 is missing or wrong",
+		    at);
 	c->index = (int)index;
 	c->name = mem_strdup(name);
 	c->folder = mem_strdup(folder);
@@ -243,8 +254,10 @@ static int read_cells(struct sweep_cell **cell, int *n, const cJSON *list)
 {
 	*cell = mem_alloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(**cell));
 	int rc = *cell ? 0 : ERR_NOMEM;
-	for (const cJSON *e = cJSON_IsArray(list) ? list->child : NULL; !rc && e; e = e->next)
-		rc = read_cell(&(*cell)[(*n)++], e);
+	for (const cJSON *e = cJSON_IsArray(list) ? list->child : NULL; !rc && e; e = e->next) {
+		rc = read_cell(&(*cell)[*n], e, *n);
+		++*n;
+	}
 	return rc;
 }
 

@@ -58,6 +58,8 @@ void sweep_clear(struct sweep *s);
 int sweep_load(struct sweep *s, const char *out);
 /* Writes the folders and configs of cells that are new or changed, and then sweep.json. */
 int sweep_write(const struct sweep *s);
+/* Its index, name, axes, seed and fold, as sweep.json and cell.json have them. ERR_NOMEM. */
+int sweep_cell_json(const struct sweep_cell *c, cJSON **out);
 /* OUT/cells/FOLDER */
 const char *sweep_cell_dir(const struct sweep *s, const struct sweep_cell *c, char path[SWEEP_PATH]);
 /* The cell of this number, or NULL. */

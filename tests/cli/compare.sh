@@ -86,34 +86,33 @@ contains out 't,teacher,fp32,1,'
 works evaluate r1/01-teacher r1/01-teacher --out twice
 check "its decisions are kept" test -s twice/decisions.safetensors
 
-# a sweep: cells by their axes, one of them not there
-mkdir -p sweep/cells
-for s in 1 2; do
-	for p in 0.25 0.5; do
-		c=sweep/cells/$p-$s
-		works run t.yaml --set seed=$s --set stages.prune.sparsity=$p --out "$c"
-		echo "{\"format\": 1, \"index\": 0, \"name\": \"$p-$s\", \"axes\": {\"stages.prune.sparsity\": $p}, \"seed\": $s, \"fold\": null}" >"$c/cell.json"
-	done
-done
-cat >sweep/sweep.json <<'END'
-{"format": 1, "cells": [
- {"index": 0, "name": "0.25-1", "axes": {"stages.prune.sparsity": 0.25}, "seed": 1, "folder": "cells/0.25-1"},
- {"index": 1, "name": "0.25-2", "axes": {"stages.prune.sparsity": 0.25}, "seed": 2, "folder": "0.25-2"},
- {"index": 2, "name": "0.5-1", "axes": {"stages.prune.sparsity": 0.5}, "seed": 1, "folder": "cells/0.5-1"},
- {"index": 3, "name": "0.5-2", "axes": {"stages.prune.sparsity": 0.5}, "seed": 2, "folder": "cells/0.5-2"},
- {"index": 4, "name": "0.9-1", "axes": {"stages.prune.sparsity": 0.9}, "seed": 1, "folder": "cells/0.9-1"}]}
+# a sweep: cells by their axes, some of them not there
+cat >grid.yaml <<'END'
+base: t.yaml
+axes: {stages.prune.sparsity: [0.25, 0.5, 0.9]}
+seeds: [1, 2]
 END
+works sweep grid.yaml --out sweep
+rm -r sweep/cells/0004-* sweep/cells/0005-*
 works compare sweep --baseline sparsity=0.25 --format csv
 contains out 'run,stages.prune.sparsity,model'
 contains out 'sparsity=0.5,0.5,prune,fp32,2,accuracy'
 contains out 'sparsity=0.9,0.9,,,0,'
-contains out '1 missing'
-contains err "sweep/cells/0.9-1: missing: its folder is not there"
+contains out '2 missing'
+contains err "sweep/cells/0004-sparsity0.9-s1: missing: its folder is not there"
 works compare sweep --baseline sparsity=0.25/teacher --format json
 contains out '"pairs":	2'
-sed -i 's/"sparsity": 0.5}/x/; s/: 0.5}/: 0.75}/' sweep/cells/0.5-1/cell.json
+sed -i 's/sparsity":	0.5/sparsity":	0.75/' sweep/cells/0002-*/cell.json
 works compare sweep
-contains err 'cells/0.5-1: stale: stages.prune.sparsity in its run.json is not what its cell.json has'
-echo '{"cells": [{"folder": "../r1"}]}' >sweep/sweep.json
-refuses 2 "must lie below the sweep's, found '../r1'" compare sweep
+contains err 'cells/0002-sparsity0.5-s1: stale: stages.prune.sparsity in its run.json is not what its cell.json has'
+# both read the same description of a sweep
+cp sweep/sweep.json whole.json
+unreadable() { # CHANGE TEXT
+	sed "$1" whole.json >sweep/sweep.json
+	ends_with 2 "sweep/sweep.json: $2" sweep sweep --status
+	ends_with 2 "sweep/sweep.json: $2" compare sweep
+}
+unreadable 's/"format":1/"format":2/' 'it is not a sweep that this program can read'
+unreadable 's/"threads"/"thread"/' 'a field is missing or wrong'
+unreadable 's#"folder":"0000-[^"]*","config_#"folder":"../../r1","config_#' 'cell 0 is not one'
 finish

@@ -1,18 +1,12 @@
 /* Figures by gnuplot: for each NAME.dat and NAME.gp, and where gnuplot is, NAME.svg and NAME.png. One gnuplot draws
  * them all. */
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "pipeline/outside.h"
 #include "study/report.h"
 
 #define DRAW_SECONDS 120
@@ -147,31 +141,6 @@ static int write_script(struct report *r, const struct report_figure *f)
 
 /* ---- gnuplot ---- */
 
-/* 0: it ended well; 127: there is none. A gnuplot that hangs is ended. */
-static int run_gnuplot(const char *dir, const char *const *script)
-{
-	pid_t pid = fork();
-	int status;
-	if (pid < 0)
-		return 126;
-	if (pid == 0) {
-		const int in = open("/dev/null", O_RDWR);
-		const int log = chdir(dir) == 0 ? open("gnuplot.log", O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
-		if (in >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(in, 1) == 1 && dup2(log, 2) == 2)
-			execvp("gnuplot", (char *const *)script);
-		_exit(errno == ENOENT ? 127 : 126);
-	}
-	for (int tenth = 0; tenth < DRAW_SECONDS * 10; tenth++) {
-		const pid_t done = waitpid(pid, &status, WNOHANG);
-		if (done == pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
-		nanosleep(&(struct timespec){.tv_nsec = tenth < 20 ? 10000000 : 100000000}, NULL);
-	}
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	return 126;
-}
-
 static bool is_drawn(const struct report *r, const struct report_figure *f, const char *ending)
 {
 	char path[1400];
@@ -180,10 +149,38 @@ static bool is_drawn(const struct report *r, const struct report_figure *f, cons
 	return fs_exists(path) && fs_size(path, &bytes) == 0 && bytes > 0;
 }
 
+/* Its words are kept where a figure is missing: they name the line of the script. */
+static int run_gnuplot(struct report *r, const char *dir, char *const *argv)
+{
+	struct str out = {0}, said = {0};
+	bool is_absent, all = true;
+	char log[1420];
+	int rc = outside_run(dir, argv, DRAW_SECONDS, &out, &said, &is_absent);
+	snprintf(log, sizeof(log), "%s/gnuplot.log", dir);
+	unlink(log);
+	for (int i = 0; i < r->n_figure; i++) {
+		struct report_figure *f = &r->figure[i];
+		f->drawn = is_drawn(r, f, "svg") && is_drawn(r, f, "png");
+		r->files += 2 * f->drawn;
+		all &= f->drawn;
+		if (!f->drawn && !is_absent)
+			report_note(r, "gnuplot did not draw %s (%s); its words are in %s", f->name,
+			    rc ? err_message() : "without a word of failure", log);
+	}
+	if (is_absent)
+		report_note(r, "gnuplot is not installed: figures/ holds the data (.dat) and the scripts (.gp), but no "
+			       "SVG and no PNG");
+	err_clear();
+	rc = all || is_absent ? 0 : fs_write(log, str_text(&said), said.len);
+	str_clear(&out);
+	str_clear(&said);
+	return rc;
+}
+
 int report_figures_draw(struct report *r)
 {
-	const char *script[REPORT_FIGURES + 2] = {"gnuplot"};
-	char names[REPORT_FIGURES][64], dir[1400], log[1420];
+	char gnuplot[] = "gnuplot", names[REPORT_FIGURES][64], dir[1400];
+	char *argv[REPORT_FIGURES + 2] = {gnuplot};
 	int rc = fs_join(dir, sizeof(dir), r->out, "figures");
 	if (!rc)
 		rc = fs_mkdirs(dir);
@@ -192,22 +189,7 @@ int report_figures_draw(struct report *r)
 		if (!rc)
 			rc = write_script(r, &r->figure[i]);
 		snprintf(names[i], sizeof(names[i]), "%s.gp", r->figure[i].name);
-		script[i + 1] = names[i];
+		argv[i + 1] = names[i];
 	}
-	if (rc || !r->n_figure)
-		return rc;
-	const int status = run_gnuplot(dir, script);
-	snprintf(log, sizeof(log), "%s/gnuplot.log", dir);
-	for (int i = 0; i < r->n_figure; i++) {
-		r->figure[i].drawn = is_drawn(r, &r->figure[i], "svg") && is_drawn(r, &r->figure[i], "png");
-		r->files += 2 * r->figure[i].drawn;
-		if (!r->figure[i].drawn && status != 127)
-			report_note(r, "gnuplot did not draw %s; its words are in %s", r->figure[i].name, log);
-	}
-	if (status == 127)
-		report_note(r, "gnuplot is not installed: figures/ holds the data (.dat) and the scripts (.gp), but no "
-			       "SVG and no PNG");
-	if (status == 0 || status == 127)
-		unlink(log);
-	return 0;
+	return rc || !r->n_figure ? rc : run_gnuplot(r, dir, argv);
 }

@@ -49,5 +49,10 @@ find engine cpu cuda stages pipeline study \( -name '*.c' -o -name '*.h' -o -nam
 	/^[ \t]*#[ \t]*include[ \t]*[<"](cuda|cublas)/ { if (FILENAME !~ /^cuda\//) fail("only cuda/ includes CUDA") }
 	/^[ \t]*#[ \t]*include[ \t]*[<"]mpi/ { if (FILENAME != "engine/ranks/mpi.c") fail("only engine/ranks/mpi.c includes MPI") }
 	/(^|[^A-Za-z_])MPI_[A-Z][a-z]/ { if (FILENAME != "engine/ranks/mpi.c") fail("only engine/ranks/mpi.c calls MPI") }
+	# one way to start other programs, with its limits; a cell is the program itself
+	/[^a-z_]v?fork\(\)|popen\(|posix_spawn|[^a-z_]system\(/ {
+		if (FILENAME != "pipeline/outside.c" && FILENAME != "study/sweep_cell.c")
+			fail("other programs are started by pipeline/outside.c")
+	}
 	/HAVE_CUDA/ { if (FILENAME != "pipeline/registry.c") fail("HAVE_CUDA belongs in pipeline/registry.c") }
 	END { exit bad }'

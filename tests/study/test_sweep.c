@@ -330,6 +330,28 @@ static void sweep__every_failing_allocation_is_survived(void **state)
 	}
 }
 
+static void outside__works_in_a_folder_and_keeps_what_was_said(void **state)
+{
+	(void)state;
+	struct str out = {0}, said = {0};
+	bool is_absent;
+	assert_int_equal(fs_mkdirs("within"), 0);
+	char *both[] = {"sh", "-c", "basename $PWD; echo one >&2; echo two >&2; exit 127", NULL};
+	assert_int_equal(outside_run("within", both, 10, &out, &said, &is_absent), ERR_FAIL);
+	assert_string_equal(str_text(&out), "within\n");
+	assert_string_equal(str_text(&said), "one\ntwo\n");
+	assert_false(is_absent); /* a program may end with any status */
+	str_clear(&said);
+	char *none[] = {"no-such-program", NULL};
+	assert_int_equal(outside_run("within", none, 10, &out, &said, &is_absent), ERR_FAIL);
+	assert_true(is_absent);
+	assert_int_equal(outside_run("nowhere", none, 10, &out, &said, &is_absent), ERR_FAIL);
+	assert_false(is_absent);
+	assert_string_equal(err_message(), "no-such-program: cannot be started");
+	str_clear(&out);
+	str_clear(&said);
+}
+
 static void outside__answers_failures_and_silence(void **state)
 {
 	(void)state;
@@ -378,6 +400,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		sweep__a_frozen_config_needs_no_other_folder, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(sweep__every_failing_allocation_is_survived, folder_setup, folder_teardown),
+	    cmocka_unit_test_setup_teardown(
+		outside__works_in_a_folder_and_keeps_what_was_said, folder_setup, folder_teardown),
 	    cmocka_unit_test(outside__answers_failures_and_silence),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,10 +67,7 @@ void smallest_difference_json(struct json_out root, const struct dataset *d, con
 			struct json_out one = json_out_object(rows, NULL);
 			const double points = 100 * smallest(d, s, discordant[k], r);
 			json_out_number(one, "discordant_pct", 100 * discordant[k]);
-			if (isfinite(points))
-				json_out_number(one, "points", points);
-			else
-				json_out_null(one, "points");
+			json_out_number(one, "points", points);
 		}
 	}
 }

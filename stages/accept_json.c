@@ -4,35 +4,26 @@
 #include "base/err.h"
 #include "stages/accept.h"
 
-/* What there is no figure of is null. */
-static void put(struct json_out o, const char *key, double v)
-{
-	if (isfinite(v))
-		json_out_number(o, key, v);
-	else
-		json_out_null(o, key);
-}
-
 static void put_limit(struct json_out o, const char *key, double v, bool given)
 {
-	put(o, key, given ? v : NAN);
+	json_out_number(o, key, given ? v : NAN);
 }
 
 static void put_attempt(const struct acceptance *a, const struct accept_attempt *t, struct json_out o)
 {
 	json_out_text(o, "method", t->method);
 	json_out_text(o, "metric", task_metric_name(a->run->task, a->row));
-	put(o, "value", t->value);
-	put(o, "drop", t->drop);
-	put(o, "ratio", t->ratio);
-	put(o, "latency_ms", t->latency_ms);
-	put(o, "input_latency_ms", t->input_latency_ms);
+	json_out_number(o, "value", t->value);
+	json_out_number(o, "drop", t->drop);
+	json_out_number(o, "ratio", t->ratio);
+	json_out_number(o, "latency_ms", t->latency_ms);
+	json_out_number(o, "input_latency_ms", t->input_latency_ms);
 	if (isfinite(t->flips.p)) {
 		json_out_number(o, "right_to_wrong", (double)t->flips.right_to_wrong);
 		json_out_number(o, "wrong_to_right", (double)t->flips.wrong_to_right);
 		json_out_number(o, "p", t->flips.p);
 	}
-	put(o, "smallest_difference", t->smallest);
+	json_out_number(o, "smallest_difference", t->smallest);
 	json_out_text(o, "verdict", verdict_names[t->verdict]);
 	json_out_text(o, "reason", t->reason);
 }
@@ -54,8 +45,8 @@ static int to_json(const struct acceptance *a, cJSON **out)
 	put_limit(o, "max_latency_ms", limit->max_latency_ms, limit->max_latency_ms > 0);
 	json_out_number(o, "false_positives", limit->false_positives);
 	json_out_number(o, "power", limit->power);
-	put(o, "input_value", task_metric_value(&a->reference, a->row));
-	put(o, "input_size", a->size);
+	json_out_number(o, "input_value", task_metric_value(&a->reference, a->row));
+	json_out_number(o, "input_size", a->size);
 	struct json_out list = json_out_list(o, "attempts");
 	for (int i = 0; i < a->n; i++)
 		put_attempt(a, &a->attempt[i], json_out_object(list, NULL));

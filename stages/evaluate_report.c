@@ -20,15 +20,6 @@ static double ratio(double a, double b)
 	return b > 0 ? a / b : 0;
 }
 
-/* A figure that is not defined on these samples is null. */
-static void put_figure(struct json_out out, const char *key, double v)
-{
-	if (isfinite(v))
-		json_out_number(out, key, v);
-	else
-		json_out_null(out, key);
-}
-
 static void put_pair(struct json_out out, const char *key, double low, double high)
 {
 	const double v[2] = {low, high};
@@ -136,9 +127,9 @@ static void put_benchmark(
 	json_out_number(o, "num_parameters", m->parameters);
 	json_out_number(o, "size_mb", (double)m->bytes / 1e6);
 	if (macro_f1)
-		put_figure(o, "macro_f1", *macro_f1);
+		json_out_number(o, "macro_f1", *macro_f1);
 	for (int i = 0; row[i].name; i++)
-		put_figure(o, row[i].name, m->test.value[i]);
+		json_out_number(o, row[i].name, m->test.value[i]);
 	struct json_out per_class = json_out_list(o, "per_class_f1");
 	for (int c = 0; c < m->test.classes; c++)
 		json_out_number(per_class, NULL, m->test.of_class[c].f1);

@@ -29,12 +29,8 @@ static void put_round(struct json_out list, const struct federate_round *r)
 	const double numbers[] = {r->loss, r->train_loss, r->train_figure, r->val_loss, r->val_figure,
 	    (double)r->clients, (double)r->bytes_up, (double)r->bytes_down, r->seconds};
 	struct json_out row = json_out_list(list, NULL);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		if (isfinite(numbers[i])) /* a figure need not be defined */
-			json_out_exact(row, NULL, numbers[i]);
-		else
-			json_out_null(row, NULL);
-	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		json_out_exact(row, NULL, numbers[i]); /* a figure need not be defined */
 }
 
 static int put_numbers(const struct federation *f, const struct train_result *r, cJSON **o)

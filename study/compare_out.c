@@ -314,14 +314,6 @@ void compare_marks(const struct compare *c, struct str *out)
 
 /* ---- JSON ---- */
 
-static void put(struct json_out o, const char *key, double v)
-{
-	if (isfinite(v))
-		json_out_exact(o, key, v);
-	else
-		json_out_null(o, key);
-}
-
 static void put_test(struct json_out o, const struct compare *c, const struct compare_row *r)
 {
 	struct json_out t = json_out_object(o, "against");
@@ -330,12 +322,12 @@ static void put_test(struct json_out o, const struct compare *c, const struct co
 	json_out_text(t, "model", base->model);
 	json_out_text(t, "verdict", *compare_verdict_names[r->verdict] ? compare_verdict_names[r->verdict] : NULL);
 	json_out_number(t, "pairs", r->pairs);
-	put(t, "difference", r->difference);
-	put(t, "standard_error_of_samples", r->has_flips ? r->paired.error : NAN);
-	put(t, "p_of_samples", r->has_flips ? r->paired.p : NAN);
-	put(t, "p_of_runs", r->p_runs);
-	put(t, "p", r->p);
-	put(t, "p_holm", r->p_holm);
+	json_out_exact(t, "difference", r->difference);
+	json_out_exact(t, "standard_error_of_samples", r->has_flips ? r->paired.error : NAN);
+	json_out_exact(t, "p_of_samples", r->has_flips ? r->paired.p : NAN);
+	json_out_exact(t, "p_of_runs", r->p_runs);
+	json_out_exact(t, "p", r->p);
+	json_out_exact(t, "p_holm", r->p_holm);
 	if (!r->has_flips)
 		return;
 	json_out_number(t, "right_to_wrong", (double)r->paired.right_to_wrong);
@@ -365,8 +357,8 @@ static void put_metrics(struct json_out o, const struct compare_row *r)
 			continue;
 		struct json_out one = json_out_object(metrics, f->string);
 		spread_of(&s, v, r->n);
-		put(one, "mean", s.mean);
-		put(one, "sd", s.sd);
+		json_out_exact(one, "mean", s.mean);
+		json_out_exact(one, "sd", s.sd);
 	}
 	mem_free(v);
 }
@@ -387,20 +379,21 @@ static void put_row(struct json_out list, const struct compare *c, const struct 
 	for (int i = 0; i < r->n; i++) {
 		struct json_out one = json_out_object(values, NULL);
 		json_out_text(one, "path", c->study->run[r->run[i]].path);
-		put(one, "seed", c->study->run[r->run[i]].seed);
-		put(one, "fold", c->study->run[r->run[i]].fold < 0 ? NAN : (double)c->study->run[r->run[i]].fold);
-		put(one, "value", r->value[i]);
+		json_out_exact(one, "seed", c->study->run[r->run[i]].seed);
+		json_out_exact(
+		    one, "fold", c->study->run[r->run[i]].fold < 0 ? NAN : (double)c->study->run[r->run[i]].fold);
+		json_out_exact(one, "value", r->value[i]);
 	}
 	put_metrics(o, r);
 	json_out_number(o, "n", r->n);
-	put(o, "mean", r->spread.mean);
-	put(o, "sd", r->spread.sd);
-	put(o, "min", r->spread.min);
-	put(o, "max", r->spread.max);
-	put(o, "low_95", r->low);
-	put(o, "high_95", r->high);
-	put(o, "bytes", r->bytes);
-	put(o, "latency_ms_median", r->latency_ms);
+	json_out_exact(o, "mean", r->spread.mean);
+	json_out_exact(o, "sd", r->spread.sd);
+	json_out_exact(o, "min", r->spread.min);
+	json_out_exact(o, "max", r->spread.max);
+	json_out_exact(o, "low_95", r->low);
+	json_out_exact(o, "high_95", r->high);
+	json_out_exact(o, "bytes", r->bytes);
+	json_out_exact(o, "latency_ms_median", r->latency_ms);
 	json_out_text(o, "acceptance", *r->acceptance ? r->acceptance : NULL);
 	states = json_out_object(o, "states");
 	for (int s = 0; s < STUDY_STATES; s++)

@@ -38,8 +38,6 @@ int report_save_json(struct report *r, const char *name, const cJSON *json);
 int report_save_csv(struct report *r, const char *name, const cJSON *rows);
 /* NAME.csv and NAME.json; nothing where there are no rows. */
 int report_save_rows(struct report *r, const char *name, const cJSON *rows);
-/* A number; null where it is none. */
-void report_put(struct json_out o, const char *key, double v);
 /* One line into the notes. */
 void report_note(struct report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

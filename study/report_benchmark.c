@@ -25,16 +25,16 @@ static void put_benchmark(struct json_out list, const struct report *r, int run,
 	    &name, "%s%s%s", several ? report_run_label(r, run, label) : "", several ? "/" : "", study_text(m, "name"));
 	json_out_text(o, "model_name", str_text(&name));
 	str_clear(&name);
-	report_put(o, "num_parameters", study_number(m, "parameters"));
-	report_put(o, "size_mb", study_number(m, "bytes") / 1e6);
-	report_put(o, "macro_f1", study_number(test, "f1_macro"));
-	report_put(o, "accuracy", isfinite(right) ? right : study_number(test, "exact_match"));
+	json_out_number(o, "num_parameters", study_number(m, "parameters"));
+	json_out_number(o, "size_mb", study_number(m, "bytes") / 1e6);
+	json_out_number(o, "macro_f1", study_number(test, "f1_macro"));
+	json_out_number(o, "accuracy", isfinite(right) ? right : study_number(test, "exact_match"));
 	classes = json_out_list(o, "per_class_f1");
 	cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(test, "per_class"))
-	    report_put(classes, NULL, study_number(c, "f1"));
-	report_put(o, "cpu_latency_ms_median", study_number(latency, "latency_ms_median"));
-	report_put(o, "cpu_latency_ms_p95", study_number(latency, "latency_ms_p95"));
-	report_put(o, "cpu_throughput_sps", study_number(latency, "throughput_sps"));
+	    json_out_number(classes, NULL, study_number(c, "f1"));
+	json_out_number(o, "cpu_latency_ms_median", study_number(latency, "latency_ms_median"));
+	json_out_number(o, "cpu_latency_ms_p95", study_number(latency, "latency_ms_p95"));
+	json_out_number(o, "cpu_throughput_sps", study_number(latency, "throughput_sps"));
 	json_out_text(o, "device", study_text(device, "cpu"));
 }
 

@@ -41,10 +41,10 @@ static double test_of(const cJSON *m, const char *key)
 static void put_side(struct json_out parent, const char *key, const cJSON *m)
 {
 	struct json_out o = json_out_object(parent, key);
-	report_put(o, "size_mb", study_number(m, "bytes") / 1e6);
-	report_put(o, "accuracy", test_of(m, "accuracy"));
-	report_put(o, "loss", test_of(m, "loss"));
-	report_put(
+	json_out_number(o, "size_mb", study_number(m, "bytes") / 1e6);
+	json_out_number(o, "accuracy", test_of(m, "accuracy"));
+	json_out_number(o, "loss", test_of(m, "loss"));
+	json_out_number(
 	    o, "inference_time_ms", study_number(cJSON_GetObjectItemCaseSensitive(m, "latency"), "latency_ms_median"));
 }
 
@@ -60,10 +60,10 @@ static void put_ratios(struct json_out parent, const cJSON *fp32, const cJSON *i
 	const double slow = study_number(cJSON_GetObjectItemCaseSensitive(fp32, "latency"), "latency_ms_median");
 	const double fast = study_number(cJSON_GetObjectItemCaseSensitive(int8, "latency"), "latency_ms_median");
 	struct json_out o = json_out_object(parent, "comparison");
-	report_put(o, "compression_ratio", big / small);
-	report_put(o, "size_reduction_percent", 100 * (1 - small / big));
-	report_put(o, "accuracy_drop_percent", 100 * (test_of(fp32, "accuracy") - test_of(int8, "accuracy")));
-	report_put(o, "speedup", slow / fast);
+	json_out_number(o, "compression_ratio", big / small);
+	json_out_number(o, "size_reduction_percent", 100 * (1 - small / big));
+	json_out_number(o, "accuracy_drop_percent", 100 * (test_of(fp32, "accuracy") - test_of(int8, "accuracy")));
+	json_out_number(o, "speedup", slow / fast);
 }
 
 static void put_name(struct json_out o, const struct report *r, int run, int runs)
@@ -82,9 +82,9 @@ static void put_comparison(struct json_out list, const struct report *r, int run
 	struct json_out o = json_out_object(list, NULL), training, comparison;
 	put_name(o, r, run, runs);
 	training = json_out_object(o, "training");
-	report_put(training, "training_time", seconds_of(own, fp32));
-	report_put(training, "test_accuracy", test_of(fp32, "accuracy"));
-	report_put(training, "test_loss", test_of(fp32, "loss"));
+	json_out_number(training, "training_time", seconds_of(own, fp32));
+	json_out_number(training, "test_accuracy", test_of(fp32, "accuracy"));
+	json_out_number(training, "test_loss", test_of(fp32, "loss"));
 	comparison = json_out_object(o, "comparison");
 	put_side(comparison, "fp32", fp32);
 	put_side(comparison, "int8", int8);
@@ -123,10 +123,10 @@ static void put_round(struct json_out o, const struct study_run *own, const cJSO
 {
 	struct json_out rounds = json_out_list(o, "results_per_round"), round = json_out_object(rounds, NULL);
 	json_out_number(round, "round", 1);
-	report_put(round, "train_loss", last_loss(own, m));
+	json_out_number(round, "train_loss", last_loss(own, m));
 	json_out_null(round, "train_accuracy");
-	report_put(round, "test_loss", test_of(m, "loss"));
-	report_put(round, "test_accuracy", test_of(m, "accuracy"));
+	json_out_number(round, "test_loss", test_of(m, "loss"));
+	json_out_number(round, "test_accuracy", test_of(m, "accuracy"));
 }
 
 static bool is_federated(const struct study_run *run, const cJSON *m)
@@ -162,24 +162,24 @@ static void put_training(struct json_out list, struct report *r, int run, const 
 	char label[256];
 	json_out_text(o, "run", report_run_label(r, run, label));
 	json_out_text(o, "model", study_text(m, "name"));
-	report_put(o, "bit_width", report_bits(own, m));
-	report_put(o, "num_rounds", federated ? study_number(stage, "rounds") : 1);
-	report_put(o, "fraction_train", federated ? study_number(stage, "fraction") : 1);
-	report_put(o, "local_epochs", study_number(stage, federated ? "local_epochs" : "epochs"));
-	report_put(o, "batch_size", study_number(stage, "batch_size"));
-	report_put(o, "learning_rate", study_number(stage, "lr"));
-	report_put(o, "training_time_seconds", seconds_of(own, m));
-	report_put(o, "final_test_accuracy", test_of(m, "accuracy"));
-	report_put(o, "final_test_loss", test_of(m, "loss"));
+	json_out_number(o, "bit_width", report_bits(own, m));
+	json_out_number(o, "num_rounds", federated ? study_number(stage, "rounds") : 1);
+	json_out_number(o, "fraction_train", federated ? study_number(stage, "fraction") : 1);
+	json_out_number(o, "local_epochs", study_number(stage, federated ? "local_epochs" : "epochs"));
+	json_out_number(o, "batch_size", study_number(stage, "batch_size"));
+	json_out_number(o, "learning_rate", study_number(stage, "lr"));
+	json_out_number(o, "training_time_seconds", seconds_of(own, m));
+	json_out_number(o, "final_test_accuracy", test_of(m, "accuracy"));
+	json_out_number(o, "final_test_loss", test_of(m, "loss"));
 	if (federated)
 		put_rounds(o, r, own, m);
 	else
 		put_round(o, own, m);
 	sizes = json_out_object(o, "compression_metrics");
-	report_put(sizes, "size_mb", study_number(m, "bytes") / 1e6);
-	report_put(sizes, "compression_ratio", study_number(m, "compression_ratio"));
-	report_put(sizes, "num_parameters", study_number(m, "parameters"));
-	report_put(sizes, "sparsity_percent", study_number(m, "sparsity_pct"));
+	json_out_number(sizes, "size_mb", study_number(m, "bytes") / 1e6);
+	json_out_number(sizes, "compression_ratio", study_number(m, "compression_ratio"));
+	json_out_number(sizes, "num_parameters", study_number(m, "parameters"));
+	json_out_number(sizes, "sparsity_percent", study_number(m, "sparsity_pct"));
 	json_out_text(o, "timestamp", study_text(own->evaluation, "timestamp"));
 }
 

@@ -7,14 +7,6 @@
 #include "study/compare_out.h"
 #include "study/report.h"
 
-void report_put(struct json_out o, const char *key, double v)
-{
-	if (isfinite(v))
-		json_out_number(o, key, v);
-	else
-		json_out_null(o, key);
-}
-
 int report_save(struct report *r, const char *name, const struct str *text)
 {
 	char path[1400];

@@ -35,27 +35,27 @@ static void put_list(struct json_out o, const char *key, const cJSON *per_class,
 	cJSON_ArrayForEach(c, per_class) any |= isfinite(study_number(c, figure));
 	if (!any)
 		return;
-	cJSON_ArrayForEach(c, per_class) report_put(list, NULL, study_number(c, figure));
+	cJSON_ArrayForEach(c, per_class) json_out_number(list, NULL, study_number(c, figure));
 }
 
 static void put_metrics(struct json_out o, const cJSON *test)
 {
 	const cJSON *per_class = cJSON_GetObjectItemCaseSensitive(test, "per_class");
-	report_put(o, "accuracy_exact", either(test, "exact_match", "accuracy"));
-	report_put(o, "accuracy_per_label", either(test, "label_accuracy", "accuracy"));
-	report_put(o, "f1_macro", study_number(test, "f1_macro"));
-	report_put(o, "f1_weighted", study_number(test, "f1_weighted"));
-	report_put(o, "f1_micro", study_number(test, "f1_micro"));
-	report_put(o, "precision_macro", study_number(test, "precision_macro"));
-	report_put(o, "recall_macro", study_number(test, "recall_macro"));
-	report_put(o, "hamming_loss", study_number(test, "hamming_loss"));
+	json_out_number(o, "accuracy_exact", either(test, "exact_match", "accuracy"));
+	json_out_number(o, "accuracy_per_label", either(test, "label_accuracy", "accuracy"));
+	json_out_number(o, "f1_macro", study_number(test, "f1_macro"));
+	json_out_number(o, "f1_weighted", study_number(test, "f1_weighted"));
+	json_out_number(o, "f1_micro", study_number(test, "f1_micro"));
+	json_out_number(o, "precision_macro", study_number(test, "precision_macro"));
+	json_out_number(o, "recall_macro", study_number(test, "recall_macro"));
+	json_out_number(o, "hamming_loss", study_number(test, "hamming_loss"));
 	put_list(o, "per_label_f1", per_class, "f1");
 	put_list(o, "per_label_precision", per_class, "precision");
 	put_list(o, "per_label_recall", per_class, "recall");
 	put_list(o, "per_label_accuracy", per_class, "accuracy");
-	report_put(o, "roc_auc_macro", study_number(test, "roc_auc_macro"));
+	json_out_number(o, "roc_auc_macro", study_number(test, "roc_auc_macro"));
 	put_list(o, "roc_auc_per_label", per_class, "roc_auc");
-	report_put(o, "priority_weighted_f1", study_number(test, "f1_priority"));
+	json_out_number(o, "priority_weighted_f1", study_number(test, "f1_priority"));
 }
 
 /* Peak memory stands in the checkpoint's own description; one that is damaged says nothing of it. */
@@ -85,21 +85,21 @@ static void put_model(struct json_out list, const struct report *r, int run, con
 	json_out_text(o, "stage", stage_of(own, m));
 	json_out_text(o, "technique", study_text(m, "technique"));
 	json_out_text(o, "precision", study_text(m, "precision"));
-	report_put(o, "seed", own->seed);
-	report_put(o, "fold", own->fold < 0 ? NAN : (double)own->fold);
-	report_put(o, "model_size_mb", study_number(m, "bytes") / 1e6);
-	report_put(o, "num_parameters", study_number(m, "parameters"));
-	report_put(o, "trainable_parameters", study_number(m, "parameters"));
-	report_put(o, "sparsity_percent", study_number(m, "sparsity_pct"));
+	json_out_number(o, "seed", own->seed);
+	json_out_number(o, "fold", own->fold < 0 ? NAN : (double)own->fold);
+	json_out_number(o, "model_size_mb", study_number(m, "bytes") / 1e6);
+	json_out_number(o, "num_parameters", study_number(m, "parameters"));
+	json_out_number(o, "trainable_parameters", study_number(m, "parameters"));
+	json_out_number(o, "sparsity_percent", study_number(m, "sparsity_pct"));
 	put_metrics(o, cJSON_GetObjectItemCaseSensitive(m, "test"));
-	report_put(o, "inference_latency_mean_ms", study_number(latency, "latency_ms_mean"));
-	report_put(o, "inference_latency_p50_ms", study_number(latency, "latency_ms_median"));
-	report_put(o, "inference_latency_p95_ms", study_number(latency, "latency_ms_p95"));
-	report_put(o, "inference_latency_p99_ms", study_number(latency, "latency_ms_p99"));
-	report_put(o, "throughput_samples_per_sec", study_number(latency, "throughput_sps"));
-	report_put(o, "peak_memory_mb", peak_memory(own, m) / 1e6);
-	report_put(o, "size_compression_ratio", study_number(m, "compression_ratio"));
-	report_put(o, "speedup_ratio", study_number(m, "speedup"));
+	json_out_number(o, "inference_latency_mean_ms", study_number(latency, "latency_ms_mean"));
+	json_out_number(o, "inference_latency_p50_ms", study_number(latency, "latency_ms_median"));
+	json_out_number(o, "inference_latency_p95_ms", study_number(latency, "latency_ms_p95"));
+	json_out_number(o, "inference_latency_p99_ms", study_number(latency, "latency_ms_p99"));
+	json_out_number(o, "throughput_samples_per_sec", study_number(latency, "throughput_sps"));
+	json_out_number(o, "peak_memory_mb", peak_memory(own, m) / 1e6);
+	json_out_number(o, "size_compression_ratio", study_number(m, "compression_ratio"));
+	json_out_number(o, "speedup_ratio", study_number(m, "speedup"));
 }
 
 int report_models_make(struct report *r)
@@ -190,13 +190,13 @@ static int write_ablation(struct report *r)
 		json_out_text(o, "pipeline", row->group->label);
 		json_out_text(o, "model", row->model);
 		json_out_text(o, "metric", row->metric);
-		report_put(o, "mean", row->spread.mean);
-		report_put(o, "std", row->spread.sd);
-		report_put(o, "min", row->spread.min);
-		report_put(o, "max", row->spread.max);
+		json_out_number(o, "mean", row->spread.mean);
+		json_out_number(o, "std", row->spread.sd);
+		json_out_number(o, "min", row->spread.min);
+		json_out_number(o, "max", row->spread.max);
 		json_out_number(o, "n", row->n);
-		report_put(o, "model_size_mb", row->bytes / 1e6);
-		report_put(o, "inference_latency_p50_ms", row->latency_ms);
+		json_out_number(o, "model_size_mb", row->bytes / 1e6);
+		json_out_number(o, "inference_latency_p50_ms", row->latency_ms);
 	}
 	int rc = json_out_check(list);
 	if (!rc && rows->child)

@@ -1,6 +1,7 @@
 /* Writing JSON with one failure for a whole document. */
 #include "base/json_out.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -40,7 +41,7 @@ void json_out_item(struct json_out j, const char *key, cJSON *item)
 
 void json_out_number(struct json_out j, const char *key, double v)
 {
-	json_out_item(j, key, cJSON_CreateNumber(v));
+	json_out_item(j, key, isfinite(v) ? cJSON_CreateNumber(v) : cJSON_CreateNull());
 }
 
 void json_out_text(struct json_out j, const char *key, const char *v)
@@ -62,7 +63,7 @@ void json_out_exact(struct json_out j, const char *key, double v)
 {
 	char text[32];
 	snprintf(text, sizeof(text), "%.17g", v);
-	json_out_item(j, key, cJSON_CreateRaw(text));
+	json_out_item(j, key, isfinite(v) ? cJSON_CreateRaw(text) : cJSON_CreateNull());
 }
 
 /* A part that could not be added has nowhere to be added to; `ok` says so. */

@@ -29,7 +29,7 @@ int json_out_end(struct json_out root, cJSON **out);
 /* 0, or ERR_NOMEM if any addition failed: the end of json_out_into. */
 int json_out_check(struct json_out j);
 
-/* key NULL: j is a list, and the value is appended. */
+/* key NULL: j is a list, and the value is appended. What is no number, NaN or infinite, is null. */
 void json_out_number(struct json_out j, const char *key, double v);
 void json_out_text(struct json_out j, const char *key, const char *v); /* NULL: null */
 void json_out_bool(struct json_out j, const char *key, bool v);

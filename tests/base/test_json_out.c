@@ -1,4 +1,5 @@
 /* JSON that is written: its text, and that one failed allocation anywhere fails the whole document. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +33,8 @@ static int write_all(cJSON **out)
 	json_out_bool(in, "yes", true);
 	json_out_null(in, "no");
 	json_out_exact(in, "third", 1.0 / 3);
+	json_out_number(in, "none", NAN);
+	json_out_exact(in, "more", INFINITY);
 	json_out_item(in, "item", cJSON_CreateArray());
 	return json_out_end(root, out);
 }
@@ -44,8 +47,9 @@ static void json_out__writes_what_it_is_told(void **state)
 	(void)state;
 	assert_int_equal(write_all(&json), 0);
 	text = cJSON_PrintUnformatted(json);
-	assert_string_equal(text, "{\"name\":\"fc1\",\"why\":null,\"layers\":[{\"ms\":1.5},7,\"seven\"],"
-				  "\"in\":{\"yes\":true,\"no\":null,\"third\":0.33333333333333331,\"item\":[]}}");
+	assert_string_equal(text,
+	    "{\"name\":\"fc1\",\"why\":null,\"layers\":[{\"ms\":1.5},7,\"seven\"],"
+	    "\"in\":{\"yes\":true,\"no\":null,\"third\":0.33333333333333331,\"none\":null,\"more\":null,\"item\":[]}}");
 	cJSON_free(text);
 	cJSON_Delete(json);
 }

@@ -158,12 +158,50 @@ static bool pair_decisions(const struct study_run *own, const char *model, const
 	return true;
 }
 
+/* A stage that several chains share is one model, and what it is compared with as well: then the test is one. */
+static int name_test(struct compare_row *r, const struct compare_row *base, const int *partner_of)
+{
+	struct hash *h = NULL;
+	bool known = true;
+	int rc = hash_open(&h);
+	if (!rc)
+		rc = hash_add_str(h, r->metric);
+	for (int i = 0; !rc && i < r->n; i++) {
+		if (partner_of[i] < 0)
+			continue;
+		const char *own = study_text(r->figures[i], "sha256");
+		const char *other = study_text(base->figures[partner_of[i]], "sha256");
+		known = known && *own && *other;
+		rc = hash_add_str(h, own);
+		if (!rc)
+			rc = hash_add_str(h, other);
+	}
+	if (!rc)
+		rc = hash_hex(h, r->test);
+	if (!known)
+		r->test[0] = '\0';
+	hash_close(h);
+	return rc;
+}
+
+static const char *why_no_p(const struct compare_row *r)
+{
+	if (isfinite(r->p))
+		return NULL;
+	if (!r->pairs)
+		return "no run of it has a run of the baseline with the same seed and fold beside it";
+	return r->pairs == 1
+		   ? "one pair of runs, whose decisions on the same samples were not kept, or do not make the "
+		     "metric"
+		   : "differences that are equal in all pairs of runs leave a t test no spread to judge by";
+}
+
 static int test_pairs(struct compare *c, struct compare_row *r, const struct compare_row *base, struct paired_run *pair,
-    double *difference)
+    double *difference, int *partner_of)
 {
 	bool all = r->of != NULL;
 	for (int i = 0; i < r->n; i++) {
-		const int k = partner(c, r, base, i);
+		const int k = partner_of[i] = partner(c, r, base, i);
 		if (k < 0)
 			continue;
 		difference[r->pairs] = r->value[i] - base->value[k];
@@ -179,12 +217,10 @@ static int test_pairs(struct compare *c, struct compare_row *r, const struct com
 	r->p_runs = student_paired(difference, r->pairs);
 	r->p = r->p_runs;
 	r->has_flips = all;
-	if (!all)
-		return 0;
-	int rc = paired_compare(pair, r->pairs, r->of, &r->paired);
+	int rc = all ? paired_compare(pair, r->pairs, r->of, &r->paired) : 0;
 	if (isfinite(r->paired.p))
 		r->p = isfinite(r->p_runs) ? fmax(r->p_runs, r->paired.p) : r->paired.p;
-	return rc;
+	return rc ? rc : name_test(r, base, partner_of);
 }
 
 int baseline_test(struct compare *c, int row)
@@ -195,8 +231,11 @@ int baseline_test(struct compare *c, int row)
 		return 0;
 	struct paired_run *pair = mem_alloc((size_t)r->n, sizeof(*pair));
 	double *difference = mem_alloc((size_t)r->n, sizeof(*difference));
-	int rc = pair && difference ? test_pairs(c, r, base, pair, difference) : ERR_NOMEM;
+	int *partner_of = mem_alloc((size_t)r->n, sizeof(*partner_of));
+	int rc = pair && difference && partner_of ? test_pairs(c, r, base, pair, difference, partner_of) : ERR_NOMEM;
+	r->no_p = why_no_p(r);
 	mem_free(pair);
 	mem_free(difference);
+	mem_free(partner_of);
 	return rc ? err_set((enum err)rc, "out of memory") : 0;
 }

@@ -12,7 +12,7 @@
 #include "study/baseline.h"
 #include "task/task.h"
 
-const char *const compare_verdict_names[COMPARE_VERDICTS] = {"", "baseline", "tie", "better", "worse"};
+const char *const compare_verdict_names[COMPARE_VERDICTS] = {"", "baseline", "tie", "better", "worse", "untested"};
 
 /* ---- rows ---- */
 
@@ -178,21 +178,30 @@ static int check_metric(const struct compare *c, const char *metric)
 	return rc;
 }
 
+/* The first row of the same test; its own index where it is the first. */
+static int first_of_test(const struct compare *c, int at)
+{
+	for (int i = 0; *c->row[at].test && i < at; i++)
+		if (!strcmp(c->row[i].test, c->row[at].test))
+			return i;
+	return at;
+}
+
 static int correct(struct compare *c)
 {
 	double *p = mem_alloc((size_t)c->n + 1, sizeof(*p));
 	int rc = p ? 0 : ERR_NOMEM;
 	for (int i = 0; p && i < c->n; i++)
-		p[i] = c->row[i].p;
+		p[i] = first_of_test(c, i) == i ? c->row[i].p : NAN;
 	if (!rc)
 		rc = holm_adjust(p, c->n);
 	for (int i = 0; !rc && i < c->n; i++) {
 		struct compare_row *r = &c->row[i];
-		r->p_holm = p[i];
+		r->p_holm = p[i] = p[first_of_test(c, i)];
 		if (r->baseline == i)
 			r->verdict = COMPARE_BASELINE;
 		else if (!isfinite(p[i]))
-			r->verdict = COMPARE_NONE;
+			r->verdict = r->no_p ? COMPARE_UNTESTED : COMPARE_NONE;
 		else if (p[i] >= COMPARE_LEVEL || !(r->difference < 0 || r->difference > 0))
 			r->verdict = COMPARE_TIE;
 		else

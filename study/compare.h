@@ -4,17 +4,26 @@
  * The test of a row is over the pairs of runs that it and the baseline have (the same seed and fold, or the same run).
  * A difference must be seen above both kinds of noise: over test samples (task/paired.h; McNemar's exact test of one
  * run) and, with two pairs or more, over runs (paired t). p is the larger of the two; Holm's correction is over all
- * rows. */
+ * tests: rows of one checkpoint that several chains share are one. */
 #ifndef STUDY_COMPARE_H
 #define STUDY_COMPARE_H
 
+#include "base/hash.h"
 #include "study/groups.h"
 #include "task/paired.h"
 #include "task/statistics.h"
 
 #define COMPARE_LEVEL 0.05
 
-enum compare_verdict { COMPARE_NONE, COMPARE_BASELINE, COMPARE_TIE, COMPARE_BETTER, COMPARE_WORSE, COMPARE_VERDICTS };
+enum compare_verdict {
+	COMPARE_NONE, /* there is nothing to compare */
+	COMPARE_BASELINE,
+	COMPARE_TIE,
+	COMPARE_BETTER,
+	COMPARE_WORSE,
+	COMPARE_UNTESTED, /* a difference that no test can judge */
+	COMPARE_VERDICTS
+};
 extern const char *const compare_verdict_names[COMPARE_VERDICTS];
 
 struct compare_row {
@@ -38,6 +47,8 @@ struct compare_row {
 	bool has_flips;    /* decisions were kept of all pairs, on the same test samples */
 	struct paired_result paired;
 	double p_runs, p, p_holm; /* NaN: no such test */
+	const char *no_p;         /* why there is no p, in words; NULL: there is, or nothing to compare */
+	char test[HASH_HEX];      /* tests of the same models against the same ones are the same; "": not known */
 	enum compare_verdict verdict;
 };
 struct compare {

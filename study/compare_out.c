@@ -280,6 +280,14 @@ static bool any_test(const struct compare *c, bool several)
 	return false;
 }
 
+static bool is_first_untested(const struct compare *c, int at)
+{
+	for (int i = 0; i < at; i++)
+		if (c->row[i].verdict == COMPARE_UNTESTED && c->row[i].no_p == c->row[at].no_p)
+			return false;
+	return true;
+}
+
 void compare_explain(const struct compare *c, struct str *out)
 {
 	bool samples = false, resampled = false;
@@ -300,7 +308,12 @@ void compare_explain(const struct compare *c, struct str *out)
 	if (any_test(c, true))
 		str_add(out, "Several runs: the larger p of a paired t test over the runs and a paired test over their "
 			     "test samples, for a difference must stand out of both noises.\n");
-	str_add(out, "Holm's correction is over all rows; p (Holm) from 0.05 on is a tie.\n");
+	str_add(out,
+	    "Holm's correction is over all rows, a model that chains share counted once; p (Holm) from 0.05 on is a "
+	    "tie.\n");
+	for (int i = 0; i < c->n; i++)
+		if (c->row[i].verdict == COMPARE_UNTESTED && is_first_untested(c, i))
+			str_addf(out, "Untested: %s.\n", c->row[i].no_p);
 }
 
 void compare_marks(const struct compare *c, struct str *out)
@@ -321,6 +334,7 @@ static void put_test(struct json_out o, const struct compare *c, const struct co
 	json_out_text(t, "run", base->group->label);
 	json_out_text(t, "model", base->model);
 	json_out_text(t, "verdict", *compare_verdict_names[r->verdict] ? compare_verdict_names[r->verdict] : NULL);
+	json_out_text(t, "untested_because", r->no_p);
 	json_out_number(t, "pairs", r->pairs);
 	json_out_exact(t, "difference", r->difference);
 	json_out_exact(t, "standard_error_of_samples", r->has_flips ? r->paired.error : NAN);

@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+/* Differences that differ by no more than rounding, relative to their mean, are equal. */
+#define EQUAL 1e-9
+
 #define Z95 1.959963984540054 /* the normal quantile of 97.5 % */
 
 void wilson_interval(int64_t hits, int64_t n, double *low, double *high)
@@ -156,8 +159,8 @@ double student_paired(const double *difference, int n)
 	spread_of(&s, difference, n);
 	if (n < 2)
 		return NAN;
-	if (!(s.sd > 0))
-		return s.mean > 0 || s.mean < 0 ? 0 : 1;
+	if (!(s.sd > EQUAL * fabs(s.mean)))
+		return s.mean > 0 || s.mean < 0 ? NAN : 1;
 	return student_two_sided(s.mean / (s.sd / sqrt(n)), n - 1);
 }
 

@@ -33,7 +33,8 @@ struct spread {
 	double low, high;          /* 95 % interval of the mean by Student's t; NaN for n < 2 */
 };
 void spread_of(struct spread *s, const double *v, int n);
-/* Two-sided t test that a mean of n differences is zero; 1 where all are zero, NaN for n < 2. */
+/* Two-sided t test that a mean of n differences is zero; 1 where all are zero. NaN where it cannot say: n < 2, or
+ * differences that are all equal and not zero, which have no spread to judge by (they are no proof beyond chance). */
 double student_paired(const double *difference, int n);
 
 /* Holm's correction (1979) in place: each p becomes the least level at which its test is rejected among all. Those that

@@ -32,6 +32,35 @@ works compare r1 --metric f1_macro --baseline teacher --format md
 contains out '| macro F1 |'
 contains out 'paired bootstrap'
 
+# a difference that no test can judge is no tie, and has no p
+works compare r1 --metric loss --baseline teacher --format csv
+contains out ',untested,'
+works compare r1 --metric loss --baseline teacher --format md
+contains out 'Untested: one pair of runs, whose decisions on the same samples were not kept, or do not make the metric.'
+works compare r1 --metric loss --baseline teacher --format json
+contains out '"untested_because":	"one pair of runs'
+
+# a model that two chains share is one test of Holm's correction
+cat >chains.yaml <<'END'
+base: t.yaml
+axes: {chain: {short: [teacher, student, evaluate], long: [teacher, student, prune, evaluate]}}
+END
+works sweep chains.yaml --out chains
+works compare chains --baseline teacher --format csv
+awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+	$at["model"] == "student" { n++; p[1] = $at["p"]; holm[n] = $at["p_holm"] }
+	$at["model"] == "prune" { p[2] = $at["p"]; holm[3] = $at["p_holm"] }
+	function least(a, b) { return a < b ? a : b }
+	END {
+		low = p[1] < p[2] ? 1 : 2
+		want[low] = least(2 * p[low], 1)
+		want[3 - low] = p[3 - low] > want[low] ? p[3 - low] : want[low]
+		print p[1], p[2], holm[1], holm[2], holm[3]
+		exit n != 2 || (holm[1] - want[1]) ^ 2 > 1e-20 || holm[2] != holm[1] || (holm[3] - want[2]) ^ 2 > 1e-20
+	}' out >holm || problem "the shared student is not counted once: $(cat holm)"
+checks=$((checks + 1))
+check "Holm's correction is seen at these p" awk '{ exit !($1 < 0.3 || $2 < 0.3) }' holm
+
 # what is missing is said
 refuses 2 "no baseline 'nobody'; the models are teacher, student, prune, quantize" compare r1 --baseline nobody
 refuses 2 "no model has a metric 'nothing'; there are accuracy" compare r1 --metric nothing

@@ -14,6 +14,7 @@
 #include "pipeline/devices.h"
 #include "pipeline/run_folder.h"
 #include "study/sweep_args.h"
+#include "study/sweep_cell.h"
 #include "study/sweep_levels.h"
 #include "study/sweep_plan.h"
 #include "study/sweep_run.h"
@@ -158,8 +159,15 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 		sweep_clear(s);
 		rc = plan_grid(s, &found, a);
 	}
+	int other = 0;
 	if (!rc)
 		rc = sweep_write(s);
+	if (!rc)
+		rc = cells_forget_other_data(s, &other);
+	if (other)
+		fprintf(stderr,
+		    "%d cell%s finished with other data than there are now: what depends on them is run again\n", other,
+		    other == 1 ? " was" : "s were");
 	if (fd >= 0)
 		close(fd);
 	if (!rc)

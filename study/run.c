@@ -9,9 +9,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "pipeline/config.h"
+#include "pipeline/stage_record.h"
 #include "pipeline/version.h"
-#include "store/figures.h"
-#include "store/sealed.h"
 
 #define ROOM     1400
 #define FILE_MAX (256u << 20)
@@ -92,22 +91,11 @@ static bool is_stage_folder(const char *name)
 	return digits >= 2 && name[digits] == '-' && name[digits + 1] && !strstr(name, ".failed");
 }
 
-static int check_record(const char *path, const cJSON *record)
-{
-	const cJSON *files = cJSON_GetObjectItemCaseSensitive(record, "files"), *f;
-	const cJSON *summary = cJSON_GetObjectItemCaseSensitive(record, "summary");
-	if (!cJSON_IsObject(files) || !cJSON_IsObject(summary) || !hash_is_hex(study_text(record, "key")))
-		return err_set(ERR_CHECKPOINT, "%s: is not a stage's record", path);
-	cJSON_ArrayForEach(f, files) if (!hash_is_hex(cJSON_GetStringValue(f))) return err_set(
-	    ERR_CHECKPOINT, "%s: '%s' must be a SHA-256", path, f->string);
-	return figures_check(path, "summary", summary);
-}
-
 static int read_stage(struct study_run *r, const char *dir)
 {
 	struct study_stage *s = &r->stage[r->n_stage];
 	char path[ROOM];
-	bool sealed = false;
+	struct stage_record record;
 	if (snprintf(path, sizeof(path), "%s/%s/stage.json", r->path, dir) >= (int)sizeof(path))
 		return mark(r, STUDY_CHANGED, "a path in it is too long");
 	s->dir = mem_strdup(dir);
@@ -118,12 +106,12 @@ static int read_stage(struct study_run *r, const char *dir)
 		err_set(ERR_CHECKPOINT, "%s/%s: holds no stage.json", r->path, dir);
 		return mark_error(r, ERR_CHECKPOINT);
 	}
-	int rc = sealed_read(path, "sha256", &s->record, &sealed);
-	if (!rc && !sealed)
-		return mark(r, STUDY_STALE, "made by an older program, which kept no hashes");
-	if (!rc)
-		rc = check_record(path, s->record);
-	return rc ? mark_error(r, rc) : 0;
+	*strrchr(path, '/') = '\0'; /* a record is read by its folder */
+	int rc = stage_record_read(&record, path);
+	if (rc)
+		return mark_error(r, rc);
+	s->record = record.json;
+	return s->record ? 0 : mark(r, STUDY_STALE, "made by an older program, which kept no hashes");
 }
 
 static int read_stages(struct study_run *r)

@@ -33,6 +33,8 @@ struct sweep_cell {
 	char config_sha256[HASH_HEX]; /* of the config without threads */
 	char *config;                 /* owned: its text, likewise; NULL in a sweep that was loaded */
 	bool own_threads;             /* the config names threads itself */
+	char data_sign[SWEEP_SIGN];   /* of the options of its data; "" in a sweep that was loaded */
+	char data_key[HASH_HEX];      /* of its data as the plan has read and cut them (engine/data); "": it has not */
 	cJSON *axes;                  /* owned: {path: value} */
 	double seed, fold;            /* fold -1: none */
 	struct sweep_stage *stage;    /* owned */

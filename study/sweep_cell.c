@@ -18,6 +18,7 @@
 #include "base/json_out.h"
 #include "pipeline/files.h"
 #include "pipeline/run_error.h"
+#include "pipeline/stage_record.h"
 #include "pipeline/version.h"
 
 #define ROOM     (SWEEP_PATH + 128)
@@ -25,16 +26,77 @@
 
 const char *const cell_state_names[CELL_STATES] = {"not begun", "begun", "at work", "failed", "finished"};
 
-int cell_stages_done(const struct sweep *s, const struct sweep_cell *c)
+enum record { RECORD_NONE, RECORD_OTHER_DATA, RECORD_DONE };
+
+/* What the record of stage i is; one that was changed, or cannot be read, is none. */
+static enum record look_at_stage(const struct sweep_cell *c, const char *dir, int i)
+{
+	char stage[ROOM];
+	struct stage_record r;
+	snprintf(stage, sizeof(stage), "%s/%02d-%s", dir, i + 1, c->stage[i].name);
+	const bool is = stage_record_read(&r, stage) == 0 && r.json;
+	const char *data = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(r.key_parts, "data"));
+	const bool other = is && *c->data_key && data && strcmp(data, c->data_key) != 0;
+	stage_record_clear(&r);
+	err_clear();
+	return other ? RECORD_OTHER_DATA : is ? RECORD_DONE : RECORD_NONE;
+}
+
+int cell_stages_done(const struct sweep *s, const struct sweep_cell *c, int before)
+{
+	char dir[SWEEP_PATH];
+	sweep_cell_dir(s, c, dir);
+	while (before < c->n_stage && look_at_stage(c, dir, before) == RECORD_DONE)
+		before++;
+	return before;
+}
+
+static bool has_other_data(const struct sweep *s, const struct sweep_cell *c)
+{
+	char dir[SWEEP_PATH];
+	bool other = false;
+	sweep_cell_dir(s, c, dir);
+	for (int i = 0; *c->data_key && i < c->n_stage && !other; i++)
+		other = look_at_stage(c, dir, i) == RECORD_OTHER_DATA;
+	return other;
+}
+
+/* 1: it was there. */
+static int forget(const struct sweep *s, const struct sweep_cell *c)
 {
 	char dir[SWEEP_PATH], path[ROOM];
-	sweep_cell_dir(s, c, dir);
-	for (int i = 0; i < c->n_stage; i++) {
-		snprintf(path, sizeof(path), "%s/%02d-%s/stage.json", dir, i + 1, c->stage[i].name);
-		if (access(path, F_OK) != 0)
-			return i;
+	snprintf(path, sizeof(path), "%s/finished.json", sweep_cell_dir(s, c, dir));
+	if (unlink(path) == 0)
+		return 1;
+	return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(ERR_IO, "%s: %s", path, strerror(errno));
+}
+
+/* The cells that read the same as c, with another seed perhaps, which cuts the splits: not all of them were read. */
+static int forget_like(const struct sweep *s, const struct sweep_cell *c)
+{
+	int n = 0, rc = 0;
+	for (int i = 0; rc >= 0 && i < s->n; i++) {
+		rc = strcmp(s->cell[i].data_sign, c->data_sign) == 0 ? forget(s, &s->cell[i]) : 0;
+		n += rc > 0;
 	}
-	return c->n_stage;
+	return rc < 0 ? rc : n;
+}
+
+int cells_forget_other_data(const struct sweep *s, int *n)
+{
+	*n = 0;
+	for (int i = 0; i < s->n; i++) {
+		const struct sweep_cell *c = &s->cell[i];
+		char dir[SWEEP_PATH], path[ROOM];
+		snprintf(path, sizeof(path), "%s/finished.json", sweep_cell_dir(s, c, dir));
+		if (access(path, F_OK) != 0 || !has_other_data(s, c))
+			continue;
+		const int rc = forget_like(s, c);
+		if (rc < 0)
+			return rc;
+		*n += rc;
+	}
+	return 0;
 }
 
 static const char *text_of(const cJSON *o, const char *key)
@@ -97,7 +159,7 @@ void cell_look(const struct sweep *s, const struct sweep_cell *c, struct cell_re
 	char dir[SWEEP_PATH];
 	*r = (struct cell_report){0};
 	sweep_cell_dir(s, c, dir);
-	r->done = cell_stages_done(s, c);
+	r->done = cell_stages_done(s, c, 0);
 	if (is_locked(dir))
 		r->state = CELL_RUNNING;
 	else if (is_finished(c, dir, r))

@@ -19,11 +19,15 @@ struct cell_report {
 	bool other_program; /* CELL_FINISHED by another version or commit than this program's */
 };
 
-/* CELL_FINISHED: finished.json is of the config that the cell has now, and the stages are there. CELL_RUNNING: the
+/* CELL_FINISHED: finished.json is of the config that the cell has now, and the stages are finished. CELL_RUNNING: the
  * folder is locked. Nothing but these files is looked at. */
 void cell_look(const struct sweep *s, const struct sweep_cell *c, struct cell_report *r);
-/* How many stages are finished, from the first on. */
-int cell_stages_done(const struct sweep *s, const struct sweep_cell *c);
+/* How many stages are finished, from the first on, of which `before` are known to be: their records verify
+ * (pipeline/stage_record.h), and are of the data that the cell has now where those are known. */
+int cell_stages_done(const struct sweep *s, const struct sweep_cell *c, int before);
+/* Removes the finished.json of cells whose stages are of other data than the plan has read, and of those that read the
+ * same, so that they count as finished nowhere. *n: how many. ERR_IO. */
+int cells_forget_other_data(const struct sweep *s, int *n);
 
 /* Starts `pipeline run` of the cell, whose output goes to its run.log, in a process group of its own. It ends with this
  * process, as if interrupted. until: the last stage, or NULL. ERR_FAIL, ERR_IO. */

@@ -117,10 +117,26 @@ static int hash_stage(
 	return rc;
 }
 
+static int data_sign(struct sweep_cell *c, const struct run_config *k)
+{
+	char hex[HASH_HEX];
+	struct hash *h;
+	int rc = hash_open(&h);
+	if (!rc)
+		rc = hash_json(h, option_to_json(data_option_table, &k->data, NULL));
+	if (!rc)
+		rc = hash_hex(h, hex);
+	snprintf(c->data_sign, sizeof(c->data_sign), "%s", rc ? "" : hex);
+	hash_close(h);
+	return rc;
+}
+
 int freeze_signs(struct sweep_cell *c, const struct run_config *k)
 {
 	char common[HASH_HEX], hex[HASH_HEX];
 	int rc = common_sign(k, common);
+	if (!rc)
+		rc = data_sign(c, k);
 	c->stage = mem_alloc((size_t)k->n_stage, sizeof(*c->stage));
 	if (!rc && !c->stage)
 		rc = ERR_NOMEM;

@@ -312,6 +312,8 @@ static int by_name(const void *a, const void *b)
 	const struct sweep_cell *x = *(const struct sweep_cell *const *)a, *y = *(const struct sweep_cell *const *)b;
 	return strcmp(x->name, y->name);
 }
+	if (!rc)
+		memcpy(p->s->cell[i].data_key, chain.data_key, HASH_HEX);
 
 /* Gives cells without a folder that of an earlier cell that compares as equal and was not taken yet. */
 static void match(

@@ -136,7 +136,7 @@ static int start(struct scheduler *k, struct job *job, int cell)
 	int rc = cell_start(k->s, c, NULL, &job->pid);
 	if (rc)
 		return rc;
-	*job = (struct job){.cell = cell, .pid = job->pid, .begin = clock_now(), .done = cell_stages_done(k->s, c)};
+	*job = (struct job){.cell = cell, .pid = job->pid, .begin = clock_now(), .done = cell_stages_done(k->s, c, 0)};
 	k->fate[cell] = FATE_RUNNING;
 	k->running++;
 	fprintf(stderr, "%s: %s\n", c->folder, job->done ? "going on" : "begun");
@@ -200,7 +200,7 @@ static void reap(struct scheduler *k)
 		if (waitpid(job->pid, &wait_status, WNOHANG) == job->pid)
 			end_job(k, job, wait_status);
 		else
-			job->done = cell_stages_done(k->s, &k->s->cell[job->cell]);
+			job->done = cell_stages_done(k->s, &k->s->cell[job->cell], job->done);
 	}
 }
 

@@ -128,6 +128,47 @@ check "the one that plans for long is done" wait $first
 check "no number is given twice" [ -z "$(ls runs/race/cells | cut -c1-4 | sort | uniq -d)" ]
 check "cells of the other are not forgotten" grep -q '"folder":"0000-s1001"' runs/race/sweep.json
 
+# A record that was changed finishes nothing: the sweep and compare have one rule.
+grid 'seeds: [1, 2]'
+works sweep wrong.yaml --out runs/seal
+works sweep runs/seal --status
+contains out "2 finished"
+sed -i 's/"parameters":	/&1/' runs/seal/cells/0001-*/02-student/stage.json
+works compare runs/seal
+contains err "02-student/stage.json: was changed since it was written"
+works sweep runs/seal --status
+contains out "1 finished"
+ends_with 4 "0001-s2" sweep runs/seal
+contains err "stage student is finished, but damaged or unreadable"
+
+# Data that have changed since are noticed by whoever reads them.
+i=0
+printf 'text,label\n' >words.csv
+while [ $i -lt 40 ]; do
+	printf 'sales w%d go up and rise,good\nsales w%d go down and fall,bad\n' $i $i >>words.csv
+	i=$((i + 1))
+done
+cat >words.yaml <<'END'
+name: words
+threads: 1
+data: {source: csv, path: words.csv}
+models:
+  m: {family: bag, dim: 8, hidden: [4], input: {vocabulary_size: 100, longest: 16}}
+stages:
+  model: {kind: train, model: m, epochs: 1, batch_size: 8}
+  evaluate: {latency_runs: 5, latency_warmup: 1, throughput_runs: 1}
+END
+printf 'base: words.yaml\nseeds: [1, 2]\n' >words_grid.yaml
+works sweep words_grid.yaml --out runs/words
+works sweep words_grid.yaml --out runs/words
+contains err "2 of 2 cells are finished"
+sed -i '2s/sales w0 go up/sales w0 went up/' words.csv
+works sweep words_grid.yaml --out runs/words
+contains err "2 cells were finished with other data than there are now: what depends on them is run again"
+contains err "[2/2] 0001-s2: finished"
+works sweep words_grid.yaml --out runs/words
+contains err "2 of 2 cells are finished"
+
 # An axis of lists: one value alone is a list of one.
 grid 'axes:\n  stages.evaluate.inputs: [[teacher, student], teacher]'
 works sweep wrong.yaml --out runs/lists

@@ -91,8 +91,9 @@ static void add_short(struct str *name, const struct grid *g, int i, const char 
 	str_add(name, value);
 }
 
-/* "sparsity0.5-s1": the last part of each path with its value; what would be in the way of a shell becomes "_". */
-static int name_cell(struct sweep_cell *c, const struct grid *g, int number)
+/* "sparsity0.5-s1": the last part of each path with its value; what would be in the way of a shell becomes "_". idle:
+ * which axes say nothing of this cell, or NULL. */
+static int name_cell(struct sweep_cell *c, const struct grid *g, int number, const bool *idle)
 {
 	static const char ok[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-";
 	struct str name = {0};
@@ -100,6 +101,8 @@ static int name_cell(struct sweep_cell *c, const struct grid *g, int number)
 	int rc = c->axes ? 0 : ERR_NOMEM;
 	for (int i = 0; !rc && i < g->n_axis; i++) {
 		const struct grid_value *v = &g->axis[i].value[grid_value_of(g, number, i)];
+		if (idle && idle[i])
+			continue;
 		add_short(&name, g, i, v->name);
 		rc = add_json(c->axes, g->axis[i].path, value_json(&g->axis[i], v));
 	}
@@ -122,7 +125,7 @@ static int make_cell(struct sweep_cell *c, const struct grid *g, int number, str
 	struct yaml y = {0};
 	struct str text = {0};
 	*config = (struct run_config){0};
-	int rc = name_cell(c, g, number);
+	int rc = name_cell(c, g, number, NULL);
 	if (!rc)
 		rc = grid_config(g, number, &y);
 	if (!rc)
@@ -194,20 +197,58 @@ static void drop_marked(struct planner *p)
 	p->s->n = n;
 }
 
+/* An axis says nothing of a cell if the cell is the same whatever the axis' value, as the sparsity of a student that is
+ * not pruned. class: of each cell in the grid, the first of those that are equal. */
+static bool is_idle(const struct grid *g, const int *class, int number, int axis)
+{
+	int step = 1;
+	for (int i = axis + 1; i < g->n_axis; i++)
+		step *= g->axis[i].n;
+	const int first = number - grid_value_of(g, number, axis) * step;
+	for (int v = 0; v < g->axis[axis].n; v++)
+		if (class[first + v * step] != class[number])
+			return false;
+	return g->axis[axis].n > 1;
+}
+
+/* What was dropped has shown which axes the cells that are left do not depend on: they are not said of them. */
+static int hide_idle_axes(struct planner *p, const int *class)
+{
+	bool *idle = mem_alloc((size_t)p->g->n_axis, sizeof(*idle));
+	int rc = idle ? 0 : ERR_NOMEM;
+	for (int i = 0; !rc && i < p->s->n; i++) {
+		struct sweep_cell *c = &p->s->cell[i];
+		bool any = false;
+		for (int a = 0; a < p->g->n_axis; a++)
+			any |= idle[a] = is_idle(p->g, class, p->number[i], a);
+		if (!any)
+			continue;
+		mem_free(c->name);
+		cJSON_Delete(c->axes);
+		c->name = NULL;
+		c->axes = NULL;
+		rc = name_cell(c, p->g, p->number[i], idle);
+	}
+	mem_free(idle);
+	return rc;
+}
+
 static int find_equal(struct planner *p, struct sweep_found *found)
 {
 	struct sweep *s = p->s;
 	struct sweep_cell **order = mem_alloc((size_t)s->n, sizeof(struct sweep_cell *)), *first = NULL;
-	int rc = order ? 0 : ERR_NOMEM;
+	int *class = mem_alloc((size_t)s->n, sizeof(*class));
+	int rc = order && class ? 0 : ERR_NOMEM;
 	for (int i = 0; !rc && i < s->n; i++)
 		order[i] = &s->cell[i];
 	if (!rc)
 		qsort(order, (size_t)s->n, sizeof(struct sweep_cell *), by_stages);
 	for (int i = 0; !rc && i < s->n; i++) {
-		if (!first || compare_stages(first, order[i]) != 0) {
+		if (!first || compare_stages(first, order[i]) != 0)
 			first = order[i];
+		class[order[i]->index] = first->index;
+		if (first == order[i])
 			continue;
-		}
 		found->equal++;
 		if (!p->g->drop_equal)
 			rc = err_set(ERR_CONFIG,
@@ -220,6 +261,9 @@ static int find_equal(struct planner *p, struct sweep_found *found)
 	mem_free(order);
 	if (!rc)
 		drop_marked(p);
+	if (!rc && found->equal)
+		rc = hide_idle_axes(p, class);
+	mem_free(class);
 	return rc;
 }
 
@@ -268,6 +312,8 @@ static int check_cell(struct planner *p, int i)
 	}
 	for (int a = 0; a < p->g->n_axis; a++)
 		p->seen[a][grid_value_of(p->g, number, a)] = true;
+	if (!rc)
+		memcpy(p->s->cell[i].data_key, chain.data_key, HASH_HEX);
 	if (!rc && !chain.data_of_other)
 		keep_chain(p, &chain, &config);
 	chain_close(&chain);
@@ -312,8 +358,6 @@ static int by_name(const void *a, const void *b)
 	const struct sweep_cell *x = *(const struct sweep_cell *const *)a, *y = *(const struct sweep_cell *const *)b;
 	return strcmp(x->name, y->name);
 }
-	if (!rc)
-		memcpy(p->s->cell[i].data_key, chain.data_key, HASH_HEX);
 
 /* Gives cells without a folder that of an earlier cell that compares as equal and was not taken yet. */
 static void match(

@@ -330,6 +330,25 @@ static void sweep__every_failing_allocation_is_survived(void **state)
 	}
 }
 
+static void sweep__a_cell_has_no_value_of_an_axis_that_its_chain_does_not_use(void **state)
+{
+	(void)state;
+	struct sweep s;
+	struct sweep_found found;
+	plan(&s, &found,
+	    "base: t.yaml\nequal: drop\naxes:\n  chain: {short: [teacher], long: [teacher, prune]}\n"
+	    "  stages.prune.sparsity: [0.3, 0.5]\nseeds: [1, 2]\n");
+	assert_int_equal(s.n, 6);
+	assert_int_equal(found.equal, 2);
+	assert_string_equal(s.cell[0].name, "short-s1");
+	assert_int_equal(cJSON_GetArraySize(s.cell[0].axes), 2);
+	assert_null(cJSON_GetObjectItem(s.cell[0].axes, "stages.prune.sparsity"));
+	assert_string_equal(s.cell[1].name, "short-s2");
+	assert_string_equal(s.cell[2].name, "long-sparsity0.3-s1");
+	assert_string_equal(s.cell[5].folder, "0005-long-sparsity0.5-s2");
+	sweep_clear(&s);
+}
+
 static void outside__works_in_a_folder_and_keeps_what_was_said(void **state)
 {
 	(void)state;
@@ -402,6 +421,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(sweep__every_failing_allocation_is_survived, folder_setup, folder_teardown),
 	    cmocka_unit_test_setup_teardown(
 		outside__works_in_a_folder_and_keeps_what_was_said, folder_setup, folder_teardown),
+	    cmocka_unit_test_setup_teardown(
+		sweep__a_cell_has_no_value_of_an_axis_that_its_chain_does_not_use, folder_setup, folder_teardown),
 	    cmocka_unit_test(outside__answers_failures_and_silence),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

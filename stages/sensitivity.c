@@ -45,15 +45,18 @@ double sensitivity_increase(const struct sensitivity *s, const struct sensitivit
 
 int sensitivity_write(const struct sensitivity *s, const char *dir)
 {
-	const char *metric = task_metric_name(s->task, s->metric);
 	char path[1024];
 	struct str text = {0};
-	str_addf(
-	    &text, "layer,%s,%s,%s,val_%s,drop_points,val_loss,loss_increase\n", s->amount, s->unit, s->size, metric);
+	str_addf(&text, "layer,%s,%s,%s", s->amount, s->unit, s->size);
+	if (s->metric != TASK_METRIC_LOSS) /* which has its column anyway */
+		str_addf(&text, ",val_%s", task_metric_name(s->task, s->metric));
+	str_add(&text, ",drop_points,val_loss,loss_increase\n");
 	for (int i = 0; i < s->n; i++) {
 		const struct sensitivity_row *r = &s->row[i];
-		str_addf(&text, "%s,%g,%.0f,%.0f,%.6f,%.4f,%.9g,%.9g\n", r->layer, r->amount, r->weights, r->size,
-		    r->value, sensitivity_drop(s, r), r->loss, sensitivity_increase(s, r));
+		str_addf(&text, "%s,%g,%.0f,%.0f", r->layer, r->amount, r->weights, r->size);
+		if (s->metric != TASK_METRIC_LOSS)
+			str_addf(&text, ",%.6f", r->value);
+		str_addf(&text, ",%.4f,%.9g,%.9g\n", sensitivity_drop(s, r), r->loss, sensitivity_increase(s, r));
 	}
 	int rc =
 	    text.failed ? err_set(ERR_NOMEM, "out of memory") : fs_join(path, sizeof(path), dir, "sensitivity.csv");

@@ -380,6 +380,29 @@ static void mixed__keeps_the_layers_that_lose_most_in_fp32(void **state)
 	cJSON_Delete(a);
 }
 
+static void sensitivity__has_the_loss_once(void **state)
+{
+	struct rig *r = *state;
+	char path[600], bytes[4096] = "";
+	cJSON_Delete(
+	    quantize(r, "by_loss", "{method: auto, attempts: [mixed], accept: {metric: loss, max_drop: 90}}", 0));
+	snprintf(path, sizeof(path), "%s/by_loss/sensitivity.csv", r->dir);
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	assert_true(fread(bytes, 1, sizeof(bytes) - 1, f) > 0);
+	fclose(f);
+	assert_ptr_equal(strstr(bytes, "layer,bits,weights,bytes,drop_points,val_loss,loss_increase\n"), bytes);
+	int commas[2] = {0};
+	for (const char *p = bytes, *line = bytes; *p && p - line < 4096; p++) {
+		commas[line != bytes] += *p == ',';
+		if (*p == '\n' && line != bytes)
+			break;
+		line = *p == '\n' ? p + 1 : line;
+	}
+	assert_int_equal(commas[0], 6);
+	assert_int_equal(commas[1], 6);
+}
+
 /* As without a rule: auto alone needs those of weight_bits too. */
 static void sensitivity__is_at_the_bits_that_are_asked_for(void **state)
 {
@@ -717,6 +740,7 @@ int main(void)
 	    cmocka_unit_test(attempts__stop_at_the_first_that_passes),
 	    cmocka_unit_test(attempts__that_all_fail_leave_the_closest),
 	    cmocka_unit_test(mixed__keeps_the_layers_that_lose_most_in_fp32),
+	    cmocka_unit_test(sensitivity__has_the_loss_once),
 	    cmocka_unit_test(sensitivity__is_at_the_bits_that_are_asked_for),
 	    cmocka_unit_test(attempts__quantize_what_is_left_of_layer_bits),
 	    cmocka_unit_test(mixed__ends_where_the_ratio_is_lost),

@@ -413,7 +413,7 @@ static int scan(struct quantize_job *job)
 {
 	const struct option_ints *bits = &job->o->sensitivity_bits;
 	struct sensitivity table = {.metric = job->run->task->primary};
-	int rc = quantize_scan(job->o, job->run, &job->input, bits->v, bits->n, &table);
+	int rc = quantize_scan(job->o, job->run, &job->input, bits->v, bits->n, false, &table);
 	sensitivity_clear(&table);
 	return rc;
 }

@@ -133,13 +133,17 @@ int made_own_text(struct made *m, const char *text)
 }
 
 /* Measures the table if nobody has. */
-static int need_table(struct ladder *l, const int64_t *bits, int n)
+static int need_table(struct ladder *l, const int64_t *bits, int n, bool usual)
 {
 	if (l->table.n)
 		return 0;
-	stage_line(l->run, "each layer alone at %d number%s of bits, on the validation split", n, n == 1 ? "" : "s");
+	if (n)
+		stage_line(l->run, "each layer alone at %d number%s of bits%s, on the validation split", n,
+		    n == 1 ? "" : "s", usual && l->o->layer_bits.n ? ", and at its own" : "");
+	else
+		stage_line(l->run, "each layer alone at the bits that it is to have, on the validation split");
 	l->table.metric = l->rule.row;
-	return quantize_scan(l->o, l->run, &l->rule.input, bits, n, &l->table);
+	return quantize_scan(l->o, l->run, &l->rule.input, bits, n, usual, &l->table);
 }
 
 /* The bits of the table: those of the options, and weight_bits. */
@@ -164,21 +168,19 @@ int ladder_scan(struct ladder *l)
 	const struct option_ints *asked = &l->o->sensitivity_bits;
 	int64_t bits[8];
 	if (l->o->method != QUANTIZE_AUTO) /* nobody chooses by the table */
-		return need_table(l, asked->v, asked->n);
+		return need_table(l, asked->v, asked->n, false);
 	const bool all = (quantize_attempts(l->o, ATTEMPT_BITS) && ladder_has_budget(l->o)) || asked->n;
-	const int n = all ? ladder_bits(l->o, bits, COUNT(bits)) : 1;
-	bits[0] = l->o->weight_bits;
-	return need_table(l, bits, n);
+	return need_table(l, bits, all ? ladder_bits(l->o, bits, COUNT(bits)) : 0, true);
 }
 
 /* ---- the most sensitive layers in FP32 ---- */
 
-/* The layer that loses most at these bits of those that are not taken: points first, then the loss. */
-static int find_worst(const struct sensitivity *t, double bits, const bool *taken)
+/* The layer that loses most at its usual bits of those that are not taken: points first, then the loss. */
+static int find_worst(const struct sensitivity *t, const bool *taken)
 {
 	int worst = -1;
 	for (int i = 0; i < t->n; i++) {
-		if (taken[i] || fabs(t->row[i].amount - bits) > 0.5)
+		if (taken[i] || !t->row[i].usual)
 			continue;
 		const double drop = sensitivity_drop(t, &t->row[i]);
 		const double most = worst < 0 ? -INFINITY : sensitivity_drop(t, &t->row[worst]);
@@ -198,7 +200,7 @@ static int exclude_worst(const struct ladder *l, struct made *m, int n)
 	for (int i = 0; !rc && i < l->o->exclude.n; i++)
 		rc = made_own_text(m, l->o->exclude.v[i]);
 	for (int i = 0; !rc && i < n; i++) {
-		const int worst = find_worst(&l->table, (double)l->o->weight_bits, taken);
+		const int worst = find_worst(&l->table, taken);
 		taken[worst] = true;
 		str_addf(&name, "%s %s", i ? "," : "", l->table.row[worst].layer);
 		rc = made_own_text(m, l->table.row[worst].layer);
@@ -214,7 +216,7 @@ int ladder_layers(const struct ladder *l)
 {
 	int n = 0;
 	for (int i = 0; i < l->table.n; i++)
-		n += fabs(l->table.row[i].amount - (double)l->o->weight_bits) < 0.5;
+		n += l->table.row[i].usual;
 	return n;
 }
 

@@ -27,10 +27,11 @@ void quantize_describe_attempts(const struct quantize_options *o, struct str *ou
 /* The run of a stage that has a ship rule. started: clock_now() when it began. */
 int quantize_accepted(struct stage_run *run, double started);
 
-/* Fills the table of the layers that the options quantize, each alone at these bits of its weights; the metric is the
- * table's. input: a float model on the CPU. */
+/* Fills the table of the layers that the options quantize, each alone at these bits of its weights, and where `usual`
+ * is asked for also at those that the options give it, in a row of that name; the metric is the table's. input: a float
+ * model on the CPU. */
 int quantize_scan(const struct quantize_options *o, struct stage_run *run, const struct model *input,
-    const int64_t *bits, int n, struct sensitivity *out);
+    const int64_t *bits, int n, bool usual, struct sensitivity *out);
 
 /* One of n_choice choices for each of n layers, with the least sum of costs whose sum of sizes is at most `budget`; of
  * equal costs the smaller one. cost, size: (n, n_choice), not negative; pick: (n). Dynamic programming over the layers:

@@ -42,7 +42,7 @@ int ladder_try(struct ladder *l, struct made *m);
 
 /* Measures the table, unless that was done, at the bits that the attempts need. */
 int ladder_scan(struct ladder *l);
-/* Layers of the table. */
+/* Layers of the table, each of which has one row of its usual bits. */
 int ladder_layers(const struct ladder *l);
 /* The bits that a layer may have: weight_bits first, then those of the options, else the usual ones. */
 int ladder_bits(const struct quantize_options *o, int64_t *bits, int cap);

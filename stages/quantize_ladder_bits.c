@@ -130,7 +130,7 @@ static int choices_make(const struct ladder *l, struct choices *c)
 	if (!c->layer || !c->cost || !c->size || !c->pick)
 		return ERR_NOMEM;
 	for (int i = 0; i < l->table.n; i++)
-		if (fabs(l->table.row[i].amount - (double)l->o->weight_bits) < 0.5)
+		if (l->table.row[i].usual)
 			c->layer[c->n++] = l->table.row[i].layer;
 	for (int i = 0; i < c->n; i++)
 		for (int b = 0; b < c->n_bits; b++)

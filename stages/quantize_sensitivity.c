@@ -14,6 +14,7 @@ struct scan {
 	struct quantize_job job;
 	struct graph folded;
 	struct quant_plan all;      /* the layers that there are */
+	struct quant_plan usual;    /* with the bits that the options give each of them */
 	struct quant_plan values;   /* activations of every single plan */
 	struct observers observers; /* of these */
 	struct calibration samples;
@@ -45,6 +46,23 @@ static bool is_scanned(const struct scan *s, int layer)
 {
 	const int node = graph_find(&s->folded, s->all.layer[layer].name);
 	return s->all.layer[layer].quantized && node >= 0 && quant_layer_weight(&s->folded, node) != NODE_NONE;
+}
+
+/* The bits that the options give a layer's weights. */
+static int64_t usual_bits(const struct scan *s, int layer)
+{
+	const int node = graph_find(&s->folded, s->all.layer[layer].name);
+	const int weight = quant_layer_weight(&s->folded, node);
+	const struct quant_value *v = quant_plan_value(&s->usual, s->folded.node[weight].name);
+	return v ? v->q.bits : s->options.weight_bits;
+}
+
+static int make_usual(struct scan *s)
+{
+	struct quant_rules rules;
+	quantize_rules(&s->options, &rules);
+	rules.layer_bits_checked = true;
+	return quant_plan_make(&s->usual, &s->folded, &rules);
 }
 
 static int add_values(struct quant_plan *to, const struct quant_plan *p)
@@ -111,9 +129,9 @@ static double count_weights(const struct scan *s)
 }
 
 /* The plan of one layer is in s->job.plan. */
-static int measure_plan(struct scan *s, const char *layer, int64_t bits, struct sensitivity *out)
+static int measure_plan(struct scan *s, const char *layer, int64_t bits, bool usual, struct sensitivity *out)
 {
-	struct sensitivity_row row = {.amount = (double)bits, .weights = count_weights(s)};
+	struct sensitivity_row row = {.amount = (double)bits, .weights = count_weights(s), .usual = usual};
 	const int kind = s->options.observer == OBSERVE_AUTO ? OBSERVE_MSE : s->options.observer;
 	struct metrics m = {0};
 	int rc = pick_observers(s);
@@ -133,13 +151,26 @@ static int measure_plan(struct scan *s, const char *layer, int64_t bits, struct 
 	return sensitivity_add(out, &row);
 }
 
-static int measure_layer(struct scan *s, const char *layer, int64_t bits, struct sensitivity *out)
+static int measure_layer(struct scan *s, const char *layer, int64_t bits, bool usual, struct sensitivity *out)
 {
 	int rc = make_plan(s, layer, bits, &s->job.plan);
 	if (!rc)
-		rc = measure_plan(s, layer, bits, out);
+		rc = measure_plan(s, layer, bits, usual, out);
 	quant_plan_clear(&s->job.plan);
 	return rc;
+}
+
+/* usual: 0, or the bits that the options give the layer. */
+static int measure_bits(
+    struct scan *s, const char *layer, const int64_t *bits, int n, int64_t usual, struct sensitivity *out)
+{
+	bool done = !usual;
+	int rc = 0;
+	for (int b = 0; !rc && b < n; b++) {
+		done |= bits[b] == usual;
+		rc = measure_layer(s, layer, bits[b], bits[b] == usual, out);
+	}
+	return rc || done ? rc : measure_layer(s, layer, usual, true, out);
 }
 
 /* Weights of the layers that stay FP32 whatever is chosen for the others. */
@@ -162,6 +193,8 @@ static int open_scan(struct scan *s, const struct model *input, struct sensitivi
 		rc = quantize_build_folded(&s->job, &shape_one, &s->folded);
 	if (!rc)
 		rc = make_plan(s, NULL, 0, &s->all);
+	if (!rc)
+		rc = make_usual(s);
 	if (!rc && s->options.equalize) {
 		s->job.plan = s->all; /* borrowed */
 		rc = quantize_equalize(&s->job);
@@ -180,7 +213,7 @@ static int open_scan(struct scan *s, const struct model *input, struct sensitivi
 }
 
 int quantize_scan(const struct quantize_options *o, struct stage_run *run, const struct model *input,
-    const int64_t *bits, int n, struct sensitivity *out)
+    const int64_t *bits, int n, bool usual, struct sensitivity *out)
 {
 	struct scan s = {.options = *o, .job = {.run = run}};
 	s.options.method = QUANT_STATIC;
@@ -192,8 +225,8 @@ int quantize_scan(const struct quantize_options *o, struct stage_run *run, const
 	graph_init(&s.folded);
 	int rc = open_scan(&s, input, out);
 	for (int i = 0; !rc && i < s.all.n_layer; i++)
-		for (int b = 0; !rc && is_scanned(&s, i) && b < n; b++)
-			rc = measure_layer(&s, s.all.layer[i].name, bits[b], out);
+		if (is_scanned(&s, i))
+			rc = measure_bits(&s, s.all.layer[i].name, bits, n, usual ? usual_bits(&s, i) : 0, out);
 	if (!rc)
 		rc = sensitivity_write(out, run->out_dir);
 	calibration_close(&s.samples);
@@ -201,6 +234,7 @@ int quantize_scan(const struct quantize_options *o, struct stage_run *run, const
 	observers_clear(&s.observers);
 	mem_free(s.values.value);
 	quant_plan_clear(&s.all);
+	quant_plan_clear(&s.usual);
 	graph_clear(&s.folded);
 	return rc;
 }

@@ -10,6 +10,7 @@ struct sensitivity_row {
 	double amount;        /* bits of its weights; or the share of its weights or units that goes */
 	double weights, size; /* weights or units of the layer; their bytes at these bits, or how many are left */
 	double value, loss;   /* of the model with this layer changed */
+	bool usual;           /* the amount is what the options give this layer */
 };
 /* Release with sensitivity_clear. */
 struct sensitivity {

@@ -403,6 +403,22 @@ static void sensitivity__has_the_loss_once(void **state)
 	assert_int_equal(commas[1], 6);
 }
 
+/* A layer with bits of its own is ranked by what it loses at those. */
+static void mixed__goes_by_the_bits_that_each_layer_has(void **state)
+{
+	struct rig *r = *state;
+	struct csv csv;
+	cJSON *a = quantize(r, "mixed_own",
+	    "{method: auto, attempts: [mixed], fp32_layers: 1, layer_bits: [fc1=2], accept: {max_drop: 90}}", 0);
+	read_csv(r, "mixed_own", BITS_HEAD, &csv);
+	assert_int_equal(csv.n, 4);
+	for (int i = 0; i < csv.n; i++)
+		assert_true(fabs(csv.row[i].amount - (strcmp(csv.row[i].layer, "fc1") ? 8 : 2)) < 0.5);
+	assert_string_equal(
+	    text(cJSON_GetArrayItem(cJSON_GetObjectItem(a, "attempts"), 0), "method"), "mixed, FP32: fc1");
+	cJSON_Delete(a);
+}
+
 /* As without a rule: auto alone needs those of weight_bits too. */
 static void sensitivity__is_at_the_bits_that_are_asked_for(void **state)
 {
@@ -741,6 +757,7 @@ int main(void)
 	    cmocka_unit_test(attempts__that_all_fail_leave_the_closest),
 	    cmocka_unit_test(mixed__keeps_the_layers_that_lose_most_in_fp32),
 	    cmocka_unit_test(sensitivity__has_the_loss_once),
+	    cmocka_unit_test(mixed__goes_by_the_bits_that_each_layer_has),
 	    cmocka_unit_test(sensitivity__is_at_the_bits_that_are_asked_for),
 	    cmocka_unit_test(attempts__quantize_what_is_left_of_layer_bits),
 	    cmocka_unit_test(mixed__ends_where_the_ratio_is_lost),

@@ -93,11 +93,12 @@ static const struct command commands[] = {
 	"they\n"
 	"                      differ\n",
 	cmd_report},
-    {"verify", "RUN [--stage STAGE] [--tolerance POINTS] [--out DIR] | CHECKPOINT",
+    {"verify", "RUN [--stage STAGE] [--tolerance POINTS] [--out DIR] [--json] | CHECKPOINT [--json]",
 	"whether a run's stages, or an integer checkpoint's outputs, come out again",
 	"  --stage STAGE       that stage alone; not given: all that are finished\n"
 	"  --tolerance POINTS  by which figures may differ where bytes cannot be compared (1)\n"
 	"  --out DIR           a new folder that keeps what was made; not given: none is kept\n"
+	"  --json              prints an object instead of lines\n"
 	"  Exit status 6 where something differs.\n",
 	cmd_verify},
     {"predict",

@@ -2,11 +2,13 @@
 #include "pipeline/verify.h"
 
 #include <libgen.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/files.h"
@@ -104,14 +106,41 @@ static int make_config(const struct verification *v, const struct stage_record *
 	return rc;
 }
 
-static void say_result(const char *base, const struct verify_result *r)
+static const char *verdict_of(const struct verify_result *r)
 {
-	if (r->bytes)
-		printf("%s: %s: %s\n", base, r->differs ? "differs" : "equal", r->what);
+	return r->differs ? "differs" : r->bytes ? "equal" : "agrees";
+}
+
+static int list_result(cJSON *list, const char *base, const struct verify_result *r)
+{
+	bool ok = true;
+	struct json_out o = json_out_object((struct json_out){list, &ok}, NULL);
+	json_out_text(o, "stage", base);
+	json_out_text(o, "verdict", r ? verdict_of(r) : "not finished");
+	if (r) {
+		json_out_bool(o, "bytes_compared", r->bytes);
+		json_out_text(o, "why", r->bytes ? NULL : r->why);
+		json_out_text(o, "what", r->what);
+		json_out_number(o, "figures_compared", r->compared);
+		json_out_number(o, "largest_points", r->compared ? r->points : NAN);
+		json_out_text(o, "largest_at", r->compared ? r->where : NULL);
+	}
+	return ok ? 0 : err_set(ERR_NOMEM, "out of memory");
+}
+
+/* r: NULL: the stage is not finished. */
+static int say_result(const struct verification *v, const char *base, const struct verify_result *r)
+{
+	if (v->o->list)
+		return list_result(v->o->list, base, r);
+	if (!r)
+		printf("%s: not finished\n", base);
+	else if (r->bytes)
+		printf("%s: %s: %s\n", base, verdict_of(r), r->what);
 	else
-		printf("%s: %s: bytes cannot be compared (%s); %s\n", base, r->differs ? "differs" : "agrees", r->why,
-		    r->what);
+		printf("%s: %s: bytes cannot be compared (%s); %s\n", base, verdict_of(r), r->why, r->what);
 	fflush(stdout);
+	return 0;
 }
 
 static int run_and_compare(struct verification *v, struct chain *c, const struct stage_record *r, const char *kept)
@@ -131,9 +160,10 @@ static int run_and_compare(struct verification *v, struct chain *c, const struct
 		rc = err_set(rc, "interrupted while %s was made again; the run is as it was", base);
 	if (!rc)
 		rc = verify_compare(&result, r, kept, c->stage[c->first].dir, v->o->tolerance);
+	if (!rc)
+		rc = say_result(v, base, &result);
 	if (rc)
 		return rc;
-	say_result(base, &result);
 	v->done++;
 	if (result.differs)
 		str_addf(&v->differing, "%s%s", str_text(&v->differing)[0] ? ", " : "", base);
@@ -189,7 +219,7 @@ static int verify_at(struct verification *v, int i)
 	else if (v->o->stage)
 		rc = err_set(ERR_CONFIG, "verify: stage %s of %s is not finished", name, v->o->run);
 	else
-		printf("%02d-%s: not finished\n", i + 1, name);
+		rc = say_result(v, strrchr(kept, '/') + 1, NULL);
 	stage_record_clear(&r);
 	return rc;
 }

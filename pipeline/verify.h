@@ -11,6 +11,7 @@ struct verify_options {
 	const char *run, *stage; /* the run's folder; stage NULL: all that are finished, in order */
 	const char *scratch;     /* an empty folder, in which the stages are made */
 	double tolerance;        /* points by which a figure may differ where bytes cannot be compared */
+	cJSON *list;             /* borrowed: an object for each stage is appended; NULL: a line is printed */
 };
 
 /* What one stage came to. */
@@ -19,10 +20,13 @@ struct verify_result {
 	char why[1024]; /* they could not: why */
 	bool differs;
 	char what[1024]; /* the files and figures: which are equal, or which differ */
+	int compared;    /* figures */
+	double points;   /* of them the one that is farthest */
+	char where[256];
 };
 
-/* Prints a line per stage. ERR_GATE naming the stages that differ. ERR_CONFIG: no run, or no such stage; ERR_DATA: the
- * data, or checkpoints outside the run, are not those that a stage was made from; ERR_CHECKPOINT: damage;
+/* Says what each stage came to. ERR_GATE naming the stages that differ. ERR_CONFIG: no run, or no such stage; ERR_DATA:
+ * the data, or checkpoints outside the run, are not those that a stage was made from; ERR_CHECKPOINT: damage;
  * ERR_INTERRUPTED. */
 int verify_run(const struct verify_options *o, const volatile sig_atomic_t *stop);
 

@@ -167,31 +167,57 @@ static int read_figures(const char *dir, cJSON **out)
 }
 
 struct largest {
-	double points;
+	double points, weighted;
 	char where[256];
 	int compared;
 };
 
-/* Shares from 0 to 1, which are what a tolerance in points can be of. */
-static void compare_figures(struct largest *l, const char *path, const cJSON *a, const cJSON *b, int depth)
+/* The tolerance is in points of all samples. The same few decisions are more points of a class, by as much as the class
+ * is smaller. */
+static double weight_of(const cJSON *o, double samples)
 {
-	static const char *const no_share[] = {"loss", "samples", "support", "seconds", NULL};
+	const cJSON *support = get(o, "support");
+	return cJSON_IsNumber(support) && samples > 0 ? fmax(support->valuedouble, 1) / samples : 1;
+}
+
+static void compare_number(struct largest *l, const char *at, const cJSON *v, const cJSON *w, double weight)
+{
+	const double points = cJSON_IsNumber(w) ? 100 * fabs(v->valuedouble - w->valuedouble) : INFINITY;
+	l->compared++;
+	if (points * weight > l->weighted || l->compared == 1) {
+		l->points = points;
+		l->weighted = points * weight;
+		snprintf(l->where, sizeof(l->where), "%s", at);
+	}
+}
+
+/* Shares from 0 to 1, which are what a tolerance in points can be of; those of classes stand in lists. */
+static void compare_figures(
+    struct largest *l, const char *path, const cJSON *a, const cJSON *b, double samples, int depth)
+{
+	static const char *const no_share[] = {"loss", "samples", "support", "seconds", "confusion", "threshold", NULL};
+	const bool list = cJSON_IsArray(a);
+	const double weight = weight_of(a, samples);
 	char at[256];
 	const cJSON *v;
+	int i = 0;
+	if (cJSON_IsNumber(get(a, "samples")))
+		samples = get(a, "samples")->valuedouble;
+	if (list && cJSON_GetArraySize(a) < cJSON_GetArraySize(b))
+		compare_number(l, path, a, NULL, weight);
 	cJSON_ArrayForEach(v, a)
 	{
-		const cJSON *w = v->string ? get(b, v->string) : NULL;
-		snprintf(at, sizeof(at), "%s%s%s", path, *path ? "." : "", v->string ? v->string : "");
-		if (cJSON_IsObject(v) && depth > 0)
-			compare_figures(l, at, v, w, depth - 1);
-		if (!cJSON_IsNumber(v) || !v->string || is_one_of(v->string, no_share))
+		const cJSON *w = list ? (cJSON_IsArray(b) ? cJSON_GetArrayItem(b, i) : NULL) : get(b, v->string);
+		if (list)
+			snprintf(at, sizeof(at), "%s[%d]", path, i++);
+		else
+			snprintf(at, sizeof(at), "%s%s%s", path, *path ? "." : "", v->string);
+		if (!list && is_one_of(v->string, no_share))
 			continue;
-		double points = cJSON_IsNumber(w) ? 100 * fabs(v->valuedouble - w->valuedouble) : INFINITY;
-		l->compared++;
-		if (points > l->points || l->compared == 1) {
-			l->points = points;
-			snprintf(l->where, sizeof(l->where), "%s", at);
-		}
+		if ((cJSON_IsObject(v) || cJSON_IsArray(v)) && depth > 0)
+			compare_figures(l, at, v, w, samples, depth - 1);
+		if (cJSON_IsNumber(v))
+			compare_number(l, at, v, w, weight);
 	}
 }
 
@@ -199,8 +225,11 @@ static void judge_figures(
     struct verify_result *out, struct str *what, const cJSON *then, const cJSON *now, double tolerance)
 {
 	struct largest l = {0};
-	compare_figures(&l, "", then, now, DEPTH_MAX);
-	const bool too_far = l.compared == 0 || l.points > tolerance;
+	compare_figures(&l, "", then, now, 0, DEPTH_MAX);
+	const bool too_far = l.compared == 0 || l.weighted > tolerance;
+	out->compared = l.compared;
+	out->points = l.points;
+	memcpy(out->where, l.where, sizeof(out->where));
 	if (out->bytes && same(then, now)) {
 		str_add(what, "; the same figures");
 		return;

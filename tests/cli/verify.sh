@@ -28,6 +28,15 @@ mkdir tmp
 TMPDIR=$PWD/tmp works verify $run --stage prune
 check "the scratch folder is gone" [ -z "$(ls tmp)" ]
 
+# one object for programs
+works verify $run --json
+check "the object has all five stages" "$tool" json out stages.0.what stages.4.largest_points
+check "all of them are equal" [ "$(grep -c '"verdict":	"equal"' out)" -eq 5 ]
+works verify $run/04-quantize --json
+contains out '"verdict":	"equal"'
+works verify $run/01-teacher --json
+contains out '"verdict":	"nothing to compare"'
+
 # interrupted: nothing is left
 works run t.yaml --set stages.teacher.epochs=3000 --until teacher --out long
 status=0
@@ -116,4 +125,7 @@ done
 after=$(sha256sum <changed/model.safetensors | cut -d ' ' -f 1)
 sed -i "s/$before/$after/" changed/checkpoint_info.json
 ends_with 6 "changed: the first that differs is 'fc2" verify changed
+ends_with 6 "changed: the first that differs is 'fc2" verify changed --json
+contains out '"verdict":	"differs"'
+contains out '"first":	"fc2'
 finish

@@ -1,5 +1,6 @@
 /* verify of a run whose stages are not what they say: other weights under the same key are found, and where bytes
  * cannot be compared, figures that are too far away. What is equal is tests/cli/verify.sh's. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,13 +45,18 @@ static void fresh_run(void)
 	run_config_clear(&config);
 }
 
-static int verify(double tolerance)
+static int verify_into(cJSON *list, double tolerance)
 {
 	const struct verify_options o = {
-	    .run = "runs/t", .stage = "teacher", .scratch = "scratch", .tolerance = tolerance};
+	    .run = "runs/t", .stage = "teacher", .scratch = "scratch", .tolerance = tolerance, .list = list};
 	assert_int_equal(fs_remove_tree("scratch"), 0);
 	assert_int_equal(fs_mkdirs("scratch"), 0);
 	return verify_run(&o, NULL);
+}
+
+static int verify(double tolerance)
+{
+	return verify_into(NULL, tolerance);
 }
 
 /* Writes stage.json again, with the hashes that the files have now. program: of the key, or NULL: as it was. */
@@ -139,6 +145,33 @@ static void verify__of_another_program_figures_decide(void **state)
 	refuses(ERR_GATE, "01-teacher", 1.5);
 }
 
+/* A figure of a class, and its place; the tolerance counts as many points more as the class is smaller. */
+static void verify__figures_in_lists_are_compared(void **state)
+{
+	struct checkpoint c;
+	(void)state;
+	fresh_run();
+	change(0.0001f, 0);
+	assert_int_equal(checkpoint_load(&c, TEACHER), 0);
+	cJSON *val = cJSON_GetObjectItem(cJSON_GetObjectItem(c.info, "metrics"), "validation");
+	cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItem(val, "per_class"), 3), *f1 = cJSON_GetObjectItem(one, "f1");
+	const double share =
+	    cJSON_GetObjectItem(one, "support")->valuedouble / cJSON_GetObjectItem(val, "samples")->valuedouble;
+	assert_true(cJSON_IsNumber(f1) && share > 0.03 && share < 0.3);
+	cJSON_SetNumberValue(f1, f1->valuedouble + (f1->valuedouble > 0.5 ? -0.2 : 0.2));
+	assert_int_equal(checkpoint_save(&c, TEACHER), 0);
+	checkpoint_clear(&c);
+	record_again("0.0.1 (another)");
+	assert_int_equal(verify(20 * share * 1.01), 0);
+	refuses(ERR_GATE, "01-teacher", 20 * share * 0.99);
+	cJSON *list = cJSON_CreateArray();
+	assert_int_equal(verify_into(list, 100), 0);
+	assert_string_equal(cJSON_GetObjectItem(list->child, "verdict")->valuestring, "agrees");
+	assert_string_equal(cJSON_GetObjectItem(list->child, "largest_at")->valuestring, "validation.per_class[3].f1");
+	assert_true(fabs(cJSON_GetObjectItem(list->child, "largest_points")->valuedouble - 20) < 1e-6);
+	cJSON_Delete(list);
+}
+
 static void verify__of_other_data_nothing_is_compared(void **state)
 {
 	struct stage_record r;
@@ -163,6 +196,7 @@ int main(void)
 	    cmocka_unit_test(verify__a_file_that_was_changed_behind_its_record_is_damage),
 	    cmocka_unit_test(verify__a_figure_that_the_weights_do_not_give_differs),
 	    cmocka_unit_test(verify__of_another_program_figures_decide),
+	    cmocka_unit_test(verify__figures_in_lists_are_compared),
 	    cmocka_unit_test(verify__of_other_data_nothing_is_compared)};
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -89,7 +89,7 @@ static const struct command commands[] = {
 	"  --out DIR           the report's folder, a new or empty one or a report's\n"
 	"  --baseline NAME     as with compare\n"
 	"  --metric NAME       as with compare\n"
-	"  --check FILE.md     compares the tables of a text with the result files that it names; exit status 6 where "
+	"  --check FILE.md     compares numbers of a text with the result files that it names; exit status 6 where "
 	"they\n"
 	"                      differ\n",
 	cmd_report},

@@ -1,6 +1,5 @@
 #include "study/check.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,7 +11,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "study/run.h"
+#include "study/check_term.h"
 
 #define TEXT_MAX  (16 << 20)
 #define RULES_MAX 32
@@ -108,118 +107,59 @@ static int find_columns(struct block *b, const struct cells *head, int line)
 	return 0;
 }
 
-/* ---- terms ---- */
+/* ---- cells ---- */
 
-static const cJSON *member(const cJSON *o, const char *path, size_t n)
+/* What: the text's place for it. */
+static void say_wrong(
+    const struct block *b, int line, const char *what, const char *text, double want, const char *why, const char *unit)
 {
-	char key[WORD];
-	size_t at = 0;
-	while (o && at < n) {
-		size_t len = 0;
-		while (at + len < n && path[at + len] != '.')
-			len++;
-		snprintf(key, sizeof(key), "%.*s", (int)len, path + at);
-		o = cJSON_IsArray(o) && strspn(key, "0123456789") == strlen(key)
-			? cJSON_GetArrayItem(o, atoi(key))
-			: cJSON_GetObjectItemCaseSensitive(o, key);
-		at += len + 1;
-	}
-	return o;
-}
-
-/* One factor of a term, from *at; NaN: there is no such number. */
-static double factor(const struct block *b, const cJSON *row, const char **at)
-{
-	const size_t n = strcspn(*at, "*/");
-	const char *text = *at;
-	char *end;
-	*at += n;
-	const double v = strtod(text, &end);
-	if (end == text + n && n)
-		return v;
-	const cJSON *of =
-	    member(*text == '^' ? b->first : row, *text == '^' ? text + 1 : text, *text == '^' ? n - 1 : n);
-	return cJSON_IsNumber(of) ? of->valuedouble : NAN;
-}
-
-static double evaluate(const struct block *b, const cJSON *row, const char *term)
-{
-	double v = factor(b, row, &term);
-	while (*term) {
-		const char op = *term++;
-		const double f = factor(b, row, &term);
-		v = op == '*' ? v * f : v / f;
-	}
-	return v;
-}
-
-static bool is_sign(const char *from, const char *p)
-{
-	return (p > from && p[-1] == '-') || (p - from >= 3 && !memcmp(p - 3, "\xe2\x88\x92", 3));
-}
-
-/* A comma before three digits and no more: one between thousands. */
-static bool is_thousands(const char *p)
-{
-	return *p == ',' && strspn(p + 1, "0123456789") == 3;
-}
-
-/* The next number of a cell: digits with commas between thousands, and decimals. *unit: half of its last digit. */
-static bool next_number(const char **at, double *v, double *unit)
-{
-	char digits[64];
-	size_t n = 0;
-	const char *p = *at;
-	while (*p && !isdigit((unsigned char)*p) && !(*p == '.' && isdigit((unsigned char)p[1])))
-		p++;
-	if (!*p)
-		return false;
-	const bool negative = is_sign(*at, p);
-	*unit = 0.5;
-	for (; n < sizeof(digits) - 2 && (isdigit((unsigned char)*p) || (n && is_thousands(p))); p++)
-		if (*p != ',')
-			digits[n++] = *p;
-	if (*p == '.' && isdigit((unsigned char)p[1])) {
-		digits[n++] = *p++;
-		for (; n < sizeof(digits) - 1 && isdigit((unsigned char)*p); p++, *unit /= 10)
-			digits[n++] = *p;
-	}
-	digits[n] = '\0';
-	*v = (negative ? -1 : 1) * strtod(digits, NULL);
-	*at = p;
-	return true;
-}
-
-static void wrong(
-    const struct block *b, int line, const struct rule *r, const char *cell, double want, struct check_result *out)
-{
-	out->wrong++;
-	if (isfinite(want))
-		fprintf(stderr, "%s:%d: %s: the text has '%s', %s has %.10g\n", b->path, line, r->column, cell, b->file,
-		    want);
-	else
-		fprintf(stderr, "%s:%d: %s: the text has '%s', %s has no such number\n", b->path, line, r->column, cell,
+	if (!isfinite(want))
+		fprintf(stderr, "%s:%d: %s: the text has '%s', %s has no such number\n", b->path, line, what, text,
 		    b->file);
+	else if (!strcmp(why, "the unit") && *unit)
+		fprintf(stderr, "%s:%d: %s: '%s' has not the unit '%s'\n", b->path, line, what, text, unit);
+	else if (!strcmp(why, "the unit"))
+		fprintf(stderr,
+		    "%s:%d: %s: '%s' has a unit that nothing asks for; the term says it, as in bytes/1000000 'MB'\n",
+		    b->path, line, what, text);
+	else
+		fprintf(
+		    stderr, "%s:%d: %s: the text has '%s', %s has %.10g\n", b->path, line, what, text, b->file, want);
+}
+
+/* Takes 'UNIT' off the front of what follows a term. */
+static void take_unit(char **save, char unit[CHECK_UNIT])
+{
+	char *p = *save ? *save + strspn(*save, " \t") : NULL;
+	const size_t n = p && *p == '\'' ? strcspn(p + 1, "' \t") : 0;
+	unit[0] = '\0';
+	if (!n || p[n + 1] != '\'' || n >= CHECK_UNIT)
+		return;
+	memcpy(unit, p + 1, n);
+	unit[n] = '\0';
+	*save = p + n + 2;
 }
 
 static void check_cell(
     const struct block *b, const cJSON *row, const struct rule *r, const char *cell, int line, struct check_result *out)
 {
-	char terms[WORD], *save = NULL;
+	char terms[WORD], unit[CHECK_UNIT], *save = NULL;
 	const char *at = cell;
-	double printed, unit;
+	struct printed printed;
 	snprintf(terms, sizeof(terms), "%s", r->terms);
 	for (char *term = strtok_r(terms, " \t", &save); term; term = strtok_r(NULL, " \t", &save)) {
-		const double want = evaluate(b, row, term);
-		const bool there = next_number(&at, &printed, &unit);
+		const double want = check_evaluate(row, b->first, term);
+		take_unit(&save, unit);
+		const bool there = check_next_number(cell, &at, &printed);
 		if (!there && !isfinite(want))
 			continue;
+		const char *why = there ? check_compare(&printed, want, unit) : "the number";
 		out->numbers++;
-		/* half a unit of the last digit, and what rounding to doubles may lose */
-		if (!there || !isfinite(want) || fabs(printed - want) > unit * (1 + 1e-6) + 1e-12 * fabs(want))
-			wrong(b, line, r, cell, want, out);
+		out->wrong += why != NULL;
+		if (why)
+			say_wrong(b, line, r->column, cell, want, why, unit);
 	}
-	if (next_number(&at, &printed, &unit)) {
+	if (check_next_number(cell, &at, &printed)) {
 		out->numbers++;
 		out->wrong++;
 		fprintf(stderr, "%s:%d: %s: '%s' has more numbers than are checked\n", b->path, line, r->column, cell);
@@ -237,14 +177,9 @@ static bool belongs(const struct block *b, const cJSON *row, const struct cells 
 		*selects = true;
 		if (r->cell >= c->n)
 			return false;
-		const cJSON *v = member(row, r->terms, strlen(r->terms));
-		const char *cell = c->text[r->cell];
 		char text[WORD];
-		if (cJSON_IsNumber(v))
-			snprintf(text, sizeof(text), "%.10g", v->valuedouble);
-		else
-			snprintf(text, sizeof(text), "%s", cJSON_IsString(v) ? v->valuestring : "");
-		if (strcmp(text, cell))
+		check_field_text(check_member(row, r->terms, strlen(r->terms)), text, sizeof(text));
+		if (strcmp(text, c->text[r->cell]))
 			return false;
 	}
 	return true;
@@ -307,29 +242,36 @@ static int check_row(struct block *b, const struct cells *c, int line, struct ch
 
 /* ---- mark-up ---- */
 
-static int read_file(struct block *b, const char *words, size_t n)
+/* A file that is named relative to the text. */
+static int read_json(struct block *b)
 {
-	char file[WORD] = "", list[WORD] = "", path[1400], line[2 * WORD];
+	char path[1400];
 	struct fs_bytes bytes = {0};
 	const char *slash = strrchr(b->path, '/');
-	snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line) - 1), words);
-	if (sscanf(line, "%255s %255s", file, list) != 2)
-		return err_set(ERR_CONFIG,
-		    "%s:%d: 'check' names a file and the list in it, as in 'check results/x.json rows'", b->path,
-		    b->line);
-	snprintf(b->file, sizeof(b->file), "%s", file);
-	if (snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - b->path) + 1 : 0, b->path, file) >=
+	if (snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - b->path) + 1 : 0, b->path, b->file) >=
 	    (int)sizeof(path))
 		return err_set(ERR_CONFIG, "%s:%d: the path is too long", b->path, b->line);
 	int rc = fs_read_regular(path, TEXT_MAX, &bytes);
 	if (!rc)
 		rc = json_parse(path, (const char *)bytes.data, bytes.size, &b->json);
 	fs_bytes_clear(&bytes);
+	return rc ? err_context(rc, "%s:%d", b->path, b->line) : 0;
+}
+
+static int read_file(struct block *b, const char *words, size_t n)
+{
+	char list[WORD] = "", line[2 * WORD];
+	snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line) - 1), words);
+	if (sscanf(line, "%255s %255s", b->file, list) != 2)
+		return err_set(ERR_CONFIG,
+		    "%s:%d: 'check' names a file and the list in it, as in 'check results/x.json rows'", b->path,
+		    b->line);
+	int rc = read_json(b);
 	if (rc)
-		return err_context(rc, "%s:%d", b->path, b->line);
-	b->rows = !strcmp(list, ".") ? b->json : member(b->json, list, strlen(list));
+		return rc;
+	b->rows = !strcmp(list, ".") ? b->json : check_member(b->json, list, strlen(list));
 	if (!cJSON_IsArray(b->rows))
-		return err_set(ERR_CONFIG, "%s:%d: '%s' is no list of %s", b->path, b->line, list, path);
+		return err_set(ERR_CONFIG, "%s:%d: '%s' is no list of %s", b->path, b->line, list, b->file);
 	b->next = b->rows->child;
 	return 0;
 }
@@ -438,14 +380,105 @@ static int check_block(const char *path, const char **at, int *line, struct chec
 	return rc;
 }
 
-/* What somebody meant as a mark-up would else be passed over, and its table with it. */
-static bool is_almost_markup(const char *line)
+/* ---- numbers in sentences ---- */
+
+/* "97.87 % <!-- check results/digits.json: rows[model=student].mean*100 '%' -->": the last number before the comment,
+ * with nothing but its unit between. */
+static int check_sentence(
+    struct block *b, const char *line, const char *comment, const char *term, size_t n, struct check_result *out)
 {
-	line += strspn(line, " \t");
-	if (strncmp(line, "<!--", 4) != 0)
+	char text[2 * WORD], expression[2 * WORD], unit[CHECK_UNIT] = "", *quote;
+	const char *at, *end;
+	struct printed p = {0};
+	const size_t before = (size_t)(comment - line) < WORD ? (size_t)(comment - line) : WORD - 1;
+	bool there = false;
+	snprintf(text, sizeof(text), "%.*s", (int)before, comment - before);
+	trim(text);
+	snprintf(
+	    expression, sizeof(expression), "%.*s", (int)(n < sizeof(expression) ? n : sizeof(expression) - 1), term);
+	trim(expression);
+	for (at = end = text; check_next_number(text, &at, &p); end = at)
+		there = true;
+	const size_t word = strlen(p.word), rest = strlen(end);
+	if (!there || rest < word || strcmp(end + rest - word, p.word) || rest - word > (word ? 3 : 0))
+		return err_set(ERR_CONFIG,
+		    "%s:%d: no number stands before the comment, with nothing but a unit between: '%s'", b->path,
+		    b->line, text);
+	quote = strlen(expression) > 2 && expression[strlen(expression) - 1] == '\'' ? strstr(expression, " '") : NULL;
+	if (quote) {
+		char *save = quote;
+		take_unit(&save, unit);
+		*quote = '\0';
+		trim(expression);
+	}
+	const double want = check_evaluate(b->json, NULL, expression);
+	const char *why = check_compare(&p, want, unit);
+	out->numbers++;
+	out->sentences++;
+	out->wrong += why != NULL;
+	while (strlen(text) > 60)
+		memmove(text, text + 1, strlen(text));
+	if (why)
+		say_wrong(b, b->line, expression, text, want, why, unit);
+	return 0;
+}
+
+static int no_markup(const char *path, int line)
+{
+	return err_set(ERR_CONFIG,
+	    "%s:%d: must be '<!-- check FILE LIST' at the beginning of a line, or '<!-- check FILE: TERM -->' behind a "
+	    "number",
+	    path, line);
+}
+
+/* comment: "<!-- check ..." in a line. */
+static int check_inline(
+    const char *path, int number, const char *line, const char *comment, size_t left, struct check_result *out)
+{
+	static const char begin[] = "<!-- check ";
+	struct block b = {.path = path, .line = number};
+	const char *words = comment + strlen(begin), *end = NULL, *colon = NULL;
+	for (size_t i = strlen(begin); i + 3 <= left && !end; i++)
+		end = !strncmp(comment + i, "-->", 3) ? comment + i : NULL;
+	for (const char *p = words; end && p + 1 < end && !colon && *p != ' '; p++)
+		colon = *p == ':' && p[1] == ' ' ? p : NULL;
+	if (!colon || colon - words >= WORD)
+		return no_markup(path, number);
+	snprintf(b.file, sizeof(b.file), "%.*s", (int)(colon - words), words);
+	int rc = read_json(&b);
+	if (!rc)
+		rc = check_sentence(&b, line, comment, colon + 1, (size_t)(end - colon) - 1, out);
+	cJSON_Delete(b.json);
+	return rc;
+}
+
+/* What somebody meant as a mark-up would else be passed over, and its number with it. */
+static int check_line(const char *path, int number, const char *line, size_t n, struct check_result *out)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i + 4 <= n; i++) {
+		size_t at = i + 4;
+		if (strncmp(line + i, "<!--", 4) != 0)
+			continue;
+		while (at < n && (line[at] == ' ' || line[at] == '\t'))
+			at++;
+		if (at + 5 > n || strncmp(line + at, "check", 5) != 0 || (at + 5 < n && !strchr(" \t\r", line[at + 5])))
+			continue;
+		if (at != i + 5 || line[i + 4] != ' ' || at + 5 >= n || line[at + 5] != ' ')
+			return no_markup(path, number);
+		rc = check_inline(path, number, line, line + i, n - i, out);
+	}
+	return rc;
+}
+
+/* Whether the line begins a table's mark-up: "<!-- check FILE LIST", which has no colon behind the file. */
+static bool is_block(const char *line)
+{
+	static const char begin[] = "<!-- check ";
+	if (strncmp(line, begin, strlen(begin)) != 0)
 		return false;
-	line += 4 + strspn(line + 4, " \t");
-	return !strncmp(line, "check", 5) && strchr(" \t\r\n", line[5]);
+	const size_t n = strcspn(line + strlen(begin), " \t\r\n");
+	return !n || line[strlen(begin) + n - 1] != ':';
 }
 
 int check_file(const char *path, struct check_result *out)
@@ -456,20 +489,18 @@ int check_file(const char *path, struct check_result *out)
 	int rc = fs_read_regular(path, TEXT_MAX, &b);
 	const char *p = (const char *)b.data;
 	while (!rc && *p) {
-		if (!strncmp(p, "<!-- check ", 11)) {
+		if (is_block(p)) {
 			rc = check_block(path, &p, &line, out);
 			continue;
 		}
-		if (is_almost_markup(p))
-			rc = err_set(
-			    ERR_CONFIG, "%s:%d: must be '<!-- check FILE LIST' at the beginning of a line", path, line);
+		rc = check_line(path, line, p, (size_t)(line_end(p) - p), out);
 		p = line_end(p);
 		p += *p ? 1 : 0;
 		line++;
 	}
 	fs_bytes_clear(&b);
-	if (!rc && !out->blocks)
-		rc = err_set(ERR_CONFIG, "%s: has no '<!-- check FILE LIST', so there is nothing to check", path);
+	if (!rc && !out->blocks && !out->sentences)
+		rc = err_set(ERR_CONFIG, "%s: has no '<!-- check FILE', so there is nothing to check", path);
 	if (!rc && out->wrong)
 		rc = err_set(
 		    ERR_GATE, "%s: %d of %d numbers are not those of their files", path, out->wrong, out->numbers);

@@ -48,7 +48,8 @@ static int check(const struct request *q, int n)
 		return err_set(ERR_CONFIG, "report: --check takes a file and nothing else");
 	int rc = check_file(q->check, &found);
 	if (!rc)
-		printf("%s: %d numbers of %d tables are those of their files\n", q->check, found.numbers, found.blocks);
+		printf("%s: %d numbers, of %d tables and %d in sentences, are those of their files\n", q->check,
+		    found.numbers, found.blocks, found.sentences);
 	return rc;
 }
 

@@ -139,7 +139,7 @@ END
 "$program" compare runs/r1 runs/r2 --format csv | awk -F, 'NR == 2 { b = $12 } NR > 1 && $2 ~ /prune|teacher/ { n = $10; printf "| %s | %.2f | %s | %.2fx |\n", $2, 100 * $6, n, first ? first / n : 1; first = first ? first : n }' >>text.md
 echo '| other net | 12.34 | | |' >>text.md
 works report --check text.md
-contains out '6 numbers of 1 tables are those of their files'
+contains out '6 numbers, of 1 tables and 0 in sentences, are those of their files'
 # a figure that is wrong by one in its last digit
 sed "s/| $mean |/| $(echo "$mean" | awk '{ printf "%.2f", $1 + 0.01 }') |/" text.md >wrong.md
 ends_with 6 'wrong.md: 1 of 6 numbers are not those of their files' report --check wrong.md
@@ -198,6 +198,53 @@ for markup in '  <!-- check' '<!--check' '<!--  check'; do
 	cat almost.md >>small.md
 	refuses 2 "small.md:10: must be '<!-- check FILE LIST' at the beginning of a line" report --check small.md
 done
+
+# Units, and the signs that stand for minus.
+echo '{"rows": [{"model": "a", "b": 4400000, "d": -1.5, "up": 1.5, "low": 97.5, "high": 98.5}]}' >rows.json
+table "b = b/1000000 'MB'" b '| a | 4.4 MB |'
+works report --check small.md
+table "b = b/1000000 'MB'" b '| a | 4.4 KB |'
+ends_with 6 '1 of 1 numbers' report --check small.md
+contains err "small.md:8: b: '4.4 KB' has not the unit 'MB'"
+table 'b = b/1000000' b '| a | 4.4 GB |'
+ends_with 6 '1 of 1 numbers' report --check small.md
+contains err "'4.4 GB' has a unit that nothing asks for"
+for minus in - − – '- ' '− '; do
+	table 'd = d' d "| a | ${minus}1.5 |"
+	works report --check small.md
+	table 'd = up' d "| a | ${minus}1.5 |"
+	ends_with 6 '1 of 1 numbers' report --check small.md
+done
+for to in - – ' - ' ' to '; do
+	table 'low to high = low high' 'low to high' "| a | 97.5${to}98.5 |"
+	works report --check small.md
+done
+
+# Numbers in sentences.
+sentence() { # TEXT
+	printf 'Before.\n\n%s and so on, with 99 others.\n' "$1" >small.md
+}
+sentence "The loss is −1.5 <!-- check rows.json: rows[model=a].d -->, of 4.4 MB <!-- check rows.json: rows[model=a].b/1000000 'MB' -->"
+works report --check small.md
+contains out '2 numbers, of 0 tables and 2 in sentences'
+sentence "The loss is −1.6 <!-- check rows.json: rows[model=a].d -->"
+ends_with 6 '1 of 1 numbers' report --check small.md
+contains err "small.md:3: rows[model=a].d: the text has 'The loss is −1.6', rows.json has -1.5"
+sentence "It takes 4.4 GB <!-- check rows.json: rows[model=a].b/1000000 'MB' -->"
+ends_with 6 '1 of 1 numbers' report --check small.md
+sentence "The loss is −1.5 <!-- check rows.json: rows[model=b].d -->"
+ends_with 6 '1 of 1 numbers' report --check small.md
+contains err 'rows.json has no such number'
+sentence "The loss of 3 models is lower <!-- check rows.json: rows.0.d -->"
+refuses 2 "small.md:3: no number stands before the comment" report --check small.md
+sentence "The loss is −1.5 <!-- check rows.json rows.0.d -->"
+refuses 2 "small.md:3: must be '<!-- check FILE LIST' at the beginning of a line, or '<!-- check FILE: TERM -->' behind a number" report --check small.md
+sentence "The loss is −1.5 <!-- check rows.json: rows.0.d"
+refuses 2 "small.md:3: must be" report --check small.md
+sentence "The loss is −1.5 <!--check rows.json: rows.0.d -->"
+refuses 2 "small.md:3: must be" report --check small.md
+sentence "The loss is −1.5 <!-- check gone.json: rows.0.d -->"
+refuses 1 'gone.json' report --check small.md
 
 # the numbers of our own results
 checks=$((checks + 1))

@@ -25,6 +25,7 @@ int cmd_compare(int argc, char **argv); /* study/ */
 int cmd_report(int argc, char **argv);  /* study/ */
 int cmd_verify(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_clean(int argc, char **argv);
 
 /* Set by SIGINT, SIGTERM, SIGUSR1 and SIGXCPU (time is nearly up, as batch systems say it) and SIGHUP (if it was not
  * ignored) once command_catch_signals was called. A second one ends the program. idle: nothing is done yet that is

@@ -133,6 +133,11 @@ static const struct command commands[] = {
 	"  --hf DIR            the folder to be written, a new one\n", cmd_export},
     {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", "", cmd_explain},
     {"schema", "", "JSON Schema of the config, for editors", "", cmd_schema},
+    {"clean", "STORE [--days N] [--dry-run] [--json]", "remove from a store of stages what nobody shares any more",
+	"  STORE is a store, or a folder of runs that has one (.store)\n"
+	"  --days N            what was made or used within so many days stays (30)\n"
+	"  --dry-run           removes nothing, and says what would go\n" JSON,
+	cmd_clean},
     {"doctor", "[--slurm] [--json]", "versions, instruction sets, threads, devices",
 	"  --slurm             also what the cluster's Slurm does with a job that is preempted\n" JSON, cmd_doctor},
 };

@@ -409,6 +409,7 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		rc = run_folder_clear(c->out);
 	if (!rc)
 		rc = write_run(c);
+	const int held = rc ? -1 : store_hold(&c->store);
 	for (int i = c->first; !rc && i < c->n_run; i++) {
 		c->failed = c->stage[i].config->name;
 		rc = stop && *stop ? err_set(ERR_INTERRUPTED, "interrupted before stage %s", c->stage[i].config->name)
@@ -418,6 +419,8 @@ int run_chain(struct chain *c, struct progress *progress, const volatile sig_ato
 		c->failed = NULL;
 		rc = run_ranks_dismiss();
 	}
+	if (held >= 0)
+		close(held);
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -176,6 +176,20 @@ int store_claim(const struct store *s, const char *key, int *fd)
 	return rc;
 }
 
+int store_hold(const struct store *s)
+{
+	char path[STORE_PATH];
+	int fd = -1;
+	if (!s->ignored[0] && make_store(s->path) == 0 && fs_join(path, sizeof(path), s->path, STORE_LOCK) == 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd >= 0 && flock(fd, LOCK_SH) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	err_clear();
+	return fd;
+}
+
 void store_release(const struct store *s, const char *key, int fd)
 {
 	char path[STORE_PATH];
@@ -216,7 +230,7 @@ int store_kept(const struct store *s, char path[STORE_PATH])
 		return err_set(ERR_CONFIG, "%s", s->ignored);
 	int rc = make_store(s->path);
 	if (!rc)
-		rc = fs_join(path, STORE_PATH, s->path, ".kept");
+		rc = fs_join(path, STORE_PATH, s->path, STORE_KEPT);
 	if (!rc)
 		rc = make_own(path);
 	return rc ? rc : clear_kept(path);

@@ -12,6 +12,8 @@
 #include "pipeline/stage_record.h"
 
 #define STORE_PATH 1200
+#define STORE_LOCK ".in-use" /* of the whole store, see store_hold */
+#define STORE_KEPT ".kept"
 
 struct store {
 	char path[1024];
@@ -31,6 +33,9 @@ int store_enter(struct store *s, const char *key, const char *dir, bool replace)
  * another run holds it. Errors are those of making the store. */
 int store_claim(const struct store *s, const char *key, int *fd);
 void store_release(const struct store *s, const char *key, int fd);
+/* Whoever works with the store holds STORE/.in-use with others, so that nobody clears it meanwhile (store_clean.h).
+ * Returns a descriptor to be closed, or -1: this file system has no locks, or no store is used or can be made. */
+int store_hold(const struct store *s);
 /* STORE/.kept/, made if need be: what stages keep for one another beside what they make. Half-written files of killed
  * runs are removed from it. ERR_CONFIG, ERR_IO: it cannot be used; so too where the store is ignored. */
 int store_kept(const struct store *s, char path[STORE_PATH]);

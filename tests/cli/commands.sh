@@ -165,7 +165,7 @@ for block in config data task model input stages train distill quantize evaluate
 	works explain $block
 done
 refuses 2 "unknown block 'prnue'; did you mean 'prune'?" explain prnue
-for command in run plan evaluate bench predict inspect explain schema doctor; do
+for command in run plan evaluate bench predict inspect explain schema clean doctor; do
 	works $command --help
 	contains out "usage: pipeline $command"
 	# every option of the usage has a line that says what it does

@@ -11,11 +11,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "pipeline/config_text.h"
 #include "pipeline/run.h"
+#include "pipeline/store_clean.h"
 #include "store/sealed.h"
 
 #define KEY       "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -622,9 +624,87 @@ static void store__one_makes_a_stage_and_the_others_wait(void **state)
 	assert_int_equal(first, -1);
 }
 
+static void old(const char *path)
+{
+	const struct timespec times[2] = {{.tv_sec = time(NULL) - 100 * 86400}, {.tv_sec = time(NULL) - 100 * 86400}};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* What is shared stays, and what is young. */
+static void clean__takes_what_no_run_shares(void **state)
+{
+	(void)state;
+	struct store_cleaned c;
+	fresh_store();
+	assert_int_equal(fs_mkdirs("runs/.store/.kept"), 0);
+	put("runs/.store/.kept/" KEY, "logits");
+	put("runs/.store/.kept/" OTHER_KEY, "more logits");
+	put("runs/.store/.kept/note", "somebody's");
+	old("runs/.store/.kept/" KEY);
+	old(ENTRY);
+	old(ENTRY "/stage.json");
+	old(ENTRY "/logs");
+	old(ENTRY "/weights");
+	assert_int_equal(store_clean("runs", 30, true, &c), 0);
+	assert_string_equal(c.path, "runs/.store");
+	assert_true(c.stages == 1 && c.stages_gone == 0 && c.kept == 2 && c.kept_gone == 1);
+	assert_true(fs_exists("runs/.store/.kept/" KEY)); /* a dry run */
+	assert_int_equal(store_clean("runs/.store/", 30, false, &c), 0);
+	assert_true(!fs_exists("runs/.store/.kept/" KEY) && fs_exists("runs/.store/.kept/" OTHER_KEY));
+	assert_true(fs_exists("runs/.store/.kept/note") && fs_exists(ENTRY));
+	assert_int_equal(fs_remove_tree("runs/a"), 0);
+	assert_int_equal(store_clean("runs", 30, true, &c), 0);
+	assert_true(c.stages_gone == 1 && c.bytes > 7);
+	assert_int_equal(store_clean("runs", 200, false, &c), 0);
+	assert_true(c.stages_gone == 0 && fs_exists(ENTRY)); /* young */
+	assert_int_equal(store_clean("runs", 0, false, &c), 0);
+	assert_true(c.stages_gone == 1 && c.kept_gone == 1 && !fs_exists(ENTRY));
+	assert_int_equal(store_clean("runs", 0, false, &c), 0);
+	assert_true(c.stages == 0 && c.kept == 0);
+}
+
+static void clean__touches_nothing_while_a_run_is_at_work(void **state)
+{
+	(void)state;
+	struct store_cleaned c;
+	struct store s = fresh_store();
+	int claim;
+	assert_int_equal(fs_remove_tree("runs/a"), 0);
+	const int held = store_hold(&s), other = store_hold(&s); /* runs do not exclude each other */
+	assert_true(held >= 0 && other >= 0);
+	close(other);
+	assert_int_equal(store_clean("runs", 0, false, &c), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "a run is at work with runs/.store; nothing was removed"));
+	close(held);
+	assert_int_equal(store_claim(&s, OTHER_KEY, &claim), 0);
+	assert_int_equal(store_clean("runs", 0, false, &c), ERR_CONFIG);
+	store_release(&s, OTHER_KEY, claim);
+	assert_true(fs_exists(ENTRY));
+	assert_int_equal(store_clean("runs", 0, false, &c), 0);
+	assert_false(fs_exists(ENTRY));
+}
+
+/* A folder of something else is not a store because somebody says so. */
+static void clean__refuses_what_is_no_store(void **state)
+{
+	(void)state;
+	struct store_cleaned c;
+	fresh_store();
+	assert_int_equal(store_clean("runs/a", 0, false, &c), ERR_CONFIG);
+	assert_non_null(strstr(err_message(), "is no store"));
+	assert_false(fs_exists("runs/a/.in-use"));
+	assert_int_equal(store_clean("nowhere", 0, false, &c), ERR_CONFIG);
+	assert_int_equal(chmod("runs/.store", 0777), 0);
+	assert_int_equal(store_clean("runs", 0, false, &c), ERR_CONFIG);
+	assert_true(fs_exists(ENTRY));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(store__an_entry_is_links_with_a_record_of_its_own),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(clean__takes_what_no_run_shares),
+	    cmocka_unit_test(clean__touches_nothing_while_a_run_is_at_work),
+	    cmocka_unit_test(clean__refuses_what_is_no_store),
+	    cmocka_unit_test(store__an_entry_is_links_with_a_record_of_its_own),
 	    cmocka_unit_test(store__only_its_owner_may_write_to_it_whatever_the_umask),
 	    cmocka_unit_test(store__one_makes_a_stage_and_the_others_wait),
 	    cmocka_unit_test(store__of_others_is_ignored_and_says_so),

@@ -1,0 +1,196 @@
+#define _GNU_SOURCE /* O_NOFOLLOW */
+#include "pipeline/store_clean.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "pipeline/store.h"
+#include "pipeline/tree.h"
+
+#define DAY 86400.0
+
+/* ---- whose it is ---- */
+
+static int find_store(const char *path, char out[1024])
+{
+	char within[1100];
+	struct stat st;
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	snprintf(within, sizeof(within), "%.*s/.store", (int)(n < 1000 ? n : 1000), path);
+	if (n > 1000)
+		return err_set(ERR_CONFIG, "clean: the path has more than 1000 bytes");
+	if (lstat(within, &st) < 0)
+		within[n] = '\0';
+	if (lstat(within, &st) < 0)
+		return err_set(ERR_CONFIG, "clean: %s: %s", within, strerror(errno));
+	snprintf(out, 1024, "%s", within);
+	return tree_check_own(out, &st, true);
+}
+
+/* STORE/KEY, and what a store hides. A folder of anything else is not touched. */
+static int check_names(const char *store, const struct fs_list *list)
+{
+	for (int i = 0; i < list->n; i++)
+		if (list->name[i][0] != '.' && !hash_is_hex(list->name[i]))
+			return err_set(ERR_CONFIG,
+			    "clean: %s is no store, nor a folder of runs that has one: it holds '%s'", store,
+			    list->name[i]);
+	return 0;
+}
+
+/* 1: somebody holds it. */
+static int try_lock(const char *path, int how, int *fd)
+{
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (*fd < 0)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	if (flock(*fd, how | LOCK_NB) == 0)
+		return 0;
+	return errno == EWOULDBLOCK
+		   ? 1
+		   : err_set(ERR_CONFIG,
+			 "clean: %s: this file system has no locks, so whether a run is at work cannot be known", path);
+}
+
+static int at_work(const char *store)
+{
+	return err_set(ERR_CONFIG, "clean: a run is at work with %s; nothing was removed", store);
+}
+
+/* Those that make a stage hold its lock, also runs of programs that did not lock the whole store. */
+static int check_claims(const char *store, const struct fs_list *list)
+{
+	char path[STORE_PATH];
+	int rc = 0;
+	for (int i = 0; !rc && i < list->n; i++) {
+		int fd = -1;
+		if (!fs_ends_in(list->name[i], ".lock"))
+			continue;
+		rc = fs_join(path, sizeof(path), store, list->name[i]);
+		if (!rc)
+			rc = try_lock(path, LOCK_SH, &fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	return rc == 1 ? at_work(store) : rc;
+}
+
+/* ---- what goes ---- */
+
+struct found {
+	double bytes;
+	bool shared;
+	time_t newest;
+};
+
+/* All below `path`. A stage.json is a copy wherever it lies, so it says nothing of sharing. */
+static int look(const char *path, const char *name, int depth, struct found *f)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	f->newest = st.st_mtime > f->newest && depth < 2 ? st.st_mtime : f->newest;
+	if (!S_ISDIR(st.st_mode)) {
+		f->shared |= st.st_nlink > 1 && strcmp(name, "stage.json") != 0;
+		f->bytes += st.st_nlink > 1 ? 0 : (double)st.st_size;
+		return 0;
+	}
+	struct fs_list list = {0};
+	int rc = depth < 16 ? fs_list(path, &list) : 0;
+	for (int i = 0; !rc && i < list.n; i++) {
+		char below[STORE_PATH];
+		rc = fs_join(below, sizeof(below), path, list.name[i]);
+		if (!rc)
+			rc = look(below, list.name[i], depth + 1, f);
+	}
+	fs_list_clear(&list);
+	return rc;
+}
+
+/* Removes PATH if it is nobody's and old enough. */
+static int clear_one(const char *path, time_t before, bool dry, int *gone, double *bytes)
+{
+	struct found f = {0};
+	int rc = look(path, "", 0, &f);
+	if (rc || f.shared || f.newest > before)
+		return rc;
+	if (!dry)
+		rc = fs_remove_tree(path);
+	if (rc)
+		return rc;
+	++*gone;
+	*bytes += f.bytes;
+	return 0;
+}
+
+/* The members of a folder that are called as keys are. */
+static int clear_keys(
+    const char *dir, const struct fs_list *list, time_t before, bool dry, int *all, int *gone, double *bytes)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < list->n; i++) {
+		char path[STORE_PATH];
+		if (!hash_is_hex(list->name[i]))
+			continue;
+		++*all;
+		rc = fs_join(path, sizeof(path), dir, list->name[i]);
+		if (!rc)
+			rc = clear_one(path, before, dry, gone, bytes);
+	}
+	return rc;
+}
+
+static int clear_kept(const char *store, time_t before, bool dry, struct store_cleaned *out)
+{
+	char kept[STORE_PATH];
+	struct fs_list list = {0};
+	int rc = fs_join(kept, sizeof(kept), store, STORE_KEPT);
+	if (rc || !fs_is_dir(kept))
+		return rc;
+	rc = fs_list(kept, &list);
+	if (!rc)
+		rc = clear_keys(kept, &list, before, dry, &out->kept, &out->kept_gone, &out->bytes);
+	fs_list_clear(&list);
+	return rc;
+}
+
+int store_clean(const char *path, double days, bool dry, struct store_cleaned *out)
+{
+	char lock[STORE_PATH];
+	struct fs_list list = {0};
+	int fd = -1;
+	*out = (struct store_cleaned){0};
+	int rc = find_store(path, out->path);
+	if (!rc)
+		rc = fs_list(out->path, &list);
+	if (!rc)
+		rc = check_names(out->path, &list);
+	if (!rc)
+		rc = fs_join(lock, sizeof(lock), out->path, STORE_LOCK);
+	if (!rc)
+		rc = try_lock(lock, LOCK_EX, &fd);
+	if (rc == 1)
+		rc = at_work(out->path);
+	if (!rc)
+		rc = check_claims(out->path, &list);
+	const time_t before = time(NULL) - (time_t)(days * DAY);
+	if (!rc)
+		rc = clear_keys(out->path, &list, before, dry, &out->stages, &out->stages_gone, &out->bytes);
+	if (!rc)
+		rc = clear_kept(out->path, before, dry, out);
+	fs_list_clear(&list);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}

@@ -167,11 +167,11 @@ static void say_absent(const struct dataset *d, const char *path)
 	str_clear(&names);
 }
 
-static void say_positions(const struct dataset *d, const char *path)
+static void say_positions(const struct dataset *d, const char *path, int first)
 {
 	struct str names = {0};
 	for (int c = 0; c < d->classes && c < LISTED_MAX; c++) {
-		str_addf(&names, "%s%d = ", c ? ", " : "", c);
+		str_addf(&names, "%s%d = ", c ? ", " : "", first + c);
 		escape_add(&names, d->class_name[c], strlen(d->class_name[c]));
 	}
 	fprintf(stderr, "the labels of %s are taken as positions of the model's classes: %s%s\n", path,
@@ -181,16 +181,16 @@ static void say_positions(const struct dataset *d, const char *path)
 
 static int take_classes(struct dataset *d, const struct checkpoint *c, const char *path)
 {
-	bool by_position;
+	int first;
 	int rc = check_target(d, &c->task, path);
 	if (!rc)
 		rc = adapter_check_data(&c->adapter, d, "the model");
 	if (!rc)
-		rc = dataset_take_classes(d, c->task.class_name, c->task.classes, &by_position);
+		rc = dataset_take_classes(d, c->task.class_name, c->task.classes, &first);
 	if (rc)
 		return rc;
-	if (by_position)
-		say_positions(d, path);
+	if (first >= 0)
+		say_positions(d, path, first);
 	say_absent(d, path);
 	return 0;
 }

@@ -80,10 +80,22 @@ static int unknown_class(const struct dataset *d, int c, char *const *name, int 
 	return rc;
 }
 
-static int match(const struct dataset *d, char *const *name, int n, bool by_position, int *map)
+/* The number of the first class, as texts_classes.c has it for the option `classes`; -1: labels are names. */
+static int first_position(const struct dataset *d, char *const *name, int n)
+{
+	bool from_1 = true;
+
+	if (d->kind != SAMPLE_TEXT || d->classes != n || !all_positions(d->class_name, n) || any_position(name, n))
+		return -1;
+	for (int c = 0; c < n; c++)
+		from_1 = from_1 && atoi(d->class_name[c]) >= 1 && atoi(d->class_name[c]) <= n;
+	return from_1;
+}
+
+static int match(const struct dataset *d, char *const *name, int n, int first, int *map)
 {
 	for (int c = 0; c < d->classes; c++) {
-		map[c] = by_position ? atoi(d->class_name[c]) : find_name(name, n, d->class_name[c]);
+		map[c] = first >= 0 ? atoi(d->class_name[c]) - first : find_name(name, n, d->class_name[c]);
 		if (map[c] < 0 || map[c] >= n)
 			return unknown_class(d, c, name, n);
 	}
@@ -149,17 +161,16 @@ static int replace(struct dataset *d, char *const *name, int n, const int *map)
 	return split_hashes(d);
 }
 
-int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, bool *by_position)
+int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, int *first)
 {
 	int *map = mem_alloc((size_t)d->classes + 1, sizeof(*map));
 	int rc = map ? 0 : ERR_NOMEM;
 	bool hidden = !dataset_has(d, SPLIT_TEST);
 
 	*d = dataset_with_test(d);
-	*by_position = d->kind == SAMPLE_TEXT && d->classes == classes && all_positions(d->class_name, d->classes) &&
-		       !any_position(class_name, classes);
+	*first = first_position(d, class_name, classes);
 	if (!rc)
-		rc = match(d, class_name, classes, *by_position, map);
+		rc = match(d, class_name, classes, *first, map);
 	if (!rc)
 		rc = replace(d, class_name, classes, map);
 	if (hidden)

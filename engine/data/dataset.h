@@ -171,10 +171,11 @@ int dataset_open_all(struct dataset *out, const struct data_options *o, const ch
 void dataset_close(struct dataset *d);
 /* Gives the data set the classes of a model, so that its labels mean what the model's do. They are matched by name.
  * Where the labels of a data set of texts are whole numbers, as many as the model has classes, and none of its classes
- * is called by a number, they are positions from 0 instead, as with the option `classes`, and *by_position says so.
- * ERR_DATA: a class that is none of the model's, with the place of its first sample; the data set is then as it was.
- * The hashes of the splits are made again. */
-int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, bool *by_position);
+ * is called by a number, they are positions instead, as with the option `classes`: from 1 if they are 1 to that many,
+ * else from 0. *first: the number of the first class, or -1: they are names. ERR_DATA: a class that is none of the
+ * model's, with the place of its first sample; the data set is then as it was. The hashes of the splits are made again.
+ */
+int dataset_take_classes(struct dataset *d, char *const *class_name, int classes, int *first);
 /* Samples of a class, or with a label, in a split that is loaded. */
 int64_t dataset_support(const struct dataset *d, enum split s, int c);
 /* The same data set with the test split that was hidden when it was opened: a view, which is not to be closed. */

@@ -104,6 +104,13 @@ contains out "95 % interval"
 printf '{"text": "they go up", "label": 2}\n{"text": "down", "label": 0}\n{"text": "flat", "label": 1}\n' >new.jsonl
 works evaluate $int8 --data new.jsonl
 contains err "taken as positions of the model's classes: 0 = bad, 1 = fine, 2 = good"
+# from 1, as labels of a training are with data.classes
+printf 'text,label\nthey go up,3\ndown,1\nflat,2\n' >from1.csv
+works evaluate $int8 --data from1.csv
+contains err "taken as positions of the model's classes: 1 = bad, 2 = fine, 3 = good"
+cp out of_from1
+works evaluate $int8 --data new.jsonl
+check "the same answers" [ "$(grep primary out)" = "$(grep primary of_from1)" ]
 printf 'they go up@good\nthey fall@bad\n' >new.txt
 works evaluate $int8 --data new.txt --json
 cp out out.json

@@ -85,14 +85,14 @@ static void classes__are_matched_by_name(void **state)
 {
 	struct dataset d;
 	char before[HASH_HEX];
-	bool by_position;
+	int first;
 
 	(void)state;
 	put_text("t.csv", "text,label\nt0,good\nt1,bad\nt2,good\n");
 	d = must_open_all("{source: csv, path: DIR/t.csv, classes: [good, bad]}");
 	memcpy(before, d.hash[SPLIT_TEST], HASH_HEX);
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), 0);
-	assert_false(by_position);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
+	assert_int_equal(first, -1);
 	assert_int_equal(d.classes, 3);
 	assert_string_equal(d.class_name[1], "fine");
 	assert_int_equal(d.label[SPLIT_TEST][0], 2);
@@ -108,12 +108,12 @@ static void classes__are_matched_in_a_hidden_split_too(void **state)
 {
 	struct data_options o = options("{source: csv, path: DIR/t.csv, classes: [good, bad]}");
 	struct dataset d, all;
-	bool by_position;
+	int first;
 
 	(void)state;
 	put_text("t.csv", "text,label\na1,good\na2,good\na3,good\nb1,bad\nb2,bad\nb3,bad\n");
 	assert_int_equal(dataset_open(&d, &o, NULL, 1, false), 0);
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), 0);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
 	assert_false(dataset_has(&d, SPLIT_TEST));
 	all = dataset_with_test(&d);
 	assert_int_equal(dataset_support(&all, SPLIT_TEST, 0) + dataset_support(&all, SPLIT_TEST, 2), d.n[SPLIT_TEST]);
@@ -126,12 +126,12 @@ static void classes__of_label_sets_are_matched_by_name(void **state)
 {
 	const uint8_t want[] = {1, 0, 0, 1, 0, 1};
 	struct dataset d;
-	bool by_position;
+	int first;
 
 	(void)state;
 	put_text("t.csv", "text,good,bad\nt0,0,1\nt1,1,1\n");
 	d = must_open_all("{source: csv, path: DIR/t.csv, labels: [good, bad]}");
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), 0);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
 	assert_memory_equal(d.label_set[SPLIT_TEST], want, sizeof(want));
 	assert_int_equal(dataset_support(&d, SPLIT_TEST, 0), 2);
 	dataset_close(&d);
@@ -140,12 +140,12 @@ static void classes__of_label_sets_are_matched_by_name(void **state)
 static void classes__that_the_model_lacks_are_refused_with_their_place(void **state)
 {
 	struct dataset d;
-	bool by_position;
+	int first;
 
 	(void)state;
 	put_text("t.csv", "text,label\nt0,good\nt1,odd\nt2,odd\n");
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), ERR_DATA);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), ERR_DATA);
 	assert_non_null(strstr(err_message(), "t.csv:3: "));
 	assert_non_null(strstr(err_message(), "'odd'"));
 	assert_non_null(strstr(err_message(), "bad, fine, good"));
@@ -159,31 +159,56 @@ static void numbers__are_positions_only_of_as_many_classes(void **state)
 {
 	static char *const digits[] = {"2", "1", "0"};
 	struct dataset d;
-	bool by_position;
+	int first;
 
 	(void)state;
 	put_text("t.csv", "text,label\nt0,2\nt1,0\nt2,1\n");
 	put_text("few.csv", "text,label\nt0,1\nt1,0\n");
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), 0);
-	assert_true(by_position);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
+	assert_int_equal(first, 0);
 	assert_int_equal(d.label[SPLIT_TEST][0], 2);
 	assert_string_equal(d.class_name[2], "good");
 	dataset_close(&d);
 	d = must_open_all("{source: csv, path: DIR/few.csv}");
-	assert_int_equal(dataset_take_classes(&d, model, 3, &by_position), ERR_DATA);
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), ERR_DATA);
 	dataset_close(&d);
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
-	assert_int_equal(dataset_take_classes(&d, digits, 3, &by_position), 0);
-	assert_false(by_position);
+	assert_int_equal(dataset_take_classes(&d, digits, 3, &first), 0);
+	assert_int_equal(first, -1);
 	assert_int_equal(d.label[SPLIT_TEST][0], 0); /* "2" is the first name */
+	dataset_close(&d);
+}
+
+/* As training takes them: with data.classes, labels from 1 to that many are the names in their order. */
+static void numbers__from_1_to_as_many_as_there_are_classes_are_positions_from_1(void **state)
+{
+	struct dataset d;
+	int first;
+
+	(void)state;
+	put_text("t.csv", "text,label\nt0,3\nt1,1\nt2,2\n");
+	d = must_open_all("{source: csv, path: DIR/t.csv}");
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
+	assert_int_equal(first, 1);
+	assert_int_equal(d.label[SPLIT_TEST][0], 2);
+	assert_int_equal(d.label[SPLIT_TEST][1], 0);
+	assert_string_equal(d.class_name[0], "bad");
+	dataset_close(&d);
+	put_text("two.csv", "text,label\nt0,1\nt1,2\n"); /* of three: from 0 or from 1 */
+	d = must_open_all("{source: csv, path: DIR/two.csv}");
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), ERR_DATA);
+	dataset_close(&d);
+	put_text("far.csv", "text,label\nt0,1\nt1,2\nt2,4\n");
+	d = must_open_all("{source: csv, path: DIR/far.csv}");
+	assert_int_equal(dataset_take_classes(&d, model, 3, &first), ERR_DATA);
 	dataset_close(&d);
 }
 
 static void taking_classes__without_memory_changes_nothing(void **state)
 {
 	struct dataset d;
-	bool by_position;
+	int first;
 	int rc = ERR_NOMEM;
 
 	(void)state;
@@ -191,7 +216,7 @@ static void taking_classes__without_memory_changes_nothing(void **state)
 	d = must_open_all("{source: csv, path: DIR/t.csv, labels: [good, bad]}");
 	for (uint64_t n = 1; rc != 0 && n < 20; n++) {
 		mem_fail_at(n);
-		rc = dataset_take_classes(&d, model, 3, &by_position);
+		rc = dataset_take_classes(&d, model, 3, &first);
 		mem_fail_at(0);
 		if (rc != 0 && d.classes == 2)
 			assert_true(d.label_set[SPLIT_TEST][1] == 1 && strcmp(d.class_name[0], "good") == 0);
@@ -239,6 +264,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(classes__of_label_sets_are_matched_by_name, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		classes__that_the_model_lacks_are_refused_with_their_place, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		numbers__from_1_to_as_many_as_there_are_classes_are_positions_from_1, setup, teardown),
 	    cmocka_unit_test_setup_teardown(numbers__are_positions_only_of_as_many_classes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(taking_classes__without_memory_changes_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(column__is_read_without_labels, setup, teardown),

@@ -27,6 +27,7 @@ void predictor_close(struct predictor *p)
 	mem_free(p->held);
 	mem_free(p->p);
 	mem_free(p->top);
+	notes_clear(&p->notes);
 	session_close(&p->session);
 	model_clear(&p->model);
 	if (p->dev.backend)
@@ -187,9 +188,15 @@ int predictor_failed(struct predictor *p, const char *name, int rc)
 static int add_sample(struct predictor *p, const char *name, const char *where, const void *bytes, size_t n)
 {
 	const struct adapter *a = &p->model.ckpt.adapter;
-	int i = p->count, rc = a->kind->read(a, where, bytes, n, &p->held[i], &p->view[i]);
+	unsigned changes;
+	int i = p->count, rc = a->kind->read(a, where, bytes, n, &p->held[i], &p->view[i], &changes);
 	if (rc)
 		return predictor_failed(p, name ? name : where, rc);
+	for (int k = 0; !rc && k < CHANGE_COUNT; k++)
+		if (changes & CHANGE_BIT(k))
+			rc = note_add(&p->notes, (enum note_kind)(NOTE_RESIZED + k), where);
+	if (rc)
+		return rc;
 	p->name[i] = name ? mem_strdup(name) : NULL;
 	if (name && !p->name[i])
 		return ERR_NOMEM;
@@ -240,6 +247,15 @@ static int answer_rows(void *user, struct session *s, int64_t first, int count)
 	return rc;
 }
 
+static void say_converted(const struct data_notes *notes)
+{
+	struct str text = {0};
+	notes_converted(notes, &text);
+	if (text.len)
+		fprintf(stderr, "converted: %s\n", str_text(&text));
+	str_clear(&text);
+}
+
 int predictor_split(struct predictor *p, const struct dataset *d, enum split s, int64_t first, int64_t last)
 {
 	struct encoding e = {0};
@@ -248,6 +264,8 @@ int predictor_split(struct predictor *p, const struct dataset *d, enum split s, 
 	if (!rc)
 		rc = session_run(&p->session, &e, first, last - first + 1, NULL, answer_rows, &rows);
 	encoding_close(&e);
+	if (!rc)
+		say_converted(&d->notes);
 	return rc;
 }
 
@@ -258,6 +276,7 @@ int predictor_finish(struct predictor *p)
 		return rc;
 	if (p->o.json && p->o.list && !p->printed)
 		puts("[]");
+	say_converted(&p->notes);
 	if (p->truncated)
 		fprintf(stderr, "%" PRId64 " of %" PRId64 " texts %s longer than the %d tokens that the model reads\n",
 		    p->truncated, p->answered, p->truncated == 1 ? "is" : "are", p->model.ckpt.adapter.spec.longest);

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "data/notes.h"
 #include "model/session.h"
 
 struct predictor_options {
@@ -30,6 +31,7 @@ struct predictor {
 	int *top;                 /* (classes) the most probable ones */
 	int64_t printed;          /* objects of the list */
 	int64_t answered, failed, truncated, without_tokens;
+	struct data_notes notes; /* how images were converted */
 };
 
 int predictor_open(struct predictor *p, const char *dir, const struct predictor_options *o);
@@ -48,7 +50,7 @@ int predictor_failed(struct predictor *p, const char *name, int rc);
 int predictor_flush(struct predictor *p);
 /* Answers about samples first to last of a split, each with the truth. */
 int predictor_split(struct predictor *p, const struct dataset *d, enum split s, int64_t first, int64_t last);
-/* Answers the rest, and says on standard error what was truncated, empty or bad. ERR_DATA if any was bad. */
+/* Answers the rest, and says on standard error what was converted, truncated, empty or bad. ERR_DATA if any was bad. */
 int predictor_finish(struct predictor *p);
 
 #endif

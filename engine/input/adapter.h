@@ -38,10 +38,10 @@ struct adapter_kind {
 	int (*make)(struct adapter *a, const struct input_options *o, const struct dataset *d,
 	    const struct data_options *data, const char *base_dir, const char **key);
 	/* A sample from bytes that come from outside, of an image file or a text; NULL: there is no such way. *held
-	 * owns what the view points to (mem_free), and is NULL after an error. ERR_DATA "NAME: ...": it is no such
-	 * sample. */
+	 * owns what the view points to (mem_free), and is NULL after an error. *changes: what was done to an image,
+	 * bits of enum image_conversion (data/image_fit.h). ERR_DATA "NAME: ...": it is no such sample. */
 	int (*read)(const struct adapter *a, const char *name, const void *bytes, size_t n, void **held,
-	    struct sample_view *out);
+	    struct sample_view *out, unsigned *changes);
 	/* ERR_DATA "NAME: ..." unless the sample can be encoded. */
 	int (*check)(const struct adapter *a, const struct sample_view *v, const char *name);
 	/* Prepares all samples of an encoding; NULL: nothing to prepare. */

@@ -103,8 +103,8 @@ static int check(const struct adapter *a, const struct sample_view *v, const cha
 	    ERR_DATA, "%s takes %s; these are %d x %d with %d", name, takes, v->height, v->width, v->channels);
 }
 
-static int read(
-    const struct adapter *a, const char *name, const void *bytes, size_t n, void **held, struct sample_view *out)
+static int read(const struct adapter *a, const char *name, const void *bytes, size_t n, void **held,
+    struct sample_view *out, unsigned *changes)
 {
 	const struct input_spec *s = &a->spec;
 	uint8_t *pixels = mem_alloc((size_t)s->height * (size_t)s->width, (size_t)s->channels);
@@ -112,8 +112,7 @@ static int read(
 	if (!pixels)
 		return ERR_NOMEM;
 	const struct image_fit fit = adapter_image_fit(a);
-	unsigned changes;
-	int rc = image_decode(name, bytes, n, &fit, pixels, &changes);
+	int rc = image_decode(name, bytes, n, &fit, pixels, changes);
 	if (rc) {
 		mem_free(pixels);
 		return rc;

@@ -136,10 +136,11 @@ static int check_characters(const char *name, const unsigned char *start, size_t
 	return 0;
 }
 
-static int read(
-    const struct adapter *a, const char *name, const void *bytes, size_t n, void **held, struct sample_view *out)
+static int read(const struct adapter *a, const char *name, const void *bytes, size_t n, void **held,
+    struct sample_view *out, unsigned *changes)
 {
 	(void)a;
+	*changes = 0;
 	*held = NULL;
 	int rc = check_characters(name, bytes, n);
 	if (rc)

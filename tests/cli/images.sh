@@ -37,6 +37,12 @@ contains info '"resize":"crop"'
 "$tool" jpeg other/cat/b.jpg 70 9 15
 works predict run/01-train other/dog/a.jpg
 contains out "dog"
+contains err "converted: 1 image resized (other/dog/a.jpg)"
+works predict run/01-train other --json
+contains err "converted: 2 images resized (other/cat/b.jpg, other/dog/a.jpg)"
+check "one line" [ "$(wc -l <err)" -eq 1 ]
+works predict run/01-train "$source_dir/tests/data/images/turned.jpg"
+contains err "image turned by its EXIF orientation"
 works predict run/01-train other/cat/b.jpg
 contains out "cat"
 # The bytes of an image on standard input, and names of files that begin like one.

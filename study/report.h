@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "study/compare.h"
 
-#define REPORT_FIGURES  16
+#define REPORT_FIGURES  20
 #define REPORT_DETAILED 12 /* runs whose epochs and single timings are drawn and copied */
 
 struct report_figure {

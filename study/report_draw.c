@@ -82,12 +82,12 @@ static void add_plot(struct str *s, const struct report_figure *f)
 	} else {
 		str_add(s, "set key outside right noenhanced\nplot ");
 	}
-	const char *with = !strcmp(kind, "points")  ? "points pt 7 ps 1.2"
-			   : !strcmp(kind, "steps") ? "steps lw 1.5"
-						    : "linespoints pt 7 ps 0.5 lw 1.5";
+	const char *with = !strcmp(kind, "points")   ? "1:2 with points pt 7 ps 1.2"
+			   : !strcmp(kind, "steps")  ? "1:2 with steps lw 1.5"
+			   : !strcmp(kind, "ranges") ? "1:2:3:4 with yerrorlines pt 7 ps 0.5 lw 1.5"
+						     : "1:2 with linespoints pt 7 ps 0.5 lw 1.5";
 	for (int i = 0; i < n && !(n > 12 && !strcmp(kind, "points")); i++)
-		str_addf(s, "%s'%s.dat' index %d using 1:2 with %s title columnheader(%d)", i ? ", " : "", f->name, i,
-		    with, 3);
+		str_addf(s, "%s'%s.dat' index %d using %s title columnheader(%d)", i ? ", " : "", f->name, i, with, 3);
 	if (!(n > 12 && !strcmp(kind, "points")))
 		str_add(s, "\n");
 }

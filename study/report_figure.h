@@ -13,6 +13,11 @@ int figure_end(struct report *r, bool ok, const char *caption);
 struct json_out figure_series(struct json_out list, const char *name);
 void figure_point(struct json_out points, const double *v, int n);
 
+/* What the study's metric is called in a figure; a row's value as it is shown there: shares in per cent. */
+const char *figure_metric(const struct report *r, char buf[64]);
+double figure_shown(const struct compare_row *row, double v);
+
+int figure_axes(struct report *r);
 int figure_pruning_curve(struct report *r);
 int figure_head_entropy(struct report *r);
 int figure_histograms(struct report *r, int run);

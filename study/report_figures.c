@@ -61,12 +61,12 @@ static const char *row_name(const struct compare_row *row, const struct compare 
 	return buf;
 }
 
-static double shown(const struct compare_row *row, double v)
+double figure_shown(const struct compare_row *row, double v)
 {
 	return row->of && row->of->share ? 100 * v : v;
 }
 
-static const char *metric_title(const struct report *r, char buf[64])
+const char *figure_metric(const struct report *r, char buf[64])
 {
 	for (int i = 0; i < r->compare->n; i++) {
 		const struct compare_row *row = &r->compare->row[i];
@@ -91,11 +91,11 @@ static int pareto(struct report *r)
 		bool ok;
 		char buf[300], title[64];
 		struct json_out list =
-		    figure_begin(r, of[k].name, of[k].title, "points", of[k].x, metric_title(r, title), -1, &ok);
+		    figure_begin(r, of[k].name, of[k].title, "points", of[k].x, figure_metric(r, title), -1, &ok);
 		for (int i = 0; i < r->compare->n; i++) {
 			const struct compare_row *row = &r->compare->row[i];
 			const double x = k ? row->bytes : row->latency_ms;
-			const double v[] = {x, shown(row, row->spread.mean)};
+			const double v[] = {x, figure_shown(row, row->spread.mean)};
 			if (row->model && isfinite(x) && x > 0 && isfinite(v[1]))
 				figure_point(figure_series(list, row_name(row, r->compare, buf)), v, 2);
 		}
@@ -149,7 +149,7 @@ static int bits(struct report *r)
 	bool ok;
 	char title[64];
 	struct json_out list = figure_begin(
-			    r, "bit_widths", "Bits of weights", "lines", "bits", metric_title(r, title), -1, &ok),
+			    r, "bit_widths", "Bits of weights", "lines", "bits", figure_metric(r, title), -1, &ok),
 			points = {0};
 	double seen = NAN;
 	int widths = 0;
@@ -165,7 +165,7 @@ static int bits(struct report *r)
 				    report_bits(&r->study->run[row->run[0]], row->figures[0]) > b ||
 				    (b < 32 && trained != k))
 					continue;
-				const double v[] = {b, shown(row, row->spread.mean)};
+				const double v[] = {b, figure_shown(row, row->spread.mean)};
 				if (!points.at)
 					points = figure_series(list, kinds[k]);
 				figure_point(points, v, 2);
@@ -261,6 +261,8 @@ int report_figures_make(struct report *r)
 		rc = degradation(r);
 	if (!rc)
 		rc = bits(r);
+	if (!rc)
+		rc = figure_axes(r);
 	if (first < 0 || rc)
 		return rc;
 	rc = boxes(r, first);

@@ -99,7 +99,11 @@ cp -r made/03-bangla models/bangla-bert-base
 count=0
 # Grids are planned as grids; configs/cluster is of other programs.
 for grid in "$source_dir"/configs/sweeps/*.yaml; do
-	works sweep "$grid" --plan
+	if grep -q 'runs/.*/' "$grid"; then # a checkpoint of another config's run, which is not there
+		refuses 4 "no such checkpoint" sweep "$grid" --plan
+	else
+		works sweep "$grid" --plan
+	fi
 done
 for config in $(find "$source_dir/configs" -name '*.yaml' ! -path '*/sweeps/*' ! -path '*/cluster/*' | sort); do
 	count=$((count + 1))

@@ -53,6 +53,22 @@ if command -v gnuplot >/dev/null 2>&1; then
 		contains two/figures/$figure.svg '</svg>'
 	done
 fi
+# along an axis of numbers, in their order; shares may be in per cent; an axis of words is what tells curves apart
+cat >along.yaml <<'END'
+base: t.yaml
+axes:
+  sparsity: {50 %: {stages.prune.sparsity: 0.5}, 30 %: {stages.prune.sparsity: 0.3}}
+  by: {size: {stages.prune.scope: global}, layer: {stages.prune.scope: layer}}
+seeds: [1, 2]
+END
+works sweep along.yaml
+works report runs/along --out along
+checks=$((checks + 1))
+[ "$(awk '/^[0-9]/ { printf "%s %s %d,", $1, $5, $3 <= $2 && $2 <= $4 }' along/figures/axis_1.dat | tr -d '"')" = \
+	"30 size 1,50 size 1,30 layer 1,50 layer 1," ] || problem "axis_1.dat: $(cat along/figures/axis_1.dat)"
+contains along/figures/axis_1.dat '"layer / quantize"'
+contains along/figures/axis_1.gp 'using 1:2:3:4 with yerrorlines'
+check "no curve along words" test ! -e along/figures/axis_2.dat
 # a federation: its rounds
 cat >fed.yaml <<'END'
 name: fed

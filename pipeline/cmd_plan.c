@@ -34,6 +34,8 @@ static void add_memory(struct json_out o, const struct chain *c, const struct st
 	json_out_number(memory, "packed", (double)m->packed);
 	json_out_number(memory, "params", (double)m->params);
 	json_out_number(memory, "total", (double)m->total);
+	if (p->scoring.total)
+		json_out_number(o, "scoring_memory_bytes", (double)p->scoring.total);
 	if (!f->total)
 		return;
 	struct json_out fit = json_out_object(o, "fit_memory_bytes");
@@ -119,6 +121,9 @@ static void print_memory(const struct chain *c, const struct stage_plan *p)
 	    {"weights", f->params + f->masks}, {"optimizer", f->moments}, {"best weights", f->best},
 	    {"batches", f->buffers}, {"margin", MEMORY_PAGE}};
 	const char *before = ": ";
+	if (p->scoring.total)
+		printf("    %.1f MiB of memory on %s to score weights or units\n", MEMORY_MIB(p->scoring.total),
+		    c->train_name);
 	if (!f->total) {
 		if (p->memory.total)
 			printf("    %.1f MiB of memory on cpu to calibrate\n", MEMORY_MIB(p->memory.total));

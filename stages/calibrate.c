@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "exec/memory.h"
 #include "stages/partial.h"
 
 struct calibration_size calibration_size(const struct dataset *d, enum split split, int64_t batch, int64_t batches)
@@ -28,6 +29,21 @@ int calibration_open(struct calibration *c, const struct stage_run *run, const s
 		rc = session_reserve(&c->session, &c->samples);
 	if (rc == ERR_NOMEM)
 		err_context(rc, "calibrating with %d samples at a time (%s)", size->batch, batch);
+	return rc;
+}
+
+int calibration_plan(
+    const struct calibrated *of, const struct encoding *samples, int batch, size_t *device, size_t *host)
+{
+	const struct session_options o = {.batch = batch, .bind = of->keep};
+	struct session s = {0};
+	struct executor_memory m;
+	int rc = session_open(&s, of->params, of->classes, of->build, of->user, &o);
+	if (!rc)
+		rc = session_plan(&s, samples, &m, host);
+	if (!rc)
+		*device = memory_executor(&m);
+	session_close(&s);
 	return rc;
 }
 

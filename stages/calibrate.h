@@ -37,6 +37,10 @@ struct calibration {
 /* batch: the option that says how many samples a batch has, for the message where memory is short. */
 int calibration_open(struct calibration *c, const struct stage_run *run, const struct calibrated *of,
     const struct calibration_size *size, const char *batch);
+/* What that holds in batches of so many of these samples on the device of the params, which are not counted and need no
+ * memory (params_plan_graph), and on the host. */
+int calibration_plan(
+    const struct calibrated *of, const struct encoding *samples, int batch, size_t *device, size_t *host);
 void calibration_close(struct calibration *c);
 /* Shows the collector every batch; those that an interrupted run has shown to one that can be saved are not run again.
  * ERR_INTERRUPTED. */

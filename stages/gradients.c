@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "exec/memory.h"
 #include "graph/pass.h"
 
 int gradients_build(const struct model_spec *spec, const struct task *task, bool matrices,
@@ -36,6 +37,15 @@ struct gradient_run {
 	uint32_t *index;
 };
 
+static int open_family(
+    struct exec_family **out, const struct gradients *to, struct model *model, const struct executor_options *o)
+{
+	int rc = exec_family_create(out, &model->params, o, to->build, to->graph);
+	if (!rc && to->keep)
+		exec_family_on_bind(*out, to->keep);
+	return rc;
+}
+
 static int open_run(struct gradient_run *r, const struct gradients *to)
 {
 	const struct stage_run *run = r->run;
@@ -44,11 +54,9 @@ static int open_run(struct gradient_run *r, const struct gradients *to)
 	if (!rc)
 		rc = sampler_init(&r->sampler, run->seed, run->name, r->samples.n);
 	if (!rc)
-		rc = exec_family_create(&r->family, &r->model->params, &o, to->build, to->graph);
+		rc = open_family(&r->family, to, r->model, &o);
 	if (rc)
 		return rc;
-	if (to->keep)
-		exec_family_on_bind(r->family, to->keep);
 	const struct build_shape largest = encoding_largest(&r->samples, r->size->batch);
 	r->index = mem_alloc((size_t)r->size->batch, sizeof(*r->index));
 	rc = r->index ? exec_family_reserve(r->family, &largest) : ERR_NOMEM;
@@ -103,5 +111,21 @@ int gradients_run(
 			run->progress->update(run->progress, to->what, (double)(b + 1), (double)size->batches);
 	}
 	close_run(&r);
+	return rc;
+}
+
+int gradients_plan(
+    const struct gradients *to, struct model *model, const struct encoding *samples, int batch, size_t *bytes)
+{
+	const struct executor_options o = {.mode = EXEC_TRAIN};
+	const struct build_shape largest = encoding_largest(samples, batch);
+	struct exec_family *family = NULL;
+	struct executor_memory m;
+	int rc = open_family(&family, to, model, &o);
+	if (!rc)
+		rc = exec_family_plan(family, &largest, &m);
+	if (!rc)
+		*bytes = memory_executor(&m);
+	exec_family_free(family);
 	return rc;
 }

@@ -23,5 +23,9 @@ struct gradients {
 /* All calibration batches, in their order. ERR_INTERRUPTED; ERR_NOMEM with the number of samples. */
 int gradients_run(
     const struct gradients *to, const struct stage_run *run, struct model *model, const struct calibration_size *size);
+/* What that holds on the model's device in batches of so many of these samples. Params are not counted, and need no
+ * memory (params_plan_graph). */
+int gradients_plan(
+    const struct gradients *to, struct model *model, const struct encoding *samples, int batch, size_t *bytes);
 
 #endif

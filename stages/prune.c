@@ -203,6 +203,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = plan_masks(o, s, &after, &out->masks);
 	if (!rc)
 		rc = plan_rounds(s, input_spec, &after, out);
+	if (!rc)
+		rc = prune_plan_memory(s, input_spec, out);
 	out->open_widths = o->method == PRUNE_FISHER;
 	spec_clear(&after);
 	return rc;

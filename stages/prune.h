@@ -121,11 +121,18 @@ int prune_nm(const struct prune_set *p, struct param_store *s, const struct chan
  * statistics), from calibration data. ERR_INTERRUPTED; ERR_DATA: a value that is not finite. */
 int prune_norms(struct prune_set *p, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, struct channel_norms *out);
+/* What that holds: as for prune_taylor_plan. */
+int prune_norms_plan(const struct prune_set *p, struct model *model, const struct encoding *samples, int batch,
+    size_t *device, size_t *host);
 
 /* Scores of the set's weights by gradients, |w * dL/dw| (prune_taylor.c); *score (total) is the caller's to free.
  * ERR_INTERRUPTED; ERR_DATA: a gradient that is not finite. */
 int prune_taylor(const struct prune_set *p, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, float **score);
+/* What that holds on the model's device, whose params need no memory (params_plan_graph), and on the host, in batches
+ * of so many of these samples. */
+int prune_taylor_plan(const struct prune_set *p, struct model *model, const struct encoding *samples, int batch,
+    size_t *device, size_t *host);
 /* Its parts: sums over batches that have gone forth and back in executors of the graph that taylor_build makes, whose
  * loss is the sum over samples. The mean over a batch is what counts. */
 struct taylor {
@@ -194,6 +201,12 @@ int prune_add_taylor(void *scores, const struct gate *gate, const double *gradie
 /* prune_scores.c: scores of the units of all widths that shrink from scores->spec to `want`. */
 int prune_score_units(const struct prune_options *o, const struct stage_run *run, struct model *model,
     const struct model_spec *want, struct unit_scores *scores);
+
+/* What that holds in batches of so many of these samples: as for prune_taylor_plan. */
+int prune_score_units_plan(const struct prune_options *o, struct model *model, const struct model_spec *want,
+    const struct encoding *samples, int batch, size_t *device, size_t *host);
+/* What all scoring before the first training holds, into out->scoring; too much is said in out->no_room. */
+int prune_plan_memory(const struct stage_run *s, const struct model_spec *input, struct stage_plan *out);
 
 /* A stage at work. */
 struct prune_job {

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "exec/memory.h"
 #include "model/units.h"
 #include "stages/prune_gates.h"
 
@@ -96,27 +97,58 @@ static int take_gradient(void *user, const struct gate *gate, const double *grad
 	return 0;
 }
 
+/* The gates of all blocks, in their order. */
+static int find_gates(const struct fisher_job *job, struct gates *gates)
+{
+	const struct model_spec *spec = &job->model->ckpt.spec;
+	bool *wanted = mem_alloc((size_t)spec->n_width, sizeof(*wanted));
+	if (!wanted)
+		return ERR_NOMEM;
+	for (int i = 0; i < job->blocks.n; i++)
+		wanted[job->blocks.item[i].width] = true;
+	int rc = gates_find(gates, spec, wanted);
+	mem_free(wanted);
+	return rc;
+}
+
 int fisher_gradients(struct fisher_job *job)
 {
 	const struct calibration_size size = {SPLIT_TRAIN, job->batch, job->n / job->batch};
-	const struct model_spec *spec = &job->model->ckpt.spec;
 	struct place place = {.job = job};
 	struct gates gates = {0};
-	bool *wanted = mem_alloc((size_t)spec->n_width, sizeof(*wanted));
 	job->gradient = mem_alloc((size_t)job->blocks.n, sizeof(*job->gradient));
-	int rc = wanted && job->gradient ? 0 : ERR_NOMEM;
+	int rc = job->gradient ? 0 : ERR_NOMEM;
 	for (int i = 0; !rc && i < job->blocks.n; i++) {
-		wanted[job->blocks.item[i].width] = true;
 		job->gradient[i] = mem_alloc((size_t)job->blocks.item[i].units * (size_t)job->n, sizeof(float));
 		rc = job->gradient[i] ? 0 : ERR_NOMEM;
 	}
 	if (!rc)
-		rc = gates_find(&gates, spec, wanted);
+		rc = find_gates(job, &gates);
 	if (!rc)
 		rc = gates_run(&gates, job->run, job->model, &size, take_gradient, &place);
 	gates_clear(&gates);
-	mem_free(wanted);
 	return rc;
+}
+
+int fisher_plan(struct fisher_job *job, size_t *device, size_t *host)
+{
+	struct gates gates = {0};
+	size_t tuning = 0, reading = 0, held = 0;
+	*device = 0;
+	int rc = find_gates(job, &gates);
+	if (!rc)
+		rc = gates_plan(&gates, job->model, &job->samples, job->batch, device, &reading);
+	if (!rc && job->o->tune)
+		rc = prune_tune_plan(job, &tuning, host);
+	gates_clear(&gates);
+	if (rc)
+		return rc;
+	for (int i = 0; i < job->blocks.n; i++)
+		held += (size_t)job->blocks.item[i].units * ((size_t)job->n * sizeof(float) + sizeof(double));
+	tuning += memory_params(&job->model->params); /* those of the cut model, at most */
+	*device = tuning > *device ? tuning : *device;
+	*host = held + (job->o->tune && *host > reading ? *host : reading);
+	return 0;
 }
 
 static int descending(const void *a, const void *b)

@@ -125,5 +125,10 @@ void prune_target_forget(const struct stage_run *run);
 /* Sets the gains of the units that are left in `cut`, whose spec is `spec`, so that each layer's output is closest to
  * that of job->model, layer by layer in order, and folds them into the weights of the layers that read the units. */
 int prune_tune(struct fisher_job *job, const struct model_spec *spec, struct param_store *cut);
+/* What that holds at most on the model's device and on the host, beside params. */
+int prune_tune_plan(const struct fisher_job *job, size_t *device, size_t *host);
+/* The same of all that is done, from gradients to gains; the cut model's params count. Those of job->model need no
+ * memory (params_plan_graph). */
+int fisher_plan(struct fisher_job *job, size_t *device, size_t *host);
 
 #endif

@@ -171,6 +171,34 @@ static int add_batch(void *user, struct executor *ex, const struct feed *feed, i
 	return read_batch(r->gates, ex, feed, samples, r->sink, r->user);
 }
 
+/* The values and gradients of the largest gate, as read_gate makes room for them. */
+static int reading_bytes(struct gate_graph *of, const struct build_shape *shape, size_t *bytes)
+{
+	struct graph g;
+	graph_init(&g);
+	int rc = gates_build(of, shape, &g);
+	for (int i = 0; !rc && i < of->gates->n; i++) {
+		const struct gate *gate = &of->gates->item[i];
+		const int at = graph_find(&g, gate->value);
+		const size_t n = at < 0 ? 0 : (size_t)shape_count(g.node[at].shape);
+		const size_t own = n * 2 * sizeof(float) + (size_t)gate->units * sizeof(double);
+		*bytes = own > *bytes ? own : *bytes;
+	}
+	graph_clear(&g);
+	return rc;
+}
+
+int gates_plan(
+    const struct gates *g, struct model *model, const struct encoding *samples, int batch, size_t *device, size_t *host)
+{
+	struct gate_graph of = {.gates = g, .spec = &model->ckpt.spec, .task = &model->ckpt.task};
+	const struct gradients to = {.build = gates_build, .keep = gates_keep, .graph = &of};
+	const struct build_shape largest = encoding_largest(samples, batch);
+	*host = 0;
+	int rc = reading_bytes(&of, &largest, host);
+	return rc ? rc : gradients_plan(&to, model, samples, batch, device);
+}
+
 int gates_run(const struct gates *g, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, gate_sink sink, void *user)
 {

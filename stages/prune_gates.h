@@ -33,6 +33,9 @@ typedef int (*gate_sink)(void *user, const struct gate *gate, const double *grad
  * samples. */
 int gates_run(const struct gates *g, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, gate_sink sink, void *user);
+/* What that holds: on the model's device, as gradients_plan says, and on the host. */
+int gates_plan(const struct gates *g, struct model *model, const struct encoding *samples, int batch, size_t *device,
+    size_t *host);
 /* One batch that was fed to an executor of gates_build: forward, backward and the sink. */
 struct gate_graph {
 	const struct gates *gates;

@@ -3,7 +3,7 @@
 
 struct reading {
 	const struct prune_set *set;
-	const struct model *model;
+	struct model *model;
 };
 
 /* The values that layers read keep their names only before batch norms are folded. */
@@ -21,17 +21,31 @@ static int keep_inputs(void *user, struct executor *ex)
 	return rc;
 }
 
+static struct calibrated reads(struct reading *r)
+{
+	struct model *model = r->model;
+	return (struct calibrated){.adapter = &model->ckpt.adapter,
+	    .params = &model->params,
+	    .classes = model->ckpt.spec.classes,
+	    .build = build,
+	    .user = r,
+	    .keep = keep_inputs};
+}
+
+int prune_norms_plan(const struct prune_set *p, struct model *model, const struct encoding *samples, int batch,
+    size_t *device, size_t *host)
+{
+	struct reading reading = {.set = p, .model = model};
+	const struct calibrated of = reads(&reading);
+	return calibration_plan(&of, samples, batch, device, host);
+}
+
 int prune_norms(struct prune_set *p, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, struct channel_norms *out)
 {
 	struct reading reading = {.set = p, .model = model};
 	struct calibration c = {0};
-	const struct calibrated of = {.adapter = &model->ckpt.adapter,
-	    .params = &model->params,
-	    .classes = model->ckpt.spec.classes,
-	    .build = build,
-	    .user = &reading,
-	    .keep = keep_inputs};
+	const struct calibrated of = reads(&reading);
 	int rc = 0;
 	*out = (struct channel_norms){0};
 	for (int i = 0; !rc && i < p->n; i++)

@@ -83,7 +83,7 @@ static int by_taylor(const struct prune_options *o, const struct stage_run *run,
 /* ---- entropy ---- */
 
 struct looking {
-	const struct model *model;
+	struct model *model;
 	const struct entropies *entropies;
 };
 
@@ -104,17 +104,23 @@ static int keep_maps(void *user, struct executor *ex)
 	return rc;
 }
 
+static struct calibrated looks_at(struct looking *looking)
+{
+	struct model *model = looking->model;
+	return (struct calibrated){.adapter = &model->ckpt.adapter,
+	    .params = &model->params,
+	    .classes = model->ckpt.spec.classes,
+	    .build = build,
+	    .user = looking,
+	    .keep = keep_maps};
+}
+
 static int collect_entropies(
     const struct prune_options *o, const struct stage_run *run, struct model *model, struct entropies *e)
 {
 	const struct calibration_size size = prune_calibration_size(o, run->data);
 	struct looking looking = {.model = model, .entropies = e};
-	const struct calibrated of = {.adapter = &model->ckpt.adapter,
-	    .params = &model->params,
-	    .classes = model->ckpt.spec.classes,
-	    .build = build,
-	    .user = &looking,
-	    .keep = keep_maps};
+	const struct calibrated of = looks_at(&looking);
 	const struct collector to = entropies_collector(e);
 	struct calibration c = {0};
 	int rc = calibration_open(&c, run, &of, &size, "calibration_batch_size");
@@ -161,6 +167,29 @@ int prune_score_units(const struct prune_options *o, const struct stage_run *run
 		break;
 	}
 	return by_magnitude(o, model, want, scores);
+}
+
+int prune_score_units_plan(const struct prune_options *o, struct model *model, const struct model_spec *want,
+    const struct encoding *samples, int batch, size_t *device, size_t *host)
+{
+	struct gates g = {0};
+	struct entropies e = {0};
+	struct looking looking = {.model = model, .entropies = &e};
+	int rc = 0;
+	*device = *host = 0;
+	if (o->score == SCORE_TAYLOR) {
+		rc = find_gates(&model->ckpt.spec, want, &g);
+		if (!rc)
+			rc = gates_plan(&g, model, samples, batch, device, host);
+	} else if (o->score == SCORE_ENTROPY) {
+		const struct calibrated of = looks_at(&looking);
+		rc = entropies_init(&e, &model->ckpt.spec);
+		if (!rc)
+			rc = calibration_plan(&of, samples, batch, device, host);
+	}
+	gates_clear(&g);
+	entropies_clear(&e);
+	return rc;
 }
 
 static int check_heads(const struct model_spec *spec, const struct model_spec *after)

@@ -64,6 +64,15 @@ void taylor_close(struct taylor *t)
 	*t = (struct taylor){0};
 }
 
+int prune_taylor_plan(const struct prune_set *p, struct model *model, const struct encoding *samples, int batch,
+    size_t *device, size_t *host)
+{
+	struct taylor t = {.set = p, .spec = &model->ckpt.spec, .task = &model->ckpt.task};
+	const struct gradients to = {.build = taylor_build, .graph = &t};
+	*host = (size_t)p->total * (sizeof(*t.w) + sizeof(*t.gradient) + sizeof(*t.sum));
+	return gradients_plan(&to, model, samples, batch, device);
+}
+
 int prune_taylor(const struct prune_set *p, const struct stage_run *run, struct model *model,
     const struct calibration_size *size, float **score)
 {

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "exec/memory.h"
 #include "stages/prune_fisher.h"
 
 #define LARGEST_GAIN 10 /* the paper: gains beyond are a sign of near-singular equations; tuning ends there */
@@ -189,6 +190,35 @@ static int tune_block(struct fisher_job *job, const struct model_spec *spec, str
 	gain_sums_clear(&sums);
 	mem_free(w);
 	mem_free(gain);
+	return rc;
+}
+
+/* Of one block with all its units: the equations, and what both models' values are read into. */
+static size_t block_bytes(const struct prune_block *b, size_t rows)
+{
+	const size_t units = (size_t)b->units, columns = units * (size_t)b->inner, outputs = (size_t)b->outputs;
+	const size_t equations = (columns * columns + columns + units * units + units) * sizeof(double);
+	return equations + 2 * columns * outputs * sizeof(float) +
+	       2 * rows * (2 * columns + 2 * outputs) * sizeof(float);
+}
+
+int prune_tune_plan(const struct fisher_job *job, size_t *device, size_t *host)
+{
+	const struct prune_blocks *blocks = &job->blocks;
+	const struct build_shape largest = encoding_largest(&job->samples, job->batch);
+	struct side side = {0};
+	struct executor_memory m = {0};
+	*host = 0;
+	for (int i = 0; i < blocks->n; i++) {
+		const size_t rows = (size_t)(job->samples.start ? largest.tokens : largest.sequences),
+			     bytes = block_bytes(&blocks->item[i], rows);
+		*host = bytes > *host ? bytes : *host;
+	}
+	int rc = side_open(&side, &blocks->item[blocks->n - 1], &job->model->ckpt.spec, &job->model->params);
+	if (!rc)
+		rc = exec_family_plan(side.family, &largest, &m);
+	side_close(&side);
+	*device = 2 * memory_executor(&m); /* the whole model and the cut one */
 	return rc;
 }
 

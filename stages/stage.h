@@ -64,6 +64,13 @@ struct stage_run {
 	struct ranks *ranks;
 };
 
+/* Bytes that are held while units or weights are scored, before the training, which begins when they are released. */
+struct scoring_memory {
+	size_t device; /* on the training device, the model's weights among them */
+	size_t host;
+	size_t total; /* what the training device must have: both, where its memory is the host's, and a margin */
+};
+
 /* What `plan` shows. All figures are estimates of what run would use. */
 struct stage_plan {
 	struct model_spec spec;     /* owned: of the stage's output, known before running (structured: widths after) */
@@ -74,12 +81,13 @@ struct stage_plan {
 	int64_t parameters;
 	struct executor_memory memory; /* of the executor that trains or calibrates */
 	struct fit_memory fit;         /* all that a fit (training, validation) holds on the training device; or zero */
-	char no_room[512];             /* why training cannot begin: its memory is not free now; "" if it is */
+	char no_room[512];             /* why the stage cannot begin: its memory is not free now; "" if it is */
 	double macs;                   /* forward+backward multiply-accumulates of the whole stage */
 	char text[512];                /* one or more lines of what would happen */
 	/* The lines, each with its end, that the stage would say about what it was given before it begins: what went
 	 * through stage_run.progress. Filled by the caller of `plan`. */
 	char notes[2048];
+	struct scoring_memory scoring; /* prune: what is held before the fit; or zero */
 };
 
 /* What a kind wants of a key that names checkpoints: stages before it, or folders. */

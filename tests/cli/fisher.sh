@@ -23,6 +23,12 @@ END
 widths() { "$program" plan t.yaml --json | tr -d ' \n\t' | grep -oE '"model_spec":\{[^}]*"width[^]]*\]' | sed -n "$1p"; }
 works plan t.yaml
 contains out "the data says which, and at most what is here now is left"
+contains out "MiB of memory on cpu to score weights or units"
+"$program" plan t.yaml --set stages.prune.fisher_samples=16 --json >few
+"$program" plan t.yaml --set stages.prune.fisher_samples=64 --json >many
+held() { tr -d ' \n\t' <"$1" | sed 's/.*"scoring_memory_bytes":\([0-9]*\).*/\1/'; }
+# Two layers of 2 heads and 24 units: a float for each of 48 more samples.
+check "gradients of all samples count" [ $(($(held many) - $(held few))) -eq $((2 * (2 + 24) * 4 * 48)) ]
 widths 1 >model
 widths 3 >planned
 check "planned with what there is at most" cmp model planned

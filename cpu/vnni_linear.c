@@ -10,6 +10,8 @@
 #define COLS  16 /* columns of a packed block: the lanes of a register */
 #define PANEL 4  /* blocks of a panel: the width of a tile */
 
+typedef uint32_t word4 __attribute__((vector_size(16)));
+
 static int64_t ceil_div(int64_t a, int64_t b)
 {
 	return (a + b - 1) / b;
@@ -27,19 +29,58 @@ static int64_t packed_at(int64_t blocks, int64_t steps, int64_t block, int64_t k
 	return (first * steps + k * width + block - first) * COLS * 4;
 }
 
+/* One step of a block: the next `bytes` (1 to 4) weights of its `columns` outputs, as a word each, zeros behind them.
+ */
+static void pack_step(int8_t *to, const int8_t *w, int64_t K, int64_t columns, size_t bytes)
+{
+	memset(to, 0, COLS * 4);
+	for (int64_t c = 0; c < columns; c++)
+		memcpy(to + 4 * c, w + c * K, bytes);
+}
+
+/* Four steps of all columns: squares of 4 outputs by 4 words are turned over. They are `apart` bytes from each other.
+ */
+static void pack_steps(int8_t *to, int64_t apart, const int8_t *w, int64_t K)
+{
+	for (int64_t c = 0; c < COLS; c += 4) {
+		word4 row[4], half[4];
+		for (int r = 0; r < 4; r++)
+			memcpy(&row[r], w + (c + r) * K, sizeof(row[r]));
+		half[0] = __builtin_shuffle(row[0], row[1], (word4){0, 4, 1, 5});
+		half[1] = __builtin_shuffle(row[0], row[1], (word4){2, 6, 3, 7});
+		half[2] = __builtin_shuffle(row[2], row[3], (word4){0, 4, 1, 5});
+		half[3] = __builtin_shuffle(row[2], row[3], (word4){2, 6, 3, 7});
+		for (int k = 0; k < 4; k++) {
+			const word4 step = k % 2 ? __builtin_shuffle(half[k / 2], half[k / 2 + 2], (word4){2, 3, 6, 7})
+						 : __builtin_shuffle(half[k / 2], half[k / 2 + 2], (word4){0, 1, 4, 5});
+			memcpy(to + k * apart + 4 * c, &step, sizeof(step));
+		}
+	}
+}
+
 void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int32_t *sums)
 {
 	const int64_t steps = ceil_div(K, 4), blocks = ceil_div(M, COLS);
-	memset(packed, 0, vnni_linear_packed_bytes(M, K));
-	for (int64_t o = 0; o < M; o++)
-		for (int64_t k = 0; k < K; k++)
-			packed[packed_at(blocks, steps, o / COLS, k / 4) + o % COLS * 4 + k % 4] = w[o * K + k];
+	for (int64_t block = 0; block < blocks; block++) {
+		const int8_t *from = w + block * COLS * K;
+		const int64_t columns = M - block * COLS < COLS ? M - block * COLS : COLS;
+		int8_t *to = packed + packed_at(blocks, steps, block, 0);
+		const int64_t apart = packed_at(blocks, steps, block, 1) - packed_at(blocks, steps, block, 0);
+		int64_t k = 0;
+		for (; columns == COLS && k + 4 <= K / 4; k += 4)
+			pack_steps(to + k * apart, apart, from + 4 * k, K);
+		for (; k < steps; k++)
+			pack_step(to + k * apart, from + 4 * k, K, columns, k < K / 4 ? 4 : (size_t)(K % 4));
+	}
 	if (!sums)
 		return;
 	memset(sums, 0, (size_t)(blocks * COLS) * sizeof(*sums));
-	for (int64_t o = 0; o < M; o++)
+	for (int64_t o = 0; o < M; o++) {
+		int32_t sum = 0;
 		for (int64_t k = 0; k < K; k++)
-			sums[o] += w[o * K + k];
+			sum += w[o * K + k];
+		sums[o] = sum;
+	}
 }
 
 #if defined(__x86_64__)

@@ -55,7 +55,7 @@ static int bench_open(struct bench *b)
 	if (!b->model || !b->subject)
 		return ERR_NOMEM;
 	for (int i = 0; i < b->n; i++) {
-		rc = model_load(&b->model[i], b->dir[i], b->dev);
+		rc = model_load_to_run(&b->model[i], b->dir[i], b->dev);
 		if (rc < 0)
 			return rc;
 		b->subject[i].model = &b->model[i];

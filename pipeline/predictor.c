@@ -52,7 +52,7 @@ int predictor_open(struct predictor *p, const char *dir, const struct predictor_
 	*p = (struct predictor){.o = *o};
 	int rc = open_device(p);
 	if (!rc)
-		rc = model_load(&p->model, dir, p->dev);
+		rc = model_load_to_run(&p->model, dir, p->dev);
 	if (!rc)
 		rc = model_check_answers(&p->model.ckpt, dir);
 	if (!rc)

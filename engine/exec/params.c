@@ -18,7 +18,7 @@ static void param_free(struct param_store *s, struct param *p)
 {
 	if (!p)
 		return;
-	if (p->value.data)
+	if (p->value.data && !p->lent)
 		s->dev.backend->free(s->dev.ctx, p->value.data);
 	if (p->mask)
 		s->dev.backend->free(s->dev.ctx, p->mask);
@@ -48,6 +48,11 @@ static int find_or_fail(const struct param_store *s, const char *name, struct pa
 	if (!*out)
 		return err_set(ERR_FAIL, "there is no param '%s'", name);
 	return (*out)->value.data ? 0 : err_set(ERR_FAIL, "param '%s' is planned only: it has no memory", name);
+}
+
+static int check_own(const struct param *p)
+{
+	return p->lent ? err_set(ERR_FAIL, "param '%s' is only lent: it cannot be written", p->name) : 0;
 }
 
 void params_touch(struct param_store *s)
@@ -115,6 +120,21 @@ int params_add(struct param_store *s, const char *name, enum dtype t, struct sha
 		*out = NULL;
 		return ERR_NOMEM;
 	}
+	params_touch(s);
+	return 0;
+}
+
+int params_lend(struct param_store *s, const char *name, enum dtype t, struct shape shape, const void *data)
+{
+	const int before = s->n;
+	struct param *p;
+	int rc = plan_param(s, name, t, shape, &p);
+	if (rc)
+		return rc;
+	if (s->n == before)
+		return err_set(ERR_FAIL, "param '%s' is there already", name);
+	p->value.data = (void *)(uintptr_t)data; /* only read */
+	p->lent = p->set = true;
 	params_touch(s);
 	return 0;
 }
@@ -194,6 +214,8 @@ int params_write(struct param_store *s, const char *name, const void *host)
 	uint8_t *mask = NULL;
 	int64_t n;
 	int rc = find_or_fail(s, name, &p);
+	if (!rc)
+		rc = check_own(p);
 	if (rc)
 		return rc;
 	n = shape_count(p->value.shape);
@@ -253,6 +275,8 @@ int params_set_mask(struct param_store *s, const char *name, const uint8_t *host
 	}
 	n = shape_count(p->value.shape);
 	rc = mask_check(p, host, n);
+	if (!rc)
+		rc = check_own(p);
 	if (rc)
 		return rc;
 	values = mem_alloc((size_t)n, sizeof(*values));
@@ -307,6 +331,8 @@ static int param_copy(
 {
 	size_t n = (size_t)shape_count(to->value.shape);
 	int rc = same_or_fail(to, from->value.dtype, from->value.shape);
+	if (!rc)
+		rc = check_own(to);
 	if (rc)
 		return rc;
 	rc = device_copy(dst->dev, to->value.data, src->dev, from->value.data, tensor_bytes(&to->value));

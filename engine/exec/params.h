@@ -10,6 +10,7 @@ struct param {
 	struct tensor value; /* device memory, owned by the store */
 	uint8_t *mask;       /* device memory, one byte per element, or NULL */
 	bool set;            /* false: INIT_UNSET and nothing loaded yet */
+	bool lent;           /* the value is somebody else's memory, and is only read */
 };
 struct param_store {
 	struct device dev;   /* borrowed */
@@ -29,6 +30,9 @@ int params_add_graph(struct param_store *s, const struct graph *g, uint64_t seed
 int params_plan_graph(struct param_store *s, const struct graph *g);
 /* Adds one unset param, or returns the existing one of the same dtype and shape. */
 int params_add(struct param_store *s, const char *name, enum dtype t, struct shape shape, struct param **out);
+/* Adds a param whose value lies in `data`, memory of the host that outlives the store, which must be of a device on the
+ * host. It is only read: writing it is an error. */
+int params_lend(struct param_store *s, const char *name, enum dtype t, struct shape shape, const void *data);
 int params_write(struct param_store *s, const char *name, const void *host); /* whole tensor; marks it set, touches */
 int params_read(const struct param_store *s, const char *name, void *host);  /* whole tensor */
 /* Sets (host bytes, 1 = kept) or clears (NULL) a mask and zeroes the masked weights. */

@@ -57,7 +57,9 @@ int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bo
 	return rc;
 }
 
-int model_load(struct model *m, const char *dir, struct device dev)
+typedef int (*params_filler)(const struct checkpoint *c, const struct graph *g, struct param_store *store);
+
+static int load(struct model *m, const char *dir, struct device dev, params_filler fill)
 {
 	struct graph g;
 	*m = (struct model){0};
@@ -68,11 +70,21 @@ int model_load(struct model *m, const char *dir, struct device dev)
 	params_init(&m->params, dev);
 	rc = checkpoint_graph(&m->ckpt, &shape_one, false, &g);
 	if (!rc)
-		rc = checkpoint_to_params(&m->ckpt, &g, &m->params);
+		rc = fill(&m->ckpt, &g, &m->params);
 	graph_clear(&g);
 	if (rc)
 		model_clear(m);
 	return rc;
+}
+
+int model_load(struct model *m, const char *dir, struct device dev)
+{
+	return load(m, dir, dev, checkpoint_to_params);
+}
+
+int model_load_to_run(struct model *m, const char *dir, struct device dev)
+{
+	return load(m, dir, dev, checkpoint_lend_params);
 }
 
 void model_clear(struct model *m)

@@ -23,6 +23,9 @@ bool model_same_classes(const struct task *a, const struct task *b);
 bool model_in_head(const struct graph *g, int node);
 /* Any form. ERR_CHECKPOINT if it is broken. */
 int model_load(struct model *m, const char *dir, struct device dev);
+/* The same for a model that is only run. Its weights of 8 bits lie where they were read, in the checkpoint: neither the
+ * checkpoint's tensors nor the params may be changed. */
+int model_load_to_run(struct model *m, const char *dir, struct device dev);
 void model_clear(struct model *m);
 /* A float model with its params and masks on another device, or on the same; without its file's tensors. */
 int model_copy(struct model *out, const struct model *m, struct device dev);

@@ -109,20 +109,30 @@ static int load_mask(const struct checkpoint *c, const struct node *node, struct
 	return rc;
 }
 
-int checkpoint_to_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
+/* The tensor of a param node, as the node wants it. */
+static int find_tensor(const struct checkpoint *c, const struct node *node, const struct named_tensor **out)
 {
 	const struct named_tensor *item = tensor_file_find(&c->tensors, node->name);
-	struct param *param;
 	char want[64], have[64];
-	int rc;
 
+	*out = item;
 	if (!item)
 		return err_set(ERR_CHECKPOINT, "the checkpoint has no tensor '%s'", node->name);
-	if (item->t.dtype != node->dtype || !shape_equal(item->t.shape, node->shape))
-		return err_set(ERR_CHECKPOINT, "tensor '%s' is %s %s, the model needs %s %s", node->name,
-		    dtype_name(item->t.dtype), shape_text(item->t.shape, have), dtype_name(node->dtype),
-		    shape_text(node->shape, want));
-	rc = params_add(store, node->name, node->dtype, node->shape, &param);
+	if (item->t.dtype == node->dtype && shape_equal(item->t.shape, node->shape))
+		return 0;
+	return err_set(ERR_CHECKPOINT, "tensor '%s' is %s %s, the model needs %s %s", node->name,
+	    dtype_name(item->t.dtype), shape_text(item->t.shape, have), dtype_name(node->dtype),
+	    shape_text(node->shape, want));
+}
+
+int checkpoint_to_param(const struct checkpoint *c, const struct node *node, struct param_store *store)
+{
+	const struct named_tensor *item;
+	struct param *param;
+	int rc = find_tensor(c, node, &item);
+
+	if (!rc)
+		rc = params_add(store, node->name, node->dtype, node->shape, &param);
 	if (!rc)
 		rc = params_write(store, node->name, item->t.data);
 	return !rc ? load_mask(c, node, store) : rc;
@@ -137,6 +147,28 @@ int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, stru
 			return rc;
 	}
 	return 0;
+}
+
+int checkpoint_lend_params(const struct checkpoint *c, const struct graph *g, struct param_store *store)
+{
+	const bool lends = device_traits(store->dev)->on_host;
+	int rc = 0;
+
+	for (int i = 0; !rc && i < g->n; i++) {
+		const struct node *node = &g->node[i];
+		const struct named_tensor *item;
+
+		if (node->op != OP_PARAM)
+			continue;
+		if (!lends || dtype_size(node->dtype) > 1) {
+			rc = checkpoint_to_param(c, node, store);
+			continue;
+		}
+		rc = find_tensor(c, node, &item);
+		if (!rc)
+			rc = params_lend(store, node->name, node->dtype, node->shape, item->t.data);
+	}
+	return rc;
 }
 
 bool checkpoint_has_masks(const struct checkpoint *c)

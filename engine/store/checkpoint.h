@@ -47,7 +47,10 @@ void checkpoint_clear(struct checkpoint *c);
 int checkpoint_graph(const struct checkpoint *c, const struct build_shape *shape, bool fold, struct graph *out);
 /* Tensors -> store: every param of `g` must be there with its dtype and shape (ERR_CHECKPOINT), masks are set. */
 int checkpoint_to_params(const struct checkpoint *c, const struct graph *g, struct param_store *store);
-/* The same for one param node. */
+/* The same for a model that is only run: where the device's memory is the host's, tensors of 8 bits stay where the
+ * checkpoint has them, which must outlive the store. */
+int checkpoint_lend_params(const struct checkpoint *c, const struct graph *g, struct param_store *store);
+/* The same as checkpoint_to_params for one param node. */
 int checkpoint_to_param(const struct checkpoint *c, const struct node *node, struct param_store *store);
 bool checkpoint_has_masks(const struct checkpoint *c);
 /* Store -> tensors, for the params of `g` (and their masks). */

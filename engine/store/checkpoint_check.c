@@ -38,13 +38,15 @@ static int check_integers(const char *name, const struct named_tensor *item, str
 {
 	const int8_t *q = item->t.data;
 	const int64_t n = shape_count(item->t.shape);
-	int8_t lowest = INT8_MAX, highest = INT8_MIN; /* as narrow as the elements: no widening of each */
+	uint8_t lowest = UINT8_MAX,
+		highest = 0; /* of values above -128: bytes without a sign are compared many at a time */
 
-	for (int64_t i = 0; i < n; i++) { /* without a way out, so that it is done many at a time */
-		lowest = q[i] < lowest ? q[i] : lowest;
-		highest = q[i] > highest ? q[i] : highest;
+	for (int64_t i = 0; i < n; i++) { /* without a way out, for the same reason */
+		const uint8_t above = (uint8_t)(q[i] ^ INT8_MIN);
+		lowest = above < lowest ? above : lowest;
+		highest = above > highest ? above : highest;
 	}
-	if (lowest >= range.lo && highest <= range.hi)
+	if (lowest + INT8_MIN >= range.lo && highest + INT8_MIN <= range.hi)
 		return 0;
 	for (int64_t i = 0; i < n; i++) {
 		if (q[i] < range.lo || q[i] > range.hi)

@@ -45,7 +45,8 @@ int tensor_file_write(struct tensor_file *f, const char *path);
 /* ERR_CHECKPOINT naming the tensor: truncated, overlapping or oversized tensors, holes, bad JSON, unknown dtype, more
  * than 4 dimensions, NaN or infinity in float data. */
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n);
-/* The same, but the tensors stay where they were read: the file takes the bytes over, also where it fails. */
+/* The same, but the tensors stay where they were read: the file takes the bytes over, unless it
+ * fails. */
 int tensor_file_take(struct tensor_file *out, const char *name, struct fs_bytes *bytes);
 int tensor_file_read(struct tensor_file *out, const char *path);
 /* The same without a copy in memory: for files that may be as large as all that is free, and that nobody changes. */

@@ -290,6 +290,7 @@ static int header_length(const char *name, const unsigned char *bytes, size_t n,
 	return 0;
 }
 
+/* Of what fails the caller clears what there is. */
 static int parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n, struct str *skipped)
 {
 	uint64_t length = 0;
@@ -306,8 +307,6 @@ static int parse(struct tensor_file *out, const char *name, const unsigned char 
 	if (!rc)
 		rc = load_all(out, &s, header);
 	cJSON_Delete(header);
-	if (rc != 0)
-		tensor_file_clear(out);
 	return rc;
 }
 
@@ -337,17 +336,31 @@ static int read_header(int fd, const char *path, uint64_t size, struct str *skip
 	return rc;
 }
 
+static int clear_if(int rc, struct tensor_file *out)
+{
+	if (rc)
+		tensor_file_clear(out);
+	return rc;
+}
+
 int tensor_file_parse(struct tensor_file *out, const char *name, const unsigned char *bytes, size_t n)
 {
 	*out = (struct tensor_file){0};
-	return parse(out, name, bytes, n, NULL);
+	return clear_if(parse(out, name, bytes, n, NULL), out);
 }
 
 int tensor_file_take(struct tensor_file *out, const char *name, struct fs_bytes *bytes)
 {
 	*out = (struct tensor_file){.bytes = *bytes};
-	*bytes = (struct fs_bytes){0};
-	return parse(out, name, out->bytes.data, out->bytes.size, NULL); /* which clears it where it fails */
+	int rc = parse(out, name, bytes->data, bytes->size, NULL);
+
+	if (rc) {
+		out->bytes = (struct fs_bytes){0};
+		tensor_file_clear(out);
+	} else {
+		*bytes = (struct fs_bytes){0};
+	}
+	return rc;
 }
 
 /* Opens a file whose header fits its size: one that is larger than its tensors is refused before it is read. */
@@ -376,7 +389,7 @@ int tensor_file_read_known(struct tensor_file *out, const char *path, struct str
 		return rc;
 	close(fd);
 	rc = fs_read(path, &out->bytes);
-	return rc ? rc : parse(out, path, out->bytes.data, out->bytes.size, skipped);
+	return rc ? rc : clear_if(parse(out, path, out->bytes.data, out->bytes.size, skipped), out);
 }
 
 int tensor_file_read(struct tensor_file *out, const char *path)
@@ -398,5 +411,5 @@ int tensor_file_map(struct tensor_file *out, const char *path)
 		return err_set(ERR_NOMEM, "%s: %s", path, strerror(errno));
 	out->map = map;
 	out->map_bytes = bytes;
-	return parse(out, path, map, bytes, NULL); /* which clears it where it fails */
+	return clear_if(parse(out, path, map, bytes, NULL), out);
 }

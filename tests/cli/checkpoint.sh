@@ -143,4 +143,30 @@ contains err "01-teacher: up to date"
 contains err "02-student: done"
 check "a stage that runs again makes the same bytes" cmp runs/t/02-student/model.safetensors kept/model.safetensors
 check "and so does the one after it" cmp runs/t/03-prune/model.safetensors elsewhere/model.safetensors
+# A file of more than a MiB is hashed beside the checks of what is in it: that it is another file comes first, whatever
+# else is wrong with it.
+sed 's/hidden: \[32\]/hidden: [5000]/;s/^name: t/name: large/;/student/d;/prune:/d;/evaluate/d' t.yaml >large.yaml
+sed -i 's/input: prune, //;s/epochs: 2/epochs: 1/' large.yaml
+works run large.yaml
+good=runs/large/01-teacher
+fresh
+works predict bad --split validation --rows 0-3
+broken_large() {
+	refuses 4 "$model: its SHA-256 is " predict bad --split validation --rows 0-3
+	refuses 4 "$model: its SHA-256 is " bench bad
+	fresh
+}
+poke fc1.weight '\000\000\300\177' # NaN
+broken_large
+poke fc2.weight '\001'
+broken_large
+truncate -s -1 $model
+broken_large
+truncate -s 1048576 $model # and a file that can be no model at all
+printf 'not a model' | dd of=$model conv=notrunc 2>/dev/null
+broken_large
+poke fc1.weight '\000\000\300\177'
+unseal $info
+rehash
+refuses 4 "tensor 'fc1.weight'" predict bad --split validation --rows 0-3
 finish

@@ -231,6 +231,36 @@ static void params__survive_each_failing_allocation(void **state)
 	rig_close(dev);
 }
 
+static void params__what_is_lent_is_read_where_it_lies_and_never_written(void **state)
+{
+	struct device dev = rig_open(&ref_backend);
+	struct param_store s, other;
+	struct param *p;
+	float x[3] = {1, 2, 3}, y[3];
+	(void)state;
+	params_init(&s, dev);
+	params_init(&other, dev);
+	const uint64_t version = s.version;
+	assert_ok(params_lend(&s, "w", DT_F32, vec(3), x));
+	assert_true(s.version != version);
+	p = params_find(&s, "w");
+	assert_true(p->set);
+	assert_ptr_equal(p->value.data, x);
+	assert_ok(params_read(&s, "w", y));
+	assert_memory_equal(x, y, sizeof(x));
+	assert_error(params_write(&s, "w", y), ERR_FAIL, "'w'");
+	assert_error(params_lend(&s, "w", DT_F32, vec(3), y), ERR_FAIL, "'w'");
+	assert_ok(params_add(&other, "w", DT_F32, vec(3), &p));
+	assert_ok(params_copy(&other, &s)); /* from it, but not to it */
+	assert_error(params_copy(&s, &other), ERR_FAIL, "'w'");
+	const uint8_t keep[3] = {1, 0, 1};
+	assert_error(params_set_mask(&s, "w", keep), ERR_FAIL, "'w'");
+	assert_int_equal(x[1], 2);
+	params_clear(&s); /* which frees nothing of it */
+	params_clear(&other);
+	rig_close(dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +270,7 @@ int main(void)
 	    cmocka_unit_test(params__every_write_changes_the_version),
 	    cmocka_unit_test(params__a_mask_holds_whatever_is_written),
 	    cmocka_unit_test(params__copy_takes_values_and_masks_of_common_params),
+	    cmocka_unit_test(params__what_is_lent_is_read_where_it_lies_and_never_written),
 	    cmocka_unit_test(params__survive_each_failing_allocation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

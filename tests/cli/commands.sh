@@ -184,4 +184,34 @@ works doctor
 contains out "training runs on "
 snapshot >after
 check "no command touched the run" cmp all after
+
+# clean: what is shared stays, logits of a teacher go when nobody has used them
+works clean runs --days 0 --dry-run
+contains out "runs/.store: would remove 0 of 5 stages, which no run folder shares, and 1 of 1 kept files"
+works clean runs
+contains out "and 0 of 1 kept files"
+works clean runs/.store --days 0 --json
+cp out out.json
+check "its JSON" "$tool" json out.json store stages stages_removed kept_files_removed bytes
+check "the logits are gone" [ -z "$(ls runs/.store/.kept)" ]
+works run t.yaml --set stages.student.epochs=3 --out runs/u
+check "they are kept again" [ -n "$(ls runs/.store/.kept)" ]
+rm -r runs/u
+works clean runs --days 0
+contains out "removed 4 of 9 stages"
+refuses 2 "is no store" clean runs/t
+refuses 2 "--days must be a whole number from 0" clean runs --days -1
+works run t.yaml
+check "the run is whole" [ "$(grep -c 'up to date' err)" -eq 5 ]
+"$program" run t.yaml --set stages.teacher.epochs=3000 --out runs/long >out0 2>err0 </dev/null &
+pid=$!
+tries=0
+until [ -d runs/long/.01-teacher.part ] || [ $tries -eq 200 ]; do
+	sleep 0.05
+	tries=$((tries + 1))
+done
+ends_with 2 "a run is at work with runs/.store; nothing was removed" clean runs --days 0
+kill -TERM $pid
+wait $pid || true
+works clean runs --days 0
 finish

@@ -66,10 +66,10 @@ static int bytes_check(const struct adapter *a, const struct sample_view *v, con
 	return v->kind == SAMPLE_TEXT ? 0 : err_set(ERR_DATA, "%s takes bytes of texts; this is an image", name);
 }
 
-static int bytes_read(
-    const struct adapter *a, const char *name, const void *bytes, size_t n, void **held, struct sample_view *out)
+static int bytes_read(const struct adapter *a, const char *name, const void *bytes, size_t n, void **held,
+    struct sample_view *out, unsigned *changes)
 {
-	return adapter_text.read(a, name, bytes, n, held, out);
+	return adapter_text.read(a, name, bytes, n, held, out, changes);
 }
 
 static int bytes_to_json(const struct adapter *a, cJSON *json)

@@ -131,7 +131,7 @@ static void fs__what_is_no_file_is_refused_at_once(void **state)
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	assert_int_equal(mkdir("dir", 0700), 0);
 	assert_int_equal(symlink("fifo", "link"), 0);
-	alarm(10); /* a program that waits for a writer ends here */
+	alarm(100); /* a program that waits for a writer ends here */
 	assert_no_file("fifo", "FIFO");
 	assert_no_file("link", "FIFO");
 	assert_no_file("socket", "socket");

@@ -69,9 +69,7 @@ need=$(sed -n 's/^ *\([0-9]*\)\.[0-9]* MiB of memory on cpu: training.*/\1/p' ou
 [ "${need:-0}" -gt 40 ] || problem "a training of $size units needs ${need:-no} MiB, which is no test any more"
 sh -c "$enter" "$memory" "$program" run large.yaml >out 2>err &
 pid=$!
-until [ "$(cat runs/t/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] || ! kill -0 $pid 2>/dev/null; do
-	sleep 0.05
-done
+check "it trains" wait_for is_training runs/t/.01-teacher.part
 kill -TERM $pid 2>/dev/null || true
 status=0
 wait $pid || status=$?
@@ -80,9 +78,7 @@ check "its state is kept" [ -s runs/t/.01-teacher.resume ]
 rm err # else what the run before has written is taken for this one's, and the signal comes before there is a program
 sh -c "$enter" "$memory" "$program" run large.yaml >out 2>err &
 pid=$!
-until grep -q '^epoch' err 2>/dev/null || ! kill -0 $pid 2>/dev/null; do
-	sleep 0.05
-done
+check "it goes on" wait_for grep -q '^epoch' err
 kill -TERM $pid 2>/dev/null || true
 status=0
 wait $pid || status=$?

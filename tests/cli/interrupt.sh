@@ -8,7 +8,7 @@ works run t.yaml --out done/t
 is_at_work() { # FOLDER
 	case $1 in
 	*-evaluate) [ -e "runs/t/.$1.part" ] ;;
-	*) [ "$(cat "runs/t/.$1.part"/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] ;;
+	*) is_training "runs/t/.$1.part" ;;
 	esac
 }
 
@@ -17,18 +17,12 @@ interrupt() { # SIGNAL FOLDER ARGUMENT...
 	signal=$1
 	folder=$2
 	shift 2
-	"$program" run t.yaml "$@" >out 2>err </dev/null &
-	pid=$!
-	tries=0
-	until is_at_work "$folder" || [ $tries -gt 2400 ]; do
-		sleep 0.05
-		tries=$((tries + 1))
-	done
+	hold "$program" run t.yaml "$@"
+	check "$folder is at work" wait_for is_at_work "$folder"
 	snapshot stages >before
 	kill -"$signal" $pid
 	kill -TERM $pid # as `timeout` and batch systems do; it is one interruption
-	status=0
-	wait $pid || status=$?
+	let_go
 	snapshot stages >after
 	checks=$((checks + 1))
 	if [ $status -ne 75 ]; then
@@ -48,9 +42,7 @@ check "the teacher is finished" [ -e runs/t/01-teacher/stage.json ]
 # While a run is at work in a folder, another one is refused.
 "$program" run t.yaml --set stages.student.epochs=100000 >out1 2>err1 </dev/null &
 pid=$!
-until [ -e runs/t/.02-student.part ]; do
-	sleep 0.05
-done
+check "it is at work" wait_for [ -e runs/t/.02-student.part ]
 ends_with 2 "another run is at work in this folder" run t.yaml
 kill -INT $pid
 wait $pid || true
@@ -81,20 +73,20 @@ goes_on() { # SIGNAL FOLDER ARGUMENT...
 		cmp "whole/t/$folder/model.safetensors" "runs/t/$folder/model.safetensors"
 	check "the interruption is in its info" grep -q '"resumed":' "runs/t/$folder/checkpoint_info.json"
 }
-goes_on TERM 02-student --set stages.student.epochs=3000
-goes_on HUP 02-student --set stages.student.epochs=2999 # the terminal is gone
-goes_on USR1 02-student --set stages.student.epochs=2998 # the time of a job is nearly up
-goes_on INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=2000
+goes_on TERM 02-student --set stages.student.epochs=1000
+goes_on HUP 02-student --set stages.student.epochs=999 # the terminal is gone
+goes_on USR1 02-student --set stages.student.epochs=998 # the time of a job is nearly up
+goes_on INT 04-quantize --set stages.quantize.method=qat --set stages.quantize.epochs=1000
 
 # A run with other options puts the state aside, the first options bring it back.
 rm -rf runs whole
-works run t.yaml --out whole/t --set stages.student.epochs=3000
-interrupt TERM 02-student --set stages.student.epochs=3000
+works run t.yaml --out whole/t --set stages.student.epochs=1000
+interrupt TERM 02-student --set stages.student.epochs=1000
 works run t.yaml
 check "the run says where the state is" \
 	grep -q 'interrupted training with other options is kept as runs/t/previous/.*-student.resume$' err
 check "it is there" [ "$(ls runs/t/previous/*-student.resume | wc -l)" -eq 1 ]
-works run t.yaml --set stages.student.epochs=3000
+works run t.yaml --set stages.student.epochs=1000
 check "the state was taken back" grep -q 'going on in epoch .* after step' err
 check "and is gone" [ -z "$(find runs -name '*.resume')" ]
 check "the bytes are those of a run that was not interrupted" \
@@ -112,12 +104,12 @@ works run t.yaml
 
 # With an earlier state beside it, that is gone on from; the bytes are the same.
 rm -rf runs
-interrupt TERM 02-student --set stages.student.epochs=3000
-interrupt TERM 02-student --set stages.student.epochs=3000
+interrupt TERM 02-student --set stages.student.epochs=1000
+interrupt TERM 02-student --set stages.student.epochs=1000
 check "two generations are kept" [ -s runs/t/.02-student.resume.before ]
 head -c 5000 runs/t/.02-student.resume >cut
 cp cut runs/t/.02-student.resume
-works run t.yaml --set stages.student.epochs=3000
+works run t.yaml --set stages.student.epochs=1000
 check "the run says that it goes back" grep -q 'warning: going on from the state before the last one: runs/t/.02-student.resume: ' err
 check "and goes on" grep -q 'going on in epoch .* after step' err
 check "the bytes are those of a run that was not interrupted" \
@@ -127,11 +119,11 @@ check "both are gone" [ -z "$(find runs -name '*.resume*')" ]
 # A kill between the end of a stage and the removal of its state leaves that; the next run removes it. What is of other
 # options stays.
 rm -rf runs
-interrupt TERM 02-student --set stages.student.epochs=3000
+interrupt TERM 02-student --set stages.student.epochs=1000
 cp runs/t/.02-student.resume state
-works run t.yaml --set stages.student.epochs=3000
+works run t.yaml --set stages.student.epochs=1000
 cp state runs/t/.02-student.resume
-works run t.yaml --set stages.student.epochs=3000
+works run t.yaml --set stages.student.epochs=1000
 check "the state of a finished stage is removed" [ ! -e runs/t/.02-student.resume ]
 works run t.yaml
 cp state runs/t/.02-student.resume
@@ -140,13 +132,13 @@ check "that of another one is not" cmp state runs/t/.02-student.resume
 
 # nohup: a lost terminal is nothing to the run.
 rm -rf runs
-(trap '' HUP && exec "$program" run t.yaml --set stages.student.epochs=3000) >out 2>err </dev/null &
-pid=$!
-until [ -e runs/t/.02-student.part ]; do
-	sleep 0.05
-done
+trap '' HUP
+hold "$program" run t.yaml --set stages.student.epochs=1000
+trap 'exit 1' HUP
+check "it is at work" wait_for [ -e runs/t/.02-student.part ]
 kill -HUP $pid
-check "a run under nohup goes on" wait $pid
+let_go
+check "a run under nohup goes on, status $status" [ $status -eq 0 ]
 
 # Before the first stage, while config and data are read: the same exit status at once, and no folder.
 rm -rf runs
@@ -154,9 +146,10 @@ mkfifo slow
 "$program" run - >out 2>err <slow &
 pid=$!
 exec 9>slow
-until [ $((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$pid/status) & 0x4000)) -ne 0 ]; do # SIGTERM is caught
-	sleep 0.05
-done
+catches_term() {
+	[ $((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$pid/status) & 0x4000)) -ne 0 ]
+}
+check "SIGTERM is caught" wait_for catches_term
 kill -TERM $pid
 status=0
 wait $pid || status=$?
@@ -179,9 +172,7 @@ done
 # A kill leaves a .part behind; the next run clears it away.
 "$program" run t.yaml --set stages.student.epochs=100000 >out 2>err </dev/null &
 pid=$!
-until [ -e runs/t/.02-student.part ]; do
-	sleep 0.05
-done
+check "it is at work" wait_for [ -e runs/t/.02-student.part ]
 kill -KILL $pid
 wait $pid || true
 works run t.yaml

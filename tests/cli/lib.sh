@@ -68,6 +68,47 @@ works() {
 	fi
 }
 
+# wait_for COMMAND...: until it succeeds; false if it does not within two minutes.
+wait_for() {
+	tries=0
+	until "$@" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -le 2400 ] || return 1
+		sleep 0.05
+	done
+}
+
+# is_training FOLDER: a training there has written its first epoch.
+is_training() {
+	[ "$(cat "$1"/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]
+}
+
+# process_of PATTERN: the one in this folder whose command line has it; other tests may run programs like ours.
+process_of() {
+	for process in /proc/[0-9]*; do
+		[ "$(readlink "$process/cwd")" = "$(pwd -P)" ] || continue
+		! tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q "$1" || echo "${process#/proc/}"
+	done | head -n 1
+}
+
+# hold COMMAND...: starts it; its process is $pid. However fast the machine is, a run of a thousand epochs does not end
+# before `let_go`: nobody reads what it says of them, and a pipe holds less.
+hold() {
+	rm -f progress
+	mkfifo progress
+	"$@" >out 2>progress </dev/null &
+	pid=$!
+	exec 8<progress
+}
+
+# Waits for the end of what `hold` has started: `status`, out and err.
+let_go() {
+	cat <&8 >err
+	exec 8<&-
+	status=0
+	wait $pid || status=$?
+}
+
 # Takes the hash of itself out of a checkpoint_info.json: what is left is the file of an older program, whose fields are
 # all that can be checked.
 unseal() { # FILE

@@ -5,7 +5,10 @@
 #   slurm_stop              ends it and every job of it; also done when the test ends, however that happens
 #   slurm_wait SECONDS COMMAND...  waits until the command succeeds; false if it does not in that time
 #   slurm_state JOB         RUNNING, PENDING, COMPLETED, ...
-#   slurm_epochs CONFIG STAGE  the number of epochs that take some 12 seconds here
+#   slurm_epochs CONFIG STAGE  the number of epochs that take some 6 seconds here
+#   slurm_hold TEXT         stops the process of the program that has TEXT in its command line, so that it does not end
+#                           before its signal comes, however fast it is
+#   slurm_let_go            lets it go on as soon as the signal has come; false if that takes more than a minute
 #   slurm_says              prints the ends of the daemons' logs, for a failed test
 #
 # After slurm_start SLURM_CONF is exported, so that sbatch, squeue, scontrol and sacct speak to it. Its partitions are
@@ -108,10 +111,10 @@ slurm_start() {
 	slurm_daemon munged munged --foreground --force --socket="$slurm_dir/munge.socket" \
 		--key-file="$slurm_dir/munge.key" --log-file="$slurm_dir/munged.log" --pid-file="$slurm_dir/munged.pid" \
 		--seed-file="$slurm_dir/munged.seed"
-	slurm_wait 10 [ -S "$slurm_dir/munge.socket" ] || slurm_fail "munged"
+	slurm_wait 60 [ -S "$slurm_dir/munge.socket" ] || slurm_fail "munged"
 	slurm_daemon slurmctld slurmctld -D -f "$SLURM_CONF"
 	slurm_daemon slurmd slurmd -D -f "$SLURM_CONF" -N "$slurm_host"
-	slurm_wait 30 slurm_is_up || slurm_fail "the node"
+	slurm_wait 120 slurm_is_up || slurm_fail "the node"
 }
 
 slurm_is_up() {
@@ -146,9 +149,33 @@ slurm_state() { # JOB
 	scontrol -o show job "$1" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\).*/\1/p'
 }
 
+slurm_hold() { # TEXT
+	slurm_held=$(process_of "^\([^ ]*/\)\?pipeline run $1 ")
+	[ -n "$slurm_held" ] && kill -STOP "$slurm_held"
+}
+
+# SIGTERM or SIGUSR1 is pending; or Slurm, which wakes whom it sends SIGTERM, has done so.
+slurm_is_told() {
+	slurm_pending=$(sed -n 's/^ShdPnd:[[:space:]]*//p' "/proc/$slurm_held/status")
+	[ $((0x${slurm_pending:-0} & 0x4200)) -ne 0 ] || ! grep -q '^State:[[:space:]]*T' "/proc/$slurm_held/status"
+}
+
+slurm_let_go() {
+	slurm_told=0
+	slurm_wait 60 slurm_is_told || slurm_told=1
+	kill -CONT "$slurm_held" 2>/dev/null || true
+	return $slurm_told
+}
+
+slurm_is_empty() {
+	[ -z "$(squeue -h)" ]
+}
+
 slurm_stop() {
 	[ -n "$slurm_pids" ] || return 0
+	scancel --state=PENDING --user=root 2>/dev/null || true
 	scancel --full --signal=KILL --state=RUNNING --user=root 2>/dev/null || true
+	slurm_wait 60 slurm_is_empty || true # what has a step in it does not end without the others
 	# shellcheck disable=SC2086 # one word per process
 	for slurm_word in $slurm_pids; do
 		kill -TERM "$slurm_word" 2>/dev/null || true
@@ -159,10 +186,10 @@ slurm_stop() {
 	slurm_pids=
 }
 
-# Measured by a run up to that stage, so that a job can be found at work and be preempted, however fast the machine is.
+# Measured by a run up to that stage, so that a job can be found at work, however fast the machine is.
 slurm_epochs() { # CONFIG STAGE
 	began=$(date +%s%N)
 	"$program" run "$1" --out timed --until "$2" --set "stages.$2.epochs=200" >timed.log 2>&1 || cat timed.log >&2
-	echo $((200 * 12000000000 / ($(date +%s%N) - began)))
+	echo $((200 * 6000000000 / ($(date +%s%N) - began)))
 	rm -rf timed timed.log
 }

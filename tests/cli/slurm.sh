@@ -12,16 +12,12 @@ chmod +x bin/scontrol
 PIPELINE=$program SLURM_JOB_ID=42 PATH=$PWD/bin:$PATH
 export PIPELINE SLURM_JOB_ID PATH
 job=$source_dir/scripts/slurm_job.sh
-long="--set stages.student.epochs=3000"
+long="--set stages.student.epochs=1000"
 
-bash "$job" t.yaml $long >out 2>err </dev/null &
-pid=$!
-until [ "$(cat runs/t/.02-student.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]; do
-	sleep 0.05
-done
+hold bash "$job" t.yaml $long
+check "it is at work" wait_for is_training runs/t/.02-student.part
 kill -TERM $pid
-status=0
-wait $pid || status=$?
+let_go
 check "the job ends with status 75" [ $status -eq 75 ]
 check "it is queued again" [ "$(cat scontrol.log)" = "requeue 42" ]
 check "the state is there when the job ends" [ -s runs/t/.02-student.resume ]

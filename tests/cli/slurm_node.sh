@@ -20,9 +20,6 @@ contains out "jobs are not preempted"
 submit() {
 	sbatch --parsable --cpus-per-task=1 --mem=0 --time=10 --partition="$@"
 }
-is_at_work() {
-	[ "$(cat runs/t/.02-student.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]
-}
 is_over() { # JOB
 	case $(slurm_state "$1") in
 	COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL | PREEMPTED) true ;;
@@ -44,23 +41,27 @@ has_gone_on() {
 # Preempted: another job takes the whole node. With a GraceTime Slurm sends --signal to the script, without SIGTERM to all.
 for partition in low bare; do
 	id=$(submit $partition --output=job.out "$job" t.yaml $long)
-	check "the job is at work in $partition" slurm_wait 60 is_at_work
+	check "the job is at work in $partition" wait_for is_training runs/t/.02-student.part
+	check "it is held" slurm_hold t.yaml
 	other=$(submit high --cpus-per-task="$(nproc)" --output=/dev/null --wrap=true)
-	check "the other job has run" slurm_wait 60 is_over "$other"
+	check "the preempted job of $partition is told" slurm_let_go
+	check "the other job has run" slurm_wait 120 is_over "$other"
 	check "the preempted job of $partition ends" slurm_wait 120 is_over "$id"
 	has_gone_on
 done
 
 # Its time is nearly up: the signal that --signal asks for, as Slurm sends it.
 id=$(submit low --output=job.out "$job" t.yaml $long)
-check "the job is at work" slurm_wait 60 is_at_work
+check "the job is at work" wait_for is_training runs/t/.02-student.part
+check "it is held" slurm_hold t.yaml
 check "the signal is sent" scancel --batch --signal=USR1 "$id"
+check "it is told" slurm_let_go
 check "the job ends" slurm_wait 120 is_over "$id"
 has_gone_on
 
 # What is wrong is not queued again.
 id=$(submit low --output=job.out "$job" t.yaml --set stages.student.epochs=-1)
-check "a job with a wrong config ends" slurm_wait 60 is_over "$id"
+check "a job with a wrong config ends" slurm_wait 120 is_over "$id"
 check "it has failed" [ "$(slurm_state "$id")" = FAILED ]
 check "it was started once" sh -c "scontrol -o show job $id | grep -q ' Restarts=0'"
 finish

@@ -50,9 +50,7 @@ check "and has its results" [ -s deaf/t/results.md ]
 # ... nor does it change the status of an interruption, or cost its state.
 "$program" run t.yaml --out tee/t $long >&5 2>&5 &
 pid=$!
-until [ "$(cat tee/t/.02-student.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]; do
-	sleep 0.05
-done
+check "it is at work" wait_for is_training tee/t/.02-student.part
 kill -TERM $pid
 status=0
 wait $pid || status=$?

@@ -241,27 +241,18 @@ axes:
   stages.teacher.epochs: [3, 100000]
 END
 at_work() { # CELL
-	[ "$(cat runs/long/cells/$1-*/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]
-}
-wait_until() { # COMMAND...
-	tries=0
-	until "$@" || [ $tries -gt 1200 ]; do
-		sleep 0.05
-		tries=$((tries + 1))
-	done
+	is_training "$(echo runs/long/cells/$1-*)/.01-teacher.part"
 }
 run_of() { # CELL: the process that runs it
-	for p in /proc/[0-9]*; do
-		cat "$p/cmdline" 2>/dev/null | tr '\0' ' ' | grep -q "run runs/long/cells/$1-.*/config.yaml" && basename "$p" && break
-	done
+	process_of "run runs/long/cells/$1-.*/config.yaml"
 }
 "$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
 pid=$!
 is_finished() { # CELL
 	[ -e "$(echo runs/long/cells/$1-*)/finished.json" ]
 }
-wait_until is_finished 0000
-wait_until at_work 0001
+check "the short cell is finished" wait_for is_finished 0000
+check "the cell is at work" wait_for at_work 0001
 works sweep runs/long --status
 contains out "1 finished, 0 failed, 1 at work"
 "$program" sweep runs/long --cell 1 >out1 2>err1 </dev/null || problem "a cell that is at work elsewhere is no failure"
@@ -277,7 +268,7 @@ rm -r runs/long/cells/0001-*/.01-teacher.part # looks as if a run were at work t
 for signal in INT TERM; do
 	"$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
 	pid=$!
-	wait_until at_work 0001
+	check "the cell is at work" wait_for at_work 0001
 	kill -$signal $pid
 	status=0
 	wait $pid || status=$?
@@ -290,14 +281,13 @@ done
 rm runs/long/cells/0001-*/.01-teacher.resume
 "$program" sweep long.yaml --jobs 2 >out 2>err </dev/null &
 pid=$!
-wait_until at_work 0001
+check "the cell is at work" wait_for at_work 0001
 kill -KILL $pid
 wait $pid || true
 gone() {
 	[ -z "$(run_of 0001)" ]
 }
-wait_until gone
-check "its cells end" gone
+check "its cells end" wait_for gone
 check "and save their state" ls runs/long/cells/0001-*/.01-teacher.resume
 works sweep runs/long --status
 contains out "1 finished, 0 failed, 0 at work, 1 begun"

@@ -21,15 +21,12 @@ contains out "level-3.txt, tasks 0-3, afterany:"
 works sweep grid.yaml --status
 [ "$(grep -c '^note: squeue' out)" -eq 0 ] || problem "squeue is not understood"
 
-is_at_work() {
-	[ "$(cat runs/grid/cells/0000-*/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ]
-}
-has_ended() {
-	[ -z "$(squeue -h)" ]
-}
-check "the teacher is trained" slurm_wait 60 is_at_work
+teacher=$(echo runs/grid/cells/0000-*)
+check "the teacher is trained" wait_for is_training "$teacher/.01-teacher.part"
+check "it is held" slurm_hold "$teacher/config.yaml"
 sbatch --partition=high --cpus-per-task="$(nproc)" --mem=0 --time=1 --output=/dev/null --wrap=true >/dev/null
-check "all jobs end" slurm_wait 240 has_ended
+check "it is told" slurm_let_go
+check "all jobs end" slurm_wait 240 slurm_is_empty
 works sweep grid.yaml --status
 contains out "4 cells: 4 finished"
 check "the teacher was interrupted and went on" \

@@ -106,11 +106,8 @@ works sweep grid.yaml --freeze
 rm -f scontrol.log
 SLURM_ARRAY_JOB_ID=100 SLURM_ARRAY_TASK_ID=1 bash $here/sweep.sbatch level-3.txt 0 >out 2>err </dev/null &
 pid=$!
-tries=0
-until [ "$(cat runs/grid/cells/0001-*/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] || [ $tries -gt 1200 ]; do
-	sleep 0.05
-	tries=$((tries + 1))
-done
+cell=$(echo runs/grid/cells/0001-*)
+check "the cell is at work" wait_for is_training "$cell/.01-teacher.part"
 kill -USR1 $pid
 status=0
 wait $pid || status=$?
@@ -119,7 +116,7 @@ check "it is queued again" grep -qx 'requeue 100_1' scontrol.log
 check "the state is kept" ls runs/grid/cells/0001-*/.01-teacher.resume
 SLURM_RESTART_COUNT=3 SLURM_ARRAY_JOB_ID=100 SLURM_ARRAY_TASK_ID=1 bash $here/sweep.sbatch level-3.txt 0 >out 2>err </dev/null &
 pid=$!
-sleep 1
+check "the cell is at work again" wait_for is_training "$cell/.01-teacher.part"
 kill -TERM $pid
 wait $pid || true
 check "not more often than it may be" [ "$(grep -c requeue scontrol.log)" -eq 1 ]

@@ -85,12 +85,7 @@ mkfifo pipe
 ("$program" predict $int8 >answers 2>err <pipe) &
 exec 3>pipe
 echo "sales go up" >&3
-tries=0
-while [ ! -s answers ] && [ $tries -lt 1200 ]; do
-	sleep 0.1
-	tries=$((tries + 1))
-done
-check "an answer does not wait for the next line" [ -s answers ]
+check "an answer does not wait for the next line" wait_for [ -s answers ]
 exec 3>&-
 wait
 

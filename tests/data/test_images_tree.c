@@ -284,7 +284,7 @@ static void tree__what_is_no_file_is_refused(void **state)
 	assert_int_equal(mkfifo(at("x/dog/notes"), 0600), 0);
 	check_open("{source: images, path: DIR/x}", "cat 4, dog 4", "1 entry that is no file (dog/notes)");
 	assert_int_equal(mkfifo(at("x/dog/9.png"), 0600), 0);
-	alarm(20);
+	alarm(100);
 	must_fail(
 	    "{source: images, path: DIR/x}", ERR_DATA, "x/dog/9.png: is a FIFO, a device or a socket, not a file");
 	must_fail("{source: images, path: DIR, archives: x/dog/9.png}", ERR_DATA, "x/dog/9.png: is a FIFO, not a file");

@@ -1,5 +1,4 @@
-/* What the progress line says of rates and of the time that is left. */
-#define _GNU_SOURCE /* usleep */
+/* What the progress line says of rates and of the time that is left, by a clock of the test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "clock.h"
 #include "pipeline/progress.h"
 
 #define FILE_NAME "progress.txt"
@@ -24,9 +24,9 @@ static void two_updates(double first, double second, double total, char *out, si
 	assert_non_null(freopen(FILE_NAME, "w", stderr));
 	progress_init(&p);
 	p.is_terminal = true;
-	usleep(200000);
+	clock_us += 200000;
 	p.base.update(&p.base, "epoch 1/2 loss 0.5000", first, total);
-	usleep(200000);
+	clock_us += 200000;
 	p.base.update(&p.base, "epoch 1/2 loss 0.4000", second, total);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
@@ -47,8 +47,7 @@ static void progress__says_nothing_of_a_rate_that_it_does_not_know(void **state)
 	*second = '\0';
 	assert_string_equal(text, "epoch 1/2 loss 0.5000    0 %");
 	assert_non_null(strstr(second + 1, "epoch 1/2 loss 0.4000   10 %  "));
-	assert_non_null(strstr(second + 1, "/s  "));
-	assert_non_null(strstr(second + 1, " left"));
+	assert_non_null(strstr(second + 1, "  500/s  2 s left"));
 }
 
 /* Calibrating took long; the training that follows begins anew, with fewer steps done or with as many. */
@@ -63,10 +62,10 @@ static void progress__a_new_unit_of_work_has_a_rate_of_its_own(void **state)
 		progress_init(&p);
 		p.is_terminal = true;
 		p.base.update(&p.base, "calibrating", 1, 2);
-		usleep(700000);
+		clock_us += 700000;
 		p.base.update(&p.base, "calibrating", 2, 2);
 		p.base.update(&p.base, "epoch 1/1", first, 1000);
-		usleep(200000);
+		clock_us += 200000;
 		p.base.update(&p.base, "epoch 1/1", first + 100, 1000);
 		fflush(stderr);
 		dup2(saved, STDERR_FILENO);
@@ -75,11 +74,7 @@ static void progress__a_new_unit_of_work_has_a_rate_of_its_own(void **state)
 		const char *last = strstr((const char *)b.data, "epoch 1/1");
 		assert_non_null(last);
 		/* At 500 steps a second two seconds are left; with the calibration's 0.7 s it would be eight. */
-		int left = -1;
-		last = strstr(last, "/s  ");
-		assert_non_null(last);
-		assert_int_equal(sscanf(last, "/s  %d s left", &left), 1);
-		assert_in_range(left, 1, 4);
+		assert_non_null(strstr(last, "500/s  2 s left"));
 		fs_bytes_clear(&b);
 		unlink(FILE_NAME);
 	}

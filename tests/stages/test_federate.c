@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/json.h"
+#include "clock.h"
 
 static struct rig images;
 
@@ -424,7 +425,7 @@ static void stop_later(struct progress *p, const char *text)
 	if (strncmp(text, "round ", 6) != 0)
 		return;
 	if (++lines == 2)
-		sleep(RESUME_END_SECONDS);
+		clock_us += 1000000 * RESUME_END_SECONDS;
 	stop_now = lines == 3;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "clock.h"
 #include "store/safetensors.h"
 #include "train/world.h"
 
@@ -29,14 +30,14 @@ static int count_down(void *user, struct executor *train, const struct train_bat
 	return 0;
 }
 
-static unsigned nap; /* seconds that the first epoch takes more */
+static int nap; /* seconds that the first epoch takes more */
 
 static int ramp(void *user, int64_t epoch)
 {
 	struct world *w = user;
 	uint8_t mask[H * W * 8];
 	if (epoch == 0)
-		sleep(nap);
+		clock_us += 1000000 * nap;
 	for (int i = 0; i < H * W * 8; i++)
 		mask[i] = epoch < 1 || i % 2;
 	return params_set_mask(&w->s, "fc1.weight", mask);

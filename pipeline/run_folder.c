@@ -154,8 +154,6 @@ static int check_above(const char *out)
 	char path[ROOM];
 	snprintf(path, sizeof(path), "%s", out);
 	for (;;) {
-		if (is_link(path))
-			return err_set(ERR_IO, "%s: is a link to nothing", path);
 		char *up = dirname(path);
 		if (fs_is_dir(up))
 			return check_writable(up);
@@ -177,7 +175,7 @@ static int check_inside(const char *out)
 		return err_set(ERR_IO, LOCK_IS_LINK, lock);
 	if (fs_exists(lock) && access(lock, R_OK | W_OK) != 0)
 		return err_set(ERR_IO, "%s: %s", lock, strerror(errno));
-	if ((is_link(previous) || fs_exists(previous)) && !fs_is_dir(previous))
+	if (fs_exists(previous) && !fs_is_dir(previous))
 		return err_set(ERR_IO, "%s: is not a folder", previous);
 	return check_writable(out);
 }
@@ -194,7 +192,7 @@ int run_folder_check(const char *out, const char *name)
 	if (rc || !fs_exists(out))
 		return rc ? rc : check_above(out);
 	if (access(out, F_OK) != 0)
-		return err_set(ERR_IO, "%s: %s", out, strerror(errno));
+		return fs_check_dir(out);
 	if (!fs_is_dir(out))
 		return err_set(ERR_CONFIG, "%s: the out folder is a file", out);
 	snprintf(path, sizeof(path), "%s/run.json", out);

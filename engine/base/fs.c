@@ -22,7 +22,11 @@
 
 static int io_error(const char *path)
 {
-	return err_set(ERR_IO, "%s: %s", path, strerror(errno));
+	struct stat st;
+	const int why = errno;
+	if (why == ENOENT && lstat(path, &st) == 0)
+		return err_set(ERR_IO, "%s: is a link to nothing", path);
+	return err_set(ERR_IO, "%s: %s", path, strerror(why));
 }
 
 /* Reads until the end: the size is only a hint, for a file may grow and a pipe has none. */
@@ -201,7 +205,7 @@ void fs_bytes_clear(struct fs_bytes *b)
 bool fs_exists(const char *path)
 {
 	struct stat st;
-	return stat(path, &st) == 0 || errno == EACCES || errno == ELOOP || errno == EIO;
+	return lstat(path, &st) == 0 || errno == EACCES || errno == ELOOP || errno == EIO;
 }
 
 int fs_check_dir(const char *path)

@@ -27,7 +27,8 @@ int fs_read_regular(const char *path, uint64_t limit, struct fs_bytes *out);
  * input. What comes through is waited for. */
 int fs_read_stream(const char *path, uint64_t limit, struct fs_bytes *out);
 
-/* False only where there is nothing: what may not be looked at is for whoever opens it to name the reason. */
+/* False only where there is nothing: what may not be looked at, or is a link to nothing, is for whoever opens it to
+ * name the reason. What is optional would else be left out without a word. */
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_check_dir(const char *path); /* ERR_IO: "PATH: is not a folder", or why that cannot be seen */

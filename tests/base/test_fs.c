@@ -309,6 +309,24 @@ static void fs__mkdirs_makes_every_level_and_may_be_repeated(void **state)
 	assert_true(fs_exists("a/file") && !fs_is_dir("a/file") && !fs_exists("b"));
 }
 
+/* Whoever leaves out what is not there does not leave out what a link has lost. */
+static void fs__a_link_to_nothing_is_something(void **state)
+{
+	struct fs_bytes b;
+	int fd;
+	(void)state;
+	assert_int_equal(symlink("nowhere/at all", "lost"), 0);
+	assert_true(fs_exists("lost") && !fs_exists("nowhere/at all") && !fs_exists("lost/below"));
+	assert_int_equal(fs_read("lost", &b), ERR_IO);
+	assert_string_equal(err_message(), "lost: is a link to nothing");
+	assert_int_equal(fs_open_regular("lost", &fd), ERR_IO);
+	assert_string_equal(err_message(), "lost: is a link to nothing");
+	assert_int_equal(unlink("lost"), 0);
+	assert_false(fs_exists("lost"));
+	assert_int_equal(fs_read("lost", &b), ERR_IO);
+	assert_string_equal(err_message(), "lost: No such file or directory");
+}
+
 static void fs__remove_tree_removes_links_but_not_their_targets(void **state)
 {
 	(void)state;
@@ -408,6 +426,7 @@ int main(void)
 	    TEST(fs__left_overs_of_a_killed_process_are_no_obstacle),
 	    TEST(fs__created_files_obey_the_umask),
 	    TEST(fs__mkdirs_makes_every_level_and_may_be_repeated),
+	    TEST(fs__a_link_to_nothing_is_something),
 	    TEST(fs__remove_tree_removes_links_but_not_their_targets),
 	    TEST(fs__remove_tree_refuses_dangerous_paths),
 	    TEST(fs__list_is_sorted_and_complete),

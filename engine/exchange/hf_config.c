@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "exchange/hf_impl.h"
+#include "text/unicode.h"
 
 #define JSON_MAX_BYTES (64u << 20) /* tokenizer.json of a large vocabulary is some 20 MB */
 
@@ -241,6 +242,34 @@ static int read_encoder(struct source s, struct hf_config *out)
 	return 0;
 }
 
+/* Names of classes become columns and lines. */
+static int check_class_name(struct source s, const char *name, int id)
+{
+	const unsigned char *p = (const unsigned char *)name, *end = p + strlen(name);
+	bool ok = p < end;
+	while (p < end) {
+		const int32_t c = unicode_decode(&p, end);
+		ok &= c >= 0x20 && (c < 0x7f || c > 0x9f);
+	}
+	return ok ? 0
+		  : err_set(ERR_CHECKPOINT,
+			"%s: id2label.%d must be a name of at least one character, without control characters", s.path,
+			id);
+}
+
+/* What label2id says of a name must be what id2label says: another order would exchange the classes. */
+static int check_label_id(struct source s, const char *name, int id)
+{
+	const cJSON *said = cJSON_GetObjectItemCaseSensitive(field(s, "label2id"), name);
+	const char *text = cJSON_GetStringValue(said); /* some folders have the number as a text */
+	char number[16];
+	snprintf(number, sizeof(number), "%d", id);
+	if (!said || (text && strcmp(text, number) == 0) ||
+	    (cJSON_IsNumber(said) && fabs(said->valuedouble - id) < 0.5))
+		return 0;
+	return err_set(ERR_CHECKPOINT, "%s: id2label has '%s' as class %d, label2id as another", s.path, name, id);
+}
+
 /* Names from id2label, in the order of the ids; without it LABEL_0 .. as `transformers` has them. */
 static int read_class_names(struct source s, char **name, int n)
 {
@@ -260,6 +289,11 @@ static int read_class_names(struct source s, char **name, int n)
 			if (strcmp(name[i], name[k]) == 0)
 				return err_set(
 				    ERR_CHECKPOINT, "%s: id2label names the class '%s' twice", s.path, name[i]);
+		int rc = check_class_name(s, name[i], i);
+		if (!rc)
+			rc = check_label_id(s, name[i], i);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }

@@ -12,6 +12,7 @@ extern const char *const hf_architecture_names[]; /* `model_type` */
 struct hf_config {
 	enum hf_architecture architecture;
 	bool classifier;        /* a head of sequence classification */
+	int64_t table_rows;     /* vocab_size: rows of the table of words, of which some may have no token */
 	struct model_spec spec; /* owned; input.longest and pooling of what has no classifier are not decided yet */
 	struct task task;       /* owned; kind NULL without classifier */
 	float attention_dropout, head_dropout; /* of training there; see hf_config_notes */

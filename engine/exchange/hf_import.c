@@ -54,6 +54,7 @@ static int fit_vocabulary(struct hf_config *c, const struct adapter *a, const ch
 	if (tokens < rows)
 		str_addf(notes, "left out: %lld rows of the table of words, which no token has\n",
 		    (long long)(rows - tokens));
+	c->table_rows = rows;
 	c->spec.input = a->spec;
 	return notes->failed ? ERR_NOMEM : 0;
 }

@@ -162,24 +162,27 @@ static void convert(const struct tensor *from, float *to, int64_t n)
 }
 
 /* The table of words may have more rows than there are tokens, to fill up a multiple of something. */
-static bool has_spare_rows(const struct node *param, const struct tensor *t)
+static struct shape their_shape(const struct node *param, const struct hf_config *config)
 {
-	return strcmp(param->name, "embeddings.word_embeddings.weight") == 0 && t->shape.ndim == 2 &&
-	       t->shape.dim[1] == param->shape.dim[1] && t->shape.dim[0] > param->shape.dim[0];
+	struct shape s = param->shape;
+	if (strcmp(param->name, "embeddings.word_embeddings.weight") == 0)
+		s.dim[0] = config->table_rows;
+	return s;
 }
 
-static int take(struct checkpoint *c, const struct node *param, const struct weights *w, enum hf_architecture a)
+static int take(struct checkpoint *c, const struct node *param, const struct weights *w, const struct hf_config *config)
 {
 	char theirs[3 * NODE_NAME], have[64], want[64];
-	const struct named_tensor *t = find_param(w, a, param->name, theirs);
+	const struct named_tensor *t = find_param(w, config->architecture, param->name, theirs);
+	const struct shape asked = their_shape(param, config);
 	if (!t)
 		return err_set(ERR_CHECKPOINT, "the weights have no tensor '%s'", theirs);
 	if (!is_float(t->t.dtype))
 		return err_set(
 		    ERR_CHECKPOINT, "tensor '%s' is %s, weights must be float", theirs, dtype_name(t->t.dtype));
-	if (!shape_equal(t->t.shape, param->shape) && !has_spare_rows(param, &t->t))
+	if (!shape_equal(t->t.shape, asked))
 		return err_set(ERR_CHECKPOINT, "tensor '%s' has shape %s, config.json asks for %s", theirs,
-		    shape_text(t->t.shape, have), shape_text(param->shape, want));
+		    shape_text(t->t.shape, have), shape_text(asked, want));
 	struct named_tensor *own = tensor_file_add(&c->tensors, param->name, DT_F32, param->shape);
 	if (!own)
 		return ERR_NOMEM;
@@ -246,7 +249,7 @@ int hf_weights_read(struct checkpoint *c, const struct hf_config *config, const 
 		rc = spec_build(&g, &c->spec, &shape_one);
 	for (int i = 0; !rc && i < g.n; i++)
 		if (g.node[i].op == OP_PARAM)
-			rc = take(c, &g.node[i], w, config->architecture);
+			rc = take(c, &g.node[i], w, config);
 	if (!rc)
 		rc = check_left(w, notes);
 	graph_clear(&g);

@@ -86,6 +86,46 @@ static void config__that_is_no_classifiers_is_refused(void **state)
 	refused(dir, "config.json: not a JSON object");
 }
 
+/* Another order of the classes, and names that would break columns, are not taken over. */
+static void config__names_classes_in_one_way(void **state)
+{
+	static const char *const change[][3] = {
+	    {"\"negative\": 0", "\"negative\": 1", "id2label has 'negative' as class 0, label2id as another"},
+	    {"\"negative\": 0", "\"negative\": \"2\"", "id2label has 'negative' as class 0, label2id as another"},
+	    {"\"negative\": 0", "\"negative\": null", "id2label has 'negative' as class 0, label2id as another"},
+	    {"\"1\": \"neutral\"", "\"1\": \"\"", "config.json: id2label.1 must be a name of at least one character"},
+	    {"\"1\": \"neutral\"", "\"1\": \"a\\tb\"", "config.json: id2label.1 must be a name"},
+	    {"\"1\": \"neutral\"", "\"1\": \"\\u009b2J\"", "config.json: id2label.1 must be a name"},
+	};
+	struct checkpoint c;
+	(void)state;
+	for (size_t i = 0; i < sizeof(change) / sizeof(change[0]); i++)
+		refused(changed("bert", "config.json", change[i][0], change[i][1]), change[i][2]);
+	c = import(changed("bert", "config.json", "\"negative\": 0", "\"negative\": \"0\""));
+	checkpoint_clear(&c);
+	c = import(changed("bert", "config.json", "\"negative\": 0", "\"LABEL_0\": 2"));
+	checkpoint_clear(&c);
+}
+
+/* What may be absent is not absent where a link leads nowhere, as in a cache that was copied in part. */
+static void folder__files_that_links_lose_are_not_left_out(void **state)
+{
+	static const char *const names[][2] = {{"bert", "tokenizer_config.json"}, {"sentence", "tokenizer.json"},
+	    {"bert", "tokenizer.json"}, {"sentence", "1_Pooling/config.json"}, {"bert", "model.safetensors"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char path[1100];
+		const char *dir = fresh();
+		copy_folder(names[i][0], dir);
+		snprintf(path, sizeof(path), "%s/1_Pooling", dir);
+		OK(fs_mkdirs(path));
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i][1]);
+		remove(path);
+		assert_int_equal(symlink("../blobs/0123", path), 0);
+		refused(dir, "is a link to nothing");
+	}
+}
+
 static void sentence__encoders_are_pooled_in_one_way(void **state)
 {
 	static const char *const both[] = {"true", "false"};
@@ -393,6 +433,8 @@ static void imported__weights_are_floats_of_the_right_shape(void **state)
 	(void)state;
 	refused(with_tensor("bert.embeddings.word_embeddings.weight", DT_F32, 29),
 	    "tensor 'bert.embeddings.word_embeddings.weight' has shape (29, 12), config.json asks for (30, 12)");
+	refused(changed("bert", "config.json", "\"vocab_size\": 30", "\"vocab_size\": 1000"),
+	    "'bert.embeddings.word_embeddings.weight' has shape (30, 12), config.json asks for (1000, 12)");
 	refused(with_tensor("classifier.bias", DT_S8, 0), "tensor 'classifier.bias' is s8, weights must be float");
 	dir = fresh();
 	copy_folder("bert", dir);
@@ -436,6 +478,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(config__says_what_the_model_computes),
 	    cmocka_unit_test(config__that_is_no_classifiers_is_refused),
+	    cmocka_unit_test(config__names_classes_in_one_way),
+	    cmocka_unit_test(folder__files_that_links_lose_are_not_left_out),
 	    cmocka_unit_test(sentence__encoders_are_pooled_in_one_way),
 	    cmocka_unit_test(tokenizer__says_how_texts_become_tokens),
 	    cmocka_unit_test(tokenizer__that_would_cut_otherwise_is_refused),

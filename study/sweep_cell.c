@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -188,6 +189,25 @@ static void become_run(const char *dir, int log, char **argv, pid_t parent)
 	_exit(1);
 }
 
+/* What a stranger's folder may hold in its place would be waited for (a FIFO) or written to (a link to another file).
+ */
+static int open_log(const char *path, int *fd)
+{
+	struct stat st;
+	*fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+		return 0;
+	const int why = *fd < 0 ? errno : 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	if (why == ELOOP)
+		return err_set(ERR_IO, "%s: is a link, which is not followed; remove it", path);
+	if (!why || why == ENXIO)
+		return err_set(ERR_IO, "%s: is not a file; remove it", path);
+	return err_set(ERR_IO, "%s: %s", path, strerror(why));
+}
+
 int cell_start(const struct sweep *s, const struct sweep_cell *c, const char *until, pid_t *pid)
 {
 	char dir[SWEEP_PATH], config[ROOM], log[ROOM], stage[64];
@@ -197,9 +217,9 @@ int cell_start(const struct sweep *s, const struct sweep_cell *c, const char *un
 	snprintf(stage, sizeof(stage), "%s", until ? until : "");
 	char *argv[] = {"pipeline", "run", config, "--out", dir, until ? "--until" : NULL, stage, NULL};
 	run_error_remove(dir);
-	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0)
-		return err_set(ERR_IO, "%s: %s", log, strerror(errno));
+	int fd, rc = open_log(log, &fd);
+	if (rc)
+		return rc;
 	pid_t parent = getpid();
 	*pid = fork();
 	if (*pid == 0)
@@ -215,7 +235,7 @@ static void last_line(const char *dir, char *line, size_t cap)
 	char path[ROOM], tail[LOG_TAIL + 1];
 	snprintf(path, sizeof(path), "%s/run.log", dir);
 	line[0] = '\0';
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
 	ssize_t n = size < 0 ? -1 : pread(fd, tail, LOG_TAIL, size > LOG_TAIL ? size - LOG_TAIL : 0);
 	if (fd >= 0)

@@ -442,6 +442,27 @@ static int begin(struct sweep *s, const struct grid *g, const char *grid_path, c
 	return s->name && s->grid && s->grid_text ? describe_axes(s, g) : ERR_NOMEM;
 }
 
+/* A first making that was interrupted leaves a lock, and cells that no sweep.json names yet; anything else is not ours.
+ */
+static int check_foreign(const char *out)
+{
+	struct fs_list list = {0};
+	if (!fs_exists(out))
+		return 0;
+	int rc = fs_check_dir(out);
+	if (!rc)
+		rc = fs_list(out, &list);
+	for (int i = 0; !rc && i < list.n; i++)
+		if (strcmp(list.name[i], ".lock") != 0 && strcmp(list.name[i], "cells") != 0 &&
+		    strncmp(list.name[i], "sweep.json.", 11) != 0)
+			rc = err_set(ERR_CONFIG,
+			    "%s holds '%s' and no sweep.json: it is not a sweep's folder; choose a new or empty one as "
+			    "--out",
+			    out, list.name[i]);
+	fs_list_clear(&list);
+	return rc;
+}
+
 /* The folder's sweep as it was; an empty one if there is none. */
 static int load_earlier(struct sweep *old, const char *out)
 {
@@ -453,7 +474,7 @@ static int load_earlier(struct sweep *old, const char *out)
 	snprintf(path, sizeof(path), "%s/run.json", out);
 	if (fs_exists(path))
 		return err_set(ERR_CONFIG, "%s is the folder of a run; choose another --out", out);
-	return 0;
+	return check_foreign(out);
 }
 
 int sweep_plan(struct sweep *s, struct sweep_found *found, const struct grid *g, const char *grid_path, const char *out,

@@ -116,6 +116,25 @@ works sweep grid.yaml --status
 contains out "5 finished, 0 failed, 0 at work, 1 begun"
 check "no word of another program" [ "$(grep -c "another version" out)" -eq 0 ]
 
+# What lies in the place of a log is neither waited for nor written through, and folders of others are left alone.
+odd=$(echo runs/grid/cells/0001-*)
+rm -f "$odd/run.log" "$odd/finished.json"
+mkfifo "$odd/run.log"
+checks=$((checks + 1))
+timeout -k 1 20 "$program" sweep grid.yaml >out 2>err </dev/null && problem "a FIFO was taken for a log"
+contains err "$odd/run.log: is not a file; remove it"
+rm "$odd/run.log"
+echo mine >notes.txt
+ln -s "$work/notes.txt" "$odd/run.log"
+ends_with 1 "$odd/run.log: is a link, which is not followed; remove it" sweep grid.yaml
+contains notes.txt mine
+rm "$odd/run.log"
+works sweep grid.yaml
+mkdir foreign
+cp notes.txt foreign
+ends_with 2 "foreign holds 'notes.txt' and no sweep.json: it is not a sweep's folder" sweep grid.yaml --out foreign
+check "nothing was added to it" [ "$(ls -A foreign)" = notes.txt ]
+
 # Who plans for long meets the cells that another one has numbered meanwhile.
 grid "seeds: [$(seq -s, 1 300)]"
 mv wrong.yaml long.yaml

@@ -111,10 +111,22 @@ static void set_titles(struct str *s, const struct report_figure *f)
 	*s = out;
 }
 
+/* gnuplot would write through a link, and a figure that it does not draw would be that of an earlier report. */
+static void remove_drawings(const struct report *r, const struct report_figure *f)
+{
+	static const char *const endings[] = {"svg", "png"};
+	char path[1400];
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+		snprintf(path, sizeof(path), "%s/figures/%s.%s", r->out, f->name, endings[i]);
+		unlink(path);
+	}
+}
+
 static int write_script(struct report *r, const struct report_figure *f)
 {
 	struct str s = {0}, plot = {0};
 	char name[64];
+	remove_drawings(r, f);
 	str_addf(&s,
 	    "# gnuplot %s.gp, in this folder, writes %s.svg and %s.png\nreset\nset encoding utf8\nset grid\nset title ",
 	    f->name, f->name, f->name);

@@ -92,8 +92,17 @@ check "loss curves of rounds" grep -q '^3 ' federated/figures/loss_curves.dat
 # the same again, into its own folder
 works report runs/r1 runs/r2 --out two
 
-# without gnuplot: data and scripts, and it is said
 mkdir nothing
+# a link in the place of a figure is not written through, and no figure of before stands in for one that is not drawn
+echo mine >precious
+ln -sf "$work/precious" two/figures/pareto_size.svg
+works report runs/r1 runs/r2 --out two
+check "what a link leads to" [ "$(cat precious)" = mine ]
+check "no link is left" test ! -L two/figures/pareto_size.svg
+(PATH=$work/nothing && "$program" report runs/r1 runs/r2 --out two >out 2>err)
+check "no figure of before" test ! -e two/figures/pareto_size.svg
+
+# without gnuplot: data and scripts, and it is said
 (PATH=$work/nothing && "$program" report runs/r1 --out plain >out 2>err)
 contains err 'gnuplot is not installed: figures/ holds the data (.dat) and the scripts (.gp)'
 check "data" test -s plain/figures/pareto_size.dat

@@ -34,6 +34,8 @@ int seen_read(const char *dir, const struct checkpoint *c, struct prints p[SPLIT
 	if (rc || !fs_exists(path))
 		return rc;
 	rc = prints_read(p, path, hex);
+	if (rc == ERR_IO)
+		rc = err_set(ERR_CHECKPOINT, "%s", err_message());
 	if (!rc && want && strcmp(want, hex) != 0)
 		rc =
 		    err_set(ERR_CHECKPOINT, "%s: its SHA-256 is %s, but checkpoint_info.json says %s", path, hex, want);

@@ -321,6 +321,8 @@ static int open_file(struct tensor_file *f, const char *path, const char *want)
 	int rc = fs_exists(path) ? fs_read(path, &b) : wrong(path, "is missing");
 	if (!rc)
 		rc = hash_bytes(b.data, b.size, hex);
+	if (rc == ERR_IO)
+		rc = err_set(ERR_CHECKPOINT, "%s", err_message());
 	if (!rc && strcmp(hex, want) != 0)
 		rc =
 		    err_set(ERR_CHECKPOINT, "%s: its SHA-256 is %s, but checkpoint_info.json says %s", path, hex, want);

@@ -129,6 +129,8 @@ works evaluate runs/w/01-model --data val.csv
 contains err "3 of the 3 test samples were in its validation split"
 works evaluate runs/w/01-model --data new.jsonl
 contains err "data_prints.bin is missing: samples that it was trained on are not known"
+mkfifo runs/w/01-model/data_prints.bin
+ends_with 4 "data_prints.bin: is a FIFO, not a file" evaluate runs/w/01-model --data new.jsonl
 rm -r runs/w
 printf 'text,label\nthey go up,great\n' >odd.csv
 refuses 3 "odd.csv:2: the data has the class 'great', which the model does not know; it knows: bad, fine, good" \

@@ -110,6 +110,8 @@ contains out "keeps no inputs and outputs"
 cp -r $int8 cut
 rm cut/conformance.safetensors
 ends_with 4 "conformance.safetensors: is missing" verify cut
+mkdir cut/conformance.safetensors
+ends_with 4 "conformance.safetensors: is a folder, not a file" verify cut
 
 # One byte of a weight, with its hash repaired.
 cp -r $int8 changed

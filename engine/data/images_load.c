@@ -184,7 +184,6 @@ static void find_missing(struct loader *x)
 	}
 }
 
-/* As many as a message holds, and how many there are. */
 /* What makes images of several sizes one data set. */
 static void propose_size(struct str *text, const struct loader *x)
 {
@@ -194,9 +193,22 @@ static void propose_size(struct str *text, const struct loader *x)
 		str_addf(text, "; data.size: %d resizes all images to one size", side < usual ? side : usual);
 }
 
+/* What would be said of a data set that can be used: the next try is to need no third. */
+static void add_passed_over(struct str *text, const struct listing *l)
+{
+	struct str passed = {0};
+	bool serious;
+
+	notes_passed_over(&l->notes, &passed, &serious);
+	if (serious)
+		str_addf(text, "; passed over: %.600s", str_text(&passed));
+	str_clear(&passed);
+}
+
+/* As many as a message holds, and how many there are. */
 static int too_many_bad(const struct loader *x, int64_t allowed)
 {
-	struct str text = {0}, proposal = {0};
+	struct str text = {0}, proposal = {0}, passed = {0};
 	int listed = 0;
 	int rc;
 
@@ -204,12 +216,16 @@ static int too_many_bad(const struct loader *x, int64_t allowed)
 		str_addf(&text, "%s%.400s", listed ? "; " : "", x->bad[listed].reason);
 	if (x->n_bad > listed)
 		str_addf(&text, "; and %lld more", (long long)x->n_bad - listed);
+	add_passed_over(&passed, x->l);
 	propose_size(&proposal, x);
 	if (x->n_bad > 1 || allowed > 0)
-		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld%s: %s",
-		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&proposal), str_text(&text));
+		rc = err_set(ERR_DATA, "%lld of %lld images cannot be used, skip_bad allows %lld%s: %s%s",
+		    (long long)x->n_bad, (long long)x->l->n, (long long)allowed, str_text(&proposal), str_text(&text),
+		    str_text(&passed));
 	else
-		rc = err_set(ERR_DATA, "%s (skip_bad: 1 goes on without it)%s", str_text(&text), str_text(&proposal));
+		rc = err_set(ERR_DATA, "%s (skip_bad: 1 goes on without it)%s%s", str_text(&text), str_text(&proposal),
+		    str_text(&passed));
+	str_clear(&passed);
 	str_clear(&proposal);
 	str_clear(&text);
 	return rc;

@@ -456,6 +456,11 @@ static void images__that_cannot_be_used_are_all_listed(void **state)
 	must_fail("{source: images, path: DIR/set, skip_bad: 2}", ERR_DATA,
 	    "3 of 21 images cannot be used, skip_bad allows 2; data.size: 3 resizes all images to one size: ");
 	must_fail("{source: images, path: DIR/set, skip_bad: 1}", ERR_DATA, "skip_bad allows 1; data.size: 3 resizes");
+	/* What was passed over is said of a data set that is refused, too. */
+	put_text("set/Alpha/more.gif", "x");
+	put_text("set/Alpha/.hidden", "x");
+	must_fail(
+	    "{source: images, path: DIR/set}", ERR_DATA, "; passed over: 1 file of another suffix (Alpha/more.gif)");
 }
 
 /* Neither is the size of the images that of the first file, nor need it be there. */

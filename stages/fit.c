@@ -147,6 +147,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .before_step = job->steps ? before_step : NULL,
 	    .after_step = job->steps ? after_step : NULL,
 	    .masks = job->masks,
+	    .in_parts = job->fit != NULL,
 	    .user = state,
 	    .progress = run->progress,
 	    .stop = run->stop,

@@ -119,6 +119,7 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 static int plan_memory(struct quantize_job *job, const struct encoding *samples, int batch, struct stage_plan *out)
 {
 	struct param_store params;
+	const struct build_shape largest = encoding_largest(samples, batch);
 	struct session s = {0};
 	struct graph g;
 	size_t buffers;
@@ -130,7 +131,7 @@ static int plan_memory(struct quantize_job *job, const struct encoding *samples,
 	if (!rc)
 		rc = quantize_open_observed(&s, job, &params, batch);
 	if (!rc)
-		rc = session_plan(&s, samples, &out->memory, &buffers);
+		rc = session_plan(&s, samples, &largest, &out->memory, &buffers);
 	session_close(&s);
 	graph_clear(&g);
 	params_clear(&params);

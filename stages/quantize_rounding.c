@@ -500,10 +500,11 @@ static int plan_sessions(struct corrector *c, const struct encoding *samples, st
 	size_t buffers;
 	int rc = params_plan_graph(&c->floats, &c->annotated);
 	const struct session_options o = {.batch = correction_size(c->job).batch, .bind = keep_grid};
+	const struct build_shape largest = encoding_largest(samples, o.batch);
 	if (!rc)
 		rc = session_open(&s, &c->floats, c->job->input.ckpt.spec.classes, build_grid, c, &o);
 	if (!rc)
-		rc = session_plan(&s, samples, m, &buffers);
+		rc = session_plan(&s, samples, &largest, m, &buffers);
 	session_close(&s);
 	return rc;
 }

@@ -180,7 +180,10 @@ int teacher_plan(struct teacher *t, struct train_extra *out)
 	size_t buffers;
 	if (t->logits.row) /* it has run */
 		return 0;
-	int rc = session_plan(&t->session, &t->samples, &m, &buffers);
+	struct build_shape largest = encoding_largest(&t->samples, t->session.batch);
+	int rc = t->once ? encoding_largest_in_turn(&t->samples, t->session.batch, &largest) : 0;
+	if (!rc)
+		rc = session_plan(&t->session, &t->samples, &largest, &m, &buffers);
 	if (rc)
 		return rc;
 	*(t->once ? &out->before : &out->device) += memory_executor(&m) + memory_params(&t->model.params);

@@ -5,6 +5,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+/* Samples of an order that are looked at in half a second, more or less. */
+#define LOOKED_AT_MOST (INT64_C(1) << 24)
+
 static int prepare(struct encoding *e)
 {
 	int rc = e->adapter->kind->prepare ? e->adapter->kind->prepare(e) : 0;
@@ -66,6 +69,50 @@ struct build_shape encoding_shape(const struct encoding *e, const uint32_t *inde
 struct build_shape encoding_largest(const struct encoding *e, int sequences)
 {
 	return encoding_shape(e, NULL, sequences, sequences);
+}
+
+static void look_at(const struct encoding *e, const uint32_t *index, int count, struct build_shape *out)
+{
+	const struct build_shape shape = encoding_shape(e, index, count, out->sequences);
+	if (shape.tokens > out->tokens)
+		out->tokens = shape.tokens;
+}
+
+int encoding_largest_of(
+    const struct encoding *e, struct sampler *order, int64_t n, int sequences, struct build_shape *out)
+{
+	*out = encoding_largest(e, sequences);
+	if (out->tokens == 0 || n < 1 || n > LOOKED_AT_MOST / sequences)
+		return 0;
+	uint32_t *index = mem_alloc((size_t)sequences, sizeof(*index));
+	int rc = index ? 0 : ERR_NOMEM;
+	out->tokens = 0;
+	for (int64_t b = 0; !rc && b < n; b++) {
+		rc = sampler_take(order, b * sequences, sequences, index);
+		if (!rc)
+			look_at(e, index, sequences, out);
+	}
+	mem_free(index);
+	return rc;
+}
+
+int encoding_largest_in_turn(const struct encoding *e, int sequences, struct build_shape *out)
+{
+	*out = encoding_largest(e, sequences);
+	if (out->tokens == 0)
+		return 0;
+	uint32_t *index = mem_alloc((size_t)sequences, sizeof(*index));
+	if (!index)
+		return ERR_NOMEM;
+	out->tokens = 0;
+	for (int64_t at = 0; at < e->n; at += sequences) {
+		const int count = e->n - at < sequences ? (int)(e->n - at) : sequences;
+		for (int i = 0; i < count; i++)
+			index[i] = (uint32_t)(at + i);
+		look_at(e, index, count, out);
+	}
+	mem_free(index);
+	return 0;
 }
 
 size_t encoding_bytes(const struct encoding *e, const struct build_shape *shape)

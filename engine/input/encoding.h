@@ -3,6 +3,7 @@
 #ifndef ENGINE_INPUT_ENCODING_H
 #define ENGINE_INPUT_ENCODING_H
 
+#include "data/sampler.h"
 #include "input/adapter.h"
 
 struct encoding {
@@ -33,8 +34,15 @@ void encoding_sample(const struct encoding *e, int64_t i, struct sample_view *ou
 
 /* The least shape on the ladder for a batch of `sequences` samples that holds these `count` ones. */
 struct build_shape encoding_shape(const struct encoding *e, const uint32_t *index, int count, int sequences);
-/* A shape that any batch of `sequences` of these samples fits. */
+/* A shape that any batch of `sequences` of these samples fits. Of texts whose lengths differ it is far larger than the
+ * batches that come, which seldom hold the longest texts alone. */
 struct build_shape encoding_largest(const struct encoding *e, int sequences);
+/* The shape of the largest of the first n batches in this order, by looking at each; encoding_largest where that would
+ * take seconds. */
+int encoding_largest_of(
+    const struct encoding *e, struct sampler *order, int64_t n, int sequences, struct build_shape *out);
+/* The same of all samples once, one after the other. */
+int encoding_largest_in_turn(const struct encoding *e, int sequences, struct build_shape *out);
 /* Bytes of the input tensors of that shape on the host. */
 size_t encoding_bytes(const struct encoding *e, const struct build_shape *shape);
 /* Fills the feed; count <= shape->sequences, and the samples fit. g: NULL: unchanged samples. */

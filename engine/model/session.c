@@ -45,11 +45,11 @@ static size_t feed_bytes(const struct session *s, const struct encoding *e, cons
 	       (size_t)shape->sequences * ((size_t)s->classes * sizeof(*s->logits) + sizeof(*s->index));
 }
 
-int session_plan(struct session *s, const struct encoding *e, struct executor_memory *m, size_t *buffers)
+int session_plan(struct session *s, const struct encoding *e, const struct build_shape *largest,
+    struct executor_memory *m, size_t *buffers)
 {
-	struct build_shape shape = encoding_largest(e, s->batch);
-	*buffers = feed_bytes(s, e, &shape);
-	return exec_family_plan(s->family, &shape, m);
+	*buffers = feed_bytes(s, e, largest);
+	return exec_family_plan(s->family, largest, m);
 }
 
 int session_reserve(struct session *s, const struct encoding *e)

@@ -36,8 +36,9 @@ int session_open(struct session *s, struct param_store *params, int classes, gra
 /* The model's own graph. */
 int session_open_model(struct session *s, struct model *m, const struct session_options *o);
 void session_close(struct session *s);
-/* What it will hold for samples of this encoding: on the device, and its buffers on the host. */
-int session_plan(struct session *s, const struct encoding *e, struct executor_memory *m, size_t *buffers);
+/* What it will hold for batches of this encoding of at most that shape: on the device, and its buffers on the host. */
+int session_plan(struct session *s, const struct encoding *e, const struct build_shape *largest,
+    struct executor_memory *m, size_t *buffers);
 /* Makes room for the largest batch of an encoding at once. */
 int session_reserve(struct session *s, const struct encoding *e);
 /* Runs 1 to s->batch samples; the logits of sample i are row i of s->logits. */

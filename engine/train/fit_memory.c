@@ -35,6 +35,20 @@ static size_t ranks_bytes(const struct trainer *t, const struct executor_memory 
 			: 0;
 }
 
+int fit_largest(const struct trainer *t, int micro, const struct encoding *samples, struct build_shape *out)
+{
+	struct sampler order;
+	*out = encoding_largest(samples, micro);
+	if (out->tokens == 0 || t->part || t->in_parts)
+		return 0;
+	const int64_t steps = t->o->epochs * ((samples->n + t->o->batch_size - 1) / t->o->batch_size);
+	int rc = sampler_init(&order, t->seed, t->stage, samples->n);
+	if (!rc)
+		rc = encoding_largest_of(samples, &order, steps * (t->o->batch_size / micro), micro, out);
+	sampler_clear(&order);
+	return rc;
+}
+
 /* The param's moments, its copy among the best weights, and masks of both. */
 static void add_param(const struct trainer *t, const struct node *node, struct fit_memory *m)
 {
@@ -51,18 +65,17 @@ static void add_param(const struct trainer *t, const struct node *node, struct f
 		m->masks += 2 * mask;
 }
 
-static int plan_training(const struct trainer *t, int micro, const struct encoding *samples, struct fit_memory *m)
+static int plan_training(const struct trainer *t, const struct build_shape *largest, struct fit_memory *m)
 {
 	const struct executor_options o = {
-	    .mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .sums = fit_sums(t, micro)};
-	const struct build_shape largest = encoding_largest(samples, micro);
+	    .mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .sums = fit_sums(t, largest->sequences)};
 	struct trainer own = *t;
 	struct exec_family *family = NULL;
 	struct graph g;
 	graph_init(&g);
 	int rc = exec_family_create(&family, t->params, &o, fit_graph, &own);
 	if (!rc)
-		rc = exec_family_plan(family, &largest, &m->train);
+		rc = exec_family_plan(family, largest, &m->train);
 	if (!rc)
 		rc = fit_graph(&own, &shape_one, &g);
 	for (int i = 0; !rc && i < g.n; i++)
@@ -79,21 +92,24 @@ static int plan_validation(
     const struct trainer *t, const struct encoding *samples, struct executor_memory *m, size_t *buffers)
 {
 	const struct session_options o = {.batch = fit_validation_batch(samples)};
+	struct build_shape largest;
 	struct session s;
 	int rc = session_open(&s, t->params, t->task->classes, t->build_eval, t->user, &o);
 	if (!rc)
-		rc = session_plan(&s, samples, m, buffers);
+		rc = encoding_largest_in_turn(samples, s.batch, &largest);
+	if (!rc)
+		rc = session_plan(&s, samples, &largest, m, buffers);
 	session_close(&s);
 	return rc;
 }
 
 /* Bytes on the host for a micro-batch of training: inputs, targets, weights, indices. */
-static size_t batch_bytes(const struct trainer *t, int micro, const struct encoding *samples)
+static size_t batch_bytes(const struct trainer *t, const struct build_shape *largest, const struct encoding *samples)
 {
-	const struct build_shape largest = encoding_largest(samples, micro);
 	size_t target =
 	    t->task->kind->target == TARGET_SET ? (size_t)t->task->classes * sizeof(float) : sizeof(int32_t);
-	return encoding_bytes(samples, &largest) + (size_t)micro * (target + sizeof(float) + sizeof(uint32_t));
+	return encoding_bytes(samples, largest) +
+	       (size_t)largest->sequences * (target + sizeof(float) + sizeof(uint32_t));
 }
 
 int fit_validation_batch(const struct encoding *samples)
@@ -107,12 +123,15 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
 {
 	struct executor_memory validation = {0};
 	struct train_extra extra = {0};
+	struct build_shape largest;
 	size_t buffers;
 	*out = (struct fit_memory){.params = memory_params(t->params)};
 	int rc = plan_validation(t, val, &validation, &buffers);
 	if (!rc && t->o->epochs > 0) {
-		buffers += batch_bytes(t, micro, train);
-		rc = plan_training(t, micro, train, out);
+		rc = fit_largest(t, micro, train, &largest);
+		buffers += batch_bytes(t, &largest, train);
+		if (!rc)
+			rc = plan_training(t, &largest, out);
 		buffers += ranks_bytes(t, &out->train);
 		if (!rc && t->plan)
 			rc = t->plan(t->user, micro, &extra);

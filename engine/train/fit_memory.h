@@ -26,6 +26,8 @@ void fit_note_samples(const struct trainer *t, const struct encoding *e);
 int fit_graph(void *trainer, const struct build_shape *shape, struct graph *g);
 /* Whether executors of training for such micro-batches add up their gradients, of which they then have two copies. */
 bool fit_sums(const struct trainer *t, int micro);
+/* The shape of the largest micro-batch that this training will see: its order is known before it begins. */
+int fit_largest(const struct trainer *t, int micro, const struct encoding *samples, struct build_shape *out);
 /* Samples of a batch of validation. */
 int fit_validation_batch(const struct encoding *samples);
 /* fit_norms.c. ERR_CONFIG: in micro-batches of `micro` a batch norm would have one value per channel to normalise, and

@@ -51,13 +51,15 @@ static int make_train_executor(struct fit *f)
 	const struct trainer *t = f->t;
 	const struct executor_options o = {
 	    .mode = EXEC_TRAIN, .seed = t->seed, .stage = t->stage, .arena = &f->arena, .sums = fit_sums(t, f->micro)};
-	const struct build_shape largest = encoding_largest(&f->train_samples, f->micro);
+	struct build_shape largest;
 	f->index = mem_alloc((size_t)f->micro, sizeof(*f->index));
 	f->all = mem_alloc((size_t)f->batch, sizeof(*f->all));
 	if (!f->index || !f->all)
 		return ERR_NOMEM;
 	f->trainer = *t;
-	int rc = exec_family_create(&f->family, t->params, &o, fit_graph, &f->trainer);
+	int rc = fit_largest(t, f->micro, &f->train_samples, &largest);
+	if (!rc)
+		rc = exec_family_create(&f->family, t->params, &o, fit_graph, &f->trainer);
 	if (!rc && t->bind)
 		exec_family_on_bind(f->family, bind_hook);
 	if (!rc)

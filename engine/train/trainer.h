@@ -155,7 +155,8 @@ struct trainer {
 	/* Optional: before each step, and after its update, when the executor still has the step's gradients. */
 	int (*before_step)(void *user);
 	int (*after_step)(void *user, struct executor *train, double lr);
-	bool masks; /* before_epoch may give params a mask */
+	bool masks;    /* before_epoch may give params a mask */
+	bool in_parts; /* what is planned as one training is carried out by parts, each in an order of its own */
 	void *user;
 	const char *log_path;              /* CSV, or NULL */
 	struct progress *progress;         /* or NULL */

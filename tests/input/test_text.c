@@ -163,6 +163,60 @@ static void text__the_largest_shape_holds_any_training_batch(void **state)
 	close_world(&w);
 }
 
+/* By looking at them: neither more than any of them needs nor less. Too many to look at are bounded instead. */
+static void text__the_largest_batch_of_an_order_is_found(void **state)
+{
+	enum { STEPS = 30 };
+	struct world w;
+	int smaller = 0;
+	(void)state;
+	open_world(&w, "{}");
+	for (int batch = 1; batch <= 20; batch++)
+		for (uint64_t seed = 0; seed < 5; seed++) {
+			const struct build_shape any = encoding_largest(&w.e, batch);
+			struct build_shape found;
+			struct sampler s;
+			int64_t most = 0;
+			assert_ok(sampler_init(&s, seed, "train", w.e.n));
+			for (int step = 0; step < STEPS; step++) {
+				uint32_t index[20];
+				assert_ok(sampler_take(&s, (int64_t)step * batch, batch, index));
+				const int64_t tokens = encoding_shape(&w.e, index, batch, batch).tokens;
+				most = tokens > most ? tokens : most;
+			}
+			assert_ok(encoding_largest_of(&w.e, &s, STEPS, batch, &found));
+			assert_int_equal(found.tokens, most);
+			assert_int_equal(found.sequences, batch);
+			assert_int_equal(found.longest, any.longest);
+			smaller += most < any.tokens;
+			assert_ok(encoding_largest_of(&w.e, &s, INT64_C(1) << 40, batch, &found));
+			assert_int_equal(found.tokens, any.tokens);
+			sampler_clear(&s);
+		}
+	assert_true(smaller > 50);
+	close_world(&w);
+}
+
+static void text__the_largest_batch_of_a_pass_is_found(void **state)
+{
+	struct world w;
+	(void)state;
+	open_world(&w, "{}");
+	for (int batch = 1; batch <= 8; batch++) {
+		struct build_shape found;
+		int64_t most = 0;
+		for (int at = 0; at < (int)w.e.n; at += batch) {
+			const int end = at + batch < (int)w.e.n ? at + batch : (int)w.e.n;
+			const int64_t tokens = shape_capacity(w.e.start[end] - w.e.start[at]);
+			most = tokens > most ? tokens : most;
+		}
+		assert_ok(encoding_largest_in_turn(&w.e, batch, &found));
+		assert_int_equal(found.tokens, most);
+		assert_int_equal(found.sequences, batch);
+	}
+	close_world(&w);
+}
+
 static void text__long_texts_are_cut_and_counted(void **state)
 {
 	struct world w;
@@ -391,6 +445,8 @@ int main(void)
 	    cmocka_unit_test(text__capacities_are_on_the_ladder_and_large_enough),
 	    cmocka_unit_test(text__a_capacity_that_is_too_small_is_an_error),
 	    cmocka_unit_test(text__the_largest_shape_holds_any_training_batch),
+	    cmocka_unit_test(text__the_largest_batch_of_an_order_is_found),
+	    cmocka_unit_test(text__the_largest_batch_of_a_pass_is_found),
 	    cmocka_unit_test(text__long_texts_are_cut_and_counted),
 	    cmocka_unit_test(text__samples_by_themselves_are_cut_alike),
 	    cmocka_unit_test(text__a_vocabulary_is_read_from_a_file),

@@ -11,7 +11,7 @@
 #include "stages/common.h"
 #include "stages/seen.h"
 
-struct fit_state {
+struct fit_context {
 	struct fit_job *job;
 	struct teacher teacher;
 	const struct dataset *data; /* what is trained on: the run's, or */
@@ -30,11 +30,11 @@ static int add_loss(const struct fit_job *job, struct graph *g)
 	return rc || !train_mixes(job->train, task) ? rc : graph_mix_loss(g);
 }
 
-static int build(const struct fit_state *state, const struct build_shape *shape, bool train, struct graph *g)
+static int build(const struct fit_context *context, const struct build_shape *shape, bool train, struct graph *g)
 {
-	const struct fit_job *job = state->job;
+	const struct fit_job *job = context->job;
 	const struct model_spec *spec = &job->model->ckpt.spec;
-	const struct kd_terms *terms = &state->teacher.terms;
+	const struct kd_terms *terms = &context->teacher.terms;
 	int rc = spec_build(g, spec, shape);
 	if (!rc && train)
 		rc = add_loss(job, g);
@@ -44,12 +44,12 @@ static int build(const struct fit_state *state, const struct build_shape *shape,
 }
 
 static int build_transformed(
-    const struct fit_state *state, const struct build_shape *shape, bool train, struct graph *out)
+    const struct fit_context *context, const struct build_shape *shape, bool train, struct graph *out)
 {
-	const struct fit_job *job = state->job;
+	const struct fit_job *job = context->job;
 	struct graph g;
 	graph_init(&g);
-	int rc = build(state, shape, train, &g);
+	int rc = build(context, shape, train, &g);
 	if (!rc)
 		rc = job->transform(job->user, &g, train, out);
 	graph_clear(&g);
@@ -58,30 +58,30 @@ static int build_transformed(
 
 static int build_train(void *user, const struct build_shape *shape, struct graph *g)
 {
-	const struct fit_state *state = user;
-	return state->job->transform ? build_transformed(state, shape, true, g) : build(state, shape, true, g);
+	const struct fit_context *context = user;
+	return context->job->transform ? build_transformed(context, shape, true, g) : build(context, shape, true, g);
 }
 
 static int build_eval(void *user, const struct build_shape *shape, struct graph *g)
 {
-	const struct fit_state *state = user;
-	return state->job->transform ? build_transformed(state, shape, false, g)
-				     : model_build(state->job->model, shape, g);
+	const struct fit_context *context = user;
+	return context->job->transform ? build_transformed(context, shape, false, g)
+				       : model_build(context->job->model, shape, g);
 }
 
 static int bind(void *user, struct executor *train)
 {
-	return teacher_bind(&((struct fit_state *)user)->teacher, train);
+	return teacher_bind(&((struct fit_context *)user)->teacher, train);
 }
 
 static int before_forward(void *user, struct executor *train, const struct train_batch *batch)
 {
-	return teacher_forward(&((struct fit_state *)user)->teacher, train, batch);
+	return teacher_forward(&((struct fit_context *)user)->teacher, train, batch);
 }
 
 static int before_epoch(void *user, int64_t epoch)
 {
-	const struct fit_job *job = ((struct fit_state *)user)->job;
+	const struct fit_job *job = ((struct fit_context *)user)->job;
 	int rc = 0;
 	if (job->early && epoch == job->early->epoch)
 		rc = early_take(job->early, &job->model->params);
@@ -90,47 +90,47 @@ static int before_epoch(void *user, int64_t epoch)
 
 static int before_step(void *user)
 {
-	const struct fit_steps *steps = ((struct fit_state *)user)->job->steps;
+	const struct fit_steps *steps = ((struct fit_context *)user)->job->steps;
 	return steps->before(steps->user);
 }
 
 static int after_step(void *user, struct executor *train, double lr)
 {
-	const struct fit_steps *steps = ((struct fit_state *)user)->job->steps;
+	const struct fit_steps *steps = ((struct fit_context *)user)->job->steps;
 	return steps->after(steps->user, train, lr);
 }
 
 /* Called for several sizes: each has a session of its own. */
 static int plan_teacher(void *user, int micro, struct train_extra *out)
 {
-	struct fit_state *state = user;
-	const struct fit_job *job = state->job;
-	struct teacher *t = &state->teacher;
+	struct fit_context *context = user;
+	const struct fit_job *job = context->job;
+	struct teacher *t = &context->teacher;
 	if (t->logits.row)
 		return 0;
 	session_close(&t->session);
 	encoding_close(&t->samples);
-	int rc = teacher_prepare(t, state->data, &job->model->ckpt.adapter, micro);
+	int rc = teacher_prepare(t, context->data, &job->model->ckpt.adapter, micro);
 	return rc ? rc : teacher_plan(t, out);
 }
 
 /* What the hooks, and whoever trains in the trainer's place, will hold. */
 static int plan_extra(void *user, int micro, struct train_extra *out)
 {
-	struct fit_state *state = user;
-	const struct fit_steps *steps = state->job->steps;
-	out->host += state->job->host_bytes + (steps ? steps->host_bytes : 0);
-	return state->teaches ? plan_teacher(user, micro, out) : 0;
+	struct fit_context *context = user;
+	const struct fit_steps *steps = context->job->steps;
+	out->host += context->job->host_bytes + (steps ? steps->host_bytes : 0);
+	return context->teaches ? plan_teacher(user, micro, out) : 0;
 }
 
 /* What running and planning share: everything but the log and the teacher's hooks. */
-static struct trainer make_trainer(struct fit_state *state)
+static struct trainer make_trainer(struct fit_context *context)
 {
-	const struct fit_job *job = state->job;
+	const struct fit_job *job = context->job;
 	const struct stage_run *run = job->run;
 	return (struct trainer){.o = job->train,
 	    .ranks = job->fit ? NULL : run->ranks,
-	    .data = state->data,
+	    .data = context->data,
 	    .adapter = &job->model->ckpt.adapter,
 	    .task = &job->model->ckpt.task,
 	    .augment = run->data_options ? &run->data_options->augment : NULL,
@@ -148,7 +148,7 @@ static struct trainer make_trainer(struct fit_state *state)
 	    .after_step = job->steps ? after_step : NULL,
 	    .masks = job->masks,
 	    .in_parts = job->fit != NULL,
-	    .user = state,
+	    .user = context,
 	    .progress = run->progress,
 	    .stop = run->stop,
 	    .resume_path = run->resume_path,
@@ -177,13 +177,13 @@ static int log_path(const struct stage_run *run, char *path, size_t cap)
 }
 
 /* Where the task searches thresholds, the figures of the best weights become those with the thresholds found. */
-static int choose_thresholds(struct fit_state *state, struct train_result *result)
+static int choose_thresholds(struct fit_context *context, struct train_result *result)
 {
-	struct fit_job *job = state->job;
+	struct fit_job *job = context->job;
 	struct metrics m;
 	if (!job->model->ckpt.task.search)
 		return 0;
-	int rc = stage_validate(job->run, job->model, build_eval, state, &m);
+	int rc = stage_validate(job->run, job->model, build_eval, context, &m);
 	if (rc)
 		return rc;
 	rc = metrics_copy(&result->best, &m);
@@ -192,27 +192,27 @@ static int choose_thresholds(struct fit_state *state, struct train_result *resul
 }
 
 /* What is trained on. */
-static int join_data(struct fit_state *state)
+static int join_data(struct fit_context *context)
 {
-	const struct stage_run *run = state->job->run;
+	const struct stage_run *run = context->job->run;
 	char text[320];
-	state->data = run->data;
-	if (!run->transfer || state->job->train->epochs < 1)
+	context->data = run->data;
+	if (!run->transfer || context->job->train->epochs < 1)
 		return 0;
-	int rc = dataset_join_transfer(&state->joined, run->data, run->transfer);
+	int rc = dataset_join_transfer(&context->joined, run->data, run->transfer);
 	if (rc)
 		return rc;
-	state->data = &state->joined;
+	context->data = &context->joined;
 	transfer_words(run->transfer, text, sizeof(text));
 	stage_line(run, "%s%s", run->transfer->in_split[SPLIT_TEST] ? "warning: " : "", text);
 	return 0;
 }
 
-static void note_batch(const struct fit_state *state)
+static void note_batch(const struct fit_context *context)
 {
-	const struct stage_run *run = state->job->run;
-	const struct train_options *o = state->job->train;
-	const int64_t batch = o->batch_size, n = state->data->n[SPLIT_TRAIN];
+	const struct stage_run *run = context->job->run;
+	const struct train_options *o = context->job->train;
+	const int64_t batch = o->batch_size, n = context->data->n[SPLIT_TRAIN];
 	if (o->epochs > 0 && batch > n)
 		stage_line(run,
 		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
@@ -236,42 +236,42 @@ static void note_normalisation(const struct stage_run *run, const struct adapter
 
 /* Params that only the training graph has, such as projections, begin with the stage and end with it: a checkpoint
  * holds those of the model's own graph. */
-static int add_params(struct fit_state *state)
+static int add_params(struct fit_context *context)
 {
 	struct graph g;
 	graph_init(&g);
-	int rc = build_train(state, &shape_one, &g);
+	int rc = build_train(context, &shape_one, &g);
 	if (!rc)
-		rc = params_add_graph(&state->job->model->params, &g, state->job->run->seed);
+		rc = params_add_graph(&context->job->model->params, &g, context->job->run->seed);
 	graph_clear(&g);
 	return rc;
 }
 
-static int open_teacher(struct fit_state *state)
+static int open_teacher(struct fit_context *context)
 {
-	const struct fit_job *job = state->job;
-	struct teacher *t = &state->teacher;
+	const struct fit_job *job = context->job;
+	struct teacher *t = &context->teacher;
 	int rc = teacher_open(t, job->run, job->kd);
 	if (!rc)
 		rc = teacher_compare(t, job->kd, &job->model->ckpt);
 	if (!rc)
-		rc = teacher_schedule(t, job->kd, job->train, job->run, state->data);
+		rc = teacher_schedule(t, job->kd, job->train, job->run, context->data);
 	if (!rc)
-		rc = teacher_prepare(
-		    t, state->data, &job->model->ckpt.adapter, (int)(job->train->batch_size / job->train->accumulate));
+		rc = teacher_prepare(t, context->data, &job->model->ckpt.adapter,
+		    (int)(job->train->batch_size / job->train->accumulate));
 	if (!rc)
-		rc = teacher_remember(t, job->kd, job->run, state->data);
-	return rc || !t->terms.n ? rc : add_params(state);
+		rc = teacher_remember(t, job->kd, job->run, context->data);
+	return rc || !t->terms.n ? rc : add_params(context);
 }
 
-static int train(struct fit_state *state, const struct trainer *planned, struct train_result *out)
+static int train(struct fit_context *context, const struct trainer *planned, struct train_result *out)
 {
 	struct trainer t = *planned;
-	struct task *task = &state->job->model->ckpt.task;
+	struct task *task = &context->job->model->ckpt.task;
 	float *weight = task->weight;
-	if (state->job->without_labels)
+	if (context->job->without_labels)
 		task->weight = NULL;
-	const struct fit_job *job = state->job;
+	const struct fit_job *job = context->job;
 	int rc = job->fit ? job->fit(job->user, &t, out) : trainer_fit(&t, out);
 	task->weight = weight;
 	return rc;
@@ -280,42 +280,42 @@ static int train(struct fit_state *state, const struct trainer *planned, struct 
 int fit_run(struct fit_job *job, struct fit_report *out)
 {
 	struct stage_run *run = job->run;
-	struct fit_state state = {.job = job};
+	struct fit_context context = {.job = job};
 	char path[1024];
 	*out = (struct fit_report){0};
 	int rc = log_path(run, path, sizeof(path));
 	if (rc < 0)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
-	rc = join_data(&state);
+	rc = join_data(&context);
 	if (rc)
 		goto out;
 	if (!job->again) {
-		note_batch(&state);
+		note_batch(&context);
 		note_normalisation(run, &job->model->ckpt.adapter);
 	}
 	if (teach) {
-		rc = open_teacher(&state);
+		rc = open_teacher(&context);
 		if (rc)
 			goto out;
 	}
-	struct trainer t = make_trainer(&state);
+	struct trainer t = make_trainer(&context);
 	t.bind = teach ? bind : NULL;
 	t.before_forward = teach ? before_forward : NULL;
-	state.teaches = teach;
+	context.teaches = teach;
 	t.plan = plan_extra;
 	t.log_path = follows(run) ? NULL : path;
 	if (teach)
-		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", state.teacher.model.ckpt.sha256);
-	rc = train(&state, &t, &out->result);
+		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", context.teacher.model.ckpt.sha256);
+	rc = train(&context, &t, &out->result);
 	run->earlier_seconds = out->result.earlier_seconds;
 	if (!rc)
-		rc = choose_thresholds(&state, &out->result);
+		rc = choose_thresholds(&context, &out->result);
 	if (!rc)
-		rc = stage_measure(run, job->model, build_eval, &state, SPLIT_TRAIN, &out->train);
+		rc = stage_measure(run, job->model, build_eval, &context, SPLIT_TRAIN, &out->train);
 out:
-	teacher_close(&state.teacher);
-	dataset_leave_transfer(&state.joined);
+	teacher_close(&context.teacher);
+	dataset_leave_transfer(&context.joined);
 	if (rc < 0)
 		fit_report_clear(out);
 	return rc;
@@ -400,27 +400,27 @@ int fit_new_model(struct stage_run *run, const struct fit_new *n)
 }
 
 /* The teacher without weights. */
-static int plan_teacher_model(struct fit_state *state)
+static int plan_teacher_model(struct fit_context *context)
 {
-	const struct fit_job *job = state->job;
-	struct checkpoint *c = &state->teacher.model.ckpt;
+	const struct fit_job *job = context->job;
+	struct checkpoint *c = &context->teacher.model.ckpt;
 	*c = (struct checkpoint){.form = job->run->teacher_values == VALUES_FLOAT ? FORM_FLOAT : FORM_INTEGER};
 	int rc = spec_copy(&c->spec, job->run->teacher_spec);
 	if (!rc)
 		rc = adapter_copy(&c->adapter, job->run->teacher_adapter);
 	if (!rc && job->kd)
-		rc = teacher_compare(&state->teacher, job->kd, &job->model->ckpt);
+		rc = teacher_compare(&context->teacher, job->kd, &job->model->ckpt);
 	c->form = FORM_FLOAT; /* its memory is estimated by the graph that it was made from */
 	if (!rc && job->kd && job->train->epochs > 0)
-		rc = teacher_schedule(&state->teacher, job->kd, job->train, job->run, state->data);
+		rc = teacher_schedule(&context->teacher, job->kd, job->train, job->run, context->data);
 	return rc;
 }
 
 /* Models without memory, as the executors' plans want them: the one to train, and the teacher. */
-static int plan_models(struct fit_state *state)
+static int plan_models(struct fit_context *context)
 {
-	struct fit_job *job = state->job;
-	struct model *teacher = &state->teacher.model;
+	struct fit_job *job = context->job;
+	struct model *teacher = &context->teacher.model;
 	struct graph g[3];
 	int rc = 0;
 	for (int i = 0; i < 3; i++)
@@ -428,11 +428,11 @@ static int plan_models(struct fit_state *state)
 	params_init(&job->model->params, job->run->train_dev);
 	params_init(&teacher->params, job->run->train_dev);
 	if (job->run->teacher_spec)
-		rc = plan_teacher_model(state);
+		rc = plan_teacher_model(context);
 	if (!rc && job->train->epochs > 0)
-		rc = build_train(state, &shape_one, &g[0]);
+		rc = build_train(context, &shape_one, &g[0]);
 	if (!rc)
-		rc = build_eval(state, &shape_one, &g[1]);
+		rc = build_eval(context, &shape_one, &g[1]);
 	if (!rc && job->run->teacher_spec)
 		rc = model_build(teacher, &shape_one, &g[2]);
 	for (int i = 0; i < 3; i++) {
@@ -444,19 +444,19 @@ static int plan_models(struct fit_state *state)
 }
 
 /* Whether there is room may change until the stage runs; then the trainer asks again. */
-static int plan_memory(struct fit_state *state, struct stage_plan *p)
+static int plan_memory(struct fit_context *context, struct stage_plan *p)
 {
-	const struct fit_job *job = state->job;
+	const struct fit_job *job = context->job;
 	const struct adapter *adapter = &job->model->ckpt.adapter;
 	struct encoding train = {0}, val = {0};
-	struct trainer t = make_trainer(state);
-	state->teaches = job->run->teacher_spec && job->train->epochs > 0;
+	struct trainer t = make_trainer(context);
+	context->teaches = job->run->teacher_spec && job->train->epochs > 0;
 	t.plan = plan_extra;
 	int rc = trainer_check(&t);
 	if (!rc && job->kd && job->run->teacher_spec)
 		rc = kd_task_check(job->kd, t.task);
 	if (!rc)
-		rc = encoding_open(&train, adapter, state->data, SPLIT_TRAIN);
+		rc = encoding_open(&train, adapter, context->data, SPLIT_TRAIN);
 	if (!rc)
 		rc = encoding_open(&val, adapter, job->run->data, SPLIT_VAL);
 	if (!rc) {
@@ -487,7 +487,7 @@ int fit_plan(
 	struct stage_run own_run = *run;
 	struct model model = {.ckpt = {.form = FORM_FLOAT}};
 	struct fit_job own = *job;
-	struct fit_state state = {.job = &own};
+	struct fit_context context = {.job = &own};
 	double per_sample, n_train = (double)run->data->n[SPLIT_TRAIN], n_val = (double)run->data->n[SPLIT_VAL];
 	struct graph g;
 	own.run = &own_run;
@@ -498,13 +498,13 @@ int fit_plan(
 	p->parameters = graph_parameters(&g);
 	per_sample = (double)graph_macs(&g);
 	graph_clear(&g);
-	rc = join_data(&state);
+	rc = join_data(&context);
 	if (rc)
 		return rc;
-	note_batch(&state);
+	note_batch(&context);
 	note_normalisation(run, run->adapter);
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
-	p->macs = (double)train->epochs * per_sample * (3 * (double)state.data->n[SPLIT_TRAIN] + n_val) +
+	p->macs = (double)train->epochs * per_sample * (3 * (double)context.data->n[SPLIT_TRAIN] + n_val) +
 		  per_sample * n_train;
 	rc = spec_copy(&p->spec, spec);
 	if (!rc && run->pretrained_masks)
@@ -516,11 +516,11 @@ int fit_plan(
 	if (!rc)
 		rc = task_copy(&model.ckpt.task, run->task);
 	if (!rc)
-		rc = plan_models(&state);
+		rc = plan_models(&context);
 	if (!rc)
-		rc = plan_memory(&state, p);
-	teacher_close(&state.teacher);
-	dataset_leave_transfer(&state.joined);
+		rc = plan_memory(&context, p);
+	teacher_close(&context.teacher);
+	dataset_leave_transfer(&context.joined);
 	model_clear(&model);
 	return rc;
 }

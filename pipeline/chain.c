@@ -402,6 +402,37 @@ static int check_kept(const struct chain *c, const struct chain_stage *s)
 	return rc;
 }
 
+/* What a stage sees when it is planned. */
+static struct stage_run view_of(const struct chain *c, struct chain_stage *s, struct progress *progress)
+{
+	const struct stage_config *k = s->config;
+	return (struct stage_run){.name = k->name,
+	    .options = k->options,
+	    .data = &c->data,
+	    .data_options = &c->config->data,
+	    .train_dev = c->train,
+	    .cpu_dev = c->cpu,
+	    .seed = (uint64_t)c->config->top.seed,
+	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
+	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
+	    .spec = k->kind->needs_model ? &s->model : NULL,
+	    .adapter = s->adapter.kind ? &s->adapter : NULL,
+	    .task = &c->task,
+	    .transfer = s->transfer.n ? &s->transfer : NULL,
+	    .pretrained_dir = chain_pretrained(c, k),
+	    .teacher_spec = k->has_teacher ? &s->teacher.spec : NULL,
+	    .teacher_adapter = k->has_teacher ? &s->teacher.adapter : NULL,
+	    .teacher_values = s->teacher.values,
+	    .teacher_masks = k->has_teacher ? &s->teacher.masks : NULL,
+	    .input_masks = k->has_input ? &s->input.masks : NULL,
+	    .input_lacks_early = k->has_input && !s->input.keeps_early,
+	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
+	    .n_input = k->n_input,
+	    .inputs_macs = s->inputs_macs,
+	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
+	    .progress = progress};
+}
+
 static int resolve_stage(struct chain *c, int i)
 {
 	struct chain_stage *s = &c->stage[i];
@@ -426,31 +457,7 @@ static int resolve_stage(struct chain *c, int i)
 	if (rc < 0)
 		return rc;
 	struct notes notes = {.base = {.line = add_note}, .plan = &s->plan};
-	struct stage_run view = {.name = k->name,
-	    .options = k->options,
-	    .data = &c->data,
-	    .data_options = &c->config->data,
-	    .train_dev = c->train,
-	    .cpu_dev = c->cpu,
-	    .seed = (uint64_t)c->config->top.seed,
-	    .input_dir = k->has_input ? chain_ref_dir(c, &k->input) : NULL,
-	    .teacher_dir = k->has_teacher ? chain_ref_dir(c, &k->teacher) : NULL,
-	    .spec = k->kind->needs_model ? &s->model : NULL,
-	    .adapter = s->adapter.kind ? &s->adapter : NULL,
-	    .task = &c->task,
-	    .transfer = s->transfer.n ? &s->transfer : NULL,
-	    .pretrained_dir = chain_pretrained(c, k),
-	    .teacher_spec = k->has_teacher ? &s->teacher.spec : NULL,
-	    .teacher_adapter = k->has_teacher ? &s->teacher.adapter : NULL,
-	    .teacher_values = s->teacher.values,
-	    .teacher_masks = k->has_teacher ? &s->teacher.masks : NULL,
-	    .input_masks = k->has_input ? &s->input.masks : NULL,
-	    .input_lacks_early = k->has_input && !s->input.keeps_early,
-	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
-	    .n_input = k->n_input,
-	    .inputs_macs = s->inputs_macs,
-	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
-	    .progress = &notes.base};
+	const struct stage_run view = view_of(c, s, &notes.base);
 	rc = warn_of_seen(k, &view);
 	if (rc < 0)
 		return rc;

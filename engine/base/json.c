@@ -67,13 +67,13 @@ static int check_duplicates(const struct source *s, const cJSON *value)
 
 	if (cJSON_IsObject(value)) {
 		rc = check_object(s, value);
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	cJSON_ArrayForEach(item, value)
 	{
 		rc = check_duplicates(s, item);
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -141,7 +141,7 @@ static int parse(const struct source *s, cJSON **out)
 	while (end < s->text + s->n && strchr(" \t\r\n", *end))
 		end++;
 	rc = end < s->text + s->n ? fail(s, end, "text after the JSON value") : check_duplicates(s, json);
-	if (rc != 0) {
+	if (rc) {
 		cJSON_Delete(json);
 		return rc;
 	}

@@ -152,7 +152,7 @@ static int visit_entry(struct walk *w, struct archive_entry *entry)
 	char *name = NULL;
 	int rc = read_name(w, entry, &name);
 
-	if (rc != 0 || *name == '\0') /* the folder that everything lies in */
+	if (rc || *name == '\0') /* the folder that everything lies in */
 		goto out;
 	if (w->by_links) {
 		rc = type == AE_IFREG && !hard ? visit_links(w, name) : 0;
@@ -280,7 +280,7 @@ static int open_archive(struct walk *w)
 	struct archive *a;
 	int rc = unpack_open(&w->file, w->path, 0);
 
-	if (rc != 0)
+	if (rc)
 		return rc;
 	w->file.limit = UNPACKED_FREE + UNPACKED_TIMES * w->file.file_bytes;
 	w->block = w->block ? w->block : mem_alloc(BLOCK, 1);
@@ -335,7 +335,7 @@ static int walk(struct walk *w)
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			return fail(w);
 		rc = visit_entry(w, entry);
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 }
@@ -454,7 +454,7 @@ int archive_member_read(const struct archive_member *m, size_t limit, unsigned c
 	if (!w->by_links)
 		return read_content(w, m, limit, out, n);
 	rc = w->has_content ? 0 : read_content(w, m, limit, &w->content, &w->bytes);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	w->has_content = true;
 	*out = mem_alloc(w->bytes + 1, 1);

@@ -15,7 +15,7 @@ static int hash_ints(struct hash *h, const int64_t *v, size_t n)
 		for (int k = 0; k < 8; k++)
 			b[k] = (unsigned char)((uint64_t)v[i] >> (8 * k));
 		rc = hash_add(h, b, sizeof(b));
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -53,7 +53,7 @@ static int hash_texts(struct hash *h, const struct dataset *d, int s)
 {
 	int rc = hash_add(h, d->text[s], (size_t)d->text_start[s][d->n[s]]);
 
-	if (rc != 0)
+	if (rc)
 		return rc;
 	return d->target == TARGET_SET ? hash_add(h, d->label_set[s], (size_t)d->n[s] * (size_t)d->classes)
 				       : hash_labels(h, d->label[s], d->n[s]);
@@ -84,7 +84,7 @@ int split_hashes(struct dataset *d)
 	for (int s = 0; s < SPLIT_COUNT; s++) {
 		int rc = dataset_has(d, (enum split)s) ? split_hash(d, s, d->hash[s]) : 0;
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;

@@ -108,11 +108,11 @@ static int record_fields(struct reader *r, int *fields)
 		} else {
 			rc = plain_field(r);
 		}
-		if (rc != 0)
+		if (rc)
 			return rc;
 		*r->out++ = '\0';
 		rc = push_field(r, text);
-		if (rc != 0)
+		if (rc)
 			return rc;
 		(*fields)++;
 		if (*fields > CSV_MAX_COLUMNS)
@@ -139,7 +139,7 @@ static int record(struct reader *r)
 	struct csv *c = r->c;
 	int line = r->line, fields = 0, rc = record_fields(r, &fields);
 
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (c->rows == 0)
 		c->columns = fields;
@@ -190,7 +190,7 @@ int csv_parse(struct csv *out, const char *name, const char *bytes, size_t n, co
 		rc = err_set(ERR_DATA, "%s: empty; a header line is needed", name);
 	while (!rc && !at_end(&r))
 		rc = record(&r);
-	if (rc != 0)
+	if (rc)
 		csv_clear(out);
 	return rc;
 }

@@ -175,7 +175,7 @@ int source_put(struct listing *l, struct pixels *p, int64_t first, int64_t n, co
 		    .channels = l->channels};
 		int rc = print_sample(&v, &l->sample[first + i].print);
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return pixels_put(p, first, n, pixels);
@@ -187,7 +187,7 @@ static int list(struct listing *l, const struct source_args *a, const char *plac
 
 	l->only_test = a->only_test;
 	rc = sources[a->o->source]->list(l, a);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (l->n == 0)
 		return err_set(ERR_DATA, "%s: the data set has no samples", place);
@@ -200,7 +200,7 @@ static int list(struct listing *l, const struct source_args *a, const char *plac
 	rc = listing_check_names(l, place);
 	if (!rc)
 		rc = listing_note_spelling(l);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	return l->kind == SAMPLE_IMAGE ? check_augment(l, &a->o->augment) : 0;
 }
@@ -250,14 +250,14 @@ static int open_listed(struct dataset *out, struct listing *l, const struct sour
 
 	if (!rc && l->kind == SAMPLE_IMAGE)
 		rc = load_pixels(out, l, a);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	rc = split_assign(l, a->o, seed, counts);
 	if (!rc) {
 		take_listing(out, l, counts);
 		rc = check_splits(out, a);
 	}
-	if (rc != 0)
+	if (rc)
 		return err_context(rc, "%s", place);
 	return take_samples(out, l, a);
 }
@@ -273,7 +273,7 @@ static int open_source(struct dataset *out, const struct source_args *a, uint64_
 	/* The class names were counted by the listing; once taken they are the data set's. */
 	skipped_clear(&l.skipped);
 	listing_clear(&l);
-	if (rc != 0)
+	if (rc)
 		dataset_close(out);
 	else if (!a->with_test)
 		dataset_hide_test(out);

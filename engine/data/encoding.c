@@ -62,7 +62,7 @@ int encoding_to_utf8(const char *name, enum data_encoding e, const char *way_out
 {
 	int rc = encoding_refuse_wide(name, b);
 
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (e == ENCODING_LATIN1 && b->size >= 3 && memcmp(b->data, "\xef\xbb\xbf", 3) == 0)
 		return err_set(

@@ -19,7 +19,7 @@ static int parse_header(struct idx_file *r, int min_dims, int max_dims)
 	size_t got;
 	int rc = unpack_read(r->handle, head, 4, &got);
 
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (got < 4 || head[0] != 0 || head[1] != 0 || head[3] == 0)
 		return err_set(ERR_DATA, "%s: not an IDX file (its first bytes are not a magic number)", r->path);
@@ -29,7 +29,7 @@ static int parse_header(struct idx_file *r, int min_dims, int max_dims)
 		return err_set(ERR_DATA, "%s: %d dimensions, expected %d to %d", r->path, head[3], min_dims, max_dims);
 	out->ndim = head[3];
 	rc = unpack_read(r->handle, head + 4, 4 * (size_t)out->ndim, &got);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (got < 4 * (size_t)out->ndim)
 		return err_set(ERR_DATA, "%s: truncated inside the header", r->path);
@@ -69,7 +69,7 @@ int idx_open(struct idx_file *f, const char *path, int min_dims, int max_dims)
 	rc = unpack_open(f->handle, f->path, UINT64_MAX);
 	if (!rc)
 		rc = parse_header(f, min_dims, max_dims);
-	if (rc != 0)
+	if (rc)
 		idx_close(f);
 	return rc;
 }
@@ -138,7 +138,7 @@ int idx_read(struct idx *out, const char *path, int min_dims, int max_dims)
 	if (!rc)
 		rc = idx_end(&f);
 	idx_close(&f);
-	if (rc != 0)
+	if (rc)
 		idx_clear(out);
 	return rc;
 }

@@ -33,7 +33,7 @@ static int resolve(struct images_state *st, const struct source_args *a)
 	st->outside = o->outside;
 	if (!rc && o->archives.n == 0 && dataset_is_archive(st->root) && !fs_is_dir(st->root))
 		return take_archive(st);
-	if (rc != 0 || o->archives.n == 0)
+	if (rc || o->archives.n == 0)
 		return rc;
 	st->archive = mem_alloc((size_t)o->archives.n, sizeof(*st->archive));
 	if (!st->archive)
@@ -127,11 +127,11 @@ static int take_shape(struct shape *x, const char *name, const unsigned char *by
 		    height, width, SAMPLE_MAX_SIDE);
 	if (rc == ERR_NOMEM)
 		return rc;
-	if (rc != 0 && x->error == 0) {
+	if (rc && x->error == 0) {
 		x->error = rc;
 		snprintf(x->message, sizeof(x->message), "%s", err_message());
 	}
-	if (rc != 0)
+	if (rc)
 		return 0;
 	if (!x->found && l->resize == RESIZE_NONE) {
 		l->height = height;

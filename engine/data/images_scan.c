@@ -60,7 +60,7 @@ static int walk_entry(struct walk *w, const char *path, const char *below, const
 	if (depth > 0) {
 		int rc = tree_add(w->t, below, ARCHIVE_FOLDER);
 
-		if (rc != 0 || tree_is_hidden(name))
+		if (rc || tree_is_hidden(name))
 			return rc;
 	}
 	return walk_folder(w, path, below, depth + 1);
@@ -197,7 +197,7 @@ static int label_by_folder(struct listing *l)
 		class_of(l->sample[i].file, name);
 		l->sample[i].label = names_find(&classes, name);
 	}
-	if (rc != 0) {
+	if (rc) {
 		names_clear(&classes);
 		return rc;
 	}

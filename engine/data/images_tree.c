@@ -368,7 +368,7 @@ static int list_entry(struct level *v, struct listing *l, const struct tree_entr
 	rc = below ? meet_class(v, e, below) : 0;
 	if (!rc && e->kind == ARCHIVE_FOLDER && below && depth_of(below) > v->splits && image_has_suffix(below))
 		return note_add(&l->notes, NOTE_SPECIAL, e->path);
-	if (rc != 0 || e->kind == ARCHIVE_FOLDER)
+	if (rc || e->kind == ARCHIVE_FOLDER)
 		return rc;
 	if (e->kind == ARCHIVE_LINK)
 		return note_add(&l->notes, NOTE_LINK, e->path);

@@ -97,7 +97,7 @@ static int png_decode(const char *name, const unsigned char *bytes, size_t n, co
 	size_t size = 0;
 	int code, format, rc = start(name, bytes, n, &ctx, &head);
 
-	if (rc != 0)
+	if (rc)
 		goto out;
 	format = head.bit_depth == 16 ? SPNG_FMT_RGBA16 : SPNG_FMT_RGBA8;
 	code = spng_decoded_image_size(ctx, format, &size);

@@ -124,7 +124,7 @@ int dataset_split_prints(const struct dataset *d, enum split s, struct prints *o
 		if (!rc)
 			rc = print_sample(&v, &out->v[i]);
 	}
-	if (rc != 0)
+	if (rc)
 		prints_clear(out);
 	else
 		qsort(out->v, (size_t)out->n, sizeof(*out->v), by_value);

@@ -127,7 +127,7 @@ static int sort_rows(struct cutter *c)
 		struct sample *s = &l->sample[i];
 		int rc = l->kind == SAMPLE_TEXT ? print_bytes(s->text, s->bytes, &s->print) : 0;
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 		c->key[i].print = s->print;
 		c->key[i].sample = s;
@@ -516,7 +516,7 @@ static int cut_all(struct cutter *c, const struct data_options *o, bool test, bo
 		    shares.ratio[1]);
 	if (!rc)
 		rc = make_cut(c, &shares);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	set_split(c, 0, SPLIT_TEST);
 	set_split(c, 1, SPLIT_VAL);

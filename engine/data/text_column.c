@@ -27,7 +27,7 @@ static int read_lines(struct text_file *f)
 	int rc = text_file_read(f, ENCODING_UTF8, "", &b);
 
 	f->strings = (char *)b.data;
-	lines = text_lines(f->strings, rc == 0 ? b.size : 0);
+	lines = text_lines(f->strings, !rc ? b.size : 0);
 	while (!rc && text_next_line(&lines, &p, &n)) {
 		const char *nul = memchr(p, '\0', n);
 

@@ -193,7 +193,7 @@ static int fill_set(const struct labeller *x, const struct text_file *f, const s
 		else if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
 			rc = err_set(ERR_DATA, "%s:%d: '%.80s' in column '%s'; a label column holds 0 or 1", f->path,
 			    row->line, value, x->l->class_name[k]);
-		if (rc != 0)
+		if (rc)
 			return rc;
 		set[c] = f->form == LABEL_NAMES || *value == '1';
 	}
@@ -219,7 +219,7 @@ static int add_rows(const struct labeller *x, const struct text_file *f)
 		if (!rc)
 			rc = listing_add(l, label, f->by_row ? row->split : f->split, place);
 		mem_free(place);
-		if (rc != 0)
+		if (rc)
 			return rc;
 		l->sample[l->n - 1].text = row->text;
 		l->sample[l->n - 1].bytes = row->bytes;

@@ -128,7 +128,7 @@ static int add_names(struct json_reader *r, const char *where, const cJSON *list
 		int rc = cJSON_IsString(v) ? text_file_value(r->f, keep(r, v->valuestring))
 					   : err_set(ERR_DATA, "%s: '%s' holds what is not a string", where, r->label);
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -140,12 +140,12 @@ static int add_columns(struct json_reader *r, const char *where, const cJSON *ob
 		cJSON *v;
 		int rc = find_field(where, object, r->o->labels.v[i], &v);
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 		if (!cJSON_IsBool(v) && !(cJSON_IsNumber(v) && (v->valuedouble == 0 || v->valuedouble == 1)))
 			return err_set(ERR_DATA, "%s: '%s' is not 0, 1, true or false", where, r->o->labels.v[i]);
 		rc = text_file_value(r->f, cJSON_IsTrue(v) || (cJSON_IsNumber(v) && v->valuedouble == 1) ? one : zero);
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -168,12 +168,12 @@ static int add_object(struct json_reader *r, const char *where, int line, const 
 
 		rc = text_file_add(r->f, line, s, strlen(s));
 	}
-	if (rc != 0 || r->f->unlabelled)
+	if (rc || r->f->unlabelled)
 		return rc;
 	if (r->f->form == LABEL_COLUMNS)
 		return add_columns(r, where, object);
 	rc = find_field(where, object, r->label, &label);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	return r->f->form == LABEL_NAMES ? add_names(r, where, label) : add_name(r, where, label);
 }

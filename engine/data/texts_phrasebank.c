@@ -28,7 +28,7 @@ int texts_read_phrasebank(struct text_file *f, const struct data_options *o)
 	size_t n;
 	int rc = text_file_read(f, e, "; encoding: latin1 reads ISO-8859-1", &b);
 
-	if (rc != 0) {
+	if (rc) {
 		fs_bytes_clear(&b);
 		return rc;
 	}

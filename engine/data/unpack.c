@@ -66,7 +66,7 @@ static int next_member(struct unpack *u)
 
 	for (;;) {
 		rc = refill(u);
-		if (rc != 0)
+		if (rc)
 			return rc;
 		if (s->z.avail_in == 0) {
 			s->done = true;
@@ -103,10 +103,10 @@ static int inflate_some(struct unpack *u)
 	struct unpack_stream *s = u->s;
 	int code, rc = s->between ? next_member(u) : 0;
 
-	if (rc != 0 || s->done)
+	if (rc || s->done)
 		return rc;
 	rc = refill(u);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	if (s->z.avail_in == 0)
 		return err_set(ERR_DATA, "%s: truncated: the compressed data ends early", u->path);
@@ -137,7 +137,7 @@ int unpack_open(struct unpack *u, const char *path, uint64_t limit)
 
 	*u = (struct unpack){.path = path, .fd = -1, .limit = limit};
 	rc = source_error(fs_open_regular(path, &u->fd));
-	if (rc != 0)
+	if (rc)
 		return rc;
 	end = lseek(u->fd, 0, SEEK_END);
 	if (end < 0 || pread(u->fd, magic, sizeof(magic), 0) < 0 || lseek(u->fd, 0, SEEK_SET) != 0)
@@ -182,12 +182,12 @@ static int read_gzip(struct unpack *u, unsigned char *p, size_t n, size_t *got)
 		s->z.next_out = p + *got;
 		s->z.avail_out = (uInt)want;
 		rc = inflate_some(u);
-		if (rc != 0)
+		if (rc)
 			return rc;
 		made = want - s->z.avail_out;
 		*got += made;
 		rc = count_output(u, p + *got - made, made);
-		if (rc != 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -201,7 +201,7 @@ static int read_filter(struct unpack *u, unsigned char *p, size_t n, size_t *got
 		size_t made;
 
 		rc = unpack_filter_read(u->filter, p + *got, n - *got, &made);
-		if (rc != 0 || made == 0)
+		if (rc || made == 0)
 			return rc;
 		*got += made;
 		rc = count_output(u, p + *got - made, made);
@@ -218,7 +218,7 @@ int unpack_read(struct unpack *u, void *p, size_t n, size_t *got)
 		size_t k;
 		int rc = read_block(u, (unsigned char *)p + *got, n - *got, &k);
 
-		if (rc != 0)
+		if (rc)
 			return rc;
 		if (k == 0)
 			break;

@@ -48,7 +48,7 @@ static int parse_plan(struct checkpoint *c, const char *name)
 	if (!cJSON_IsObject(plan))
 		return wrong(name, "quantization", "an object");
 	rc = quant_plan_from_json(&c->plan, plan);
-	if (rc != 0)
+	if (rc)
 		return err_context(rc, "%s: quantization", name);
 	if (c->plan.simulated && c->form == FORM_INTEGER)
 		return err_set(
@@ -76,7 +76,7 @@ int checkpoint_info_parse(struct checkpoint *c, const char *name, const char *te
 		rc = parse_form(c, name);
 	if (!rc) {
 		rc = spec_from_json(&c->spec, cJSON_GetObjectItemCaseSensitive(c->info, "model_spec"));
-		if (rc != 0)
+		if (rc)
 			err_context(rc, "%s", name);
 	}
 	if (!rc)

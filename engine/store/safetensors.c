@@ -229,7 +229,7 @@ static int build_header(const struct tensor_file *f, struct str *text)
 	if (!rc && h.text.len > TENSOR_FILE_HEADER_MAX)
 		rc = err_set(ERR_FAIL, "%d tensors need a header of %zu bytes; the limit is %u", f->n, h.text.len,
 		    TENSOR_FILE_HEADER_MAX);
-	if (rc != 0)
+	if (rc)
 		str_clear(&h.text);
 	*text = h.text;
 	return rc;
@@ -267,10 +267,10 @@ int tensor_file_write(struct tensor_file *f, const char *path)
 
 	if (!rc)
 		rc = build_header(f, &header);
-	if (rc != 0)
+	if (rc)
 		return rc;
 	rc = fs_create(&out, path);
-	if (rc != 0)
+	if (rc)
 		goto out;
 	for (int i = 0; i < 8; i++)
 		length[i] = (unsigned char)((uint64_t)header.len >> (8 * i));

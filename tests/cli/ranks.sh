@@ -75,6 +75,36 @@ check "the number of micro-batches matters" eval '! cmp -s one2/t/01-teacher/mod
 ranks 2 0 "01-teacher: up to date" run t.yaml --out many2/t
 check "nothing is left of the ranks that follow" [ -z "$(ls "$TMPDIR" | grep pipeline-rank)" ]
 
+# Random changes of samples, mixed ones, and weights of classes: of images, and of texts, whose micro-batches have as many shapes.
+change="--set task.mixup=0.3 --set task.balance=classes --set data.augment.crop_padding=1 --set data.augment.erase=0.2"
+# shellcheck disable=SC2046,SC2086
+works run t.yaml --out one/t --until student $change $(accumulated 2)
+# shellcheck disable=SC2086
+ranks 2 0 "02-student: done" run t.yaml --out many/t --until student $change
+same one/t many/t 01-teacher 02-student
+i=0
+printf 'text,label\n' >texts.csv
+while [ $i -lt 60 ]; do
+	printf 'sales w%d go up and rise after a long year %d,good\nsales w%d fall,bad\nsales w%d stay flat,fine\n' $i $i $i $i >>texts.csv
+	i=$((i + 1))
+done
+cat >x.yaml <<'END'
+name: x
+seed: 3
+threads: 1
+data: {source: csv, path: texts.csv, augment: {token_drop: 0.1}}
+models:
+  big: {family: encoder, layers: 2, hidden: 16, heads: [2], ffn: [32], input: {vocabulary_size: 500, longest: 16}}
+  small: {family: bag, dim: 16, hidden: [8], input: {vocabulary_size: 500, longest: 16}}
+stages:
+  teacher: {kind: train, model: big, epochs: 2, batch_size: 16, accumulate: 2, label_smoothing: 0.1, rewind_epoch: 1}
+  student: {kind: distill, model: small, teacher: teacher, epochs: 2, batch_size: 16, optimizer: sgd, nesterov: true}
+END
+works run x.yaml --out one/x --set stages.teacher.accumulate=4 --set stages.student.accumulate=2
+ranks 2 0 "02-student: done" run x.yaml --out many/x
+same one/x many/x 01-teacher 02-student
+check "the early weights too" cmp one/x/01-teacher/early.safetensors many/x/01-teacher/early.safetensors
+
 # Clients of a federation.
 cat >f.yaml <<'END'
 name: f
@@ -159,6 +189,25 @@ interrupt TERM rank
 works run long.yaml --out cut/t --until teacher --set stages.teacher.accumulate=2
 contains err "going on in epoch"
 same whole/t cut/t 01-teacher
+# A rank that sees other files, or that is killed.
+interrupt USR1 launcher
+checks=$((checks + 1))
+status=0
+timeout 120 $launch -n 1 "$program" run long.yaml --out cut/t : -n 1 "$program" run long.yaml --out elsewhere/t >out 2>err </dev/null ||
+	status=$?
+if [ $status -ne 1 ] || [ "$(grep -c '^pipeline: stage teacher: rank 1 on .*elsewhere/t' err)" -ne 1 ]; then
+	problem "exit status $status where rank 1 does not see the state"
+fi
+sed 's/epochs: 12/epochs: 100000/' long.yaml >endless.yaml
+$launch -n 2 "$program" run endless.yaml --out cut/t >out 2>err </dev/null &
+pid=$!
+until grep -q '^epoch 2' err; do
+	sleep 0.05
+done
+kill -KILL "$(pgrep -P $pid -f ' run endless.yaml' | sort -n | tail -n 1)"
+status=0
+wait $pid || status=$?
+check "a rank that is killed ends the run" [ $status -ne 0 ]
 # With another number of ranks it is another training; the state stays for who goes on with it.
 interrupt USR1 launcher
 ranks 4 0 "an interrupted training with other options is kept" run long.yaml --out cut/t --until teacher

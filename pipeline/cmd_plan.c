@@ -13,6 +13,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/report.h"
 #include "pipeline/run_args.h"
+#include "pipeline/run_ranks.h"
 #include "pipeline/smallest_difference.h"
 #include "text/escape.h"
 
@@ -225,7 +226,7 @@ static void print_data(const struct chain *c, const struct difference_rule *rule
 	print_inputs(c);
 }
 
-static void print_plan(const struct chain *c, const struct difference_rule *rule)
+static void print_plan(const struct chain *c, const struct difference_rule *rule, int ranks)
 {
 	double total = 0;
 	char time[32];
@@ -236,7 +237,10 @@ static void print_plan(const struct chain *c, const struct difference_rule *rule
 	print_device(c);
 	print_data(c, rule);
 	for (int i = 0; i < c->n; i++) {
+		char shared[RUN_RANKS_LINE];
 		print_stage(c, &c->stage[i], i);
+		if (run_ranks_words(c->stage[i].config, ranks, shared))
+			printf("   %s\n", shared);
 		enum estimate_basis basis;
 		total += estimate_seconds(c, &c->stage[i], &basis);
 		to_run += c->stage[i].state == STAGE_TO_RUN;
@@ -260,7 +264,9 @@ int cmd_plan(int argc, char **argv)
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
 	if (rc < 0)
 		return rc;
-	rc = chain_open(&chain, &config, a.out, true);
+	rc = run_ranks_config(&config, a.ranks);
+	if (!rc)
+		rc = chain_open(&chain, &config, a.out, true);
 	if (!rc) {
 		cJSON *json = NULL;
 		if (a.json)
@@ -268,7 +274,7 @@ int cmd_plan(int argc, char **argv)
 		if (!rc && a.json)
 			rc = command_print_json(json);
 		else if (!rc)
-			print_plan(&chain, &rule);
+			print_plan(&chain, &rule, a.ranks);
 		if (!rc)
 			rc = chain_check_memory(&chain);
 		chain_close(&chain);

@@ -1,5 +1,4 @@
 /* pipeline run CONFIG: validate everything, then run what is not up to date, then print the table. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,18 +28,10 @@ static int end_at(struct chain *c, const char *until)
 /* How the ranks share each stage's steps. */
 static void say_ranks(const struct chain *c, struct progress *progress)
 {
-	char line[256];
-	const int n = ranks_world()->n;
-	for (int i = 0; i < c->n_run; i++) {
-		int64_t batch, micro;
-		if (!run_ranks_share(c->stage[i].config, &batch, &micro))
-			continue;
-		snprintf(line, sizeof(line),
-		    "%d ranks, stage %s: a step has %" PRId64 " samples in %" PRId64 " micro-batches of %" PRId64
-		    ", %" PRId64 " for each rank",
-		    n, c->stage[i].config->name, batch, batch / micro, micro, batch / micro / n);
-		progress->line(progress, line);
-	}
+	char line[RUN_RANKS_LINE];
+	for (int i = 0; i < c->n_run; i++)
+		if (run_ranks_words(c->stage[i].config, ranks_world()->n, line))
+			progress->line(progress, line);
 }
 
 static int run_and_report(struct chain *c, const char *note)

@@ -24,9 +24,12 @@ static const struct command commands[] = {
     {"run", "CONFIG [--out DIR] [--set PATH=VALUE]... [--until STAGE]",
 	"run the stages of a config that are not up to date",
 	OUT_SET "  --until STAGE       the last stage to run; the others are left for a later run\n", cmd_run},
-    {"plan", "CONFIG [--out DIR] [--set PATH=VALUE]... [--false-positives RATE] [--power SHARE] [--json]",
+    {"plan",
+	"CONFIG [--out DIR] [--set PATH=VALUE]... [--ranks N] [--false-positives RATE] [--power SHARE] "
+	"[--json]",
 	"validate everything and show what run would do; touches nothing",
-	OUT_SET "  --false-positives RATE of the test of two models whose smallest difference is shown (0.05)\n"
+	OUT_SET "  --ranks N           as if N processes were started by mpirun or srun (1)\n"
+		"  --false-positives RATE of the test of two models whose smallest difference is shown (0.05)\n"
 		"  --power SHARE       how often that test sees a difference that is there (0.8)\n" JSON,
 	cmd_plan},
     {"sweep",
@@ -213,13 +216,15 @@ static int join_ranks(const char *word, const struct ranks_started *started)
 	    started->by, started->n, word);
 }
 
-/* One of them speaks for all. */
+/* One of them speaks for all, and its status alone counts: a launcher ends the others when it sees one that is not 0.
+ */
 static int end_ranks(int rc, const struct ranks_started *started)
 {
+	const bool joined = ranks_world(), is_own = !joined && rc == ERR_FAIL;
 	const int status = ranks_end(rc);
-	if (status && started->me == 0)
+	if (status && (started->me == 0 || is_own))
 		fprintf(stderr, "pipeline: %s\n", err_message());
-	return status;
+	return joined || started->me == 0 || is_own ? status : 0;
 }
 
 static int run_command(int argc, char **argv)

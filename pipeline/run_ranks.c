@@ -38,19 +38,21 @@ static int64_t *number_at(const struct stage_config *s, const char *key)
 	return NULL;
 }
 
-bool run_ranks_share(const struct stage_config *s, int64_t *batch, int64_t *micro)
+bool run_ranks_words(const struct stage_config *s, int ranks, char line[RUN_RANKS_LINE])
 {
-	const int64_t *accumulate = number_at(s, "accumulate"), *all = number_at(s, "batch_size");
-	if (s->kind->ranks != STAGE_SHARES_STEPS || !accumulate || !all)
+	const int64_t *accumulate = number_at(s, "accumulate"), *batch = number_at(s, "batch_size");
+	if (ranks < 2 || s->kind->ranks != STAGE_SHARES_STEPS || !accumulate || !batch)
 		return false;
-	*batch = *all;
-	*micro = *all / *accumulate;
+	snprintf(line, RUN_RANKS_LINE,
+	    "%d ranks, stage %s: a step has %" PRId64 " samples in %" PRId64 " micro-batches of %" PRId64 ", %" PRId64
+	    " for each rank",
+	    ranks, s->name, *batch, *accumulate, *batch / *accumulate, *accumulate / ranks);
 	return true;
 }
 
 int run_ranks_config(struct run_config *c, int ranks)
 {
-	for (int i = 0; i < c->n_stage; i++) {
+	for (int i = 0; ranks > 1 && i < c->n_stage; i++) {
 		const struct stage_config *s = &c->stage[i];
 		int64_t *accumulate = number_at(s, "accumulate");
 		const int64_t *batch = number_at(s, "batch_size");

@@ -12,8 +12,10 @@
  * of its own and batch_size stays what it is. ERR_CONFIG with the stage's place: batch_size cannot be cut into so many.
  */
 int run_ranks_config(struct run_config *c, int ranks);
-/* Samples of a stage's step and of its micro-batches; false: the kind shares no steps. */
-bool run_ranks_share(const struct stage_config *s, int64_t *batch, int64_t *micro);
+/* How the ranks share a step of the stage, after run_ranks_config; false: there is one rank, or the kind shares none.
+ */
+#define RUN_RANKS_LINE 256
+bool run_ranks_words(const struct stage_config *s, int ranks, char line[RUN_RANKS_LINE]);
 /* Once the chain is open, or could not be (rc): all ranks go on together, with the same out folder and devices, or
  * none. A line for the user in `note`, or "". */
 int run_ranks_begin(const struct chain *c, int rc, char *note, size_t cap);

@@ -73,20 +73,19 @@ int ranks_open(const struct ranks_started *started)
 		    "of "
 		    "its own in the same folder. Start one process, or build with Open MPI (libopenmpi-dev)",
 		    started->by, started->n);
-	int rc = transport_open(&world);
-	if (!rc && world.n != started->n) {
-		rc = err_set(ERR_DEVICE,
-		    "%s started %d processes, but MPI knows %d: each would be a run of its own in the same folder%s",
-		    started->by, started->n, world.n,
-		    strcmp(started->by, "srun") == 0
-			? "; srun --mpi=list names what Slurm offers (--mpi=pmix), or start "
-			  "with mpirun"
-			: "; the program is built with another MPI than the one that starts it");
+	if (transport_open(&world)) /* perhaps this one's alone, so no ERR_DEVICE */
+		return err_set(ERR_FAIL, "%s", err_message());
+	if (world.n != started->n) {
+		const int n = world.n;
 		transport_close();
 		world = (struct ranks){0};
+		return err_set(ERR_DEVICE,
+		    "%s started %d processes, but MPI knows %d: each would be a run of its own in the same folder; %s",
+		    started->by, started->n, n,
+		    strcmp(started->by, "srun") == 0
+			? "srun --mpi=list names what Slurm offers (--mpi=pmix), or start with mpirun"
+			: "the program is built with another MPI than the one that starts it");
 	}
-	if (rc)
-		return rc;
 	records = mem_alloc((size_t)world.n, sizeof(*records));
 	return records ? 0 : ERR_NOMEM;
 }
@@ -138,7 +137,7 @@ static int fail_with(struct ranks *r, int rank)
 		return lost;
 	if (rank == r->me)
 		return rc;
-	if (rank == 0 || rc == ERR_INTERRUPTED)
+	if (rc == ERR_INTERRUPTED) /* it is no fault of that rank's */
 		return err_set((enum err)rc, "%s", sent.message);
 	return err_set((enum err)rc, "rank %d on %s: %s", rank, sent.host, sent.message);
 }

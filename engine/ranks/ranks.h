@@ -49,8 +49,8 @@ void ranks_look(struct ranks_started *out);
 /* Whether the program is built with MPI; version: of what it is built with, or why it is not. */
 bool ranks_built(char *version, size_t cap);
 
-/* Joins the others. To be called by all that were started. ERR_DEVICE: this program is built without MPI, or MPI does
- * not see the others. */
+/* Joins the others. To be called by all that were started. ERR_DEVICE, for all of them: this program is built without
+ * MPI, or MPI does not see the others. ERR_FAIL: MPI cannot be used. */
 int ranks_open(const struct ranks_started *started);
 /* The ranks that were joined, or NULL: this process is alone. */
 struct ranks *ranks_world(void);

@@ -21,6 +21,11 @@ contains out "5 % false positives, seen in 80 % of cases"
 contains out "validation, 182 samples: 4.31 points where one model only loses"
 works plan t.yaml --false-positives 0.01 --power 0.9
 contains out "1 % false positives, seen in 90 % of cases"
+works plan t.yaml --ranks 4
+contains out "4 ranks, stage teacher: a step has 128 samples in 4 micro-batches of 32, 1 for each rank"
+check "a plan says nothing of stages that rank 0 does alone" [ "$(grep -c '4 ranks' out)" -eq 2 ]
+refuses 2 "a batch of 128 samples cannot be cut into 3 equal micro-batches, 1 for each of 3 ranks" plan t.yaml --ranks 3
+refuses 2 "--ranks must be a number from 1 to 4096, found '0'" plan t.yaml --ranks 0
 json "smallest_difference.validation.differences.2.points smallest_difference.test.samples" plan t.yaml
 refuses 2 "--power must be a number in 0.05..0.999, found '2'" plan t.yaml --power 2
 refuses 2 "run: unknown option '--power'" run t.yaml --power 0.9

@@ -7,7 +7,9 @@ TMPDIR=$work/tmp
 export TMPDIR
 mkdir "$TMPDIR"
 
-launch="mpirun --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
+# Open MPI leaves memory of plug-ins that it has unloaded, so that the leak checker cannot be told to pass over them.
+without_leaks="ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+launch="env $without_leaks mpirun --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
 
 # ranks N STATUS TEXT ARGUMENT...: must end so; a failure says so in one line. Nothing hangs.
 ranks() {
@@ -73,6 +75,8 @@ for n in 2 4; do
 done
 check "the number of micro-batches matters" eval '! cmp -s one2/t/01-teacher/model.safetensors one4/t/01-teacher/model.safetensors'
 ranks 2 0 "01-teacher: up to date" run t.yaml --out many2/t
+works verify many2/t --stage student
+contains out "equal"
 check "nothing is left of the ranks that follow" [ -z "$(ls "$TMPDIR" | grep pipeline-rank)" ]
 
 # Random changes of samples, mixed ones, and weights of classes: of images, and of texts, whose micro-batches have as many shapes.
@@ -152,10 +156,13 @@ apart 2 "rank 1 on " --set nothing=1
 
 # Two processes that MPI does not know of.
 for rank in 0 1; do
-	OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$rank "$program" run t.yaml --out e/t >out$rank 2>err$rank && problem "started alone" || true
+	status=0
+	env "$without_leaks" OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$rank "$program" run t.yaml --out e/t >out 2>err$rank || status=$?
+	checks=$((checks + 1))
+	[ $status -eq $((5 - 5 * rank)) ] || problem "exit status $status of rank $rank"
 done
-checks=$((checks + 1))
 contains err0 "but MPI knows 1"
+check "one of them speaks" [ ! -s err1 ]
 check "nothing was made" [ ! -e e/t ]
 
 # interrupt SIGNAL WHOM: in the teacher's training, two ranks. WHOM: launcher or rank

@@ -22,6 +22,8 @@ function exists(test, folder, name, file, found) {
 	sub(/:.*/, "", name) # some of its claims
 	sub(/_(SSE41|AVX2|AVX2_VNNI|AVX512_CORE)$/, "", name) # on a lesser CPU
 	file = folder == "cli" ? "tests/cli/" name ".sh" : "tests/" folder "/test_" name ".c"
+	if (test == "ranks_many")
+		file = "tests/ranks/many.sh"
 	found = (getline < file) > 0
 	close(file)
 	return known[test] = found

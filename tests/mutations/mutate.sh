@@ -27,6 +27,7 @@ mutate() { FUNCTION='' TEXT=$2 COUNT=1 INSTEAD=$3 awk -f "$root/tests/simt/mutat
 targets() {
 	case $1 in
 	cli_*) echo pipeline cli_tool ;;
+	ranks_many) echo ranks_one_of_many ;;
 	*) target=${1%%:*} && echo "${target%%_[SA][SV][EX]*}" ;; # on a lesser CPU: cpu_ops_AVX2
 	esac
 }

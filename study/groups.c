@@ -174,12 +174,14 @@ void study_axis_text(const struct study_group *g, const char *axis, struct str *
 	cJSON_free(text);
 }
 
-/* "sparsity=0.5 lr=0.01"; empty without axes. */
+/* "sparsity=0.5 lr=0.01", of the axes that the group has; empty without any. */
 static void axes_text(const struct study_groups *g, const struct study_group *of, struct str *out)
 {
 	for (int i = 0; i < g->n_axes; i++) {
 		const char *dot = strrchr(g->axis[i], '.');
-		str_addf(out, "%s%s=", i ? " " : "", dot ? dot + 1 : g->axis[i]);
+		if (!cJSON_GetObjectItemCaseSensitive(of->axes, g->axis[i]))
+			continue;
+		str_addf(out, "%s%s=", out->len ? " " : "", dot ? dot + 1 : g->axis[i]);
 		study_axis_text(of, g->axis[i], out);
 	}
 }

@@ -134,6 +134,19 @@ contains out '"pairs":	2'
 sed -i 's/sparsity":	0.5/sparsity":	0.75/' sweep/cells/0002-*/cell.json
 works compare sweep
 contains err 'cells/0002-sparsity0.5-s1: stale: stages.prune.sparsity in its run.json is not what its cell.json has'
+# cells are called by the axes that they depend on
+cat >idle.yaml <<'END'
+base: t.yaml
+equal: drop
+axes:
+  chain: {short: [teacher, student, evaluate], long: [teacher, student, prune, evaluate]}
+  stages.prune.sparsity: [0.25, 0.5]
+END
+works sweep idle.yaml --out idle --freeze
+works compare idle --format csv
+contains out 'chain=short,short,,,'
+contains out 'chain=long sparsity=0.5,long,0.5,,'
+
 # both read the same description of a sweep
 cp sweep/sweep.json whole.json
 unreadable() { # CHANGE TEXT

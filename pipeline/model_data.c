@@ -29,10 +29,15 @@ cJSON *model_data_options_json(const struct data_options *o)
 	return json;
 }
 
+static bool is_of_images(int source)
+{
+	return source == SOURCE_DIGITS || source == SOURCE_IDX || source == SOURCE_IMAGES;
+}
+
 int model_data_resize(struct data_options *o, const struct checkpoint *c)
 {
 	const struct adapter *a = &c->adapter;
-	if (o->source != SOURCE_IMAGES || o->size.n > 0 || !a->kind || a->kind->takes != SAMPLE_IMAGE)
+	if (!is_of_images(o->source) || o->size.n > 0 || !a->kind || a->kind->takes != SAMPLE_IMAGE)
 		return 0;
 	struct image_fit fit = adapter_image_fit(a);
 	if (o->channels > 0) {

@@ -7,13 +7,14 @@
 #include "base/err.h"
 #include "data/source.h"
 
+static const struct stored stored = {DIGITS_SIDE, DIGITS_SIDE, 1};
+
 static int digits_list(struct listing *l, const struct source_args *a)
 {
 	int rc = listing_number_classes(l, 0, 10);
 
-	(void)a;
-	l->height = l->width = DIGITS_SIDE;
-	l->channels = 1;
+	if (!rc)
+		rc = listing_shape(l, a->o, &stored);
 	for (int i = 0; i < DIGITS_COUNT && !rc; i++)
 		rc = listing_add(l, digits_text[i][0] - '0', SPLIT_NONE, NULL);
 	return rc;
@@ -28,9 +29,9 @@ static int digits_load(struct listing *l, const struct source_args *a, struct pi
 	for (int64_t i = 0; i < l->n && !rc; i++) {
 		for (int k = 0; k < DIGITS_SIDE * DIGITS_SIDE; k++)
 			image[k] = (uint8_t)(((digits_text[i][1 + k] - 'A') * 255 + DIGITS_MAX / 2) / DIGITS_MAX);
-		rc = source_put(l, pixels, i, 1, image);
+		rc = source_put_stored(l, pixels, i, 1, &stored, image);
 	}
-	return rc;
+	return !rc ? source_note_stored(l, &stored) : rc;
 }
 
 static void digits_release(struct listing *l)

@@ -113,17 +113,26 @@ static int count_classes(struct listing *l, const char *name, int *first)
 	return rc;
 }
 
+/* All images have the shape of the first file's. */
+static struct stored stored_of(const struct idx_state *st)
+{
+	const int64_t *dim = st->images[0].head.dim;
+
+	return (struct stored){(int)dim[1], (int)dim[2], (int)dim[3]};
+}
+
 static int add_test(struct listing *l, const struct source_args *a, struct idx_file *images, int first)
 {
 	const int64_t *dim = images->head.dim;
+	const struct stored s = stored_of(l->state);
 	int rc = open_images(images, a, a->o->test_images);
 
 	if (rc != 0)
 		return rc;
-	if (dim[1] != l->height || dim[2] != l->width || dim[3] != l->channels)
+	if (dim[1] != s.height || dim[2] != s.width || dim[3] != s.channels)
 		return err_set(ERR_DATA, "%s: images of %lld x %lld x %lld; the train images have %d x %d x %d",
-		    a->o->test_images, (long long)dim[1], (long long)dim[2], (long long)dim[3], l->height, l->width,
-		    l->channels);
+		    a->o->test_images, (long long)dim[1], (long long)dim[2], (long long)dim[3], s.height, s.width,
+		    s.channels);
 	return add_pair(l, a, images, a->o->test_labels, SPLIT_TEST, first);
 }
 
@@ -131,7 +140,6 @@ static int idx_list(struct listing *l, const struct source_args *a)
 {
 	const struct data_options *o = a->o;
 	struct idx_state *st = mem_alloc(1, sizeof(*st));
-	const int64_t *dim;
 	char labels[1024];
 	int first = 0, rc;
 
@@ -147,10 +155,10 @@ static int idx_list(struct listing *l, const struct source_args *a)
 		rc = find_file(labels, sizeof(labels), a, o->train_labels);
 	if (rc != 0)
 		return rc;
-	dim = st->images[0].head.dim;
-	l->height = (int)dim[1];
-	l->width = (int)dim[2];
-	l->channels = (int)dim[3];
+	const struct stored stored = stored_of(st);
+	rc = listing_shape(l, a->o, &stored);
+	if (rc)
+		return err_context(rc, "%s", a->o->train_images);
 	rc = add_pair(l, a, &st->images[0], o->train_labels, SPLIT_NONE, 0);
 	if (!rc)
 		rc = count_classes(l, labels, &first);
@@ -163,15 +171,17 @@ static int idx_list(struct listing *l, const struct source_args *a)
 /* The images of a file are the samples from `first` on. */
 static int load_file(struct listing *l, struct idx_file *f, int64_t first, struct pixels *pixels)
 {
-	int64_t n = f->head.dim[0], most = CHUNK_BYTES / (int64_t)pixels->bytes + 1;
-	uint8_t *chunk = mem_alloc((size_t)(most < n ? most : n), pixels->bytes);
+	const struct stored s = stored_of(l->state);
+	const size_t bytes = (size_t)s.height * (size_t)s.width * (size_t)s.channels;
+	int64_t n = f->head.dim[0], most = CHUNK_BYTES / (int64_t)bytes + 1;
+	uint8_t *chunk = mem_alloc((size_t)(most < n ? most : n), bytes);
 	int rc = chunk ? 0 : ERR_NOMEM;
 
 	for (int64_t i = 0, k; i < n && !rc; i += k) {
 		k = n - i < most ? n - i : most;
-		rc = idx_next(f, chunk, (size_t)k * pixels->bytes);
+		rc = idx_next(f, chunk, (size_t)k * bytes);
 		if (!rc)
-			rc = source_put(l, pixels, first + i, k, chunk);
+			rc = source_put_stored(l, pixels, first + i, k, &s, chunk);
 	}
 	mem_free(chunk);
 	return !rc ? idx_end(f) : rc;
@@ -180,13 +190,14 @@ static int load_file(struct listing *l, struct idx_file *f, int64_t first, struc
 static int idx_load(struct listing *l, const struct source_args *a, struct pixels *pixels)
 {
 	struct idx_state *st = l->state;
+	const struct stored s = stored_of(st);
 	int64_t n_train = st->images[0].head.dim[0];
 	int rc = load_file(l, &st->images[0], 0, pixels);
 
 	(void)a;
 	if (!rc && st->images[1].handle)
 		rc = load_file(l, &st->images[1], n_train, pixels);
-	return rc;
+	return !rc ? source_note_stored(l, &s) : rc;
 }
 
 static void idx_release(struct listing *l)

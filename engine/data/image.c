@@ -168,30 +168,38 @@ static int turn(uint8_t **pixels, const struct image_info *info)
 	return 0;
 }
 
-/* Pixels as they are stored become a sample. */
-static int fit_pixels(
-    uint8_t **pixels, const struct image_info *info, const struct image_fit *fit, uint8_t *out, unsigned *changes)
+int image_fit_pixels(
+    uint8_t *pixels, int h, int w, int channels, const struct image_fit *fit, uint8_t *out, unsigned *changes)
 {
-	int h, w, c = info->channels < fit->channels ? info->channels : fit->channels, rc = turn(pixels, info);
+	int c = channels < fit->channels ? channels : fit->channels, rc = 0;
 
-	if (rc)
-		return rc;
-	image_shown_size(info, &h, &w);
-	if (c < info->channels) {
-		make_grey(*pixels, (size_t)h * (size_t)w);
+	if (c < channels) {
+		make_grey(pixels, (size_t)h * (size_t)w);
 		*changes |= CHANGE_BIT(CHANGE_GREY);
 	}
 	if (h != fit->height || w != fit->width) {
 		struct image_scale s = image_scale_of(fit, h, w, c);
 
 		*changes |= CHANGE_BIT(CHANGE_RESIZED);
-		rc = image_scale(&s, *pixels, out);
+		rc = image_scale(&s, pixels, out);
 	} else {
-		memcpy(out, *pixels, (size_t)h * (size_t)w * (size_t)c);
+		memcpy(out, pixels, (size_t)h * (size_t)w * (size_t)c);
 	}
 	if (c < fit->channels)
 		make_colour(out, (size_t)fit->height * (size_t)fit->width);
 	return rc;
+}
+
+/* Pixels as they are stored become a sample. */
+static int fit_stored(
+    uint8_t **pixels, const struct image_info *info, const struct image_fit *fit, uint8_t *out, unsigned *changes)
+{
+	int h, w, rc = turn(pixels, info);
+
+	if (rc)
+		return rc;
+	image_shown_size(info, &h, &w);
+	return image_fit_pixels(*pixels, h, w, info->channels, fit, out, changes);
 }
 
 static int decode(const char *name, const unsigned char *bytes, size_t n, const struct image_format *f,
@@ -204,7 +212,7 @@ static int decode(const char *name, const unsigned char *bytes, size_t n, const 
 	int rc = pixels ? f->decode(name, bytes, n, info, pixels, changes) : ERR_NOMEM;
 
 	if (!rc && !as_it_is)
-		rc = fit_pixels(&pixels, info, fit, out, changes);
+		rc = fit_stored(&pixels, info, fit, out, changes);
 	else if (!rc && info->channels < fit->channels)
 		make_colour(out, (size_t)fit->height * (size_t)fit->width);
 	if (!as_it_is)

@@ -59,5 +59,9 @@ struct image_scale image_scale_of(const struct image_fit *fit, int in_height, in
 /* The results are those of the Python library Pillow 11, to the bit: a triangle filter of integer weights of 22 bits,
  * along the rows, rounded to 8 bits, then along the columns. ERR_NOMEM. */
 int image_scale(const struct image_scale *s, const uint8_t *in, uint8_t *out);
+/* h x w pixels of 1 or 3 channels, the right way up, become a sample; they may be overwritten. Sets bits of *changes.
+ * ERR_NOMEM. */
+int image_fit_pixels(
+    uint8_t *pixels, int h, int w, int channels, const struct image_fit *fit, uint8_t *out, unsigned *changes);
 
 #endif

@@ -89,6 +89,19 @@ int note_found(struct data_notes *n, const char *format, ...)
 
 void notes_clear(struct data_notes *n)
 {
+int note_all(struct data_notes *n, enum note_kind kind, int64_t count, const char *format, ...)
+{
+	char text[NAME_SHOWN];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	int rc = note_add(n, kind, text);
+	n->of[kind].n += count - 1;
+	return rc;
+}
+
 	for (int k = 0; k < NOTE_KINDS; k++)
 		for (int i = 0; i < NOTE_NAMES; i++)
 			mem_free(n->of[k].name[i]);
@@ -108,7 +121,7 @@ static void add_kinds(const struct data_notes *n, int from, int end, struct str 
 		str_addf(out, "%s%" PRId64 " %s (", any ? ", " : "", count, count == 1 ? kinds[k].one : kinds[k].many);
 		for (int i = 0; i < NOTE_NAMES && n->of[k].name[i]; i++)
 			str_addf(out, "%s%s", i ? ", " : "", n->of[k].name[i]);
-		str_add(out, count > NOTE_NAMES ? ", ...)" : ")");
+		str_add(out, count > NOTE_NAMES && n->of[k].name[NOTE_NAMES - 1] ? ", ...)" : ")");
 		any = true;
 	}
 }

@@ -57,4 +57,7 @@ cJSON *notes_to_json(const struct data_notes *n, bool converted);
 /* Notes what was found out. Sentences of more than 400 bytes are cut. */
 int note_found(struct data_notes *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Notes so many, by one text in the place of their names. */
+int note_all(struct data_notes *n, enum note_kind kind, int64_t count, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 #endif

@@ -334,9 +334,8 @@ const struct option data_option_table[] = {
 	.min = 1,
 	.max = SAMPLE_MAX_SIDE,
 	.when = "source",
-	.only = OPTION_BIT(SOURCE_IMAGES),
-	.help = "images: resize to squares of this side, or to [height, width]; none = all must have the size of the "
-		"first"},
+	.only = PICTURES,
+	.help = "resize to squares of this side, or to [height, width]; none = all must have the size of the first"},
     {.key = "resize",
 	.type = OPT_CHOICE,
 	.offset = AT(resize),
@@ -352,9 +351,8 @@ const struct option data_option_table[] = {
 	.min = 0,
 	.max = 3,
 	.when = "source",
-	.only = OPTION_BIT(SOURCE_IMAGES),
-	.help =
-	    "images: 1 = colour becomes grey, 3 = grey becomes colour; 0 = in colour if any is, and so are the others"},
+	.only = PICTURES,
+	.help = "1 = colour becomes grey, 3 = grey becomes colour; 0 = in colour if any is, and so are the others"},
     {.key = "skip_bad",
 	.type = OPT_INT,
 	.offset = AT(skip_bad),

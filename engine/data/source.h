@@ -75,6 +75,18 @@ int source_path(char *out, size_t cap, const char *base_dir, const char *dir, co
 /* Pixels and prints of the samples first .. first + n - 1. For any thread. */
 int source_put(struct listing *l, struct pixels *p, int64_t first, int64_t n, const uint8_t *pixels);
 
+/* Of sources whose images are all stored alike, h x w of so many channels: the shape of the samples, as the options
+ * have them. ERR_DATA: images of such channels are not converted. */
+struct stored {
+	int height, width, channels;
+};
+int listing_shape(struct listing *l, const struct data_options *o, const struct stored *s);
+/* source_put of images as they are stored, which it may overwrite. For one thread. */
+int source_put_stored(
+    struct listing *l, struct pixels *p, int64_t first, int64_t n, const struct stored *s, uint8_t *pixels);
+/* Once all are put: notes what was done to them. */
+int source_note_stored(struct listing *l, const struct stored *s);
+
 /* The split that the n bytes of a word stand for, in any case: train, training; val, valid, validation, dev; test,
  * testing. SPLIT_NONE: it is none of them. */
 int split_of_word(const char *word, size_t n);

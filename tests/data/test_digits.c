@@ -187,6 +187,18 @@ static void key__changes_with_each_option_that_matters(void **state)
 	}
 }
 
+static void digits__come_to_another_size(void **state)
+{
+	struct dataset d = open_digits("{source: digits, size: 16}", 1, false);
+
+	(void)state;
+	assert_int_equal(d.height * 100 + d.width, 1616);
+	assert_int_equal(d.resize, RESIZE_CROP);
+	assert_int_equal(d.notes.of[NOTE_RESIZED].n, 1797);
+	assert_string_equal(d.notes.of[NOTE_RESIZED].name[0], "all, of 8 x 8");
+	dataset_close(&d);
+}
+
 static void sample__is_a_view_of_the_split(void **state)
 {
 	struct dataset d = open_digits("{source: digits}", 1, false);
@@ -273,6 +285,7 @@ int main(void)
 	    cmocka_unit_test(fraction__thins_each_class_of_the_train_split_only),
 	    cmocka_unit_test(fraction__keeps_one_sample_of_each_class),
 	    cmocka_unit_test(key__changes_with_each_option_that_matters),
+	    cmocka_unit_test(digits__come_to_another_size),
 	    cmocka_unit_test(sample__is_a_view_of_the_split),
 	    cmocka_unit_test(json__names_everything_a_report_needs),
 	    cmocka_unit_test(splits__empty_ones_are_errors),

@@ -1,6 +1,7 @@
 /* IDX files: good ones in both containers, and each way of being broken. */
 #include "data/fixture.h"
 #include "data/idx.h"
+#include "data/image.h"
 
 enum { N = 60, H = 5, W = 3, CLASSES = 3 };
 
@@ -58,6 +59,67 @@ static void idx__reads_plain_and_gzip_files_alike(void **state)
 	dataset_close(&a);
 	dataset_close(&b);
 	option_clear(data_option_table, &o);
+}
+
+/* Which image of the file a sample is of, by its label and what it looks like when it is resized. */
+static bool is_resized(const struct dataset *d, int64_t i, const struct image_fit *fit)
+{
+	uint8_t want[3 * 64], stored[H * W];
+	unsigned changes;
+
+	for (int k = d->label[SPLIT_TRAIN][i]; k < N; k += CLASSES) {
+		memcpy(stored, images + 16 + k * H * W, H * W);
+		changes = 0;
+		assert_int_equal(image_fit_pixels(stored, H, W, 1, fit, want, &changes), 0);
+		assert_int_equal(changes, CHANGE_BIT(CHANGE_RESIZED));
+		if (memcmp(want, pixels_of(d, SPLIT_TRAIN, i), (size_t)(fit->height * fit->width * fit->channels)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void idx__images_come_to_the_size_that_is_asked_for(void **state)
+{
+	static const char *const yaml[] = {
+	    "{source: idx, path: DIR, test_images: '', test_labels: '', size: [7, 4], resize: stretch}",
+	    "{source: idx, path: DIR, test_images: '', test_labels: '', size: 8, channels: 3}"};
+	const struct image_fit fit[] = {{7, 4, 1, RESIZE_STRETCH, false}, {8, 8, 3, RESIZE_CROP, false}};
+
+	(void)state;
+	fresh();
+	put_train();
+	for (int k = 0; k < 2; k++) {
+		struct data_options o = options(yaml[k]);
+		struct dataset d;
+
+		assert_int_equal(dataset_open(&d, &o, NULL, 1, true), 0);
+		assert_int_equal(d.height * 100 + d.width * 10 + d.channels, k ? 883 : 741);
+		assert_int_equal(d.resize, fit[k].resize);
+		for (int64_t i = 0; i < d.n[SPLIT_TRAIN]; i++)
+			assert_true(is_resized(&d, i, &fit[k]));
+		assert_int_equal(d.notes.of[NOTE_RESIZED].n, N);
+		assert_string_equal(d.notes.of[NOTE_RESIZED].name[0], "all, of 5 x 3");
+		assert_int_equal(d.notes.of[NOTE_COLOUR].n, k ? N : 0);
+		dataset_close(&d);
+		option_clear(data_option_table, &o);
+	}
+}
+
+static void idx__of_other_channels_is_not_converted(void **state)
+{
+	uint8_t four[20 + 8 * 4], label[8 + 8];
+
+	(void)state;
+	head(four, 4, (uint32_t[]){8, 1, 1, 4});
+	head(label, 1, (uint32_t[]){8});
+	for (int i = 0; i < 8 * 4; i++)
+		four[20 + i] = (uint8_t)(i * 7);
+	for (int i = 0; i < 8; i++)
+		label[8 + i] = (uint8_t)(i % 2);
+	put("train-images-idx3-ubyte", four, sizeof(four));
+	put("train-labels-idx1-ubyte", label, sizeof(label));
+	must_fail("{source: idx, path: DIR, test_images: '', test_labels: '', size: 2}", ERR_DATA,
+	    "train-images-idx3-ubyte: images of 4 channels; data.size and data.channels are for images of 1 or 3");
 }
 
 static void idx__labels_may_begin_at_1(void **state)
@@ -243,6 +305,8 @@ int main(void)
 	    cmocka_unit_test(idx__own_test_files_are_the_test_split),
 	    cmocka_unit_test(idx__broken_images_are_errors),
 	    cmocka_unit_test(idx__broken_gzip_is_an_error),
+	    cmocka_unit_test(idx__images_come_to_the_size_that_is_asked_for),
+	    cmocka_unit_test(idx__of_other_channels_is_not_converted),
 	    cmocka_unit_test(idx__labels_may_begin_at_1),
 	    cmocka_unit_test(idx__labels_that_do_not_fit_are_errors),
 	    cmocka_unit_test(idx__paths_fall_back_to_the_config_folder),

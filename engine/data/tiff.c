@@ -145,8 +145,21 @@ static bool has_opacity(const struct kind *k)
 	return k->extras == 1 && (k->extra[0] == EXTRASAMPLE_ASSOCALPHA || k->extra[0] == EXTRASAMPLE_UNASSALPHA);
 }
 
-/* What libtiff takes for something else without an error: signed numbers for unsigned ones, and one channel with
- * opacity for one without, unless it has 8 bits and is bright where its numbers are large. */
+/* One channel with opacity, which is read here: libtiff leaves the opacity out, but of 8 bits. */
+static bool is_single(const struct kind *k)
+{
+	return colours_of(k) == 1 && has_opacity(k);
+}
+
+/* Of what is premultiplied, only grey that is bright where its numbers are large has a meaning of its own. */
+static bool is_single_read(const struct kind *k)
+{
+	if (k->extra[0] == EXTRASAMPLE_ASSOCALPHA && k->photometric != PHOTOMETRIC_MINISBLACK)
+		return false;
+	return k->bits == 8 || (k->bits == 16 && k->photometric != PHOTOMETRIC_PALETTE);
+}
+
+/* Signed numbers are taken for unsigned ones by libtiff. */
 static int check_numbers(const char *name, const struct kind *k)
 {
 	if (k->format != SAMPLEFORMAT_UINT && k->format != SAMPLEFORMAT_VOID)
@@ -154,12 +167,13 @@ static int check_numbers(const char *name, const struct kind *k)
 		    k->format == SAMPLEFORMAT_INT      ? "signed integers"
 		    : k->format == SAMPLEFORMAT_IEEEFP ? "floats"
 						       : "complex numbers");
-	if (colours_of(k) == 1 && has_opacity(k) && (k->photometric != PHOTOMETRIC_MINISBLACK || k->bits != 8))
-		return err_set(ERR_DATA, "%s: a TIFF image of %s, %d bits and opacity; with opacity, %s", name,
+	if (is_single(k) && !is_single_read(k))
+		return err_set(ERR_DATA, "%s: a TIFF image of %s, %d bits and %sopacity; with opacity, %s", name,
 		    k->photometric == PHOTOMETRIC_PALETTE      ? "a palette"
 		    : k->photometric == PHOTOMETRIC_MINISWHITE ? "inverted grey"
 							       : "grey",
-		    k->bits, "grey of 8 bits and RGB are read");
+		    k->bits, k->extra[0] == EXTRASAMPLE_ASSOCALPHA ? "premultiplied " : "",
+		    "grey of 8 and 16 bits, palettes of 8 and RGB are read, premultiplied grey and RGB");
 	return 0;
 }
 
@@ -206,8 +220,7 @@ static int tiff_info(const char *name, const unsigned char *bytes, size_t n, str
 	return rc;
 }
 
-/* The whole page as one number a pixel, multiplied with its opacity but for what is_unmultiplied; rows as they are
- * stored. */
+/* The whole page as one number a pixel, multiplied with its opacity; rows as they are stored. */
 static int read_raster(const char *name, struct file *f, TIFF *t, const struct image_info *info, uint32_t *raster)
 {
 	const struct kind k = read_kind(t);
@@ -224,42 +237,186 @@ static int read_raster(const char *name, struct file *f, TIFF *t, const struct i
 	return ok && f->text[0] == '\0' ? 0 : fail(name, f);
 }
 
-/* Grey pixels with their opacity behind each are the one kind that libtiff does not multiply. */
-static bool is_unmultiplied(TIFF *t)
-{
-	const struct kind k = read_kind(t);
+/* ---- one channel with opacity ---- */
 
-	return colours_of(&k) == 1 && has_opacity(&k) && k.extra[0] == EXTRASAMPLE_UNASSALPHA &&
-	       k.planar == PLANARCONFIG_CONTIG;
+struct single {
+	TIFF *t;
+	struct kind k;
+	uint32_t height, width;
+	uint8_t *out;       /* the samples, (height, width, 2) of their bits */
+	unsigned char *row; /* of the file, or a tile of it */
+};
+
+static size_t sample_bytes(const struct single *s)
+{
+	return s->k.bits / 8;
 }
 
-static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
-    uint8_t *out, unsigned *changes)
+/* n samples of the plane from (y, x) on; of two, of both of each pixel. */
+static void put_samples(
+    const struct single *s, const unsigned char *from, uint32_t y, uint32_t x, uint32_t n, int planes, int plane)
 {
-	const size_t pixels = (size_t)info->height * (size_t)info->width;
-	struct file f = {.bytes = bytes, .n = n};
-	uint32_t *raster = mem_alloc(pixels, sizeof(*raster));
-	TIFF *t = NULL;
-	int rc = raster ? open_tiff(name, &f, &t) : ERR_NOMEM;
-	const bool multiply = !rc && is_unmultiplied(t);
+	const size_t bytes = sample_bytes(s), step = 2 * bytes;
+	uint8_t *to = s->out + ((size_t)y * s->width + x) * step + (size_t)plane * bytes;
+
+	if (planes == 1)
+		memcpy(to, from, n * step);
+	for (uint32_t i = 0; planes == 2 && i < n; i++)
+		memcpy(to + i * step, from + i * bytes, bytes);
+}
+
+static bool read_rows(const struct single *s, int planes, int plane)
+{
+	for (uint32_t y = 0; y < s->height; y++) {
+		if (TIFFReadScanline(s->t, s->row, y, (uint16_t)plane) < 0)
+			return false;
+		put_samples(s, s->row, y, 0, s->width, planes, plane);
+	}
+	return true;
+}
+
+static bool read_tiles(const struct single *s, int planes, int plane)
+{
+	uint32_t height = 0, width = 0;
+
+	TIFFGetField(s->t, TIFFTAG_TILELENGTH, &height);
+	TIFFGetField(s->t, TIFFTAG_TILEWIDTH, &width);
+	for (uint32_t y = 0; y < s->height; y += height) {
+		for (uint32_t x = 0; x < s->width; x += width) {
+			const uint32_t n = s->width - x < width ? s->width - x : width;
+			const size_t line = (size_t)width * sample_bytes(s) * (planes == 1 ? 2 : 1);
+
+			if (TIFFReadTile(s->t, s->row, x, y, 0, (uint16_t)plane) < 0)
+				return false;
+			for (uint32_t i = 0; i < height && y + i < s->height; i++)
+				put_samples(s, s->row + i * line, y + i, x, n, planes, plane);
+		}
+	}
+	return true;
+}
+
+static int read_samples(const char *name, struct file *f, struct single *s)
+{
+	const bool tiled = TIFFIsTiled(s->t);
+	const int planes = s->k.planar == PLANARCONFIG_SEPARATE ? 2 : 1;
+	const tmsize_t size = tiled ? TIFFTileSize(s->t) : TIFFScanlineSize(s->t);
+	bool ok = size > 0 && size <= MEMORY_MAX;
+	int rc = 0;
+
+	if (ok) {
+		s->row = mem_alloc((size_t)size, 1);
+		s->out = mem_alloc((size_t)s->height * s->width, 2 * sample_bytes(s));
+		rc = s->row && s->out ? 0 : ERR_NOMEM;
+	}
+	for (int plane = 0; plane < planes && ok && !rc; plane++)
+		ok = tiled ? read_tiles(s, planes, plane) : read_rows(s, planes, plane);
+	return rc ? rc : ok && f->text[0] == '\0' ? 0 : fail(name, f);
+}
+
+static unsigned sample_of(const struct single *s, size_t i)
+{
+	uint16_t wide;
+
+	if (s->k.bits == 8)
+		return s->out[i];
+	memcpy(&wide, s->out + 2 * i, sizeof(wide));
+	return wide;
+}
+
+/* White behind a value of so many bits, as 8. */
+static uint8_t blend_single(const struct kind *k, unsigned value, unsigned alpha)
+{
+	const uint64_t most = k->bits == 8 ? 255 : 65535;
+	uint64_t v = value + (most - alpha);
+
+	if (k->extra[0] == EXTRASAMPLE_UNASSALPHA)
+		v = (value * (uint64_t)alpha + most * (most - alpha) + most / 2) / most;
+	v = v < most ? v : most;
+	return k->bits == 8 ? (uint8_t)v : image_narrow((unsigned)v);
+}
+
+/* Colours of a palette are of 16 bits; files that have them of 8 are known by their small numbers, as libtiff does. */
+static bool read_palette(TIFF *t, uint16_t *map[3], bool *wide)
+{
+	if (!TIFFGetField(t, TIFFTAG_COLORMAP, map, map + 1, map + 2))
+		return false;
+	*wide = false;
+	for (int c = 0; c < 3; c++)
+		for (int i = 0; i < 256; i++)
+			*wide = *wide || map[c][i] > 255;
+	return true;
+}
+
+static int single_pixels(const char *name, struct file *f, const struct single *s, uint8_t *out, unsigned *changes)
+{
+	const unsigned most = s->k.bits == 8 ? 255 : 65535;
+	const bool palette = s->k.photometric == PHOTOMETRIC_PALETTE;
+	uint16_t *map[3] = {NULL, NULL, NULL};
+	bool wide = false;
+
+	if (palette && !read_palette(s->t, map, &wide))
+		return fail(name, f);
+	for (size_t i = 0; i < (size_t)s->height * s->width; i++) {
+		const unsigned v = sample_of(s, 2 * i), alpha = sample_of(s, 2 * i + 1);
+
+		if (alpha < most)
+			*changes |= CHANGE_BIT(CHANGE_BLENDED);
+		if (!palette)
+			*out++ = blend_single(&s->k, s->k.photometric == PHOTOMETRIC_MINISWHITE ? most - v : v, alpha);
+		for (int c = 0; palette && c < 3; c++)
+			*out++ = blend_single(&s->k, wide ? image_narrow(map[c][v]) : map[c][v], alpha);
+	}
+	return 0;
+}
+
+static int decode_single(
+    const char *name, struct file *f, TIFF *t, const struct image_info *info, uint8_t *out, unsigned *changes)
+{
+	struct single s = {.t = t, .k = read_kind(t), .height = (uint32_t)info->height, .width = (uint32_t)info->width};
+	int rc = read_samples(name, f, &s);
 
 	if (!rc)
-		rc = read_raster(name, &f, t, info, raster);
+		rc = single_pixels(name, f, &s, out, changes);
+	mem_free(s.row);
+	mem_free(s.out);
+	return rc;
+}
+
+/* ---- all others ---- */
+
+static int decode_raster(
+    const char *name, struct file *f, TIFF *t, const struct image_info *info, uint8_t *out, unsigned *changes)
+{
+	const size_t pixels = (size_t)info->height * (size_t)info->width;
+	uint32_t *raster = mem_alloc(pixels, sizeof(*raster));
+	int rc = raster ? read_raster(name, f, t, info, raster) : ERR_NOMEM;
+
 	for (size_t i = 0; i < pixels && !rc; i++) {
 		const unsigned rest = 255 - TIFFGetA(raster[i]);
 		const unsigned rgb[3] = {TIFFGetR(raster[i]), TIFFGetG(raster[i]), TIFFGetB(raster[i])};
 
 		if (rest > 0)
 			*changes |= CHANGE_BIT(CHANGE_BLENDED);
-		for (int c = 0; c < info->channels; c++) {
-			unsigned v = multiply ? image_blend(rgb[c], 255 - rest) : rgb[c] + rest;
-
-			*out++ = (uint8_t)(v < 255 ? v : 255);
-		}
+		for (int c = 0; c < info->channels; c++)
+			*out++ = (uint8_t)(rgb[c] + rest < 255 ? rgb[c] + rest : 255);
 	}
-	if (t)
-		TIFFClose(t);
 	mem_free(raster);
+	return rc;
+}
+
+static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
+    uint8_t *out, unsigned *changes)
+{
+	struct file f = {.bytes = bytes, .n = n};
+	TIFF *t;
+	int rc = open_tiff(name, &f, &t);
+
+	if (rc)
+		return rc;
+	const struct kind k = read_kind(t);
+	rc = is_single(&k) ? decode_single(name, &f, t, info, out, changes)
+			   : decode_raster(name, &f, t, info, out, changes);
+	TIFFClose(t);
 	return rc;
 }
 #else

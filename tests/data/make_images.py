@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/images: image files of many kinds, and what Pillow and NumPy make of them.
 
-pip install pillow==11.3.0 numpy; Pillow 13 does not always resize along the rows first, and differs by 1 of 255.
+pip install pillow==11.3.0 numpy tifffile; Pillow 13 does not always resize along the rows first, and differs by 1 of 255.
 
 Each line of cases.txt is a sample that a file must become: file, pixels expected (a PNG), height, width, channels, how it
 is resized, how far a value may be off, and what is said to have been done. Expected pixels are made as docs/data.md
@@ -11,6 +11,7 @@ torchvision's Resize and CenterCrop for what is cut out.
 import pathlib
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageOps
 
 HERE = pathlib.Path(__file__).resolve().parent / "images"
@@ -147,10 +148,56 @@ def kinds():
     case(save("bits.bmp", Image.fromarray(grey).convert("1")))
 
 
+def case_of(name, values, alpha, most, said, premultiplied=False, **options):
+    """A TIFF of one channel with opacity, which Pillow does not read: what it becomes is computed here, from values of
+    0 to most (height, width, or with colours behind)."""
+    stored = options.pop("stored")
+    tifffile.imwrite(HERE / name, stored, extrasamples=["assocalpha" if premultiplied else "unassalpha"], metadata=None, **options)
+    values, alpha = values.astype(np.int64), alpha.astype(np.int64)
+    a = alpha if values.ndim == 2 else alpha[..., None]
+    out = values + most - a if premultiplied else (values * a + most * (most - a) + most // 2) // most
+    out = np.minimum(out, most)
+    if most > 255:
+        out = (out * 255 + 32767) // 65535
+    want = f"want_{len(cases):02d}.png"
+    save(want, out.astype(np.uint8))
+    cases.append(f"{name} {want} {out.shape[0]} {out.shape[1]} {1 if out.ndim == 2 else 3} none 0 {said}\n")
+
+
+def opacity():
+    rng = np.random.default_rng(11)
+    v16, a16 = (rng.integers(0, 65536, (20, 37), dtype=np.uint16) for _ in range(2))
+    v8, a8 = (rng.integers(0, 256, (20, 37), dtype=np.uint8) for _ in range(2))
+    a16[:4], a8[:4] = 65535, 255
+    both = np.dstack([v16, a16])
+    grey = {"photometric": "minisblack", "compression": "zlib"}
+    case_of("la16.tiff", v16, a16, 65535, "16_bit,blended", stored=both, planarconfig="contig", byteorder=">", **grey)
+    planes = np.stack([v16, a16])
+    case_of(
+        "la16_tiles.tiff", v16, a16, 65535, "16_bit,blended", stored=planes, planarconfig="separate", tile=(16, 16), **grey
+    )
+    case_of("la16_planes.tiff", v16, a16, 65535, "16_bit,blended", stored=planes, planarconfig="separate", **grey)
+    case_of(
+        "la16_assoc.tiff", np.minimum(v16, a16), a16, 65535, "16_bit,blended", premultiplied=True,
+        stored=np.dstack([np.minimum(v16, a16), a16]), planarconfig="contig", tile=(16, 16), **grey,
+    )  # fmt: skip
+    case_of(
+        "la_white.tiff", 255 - v8, a8, 255, "blended", stored=np.dstack([v8, a8]), planarconfig="contig", photometric="miniswhite"
+    )
+    colours = rng.integers(0, 65536, (3, 256), dtype=np.uint16)
+    shown = ((colours.astype(np.int64) * 255 + 32767) // 65535).T[v8]
+    palette = [(320, "H", 768, tuple(int(c) for c in colours.ravel()), True)]
+    case_of("pa.tiff", shown, a8, 255, "blended", stored=np.dstack([v8, a8]), planarconfig="contig", extratags=palette,
+            photometric="minisblack")  # fmt: skip
+    with tifffile.TiffFile(HERE / "pa.tiff", mode="r+") as t:
+        t.pages[0].tags["PhotometricInterpretation"].overwrite(3)
+
+
 HERE.mkdir(exist_ok=True)
 for old in HERE.iterdir():
     old.unlink()
 sizes()
 turned()
 kinds()
+opacity()
 (HERE / "cases.txt").write_text("".join(cases))

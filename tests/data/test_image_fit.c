@@ -204,10 +204,11 @@ static void tiff__of_numbers_that_would_be_taken_for_others_is_refused(void **st
 	    {1, 8, 1, 0, 2, "x.tiff: a TIFF image of signed integers; unsigned integers are read"},
 	    {8, 8, 3, 0, 1, "x.tiff: a TIFF image of a kind that is not read (photometric 8, compression 1)"},
 	    {1, 16, 1, 0, 2, "a TIFF image of signed integers"}, {1, 16, 1, 0, 3, "a TIFF image of floats"},
-	    {1, 16, 2, 2, 1,
-		"a TIFF image of grey, 16 bits and opacity; with opacity, grey of 8 bits and RGB are read"},
-	    {1, 16, 2, 1, 1, "of grey, 16 bits and opacity"}, {0, 8, 2, 2, 1, "of inverted grey, 8 bits and opacity"},
-	    {3, 8, 2, 2, 1, "of a palette, 8 bits and opacity"}};
+	    {1, 16, 2, 2, 1, NULL}, {1, 16, 2, 1, 1, NULL}, {0, 8, 2, 2, 1, NULL}, {0, 16, 2, 2, 1, NULL},
+	    {3, 8, 2, 2, 1, NULL},
+	    {0, 8, 2, 1, 1,
+		"a TIFF image of inverted grey, 8 bits and premultiplied opacity; with opacity, grey of 8 and 16 bits"},
+	    {3, 8, 2, 1, 1, "of a palette, 8 bits and premultiplied opacity"}};
 	const struct image_fit fit = {.height = 3, .width = 4, .channels = 1, .to_grey = true};
 	uint8_t grey[12];
 	unsigned changes;

@@ -17,7 +17,7 @@
 #include "quant/equalize.h"
 #include "quant/rounding.h"
 #include "quant/taps.h"
-#include "stages/quantize.h"
+#include "stages/quantize_kept.h"
 
 #define BATCHES   32                /* at most, of those that calibrate */
 #define ROWS      4096              /* of a layer that rounding is learned from, at most */
@@ -47,6 +47,7 @@ struct corrector {
 	struct calibration real, grid;
 	struct corrected *layer;
 	int n;
+	bool has_means; /* of what the layers read in the float model */
 	/* What a pass collects. */
 	int at; /* layer; -1: the means of all */
 	int64_t batch, seen, quota;
@@ -463,15 +464,15 @@ static int collect(struct corrector *c, struct corrected *l, int64_t O)
 	return rc;
 }
 
-static int correct(struct corrector *c, int at)
+/* What a layer is corrected by and from, computed. */
+static int compute(struct corrector *c, struct corrected *l)
 {
-	struct corrected *l = &c->layer[at];
 	struct layer_params p = {0};
-	c->at = at;
-	struct quantize_corrected *done = &c->job->corrected[at];
-	memcpy(done->name, name_of(c, l), NODE_NAME);
-	int rc = load(c, l, &p);
-	done->weights = learns(c, l) ? p.O * p.K : 0;
+	int rc = c->has_means ? 0 : pass(c, &c->real, c->n, mean_name, mean_add);
+	c->has_means = true;
+	if (!rc)
+		rc = load(c, l, &p);
+	c->job->corrected[c->at].weights = learns(c, l) ? p.O * p.K : 0;
 	if (!rc)
 		rc = collect(c, l, p.O);
 	if (!rc && learns(c, l))
@@ -480,6 +481,29 @@ static int correct(struct corrector *c, int at)
 		rc = correct_bias(c, l, &p);
 	unload(&p);
 	return rc;
+}
+
+static int correct(struct corrector *c, int at)
+{
+	struct corrected *l = &c->layer[at];
+	struct quantize_job *job = c->job;
+	struct kept_layer kept = {.done = &job->corrected[at]};
+	bool taken;
+	if (learns(c, l))
+		kept.param[0] = c->folded.node[l->params.weight].name;
+	if (quantize_corrects_biases(job->o, &job->plan) && l->params.shift != NODE_NONE)
+		kept.param[1] = c->folded.node[l->params.shift].name;
+	c->at = at;
+	memcpy(kept.done->name, name_of(c, l), NODE_NAME);
+	int rc = kept_layer_find(&kept, job, name_of(c, l));
+	if (!rc)
+		rc = kept_layer_take(&kept, job, &taken);
+	if (rc || taken)
+		return rc;
+	if (at > 0 && !c->has_means)
+		stage_line(job->run, "corrections go on after %d of %d layers", at, c->n);
+	rc = compute(c, l);
+	return rc ? rc : kept_layer_keep(&kept, job);
 }
 
 /* ---- plan ---- */
@@ -552,8 +576,8 @@ int quantize_correct(struct quantize_job *job)
 	int rc = corrector_open(&c);
 	mem_free(job->corrected);
 	job->corrected = rc ? NULL : mem_alloc((size_t)c.n + 1, sizeof(*job->corrected));
-	if (!rc)
-		rc = job->corrected ? pass(&c, &c.real, c.n, mean_name, mean_add) : ERR_NOMEM;
+	if (!rc && !job->corrected)
+		rc = ERR_NOMEM;
 	job->n_corrected = rc ? 0 : c.n;
 	for (int i = 0; !rc && i < c.n; i++)
 		rc = correct(&c, i);

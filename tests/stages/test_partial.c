@@ -349,6 +349,62 @@ static void stages__ask_the_teacher_for_what_is_left(void **state)
 	assert_finds_rows(distill, "train", true);
 }
 
+/* Batches that the stage has run: of observers, of the means of the float model, and of each layer. */
+static int batches_run;
+
+static void count_all(struct progress *p, const char *text, double done, double total)
+{
+	batches_run += strcmp(text, "calibrating") == 0;
+	count(p, text, done, total);
+}
+
+/* Two layers, the second of which an interruption meets: the first is not corrected again. */
+static void assert_corrects_the_rest(const char *options, int of_layer, const char *line)
+{
+	const int of_observers = 4, of_means = 4;
+	progress.update = count_all;
+	begin_anew();
+	RIG_OK(calibrate(&stage_quantize, "whole", options, NULL));
+	for (int i = 0; i < 2; i++) {
+		struct partial *p = open_file(KEY, 300);
+		stop_now = batches_run = 0;
+		batches_left = i ? 0 : of_observers + of_means + of_layer + 1;
+		assert_int_equal(calibrate(&stage_quantize, "parts", options, p), i ? 0 : ERR_INTERRUPTED);
+		partial_close(p);
+	}
+	progress.update = count;
+	assert_int_equal(batches_run, of_observers + of_means + of_layer);
+	assert_true(has_said(line));
+	assert_same_model("whole", "parts");
+}
+
+#define FOUR_BATCHES "method: static, calibration_batches: 4, calibration_batch_size: 16"
+
+static void corrections__go_on_with_the_layer_that_was_at_work(void **state)
+{
+	(void)state;
+	assert_corrects_the_rest(
+	    "{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", 8, "corrections go on after 1 of 2 layers");
+	assert_corrects_the_rest(
+	    "{" FOUR_BATCHES ", bias_correction: true}", 4, "corrections go on after 1 of 2 layers");
+}
+
+/* The report has what was done to a layer before the interruption, too. */
+static void corrections__that_were_kept_are_reported(void **state)
+{
+	struct model whole, parts;
+	(void)state;
+	assert_corrects_the_rest("{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", 8, "corrections go on");
+	rig_load(&digits, "whole", &whole);
+	rig_load(&digits, "parts", &parts);
+	const cJSON *a = cJSON_GetObjectItem(cJSON_GetObjectItem(whole.ckpt.info, "int8_report"), "corrected"),
+		    *b = cJSON_GetObjectItem(cJSON_GetObjectItem(parts.ckpt.info, "int8_report"), "corrected");
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(a, "layers")), 2);
+	assert_true(cJSON_Compare(a, b, true));
+	model_clear(&whole);
+	model_clear(&parts);
+}
+
 /* The figures of the test split alone: times differ. */
 static char *test_figures(const char *folder)
 {
@@ -441,6 +497,8 @@ int main(void)
 	    cmocka_unit_test(unit__is_of_weights_and_split),
 	    cmocka_unit_test(calibration__of_observers_goes_on),
 	    cmocka_unit_test(calibration__of_norms_goes_on),
+	    cmocka_unit_test(corrections__go_on_with_the_layer_that_was_at_work),
+	    cmocka_unit_test(corrections__that_were_kept_are_reported),
 	    cmocka_unit_test(stages__measure_what_is_left),
 	    cmocka_unit_test(stages__ask_the_teacher_for_what_is_left),
 	    cmocka_unit_test(stages__evaluate_what_is_left),

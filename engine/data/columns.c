@@ -8,6 +8,7 @@ const char *const columns_of_text[] = {
 const char *const columns_of_label[] = {
     "label", "class", NULL, "category", "target", "sentiment", "label_name", "class_name", NULL, NULL};
 const char *const columns_of_split[] = {"split", NULL, "subset", "partition", "set", "fold", NULL, NULL};
+const char *const columns_of_fold[] = {"fold", "folds", "fold_id", "kfold", "cv_fold", NULL, NULL};
 const char *const columns_of_file[] = {"file", NULL, "filename", "path", "filepath", "image", "image_path",
     "image_file", "image_name", "img", "img_path", "img_name", NULL, NULL};
 const char *const columns_of_number[] = {

@@ -6,6 +6,7 @@
 
 /* Lists of names, most telling ones first: groups that end in NULL, and an empty group behind the last. */
 extern const char *const columns_of_text[], *const columns_of_label[], *const columns_of_split[];
+extern const char *const columns_of_fold[];
 extern const char *const columns_of_file[], *const columns_of_number[], *const columns_of_class[];
 
 /* The columns of `header` whose name is in the first `groups` groups of `usual`: of the first group that has any, how

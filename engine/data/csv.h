@@ -30,13 +30,22 @@ int csv_read(struct csv *out, const char *path, char delimiter);
 /* Of a choice of the option data.delimiter; 0: auto. */
 char csv_delimiter_of(int choice);
 const char *csv_delimiter_name(char delimiter);
-/* The column that names the splits: one that is called so, or by another usual name, and holds nothing but words for
- * splits. certain: one called split counts whatever it holds. -1: none; then columns that hold other words too are
- * noted (NOTE_SPLIT). ERR_DATA: two may be it. */
+/* Which column names the splits, and which the folds of a table. */
+struct data_options;
 struct data_notes;
-int csv_split_column(int *out, const struct csv *c, bool certain, struct data_notes *notes);
-/* The split that a row names, SPLIT_NONE if it is left open. ERR_DATA: "NAME:LINE: ...". */
-int csv_split(const struct csv *c, int row, int column, int *out);
+struct csv_splits {
+	int split, fold; /* columns; -1: there is none */
+	long first;      /* the number of the first fold */
+	long test;       /* that of the fold for testing */
+};
+/* Those that the options name. Else splits are in a column that is called split, or by another usual name, whose words
+ * are all of splits. certain: one called split counts whatever it holds. ERR_DATA: two may be it; a column of a usual
+ * name has words of splits and others. A column called so that has none of them, and one of numbers called fold, are
+ * noted (NOTE_SPLIT, NOTE_FOLD). */
+int csv_find_splits(
+    struct csv_splits *out, const struct csv *c, const struct data_options *o, bool certain, struct data_notes *notes);
+/* The split of a row, SPLIT_NONE if it is left open. ERR_DATA: "NAME:LINE: ...". */
+int csv_split(const struct csv *c, const struct csv_splits *k, int row, int *out);
 void csv_clear(struct csv *c);
 /* The header's column, or -1. */
 int csv_column(const struct csv *c, const char *title);

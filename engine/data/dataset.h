@@ -53,7 +53,9 @@ struct data_options {
 	int encoding;                       /* csv, phrasebank: enum data_encoding */
 	int delimiter;                      /* csv, an index: choice auto , ; tab */
 	int quotes;                         /* csv: choice csv, none */
-	int64_t folds, fold;                /* texts: folds 0 = none; the fold is the test split */
+	char *split_column;                 /* csv, an index: NULL = the usual names, "" = none */
+	char *fold_column;                  /* csv, an index: of numbers of folds; NULL = folds are cut by content */
+	int64_t folds, fold;                /* folds 0 = none; the fold is the test split */
 	double val_fraction, test_fraction; /* used where the source names no such split */
 	double fraction;                    /* stratified part of the train split to use, (0, 1] */
 	struct option_ints size;            /* images: side, or height and width; empty = that of the first */

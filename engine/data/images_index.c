@@ -23,8 +23,9 @@
 #define LISTED_MAX 20 /* columns in a message */
 
 struct columns {
-	int file, label, class_name, split, archive; /* -1: there is none */
-	int32_t first;                               /* the label of class 0 */
+	int file, label, class_name, archive; /* -1: there is none */
+	int32_t first;                        /* the label of class 0 */
+	struct csv_splits splits;
 };
 
 static const char *const *header_of(const struct csv *c)
@@ -140,7 +141,10 @@ static int note_columns(const struct csv *c, const struct columns *k, const stru
 		add_column(&text, c, "label", k->label, "label");
 	if (!o->label && k->class_name >= 0)
 		add_column(&text, c, "class", k->class_name, "class");
-	add_column(&text, c, "split", k->split, "split");
+	if (!o->split_column)
+		add_column(&text, c, "split", k->splits.split, "split");
+	if (k->splits.fold >= 0 && k->splits.first != 0)
+		str_addf(&text, "%sfolds from 1, of which data.fold: 0 is the first", text.len ? ", " : "");
 	if (!csv_delimiter_of(o->delimiter) && c->delimiter != ',')
 		str_addf(&text, "%sdelimiter: %s", text.len ? ", " : "", csv_delimiter_name(c->delimiter));
 	if (text.len)
@@ -156,7 +160,7 @@ static int find_columns(const struct csv *c, struct columns *k, const struct dat
 	if (!rc)
 		rc = find_labels(c, o, k);
 	if (!rc)
-		rc = csv_split_column(&k->split, c, true, &l->notes);
+		rc = csv_find_splits(&k->splits, c, o, true, &l->notes);
 	if (rc)
 		return rc;
 	k->archive = csv_column(c, "archive");
@@ -285,8 +289,8 @@ static int add_row(struct listing *l, const struct csv *c, const struct columns 
 		rc = note_add(&l->notes, NOTE_ROW, file);
 	if (rc != 0 || archive == SPLIT_DROP)
 		goto out;
-	if (!rc && k->split >= 0)
-		rc = csv_split(c, row, k->split, &split);
+	if (!rc)
+		rc = csv_split(c, &k->splits, row, &split);
 	if (!rc && k->label >= 0) {
 		rc = parse_label(c, row, csv_field(c, row, k->label), &label);
 		label -= k->first;

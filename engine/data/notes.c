@@ -29,6 +29,8 @@ static const struct {
 	false},
     [NOTE_SPLIT] = {"no_split_column", "column that names no splits for its other words",
 	"columns that name no splits for their other words", true},
+    [NOTE_FOLD] = {"no_fold_column", "column of folds that data.fold_column does not name",
+	"columns of folds that data.fold_column does not name", true},
     [NOTE_FIELD] = {"split_field", "field that names splits, as only columns of CSV do",
 	"fields that name splits, as only columns of CSV do", true},
     [NOTE_COPIES] = {"copies_apart", "class", "classes", true},
@@ -87,8 +89,6 @@ int note_found(struct data_notes *n, const char *format, ...)
 	return note_add(n, NOTE_FOUND, text);
 }
 
-void notes_clear(struct data_notes *n)
-{
 int note_all(struct data_notes *n, enum note_kind kind, int64_t count, const char *format, ...)
 {
 	char text[NAME_SHOWN];
@@ -102,6 +102,8 @@ int note_all(struct data_notes *n, enum note_kind kind, int64_t count, const cha
 	return rc;
 }
 
+void notes_clear(struct data_notes *n)
+{
 	for (int k = 0; k < NOTE_KINDS; k++)
 		for (int i = 0; i < NOTE_NAMES; i++)
 			mem_free(n->of[k].name[i]);

@@ -18,7 +18,8 @@ enum note_kind {
 	NOTE_SPECIAL,  /* a FIFO, device or socket; inside a class folder, a folder called like an image */
 	NOTE_HIDDEN,   /* a name that begins with a dot, and what operating systems leave behind */
 	NOTE_ROW,      /* a row of the index whose archive is not configured */
-	NOTE_SPLIT,    /* a column that may be meant to name the splits, but holds other words too */
+	NOTE_SPLIT,    /* a column that may be meant to name the splits, but holds other words */
+	NOTE_FOLD,     /* a column of numbers of folds that no option names */
 	NOTE_FIELD,    /* a field of JSON Lines that names splits, which are read from columns alone */
 	NOTE_COPIES,   /* not left out: a class of images whose copies are in different splits */
 	NOTE_SPELLING, /* not left out: classes whose names differ in spelling alone */
@@ -56,8 +57,8 @@ void notes_converted(const struct data_notes *n, struct str *out);
 cJSON *notes_to_json(const struct data_notes *n, bool converted);
 /* Notes what was found out. Sentences of more than 400 bytes are cut. */
 int note_found(struct data_notes *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Notes so many, by one text in the place of their names. */
 int note_all(struct data_notes *n, enum note_kind kind, int64_t count, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
 #endif

@@ -287,15 +287,20 @@ const struct option data_option_table[] = {
 	.when = "source",
 	.only = OPTION_BIT(SOURCE_CSV),
 	.help = "csv: fields may be quoted as in RFC 4180; none = a quote is a character like others"},
+    {.key = "split_column",
+	.type = OPT_STRING,
+	.offset = AT(split_column),
+	.when = "source",
+	.only = OPTION_BIT(SOURCE_CSV) | OPTION_BIT(SOURCE_IMAGES),
+	.help = "csv, an index: column whose words name the splits; \"\" = no column; none = split, else subset, "
+		"partition, set or fold, if it holds such words"},
     {.key = "folds",
 	.type = OPT_INT,
 	.offset = AT(folds),
 	.def = "0",
 	.min = 0,
 	.max = 1000,
-	.when = "source",
-	.only = TEXTS,
-	.help = "texts: cut into so many equal parts, one of them for testing, instead of test_fraction; 0 = off"},
+	.help = "cut into so many equal parts, one of them for testing, instead of test_fraction; 0 = off"},
     {.key = "fold",
 	.type = OPT_INT,
 	.offset = AT(fold),
@@ -304,7 +309,14 @@ const struct option data_option_table[] = {
 	.max = 999,
 	.when = "folds",
 	.only = OPTION_POSITIVE,
-	.help = "texts: which of the folds is the test split, 0 to folds - 1"},
+	.help = "which of the folds is the test split, 0 to folds - 1"},
+    {.key = "fold_column",
+	.type = OPT_STRING,
+	.offset = AT(fold_column),
+	.when = "folds",
+	.only = OPTION_POSITIVE,
+	.help = "csv, an index: column that says which fold a row is in, by numbers from 0 or from 1; none = folds are "
+		"cut by content"},
     {.key = "val_fraction",
 	.type = OPT_FLOAT,
 	.offset = AT(val_fraction),
@@ -440,7 +452,7 @@ int data_options_check_cuts(const struct data_options *o, const bool named[SPLIT
 {
 	if (named[SPLIT_VAL] && differs(o->val_fraction, VAL_FRACTION))
 		return err_set(ERR_CONFIG, "data.val_fraction has no effect: the data name a validation split");
-	if (named[SPLIT_TEST] && o->folds > 0)
+	if (named[SPLIT_TEST] && o->folds > 0 && !o->fold_column)
 		return err_set(ERR_CONFIG, "data.folds has no effect: the data name a test split");
 	if (named[SPLIT_TEST] && differs(o->test_fraction, TEST_FRACTION))
 		return err_set(ERR_CONFIG, "data.test_fraction has no effect: the data name a test split");
@@ -457,6 +469,15 @@ static int check_texts(const struct data_options *o, const char **key)
 	*key = "classes";
 	if (o->labels.n > 0 && o->classes.n > 0)
 		return err_set(ERR_CONFIG, "labels already names the classes in their order");
+	*key = NULL;
+	return 0;
+}
+
+static int check_folds(const struct data_options *o, const char **key)
+{
+	const char *test = o->source == SOURCE_IDX ? o->test_images : o->test;
+	const bool index = o->source == SOURCE_IMAGES && o->index && *o->index;
+
 	*key = "fold";
 	if (o->folds > 0 && o->fold >= o->folds)
 		return err_set(ERR_CONFIG, "fold is %lld; with %lld folds it is one of 0 to %lld", (long long)o->fold,
@@ -464,8 +485,11 @@ static int check_texts(const struct data_options *o, const char **key)
 	*key = "folds";
 	if (o->folds == 1)
 		return err_set(ERR_CONFIG, "folds is 1; at least 2 are needed, or 0 for none");
-	if (o->folds > 0 && o->test)
-		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", o->test);
+	if (o->folds > 0 && test && *test)
+		return err_set(ERR_CONFIG, "the test split is a fold, or the file '%s', but not both", test);
+	*key = "fold_column";
+	if (o->fold_column && o->source != SOURCE_CSV && !index)
+		return err_set(ERR_CONFIG, "fold_column has no effect; it is of tables: csv, and an index of images");
 	*key = NULL;
 	return 0;
 }
@@ -475,8 +499,8 @@ static int check_index(const struct data_options *o, const char **key)
 {
 	const bool index = o->index && *o->index;
 
-	*key = o->label ? "label" : "delimiter";
-	if (!index && (o->label || o->delimiter))
+	*key = o->label ? "label" : o->delimiter ? "delimiter" : "split_column";
+	if (!index && (o->label || o->delimiter || o->split_column))
 		return err_set(ERR_CONFIG, "%s has no effect on images without an index", *key);
 	*key = "outside";
 	if (o->outside && o->archives.n > 0)
@@ -600,6 +624,8 @@ int data_options_check(const struct data_options *o, const char **key)
 		rc = check_folders(o, key);
 	if (!rc && o->source == SOURCE_IMAGES)
 		rc = check_index(o, key);
+	if (!rc)
+		rc = check_folds(o, key);
 	if (!rc)
 		rc = check_size(o, key);
 	if (rc || TEXTS & OPTION_BIT(o->source))

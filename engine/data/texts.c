@@ -183,6 +183,9 @@ static int texts_list(struct listing *l, const struct source_args *a)
 		return ERR_NOMEM;
 	l->kind = SAMPLE_TEXT;
 	rc = find_files(st, a, l);
+	if (!rc && st->n_file > 1 && (a->o->fold_column || a->o->split_column))
+		rc = err_set(ERR_CONFIG, "data.%s has no effect: files are named for the splits",
+		    a->o->fold_column ? "fold_column" : "split_column");
 	for (int i = 0; i < st->n_file && !rc; i++) {
 		struct text_file *f = &st->file[i];
 

@@ -61,18 +61,20 @@ static int label_columns(const struct csv *c, const struct data_options *o, cons
 	return rc;
 }
 
-/* The column that names the splits of a file that is the only one, or -1. */
-static int split_column(int *out, struct text_file *f)
+/* The columns that name the splits of a file that is the only one. */
+static int find_splits(struct csv_splits *out, struct text_file *f, const struct data_options *o)
 {
 	int rc;
 
-	*out = -1;
+	*out = (struct csv_splits){.split = -1, .fold = -1};
 	if (!f->notes)
 		return 0;
-	rc = csv_split_column(out, &f->csv, false, f->notes);
-	f->by_row = *out >= 0;
-	if (!rc && f->by_row)
-		text_file_found(f, "split", f->csv.field[*out]);
+	rc = csv_find_splits(out, &f->csv, o, false, f->notes);
+	f->by_row = out->split >= 0 || out->fold >= 0;
+	if (!rc && out->split >= 0 && !o->split_column)
+		text_file_found(f, "split", f->csv.field[out->split]);
+	if (!rc && out->fold >= 0 && out->first != 0)
+		text_file_found(f, "folds", "from 1, of which data.fold: 0 is the first");
 	return rc;
 }
 
@@ -80,7 +82,8 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 {
 	struct csv *c = &f->csv;
 	char where[1100];
-	int text, n_label = 0, split = -1, *column = NULL;
+	struct csv_splits splits;
+	int text, n_label = 0, *column = NULL;
 	int rc = parse(f, o);
 
 	if (!rc)
@@ -104,13 +107,13 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	    !columns_is_plain(c->field[column[0]], columns_of_label))
 		text_file_found(f, "label", c->field[column[0]]);
 	if (!rc)
-		rc = split_column(&split, f);
+		rc = find_splits(&splits, f, o);
 	for (int r = 1; r < c->rows && !rc; r++) {
 		const char *s = csv_field(c, r, text);
 
 		rc = text_file_add(f, c->line[r], s, strlen(s));
-		if (!rc && split >= 0)
-			rc = csv_split(c, r, split, &f->row[f->n - 1].split);
+		if (!rc)
+			rc = csv_split(c, &splits, r, &f->row[f->n - 1].split);
 		for (int k = 0; k < n_label && !rc; k++)
 			rc = text_file_value(f, c->field[(size_t)r * (size_t)c->columns + (size_t)column[k]]);
 	}

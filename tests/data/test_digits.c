@@ -165,9 +165,9 @@ static void fraction__keeps_one_sample_of_each_class(void **state)
 static void key__changes_with_each_option_that_matters(void **state)
 {
 	static const char *const variants[] = {"{source: digits}", "{source: digits, val_fraction: 0.11}",
-	    "{source: digits, test_fraction: 0.21}", "{source: digits, fraction: 0.9}",
-	    "{source: digits, augment: {flip: true}}", "{source: digits, augment: {rotate90: true}}",
-	    "{source: digits, augment: {crop_padding: 1}}"};
+	    "{source: digits, test_fraction: 0.21}", "{source: digits, fraction: 0.9}", "{source: digits, size: 8}",
+	    "{source: digits, size: 9}", "{source: digits, folds: 4}", "{source: digits, augment: {flip: true}}",
+	    "{source: digits, augment: {rotate90: true}}", "{source: digits, augment: {crop_padding: 1}}"};
 	enum { N = sizeof(variants) / sizeof(variants[0]) };
 	char hex[N][HASH_HEX], again[HASH_HEX];
 

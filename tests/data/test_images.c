@@ -147,6 +147,49 @@ static void images__index_names_labels_and_splits(void **state)
 	dataset_close(&d);
 }
 
+/* Folds of the table's own, and folds that are cut by content. */
+static void images__are_cut_into_folds(void **state)
+{
+	char text[8192] = "file,class,fold\n";
+	struct dataset d;
+	int64_t in_test = 0;
+
+	(void)state;
+	put_images();
+	for (int c = 0, k = 0; c < 3; c++)
+		for (int i = 0; i < 6 + c; i++, k++)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s,%s,%d\n", names[k], classes[c],
+			    1 + i % 2);
+	put_text("index.csv", text);
+	d = must_open("{source: images, path: DIR, index: index.csv, folds: 2, fold: 1, fold_column: fold}", true);
+	assert_int_equal(d.n[SPLIT_TEST], 3 + 3 + 4);
+	for (int64_t i = 0; i < d.n[SPLIT_TEST]; i++) {
+		const char *row = strstr(text, d.file[SPLIT_TEST][i]);
+
+		assert_int_equal(strchr(row, '\n')[-1], '2');
+	}
+	check_contents(&d, 21);
+	dataset_close(&d);
+	d = must_open("{source: images, path: DIR, index: index.csv}", true);
+	assert_int_equal(d.notes.of[NOTE_FOLD].n, 1);
+	dataset_close(&d);
+	for (int fold = 0; fold < 3; fold++) {
+		char yaml[128];
+
+		snprintf(yaml, sizeof(yaml), "{source: images, path: DIR, index: index.csv, folds: 3, fold: %d}", fold);
+		d = must_open(yaml, true);
+		assert_int_equal(d.n[SPLIT_TEST], 7);
+		in_test += d.n[SPLIT_TEST];
+		dataset_close(&d);
+	}
+	assert_int_equal(in_test, 21);
+	const char *key;
+	struct data_options o = options("{source: images, path: DIR, folds: 3, fold_column: fold}");
+	assert_int_equal(data_options_check(&o, &key), ERR_CONFIG);
+	assert_string_equal(key, "fold_column");
+	option_clear(data_option_table, &o);
+}
+
 static void images__index_selects_by_archive(void **state)
 {
 	const char *even[12] = {NULL}, *odd[12] = {NULL};
@@ -657,6 +700,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(images__come_from_class_folders, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__archives_give_what_folders_give, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__index_names_labels_and_splits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(images__are_cut_into_folds, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__index_selects_by_archive, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__broken_indexes_name_the_line, setup, teardown),
 	    cmocka_unit_test_setup_teardown(images__names_in_an_index_are_paths, setup, teardown),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Decoding and resizing beside Pillow: equal pixels of every image of an archive, and speed, in turns.
+"""Decoding and resizing beside Pillow and torchvision: equal pixels of every image of an archive, and speed, in turns.
 
 usage: peers_images.py BENCH_DECODE_IMAGES ARCHIVE HEIGHT WIDTH none|crop|stretch [--threads N] [--rounds N] [--equal]
 
-ARCHIVE is a .tar or .tar.gz of JPEG or PNG files. Both sides have the files in memory; Pillow decodes and resizes on a pool
-of as many threads, which it does without Python's lock. cpu_us: microseconds of processor time per image, the least of all rounds. With --equal every pixel of every image is compared instead.
-Needs Pillow and NumPy from PyPI.
+ARCHIVE is a .tar or .tar.gz of JPEG or PNG files. All sides have the files in memory; Pillow and torchvision decode and resize
+on a pool of as many threads, which they do without Python's lock, torch with one thread in each. cpu_us: microseconds of
+processor time per image, the least of all rounds; ratio: a peer's time to ours, the median over the rounds. With --equal every
+pixel of every image is compared with Pillow's instead. Needs Pillow and NumPy from PyPI; torchvision if it is there.
 """
 import argparse
 import concurrent.futures
@@ -21,6 +22,13 @@ import time
 import numpy as np
 import PIL
 from PIL import Image
+
+try:
+    import torch
+    import torchvision
+    from torchvision.transforms.v2 import functional as transforms
+except ImportError:
+    torchvision = None
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -43,6 +51,36 @@ def fit(data, height, width, resize):
     image = image.resize(size, Image.BILINEAR)
     top, left = round((image.height - height) / 2.0), round((image.width - width) / 2.0)
     return image.crop((left, top, left + width, top + height))
+
+
+def fit_torch(data, height, width, resize):
+    """torchvision's decoder and, on bytes, its Resize with antialiasing and CenterCrop."""
+    image = torchvision.io.decode_image(data, mode=torchvision.io.ImageReadMode.RGB)
+    if resize == "none":
+        return image
+    if resize == "stretch":
+        return transforms.resize(image, [height, width], antialias=True)
+    _, h, w = image.shape
+    size = [height, int(height * w / h)] if height * w >= width * h else [int(width * h / w), width]
+    return transforms.center_crop(transforms.resize(image, size, antialias=True), [height, width])
+
+
+def pillow_peer(files):
+    return files, lambda data, *shape: fit(data, *shape).tobytes()
+
+
+def torch_peer(files):
+    torch.set_num_threads(1)
+    return [torch.from_numpy(np.frombuffer(f, np.uint8).copy()) for f in files], fit_torch
+
+
+def seconds_of(peer, a):
+    files, make = peer
+    with concurrent.futures.ThreadPoolExecutor(a.threads) as pool:
+        start, cpu = time.perf_counter(), time.process_time()
+        for _ in pool.map(lambda d: make(d, a.height, a.width, a.resize), files, chunksize=64):
+            pass
+        return time.perf_counter() - start, time.process_time() - cpu
 
 
 def compare(a, files, command):
@@ -73,32 +111,32 @@ def main():
     command = [a.bench, a.archive, str(a.height), str(a.width), a.resize]
     if a.equal:
         return compare(a, files, command)
-    ours, theirs, ours_cpu, theirs_cpu = [], [], [], []
+    peers = {"pillow": pillow_peer(files)}
+    if torchvision:
+        peers["torchvision"] = torch_peer(files)
+    ours, theirs = [], {name: [] for name in peers}
     for _ in range(a.rounds):
         env = dict(os.environ, OMP_NUM_THREADS=str(a.threads))
         result = json.loads(subprocess.check_output([*command, "--rounds", "1"], env=env))
-        ours.append(result["seconds"])
-        ours_cpu.append(result["cpu_seconds"])
-        with concurrent.futures.ThreadPoolExecutor(a.threads) as pool:
-            start, cpu = time.perf_counter(), time.process_time()
-            for _ in pool.map(lambda d: fit(d, a.height, a.width, a.resize).tobytes(), files, chunksize=64):
-                pass
-            theirs.append(time.perf_counter() - start)
-            theirs_cpu.append(time.process_time() - cpu)
+        ours.append((result["seconds"], result["cpu_seconds"]))
+        for name, peer in peers.items():
+            theirs[name].append(seconds_of(peer, a))
     n = len(files)
-    print(
-        json.dumps(
-            {
-                "images": n,
-                "ours_per_s": round(n / statistics.median(ours)),
-                "pillow_per_s": round(n / statistics.median(theirs)),
-                "ratio": round(statistics.median(t / o for o, t in zip(ours, theirs)), 2),
-                "ours_cpu_us": round(1e6 * min(ours_cpu) / n, 1),
-                "pillow_cpu_us": round(1e6 * min(theirs_cpu) / n, 1),
-                "pillow": PIL.__version__,
-            }
-        )
-    )
+
+    def row(times):
+        return {"per_s": round(n / statistics.median(t for t, _ in times)), "cpu_us": round(1e6 * min(c for _, c in times) / n, 1)}
+
+    out = {"images": n, "ours": row(ours)}
+    for name, times in theirs.items():
+        ratios = sorted(t / o for (o, _), (t, _) in zip(ours, times))
+        version = PIL.__version__ if name == "pillow" else torchvision.__version__
+        out[name] = row(times) | {
+            "ratio": round(statistics.median(ratios), 2),
+            "least": round(ratios[0], 2),
+            "most": round(ratios[-1], 2),
+            "version": version,
+        }
+    print(json.dumps(out))
 
 
 main()

@@ -37,10 +37,11 @@ int calibration_plan(
 {
 	const struct session_options o = {.batch = batch, .bind = of->keep};
 	struct session s = {0};
+	const struct build_shape largest = encoding_largest(samples, batch);
 	struct executor_memory m;
 	int rc = session_open(&s, of->params, of->classes, of->build, of->user, &o);
 	if (!rc)
-		rc = session_plan(&s, samples, &m, host);
+		rc = session_plan(&s, samples, &largest, &m, host);
 	if (!rc)
 		*device = memory_executor(&m);
 	session_close(&s);

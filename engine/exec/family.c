@@ -119,7 +119,7 @@ static int sum_memory(const struct exec_family *f, const struct executor *ex, st
 	m->gradients = larger(m->gradients, s->arena->bytes[ARENA_GRADIENTS]);
 	m->scratch = larger(m->scratch, s->arena->bytes[ARENA_SCRATCH]);
 	m->saved = larger(m->saved, s->arena->bytes[ARENA_SAVED]);
-	m->param_gradients = have[SHARED_GRADIENT] + more[SHARED_GRADIENT] + have[SHARED_SUM] + more[SHARED_SUM];
+	m->param_gradients = have[SHARED_GRADIENT] + more[SHARED_GRADIENT];
 	m->packed = have[SHARED_PACKED] + more[SHARED_PACKED];
 	m->constants = have[SHARED_CONSTANT] + more[SHARED_CONSTANT] + have[SHARED_SAVED] + more[SHARED_SAVED];
 	m->total = memory_sum(m);

@@ -74,7 +74,13 @@ static int make_room(struct exec_shared *s, int n)
 	return 0;
 }
 
-/* Adds the values of one kind that are missing, in one allocation. */
+/* Gradients and their sums lie in one piece. */
+static enum shared_kind piece_of(enum shared_kind kind)
+{
+	return kind == SHARED_SUM ? SHARED_GRADIENT : kind;
+}
+
+/* Adds the values of one piece that are missing, in one allocation. */
 static int add_kind(struct exec_shared *s, const struct shared_value *v, int n, enum shared_kind kind)
 {
 	size_t missing[SHARED_KINDS];
@@ -90,7 +96,7 @@ static int add_kind(struct exec_shared *s, const struct shared_value *v, int n, 
 		return err_context(ERR_NOMEM, "%s: memory of an executor", s->dev.backend->name);
 	s->chunk[s->n_chunk++] = at;
 	for (int i = 0; i < n; i++) {
-		if (v[i].kind != kind || shared_find(s, &v[i]) >= 0)
+		if (piece_of(v[i].kind) != kind || shared_find(s, &v[i]) >= 0)
 			continue;
 		s->value[s->n_value] = v[i];
 		s->value[s->n_value].version = 0;
@@ -113,12 +119,12 @@ void shared_missing(const struct exec_shared *s, const struct shared_value *v, i
 	memset(bytes, 0, SHARED_KINDS * sizeof(*bytes));
 	for (int i = 0; i < n; i++)
 		if (shared_find(s, &v[i]) < 0)
-			bytes[v[i].kind] += exec_align(v[i].bytes);
+			bytes[piece_of(v[i].kind)] += exec_align(v[i].bytes);
 }
 
 void shared_bytes(const struct exec_shared *s, size_t bytes[SHARED_KINDS])
 {
 	memset(bytes, 0, SHARED_KINDS * sizeof(*bytes));
 	for (int i = 0; i < s->n_value; i++)
-		bytes[s->value[i].kind] += exec_align(s->value[i].bytes);
+		bytes[piece_of(s->value[i].kind)] += exec_align(s->value[i].bytes);
 }

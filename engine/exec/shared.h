@@ -55,7 +55,7 @@ int shared_find(const struct exec_shared *s, const struct shared_value *key);
 int shared_layout(const struct exec_shared *s, const char *name);
 /* Adds those of n values that are not there yet, with their memory. */
 int shared_add(struct exec_shared *s, const struct shared_value *v, int n);
-/* Bytes that shared_add would allocate for each kind, or those that are there. */
+/* Bytes that shared_add would allocate for each kind, or those that are there; those of sums count as gradients. */
 void shared_missing(const struct exec_shared *s, const struct shared_value *v, int n, size_t bytes[SHARED_KINDS]);
 void shared_bytes(const struct exec_shared *s, size_t bytes[SHARED_KINDS]);
 

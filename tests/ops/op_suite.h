@@ -11,7 +11,8 @@ int op_suite_run(struct device dev, const char *filter);
 /* Each case once, with all gradients, instead of in all variants: where running is slow and values are not the point.
  */
 extern bool op_suite_once;
-/* The same for the optimizer's update: every kind, clipping, masks, floors, relative steps, running statistics. */
+/* The same for the optimizer's update: every kind, clipping, masks, floors, relative steps, running statistics; and for
+ * sums of gradients. */
 int op_suite_update(struct device dev);
 /* Ids outside a table and starts outside the rows: they read nothing. */
 int op_suite_outside(struct device dev);

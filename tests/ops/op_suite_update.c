@@ -263,6 +263,46 @@ static const struct update_case cases[] = {{.args = SGD(.momentum = 0)},
     {.args = ADAMW(.lr = 0.01f, .beta2 = 0.999f, .weight_decay = 0.1f, .clip_norm = 1), .cut = true},
     {.args = SGD(.clip_norm = 1), .start = DYNAMIC(.scale = 4, .good = 1998), .none = true}};
 
+/* Sums of gradients: each rounded once, as everybody would. */
+static int compare_sum(struct device dev, size_t n)
+{
+	const struct backend *b = dev.backend;
+	struct rng r = rng_make(3, "add", RNG_BENCH, "");
+	const size_t bytes = n * sizeof(float);
+	float *x = mem_alloc(2 * n, sizeof(*x)), *y = x ? x + n : NULL;
+	float *on_device = b->alloc(dev.ctx, 2 * bytes);
+	int rc = x && on_device ? 0 : ERR_NOMEM;
+	for (size_t i = 0; !rc && i < 2 * n; i++)
+		x[i] = 2 * rng_uniform(rng_draw(r, 0, 0, (uint32_t)i).w[0]) - 1;
+	if (!rc)
+		rc = b->upload(dev.ctx, on_device, x, 2 * bytes);
+	if (!rc)
+		rc = b->add(dev.ctx, on_device, on_device + n, n);
+	for (size_t i = 0; !rc && i < n; i++)
+		x[i] += y[i];
+	if (!rc)
+		rc = b->download(dev.ctx, y, on_device, bytes);
+	if (!rc && memcmp(x, y, bytes) != 0)
+		rc = err_set(ERR_FAIL, "a sum of %zu values has other bytes", n);
+	if (on_device)
+		b->free(dev.ctx, on_device);
+	mem_free(x);
+	return rc;
+}
+
+static int compare_sums(struct device dev)
+{
+	static const size_t counts[] = {1, 1003, 1 << 18};
+	int failed = 0;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		if (compare_sum(dev, counts[i]) == 0)
+			continue;
+		failed++;
+		fprintf(stderr, "%s: add: %s\n", dev.backend->name, err_message());
+	}
+	return failed;
+}
+
 int op_suite_update(struct device dev)
 {
 	static const struct device reference = {.backend = &ref_backend};
@@ -281,5 +321,6 @@ int op_suite_update(struct device dev)
 		setup_clear(&a);
 		setup_clear(&b);
 	}
+	failed += compare_sums(dev);
 	return failed ? err_set(ERR_FAIL, "%d of %d cases failed", failed, n) : 0;
 }

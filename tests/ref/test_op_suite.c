@@ -175,6 +175,19 @@ static void op_suite__finds_an_update_that_ignores_masks(void **state)
 	assert_int_equal(op_suite_update(dev), ERR_FAIL);
 }
 
+static int add_all_but_the_last(void *ctx, float *to, const float *from, size_t n)
+{
+	return ref_backend.add(ctx, to, from, n > 1000 ? n - 1 : n);
+}
+
+static void op_suite__finds_a_sum_that_is_cut_off(void **state)
+{
+	(void)state;
+	struct device dev = broken_device();
+	broken.add = add_all_but_the_last;
+	assert_int_equal(op_suite_update(dev), ERR_FAIL);
+}
+
 /* Takes gradients as they are. */
 static int update_with_the_scale(void *ctx, const struct update_job *job)
 {
@@ -228,6 +241,7 @@ int main(void)
 	    cmocka_unit_test(op_suite__finds_broken_backwards),
 	    cmocka_unit_test(op_suite__finds_a_wrong_order_of_gradients),
 	    cmocka_unit_test(op_suite__finds_an_update_that_ignores_masks),
+	    cmocka_unit_test(op_suite__finds_a_sum_that_is_cut_off),
 	    cmocka_unit_test(op_suite__finds_updates_that_mistake_the_loss_scale),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,5 +8,5 @@ for preset in release asan; do
 	echo "== $preset"
 	cmake --preset "$preset" -DBUILD_TESTING=ON -DPIPELINE_BENCH=ON
 	cmake --build --preset "$preset" --parallel "$(nproc)"
-	ctest --preset "$preset"
+	ctest --preset "$preset" --parallel "$(nproc)"
 done

@@ -5,7 +5,7 @@
 #   slurm_stop              ends it and every job of it; also done when the test ends, however that happens
 #   slurm_wait SECONDS COMMAND...  waits until the command succeeds; false if it does not in that time
 #   slurm_state JOB         RUNNING, PENDING, COMPLETED, ...
-#   slurm_epochs CONFIG STAGE  the number of epochs that take some 6 seconds here
+#   slurm_epochs CONFIG STAGE  the number of epochs that take some 3 seconds here
 #   slurm_hold TEXT         stops the process of the program that has TEXT in its command line, so that it does not end
 #                           before its signal comes, however fast it is
 #   slurm_let_go            lets it go on as soon as the signal has come; false if that takes more than a minute
@@ -190,6 +190,6 @@ slurm_stop() {
 slurm_epochs() { # CONFIG STAGE
 	began=$(date +%s%N)
 	"$program" run "$1" --out timed --until "$2" --set "stages.$2.epochs=200" >timed.log 2>&1 || cat timed.log >&2
-	echo $((200 * 6000000000 / ($(date +%s%N) - began)))
+	echo $((200 * 3000000000 / ($(date +%s%N) - began)))
 	rm -rf timed timed.log
 }

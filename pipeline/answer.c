@@ -150,7 +150,7 @@ static int print_json(struct json_out out, const char *before, const char *after
 {
 	cJSON *json;
 	int rc = json_out_end(out, &json);
-	char *text = rc ? NULL : cJSON_PrintUnformatted(json);
+	char *text = rc ? NULL : json_print(json, false);
 	cJSON_Delete(json);
 	if (!rc && !text)
 		rc = err_set(ERR_NOMEM, "out of memory");

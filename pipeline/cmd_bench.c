@@ -173,7 +173,7 @@ static int print_table(const struct bench *b, const cJSON *report)
 
 static int write_report(const char *path, const cJSON *report)
 {
-	char *text = cJSON_Print(report);
+	char *text = json_print(report, true);
 	int rc = text ? fs_write(path, text, strlen(text)) : err_set(ERR_NOMEM, "out of memory");
 	cJSON_free(text);
 	return rc;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/str.h"
 
 #define CPU_SPARE 30 /* seconds of CPU time in which the state of a training is written */
@@ -156,7 +157,7 @@ int args_number(const char *option, const char *text, long min, long max, long *
 
 int command_print_json(cJSON *json)
 {
-	char *text = json ? cJSON_Print(json) : NULL;
+	char *text = json ? json_print(json, true) : NULL;
 	cJSON_Delete(json);
 	if (!text)
 		return err_set(ERR_NOMEM, "out of memory");

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 
 #define FILES_PATH     1200
@@ -32,7 +33,7 @@ int files_write_text(const char *dir, const char *name, const char *text)
 
 int files_write_json(const char *dir, const char *name, const cJSON *json)
 {
-	char *text = cJSON_Print(json);
+	char *text = json_print(json, true);
 	int rc = text ? files_write_text(dir, name, text) : err_set(ERR_NOMEM, "out of memory");
 	cJSON_free(text);
 	return rc;

@@ -180,7 +180,7 @@ int stage_write_json(const char *dir, const char *name, struct json_out root)
 	int rc = json_out_end(root, &json);
 	if (rc)
 		return rc;
-	char *text = cJSON_Print(json);
+	char *text = json_print(json, true);
 	rc = text ? fs_join(path, sizeof(path), dir, name) : err_set(ERR_NOMEM, "out of memory");
 	if (!rc)
 		rc = fs_write(path, text, strlen(text));

@@ -435,7 +435,7 @@ static int write_json(const struct compare *c, struct str *out)
 		json_out_text(o, "why", r->why);
 	}
 	int rc = json_out_end(root, &json);
-	char *text = rc ? NULL : cJSON_Print(json);
+	char *text = rc ? NULL : json_print(json, true);
 	cJSON_Delete(json);
 	if (!rc && !text)
 		rc = err_set(ERR_NOMEM, "out of memory");

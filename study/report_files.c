@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json_out.h"
 #include "study/compare_out.h"
 #include "study/report.h"
 
@@ -22,7 +23,7 @@ int report_save(struct report *r, const char *name, const struct str *text)
 int report_save_json(struct report *r, const char *name, const cJSON *json)
 {
 	struct str text = {0};
-	char *printed = cJSON_Print(json);
+	char *printed = json_print(json, true);
 	str_addf(&text, "%s\n", printed ? printed : "");
 	text.failed |= !printed;
 	cJSON_free(printed);

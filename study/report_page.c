@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/json_out.h"
+#include "base/utf8.h"
 #include "pipeline/report.h"
 #include "pipeline/version.h"
 #include "study/compare_out.h"
@@ -26,27 +28,31 @@ static const char *const dygraph_js[] = {
 static const char *const dygraph_css[] = {
     "/usr/share/javascript/dygraphs/dygraph.min.css", "/usr/local/share/javascript/dygraphs/dygraph.min.css", NULL};
 
-/* For text and for attributes in double quotes. */
+/* For text and for attributes in double quotes. What is not UTF-8 or a control character is "?". */
 static void add_html(struct str *s, const char *text)
 {
-	for (; *text; text++) {
-		const char *as = *text == '&'    ? "&amp;"
-				 : *text == '<'  ? "&lt;"
-				 : *text == '>'  ? "&gt;"
-				 : *text == '"'  ? "&quot;"
-				 : *text == '\'' ? "&#39;"
-						 : NULL;
+	const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
+	while (p < end) {
+		const char *at = (const char *)p;
+		const int32_t c = utf8_decode(&p, end);
+		const char *as = c == '&'               ? "&amp;"
+				 : c == '<'             ? "&lt;"
+				 : c == '>'             ? "&gt;"
+				 : c == '"'             ? "&quot;"
+				 : c == '\''            ? "&#39;"
+				 : c < ' ' && c != '\n' ? "?"
+							: NULL;
 		if (as)
 			str_add(s, as);
 		else
-			str_addn(s, (unsigned char)*text < ' ' && *text != '\n' ? "?" : text, 1);
+			str_addn(s, at, (size_t)((const char *)p - at));
 	}
 }
 
 /* JSON in a script element: no "<" can end it or begin a comment. */
 static void add_json(struct str *s, const cJSON *json)
 {
-	char *text = cJSON_PrintUnformatted(json);
+	char *text = json_print(json, false);
 	s->failed |= !text;
 	for (const char *p = text ? text : ""; *p; p++) {
 		if (*p == '<')

@@ -114,7 +114,7 @@ static int write_description(const struct sweep *s)
 	add_cells(json_out_list(root, "cells"), s->cell, s->n);
 	add_cells(json_out_list(root, "removed"), s->removed, s->n_removed);
 	int rc = json_out_end(root, &json);
-	char *text = rc ? NULL : cJSON_PrintUnformatted(json);
+	char *text = rc ? NULL : json_print(json, false);
 	if (!rc)
 		rc = text ? files_write_text(s->out, "sweep.json", text) : err_set(ERR_NOMEM, "out of memory");
 	cJSON_free(text);
@@ -164,7 +164,7 @@ static int write_cell(const struct sweep *s, const struct sweep_cell *c)
 	add_cell(root, c);
 	json_out_text(root, "config_sha256", c->config_sha256);
 	int rc = json_out_end(root, &json);
-	char *text = rc ? NULL : cJSON_Print(json);
+	char *text = rc ? NULL : json_print(json, true);
 	char *config = c->own_threads ? mem_strdup(c->config) : mem_printf("%sthreads: %d\n", c->config, s->threads);
 	if (!rc && (!text || !config))
 		rc = ERR_NOMEM;

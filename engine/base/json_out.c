@@ -3,8 +3,10 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
+#include "base/utf8.h"
 
 struct json_out json_out_into(cJSON *object, bool *ok)
 {
@@ -81,4 +83,38 @@ struct json_out json_out_object(struct json_out j, const char *key)
 struct json_out json_out_list(struct json_out j, const char *key)
 {
 	return part(j, key, cJSON_CreateArray());
+}
+
+/* Outside of strings JSON is ASCII, so the text can be repaired as a whole. to: room, or NULL to count. */
+static size_t repair(char *to, const char *text, size_t n, bool *valid)
+{
+	static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
+	const unsigned char *p = (const unsigned char *)text, *end = p + n;
+	size_t used = 0;
+	*valid = true;
+	while (p < end) {
+		const unsigned char *at = p;
+		const bool is = utf8_decode(&p, end) >= 0;
+		const size_t bytes = is ? (size_t)(p - at) : sizeof(replacement) - 1;
+		if (to)
+			memcpy(to + used, is ? (const char *)at : replacement, bytes);
+		used += bytes;
+		*valid &= is;
+	}
+	return used;
+}
+
+char *json_print(const cJSON *json, bool formatted)
+{
+	char *text = formatted ? cJSON_Print(json) : cJSON_PrintUnformatted(json), *repaired;
+	const size_t n = text ? strlen(text) : 0;
+	bool valid;
+	const size_t room = repair(NULL, text, n, &valid);
+	if (valid)
+		return text;
+	repaired = cJSON_malloc(room + 1);
+	if (repaired)
+		repaired[repair(repaired, text, n, &valid)] = '\0';
+	cJSON_free(text);
+	return repaired;
 }

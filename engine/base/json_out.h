@@ -41,4 +41,8 @@ void json_out_item(struct json_out j, const char *key, cJSON *item);
 struct json_out json_out_object(struct json_out j, const char *key);
 struct json_out json_out_list(struct json_out j, const char *key);
 
+/* The text of a document that leaves the program, for cJSON_free; NULL: out of memory. Bytes of names and paths that
+ * are not UTF-8 are U+FFFD in it: JSON cannot hold them. */
+char *json_print(const cJSON *json, bool formatted);
+
 #endif

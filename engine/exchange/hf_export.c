@@ -130,7 +130,7 @@ static int put_distilbert(struct json_out out, const struct model_spec *s)
 static int write_json(cJSON *json, const char *dir, const char *name)
 {
 	char path[1024];
-	char *text = cJSON_Print(json);
+	char *text = json_print(json, true);
 	cJSON_Delete(json);
 	int rc = text ? fs_join(path, sizeof(path), dir, name) : err_set(ERR_NOMEM, "out of memory");
 	if (!rc)

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 
 /* A stage's figures are some thousand bytes, and as many per model where it compares some. */
@@ -29,7 +30,7 @@ int sealed_print(cJSON *o, const char *seal, char **text)
 	char hex[HASH_HEX];
 	cJSON_DeleteItemFromObjectCaseSensitive(o, seal);
 	cJSON *member = cJSON_AddStringToObject(o, seal, zeros);
-	char *printed = member ? cJSON_Print(o) : NULL;
+	char *printed = member ? json_print(o, true) : NULL;
 	*text = printed ? mem_printf("%s\n", printed) : NULL;
 	cJSON_free(printed);
 	if (!*text)

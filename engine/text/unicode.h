@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/utf8.h"
+
 enum unicode_property {
 	UNICODE_CONTROL = 1,     /* removed when a text is cleaned, even where it is white space too (U+0085) */
 	UNICODE_WHITE = 2,       /* separates words                                                           */
@@ -34,9 +36,7 @@ enum {
 /* The properties of a code point, or'ed. */
 unsigned unicode_properties(int32_t c);
 
-/* Reads the code point at *at (< end) and moves *at behind it. -1 if there is no valid UTF-8: *at then moves behind the
- * longest start of a valid sequence, at least one byte, which is what the Unicode Standard (chapter 3.9), Python and
- * Rust replace by one U+FFFD. */
+/* As utf8_decode. */
 int32_t unicode_decode(const unsigned char **at, const unsigned char *end);
 /* Writes a code point as UTF-8 and returns the number of bytes. */
 int unicode_encode(int32_t c, unsigned char out[UNICODE_MAX_BYTES]);

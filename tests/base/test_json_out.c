@@ -54,6 +54,22 @@ static void json_out__writes_what_it_is_told(void **state)
 	cJSON_Delete(json);
 }
 
+/* A path may have any bytes; a document may not. */
+static void json_print__gives_utf8_whatever_the_names_are(void **state)
+{
+	static const char *const texts[][2] = {{"caf\xe9", "\"caf\xef\xbf\xbd\""},
+	    {"\xf0\x9f\x98", "\"\xef\xbf\xbd\""}, /* as long as what stands for it */
+	    {"\xff\xfe", "\"\xef\xbf\xbd\xef\xbf\xbd\""}, {"caf\xc3\xa9", "\"caf\xc3\xa9\""}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		cJSON *json = cJSON_CreateString(texts[i][0]);
+		char *text = json_print(json, i % 2);
+		assert_string_equal(text, texts[i][1]);
+		cJSON_free(text);
+		cJSON_Delete(json);
+	}
+}
+
 static void json_out__one_failure_fails_the_document(void **state)
 {
 	cJSON_Hooks hooks = {.malloc_fn = allocate, .free_fn = free};
@@ -100,6 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(json_out__writes_what_it_is_told),
+	    cmocka_unit_test(json_print__gives_utf8_whatever_the_names_are),
 	    cmocka_unit_test(json_out__one_failure_fails_the_document),
 	    cmocka_unit_test(json_out__adds_to_an_object_that_stays_its_owners),
 	};

@@ -274,4 +274,19 @@ refuses 1 'gone.json' report --check small.md
 # the numbers of our own results
 checks=$((checks + 1))
 "$program" report --check "$source_dir/docs/results.md" >out 2>err || problem "docs/results.md is not what its files say"
+# JSON is UTF-8, whatever the bytes of a path are
+latin=$(printf 'caf\351')
+cp -r runs/r1 "$latin"
+is_utf8() { iconv -f UTF-8 -t UTF-8 "$1"; }
+works compare "$latin" --format json
+check "JSON of compare" is_utf8 out
+works report "$latin" --out latin_report
+for f in latin_report/*.json latin_report/report.html; do
+	check "$f" is_utf8 "$f"
+done
+works evaluate "$latin/01-teacher" --json
+check "JSON of evaluate" is_utf8 out
+works bench "$latin/01-teacher" --runs 2 --json
+check "JSON of bench" is_utf8 out
+
 finish

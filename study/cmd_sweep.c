@@ -130,6 +130,8 @@ static int plan_grid(struct sweep *s, struct sweep_found *found, const struct sw
 		return rc;
 	rc = sweep_plan(s, found, &g, a->grid, a->out, (int)a->threads, share_threads(a));
 	grid_clear(&g);
+	if (!rc && found->no_store[0])
+		fprintf(stderr, "warning: %s; each cell makes all of its stages itself\n", found->no_store);
 	return rc;
 }
 

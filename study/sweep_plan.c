@@ -22,6 +22,7 @@
 struct planner {
 	struct sweep *s;
 	const struct grid *g;
+	struct sweep_found *found;
 	int *number;              /* of each cell in the grid */
 	bool **seen;              /* per axis, of each value: a cell that was checked has it */
 	double begin;             /* of the checks */
@@ -314,6 +315,9 @@ static int check_cell(struct planner *p, int i)
 		p->seen[a][grid_value_of(p->g, number, a)] = true;
 	if (!rc)
 		memcpy(p->s->cell[i].data_key, chain.data_key, HASH_HEX);
+	if (!rc && chain.store.ignored[0])
+		snprintf(p->found->no_store, sizeof(p->found->no_store), "the store %s is not used: %s",
+		    chain.store.path, chain.store.ignored);
 	if (!rc && !chain.data_of_other)
 		keep_chain(p, &chain, &config);
 	chain_close(&chain);
@@ -480,7 +484,7 @@ static int load_earlier(struct sweep *old, const char *out)
 int sweep_plan(struct sweep *s, struct sweep_found *found, const struct grid *g, const char *grid_path, const char *out,
     int threads, int share)
 {
-	struct planner p = {.s = s, .g = g};
+	struct planner p = {.s = s, .g = g, .found = found};
 	struct sweep old = {0};
 	*s = (struct sweep){0};
 	*found = (struct sweep_found){0};

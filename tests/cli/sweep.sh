@@ -45,6 +45,16 @@ grid 'equal: drop\naxes:\n  chain: [[teacher, student], [teacher, student, prune
 works sweep wrong.yaml --plan --json
 contains out '"cells":	3'
 
+# A store that cannot be used is said before an hour is spent on one teacher for each cell.
+mkdir elsewhere
+ln -s elsewhere link
+sed 's/^base: base.yaml/base: stored.yaml/' grid.yaml >stored_grid.yaml
+{ cat base.yaml && echo "store: link"; } >stored.yaml
+works sweep stored_grid.yaml --plan
+contains err 'warning: the store link is not used: link: is not a folder; each cell makes all of its stages itself'
+works sweep grid.yaml --plan
+check "no word of a store that can be used" [ ! -s err ]
+
 # A plan touches nothing and knows what is shared.
 works sweep grid.yaml --plan --json
 check "a plan makes no folder" [ ! -e runs ]

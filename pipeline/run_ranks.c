@@ -1,15 +1,12 @@
 /* What rank 0 says to the others, and what they do. */
 #include "pipeline/run_ranks.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
-#include "base/fs.h"
+#include "pipeline/files.h"
 #include "pipeline/run.h"
 #include "ranks/ranks.h"
 
@@ -140,19 +137,9 @@ static void take_hash(struct chain *c, const char from[HASH_HEX], bool given, co
 		memcpy(c->stage[ref->stage].info_sha256, from, HASH_HEX);
 }
 
-/* A stage fills a folder, and this one is nobody's. */
-static int make_scratch(char path[CHAIN_PATH])
-{
-	const char *tmp = getenv("TMPDIR");
-	int rc = fs_join(path, CHAIN_PATH, tmp && *tmp ? tmp : "/tmp", "pipeline-rank-XXXXXX");
-	if (!rc && !mkdtemp(path))
-		rc = err_set(ERR_IO, "%s: %s", path, strerror(errno));
-	return rc;
-}
-
 static int follow(struct chain *c, const struct order *o, const volatile sig_atomic_t *stop)
 {
-	char scratch[CHAIN_PATH];
+	char scratch[CHAIN_PATH]; /* a stage fills a folder, and this one is nobody's */
 	struct chain_stage *s = &c->stage[o->stage];
 	const struct stage_config *k = s->config;
 	if (strcmp(s->key, o->key) != 0)
@@ -161,11 +148,10 @@ static int follow(struct chain *c, const struct order *o, const volatile sig_ato
 		    k->name);
 	take_hash(c, o->input, k->has_input, &k->input);
 	take_hash(c, o->teacher, k->has_teacher, &k->teacher);
-	int rc = make_scratch(scratch);
+	int rc = files_temporary(scratch, sizeof(scratch));
 	if (rc)
 		return rc;
-	rc = run_stage_into(c, s, scratch, NULL, stop);
-	fs_remove_tree(scratch);
+	rc = files_clear_away(scratch, run_stage_into(c, s, scratch, NULL, stop));
 	cJSON_Delete(s->summary);
 	s->summary = NULL;
 	return rc == ERR_LEFT ? 0 : rc;

@@ -77,7 +77,7 @@ check "the number of micro-batches matters" eval '! cmp -s one2/t/01-teacher/mod
 ranks 2 0 "01-teacher: up to date" run t.yaml --out many2/t
 works verify many2/t --stage student
 contains out "equal"
-check "nothing is left of the ranks that follow" [ -z "$(ls "$TMPDIR" | grep pipeline-rank)" ]
+check "nothing is left of the ranks that follow" [ -z "$(find "$TMPDIR" -name 'pipeline-*')" ]
 
 # Random changes of samples, mixed ones, and weights of classes: of images, and of texts, whose micro-batches have as many shapes.
 change="--set task.mixup=0.3 --set task.balance=classes --set data.augment.crop_padding=1 --set data.augment.erase=0.2"

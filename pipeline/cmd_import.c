@@ -51,11 +51,13 @@ static int import(const char *from, const char *to, const struct hf_import_optio
 	if (fs_exists(to))
 		return err_set(ERR_CONFIG, "%s is there already; import writes a new folder", to);
 	int rc = hf_import(&c, from, o, &notes);
-	if (rc)
+	if (rc) {
+		str_clear(&notes);
 		return rc;
+	}
 	rc = add_origin(&c);
-	if (!rc)
-		rc = checkpoint_save(&c, to);
+	if (!rc && (rc = checkpoint_save(&c, to)) != 0)
+		rc = fs_undo(to, rc);
 	if (!rc)
 		print_model(&c, from, to);
 	if (!rc && notes.len)

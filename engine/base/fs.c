@@ -307,6 +307,17 @@ int fs_remove_tree(const char *path)
 	return rc == -1 ? io_error(path) : rc; /* -1 is nftw's own failure; remove_entry answers ERR_IO */
 }
 
+int fs_undo(const char *dir, int rc)
+{
+	char *why = mem_strdup(err_message());
+	fs_remove_tree(dir);
+	if (!why)
+		return rc;
+	err_set((enum err)rc, "%s", why);
+	mem_free(why);
+	return rc;
+}
+
 int fs_join(char *out, size_t cap, const char *dir, const char *name)
 {
 	size_t n = strlen(dir);

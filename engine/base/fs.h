@@ -33,9 +33,11 @@ bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_check_dir(const char *path); /* ERR_IO: "PATH: is not a folder", or why that cannot be seen */
 int fs_size(const char *path, uint64_t *bytes);
-int fs_mkdirs(const char *path);                       /* like mkdir -p */
-int fs_remove_tree(const char *path);                  /* refuses what does not end in a name: "", "/", "a/.." */
-bool fs_ends_in(const char *path, const char *suffix); /* in any case; never the whole path */
+int fs_mkdirs(const char *path);      /* like mkdir -p */
+int fs_remove_tree(const char *path); /* refuses what does not end in a name: "", "/", "a/.." */
+/* Removes a folder that was begun and could not be finished, and keeps the error `rc` with its message. */
+int fs_undo(const char *dir, int rc);
+bool fs_ends_in(const char *path, const char *suffix);                 /* in any case; never the whole path */
 int fs_join(char *out, size_t cap, const char *dir, const char *name); /* ERR_FAIL if it does not fit */
 
 /* A sorted list of the names in a folder (without . and ..). */

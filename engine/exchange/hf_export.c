@@ -240,9 +240,12 @@ int hf_export(const struct checkpoint *c, const char *dir)
 		rc = err_set(ERR_CONFIG, "%s is there already; export writes a new folder", dir);
 	if (!rc)
 		rc = fs_mkdirs(dir);
-	if (!rc)
-		rc = write_tokenizer(&c->adapter, dir);
+	if (rc)
+		return rc;
+	rc = write_tokenizer(&c->adapter, dir);
 	if (!rc)
 		rc = write_config(c, a, dir);
-	return rc ? rc : write_weights(c, a, dir);
+	if (!rc)
+		rc = write_weights(c, a, dir);
+	return rc ? fs_undo(dir, rc) : 0;
 }

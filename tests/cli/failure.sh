@@ -69,6 +69,17 @@ status=0
 [ $status -eq 1 ] && tail -n 1 err | grep -q '^pipeline: stage teacher: .*File too large' ||
 	problem "a file that may not grow: exit status $status"
 check "no stage is left" [ ! -e small/t/01-teacher ]
+# A folder that is half written would stop the next try, and look like a model.
+bert=$source_dir/tests/exchange/folders/bert
+works import "$bert" --out whole
+for cut in "import $bert --out half" "export whole --hf half"; do
+	checks=$((checks + 1))
+	status=0
+	(ulimit -f 8 && exec "$program" $cut) >out 2>err </dev/null || status=$?
+	[ $status -eq 1 ] && grep -q '^pipeline: half/model.safetensors: File too large' err ||
+		problem "a file that may not grow: exit status $status of $cut"
+	check "nothing is left of it" [ ! -e half ]
+done
 mkdir tiny
 if mount -t tmpfs -o size=48k tmpfs tiny 2>/dev/null; then
 	trap 'cd /; umount "$work/tiny"; rm -rf "$work"' EXIT

@@ -93,6 +93,8 @@ int model_data_open(struct dataset *out, const struct checkpoint *c, const char 
 	int rc = text ? open_from_text(out, text, made_by->valuestring, seed->valuedouble, with_test)
 		      : err_set(ERR_NOMEM, "out of memory");
 	cJSON_free(text);
+	if (rc == ERR_CONFIG)
+		rc = err_set(ERR_CHECKPOINT, "%s", err_message());
 	if (rc == ERR_DATA) /* data move more often than they break */
 		err_set(rc, "%s (the data that the checkpoint names; --config gives others)", err_message());
 	return rc;

@@ -63,6 +63,11 @@ done
 sed -i 's/\("class_names":[^"]*\)"0", "1"/\1"0", "0"/' $info
 broken "class_names: '0' is there twice"
 
+# What it says of its data is a part of it, whoever asks for them.
+sed -i 's/\("val_fraction":[^0-9]*\)[0-9][0-9.]*/\15/' $info
+stops 4 "'val_fraction' must be a number in 0..0.9, found '5'" evaluate bad
+stops 4 "'val_fraction' must be a number in 0..0.9, found '5'" predict bad --split validation
+
 fresh
 poke fc1.weight '\1\2\3\4'
 broken "bad/model.safetensors: its SHA-256 is "

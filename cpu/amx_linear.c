@@ -7,40 +7,29 @@
 
 #include <string.h>
 
+#include "cpu/amx.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 
 #if defined(__x86_64__)
 #include "cpu/vnni_epilogue.h"
 
-#define TARGET_AMX  __attribute__((target("amx-tile,amx-int8,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,avx2")))
-#define SIDE        16          /* rows of a tile, and columns of a tile of sums */
-#define STEP        64          /* bytes of a tile's row: inputs that one instruction multiplies */
+#define SIDE        AMX_SIDE
+#define STEP        AMX_STEP
 #define PANEL       4           /* 16-column blocks that alternate in the packing of vnni_linear.c */
 #define CHUNK_BYTES (768 << 10) /* inputs of a chunk of rows: they stay in the second cache level */
-
-/* The compiler's instructions for tiles do not say which memory they read or write; without this it might drop or move
- * the stores to memory that only tiles are loaded from. */
-#define MEMORY_IS_USED() __asm__ volatile("" ::: "memory")
-
-/* Palette 1 of the architecture (Intel SDM vol. 1, 18.3). */
-struct tile_config {
-	uint8_t palette, start_row, reserved[14];
-	uint16_t bytes[16];
-	uint8_t rows[16];
-} __attribute__((aligned(64)));
 
 /* Tiles 0 to 3 are sums, [row block][column block]; 4 and 5 inputs of both row blocks; 6 and 7 weights. What rows are
  * missing in a block at the end is missing in its tiles: nothing is read or written behind the last row. */
 TARGET_AMX static void configure(int64_t rows)
 {
-	struct tile_config c = {.palette = 1};
+	struct amx_config c = {.palette = 1};
 	const uint8_t first = (uint8_t)(rows < SIDE ? rows : SIDE), second = (uint8_t)(rows > SIDE ? rows - SIDE : 1);
 	for (int i = 0; i < 8; i++) {
 		c.bytes[i] = STEP;
 		c.rows[i] = i >= 6 ? SIDE : i == 4 || i < 2 ? first : second;
 	}
-	MEMORY_IS_USED();
+	AMX_MEMORY_IS_USED();
 	_tile_loadconfig(&c);
 }
 
@@ -113,7 +102,7 @@ static inline __attribute__((always_inline)) TARGET_AMX void multiply(
 		return;
 	struct tail t;
 	fill_tail(w, &t);
-	MEMORY_IS_USED();
+	AMX_MEMORY_IS_USED();
 	_tile_loadd(4, t.x, STEP);
 	_tile_loadd(5, t.x[SIDE], STEP);
 	_tile_loadd(6, t.w[0], STEP);
@@ -144,7 +133,7 @@ TARGET_AMX static void deliver(const struct work *w)
 	_tile_stored(1, sum[0][1], STEP);
 	_tile_stored(2, sum[1][0], STEP);
 	_tile_stored(3, sum[1][1], STEP);
-	MEMORY_IS_USED();
+	AMX_MEMORY_IS_USED();
 	for (int b = 0; b < w->columns; b++) {
 		const int64_t col = (w->block + b) * SIDE;
 		const struct vnni_columns v = vnni_columns(&e, col, p->M);
@@ -189,9 +178,9 @@ TARGET_AMX void amx_linear_run(const struct vnni_linear *p)
 #pragma omp parallel if (p->rows * p->M * p->K >= CPU_SERIAL_MACS)
 	{
 		/* oneDNN remembers which configuration it has loaded, and must find it again. */
-		struct tile_config before;
+		struct amx_config before;
 		_tile_storeconfig(&before);
-		MEMORY_IS_USED();
+		AMX_MEMORY_IS_USED();
 		struct work w = {.p = p, .steps = p->K / STEP, .tail = p->K % STEP};
 #pragma omp for schedule(static)
 		for (int64_t i = 0; i < chunks * pairs; i++) {
@@ -199,7 +188,7 @@ TARGET_AMX void amx_linear_run(const struct vnni_linear *p)
 			find_weights(&w, i % pairs);
 			columns(&w, row, end);
 		}
-		MEMORY_IS_USED();
+		AMX_MEMORY_IS_USED();
 		_tile_loadconfig(&before);
 	}
 }

@@ -70,7 +70,7 @@ static int fake_attention_prepare(struct call *s)
 		sums += f->bytes * (size_t)c->traits.threads;
 	}
 	s->scratch = total > sums ? total : sums;
-	call_set_impl(s, int_attention_impl());
+	call_set_impl(s, int_attention_impl(&f->a));
 	return 0;
 }
 

@@ -4,12 +4,14 @@
  *
  * With AVX512-VNNI keys become u8 by flipping their highest bit: that adds 128 * sum(q) to each score of a row, which
  * the difference to the row's largest takes away again. Probabilities are the u8 operand of the second product, those
- * of 16 bits as two planes of bytes. Elsewhere both products are of widened integers. */
+ * of 16 bits as two planes of bytes. AMX multiplies the same operands, signed keys among them, in tiles. Elsewhere both
+ * products are of widened integers. */
 #include "cpu/int_attention.h"
 
 #include <math.h>
 #include <omp.h>
 
+#include "cpu/amx.h"
 #include "cpu/cpu.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
@@ -17,7 +19,9 @@
 #include "cpu/vecmath.h"
 #include "quant/arith.h"
 
-#define ROWS 8 /* queries at a time: each packed key is loaded once for them */
+#define ROWS      8  /* queries at a time: each packed key is loaded once for them */
+#define ROWS_MOST 16 /* with AMX */
+#define AMX_LEAST 32 /* rows of a sequence: below, tiles are too empty to be faster */
 
 static int64_t pad(int64_t n, int64_t to)
 {
@@ -27,25 +31,25 @@ static int64_t pad(int64_t n, int64_t to)
 /* One head of one sequence. */
 struct pair {
 	const struct int_attention *a;
-	int64_t T, keys, D4, D16; /* keys: T in sixteens */
+	int64_t T, keys, D4, D16; /* keys: T in sixteens, with AMX in sixty-fours */
 	const int8_t *q, *k, *v;  /* their first values, rows C apart */
 	uint8_t *y;
-	float c, factor, top; /* top: L */
-	int32_t *score;       /* (ROWS, keys) */
-	uint8_t *low, *high;  /* (ROWS, keys): probabilities */
-	int32_t *words;       /* (ROWS, D4): queries, four values to a word */
-	int8_t *packed_k;     /* (keys / 16, D4, 16, 4) u8; or s16 (T, D) */
-	int8_t *packed_v;     /* (keys / 4, D16 / 16, 16, 4); or s16 (T, D) */
-	float weight[ROWS];   /* fl(k / f32(S)) */
+	float c, factor, top;    /* top: L */
+	int32_t *score;          /* (rows, keys), of up to ROWS_MOST rows */
+	uint8_t *low, *high;     /* likewise: probabilities */
+	int32_t *words;          /* (ROWS, D4): queries, four values to a word */
+	int8_t *packed_k;        /* (keys / 16, D4, 16, 4) u8, with AMX s8; or s16 (T, D) */
+	int8_t *packed_v;        /* (keys / 4, D16 / 16, 16, 4); or s16 (T, D) */
+	float weight[ROWS_MOST]; /* fl(k / f32(S)) */
 };
 
 static size_t lay_out(struct pair *w, const struct int_attention *a, char *memory)
 {
-	const int64_t keys = pad(a->longest, 16), D16 = pad(a->D, 16), D4 = (a->D + 3) / 4;
+	const int64_t keys = pad(a->longest, 64), D16 = pad(a->D, 16), D4 = (a->D + 3) / 4;
 	size_t total = 0;
-	const size_t score = call_reserve(&total, (size_t)(ROWS * keys) * sizeof(int32_t));
-	const size_t low = call_reserve(&total, (size_t)(ROWS * keys)),
-		     high = call_reserve(&total, (size_t)(ROWS * keys));
+	const size_t score = call_reserve(&total, (size_t)(ROWS_MOST * keys) * sizeof(int32_t));
+	const size_t low = call_reserve(&total, (size_t)(ROWS_MOST * keys)),
+		     high = call_reserve(&total, (size_t)(ROWS_MOST * keys));
 	const size_t words = call_reserve(&total, (size_t)(ROWS * D4) * sizeof(int32_t));
 	const size_t k = call_reserve(&total, (size_t)(keys * D16) * 2),
 		     v = call_reserve(&total, (size_t)(keys * D16) * 2);
@@ -60,6 +64,12 @@ static size_t lay_out(struct pair *w, const struct int_attention *a, char *memor
 	return total;
 }
 
+/* Whether a row of a head fills rows of tiles: in words, and in whole tiles if it is longer than one. */
+static bool fits_amx(const struct int_attention *a)
+{
+	return cpu_has_amx_int8() && a->D % 4 == 0 && (a->D <= AMX_STEP || a->D % AMX_STEP == 0);
+}
+
 void int_attention_plan(struct int_attention *a, const struct call *s)
 {
 	*a = (struct int_attention){.N = s->in[ATTENTION_STARTS].shape.dim[0] - 1,
@@ -69,12 +79,15 @@ void int_attention_plan(struct int_attention *a, const struct call *s)
 	    .prob_bits = s->node->attr.prob_bits,
 	    .q = s->node->attr.q};
 	a->D = a->C / a->H;
+	a->amx = fits_amx(a);
 	a->longest = s->node->attr.longest && s->node->attr.longest < a->M ? s->node->attr.longest : a->M;
 	a->bytes = lay_out(&(struct pair){0}, a, NULL);
 }
 
-const char *int_attention_impl(void)
+const char *int_attention_impl(const struct int_attention *a)
 {
+	if (a->amx)
+		return "own_attention:avx512_core_amx";
 	return cpu_has_avx512_vnni() ? "own_attention:avx512_core_vnni" : "own_attention";
 }
 
@@ -189,14 +202,15 @@ VNNI_INLINE int32_t word_of(const int8_t *x, int64_t left)
 	return word;
 }
 
-TARGET_VNNI static void pack_keys(const struct pair *w)
+/* flips: 0x80 for each byte whose sign is to go. */
+TARGET_VNNI static void pack_keys(const struct pair *w, uint32_t flips)
 {
 	const int64_t D = w->a->D, C = w->a->C;
 	int32_t *to = (int32_t *)(void *)w->packed_k;
 	for (int64_t j = 0; j < w->keys; j++)
 		for (int64_t g = 0; g < w->D4; g++) {
 			const int32_t word = j < w->T ? word_of(w->k + j * C + 4 * g, D - 4 * g) : 0;
-			to[(j / 16 * w->D4 + g) * 16 + j % 16] = word ^ (int32_t)0x80808080u;
+			to[(j / 16 * w->D4 + g) * 16 + j % 16] = word ^ (int32_t)flips;
 		}
 }
 
@@ -241,7 +255,7 @@ VNNI_INLINE void score_rows(const struct pair *w, const int R)
 	}
 }
 
-/* Scores of row r become bytes of probabilities; beyond T they are 0. */
+/* Scores of row r become bytes of probabilities; beyond T, where values are packed as zeros, they mean nothing. */
 TARGET_VNNI static void softmax_row(struct pair *w, int r)
 {
 	const int32_t *score = w->score + r * w->keys;
@@ -253,7 +267,7 @@ TARGET_VNNI static void softmax_row(struct pair *w, int r)
 	const __m512 c = _mm512_set1_ps(w->c), top = _mm512_set1_ps(w->top), least = _mm512_set1_ps(QUANT_LEAST);
 	const __m512 c1 = _mm512_set1_ps(QUANT_EXP2_C1), c2 = _mm512_set1_ps(QUANT_EXP2_C2),
 		     c3 = _mm512_set1_ps(QUANT_EXP2_C3), one = _mm512_set1_ps(1.0f);
-	for (int64_t j = 0; j < w->keys; j += 16) {
+	for (int64_t j = 0; j < w->T; j += 16) {
 		const __m512 below = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(score + j), most));
 		const __m512 x = _mm512_max_ps(_mm512_fmadd_ps(below, c, top), least); /* NaN: least */
 		const __m512 e = _mm512_roundscale_ps(x, nearest), f = _mm512_sub_ps(x, e);
@@ -270,9 +284,13 @@ TARGET_VNNI static void softmax_row(struct pair *w, int r)
 	w->weight[r] = w->factor / (float)_mm512_reduce_add_epi64(wide);
 }
 
-/* f32(256 * high + low), rounded once. */
-VNNI_INLINE __m512 total(__m512i low, __m512i high)
+#define NARROW_KEYS 256 /* so many times 65535 * 128 is below 2^31 */
+
+/* f32(256 * high + low) of T keys, rounded once. */
+VNNI_INLINE __m512 total(__m512i low, __m512i high, int64_t T)
 {
+	if (T <= NARROW_KEYS)
+		return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high, 8), low));
 	const __m512i l0 = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(low)),
 		      l1 = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(low, 1));
 	const __m512i h0 = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(high)),
@@ -286,7 +304,7 @@ VNNI_INLINE void store_row(const struct pair *w, int64_t i, int r, int64_t d, __
 {
 	const struct qrange q = w->a->q;
 	const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-	__m512 t = _mm512_roundscale_ps(_mm512_mul_ps(total(low, high), _mm512_set1_ps(w->weight[r])), nearest);
+	__m512 t = _mm512_roundscale_ps(_mm512_mul_ps(total(low, high, w->T), _mm512_set1_ps(w->weight[r])), nearest);
 	t = _mm512_add_ps(t, _mm512_set1_ps((float)q.zero));
 	t = _mm512_min_ps(_mm512_max_ps(t, _mm512_set1_ps((float)q.lo)), _mm512_set1_ps((float)q.hi));
 	_mm_mask_storeu_epi8(
@@ -357,7 +375,7 @@ TARGET_VNNI static void block_vnni(struct pair *w, int64_t i, int rows)
 
 static void pair_vnni(struct pair *w)
 {
-	pack_keys(w);
+	pack_keys(w, 0x80808080u);
 	pack_values(w);
 	for (int64_t i = 0; i < w->T;) {
 		const int64_t left = w->T - i;
@@ -366,8 +384,120 @@ static void pair_vnni(struct pair *w)
 		i += rows;
 	}
 }
+
+/* ---- with AMX ---- */
+
+/* Tiles 0 to 3 are sums; 4 is of queries and 5 of keys, 6 of probabilities and 7 of values. */
+TARGET_AMX static void configure(const struct pair *w, int rows)
+{
+	const int64_t depth = w->a->D < AMX_STEP ? w->a->D : AMX_STEP; /* values of a head in a tile */
+	struct amx_config c = {.palette = 1};
+	for (int i = 0; i < 8; i++) {
+		c.bytes[i] = AMX_STEP;
+		c.rows[i] = (uint8_t)rows;
+	}
+	c.bytes[4] = (uint16_t)depth;
+	c.rows[5] = (uint8_t)(depth / 4);
+	c.rows[7] = AMX_SIDE;
+	AMX_MEMORY_IS_USED();
+	_tile_loadconfig(&c);
+}
+
+TARGET_AMX static void score_amx(const struct pair *w, int64_t i)
+{
+	const int64_t C = w->a->C, steps = w->a->D <= AMX_STEP ? 1 : w->a->D / AMX_STEP;
+	const int8_t *q = w->q + i * C, *k = w->packed_k;
+	for (int64_t j = 0; j < w->T; j += AMX_SIDE) {
+		_tile_zero(0);
+		for (int64_t s = 0; s < steps; s++, k += w->D4 / steps * AMX_STEP) {
+			_tile_loadd(4, q + s * AMX_STEP, C);
+			_tile_loadd(5, k, AMX_STEP);
+			_tile_dpbssd(0, 4, 5);
+		}
+		_tile_stored(0, w->score + j, w->keys * (int64_t)sizeof(int32_t));
+	}
+	AMX_MEMORY_IS_USED();
+}
+
+/* Of 16 columns, or with `right` of 32: sums 0 and 2, those of high bytes in 1 and 3. P: planes of bytes. */
+static inline __attribute__((always_inline)) TARGET_AMX void weigh_amx(
+    const struct pair *w, int64_t d, const bool right, const int P)
+{
+	const int64_t stride = w->D16 * 4; /* from four keys to the next four */
+	_tile_zero(0);
+	_tile_zero(1);
+	_tile_zero(2);
+	_tile_zero(3);
+	for (int64_t j = 0; j < w->T; j += AMX_STEP) {
+		const int8_t *v = w->packed_v + j * w->D16 + d * 4;
+		_tile_loadd(6, w->low + j, w->keys);
+		_tile_loadd(7, v, stride);
+		_tile_dpbusd(0, 6, 7);
+		if (P == 2) {
+			_tile_loadd(6, w->high + j, w->keys);
+			_tile_dpbusd(1, 6, 7);
+		}
+		if (!right)
+			continue;
+		_tile_loadd(7, v + AMX_STEP, stride);
+		if (P == 2) {
+			_tile_dpbusd(3, 6, 7);
+			_tile_loadd(6, w->low + j, w->keys);
+		}
+		_tile_dpbusd(2, 6, 7);
+	}
+}
+
+TARGET_AMX static void value_amx(const struct pair *w, int64_t i, int rows)
+{
+	int32_t sum[4][AMX_SIDE][AMX_SIDE] __attribute__((aligned(64)));
+	for (int64_t d = 0; d < w->D16; d += 2 * AMX_SIDE) {
+		const bool right = d + AMX_SIDE < w->D16, two = w->a->prob_bits == 16;
+		if (right && two)
+			weigh_amx(w, d, true, 2);
+		else
+			weigh_amx(w, d, right, two ? 2 : 1);
+		_tile_stored(0, sum[0], AMX_STEP);
+		_tile_stored(1, sum[1], AMX_STEP); /* of one plane: zeros */
+		_tile_stored(2, sum[2], AMX_STEP);
+		_tile_stored(3, sum[3], AMX_STEP);
+		AMX_MEMORY_IS_USED();
+		for (int b = 0; b < (right ? 2 : 1); b++)
+			for (int r = 0; r < rows; r++)
+				store_row(w, i, r, d + b * AMX_SIDE, _mm512_load_si512(sum[2 * b][r]),
+				    _mm512_load_si512(sum[2 * b + 1][r]));
+	}
+}
+
+TARGET_AMX static void pair_amx(struct pair *w)
+{
+	struct amx_config before;
+	int configured = 0;
+	_tile_storeconfig(&before);
+	AMX_MEMORY_IS_USED();
+	w->keys = pad(w->T, AMX_STEP);
+	pack_keys(w, 0);
+	pack_values(w);
+	for (int64_t i = 0; i < w->T; i += AMX_SIDE) {
+		const int rows = w->T - i < AMX_SIDE ? (int)(w->T - i) : AMX_SIDE;
+		if (rows != configured)
+			configure(w, configured = rows);
+		score_amx(w, i);
+		for (int r = 0; r < rows; r++)
+			softmax_row(w, r);
+		AMX_MEMORY_IS_USED();
+		value_amx(w, i, rows);
+	}
+	AMX_MEMORY_IS_USED();
+	_tile_loadconfig(&before);
+}
 #else
 static void pair_vnni(struct pair *w)
+{
+	pair_plain(w);
+}
+
+static void pair_amx(struct pair *w)
 {
 	pair_plain(w);
 }
@@ -393,7 +523,8 @@ static void clear_rows(const struct int_attention *a, uint8_t *y, int64_t first,
 
 void int_attention_run(const struct int_attention *a, const struct int_attention_data *data)
 {
-	const bool vnni = cpu_has_avx512_vnni(), alone = int_attention_work(a, data->starts) < CPU_SERIAL_MACS / 2;
+	void (*const few)(struct pair * w) = cpu_has_avx512_vnni() ? pair_vnni : pair_plain;
+	const bool alone = int_attention_work(a, data->starts) < CPU_SERIAL_MACS / 2;
 #pragma omp parallel for schedule(dynamic, 1) if (!alone)
 	for (int64_t n = 0; n < a->N * a->H; n++) {
 		struct pair w = {.a = a, .c = data->c, .factor = data->factor, .top = quant_prob_log(a->prob_bits)};
@@ -411,7 +542,7 @@ void int_attention_run(const struct int_attention *a, const struct int_attention
 		w.k = data->k + at;
 		w.v = data->v + at;
 		w.y = data->y + at;
-		(vnni ? pair_vnni : pair_plain)(&w);
+		(a->amx && w.T >= AMX_LEAST ? pair_amx : few)(&w);
 		if (n % a->H == 0)
 			clear_rows(a, data->y, first + w.T, last);
 	}

@@ -22,7 +22,7 @@ static int qattention_prepare(struct call *s)
 		return ERR_NOMEM;
 	int_attention_plan(a, s);
 	s->scratch = a->bytes * (size_t)c->traits.threads;
-	call_set_impl(s, int_attention_impl());
+	call_set_impl(s, int_attention_impl(a));
 	return 0;
 }
 

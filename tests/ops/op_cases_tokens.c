@@ -211,33 +211,52 @@ static void flat_attention_case(struct op_list *l)
 	c->attr = (struct attr){.heads = 2, .q = outputs[1].q, .prob_bits = 8, .longest = z.M - z.slack};
 }
 
-/* k: which output, which bits, and scores that are flat, usual or have one that dominates. */
+static const double spread[] = {0.002, 0.02, 0.2}; /* scores that are flat, usual or have one that dominates */
+
+static bool integer_attention_case(
+    struct op_list *l, const struct batch_size *z, int heads, int output, int bits, double step)
+{
+	struct op_case *c = op_list_add(l, OP_QATTENTION, EXEC_INFER, "N%d M%d H%d C%d slack %d %s %d bits %g",
+	    (int)z->N, (int)z->M, heads, (int)z->C, (int)z->slack, outputs[output].name, bits, step);
+	if (!c)
+		return false;
+	for (int i = 0; i < 3; i++)
+		op_case_in(c, i, DT_S8, op_shape(2, z->M, z->C, 0, 0), -128, 127);
+	give_starts(c, QATTENTION_STARTS, z);
+	c->finish = integer_sequences;
+	op_case_in(c, QATTENTION_SCALE, DT_F32, vec(1), step * step, 2 * step * step)->constant = true;
+	op_case_in(c, QATTENTION_FACTOR, DT_F32, vec(1), 0.5, 3)->constant = true;
+	c->attr = (struct attr){.heads = heads, .q = outputs[output].q, .prob_bits = bits, .longest = z->M - z->slack};
+	return true;
+}
+
+/* Heads whose columns fill words and tiles, in sequences of about as many rows as tiles have, and more than sums of 31
+ * bits hold. */
+static void tile_attention_cases(struct op_list *l)
+{
+	static const struct batch_size size[] = {{1, 32, 8, 0}, {1, 70, 36, 2}, {2, 128, 64, 0}, {1, 65, 64, 1},
+	    {3, 150, 96, 5}, {1, 37, 128, 0}, {1, 258, 24, 1}};
+	static const int heads[] = {1, 1, 2, 1, 3, 1, 2};
+	for (int k = 0; k < 4 * 7; k++)
+		if (!integer_attention_case(l, &size[k / 4], heads[k / 4], k & 1, k & 2 ? 8 : 16, spread[k % 3]))
+			return;
+}
+
+/* k: which output, which bits, and which scores. */
 static void integer_attention_cases(struct op_list *l)
 {
 	static const int heads[] = {1, 1, 1, 3, 4, 1, 7, 5, 1};
-	static const double spread[] = {0.002, 0.02, 0.2};
 	for (size_t k = 0; k < 12 * BATCHES; k++) {
 		const struct batch_size *z = &batches[k / 12];
 		const struct shape x = op_shape(2, z->M, z->C, 0, 0);
 		const int H = heads[k / 12], bits = k & 2 ? 8 : 16;
 		const double step = spread[k / 4 % 3];
-		const struct attr a = {
-		    .heads = H, .q = outputs[k & 1].q, .prob_bits = bits, .longest = z->M - z->slack};
-		struct op_case *c = op_list_add(l, OP_QATTENTION, EXEC_INFER, "N%d M%d H%d C%d slack %d %s %d bits %g",
-		    (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack, outputs[k & 1].name, bits, step);
-		if (!c)
+		if (!integer_attention_case(l, z, H, k & 1, bits, step))
 			return;
-		for (int i = 0; i < 3; i++)
-			op_case_in(c, i, DT_S8, x, -128, 127);
-		give_starts(c, QATTENTION_STARTS, z);
-		c->finish = integer_sequences;
-		op_case_in(c, QATTENTION_SCALE, DT_F32, vec(1), step * step, 2 * step * step)->constant = true;
-		op_case_in(c, QATTENTION_FACTOR, DT_F32, vec(1), 0.5, 3)->constant = true;
-		c->attr = a;
 		/* of the largest that remains a few */
 		if (z->M > 300 || (z->M * z->C > 5000 && k % 5))
 			continue;
-		c = op_list_add(l, OP_FAKE_ATTENTION, modes[(k / 2 + k / 4) & 1],
+		struct op_case *c = op_list_add(l, OP_FAKE_ATTENTION, modes[(k / 2 + k / 4) & 1],
 		    "N%d M%d H%d C%d slack %d %s %d bits %g", (int)z->N, (int)z->M, H, (int)z->C, (int)z->slack,
 		    outputs[k & 1].name, bits, step);
 		if (!c)
@@ -246,9 +265,11 @@ static void integer_attention_cases(struct op_list *l)
 			op_case_in(c, i, DT_F32, x, -128, 127)->whole = true;
 		give_starts(c, FAKE_ATTENTION_STARTS, z);
 		fake_steps(c, step);
-		c->attr = a;
+		c->attr =
+		    (struct attr){.heads = H, .q = outputs[k & 1].q, .prob_bits = bits, .longest = z->M - z->slack};
 	}
 	flat_attention_case(l);
+	tile_attention_cases(l);
 	for (int k = 0; k < 3; k++) {
 		struct op_case *c = op_list_add(l, OP_SCORE_SCALE, EXEC_INFER, "%d columns", 1 << 3 * k);
 		if (!c)

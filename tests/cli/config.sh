@@ -98,7 +98,7 @@ wrong 's/kind: train/kind: train, accumulate: 3/' "9:38: stage 'teacher': accumu
 wrong 's/kind: train/kind: train, nesterov: true/' "9:26: stages.teacher: nesterov has no effect with optimizer adamw (only with optimizer sgd)"
 wrong 's/source: digits/source: digits, path: x/' "4:24: data: path has no effect with source digits"
 wrong 's/source: digits/source: digits, folds: 5, fold_column: f/' \
-	"4:34: data: fold_column has no effect; it is of tables: csv, and an index of images"
+	"4:47: data: fold_column has no effect; it is of tables: csv, and an index of images"
 wrong 's/source: digits/source: csv, path: x, folds: 5, fold: 5/' "4:46: data: fold is 5; with 5 folds it is one of 0 to 4"
 wrong 's/source: digits/source: csv, path: x, mean: 0.5, std: 0.5/' "4:30: data: mean has no effect with source csv"
 wrong 's/source: digits/source: digits, mean: [0.5]/' "4:30: data: mean and std must be given together"

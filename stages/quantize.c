@@ -82,7 +82,7 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 }
 
 static int plan_text(const struct quantize_options *o, const struct dataset *d, const struct quant_plan *p,
-    int equalized, char *text, size_t cap)
+    int equalized, const char *first, char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;
@@ -97,6 +97,8 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 	}
 	if (quantize_learns_rounding(o, quant_plan_least_bits(p)))
 		str_addf(&s, ", rounding learned for %" PRId64 " iterations a layer", o->rounding_iterations);
+	else if (first)
+		str_addf(&s, ", rounding of %s learned for %" PRId64 " iterations", first, o->rounding_iterations);
 	if (quantize_corrects_biases(o, p))
 		str_add(&s, ", biases corrected");
 	if (equalized)
@@ -113,6 +115,17 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 	snprintf(text, cap, "%s", str_text(&s));
 	str_clear(&s);
 	return rc;
+}
+
+/* The layer that reads the input, where its rounding is learned whatever its bits are; or NULL. */
+static const char *learned_first(const struct quantize_job *job, const struct graph *folded)
+{
+	for (int i = 0; quantize_learns_first(job->o) && i < job->plan.n_layer; i++) {
+		const int layer = graph_find(folded, job->plan.layer[i].name);
+		if (layer >= 0 && job->plan.layer[i].quantized && quantize_reads_input(folded, layer))
+			return job->plan.layer[i].name;
+	}
+	return NULL;
 }
 
 /* Of the executors that calibrate, with a batch as large as any of these samples. */
@@ -214,7 +227,8 @@ int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_s
 	if (!rc && o->equalize)
 		rc = quantize_equal_pairs(&g, &job->plan, &pair, &equalized);
 	if (!rc)
-		rc = plan_text(o, job->run->data, &job->plan, equalized, out->text, sizeof(out->text));
+		rc = plan_text(
+		    o, job->run->data, &job->plan, equalized, learned_first(job, &g), out->text, sizeof(out->text));
 	if (rc)
 		goto out;
 	const bool half = o->method == QUANT_FP16 || o->method == QUANT_BF16;
@@ -379,6 +393,8 @@ int quantize_job_make(struct quantize_job *job)
 	int64_t masked;
 	int rc = quantize_job_plan_layers(job);
 
+	if (!rc)
+		rc = quantize_take_pixels(job);
 	if (!rc)
 		rc = quantize_equalize(job);
 	if (!rc)

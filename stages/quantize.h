@@ -89,6 +89,9 @@ struct quantize_job {
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */
 	int chosen;                 /* enum observer_kind */
+	char pixels[NODE_NAME];     /* the input whose integers are the pixels themselves, or "" */
+	double pixel_step;          /* of it */
+	int pixel_zero;             /* the byte that stands for 0 */
 	int64_t calibrated;         /* samples */
 	struct quantize_equalized equalized;
 	cJSON *choices;                      /* auto: validation figures of each observer */
@@ -124,6 +127,11 @@ struct calibration_size quantize_calibration_size(const struct quantize_options 
 /* A session of the folded graph that keeps the activations of the plan's values. Needs input.ckpt.spec, plan and
  * params. */
 int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch);
+/* Makes the integers of the input those of its pixels, where a model takes images and its first layer allows it:
+ * changes that layer's params and the adapter (quantize_pixels.c). Needs plan. */
+int quantize_take_pixels(struct quantize_job *job);
+/* The range of a value whose integers are pixels; false: it is another. */
+bool quantize_pixel_range(const struct quantize_job *job, const char *value, float *lo, float *hi);
 /* equal_pairs; ERR_CONFIG where there are none. */
 int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *plan, struct equal_pair **pair, int *n);
 /* Equalizes input.params, if that is asked for. */
@@ -143,6 +151,10 @@ bool quantize_learns_rounding(const struct quantize_options *o, int bits);
 bool quantize_corrects_biases(const struct quantize_options *o, const struct quant_plan *p);
 /* Whether static quantization corrects layers after calibration. */
 bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p);
+/* Whether rounding is learned of weights of so many bits that multiply the model's own input. */
+bool quantize_learns_first(const struct quantize_options *o);
+/* Whether a linear layer or convolution of a folded graph multiplies the model's own input. */
+bool quantize_reads_input(const struct graph *folded, int layer);
 /* Adds what correction will hold and compute to a plan; zero where nothing is corrected. samples: those that calibrate;
  * forward: multiply-accumulates of one of their batches. */
 int quantize_correct_plan(

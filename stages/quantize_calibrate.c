@@ -119,7 +119,9 @@ int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind)
 
 		if (v->weight)
 			continue;
-		rc = observer_range(&job->observers.of[i], kind, v->q, job->o->percentile, &lo, &hi);
+		rc = quantize_pixel_range(job, v->name, &lo, &hi)
+			 ? 0
+			 : observer_range(&job->observers.of[i], kind, v->q, job->o->percentile, &lo, &hi);
 		if (!rc)
 			rc = quant_plan_set_range(&job->plan, v->name, lo, hi, &step);
 		if (!rc)
@@ -172,7 +174,7 @@ static int say_ranges(const struct quantize_job *job)
 {
 	int rc = 0;
 	for (int i = 0; i < job->plan.n_value && !rc; i++)
-		if (!job->plan.value[i].weight)
+		if (!job->plan.value[i].weight && strcmp(job->plan.value[i].name, job->pixels) != 0)
 			rc = say_range(job, &job->plan.value[i], &job->observers.of[i]);
 	return rc;
 }

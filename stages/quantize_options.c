@@ -99,7 +99,7 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANTIZE_AUTO),
 	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples; "
-		"by_bits: of weights of fewer than 6 bits"},
+		"by_bits: of weights of fewer than 6 bits, and of the layer that reads an image"},
     {.key = "bias_correction",
 	.type = OPT_CHOICE,
 	.offset = AT(bias_correction),
@@ -153,9 +153,21 @@ bool quantize_corrects_biases(const struct quantize_options *o, const struct qua
 		   (o->bias_correction == CORRECTION_BY_BITS && quant_plan_least_bits(p) < BIAS_BITS));
 }
 
+bool quantize_learns_first(const struct quantize_options *o)
+{
+	return o->method == QUANT_STATIC && o->rounding == ROUNDING_BY_BITS;
+}
+
+bool quantize_reads_input(const struct graph *folded, int layer)
+{
+	const struct node *n = &folded->node[layer];
+	return op_info(n->op)->product == FLOAT_PRODUCT && folded->node[n->in[PRODUCT_X]].op == OP_INPUT;
+}
+
 bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p)
 {
-	return quantize_learns_rounding(o, quant_plan_least_bits(p)) || quantize_corrects_biases(o, p);
+	return quantize_learns_rounding(o, quant_plan_least_bits(p)) || quantize_corrects_biases(o, p) ||
+	       quantize_learns_first(o);
 }
 
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)

@@ -160,6 +160,7 @@ static int add_value(const struct quantize_job *job, const struct quantize_measu
 	json_out_number(j, "steps", v->channels);
 	json_out_number(j, "step_min", (double)lo);
 	json_out_number(j, "step_max", (double)hi);
+	json_out_bool(j, "pixels", strcmp(v->name, job->pixels) == 0);
 	if (!v->weight) {
 		add_saturation(m, v, j);
 		json_out_text(j, "observer", observer_names[job->chosen]);
@@ -175,7 +176,7 @@ out:
 static void add_corrected(const struct quantize_job *job, struct json_out root)
 {
 	const struct quantize_options *o = job->o;
-	if (!quantize_corrects(o, &job->plan)) {
+	if (job->n_corrected == 0) {
 		json_out_null(root, "corrected");
 		return;
 	}

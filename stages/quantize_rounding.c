@@ -66,6 +66,13 @@ static bool quantized(const struct quant_plan *p, const char *name)
 	return false;
 }
 
+static bool learns(const struct corrector *c, const struct corrected *l)
+{
+	const struct quantize_options *o = c->job->o;
+	return quantize_learns_rounding(o, l->weight->q.bits) ||
+	       (quantize_learns_first(o) && quantize_reads_input(&c->folded, l->layer));
+}
+
 static int add_layer(struct corrector *c, int layer)
 {
 	const struct node *n = &c->folded.node[layer];
@@ -75,6 +82,8 @@ static int add_layer(struct corrector *c, int layer)
 	l->weight = quant_plan_value(&c->job->plan, c->folded.node[n->in[PRODUCT_W]].name);
 	if (acc < 0 || !l->weight)
 		return err_set(ERR_FAIL, "layer '%s' has no simulated form", n->name);
+	if (!learns(c, l) && !quantize_corrects_biases(c->job->o, &c->job->plan))
+		return 0;
 	const int x = c->annotated.node[acc].in[PRODUCT_X];
 	struct qrange q;
 	const int step = quant_grid_step(&c->annotated, x, &q);
@@ -174,8 +183,9 @@ static int corrector_open(struct corrector *c)
 	    .user = c,
 	    .keep = keep_real};
 	int rc = corrector_list(c);
-	if (!rc)
-		rc = params_add_graph(&c->floats, &c->folded, 0);
+	if (rc || c->n == 0)
+		return rc;
+	rc = params_add_graph(&c->floats, &c->folded, 0);
 	if (!rc)
 		rc = params_copy(&c->floats, &job->input.params);
 	if (!rc)
@@ -430,11 +440,6 @@ static int correct_bias(struct corrector *c, const struct corrected *l, const st
 	return rc;
 }
 
-static bool learns(const struct corrector *c, const struct corrected *l)
-{
-	return quantize_learns_rounding(c->job->o, l->weight->q.bits);
-}
-
 /* The rows of the layer, and the means of what it reads. */
 static int collect(struct corrector *c, struct corrected *l, int64_t O)
 {
@@ -546,7 +551,7 @@ int quantize_correct_plan(
 	graph_init(&c.annotated);
 	params_init(&c.floats, job->run->cpu_dev);
 	int rc = corrector_list(&c);
-	if (!rc)
+	if (!rc && c.n > 0)
 		rc = plan_sessions(&c, samples, &grid);
 	for (int i = 0; !rc && i < c.n; i++) {
 		const struct node *n = &c.folded.node[c.layer[i].layer];
@@ -557,7 +562,7 @@ int quantize_correct_plan(
 		if (learns(&c, &c.layer[i]))
 			out->macs += 2.0 * (double)(job->o->rounding_iterations * ROUNDING_ROWS) * (double)(O * K);
 	}
-	out->macs += forward * (double)(correction_size(job).batches * passes);
+	out->macs += c.n > 0 ? forward * (double)(correction_size(job).batches * passes) : 0;
 	out->memory.total += grid.total + grid.params + most; /* of the integers; and the float params once more */
 	corrector_close(&c);
 	return rc;

@@ -386,7 +386,7 @@ static void corrections__go_on_with_the_layer_that_was_at_work(void **state)
 	assert_corrects_the_rest(
 	    "{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", 8, "corrections go on after 1 of 2 layers");
 	assert_corrects_the_rest(
-	    "{" FOUR_BATCHES ", bias_correction: true}", 4, "corrections go on after 1 of 2 layers");
+	    "{" FOUR_BATCHES ", rounding: nearest, bias_correction: true}", 4, "corrections go on after 1 of 2 layers");
 }
 
 /* The report has what was done to a layer before the interruption, too. */

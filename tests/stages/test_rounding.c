@@ -232,12 +232,13 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 	option_clear(quantize_option_table, &o);
 }
 
-/* Wherever a layer has its bits from, and others keep the nearest integers; all biases are corrected. */
+/* Wherever a layer has its bits from, and the one that reads the image; others keep the nearest integers. All biases
+ * are corrected. */
 static void layers_of_few_bits__are_learned_among_others(void **state)
 {
 	static const char *const options[] = {
 	    "{layer_bits: [conv2=3], rounding_iterations: 50}", "{edge_bits: 3, rounding_iterations: 50}"};
-	static const int learned[] = {1, 2};
+	static const int learned[] = {2, 2};
 	struct rig *r = *state;
 	for (int i = 0; i < 2; i++) {
 		const char *name = i ? "few_edge" : "few_layer";
@@ -258,9 +259,30 @@ static void layers_of_few_bits__are_learned_among_others(void **state)
 	}
 }
 
+/* At 8 bits, rounding is learned of the layer alone that reads the image, and no bias is corrected. */
+static void layer_that_reads_an_image__is_learned_at_8_bits(void **state)
+{
+	struct rig *r = *state;
+	struct model m;
+	quantized(r, "eight", "cnn", "{rounding_iterations: 50}");
+	rig_load(r, "eight", &m);
+	const cJSON *c = cJSON_GetObjectItem(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "corrected"),
+		    *l = cJSON_GetObjectItem(c, "layers");
+	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(c, "bias_correction")));
+	assert_int_equal(cJSON_GetArraySize(l), 1);
+	assert_true(rig_number(l->child, "changed") > 0);
+	assert_true(rig_number(l->child, "error_learned") < rig_number(l->child, "error_nearest"));
+	model_clear(&m);
+	quantized(r, "eight_nearest", "cnn", "{rounding: nearest}");
+	rig_load(r, "eight_nearest", &m);
+	assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "corrected")));
+	model_clear(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(layer_that_reads_an_image__is_learned_at_8_bits),
 	    cmocka_unit_test(adaround__loses_less_and_its_integers_are_those_of_the_checkpoint),
 	    cmocka_unit_test(bias_correction__brings_the_means_back),
 	    cmocka_unit_test(adaround__gives_the_same_bytes_again),

@@ -1,0 +1,196 @@
+/* The first layer's integers are the bytes of the pixels themselves, where that changes nothing but the rounding of
+ * floats. A byte p of channel c is the real value x_c = (p / 255 - mean_c) / std_c. With a byte z for all channels and
+ *   x'_c = (p - z) / (255 std_0),   so that   x_c = r_c x'_c + d_c,
+ *   r_c = std_0 / std_c,   d_c = (z / 255 - mean_c) / std_c,
+ * the layer's weights are multiplied by r and its bias takes W d, and the model's adapter gives x'. Of the step
+ * 1 / (255 std_0) the integer of x' is p - z, without any rounding.
+ *
+ * Without that the step is of the largest value, another than that of the pixels; pixels of one colour are all off by
+ * the same, so the errors of a layer's sum add up instead of cancelling (docs/results.md).
+ *
+ * A layer that pads nothing reads u8 with the zero point z, the byte nearest to the mean. One that pads reads s8, for
+ * which z is 128; the padding of 0 then stands for that byte, so the mean must be within one of it. */
+#include <math.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "stages/quantize.h"
+
+#define MIDDLE 128 /* the byte that is 0 as s8 */
+
+/* The layer that alone reads the input; NODE_NONE: there is none. */
+static int only_reader(const struct graph *g, const int *uses)
+{
+	int input = NODE_NONE;
+	for (int i = 0; i < g->n; i++) {
+		if (g->node[i].op != OP_INPUT)
+			continue;
+		if (input != NODE_NONE)
+			return NODE_NONE;
+		input = i;
+	}
+	for (int i = 0; input != NODE_NONE && uses[input] == 1 && i < g->n; i++)
+		if (g->node[i].n_in > 0 && g->node[i].in[0] == input)
+			return i;
+	return NODE_NONE;
+}
+
+/* Which byte becomes 0; -1: none can. */
+static int zero_of(const struct adapter *a, bool padded)
+{
+	double sum = 0, off = 0;
+	for (int c = 0; c < a->spec.channels; c++) {
+		sum += 255 * (double)a->mean[c] / a->spec.channels;
+		off = fmax(off, fabs(255 * (double)a->mean[c] - MIDDLE));
+	}
+	if (padded)
+		return off <= 1 ? MIDDLE : -1;
+	return (int)rint(fmin(fmax(sum, 0), 255));
+}
+
+static bool suits(const struct quantize_job *job, const struct graph *g, const int *uses, int layer)
+{
+	const struct node *n = &g->node[layer];
+	if (!equal_owns_params(g, uses, layer) || !node_has(n, PRODUCT_B))
+		return false;
+	const struct quant_value *v = quant_plan_value(&job->plan, g->node[n->in[PRODUCT_X]].name);
+	return v && v->q.bits == 8 && (v->q.is_signed || v->affine);
+}
+
+/* Of one param that is a number per output, or 1 where there is none. */
+static int read_outputs(const struct quantize_job *job, const struct graph *g, int node, float *out, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		out[i] = 1;
+	return node == NODE_NONE ? 0 : params_read(&job->input.params, g->node[node].name, out);
+}
+
+struct first_layer {
+	int64_t O, K;
+	float *w, *shift, *gain, *variance;
+	const char *weight_name, *shift_name;
+	bool folded;
+	float eps;
+};
+
+static int read_layer(struct first_layer *l, const struct quantize_job *job, const struct graph *g, int layer)
+{
+	struct equal_params p;
+	equal_params_of(g, layer, &p);
+	const struct shape s = g->node[p.weight].shape;
+	l->O = s.dim[0];
+	l->K = shape_count(s) / l->O;
+	l->folded = p.gain != NODE_NONE;
+	l->eps = p.eps;
+	l->weight_name = g->node[p.weight].name;
+	l->shift_name = g->node[p.shift].name;
+	l->w = mem_alloc((size_t)(l->O * l->K), sizeof(float));
+	l->shift = mem_alloc((size_t)l->O, sizeof(float));
+	l->gain = mem_alloc((size_t)l->O, sizeof(float));
+	l->variance = mem_alloc((size_t)l->O, sizeof(float));
+	int rc = l->w && l->shift && l->gain && l->variance ? 0 : ERR_NOMEM;
+	if (!rc)
+		rc = params_read(&job->input.params, l->weight_name, l->w);
+	if (!rc)
+		rc = params_read(&job->input.params, l->shift_name, l->shift);
+	if (!rc)
+		rc = read_outputs(job, g, p.gain, l->gain, l->O);
+	return rc ? rc : read_outputs(job, g, p.variance, l->variance, l->O);
+}
+
+static void clear_layer(struct first_layer *l)
+{
+	mem_free(l->w);
+	mem_free(l->shift);
+	mem_free(l->gain);
+	mem_free(l->variance);
+}
+
+/* The bias takes what the weights make of d, and the weights r. Channels are the fastest index of the inputs. */
+static void absorb(struct first_layer *l, const struct adapter *a, int zero)
+{
+	const int channels = a->spec.channels;
+	for (int64_t o = 0; o < l->O; o++) {
+		const double by = l->folded ? (double)l->gain[o] / sqrt((double)l->variance[o] + (double)l->eps) : 1;
+		double sum = 0;
+		for (int64_t k = 0; k < l->K; k++) {
+			const int c = (int)(k % channels);
+			float *w = &l->w[o * l->K + k];
+			sum += (double)*w * (zero / 255.0 - (double)a->mean[c]) / (double)a->std[c];
+			*w = (float)((double)*w * (double)a->std[0] / (double)a->std[c]);
+		}
+		l->shift[o] = (float)((double)l->shift[o] + by * sum);
+	}
+}
+
+/* The input's value becomes one whose integers are bytes. */
+static void set_value(struct quantize_job *job, const char *name, bool padded)
+{
+	for (int i = 0; i < job->plan.n_value && !padded; i++) {
+		struct quant_value *v = &job->plan.value[i];
+		if (strcmp(v->name, name) != 0)
+			continue;
+		v->affine = true;
+		v->q = qrange_unsigned(8, job->pixel_zero);
+	}
+	memcpy(job->pixels, name, NODE_NAME);
+}
+
+static int take(struct quantize_job *job, const struct graph *g, int layer)
+{
+	struct adapter *a = &job->input.ckpt.adapter;
+	const bool padded = g->node[layer].attr.pad > 0;
+	struct first_layer l = {0};
+	job->pixel_zero = zero_of(a, padded);
+	if (job->pixel_zero < 0)
+		return 0;
+	int rc = read_layer(&l, job, g, layer);
+	if (!rc)
+		absorb(&l, a, job->pixel_zero);
+	if (!rc)
+		rc = params_write(&job->input.params, l.weight_name, l.w);
+	if (!rc)
+		rc = params_write(&job->input.params, l.shift_name, l.shift);
+	if (!rc) {
+		for (int c = 0; c < a->spec.channels; c++) {
+			a->mean[c] = (float)(job->pixel_zero / 255.0);
+			a->std[c] = a->std[0];
+		}
+		job->pixel_step = 1 / (255 * (double)a->std[0]);
+		set_value(job, g->node[g->node[layer].in[PRODUCT_X]].name, padded);
+	}
+	clear_layer(&l);
+	return rc;
+}
+
+int quantize_take_pixels(struct quantize_job *job)
+{
+	struct graph g;
+	job->pixels[0] = '\0';
+	if (job->input.ckpt.adapter.kind != &adapter_image || job->o->method != QUANT_STATIC)
+		return 0;
+	graph_init(&g);
+	int rc = quantize_build_folded(job, &shape_one, &g);
+	int *uses = rc ? NULL : mem_alloc((size_t)g.n + 1, sizeof(*uses));
+	if (!rc && !uses)
+		rc = ERR_NOMEM;
+	if (!rc) {
+		graph_uses(&g, uses);
+		const int layer = only_reader(&g, uses);
+		if (layer != NODE_NONE && suits(job, &g, uses, layer))
+			rc = take(job, &g, layer);
+	}
+	mem_free(uses);
+	graph_clear(&g);
+	return rc;
+}
+
+bool quantize_pixel_range(const struct quantize_job *job, const char *value, float *lo, float *hi)
+{
+	if (!job->pixels[0] || strcmp(job->pixels, value) != 0)
+		return false;
+	*lo = (float)(-job->pixel_zero * job->pixel_step);
+	*hi = (float)((255 - job->pixel_zero) * job->pixel_step);
+	return true;
+}

@@ -505,12 +505,13 @@ static void options__contradictions_are_found_before_anything_is_read(void **sta
 	const struct {
 		const char *yaml, *part;
 	} without_effect[] = {
-	    {"{source: digits, folds: 5}", "folds has no effect with source digits"},
 	    {"{source: digits, augment: {crop_scale: [0.5, 1]}}",
 		"crop_scale has no effect with resized_crop false (only with resized_crop true)"},
 	    {"{source: digits, augment: {erase_ratio: [0.5, 1]}}",
 		"erase_ratio has no effect with erase 0 (only with erase above 0)"},
 	    {"{source: digits, fold: 0}", "fold has no effect with folds 0 (only with folds above 0)"},
+	    {"{source: csv, path: x, fold_column: f}",
+		"fold_column has no effect with folds 0 (only with folds above 0)"},
 	    {"{source: csv, path: x, fold: 1}", "fold has no effect with folds 0 (only with folds above 0)"},
 	    {"{source: csv, path: x, folds: 5, test_fraction: 0.7}",
 		"test_fraction has no effect with folds above 0 (only with folds 0)"},

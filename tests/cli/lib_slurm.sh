@@ -86,7 +86,11 @@ slurm_write_conf() { # LINE...
 	for slurm_word in "$@"; do
 		echo "$slurm_word" >>"$slurm_dir/slurm.conf"
 	done
-	echo "CgroupAutomount=no" >"$slurm_dir/cgroup.conf"
+	# Control groups are not needed and often not there; older versions only know not to mount them.
+	case $(slurmd -V) in
+	*" 2"[0-2].* | *" 23.02"*) echo "CgroupAutomount=no" ;;
+	*) echo "CgroupPlugin=disabled" ;;
+	esac >"$slurm_dir/cgroup.conf"
 }
 
 slurm_daemon() { # NAME COMMAND...

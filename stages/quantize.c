@@ -394,7 +394,7 @@ int quantize_job_make(struct quantize_job *job)
 	int rc = quantize_job_plan_layers(job);
 
 	if (!rc)
-		rc = quantize_take_pixels(job);
+		rc = quantize_take_bytes(job);
 	if (!rc)
 		rc = quantize_equalize(job);
 	if (!rc)

@@ -89,9 +89,9 @@ struct quantize_job {
 	struct quant_plan plan;
 	struct observers observers; /* static and qat */
 	int chosen;                 /* enum observer_kind */
-	char pixels[NODE_NAME];     /* the input whose integers are the pixels themselves, or "" */
-	double pixel_step;          /* of it */
-	int pixel_zero;             /* the byte that stands for 0 */
+	char byte_input[NODE_NAME]; /* the input whose integers are the pixels themselves, or "" */
+	double byte_step;           /* of it */
+	int byte_zero;              /* the byte that stands for 0 */
 	int64_t calibrated;         /* samples */
 	struct quantize_equalized equalized;
 	cJSON *choices;                      /* auto: validation figures of each observer */
@@ -128,10 +128,10 @@ struct calibration_size quantize_calibration_size(const struct quantize_options 
  * params. */
 int quantize_open_observed(struct session *s, struct quantize_job *job, struct param_store *params, int batch);
 /* Makes the integers of the input those of its pixels, where a model takes images and its first layer allows it:
- * changes that layer's params and the adapter (quantize_pixels.c). Needs plan. */
-int quantize_take_pixels(struct quantize_job *job);
+ * changes that layer's params and the adapter (quantize_bytes.c). Needs plan. */
+int quantize_take_bytes(struct quantize_job *job);
 /* The range of a value whose integers are pixels; false: it is another. */
-bool quantize_pixel_range(const struct quantize_job *job, const char *value, float *lo, float *hi);
+bool quantize_byte_range(const struct quantize_job *job, const char *value, float *lo, float *hi);
 /* equal_pairs; ERR_CONFIG where there are none. */
 int quantize_equal_pairs(const struct graph *folded, const struct quant_plan *plan, struct equal_pair **pair, int *n);
 /* Equalizes input.params, if that is asked for. */

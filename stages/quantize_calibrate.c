@@ -119,7 +119,7 @@ int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind)
 
 		if (v->weight)
 			continue;
-		rc = quantize_pixel_range(job, v->name, &lo, &hi)
+		rc = quantize_byte_range(job, v->name, &lo, &hi)
 			 ? 0
 			 : observer_range(&job->observers.of[i], kind, v->q, job->o->percentile, &lo, &hi);
 		if (!rc)
@@ -174,7 +174,7 @@ static int say_ranges(const struct quantize_job *job)
 {
 	int rc = 0;
 	for (int i = 0; i < job->plan.n_value && !rc; i++)
-		if (!job->plan.value[i].weight && strcmp(job->plan.value[i].name, job->pixels) != 0)
+		if (!job->plan.value[i].weight && strcmp(job->plan.value[i].name, job->byte_input) != 0)
 			rc = say_range(job, &job->plan.value[i], &job->observers.of[i]);
 	return rc;
 }

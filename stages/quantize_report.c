@@ -160,7 +160,7 @@ static int add_value(const struct quantize_job *job, const struct quantize_measu
 	json_out_number(j, "steps", v->channels);
 	json_out_number(j, "step_min", (double)lo);
 	json_out_number(j, "step_max", (double)hi);
-	json_out_bool(j, "pixels", strcmp(v->name, job->pixels) == 0);
+	json_out_bool(j, "exact", strcmp(v->name, job->byte_input) == 0);
 	if (!v->weight) {
 		add_saturation(m, v, j);
 		json_out_text(j, "observer", observer_names[job->chosen]);

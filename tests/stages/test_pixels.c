@@ -49,8 +49,8 @@ static int take_alone(struct stage_run *run)
 	struct quantize_job job = {.o = run->options, .run = run};
 	RIG_OK(quantize_job_load(&job));
 	RIG_OK(quantize_job_plan_layers(&job));
-	RIG_OK(quantize_take_pixels(&job));
-	zero = job.pixels[0] ? job.pixel_zero : -1;
+	RIG_OK(quantize_take_bytes(&job));
+	zero = job.byte_input[0] ? job.byte_zero : -1;
 	rig_save(saved_by, &job.input, "moved");
 	quantize_job_clear(&job);
 	return 0;
@@ -130,7 +130,7 @@ static void assert_bytes(struct rig *r, const char *input, double std, int lo, i
 	RIG_OK(rig_run(r, &stage_quantize, &(struct rig_case){.name = "integers", .options = "{}", .input = input}));
 	rig_load(r, "integers", &m);
 	const cJSON *v = input_value(&m);
-	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(v, "pixels")));
+	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(v, "exact")));
 	assert_true(fabs(rig_number(v, "step_min") * 255 * std - 1) < 1e-6);
 	assert_int_equal((int)rig_number(v, "lo"), lo);
 	assert_int_equal((int)rig_number(v, "zero_point"), z);

@@ -132,9 +132,9 @@ static void set_value(struct quantize_job *job, const char *name, bool padded)
 		if (strcmp(v->name, name) != 0)
 			continue;
 		v->affine = true;
-		v->q = qrange_unsigned(8, job->pixel_zero);
+		v->q = qrange_unsigned(8, job->byte_zero);
 	}
-	memcpy(job->pixels, name, NODE_NAME);
+	memcpy(job->byte_input, name, NODE_NAME);
 }
 
 static int take(struct quantize_job *job, const struct graph *g, int layer)
@@ -142,32 +142,32 @@ static int take(struct quantize_job *job, const struct graph *g, int layer)
 	struct adapter *a = &job->input.ckpt.adapter;
 	const bool padded = g->node[layer].attr.pad > 0;
 	struct first_layer l = {0};
-	job->pixel_zero = zero_of(a, padded);
-	if (job->pixel_zero < 0)
+	job->byte_zero = zero_of(a, padded);
+	if (job->byte_zero < 0)
 		return 0;
 	int rc = read_layer(&l, job, g, layer);
 	if (!rc)
-		absorb(&l, a, job->pixel_zero);
+		absorb(&l, a, job->byte_zero);
 	if (!rc)
 		rc = params_write(&job->input.params, l.weight_name, l.w);
 	if (!rc)
 		rc = params_write(&job->input.params, l.shift_name, l.shift);
 	if (!rc) {
 		for (int c = 0; c < a->spec.channels; c++) {
-			a->mean[c] = (float)(job->pixel_zero / 255.0);
+			a->mean[c] = (float)(job->byte_zero / 255.0);
 			a->std[c] = a->std[0];
 		}
-		job->pixel_step = 1 / (255 * (double)a->std[0]);
+		job->byte_step = 1 / (255 * (double)a->std[0]);
 		set_value(job, g->node[g->node[layer].in[PRODUCT_X]].name, padded);
 	}
 	clear_layer(&l);
 	return rc;
 }
 
-int quantize_take_pixels(struct quantize_job *job)
+int quantize_take_bytes(struct quantize_job *job)
 {
 	struct graph g;
-	job->pixels[0] = '\0';
+	job->byte_input[0] = '\0';
 	if (job->input.ckpt.adapter.kind != &adapter_image || job->o->method != QUANT_STATIC)
 		return 0;
 	graph_init(&g);
@@ -186,11 +186,11 @@ int quantize_take_pixels(struct quantize_job *job)
 	return rc;
 }
 
-bool quantize_pixel_range(const struct quantize_job *job, const char *value, float *lo, float *hi)
+bool quantize_byte_range(const struct quantize_job *job, const char *value, float *lo, float *hi)
 {
-	if (!job->pixels[0] || strcmp(job->pixels, value) != 0)
+	if (!job->byte_input[0] || strcmp(job->byte_input, value) != 0)
 		return false;
-	*lo = (float)(-job->pixel_zero * job->pixel_step);
-	*hi = (float)((255 - job->pixel_zero) * job->pixel_step);
+	*lo = (float)(-job->byte_zero * job->byte_step);
+	*hi = (float)((255 - job->byte_zero) * job->byte_step);
 	return true;
 }

@@ -94,7 +94,6 @@ static void options__change_what_is_made(void **state)
 	    {"{calibration_batches: 1, observer: minmax, rounding: adaround, rounding_iterations: 20}", 1},
 	    {"{calibration_batches: 1, observer: minmax, rounding: adaround, rounding_iterations: 40}", 1},
 	    {"{calibration_batches: 1, observer: minmax, granularity: tensor}", 1},
-	    {"{calibration_batches: 1, observer: minmax, activations: affine}", 1},
 	    {"{calibration_batches: 1, observer: minmax, weight_bits: 6}", 1},
 	    {"{calibration_batches: 1, observer: minmax, edge_bits: 6}", 1},
 	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128}", 1},
@@ -102,7 +101,10 @@ static void options__change_what_is_made(void **state)
 		1},
 	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, step_lr_factor: 0}",
 		1},
-	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, lr: 0.01}", 1}};
+	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, lr: 0.01}", 1},
+	    /* static takes the pixels as they are, whatever is said of activations */
+	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, activations: affine}",
+		1}};
 	enum { N = sizeof(cases) / sizeof(cases[0]) };
 	char hash[N][HASH_HEX];
 	(void)state;

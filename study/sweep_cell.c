@@ -25,6 +25,8 @@
 #define ROOM     (SWEEP_PATH + 128)
 #define LOG_TAIL 4096
 
+#define OTHER_DATA_STATUS 3 /* as of `run`: data */
+
 const char *const cell_state_names[CELL_STATES] = {"not begun", "begun", "at work", "failed", "finished"};
 
 enum record { RECORD_NONE, RECORD_OTHER_DATA, RECORD_DONE };
@@ -276,6 +278,12 @@ int cell_end(const struct sweep *s, const struct sweep_cell *c, int wait_status,
 	snprintf(path, sizeof(path), "%s/error.json", dir);
 	const int signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
 	const int status = signal ? 128 + signal : WEXITSTATUS(wait_status);
+	if (status == 0 && whole && has_other_data(s, c)) {
+		run_error_write_text(dir, OTHER_DATA_STATUS,
+		    "its data have changed since this sweep was planned; the same sweep again goes by what they are "
+		    "now");
+		return OTHER_DATA_STATUS;
+	}
 	if (status == 0 && whole)
 		write_finished(c, dir);
 	if (status == 0 || status == 75 || access(path, F_OK) == 0)

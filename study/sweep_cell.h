@@ -33,7 +33,8 @@ int cells_forget_other_data(const struct sweep *s, int *n);
  * process, as if interrupted. until: the last stage, or NULL. ERR_FAIL, ERR_IO. */
 int cell_start(const struct sweep *s, const struct sweep_cell *c, const char *until, pid_t *pid);
 /* What is to be noted when the process has ended with `wait_status`: finished.json (whole: all stages were to run), or
- * an error.json where the run could write none. The exit status; 128 + N after signal N. */
+ * an error.json where the run could write none, or made its stages of other data than the sweep was planned with. The
+ * exit status; 128 + N after signal N. */
 int cell_end(const struct sweep *s, const struct sweep_cell *c, int wait_status, bool whole);
 
 #endif

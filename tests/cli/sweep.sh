@@ -198,6 +198,22 @@ contains err "[2/2] 0001-s2: finished"
 works sweep words_grid.yaml --out runs/words
 contains err "2 of 2 cells are finished"
 
+# Or while other cells run: a cell that has read others than the sweep was planned with is not finished.
+sed 's/epochs: 1,/epochs: 1000,/' words.yaml >slow.yaml
+printf 'base: slow.yaml\nseeds: [1, 2]\n' >slow_grid.yaml
+"$program" sweep slow_grid.yaml --out runs/slow >out 2>err </dev/null &
+pid=$!
+until [ -e runs/slow/cells/0000-s1/.01-model.part ] || ! kill -0 $pid 2>/dev/null; do
+	sleep 0.01
+done
+sed -i '2s/sales w0 went up/sales w0 go up/' words.csv
+status=0
+wait $pid || status=$?
+check "a cell of other data fails with the status of data" [ $status -eq 3 ]
+contains err "0001-s2: failed with status 3: its data have changed since this sweep was planned"
+check "it is not finished" [ ! -e runs/slow/cells/0001-s2/finished.json ]
+check "the cell before is" [ -e runs/slow/cells/0000-s1/finished.json ]
+
 # An axis of lists: one value alone is a list of one.
 grid 'axes:\n  stages.evaluate.inputs: [[teacher, student], teacher]'
 works sweep wrong.yaml --out runs/lists

@@ -140,6 +140,13 @@ static const uint8_t *rows_of(const struct study_run *r, const char *model, stru
 	return t->t.data;
 }
 
+/* Runs without a test split of their own, or of a program that kept no hash of it, say nothing. */
+static bool has_other_samples(const struct study_run *own, const struct study_run *other)
+{
+	const char *a = split_of(own), *b = split_of(other);
+	return *a && *b && strcmp(a, b) != 0;
+}
+
 /* False: the two runs have no decisions on the same samples. */
 static bool pair_decisions(const struct study_run *own, const char *model, const struct study_run *other,
     const char *reference, struct paired_run *out)
@@ -190,6 +197,9 @@ static const char *why_no_p(const struct compare_row *r)
 		return NULL;
 	if (!r->pairs)
 		return "no run of it has a run of the baseline with the same seed and fold beside it";
+	if (r->pairs == 1 && r->other_samples)
+		return "one pair of runs, whose test samples are not the same, so the difference is one of data as "
+		       "well";
 	return r->pairs == 1
 		   ? "one pair of runs, whose decisions on the same samples were not kept, or do not make the "
 		     "metric"
@@ -205,6 +215,7 @@ static int test_pairs(struct compare *c, struct compare_row *r, const struct com
 		if (k < 0)
 			continue;
 		difference[r->pairs] = r->value[i] - base->value[k];
+		r->other_samples += has_other_samples(&c->study->run[r->run[i]], &c->study->run[base->run[k]]);
 		all = all && pair_decisions(&c->study->run[r->run[i]], r->model, &c->study->run[base->run[k]],
 				 base->model, &pair[r->pairs]);
 		r->pairs++;

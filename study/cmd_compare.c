@@ -33,6 +33,7 @@ static int print(const struct compare *c, int format)
 		compare_marks(c, &marks);
 	} else if (!rc && format != COMPARE_JSON) {
 		compare_marks(c, &marks);
+		compare_other_data(c, &marks);
 	}
 	if (!rc && (out.failed || words.failed || marks.failed))
 		rc = err_set(ERR_NOMEM, "out of memory");

@@ -16,6 +16,7 @@ static void say(const struct report *r, const struct compare *c)
 {
 	struct str marks = {0};
 	compare_marks(c, &marks);
+	compare_other_data(c, &marks);
 	printf("%s: %d files, %d figures; %s/report.html\n", r->out, r->files, r->n_figure, r->out);
 	fflush(stdout);
 	fputs(str_text(&marks), stderr);

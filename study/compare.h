@@ -43,6 +43,7 @@ struct compare_row {
 	int count[STUDY_STATES];  /* runs of its group by state */
 	int baseline;             /* its row; -1: none */
 	int pairs;
+	int other_samples; /* pairs whose test samples are not the same: their difference is of the data as well */
 	double difference; /* mean over the pairs */
 	bool has_flips;    /* decisions were kept of all pairs, on the same test samples */
 	struct paired_result paired;

@@ -14,6 +14,8 @@
 #include "pipeline/table.h"
 #include "task/task.h"
 
+#define LISTED_MAX 8 /* names in a sentence */
+
 const char *const compare_format_names[COMPARE_FORMATS + 1] = {"text", "md", "csv", "latex", "json", NULL};
 
 /* ---- texts of other formats ---- */
@@ -314,6 +316,24 @@ void compare_explain(const struct compare *c, struct str *out)
 	for (int i = 0; i < c->n; i++)
 		if (c->row[i].verdict == COMPARE_UNTESTED && is_first_untested(c, i))
 			str_addf(out, "Untested: %s.\n", c->row[i].no_p);
+	compare_other_data(c, out);
+}
+
+void compare_other_data(const struct compare *c, struct str *out)
+{
+	const struct study_group *last = NULL;
+	int n = 0;
+	for (int i = 0; i < c->n; i++) {
+		const struct compare_row *r = &c->row[i];
+		if (!r->other_samples || r->group == last)
+			continue;
+		last = r->group;
+		if (n < LISTED_MAX)
+			str_addf(out, "%s%s", n ? ", " : "Other test samples than the baseline's: ", r->group->label);
+		n++;
+	}
+	if (n)
+		str_addf(out, "%s; their differences are of the data as well.\n", n > LISTED_MAX ? ", ..." : "");
 }
 
 void compare_marks(const struct compare *c, struct str *out)
@@ -336,6 +356,7 @@ static void put_test(struct json_out o, const struct compare *c, const struct co
 	json_out_text(t, "verdict", *compare_verdict_names[r->verdict] ? compare_verdict_names[r->verdict] : NULL);
 	json_out_text(t, "untested_because", r->no_p);
 	json_out_number(t, "pairs", r->pairs);
+	json_out_number(t, "pairs_of_other_samples", r->other_samples);
 	json_out_exact(t, "difference", r->difference);
 	json_out_exact(t, "standard_error_of_samples", r->has_flips ? r->paired.error : NAN);
 	json_out_exact(t, "p_of_samples", r->has_flips ? r->paired.p : NAN);

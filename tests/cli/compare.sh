@@ -40,6 +40,19 @@ contains out 'Untested: one pair of runs, whose decisions on the same samples we
 works compare r1 --metric loss --baseline teacher --format json
 contains out '"untested_because":	"one pair of runs'
 
+# runs on other test samples are compared, but not without a word
+works run t.yaml --set data.test_fraction=0.3 --set name=other --out o1
+works run t.yaml --set data.test_fraction=0.3 --set name=other --set seed=2 --out o2
+works compare r1 o1 --baseline t/teacher
+contains out 'Untested: one pair of runs, whose test samples are not the same, so the difference is one of data as well.'
+contains out "Other test samples than the baseline's: other; their differences are of the data as well."
+works compare r1 r2 o1 o2 --baseline t/teacher --format csv
+contains err "Other test samples than the baseline's: other;"
+works compare r1 r2 o1 o2 --baseline t/teacher --format json
+contains out '"pairs_of_other_samples":	2'
+works compare r1 r2 --baseline teacher
+check "the same samples need no word" eval '! grep -q "Other test samples" out err'
+
 # a model that two chains share is one test of Holm's correction
 cat >chains.yaml <<'END'
 base: t.yaml

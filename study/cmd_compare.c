@@ -59,6 +59,8 @@ static int run(const struct request *r, char *const *path, int n)
 		rc = compare_make(&c, &study, r->metric, r->baseline);
 	if (!rc)
 		rc = print(&c, r->format);
+	if (!rc)
+		rc = compare_check_results(&c);
 	compare_clear(&c);
 	study_clear(&study);
 	return rc;

@@ -36,6 +36,8 @@ static int make(const struct request *q, char *const *path, int n)
 		rc = report_make(&r, &c, q->out);
 	if (!rc)
 		say(&r, &c);
+	if (!rc)
+		rc = compare_check_results(&c);
 	report_clear(&r);
 	compare_clear(&c);
 	study_clear(&study);

@@ -231,6 +231,20 @@ int compare_make(struct compare *c, struct study *s, const char *metric, const c
 	return !rc && baseline ? correct(c) : rc;
 }
 
+int compare_check_results(const struct compare *c)
+{
+	int damaged = 0;
+	for (int i = 0; i < c->study->n; i++) {
+		const enum study_state state = c->study->run[i].state;
+		if (state == STUDY_FINISHED)
+			return 0;
+		damaged += state == STUDY_CHANGED;
+	}
+	return damaged ? err_set(ERR_CHECKPOINT, "no run has results; %d of %d %s damaged", damaged, c->study->n,
+			     damaged == 1 ? "is" : "are")
+		       : 0;
+}
+
 void compare_clear(struct compare *c)
 {
 	for (int i = 0; i < c->n; i++) {

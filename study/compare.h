@@ -64,6 +64,8 @@ struct compare {
  * run's folder (the model of the same name there), or GROUP/MODEL. ERR_CONFIG: a baseline or a metric that is not
  * there, with those that are. */
 int compare_make(struct compare *c, struct study *s, const char *metric, const char *baseline);
+/* ERR_CHECKPOINT: no run has results, and not only because they are still to be made: some are damaged. */
+int compare_check_results(const struct compare *c);
 void compare_clear(struct compare *c);
 
 #endif

@@ -86,19 +86,20 @@ refuses 2 "is neither a run's folder" compare empty
 # marked, each with its reason
 cp -r r1 edited
 sed -i 's/"accuracy":	0/"accuracy":	1/' edited/05-evaluate/evaluation.json
-works compare edited
+ends_with 4 'no run has results; 1 of 1 is damaged' compare edited
 contains err 'edited: changed: edited/05-evaluate/evaluation.json: was changed since it was written'
 cp -r r1 resealed
 sed -i 's/"parameters":	[0-9]*/"parameters":	7/' resealed/02-student/stage.json
-works compare resealed
+ends_with 4 'no run has results; 1 of 1 is damaged' compare resealed
 contains err 'resealed: changed: resealed/02-student/stage.json: was changed'
 cp -r r1 half
 rm -r half/05-evaluate
+works compare half edited r1
 works compare half
 contains err 'half: missing: no stage has evaluated'
 cp -r r1 gone
 rm gone/05-evaluate/decisions.safetensors
-works compare gone
+ends_with 4 'no run has results; 1 of 1 is damaged' compare gone
 contains err 'decisions.safetensors: is gone'
 cp -r r1 unfinished
 rm -r unfinished/03-prune
@@ -110,7 +111,7 @@ works compare other
 contains err 'other: stale: evaluated by pipeline'
 cp -r r1 broken
 echo '{"name":' >broken/run.json
-works compare broken
+ends_with 4 'no run has results; 1 of 1 is damaged' compare broken
 contains err 'broken: changed: broken/run.json:1:'
 cp -r r1 failed
 echo '{"status": 6, "message": "the teacher is not good enough", "stage": "student", "time": "2026-01-01T00:00:00Z"}' >failed/error.json

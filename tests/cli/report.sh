@@ -116,7 +116,7 @@ echo x >>runs/bad/05-evaluate/evaluation.json
 works report runs/r2 runs/bad --out marked
 contains err 'runs/bad: changed: runs/bad/05-evaluate/evaluation.json: was changed since it was written'
 contains marked/report.html 'was changed since it was written'
-works report runs/bad --out none
+ends_with 4 'no run has results; 1 of 1 is damaged' report runs/bad --out none
 contains none/report.html '0 finished'
 
 # folders of others, and folders that cannot be written

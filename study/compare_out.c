@@ -20,7 +20,7 @@ const char *const compare_format_names[COMPARE_FORMATS + 1] = {"text", "md", "cs
 
 /* ---- texts of other formats ---- */
 
-void csv_cell(struct str *out, const char *text)
+static void csv_cell(struct str *out, const char *text)
 {
 	char *end;
 	const bool formula = *text && strchr("=+-@\t\r", *text) && (strtod(text, &end), *end);
@@ -247,7 +247,7 @@ static void make_table(const struct compare *c, struct table *t, bool exact)
 	}
 }
 
-static void write_csv(const struct table *t, struct str *out)
+void csv_write(const struct table *t, struct str *out)
 {
 	for (int i = 0; i < t->cells; i++) {
 		csv_cell(out, t->cell[i]);
@@ -475,7 +475,7 @@ int compare_write(const struct compare *c, enum compare_format format, struct st
 	} else {
 		make_table(c, &t, format == COMPARE_CSV);
 		if (format == COMPARE_CSV)
-			write_csv(&t, out);
+			csv_write(&t, out);
 		else if (format == COMPARE_LATEX)
 			write_latex(&t, out);
 		else if (format == COMPARE_MD)

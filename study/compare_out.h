@@ -3,6 +3,7 @@
 #define STUDY_COMPARE_OUT_H
 
 #include "base/str.h"
+#include "pipeline/table.h"
 #include "study/compare.h"
 
 enum compare_format { COMPARE_EYE, COMPARE_MD, COMPARE_CSV, COMPARE_LATEX, COMPARE_JSON, COMPARE_FORMATS };
@@ -16,10 +17,9 @@ void compare_explain(const struct compare *c, struct str *out);
 void compare_other_data(const struct compare *c, struct str *out);
 /* Every run that is not finished, a line each: "path: stale: why". */
 void compare_marks(const struct compare *c, struct str *out);
-/* A field of CSV (RFC 4180), quoted where it must be. A text that a spreadsheet would take for a formula (it begins
- * with
- * =, +, - or @ and is no number) gets a quotation mark before it. */
-void csv_cell(struct str *out, const char *text);
+/* A table as CSV (RFC 4180): cells are quoted where they must be. A text that a spreadsheet would take for a formula
+ * (it begins with =, +, - or @ and is no number) gets a quotation mark before it. */
+void csv_write(const struct table *t, struct str *out);
 /* A text of LaTeX. */
 void latex_text(struct str *out, const char *text);
 /* For cells: "-" or "" where v is not finite. */

@@ -37,47 +37,43 @@ static void add_value(struct str *out, const cJSON *v)
 	if (cJSON_IsNumber(v))
 		str_addf(out, "%.10g", v->valuedouble);
 	else if (cJSON_IsString(v))
-		csv_cell(out, v->valuestring);
+		str_add(out, v->valuestring);
 	else if (cJSON_IsBool(v))
 		str_add(out, cJSON_IsTrue(v) ? "true" : "false");
 }
 
-static void add_list(struct str *out, const cJSON *list)
+static void add_cell(struct table *t, const cJSON *v)
 {
-	const cJSON *v;
-	cJSON_ArrayForEach(v, list)
+	struct str text = {0};
+	const cJSON *list = cJSON_IsArray(v) ? v : NULL, *one;
+	if (!list)
+		add_value(&text, v);
+	cJSON_ArrayForEach(one, list)
 	{
-		if (v != list->child)
-			str_add(out, ";");
-		add_value(out, v);
+		if (one != list->child)
+			str_add(&text, ";");
+		add_value(&text, one);
 	}
+	table_add(t, "%s", str_text(&text));
+	t->failed |= text.failed;
+	str_clear(&text);
 }
 
 int report_save_csv(struct report *r, const char *name, const cJSON *rows)
 {
 	struct str out = {0};
+	struct table t;
 	const cJSON *row, *column;
-	cJSON_ArrayForEach(column, rows->child)
-	{
-		if (column != rows->child->child)
-			str_add(&out, ",");
-		csv_cell(&out, column->string);
-	}
-	str_add(&out, "\n");
+	table_open(&t, NULL, 0);
+	t.columns = cJSON_GetArraySize(rows->child);
+	cJSON_ArrayForEach(column, rows->child) table_add(&t, "%s", column->string);
 	cJSON_ArrayForEach(row, rows)
 	{
 		cJSON_ArrayForEach(column, rows->child)
-		{
-			const cJSON *v = cJSON_GetObjectItemCaseSensitive(row, column->string);
-			if (column != rows->child->child)
-				str_add(&out, ",");
-			if (cJSON_IsArray(v))
-				add_list(&out, v);
-			else
-				add_value(&out, v);
-		}
-		str_add(&out, "\n");
+		    add_cell(&t, cJSON_GetObjectItemCaseSensitive(row, column->string));
 	}
+	csv_write(&t, &out);
+	table_close(&t);
 	int rc = report_save(r, name, &out);
 	str_clear(&out);
 	return rc;

@@ -119,6 +119,16 @@ contains marked/report.html 'was changed since it was written'
 ends_with 4 'no run has results; 1 of 1 is damaged' report runs/bad --out none
 contains none/report.html '0 finished'
 
+# names of others are one line without what a terminal obeys, in every table alike
+cp -r runs/r1 named
+sed -i 's/"name":	"t"/"name":	"t\\u001b[31m\\nx"/' named/run.json
+works report named --out named_report
+for f in named_report/*.csv; do
+	check "$f" [ -z "$(tr -d '\n[:print:]' <"$f")" ]
+done
+contains named_report/compare.csv 't?[31m?x'
+contains named_report/ablation_summary.csv 't?[31m?x'
+
 # folders of others, and folders that cannot be written
 mkdir mine
 echo kept >mine/results_all.csv

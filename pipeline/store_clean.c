@@ -38,15 +38,25 @@ static int find_store(const char *path, char out[1024])
 	return tree_check_own(out, &st, true);
 }
 
-/* STORE/KEY, and what a store hides. A folder of anything else is not touched. */
+static int no_store(const char *store, const char *held)
+{
+	const char *quote = held ? "'" : "";
+	return err_set(ERR_CONFIG, "clean: %s is no store, nor a folder of runs that has one: it holds %s%s%s", store,
+	    quote, held ? held : "no finished stage", quote);
+}
+
+/* STORE/KEY, and what a store hides. A folder of anything else is not touched, nor made a store. */
 static int check_names(const char *store, const struct fs_list *list)
 {
-	for (int i = 0; i < list->n; i++)
-		if (list->name[i][0] != '.' && !hash_is_hex(list->name[i]))
-			return err_set(ERR_CONFIG,
-			    "clean: %s is no store, nor a folder of runs that has one: it holds '%s'", store,
-			    list->name[i]);
-	return 0;
+	const char *slash = strrchr(store, '/');
+	bool is = strcmp(slash ? slash + 1 : store, ".store") == 0;
+	for (int i = 0; i < list->n; i++) {
+		const bool key = hash_is_hex(list->name[i]);
+		if (list->name[i][0] != '.' && !key)
+			return no_store(store, list->name[i]);
+		is |= key || !strcmp(list->name[i], STORE_LOCK) || !strcmp(list->name[i], STORE_KEPT);
+	}
+	return is ? 0 : no_store(store, NULL);
 }
 
 /* 1: somebody holds it. */

@@ -693,6 +693,13 @@ static void clean__refuses_what_is_no_store(void **state)
 	assert_int_equal(store_clean("runs/a", 0, false, &c), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "is no store"));
 	assert_false(fs_exists("runs/a/.in-use"));
+	assert_int_equal(fs_mkdirs("runs/b/.cache"), 0); /* neither an empty folder nor one that only hides something */
+	for (const char *const *path = (const char *const[]){"runs/b", "runs/b/.cache", NULL}; *path; path++) {
+		assert_int_equal(store_clean(*path, 0, true, &c), ERR_CONFIG);
+		assert_non_null(strstr(
+		    err_message(), "is no store, nor a folder of runs that has one: it holds no finished stage"));
+	}
+	assert_false(fs_exists("runs/b/.in-use") || fs_exists("runs/b/.cache/.in-use"));
 	assert_int_equal(store_clean("nowhere", 0, false, &c), ERR_CONFIG);
 	assert_int_equal(chmod("runs/.store", 0777), 0);
 	assert_int_equal(store_clean("runs", 0, false, &c), ERR_CONFIG);

@@ -237,8 +237,14 @@ static int test_pairs(struct compare *c, struct compare_row *r, const struct com
 int baseline_test(struct compare *c, int row)
 {
 	struct compare_row *r = &c->row[row];
-	const struct compare_row *base = r->baseline < 0 ? r : &c->row[r->baseline];
-	if (base == r || !r->n || strcmp(r->metric, base->metric))
+	const struct compare_row *base = r->baseline < 0 ? NULL : &c->row[r->baseline];
+	if (r->baseline == row || !r->n)
+		return 0;
+	if (r->baseline < 0)
+		r->no_p = "no such baseline in its own runs; RUN/MODEL names one for all rows";
+	else if (strcmp(r->metric, base->metric) != 0)
+		r->no_p = "a metric that is not the baseline's; --metric names one for all rows";
+	if (r->no_p)
 		return 0;
 	struct paired_run *pair = mem_alloc((size_t)r->n, sizeof(*pair));
 	double *difference = mem_alloc((size_t)r->n, sizeof(*difference));

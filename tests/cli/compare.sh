@@ -50,6 +50,13 @@ works compare r1 r2 o1 o2 --baseline t/teacher --format csv
 contains err "Other test samples than the baseline's: other;"
 works compare r1 r2 o1 o2 --baseline t/teacher --format json
 contains out '"pairs_of_other_samples":	2'
+works run t.yaml --set task.metric=f1_macro --set name=f1 --out f1
+works compare r1 f1 --baseline t/teacher
+contains out "Untested: a metric that is not the baseline's; --metric names one for all rows."
+sed '/student\|prune\|quantize/d; s/^name: t/name: alone/' t.yaml | sed 's/teacher: {kind/only: {kind/' >alone.yaml
+works run alone.yaml --out alone
+works compare r1 alone --baseline teacher
+contains out 'Untested: no such baseline in its own runs; RUN/MODEL names one for all rows.'
 works compare r1 r2 --baseline teacher
 check "the same samples need no word" eval '! grep -q "Other test samples" out err'
 

@@ -41,7 +41,7 @@ struct csv_splits {
 /* Those that the options name. Else splits are in a column that is called split, or by another usual name, whose words
  * are all of splits. certain: one called split counts whatever it holds. ERR_DATA: two may be it; a column of a usual
  * name has words of splits and others. A column called so that has none of them, and one of numbers called fold, are
- * noted (NOTE_SPLIT, NOTE_FOLD). */
+ * noted (NOTE_SPLIT, NOTE_FOLD); so are splits beside folds that the options name (NOTE_FOUND). */
 int csv_find_splits(
     struct csv_splits *out, const struct csv *c, const struct data_options *o, bool certain, struct data_notes *notes);
 /* The split of a row, SPLIT_NONE if it is left open. ERR_DATA: "NAME:LINE: ...". */

@@ -169,6 +169,19 @@ static int number_folds(struct csv_splits *k, const struct csv *c, const struct 
 	return rc;
 }
 
+/* Splits that the table names as well are not what is trained and tested on. */
+static int note_passed_over(const struct csv *c, struct data_notes *notes)
+{
+	const char *slash = strrchr(c->name, '/');
+	int rc = 0;
+
+	for (int i = 0; i < c->columns && !rc; i++)
+		if (is_usual(c, i, 2) && count_words(c, i).splits > 0)
+			rc = note_found(notes, "%s (splits of column %.40s passed over for data.fold_column)",
+			    slash ? slash + 1 : c->name, c->field[i]);
+	return rc;
+}
+
 /* Folds that a table has for everyone are easily missed. */
 static int note_folds(const struct csv *c, struct data_notes *notes)
 {
@@ -198,7 +211,9 @@ int csv_find_splits(
 	*out = (struct csv_splits){.split = -1, .fold = -1};
 	if (o->fold_column) {
 		rc = find_given(c, "fold_column", o->fold_column, &out->fold);
-		return rc ? rc : number_folds(out, c, o);
+		if (!rc)
+			rc = number_folds(out, c, o);
+		return rc || o->split_column ? rc : note_passed_over(c, notes);
 	}
 	if (!o->split_column)
 		rc = find_split(out, c, certain, notes);

@@ -490,6 +490,11 @@ static int check_folds(const struct data_options *o, const char **key)
 	*key = "fold_column";
 	if (o->fold_column && o->source != SOURCE_CSV && !index)
 		return err_set(ERR_CONFIG, "fold_column has no effect; it is of tables: csv, and an index of images");
+	*key = "split_column";
+	if (o->fold_column && o->split_column && *o->split_column)
+		return err_set(ERR_CONFIG,
+		    "the column '%s' names the splits, or '%s' the fold for testing, but not both", o->split_column,
+		    o->fold_column);
 	*key = NULL;
 	return 0;
 }

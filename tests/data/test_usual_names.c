@@ -187,6 +187,32 @@ static void folds__of_a_column_that_no_option_names_are_said(void **state)
 	dataset_close(&d);
 }
 
+/* A table that has both: folds are what is asked for, and the splits are not passed over without a word. */
+static void folds__of_a_column_stand_above_splits_of_one(void **state)
+{
+	struct dataset d;
+
+	(void)state;
+	put_text("t.csv",
+	    "text,label,subset,fold\na1,A,test,0\na2,A,train,1\na3,A,train,0\na4,A,train,1\nb1,B,test,0\nb2,B,train,1\n"
+	    "b3,B,train,0\nb4,B,train,1\n");
+	d = must_open("{source: csv, path: DIR/t.csv, fold_column: fold, folds: 2}", true);
+	assert_int_equal(d.n[SPLIT_TEST], 4);
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 1);
+	assert_string_equal(
+	    d.notes.of[NOTE_FOUND].name[0], "t.csv (splits of column subset passed over for data.fold_column)");
+	dataset_close(&d);
+	d = must_open("{source: csv, path: DIR/t.csv, fold_column: fold, folds: 2, split_column: ''}", true);
+	assert_int_equal(d.notes.of[NOTE_FOUND].n, 0);
+	dataset_close(&d);
+
+	const char *key;
+	struct data_options o = options("{source: csv, path: x, fold_column: fold, folds: 2, split_column: subset}");
+	assert_int_equal(data_options_check(&o, &key), ERR_CONFIG);
+	assert_string_equal(key, "split_column");
+	option_clear(data_option_table, &o);
+}
+
 /* What would cut off a split that is there already would be ignored, and that is an error. */
 static void splits__that_the_data_name_are_cut_by_no_option(void **state)
 {
@@ -264,6 +290,7 @@ int main(void)
 	    TEST(folds__may_be_those_of_a_column),
 	    TEST(folds__of_a_column_must_be_those_that_are_asked_for),
 	    TEST(folds__of_a_column_that_no_option_names_are_said),
+	    TEST(folds__of_a_column_stand_above_splits_of_one),
 	    TEST(splits__that_the_data_name_are_cut_by_no_option),
 	    TEST(files__called_like_splits_are_found),
 	    TEST(classes__may_be_numbered_from_1),

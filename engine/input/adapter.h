@@ -88,7 +88,7 @@ struct adapter {
 	enum image_resize resize;        /* images: how those of another size are brought to this one */
 	bool to_grey;                    /* images: whether colour becomes grey for 1 channel, or is an error */
 	float mean[4], std[4];           /* images: per channel, of the 0..1 scale */
-	char norm_source[16];            /* images: "config" or "train split" */
+	char norm_source[16];            /* images: "config", "train split"; "bytes": pixels are integers */
 	struct text_coder *coder;        /* texts */
 };
 

@@ -42,12 +42,15 @@ static struct rig uneven, middle;
 
 static struct rig *saved_by;
 static int zero;
+static const float *stds; /* of the channels, in the place of the model's; or NULL */
 
 /* A stage that does nothing but take the pixels, and keeps the float model. */
 static int take_alone(struct stage_run *run)
 {
 	struct quantize_job job = {.o = run->options, .run = run};
 	RIG_OK(quantize_job_load(&job));
+	for (int c = 0; c < 3 && stds; c++)
+		job.input.ckpt.adapter.std[c] = stds[c];
 	RIG_OK(quantize_job_plan_layers(&job));
 	RIG_OK(quantize_take_bytes(&job));
 	zero = job.byte_input[0] ? job.byte_zero : -1;
@@ -111,6 +114,40 @@ static void pixels__are_not_taken_for_what_is_no_byte(void **state)
 	}
 }
 
+static int zero_with(struct rig *r, const char *input, const char *options, const float std[3])
+{
+	stds = std;
+	(void)moved(r, input, options);
+	stds = NULL;
+	return zero;
+}
+
+/* The weights of channels with a large std would be nothing beside the others'. */
+static void pixels__are_taken_where_weights_can_bear_it(void **state)
+{
+	static const float even[3] = {0.2F, 0.2F, 0.2F}, nearly[3] = {0.2F, 0.24F, 0.22F},
+			   twice[3] = {0.2F, 0.2F, 0.4F}, five_times[3] = {0.25F, 0.05F, 0.25F};
+	(void)state;
+	assert_int_equal(zero_with(&uneven, "mlp", "{}", twice), 85);
+	assert_int_equal(zero_with(&uneven, "mlp", "{}", five_times), -1);
+	assert_int_equal(zero_with(&uneven, "cnn", "{}", five_times), -1);
+	assert_int_equal(zero_with(&uneven, "mlp", "{weight_bits: 4}", even), 85);
+	assert_int_equal(zero_with(&uneven, "mlp", "{weight_bits: 4}", nearly), 85);
+	assert_int_equal(zero_with(&uneven, "mlp", "{weight_bits: 4}", twice), -1);
+	assert_int_equal(zero_with(&uneven, "mlp", "{layer_bits: ['fc1=6']}", twice), -1);
+	assert_int_equal(zero_with(&uneven, "mlp", "{layer_bits: ['fc2=4']}", twice), 85);
+}
+
+/* Of images of little contrast a byte is much. */
+static void pixels__behind_padding_are_near_the_middle_by_their_std(void **state)
+{
+	static const float wide[3] = {0.3F, 0.3F, 0.3F}, narrow[3] = {0.3F, 0.3F, 0.09F};
+	(void)state;
+	assert_int_equal(zero_with(&middle, "padded", "{}", wide), 128);
+	assert_int_equal(zero_with(&middle, "padded", "{}", narrow), -1);
+	assert_int_equal(zero_with(&middle, "cnn", "{}", narrow), 127);
+}
+
 /* ---- the integers ---- */
 
 static const cJSON *input_value(const struct model *m)
@@ -135,6 +172,7 @@ static void assert_bytes(struct rig *r, const char *input, double std, int lo, i
 	assert_int_equal((int)rig_number(v, "lo"), lo);
 	assert_int_equal((int)rig_number(v, "zero_point"), z);
 	assert_true(rig_number(v, "saturated") == 0);
+	assert_string_equal(m.ckpt.adapter.norm_source, "bytes");
 	assert_true(rig_number(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "values_different") == 0);
 	model_clear(&m);
 }
@@ -194,6 +232,8 @@ int main(void)
 	    cmocka_unit_test(pixels__of_channels_of_any_scale_leave_the_model_as_it_is),
 	    cmocka_unit_test(pixels__behind_padding_are_taken_near_the_middle_alone),
 	    cmocka_unit_test(pixels__are_not_taken_for_what_is_no_byte),
+	    cmocka_unit_test(pixels__are_taken_where_weights_can_bear_it),
+	    cmocka_unit_test(pixels__behind_padding_are_near_the_middle_by_their_std),
 	    cmocka_unit_test(pixels__are_the_integers_that_run),
 	    cmocka_unit_test(pixels__lose_nothing),
 	};

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "stages/quantize.h"
+#include "stages/quantize_layer.h"
 
 #define MIDDLE 128 /* the byte that is 0 as s8 */
 
@@ -87,61 +88,12 @@ static bool suits(const struct quantize_job *job, const struct graph *g, const i
 	return is_even(&job->input.ckpt.adapter, w->q.bits);
 }
 
-/* Of one param that is a number per output, or 1 where there is none. */
-static int read_outputs(const struct quantize_job *job, const struct graph *g, int node, float *out, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		out[i] = 1;
-	return node == NODE_NONE ? 0 : params_read(&job->input.params, g->node[node].name, out);
-}
-
-struct first_layer {
-	int64_t O, K;
-	float *w, *shift, *gain, *variance;
-	const char *weight_name, *shift_name;
-	bool folded;
-	float eps;
-};
-
-static int read_layer(struct first_layer *l, const struct quantize_job *job, const struct graph *g, int layer)
-{
-	struct equal_params p;
-	equal_params_of(g, layer, &p);
-	const struct shape s = g->node[p.weight].shape;
-	l->O = s.dim[0];
-	l->K = shape_count(s) / l->O;
-	l->folded = p.gain != NODE_NONE;
-	l->eps = p.eps;
-	l->weight_name = g->node[p.weight].name;
-	l->shift_name = g->node[p.shift].name;
-	l->w = mem_alloc((size_t)(l->O * l->K), sizeof(float));
-	l->shift = mem_alloc((size_t)l->O, sizeof(float));
-	l->gain = mem_alloc((size_t)l->O, sizeof(float));
-	l->variance = mem_alloc((size_t)l->O, sizeof(float));
-	int rc = l->w && l->shift && l->gain && l->variance ? 0 : ERR_NOMEM;
-	if (!rc)
-		rc = params_read(&job->input.params, l->weight_name, l->w);
-	if (!rc)
-		rc = params_read(&job->input.params, l->shift_name, l->shift);
-	if (!rc)
-		rc = read_outputs(job, g, p.gain, l->gain, l->O);
-	return rc ? rc : read_outputs(job, g, p.variance, l->variance, l->O);
-}
-
-static void clear_layer(struct first_layer *l)
-{
-	mem_free(l->w);
-	mem_free(l->shift);
-	mem_free(l->gain);
-	mem_free(l->variance);
-}
-
 /* The bias takes what the weights make of d, and the weights r. Channels are the fastest index of the inputs. */
-static void absorb(struct first_layer *l, const struct adapter *a, int zero)
+static void absorb(struct equal_layer *l, const struct adapter *a, int zero)
 {
 	const int channels = a->spec.channels;
 	for (int64_t o = 0; o < l->O; o++) {
-		const double by = l->folded ? (double)l->gain[o] / sqrt((double)l->variance[o] + (double)l->eps) : 1;
+		const double by = l->gain ? (double)l->gain[o] / sqrt((double)l->variance[o] + (double)l->eps) : 1;
 		double sum = 0;
 		for (int64_t k = 0; k < l->K; k++) {
 			const int c = (int)(k % channels);
@@ -170,17 +122,15 @@ static int take(struct quantize_job *job, const struct graph *g, int layer)
 {
 	struct adapter *a = &job->input.ckpt.adapter;
 	const bool padded = g->node[layer].attr.pad > 0;
-	struct first_layer l = {0};
+	struct loaded_layer l = {0};
 	job->byte_zero = zero_of(a, padded);
 	if (job->byte_zero < 0)
 		return 0;
-	int rc = read_layer(&l, job, g, layer);
-	if (!rc)
-		absorb(&l, a, job->byte_zero);
-	if (!rc)
-		rc = params_write(&job->input.params, l.weight_name, l.w);
-	if (!rc)
-		rc = params_write(&job->input.params, l.shift_name, l.shift);
+	int rc = loaded_layer_read(&l, &job->input.params, g, layer);
+	if (!rc) {
+		absorb(&l.host, a, job->byte_zero);
+		rc = loaded_layer_write(&l, &job->input.params, g, "bytes as integers");
+	}
 	if (!rc) {
 		for (int c = 0; c < a->spec.channels; c++) {
 			a->mean[c] = (float)(job->byte_zero / 255.0);
@@ -190,7 +140,7 @@ static int take(struct quantize_job *job, const struct graph *g, int layer)
 		job->byte_step = 1 / (255 * (double)a->std[0]);
 		set_value(job, g->node[g->node[layer].in[PRODUCT_X]].name, padded);
 	}
-	clear_layer(&l);
+	loaded_layer_clear(&l);
 	return rc;
 }
 

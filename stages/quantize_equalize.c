@@ -4,72 +4,17 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "quant/equalize.h"
 #include "stages/quantize.h"
+#include "stages/quantize_layer.h"
 
 #define SWEEPS  50   /* over all pairs, for a layer may be the second of one and the first of the next */
 #define SETTLED 1.01 /* no channel is scaled by more any longer */
-
-/* A layer of the folded graph, its params read into host memory. */
-struct loaded {
-	int node; /* NODE_NONE: unused */
-	struct equal_params params;
-	struct equal_layer host;
-};
-
-static int read_vector(const struct param_store *s, const struct graph *g, int node, float **out)
-{
-	if (node == NODE_NONE)
-		return 0;
-	*out = mem_alloc((size_t)shape_count(g->node[node].shape), sizeof(**out));
-	return *out ? params_read(s, g->node[node].name, *out) : ERR_NOMEM;
-}
-
-static int load(struct loaded *l, const struct param_store *s, const struct graph *g, int node)
-{
-	l->node = node;
-	equal_params_of(g, node, &l->params);
-	const struct shape *w = &g->node[l->params.weight].shape;
-	l->host = (struct equal_layer){.O = w->dim[0], .K = shape_inner(*w, 0), .eps = l->params.eps};
-	int rc = read_vector(s, g, l->params.weight, &l->host.w);
-	if (!rc)
-		rc = read_vector(s, g, l->params.gain, &l->host.gain);
-	if (!rc)
-		rc = read_vector(s, g, l->params.variance, &l->host.variance);
-	return rc ? rc : read_vector(s, g, l->params.shift, &l->host.shift);
-}
-
-static int write_vector(struct param_store *s, const struct graph *g, int node, const float *v)
-{
-	if (node == NODE_NONE)
-		return 0;
-	for (int64_t i = 0; i < shape_count(g->node[node].shape); i++)
-		if (!isfinite(v[i]))
-			return err_set(ERR_FAIL, "equalize: '%s' leaves the floats", g->node[node].name);
-	return params_write(s, g->node[node].name, v);
-}
-
-static int store(const struct loaded *l, struct param_store *s, const struct graph *g)
-{
-	int rc = write_vector(s, g, l->params.weight, l->host.w);
-	if (!rc)
-		rc = write_vector(s, g, l->params.gain, l->host.gain);
-	return rc ? rc : write_vector(s, g, l->params.shift, l->host.shift);
-}
-
-static void unload(struct loaded *l)
-{
-	mem_free(l->host.w);
-	mem_free(l->host.gain);
-	mem_free(l->host.variance);
-	mem_free(l->host.shift);
-}
 
 struct equalizer {
 	struct graph folded;
 	struct equal_pair *pair;
 	int n;
-	struct loaded *layer; /* by node */
+	struct loaded_layer *layer; /* by node */
 };
 
 static int load_all(struct equalizer *e, const struct param_store *s)
@@ -83,7 +28,7 @@ static int load_all(struct equalizer *e, const struct param_store *s)
 	for (int i = 0; i < 2 * e->n && !rc; i++) {
 		int node = i % 2 ? e->pair[i / 2].second : e->pair[i / 2].first;
 		if (e->layer[node].node == NODE_NONE)
-			rc = load(&e->layer[node], s, &e->folded, node);
+			rc = loaded_layer_read(&e->layer[node], s, &e->folded, node);
 	}
 	return rc;
 }
@@ -124,7 +69,7 @@ static int equalize(struct quantize_job *job, struct equalizer *e)
 	rc = sweep(e);
 	for (int i = 0; i < e->folded.n && !rc; i++)
 		if (e->layer[i].node != NODE_NONE)
-			rc = store(&e->layer[i], &job->input.params, &e->folded);
+			rc = loaded_layer_write(&e->layer[i], &job->input.params, &e->folded, "equalize");
 	if (rc)
 		return rc;
 	job->equalized.after = range_spread(e);
@@ -154,7 +99,7 @@ int quantize_equalize(struct quantize_job *job)
 	int rc = equalize(job, &e);
 	for (int i = 0; e.layer && i < e.folded.n; i++)
 		if (e.layer[i].node != NODE_NONE)
-			unload(&e.layer[i]);
+			loaded_layer_clear(&e.layer[i]);
 	mem_free(e.layer);
 	mem_free(e.pair);
 	graph_clear(&e.folded);

@@ -130,6 +130,7 @@ static struct trainer make_trainer(struct fit_context *context)
 	const struct stage_run *run = job->run;
 	return (struct trainer){.o = job->train,
 	    .ranks = job->fit ? NULL : run->ranks,
+	    .processes = run->ranks ? run->ranks->local_n : 1,
 	    .data = context->data,
 	    .adapter = &job->model->ckpt.adapter,
 	    .task = &job->model->ckpt.task,

@@ -238,7 +238,7 @@ int fit_memory_check(
 	const struct fit_samples s = {t, train, val};
 	size_t available, total;
 	int rc = memory_available(t->dev, &available, &total);
-	if (!rc && t->ranks && available != SIZE_MAX && device_traits(t->dev)->on_host)
-		available /= (size_t)t->ranks->local_n; /* each takes as much */
+	if (!rc && t->processes > 1 && available != SIZE_MAX && device_traits(t->dev)->on_host)
+		available /= (size_t)t->processes;
 	return rc || m->total <= available ? rc : refuse(&s, m, available);
 }

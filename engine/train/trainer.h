@@ -181,6 +181,7 @@ struct trainer {
 	 * one process. Ranks that follow validate, keep and write nothing, and leave with ERR_LEFT when the training is
 	 * over; they read what rank 0 keeps at resume_path. Every error is the same on all. None with a part. */
 	struct ranks *ranks;
+	int processes; /* of this run on this machine, each of which takes as much of the host's memory; 0 is 1 */
 };
 struct train_result {
 	int64_t epochs_run, steps;

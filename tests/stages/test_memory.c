@@ -41,7 +41,8 @@ static int tear_down(void **state)
 }
 
 /* The plan as the chain asks for it: no checkpoint needs to be there. */
-static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
+static struct stage_plan plan_for(
+    struct rig *r, const struct stage_kind *kind, const struct rig_case *c, struct ranks *ranks)
 {
 	void *options = mem_alloc(1, kind->options_size);
 	struct stage_plan p = {0};
@@ -58,13 +59,19 @@ static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, c
 	    .teacher_adapter = c->teacher ? &r->adapter : NULL,
 	    .spec = c->spec,
 	    .adapter = &r->adapter,
-	    .task = &r->task};
+	    .task = &r->task,
+	    .ranks = ranks};
 	RIG_OK(kind->plan(&run, c->input ? &teacher_spec : NULL, &p));
 	spec_clear(&p.spec);
 	mask_forecast_clear(&p.masks);
 	option_clear(kind->table, options);
 	mem_free(options);
 	return p;
+}
+
+static struct stage_plan plan_of(struct rig *r, const struct stage_kind *kind, const struct rig_case *c)
+{
+	return plan_for(r, kind, c, NULL);
 }
 
 /* `slack`: what the plan may be above what is held, for bound inputs and masks that are not made. */
@@ -216,6 +223,28 @@ static void plan__says_that_there_is_no_room_and_what_would_help(void **state)
 		.input = "teacher"});
 }
 
+/* Of the host's memory, whether ranks share steps or clients. */
+static void plan__of_several_ranks_is_of_as_many_at_a_time(void **state)
+{
+	static const struct {
+		const struct stage_kind *kind;
+		struct rig_case c;
+	} shared[] = {{&stage_train,
+			  {.name = "train", .options = "{epochs: 1, batch_size: 64, accumulate: 2}", .spec = &teacher_spec}},
+	    {&stage_federate,
+		{.name = "federate", .options = "{clients: 2, rounds: 1, batch_size: 64}", .spec = &teacher_spec}}};
+	struct ranks two = {.n = 2, .local_n = 2};
+	for (int i = 0; i < 2; i++) {
+		struct stage_plan p = plan_for(*state, shared[i].kind, &shared[i].c, &two);
+		assert_string_equal(p.no_room, "");
+		limited_set(2 * p.fit.total - 2);
+		assert_string_not_equal(plan_for(*state, shared[i].kind, &shared[i].c, &two).no_room, "");
+		limited_set(2 * p.fit.total);
+		assert_string_equal(plan_for(*state, shared[i].kind, &shared[i].c, &two).no_room, "");
+		limited_set(SIZE_MAX);
+	}
+}
+
 static void quantize__names_the_batch_that_calibration_has_no_room_for(void **state)
 {
 	struct rig *r = *state;
@@ -304,6 +333,7 @@ int main(void)
 	    cmocka_unit_test(plan__knows_what_scoring_holds),
 	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
 	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
+	    cmocka_unit_test(plan__of_several_ranks_is_of_as_many_at_a_time),
 	    cmocka_unit_test(train__a_batch_norm_over_one_value_is_refused),
 	    cmocka_unit_test(plan__advises_no_micro_batch_that_a_batch_norm_refuses),
 	    cmocka_unit_test(quantize__names_the_batch_that_calibration_has_no_room_for),

@@ -200,6 +200,27 @@ static void memory__what_does_not_fit_is_refused_before_anything_is_allocated(vo
 	world_close(&w);
 }
 
+/* Whether they share the steps, or each trains something of its own. */
+static void memory__of_the_host_each_process_has_its_part(void **state)
+{
+	struct world w;
+	struct train_result r;
+	char want[128];
+	(void)state;
+	open_limited(&w);
+	w.o.batch_size = BATCH;
+	w.t.processes = 2;
+	size_t need = planned(&w, BATCH);
+	limited_set(limited.live + 2 * need - 1);
+	snprintf(want, sizeof(want), "needs %.1f MiB of memory on ref, %.1f MiB are available", MEMORY_MIB(need),
+	    MEMORY_MIB(need - 1));
+	assert_error(trainer_fit(&w.t, &r), ERR_NOMEM, want);
+	limited_set(limited.live + 2 * need);
+	assert_ok(trainer_fit(&w.t, &r));
+	train_result_clear(&r);
+	world_close(&w);
+}
+
 /* The advice for every limit: it is the largest micro-batch that fits, and with it training runs within the limit. */
 static void memory__the_advice_can_be_followed(void **state)
 {
@@ -329,6 +350,7 @@ int main(void)
 	    cmocka_unit_test(memory__validation_takes_turns_with_training),
 	    cmocka_unit_test(memory__masks_to_come_are_planned),
 	    cmocka_unit_test(memory__what_does_not_fit_is_refused_before_anything_is_allocated),
+	    cmocka_unit_test(memory__of_the_host_each_process_has_its_part),
 	    cmocka_unit_test(memory__the_advice_can_be_followed),
 	    cmocka_unit_test(memory__where_nothing_fits_the_least_is_named),
 	    cmocka_unit_test(memory__the_advice_is_a_valid_option),

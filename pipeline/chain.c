@@ -403,7 +403,7 @@ static int check_kept(const struct chain *c, const struct chain_stage *s)
 }
 
 /* What a stage sees when it is planned. */
-static struct stage_run view_of(const struct chain *c, struct chain_stage *s, struct progress *progress)
+static struct stage_run view_of(struct chain *c, struct chain_stage *s, struct progress *progress)
 {
 	const struct stage_config *k = s->config;
 	return (struct stage_run){.name = k->name,
@@ -429,7 +429,9 @@ static struct stage_run view_of(const struct chain *c, struct chain_stage *s, st
 	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
 	    .inputs_macs = s->inputs_macs,
-	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
+	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL
+		     : c->planned.n > 1            ? &c->planned
+						   : ranks_world(),
 	    .progress = progress};
 }
 
@@ -598,6 +600,8 @@ int chain_open_like(
     struct chain *c, const struct run_config *config, const char *out, bool plan_only, const struct chain *like)
 {
 	*c = (struct chain){.config = config};
+	if (plan_only)
+		c->planned = (struct ranks){.n = config->ranks, .local_n = config->ranks};
 	return open_or_close(c, out, plan_only, like);
 }
 

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "pipeline/config.h"
 #include "pipeline/store.h"
+#include "ranks/ranks.h"
 
 #define CHAIN_PATH 1024
 
@@ -59,6 +60,7 @@ struct chain_stage {
 
 struct chain {
 	const struct run_config *config;
+	struct ranks planned; /* plan only: those that there would be, all of them on this machine; n below 2: none */
 	char out[CHAIN_PATH];
 	struct device cpu, train; /* train.backend NULL: plan only, see train_missing */
 	bool own_train;           /* train is a device of its own */

@@ -56,6 +56,7 @@ static void add_memory(struct json_out o, const struct chain *c, const struct st
 static void add_stage(struct json_out e, const struct chain *c, const struct chain_stage *s)
 {
 	enum estimate_basis basis;
+	char shared[RUN_RANKS_LINE];
 	double seconds = estimate_seconds(c, s, &basis);
 	json_out_text(e, "name", s->config->name);
 	json_out_text(e, "kind", s->config->kind->name);
@@ -72,6 +73,8 @@ static void add_stage(struct json_out e, const struct chain *c, const struct cha
 	json_out_number(e, "estimated_seconds", seconds);
 	json_out_text(e, "estimate_from", basis_names[basis]);
 	json_out_text(e, "text", s->plan.text);
+	if (run_ranks_words(s->config, c->config->ranks, shared))
+		json_out_text(e, "ranks", shared);
 	if (s->state == STAGE_TO_RUN && s->plan.notes[0])
 		json_out_text(e, "notes", s->plan.notes);
 	if (s->config->kind->makes_checkpoint)
@@ -226,7 +229,7 @@ static void print_data(const struct chain *c, const struct difference_rule *rule
 	print_inputs(c);
 }
 
-static void print_plan(const struct chain *c, const struct difference_rule *rule, int ranks)
+static void print_plan(const struct chain *c, const struct difference_rule *rule)
 {
 	double total = 0;
 	char time[32];
@@ -239,7 +242,7 @@ static void print_plan(const struct chain *c, const struct difference_rule *rule
 	for (int i = 0; i < c->n; i++) {
 		char shared[RUN_RANKS_LINE];
 		print_stage(c, &c->stage[i], i);
-		if (run_ranks_words(c->stage[i].config, ranks, shared))
+		if (run_ranks_words(c->stage[i].config, c->config->ranks, shared))
 			printf("   %s\n", shared);
 		enum estimate_basis basis;
 		total += estimate_seconds(c, &c->stage[i], &basis);
@@ -274,7 +277,7 @@ int cmd_plan(int argc, char **argv)
 		if (!rc && a.json)
 			rc = command_print_json(json);
 		else if (!rc)
-			print_plan(&chain, &rule, a.ranks);
+			print_plan(&chain, &rule);
 		if (!rc)
 			rc = chain_check_memory(&chain);
 		chain_close(&chain);

@@ -71,6 +71,7 @@ struct run_config {
 	int n_model;
 	struct stage_config *stage;
 	int n_stage;
+	int ranks; /* processes that the options are meant for (pipeline/run_ranks.h); 0 is 1 */
 };
 
 /* sets: "PATH=VALUE" texts of --set, applied in order before reading. */

@@ -57,9 +57,9 @@ static int open_cpu(struct chain *c, const struct backend *b, struct open_option
 {
 	struct ranks *r = ranks_world();
 	int rc = 0;
+	o->processes = r ? r->local_n : c->planned.local_n;
 	if (!r)
 		return b->open(&c->cpu.ctx, o);
-	o->processes = r->local_n;
 	if (r->me == 0)
 		rc = b->open(&c->cpu.ctx, o);
 	int threads = rc || r->me ? 0 : b->traits(c->cpu.ctx)->threads;

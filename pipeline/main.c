@@ -28,7 +28,7 @@ static const struct command commands[] = {
 	"CONFIG [--out DIR] [--set PATH=VALUE]... [--ranks N] [--false-positives RATE] [--power SHARE] "
 	"[--json]",
 	"validate everything and show what run would do; touches nothing",
-	OUT_SET "  --ranks N           as if N processes were started by mpirun or srun (1)\n"
+	OUT_SET "  --ranks N           as if N processes were started here by mpirun or srun (1)\n"
 		"  --false-positives RATE of the test of two models whose smallest difference is shown (0.05)\n"
 		"  --power SHARE       how often that test sees a difference that is there (0.8)\n" JSON,
 	cmd_plan},

@@ -49,6 +49,7 @@ bool run_ranks_words(const struct stage_config *s, int ranks, char line[RUN_RANK
 
 int run_ranks_config(struct run_config *c, int ranks)
 {
+	c->ranks = ranks;
 	for (int i = 0; ranks > 1 && i < c->n_stage; i++) {
 		const struct stage_config *s = &c->stage[i];
 		int64_t *accumulate = number_at(s, "accumulate");

@@ -24,6 +24,11 @@ contains out "1 % false positives, seen in 90 % of cases"
 works plan t.yaml --ranks 4
 contains out "4 ranks, stage teacher: a step has 128 samples in 4 micro-batches of 32, 1 for each rank"
 check "a plan says nothing of stages that rank 0 does alone" [ "$(grep -c '4 ranks' out)" -eq 2 ]
+# Ranks hold one copy of the gradients and add them on the host; one process that accumulates holds two.
+json "stages.0.ranks stages.1.ranks" plan t.yaml --ranks 4
+of_ranks=$(grep -m 1 '"gradients"' out)
+works plan t.yaml --set stages.teacher.accumulate=4 --json
+check "a plan has the memory of ranks" [ "$of_ranks" != "$(grep -m 1 '"gradients"' out)" ]
 refuses 2 "a batch of 128 samples cannot be cut into 3 equal micro-batches, 1 for each of 3 ranks" plan t.yaml --ranks 3
 refuses 2 "--ranks must be a number from 1 to 4096, found '0'" plan t.yaml --ranks 0
 json "smallest_difference.validation.differences.2.points smallest_difference.test.samples" plan t.yaml

@@ -79,6 +79,11 @@ works verify many2/t --stage student
 contains out "equal"
 check "nothing is left of the ranks that follow" [ -z "$(find "$TMPDIR" -name 'pipeline-*')" ]
 
+# How many threads each has is known before: the key depends on it.
+ranks 2 0 "01-teacher: done" run t.yaml --out free/t --until teacher --set threads=0
+works plan t.yaml --out free/t --ranks 2 --set threads=0
+contains out "01-teacher: train, up to date"
+
 # Random changes of samples, mixed ones, and weights of classes: of images, and of texts, whose micro-batches have as many shapes.
 change="--set task.mixup=0.3 --set task.balance=classes --set data.augment.crop_padding=1 --set data.augment.erase=0.2"
 # shellcheck disable=SC2046,SC2086

@@ -22,7 +22,7 @@ static int64_t orders; /* so far */
 
 bool run_ranks_follow(void)
 {
-	return ranks_world() && ranks_world()->me > 0;
+	return !ranks_lead(ranks_world());
 }
 
 /* --- before the run ----------------------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 
 bool federate_leads(const struct federation *f)
 {
-	return !f->run->ranks || f->run->ranks->me == 0;
+	return ranks_lead(f->run->ranks);
 }
 
 int federate_at_once(const struct federation *f)

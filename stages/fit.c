@@ -159,12 +159,6 @@ static struct trainer make_trainer(struct fit_context *context)
 	    .min_best_epoch = job->without_labels ? job->train->epochs - 1 : job->min_best_epoch};
 }
 
-/* Whether rank 0 does what is to be done once, such as writing. */
-static bool follows(const struct stage_run *run)
-{
-	return run->ranks && run->ranks->me > 0;
-}
-
 /* OUT/logs/<stage>_training.csv */
 static int log_path(const struct stage_run *run, char *path, size_t cap)
 {
@@ -305,7 +299,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	t.before_forward = teach ? before_forward : NULL;
 	context.teaches = teach;
 	t.plan = plan_extra;
-	t.log_path = follows(run) ? NULL : path;
+	t.log_path = ranks_lead(run->ranks) ? path : NULL;
 	if (teach)
 		snprintf(out->teacher_sha256, sizeof(out->teacher_sha256), "%s", context.teacher.model.ckpt.sha256);
 	rc = train(&context, &t, &out->result);

@@ -39,6 +39,12 @@ struct meeting {
 	float value;    /* for ranks_value */
 };
 
+/* Whether this process leads: it is rank 0, or alone (NULL). */
+static inline bool ranks_lead(const struct ranks *r)
+{
+	return !r || r->me == 0;
+}
+
 /* How many processes the environment says were started together, 1 if none were; which one this is; by whom ("mpirun").
  */
 struct ranks_started {

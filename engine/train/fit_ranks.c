@@ -16,7 +16,7 @@
 
 bool fit_leads(const struct fit *f)
 {
-	return !f->t->ranks || f->t->ranks->me == 0;
+	return ranks_lead(f->t->ranks);
 }
 
 /* --- weights ------------------------------------------------------------------------------------------------------ */

@@ -117,16 +117,27 @@ int fit_validation_batch(const struct encoding *samples)
 	return samples->n < FIT_VALIDATION_BATCH ? (int)samples->n : FIT_VALIDATION_BATCH;
 }
 
+/* The caller measures the weights on the training split, when the training is released, in batches that may be far
+ * larger than those of either. */
+static void add_measuring(const struct executor_memory *measuring, struct fit_memory *m)
+{
+	const size_t needed = memory_executor(measuring), released = m->training + m->moments + m->best;
+	if (needed > released + m->validation)
+		m->validation = needed - released;
+}
+
 /* Zeroed after an error: host memory that ran out is no sum that is too large for the device. */
 int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *train, const struct encoding *val,
     struct fit_memory *out)
 {
-	struct executor_memory validation = {0};
+	struct executor_memory validation = {0}, measuring = {0};
 	struct train_extra extra = {0};
 	struct build_shape largest;
-	size_t buffers;
+	size_t buffers, measured = 0;
 	*out = (struct fit_memory){.params = memory_params(t->params)};
 	int rc = plan_validation(t, val, &validation, &buffers);
+	if (!rc)
+		rc = plan_validation(t, train, &measuring, &measured);
 	if (!rc && t->o->epochs > 0) {
 		rc = fit_largest(t, micro, train, &largest);
 		buffers += batch_bytes(t, &largest, train);
@@ -141,6 +152,8 @@ int fit_memory_plan(const struct trainer *t, int micro, const struct encoding *t
 		return rc;
 	}
 	out->validation = memory_beside(&out->train, &validation);
+	add_measuring(&measuring, out);
+	buffers = measured > buffers ? measured : buffers;
 	if (t->dev.backend && device_traits(t->dev)->on_host)
 		out->buffers = memory_block(buffers + extra.host);
 	const size_t later = out->training + out->validation + out->moments + out->best + out->masks;

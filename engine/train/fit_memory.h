@@ -7,7 +7,9 @@
 
 struct fit_memory {                   /* bytes, as a device gives them out */
 	struct executor_memory train; /* the training executor's plan; zero without epochs */
-	size_t training, validation; /* executors; what validation takes beside training, with which it shares memory */
+	/* Executors; what validation takes beside training, with which it shares memory, or measuring the training
+	 * split after it, if that is more than is released. */
+	size_t training, validation;
 	size_t hooks;  /* what trainer.plan says: the teacher. Of what is released before: as much as is more than the
 			  rest */
 	size_t params; /* weights without memory yet */

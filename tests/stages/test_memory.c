@@ -223,14 +223,26 @@ static void plan__says_that_there_is_no_room_and_what_would_help(void **state)
 		.input = "teacher"});
 }
 
+/* The batches of which are larger than those of the training and of validation. */
+static void plan__knows_what_measuring_the_training_split_will_hold(void **state)
+{
+	struct rig *r = *state;
+	const int64_t n = r->data.n[SPLIT_VAL];
+	r->data.n[SPLIT_VAL] = 4;
+	compare(r, &stage_train,
+	    &(struct rig_case){.name = "few", .options = "{epochs: 1, batch_size: 4}", .spec = &teacher_spec}, 0);
+	r->data.n[SPLIT_VAL] = n;
+}
+
 /* Of the host's memory, whether ranks share steps or clients. */
 static void plan__of_several_ranks_is_of_as_many_at_a_time(void **state)
 {
 	static const struct {
 		const struct stage_kind *kind;
 		struct rig_case c;
-	} shared[] = {{&stage_train,
-			  {.name = "train", .options = "{epochs: 1, batch_size: 64, accumulate: 2}", .spec = &teacher_spec}},
+	} shared[] = {
+	    {&stage_train,
+		{.name = "train", .options = "{epochs: 1, batch_size: 64, accumulate: 2}", .spec = &teacher_spec}},
 	    {&stage_federate,
 		{.name = "federate", .options = "{clients: 2, rounds: 1, batch_size: 64}", .spec = &teacher_spec}}};
 	struct ranks two = {.n = 2, .local_n = 2};
@@ -333,6 +345,7 @@ int main(void)
 	    cmocka_unit_test(plan__knows_what_scoring_holds),
 	    cmocka_unit_test(plan__knows_what_each_stage_will_hold),
 	    cmocka_unit_test(plan__says_that_there_is_no_room_and_what_would_help),
+	    cmocka_unit_test(plan__knows_what_measuring_the_training_split_will_hold),
 	    cmocka_unit_test(plan__of_several_ranks_is_of_as_many_at_a_time),
 	    cmocka_unit_test(train__a_batch_norm_over_one_value_is_refused),
 	    cmocka_unit_test(plan__advises_no_micro_batch_that_a_batch_norm_refuses),

@@ -217,10 +217,11 @@ static int join_ranks(const char *word, const struct ranks_started *started)
 }
 
 /* One of them speaks for all, and its status alone counts: a launcher ends the others when it sees one that is not 0.
- */
+ * Tasks of srun that MPI has not joined may be meant to be on their own, each with its log: each speaks. */
 static int end_ranks(int rc, const struct ranks_started *started)
 {
-	const bool joined = ranks_world(), is_own = !joined && rc == ERR_FAIL;
+	const bool joined = ranks_world(),
+		   is_own = !joined && (rc == ERR_FAIL || (rc && strcmp(started->by, "mpirun") != 0));
 	const int status = ranks_end(rc);
 	if (status && (started->me == 0 || is_own))
 		fprintf(stderr, "pipeline: %s\n", err_message());

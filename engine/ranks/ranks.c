@@ -83,7 +83,8 @@ int ranks_open(const struct ranks_started *started)
 		    "%s started %d processes, but MPI knows %d: each would be a run of its own in the same folder; %s",
 		    started->by, started->n, n,
 		    strcmp(started->by, "srun") == 0
-			? "srun --mpi=list names what Slurm offers (--mpi=pmix), or start with mpirun"
+			? "srun --mpi=list names what Slurm offers (--mpi=pmix), or start with mpirun; runs that "
+			  "have nothing to do with each other unset SLURM_STEP_NUM_TASKS"
 			: "the program is built with another MPI than the one that starts it");
 	}
 	records = mem_alloc((size_t)world.n, sizeof(*records));

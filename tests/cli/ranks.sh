@@ -169,6 +169,16 @@ done
 contains err0 "but MPI knows 1"
 check "one of them speaks" [ ! -s err1 ]
 check "nothing was made" [ ! -e e/t ]
+# Of srun each may have a log of its own: none ends well without a word.
+for command in "run t.yaml --out e/t" "inspect whole"; do
+	checks=$((checks + 1))
+	status=0
+	# shellcheck disable=SC2086
+	env "$without_leaks" SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 "$program" $command >out 2>err || status=$?
+	if [ $status -eq 0 ] || [ "$(grep -c '^pipeline: .*srun started 2 processes' err)" -ne 1 ]; then
+		problem "status $status of a task of srun on its own: $command"
+	fi
+done
 
 # interrupt SIGNAL WHOM: in the teacher's training, two ranks. WHOM: launcher or rank
 interrupt() {

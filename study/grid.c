@@ -97,12 +97,13 @@ static int name_value(struct grid_value *v, const char *name)
 	return rc;
 }
 
-/* A named block: paths with values, and perhaps a chain. */
+/* A named block: paths with values, and perhaps a chain; {} is the base as it is. */
 static int check_block(const struct grid *g, const struct yaml_node *name, const struct yaml_node *block)
 {
-	if (block->kind != YAML_MAP || block->n == 0)
-		return yaml_error(&g->yaml, block->kind == YAML_MAP ? block : name,
-		    "'%s' must be a mapping of options, as in {stages.prune.lr: 0.01}", name->text);
+	if (block->kind != YAML_MAP)
+		return yaml_error(&g->yaml, name,
+		    "'%s' must be a mapping of options, as in {stages.prune.lr: 0.01}, or {} for the base as it is",
+		    name->text);
 	for (int i = 0; i < block->n; i++) {
 		const struct yaml_node *key = block->key[i];
 		if (strcmp(key->text, "chain") == 0)

@@ -32,6 +32,7 @@ wrong 'axes:\n  chain: [[teacher, quantize, prune]]' "the input is quantized alr
 wrong 'folds: all' "needs data.folds in the base"
 wrong 'seeds: [1, two]' "'seed' must be a whole number"
 wrong 'axes:\n  size:\n    small: {hidden: 3}' "'hidden' is no path of an option"
+wrong 'axes:\n  size:\n    small: 5' "wrong.yaml:4:5: 'small' must be a mapping of options"
 wrong '' "a grid needs 'axes', 'seeds' or 'folds'"
 grid 'axes:\n  data.path: [nowhere]\n  data.source: [images]'
 refuses 3 "cell 0 (pathnowhere-sourceimages): nowhere: no such file or folder" sweep wrong.yaml
@@ -39,6 +40,12 @@ refuses 2 "No such file or directory" sweep nothing.yaml
 seq -s, 1 100 >hundred
 grid "axes:\n  stages.teacher.epochs: [$(cat hundred)]\n  stages.student.epochs: [$(cat hundred)]\nseeds: [$(cat hundred)]"
 refuses 2 "the grid has 1000000 cells (100 x 100 x 100)" sweep wrong.yaml
+
+# A block without options is the base as it is.
+grid 'axes:\n  student:\n    as it is: {}\n    longer: {stages.student.epochs: 7}'
+works sweep wrong.yaml --plan --json
+contains out '"cells":	2'
+contains out '"0000-as_it_is", "0001-longer"'
 
 # Equal cells are dropped where that is asked for: a student that is not pruned has no sparsity.
 grid 'equal: drop\naxes:\n  chain: [[teacher, student], [teacher, student, prune]]\n  stages.prune.sparsity: [0.3, 0.5]'

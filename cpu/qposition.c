@@ -33,10 +33,13 @@ static int qposition_forward(struct call *s)
 	const int32_t *starts = s->in[QPOSITION_STARTS].data;
 	const float *x = s->in[QPOSITION_X].data, *step = s->in[QPOSITION_STEP].data;
 	const int8_t *table = s->in[QPOSITION_Q].data;
-	struct row type = {0};
+	const int32_t *second = s->has_in[QPOSITION_SECOND] ? s->in[QPOSITION_SECOND].data : NULL;
+	struct row type[2] = {{0}}; /* of each part */
 	float *y = s->out.data;
 	if (s->has_in[QPOSITION_TYPE_Q])
-		type = (struct row){s->in[QPOSITION_TYPE_Q].data, *(const float *)s->in[QPOSITION_TYPE_STEP].data};
+		type[0] = (struct row){s->in[QPOSITION_TYPE_Q].data, *(const float *)s->in[QPOSITION_TYPE_STEP].data};
+	if (second)
+		type[1] = (struct row){type[0].q + C, ((const float *)s->in[QPOSITION_TYPE_STEP].data)[1]};
 #pragma omp parallel for schedule(static) if (M * C >= CPU_SERIAL)
 	for (int64_t n = 0; n < N; n++) {
 		int64_t first, last;
@@ -44,7 +47,7 @@ static int qposition_forward(struct call *s)
 		for (int64_t m = first; m < last; m++) {
 			const int64_t p = m - first;
 			const struct row place = {p < P ? table + p * C : NULL, p < P ? step[p] : 0.0f};
-			add_row(y + m * C, x + m * C, type, C);
+			add_row(y + m * C, x + m * C, type[second && p >= second[n]], C);
 			add_row(y + m * C, y + m * C, place, C);
 		}
 	}

@@ -377,14 +377,15 @@ int cuda_maxpool(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const f
 int cuda_maxpool_backward(struct cuda_ctx *ctx, const struct maxpool_geometry *g, const float *dy,
     const uint8_t *winner, float *dx, bool accumulate);
 
-/* position.cu: x, y, dy (M, C), table and its gradient (P, C); of the table of types row 0, or NULL. */
+/* position.cu: x, y, dy (M, C), table and its gradient (P, C); the table of types and its gradient, or NULL; second
+ * (N): the place where the second part of a sequence begins, whose type is 1, or NULL. */
 int cuda_position(struct cuda_ctx *ctx, struct segment_rows r, const float *x, const float *table, int64_t P,
-    const float *type, float *y);
+    const float *type, const int32_t *second, float *y);
 int cuda_position_table(
     struct cuda_ctx *ctx, struct segment_rows r, const float *dy, int64_t P, float *d, bool accumulate);
-size_t cuda_position_scratch(struct segment_rows r);
-int cuda_position_type(
-    struct cuda_ctx *ctx, struct segment_rows r, const float *dy, float *d, bool accumulate, void *scratch);
+size_t cuda_position_scratch(struct segment_rows r, bool pairs);
+int cuda_position_type(struct cuda_ctx *ctx, struct segment_rows r, const int32_t *second, const float *dy, float *d,
+    bool accumulate, void *scratch);
 
 /* quantize.cu: y is s8 or u8. */
 int cuda_quantize(struct cuda_ctx *ctx, struct quant_slices q, const float *x, int zero, enum dtype type, void *y);

@@ -1,4 +1,4 @@
-/* OP_POSITION: a row of a table is added by the place of a token in its sequence, and row 0 of the table of types. */
+/* OP_POSITION: a row of a table is added by the place of a token in its sequence, and one of the table of types. */
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
 
@@ -10,10 +10,16 @@ static struct segment_rows rows_of(const struct call *s)
 	    .C = s->out.shape.dim[1]};
 }
 
+/* Places where second parts begin; NULL: sequences have one part. */
+static const int32_t *second_of(const struct call *s)
+{
+	return s->has_in[POSITION_SECOND] ? s->in[POSITION_SECOND].data : NULL;
+}
+
 static int position_prepare(struct call *s)
 {
 	if (s->want[POSITION_TYPE])
-		s->scratch = cuda_position_scratch(rows_of(s));
+		s->scratch = cuda_position_scratch(rows_of(s), s->has_in[POSITION_SECOND]);
 	if (s->mode == EXEC_INFER)
 		s->inplace = POSITION_X;
 	call_set_impl(s, "kernel");
@@ -23,15 +29,15 @@ static int position_prepare(struct call *s)
 static int position_forward(struct call *s)
 {
 	return cuda_position(s->ctx, rows_of(s), s->in[POSITION_X].data, s->in[POSITION_TABLE].data,
-	    s->in[POSITION_TABLE].shape.dim[0], s->in[POSITION_TYPE].data, s->out.data);
+	    s->in[POSITION_TABLE].shape.dim[0], s->in[POSITION_TYPE].data, second_of(s), s->out.data);
 }
 
-/* Only row 0 of the table of types is ever read. */
+/* Rows of types that no part has are never read. */
 static int type_gradient(struct call *s)
 {
 	int rc = cuda_no_gradient(s, POSITION_TYPE);
 	return rc ? rc
-		  : cuda_position_type(s->ctx, rows_of(s), s->dout.data, s->din[POSITION_TYPE].data,
+		  : cuda_position_type(s->ctx, rows_of(s), second_of(s), s->dout.data, s->din[POSITION_TYPE].data,
 			s->accumulate[POSITION_TYPE], s->scratch_mem);
 }
 

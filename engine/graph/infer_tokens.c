@@ -50,12 +50,25 @@ static int check_places(const struct infer *c, const struct node *table)
 	return 0;
 }
 
+/* Where the second parts of sequences begin, if there: one number each, and a row of types for each part. */
+static int want_second(const struct infer *c, int second, int starts, int type)
+{
+	if (!c->in[second])
+		return 0;
+	if (want_dtype(c, second, DT_S32) < 0)
+		return ERR_FAIL;
+	if (!c->in[type] || c->in[type]->shape.dim[0] < 2)
+		return FAIL(c, "sequences of two parts need two rows of types");
+	return want_shape(c, second, (struct shape){.ndim = 1, .dim = {c->in[starts]->shape.dim[0] - 1}});
+}
+
 int infer_position(const struct infer *c)
 {
 	if (want_rows(c, POSITION_X) < 0 || want_starts(c, POSITION_STARTS) < 0)
 		return ERR_FAIL;
 	const int64_t channels = c->in[POSITION_X]->shape.dim[1];
-	if (want_table(c, POSITION_TABLE, channels) < 0 || want_table(c, POSITION_TYPE, channels) < 0)
+	if (want_table(c, POSITION_TABLE, channels) < 0 || want_table(c, POSITION_TYPE, channels) < 0 ||
+	    want_second(c, POSITION_SECOND, POSITION_STARTS, POSITION_TYPE) < 0)
 		return ERR_FAIL;
 	return check_places(c, c->in[POSITION_TABLE]) < 0 ? ERR_FAIL : infer_set_like(c, POSITION_X);
 }
@@ -81,6 +94,8 @@ int infer_qposition(const struct infer *c)
 	if (!c->in[QPOSITION_TYPE_Q] != !c->in[QPOSITION_TYPE_STEP])
 		return FAIL(c, "the rows of types and their steps come together");
 	if (c->in[QPOSITION_TYPE_Q] && want_integer_table(c, QPOSITION_TYPE_Q, QPOSITION_TYPE_STEP, channels) < 0)
+		return ERR_FAIL;
+	if (want_second(c, QPOSITION_SECOND, QPOSITION_STARTS, QPOSITION_TYPE_Q) < 0)
 		return ERR_FAIL;
 	return check_places(c, c->in[QPOSITION_Q]) < 0 ? ERR_FAIL : infer_set_like(c, QPOSITION_X);
 }

@@ -127,15 +127,17 @@ enum embedding_in {
 	EMBEDDING_TABLE, /* f32 (V,C) */
 };
 
-/* Inputs of OP_POSITION: fl(fl(x + type[0]) + table[i]) for row i of its sequence, without type fl(x + table[i]). Slack
- * rows are zeros. Who builds the graph gives attr.longest, which must fit the table; a place outside it reads
- * nothing, as if its row were zeros. The table's gradient has all P rows, each the sum over the sequences in ascending
- * order, in f32; that of type is zeros but for row 0. */
+/* Inputs of OP_POSITION: fl(fl(x + type[t]) + table[i]) for row i of its sequence, without type fl(x + table[i]). The
+ * type t is 0; where sequence n has two parts, it is 1 for its rows i >= second[n]. Slack rows are zeros. Who builds
+ * the graph gives attr.longest, which must fit the table; a place outside it reads nothing, as if its row were zeros.
+ * The table's gradient has all P rows, each the sum over the sequences in ascending order, in f32; that of type is
+ * zeros but for the rows of types that there are. */
 enum position_in {
-	POSITION_X,      /* f32 (M,C)                                       */
-	POSITION_TABLE,  /* f32 (P,C)                                       */
-	POSITION_STARTS, /* s32 (N+1)                                       */
-	POSITION_TYPE,   /* [f32 (T,C)]: a text of one part has type 0 only */
+	POSITION_X,      /* f32 (M,C)                                                      */
+	POSITION_TABLE,  /* f32 (P,C)                                                      */
+	POSITION_STARTS, /* s32 (N+1)                                                      */
+	POSITION_TYPE,   /* [f32 (T,C)]                                                    */
+	POSITION_SECOND, /* [s32 (N)]: rows of a sequence's first part, any number; T >= 2 */
 };
 
 /* Inputs of OP_LAYERNORM (Ba, Kiros and Hinton 2016), of each row of C values, with the residual's addition. All is f32
@@ -222,6 +224,7 @@ enum qposition_in {
 	QPOSITION_STARTS,    /* s32 (N+1)   */
 	QPOSITION_TYPE_Q,    /* [s8 (T,C)]  */
 	QPOSITION_TYPE_STEP, /* [f32 (T)]; both or none */
+	QPOSITION_SECOND,    /* [s32 (N)]   */
 };
 
 /* Inputs of OP_SEGMENT_MEAN and OP_SEGMENT_FIRST. The mean of a sequence is the sum of its rows, begun at 0, in

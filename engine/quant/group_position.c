@@ -19,7 +19,7 @@ static unsigned demand(const struct graph *g, const struct group *group, int val
 static int annotate(struct rewrite *r, const struct group *g)
 {
 	const struct node *layer = &r->in->node[g->layer];
-	int in[POSITION_TYPE + 1], rc;
+	int in[POSITION_SECOND + 1], rc;
 
 	for (int k = 0; k < layer->n_in; k++) {
 		if (group_is_weight(g->kind, layer, k)) {
@@ -50,7 +50,8 @@ static int add_table(struct rewrite *r, const struct group *g, int input, int *t
 static int lower(struct rewrite *r, const struct group *g)
 {
 	const struct node *layer = &r->in->node[g->layer];
-	int in[QPOSITION_TYPE_STEP + 1], rc = rewrite_input(r, layer, POSITION_X, &in[QPOSITION_X]);
+	const bool pairs = node_has(layer, POSITION_SECOND);
+	int in[QPOSITION_SECOND + 1], rc = rewrite_input(r, layer, POSITION_X, &in[QPOSITION_X]);
 
 	if (!rc)
 		rc = rewrite_input(r, layer, POSITION_STARTS, &in[QPOSITION_STARTS]);
@@ -58,10 +59,12 @@ static int lower(struct rewrite *r, const struct group *g)
 		rc = add_table(r, g, POSITION_TABLE, &in[QPOSITION_Q], &in[QPOSITION_STEP]);
 	if (!rc)
 		rc = add_table(r, g, POSITION_TYPE, &in[QPOSITION_TYPE_Q], &in[QPOSITION_TYPE_STEP]);
+	if (!rc && pairs)
+		rc = rewrite_input(r, layer, POSITION_SECOND, &in[QPOSITION_SECOND]);
 	if (rc < 0)
 		return rc;
-	return r->real[g->out] =
-		   graph_add(r->out, OP_QPOSITION, layer->name, in, QPOSITION_TYPE_STEP + 1, &layer->attr);
+	return r->real[g->out] = graph_add(r->out, OP_QPOSITION, layer->name, in,
+		   pairs ? QPOSITION_SECOND + 1 : QPOSITION_SECOND, &layer->attr);
 }
 
 const struct group_kind group_position = {.name = "position",

@@ -376,6 +376,11 @@ static void infer__packed_tokens(void **state)
 	struct attr long_texts = {.longest = 101};
 	assert_true(graph_add(&g, OP_QPOSITION, "places", IN(rows, wq, s, begin, wq, s), NULL) >= 0);
 	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin, wq), NULL), "come together");
+	int parts = of(&g, "parts", DT_S32, SHAPE(2));
+	assert_true(graph_add(&g, OP_QPOSITION, "second", IN(rows, wq, s, begin, wq, s, parts), NULL) >= 0);
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin, wq, s, begin), NULL), "must be (2)");
+	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin, NODE_NONE, NODE_NONE, parts), NULL),
+	    "need two rows of types");
 	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, table, s, begin), NULL), "must be s8");
 	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s8_steps, begin), NULL), "must be (100)");
 	assert_refused(graph_add(&g, OP_QPOSITION, "e", IN(rows, wq, s, begin), &long_texts), "has 100 places");
@@ -419,6 +424,14 @@ static void infer__encoders(void **state)
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, gamma), &two), "must be s32");
 	two.longest = -1;
 	assert_refused(graph_add(&g, OP_ATTENTION, "e", IN(x, x, x, starts), &two), "longest -1");
+	int parts = of(&g, "parts", DT_S32, SHAPE(3)), row = of(&g, "row", DT_F32, SHAPE(1, 8));
+	assert_true(graph_add(&g, OP_POSITION, "second", IN(x, table, starts, table, parts), NULL) >= 0);
+	assert_refused(
+	    graph_add(&g, OP_POSITION, "e", IN(x, table, starts, row, parts), NULL), "need two rows of types");
+	assert_refused(
+	    graph_add(&g, OP_POSITION, "e", IN(x, table, starts, NODE_NONE, parts), NULL), "need two rows of types");
+	assert_refused(graph_add(&g, OP_POSITION, "e", IN(x, table, starts, table, starts), NULL), "must be (3)");
+	assert_refused(graph_add(&g, OP_POSITION, "e", IN(x, table, starts, table, gamma), NULL), "must be s32");
 	none.longest = 100;
 	assert_true(graph_add(&g, OP_POSITION, "longest", IN(x, table, starts), &none) >= 0);
 	none.longest = -1;

@@ -73,7 +73,7 @@ static void ascending(const struct op_case *c, int32_t *starts, int input)
 		starts[2] = starts[1];
 }
 
-/* Of every op that reads starts: its only s32 input; slack of the inputs that have M rows. */
+/* Of every op that reads starts: its first s32 input; slack of the inputs that have M rows. */
 static void sequences(const struct op_case *c, void *const *host)
 {
 	int input = 0;
@@ -117,6 +117,12 @@ static void give_starts(struct op_case *c, int i, const struct batch_size *z)
 	c->finish = sequences;
 }
 
+/* Where second parts begin: in front of a sequence, in it, behind it. */
+static void give_second(struct op_case *c, int i, const struct batch_size *z)
+{
+	op_case_in(c, i, DT_S32, vec(z->N), -2, (double)(2 * z->M / z->N + 2));
+}
+
 static void segment_cases(struct op_list *l, enum op op)
 {
 	for (size_t k = 0; k < 2 * BATCHES; k++) {
@@ -130,10 +136,14 @@ static void segment_cases(struct op_list *l, enum op op)
 
 static void position_cases(struct op_list *l)
 {
-	for (size_t k = 0; k < 4 * BATCHES; k++) {
-		const struct batch_size *z = &batches[k / 4];
-		const bool type = k & 2;
-		struct op_case *c = batch_case(l, OP_POSITION, modes[k & 1], z, type ? " type" : "");
+	for (size_t k = 0; k < 6 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 6];
+		const int what = (int)(k / 2 % 3); /* no types, one, one for each of two parts */
+		const bool type = what > 0;
+		struct op_case *c = batch_case(l, OP_POSITION, modes[k & 1], z,
+		    what == 2 ? " parts"
+		    : type    ? " type"
+			      : "");
 		if (!c)
 			return;
 		give_rows(c, POSITION_X, z, 1);
@@ -141,27 +151,35 @@ static void position_cases(struct op_list *l)
 		op_case_in(c, POSITION_TABLE, DT_F32, op_shape(2, places, z->C, 0, 0), -1, 1)->constant = true;
 		give_starts(c, POSITION_STARTS, z);
 		if (type)
-			op_case_in(c, POSITION_TYPE, DT_F32, op_shape(2, 2, z->C, 0, 0), -1, 1)->constant = true;
+			op_case_in(c, POSITION_TYPE, DT_F32, op_shape(2, 1 + what, z->C, 0, 0), -1, 1)->constant = true;
+		if (what == 2)
+			give_second(c, POSITION_SECOND, z);
 		c->tol_grad = type ? TOL_SUM : 0;
 	}
 }
 
 static void qposition_cases(struct op_list *l)
 {
-	for (size_t k = 0; k < 4 * BATCHES; k++) {
-		const struct batch_size *z = &batches[k / 4];
+	for (size_t k = 0; k < 6 * BATCHES; k++) {
+		const struct batch_size *z = &batches[k / 6];
+		const int what = (int)(k / 2 % 3);
 		/* a table that the longest sequence does not leave, and one of a single row */
 		const int64_t P = k & 1 ? 1 : z->M + 2;
 		struct op_case *c = op_list_add(l, OP_QPOSITION, EXEC_INFER, "N%d M%d C%d slack %d P%d%s", (int)z->N,
-		    (int)z->M, (int)z->C, (int)z->slack, (int)P, k & 2 ? " type" : "");
+		    (int)z->M, (int)z->C, (int)z->slack, (int)P,
+		    what == 2 ? " parts"
+		    : what    ? " type"
+			      : "");
 		if (!c)
 			return;
 		give_rows(c, QPOSITION_X, z, 1);
 		op_case_in(c, QPOSITION_Q, DT_S8, op_shape(2, P, z->C, 0, 0), -127, 127)->constant = true;
 		op_case_in(c, QPOSITION_STEP, DT_F32, vec(P), 0.001, 0.1)->constant = true;
 		give_starts(c, QPOSITION_STARTS, z);
-		if (!(k & 2))
+		if (what == 0)
 			continue;
+		if (what == 2)
+			give_second(c, QPOSITION_SECOND, z);
 		op_case_in(c, QPOSITION_TYPE_Q, DT_S8, op_shape(2, 2, z->C, 0, 0), -127, 127)->constant = true;
 		op_case_in(c, QPOSITION_TYPE_STEP, DT_F32, vec(2), 0.001, 0.1)->constant = true;
 	}

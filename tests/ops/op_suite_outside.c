@@ -113,6 +113,7 @@ static int starts_outside(struct device dev)
 		if (c.op == OP_POSITION) {
 			op_case_in(&c, POSITION_TABLE, DT_F32, op_shape(2, 7, C, 0, 0), -1, 1);
 			op_case_in(&c, POSITION_TYPE, DT_F32, op_shape(2, 2, C, 0, 0), -1, 1);
+			op_case_in(&c, POSITION_SECOND, DT_S32, op_shape(1, 3, 0, 0, 0), INT_MIN, INT_MAX);
 		}
 		for (int k = 0; k < 7 && c.op == OP_FAKE_ATTENTION; k++)
 			if (k < 3)

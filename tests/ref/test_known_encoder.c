@@ -110,6 +110,22 @@ static void position__adds_by_the_place_in_each_sequence(void **state)
 }
 
 /* Two heads of one column: the first has scores 0 and ln 3 for its first row, the second equal ones. */
+static void position__adds_the_type_of_the_sequences_part(void **state)
+{
+	(void)state;
+	struct known k;
+	begin(&k, OP_POSITION, EXEC_TRAIN, (struct attr){0});
+	give(&k, POSITION_X, DT_F32, op_shape(2, 5, 1, 0, 0), F32(1, 2, 3, 4, NAN));
+	give(&k, POSITION_TABLE, DT_F32, op_shape(2, 3, 1, 0, 0), F32(10, 20, 30));
+	give(&k, POSITION_STARTS, DT_S32, vec(4), (const int32_t[]){0, 3, 3, 4});
+	give(&k, POSITION_TYPE, DT_F32, op_shape(2, 3, 1, 0, 0), F32(100, 200, NAN));
+	give(&k, POSITION_SECOND, DT_S32, vec(3), (const int32_t[]){1, 7, 1});
+	run(&k, F32(1, 2, 4, 8, NAN));
+	EXPECT_OUT(&k, 0, 111, 222, 233, 114, 0);
+	EXPECT_GRAD(&k, POSITION_TYPE, 0, 9, 6, 0);
+	end(&k);
+}
+
 static void qposition__adds_rows_times_their_steps(void **state)
 {
 	(void)state;
@@ -270,6 +286,7 @@ int main(void)
 	    cmocka_unit_test(layernorm__normalises_each_row_with_its_residual),
 	    cmocka_unit_test(layernorm__adds_lane_by_lane_and_folds_halves),
 	    cmocka_unit_test(position__adds_by_the_place_in_each_sequence),
+	    cmocka_unit_test(position__adds_the_type_of_the_sequences_part),
 	    cmocka_unit_test(qposition__adds_rows_times_their_steps),
 	    cmocka_unit_test(attention__weighs_values_by_the_softmax),
 	    cmocka_unit_test(attention__divides_by_the_root_of_the_columns),

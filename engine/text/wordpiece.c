@@ -19,11 +19,14 @@ void wordpiece_clear(struct wordpiece *p)
 struct sink {
 	int32_t *ids;
 	int n, cap;
-	bool full; /* an id was refused */
+	bool full;      /* an id was refused */
+	bool counts;    /* goes on when it is full */
+	int64_t wanted; /* ids that there were, refused ones too */
 };
 
 static void put(struct sink *s, const int32_t *ids, int n)
 {
+	s->wanted += n;
 	if (n > s->cap - 1 - s->n) {
 		n = s->cap - 1 - s->n;
 		s->full = true;
@@ -58,7 +61,7 @@ static void encode_text(const struct wordpiece *p, const char *text, size_t byte
 	struct word w;
 
 	words_begin(&r, &p->words, text, bytes);
-	while (!s->full && words_next(&r, &w))
+	while ((!s->full || s->counts) && words_next(&r, &w))
 		encode_word(p, &w, s);
 }
 
@@ -78,7 +81,7 @@ static void encode_with_specials(const struct wordpiece *p, const char *text, si
 {
 	const char *end = text + bytes, *begin = text, *at = text;
 
-	while (!s->full && at < end && (at = memchr(at, '[', (size_t)(end - at)))) {
+	while ((!s->full || s->counts) && at < end && (at = memchr(at, '[', (size_t)(end - at)))) {
 		int special = special_at(p->vocabulary, at, (size_t)(end - at));
 		if (special < 0) {
 			at++;
@@ -92,6 +95,14 @@ static void encode_with_specials(const struct wordpiece *p, const char *text, si
 	encode_text(p, begin, (size_t)(end - begin), s);
 }
 
+static void encode(const struct wordpiece *p, const char *text, size_t bytes, struct sink *s)
+{
+	if (p->words.options.special_tokens)
+		encode_with_specials(p, text, bytes, s);
+	else
+		encode_text(p, text, bytes, s);
+}
+
 void wordpiece_encode(
     const struct wordpiece *p, const char *text, size_t bytes, int32_t *ids, int cap, int *n, bool *truncated)
 {
@@ -100,11 +111,50 @@ void wordpiece_encode(
 
 	assert(cap >= 2);
 	put(&s, &special[VOCABULARY_CLS], 1);
-	if (p->words.options.special_tokens)
-		encode_with_specials(p, text, bytes, &s);
-	else
-		encode_text(p, text, bytes, &s);
+	encode(p, text, bytes, &s);
 	s.ids[s.n++] = special[VOCABULARY_SEP];
 	*n = s.n;
 	*truncated = s.full;
+}
+
+/* How many of the tokens of two texts, n of them, are kept where only `most` are read. */
+static void share(const int64_t n[2], int most, int kept[2])
+{
+	const bool swapped = n[0] > n[1];
+	const int64_t shorter = n[swapped], room = most - shorter > shorter ? most - shorter : shorter;
+	kept[swapped] = (int)(shorter < most ? shorter : most);
+	kept[!swapped] = (int)(n[!swapped] < most ? n[!swapped] : most);
+	if (n[0] + n[1] <= most)
+		return;
+	if (shorter + room <= most) {
+		kept[!swapped] = (int)room;
+		return;
+	}
+	kept[swapped] = most / 2;
+	kept[!swapped] = most - most / 2;
+}
+
+void wordpiece_encode_pair(const struct wordpiece *p, const struct wordpiece_text text[2], int32_t *ids, int cap,
+    int *n, int *second, bool *truncated)
+{
+	const int32_t *special = p->vocabulary->special;
+	const int most = cap - 3;
+	int32_t *part[2] = {ids + 1, ids + cap};
+	int64_t wanted[2];
+	int kept[2];
+
+	assert(cap >= 3);
+	for (int i = 0; i < 2; i++) {
+		struct sink s = {.ids = part[i], .cap = most + 1, .counts = true};
+		encode(p, text[i].text, text[i].bytes, &s);
+		wanted[i] = s.wanted;
+	}
+	share(wanted, most, kept);
+	ids[0] = special[VOCABULARY_CLS];
+	*second = kept[0] + 2;
+	*n = *second + kept[1] + 1;
+	ids[*second - 1] = special[VOCABULARY_SEP];
+	memmove(ids + *second, part[1], (size_t)kept[1] * sizeof(*ids));
+	ids[*n - 1] = special[VOCABULARY_SEP];
+	*truncated = wanted[0] + wanted[1] > most;
 }

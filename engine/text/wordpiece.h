@@ -28,4 +28,16 @@ void wordpiece_clear(struct wordpiece *p);
 void wordpiece_encode(
     const struct wordpiece *p, const char *text, size_t bytes, int32_t *ids, int cap, int *n, bool *truncated);
 
+/* Writes [CLS], the ids of the first text, [SEP], those of the second, [SEP]: *n ids, at most cap (>= 3); *second is
+ * the place where the second text begins. What does not fit is cut as `tokenizers` does by `longest_first`: the ends of
+ * the longer text until both are as long, then of both; of an odd number of tokens the text that was longer has one
+ * more, and the second where both were as long. ids: room for 2 * cap. As above it may be called by any number of
+ * threads. */
+struct wordpiece_text {
+	const char *text;
+	size_t bytes;
+};
+void wordpiece_encode_pair(const struct wordpiece *p, const struct wordpiece_text text[2], int32_t *ids, int cap,
+    int *n, int *second, bool *truncated);
+
 #endif

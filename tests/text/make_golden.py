@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Writes tests/text/golden_{vocabulary,texts,unicode}.txt from the package `tokenizers` 0.23.3.
+"""Writes tests/text/golden_{vocabulary,texts,pairs,unicode}.txt from the package `tokenizers` 0.23.3.
 
-usage: make_golden.py FOLDER
+usage: make_golden.py FOLDER [PAIRS]      (PAIRS: so many pairs of texts, not the 1200 of the file here)
 
 golden_texts.txt has three lines a text: `text` and its bytes in hexadecimal; `words` and one digest for each combination
 of BertNormalizer's flags, in the order of combinations(): the first 6 digits of the SHA-256 of the words, each with a line
 feed behind it (a word above 100 characters is "<long>"); `ids`, with golden_vocabulary.txt, for each of CONFIGS.
+golden_pairs.txt has two texts of golden_texts.txt by number, the longest pair, and the first 6 digits of the SHA-256 of
+what the first of CONFIGS makes of them, cut by longest_first: the ids, then the place of the first token of type 1.
 golden_unicode.txt has one digest for each combination in which one flag, or none, or every flag is on: of the words of
 "a" + c + "b" for every code point c.
 """
+import functools
 import hashlib
 import itertools
 import pathlib
@@ -122,6 +125,21 @@ def digest(normalizers, text):
     return [hashlib.sha256("".join(w + "\n" for w in words(n, text)).encode()).hexdigest()[:6] for n in normalizers]
 
 
+def pairs(texts, tokens, n):
+    dice = random.Random(3)
+    for _ in range(n):
+        i, j = dice.randrange(len(texts)), dice.randrange(len(texts))
+        longest = dice.choice((3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 24, 31, 1000))
+        e = peer(tokens, longest).encode(texts[i], texts[j])
+        said = " ".join(map(str, e.ids + [e.type_ids.index(1)]))
+        yield f"pair {i} {j} {longest} {hashlib.sha256(said.encode()).hexdigest()[:6]}\n"
+
+
+@functools.lru_cache(None)
+def peer(tokens, longest):
+    return tokenizer(tokens, *CONFIGS[0][:2], longest)
+
+
 def unicode_digests():
     for flags in [(False, False, False, False), (True, False, False, False), (False, True, False, False), (False, False, True, False),
                   (False, False, False, True), (True, True, True, True)]:
@@ -147,6 +165,8 @@ def main():
             f.write("words " + " ".join(digest(normalizers, text)) + "\n")
             for peer in peers:
                 f.write("ids " + " ".join(map(str, peer.encode(text).ids)) + "\n")
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1200
+    (out / "golden_pairs.txt").write_text("".join(pairs(texts, tuple(tokens), count)))
     (out / "golden_unicode.txt").write_text("".join(unicode_digests()))
 
 

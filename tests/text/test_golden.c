@@ -123,6 +123,66 @@ static void golden__words_and_ids_are_those_of_tokenizers_under_every_flag(void 
 	fs_bytes_clear(&l.file);
 }
 
+/* The texts of golden_texts.txt, one after the other in `memory`. */
+static int read_texts(struct wordpiece_text *text, int most, char *memory)
+{
+	struct lines l;
+	int n = 0;
+
+	lines_open(&l, "golden_texts.txt");
+	for (char *hex; (hex = next_line(&l, "text ")); n++) {
+		assert_true(n < most);
+		text[n] = (struct wordpiece_text){memory, from_hex(hex, memory)};
+		memory += text[n].bytes;
+		for (int k = 0; k < 1 + CONFIGS; k++)
+			next_line(&l, "");
+	}
+	fs_bytes_clear(&l.file);
+	return n;
+}
+
+static void golden__pairs_are_cut_as_by_tokenizers(void **state)
+{
+	static char memory[1 << 17];
+	struct wordpiece_text text[512];
+	const int texts = read_texts(text, 512, memory);
+	const struct wordpiece_options o = wordpiece_options_default();
+	struct vocabulary v;
+	struct wordpiece p;
+	struct lines l;
+	char path[1024];
+	int rows = 0;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/text/golden_vocabulary.txt", TEST_SOURCE_DIR);
+	assert_int_equal(vocabulary_read(&v, path, VOCABULARY_FAULTS_REFUSED), 0);
+	assert_int_equal(wordpiece_init(&p, &v, &o), 0);
+	lines_open(&l, "golden_pairs.txt");
+	for (char *line; (line = next_line(&l, "pair ")); rows++) {
+		int32_t ids[2048];
+		int i, j, longest, n, second;
+		bool truncated;
+		struct str s = {0};
+		char digest[HASH_HEX], expected[8];
+
+		assert_int_equal(sscanf(line, "%d %d %d %7s", &i, &j, &longest, expected), 4);
+		assert_true(i < texts && j < texts && longest <= 1024);
+		wordpiece_encode_pair(
+		    &p, (const struct wordpiece_text[]){text[i], text[j]}, ids, longest, &n, &second, &truncated);
+		for (int k = 0; k < n; k++)
+			str_addf(&s, "%d ", ids[k]);
+		str_addf(&s, "%d", second);
+		assert_int_equal(hash_bytes(str_text(&s), s.len, digest), 0);
+		if (strncmp(digest, expected, 6) != 0)
+			fail_msg("pair %s: %s", line, str_text(&s));
+		str_clear(&s);
+	}
+	assert_true(rows > 1000);
+	wordpiece_clear(&p);
+	vocabulary_clear(&v);
+	fs_bytes_clear(&l.file);
+}
+
 static void golden__every_code_point_is_treated_as_by_tokenizers(void **state)
 {
 	(void)state;
@@ -165,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(golden__words_and_ids_are_those_of_tokenizers_under_every_flag),
+	    cmocka_unit_test(golden__pairs_are_cut_as_by_tokenizers),
 	    cmocka_unit_test(golden__every_code_point_is_treated_as_by_tokenizers),
 	};
 

@@ -81,6 +81,11 @@ void build_texts(struct builder *b, int *starts)
 	*starts = add_input(b, "starts", DT_S32, (struct shape){.ndim = 1, .dim = {(int64_t)b->shape.sequences + 1}});
 }
 
+int build_second(struct builder *b)
+{
+	return add_input(b, "second", DT_S32, (struct shape){.ndim = 1, .dim = {b->shape.sequences}});
+}
+
 void build_linear_units(struct builder *b, const char *name, int64_t out, struct param_axis units, bool relu,
     enum init_kind init, float init_value)
 {

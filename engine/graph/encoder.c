@@ -77,7 +77,8 @@ static const struct option options[] = {
 	.min = 0,
 	.max = 1024,
 	.help =
-	    "rows of a table of types, whose first is added to every token, as published BERTs have it; 0: no table"},
+	    "rows of a table of types, as published BERTs have it: the first is added to every token of a text, or of "
+	    "a pair's first text, the second to those of its second one; 0: no table"},
     {.key = "norm",
 	.type = OPT_CHOICE,
 	.offset = AT(norm),
@@ -197,6 +198,9 @@ static int check(const struct model_spec *s, enum err code)
 	if (s->input.longest > own->positions)
 		return err_set(code, "texts may have up to %d tokens (input.longest), the model has %d positions",
 		    s->input.longest, own->positions);
+	if (s->input.pairs && own->token_types == 1)
+		return err_set(code,
+		    "token_types is 1, pairs of texts need 2 (or 0: no table, their texts are told apart by [SEP])");
 	if (!(own->eps > 0) || !(own->eps <= 0.1f))
 		return err_set(code, "eps is %g, must be above 0 and at most 0.1", (double)own->eps);
 	return family_dropout(code, own->dropout);
@@ -256,16 +260,21 @@ static void embed(struct builder *b, int starts)
 	const struct encoder_spec *own = b->s->own;
 	static const char words[] = "embeddings.word_embeddings", positions[] = "embeddings.position_embeddings",
 			  types[] = "embeddings.token_type_embeddings";
-	int in[4];
+	const bool typed = own->token_types > 0, pairs = typed && b->s->input.pairs;
+	int in[POSITION_SECOND + 1];
 	in[EMBEDDING_IDS] = b->x;
 	in[EMBEDDING_TABLE] = add_table(b, words, b->s->input.vocabulary);
 	build_node(b, OP_EMBEDDING, words, in, 2, NULL);
 	in[POSITION_X] = b->x;
 	in[POSITION_TABLE] = add_table(b, positions, own->positions);
 	in[POSITION_STARTS] = starts;
-	in[POSITION_TYPE] = own->token_types > 0 ? add_table(b, types, own->token_types) : NODE_NONE;
-	build_node(
-	    b, OP_POSITION, positions, in, own->token_types > 0 ? 4 : 3, &(struct attr){.longest = b->shape.longest});
+	in[POSITION_TYPE] = typed ? add_table(b, types, own->token_types) : NODE_NONE;
+	in[POSITION_SECOND] = pairs ? build_second(b) : NODE_NONE;
+	build_node(b, OP_POSITION, positions, in,
+	    pairs   ? 5
+	    : typed ? 4
+		    : 3,
+	    &(struct attr){.longest = b->shape.longest});
 	layer_norm(b, "embeddings.LayerNorm", NODE_NONE);
 	dropout(b, "embeddings.dropout", starts);
 	b->channels = fixed;

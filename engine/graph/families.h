@@ -40,7 +40,7 @@ struct encoder_spec {
 	int hidden;      /* numbers in the row of a token between the layers */
 	int head_size;   /* numbers of a head */
 	int positions;   /* rows of the table of positions */
-	int token_types; /* rows of the table of types, of which texts have the first; 0: no such table */
+	int token_types; /* rows of the table of types: of a text, or of a pair's first and second; 0: no table */
 	int norm, activation, pooling, pooler;
 	float eps;     /* of layer norms */
 	float dropout; /* of embeddings, branches and the pooled row */

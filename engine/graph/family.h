@@ -30,6 +30,7 @@ enum spec_field_type {
 	FIELD_INT,   /* int */
 	FIELD_INT64, /* int64_t */
 	FIELD_BOOL,  /* bool */
+	FIELD_FLAG,  /* bool, which a file has only where it is true */
 	FIELD_FLOAT, /* float */
 	FIELD_INTS,  /* struct spec_ints */
 	FIELD_CHOICE /* int: an index into the field's choices, which the file has by name */
@@ -99,6 +100,8 @@ int family_ints(struct spec_ints *out, int n);
 /* Inputs: x is the images, or the ids; *starts the node of the texts' starts. */
 void build_images(struct builder *b);
 void build_texts(struct builder *b, int *starts);
+/* Of a model that takes pairs: the node of the places where their second texts begin. */
+int build_second(struct builder *b);
 /* Layers. `name` is of the layer, params are "<name>.weight" and so on. width: index of the new units' width, -1: not
  * prunable. */
 void build_linear(struct builder *b, const char *name, int64_t out, int width, bool relu);

@@ -117,7 +117,8 @@ const char *spec_width_name(const struct model_spec *s, int i, char buf[64])
 const char *input_text(const struct input_spec *s, char buf[96])
 {
 	if (s->kind == INPUT_TEXT)
-		snprintf(buf, 96, "texts of up to %d of %" PRId64 " tokens", s->longest, s->vocabulary);
+		snprintf(buf, 96, "%stexts of up to %d of %" PRId64 " tokens", s->pairs ? "pairs of " : "", s->longest,
+		    s->vocabulary);
 	else
 		snprintf(buf, 96, "%dx%dx%d images", s->height, s->width, s->channels);
 	return buf;
@@ -128,7 +129,7 @@ bool input_equal(const struct input_spec *a, const struct input_spec *b)
 	if (a->kind != b->kind)
 		return false;
 	if (a->kind == INPUT_TEXT)
-		return a->vocabulary == b->vocabulary && a->longest == b->longest;
+		return a->vocabulary == b->vocabulary && a->longest == b->longest && a->pairs == b->pairs;
 	return a->height == b->height && a->width == b->width && a->channels == b->channels;
 }
 

@@ -24,6 +24,7 @@ struct input_spec {
 	int height, width, channels; /* images: pixels */
 	int64_t vocabulary;          /* texts: ids are below this */
 	int longest;                 /* texts: most tokens of one */
+	bool pairs;                  /* texts: a sample is two of them, which share these tokens */
 };
 
 struct model_spec {
@@ -46,7 +47,7 @@ int spec_check(const struct model_spec *s); /* any spec, e.g. from a file: ERR_C
 cJSON *spec_to_json(const struct model_spec *s);
 int spec_from_json(struct model_spec *out, const cJSON *json); /* strict: unknown, missing, wrong type are errors */
 const char *spec_family(const struct model_spec *s);           /* its name */
-/* "8x8x1 images", "texts of up to 128 of 30522 tokens". buf of 96. */
+/* "8x8x1 images", "texts of up to 128 of 30522 tokens", "pairs of texts of up to ...". buf of 96. */
 const char *input_text(const struct input_spec *s, char buf[96]);
 /* Whether both describe the same samples. */
 bool input_equal(const struct input_spec *a, const struct input_spec *b);
@@ -54,7 +55,8 @@ bool input_equal(const struct input_spec *a, const struct input_spec *b);
 /* Builds the model graph for a batch. Inputs by kind:
  *   images  "input" f32 (N,H,W,C)
  *   texts   "ids" s32 (M), slack rows -1; "starts" s32 (N+1), ascending from 0: text n is rows starts[n] ..
- *           starts[n+1]-1, rows from starts[N] on are slack
+ *           starts[n+1]-1, rows from starts[N] on are slack; of pairs whose family tells the two texts apart also
+ *           "second" s32 (N): the place in pair n where its second text begins
  * g->output = logits (N, classes), named like the last linear layer. Param names follow PyTorch: conv1.weight,
  * bn1.running_mean, fc1.bias, stage1.block0.conv1.weight, ... Param nodes carry kind, init, decay and axes. */
 int spec_build(struct graph *g, const struct model_spec *s, const struct build_shape *shape);

@@ -14,8 +14,8 @@
 static const struct spec_field common_fields[] = {{"classes", FIELD_INT, AT(classes), NULL}, {0}};
 static const struct spec_field image_fields[] = {{"height", FIELD_INT, AT(input.height), NULL},
     {"width", FIELD_INT, AT(input.width), NULL}, {"channels", FIELD_INT, AT(input.channels), NULL}, {0}};
-static const struct spec_field text_fields[] = {
-    {"vocabulary", FIELD_INT64, AT(input.vocabulary), NULL}, {"longest", FIELD_INT, AT(input.longest), NULL}, {0}};
+static const struct spec_field text_fields[] = {{"vocabulary", FIELD_INT64, AT(input.vocabulary), NULL},
+    {"longest", FIELD_INT, AT(input.longest), NULL}, {"pairs", FIELD_FLAG, AT(input.pairs), NULL}, {0}};
 
 static const struct spec_field *input_fields(const struct family_row *family)
 {
@@ -40,6 +40,7 @@ static cJSON *field_to_json(const struct spec_field *f, const void *base)
 	case FIELD_INT64:
 		return cJSON_CreateNumber((double)*(const int64_t *)at);
 	case FIELD_BOOL:
+	case FIELD_FLAG:
 		return cJSON_CreateBool(*(const bool *)at);
 	case FIELD_FLOAT:
 		return cJSON_CreateNumber((double)*(const float *)at);
@@ -61,9 +62,11 @@ static bool add(cJSON *json, const char *key, cJSON *value)
 
 static bool add_fields(cJSON *json, const struct spec_field *f, const void *base)
 {
-	for (; f->key; f++)
-		if (!add(json, f->key, field_to_json(f, base)))
+	for (; f->key; f++) {
+		const bool unset = f->type == FIELD_FLAG && !*(const bool *)((const char *)base + f->offset);
+		if (!unset && !add(json, f->key, field_to_json(f, base)))
 			return false;
+	}
 	return true;
 }
 
@@ -143,6 +146,7 @@ static int read_field(const cJSON *v, const struct spec_field *f, void *base)
 	case FIELD_INT64:
 		return read_whole(v, f->key, 0x1p53, at);
 	case FIELD_BOOL:
+	case FIELD_FLAG:
 		if (!cJSON_IsBool(v))
 			return wrong_type(f->key, "true or false");
 		*(bool *)at = cJSON_IsTrue(v);
@@ -172,7 +176,9 @@ static int read_fields(const cJSON *json, const struct spec_field *f, void *base
 {
 	int rc = 0;
 	for (; !rc && f->key; f++) {
-		const cJSON *v = find_key(json, f->key, &rc);
+		const bool may_lack = f->type == FIELD_FLAG;
+		const cJSON *v =
+		    may_lack ? cJSON_GetObjectItemCaseSensitive(json, f->key) : find_key(json, f->key, &rc);
 		if (v)
 			rc = read_field(v, f, base);
 	}

@@ -5,11 +5,12 @@ static struct device dev;
 
 static void encoder__gives_equal_integers(void **state)
 {
-	int (*const build[])(int, struct graph *) = {encoder_build_post, encoder_build_pre, encoder_build_pooled};
+	int (*const build[])(int, struct graph *) = {
+	    encoder_build_post, encoder_build_pre, encoder_build_pooled, encoder_build_pairs};
 
 	(void)state;
-	for (int k = 0; k < 12; k++) {
-		struct equal_case c = encoder_case(build[k % 3], k % 2 ? 8 : 3, k & 2);
+	for (int k = 0; k < 14; k++) { /* pairs behind the others */
+		struct equal_case c = encoder_case(build[k < 12 ? k % 3 : 3], k % 2 ? 8 : 3, k & 2);
 		struct equal_result r;
 
 		c.rules.per_channel = k < 6;

@@ -152,6 +152,54 @@ static void encoder__json_round_trip(void **state)
 	spec_clear(&s);
 }
 
+/* "second" is an input of models that tell two texts apart by types alone, and "pairs" a key of models of pairs. */
+static void encoder__pairs_have_types_by_their_second_text(void **state)
+{
+	struct input_spec pairs = texts;
+	struct model_spec s, back;
+	struct graph g;
+	(void)state;
+	pairs.pairs = true;
+	for (int types = 0; types <= 3; types++) {
+		char text[160];
+		snprintf(text, sizeof(text), "{" SMALL ", token_types: %d}", types);
+		if (types == 1) {
+			assert_int_equal(spec_of(&s, text, &pairs), ERR_CONFIG);
+			assert_non_null(strstr(err_message(), "token_types is 1, pairs of texts need 2"));
+			continue;
+		}
+		assert_int_equal(spec_of(&s, text, &pairs), 0);
+		assert_int_equal(spec_build(&g, &s, &shape), 0);
+		const struct node *places = named(&g, "embeddings.position_embeddings");
+		if (types == 0) {
+			assert_int_equal(graph_find(&g, "second"), NODE_NONE);
+			assert_int_equal(places->n_in, 3);
+		} else {
+			expect_shape(&g, "second", "(3)");
+			assert_int_equal(places->in[POSITION_SECOND], graph_find(&g, "second"));
+		}
+		graph_clear(&g);
+		cJSON *json = spec_to_json(&s);
+		assert_int_equal(spec_from_json(&back, json), 0);
+		assert_true(input_equal(&back.input, &pairs));
+		assert_false(input_equal(&back.input, &texts));
+		spec_clear(&back);
+		cJSON_ReplaceItemInObject(json, "pairs", cJSON_CreateNumber(1));
+		assert_int_equal(spec_from_json(&back, json), ERR_CHECKPOINT);
+		assert_non_null(strstr(err_message(), "'pairs' must be true or false"));
+		cJSON_Delete(json);
+		spec_clear(&s);
+	}
+	assert_int_equal(spec_of(&s, "{" SMALL ", token_types: 2}", &texts), 0);
+	cJSON *json = spec_to_json(&s);
+	assert_null(cJSON_GetObjectItem(json, "pairs"));
+	assert_int_equal(spec_build(&g, &s, &shape), 0);
+	assert_int_equal(graph_find(&g, "second"), NODE_NONE);
+	graph_clear(&g);
+	cJSON_Delete(json);
+	spec_clear(&s);
+}
+
 static void encoder__options_that_contradict_are_refused(void **state)
 {
 	static const struct {
@@ -181,6 +229,7 @@ int main(void)
 	    cmocka_unit_test(encoder__gelu_is_the_one_that_was_chosen),
 	    cmocka_unit_test(encoder__labels_tell_which_axes_a_width_moves),
 	    cmocka_unit_test(encoder__json_round_trip),
+	    cmocka_unit_test(encoder__pairs_have_types_by_their_second_text),
 	    cmocka_unit_test(encoder__options_that_contradict_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

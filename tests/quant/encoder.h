@@ -10,7 +10,7 @@
 #define ENCODER_TOKENS  16 /* of capacity, per text; more than the mean of the lengths */
 #define ENCODER_CLASSES 5
 
-enum { ENCODER_PRE_NORM = 1, ENCODER_TANH_GELU = 2, ENCODER_TANH_POOLER = 4 };
+enum { ENCODER_PRE_NORM = 1, ENCODER_TANH_GELU = 2, ENCODER_TANH_POOLER = 4, ENCODER_PAIRS = 8 };
 
 static inline int encoder_length(int text)
 {
@@ -33,7 +33,10 @@ static inline int encoder_build_shape(const struct build_shape *shape, unsigned 
 	    .eps = 1e-12f,
 	    .dropout = 0.1f};
 	struct model_spec s = {.family = &family_encoder,
-	    .input = {.kind = INPUT_TEXT, .vocabulary = ENCODER_WORDS, .longest = ENCODER_LONGEST},
+	    .input = {.kind = INPUT_TEXT,
+		.vocabulary = ENCODER_WORDS,
+		.longest = ENCODER_LONGEST,
+		.pairs = flags & ENCODER_PAIRS},
 	    .classes = ENCODER_CLASSES,
 	    .n_width = 4,
 	    .width = (int[]){3, 37, 2, 21},

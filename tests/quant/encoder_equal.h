@@ -21,6 +21,20 @@ static inline void encoder_weights(struct param_store *store)
 	}
 }
 
+/* Second texts that begin in the middle, at once, or not at all. */
+static inline void encoder_second(struct executor *ex, int first, int texts)
+{
+	int32_t *second;
+
+	if (graph_find(executor_graph(ex), "second") == NODE_NONE)
+		return;
+	second = mem_alloc((size_t)texts, sizeof(*second));
+	for (int n = 0; n < texts; n++)
+		second[n] = encoder_length(first + n) * ((first + n) % 3) / 2;
+	assert_ok(executor_input(ex, "second", second, (size_t)texts * sizeof(*second)));
+	mem_free(second);
+}
+
 static inline void encoder_feed(struct executor *ex, int texts)
 {
 	const struct graph *g = executor_graph(ex);
@@ -30,6 +44,7 @@ static inline void encoder_feed(struct executor *ex, int texts)
 	encoder_batch(0, texts, (int64_t)tokens, ids, starts);
 	assert_ok(executor_input(ex, "ids", ids, tokens * sizeof(*ids)));
 	assert_ok(executor_input(ex, "starts", starts, ((size_t)texts + 1) * sizeof(*starts)));
+	encoder_second(ex, 0, texts);
 	mem_free(ids);
 	mem_free(starts);
 }
@@ -43,6 +58,7 @@ static inline void encoder_feed(struct executor *ex, int texts)
 ENCODER_BUILD(post, 0)
 ENCODER_BUILD(pre, ENCODER_PRE_NORM | ENCODER_TANH_GELU)
 ENCODER_BUILD(pooled, ENCODER_TANH_POOLER)
+ENCODER_BUILD(pairs, ENCODER_PAIRS)
 
 static inline struct equal_case encoder_case(int (*build)(int texts, struct graph *out), int texts, bool affine)
 {
@@ -132,6 +148,7 @@ static inline void encoder_logits(struct encoder_integers *m, int first, int tex
 	encoder_batch(first, texts, tokens, ids, starts);
 	assert_ok(executor_input(ex, "ids", ids, (size_t)tokens * sizeof(*ids)));
 	assert_ok(executor_input(ex, "starts", starts, ((size_t)texts + 1) * sizeof(*starts)));
+	encoder_second(ex, first, texts);
 	assert_ok(executor_forward(ex));
 	assert_ok(executor_output(ex, "classifier", logits, (size_t)texts * ENCODER_CLASSES * sizeof(*logits)));
 	executor_free(ex);

@@ -338,6 +338,19 @@ static void tables__have_a_step_per_row_in_every_method(void **state)
 	}
 }
 
+static void tables__of_pairs_know_where_second_texts_begin(void **state)
+{
+	struct quant_rules rules = rules_of(QUANT_STATIC);
+	struct forms f = make(ENCODER_PAIRS, &rules);
+
+	(void)state;
+	assert_node(
+	    &f.annotated, PLACES, OP_POSITION, WORDS " " PLACES ".weight.f32 starts " TYPES ".weight.f32 second");
+	assert_node(&f.frozen, PLACES, OP_QPOSITION,
+	    WORDS " " PLACES ".weight.q " PLACES ".weight.step starts " TYPES ".weight.q " TYPES ".weight.step second");
+	forms_clear(&f);
+}
+
 static void tables__are_halves_where_weights_are(void **state)
 {
 	struct quant_rules rules = rules_of(QUANT_FP16);
@@ -392,6 +405,7 @@ int main(void)
 	    cmocka_unit_test(attention__reads_signed_integers_even_behind_a_relu),
 	    cmocka_unit_test(plans__without_the_range_of_an_output_are_refused),
 	    cmocka_unit_test(tables__have_a_step_per_row_in_every_method),
+	    cmocka_unit_test(tables__of_pairs_know_where_second_texts_begin),
 	    cmocka_unit_test(tables__are_halves_where_weights_are),
 	    cmocka_unit_test(plans__without_a_gelu_keep_it_real),
 	};

@@ -89,6 +89,10 @@ int answer_print(const struct answer *a)
 			escape_add(&line, a->text, a->bytes);
 		str_add(&line, "\t");
 	}
+	if (a->text && a->pair && !a->name) {
+		escape_add(&line, a->pair, a->pair_bytes);
+		str_add(&line, "\t");
+	}
 	if (is_set(a))
 		add_labels(&line, a);
 	else
@@ -176,6 +180,8 @@ int answer_print_json(const struct answer *a, const char *before, const char *af
 		put_text(out, "name", a->name, strlen(a->name));
 	if (a->text)
 		put_text(out, "text", a->text, a->bytes);
+	if (a->text && a->pair)
+		put_text(out, "text_pair", a->pair, a->pair_bytes);
 	if (a->without_token)
 		json_out_bool(out, "without_token", true);
 	put_decision(out, a);

@@ -6,11 +6,13 @@
 
 struct answer {
 	const struct task *task;
-	const double *p;             /* (classes) */
-	const int *best;             /* (top) the most probable classes, the first one first */
-	const char *name;            /* NULL: none */
-	const char *text;            /* the text that it is about, or NULL */
-	size_t bytes;                /* of the text */
+	const double *p;  /* (classes) */
+	const int *best;  /* (top) the most probable classes, the first one first */
+	const char *name; /* NULL: none */
+	const char *text; /* the text that it is about, or NULL */
+	size_t bytes;     /* of the text */
+	const char *pair; /* its second text, or NULL */
+	size_t pair_bytes;
 	bool without_token;          /* nothing of the text is known to the model */
 	const struct targets *truth; /* one sample, or NULL */
 	bool right;                  /* with truth */

@@ -203,14 +203,19 @@ static int resolve_pretrained(const struct chain *c, const struct model_config *
 	else if (!ckpt.adapter.kind)
 		rc = err_set(ERR_CONFIG, "%s does not say how its input is made", dir);
 	else
-		rc = adapter_check_data(&ckpt.adapter, &c->data, dir);
+		rc = adapter_copy(&s->adapter, &ckpt.adapter);
 	memcpy(s->pretrained.sha256, ckpt.info_sha256, HASH_HEX);
 	if (!rc)
-		rc = adapter_copy(&s->adapter, &ckpt.adapter);
+		rc = adapter_take_pairs(&s->adapter, c->data.pairs);
+	if (!rc)
+		rc = adapter_check_data(&s->adapter, &c->data, dir);
 	if (!rc)
 		adapter_take_resize(&s->adapter, &c->data);
 	if (!rc)
 		rc = spec_copy(&s->model, &ckpt.spec);
+	s->model.input.pairs = s->adapter.spec.pairs;
+	if (!rc && spec_check(&s->model))
+		rc = err_set(ERR_CONFIG, "%s: %s", dir, err_message());
 	if (!rc)
 		rc = forecast_pretrained(c, &ckpt, &s->pretrained.masks);
 	s->model.classes = c->data.classes;

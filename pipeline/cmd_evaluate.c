@@ -208,16 +208,17 @@ static int check_options(const struct evaluation *e)
 	const struct given_data *g = &e->given;
 	if (g->path && e->config)
 		return err_set(ERR_CONFIG, "evaluate: --data and --config both name the data");
-	if (!g->path && (g->text_column || g->label || g->labels || g->skip_bad))
-		return err_set(ERR_CONFIG, "evaluate: --skip-bad, --text-column, --label and --labels need --data");
+	if (!g->path && (g->text_column || g->pair_column || g->label || g->labels || g->skip_bad))
+		return err_set(
+		    ERR_CONFIG, "evaluate: --skip-bad, --text-column, --pair-column, --label and --labels need --data");
 	return 0;
 }
 
 int cmd_evaluate(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"data", true, 'd'}, {"text-column", true, 't'}, {"label", true, 'l'},
-	    {"labels", true, 'L'}, {"skip-bad", true, 's'}, {"config", true, 'c'}, {"out", true, 'o'},
-	    {"json", false, 'j'}, {NULL, false, 0}};
+	static const struct flag flags[] = {{"data", true, 'd'}, {"text-column", true, 't'}, {"pair-column", true, 'p'},
+	    {"label", true, 'l'}, {"labels", true, 'L'}, {"skip-bad", true, 's'}, {"config", true, 'c'},
+	    {"out", true, 'o'}, {"json", false, 'j'}, {NULL, false, 0}};
 	struct evaluation e = {0};
 	struct given_data *g = &e.given;
 	struct args args;
@@ -230,6 +231,7 @@ int cmd_evaluate(int argc, char **argv)
 			return rc;
 		g->path = id == 'd' ? args.value : g->path;
 		g->text_column = id == 't' ? args.value : g->text_column;
+		g->pair_column = id == 'p' ? args.value : g->pair_column;
 		g->label = id == 'l' ? args.value : g->label;
 		g->labels = id == 'L' ? args.value : g->labels;
 		e.config = id == 'c' ? args.value : e.config;

@@ -69,7 +69,8 @@ static int import(const char *from, const char *to, const struct hf_import_optio
 
 int cmd_import(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"out", true, 'o'}, {"pooling", true, 'p'}, {"longest", true, 'l'}, {0}};
+	static const struct flag flags[] = {
+	    {"out", true, 'o'}, {"pooling", true, 'p'}, {"longest", true, 'l'}, {"pairs", false, 'b'}, {0}};
 	struct hf_import_options o = {0};
 	const char *to = NULL;
 	struct args a;
@@ -83,6 +84,8 @@ int cmd_import(int argc, char **argv)
 			to = a.value;
 		else if (id == 'p')
 			rc = read_pooling(a.value, &o.pooling);
+		else if (id == 'b')
+			o.pairs = true;
 		else if (!(rc = args_number("--longest", a.value, 3, 65536, &number)))
 			o.longest = (int)number;
 	}

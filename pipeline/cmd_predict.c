@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "pipeline/model_data.h"
@@ -14,9 +15,9 @@
 #define MAX_TEXTS 64
 
 struct prediction {
-	const char *dir, *split, *rows, *config, *column;
-	const char *text[MAX_TEXTS], *file[MAX_TEXTS];
-	int n_text, n_file;
+	const char *dir, *split, *rows, *config, *column, *pair_column;
+	const char *text[MAX_TEXTS], *pair[MAX_TEXTS], *file[MAX_TEXTS]; /* pair[i] goes with text[i] */
+	int n_text, n_pair, n_file;
 	char **input;
 	int n_input;
 	long threads, top;
@@ -86,6 +87,12 @@ static int check_inputs(const struct predictor *p, const struct prediction *o)
 		return err_set(ERR_CONFIG, "predict: samples of %s are of --split only", o->dir);
 	if (predictor_takes_images(p) && (o->n_text || o->n_file))
 		return err_set(ERR_CONFIG, "predict: %s takes images; --text and --file are of texts", o->dir);
+	if (predictor_takes_pairs(p) && o->n_pair < o->n_text)
+		return err_set(
+		    ERR_CONFIG, "predict: %s takes pairs of texts; --pair gives the second one of each --text", o->dir);
+	if (!predictor_takes_pairs(p) && (o->n_pair || o->pair_column))
+		return err_set(
+		    ERR_CONFIG, "predict: %s takes single texts; --pair and --pair-column are of pairs", o->dir);
 	if (!o->n_text && !o->n_file && !o->n_input && predictor_takes_images(p) && isatty(STDIN_FILENO) == 1)
 		return err_set(ERR_CONFIG, "predict: FILE is missing; see 'pipeline predict --help'");
 	return 0;
@@ -97,19 +104,40 @@ static int predict_argument(struct predictor *p, const char *argument)
 		return predict_images(p, argument);
 	if (!strcmp(argument, "-"))
 		return predict_standard_input(p);
+	if (predictor_takes_pairs(p))
+		return err_set(ERR_CONFIG,
+		    "predict: the model takes pairs of texts, '%.80s' is one; --text A --pair B gives two, --file and "
+		    "standard input take lines of two texts with a tab between them",
+		    argument);
 	if (fs_exists(argument))
 		fprintf(stderr, "'%s' is taken as a text, although there is a file of that name; --file reads it\n",
 		    argument);
 	return predictor_text(p, "a text", argument, strlen(argument));
 }
 
+/* The texts of --text and --pair number i. */
+static int predict_given(struct predictor *p, const struct prediction *o, int i)
+{
+	if (!predictor_takes_pairs(p))
+		return predictor_text(p, "--text", o->text[i], strlen(o->text[i]));
+	const size_t n = strlen(o->text[i]), m = strlen(o->pair[i]);
+	char *both = mem_alloc(n + 1 + m, 1);
+	if (!both)
+		return ERR_NOMEM;
+	memcpy(both, o->text[i], n);
+	memcpy(both + n + 1, o->pair[i], m);
+	int rc = predictor_text(p, "--text and --pair", both, n + 1 + m);
+	mem_free(both);
+	return rc;
+}
+
 static int predict_all(struct predictor *p, const struct prediction *o)
 {
 	int rc = check_inputs(p, o);
 	for (int i = 0; !rc && i < o->n_text; i++)
-		rc = predictor_text(p, "--text", o->text[i], strlen(o->text[i]));
+		rc = predict_given(p, o, i);
 	for (int i = 0; !rc && i < o->n_file; i++)
-		rc = predict_text_file(p, o->file[i], o->column);
+		rc = predict_text_file(p, o->file[i], o->column, o->pair_column);
 	for (int i = 0; !rc && i < o->n_input; i++)
 		rc = predict_argument(p, o->input[i]);
 	if (!rc && !o->n_text && !o->n_file && !o->n_input)
@@ -163,14 +191,20 @@ static int check_options(const struct args *args, const struct prediction *o)
 	if (o->json && o->top)
 		return err_set(
 		    ERR_CONFIG, "predict: --json gives the probabilities of all classes; --top is for lines");
-	if (o->column && !o->n_file)
-		return err_set(ERR_CONFIG, "predict: --column needs --file");
+	if ((o->column || o->pair_column) && !o->n_file)
+		return err_set(ERR_CONFIG, "predict: --%s needs --file", o->column ? "column" : "pair-column");
 	return 0;
 }
 
 static int read_option(struct prediction *o, int id, const char *value)
 {
 	switch (id) {
+	case 'P':
+		/* In front of its --text it would go with another one. */
+		if (o->n_pair + 1 != o->n_text)
+			return err_set(ERR_CONFIG, "predict: each --pair follows the --text whose second text it is");
+		o->pair[o->n_pair++] = value;
+		return 0;
 	case 'T':
 	case 'f':
 		if ((id == 'T' ? o->n_text : o->n_file) == MAX_TEXTS)
@@ -191,6 +225,7 @@ static int read_option(struct prediction *o, int id, const char *value)
 		o->rows = id == 'r' ? value : o->rows;
 		o->config = id == 'c' ? value : o->config;
 		o->column = id == 'C' ? value : o->column;
+		o->pair_column = id == 'S' ? value : o->pair_column;
 		o->json |= id == 'j';
 		return 0;
 	}
@@ -198,9 +233,9 @@ static int read_option(struct prediction *o, int id, const char *value)
 
 int cmd_predict(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"text", true, 'T'}, {"file", true, 'f'}, {"column", true, 'C'},
-	    {"split", true, 's'}, {"rows", true, 'r'}, {"config", true, 'c'}, {"top", true, 'k'},
-	    {"threads", true, 't'}, {"json", false, 'j'}, {NULL, false, 0}};
+	static const struct flag flags[] = {{"text", true, 'T'}, {"pair", true, 'P'}, {"file", true, 'f'},
+	    {"column", true, 'C'}, {"pair-column", true, 'S'}, {"split", true, 's'}, {"rows", true, 'r'},
+	    {"config", true, 'c'}, {"top", true, 'k'}, {"threads", true, 't'}, {"json", false, 'j'}, {NULL, false, 0}};
 	/* One sample at a time: waking a second thread costs more than it computes, and most of a short start. */
 	struct prediction o = {.threads = 1};
 	struct args args;

@@ -4,7 +4,7 @@
 
 static void add_duplicates(struct str *out, const struct dataset *d, int64_t n, enum split s, enum split also)
 {
-	const char *what = d->kind == SAMPLE_TEXT ? "text" : "image";
+	const char *what = d->pairs ? "pair" : d->kind == SAMPLE_TEXT ? "text" : "image";
 	if (n > 0)
 		str_addf(out, "warning: %" PRId64 " of the %" PRId64 " %s %ss %s also in the %s split\n", n, d->n[s],
 		    split_names[s], what, n == 1 ? "is" : "are", split_names[also]);
@@ -30,7 +30,10 @@ static void add_repeated(struct str *out, const struct dataset *d)
 		str_addf(out,
 		    "%s%" PRId64 " of %" PRId64 " distinct %s occur more than once%s, %" PRId64
 		    " with different labels\n",
-		    texts ? "" : "warning: ", d->repeated_texts, d->distinct_texts, texts ? "texts" : "images",
+		    texts ? "" : "warning: ", d->repeated_texts, d->distinct_texts,
+		    d->pairs ? "pairs"
+		    : texts  ? "texts"
+			     : "images",
 		    texts ? "" : " (duplicates)", d->contradicting_texts);
 }
 

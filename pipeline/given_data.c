@@ -96,9 +96,13 @@ static int make_options(struct data_options *o, const struct given_data *g, cons
 	*o = (struct data_options){.fraction = 1};
 	int rc = find_source(g->path, &o->source);
 	bool table = o->source == SOURCE_CSV || o->source == SOURCE_JSONL;
-	if (!rc && !table && (g->text_column || g->label || g->labels))
-		rc = err_set(
-		    ERR_CONFIG, "%s: --text-column, --label and --labels are of .csv, .tsv and .jsonl files", g->path);
+	if (!rc && !table && (g->text_column || g->pair_column || g->label || g->labels))
+		rc = err_set(ERR_CONFIG,
+		    "%s: --text-column, --pair-column, --label and --labels are of .csv, .tsv and .jsonl files",
+		    g->path);
+	if (!rc && g->pair_column && !c->adapter.spec.pairs)
+		rc = err_set(ERR_CONFIG, "--pair-column has no effect: the model takes single texts");
+	o->pairs = c->adapter.spec.pairs ? PAIRS_ALWAYS : PAIRS_NEVER;
 	if (!rc && g->skip_bad && o->source != SOURCE_IMAGES)
 		rc = err_set(ERR_CONFIG, "%s: --skip-bad is of images", g->path);
 	o->skip_bad = g->skip_bad;
@@ -106,6 +110,8 @@ static int make_options(struct data_options *o, const struct given_data *g, cons
 		rc = copy_text(&o->path, g->path);
 	if (!rc)
 		rc = copy_text(&o->text_column, g->text_column);
+	if (!rc)
+		rc = copy_text(&o->text_pair, g->pair_column);
 	if (!rc)
 		rc = copy_text(&o->label, g->label);
 	if (!rc && g->labels)
@@ -199,7 +205,7 @@ static int take_classes(struct dataset *d, const struct checkpoint *c, const cha
 
 static int open_config(struct dataset *out, const struct given_data *g, const struct checkpoint *c)
 {
-	if (g->text_column || g->label || g->labels)
+	if (g->text_column || g->pair_column || g->label || g->labels)
 		return err_set(ERR_CONFIG, "%s: a config names its columns itself", g->path);
 	if (g->skip_bad)
 		return err_set(ERR_CONFIG, "%s: --skip-bad is data.skip_bad in a config", g->path);

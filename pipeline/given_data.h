@@ -10,9 +10,9 @@ struct given_data {
 	/* A folder or an archive of class folders of images, a .csv, .tsv, .jsonl or .txt file (sentence@label), each
 	 * of which is a test split as a whole, or a .yaml config, whose test split is meant. */
 	const char *path;
-	const char *text_column, *label; /* columns of .csv, .tsv and .jsonl files */
-	const char *labels;              /* columns of 0 and 1, divided by commas */
-	long skip_bad;                   /* images: so many that cannot be used are left out */
+	const char *text_column, *pair_column, *label; /* columns of .csv, .tsv and .jsonl files */
+	const char *labels;                            /* columns of 0 and 1, divided by commas */
+	long skip_bad;                                 /* images: so many that cannot be used are left out */
 };
 
 /* Opens it with the classes of the checkpoint, which are matched by name, in the order of the checkpoint. ERR_DATA: it

@@ -56,7 +56,8 @@ static const struct command commands[] = {
 	"                      --max-array N (MaxArraySize)\n" JSON,
 	cmd_sweep},
     {"evaluate",
-	"CHECKPOINT... [--data PATH [--text-column NAME] [--label NAME | --labels NAME,...] [--skip-bad N] | "
+	"CHECKPOINT... [--data PATH [--text-column NAME] [--pair-column NAME] [--label NAME | --labels NAME,...] "
+	"[--skip-bad N] | "
 	"--config CONFIG] [--out DIR] [--json]",
 	"test metrics of checkpoints, side by side",
 	"  --data PATH         data that the checkpoint has never seen, classes matched by name: a folder, .tar or "
@@ -65,6 +66,7 @@ static const struct command commands[] = {
 	"sentence@label, or the\n"
 	"                      test split of a .yaml config\n"
 	"  --text-column NAME  the column of the text; not given: text, sentence or comment\n"
+	"  --pair-column NAME  that of the second text of pairs; not given: as sentence2 beside sentence1\n"
 	"  --label NAME        the column of the class; not given: label or class\n"
 	"  --labels NAME,...   columns of 0 and 1, one per label; not given: those that the model knows\n"
 	"  --skip-bad N        leave out up to so many images that cannot be used; not given: any is an error\n" DATA
@@ -105,13 +107,17 @@ static const struct command commands[] = {
 	"  Exit status 6 where something differs.\n",
 	cmd_verify},
     {"predict",
-	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT]... [--file FILE [--column NAME]]... | "
+	"CHECKPOINT [IMAGE | FOLDER | TEXT | -]... [--text TEXT [--pair TEXT]]... [--file FILE [--column NAME] "
+	"[--pair-column NAME]]... | "
 	"CHECKPOINT --split SPLIT [--rows FIRST-LAST] [--config CONFIG]   [--top N] [--threads N] [--json]",
 	"what a model says of images or texts",
 	"  -                   standard input, a line each: a text, or the name of an image; also if nothing is named\n"
 	"  --text TEXT         a text, whatever it begins with\n"
+	"  --pair TEXT         the second text of the pair, where a model takes pairs; lines have a tab between the "
+	"two\n"
 	"  --file FILE         texts: a line each, or a column of a .csv, .tsv or .jsonl file\n"
 	"  --column NAME       that column; not given: text, sentence or comment\n"
+	"  --pair-column NAME  that of the second texts; not given: as sentence2 beside sentence1\n"
 	"  --split SPLIT       train, validation or test of the checkpoint's data, in place of samples\n"
 	"  --rows FIRST-LAST   some samples of the split, from 0; not given: all\n" DATA
 	"  --top N             one class: so many of the most probable (1)\n"
@@ -124,13 +130,14 @@ static const struct command commands[] = {
 	"  --histogram         the distribution of each tensor's values\n"
 	"  --graph             the nodes that run, instead\n" JSON,
 	cmd_inspect},
-    {"import", "FOLDER --out DIR [--pooling auto|cls|mean] [--longest N]",
+    {"import", "FOLDER --out DIR [--pooling auto|cls|mean] [--longest N] [--pairs]",
 	"a model of Hugging Face's transformers as a checkpoint",
 	"  --out DIR           the checkpoint to be written, a new folder\n"
 	"  --pooling KIND      of an encoder without classifier: the first token's row (cls) or the mean of all; auto: "
 	"as\n"
 	"                      a sentence encoder's 1_Pooling says, else cls\n"
-	"  --longest N         most tokens of a text; not given: as the folder's tokenizer says\n",
+	"  --longest N         most tokens of a text; not given: as the folder's tokenizer says\n"
+	"  --pairs             its classifier takes pairs of texts, which the folder does not say\n",
 	cmd_import},
     {"export", "CHECKPOINT --hf DIR", "a float checkpoint of an encoder as a folder of transformers",
 	"  --hf DIR            the folder to be written, a new one\n", cmd_export},

@@ -181,6 +181,13 @@ static int predict_name(struct predictor *p, const struct lines *l)
 	return predictor_failed(p, l->name, ERR_DATA);
 }
 
+static int predict_text(struct predictor *p, const struct lines *l, const char *where)
+{
+	if (predictor_takes_pairs(p) && text_pair_divide(where, l->line, l->bytes))
+		return predictor_failed(p, where, ERR_DATA);
+	return predictor_text(p, where, l->line, l->bytes);
+}
+
 static int predict_lines(struct predictor *p, struct lines *l)
 {
 	bool more = true;
@@ -196,7 +203,7 @@ static int predict_lines(struct predictor *p, struct lines *l)
 			break;
 		p->o.alone = false;
 		snprintf(where, sizeof(where), "%s:%" PRId64, l->name, l->number);
-		rc = predictor_takes_images(p) ? predict_name(p, l) : predictor_text(p, where, l->line, l->bytes);
+		rc = predictor_takes_images(p) ? predict_name(p, l) : predict_text(p, l, where);
 	}
 	if (l->asks)
 		fputc('\n', stderr);
@@ -253,10 +260,10 @@ int predict_standard_input(struct predictor *p)
 
 /* ---- files of texts ---- */
 
-static int predict_column(struct predictor *p, const char *path, const char *column)
+static int predict_columns(struct predictor *p, const char *path, const struct text_column_options *o)
 {
 	struct text_column c = {0};
-	int rc = text_column_read(&c, path, column);
+	int rc = text_column_read(&c, path, o);
 	if (rc)
 		return predictor_failed(p, path, rc);
 	p->o.alone = false;
@@ -286,15 +293,15 @@ static FILE *open_lines(const char *path)
 	return f;
 }
 
-int predict_text_file(struct predictor *p, const char *path, const char *column)
+int predict_text_file(struct predictor *p, const char *path, const char *column, const char *pair_column)
 {
+	const struct text_column_options o = {column, pair_column, predictor_takes_pairs(p), NULL};
 	if (text_column_has_suffix(path))
-		return predict_column(p, path, column);
-	if (column)
+		return predict_columns(p, path, &o);
+	if (column || pair_column)
 		return err_set(ERR_CONFIG,
-		    "%s: --column is of .csv, .tsv and .jsonl files; other files have one text "
-		    "per line",
-		    path);
+		    "%s: --%s is of .csv, .tsv and .jsonl files; other files have one %s per line", path,
+		    column ? "column" : "pair-column", o.pairs ? "pair, with a tab between its texts," : "text");
 	struct lines l = {.name = path};
 	if (image_has_suffix(path))
 		err_set(ERR_DATA, "%s: an image, and the model takes texts", path);

@@ -72,6 +72,11 @@ bool predictor_takes_images(const struct predictor *p)
 	return p->model.ckpt.adapter.kind->takes == SAMPLE_IMAGE;
 }
 
+bool predictor_takes_pairs(const struct predictor *p)
+{
+	return p->model.ckpt.adapter.spec.pairs;
+}
+
 /* ---- answers ---- */
 
 /* Whether class a comes before class b: by descending probability, equal ones in their order. */
@@ -122,6 +127,8 @@ static int answer(struct predictor *p, const struct encoding *e, int64_t i, cons
 	if (v.kind == SAMPLE_TEXT && !p->o.nameless) {
 		a.text = v.text;
 		a.bytes = v.bytes;
+		a.pair = v.pair;
+		a.pair_bytes = v.pair_bytes;
 	}
 	if (truth)
 		a.right = task_right(task, logits, truth, 0);

@@ -37,12 +37,14 @@ struct predictor {
 int predictor_open(struct predictor *p, const char *dir, const struct predictor_options *o);
 void predictor_close(struct predictor *p);
 bool predictor_takes_images(const struct predictor *p);
+bool predictor_takes_pairs(const struct predictor *p);
 
 /* A file that is a sample, an image. What is missing, broken or of another size is reported. */
 int predictor_file(struct predictor *p, const char *path);
 /* The same of the bytes of one. */
 int predictor_image(struct predictor *p, const char *name, const void *bytes, size_t n);
-/* A text, which is shown with its answer; `where` is for messages. One that is not UTF-8 is reported. */
+/* A text, or two with a NUL byte between them where the model takes pairs, which are shown with their answer; `where`
+ * is for messages. One that is not UTF-8 is reported. */
 int predictor_text(struct predictor *p, const char *where, const char *text, size_t bytes);
 /* Reports a sample that could not be read, whose error was just set; an error that is not its own is returned. */
 int predictor_failed(struct predictor *p, const char *name, int rc);

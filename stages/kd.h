@@ -90,12 +90,15 @@ extern const char *const kd_method_names[], *const kd_hidden_losses[], *const kd
 		"many. once: not kept"),                                                                               \
 	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "transfer", transfer.files, OPT_STRINGS, NULL, 0, 0, NULL,    \
 		"files of texts without labels, which are learned from the teacher alone, mixed into every epoch: "    \
-		".csv, .tsv, .tab, .jsonl with a column of texts, others with a text a line; what is a training, "     \
-		"validation or test text is left out"),                                                                \
+		".csv, .tsv, .tab, .jsonl with a column of texts, others with a text a line, or two with a tab "       \
+		"between them where samples are pairs; what is a training, validation or test text is left out"),      \
 	    KD_OPTION_ROW(T, m, "transfer", OPTION_GIVEN, "transfer_text", transfer.column, OPT_STRING, NULL, 0, 0,    \
 		NULL,                                                                                                  \
 		"column of the text in those files; none = that of the data block, or text, sentence or "              \
 		"comment"),                                                                                            \
+	    KD_OPTION_ROW(T, m, "transfer", OPTION_GIVEN, "transfer_text_pair", transfer.pair_column, OPT_STRING,      \
+		NULL, 0, 0, NULL,                                                                                      \
+		"column of the second text there, where samples are pairs; none = as for data.text_pair"),             \
 	    KD_OPTION_ROW(T, m, "teacher", OPTION_GIVEN, "teacher_gate", gate, OPT_FLOAT, "0", 0, 1, NULL,             \
 		"the teacher's validation figure must reach this; 0 = no gate"),                                       \
 	    KD_OPTION_ROW(T, m, "teacher_gate", OPTION_POSITIVE, "gate_metric", gate_metric, OPT_CHOICE, "primary", 0, \

@@ -15,6 +15,11 @@ const char *const columns_of_number[] = {
     "label", NULL, "target", "label_id", "class_id", "category_id", "label_index", "class_index", NULL, NULL};
 const char *const columns_of_class[] = {"class", NULL, "category", "class_name", "label_name", NULL, NULL};
 
+static const char *const pairs_of_texts[][2] = {{"sentence1", "sentence2"}, {"text1", "text2"},
+    {"question1", "question2"}, {"text_a", "text_b"}, {"sentence_a", "sentence_b"}, {"premise", "hypothesis"},
+    {"question", "sentence"}, {"query", "passage"}};
+#define PAIRS (int)(sizeof(pairs_of_texts) / sizeof(pairs_of_texts[0]))
+
 /* The next character that counts. */
 static int next(const char **p)
 {
@@ -58,6 +63,38 @@ int columns_find(const char *const *header, int n, const char *const *usual, int
 		usual++;
 	}
 	return found;
+}
+
+static int find(const char *const *header, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		if (equal(header[i], name))
+			return i;
+	return -1;
+}
+
+int columns_find_pair(const char *const *header, int n, int *first, int *second)
+{
+	int found = 0;
+
+	for (int i = PAIRS - 1; i >= 0; i--) {
+		const int a = find(header, n, pairs_of_texts[i][0]), b = find(header, n, pairs_of_texts[i][1]);
+
+		if (a < 0 || b < 0)
+			continue;
+		*first = a;
+		*second = b;
+		found++;
+	}
+	return found;
+}
+
+int columns_partner(const char *const *header, int n, const char *second)
+{
+	for (int i = 0; i < PAIRS; i++)
+		if (equal(pairs_of_texts[i][1], second))
+			return find(header, n, pairs_of_texts[i][0]);
+	return -1;
 }
 
 bool columns_is_plain(const char *name, const char *const *usual)

@@ -27,6 +27,7 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 	d->channels = l->channels;
 	d->resize = l->resize;
 	d->to_grey = l->to_grey;
+	d->pairs = l->pairs;
 	d->classes = l->classes;
 	d->class_name = l->class_name;
 	l->class_name = NULL;
@@ -299,6 +300,15 @@ bool dataset_has(const struct dataset *d, enum split s)
 	return d->kind == SAMPLE_TEXT ? d->text[s] != NULL : d->pixels[s] != NULL;
 }
 
+void sample_take_pair(struct sample_view *v)
+{
+	const size_t all = v->bytes;
+
+	v->bytes = strlen(v->text);
+	v->pair = v->text + v->bytes + 1;
+	v->pair_bytes = all - v->bytes - 1;
+}
+
 int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out)
 {
 	*out = (struct sample_view){.kind = d->kind};
@@ -310,6 +320,8 @@ int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct samp
 	if (d->kind == SAMPLE_TEXT) {
 		out->text = d->text[s] + d->text_start[s][i];
 		out->bytes = (size_t)(d->text_start[s][i + 1] - d->text_start[s][i]) - 1;
+		if (d->pairs)
+			sample_take_pair(out);
 		return 0;
 	}
 	out->height = d->height;

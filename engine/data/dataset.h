@@ -35,6 +35,7 @@ enum data_source {
 	SOURCE_COUNT
 };
 enum data_held { HELD_AUTO, HELD_MEMORY, HELD_FILE };
+enum data_pairs { PAIRS_AS_FOUND, PAIRS_NEVER, PAIRS_ALWAYS };
 enum data_encoding { ENCODING_AUTO, ENCODING_UTF8, ENCODING_LATIN1 };
 
 /* The YAML block `data`. */
@@ -48,6 +49,8 @@ struct data_options {
 	char *train_images, *train_labels, *test_images, *test_labels; /* idx: names below path */
 	char *train, *val, *test;           /* texts: files below path; images: folders; NULL = cut off */
 	char *text_column, *label;          /* csv, jsonl, label of an index: columns by name; NULL = the usual */
+	char *text_pair;                    /* csv, jsonl: column of the second text of pairs; NULL = see pairs */
+	int pairs;                          /* no option: enum data_pairs, what is wanted of the texts */
 	struct option_strings labels;       /* csv, jsonl: one 0/1 column per class; makes label sets */
 	struct option_strings classes;      /* texts: names of the classes in their order; empty = those that occur */
 	int encoding;                       /* csv, phrasebank: enum data_encoding */
@@ -137,7 +140,10 @@ struct dataset {
 	struct skipped skipped;
 
 	/* SAMPLE_TEXT: text i of a split begins at text + text_start[i] and ends with a NUL byte, which
-	 * text_start[i + 1] is one past. The counts are of all rows that were read, whichever their split: */
+	 * text_start[i + 1] is one past. Of pairs both texts are there, each with a NUL byte behind it: texts hold
+	 * none, so hashes and prints of these bytes tell (ab, c) from (a, bc). The counts are of all rows that were
+	 * read, whichever their split: */
+	bool pairs;
 	char *text[SPLIT_COUNT];          /* NULL if not loaded */
 	int64_t *text_start[SPLIT_COUNT]; /* n + 1 */
 	int64_t rows, distinct_texts;
@@ -152,7 +158,11 @@ struct sample_view {
 	int height, width, channels;
 	const char *text; /* UTF-8, without blanks at its ends, followed by a NUL byte */
 	size_t bytes;     /* of the text, without the NUL */
+	const char *pair; /* the second text, which begins behind the NUL of the first, or NULL */
+	size_t pair_bytes;
 };
+/* A view whose text is a pair as in struct dataset, and whose bytes are both's, becomes one of two texts. */
+void sample_take_pair(struct sample_view *v);
 /* Sample i of a split. ERR_FAIL: the split is not loaded, or has no such sample. */
 int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out);
 /* These samples will be asked for soon: has the kernel read them side by side, where they are on a disk. */

@@ -143,6 +143,8 @@ cJSON *dataset_to_json(const struct dataset *d)
 	}
 	ok = ok && add(j, "kind", cJSON_CreateString(texts ? "text" : "image")) &&
 	     add(j, "target", cJSON_CreateString(d->target == TARGET_SET ? "set" : "class"));
+	if (ok && d->pairs)
+		ok = add(j, "pairs", cJSON_CreateTrue());
 	if (ok && !texts)
 		ok = add(j, "shape", cJSON_CreateIntArray(shape, 3));
 	ok = ok && add_count(j, "classes", d->classes);

@@ -242,6 +242,15 @@ const struct option data_option_table[] = {
 	.help =
 	    "csv, jsonl: column of the text; none = the one called text, sentence or comment, else review, content, "
 	    "message, tweet or body"},
+    {.key = "text_pair",
+	.type = OPT_STRING,
+	.offset = AT(text_pair),
+	.when = "source",
+	.only = TABLES,
+	.help =
+	    "csv, jsonl: column of the second text, where samples are pairs; none = that of two columns which belong "
+	    "together, as sentence1 and sentence2, question and sentence, premise and hypothesis, unless text is "
+	    "given"},
     {.key = "label",
 	.type = OPT_STRING,
 	.offset = AT(label),

@@ -93,7 +93,9 @@ static int print_image(const struct sample_view *v, uint64_t *out)
 
 int print_sample(const struct sample_view *v, uint64_t *out)
 {
-	return v->kind == SAMPLE_TEXT ? print_bytes(v->text, v->bytes, out) : print_image(v, out);
+	if (v->kind == SAMPLE_TEXT)
+		return print_bytes(v->text, v->pair ? v->bytes + 1 + v->pair_bytes : v->bytes, out);
+	return print_image(v, out);
 }
 
 static int by_value(const void *a, const void *b)

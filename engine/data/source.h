@@ -20,7 +20,7 @@ struct sample {
 	char *file;       /* owned, or NULL */
 	int archive;      /* images: which archive holds it, -1 = none or any */
 	unsigned changes; /* images: what was done to it, bits of enum image_conversion */
-	const char *text; /* texts: not NUL-terminated; the source's */
+	const char *text; /* texts: not NUL-terminated; the source's; pairs as in struct dataset */
 	size_t bytes;
 };
 
@@ -30,6 +30,7 @@ struct listing {
 	int height, width, channels, classes;
 	enum image_resize resize; /* images: see dataset.h */
 	bool to_grey;
+	bool pairs;        /* texts: see dataset.h */
 	char **class_name; /* classes entries, owned */
 	int64_t n, cap;
 	struct sample *sample;

@@ -18,6 +18,31 @@ bool text_column_has_suffix(const char *path)
 	       fs_ends_in(path, ".jsonl");
 }
 
+int text_pair_divide(const char *where, char *line, size_t n)
+{
+	char *tab = memchr(line, '\t', n);
+	const char *nul = memchr(line, '\0', n);
+
+	if (nul)
+		return err_set(ERR_DATA, "%s: byte %zu is NUL", where, (size_t)(nul - line) + 1);
+	if (!tab || memchr(tab + 1, '\t', (size_t)(line + n - tab - 1)))
+		return err_set(ERR_DATA, "%s: %s; a pair is two texts with one tab between them", where,
+		    tab ? "more than one tab" : "no tab");
+	*tab = '\0';
+	return 0;
+}
+
+static int add_pair(struct text_file *f, int line, char *p, size_t n)
+{
+	char where[1100];
+	int rc;
+
+	snprintf(where, sizeof(where), "%s:%d", f->path, line);
+	rc = text_pair_divide(where, p, n);
+	p[n] = '\0'; /* the line end, or the byte behind the file */
+	return !rc ? text_file_add_pair(f, line, p, p, p + strlen(p) + 1) : rc;
+}
+
 static int read_lines(struct text_file *f)
 {
 	struct fs_bytes b;
@@ -37,7 +62,7 @@ static int read_lines(struct text_file *f)
 			rc = err_set(ERR_DATA, "%s:%d: a line of %zu bytes; at most %d are read", f->path, lines.line,
 			    n, LINE_BYTES);
 		else
-			rc = text_file_add(f, lines.line, p, n);
+			rc = f->pairs ? add_pair(f, lines.line, p, n) : text_file_add(f, lines.line, p, n);
 	}
 	return rc;
 }
@@ -49,35 +74,37 @@ static int read_file(struct text_file *f, const struct data_options *o)
 	return text_column_has_suffix(f->path) ? texts_read_csv(f, o) : read_lines(f);
 }
 
-int text_column_read(struct text_column *out, const char *path, const char *column)
+int text_column_read(struct text_column *out, const char *path, const struct text_column_options *t)
 {
-	return text_column_read_as(out, path, column, NULL);
-}
-
-int text_column_read_as(struct text_column *out, const char *path, const char *column, const struct data_options *like)
-{
-	const bool table = like && like->source == SOURCE_CSV, named = like && TABLES & 1u << like->source;
-	char *name = column ? mem_strdup(column) : named && like->text_column ? mem_strdup(like->text_column) : NULL;
-	const struct data_options o = {.text_column = name,
+	const struct data_options *like = t->like;
+	const bool table = like && like->source == SOURCE_CSV;
+	/* Its columns hold together: who names one, names what is not usual. */
+	const bool named = like && TABLES & 1u << like->source && !t->column && !t->pair_column;
+	const char *column = named ? like->text_column : t->column, *pair = named ? like->text_pair : t->pair_column;
+	struct data_options o = {.text_column = column ? mem_strdup(column) : NULL,
+	    .text_pair = pair && t->pairs ? mem_strdup(pair) : NULL,
+	    .pairs = t->pairs ? PAIRS_ALWAYS : PAIRS_NEVER,
 	    .encoding = table ? like->encoding : ENCODING_AUTO,
 	    .delimiter = table ? like->delimiter : 0,
 	    .quotes = table ? like->quotes : 0};
 	int rc;
 
 	*out = (struct text_column){.file = mem_alloc(1, sizeof(*out->file))};
-	rc = out->file && (name || !column) ? 0 : ERR_NOMEM;
+	rc = out->file && (o.text_column || !column) && (o.text_pair || !pair || !t->pairs) ? 0 : ERR_NOMEM;
 	if (!rc && strlen(path) >= sizeof(out->file->path))
 		rc = err_set(ERR_DATA, "%s: path is too long", path);
 	if (!rc) {
 		snprintf(out->file->path, sizeof(out->file->path), "%s", path);
 		out->file->unlabelled = true;
+		out->file->pairs = t->pairs;
 		rc = read_file(out->file, &o);
 	}
 	if (!rc)
 		out->n = out->file->n;
 	else
 		text_column_clear(out);
-	mem_free(name);
+	mem_free(o.text_column);
+	mem_free(o.text_pair);
 	return rc;
 }
 

@@ -10,6 +10,14 @@
 struct data_options;
 struct text_file;
 
+/* Which texts are read, and how. */
+struct text_column_options {
+	const char *column, *pair_column; /* NULL: see data/columns.h */
+	bool pairs;                       /* two texts make a sample */
+	/* Quotes, delimiter and encoding are its, and its columns where none is named; NULL: the usual ones. */
+	const struct data_options *like;
+};
+
 /* A zeroed struct is empty. */
 struct text_column {
 	struct text_file *file;
@@ -17,14 +25,14 @@ struct text_column {
 };
 /* Whether the file is one of those by its name: .csv, .tsv, .tab, .jsonl. */
 bool text_column_has_suffix(const char *path);
-/* column NULL: the one that is called text, sentence or comment. ERR_DATA: "PATH:LINE: ..." or "PATH:LINE:COLUMN: ...".
- */
-int text_column_read(struct text_column *out, const char *path, const char *column);
-/* The same with quotes, delimiter and encoding of `like`, and its column where none is named; NULL: the usual ones. A
- * file with another name than those holds a text a line, UTF-8. */
-int text_column_read_as(struct text_column *out, const char *path, const char *column, const struct data_options *like);
-/* Text i, without the blanks at its ends and maybe empty; not NUL-terminated; borrowed. *line: where it begins, from 1.
- */
+/* A file with another name than those holds a text a line, UTF-8, or a pair, divided by a tab. ERR_DATA: "PATH:LINE:
+ * ..." or "PATH:LINE:COLUMN: ...". */
+int text_column_read(struct text_column *out, const char *path, const struct text_column_options *o);
+/* A line of a pair: the tab between its two texts becomes a NUL byte. ERR_DATA: there is none, or more than one, or a
+ * NUL byte. */
+int text_pair_divide(const char *where, char *line, size_t n);
+/* Text i, without the blanks at its ends and maybe empty; not NUL-terminated; borrowed. Of a pair both texts with a NUL
+ * byte between them. *line: where it begins, from 1. */
 const char *text_column_row(const struct text_column *c, int64_t i, size_t *bytes, int *line);
 void text_column_clear(struct text_column *c);
 

@@ -191,9 +191,15 @@ static int texts_list(struct listing *l, const struct source_args *a)
 
 		f->notes = st->n_file == 1 && !a->only_test ? &l->notes : NULL;
 		rc = read_file(f, a->o);
+		if (!rc && f->pairs != st->file[0].pairs)
+			rc = err_set(ERR_DATA,
+			    "%s: %s, and of pairs in %s; data.text and data.text_pair name the columns",
+			    f->pairs ? st->file[0].path : f->path, "samples are of single texts here",
+			    f->pairs ? f->path : st->file[0].path);
 		if (!rc && f->found[0])
 			rc = note_found(&l->notes, "%s (%s)", base_name(f->path), f->found);
 	}
+	l->pairs = st->file[0].pairs;
 	return !rc ? texts_label(l, st->file, st->n_file, a->o) : rc;
 }
 

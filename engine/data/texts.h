@@ -21,7 +21,8 @@ enum label_form {
 };
 
 struct text_row {
-	const char *text; /* not NUL-terminated */
+	const char
+	    *text; /* not NUL-terminated; of a pair both texts with a NUL byte between them, which no text holds */
 	size_t bytes;
 	size_t value; /* its first value in text_file.value */
 	int n_value;
@@ -38,6 +39,7 @@ struct text_file {
 	bool by_row;     /* a column names the splits */
 	char found[320]; /* what no option says, in words: the columns, the delimiter; "" if all is as usual */
 	bool unlabelled; /* given: only the texts are read, and they may be empty */
+	bool pairs;      /* each row is two texts; given for a file without columns */
 	enum label_form form;
 	struct csv csv;
 	char *strings;
@@ -66,6 +68,9 @@ bool text_next_line(struct text_lines *l, char **p, size_t *n);
 void text_file_found(struct text_file *f, const char *key, const char *name);
 /* Appends a row without values; the blanks at the ends of the text are left out. ERR_DATA: nothing is left. */
 int text_file_add(struct text_file *f, int line, const char *text, size_t bytes);
+/* The same of two texts, which are put together at `at`: there is room for both and two bytes more; it may be `a`, if b
+ * lies behind it. ERR_DATA: one of them is empty. */
+int text_file_add_pair(struct text_file *f, int line, char *at, const char *a, const char *b);
 /* Appends a value to the last row; the string is cut at its trailing blanks. */
 int text_file_value(struct text_file *f, char *value);
 void text_file_clear(struct text_file *f);
@@ -74,6 +79,18 @@ void text_file_clear(struct text_file *f);
  * those that there are; `where` is FILE:LINE. usual: see columns.h. */
 int text_choose(const char *where, const char *option, const char *given, const char *const *usual,
     const char *const *name, int n, int *out);
+/* Which of n names are the texts'; pair -1: samples are single texts. By the options; else, unless o->pairs says
+ * otherwise, two columns that usually belong together, where no other column may be the text. ERR_DATA as above. */
+struct text_columns {
+	int text, pair;
+};
+int text_choose_columns(
+    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out);
+/* ERR_DATA: a label's column is a text's. */
+int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name);
+/* Says which columns were found, but for names that go without saying. */
+void text_columns_found(
+    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name);
 /* A list of names for messages: "a, b, c, ... (70 in all)". */
 struct str;
 void text_list_names(struct str *out, const char *const *name, int n);

@@ -78,12 +78,40 @@ static int find_splits(struct csv_splits *out, struct text_file *f, const struct
 	return rc;
 }
 
+/* Memory for pairs, in which the two texts lie one behind the other. */
+static int open_pairs(struct text_file *f, const struct text_columns *t, char **at)
+{
+	const struct csv *c = &f->csv;
+	size_t room = 1;
+
+	f->pairs = t->pair >= 0;
+	for (int r = 1; r < c->rows && f->pairs; r++)
+		room += strlen(csv_field(c, r, t->text)) + strlen(csv_field(c, r, t->pair)) + 2;
+	*at = f->strings = f->pairs ? mem_alloc(room, 1) : NULL;
+	return *at || !f->pairs ? 0 : ERR_NOMEM;
+}
+
+static int add_row(struct text_file *f, const struct text_columns *t, int r, char **at)
+{
+	const struct csv *c = &f->csv;
+	const char *s = csv_field(c, r, t->text);
+	int rc;
+
+	if (!f->pairs)
+		return text_file_add(f, c->line[r], s, strlen(s));
+	rc = text_file_add_pair(f, c->line[r], *at, s, csv_field(c, r, t->pair));
+	*at += !rc ? f->row[f->n - 1].bytes + 1 : 0;
+	return rc;
+}
+
 int texts_read_csv(struct text_file *f, const struct data_options *o)
 {
 	struct csv *c = &f->csv;
-	char where[1100];
+	const char *const *header;
+	char where[1100], *at = NULL;
 	struct csv_splits splits;
-	int text, n_label = 0, *column = NULL;
+	struct text_columns text;
+	int n_label = 0, *column = NULL;
 	int rc = parse(f, o);
 
 	if (!rc)
@@ -95,23 +123,23 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	column = mem_alloc((size_t)o->labels.n + 1, sizeof(*column));
 	if (!column)
 		return ERR_NOMEM;
-	rc = text_choose(
-	    where, "text", o->text_column, columns_of_text, (const char *const *)c->field, c->columns, &text);
+	header = (const char *const *)c->field;
+	rc = text_choose_columns(where, o, header, c->columns, &text);
 	if (!rc && !f->unlabelled)
 		rc = label_columns(c, o, where, column, &n_label);
-	if (!rc && n_label > 0 && o->labels.n == 0 && column[0] == text)
-		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, c->field[text]);
-	if (!rc && !o->text_column && !columns_is_plain(c->field[text], columns_of_text))
-		text_file_found(f, "text", c->field[text]);
+	if (!rc && n_label > 0 && o->labels.n == 0)
+		rc = text_check_label(where, &text, column[0], header);
+	if (!rc)
+		text_columns_found(f, o, &text, header);
 	if (!rc && n_label > 0 && o->labels.n == 0 && !o->label &&
 	    !columns_is_plain(c->field[column[0]], columns_of_label))
 		text_file_found(f, "label", c->field[column[0]]);
 	if (!rc)
 		rc = find_splits(&splits, f, o);
+	if (!rc)
+		rc = open_pairs(f, &text, &at);
 	for (int r = 1; r < c->rows && !rc; r++) {
-		const char *s = csv_field(c, r, text);
-
-		rc = text_file_add(f, c->line[r], s, strlen(s));
+		rc = add_row(f, &text, r, &at);
 		if (!rc)
 			rc = csv_split(c, &splits, r, &f->row[f->n - 1].split);
 		for (int k = 0; k < n_label && !rc; k++)

@@ -52,14 +52,16 @@ static bool is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-int text_file_add(struct text_file *f, int line, const char *text, size_t bytes)
+static void strip(const char **text, size_t *bytes)
 {
-	while (bytes > 0 && is_blank(text[bytes - 1]))
-		bytes--;
-	for (; bytes > 0 && is_blank(*text); bytes--)
-		text++;
-	if (bytes == 0 && !f->unlabelled)
-		return err_set(ERR_DATA, "%s:%d: the text is empty", f->path, line);
+	while (*bytes > 0 && is_blank((*text)[*bytes - 1]))
+		(*bytes)--;
+	for (; *bytes > 0 && is_blank(**text); (*bytes)--)
+		(*text)++;
+}
+
+static int append(struct text_file *f, int line, const char *text, size_t bytes)
+{
 	if (f->n == f->cap) {
 		int64_t cap = f->cap ? 2 * f->cap : 1024;
 		struct text_row *row = mem_grow(f->row, (size_t)f->cap, (size_t)cap, sizeof(*row));
@@ -71,6 +73,29 @@ int text_file_add(struct text_file *f, int line, const char *text, size_t bytes)
 	}
 	f->row[f->n++] = (struct text_row){.text = text, .bytes = bytes, .value = f->n_value, .line = line};
 	return 0;
+}
+
+int text_file_add(struct text_file *f, int line, const char *text, size_t bytes)
+{
+	strip(&text, &bytes);
+	if (bytes == 0 && !f->unlabelled)
+		return err_set(ERR_DATA, "%s:%d: the text is empty", f->path, line);
+	return append(f, line, text, bytes);
+}
+
+int text_file_add_pair(struct text_file *f, int line, char *at, const char *a, const char *b)
+{
+	size_t first = strlen(a), second = strlen(b);
+
+	strip(&a, &first);
+	strip(&b, &second);
+	if ((first == 0 || second == 0) && !f->unlabelled)
+		return err_set(ERR_DATA, "%s:%d: the %s text is empty", f->path, line, first == 0 ? "first" : "second");
+	memmove(at, a, first);
+	at[first] = '\0';
+	memmove(at + first + 1, b, second);
+	at[first + 1 + second] = '\0';
+	return append(f, line, at, first + 1 + second);
 }
 
 int text_file_value(struct text_file *f, char *value)
@@ -149,4 +174,77 @@ int text_choose(const char *where, const char *option, const char *given, const 
 		    option, option, str_text(&list));
 	str_clear(&list);
 	return rc;
+}
+
+static int choose_both(
+    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out)
+{
+	int rc = text_choose(where, "text_pair", o->text_pair, NULL, name, n, &out->pair);
+
+	out->text = !rc && !o->text_column ? columns_partner(name, n, o->text_pair) : -1;
+	if (!rc && out->text < 0)
+		rc = text_choose(where, "text", o->text_column, columns_of_text, name, n, &out->text);
+	if (!rc && out->text == out->pair)
+		rc = err_set(ERR_DATA, "%s: text and text_pair are both '%s'", where, name[out->text]);
+	return rc;
+}
+
+/* Whether a column that is none of these two may be the text as well. */
+static bool has_other(const char *const *name, int n, const struct text_columns *c)
+{
+	int at;
+
+	for (int i = 0; i < n; i++)
+		if (i != c->text && i != c->pair && columns_find(name + i, 1, columns_of_text, GROUPS, &at) > 0)
+			return true;
+	return false;
+}
+
+static int refuse_pair(const char *where, const char *why, const char *const *name, int n)
+{
+	struct str list = {0};
+	int rc;
+
+	text_list_names(&list, name, n);
+	rc = err_set(ERR_DATA,
+	    "%s: %s name them by the options text and text_pair (--column, --text-column and --pair-column on the "
+	    "command line); there are: %s",
+	    where, why, str_text(&list));
+	str_clear(&list);
+	return rc;
+}
+
+int text_choose_columns(
+    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out)
+{
+	int found;
+
+	*out = (struct text_columns){-1, -1};
+	if (o->text_pair)
+		return choose_both(where, o, name, n, out);
+	found = o->pairs == PAIRS_NEVER || o->text_column ? 0 : columns_find_pair(name, n, &out->text, &out->pair);
+	if (found == 1 && (o->pairs == PAIRS_ALWAYS || !has_other(name, n, out)))
+		return 0;
+	out->pair = -1;
+	if (found > 1)
+		return refuse_pair(where, "which columns are the two texts?", name, n);
+	if (o->pairs == PAIRS_ALWAYS)
+		return refuse_pair(where, "pairs of texts are wanted, and one column is not known;", name, n);
+	return text_choose(where, "text", o->text_column, columns_of_text, name, n, &out->text);
+}
+
+int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name)
+{
+	if (label == c->text || label == c->pair)
+		return err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[label]);
+	return 0;
+}
+
+void text_columns_found(
+    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name)
+{
+	if (!o->text_column && (c->pair >= 0 || !columns_is_plain(name[c->text], columns_of_text)))
+		text_file_found(f, c->pair >= 0 ? "first text" : "text", name[c->text]);
+	if (!o->text_pair && c->pair >= 0)
+		text_file_found(f, "second text", name[c->pair]);
 }

@@ -16,8 +16,10 @@
 struct json_reader {
 	struct text_file *f;
 	const struct data_options *o;
-	char *text, *label; /* names of the fields; owned; label NULL with o->labels, or where labels are not read */
-	char *out;          /* next free byte of f->strings */
+	/* Names of the fields; owned; pair NULL where samples are single texts, label NULL with o->labels, or where
+	 * labels are not read. */
+	char *text, *pair, *label;
+	char *out; /* next free byte of f->strings */
 };
 
 static char zero[] = "0", one[] = "1"; /* never written to: they end in no blank */
@@ -48,26 +50,29 @@ static int note_splits(struct data_notes *notes, const char *where, const cJSON 
 static int choose_fields(struct json_reader *r, const char *where, const cJSON *object)
 {
 	bool one_field = r->o->labels.n == 0 && !r->f->unlabelled;
-	int n = cJSON_GetArraySize(object), i = 0, text = 0, label = 0, rc;
+	struct text_columns text = {0, -1};
+	int n = cJSON_GetArraySize(object), i = 0, label = 0, rc;
 	const char **name = mem_alloc((size_t)n + 1, sizeof(*name));
 	const cJSON *item;
 
 	if (!name)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, object) name[i++] = item->string;
-	rc = text_choose(where, "text", r->o->text_column, columns_of_text, name, n, &text);
+	rc = text_choose_columns(where, r->o, name, n, &text);
 	if (!rc && one_field)
 		rc = text_choose(where, "label", r->o->label, columns_of_label, name, n, &label);
-	if (!rc && one_field && text == label)
-		rc = err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[text]);
-	if (!rc && !r->o->text_column && !columns_is_plain(name[text], columns_of_text))
-		text_file_found(r->f, "text", name[text]);
+	if (!rc && one_field)
+		rc = text_check_label(where, &text, label, name);
+	if (!rc)
+		text_columns_found(r->f, r->o, &text, name);
 	if (!rc && one_field && !r->o->label && !columns_is_plain(name[label], columns_of_label))
 		text_file_found(r->f, "label", name[label]);
 	if (!rc) {
-		r->text = mem_strdup(name[text]);
+		r->f->pairs = text.pair >= 0;
+		r->text = mem_strdup(name[text.text]);
+		r->pair = r->f->pairs ? mem_strdup(name[text.pair]) : NULL;
 		r->label = one_field ? mem_strdup(name[label]) : NULL;
-		rc = r->text && (r->label || !one_field) ? 0 : ERR_NOMEM;
+		rc = r->text && (r->pair || !r->f->pairs) && (r->label || !one_field) ? 0 : ERR_NOMEM;
 	}
 	if (!rc && r->o->labels.n > 0)
 		r->f->form = LABEL_COLUMNS;
@@ -151,20 +156,43 @@ static int add_columns(struct json_reader *r, const char *where, const cJSON *ob
 	return 0;
 }
 
+static int find_text(const char *where, const cJSON *object, const char *name, const char **out)
+{
+	cJSON *v;
+	int rc = find_field(where, object, name, &v);
+
+	if (!rc && !cJSON_IsString(v))
+		rc = err_set(ERR_DATA, "%s: '%s' is not a string", where, name);
+	*out = !rc ? v->valuestring : NULL;
+	return rc;
+}
+
+static int add_pair(struct json_reader *r, const char *where, int line, const char *text, const cJSON *object)
+{
+	const char *second;
+	int rc = find_text(where, object, r->pair, &second);
+
+	if (!rc)
+		rc = text_file_add_pair(r->f, line, r->out, text, second);
+	r->out += !rc ? r->f->row[r->f->n - 1].bytes + 1 : 0;
+	return rc;
+}
+
 static int add_object(struct json_reader *r, const char *where, int line, const cJSON *object)
 {
-	cJSON *text, *label = NULL;
+	const char *text;
+	cJSON *label = NULL;
 	int rc;
 
 	if (!cJSON_IsObject(object))
 		return err_set(ERR_DATA, "%s: not an object", where);
 	rc = r->text ? 0 : choose_fields(r, where, object);
 	if (!rc)
-		rc = find_field(where, object, r->text, &text);
-	if (!rc && !cJSON_IsString(text))
-		rc = err_set(ERR_DATA, "%s: '%s' is not a string", where, r->text);
-	if (!rc) {
-		char *s = keep(r, text->valuestring);
+		rc = find_text(where, object, r->text, &text);
+	if (!rc && r->pair) {
+		rc = add_pair(r, where, line, text, object);
+	} else if (!rc) {
+		const char *s = keep(r, text);
 
 		rc = text_file_add(r->f, line, s, strlen(s));
 	}
@@ -213,6 +241,7 @@ int texts_read_jsonl(struct text_file *f, const struct data_options *o)
 					 : err_set(ERR_DATA, "%s:%d: a line of %zu bytes; at most %d are read", f->path,
 					       lines.line, n, LINE_MAX_BYTES);
 	mem_free(r.text);
+	mem_free(r.pair);
 	mem_free(r.label);
 	fs_bytes_clear(&b);
 	return rc;

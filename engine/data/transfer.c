@@ -68,6 +68,12 @@ static bool is_left_out(struct transfer *t, const struct known *k, uint64_t prin
 	return false;
 }
 
+/* One of a pair may be. */
+static bool is_empty(const char *text, size_t bytes)
+{
+	return bytes == 0 || !text[0] || !text[bytes - 1];
+}
+
 static int add_file(struct transfer *t, const struct known *k, const struct text_column *c)
 {
 	int rc = 0;
@@ -77,8 +83,8 @@ static int add_file(struct transfer *t, const struct known *k, const struct text
 		int line;
 		uint64_t print;
 		const char *text = text_column_row(c, i, &bytes, &line);
-		t->empty += bytes == 0;
-		if (bytes == 0)
+		t->empty += is_empty(text, bytes);
+		if (is_empty(text, bytes))
 			continue;
 		rc = print_bytes(text, bytes, &print);
 		if (!rc && !is_left_out(t, k, print))
@@ -87,14 +93,19 @@ static int add_file(struct transfer *t, const struct known *k, const struct text
 	return rc;
 }
 
-static int read_file(struct transfer *t, const struct known *k, const char *name, const struct transfer_options *o,
-    const struct data_options *like, const char *base_dir)
+/* What the files of transfer texts are read with. */
+struct reading {
+	struct text_column_options columns;
+	const char *base_dir;
+};
+
+static int read_file(struct transfer *t, const struct known *k, const char *name, const struct reading *r)
 {
 	struct text_column column;
 	char path[1024];
-	int rc = source_path(path, sizeof(path), base_dir, NULL, name);
+	int rc = source_path(path, sizeof(path), r->base_dir, NULL, name);
 	if (!rc)
-		rc = text_column_read_as(&column, path, o->column, like);
+		rc = text_column_read(&column, path, &r->columns);
 	if (rc)
 		return rc;
 	rc = add_file(t, k, &column);
@@ -153,12 +164,12 @@ static int make_hash(struct transfer *t)
 	return hash_bytes(t->text, (size_t)t->start[t->n], t->hash);
 }
 
-static int read_all(struct transfer *t, const struct known *k, const struct transfer_options *o,
-    const struct data_options *like, const char *base_dir)
+static int read_all(
+    struct transfer *t, const struct known *k, const struct option_strings *files, const struct reading *r)
 {
 	int rc = 0;
-	for (int i = 0; !rc && i < o->files.n; i++)
-		rc = read_file(t, k, o->files.v[i], o, like, base_dir);
+	for (int i = 0; !rc && i < files->n; i++)
+		rc = read_file(t, k, files->v[i], r);
 	if (!rc && t->n > 0)
 		rc = drop_repeated(t);
 	if (!rc && t->n == 0) {
@@ -173,16 +184,19 @@ int transfer_read(struct transfer *out, const struct transfer_options *o, const 
     const char *base_dir, const struct dataset *data)
 {
 	const struct dataset all = dataset_with_test(data);
+	const struct reading reading = {{o->column, o->pair_column, data->pairs, like}, base_dir};
 	struct known k = {0};
 	int rc = 0;
 	*out = (struct transfer){0};
 	if (data->kind != SAMPLE_TEXT)
 		return err_set(ERR_CONFIG, "transfer: texts, but the data set is of images");
+	if (o->pair_column && !data->pairs)
+		return err_set(ERR_CONFIG, "transfer_text_pair has no effect: the data set is of single texts");
 	for (int s = 0; !rc && s < SPLIT_COUNT; s++)
 		if (dataset_has(&all, (enum split)s))
 			rc = dataset_split_prints(&all, (enum split)s, &k.split[s]);
 	if (!rc)
-		rc = read_all(out, &k, o, like, base_dir);
+		rc = read_all(out, &k, &o->files, &reading);
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		prints_clear(&k.split[s]);
 	if (rc)

@@ -8,12 +8,14 @@
 
 struct transfer_options {
 	struct option_strings files; /* .csv, .tsv, .tab, .jsonl; others have a text a line */
-	char *column;                /* of the text in tables; NULL: that of the data set, or one of the usual names */
+	/* Of the text, and of the second one of pairs, in tables; NULL: those of the data set, or of the usual names.
+	 */
+	char *column, *pair_column;
 };
 
 /* A zeroed struct is empty. */
 struct transfer {
-	char *text;           /* as in struct dataset: text i is text + start[i], with a NUL byte behind it */
+	char *text;           /* as in struct dataset: text or pair i is text + start[i], with a NUL byte behind it */
 	int64_t *start;       /* (n + 1) */
 	uint64_t *print;      /* (n) */
 	int64_t n, cap, rows; /* taken; room; read */
@@ -21,9 +23,9 @@ struct transfer {
 	int64_t empty, repeated, in_split[SPLIT_COUNT]; /* left out */
 	char hash[HASH_HEX];                            /* of what was taken, in order */
 };
-/* data: the set that they go with, with or without its test split; texts. like: its options; files of tables are read
- * with its quotes, delimiter and encoding. ERR_DATA: a file that cannot be read, with the place; nothing is left;
- * ERR_CONFIG: the data set is of images. */
+/* data: the set that they go with, with or without its test split; texts, or pairs: then they are pairs, too. like: its
+ * options; files of tables are read with its quotes, delimiter and encoding. ERR_DATA: a file that cannot be read, with
+ * the place; nothing is left; ERR_CONFIG: the data set is of images. */
 int transfer_read(struct transfer *out, const struct transfer_options *o, const struct data_options *like,
     const char *base_dir, const struct dataset *data);
 /* "5000 transfer texts of 5120 in 2 files; left out: ..." */

@@ -15,6 +15,7 @@ enum hf_pooling {
 struct hf_import_options {
 	enum hf_pooling pooling;
 	int longest; /* most tokens of a text; 0: as the folder's tokenizer says, at most the model's positions */
+	bool pairs;  /* it takes pairs of texts, which no file of the folder says */
 };
 
 /* Reads a folder into a FLOAT checkpoint of the family `encoder`. A model without classifier becomes one of 0 classes

@@ -86,6 +86,8 @@ int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_op
 	if (!rc)
 		rc = hf_tokenizer_read(&out->adapter, dir, o->longest, own->positions);
 	if (!rc)
+		rc = adapter_take_pairs(&out->adapter, o->pairs);
+	if (!rc)
 		rc = fit_vocabulary(&config, &out->adapter, dir, notes);
 	if (!rc)
 		rc = spec_check(&config.spec);

@@ -160,6 +160,15 @@ static int propose_size(const struct adapter *a, const struct dataset *d, int rc
 	    a->spec.width);
 }
 
+static int propose_columns(const struct adapter *a, const struct dataset *d, int rc)
+{
+	if (rc != ERR_DATA || d->kind != SAMPLE_TEXT || a->spec.pairs == d->pairs)
+		return rc;
+	return err_set(ERR_DATA, "%s; %s", err_message(),
+	    d->pairs ? "the option text of the data, alone, names the column of a single text"
+		     : "the option text_pair of the data names the column of the second text");
+}
+
 int adapter_check_data(const struct adapter *a, const struct dataset *d, const char *name)
 {
 	char takes[160];
@@ -174,7 +183,7 @@ int adapter_check_data(const struct adapter *a, const struct dataset *d, const c
 		if (!dataset_has(d, (enum split)s) || !d->n[s])
 			continue;
 		rc = dataset_sample(d, (enum split)s, 0, &v);
-		return rc ? rc : propose_size(a, d, a->kind->check(a, &v, name));
+		return rc ? rc : propose_columns(a, d, propose_size(a, d, a->kind->check(a, &v, name)));
 	}
 	return 0;
 }

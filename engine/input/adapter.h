@@ -104,6 +104,8 @@ int adapter_make(struct adapter *out, const struct input_options *o, const struc
     const struct data_options *data, const char *base_dir, const char **key);
 /* Of texts, by a vocabulary that is there already. The vocabulary is taken over: *v is empty afterwards. */
 int adapter_of_vocabulary(struct adapter *out, struct vocabulary *v, const struct wordpiece_options *o, int longest);
+/* Whether its samples are pairs of texts. ERR_CONFIG: its `longest` has no room for both. */
+int adapter_take_pairs(struct adapter *a, bool pairs);
 int adapter_copy(struct adapter *out, const struct adapter *a);
 void adapter_clear(struct adapter *a);
 /* Field "kind" and the kind's own. NULL with the error set. */

@@ -41,6 +41,7 @@ void encoding_close(struct encoding *e)
 {
 	mem_free(e->ids);
 	mem_free(e->start);
+	mem_free(e->second);
 	mem_free(e->by_length);
 	*e = (struct encoding){0};
 }
@@ -120,7 +121,7 @@ size_t encoding_bytes(const struct encoding *e, const struct build_shape *shape)
 	const struct input_spec *in = &e->adapter->spec;
 	const size_t n = (size_t)shape->sequences;
 	if (in->kind == INPUT_TEXT)
-		return ((size_t)shape->tokens + n + 1) * sizeof(int32_t);
+		return ((size_t)shape->tokens + n + 1 + (in->pairs ? n : 0)) * sizeof(int32_t);
 	return n * (size_t)in->height * (size_t)in->width * (size_t)in->channels * sizeof(float);
 }
 

@@ -15,6 +15,7 @@ struct encoding {
 	/* texts */
 	int32_t *ids;           /* of all samples, one after the other */
 	int64_t *start;         /* (n + 1) */
+	int32_t *second;        /* (n) where the second text of each pair begins in it; NULL: no pairs */
 	int32_t *by_length;     /* (n) lengths, longest first */
 	int64_t truncated;      /* samples that had more tokens than the model takes */
 	int64_t without_tokens; /* samples of which nothing but the special tokens is left */

@@ -44,7 +44,9 @@ const struct option input_option_table[] = {
 	.def = "128",
 	.min = 3,
 	.max = 65536,
-	.help = "most tokens of a text, [CLS] and [SEP] included; longer texts are cut at the end, counted and said"},
+	.help =
+	    "most tokens of a text, or of both texts of a pair, [CLS] and [SEP] included; longer ones are cut at the "
+	    "end, the longer text of a pair first, counted and said"},
     {.key = "lowercase", .type = OPT_BOOL, .offset = AT(lowercase), .def = "true", .help = "texts become lower case"},
     {.key = "clean_text",
 	.type = OPT_BOOL,

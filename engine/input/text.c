@@ -1,4 +1,5 @@
-/* Texts: WordPiece ids of a batch as one packed list, "ids" (M) and "starts" (N+1). */
+/* Texts: WordPiece ids of a batch as one packed list, "ids" (M) and "starts" (N+1); of pairs of texts also "second"
+ * (N), the place in each where its second text begins. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,19 @@
 
 #define VOCABULARY_FILE "vocab.txt"
 #define LONGEST_MAX     65536
-#define SPECIAL_TOKENS  2  /* [CLS] and [SEP], which every text has */
+#define SPECIAL_TOKENS  2  /* [CLS] and [SEP], which every text has; a pair has one [SEP] more */
 #define TYPICAL_TOKENS  32 /* of a text made of random numbers, for timing */
+
+static int special_tokens(const struct input_spec *s)
+{
+	return s->pairs ? SPECIAL_TOKENS + 1 : SPECIAL_TOKENS;
+}
+
+/* With a token of each text. */
+static int least_longest(const struct input_spec *s)
+{
+	return special_tokens(s) + (s->pairs ? 2 : 1);
+}
 
 static int open_coder(struct adapter *a)
 {
@@ -45,6 +57,8 @@ static int learn_vocabulary(struct text_coder *c, const struct input_options *o,
 		rc = dataset_sample(d, SPLIT_TRAIN, i, &v);
 		if (!rc)
 			rc = word_counts_add(counts, v.text, v.bytes);
+		if (!rc && v.pair)
+			rc = word_counts_add(counts, v.pair, v.pair_bytes);
 	}
 	if (!rc)
 		rc = vocabulary_build(
@@ -83,12 +97,26 @@ static int make(struct adapter *a, const struct input_options *o, const struct d
 	a->coder->options.handle_chinese_chars = o->handle_chinese_chars;
 	a->coder->options.strip_accents = (enum wordpiece_accents)o->strip_accents;
 	a->spec.longest = (int)o->longest;
+	*key = "longest";
+	rc = adapter_take_pairs(a, d->pairs);
+	if (rc)
+		return rc;
 	*key = o->vocabulary ? "vocabulary" : "vocabulary_size";
 	rc = o->vocabulary ? read_vocabulary(a->coder, o, base_dir) : learn_vocabulary(a->coder, o, d);
 	if (!rc)
 		rc = finish_coder(a);
 	*key = rc ? *key : NULL;
 	return rc;
+}
+
+int adapter_take_pairs(struct adapter *a, bool pairs)
+{
+	a->spec.pairs = pairs;
+	if (pairs && a->spec.longest < least_longest(&a->spec))
+		return err_set(ERR_CONFIG,
+		    "longest is %d; pairs of texts need at least %d, three of which are [CLS] and [SEP]",
+		    a->spec.longest, least_longest(&a->spec));
+	return 0;
 }
 
 int adapter_of_vocabulary(struct adapter *out, struct vocabulary *v, const struct wordpiece_options *o, int longest)
@@ -111,18 +139,24 @@ int adapter_of_vocabulary(struct adapter *out, struct vocabulary *v, const struc
 
 static void describe(const struct adapter *a, char buf[160])
 {
-	snprintf(buf, 160, "texts of up to %d tokens of a vocabulary of %lld", a->spec.longest,
-	    (long long)a->spec.vocabulary);
+	snprintf(buf, 160, "%stexts of up to %d tokens of a vocabulary of %lld", a->spec.pairs ? "pairs of " : "",
+	    a->spec.longest, (long long)a->spec.vocabulary);
 }
 
 static int check(const struct adapter *a, const struct sample_view *v, const char *name)
 {
 	char takes[160];
 	describe(a, takes);
-	return v->kind == SAMPLE_TEXT ? 0 : err_set(ERR_DATA, "%s takes %s; this is an image", name, takes);
+	if (v->kind != SAMPLE_TEXT)
+		return err_set(ERR_DATA, "%s takes %s; this is an image", name, takes);
+	if (a->spec.pairs != (v->pair != NULL))
+		return err_set(
+		    ERR_DATA, "%s takes %s; this is %s", name, takes, v->pair ? "a pair of texts" : "a single text");
+	return 0;
 }
 
-static int check_characters(const char *name, const unsigned char *start, size_t n)
+/* separator: the one NUL byte that is allowed, or NULL. */
+static int check_characters(const char *name, const unsigned char *start, size_t n, const unsigned char *separator)
 {
 	const unsigned char *end = start + n;
 	for (const unsigned char *at = start, *next = at; at < end; at = next) {
@@ -130,7 +164,7 @@ static int check_characters(const char *name, const unsigned char *start, size_t
 		if (c < 0)
 			return err_set(
 			    ERR_DATA, "%s: byte %zu, 0x%02x, is not UTF-8", name, (size_t)(at - start) + 1, *at);
-		if (c == 0)
+		if (c == 0 && !(separator && at == separator))
 			return err_set(ERR_DATA, "%s: byte %zu is NUL", name, (size_t)(at - start) + 1);
 	}
 	return 0;
@@ -139,10 +173,10 @@ static int check_characters(const char *name, const unsigned char *start, size_t
 static int read(const struct adapter *a, const char *name, const void *bytes, size_t n, void **held,
     struct sample_view *out, unsigned *changes)
 {
-	(void)a;
+	const void *separator = a->spec.pairs && n > 0 ? memchr(bytes, 0, n) : NULL;
 	*changes = 0;
 	*held = NULL;
-	int rc = check_characters(name, bytes, n);
+	int rc = check_characters(name, bytes, n, separator);
 	if (rc)
 		return rc;
 	char *copy = mem_alloc(n + 1, 1);
@@ -151,6 +185,8 @@ static int read(const struct adapter *a, const char *name, const void *bytes, si
 	memcpy(copy, bytes, n);
 	*held = copy;
 	*out = (struct sample_view){.kind = SAMPLE_TEXT, .text = copy, .bytes = n};
+	if (separator)
+		sample_take_pair(out);
 	return 0;
 }
 
@@ -163,15 +199,28 @@ static int longest_first(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* Cuts sample i and appends its ids at start[i]. */
-static int encode(struct encoding *e, int64_t i, int32_t *buffer, int64_t *capacity)
+/* Cuts sample i into `buffer`. */
+static int cut(struct encoding *e, int64_t i, int32_t *buffer, bool *truncated)
 {
 	const struct adapter *a = e->adapter;
 	struct sample_view v;
-	int n;
-	bool truncated;
+	int n, second;
 	encoding_sample(e, i, &v);
-	wordpiece_encode(&a->coder->wordpiece, v.text, v.bytes, buffer, a->spec.longest, &n, &truncated);
+	if (!e->second) {
+		wordpiece_encode(&a->coder->wordpiece, v.text, v.bytes, buffer, a->spec.longest, &n, truncated);
+		return n;
+	}
+	const struct wordpiece_text both[2] = {{v.text, v.bytes}, {v.pair, v.pair_bytes}};
+	wordpiece_encode_pair(&a->coder->wordpiece, both, buffer, a->spec.longest, &n, &second, truncated);
+	e->second[i] = second;
+	return n;
+}
+
+/* Cuts sample i and appends its ids at start[i]. */
+static int encode(struct encoding *e, int64_t i, int32_t *buffer, int64_t *capacity)
+{
+	bool truncated;
+	const int n = cut(e, i, buffer, &truncated);
 	if (e->start[i] + n > *capacity) {
 		int64_t more = 2 * *capacity + n;
 		int32_t *ids = mem_grow(e->ids, (size_t)*capacity, (size_t)more, sizeof(*ids));
@@ -190,13 +239,15 @@ static int encode(struct encoding *e, int64_t i, int32_t *buffer, int64_t *capac
 
 static int prepare(struct encoding *e)
 {
+	const struct input_spec *in = &e->adapter->spec;
 	int64_t capacity = 32 * e->n + 64;
-	e->special = SPECIAL_TOKENS;
-	int32_t *buffer = mem_alloc((size_t)e->adapter->spec.longest, sizeof(*buffer));
+	e->special = special_tokens(in);
+	int32_t *buffer = mem_alloc(2 * (size_t)in->longest, sizeof(*buffer));
+	e->second = in->pairs ? mem_alloc((size_t)e->n, sizeof(*e->second)) : NULL;
 	e->ids = mem_alloc((size_t)capacity, sizeof(*e->ids));
 	e->start = mem_alloc((size_t)e->n + 1, sizeof(*e->start));
 	e->by_length = mem_alloc((size_t)e->n, sizeof(*e->by_length));
-	int rc = buffer && e->ids && e->start && e->by_length ? 0 : ERR_NOMEM;
+	int rc = buffer && e->ids && e->start && e->by_length && (e->second || !in->pairs) ? 0 : ERR_NOMEM;
 	for (int64_t i = 0; !rc && i < e->n; i++)
 		rc = encode(e, i, buffer, &capacity);
 	if (!rc)
@@ -221,24 +272,29 @@ static int fill(const struct encoding *e, const uint32_t *index, int count, cons
 {
 	int32_t *ids = feed_tensor(f, "ids", DT_S32, shape->tokens);
 	int32_t *starts = feed_tensor(f, "starts", DT_S32, shape->sequences + 1);
+	int32_t *second = e->second ? feed_tensor(f, "second", DT_S32, shape->sequences) : NULL;
 	const bool changes = g && g->options && augment_texts(g->options);
 	int64_t at = 0;
-	if (!ids || !starts)
+	if (!ids || !starts || (e->second && !second))
 		return ERR_NOMEM;
 	for (int i = 0; i < count; i++) {
 		int64_t from = e->start[index[i]], n = e->start[index[i] + 1] - from;
 		if (at + n > shape->tokens)
 			return err_set(ERR_FAIL, "a batch of more than %lld tokens", (long long)shape->tokens);
 		starts[i] = (int32_t)at;
+		if (second)
+			second[i] = e->second[index[i]];
 		if (changes)
 			n = text_augment(g, &e->adapter->coder->vocabulary, g->first_sample + (uint64_t)i,
-			    e->ids + from, (int)n, ids + at);
+			    e->ids + from, (int)n, second ? second + i : NULL, ids + at);
 		else
 			memcpy(ids + at, e->ids + from, (size_t)n * sizeof(*ids));
 		at += n;
 	}
 	for (int i = count; i <= shape->sequences; i++)
 		starts[i] = (int32_t)at;
+	for (int i = count; second && i < shape->sequences; i++)
+		second[i] = 0;
 	for (int64_t i = at; i < shape->tokens; i++)
 		ids[i] = -1;
 	return 0;
@@ -249,8 +305,11 @@ static int fill_random(const struct adapter *a, uint64_t seed, const struct buil
 	int32_t *ids = feed_tensor(f, "ids", DT_S32, shape->tokens);
 	int32_t *starts = feed_tensor(f, "starts", DT_S32, shape->sequences + 1);
 	struct rng r = rng_make(seed, "", RNG_BENCH, "ids");
-	if (!ids || !starts)
+	int32_t *second = a->spec.pairs ? feed_tensor(f, "second", DT_S32, shape->sequences) : NULL;
+	if (!ids || !starts || (a->spec.pairs && !second))
 		return ERR_NOMEM;
+	for (int i = 0; second && i < shape->sequences; i++)
+		second[i] = (int32_t)(shape->tokens / shape->sequences / 2);
 	for (int64_t i = 0; i < shape->tokens; i++) {
 		struct rng_words w = rng_draw(r, 0, (uint64_t)i, 0);
 		ids[i] = (int32_t)rng_below((uint64_t)w.w[0] << 32 | w.w[1], (uint32_t)a->spec.vocabulary);
@@ -286,7 +345,8 @@ static int to_json(const struct adapter *a, cJSON *json)
 		  cJSON_AddBoolToObject(json, "clean_text", c->options.clean_text) &&
 		  cJSON_AddBoolToObject(json, "handle_chinese_chars", c->options.handle_chinese_chars) &&
 		  cJSON_AddStringToObject(json, "strip_accents", accents[c->options.strip_accents]) &&
-		  cJSON_AddNumberToObject(json, "max_word_chars", c->options.max_word_chars);
+		  cJSON_AddNumberToObject(json, "max_word_chars", c->options.max_word_chars) &&
+		  (!a->spec.pairs || cJSON_AddTrueToObject(json, "pairs"));
 	return ok ? 0 : ERR_NOMEM;
 }
 
@@ -328,7 +388,9 @@ static int read_options(struct adapter *a, const cJSON *json)
 		rc = read_flag(json, "handle_chinese_chars", &o->handle_chinese_chars);
 	if (!rc)
 		rc = read_number(json, "max_word_chars", 1, WORD_CHARS_LIMIT, &o->max_word_chars);
-	return rc ? rc : read_number(json, "longest", 3, LONGEST_MAX, &a->spec.longest);
+	if (!rc && cJSON_GetObjectItemCaseSensitive(json, "pairs"))
+		rc = read_flag(json, "pairs", &a->spec.pairs);
+	return rc ? rc : read_number(json, "longest", least_longest(&a->spec), LONGEST_MAX, &a->spec.longest);
 }
 
 /* The file must be the one that the model was trained with. */
@@ -375,6 +437,8 @@ static int hash(const struct adapter *a, struct hash *h)
 	snprintf(text, sizeof(text), "%d %d %d %d %d %d", a->spec.longest, o->lowercase, o->clean_text,
 	    o->handle_chinese_chars, o->strip_accents, o->max_word_chars);
 	int rc = hash_add_str(h, text);
+	if (!rc && a->spec.pairs)
+		rc = hash_add_str(h, "pairs");
 	return rc ? rc : hash_add_str(h, a->coder->vocabulary.sha256);
 }
 

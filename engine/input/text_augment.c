@@ -40,23 +40,50 @@ static int32_t replaced(
 	return ordinary(v, (int32_t)rng_below((uint64_t)words.w[2] << 32 | words.w[3], others));
 }
 
-int text_augment(
-    const struct augmentation *g, const struct vocabulary *v, uint64_t sample, const int32_t *ids, int n, int32_t *out)
+struct change {
+	const struct augmentation *g;
+	const struct vocabulary *v;
+	uint64_t sample;
+	const int32_t *ids;
+	uint32_t others; /* ids that a token may become */
+};
+
+/* Of the tokens at places from .. to - 1; how many are left. */
+static int change_text(const struct change *k, int from, int to, int32_t *out)
 {
-	const struct augment_options *a = g->options;
-	const struct rng r = rng_make(g->seed, g->stage, RNG_AUGMENT, "tokens");
-	const uint32_t others = count_ordinary(v);
+	const struct augment_options *a = k->g->options;
+	const struct rng r = rng_make(k->g->seed, k->g->stage, RNG_AUGMENT, "tokens");
 	int left = 0;
-	memcpy(out, ids, (size_t)n * sizeof(*out));
 	for (int pass = 0; pass < 2 && left == 0; pass++) { /* the second one drops nothing */
-		for (int p = 1; p < n - 1; p++) {
-			const struct rng_words words = rng_draw(r, g->step, sample, (uint32_t)p);
+		for (int p = from; p < to; p++) {
+			const struct rng_words words = rng_draw(r, k->g->step, k->sample, (uint32_t)p);
 			if (pass == 0 && (double)rng_uniform(words.w[0]) < a->token_drop)
 				continue;
-			out[1 + left++] = replaced(a, v, words, ids[p], others);
+			out[left++] = replaced(a, k->v, words, k->ids[p], k->others);
 		}
 	}
-	if (n > 1)
-		out[1 + left] = ids[n - 1];
-	return n > 1 ? left + 2 : n;
+	return left;
+}
+
+int text_augment(const struct augmentation *g, const struct vocabulary *v, uint64_t sample, const int32_t *ids, int n,
+    int32_t *second, int32_t *out)
+{
+	const struct change k = {g, v, sample, ids, count_ordinary(v)};
+	const int end = n - 1;
+	int at = 1, from = 1;
+	if (n < 2) {
+		memcpy(out, ids, (size_t)n * sizeof(*out));
+		return n;
+	}
+	out[0] = ids[0];
+	if (second) {
+		const int separator = *second - 1;
+		at += change_text(&k, from, separator, out + at);
+		out[at++] = ids[separator];
+		from = *second;
+		*second = at;
+	}
+	at += change_text(&k, from, end, out + at);
+	out[at++] = ids[end];
+	return at;
 }

@@ -234,7 +234,7 @@ static int read_shape(struct vectors *v, const struct tensor_file *f, const stru
 /* A feed borrows its names. */
 static const char *input_name(const char *name)
 {
-	static const char *const names[] = {"input", "ids", "starts"};
+	static const char *const names[] = {"input", "ids", "starts", "second"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strcmp(names[i], name) == 0)
 			return names[i];

@@ -72,7 +72,7 @@ echo 'no image' >other/dog/bad.jpg
 refuses 3 "other/dog/bad.jpg: " evaluate run/01-train --data other
 works evaluate run/01-train --data other --skip-bad 1
 contains err "1 image is left out"
-refuses 2 "--skip-bad, --text-column, --label and --labels need --data" evaluate run/01-train --skip-bad 1
+refuses 2 "--skip-bad, --text-column, --pair-column, --label and --labels need --data" evaluate run/01-train --skip-bad 1
 refuses 2 "--skip-bad is data.skip_bad in a config" evaluate run/01-train --data no_size.yaml --skip-bad 1
 echo 'text,label' >texts.csv
 refuses 2 "--skip-bad is of images" evaluate run/01-train --data texts.csv --skip-bad 1

@@ -144,7 +144,7 @@ refuses 3 "the model knows the label 'loud', for which --labels names no column"
 	evaluate $labels --data labels.csv --labels angry
 refuses 3 "labels.csv:1: no column 'quiet'" evaluate $labels --data labels.csv --labels quiet,loud
 refuses 2 "--labels must be names of columns divided by commas" evaluate $labels --data labels.csv --labels angry,,loud
-refuses 2 "--text-column, --label and --labels are of .csv, .tsv and .jsonl files" evaluate $int8 --data new.txt --label x
+refuses 2 "--text-column, --pair-column, --label and --labels are of .csv, .tsv and .jsonl files" evaluate $int8 --data new.txt --label x
 mkdir folder
 refuses 3 "the model takes texts of up to 16 tokens" evaluate $int8 --data folder
 

@@ -170,6 +170,7 @@ def csv_files():
     put("csv/good_bom_no_newline.csv", b"\xef\xbb\xbffile,label\nx,1")
     put("csv/good_one_column.csv", "file\n\nx\n")
     put("csv/good_texts.csv", "text,label\na1,A\na2,A\na3,A\nb1,B\nb2,B\nb3,B\na1,B\n")
+    put("csv/good_pairs.csv", "sentence1,sentence2,label\na,b,A\nab,c,A\na,bc,A\n x, y ,B\nb,a,B\nc,a,B\na,b,B\n")
     put("csv/good_sets.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n3,\"c\nd\",1,1\n4,e,0,0\n5,f,1,0\n6,a,0,1\n\n")
     put("csv/bad_empty.csv", "")
     put("csv/bad_bom_only.csv", b"\xef\xbb\xbf")
@@ -188,6 +189,7 @@ def jsonl_files():
     lines = [json.dumps({"text": t, "label": l}) for t, l in six]
     put("jsonl/good_classes.jsonl", "\n".join(lines) + "\n")
     put("jsonl/good_crlf_bom.jsonl", b"\xef\xbb\xbf" + "\r\n".join(lines + [""]).encode())
+    put("jsonl/good_pairs.jsonl", "".join(json.dumps({"question": a, "sentence": b, "label": k}) + "\n" for a, b, k in [("a", "b", 0), ("ab", "c", 0), ("a", "bc", 0), ("x", "y", 1), ("b", "a", 1), ("c", "a", 1)]))
     put("jsonl/good_numbers.jsonl", "\n".join(json.dumps({"label": i % 2, "sentence": f"{i} \u0995\n\U0001f600"}) for i in range(6)))
     put("jsonl/good_truth.jsonl", "\n".join(json.dumps({"text": f"t{i}", "class": i < 3}) for i in range(6)))
     put("jsonl/good_names.jsonl", "\n".join(json.dumps({"text": f"t{i}", "label": ["x", "y"][: i % 3]}) for i in range(9)))

@@ -233,7 +233,7 @@ static void column__is_read_without_labels(void **state)
 
 	(void)state;
 	put_text("t.csv", "id,text\n1,\" a,\nb \"\n2,\n3,c\n");
-	assert_int_equal(text_column_read(&c, at("t.csv"), NULL), 0);
+	assert_int_equal(text_column_read(&c, at("t.csv"), &(struct text_column_options){0}), 0);
 	assert_int_equal(c.n, 3);
 	assert_memory_equal(text_column_row(&c, 0, &bytes, &line), "a,\nb", 4);
 	assert_int_equal(bytes, 4);
@@ -243,11 +243,12 @@ static void column__is_read_without_labels(void **state)
 	assert_int_equal(line, 5);
 	text_column_clear(&c);
 	put_text("t.jsonl", "{\"words\": \"x y\", \"label\": [1.5]}\n{\"words\": \"z\"}\n");
-	assert_int_equal(text_column_read(&c, at("t.jsonl"), "words"), 0);
+	assert_int_equal(text_column_read(&c, at("t.jsonl"), &(struct text_column_options){.column = "words"}), 0);
 	assert_int_equal(c.n, 2);
 	assert_memory_equal(text_column_row(&c, 0, &bytes, &line), "x y", 3);
 	text_column_clear(&c);
-	assert_int_equal(text_column_read(&c, at("t.jsonl"), "wrods"), ERR_DATA);
+	assert_int_equal(
+	    text_column_read(&c, at("t.jsonl"), &(struct text_column_options){.column = "wrods"}), ERR_DATA);
 	assert_non_null(strstr(err_message(), "t.jsonl:1: no column 'wrods'; there are: words, label"));
 	assert_true(text_column_has_suffix("a/b.tsv") && !text_column_has_suffix("b.txt"));
 }

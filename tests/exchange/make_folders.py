@@ -15,6 +15,9 @@ WORDS = ["the", "film", "is", "a", "good", "bad", "very", "long", "short", "stor
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + WORDS
 TEXTS = ["The film is good.", "a very, very long and BAD story!", "playing", "", "unreal acts of love and war ?",
          "something unknown is good"]
+PAIRS = [("The film is good.", "a very long story"), ("war", "playing acts of love !"), ("love", "love"),
+         ("a very, very long and BAD story!", "The film is very, very long and BAD, is a story of war"),
+         ("the film is long the film is long the film is long", "good"), ("is unreal ?", "something unknown is good")]
 
 
 def randomise(model):
@@ -63,6 +66,25 @@ def save(model, folder, pooling=None):
         out["outputs"].append([round(float(v), 7) for v in output])
         out["hidden"].append([round(float(v), 6) for v in rows.flatten()])
     with open(f"{folder}/expected.json", "w") as f:
+        json.dump(out, f)
+    if not pooling:
+        save_pairs(model, tokenizer, folder)
+
+
+def save_pairs(model, tokenizer, folder):
+    """Pairs of texts, with token types where the model has them, the longer ones cut by longest_first."""
+    out = {"texts": [], "pairs": [], "outputs": [], "hidden": []}
+    typed = hasattr(model.config, "type_vocab_size")
+    for text, pair in PAIRS:
+        coded = tokenizer(text, pair, truncation="longest_first", max_length=16, return_tensors="pt")
+        types = {"token_type_ids": coded["token_type_ids"]} if typed else {}
+        with torch.no_grad():
+            result = model(input_ids=coded["input_ids"], output_hidden_states=True, **types)
+        out["texts"].append(text)
+        out["pairs"].append(pair)
+        out["outputs"].append([round(float(v), 7) for v in result.logits[0]])
+        out["hidden"].append([round(float(v), 6) for v in result.hidden_states[-1][0].flatten()])
+    with open(f"{folder}/expected_pairs.json", "w") as f:
         json.dump(out, f)
 
 

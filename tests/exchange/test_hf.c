@@ -14,12 +14,12 @@
 
 #define TOLERANCE 1e-4
 
-static cJSON *read_expected(const char *name)
+static cJSON *read_expected(const char *name, bool pairs)
 {
 	struct fs_bytes b = {0};
 	char path[1024];
 	cJSON *json;
-	OK(fs_join(path, sizeof(path), folder(name), "expected.json"));
+	OK(fs_join(path, sizeof(path), folder(name), pairs ? "expected_pairs.json" : "expected.json"));
 	OK(fs_read(path, &b));
 	OK(json_parse(path, (const char *)b.data, b.size, &json));
 	fs_bytes_clear(&b);
@@ -38,11 +38,11 @@ static void load(struct model *m, struct checkpoint *c, struct device dev)
 	graph_clear(&g);
 }
 
-static void import(struct model *m, const char *name, struct device dev)
+static void import(struct model *m, const char *name, bool pairs, struct device dev)
 {
 	struct checkpoint c;
 	struct str notes = {0};
-	OK(hf_import(&c, folder(name), &(struct hf_import_options){0}, &notes));
+	OK(hf_import(&c, folder(name), &(struct hf_import_options){.pairs = pairs}, &notes));
 	str_clear(&notes);
 	load(m, &c, dev);
 }
@@ -76,25 +76,39 @@ static void compare_hidden(struct session *s, const cJSON *expected, int first, 
 	free(rows);
 }
 
-/* All texts in one batch, and one by one. */
-static void agrees(const char *name, struct device dev)
+/* Sample i of the expected file; a pair is put together in `memory`. */
+static struct sample_view view_of(const cJSON *expected, int i, char memory[256])
+{
+	const char *text = cJSON_GetArrayItem(cJSON_GetObjectItem(expected, "texts"), i)->valuestring;
+	const cJSON *pair = cJSON_GetArrayItem(cJSON_GetObjectItem(expected, "pairs"), i);
+	struct sample_view v = {.kind = SAMPLE_TEXT, .text = text, .bytes = strlen(text)};
+	if (!pair)
+		return v;
+	v.text = memory;
+	v.bytes = (size_t)snprintf(memory, 256, "%s%c%s", text, 0, pair->valuestring);
+	sample_take_pair(&v);
+	return v;
+}
+
+/* All texts, or pairs, in one batch, and one by one. */
+static void agrees(const char *name, bool pairs, struct device dev)
 {
 	struct model m;
 	struct session s;
 	struct encoding e;
-	cJSON *expected = read_expected(name);
+	cJSON *expected = read_expected(name, pairs);
 	const cJSON *texts = cJSON_GetObjectItem(expected, "texts"),
 		    *outputs = cJSON_GetObjectItem(expected, "outputs");
 	const int n = cJSON_GetArraySize(texts), width = cJSON_GetArraySize(cJSON_GetArrayItem(outputs, 0));
 	struct sample_view views[16];
+	char memory[16][256];
 	uint32_t index[16];
 	assert_in_range(n, 3, 16);
 	for (int i = 0; i < n; i++) {
-		const char *text = cJSON_GetArrayItem(texts, i)->valuestring;
-		views[i] = (struct sample_view){.kind = SAMPLE_TEXT, .text = text, .bytes = strlen(text)};
+		views[i] = view_of(expected, i, memory[i]);
 		index[i] = (uint32_t)i;
 	}
-	import(&m, name, dev);
+	import(&m, name, pairs, dev);
 	OK(encoding_of_samples(&e, &m.ckpt.adapter, views, n, name));
 	for (int batch = 1; batch <= n; batch += n - 1) {
 		const struct session_options o = {.batch = batch, .keep_all = true};
@@ -118,7 +132,9 @@ static void agree_on(const struct backend *backend)
 	struct device dev = {.backend = backend};
 	OK(backend->open(&dev.ctx, &(struct open_options){.threads = 2}));
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		agrees(names[i], dev);
+		agrees(names[i], false, dev);
+	for (size_t i = 0; i < 3; i++) /* classifiers */
+		agrees(names[i], true, dev);
 	backend->close(dev.ctx);
 }
 
@@ -186,7 +202,7 @@ static void units__have_no_order(void **state)
 	(void)state;
 	OK(ref_backend.open(&dev.ctx, &(struct open_options){.threads = 1}));
 	for (int w = 0; w < 4; w++) {
-		import(&m, "bert", dev);
+		import(&m, "bert", false, dev);
 		run_texts(&m, texts, 3, 3, before);
 		rotate(&m, w);
 		run_texts(&m, texts, 3, 3, after);

@@ -29,6 +29,8 @@ static inline void check_samples(const struct dataset *d)
 			require(dataset_sample(d, (enum split)s, i, &v) == 0 && v.kind == SAMPLE_TEXT);
 			require(v.bytes > 0 && strlen(v.text) == v.bytes && v.text[0] != ' ');
 			require(v.text[v.bytes - 1] != '\n');
+			require(d->pairs == (v.pair != NULL));
+			require(!d->pairs || (v.pair_bytes > 0 && strlen(v.pair) == v.pair_bytes));
 			for (int c = 0; d->target == TARGET_SET && c < d->classes; c++)
 				require(d->label_set[s][i * d->classes + c] <= 1);
 			if (d->target == TARGET_CLASS)

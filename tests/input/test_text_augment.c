@@ -47,7 +47,7 @@ static int change(const struct augment_options *a, uint64_t step, uint64_t sampl
 	const struct augmentation g = {.options = a, .seed = 3, .stage = "student", .step = step};
 	make(ids, n);
 	memset(out, 0xff, (size_t)n * sizeof(*out));
-	return text_augment(&g, &vocabulary, sample, ids, n, out);
+	return text_augment(&g, &vocabulary, sample, ids, n, NULL, out);
 }
 
 static void near(int64_t k, int64_t n, double p)
@@ -156,6 +156,47 @@ static void chance__is_addressed(void **state)
 	assert_memory_not_equal(a, b, 40 * sizeof(*a));
 }
 
+/* Each of both texts keeps its end, and one that would lose all tokens loses none. */
+static void pair__keeps_what_divides_it(void **state)
+{
+	const struct augment_options most = {.token_drop = 0.5}, all = {.token_drop = 0.999999, .token_replace = 0.5};
+	enum { N = 40, SECOND = 12 };
+	int32_t ids[N], out[N], alone[N], second;
+	int64_t left[2] = {0};
+	(void)state;
+	make(ids, N);
+	ids[SECOND - 1] = SEP;
+	for (int k = 0; k < TEXTS; k++) {
+		const struct augmentation g = {.options = &most, .seed = 3, .stage = "student", .step = 5};
+		second = SECOND;
+		const int n = text_augment(&g, &vocabulary, (uint64_t)k, ids, N, &second, out);
+		assert_int_equal(out[0], CLS);
+		assert_int_equal(out[n - 1], SEP);
+		assert_int_equal(out[second - 1], SEP);
+		left[0] += second - 2;
+		left[1] += n - 1 - second;
+		for (int i = 1; i < n - 1; i++)
+			assert_true(i == second - 1 || out[i] != SEP);
+		/* Chance is drawn by the place: the first text is changed as if it were alone. */
+		memcpy(alone, ids, sizeof(alone));
+		const int m = text_augment(&g, &vocabulary, (uint64_t)k, alone, SECOND, NULL, alone + SECOND);
+		assert_int_equal(m, second);
+		assert_memory_equal(alone + SECOND, out, (size_t)m * sizeof(*out));
+	}
+	near(left[0], (int64_t)TEXTS * (SECOND - 2), 0.5);
+	near(left[1], (int64_t)TEXTS * (N - 1 - SECOND), 0.5);
+	const struct augmentation g = {.options = &all, .seed = 3, .stage = "student", .step = 5};
+	second = SECOND;
+	assert_int_equal(text_augment(&g, &vocabulary, 1, ids, N, &second, out), N);
+	assert_int_equal(second, SECOND);
+	/* Texts without a token. */
+	const int32_t none[] = {CLS, SEP, SEP};
+	second = 2;
+	assert_int_equal(text_augment(&g, &vocabulary, 1, none, 3, &second, out), 3);
+	assert_memory_equal(out, none, sizeof(none));
+	assert_int_equal(second, 2);
+}
+
 static void mask__must_be_in_the_vocabulary(void **state)
 {
 	static const char *const few[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"};
@@ -181,6 +222,7 @@ int main(void)
 	    cmocka_unit_test(tokens__are_replaced_by_the_mask),
 	    cmocka_unit_test(text__keeps_its_last_tokens),
 	    cmocka_unit_test(chance__is_addressed),
+	    cmocka_unit_test(pair__keeps_what_divides_it),
 	    cmocka_unit_test(mask__must_be_in_the_vocabulary),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

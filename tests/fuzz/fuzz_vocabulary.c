@@ -27,6 +27,32 @@ static struct wordpiece_options choice(int k)
 	    .special_tokens = k == 0 || k == 3};
 }
 
+/* The text's halves as a pair: the beginnings of what each gives alone. */
+static void encode_pair(const struct wordpiece *p, const char *text, size_t size)
+{
+	const struct wordpiece_text both[2] = {{text, size / 2}, {text + size / 2, size - size / 2}};
+	const int32_t sep = p->vocabulary->special[VOCABULARY_SEP];
+
+	for (int cap = 3; cap <= CAP; cap += cap < 9 ? 1 : CAP - 9) {
+		int32_t ids[2 * CAP], alone[2][CAP];
+		int n, second, n_alone[2], kept[2];
+		bool truncated, cut[2];
+
+		for (int i = 0; i < 2; i++)
+			wordpiece_encode(p, both[i].text, both[i].bytes, alone[i], CAP, &n_alone[i], &cut[i]);
+		wordpiece_encode_pair(p, both, ids, cap, &n, &second, &truncated);
+		require(n >= 3 && n <= cap && second >= 2 && second < n && (!truncated || n == cap));
+		require(
+		    ids[0] == p->vocabulary->special[VOCABULARY_CLS] && ids[second - 1] == sep && ids[n - 1] == sep);
+		kept[0] = second - 2;
+		kept[1] = n - 1 - second;
+		for (int i = 0; i < 2; i++) {
+			require(kept[i] <= n_alone[i] - 2 && (truncated || kept[i] == n_alone[i] - 2));
+			require(memcmp(ids + (i ? second : 1), alone[i] + 1, (size_t)kept[i] * sizeof(*ids)) == 0);
+		}
+	}
+}
+
 static void encode(const struct vocabulary *v, const char *text, size_t size)
 {
 	for (int k = 0; k < 4; k++) {
@@ -46,6 +72,7 @@ static void encode(const struct vocabulary *v, const char *text, size_t size)
 		wordpiece_encode(&p, text, size, cut, 5, &n_cut, &truncated_cut);
 		require(n_cut == (n < 5 ? n : 5) && truncated_cut == (n > 5));
 		require(memcmp(cut, ids, (size_t)(n_cut - 1) * sizeof(*ids)) == 0);
+		encode_pair(&p, text, size);
 		wordpiece_clear(&p);
 	}
 }

@@ -2,6 +2,7 @@
  * (quant/arith.h), bit for bit. Straight-through gradient inside the range (Bengio, Leonard and Courville 2013, section
  * 4), and the fake-quant half of the learned step's gradient (Esser et al. 2020, eq. 3) in integer-grid form:
  *   y = (rint(x/s) + z - z) * P, rounding offset held constant:  dy/dx = P/s,  dy/ds = -(x/s) * P/s  inside, else 0.
+ * Weights of 1 bit have the sign in the place of rint, and the same gradients in their range of -1 to 1.
  * The other half, (q - z), flows through the consumer's multiplier m, which contains s. */
 #include "cpu/kernels.h"
 
@@ -45,6 +46,14 @@ CPU_CLONES static void quantize_part(float *y, const float *x, int64_t n, const 
 	}
 }
 
+/* Of 1 bit: the signs, of NaN too (quant_round). */
+CPU_CLONES static void sign_part(float *y, const float *x, int64_t n, float pow2)
+{
+#pragma omp simd
+	for (int64_t i = 0; i < n; i++)
+		y[i] = x[i] >= 0.0f ? pow2 : -pow2;
+}
+
 /* dx (may be NULL) and the sum of dy * x inside the range. */
 CPU_CLONES static double gradient_part(
     float *dx, const float *x, const float *dy, int64_t n, const struct grid *g, bool add)
@@ -77,13 +86,17 @@ static int fake_quant_forward(struct call *s)
 {
 	int64_t total = shape_count(s->out.shape), steps = shape_count(s->in[FAKE_QUANT_STEP].shape);
 	int64_t parts = steps > 1 ? steps : SLICES;
+	const bool binary = qrange_is_binary(s->node->attr.q);
 	const float *x = s->in[FAKE_QUANT_X].data;
 	float *y = s->out.data;
 #pragma omp parallel for schedule(static) if (total >= CPU_SERIAL)
 	for (int64_t i = 0; i < parts; i++) {
 		int64_t first = total * i / parts, last = total * (i + 1) / parts;
 		struct grid g = grid_of(s, steps > 1 ? i : 0);
-		quantize_part(y + first, x + first, last - first, &g);
+		if (binary)
+			sign_part(y + first, x + first, last - first, g.pow2);
+		else
+			quantize_part(y + first, x + first, last - first, &g);
 	}
 	return 0;
 }

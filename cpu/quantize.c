@@ -1,11 +1,12 @@
 /* OP_QUANTIZE: f32 -> u8 or s8, with one step or one per slice of the first axis (weights). Inference only; the same
- * bits as quant_round (quant/arith.h): rint(fl(x * fl(1/s))) + z, saturated. */
+ * bits as quant_round (quant/arith.h): rint(fl(x * fl(1/s))) + z, saturated; of 1 bit the signs. */
 #include "cpu/kernels.h"
 
 #include <math.h>
 
 #include "base/err.h"
 #include "cpu/isa.h"
+#include "quant/arith.h"
 
 /* The integer of one value; clamping happens in float, where an overflow of the integer is impossible. */
 static inline float round_clamp(float x, float inv, float zero, float lo, float hi)
@@ -52,9 +53,20 @@ TARGET_AVX512 static void quantize_avx512(const float *x, int64_t n, float inv, 
 }
 #endif
 
+/* Weights of 1 bit; NaN: -1. */
+static void quantize_signs(const float *x, int64_t n, int8_t *y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = x[i] >= 0.0f ? 1 : -1;
+}
+
 void cpu_quantize(const float *x, int64_t n, float step, const struct qrange *q, void *y)
 {
 	const float inv = 1.0f / step;
+	if (qrange_is_binary(*q)) {
+		quantize_signs(x, n, y);
+		return;
+	}
 #if defined(__x86_64__)
 	if (cpu_has_avx512()) {
 		quantize_avx512(x, n, inv, q, y);

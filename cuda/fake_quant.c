@@ -2,10 +2,12 @@
  * (quant/arith.h). Straight-through gradient inside the range (Bengio, Leonard and Courville 2013, section 4), and the
  * fake-quant half of the learned step's gradient (Esser et al. 2020, eq. 3) in integer-grid form:
  *   y = (rint(x/s) + z - z) * P, rounding offset held constant:  dy/dx = P/s,  dy/ds = -(x/s) * P/s  inside, else 0.
+ * Weights of 1 bit have the sign in the place of rint, and the same gradients in their range of -1 to 1.
  * The other half, (q - z), flows through the consumer's multiplier m, which contains s. What is inside is worked out
  * again from x in backward: nothing is kept. */
 #include "cuda/kernels.h"
 #include "cuda/launches.h"
+#include "quant/arith.h"
 
 static struct quant_slices slices_of(const struct call *s)
 {
@@ -15,7 +17,8 @@ static struct quant_slices slices_of(const struct call *s)
 	    .steps = steps,
 	    .n = shape_count(s->out.shape) / steps,
 	    .lo = (float)(q.lo - q.zero),
-	    .hi = (float)(q.hi - q.zero)};
+	    .hi = (float)(q.hi - q.zero),
+	    .binary = qrange_is_binary(q)};
 }
 
 static int fake_quant_prepare(struct call *s)

@@ -8,7 +8,7 @@ __global__ void __launch_bounds__(BLOCK) fake_quant(struct quant_slices q, int64
 	const struct piece p = piece_of(q.n, parts);
 	const float inverse = __fdiv_rn(1.0f, q.step[p.i]), pow2 = pow2_of(q.step[p.i]);
 	for (int64_t e = p.at; e < p.end; e += BLOCK)
-		put_result(y, rounded, e, __fmul_rn(round_clamp(__fmul_rn(x[e], inverse), q.lo, q.hi), pow2));
+		put_result(y, rounded, e, __fmul_rn(round_element(q, x[e], inverse), pow2));
 }
 
 /* The gradient of step i from the sum of dy * x inside the range. */

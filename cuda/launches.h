@@ -211,11 +211,13 @@ struct cuda_casts {
 int cuda_cast_all(struct cuda_ctx *ctx, const struct cuda_casts *c, enum dtype to);
 
 /* quant.cuh */
-/* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. */
+/* A tensor of `steps` slices of n elements with a step each; lo and hi bound q - z. binary: weights of 1 bit, which are
+ * their signs. */
 struct quant_slices {
 	const float *step;
 	int64_t steps, n;
 	float lo, hi;
+	bool binary;
 };
 
 /* dequant.cu: x is u8, s8 or grid values (f32). Bounds of the slices are not looked at. */

@@ -66,4 +66,12 @@ __device__ static inline float round_clamp(float t, float lo, float hi)
 	return t > lo ? t : lo;
 }
 
+/* q - z of an element, as quant_round has it. */
+__device__ static inline float round_element(struct quant_slices q, float x, float inverse)
+{
+	if (q.binary)
+		return x >= 0.0f ? 1.0f : -1.0f;
+	return round_clamp(__fmul_rn(x, inverse), q.lo, q.hi);
+}
+
 #endif

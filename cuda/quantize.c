@@ -1,9 +1,10 @@
 /* OP_QUANTIZE: f32 -> u8 or s8, with one step or one per slice of the first axis (weights). Inference only; the same
- * bits as quant_round (quant/arith.h): rint(fl(x * fl(1/s))) + z, saturated. */
+ * bits as quant_round (quant/arith.h): rint(fl(x * fl(1/s))) + z, saturated; of 1 bit the signs. */
 #include "cuda/kernels.h"
 
 #include "base/err.h"
 #include "cuda/launches.h"
+#include "quant/arith.h"
 
 static int quantize_prepare(struct call *s)
 {
@@ -21,7 +22,8 @@ static int quantize_forward(struct call *s)
 	    .steps = steps,
 	    .n = shape_count(s->out.shape) / steps,
 	    .lo = (float)(q.lo - q.zero),
-	    .hi = (float)(q.hi - q.zero)};
+	    .hi = (float)(q.hi - q.zero),
+	    .binary = qrange_is_binary(q)};
 	return cuda_quantize(s->ctx, slices, s->in[QUANTIZE_X].data, q.zero, s->out.dtype, s->out.data);
 }
 

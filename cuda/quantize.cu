@@ -10,7 +10,7 @@ __global__ void __launch_bounds__(BLOCK)
 	if (e >= q.steps * q.n)
 		return;
 	const float inverse = __fdiv_rn(1.0f, q.step[e / q.n]);
-	y[e] = (T)((int)round_clamp(__fmul_rn(x[e], inverse), q.lo, q.hi) + zero);
+	y[e] = (T)((int)round_element(q, x[e], inverse) + zero);
 }
 
 int cuda_quantize(struct cuda_ctx *ctx, struct quant_slices q, const float *x, int zero, enum dtype type, void *y)

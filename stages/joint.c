@@ -160,6 +160,15 @@ static int before_epoch(void *user, int64_t epoch)
 	return rc ? rc : prune_warn_of_empty(job->run, params, &job->said, &job->n_said);
 }
 
+static bool will_mask(void *user, const char *param)
+{
+	const struct joint_job *job = user;
+	for (int i = 0; i < job->set.n; i++)
+		if (strcmp(job->set.weight[i].param, param) == 0)
+			return true;
+	return false;
+}
+
 /* Once the set is known: who looks on at each step. */
 static void look_on(struct joint_job *job)
 {
@@ -181,6 +190,7 @@ static void begin(struct joint_job *job, struct stage_run *run, const char *tech
 	    .technique = technique,
 	    .table = table,
 	    .before_epoch = before_epoch,
+	    .will_mask = will_mask,
 	    .user = job,
 	    .min_best_epoch = job->prune.end_epoch};
 }

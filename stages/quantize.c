@@ -224,6 +224,8 @@ int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_s
 	rc = quantize_build_folded(job, &shape_one, &g);
 	if (!rc)
 		rc = quant_plan_make(&job->plan, &g, &rules);
+	if (!rc)
+		rc = quantize_refuse_masked(job, &g);
 	if (!rc && o->equalize)
 		rc = quantize_equal_pairs(&g, &job->plan, &pair, &equalized);
 	if (!rc)
@@ -309,6 +311,8 @@ int quantize_job_plan_layers(struct quantize_job *job)
 	rc = quantize_build_folded(job, &shape_one, &folded);
 	if (!rc)
 		rc = quant_plan_make(&job->plan, &folded, &rules);
+	if (!rc)
+		rc = quantize_refuse_masked(job, &folded);
 	graph_clear(&folded);
 	return rc;
 }

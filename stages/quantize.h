@@ -80,8 +80,9 @@ struct quantize_job {
 	/* What the checkpoint says of the stage that makes it: its kind, the table of run->options, its technique. */
 	const char *kind, *technique;
 	const struct option *table;
-	/* joint: as in struct fit_job; with before_epoch params have masks. */
+	/* joint: as in struct fit_job; with before_epoch params have masks, those that will_mask names. */
 	int (*before_epoch)(void *user, int64_t epoch);
+	bool (*will_mask)(void *user, const char *param);
 	void *user;
 	int64_t min_best_epoch;
 	const struct fit_steps *steps;
@@ -117,6 +118,12 @@ int quantize_job_save(struct quantize_job *job, double started);
 /* Both. */
 int quantize_job_run(struct quantize_job *job, double started);
 void quantize_job_clear(struct quantize_job *job);
+
+/* Whether the weights of a layer of a folded graph may have 1 bit: of a linear layer or convolution without masks
+ * (quantize_binary.c). */
+int quantize_may_be_binary(const struct quantize_job *job, const struct graph *folded, int layer, bool *out);
+/* ERR_CONFIG: the plan gives masked weights 1 bit. Before the input is loaded, by what is known of its masks. */
+int quantize_refuse_masked(const struct quantize_job *job, const struct graph *folded);
 
 /* Graph builders, user = struct quantize_job *: the float graph, folded; the annotated graph with frozen steps. */
 int quantize_build_folded(void *job, const struct build_shape *shape, struct graph *out);

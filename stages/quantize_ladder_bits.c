@@ -101,18 +101,28 @@ static double time_of(const struct ladder *l, const char *layer, bool integer)
 	return 0;
 }
 
-/* What a layer costs with the bits of choice c: what the loss grows by, and the bytes or milliseconds. */
+static double weights_of(const struct sensitivity *t, const char *layer)
+{
+	for (int i = 0; i < t->n; i++)
+		if (strcmp(t->row[i].layer, layer) == 0)
+			return t->row[i].weights;
+	return 0;
+}
+
+/* What a layer costs with the bits of choice c: what the loss grows by, and the bytes or milliseconds. Bits that it
+ * cannot have are in no budget. */
 static void fill_choice(const struct ladder *l, struct choices *c, int layer, int choice)
 {
 	const size_t at = (size_t)layer * (size_t)c->n_bits + (size_t)choice;
-	const struct sensitivity_row *usual = sensitivity_find(&l->table, c->layer[layer], (double)l->o->weight_bits);
 	const struct sensitivity_row *r = sensitivity_find(&l->table, c->layer[layer], (double)c->bits[choice]);
 	const bool integer = c->bits[choice] != FP32_BITS;
 	c->cost[at] = integer && r ? fmax(sensitivity_increase(&l->table, r), 0) : 0;
 	if (l->o->budget_bytes > 0)
-		c->size[at] = integer && r ? r->size : 4 * usual->weights;
+		c->size[at] = integer && r ? r->size : 4 * weights_of(&l->table, c->layer[layer]);
 	else
 		c->size[at] = time_of(l, c->layer[layer], integer);
+	if (integer && !r)
+		c->size[at] = INFINITY;
 }
 
 static int choices_make(const struct ladder *l, struct choices *c)

@@ -74,7 +74,7 @@ const struct option quantize_option_table[] = {
     {.key = "sensitivity_bits",
 	.type = OPT_INTS,
 	.offset = AT(sensitivity_bits),
-	.min = 2,
+	.min = 1,
 	.max = 8,
 	.when = "method",
 	.only = CALIBRATED,
@@ -260,6 +260,11 @@ static int check_method(const struct quantize_options *o, const char **key)
 	*key = "edge_bits";
 	if (o->edge_bits == 1)
 		return err_set(ERR_CONFIG, "edge_bits must be 0 or 2 to 8, found 1");
+	*key = "weight_observer";
+	if (o->weight_bits == 1 && o->weight_observer == WEIGHTS_MINMAX)
+		return err_set(ERR_CONFIG,
+		    "weight_observer minmax: the step of weights of 1 bit is the mean of their magnitudes, which has "
+		    "the least squared error (mse)");
 	*key = "step_lr_factor";
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
 		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");

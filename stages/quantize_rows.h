@@ -26,7 +26,9 @@ extern const char *const quantize_observers[], *const quantize_weight_observers[
 	    QUANTIZE_ROW(w, integer, weight_observer, OPT_CHOICE, "by_bits", 0, 0, quantize_weight_observers,          \
 		"range of weights: minmax, the largest; mse, the clip with the least squared error; by_bits: mse of "  \
 		"fewer than 6 bits and where steps are trained, else minmax"),                                         \
-	    QUANTIZE_ROW(w, integer, weight_bits, OPT_INT, "8", 2, 8, NULL, "bits of weights"),                        \
+	    QUANTIZE_ROW(w, integer, weight_bits, OPT_INT, "8", 1, 8, NULL,                                            \
+		"bits of weights; 1: their signs times the mean of their magnitudes, in linear layers and "            \
+		"convolutions without masks"),                                                                         \
 	    QUANTIZE_ROW(w, calibrated, act_bits, OPT_INT, "8", 2, 8, NULL,                                            \
 		"bits of activations; below 8 the model is simulated in FP32 and says so"),                            \
 	    QUANTIZE_ROW(w, integer, edge_bits, OPT_INT, "0", 0, 8, NULL,                                              \

@@ -20,6 +20,9 @@ struct scan {
 	struct calibration samples;
 };
 
+/* Of plans that only say which layers and values there are. */
+#define ANY_BITS 8
+
 /* The plan of one layer alone, or of all for NULL. */
 static int make_plan(const struct scan *s, const char *layer, int64_t bits, struct quant_plan *out)
 {
@@ -29,13 +32,13 @@ static int make_plan(const struct scan *s, const char *layer, int64_t bits, stru
 		return ERR_NOMEM;
 	quantize_rules(&s->options, &rules);
 	rules.layer_bits = (struct option_strings){0};
+	rules.weight_bits = (int)bits;
 	if (layer) {
 		for (int i = 0; i < s->all.n_layer; i++)
 			if (strcmp(s->all.layer[i].name, layer) != 0)
 				others.v[others.n++] = s->all.layer[i].name;
 		rules.exclude = others;
 		rules.edge_bits = 0;
-		rules.weight_bits = (int)bits;
 	}
 	int rc = quant_plan_make(out, &s->folded, &rules);
 	mem_free(others.v);
@@ -86,7 +89,7 @@ static int observe(struct scan *s)
 		struct quant_plan one = {0};
 		if (!is_scanned(s, i))
 			continue;
-		rc = make_plan(s, s->all.layer[i].name, 8, &one);
+		rc = make_plan(s, s->all.layer[i].name, ANY_BITS, &one);
 		if (!rc)
 			rc = add_values(&s->values, &one);
 		quant_plan_clear(&one);
@@ -151,9 +154,14 @@ static int measure_plan(struct scan *s, const char *layer, int64_t bits, bool us
 	return sensitivity_add(out, &row);
 }
 
+/* Without a row where a layer cannot have these bits. */
 static int measure_layer(struct scan *s, const char *layer, int64_t bits, bool usual, struct sensitivity *out)
 {
-	int rc = make_plan(s, layer, bits, &s->job.plan);
+	bool possible = true;
+	int rc = bits == 1 ? quantize_may_be_binary(&s->job, &s->folded, graph_find(&s->folded, layer), &possible) : 0;
+	if (rc || !possible)
+		return rc;
+	rc = make_plan(s, layer, bits, &s->job.plan);
 	if (!rc)
 		rc = measure_plan(s, layer, bits, usual, out);
 	quant_plan_clear(&s->job.plan);
@@ -192,7 +200,7 @@ static int open_scan(struct scan *s, const struct model *input, struct sensitivi
 	if (!rc)
 		rc = quantize_build_folded(&s->job, &shape_one, &s->folded);
 	if (!rc)
-		rc = make_plan(s, NULL, 0, &s->all);
+		rc = make_plan(s, NULL, ANY_BITS, &s->all);
 	if (!rc)
 		rc = make_usual(s);
 	if (!rc && s->options.equalize) {

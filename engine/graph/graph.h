@@ -19,7 +19,7 @@
 
 /* The integer range of a quantized value: q in [lo, hi], real = (q - zero) * step. bits = 0: not quantized. */
 struct qrange {
-	int bits;   /* nominal bits, 2..8 */
+	int bits;   /* nominal bits, 2..8; of weights also 1: their signs, -1 and 1 without 0 */
 	int lo, hi; /* e.g. 0..255, -128..127, -127..127 (weights), -7..7 (4-bit weights) */
 	int zero;
 	bool is_signed; /* container s8, else u8 */

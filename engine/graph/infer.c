@@ -72,6 +72,16 @@ int want_ndim(const struct infer *c, int i, int lo, int hi)
 	return 0;
 }
 
+int want_weight_range(const struct infer *c)
+{
+	struct qrange q = c->n->attr.q;
+	if (q.bits != 1)
+		return want_range(c, true);
+	if (q.lo != -1 || q.hi != 1 || q.zero != 0 || !q.is_signed)
+		return FAIL(c, "1 bit is -1 or 1, found the range %d..%d with zero point %d", q.lo, q.hi, q.zero);
+	return 0;
+}
+
 static int check_range(const struct infer *c, struct qrange q)
 {
 	if (q.bits < 2 || q.bits > 8)

@@ -37,7 +37,8 @@ int want_starts(const struct infer *c, int i);
 int want_heads(const struct infer *c); /* attr.heads divide the columns of input 0; attr.longest */
 /* attr.q is a range that 8 bits hold, or absent where it is not needed. */
 int want_range(const struct infer *c, bool needed);
-int want_range_in(const struct infer *c); /* likewise attr.q_in, which is needed */
+int want_weight_range(const struct infer *c); /* of attr.q, needed: also 1 bit */
+int want_range_in(const struct infer *c);     /* likewise attr.q_in, which is needed */
 /* Positive and finite; NaN is neither. */
 bool infer_positive(float x);
 

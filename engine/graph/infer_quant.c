@@ -11,7 +11,7 @@ static enum dtype integer_type(struct qrange q)
 /* x f32 and its step: one, or one per output channel (axis 0 of a weight). */
 static int value_and_step(const struct infer *c)
 {
-	if (want_f32(c, 3) < 0 || want_ndim(c, FAKE_QUANT_X, 1, 4) < 0 || want_range(c, true) < 0)
+	if (want_f32(c, 3) < 0 || want_ndim(c, FAKE_QUANT_X, 1, 4) < 0 || want_weight_range(c) < 0)
 		return ERR_FAIL;
 	return want_vector(c, FAKE_QUANT_STEP, 1, c->in[FAKE_QUANT_X]->shape.dim[0]);
 }

@@ -29,6 +29,8 @@ static int clamp_to_int(float t, int lo, int hi)
 
 int quant_round(float x, float step, struct qrange q)
 {
+	if (qrange_is_binary(q))
+		return x >= 0 ? 1 : -1;
 	float inverse = 1.0f / step;
 
 	return clamp_to_int(rintf(x * inverse), q.lo - q.zero, q.hi - q.zero) + q.zero;
@@ -66,9 +68,14 @@ int quant_saturate(float t, struct qrange q)
 	return clamp_to_int(rintf(t), q.lo, q.hi);
 }
 
+bool qrange_is_binary(struct qrange q)
+{
+	return q.bits == 1;
+}
+
 struct qrange qrange_weight(int bits)
 {
-	int hi = (1 << (bits - 1)) - 1;
+	int hi = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
 
 	return (struct qrange){.bits = bits, .lo = -hi, .hi = hi, .zero = 0, .is_signed = true};
 }

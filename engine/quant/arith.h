@@ -21,9 +21,9 @@
 
 #include "graph/graph.h"
 
-float quant_pow2(float step);                                      /* P(s); NaN if s is not finite or not above 0 */
-int quant_round(float x, float step, struct qrange q);             /* sat(rint(fl(x * fl(1/s))) + z) */
-float quant_scale(float s_x, float s_w, float s_y, int64_t count); /* m                      */
+float quant_pow2(float step);                          /* P(s); NaN if s is not finite or not above 0 */
+int quant_round(float x, float step, struct qrange q); /* sat(rint(fl(x * fl(1/s))) + z); of 1 bit see below */
+float quant_scale(float s_x, float s_w, float s_y, int64_t count);          /* m                      */
 float quant_shift(float bias, float s_y, float m, int64_t off, int zero_y); /* c                      */
 float quant_residual(float s_r, float s_y);                                 /* k                      */
 /* t before rounding; r is the residual's integer as float, used if has_r. */
@@ -79,8 +79,15 @@ void quant_attention_row(const struct quant_attention *a, const int8_t *q, int32
 int quant_attention_round(float t, struct qrange y); /* q_y */
 
 /* Ranges. bits 2..8. weights: symmetric -(2^(b-1)-1)..; signed: -(2^(b-1)).. ; unsigned: 0..2^b-1 with the zero point.
- */
-struct qrange qrange_weight(int bits);
+ *
+ * Weights may have 1 bit. They are then their signs, -1 and 1 times the step, and the range -1..1 has no 0 in it:
+ *   q = 1 where w >= 0 (of either zero, too), else -1; NaN becomes the lowest integer as ever
+ *   s = mean of |w|, which has the least squared error sum (w - s q)^2 (Rastegari et al. 2016, XNOR-Net, eq. 6)
+ * Trained, they have the gradients of every other range, Esser et al. 2020 (eq. 3) with Q_N = Q_P = 1 and the sign in
+ * the place of rounding: straight through where |w| <= s, as Hubara et al. 2016 (eq. 4) cut it at 1, so
+ *   dv/dw = 1 inside, else 0;  dv/ds = q - w/s inside, else q         for v = s q. */
+bool qrange_is_binary(struct qrange q); /* of weights of 1 bit */
+struct qrange qrange_weight(int bits);  /* 1..8 */
 struct qrange qrange_signed(int bits);
 struct qrange qrange_unsigned(int bits, int zero);
 /* Step and zero point from a clipping range [lo, hi] of real values, widened to hold 0. Signed: the zero point is 0 and

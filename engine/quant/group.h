@@ -38,6 +38,7 @@ struct group_kind {
 	int weight;            /* which input of the layer is its weight, (O, ...), or NODE_NONE              */
 	int second;            /* a second one, which the layer may lack; 0: none, for input 0 is no weight   */
 	bool step_per_row;     /* its op takes one step per index of the weight's axis 0 from any method      */
+	bool binary;           /* its weight may have 1 bit                                                   */
 	bool edge;             /* the first and the last of these layers have `edge_bits`                     */
 	bool fuses_add;        /* an add may follow within the group                                          */
 	bool between_integers; /* only where its input has integers anyway and its output is read as integers */

@@ -53,8 +53,8 @@ int observer_entropy(const struct observer *o, struct qrange q, float *lo, float
  * evenly within a bin); 200 where there is no noise. */
 double observer_sqnr(const struct observer *o, struct qrange q, float lo, float hi);
 
-/* Weight step by range: per channel max|w| / hi, or the MSE-optimal clip (kind OBSERVE_MSE). steps: O or 1 values. An
- * all-zero channel gets step 1. w: (O, K). */
+/* Weight step by range: per channel max|w| / hi, or the MSE-optimal clip (kind OBSERVE_MSE); of 1 bit the mean of |w|,
+ * whatever the kind. steps: O or 1 values. An all-zero channel gets step 1, of 1 bit 2^-24. w: (O, K). */
 int quant_weight_steps(
     const float *w, size_t O, size_t K, struct qrange q, bool per_channel, enum observer_kind kind, float *steps);
 

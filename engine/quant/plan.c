@@ -15,10 +15,10 @@ static bool has_integers(enum quant_method m)
 	return GROUP_METHOD(m) & GROUP_INTEGERS;
 }
 
-static int check_bits(const char *key, int bits)
+static int check_bits(const char *key, int bits, int least)
 {
-	if (bits < 2 || bits > 8)
-		return err_set(ERR_CONFIG, "%s must be 2 to 8, found %d", key, bits);
+	if (bits < least || bits > 8)
+		return err_set(ERR_CONFIG, "%s must be %d to 8, found %d", key, least, bits);
 	return 0;
 }
 
@@ -26,8 +26,8 @@ static int check_rules(const struct quant_rules *r)
 {
 	if (r->method == QUANT_FP16 || r->method == QUANT_BF16)
 		return 0;
-	if (check_bits("weight_bits", r->weight_bits) < 0 || check_bits("act_bits", r->act_bits) < 0 ||
-	    (r->edge_bits != 0 && check_bits("edge_bits", r->edge_bits) < 0))
+	if (check_bits("weight_bits", r->weight_bits, 1) < 0 || check_bits("act_bits", r->act_bits, 2) < 0 ||
+	    (r->edge_bits != 0 && check_bits("edge_bits", r->edge_bits, 2) < 0))
 		return ERR_CONFIG;
 	if (r->prob_bits != 0 && r->prob_bits != 8 && r->prob_bits != 16)
 		return err_set(ERR_CONFIG, "prob_bits must be 8 or 16, found %d", r->prob_bits);

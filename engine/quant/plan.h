@@ -33,14 +33,14 @@ extern const char *const quant_method_names[]; /* dynamic, static, qat, fp16, bf
 
 struct quant_rules { /* what the user asks for */
 	enum quant_method method;
-	int weight_bits, act_bits; /* 2..8 */
+	int weight_bits, act_bits; /* 1..8, 2..8 */
 	int edge_bits;             /* of the weights and the input of the first and the last layer; 0 = as the others */
 	bool per_channel;          /* weights; else per tensor */
 	int prob_bits;             /* of attention's probabilities: 8 or 16; 0: 16 */
 	bool affine;               /* signed activations as u8 with a zero point where that is allowed, else s8 */
 	struct option_strings
 	    exclude; /* patterns of layer names that stay FP32; one that matches nothing is an error */
-	/* "PATTERN=BITS", 2 to 8: of the weights of quantized layers, in the place of weight_bits and edge_bits; of
+	/* "PATTERN=BITS", 1 to 8: of the weights of quantized layers, in the place of weight_bits and edge_bits; of
 	 * several that match the last one counts, one that matches nothing is an error. */
 	struct option_strings layer_bits;
 	/* The entries of layer_bits were checked where more layers are quantized: one may match none here. */

@@ -12,9 +12,9 @@ static int parse(const char *text, char **pattern, int *bits)
 {
 	const char *equals = strrchr(text, '=');
 	*bits = equals && equals[1] >= '0' && equals[1] <= '9' && !equals[2] ? equals[1] - '0' : 0;
-	if (!equals || equals == text || *bits < 2 || *bits > 8)
+	if (!equals || equals == text || *bits < 1 || *bits > 8)
 		return err_set(
-		    ERR_CONFIG, "layer_bits: an entry is PATTERN=BITS with 2 to 8 bits, e.g. fc1=4, found '%s'", text);
+		    ERR_CONFIG, "layer_bits: an entry is PATTERN=BITS with 1 to 8 bits, e.g. fc1=4, found '%s'", text);
 	*pattern = mem_strdup(text);
 	if (!*pattern)
 		return ERR_NOMEM;

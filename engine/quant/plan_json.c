@@ -126,13 +126,15 @@ static int value_from_json(struct quant_value *v, struct reader *r)
 {
 	struct qrange want;
 
-	if (take_name(r, "name", v->name) < 0 || take_int(r, "bits", 2, 8, &v->q.bits) < 0 ||
+	if (take_name(r, "name", v->name) < 0 || take_int(r, "bits", 1, 8, &v->q.bits) < 0 ||
 	    take_int(r, "lo", -128, 0, &v->q.lo) < 0 || take_int(r, "hi", 1, 255, &v->q.hi) < 0 ||
 	    take_int(r, "zero", 0, 255, &v->q.zero) < 0 || take_bool(r, "signed", &v->q.is_signed) < 0 ||
 	    take_bool(r, "weight", &v->weight) < 0 || take_bool(r, "affine", &v->affine) < 0 ||
 	    take_bool(r, "per_channel", &v->per_channel) < 0 ||
 	    take_int(r, "channels", 1, CHANNELS_MAX, &v->channels) < 0 || take_end(r) < 0)
 		return ERR_CHECKPOINT;
+	if (!v->weight && qrange_is_binary(v->q))
+		return broken(r, "bits", "must be 2 or more for activations");
 	if (v->weight)
 		want = qrange_weight(v->q.bits);
 	else if (v->q.is_signed)

@@ -148,6 +148,11 @@ static int add_weight(const struct plan_maker *m, int layer, int input)
 	const struct quant_value *old = quant_plan_value(m->plan, w->name);
 	struct quant_value *v;
 
+	if (bits == 1 && !kind->binary)
+		return err_set(ERR_CONFIG,
+		    "layer '%s' has no weights of 1 bit, only linear layers and convolutions have: give it more by "
+		    "layer_bits: [%s=8], or name it in exclude",
+		    plan_own_name(&m->g->node[layer]), plan_own_name(&m->g->node[layer]));
 	if (old) /* tied weights */
 		return old->q.bits == bits ? 0
 					   : err_set(ERR_CONFIG, "'%s' is used by layers of %d and of %d bits", w->name,

@@ -35,13 +35,13 @@ typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 /* Sixteen channels while they are learned; (K) lanes each. */
 struct block {
 	const struct rounding *r;
-	const uint32_t *order; /* (iterations * ROUNDING_ROWS) rows */
-	int64_t first, n;      /* channels */
-	lanes *w;              /* the weights in use, real units */
-	lanes *base, *h, *v, *m, *s,
-	    *g;                    /* floor(w/step) or the integer of a weight that stays; h; V; moments; gradient */
-	lanes *frozen;             /* 1: stays */
-	lanes bias, step, inverse; /* inverse: of the nearest integers' error, 0 where a channel is not learned */
+	const uint32_t *order;           /* (iterations * ROUNDING_ROWS) rows */
+	int64_t first, n;                /* channels */
+	lanes *w;                        /* the weights in use, real units */
+	lanes *base, *h, *v, *m, *s, *g; /* the lower integer or that of a weight that stays; h; V; moments; gradient */
+	float span;                      /* from the lower integer to the upper one: 1, of 1 bit 2 */
+	lanes *frozen;                   /* 1: stays */
+	lanes bias, step, inverse;       /* inverse: of the nearest integers' error, 0 where a channel is not learned */
 };
 
 /* ---- products ---- */
@@ -119,7 +119,7 @@ static void soften(struct block *b)
 			const float h = STRETCH / (1 + expf(-b->v[k][c])) + LOW;
 			b->h[k][c] = b->frozen[k][c] > 0 ? 0 : fminf(fmaxf(h, 0), 1);
 		}
-		b->w[k] = (b->base[k] + b->h[k]) * b->step;
+		b->w[k] = (b->base[k] + b->span * b->h[k]) * b->step;
 	}
 }
 
@@ -143,7 +143,7 @@ static void update(struct block *b, int beta, int64_t t)
 			const float h = b->h[k][c];
 			if (b->frozen[k][c] > 0 || !(b->inverse[c] > 0))
 				continue;
-			float g = b->g[k][c] * b->step[c];
+			float g = b->g[k][c] * b->step[c] * b->span;
 			if (beta)
 				g += h > 0.5f ? -pull * slope(h, beta) : pull * slope(h, beta);
 			/* The slope of h, 0 where it is clipped. */
@@ -186,14 +186,14 @@ static void begin_weight(struct block *b, int64_t k, int c)
 {
 	const struct rounding *r = b->r;
 	const float w = r->w[(b->first + c) * r->K + k], step = b->step[c], q = w / step;
-	const float nearest = (float)quant_round(w, step, r->q), down = floorf(q);
+	const float nearest = (float)quant_round(w, step, r->q), down = qrange_is_binary(r->q) ? -1 : floorf(q);
 	/* Integers at the end of the range and beyond, and what lies on an integer, zeros above all, have no choice. */
-	const bool stays = down < (float)r->q.lo || down + 1 > (float)r->q.hi || !(q > down);
+	const bool stays = down < (float)r->q.lo || !(q < (float)r->q.hi) || !(q > down);
 	b->frozen[k][c] = stays ? 1 : 0;
 	b->base[k][c] = stays ? nearest : down;
 	b->w[k][c] = nearest * step;
 	if (!stays) {
-		const float sigmoid = (q - down - LOW) / STRETCH;
+		const float sigmoid = ((q - down) / b->span - LOW) / STRETCH;
 		b->v[k][c] = logf(sigmoid / (1 - sigmoid));
 	}
 }
@@ -226,7 +226,7 @@ static void finish(struct block *b, const double nearest[LANES], int8_t *out, do
 	double error[LANES];
 	for (int64_t k = 0; k < r->K; k++)
 		for (int c = 0; c < b->n; c++)
-			b->w[k][c] = (b->base[k][c] + (b->h[k][c] >= 0.5f ? 1.0f : 0.0f)) * b->step[c];
+			b->w[k][c] = (b->base[k][c] + (b->h[k][c] >= 0.5f ? b->span : 0.0f)) * b->step[c];
 	errors_of(b, error);
 	*learned = 0;
 	*changed = 0;
@@ -236,7 +236,7 @@ static void finish(struct block *b, const double nearest[LANES], int8_t *out, do
 		for (int64_t k = 0; k < r->K; k++) {
 			const int64_t at = (b->first + c) * r->K + k;
 			const int near = quant_round(r->w[at], b->step[c], r->q);
-			const int q = better ? (int)b->base[k][c] + (b->h[k][c] >= 0.5f) : near;
+			const int q = better ? (int)(b->base[k][c] + (b->h[k][c] >= 0.5f ? b->span : 0.0f)) : near;
 			out[at] = (int8_t)q;
 			*changed += q != near;
 		}
@@ -307,6 +307,7 @@ static void learn_all(const struct rounding *r, struct block *of, const uint32_t
 		b->order = order;
 		b->first = i * LANES;
 		b->n = r->O - b->first < LANES ? r->O - b->first : LANES;
+		b->span = qrange_is_binary(r->q) ? 2 : 1;
 		learn_block(b, out, &p[i]);
 	}
 }

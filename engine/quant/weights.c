@@ -26,6 +26,20 @@ static double squared_error(const float *w, size_t n, struct qrange q, float ste
 	return sum;
 }
 
+/* Of 1 bit. A channel of zeros has no scale, and zeros have a sign: the least step of a training keeps it at almost 0.
+ */
+#define STEP_OF_ZEROS 0x1p-24f
+
+static float mean_magnitude(const float *w, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += fabs((double)w[i]);
+	const float mean = (float)(sum / (double)n);
+	return mean > 0 && isfinite(1.0f / mean) ? mean : STEP_OF_ZEROS;
+}
+
 static int channel_step(const float *w, size_t n, struct qrange q, enum observer_kind kind, float *step)
 {
 	double best = DBL_MAX;
@@ -40,6 +54,10 @@ static int channel_step(const float *w, size_t n, struct qrange q, enum observer
 	}
 	if (!finite)
 		return err_set(ERR_CHECKPOINT, "a weight is NaN or infinite");
+	if (qrange_is_binary(q)) {
+		*step = mean_magnitude(w, n);
+		return 0;
+	}
 	quant_step_of_range(&q, -largest, largest, step);
 	if (largest == 0 || kind != OBSERVE_MSE)
 		return 0;

@@ -33,6 +33,19 @@ static int check_floor(const char *name, const struct named_tensor *item, bool s
 	return 0;
 }
 
+/* Between -1 and 1, of which 1 bit has both but no 0. */
+static int check_signs(const char *name, const struct named_tensor *item)
+{
+	const int8_t *q = item->t.data;
+	const int64_t n = shape_count(item->t.shape);
+
+	for (int64_t i = 0; i < n; i++)
+		if (q[i] == 0)
+			return err_set(ERR_CHECKPOINT, "%s: tensor '%s': element %lld is 0; 1-bit weights are -1 or 1",
+			    name, item->name, (long long)i);
+	return 0;
+}
+
 /* Stored integers keep to the range that their node has from the plan. */
 static int check_integers(const char *name, const struct named_tensor *item, struct qrange range)
 {
@@ -47,7 +60,7 @@ static int check_integers(const char *name, const struct named_tensor *item, str
 		highest = above > highest ? above : highest;
 	}
 	if (lowest + INT8_MIN >= range.lo && highest + INT8_MIN <= range.hi)
-		return 0;
+		return range.bits == 1 ? check_signs(name, item) : 0;
 	for (int64_t i = 0; i < n; i++) {
 		if (q[i] < range.lo || q[i] > range.hi)
 			return err_set(ERR_CHECKPOINT,

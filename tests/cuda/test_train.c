@@ -339,12 +339,12 @@ static void cuda__qat_simulates_the_executed_integers(void **state)
 {
 	(void)state;
 	static const enum dtype types[] = {DT_F32, DT_BF16, DT_F16, DT_F32};
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 10; i++) { /* the last two: weights of 1 bit */
 		struct equal_case c = {.name = "cuda",
 		    .spec = i < 4 ? rig_cnn() : rig_resnet(),
 		    .batch = 3,
 		    .rules = {.method = QUANT_STATIC,
-			.weight_bits = 8,
+			.weight_bits = i < 8 ? 8 : 1,
 			.act_bits = 8,
 			.per_channel = true,
 			.affine = i % 2 == 0},

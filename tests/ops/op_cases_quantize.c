@@ -20,7 +20,7 @@ static const struct {
 	struct qrange q;
 } ranges[] = {{"u8", {8, 0, 255, 0, false}}, {"u8 z97", {8, 0, 255, 97, false}}, {"s8", {8, -128, 127, 0, true}},
     {"w8", {8, -127, 127, 0, true}}, {"w4", {4, -7, 7, 0, true}}, {"u4", {4, 0, 15, 0, false}},
-    {"w2", {2, -1, 1, 0, true}}};
+    {"w2", {2, -1, 1, 0, true}}, {"w1", {1, -1, 1, 0, true}}};
 #define RANGES ((int)(sizeof(ranges) / sizeof(ranges[0])))
 
 /* Values over one and a half times the range, so that both clamps are hit. */

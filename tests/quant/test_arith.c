@@ -98,6 +98,23 @@ static void arith__round_follows_its_definition_for_every_f16_value(void **state
 	}
 }
 
+static void arith__one_bit_is_the_sign_and_both_zeros_are_positive(void **state)
+{
+	const struct qrange q = qrange_weight(1);
+
+	(void)state;
+	assert_true(qrange_is_binary(q) && !qrange_is_binary(qrange_weight(2)));
+	assert_true(q.lo == -1 && q.hi == 1 && q.zero == 0 && q.is_signed);
+	assert_int_equal(quant_round(0.0f, 0.5f, q), 1);
+	assert_int_equal(quant_round(-0.0f, 0.5f, q), 1);
+	assert_int_equal(quant_round(0x1p-149f, 1e30f, q), 1);
+	assert_int_equal(quant_round(-0x1p-149f, 1e30f, q), -1); /* although its quotient is zero */
+	assert_int_equal(quant_round(0.2f, 0.5f, q), 1);
+	assert_int_equal(quant_round(-7, 0.5f, q), -1);
+	assert_int_equal(quant_round(INFINITY, 0.5f, q), 1);
+	assert_int_equal(quant_round(NAN, 0.5f, q), -1);
+}
+
 static void arith__epilogue_rounds_twice_then_fuses_the_residual(void **state)
 {
 	/* fl(acc*m) loses the last bits that an fma would keep */
@@ -312,6 +329,7 @@ int main(void)
 	    cmocka_unit_test(arith__pow2_of_what_is_no_step_is_nan),
 	    cmocka_unit_test(arith__round_is_half_to_even_and_saturates),
 	    cmocka_unit_test(arith__round_follows_its_definition_for_every_f16_value),
+	    cmocka_unit_test(arith__one_bit_is_the_sign_and_both_zeros_are_positive),
 	    cmocka_unit_test(arith__epilogue_rounds_twice_then_fuses_the_residual),
 	    cmocka_unit_test(arith__scales_are_rounded_once_from_double),
 	    cmocka_unit_test(arith__saturate_covers_its_whole_range),

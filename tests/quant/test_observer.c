@@ -651,6 +651,31 @@ static void weights__minmax_step_reaches_the_largest_weight_of_each_channel(void
 	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_ENTROPY, steps), ERR_FAIL);
 }
 
+/* XNOR-Net, eq. 6; and no step near it is better. */
+static void weights__of_1_bit_have_the_mean_magnitude_as_step(void **state)
+{
+	float w[3][4] = {{1, -2, 0.5f, 0}, {0, 0, -0.0f, 0}, {-127, 3, 5, 8}}, steps[3], one;
+	(void)state;
+	for (int kind = OBSERVE_MINMAX; kind <= OBSERVE_MSE; kind += OBSERVE_MSE - OBSERVE_MINMAX) {
+		assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), true, kind, steps), 0);
+		assert_true(steps[0] == 0.875f && steps[1] == 0x1p-24f && steps[2] == 35.75f);
+		assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), false, kind, &one), 0);
+		assert_true(one == (float)(146.5 / 12));
+	}
+	for (int near = -3; near <= 3; near++) {
+		double best = 0, other = 0;
+		for (int k = 0; k < 4; k++) {
+			const int q = quant_round(w[2][k], 35.75f, qrange_weight(1));
+			best += pow((double)w[2][k] - 35.75 * q, 2);
+			other += pow((double)w[2][k] - (35.75 + 0.1 * near) * q, 2);
+		}
+		assert_true(near == 0 || best < other);
+	}
+	w[1][2] = NAN;
+	assert_int_equal(
+	    quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), true, OBSERVE_MSE, steps), ERR_CHECKPOINT);
+}
+
 static void weights__mse_step_is_never_worse_than_minmax(void **state)
 {
 	float *x = make_values(NORMAL, 512);
@@ -717,6 +742,7 @@ int main(void)
 	    cmocka_unit_test(observer__entropy_keeps_what_is_not_rare),
 	    cmocka_unit_test(observer__entropy_of_affine_values_stays_inside_and_keeps_zero),
 	    cmocka_unit_test(weights__minmax_step_reaches_the_largest_weight_of_each_channel),
+	    cmocka_unit_test(weights__of_1_bit_have_the_mean_magnitude_as_step),
 	    cmocka_unit_test(weights__mse_step_is_never_worse_than_minmax),
 	    cmocka_unit_test(weights__mse_clips_far_below_a_lone_large_weight),
 	    cmocka_unit_test(weights__worst_accumulator_counts_one_sign_at_a_time),

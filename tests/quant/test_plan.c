@@ -561,6 +561,9 @@ static void plan__hostile_json_is_refused(void **state)
 	    {"\"per_channel\":false,\"channels\":1", "\"per_channel\":false,\"channels\":2"},
 	    {"\"per_channel\":false", "\"per_channel\":true"},
 	    {"\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":1,\"lo\":0,\"hi\":1,\"zero\":1"},
+	    {"\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":1,\"lo\":0,\"hi\":1,\"zero\":0"},
+	    {"\"bits\":8,\"lo\":-127,\"hi\":127", "\"bits\":1,\"lo\":0,\"hi\":1"},
+	    {"\"bits\":8,\"lo\":-127,\"hi\":127", "\"bits\":0,\"lo\":-1,\"hi\":1"},
 	    {"\"zero\":64", "\"zero\":63.5"},
 	    {"\"weight\":true,\"affine\":false", "\"weight\":true,\"affine\":true"},
 	    {"\"hi\":255", "\"hi\":254"},
@@ -587,6 +590,7 @@ static void plan__hostile_json_is_refused(void **state)
 	assert_int_equal(read_with("\"zero\":64", "\"zero\":63"), 0);
 	assert_int_equal(
 	    read_with("\"bits\":8,\"lo\":0,\"hi\":255,\"zero\":64", "\"bits\":4,\"lo\":0,\"hi\":15,\"zero\":15"), 0);
+	assert_int_equal(read_with("\"bits\":8,\"lo\":-127,\"hi\":127", "\"bits\":1,\"lo\":-1,\"hi\":1"), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int rc = read_with(cases[i][0], cases[i][1]);
 

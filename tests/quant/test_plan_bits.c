@@ -69,8 +69,8 @@ static void layer_bits__refuse_what_is_no_entry_or_matches_nothing(void **state)
 {
 	static const struct {
 		const char *entry, *part;
-	} wrong[] = {{"fc1", "found 'fc1'"}, {"fc1=", "found 'fc1='"}, {"=4", "found '=4'"}, {"fc1=1", "2 to 8 bits"},
-	    {"fc1=9", "2 to 8 bits"}, {"fc1=32", "found 'fc1=32'"}, {"fc1=4.5", "found 'fc1=4.5'"},
+	} wrong[] = {{"fc1", "found 'fc1'"}, {"fc1=", "found 'fc1='"}, {"=4", "found '=4'"}, {"fc1=0", "1 to 8 bits"},
+	    {"fc1=9", "1 to 8 bits"}, {"fc1=32", "found 'fc1=32'"}, {"fc1=4.5", "found 'fc1=4.5'"},
 	    {"fc9=4", "layer_bits: no layer matches 'fc9'; did you mean 'fc"},
 	    {"avgpool=4", "layer_bits: no layer matches 'avgpool'"}};
 	char text[32], *entry = text, *exclude = "fc1";

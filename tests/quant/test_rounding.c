@@ -116,6 +116,30 @@ static void learned__comes_near_the_best_of_all_roundings(void **state)
 	}
 }
 
+/* Of 1 bit. Weights of the step's size and beyond keep their signs. */
+static void learned__signs_lose_less_than_those_of_the_weights(void **state)
+{
+	struct rounding r = problem(false);
+	struct rounding_errors e;
+	int8_t q[CHANNELS * INPUTS];
+	double got = 0;
+	int64_t changed = 0;
+	(void)state;
+	r.q = qrange_weight(1);
+	for (int o = 0; o < CHANNELS; o++)
+		steps[o] = 0.25f;
+	assert_int_equal(rounding_learn(&r, q, &e), 0);
+	for (int i = 0; i < CHANNELS * INPUTS; i++) {
+		const int sign = w[i] >= 0 ? 1 : -1;
+		assert_true(q[i] == sign || (q[i] == -sign && fabsf(w[i]) < 0.25f));
+		changed += q[i] != sign;
+	}
+	for (int o = 0; o < CHANNELS; o++)
+		got += error_of(o, q + o * INPUTS, false);
+	assert_true(fabs(e.learned - got) < 1e-3 * got && e.changed == changed && changed > 0);
+	assert_true(got < 0.6 * e.nearest);
+}
+
 static void learned__is_the_same_for_any_number_of_threads(void **state)
 {
 	const struct rounding r = problem(true);
@@ -211,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(learned__comes_near_the_best_of_all_roundings),
+	    cmocka_unit_test(learned__signs_lose_less_than_those_of_the_weights),
 	    cmocka_unit_test(learned__is_the_same_for_any_number_of_threads),
 	    cmocka_unit_test(learned__stops_and_survives_a_lack_of_memory),
 	    cmocka_unit_test(learned__keeps_what_has_no_choice),

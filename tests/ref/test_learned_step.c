@@ -2,6 +2,7 @@
  * quantization with learned steps, written here in double from the paper (Esser et al. 2020, eqs. 1 to 3):
  *   v' = clamp(v/s, -Q_N, Q_P), vq = rint(v'), v^ = vq * s,
  *   dv^/dv = 1 inside, else 0;   dv^/ds = -v/s + rint(v/s) inside, -Q_N or Q_P outside.
+ * Of weights of 1 bit the sign stands for rint and clamp, and Q_N = Q_P = 1.
  * Values and all gradients must agree to 1e-12: the grid form is a rearrangement, not an approximation. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,10 +27,17 @@ struct net {
 };
 
 /* The quantizer with a zero point: Q_N = z - lo, Q_P = hi - z. */
+static double whole(double t, struct qrange q)
+{
+	if (q.bits == 1)
+		return t < 0 ? -1 : 1;
+	return rint(t);
+}
+
 static double lsq(double v, double s, struct qrange q)
 {
 	double t = fmin(fmax(v / s, q.lo - q.zero), q.hi - q.zero);
-	return rint(t) * s;
+	return whole(t, q) * s;
 }
 
 /* Adds the step's gradient to *ds and returns that of v. */
@@ -44,12 +52,12 @@ static double lsq_backward(double v, double s, struct qrange q, double g, double
 		*ds += g * (q.hi - q.zero);
 		return 0;
 	}
-	*ds += g * (rint(t) - t);
+	*ds += g * (whole(t, q) - t);
 	return g;
 }
 
-static const struct qrange q_x = {8, 0, 255, 101, false}, q_w = {8, -127, 127, 0, true}, q_r = {8, -128, 127, 0, true},
-			   q_y = {8, 0, 255, 0, false};
+static const struct qrange q_x = {8, 0, 255, 101, false}, q_r = {8, -128, 127, 0, true}, q_y = {8, 0, 255, 0, false};
+static struct qrange q_w;
 
 /* v(n,m): what the output quantizer sees, before the ReLU. */
 static double classic_sum(const struct net *t, int n, int m)
@@ -206,6 +214,7 @@ static void fill(double *v, int n, const char *name, uint64_t seed, float lo, fl
 
 static void make_net(struct net *t, uint64_t seed)
 {
+	const bool binary = q_w.bits == 1;
 	memset(t, 0, sizeof(*t));
 	fill(t->x, N * K, "x", seed, -3, 4); /* beyond the range on both sides */
 	fill(t->w, M * K, "w", seed, -1.3f, 1.3f);
@@ -213,7 +222,7 @@ static void make_net(struct net *t, uint64_t seed)
 	fill(t->r, N * M, "r", seed, -3, 3);
 	fill(t->dy, N * M, "dy", seed, -1, 1);
 	fill(&t->s_x, 1, "s_x", seed, 0.015f, 0.03f);
-	fill(t->s_w, M, "s_w", seed, 0.006f, 0.012f);
+	fill(t->s_w, M, "s_w", seed, binary ? 0.4f : 0.006f, binary ? 0.8f : 0.012f);
 	fill(&t->s_r, 1, "s_r", seed, 0.012f, 0.02f);
 	fill(&t->s_y, 1, "s_y", seed, 0.008f, 0.02f);
 }
@@ -228,10 +237,10 @@ static void assert_close(const char *name, const double *want, const double *got
 			fail_msg("%s[%d] is %.17g, must be %.17g", name, i, got[i], want[i]);
 }
 
-static void ref__grid_form_equals_learned_step_quantization(void **state)
+static void compare(struct qrange weights)
 {
-	(void)state;
 	int clipped = 0, alive = 0;
+	q_w = weights;
 	for (uint64_t seed = 0; seed < 50; seed++) {
 		struct net a, b;
 		make_net(&a, seed);
@@ -255,8 +264,23 @@ static void ref__grid_form_equals_learned_step_quantization(void **state)
 	assert_true(clipped > 50 && alive > 50); /* both branches were seen */
 }
 
+static void ref__grid_form_equals_learned_step_quantization(void **state)
+{
+	(void)state;
+	compare(qrange_weight(8));
+}
+
+static void ref__grid_form_equals_learned_step_quantization_of_signs(void **state)
+{
+	(void)state;
+	compare(qrange_weight(1));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(ref__grid_form_equals_learned_step_quantization)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(ref__grid_form_equals_learned_step_quantization),
+	    cmocka_unit_test(ref__grid_form_equals_learned_step_quantization_of_signs),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

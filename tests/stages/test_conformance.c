@@ -75,6 +75,8 @@ static void vectors__are_equal_when_nothing_has_changed(void **state)
 	assert_equal_again("static");
 	quantize("dynamic", "{method: dynamic}");
 	assert_equal_again("dynamic");
+	quantize("signs", "{method: static, weight_bits: 1}");
+	assert_equal_again("signs");
 }
 
 /* Integers that are one more or less in the second layer, with all hashes as they must be. */

@@ -136,9 +136,11 @@ static void checkpoint__is_found_by_folder_or_file(void **state)
 }
 
 /* Converts the float model of fill_float to the plan's integer or simulated form, as a stage does. */
+static int weight_bits = 8;
 static void fill_quantized(struct checkpoint *c, struct param_store *store, enum quant_method method, int act_bits)
 {
-	struct quant_rules rules = {.method = method, .weight_bits = 8, .act_bits = act_bits, .per_channel = true};
+	struct quant_rules rules = {
+	    .method = method, .weight_bits = weight_bits, .act_bits = act_bits, .per_channel = true};
 	struct checkpoint f;
 	struct param_store floats;
 	struct graph folded, made, frozen;
@@ -401,6 +403,24 @@ static void checkpoint__tensors_that_do_not_fit_are_refused_by_name(void **state
 	refused(QUANT_STATIC, true, negative_unread_step, "'fc1.step': element 0 is -1");
 	refused(QUANT_STATIC, true, lose_a_step, "tensor 'fc1.weight.step' is missing");
 	refused(QUANT_STATIC, true, out_of_range, "'fc1.weight.q': element 3 is -128; 8-bit weights are in -127..127");
+}
+
+static void a_zero(struct checkpoint *c)
+{
+	((int8_t *)item(c, "fc1.weight.q")->t.data)[3] = 0;
+}
+static void a_two(struct checkpoint *c)
+{
+	((int8_t *)item(c, "fc1.weight.q")->t.data)[4] = 2;
+}
+
+static void checkpoint__weights_of_1_bit_are_signs(void **state)
+{
+	(void)state;
+	weight_bits = 1;
+	refused(QUANT_STATIC, true, a_zero, "'fc1.weight.q': element 3 is 0; 1-bit weights are -1 or 1");
+	refused(QUANT_STATIC, true, a_two, "'fc1.weight.q': element 4 is 2; 1-bit weights are in -1..1");
+	weight_bits = 8;
 }
 
 /* Replaces text in checkpoint_info.json and expects an error with `part`. */
@@ -697,6 +717,7 @@ int main(void)
 	    cmocka_unit_test(checkpoint__integers_keep_the_step_of_every_value),
 	    cmocka_unit_test(checkpoint__every_form_loads_again),
 	    cmocka_unit_test(checkpoint__tensors_that_do_not_fit_are_refused_by_name),
+	    cmocka_unit_test(checkpoint__weights_of_1_bit_are_signs),
 	    cmocka_unit_test(checkpoint__info_that_is_wrong_is_refused_by_field),
 	    cmocka_unit_test(checkpoint__each_field_of_a_stage_has_its_type_and_range),
 	    cmocka_unit_test(checkpoint__info_tells_any_change_of_itself),

@@ -106,7 +106,9 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 	if (o->method == QUANT_QAT)
 		str_addf(&s, ", %s for %" PRId64 " epochs",
 		    o->train_only == TRAIN_STEPS ? "steps alone trained" : "trained", o->train.epochs);
-	if (p->simulated)
+	if (quantize_saves_float(o))
+		str_add(&s, "; its float weights are saved");
+	else if (p->simulated)
 		str_add(&s, "; simulated in FP32: no integer kernels for these bits");
 	for (int i = 0; i < p->n_layer; i++)
 		if (!p->layer[i].quantized)
@@ -209,6 +211,13 @@ static struct fit_job make_fit(struct quantize_job *job)
 	    .without_labels = quantize_without_labels(job->o, job->run->teacher_dir)};
 }
 
+/* Masks hold through the training and are saved with the weights. */
+static int plan_float(const struct quantize_job *job, struct stage_plan *out)
+{
+	out->values = VALUES_FLOAT;
+	return job->run->input_masks ? mask_forecast_copy(&out->masks, job->run->input_masks) : 0;
+}
+
 int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_spec, struct stage_plan *out)
 {
 	const struct quantize_options *o = job->o;
@@ -234,7 +243,12 @@ int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_s
 	if (rc)
 		goto out;
 	const bool half = o->method == QUANT_FP16 || o->method == QUANT_BF16;
-	out->values = half || job->plan.simulated ? VALUES_QUANTIZED : VALUES_INTEGER;
+	if (quantize_saves_float(o))
+		rc = plan_float(job, out);
+	else
+		out->values = half || job->plan.simulated ? VALUES_QUANTIZED : VALUES_INTEGER;
+	if (rc)
+		goto out;
 	if (o->method == QUANT_QAT) {
 		struct fit_job fit = make_fit(job);
 		rc = fit_plan(job->run, input_spec, &fit, out);
@@ -330,7 +344,7 @@ const char *quantize_type(const struct quantize_options *o)
 {
 	static const char *const names[] = {"ptq_dynamic", "ptq_static", "qat", "fp16", "bf16"};
 
-	return names[o->method];
+	return quantize_saves_float(o) ? "qat_float" : names[o->method];
 }
 
 static int measure(struct quantize_job *job, struct metrics *val, struct metrics *train)
@@ -343,10 +357,12 @@ static int measure(struct quantize_job *job, struct metrics *val, struct metrics
 static int add_fields(struct quantize_job *job)
 {
 	bool half = job->o->method == QUANT_FP16 || job->o->method == QUANT_BF16;
-	cJSON *info = cJSON_CreateObject(), *report = NULL;
+	cJSON *info, *report = NULL;
 	int rc;
 
-	job->output.ckpt.info = info;
+	if (quantize_saves_float(job->o))
+		return 0;
+	job->output.ckpt.info = info = cJSON_CreateObject();
 	if (!info || !cJSON_AddBoolToObject(info, "simulated", job->plan.simulated) ||
 	    !cJSON_AddStringToObject(info, "quantization_type", quantize_type(job->o)) ||
 	    (half && !cJSON_AddStringToObject(info, "computes_in", "f32")))

@@ -16,13 +16,14 @@
 #define QUANTIZE_AUTO (QUANT_BF16 + 1)
 
 enum train_only { TRAIN_ALL, TRAIN_STEPS };
+enum quantize_save { SAVE_INTEGERS, SAVE_FLOAT };
 enum quantize_weights { WEIGHTS_MINMAX, WEIGHTS_MSE, WEIGHTS_BY_BITS };
 enum quantize_rounding { ROUNDING_NEAREST, ROUNDING_ADAROUND, ROUNDING_BY_BITS };
 enum quantize_correction { CORRECTION_OFF, CORRECTION_ON, CORRECTION_BY_BITS };
 
 struct quantize_options {
 	int method;                    /* enum quant_method, or QUANTIZE_AUTO */
-	int train_only;                /* enum train_only: qat */
+	int train_only, save;          /* enum train_only, enum quantize_save: qat */
 	int observer, weight_observer; /* weight_observer: enum quantize_weights */
 	double percentile;
 	int64_t weight_bits, act_bits, edge_bits;
@@ -53,6 +54,8 @@ int quantize_options_check(const struct quantize_options *o, const char **key);
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules);
 /* "ptq_static" and so on. */
 const char *quantize_type(const struct quantize_options *o);
+/* Whether what is saved is the float model that was trained. */
+bool quantize_saves_float(const struct quantize_options *o);
 bool quantize_has_steps(const struct quantize_options *o); /* static or qat: ranges are calibrated */
 /* Whether training looks at labels. Not with a teacher that alone is listened to (alpha 1). */
 bool quantize_without_labels(const struct quantize_options *o, bool teacher);

@@ -1,5 +1,6 @@
 /* From calibrated or trained params to what is saved: constants of the lowered graph, computed by the CPU backend and
- * frozen; or the params of the simulated form. Then the checks that a conversion owes: masks, and the saved bytes. */
+ * frozen; or the params of the simulated form, or of the float model that was trained. Then the checks that a
+ * conversion owes: masks, and the saved bytes. */
 #include <math.h>
 #include <string.h>
 
@@ -7,6 +8,21 @@
 #include "base/mem.h"
 #include "graph/pass.h"
 #include "stages/quantize.h"
+
+static int convert_float(struct quantize_job *job)
+{
+	struct graph g;
+	job->output.ckpt.form = FORM_FLOAT;
+	int rc = spec_build(&g, &job->output.ckpt.spec, &shape_one);
+	if (!rc)
+		rc = params_add_graph(&job->output.params, &g, 0);
+	if (!rc)
+		rc = params_copy(&job->output.params, &job->input.params);
+	if (!rc)
+		rc = checkpoint_from_params(&job->output.ckpt, &g, &job->output.params);
+	graph_clear(&g);
+	return rc;
+}
 
 static int convert_simulated(struct quantize_job *job)
 {
@@ -121,6 +137,8 @@ int quantize_convert(struct quantize_job *job)
 		rc = adapter_copy(&job->output.ckpt.adapter, &job->input.ckpt.adapter);
 	if (!rc)
 		rc = task_copy(&job->output.ckpt.task, &job->input.ckpt.task);
+	if (!rc && quantize_saves_float(job->o))
+		return convert_float(job);
 	if (!rc)
 		rc = quant_plan_copy(&job->output.ckpt.plan, &job->plan);
 	if (rc < 0)

@@ -17,6 +17,7 @@ static const char *const methods[] = {"dynamic", "static", "qat", "fp16", "bf16"
 static const char *const roundings[] = {"nearest", "adaround", "by_bits", NULL};
 static const char *const corrections[] = {"false", "true", "by_bits", NULL};
 static const char *const train_only[] = {"all", "steps", NULL};
+static const char *const saves[] = {"integers", "float", NULL};
 
 #define AT(field)  offsetof(struct quantize_options, field)
 #define TRAINED    (OPTION_BIT(QUANT_QAT) | OPTION_BIT(QUANTIZE_AUTO))
@@ -91,6 +92,16 @@ const struct option quantize_option_table[] = {
 	.only = TRAINED,
 	.help = "steps: the steps of weights and activations learn, everything else stays as it is; an epoch or two "
 		"will do"},
+    {.key = "save",
+	.type = OPT_CHOICE,
+	.offset = AT(save),
+	.def = "integers",
+	.choices = saves,
+	.when = "method",
+	.only = OPTION_BIT(QUANT_QAT),
+	.help =
+	    "float: the weights as they were trained to be rounded, without the steps, as a model that later stages "
+	    "prune, distill or quantize"},
     {.key = "rounding",
 	.type = OPT_CHOICE,
 	.offset = AT(rounding),
@@ -122,6 +133,11 @@ const struct option quantize_option_table[] = {
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", TRAINED),
     OPTION_END,
 };
+
+bool quantize_saves_float(const struct quantize_options *o)
+{
+	return o->method == QUANT_QAT && o->save == SAVE_FLOAT;
+}
 
 bool quantize_has_steps(const struct quantize_options *o)
 {
@@ -268,6 +284,15 @@ static int check_method(const struct quantize_options *o, const char **key)
 	*key = "step_lr_factor";
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
 		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");
+	*key = "save";
+	if (o->method == QUANT_QAT && o->save == SAVE_FLOAT) {
+		if (o->train_only == TRAIN_STEPS)
+			return err_set(
+			    ERR_CONFIG, "save float with train_only steps: its weights are those of the input");
+		if (accept_is_asked(&o->accept))
+			return err_set(
+			    ERR_CONFIG, "save float with accept: that decides whether integers may be shipped");
+	}
 	*key = "weight_decay";
 	const double usual = strtod(TRAIN_WEIGHT_DECAY, NULL);
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS &&

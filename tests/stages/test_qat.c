@@ -109,6 +109,55 @@ static void steps__learn_alone(void **state)
 	cJSON_Delete(all);
 }
 
+/* What is saved is a float model: with the masks that it came with, and integers near those of the stage that saves
+ * integers at once, since its weights were trained to be rounded. */
+static void float_weights__go_on_to_pruning_and_integers(void **state)
+{
+	static const char qat[] = "{method: qat, weight_bits: 2, epochs: 3, lr: 0.003, save: float}";
+	(void)state;
+	cJSON_Delete(quantize(&images, "trained", "mlp", NULL, qat));
+	struct checkpoint c = load(&images, "trained");
+	assert_int_equal(c.form, FORM_FLOAT);
+	assert_int_equal(c.plan.n_value, 0);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(c.info, "technique")), "qat_float");
+	assert_null(cJSON_GetObjectItem(c.info, "int8_report"));
+	checkpoint_clear(&c);
+	static const char again[] = "{method: static, weight_bits: 2, rounding: nearest, bias_correction: false}";
+	cJSON *trained = quantize(&images, "trained_2", "trained", NULL, again);
+	cJSON *plain = quantize(&images, "plain_2", "mlp", NULL, again);
+	if (!(rig_val(trained, "loss") < 0.8 * rig_val(plain, "loss")))
+		fail_msg("loss %g, without training %g", rig_val(trained, "loss"), rig_val(plain, "loss"));
+	cJSON_Delete(trained);
+	cJSON_Delete(plain);
+	RIG_OK(rig_run(&images, &stage_prune,
+	    &(struct rig_case){.name = "cut", .options = "{sparsity: 0.5, epochs: 1}", .input = "trained"}));
+	cJSON_Delete(quantize(&images, "cut_trained", "cut", NULL, qat));
+	struct checkpoint before = load(&images, "cut"), after = load(&images, "cut_trained");
+	assert_true(same_tensor(&before, &after, "fc1.weight.mask"));
+	assert_false(same_tensor(&before, &after, "fc1.weight"));
+	checkpoint_clear(&before);
+	checkpoint_clear(&after);
+	cJSON_Delete(quantize(&images, "cut_integers", "cut_trained", NULL, "{method: static}"));
+}
+
+static void float_weights__are_refused_where_they_make_no_sense(void **state)
+{
+	static const char *const bad[][2] = {{"{method: static, save: float}", "save has no effect with method static"},
+	    {"{method: qat, train_only: steps, save: float}", "its weights are those of the input"},
+	    {"{method: qat, save: float, accept: {max_drop: 1}}", "whether integers may be shipped"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct quantize_options o = {0};
+		const char *key;
+		int rc = rig_options(quantize_option_table, &o, bad[i][0]);
+		if (!rc)
+			rc = quantize_options_check(&o, &key);
+		if (rc != ERR_CONFIG || !strstr(err_message(), bad[i][1]))
+			fail_msg("%s: %d %s", bad[i][0], rc, err_message());
+		option_clear(quantize_option_table, &o);
+	}
+}
+
 /* ---- from whom ---- */
 
 /* Every sample of training and validation gets the class of another. */
@@ -223,6 +272,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(steps__learn_alone),
+	    cmocka_unit_test(float_weights__go_on_to_pruning_and_integers),
+	    cmocka_unit_test(float_weights__are_refused_where_they_make_no_sense),
 	    cmocka_unit_test(labels__are_not_looked_at_with_alpha_1),
 	    cmocka_unit_test(self__brings_the_integers_nearer_to_the_model),
 	    cmocka_unit_test(refused__what_needs_labels_without_labels),

@@ -33,11 +33,13 @@ static const struct command commands[] = {
 		"  --power SHARE       how often that test sees a difference that is there (0.8)\n" JSON,
 	cmd_plan},
     {"sweep",
-	"GRID [--out DIR] [--jobs N] [--threads N] | GRID --plan [--json] | GRID --freeze | GRID --status [--json] | "
+	"GRID [--out DIR] [--set PATH=VALUE]... [--jobs N] [--threads N] | GRID --plan [--json] | GRID --freeze | GRID "
+	"--status [--json] | "
 	"GRID --cell K|auto [--until STAGE | --tasks FILE] [--offset N] | GRID --slurm [OPTION]... [--submit]",
 	"run every cell of a grid of options, here or on a cluster",
 	"  GRID is a grid file, or the folder of a sweep as it was frozen\n"
 	"  --out DIR           the sweep's folder; not given: runs/NAME of the grid file\n"
+	"  --set PATH=VALUE    an option of the base, in all cells, when they are made\n"
 	"  --jobs N            cells at a time (1)\n"
 	"  --threads N         CPU threads of each; not given: those of the machine, divided by the jobs\n"
 	"  --plan              check all cells and show them; touches nothing\n"

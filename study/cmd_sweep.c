@@ -47,6 +47,8 @@ static int print_plan(const struct sweep *s, const struct sweep_found *f)
 		return rc;
 	printf("%s -> %s: %d cells, %d of %d stages are different\n", s->grid, s->out, s->n, l.distinct, l.stages);
 	print_axes(s);
+	const cJSON *set;
+	cJSON_ArrayForEach(set, s->set) printf("  --set %s\n", set->valuestring);
 	if (f->equal)
 		printf("%d cells that equal others are dropped\n", f->equal);
 	if (f->kept)
@@ -78,6 +80,7 @@ static int print_plan_json(const struct sweep *s, const struct sweep_found *f)
 		return rc;
 	struct json_out root = json_out_begin(&ok);
 	json_out_text(root, "out", s->out);
+	json_out_item(root, "set", cJSON_Duplicate(s->set, true));
 	json_out_number(root, "cells", s->n);
 	json_out_number(root, "stages", l.stages);
 	json_out_number(root, "different_stages", l.distinct);
@@ -99,6 +102,8 @@ static int print_plan_json(const struct sweep *s, const struct sweep_found *f)
 
 static void say_changes(const struct sweep *s, const struct sweep_found *f)
 {
+	if (f->set_before[0])
+		fprintf(stderr, "warning: the cells that are there were made with %s\n", f->set_before);
 	if (f->changed)
 		fprintf(stderr, "%d cells have another config than before: what it changes in them is run again\n",
 		    f->changed);
@@ -125,7 +130,7 @@ static int share_threads(const struct sweep_args *a)
 static int plan_grid(struct sweep *s, struct sweep_found *found, const struct sweep_args *a)
 {
 	struct grid g;
-	int rc = grid_load(&g, a->grid);
+	int rc = grid_load(&g, a->grid, a->set, a->n_set);
 	if (rc)
 		return rc;
 	rc = sweep_plan(s, found, &g, a->grid, a->out, (int)a->threads, share_threads(a));
@@ -187,9 +192,12 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 static int load_frozen(struct sweep *s, const struct sweep_args *a)
 {
 	struct grid g;
-	if (fs_is_dir(a->grid))
-		return a->out ? err_set(ERR_CONFIG, "sweep: --out beside a sweep's folder") : sweep_load(s, a->grid);
-	int rc = grid_load(&g, a->grid);
+	if (fs_is_dir(a->grid)) {
+		const char *idle = a->out ? "--out" : a->n_set ? "--set" : a->threads ? "--threads" : NULL;
+		return idle ? err_set(ERR_CONFIG, "sweep: %s beside a sweep's folder, whose cells are made", idle)
+			    : sweep_load(s, a->grid);
+	}
+	int rc = grid_load(&g, a->grid, NULL, 0);
 	if (rc)
 		return rc;
 	char *out = a->out ? mem_strdup(a->out) : mem_printf("runs/%s", g.name);

@@ -314,6 +314,68 @@ static int check_twice(const struct grid *g)
 	return rc;
 }
 
+/* ---- assignments to the base ---- */
+
+/* What stands at a path, or NULL. */
+static const struct yaml_node *value_at(const struct yaml_node *node, const char *path)
+{
+	while (node && *path) {
+		char key[YAML_MAX_KEY + 1];
+		const size_t n = strcspn(path, ".");
+		snprintf(key, sizeof(key), "%.*s", (int)n, path);
+		node = yaml_get(node, key);
+		path += path[n] ? n + 1 : n;
+	}
+	return node;
+}
+
+/* A cell's own value would take the place of what was set, or say it again. */
+static int check_against_axes(const struct grid *g, struct setting set)
+{
+	for (int axis = 0; axis < g->n_axis; axis++)
+		for (int v = 0; v < g->axis[axis].n; v++)
+			for (int i = 0; i < setting_count(&g->axis[axis], v); i++) {
+				const struct setting s = setting_of(&g->axis[axis], v, i);
+				const char *below = path_below(set.path, s.path);
+				if (path_below(s.path, set.path) || (below && says(set.value, below)))
+					return yaml_error(&g->yaml, set.place,
+					    "the grid sets '%s' in its cells, on line %d", s.path, s.place->line);
+			}
+	return 0;
+}
+
+/* check: the axes are known; else the base is changed. */
+static int apply_set(struct grid *g, const char *text, bool check)
+{
+	char path[256];
+	char *origin = mem_printf("--set %s", text);
+	if (!origin)
+		return ERR_NOMEM;
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(text, "="), text);
+	const struct yaml_node place = {.text = path, .origin = origin};
+	int rc = 0;
+	if (check) {
+		rc = check_against_axes(g, (struct setting){path, &place, value_at(g->base.root, path)});
+	} else {
+		if (strcmp(path, "out") == 0)
+			rc = yaml_error(&g->yaml, &place, "cells have folders of their own; --out is the sweep's");
+		else if (strchr(path, '.'))
+			rc = check_path(g, &place); /* before a stage of that name is there */
+		if (!rc)
+			rc = yaml_set(&g->base, text);
+	}
+	mem_free(origin);
+	return rc;
+}
+
+static int apply_sets(struct grid *g, bool check)
+{
+	int rc = 0;
+	for (int i = 0; !rc && i < g->n_set; i++)
+		rc = apply_set(g, g->set[i], check);
+	return rc;
+}
+
 static int count_cells(struct grid *g)
 {
 	uint64_t n = 1;
@@ -395,19 +457,23 @@ static int read_all(struct grid *g, const char *path)
 	if (!rc)
 		rc = read_base(g, dirname(copy));
 	if (!rc)
+		rc = apply_sets(g, false);
+	if (!rc)
 		rc = read_axes(g);
 	if (!rc)
 		rc = count_cells(g);
 	if (!rc)
 		rc = check_twice(g);
+	if (!rc)
+		rc = apply_sets(g, true);
 	mem_free(copy);
 	return rc;
 }
 
-int grid_load(struct grid *g, const char *path)
+int grid_load(struct grid *g, const char *path, const char *const *set, int n_set)
 {
 	struct fs_bytes bytes;
-	*g = (struct grid){.seed_axis = -1, .fold_axis = -1};
+	*g = (struct grid){.set = set, .n_set = n_set, .seed_axis = -1, .fold_axis = -1};
 	int rc = fs_read_regular(path, YAML_MAX_BYTES, &bytes);
 	if (rc)
 		return rc == ERR_IO ? err_set(ERR_CONFIG, "%s", err_message()) : rc;

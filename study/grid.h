@@ -44,8 +44,10 @@ struct grid_axis {
 
 struct grid {
 	struct yaml yaml, base;
-	char *text, *name, *base_dir;     /* owned: the grid file's text; its name without folder and ending */
-	char sha256[HASH_HEX];            /* of the text */
+	char *text, *name, *base_dir; /* owned: the grid file's text; its name without folder and ending */
+	char sha256[HASH_HEX];        /* of the text */
+	const char *const *set;       /* borrowed: assignments to the base */
+	int n_set;
 	bool drop_equal;                  /* equal cells: the first one stays; else they are an error */
 	struct grid_axis *axis;           /* owned; seeds and folds are the last ones */
 	int n_axis, seed_axis, fold_axis; /* -1: there is none */
@@ -53,9 +55,10 @@ struct grid {
 	int n_cell;
 };
 
-/* ERR_CONFIG with file, line and column: a path that the base has no place for, an axis without values, too many cells
- * (with their number), two axes for one option. */
-int grid_load(struct grid *g, const char *path);
+/* set: n_set assignments PATH=VALUE to the base, which must live as long as g. ERR_CONFIG with file, line and column,
+ * or the assignment: a path that the base has no place for, an axis without values, too many cells (with their number),
+ * two axes for one option, or an axis and an assignment. */
+int grid_load(struct grid *g, const char *path, const char *const *set, int n_set);
 void grid_clear(struct grid *g);
 /* Which value of axis `axis` cell number `cell` has. */
 int grid_value_of(const struct grid *g, int cell, int axis);

@@ -46,6 +46,7 @@ void sweep_clear(struct sweep *s)
 	mem_free(s->grid);
 	mem_free(s->grid_text);
 	cJSON_Delete(s->axes);
+	cJSON_Delete(s->set);
 	*s = (struct sweep){0};
 }
 
@@ -108,6 +109,7 @@ static int write_description(const struct sweep *s)
 	json_out_text(root, "grid", s->grid);
 	json_out_text(root, "grid_sha256", s->grid_sha256);
 	json_out_text(root, "grid_text", s->grid_text);
+	json_out_item(root, "set", cJSON_Duplicate(s->set, true));
 	json_out_number(root, "threads", s->threads);
 	json_out_number(root, "next_index", s->next_index);
 	json_out_item(root, "axes", cJSON_Duplicate(s->axes, true));
@@ -261,6 +263,17 @@ static int read_cells(struct sweep_cell **cell, int *n, const cJSON *list)
 	return rc;
 }
 
+/* Sweeps of older programs have none. */
+static int read_set(struct sweep *s, const cJSON *json)
+{
+	const cJSON *set = cJSON_GetObjectItemCaseSensitive(json, "set"), *e;
+	cJSON_ArrayForEach(e, set) if (!cJSON_IsString(e)) return err_set(ERR_CONFIG, "'set' must be a list of texts");
+	if (set && !cJSON_IsArray(set))
+		return err_set(ERR_CONFIG, "'set' must be a list of texts");
+	s->set = set ? cJSON_Duplicate(set, true) : cJSON_CreateArray();
+	return s->set ? 0 : ERR_NOMEM;
+}
+
 static int read_description(struct sweep *s, const cJSON *json)
 {
 	uint64_t format, threads, next;
@@ -281,7 +294,9 @@ static int read_description(struct sweep *s, const cJSON *json)
 	s->axes = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(json, "axes"), true);
 	if (!s->name || !s->grid || !s->grid_text || !s->axes)
 		return ERR_NOMEM;
-	int rc = read_cells(&s->cell, &s->n, cJSON_GetObjectItemCaseSensitive(json, "cells"));
+	int rc = read_set(s, json);
+	if (!rc)
+		rc = read_cells(&s->cell, &s->n, cJSON_GetObjectItemCaseSensitive(json, "cells"));
 	return rc ? rc : read_cells(&s->removed, &s->n_removed, cJSON_GetObjectItemCaseSensitive(json, "removed"));
 }
 

@@ -45,6 +45,7 @@ struct sweep {
 	char out[SWEEP_OUT + 1];
 	char *name, *grid, *grid_text; /* owned; the grid file's path and text */
 	char grid_sha256[HASH_HEX];
+	cJSON *set;  /* list of texts: what --set has assigned to the base */
 	int threads; /* of each cell that names none */
 	cJSON *axes; /* owned: {path: [values]} */
 	struct sweep_cell *cell;

@@ -22,6 +22,7 @@ struct value_option {
 static const struct value_option values[] = {
     {'o', "--out", TEXT, AT(out), 0, 0, -1},
     {'j', "--jobs", NUMBER, AT(jobs), 1, SWEEP_MAX_JOBS, SWEEP_RUN},
+    {'s', "--set", LIST, 0, 0, 0, -1},
     {'t', "--threads", NUMBER, AT(threads), 1, 1024, -1},
     {'c', "--cell", TEXT, AT(cell), 0, 0, SWEEP_CELL},
     {'u', "--until", TEXT, AT(until), 0, 0, SWEEP_CELL},
@@ -42,7 +43,7 @@ static const struct value_option values[] = {
 };
 #define N_VALUES (sizeof(values) / sizeof(*values))
 
-static const struct flag flags[] = {{"out", true, 'o'}, {"jobs", true, 'j'}, {"threads", true, 't'},
+static const struct flag flags[] = {{"out", true, 'o'}, {"jobs", true, 'j'}, {"threads", true, 't'}, {"set", true, 's'},
     {"cell", true, 'c'}, {"until", true, 'u'}, {"tasks", true, 'T'}, {"offset", true, 'O'}, {"partition", true, 'p'},
     {"gres", true, 'g'}, {"mem", true, 'm'}, {"time", true, 'i'}, {"account", true, 'a'}, {"cpus", true, 'C'},
     {"at-once", true, 'A'}, {"per-task", true, 'P'}, {"requeues", true, 'R'}, {"max-array", true, 'X'},
@@ -60,10 +61,11 @@ static int check_line(const char *option, const char *text)
 
 static int add_line(struct sweep_args *a, const struct value_option *v, const char *text)
 {
-	const char **list = v->id == 'M' ? a->module : a->option;
-	int *n = v->id == 'M' ? &a->n_module : &a->n_option;
-	if (*n == SWEEP_MAX_LINES)
-		return err_set(ERR_CONFIG, "sweep: more than %d %s", SWEEP_MAX_LINES, v->name);
+	const char **list = v->id == 's' ? a->set : v->id == 'M' ? a->module : a->option;
+	int *n = v->id == 's' ? &a->n_set : v->id == 'M' ? &a->n_module : &a->n_option;
+	const int most = v->id == 's' ? SWEEP_MAX_SETS : SWEEP_MAX_LINES;
+	if (*n == most)
+		return err_set(ERR_CONFIG, "sweep: more than %d %s", most, v->name);
 	list[(*n)++] = text;
 	return 0;
 }
@@ -103,6 +105,9 @@ static int check_uses(const struct sweep_args *a, const bool *given)
 		return err_set(ERR_CONFIG, "sweep: --json belongs to --status and --plan");
 	if (a->threads && (a->what == SWEEP_CELL || a->what == SWEEP_STATUS))
 		return err_set(ERR_CONFIG, "sweep: --threads is decided when the cells are made");
+	if (a->n_set && (a->what == SWEEP_CELL || a->what == SWEEP_STATUS))
+		return err_set(
+		    ERR_CONFIG, "sweep: --set changes the base, from which the cells are made; these are made");
 	if (a->tasks && a->until)
 		return err_set(ERR_CONFIG, "sweep: --tasks says itself until which stage");
 	return 0;

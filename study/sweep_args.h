@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #define SWEEP_MAX_LINES 32
+#define SWEEP_MAX_SETS  64
 
 enum sweep_what { SWEEP_RUN, SWEEP_SHOW, SWEEP_FREEZE, SWEEP_CELL, SWEEP_STATUS, SWEEP_SLURM };
 
@@ -14,6 +15,8 @@ struct sweep_args { /* all borrowed from argv */
 	long jobs, threads;               /* threads 0: not given */
 	const char *cell, *until, *tasks; /* SWEEP_CELL */
 	long offset;
+	const char *set[SWEEP_MAX_SETS]; /* PATH=VALUE, of the base */
+	int n_set;
 	bool json, submit;
 	/* SWEEP_SLURM; NULL and 0: not given */
 	const char *partition, *gres, *memory, *time, *account;

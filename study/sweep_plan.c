@@ -433,6 +433,27 @@ static int meet_earlier(struct sweep *s, struct sweep *old, struct sweep_found *
 	return rc ? rc : keep_removed(s, old, found);
 }
 
+static int describe_set(struct sweep *s, const struct grid *g)
+{
+	s->set = cJSON_CreateArray();
+	int rc = s->set ? 0 : err_set(ERR_NOMEM, "out of memory");
+	for (int i = 0; !rc && i < g->n_set; i++)
+		rc = add_json(s->set, NULL, cJSON_CreateString(g->set[i]));
+	return rc;
+}
+
+/* What differs from before, in words. */
+static void compare_set(const struct sweep *s, const struct sweep *old, char *text, size_t cap)
+{
+	struct str words = {0};
+	const cJSON *e;
+	if (!old->set || cJSON_Compare(s->set, old->set, true))
+		return;
+	cJSON_ArrayForEach(e, old->set) str_addf(&words, "%s--set %s", words.len ? " " : "", e->valuestring);
+	snprintf(text, cap, "%s", words.len ? str_text(&words) : "no --set");
+	str_clear(&words);
+}
+
 static int begin(struct sweep *s, const struct grid *g, const char *grid_path, const char *out)
 {
 	int n =
@@ -443,7 +464,8 @@ static int begin(struct sweep *s, const struct grid *g, const char *grid_path, c
 	s->grid = mem_strdup(grid_path);
 	s->grid_text = mem_strdup(g->text);
 	memcpy(s->grid_sha256, g->sha256, HASH_HEX);
-	return s->name && s->grid && s->grid_text ? describe_axes(s, g) : ERR_NOMEM;
+	int rc = s->name && s->grid && s->grid_text ? describe_set(s, g) : ERR_NOMEM;
+	return rc ? rc : describe_axes(s, g);
 }
 
 /* A first making that was interrupted leaves a lock, and cells that no sweep.json names yet; anything else is not ours.
@@ -491,6 +513,8 @@ int sweep_plan(struct sweep *s, struct sweep_found *found, const struct grid *g,
 	int rc = begin(s, g, grid_path, out);
 	if (!rc)
 		rc = load_earlier(&old, s->out);
+	if (!rc)
+		compare_set(s, &old, found->set_before, sizeof(found->set_before));
 	s->threads = threads ? threads : old.threads ? old.threads : share;
 	if (!rc)
 		rc = make_cells(&p);

@@ -7,11 +7,13 @@
 
 /* What a plan found out beside the cells. */
 struct sweep_found {
-	int equal;           /* cells that were dropped, for they equal an earlier one */
-	int kept, added;     /* cells that the folder had, and new ones */
-	int changed;         /* kept cells whose config is another now */
-	int newly_removed;   /* the last ones of `removed` */
-	int checked;         /* cells that were put together with their data, as `plan` does */
+	int equal;         /* cells that were dropped, for they equal an earlier one */
+	int kept, added;   /* cells that the folder had, and new ones */
+	int changed;       /* kept cells whose config is another now */
+	int newly_removed; /* the last ones of `removed` */
+	int checked;       /* cells that were put together with their data, as `plan` does */
+	char
+	    set_before[512]; /* the assignments that the folder's cells were made with, where those are others; or "" */
 	char no_store[1600]; /* why cells cannot share what they make; "": they can */
 };
 

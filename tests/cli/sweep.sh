@@ -46,6 +46,48 @@ grid 'axes:\n  student:\n    as it is: {}\n    longer: {stages.student.epochs: 7
 works sweep wrong.yaml --plan --json
 contains out '"cells":	2'
 contains out '"0000-as_it_is", "0001-longer"'
+# --set changes the base of all cells, before anything of them is made.
+set_wrong() { # ASSIGNMENT MESSAGE
+	refuses 2 "$2" sweep grid.yaml --set "$1"
+	refuses 2 "$2" sweep grid.yaml --plan --set "$1"
+}
+set_wrong stages.studnt.epochs=1 "--set stages.studnt.epochs=1: 'stages.studnt.epochs': stages of the base has no 'studnt'; did you mean 'student'?"
+set_wrong stages.student.epoch=1 "--set stages.student.epoch=1: stages.student: unknown key 'epoch'; did you mean 'epochs'?"
+set_wrong stages.student.epochs "must be PATH=VALUE"
+set_wrong stages.student.epochs=no "--set stages.student.epochs=no: 'epochs' must be a whole number"
+set_wrong out=elsewhere "cells have folders of their own; --out is the sweep's"
+set_wrong stages.student.temperature=3 "--set stages.student.temperature=3: the grid sets 'stages.student.temperature' in its cells, on line 3"
+set_wrong 'stages.student={kind: distill, model: small, teacher: teacher, temperature: 3}' "the grid sets 'stages.student.temperature' in its cells"
+cat >block.yaml <<'END'
+base: base.yaml
+axes:
+  size:
+    one: {stages.student.epochs: 1}
+    two: {models.small.hidden: [14]}
+seeds: [1, 2]
+END
+refuses 2 "the grid sets 'stages.student.epochs' in its cells, on line 4" sweep block.yaml --set stages.student.epochs=3
+refuses 2 "the grid sets 'seed' in its cells, on line 6" sweep block.yaml --set seed=3
+works sweep block.yaml --set stages.student.lr=0.02 --set stages.student.warmup=0 --freeze --out given
+check "each cell has what was set" [ "$(grep -l '0\.02' given/cells/*/config.yaml | wc -l)" -eq 4 ]
+tr -d '\n\t ' <given/sweep.json >flat
+contains flat '"set":["stages.student.lr=0.02","stages.student.warmup=0"]'
+refuses 2 "sweep: --set beside a sweep's folder, whose cells are made" sweep given --set stages.student.lr=0.03
+refuses 2 "sweep: --threads beside a sweep's folder, whose cells are made" sweep given --threads 2
+refuses 2 "sweep: --set changes the base, from which the cells are made" sweep block.yaml --out given --status --set stages.student.lr=0.03
+refuses 2 "sweep: --set changes the base, from which the cells are made" sweep given --cell 0 --set stages.student.lr=0.03
+works sweep given --status
+works sweep block.yaml --set stages.student.lr=0.02 --set stages.student.warmup=0 --freeze --out given
+check "no word of what was set before" [ "$(grep -c 'were made with' err)" -eq 0 ]
+works sweep block.yaml --freeze --out given
+contains err "warning: the cells that are there were made with --set stages.student.lr=0.02 --set stages.student.warmup=0"
+contains err "4 cells have another config than before"
+works sweep block.yaml --set stages.student.lr=0.02 --plan --out given
+contains out "  --set stages.student.lr=0.02"
+works sweep block.yaml --set stages.student.lr=0.02 --freeze --out given
+contains err "were made with no --set"
+sed 's/"set":\[[^]]*\]/"set":[1]/' given/sweep.json >changed && mv changed given/sweep.json
+refuses 2 "'set' must be a list of texts" sweep given --status
 
 # Equal cells are dropped where that is asked for: a student that is not pruned has no sparsity.
 grid 'equal: drop\naxes:\n  chain: [[teacher, student], [teacher, student, prune]]\n  stages.prune.sparsity: [0.3, 0.5]'

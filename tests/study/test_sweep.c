@@ -29,7 +29,7 @@ static void plan(struct sweep *s, struct sweep_found *found, const char *text)
 {
 	struct grid g;
 	put("g.yaml", text);
-	if (grid_load(&g, "g.yaml") != 0 || sweep_plan(s, found, &g, "g.yaml", "out", 0, 1) != 0)
+	if (grid_load(&g, "g.yaml", NULL, 0) != 0 || sweep_plan(s, found, &g, "g.yaml", "out", 0, 1) != 0)
 		fail_msg("%s", err_message());
 	grid_clear(&g);
 }
@@ -39,7 +39,7 @@ static void grid__the_last_axis_changes_fastest(void **state)
 	(void)state;
 	struct grid g;
 	put("g.yaml", GRID);
-	assert_int_equal(grid_load(&g, "g.yaml"), 0);
+	assert_int_equal(grid_load(&g, "g.yaml", NULL, 0), 0);
 	assert_int_equal(g.n_cell, 8);
 	assert_int_equal(g.seed_axis, 2);
 	for (int i = 0; i < 8; i++) {
@@ -58,7 +58,7 @@ static void grid__a_chain_picks_orders_and_ties(void **state)
 	put("g.yaml", "base:\n  name: x\n  stages:\n    a: {kind: train}\n    b: {input: a}\n    c: {input: ./x/y, "
 		      "inputs: [a, b, ./z]}\n"
 		      "    d: {input: c, teacher: a, inputs: b}\naxes:\n  chain: [[a, c, d], [d, b]]\n");
-	assert_int_equal(grid_load(&g, "g.yaml"), 0);
+	assert_int_equal(grid_load(&g, "g.yaml", NULL, 0), 0);
 	assert_int_equal(grid_config(&g, 0, &y), 0);
 	const struct yaml_node *stages = yaml_get(y.root, "stages"), *c = yaml_get(stages, "c");
 	assert_int_equal(stages->n, 3);
@@ -89,7 +89,7 @@ static void grid__an_input_that_the_cell_says_stays(void **state)
 		      "    d: {inputs: [a, b]}\naxes:\n  what:\n"
 		      "    one: {stages.c.input: a, stages.d.inputs: [b, c], chain: [a, b, c, d]}\n"
 		      "    two: {chain: [a, c, d], stages.c: {input: a}}\n");
-	assert_int_equal(grid_load(&g, "g.yaml"), 0);
+	assert_int_equal(grid_load(&g, "g.yaml", NULL, 0), 0);
 	assert_int_equal(grid_config(&g, 0, &y), 0);
 	const struct yaml_node *stages = yaml_get(y.root, "stages");
 	assert_string_equal(yaml_get(yaml_get(stages, "c"), "input")->text, "a");
@@ -109,7 +109,7 @@ static void refuse_twice(const char *axes, const char *message)
 	char text[1024];
 	snprintf(text, sizeof(text), "base: {name: x, stages: {a: {lr: 1}, b: {lr: 1}}}\n%s", axes);
 	put("g.yaml", text);
-	int rc = grid_load(&g, "g.yaml");
+	int rc = grid_load(&g, "g.yaml", NULL, 0);
 	assert_int_equal(rc, message ? ERR_CONFIG : 0);
 	if (message)
 		assert_string_equal(err_message(), message);
@@ -143,7 +143,7 @@ static void grid__folds_are_as_many_as_the_base_says(void **state)
 	struct grid g;
 	struct yaml y;
 	put("g.yaml", "base: {name: x, data: {folds: 3}}\nfolds: all\nseeds: [7]\n");
-	assert_int_equal(grid_load(&g, "g.yaml"), 0);
+	assert_int_equal(grid_load(&g, "g.yaml", NULL, 0), 0);
 	assert_int_equal(g.n_cell, 3);
 	assert_int_equal(grid_config(&g, 2, &y), 0);
 	assert_string_equal(yaml_get(yaml_get(y.root, "data"), "fold")->text, "2");
@@ -166,7 +166,7 @@ static void grid__the_number_of_cells_does_not_overflow(void **state)
 	}
 	put("g.yaml", str_text(&text));
 	str_clear(&text);
-	assert_int_equal(grid_load(&g, "g.yaml"), ERR_CONFIG);
+	assert_int_equal(grid_load(&g, "g.yaml", NULL, 0), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "the grid has more than 18446744073709551615 cells (100 x 100"));
 }
 
@@ -314,7 +314,7 @@ static void sweep__every_failing_allocation_is_survived(void **state)
 	    "base: t.yaml\naxes:\n  chain: [[teacher]]\n  b: {x: {stages.teacher.epochs: 2}}\nseeds: [1]\n");
 	for (uint64_t n = 1;; n += 1 + n / 20) {
 		mem_fail_at(n);
-		int rc = grid_load(&g, "small.yaml");
+		int rc = grid_load(&g, "small.yaml", NULL, 0);
 		if (!rc) {
 			rc = sweep_plan(&s, &found, &g, "small.yaml", "none", 0, 1);
 			grid_clear(&g);

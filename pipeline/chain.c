@@ -436,9 +436,9 @@ static struct stage_run view_of(struct chain *c, struct chain_stage *s, struct p
 	    .pretrained_masks = chain_pretrained(c, k) ? &s->pretrained.masks : NULL,
 	    .n_input = k->n_input,
 	    .inputs_macs = s->inputs_macs,
-	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL
-		     : c->planned.n > 1            ? &c->planned
-						   : ranks_world(),
+	    .ranks = stage_ranks_of(k->kind, k->options) == STAGE_ALONE ? NULL
+		     : c->planned.n > 1                                 ? &c->planned
+									: ranks_world(),
 	    .progress = progress};
 }
 

@@ -209,7 +209,7 @@ int run_stage_into(struct chain *c, struct chain_stage *s, const char *part, str
 	    .key = s->key,
 	    .partial = partial,
 	    .store = run_ranks_follow() ? NULL : kept_folder(c, s, kept, progress),
-	    .ranks = k->kind->ranks == STAGE_ALONE ? NULL : ranks_world(),
+	    .ranks = stage_ranks_of(k->kind, k->options) == STAGE_ALONE ? NULL : ranks_world(),
 	    .progress = progress,
 	    .stop = stop,
 	    .summary = cJSON_CreateObject()};
@@ -370,9 +370,11 @@ static int run_stage(
 		say(progress, "%s: %s", base, s->config->kind->name);
 		if (s->again[0])
 			say(progress, "%s is run again: %s", base, s->again);
-		if (ranks_world() && s->config->kind->trains && s->config->kind->ranks == STAGE_ALONE)
-			say(progress, "%s: the other ranks wait: stages of kind %s are rank 0's", base,
-			    s->config->kind->name);
+		if (ranks_world() && s->config->kind->trains &&
+		    stage_ranks_of(s->config->kind, s->config->options) == STAGE_ALONE)
+			say(progress, "%s: the other ranks wait: %s kind %s %s rank 0's", base,
+			    s->config->kind->shares ? "with these options a stage of" : "stages of",
+			    s->config->kind->name, s->config->kind->shares ? "is" : "are");
 		rc = run_ranks_order(c, s);
 		if (!rc)
 			rc = run_stage_into(c, s, part, progress, stop);

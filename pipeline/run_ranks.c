@@ -38,7 +38,7 @@ static int64_t *number_at(const struct stage_config *s, const char *key)
 bool run_ranks_words(const struct stage_config *s, int ranks, char line[RUN_RANKS_LINE])
 {
 	const int64_t *accumulate = number_at(s, "accumulate"), *batch = number_at(s, "batch_size");
-	if (ranks < 2 || s->kind->ranks != STAGE_SHARES_STEPS || !accumulate || !batch)
+	if (ranks < 2 || stage_ranks_of(s->kind, s->options) != STAGE_SHARES_STEPS || !accumulate || !batch)
 		return false;
 	snprintf(line, RUN_RANKS_LINE,
 	    "%d ranks, stage %s: a step has %" PRId64 " samples in %" PRId64 " micro-batches of %" PRId64 ", %" PRId64
@@ -54,7 +54,7 @@ int run_ranks_config(struct run_config *c, int ranks)
 		const struct stage_config *s = &c->stage[i];
 		int64_t *accumulate = number_at(s, "accumulate");
 		const int64_t *batch = number_at(s, "batch_size");
-		if (s->kind->ranks != STAGE_SHARES_STEPS || !accumulate || !batch)
+		if (stage_ranks_of(s->kind, s->options) != STAGE_SHARES_STEPS || !accumulate || !batch)
 			continue;
 		const int64_t all = *accumulate * ranks;
 		if (*batch % all)
@@ -115,7 +115,7 @@ static void copy_hash(const struct chain *c, char to[HASH_HEX], bool given, cons
 int run_ranks_order(const struct chain *c, const struct chain_stage *s)
 {
 	const struct stage_config *k = s->config;
-	if (!ranks_world() || k->kind->ranks == STAGE_ALONE)
+	if (!ranks_world() || stage_ranks_of(k->kind, k->options) == STAGE_ALONE)
 		return 0;
 	struct order o = {.stage = (int)(s - c->stage)};
 	memcpy(o.key, s->key, sizeof(o.key));

@@ -268,4 +268,5 @@ const struct stage_kind stage_joint = {.name = "joint",
     .check = check,
     .transfer = transfer_of,
     .plan = plan,
-    .run = run};
+    .run = run,
+    .ranks = STAGE_SHARES_STEPS};

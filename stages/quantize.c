@@ -476,6 +476,13 @@ static int run(struct stage_run *s)
 	return rc;
 }
 
+/* A training that is sure to come: attempts are judged by their latency, too, on which ranks may not agree. */
+static bool shares(const void *options)
+{
+	const struct quantize_options *o = options;
+	return o->method == QUANT_QAT && !accept_is_asked(&o->accept);
+}
+
 static const struct transfer_options *transfer_of(const void *options)
 {
 	return &((const struct quantize_options *)options)->kd.transfer;
@@ -494,4 +501,6 @@ const struct stage_kind stage_quantize = {.name = "quantize",
     .transfer = transfer_of,
     .check = check,
     .plan = plan,
-    .run = run};
+    .run = run,
+    .ranks = STAGE_SHARES_STEPS,
+    .shares = shares};

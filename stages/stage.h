@@ -124,7 +124,14 @@ struct stage_kind {
 	int (*plan)(const struct stage_run *s, const struct model_spec *input_spec, struct stage_plan *out);
 	int (*run)(struct stage_run *s);
 	enum stage_ranks ranks;
+	/* Whether that is so with these options; NULL: with any. Else the stage is rank 0's. */
+	bool (*shares)(const void *options);
 };
+
+static inline enum stage_ranks stage_ranks_of(const struct stage_kind *k, const void *options)
+{
+	return k->shares && !k->shares(options) ? STAGE_ALONE : k->ranks;
+}
 
 /* The kinds, by name; the list is in pipeline/registry.c. */
 extern const struct stage_kind stage_train, stage_distill, stage_prune, stage_quantize, stage_joint, stage_federate,

@@ -114,6 +114,33 @@ ranks 2 0 "02-student: done" run x.yaml --out many/x
 same one/x many/x 01-teacher 02-student
 check "the early weights too" cmp one/x/01-teacher/early.safetensors many/x/01-teacher/early.safetensors
 
+# Integers that are trained: the steps with the weights or alone, signs, masks that movement decides. What needs no
+# training is rank 0's.
+cat >q.yaml <<'END'
+name: q
+seed: 3
+threads: 1
+data: {source: digits}
+models: {big: {family: cnn, conv: [6, 8], kernel: [3, 3], pad: [1, 1], pool: [2, 2], hidden: [16], batchnorm: true, dropout: 0.1}}
+stages:
+  teacher: {kind: train, model: big, epochs: 1, batch_size: 96}
+  qat: {kind: quantize, input: teacher, method: qat, weight_bits: 4, epochs: 2, batch_size: 96, optimizer: sgd, lr: 0.01, observer: auto}
+  signs: {kind: quantize, input: teacher, method: qat, weight_bits: 1, teacher: self, epochs: 1, batch_size: 96, save: float}
+  joint: {input: teacher, teacher: teacher, epochs: 3, batch_size: 96, score: movement, begin_epoch: 0, end_epoch: 1}
+  shipped: {kind: quantize, input: teacher, method: qat, epochs: 1, batch_size: 96, accept: {max_drop: 99}}
+END
+trained=
+for stage in teacher qat signs joint; do
+	trained="$trained --set stages.$stage.accumulate=2"
+done
+# shellcheck disable=SC2086
+works run q.yaml --out one/q $trained
+ranks 2 0 "05-shipped: the other ranks wait: with these options a stage of kind quantize is rank 0's" run q.yaml --out many/q
+contains err "2 ranks, stage joint: a step has 96 samples in 2 micro-batches of 48, 1 for each rank"
+same one/q many/q 01-teacher 02-qat 03-signs 04-joint 05-shipped
+works plan q.yaml --out many/q --ranks 2
+check "the keys of ranks are planned for" [ "$(grep -c 'up to date' out)" -eq 5 ]
+
 # Clients of a federation.
 cat >f.yaml <<'END'
 name: f
@@ -180,13 +207,14 @@ for command in "run t.yaml --out e/t" "inspect whole"; do
 	fi
 done
 
-# interrupt SIGNAL WHOM: in the teacher's training, two ranks. WHOM: launcher or rank
+# interrupt SIGNAL WHOM: in the training of stage $stage, two ranks. WHOM: launcher or rank
+stage=01-teacher
 interrupt() {
 	rm -rf cut
 	$launch -n 2 "$program" run long.yaml --out cut/t >out 2>err </dev/null &
 	pid=$!
 	tries=0
-	until [ "$(cat cut/t/.01-teacher.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] || [ $tries -gt 2400 ]; do
+	until [ "$(cat cut/t/.$stage.part/logs/*.csv 2>/dev/null | wc -l)" -ge 2 ] || [ $tries -gt 2400 ]; do
 		sleep 0.05
 		tries=$((tries + 1))
 	done
@@ -200,7 +228,7 @@ interrupt() {
 	if [ $status -ne 75 ] || [ "$(grep -c '^pipeline: .*interrupted.*; the same run goes on from there' err)" -ne 1 ]; then
 		problem "exit status $status after SIG$1 to $2"
 	fi
-	check "the state is kept" [ -s cut/t/.01-teacher.resume ]
+	check "the state is kept" [ -s cut/t/.$stage.resume ]
 }
 # So many epochs that a signal arrives while they last, however fast the machine is: some three seconds.
 longer() { sed "s/kind: train, model: big, epochs: 2/kind: train, model: big, epochs: $1/" t.yaml; }
@@ -240,4 +268,11 @@ check "a rank that is killed ends the run" [ $status -ne 0 ]
 # With another number of ranks it is another training; the state stays for who goes on with it.
 interrupt USR1 launcher
 ranks 4 0 "an interrupted training with other options is kept" run long.yaml --out cut/t --until teacher
+# So it is where integers are trained, whose calibration each rank makes again.
+sed "/^  signs:\|^  joint:\|^  shipped:/d; s/bits: 4, epochs: 2/bits: 4, epochs: $((epochs > 12 ? epochs : 12))/" q.yaml >long.yaml
+works run long.yaml --out whole/q --set stages.teacher.accumulate=2 --set stages.qat.accumulate=2
+stage=02-qat
+interrupt USR1 launcher
+ranks 2 0 "going on in epoch" run long.yaml --out cut/t
+same whole/q cut/t 02-qat
 finish

@@ -315,6 +315,14 @@ static int run(struct stage_run *s)
 	return rc;
 }
 
+/* A single training, before which nothing is timed: after the first one the other ranks have left. */
+static bool shares(const void *options)
+{
+	const struct prune_options *o = options;
+	return o->train.epochs > 0 && prune_rounds(o) == 1 && !accept_is_asked(&o->accept) &&
+	       !(o->target.latency_ms > 0);
+}
+
 static const struct transfer_options *transfer_of(const void *options)
 {
 	return &((const struct prune_options *)options)->kd.transfer;
@@ -332,4 +340,6 @@ const struct stage_kind stage_prune = {.name = "prune",
     .transfer = transfer_of,
     .check = check,
     .plan = plan,
-    .run = run};
+    .run = run,
+    .ranks = STAGE_SHARES_STEPS,
+    .shares = shares};

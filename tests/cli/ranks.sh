@@ -61,7 +61,9 @@ stages:
 END
 
 # Each in a folder with a store of its own: nothing is taken from another.
-accumulated() { echo "--set stages.teacher.accumulate=$1 --set stages.student.accumulate=$((2 * $1))"; }
+accumulated() {
+	echo "--set stages.teacher.accumulate=$1 --set stages.student.accumulate=$((2 * $1)) --set stages.prune.accumulate=$1"
+}
 for n in 2 4; do
 	# shellcheck disable=SC2046
 	works run t.yaml --out "one$n/t" $(accumulated $n)
@@ -113,6 +115,29 @@ works run x.yaml --out one/x --set stages.teacher.accumulate=4 --set stages.stud
 ranks 2 0 "02-student: done" run x.yaml --out many/x
 same one/x many/x 01-teacher 02-student
 check "the early weights too" cmp one/x/01-teacher/early.safetensors many/x/01-teacher/early.safetensors
+
+# Scores by gradients, units that are removed, masks that grow as the training goes. Several trainings are rank 0's.
+cat >p.yaml <<'END'
+name: p
+seed: 3
+threads: 1
+data: {source: digits}
+models: {big: {family: cnn, conv: [8, 16], kernel: [3, 3], pad: [1, 1], pool: [2, 2], hidden: [16], batchnorm: true, dropout: 0.1}}
+stages:
+  teacher: {kind: train, model: big, epochs: 1, batch_size: 96}
+  units: {kind: prune, input: teacher, method: structured, score: taylor, sparsity: 0.4, epochs: 1, batch_size: 96, teacher: teacher}
+  moved: {kind: prune, input: teacher, method: movement, ramp: linear, end_epoch: 2, sparsity: 0.5, epochs: 3, batch_size: 96}
+  ramp: {kind: prune, input: teacher, sparsity: 0.5, ramp: cubic, end_epoch: 1, epochs: 2, batch_size: 96}
+  rounds: {kind: prune, input: teacher, sparsity: 0.5, iterations: 2, epochs: 1, batch_size: 96}
+END
+trained=
+for stage in teacher units moved ramp; do
+	trained="$trained --set stages.$stage.accumulate=2"
+done
+# shellcheck disable=SC2086
+works run p.yaml --out one/p $trained
+ranks 2 0 "05-rounds: the other ranks wait: with these options a stage of kind prune is rank 0's" run p.yaml --out many/p
+same one/p many/p 01-teacher 02-units 03-moved 04-ramp 05-rounds
 
 # Integers that are trained: the steps with the weights or alone, signs, masks that movement decides. What needs no
 # training is rank 0's.

@@ -46,6 +46,7 @@ grid 'axes:\n  student:\n    as it is: {}\n    longer: {stages.student.epochs: 7
 works sweep wrong.yaml --plan --json
 contains out '"cells":	2'
 contains out '"0000-as_it_is", "0001-longer"'
+
 # --set changes the base of all cells, before anything of them is made.
 set_wrong() { # ASSIGNMENT MESSAGE
 	refuses 2 "$2" sweep grid.yaml --set "$1"

@@ -490,7 +490,11 @@ static void infer__quantized_values(void **state)
 	a.q.zero = 256;
 	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "zero point 256");
 	a.q = (struct qrange){.bits = 1, .lo = 0, .hi = 1};
-	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "1 bits");
+	assert_refused(graph_add(&g, OP_QUANTIZE, "e", IN(x, s), &a), "1 bit is -1 or 1, found the range 0..1");
+	a.q = (struct qrange){.bits = 1, .lo = -1, .hi = 1, .is_signed = true};
+	assert_true(graph_add(&g, OP_QUANTIZE, "signs", IN(w, s5), &a) >= 0);
+	assert_true(graph_add(&g, OP_FAKE_QUANT, "fake_signs", IN(w, s5), &a) >= 0);
+	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(w, s5), &a), "1 bits, must be 2 to 8");
 	a.q = s8;
 	assert_true(graph_add(&g, OP_QUANTIZE, "wq", IN(w, s5), &a) >= 0);
 	assert_refused(graph_add(&g, OP_DEQUANT, "e", IN(q, s), &a), "is u8, must be s8");
@@ -522,6 +526,8 @@ static void infer__requant(void **state)
 	assert_true(graph_add(&g, OP_REQUANT, "y2", IN(acc, s, s), NULL) >= 0);
 	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, none), &a), "without the step");
 	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s), NULL), "0 bits");
+	const struct attr signs = {.q = {.bits = 1, .lo = -1, .hi = 1, .is_signed = true}};
+	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s), &signs), "1 bits, must be 2 to 8");
 	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s, r, none), &a), "come together");
 	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s5, s, r4, s), &a), "must be (3, 5)");
 	assert_refused(graph_add(&g, OP_REQUANT, "e", IN(acc, s, s5, s, s), &a), "must be (5)");

@@ -16,6 +16,8 @@ static bool is_tiff(const unsigned char *b, size_t n)
 #include <stdio.h>
 #include <tiffio.h>
 
+#include "data/tiff_parts.h"
+
 /* One allocation of libtiff: a strip or tile with all of an image's pixels fits. */
 #define MEMORY_MAX ((tmsize_t)8 * IMAGE_MAX_PIXELS)
 
@@ -23,6 +25,7 @@ struct file {
 	const unsigned char *bytes;
 	size_t n;
 	toff_t at;
+	bool decoding;  /* pixels, whose warnings are errors */
 	char text[256]; /* of the first error */
 };
 
@@ -71,10 +74,16 @@ static int on_error(TIFF *t, void *user, const char *module, const char *format,
 	return 1;
 }
 
+/* Of a directory libtiff warns where it knows a way out, and so it does under the file's name of a palette. Decoders
+ * warn where data is short, long or damaged, and fill up with something; only that it is LZW of the older form is no
+ * fault. */
 static int on_warning(TIFF *t, void *user, const char *module, const char *format, va_list args)
 {
-	(void)t, (void)user, (void)module, (void)format, (void)args;
-	return 1;
+	const struct file *f = user;
+
+	if (!f->decoding || (module && (strcmp(module, "LZWPreDecode") == 0 || strcmp(module, TIFFFileName(t)) == 0)))
+		return 1;
+	return on_error(t, user, module, format, args);
 }
 
 static int fail(const char *name, const struct file *f)
@@ -404,6 +413,17 @@ static int decode_raster(
 	return rc;
 }
 
+/* libdeflate, which libtiff may have been built with, gives no pixels where a last strip holds rows below the page. */
+static void use_zlib(TIFF *t, const struct kind *k)
+{
+#ifdef TIFFTAG_DEFLATE_SUBCODEC
+	if (k->compression == COMPRESSION_DEFLATE || k->compression == COMPRESSION_ADOBE_DEFLATE)
+		TIFFSetField(t, TIFFTAG_DEFLATE_SUBCODEC, DEFLATE_SUBCODEC_ZLIB);
+#else
+	(void)t, (void)k;
+#endif
+}
+
 static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, const struct image_info *info,
     uint8_t *out, unsigned *changes)
 {
@@ -414,8 +434,14 @@ static int tiff_decode(const char *name, const unsigned char *bytes, size_t n, c
 	if (rc)
 		return rc;
 	const struct kind k = read_kind(t);
-	rc = is_single(&k) ? decode_single(name, &f, t, info, out, changes)
-			   : decode_raster(name, &f, t, info, out, changes);
+	rc = tiff_parts_check(name, t, bytes, n);
+	if (!rc && f.text[0])
+		rc = fail(name, &f);
+	use_zlib(t, &k);
+	f.decoding = true;
+	if (!rc)
+		rc = is_single(&k) ? decode_single(name, &f, t, info, out, changes)
+				   : decode_raster(name, &f, t, info, out, changes);
 	TIFFClose(t);
 	return rc;
 }

@@ -157,6 +157,8 @@ static void image__is_told_from_a_line_by_its_first_bytes(void **state)
 }
 
 #if PIPELINE_TIFF
+#include <zlib.h>
+
 static void put_number(struct bytes *b, unsigned v, int bytes)
 {
 	for (int i = 0; i < bytes; i++)
@@ -225,6 +227,109 @@ static void tiff__of_numbers_that_would_be_taken_for_others_is_refused(void **st
 			fail_msg("case %zu: %s", i, err_message());
 		free(b.p);
 	}
+}
+
+/* The value of an entry of make_tiff's directory. */
+static void set_entry(struct bytes *b, int entry, unsigned value)
+{
+	const size_t end = b->n;
+
+	b->n = 8 + 2 + 12 * (size_t)entry + 8;
+	put_number(b, value, 2);
+	b->n = end;
+}
+
+enum { HEIGHT = 1, COMPRESSION = 3, ROWS_PER_STRIP = 7, STRIP_BYTES = 8, PIXELS_AT = 512 + 3 * 256 * 2 };
+
+/* 4 x 3 grey pixels in a strip of so many rows, deflated. */
+static struct bytes make_deflated(unsigned rows, int level)
+{
+	struct bytes b = make_tiff(1, 8, 1, 0, 1);
+	unsigned char pixels[64];
+	uLongf n = 1024;
+
+	for (unsigned i = 0; i < 4 * rows; i++)
+		pixels[i] = (unsigned char)(i < 12 ? i * 7 : 200);
+	assert_int_equal(compress2(b.p + PIXELS_AT, &n, pixels, 4 * rows, level), Z_OK);
+	b.n = PIXELS_AT + n;
+	set_entry(&b, COMPRESSION, 8);
+	set_entry(&b, ROWS_PER_STRIP, rows);
+	set_entry(&b, STRIP_BYTES, (unsigned)n);
+	return b;
+}
+
+/* Pixels i * 7 or an error: 0 or ERR_DATA. */
+static int decode_ramp(const struct bytes *b, int height)
+{
+	const struct image_fit fit = {.height = height, .width = 4, .channels = 1};
+	uint8_t grey[64];
+	unsigned changes;
+	const int rc = image_decode("x.tiff", b->p, b->n, &fit, grey, &changes);
+
+	for (int i = 0; i < 12 && !rc; i++)
+		assert_int_equal(grey[i], i * 7);
+	return rc;
+}
+
+static void tiff__with_any_bit_of_its_deflated_data_turned_is_refused(void **state)
+{
+	struct bytes b = make_deflated(3, 9);
+	size_t refused = 0;
+
+	(void)state;
+	assert_int_equal(decode_ramp(&b, 3), 0);
+	/* The first two bytes say how the stream was made; up to 7 bits in front of the checksum fill up a byte. */
+	for (size_t i = PIXELS_AT + 2; i < b.n; i++) {
+		for (int bit = 0; bit < 8; bit++) {
+			b.p[i] ^= (unsigned char)(1 << bit);
+			refused += decode_ramp(&b, 3) == ERR_DATA;
+			b.p[i] ^= (unsigned char)(1 << bit);
+		}
+	}
+	assert_true(refused + 7 >= 8 * (b.n - PIXELS_AT - 2));
+	set_entry(&b, STRIP_BYTES, (unsigned)(b.n - PIXELS_AT) - 5);
+	assert_int_equal(decode_ramp(&b, 3), ERR_DATA);
+	assert_non_null(strstr(err_message(), "x.tiff: strip 1 of 1 is cut off"));
+	free(b.p);
+}
+
+static void tiff__may_have_rows_below_its_page_in_the_last_strip_alone(void **state)
+{
+	(void)state;
+	for (int level = 0; level <= 9; level += 9) {
+		struct bytes b = make_deflated(5, level);
+
+		assert_int_equal(decode_ramp(&b, 3), 0);
+		set_entry(&b, ROWS_PER_STRIP, 4);
+		assert_int_equal(decode_ramp(&b, 3), ERR_DATA);
+		assert_non_null(strstr(err_message(), "strip 1 of 1 has another number of bytes than its pixels"));
+		free(b.p);
+	}
+}
+
+static void tiff__that_lacks_pixels_or_has_too_many_is_refused(void **state)
+{
+	struct bytes b = make_tiff(1, 8, 1, 0, 1);
+
+	(void)state;
+	assert_int_equal(decode_ramp(&b, 3), 0);
+	set_entry(&b, HEIGHT, 9);
+	assert_int_equal(decode_ramp(&b, 9), ERR_DATA);
+	assert_non_null(strstr(err_message(), "x.tiff: strip 2 of 3 lies nowhere in the file"));
+
+	/* PackBits: one run of 24 bytes. */
+	set_entry(&b, HEIGHT, 3);
+	set_entry(&b, COMPRESSION, 32773);
+	set_entry(&b, STRIP_BYTES, 25);
+	memmove(b.p + PIXELS_AT + 1, b.p + PIXELS_AT, 24);
+	b.p[PIXELS_AT] = 23;
+	b.n = PIXELS_AT + 25;
+	assert_int_equal(decode_ramp(&b, 3), ERR_DATA);
+	b.p[PIXELS_AT] = 11;
+	b.n = PIXELS_AT + 13;
+	set_entry(&b, STRIP_BYTES, 13);
+	assert_int_equal(decode_ramp(&b, 3), 0);
+	free(b.p);
 }
 #endif
 
@@ -376,6 +481,9 @@ int main(void)
 		cmocka_unit_test(image__is_told_from_a_line_by_its_first_bytes),
 #if PIPELINE_TIFF
 		cmocka_unit_test(tiff__of_numbers_that_would_be_taken_for_others_is_refused),
+		cmocka_unit_test(tiff__with_any_bit_of_its_deflated_data_turned_is_refused),
+		cmocka_unit_test(tiff__may_have_rows_below_its_page_in_the_last_strip_alone),
+		cmocka_unit_test(tiff__that_lacks_pixels_or_has_too_many_is_refused),
 #endif
 		cmocka_unit_test(sizes__that_differ_are_an_error_that_names_the_option),
 		cmocka_unit_test(sizes__become_one_by_the_option_and_that_is_said),

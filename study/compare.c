@@ -117,44 +117,30 @@ static void take_interval(struct compare_row *r)
 	r->of_samples = true;
 }
 
-/* The verdict of a stage's acceptance rule stands in its checkpoint_info.json, which is large: it is parsed only if the
- * word is in it. Runs that differ in their verdicts are "mixed". */
-static int take_acceptance(struct compare *c, struct compare_row *r)
+/* The verdict of a stage's acceptance rule stands in its record. Runs that differ in their verdicts are "mixed". */
+static void take_acceptance(struct compare *c, struct compare_row *r)
 {
 	for (int i = 0; i < r->n; i++) {
-		const struct study_run *run = &c->study->run[r->run[i]];
-		const struct study_stage *s = study_run_stage(run, r->model);
-		struct fs_bytes b = {0};
-		cJSON *json = NULL;
-		if (!s)
-			continue;
-		int rc = study_stage_file(run, s, "checkpoint_info.json", &b);
-		if (!rc && b.data && strstr((const char *)b.data, "\"acceptance\""))
-			rc = json_parse("checkpoint_info.json", (const char *)b.data, b.size, &json);
-		fs_bytes_clear(&b);
-		if (rc == ERR_NOMEM)
-			return rc;
-		err_clear(); /* a checkpoint that is damaged or gone says nothing of its acceptance */
-		const char *verdict = study_text(cJSON_GetObjectItemCaseSensitive(json, "acceptance"), "verdict");
+		const struct study_stage *s = study_run_stage(&c->study->run[r->run[i]], r->model);
+		const cJSON *summary = s ? cJSON_GetObjectItemCaseSensitive(s->record, "summary") : NULL;
+		const char *verdict = study_text(cJSON_GetObjectItemCaseSensitive(summary, "acceptance"), "verdict");
 		if (*verdict && *r->acceptance && strcmp(verdict, r->acceptance))
 			verdict = "mixed";
 		if (*verdict)
 			snprintf(r->acceptance, sizeof(r->acceptance), "%s", verdict);
 		c->has_acceptance |= *verdict != 0;
-		cJSON_Delete(json);
 	}
-	return 0;
 }
 
-static int fill_row(struct compare *c, struct compare_row *r)
+static void fill_row(struct compare *c, struct compare_row *r)
 {
 	spread_of(&r->spread, r->value, r->n);
 	if (!r->model)
-		return 0;
+		return;
 	take_interval(r);
 	r->bytes = mean_of(r, NULL, "bytes");
 	r->latency_ms = mean_of(r, "latency", "latency_ms_median");
-	return take_acceptance(c, r);
+	take_acceptance(c, r);
 }
 
 /* ---- tests ---- */
@@ -219,7 +205,7 @@ int compare_make(struct compare *c, struct study *s, const char *metric, const c
 	for (int i = 0; !rc && i < c->groups.n; i++)
 		rc = add_group(c, &c->groups.group[i], metric);
 	for (int i = 0; !rc && i < c->n; i++)
-		rc = fill_row(c, &c->row[i]);
+		fill_row(c, &c->row[i]);
 	if (rc == ERR_NOMEM)
 		err_set(ERR_NOMEM, "out of memory");
 	if (!rc)

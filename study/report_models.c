@@ -58,14 +58,16 @@ static void put_metrics(struct json_out o, const cJSON *test)
 	json_out_number(o, "priority_weighted_f1", study_number(test, "f1_priority"));
 }
 
-/* Peak memory stands in the checkpoint's own description; one that is damaged says nothing of it. */
-static double peak_memory(const struct study_run *run, const cJSON *m)
+/* Peak memory stands in the checkpoint's own description; one that is damaged says nothing of it, and is noted. */
+static double peak_memory(struct report *r, const struct study_run *run, const cJSON *m)
 {
 	const struct study_stage *s = study_run_stage(run, study_text(m, "name"));
 	struct fs_bytes b = {0};
 	double v = NAN;
 	const char *at = NULL;
-	if (s && study_stage_file(run, s, "checkpoint_info.json", &b) == 0 && b.data)
+	if (s && study_stage_file(run, s, "checkpoint_info.json", &b) != 0)
+		report_note(r, "no peak memory: %s", err_message());
+	if (b.data)
 		at = strstr((const char *)b.data, "\n\t\"peak_memory\":");
 	if (at && sscanf(at, "\n\t\"peak_memory\": %lf", &v) != 1)
 		v = NAN;
@@ -74,7 +76,7 @@ static double peak_memory(const struct study_run *run, const cJSON *m)
 	return v;
 }
 
-static void put_model(struct json_out list, const struct report *r, int run, const cJSON *m)
+static void put_model(struct json_out list, struct report *r, int run, const cJSON *m)
 {
 	const struct study_run *own = &r->study->run[run];
 	const cJSON *latency = cJSON_GetObjectItemCaseSensitive(m, "latency");
@@ -97,7 +99,7 @@ static void put_model(struct json_out list, const struct report *r, int run, con
 	json_out_number(o, "inference_latency_p95_ms", study_number(latency, "latency_ms_p95"));
 	json_out_number(o, "inference_latency_p99_ms", study_number(latency, "latency_ms_p99"));
 	json_out_number(o, "throughput_samples_per_sec", study_number(latency, "throughput_sps"));
-	json_out_number(o, "peak_memory_mb", peak_memory(own, m) / 1e6);
+	json_out_number(o, "peak_memory_mb", peak_memory(r, own, m) / 1e6);
 	json_out_number(o, "size_compression_ratio", study_number(m, "compression_ratio"));
 	json_out_number(o, "speedup_ratio", study_number(m, "speedup"));
 }

@@ -41,6 +41,11 @@ check "no later stage was run" [ "$(grep -c '^05-evaluate' err)" -eq 0 ]
 works run t.yaml --set stages.quantize.accept.max_drop=100 --set stages.quantize.accept.min_ratio=1.1
 check "the verdict is in the results" "$tool" json runs/t/results.json stages.3.summary.acceptance.verdict
 check "and in the table" grep -q '^Ship rule of `quantize`: ACCEPT, static, the only attempt: ' runs/t/results.md
+cp -r runs/t judged
+echo x >>judged/04-quantize/checkpoint_info.json
+works compare judged
+check "and in a comparison, whatever becomes of the checkpoint" grep -q '^t  *quantize .* ACCEPT' out
+rm -r judged
 works run t.yaml
 check "all is up to date again" [ "$(grep -c 'up to date$\|taken from there$' err)" -eq 5 ]
 

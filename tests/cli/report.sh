@@ -119,6 +119,12 @@ contains marked/report.html 'was changed since it was written'
 ends_with 4 'no run has results; 1 of 1 is damaged' report runs/bad --out none
 contains none/report.html '0 finished'
 
+# what only a checkpoint's description holds is missed with a word
+cp -r runs/r1 lost
+echo x >>lost/04-quantize/checkpoint_info.json
+works report lost --out without
+contains err 'no peak memory: lost/04-quantize/checkpoint_info.json: was changed since it was written'
+
 # names of others are one line without what a terminal obeys, in every table alike
 cp -r runs/r1 named
 sed -i 's/"name":	"t"/"name":	"t\\u001b[31m\\nx"/' named/run.json

@@ -24,6 +24,7 @@
 #include "pipeline/version.h"
 #include "ranks/ranks.h"
 #include "stages/partial.h"
+#include "store/sealed.h"
 
 #define WAIT_NS 200000000 /* between looks at a stage that another run makes */
 
@@ -38,19 +39,27 @@ static void __attribute__((format(printf, 2, 3))) say(struct progress *progress,
 	progress->line(progress, line);
 }
 
+/* The description of the run as it is planned now: stages in its folder that have other keys are of an earlier one. */
 static int write_run(const struct chain *c)
 {
 	bool ok;
 	cJSON *json;
+	char *text = NULL;
 	struct json_out root = json_out_begin(&ok);
 	json_out_text(root, "name", c->config->top.name);
 	json_out_text(root, "config", c->config->yaml.path);
 	json_out_text(root, "program_version", program_version);
 	json_out_text(root, "program_commit", program_commit);
 	json_out_item(root, "resolved", run_config_to_json(c->config));
+	struct json_out keys = json_out_object(root, "keys");
+	for (int i = 0; i < c->n; i++)
+		json_out_text(keys, c->stage[i].config->name, c->stage[i].key);
 	int rc = json_out_end(root, &json);
 	if (!rc)
-		rc = files_write_json(c->out, "run.json", json);
+		rc = sealed_print(json, RUN_FOLDER_SEAL, &text);
+	if (!rc)
+		rc = files_write_text(c->out, "run.json", text);
+	mem_free(text);
 	cJSON_Delete(json);
 	return rc;
 }

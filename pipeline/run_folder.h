@@ -8,6 +8,8 @@
 
 /* The longest path of a run's folder: what runs make in it must fit into paths of 1,024 bytes. */
 #define RUN_FOLDER_PATH 700
+/* The member of run.json that is its own hash (store/sealed.h). */
+#define RUN_FOLDER_SEAL "run_sha256"
 
 /* Whether a run of this name may work in the folder `out`, found out without touching it. ERR_CONFIG: it is another
  * run's, a file, too long a path, or a folder of something else; ERR_IO: it lies below a file. */

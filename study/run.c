@@ -9,8 +9,10 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "pipeline/config.h"
+#include "pipeline/run_folder.h"
 #include "pipeline/stage_record.h"
 #include "pipeline/version.h"
+#include "store/sealed.h"
 
 #define ROOM     1400
 #define FILE_MAX (256u << 20)
@@ -61,11 +63,12 @@ static int mark_error(struct study_run *r, int rc)
 	return rc;
 }
 
-/* A JSON object of the run's folder itself; NULL where there is no such file. */
+/* A JSON object of the run's folder itself; NULL where there is no such file. Older programs wrote no seals. */
 static int read_object(struct study_run *r, const char *name, cJSON **out)
 {
 	char path[ROOM];
 	struct fs_bytes b = {0};
+	bool sealed;
 	int rc = fs_join(path, sizeof(path), r->path, name);
 	*out = NULL;
 	if (rc || !fs_exists(path))
@@ -73,9 +76,11 @@ static int read_object(struct study_run *r, const char *name, cJSON **out)
 	rc = fs_read_regular(path, FILE_MAX, &b);
 	if (!rc)
 		rc = json_parse(path, (const char *)b.data, b.size, out);
-	fs_bytes_clear(&b);
 	if (!rc && !cJSON_IsObject(*out))
 		rc = err_set(ERR_CHECKPOINT, "%s: is not a JSON object", path);
+	if (!rc)
+		rc = sealed_check(path, *out, RUN_FOLDER_SEAL, (const char *)b.data, b.size, &sealed);
+	fs_bytes_clear(&b);
 	if (rc < 0) {
 		cJSON_Delete(*out);
 		*out = NULL;
@@ -304,20 +309,38 @@ static int check_config(struct study_run *r)
 	return rc;
 }
 
-/* Every stage of the description is there, and the evaluation is of these checkpoints and of this program. */
-static int check_whole(struct study_run *r)
+/* Every stage of the description is there, as the description plans it: one that an interrupted run has not come to is
+ * still that of an earlier description. */
+static int check_stages(struct study_run *r)
 {
 	const cJSON *stages =
 	    cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(r->run, "resolved"), "stages");
-	const cJSON *s, *m;
+	const cJSON *keys = cJSON_GetObjectItemCaseSensitive(r->run, "keys"), *s;
 	char why[512];
 	cJSON_ArrayForEach(s, stages)
 	{
-		if (study_run_stage(r, s->string))
+		const struct study_stage *of = study_run_stage(r, s->string);
+		const char *key = study_text(keys, s->string);
+		if (of && (!*key || !strcmp(key, study_text(of->record, "key"))))
 			continue;
-		snprintf(why, sizeof(why), "stage %s of its config is not finished, or gone", s->string);
+		snprintf(why, sizeof(why),
+		    of ? "stage %s is of other options, data or program than its run.json: the run since then is not "
+			 "finished"
+		       : "stage %s of its config is not finished, or gone",
+		    s->string);
 		return mark(r, STUDY_STALE, why);
 	}
+	return 0;
+}
+
+/* The evaluation is of the checkpoints that are there, and of the program and the options of the description. */
+static int check_whole(struct study_run *r)
+{
+	const cJSON *m;
+	char why[512];
+	int rc = check_stages(r);
+	if (rc || r->state != STUDY_FINISHED)
+		return rc;
 	if (strcmp(study_text(r->evaluation, "program_commit"), study_text(r->run, "program_commit")) ||
 	    strcmp(study_text(r->evaluation, "program_version"), study_text(r->run, "program_version"))) {
 		snprintf(why, sizeof(why), "evaluated by pipeline %s (%s), its run.json is of %s (%s)",
@@ -335,7 +358,7 @@ static int check_whole(struct study_run *r)
 		snprintf(why, sizeof(why), "stage %s was made anew since it was evaluated", study_text(m, "name"));
 		return mark(r, STUDY_STALE, why);
 	}
-	int rc = check_axes(r);
+	rc = check_axes(r);
 	return rc ? rc : check_config(r);
 }
 

@@ -113,9 +113,23 @@ rm -r unfinished/03-prune
 works compare unfinished
 contains err 'unfinished: stale: stage prune of its config is not finished'
 cp -r r1 other
+unseal other/run.json
 sed -i 's/"program_commit":	"[^"]*"/"program_commit":	"0123456789ab"/' other/run.json
 works compare other
 contains err 'other: stale: evaluated by pipeline'
+cp -r r1 renamed
+sed -i 's/"sparsity":	0.5/"sparsity":	0.9/' renamed/run.json
+ends_with 4 'no run has results; 1 of 1 is damaged' compare renamed
+contains err 'renamed: changed: renamed/run.json: was changed since it was written'
+# a run whose options were changed, and which was stopped before it came to the stage, is not called by them
+cp -r r1 halfway
+"$program" run t.yaml --out halfway --set stages.prune.sparsity=0.9 --set stages.prune.epochs=100000 >/dev/null 2>&1 &
+begun=$!
+check "the stage is begun again" wait_for is_training halfway/.03-prune.part
+kill -INT $begun
+wait $begun || true
+works compare halfway
+contains err 'halfway: stale: stage prune is of other options, data or program than its run.json: the run since then is not finished'
 cp -r r1 broken
 echo '{"name":' >broken/run.json
 ends_with 4 'no run has results; 1 of 1 is damaged' compare broken

@@ -30,6 +30,7 @@ printf '{"format": 1, "name": "<b id=bad>", "axes": {"</title><script>document.d
 # a path of two folders that ends an element of script
 mkdir 'x<'
 cp -r r1 'x</script><b id=bad>'
+unseal 'x</script><b id=bad>/run.json'
 sed -i 's/"name":	"t"/"name":	"u"/' 'x</script><b id=bad>/run.json'
 cp -r 'x</script><b id=bad>' y
 sed -i 's/"sparsity":	0.5/"sparsity":	0.25/' y/run.json

@@ -127,6 +127,7 @@ contains err 'no peak memory: lost/04-quantize/checkpoint_info.json: was changed
 
 # names of others are one line without what a terminal obeys, in every table alike
 cp -r runs/r1 named
+unseal named/run.json
 sed -i 's/"name":	"t"/"name":	"t\\u001b[31m\\nx"/' named/run.json
 works report named --out named_report
 for f in named_report/*.csv; do

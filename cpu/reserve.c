@@ -1,7 +1,8 @@
 /* C++ calls a handler before it throws std::bad_alloc, and tries again when the handler returns; another one when an
  * exception finds nobody to catch it. Both are set by their names in the C++ library that oneDNN has loaded, so that
- * this program needs no compiler for C++. oneDNN's own objects come from posix_memalign, whose answer it does not look
- * at everywhere; the definition below takes the place of the C library's. */
+ * this program needs no compiler for C++. oneDNN's own objects come from posix_memalign, and the code that it generates
+ * lies in pages from mmap; it does not look at the answers everywhere. The definitions below take the place of the C
+ * library's. */
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "cpu/reserve.h"
 
@@ -17,6 +18,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -26,6 +29,7 @@
 #define SET_TERMINATE   "_ZSt13set_terminatePFvvE"
 
 #define OBJECT_BYTES (1 << 16)
+#define CODE_BYTES   (1 << 20)
 #define NULL_PAGE    (1 << 16) /* no object lies below this address */
 
 typedef void handler(void);
@@ -67,6 +71,22 @@ int posix_memalign(void **out, size_t alignment, size_t bytes)
 	return 0;
 }
 
+#if !defined(__SANITIZE_ADDRESS__) /* which puts a definition of its own there */
+/* The pages of one kernel are few. Without a reserve the failure is the caller's, as ever. */
+void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	long p = syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+	if (p == -1 && errno == ENOMEM && (flags & MAP_ANONYMOUS) && bytes <= CODE_BYTES && atomic_load(&is_open)) {
+		void *aside = atomic_exchange(&reserve, NULL);
+		mem_free(aside);
+		if (aside)
+			malloc_trim(0);
+		p = syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+	}
+	return (void *)p;
+}
+#endif
+
 static void on_uncaught(void)
 {
 	end_program("pipeline: an error inside oneDNN that it does not report, most likely for want of memory\n");
@@ -93,17 +113,28 @@ static int note_code(struct dl_phdr_info *info, size_t size, void *user)
 	return 0;
 }
 
-/* Only what oneDNN does itself, near address 0, is taken for a failed allocation; all other faults are as they were. */
-static void on_fault(int sig, siginfo_t *info, void *context)
+/* Where the fault was made; of a call of a null pointer, where the call was. */
+static uintptr_t place_of(const ucontext_t *c)
 {
 	uintptr_t at = 0;
 #if defined(__x86_64__)
-	at = (uintptr_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	at = (uintptr_t)c->uc_mcontext.gregs[REG_RIP];
+	if (at < NULL_PAGE)
+		memcpy(&at, (const void *)(uintptr_t)c->uc_mcontext.gregs[REG_RSP], sizeof(at));
 #elif defined(__aarch64__)
-	at = (uintptr_t)((const ucontext_t *)context)->uc_mcontext.pc;
+	at = (uintptr_t)c->uc_mcontext.pc;
+	if (at < NULL_PAGE)
+		at = (uintptr_t)c->uc_mcontext.regs[30];
 #else
-	(void)context;
+	(void)c;
 #endif
+	return at;
+}
+
+/* Only what oneDNN does itself, near address 0, is taken for a failed allocation; all other faults are as they were. */
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	const uintptr_t at = place_of(context);
 	if ((uintptr_t)info->si_addr < NULL_PAGE && at >= code_from && at < code_to)
 		end_program("pipeline: oneDNN has used a null pointer, most likely for want of memory\n");
 	sigaction(sig, &before, NULL); /* happens again, to whoever cares */

@@ -65,6 +65,29 @@ done
 check "some of $n null pointers are used, and said to be: $unnoticed" [ $unnoticed -gt 0 ]
 unset REFUSE_MALLOC
 
+# Pages of generated code: one that is missing is served from the reserve, and without any the run ends with a message.
+REFUSE_PAGES=1
+export REFUSE_PAGES
+refused REFUSE_COUNT="$work/count" run t.yaml --out o/t
+n=$(cat count)
+check "kernels are generated" [ "$n" -gt 20 ]
+for i in 1 2 3 4 5 6 7 8; do
+	rm -rf o
+	refused REFUSE_AT=$((n * i / 9)) run t.yaml --out o/t
+	check "page $((n * i / 9)) of $n comes from the reserve" [ $status -eq 0 ]
+	check "the same bytes" cmp whole/t/02-quantize/model.safetensors o/t/02-quantize/model.safetensors
+	rm -rf o
+	refused REFUSE_FROM=$((n * i / 9)) run t.yaml --out o/t
+done
+# The last kernels of wide convolutions are made where nobody can be told that it failed, and called all the same.
+works run t.yaml --out wide/t --set models.m.conv=[64,64] --set stages.train.batch_size=512
+refused REFUSE_COUNT="$work/count" predict wide/t/02-quantize --split test
+n=$(cat count)
+for i in 0 1 2 3 4 5; do
+	refused REFUSE_FROM=$((n - i)) predict wide/t/02-quantize --split test
+done
+unset REFUSE_PAGES
+
 # What one failed allocation does not end has the bytes of a run with memory.
 refused REFUSE_COUNT="$work/count" run t.yaml --out o/t
 n=$(cat count)

@@ -4,18 +4,23 @@
  *   REFUSE_FROM=N   the N-th and all later ones
  *   REFUSE_COUNT=F  their number is written to the file F at the end
  *   REFUSE_MALLOC=1 of malloc that oneDNN itself calls alone, the answer of which it does not look at
+ *   REFUSE_PAGES=1  of the pages of generated code alone
  *
  * Allocations of others are none of its business: other tests make the program's own fail. */
 #define _GNU_SOURCE /* dl_iterate_phdr, RTLD_NEXT */
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* glibc's own names of what is replaced below. */
 int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
@@ -27,7 +32,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void *memalign(size_t alignment, size_t size);
 
 static atomic_long count;
-static long at, from, malloc_only;
+static long at, from, malloc_only, pages_only;
 static struct range {
 	uintptr_t first, end;
 } range[2];
@@ -82,6 +87,7 @@ static int counted_main(int argc, char **argv, char **environment)
 	at = number("REFUSE_AT");
 	from = number("REFUSE_FROM");
 	malloc_only = number("REFUSE_MALLOC");
+	pages_only = number("REFUSE_PAGES");
 	return real_main(argc, argv, environment);
 }
 
@@ -107,7 +113,7 @@ static bool refuse(void)
 
 static bool refuse_to(const void *caller)
 {
-	return is_theirs(caller) && refuse();
+	return !pages_only && is_theirs(caller) && refuse();
 }
 
 void *malloc(size_t size)
@@ -128,5 +134,23 @@ void *realloc(void *p, size_t size)
 /* The program calls it for oneDNN and for nobody else. */
 void *memalign(size_t alignment, size_t size)
 {
-	return range[0].end && !malloc_only && refuse() ? NULL : __libc_memalign(alignment, size);
+	return range[0].end && !malloc_only && !pages_only && refuse() ? NULL : __libc_memalign(alignment, size);
+}
+
+/* The program's own mmap is in the place of the C library's, and asks the system by this. */
+long syscall(long call, ...)
+{
+	typedef long six(long, ...);
+	six *next;
+	long a[6];
+	va_list args;
+	void *found = dlsym(RTLD_NEXT, "syscall");
+	memcpy(&next, &found, sizeof(next));
+	va_start(args, call);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (call == SYS_mmap && pages_only && (a[3] & MAP_ANONYMOUS) && refuse())
+		return -1;
+	return next(call, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

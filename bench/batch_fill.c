@@ -86,14 +86,14 @@ int main(int argc, char **argv)
 	    .std = {0.5f, 0.5f, 0.5f}};
 	struct encoding e = {0};
 	struct feed feed = {0};
-	data.pixels[SPLIT_TRAIN] = mem_alloc(SAMPLES, bytes);
-	data.label[SPLIT_TRAIN] = mem_alloc(SAMPLES, sizeof(int32_t));
-	int rc = data.pixels[SPLIT_TRAIN] && data.label[SPLIT_TRAIN] ? 0 : ERR_NOMEM;
+	data.split[SPLIT_TRAIN].pixels = mem_alloc(SAMPLES, bytes);
+	data.split[SPLIT_TRAIN].label = mem_alloc(SAMPLES, sizeof(int32_t));
+	int rc = data.split[SPLIT_TRAIN].pixels && data.split[SPLIT_TRAIN].label ? 0 : ERR_NOMEM;
 	if (argc > 1)
 		omp_set_num_threads(atoi(argv[1]));
 	if (!rc) /* one byte in three: every page is touched */
 		for (size_t i = 0; i < SAMPLES * bytes; i += 3)
-			data.pixels[SPLIT_TRAIN][i] = (uint8_t)(i * 2654435761u >> 13);
+			data.split[SPLIT_TRAIN].pixels[i] = (uint8_t)(i * 2654435761u >> 13);
 	if (!rc)
 		rc = encoding_open(&e, &adapter, &data, SPLIT_TRAIN);
 	for (int i = 0; !rc && i < (int)(sizeof(cases) / sizeof(*cases)); i++)
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_batch_fill: %s\n", err_message());
 	feed_clear(&feed);
 	encoding_close(&e);
-	mem_free(data.pixels[SPLIT_TRAIN]);
-	mem_free(data.label[SPLIT_TRAIN]);
+	mem_free(data.split[SPLIT_TRAIN].pixels);
+	mem_free(data.split[SPLIT_TRAIN].label);
 	return rc ? err_exit_status(rc) : 0;
 }

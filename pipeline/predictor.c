@@ -247,8 +247,8 @@ static int answer_rows(void *user, struct session *s, int64_t first, int count)
 		char place[64];
 		const char *name = place;
 		snprintf(place, sizeof(place), "%s:%" PRId64, split_names[e->split], first + i);
-		if (e->data->file[e->split])
-			name = e->data->file[e->split][first + i];
+		if (e->data->split[e->split].file)
+			name = e->data->split[e->split].file[first + i];
 		rc = answer(r->p, e, first + i, name, s->logits + (int64_t)i * s->classes, &truth);
 	}
 	return rc;

@@ -44,7 +44,7 @@ static void draw_shares(struct rng r, int c, double alpha, int clients, double *
 static int deal_by_class(
     const uint32_t *order, const struct dataset *d, double alpha, int clients, struct rng r, int32_t *owner)
 {
-	const int32_t *label = d->label[SPLIT_TRAIN];
+	const int32_t *label = d->split[SPLIT_TRAIN].label;
 	const int64_t n = d->n[SPLIT_TRAIN];
 	double *end = mem_alloc((size_t)clients, sizeof(*end));
 	if (!end)

@@ -30,7 +30,7 @@ static int count_tokens(const struct stage_run *run, const struct dataset *d, in
 	struct text_length *t = mem_alloc((size_t)e.n, sizeof(*t));
 	*texts = *tokens = 0;
 	for (int64_t i = 0; t && i < e.n; i++)
-		t[i] = (struct text_length){d->print[SPLIT_TRAIN][i], e.start[i + 1] - e.start[i]};
+		t[i] = (struct text_length){d->split[SPLIT_TRAIN].print[i], e.start[i + 1] - e.start[i]};
 	if (t)
 		qsort(t, (size_t)e.n, sizeof(*t), by_print);
 	for (int64_t i = 0; t && i < e.n; i++) {
@@ -67,7 +67,7 @@ int few_samples_warn(const struct stage_run *run)
 {
 	struct dataset joined = {0};
 	int64_t texts, tokens, weights;
-	if (run->data->kind != SAMPLE_TEXT || !run->spec->family->layers || !run->data->print[SPLIT_TRAIN])
+	if (run->data->kind != SAMPLE_TEXT || !run->spec->family->layers || !run->data->split[SPLIT_TRAIN].print)
 		return 0;
 	int rc = run->transfer ? dataset_join_transfer(&joined, run->data, run->transfer) : 0;
 	if (!rc)

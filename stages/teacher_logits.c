@@ -69,8 +69,8 @@ static int hash_samples(struct hash *h, const struct dataset *d)
 	int rc = 0;
 	for (int64_t i = 0; !rc && i < d->n[SPLIT_TRAIN]; i++) {
 		struct sample_view v;
-		uint64_t print = d->print[SPLIT_TRAIN] ? d->print[SPLIT_TRAIN][i] : 0;
-		if (!d->print[SPLIT_TRAIN]) {
+		uint64_t print = d->split[SPLIT_TRAIN].print ? d->split[SPLIT_TRAIN].print[i] : 0;
+		if (!d->split[SPLIT_TRAIN].print) {
 			rc = dataset_sample(d, SPLIT_TRAIN, i, &v);
 			if (!rc)
 				rc = print_sample(&v, &print);

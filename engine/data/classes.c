@@ -42,7 +42,7 @@ static bool any_position(char *const *name, int n)
 
 static bool has_class(const struct dataset *d, enum split s, int64_t i, int c)
 {
-	return d->target == TARGET_SET ? d->label_set[s][i * d->classes + c] : d->label[s][i] == c;
+	return d->target == TARGET_SET ? d->split[s].label_set[i * d->classes + c] : d->split[s].label[i] == c;
 }
 
 int64_t dataset_support(const struct dataset *d, enum split s, int c)
@@ -58,9 +58,9 @@ int64_t dataset_support(const struct dataset *d, enum split s, int c)
 static const char *first_place(const struct dataset *d, int c)
 {
 	for (int s = 0; s < SPLIT_COUNT; s++)
-		for (int64_t i = 0; d->file[s] && i < d->n[s]; i++)
+		for (int64_t i = 0; d->split[s].file && i < d->n[s]; i++)
 			if (has_class(d, (enum split)s, i, c))
-				return d->file[s][i];
+				return d->split[s].file[i];
 	return "";
 }
 
@@ -109,7 +109,7 @@ static uint8_t *map_sets(const struct dataset *d, int s, const int *map, int n)
 
 	for (int64_t i = 0; set && i < d->n[s]; i++)
 		for (int c = 0; c < d->classes; c++)
-			set[i * n + map[c]] = d->label_set[s][i * d->classes + c];
+			set[i * n + map[c]] = d->split[s].label_set[i * d->classes + c];
 	return set;
 }
 
@@ -141,7 +141,7 @@ static int replace(struct dataset *d, char *const *name, int n, const int *map)
 	int rc = copy ? 0 : ERR_NOMEM;
 
 	for (int s = 0; s < SPLIT_COUNT && !rc; s++)
-		if (d->label_set[s] && !(set[s] = map_sets(d, s, map, n)))
+		if (d->split[s].label_set && !(set[s] = map_sets(d, s, map, n)))
 			rc = ERR_NOMEM;
 	if (rc != 0) {
 		for (int s = 0; s < SPLIT_COUNT; s++)
@@ -150,10 +150,10 @@ static int replace(struct dataset *d, char *const *name, int n, const int *map)
 		return rc;
 	}
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		for (int64_t i = 0; d->label[s] && i < d->n[s]; i++)
-			d->label[s][i] = map[d->label[s][i]];
-		mem_free(d->label_set[s]);
-		d->label_set[s] = set[s];
+		for (int64_t i = 0; d->split[s].label && i < d->n[s]; i++)
+			d->split[s].label[i] = map[d->split[s].label[i]];
+		mem_free(d->split[s].label_set);
+		d->split[s].label_set = set[s];
 	}
 	free_names(d->class_name, d->classes);
 	d->class_name = copy;

@@ -45,18 +45,18 @@ static int hash_images(struct hash *h, const struct dataset *d, int s)
 		if (!rc)
 			rc = hash_add(h, v.pixels, bytes);
 	}
-	return !rc ? hash_labels(h, d->label[s], d->n[s]) : rc;
+	return !rc ? hash_labels(h, d->split[s].label, d->n[s]) : rc;
 }
 
 /* The NUL bytes between the texts say where each ends. */
 static int hash_texts(struct hash *h, const struct dataset *d, int s)
 {
-	int rc = hash_add(h, d->text[s], (size_t)d->text_start[s][d->n[s]]);
+	int rc = hash_add(h, d->split[s].text, (size_t)d->split[s].text_start[d->n[s]]);
 
 	if (rc)
 		return rc;
-	return d->target == TARGET_SET ? hash_add(h, d->label_set[s], (size_t)d->n[s] * (size_t)d->classes)
-				       : hash_labels(h, d->label[s], d->n[s]);
+	return d->target == TARGET_SET ? hash_add(h, d->split[s].label_set, (size_t)d->n[s] * (size_t)d->classes)
+				       : hash_labels(h, d->split[s].label, d->n[s]);
 }
 
 static int split_hash(const struct dataset *d, int s, char hex[HASH_HEX])
@@ -134,7 +134,7 @@ int find_duplicates(struct dataset *d)
 		return ERR_NOMEM;
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; dataset_has(d, (enum split)s) && i < d->n[s]; i++)
-			p[n++] = (struct found){d->print[s][i], s};
+			p[n++] = (struct found){d->split[s].print[i], s};
 	qsort(p, (size_t)n, sizeof(*p), by_print_and_split);
 	for (int64_t i = 0, j; i < n; i = j) {
 		for (j = i + 1; j < n && p[j].print == p[i].print; j++)

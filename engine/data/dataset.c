@@ -41,24 +41,25 @@ static void take_listing(struct dataset *d, struct listing *l, const int64_t cou
 
 static int take_labels(struct dataset *d, const struct listing *l, int s)
 {
+	struct split_data *to = &d->split[s];
 	size_t classes = (size_t)d->classes;
 
 	if (d->target == TARGET_SET)
-		d->label_set[s] = mem_alloc((size_t)d->n[s], classes);
+		to->label_set = mem_alloc((size_t)d->n[s], classes);
 	else
-		d->label[s] = mem_alloc((size_t)d->n[s], sizeof(int32_t));
-	if (!d->label[s] && !d->label_set[s])
+		to->label = mem_alloc((size_t)d->n[s], sizeof(int32_t));
+	if (!to->label && !to->label_set)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
-		const struct sample *x = &l->sample[i];
+		const struct sample *one = &l->sample[i];
 
-		if (x->split != s)
+		if (one->split != s)
 			continue;
 		if (d->target == TARGET_SET) {
-			memcpy(d->label_set[s] + (size_t)x->place * classes, l->set + (size_t)i * classes, classes);
+			memcpy(to->label_set + (size_t)one->place * classes, l->set + (size_t)i * classes, classes);
 		} else {
-			assert(x->label >= 0 && x->label < d->classes); /* every source checks what it reads */
-			d->label[s][x->place] = x->label;
+			assert(one->label >= 0 && one->label < d->classes); /* every source checks what it reads */
+			to->label[one->place] = one->label;
 		}
 	}
 	return 0;
@@ -66,18 +67,19 @@ static int take_labels(struct dataset *d, const struct listing *l, int s)
 
 static int take_files(struct dataset *d, struct listing *l, int s)
 {
+	struct split_data *to = &d->split[s];
 	bool named = false;
 
 	for (int64_t i = 0; i < l->n; i++)
 		named = named || (l->sample[i].split == s && l->sample[i].file);
 	if (!named)
 		return 0;
-	d->file[s] = mem_alloc((size_t)d->n[s], sizeof(char *));
-	if (!d->file[s])
+	to->file = mem_alloc((size_t)d->n[s], sizeof(char *));
+	if (!to->file)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
 		if (l->sample[i].split == s) {
-			d->file[s][l->sample[i].place] = l->sample[i].file;
+			to->file[l->sample[i].place] = l->sample[i].file;
 			l->sample[i].file = NULL;
 		}
 	}
@@ -86,47 +88,50 @@ static int take_files(struct dataset *d, struct listing *l, int s)
 
 static int take_prints(struct dataset *d, const struct listing *l, int s)
 {
-	d->print[s] = mem_alloc((size_t)d->n[s], sizeof(*d->print[s]));
-	if (!d->print[s])
+	struct split_data *to = &d->split[s];
+	to->print = mem_alloc((size_t)d->n[s], sizeof(*to->print));
+	if (!to->print)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].split == s)
-			d->print[s][l->sample[i].place] = l->sample[i].print;
+			to->print[l->sample[i].place] = l->sample[i].print;
 	return 0;
 }
 
 static int take_pixels(struct dataset *d, const struct listing *l, int s)
 {
-	d->row[s] = mem_alloc((size_t)d->n[s], sizeof(*d->row[s]));
-	if (!d->row[s])
+	struct split_data *to = &d->split[s];
+	to->row = mem_alloc((size_t)d->n[s], sizeof(*to->row));
+	if (!to->row)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++)
 		if (l->sample[i].split == s)
-			d->row[s][l->sample[i].place] = (uint32_t)i;
-	d->pixels[s] = d->store->base;
+			to->row[l->sample[i].place] = (uint32_t)i;
+	to->pixels = d->store->base;
 	return 0;
 }
 
 /* The samples of a split are in order of their places. */
 static int take_texts(struct dataset *d, const struct listing *l, int s)
 {
+	struct split_data *to = &d->split[s];
 	size_t bytes = 0;
 	char *p;
 
 	for (int64_t i = 0; i < l->n; i++)
 		bytes += l->sample[i].split == s ? l->sample[i].bytes + 1 : 0;
-	d->text_start[s] = mem_alloc((size_t)d->n[s] + 1, sizeof(int64_t));
-	d->text[s] = p = mem_alloc(bytes, 1);
-	if (!p || !d->text_start[s])
+	to->text_start = mem_alloc((size_t)d->n[s] + 1, sizeof(int64_t));
+	to->text = p = mem_alloc(bytes, 1);
+	if (!p || !to->text_start)
 		return ERR_NOMEM;
 	for (int64_t i = 0; i < l->n; i++) {
-		const struct sample *x = &l->sample[i];
+		const struct sample *one = &l->sample[i];
 
-		if (x->split != s)
+		if (one->split != s)
 			continue;
-		memcpy(p, x->text, x->bytes);
-		p += x->bytes + 1;
-		d->text_start[s][x->place + 1] = p - d->text[s];
+		memcpy(p, one->text, one->bytes);
+		p += one->bytes + 1;
+		to->text_start[one->place + 1] = p - to->text;
 	}
 	return 0;
 }
@@ -297,7 +302,7 @@ int dataset_open_all(struct dataset *out, const struct data_options *o, const ch
 
 bool dataset_has(const struct dataset *d, enum split s)
 {
-	return d->kind == SAMPLE_TEXT ? d->text[s] != NULL : d->pixels[s] != NULL;
+	return d->kind == SAMPLE_TEXT ? d->split[s].text != NULL : d->split[s].pixels != NULL;
 }
 
 void sample_take_pair(struct sample_view *v)
@@ -311,6 +316,8 @@ void sample_take_pair(struct sample_view *v)
 
 int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct sample_view *out)
 {
+	const struct split_data *x = &d->split[s];
+
 	*out = (struct sample_view){.kind = d->kind};
 	if (!dataset_has(d, s))
 		return err_set(ERR_FAIL, "the %s split is not loaded", split_names[s]);
@@ -318,8 +325,8 @@ int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct samp
 		return err_set(
 		    ERR_FAIL, "sample %lld of a %s split of %lld", (long long)i, split_names[s], (long long)d->n[s]);
 	if (d->kind == SAMPLE_TEXT) {
-		out->text = d->text[s] + d->text_start[s][i];
-		out->bytes = (size_t)(d->text_start[s][i + 1] - d->text_start[s][i]) - 1;
+		out->text = x->text + x->text_start[i];
+		out->bytes = (size_t)(x->text_start[i + 1] - x->text_start[i]) - 1;
 		if (d->pairs)
 			sample_take_pair(out);
 		return 0;
@@ -327,16 +334,16 @@ int dataset_sample(const struct dataset *d, enum split s, int64_t i, struct samp
 	out->height = d->height;
 	out->width = d->width;
 	out->channels = d->channels;
-	out->pixels = d->pixels[s] + (d->row[s] ? d->row[s][i] : i) * ((int64_t)d->height * d->width * d->channels);
+	out->pixels = x->pixels + (x->row ? x->row[i] : i) * ((int64_t)d->height * d->width * d->channels);
 	return 0;
 }
 
 void dataset_read_ahead(const struct dataset *d, enum split s, const uint32_t *index, int count)
 {
-	if (!d->store || !d->store->in_file || !d->row[s])
+	if (!d->store || !d->store->in_file || !d->split[s].row)
 		return;
 	for (int i = 0; i < count; i++)
-		pixels_read_ahead(d->store, d->row[s][index[i]]);
+		pixels_read_ahead(d->store, d->split[s].row[index[i]]);
 }
 
 size_t dataset_held(const struct dataset *d, bool *in_memory)
@@ -347,7 +354,7 @@ size_t dataset_held(const struct dataset *d, bool *in_memory)
 
 	*in_memory = !p || !p->in_file;
 	for (int s = 0; s < SPLIT_COUNT; s++)
-		bytes += all.text[s] ? (size_t)all.text_start[s][all.n[s]] : 0;
+		bytes += all.split[s].text ? (size_t)all.split[s].text_start[all.n[s]] : 0;
 	return p ? (size_t)p->rows * p->bytes : bytes;
 }
 
@@ -360,17 +367,9 @@ void skipped_clear(struct skipped *x)
 
 static struct split_data take_out(struct dataset *d, enum split s)
 {
-	struct split_data x = {d->label[s], d->label_set[s], d->pixels[s], d->row[s], d->print[s], d->file[s],
-	    d->text[s], d->text_start[s]};
+	const struct split_data x = d->split[s];
 
-	d->label[s] = NULL;
-	d->label_set[s] = NULL;
-	d->pixels[s] = NULL;
-	d->row[s] = NULL;
-	d->print[s] = NULL;
-	d->file[s] = NULL;
-	d->text[s] = NULL;
-	d->text_start[s] = NULL;
+	d->split[s] = (struct split_data){0};
 	return x;
 }
 
@@ -382,18 +381,9 @@ void dataset_hide_test(struct dataset *d)
 struct dataset dataset_with_test(const struct dataset *d)
 {
 	struct dataset view = *d;
-	const struct split_data *x = &d->hidden;
 
-	if (dataset_has(d, SPLIT_TEST))
-		return view;
-	view.label[SPLIT_TEST] = x->label;
-	view.label_set[SPLIT_TEST] = x->label_set;
-	view.pixels[SPLIT_TEST] = x->pixels;
-	view.row[SPLIT_TEST] = x->row;
-	view.print[SPLIT_TEST] = x->print;
-	view.file[SPLIT_TEST] = x->file;
-	view.text[SPLIT_TEST] = x->text;
-	view.text_start[SPLIT_TEST] = x->text_start;
+	if (!dataset_has(d, SPLIT_TEST))
+		view.split[SPLIT_TEST] = d->hidden;
 	return view;
 }
 

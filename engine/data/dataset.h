@@ -105,14 +105,18 @@ struct skipped {
 
 struct pixels;
 
-/* What there is of one split; each NULL if it is not loaded, or not of this kind. */
+/* The samples of one split. Each is NULL if the split is not loaded, or the samples are of another kind; n is the
+ * split's number of samples. */
 struct split_data {
-	int32_t *label;
-	uint8_t *label_set, *pixels;
-	uint32_t *row;
-	uint64_t *print;
-	char **file, *text;
-	int64_t *text_start;
+	int32_t *label;     /* TARGET_CLASS: n, each in 0..classes-1 */
+	uint8_t *label_set; /* TARGET_SET: n x classes, each 0 or 1 */
+	char **file;        /* n places of origin for messages and predict, or NULL */
+	uint64_t *print;    /* n, see prints.h; NULL: not made yet */
+	uint8_t *pixels;    /* images: rows of height*width*channels */
+	uint32_t *row;      /* images: n, in which row sample i is; NULL: in row i */
+	/* Text i begins at text + text_start[i] and ends with a NUL byte, which text_start[i + 1] is one past. */
+	char *text;
+	int64_t *text_start; /* n + 1 */
 };
 
 struct dataset {
@@ -121,31 +125,23 @@ struct dataset {
 	int classes;
 	char **class_name;                /* classes entries */
 	int64_t n[SPLIT_COUNT];           /* samples per split (known for all splits) */
-	int32_t *label[SPLIT_COUNT];      /* TARGET_CLASS: n, each in 0..classes-1; NULL if not loaded */
-	uint8_t *label_set[SPLIT_COUNT];  /* TARGET_SET: n x classes, each 0 or 1; NULL if not loaded */
-	char **file[SPLIT_COUNT];         /* n places of origin for messages and predict, or NULL */
-	uint64_t *print[SPLIT_COUNT];     /* n, see prints.h; NULL: not made yet */
 	char hash[SPLIT_COUNT][HASH_HEX]; /* of class names, contents and labels in order; also of a hidden split */
+	struct split_data split[SPLIT_COUNT];
 	int64_t duplicates_train_val, duplicates_train_test, duplicates_val_test; /* same content; -1: not checked */
 	struct split_data hidden; /* the test split of a data set that was opened without it */
 	struct data_notes notes;
 
 	/* SAMPLE_IMAGE */
 	int height, width, channels;
-	enum image_resize resize;     /* how they came to have this size; none: they had it */
-	bool to_grey;                 /* whether colour was to become grey */
-	uint8_t *pixels[SPLIT_COUNT]; /* rows of height*width*channels, NULL if not loaded */
-	uint32_t *row[SPLIT_COUNT];   /* n: in which row sample i is; NULL: in row i */
-	struct pixels *store;         /* owns the rows of all splits; NULL: pixels[] own theirs */
+	enum image_resize resize; /* how they came to have this size; none: they had it */
+	bool to_grey;             /* whether colour was to become grey */
+	struct pixels *store;     /* owns the rows of all splits; NULL: each owns its own */
 	struct skipped skipped;
 
-	/* SAMPLE_TEXT: text i of a split begins at text + text_start[i] and ends with a NUL byte, which
-	 * text_start[i + 1] is one past. Of pairs both texts are there, each with a NUL byte behind it: texts hold
-	 * none, so hashes and prints of these bytes tell (ab, c) from (a, bc). The counts are of all rows that were
-	 * read, whichever their split: */
+	/* SAMPLE_TEXT. Of pairs both texts are there, each with a NUL byte behind it: texts hold none, so hashes and
+	 * prints of these bytes tell (ab, c) from (a, bc). The counts are of all rows that were read, whichever their
+	 * split: */
 	bool pairs;
-	char *text[SPLIT_COUNT];          /* NULL if not loaded */
-	int64_t *text_start[SPLIT_COUNT]; /* n + 1 */
 	int64_t rows, distinct_texts;
 	int64_t repeated_texts;      /* distinct texts that occur more than once */
 	int64_t contradicting_texts; /* distinct texts that occur with different labels */

@@ -119,8 +119,8 @@ int dataset_split_prints(const struct dataset *d, enum split s, struct prints *o
 	for (int64_t i = 0; i < out->n && !rc; i++) {
 		struct sample_view v;
 
-		out->v[i] = d->print[s] ? d->print[s][i] : 0;
-		if (d->print[s])
+		out->v[i] = d->split[s].print ? d->split[s].print[i] : 0;
+		if (d->split[s].print)
 			continue;
 		rc = dataset_sample(d, s, i, &v);
 		if (!rc)

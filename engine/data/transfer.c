@@ -261,20 +261,21 @@ void transfer_clear(struct transfer *t)
 
 static int join_texts(struct dataset *v, const struct dataset *d, const struct transfer *t)
 {
-	const int64_t n = d->n[SPLIT_TRAIN], bytes = d->text_start[SPLIT_TRAIN][n];
-	char *text = v->text[SPLIT_TRAIN] = mem_alloc((size_t)(bytes + t->start[t->n]), 1);
-	int64_t *start = v->text_start[SPLIT_TRAIN] = mem_alloc((size_t)(n + t->n) + 1, sizeof(*start));
-	uint64_t *print = v->print[SPLIT_TRAIN] =
-	    d->print[SPLIT_TRAIN] ? mem_alloc((size_t)(n + t->n), sizeof(*print)) : NULL;
-	if (!text || !start || (d->print[SPLIT_TRAIN] && !print))
+	const struct split_data *from = &d->split[SPLIT_TRAIN];
+	struct split_data *to = &v->split[SPLIT_TRAIN];
+	const int64_t n = d->n[SPLIT_TRAIN], bytes = from->text_start[n];
+	char *text = to->text = mem_alloc((size_t)(bytes + t->start[t->n]), 1);
+	int64_t *start = to->text_start = mem_alloc((size_t)(n + t->n) + 1, sizeof(*start));
+	uint64_t *print = to->print = from->print ? mem_alloc((size_t)(n + t->n), sizeof(*print)) : NULL;
+	if (!text || !start || (from->print && !print))
 		return ERR_NOMEM;
-	memcpy(text, d->text[SPLIT_TRAIN], (size_t)bytes);
+	memcpy(text, from->text, (size_t)bytes);
 	memcpy(text + bytes, t->text, (size_t)t->start[t->n]);
-	memcpy(start, d->text_start[SPLIT_TRAIN], (size_t)(n + 1) * sizeof(*start));
+	memcpy(start, from->text_start, (size_t)(n + 1) * sizeof(*start));
 	for (int64_t i = 1; i <= t->n; i++)
 		start[n + i] = bytes + t->start[i];
 	if (print) {
-		memcpy(print, d->print[SPLIT_TRAIN], (size_t)n * sizeof(*print));
+		memcpy(print, from->print, (size_t)n * sizeof(*print));
 		memcpy(print + n, t->print, (size_t)t->n * sizeof(*print));
 	}
 	return 0;
@@ -282,19 +283,21 @@ static int join_texts(struct dataset *v, const struct dataset *d, const struct t
 
 static int join_labels(struct dataset *v, const struct dataset *d, const struct transfer *t)
 {
+	const struct split_data *from = &d->split[SPLIT_TRAIN];
+	struct split_data *to = &v->split[SPLIT_TRAIN];
 	const size_t n = (size_t)d->n[SPLIT_TRAIN], more = (size_t)t->n, classes = (size_t)d->classes;
 	if (d->target == TARGET_SET) {
-		uint8_t *set = v->label_set[SPLIT_TRAIN] = mem_alloc(n + more, classes);
+		uint8_t *set = to->label_set = mem_alloc(n + more, classes);
 		if (!set)
 			return ERR_NOMEM;
-		memcpy(set, d->label_set[SPLIT_TRAIN], n * classes);
+		memcpy(set, from->label_set, n * classes);
 		memset(set + n * classes, LABEL_SET_NONE, more * classes);
 		return 0;
 	}
-	int32_t *label = v->label[SPLIT_TRAIN] = mem_alloc(n + more, sizeof(*label));
+	int32_t *label = to->label = mem_alloc(n + more, sizeof(*label));
 	if (!label)
 		return ERR_NOMEM;
-	memcpy(label, d->label[SPLIT_TRAIN], n * sizeof(*label));
+	memcpy(label, from->label, n * sizeof(*label));
 	for (size_t i = 0; i < more; i++)
 		label[n + i] = LABEL_NONE;
 	return 0;
@@ -303,12 +306,7 @@ static int join_labels(struct dataset *v, const struct dataset *d, const struct 
 int dataset_join_transfer(struct dataset *out, const struct dataset *d, const struct transfer *t)
 {
 	*out = *d;
-	out->label[SPLIT_TRAIN] = NULL;
-	out->label_set[SPLIT_TRAIN] = NULL;
-	out->file[SPLIT_TRAIN] = NULL;
-	out->print[SPLIT_TRAIN] = NULL;
-	out->text[SPLIT_TRAIN] = NULL;
-	out->text_start[SPLIT_TRAIN] = NULL;
+	out->split[SPLIT_TRAIN] = (struct split_data){0};
 	out->n[SPLIT_TRAIN] += t->n;
 	int rc = join_texts(out, d, t);
 	if (!rc)
@@ -320,10 +318,11 @@ int dataset_join_transfer(struct dataset *out, const struct dataset *d, const st
 
 void dataset_leave_transfer(struct dataset *view)
 {
-	mem_free(view->label[SPLIT_TRAIN]);
-	mem_free(view->label_set[SPLIT_TRAIN]);
-	mem_free(view->print[SPLIT_TRAIN]);
-	mem_free(view->text[SPLIT_TRAIN]);
-	mem_free(view->text_start[SPLIT_TRAIN]);
+	const struct split_data *x = &view->split[SPLIT_TRAIN];
+	mem_free(x->label);
+	mem_free(x->label_set);
+	mem_free(x->print);
+	mem_free(x->text);
+	mem_free(x->text_start);
 	*view = (struct dataset){0};
 }

@@ -167,12 +167,12 @@ static int list_doubles(double **out, const struct option_floats *v, int n)
 static int count_classes(const struct dataset *d, int64_t *count)
 {
 	const enum split s = SPLIT_TRAIN;
-	if (!d->label[s] && !d->label_set[s])
+	if (!d->split[s].label && !d->split[s].label_set)
 		return err_set(ERR_DATA, "balance: the training split is not loaded");
 	for (int64_t i = 0; i < d->n[s]; i++)
 		for (int c = 0; c < d->classes; c++)
-			count[c] +=
-			    d->target == TARGET_CLASS ? d->label[s][i] == c : d->label_set[s][i * d->classes + c];
+			count[c] += d->target == TARGET_CLASS ? d->split[s].label[i] == c
+							      : d->split[s].label_set[i * d->classes + c];
 	return 0;
 }
 

@@ -164,7 +164,7 @@ bool task_is_weighted(const struct task *t)
 
 float task_sample_weight(const struct task *t, const struct dataset *d, enum split s, int64_t i)
 {
-	return t->weight && d->label[s][i] >= 0 ? t->weight[d->label[s][i]] : 1.0f;
+	return t->weight && d->split[s].label[i] >= 0 ? t->weight[d->split[s].label[i]] : 1.0f;
 }
 
 /* -1 where nothing is known of it (graph/op.h). */
@@ -176,7 +176,7 @@ static float target_of(uint8_t known)
 static void put_set(const struct task *t, const struct dataset *d, enum split s, uint32_t sample, float *targets)
 {
 	for (int c = 0; c < t->classes; c++)
-		targets[c] = target_of(d->label_set[s][(int64_t)sample * t->classes + c]);
+		targets[c] = target_of(d->split[s].label_set[(int64_t)sample * t->classes + c]);
 }
 
 static int fill_set(
@@ -205,7 +205,7 @@ int task_fill(const struct task *t, const struct dataset *d, enum split s, const
 		return fill_set(t, d, s, index, count, f);
 	int32_t *labels = feed_tensor(f, "labels", DT_S32, count);
 	for (int i = 0; labels && i < count; i++)
-		labels[i] = d->label[s][index[i]];
+		labels[i] = d->split[s].label[index[i]];
 	return labels ? 0 : ERR_NOMEM;
 }
 
@@ -234,15 +234,15 @@ int task_fill_mixed(const struct task *t, const struct dataset *d, enum split s,
 		if (several)
 			put_set(t, d, s, partner, (float *)targets + (int64_t)i * t->classes);
 		else
-			((int32_t *)targets)[i] = d->label[s][partner];
+			((int32_t *)targets)[i] = d->split[s].label[partner];
 	}
 	return 0;
 }
 
 struct targets task_targets(const struct dataset *d, enum split s, int64_t first)
 {
-	return (struct targets){.label = d->label[s] ? d->label[s] + first : NULL,
-	    .set = d->label_set[s] ? d->label_set[s] + first * d->classes : NULL};
+	return (struct targets){.label = d->split[s].label ? d->split[s].label + first : NULL,
+	    .set = d->split[s].label_set ? d->split[s].label_set + first * d->classes : NULL};
 }
 
 int task_decided_width(const struct task *t)

@@ -44,7 +44,7 @@ static void all__are_in_the_test_split_in_their_order(void **state)
 		assert_int_equal(dataset_sample(&d, SPLIT_TEST, i, &v), 0);
 		assert_string_equal(v.text, want[i]);
 	}
-	assert_string_equal(d.file[SPLIT_TEST][2], "t.csv:4");
+	assert_string_equal(d.split[SPLIT_TEST].file[2], "t.csv:4");
 	assert_int_equal(d.distinct_texts, 3);
 	dataset_close(&d);
 }
@@ -95,9 +95,9 @@ static void classes__are_matched_by_name(void **state)
 	assert_int_equal(first, -1);
 	assert_int_equal(d.classes, 3);
 	assert_string_equal(d.class_name[1], "fine");
-	assert_int_equal(d.label[SPLIT_TEST][0], 2);
-	assert_int_equal(d.label[SPLIT_TEST][1], 0);
-	assert_int_equal(d.label[SPLIT_TEST][2], 2);
+	assert_int_equal(d.split[SPLIT_TEST].label[0], 2);
+	assert_int_equal(d.split[SPLIT_TEST].label[1], 0);
+	assert_int_equal(d.split[SPLIT_TEST].label[2], 2);
 	assert_int_equal(dataset_support(&d, SPLIT_TEST, 1), 0);
 	assert_string_not_equal(before, d.hash[SPLIT_TEST]);
 	dataset_close(&d);
@@ -132,7 +132,7 @@ static void classes__of_label_sets_are_matched_by_name(void **state)
 	put_text("t.csv", "text,good,bad\nt0,0,1\nt1,1,1\n");
 	d = must_open_all("{source: csv, path: DIR/t.csv, labels: [good, bad]}");
 	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
-	assert_memory_equal(d.label_set[SPLIT_TEST], want, sizeof(want));
+	assert_memory_equal(d.split[SPLIT_TEST].label_set, want, sizeof(want));
 	assert_int_equal(dataset_support(&d, SPLIT_TEST, 0), 2);
 	dataset_close(&d);
 }
@@ -150,7 +150,7 @@ static void classes__that_the_model_lacks_are_refused_with_their_place(void **st
 	assert_non_null(strstr(err_message(), "'odd'"));
 	assert_non_null(strstr(err_message(), "bad, fine, good"));
 	assert_int_equal(d.classes, 2); /* as it was */
-	assert_string_equal(d.class_name[d.label[SPLIT_TEST][0]], "good");
+	assert_string_equal(d.class_name[d.split[SPLIT_TEST].label[0]], "good");
 	dataset_close(&d);
 }
 
@@ -167,7 +167,7 @@ static void numbers__are_positions_only_of_as_many_classes(void **state)
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
 	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
 	assert_int_equal(first, 0);
-	assert_int_equal(d.label[SPLIT_TEST][0], 2);
+	assert_int_equal(d.split[SPLIT_TEST].label[0], 2);
 	assert_string_equal(d.class_name[2], "good");
 	dataset_close(&d);
 	d = must_open_all("{source: csv, path: DIR/few.csv}");
@@ -176,7 +176,7 @@ static void numbers__are_positions_only_of_as_many_classes(void **state)
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
 	assert_int_equal(dataset_take_classes(&d, digits, 3, &first), 0);
 	assert_int_equal(first, -1);
-	assert_int_equal(d.label[SPLIT_TEST][0], 0); /* "2" is the first name */
+	assert_int_equal(d.split[SPLIT_TEST].label[0], 0); /* "2" is the first name */
 	dataset_close(&d);
 }
 
@@ -191,8 +191,8 @@ static void numbers__from_1_to_as_many_as_there_are_classes_are_positions_from_1
 	d = must_open_all("{source: csv, path: DIR/t.csv}");
 	assert_int_equal(dataset_take_classes(&d, model, 3, &first), 0);
 	assert_int_equal(first, 1);
-	assert_int_equal(d.label[SPLIT_TEST][0], 2);
-	assert_int_equal(d.label[SPLIT_TEST][1], 0);
+	assert_int_equal(d.split[SPLIT_TEST].label[0], 2);
+	assert_int_equal(d.split[SPLIT_TEST].label[1], 0);
 	assert_string_equal(d.class_name[0], "bad");
 	dataset_close(&d);
 	put_text("two.csv", "text,label\nt0,1\nt1,2\n"); /* of three: from 0 or from 1 */
@@ -219,7 +219,7 @@ static void taking_classes__without_memory_changes_nothing(void **state)
 		rc = dataset_take_classes(&d, model, 3, &first);
 		mem_fail_at(0);
 		if (rc != 0 && d.classes == 2)
-			assert_true(d.label_set[SPLIT_TEST][1] == 1 && strcmp(d.class_name[0], "good") == 0);
+			assert_true(d.split[SPLIT_TEST].label_set[1] == 1 && strcmp(d.class_name[0], "good") == 0);
 	}
 	assert_int_equal(rc, 0);
 	dataset_close(&d);

@@ -21,7 +21,7 @@ static void digits__are_the_1797_images_of_scikit_learn(void **state)
 	(void)state;
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d.n[s]; i++)
-			count[d.label[s][i]]++;
+			count[d.split[s].label[i]]++;
 	assert_int_equal(d.n[0] + d.n[1] + d.n[2], 1797);
 	assert_memory_equal(count, per_class, sizeof(count));
 	assert_int_equal(d.height * 1000 + d.width * 10 + d.channels, 8081);
@@ -103,8 +103,8 @@ static void splits__test_pixels_are_not_loaded_unless_asked_for(void **state)
 	struct dataset d = open_digits("{source: digits}", 1, false), t = open_digits("{source: digits}", 1, true);
 
 	(void)state;
-	assert_null(d.pixels[SPLIT_TEST]);
-	assert_null(d.label[SPLIT_TEST]);
+	assert_null(d.split[SPLIT_TEST].pixels);
+	assert_null(d.split[SPLIT_TEST].label);
 	assert_string_equal(d.hash[SPLIT_TEST], t.hash[SPLIT_TEST]); /* what is kept apart is known all the same */
 	assert_int_equal(d.n[SPLIT_TEST], t.n[SPLIT_TEST]);
 	assert_int_equal(d.duplicates_train_test, t.duplicates_train_test);
@@ -122,7 +122,8 @@ static void with_test__shows_what_was_read_before(void **state)
 	assert_false(dataset_has(&d, SPLIT_TEST));
 	assert_true(dataset_has(&view, SPLIT_TEST));
 	assert_int_equal(view.n[SPLIT_TEST], t.n[SPLIT_TEST]);
-	assert_memory_equal(view.label[SPLIT_TEST], t.label[SPLIT_TEST], (size_t)t.n[SPLIT_TEST] * sizeof(int32_t));
+	assert_memory_equal(
+	    view.split[SPLIT_TEST].label, t.split[SPLIT_TEST].label, (size_t)t.n[SPLIT_TEST] * sizeof(int32_t));
 	for (int64_t i = 0; i < t.n[SPLIT_TEST]; i++)
 		assert_memory_equal(pixels_of(&view, SPLIT_TEST, i), pixels_of(&t, SPLIT_TEST, i), 64);
 	assert_ptr_equal(pixels_of(&view, SPLIT_VAL, 3), pixels_of(&d, SPLIT_VAL, 3));
@@ -211,7 +212,7 @@ static void sample__is_a_view_of_the_split(void **state)
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last, &v), 0);
 	assert_int_equal(v.kind, SAMPLE_IMAGE);
 	assert_int_equal(v.height * 1000 + v.width * 10 + v.channels, 8081);
-	assert_ptr_equal(v.pixels, d.pixels[SPLIT_VAL] + d.row[SPLIT_VAL][last] * 64);
+	assert_ptr_equal(v.pixels, d.split[SPLIT_VAL].pixels + d.split[SPLIT_VAL].row[last] * 64);
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, last + 1, &v), ERR_FAIL);
 	assert_int_equal(dataset_sample(&d, SPLIT_VAL, -1, &v), ERR_FAIL);
 	assert_true(dataset_has(&d, SPLIT_VAL) && !dataset_has(&d, SPLIT_TEST));

@@ -55,7 +55,7 @@ static void idx__reads_plain_and_gzip_files_alike(void **state)
 	assert_int_equal(a.classes, CLASSES);
 	/* Each image still has its label. */
 	for (int64_t i = 0; i < a.n[SPLIT_TRAIN]; i++)
-		assert_int_equal(pixels_of(&a, SPLIT_TRAIN, i)[0] % CLASSES, a.label[SPLIT_TRAIN][i]);
+		assert_int_equal(pixels_of(&a, SPLIT_TRAIN, i)[0] % CLASSES, a.split[SPLIT_TRAIN].label[i]);
 	dataset_close(&a);
 	dataset_close(&b);
 	option_clear(data_option_table, &o);
@@ -67,7 +67,7 @@ static bool is_resized(const struct dataset *d, int64_t i, const struct image_fi
 	uint8_t want[3 * 64], stored[H * W];
 	unsigned changes;
 
-	for (int k = d->label[SPLIT_TRAIN][i]; k < N; k += CLASSES) {
+	for (int k = d->split[SPLIT_TRAIN].label[i]; k < N; k += CLASSES) {
 		memcpy(stored, images + 16 + k * H * W, H * W);
 		changes = 0;
 		assert_int_equal(image_fit_pixels(stored, H, W, 1, fit, want, &changes), 0);
@@ -140,7 +140,7 @@ static void idx__labels_may_begin_at_1(void **state)
 	assert_string_equal(d.class_name[CLASSES - 1], "3");
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d.n[s]; i++)
-			assert_int_equal(pixels_of(&d, s, i)[0] % CLASSES, d.label[s][i]);
+			assert_int_equal(pixels_of(&d, s, i)[0] % CLASSES, d.split[s].label[i]);
 	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "labels from 1 to 3, which are the classes 0 to 2");
 	dataset_close(&d);
 	labels[8] = 0;

@@ -38,13 +38,13 @@ static void check_contents(const struct dataset *d, int expected)
 	int seen = 0;
 
 	for (int s = 0; s < SPLIT_COUNT; s++) {
-		for (int64_t i = 0; d->pixels[s] && i < d->n[s]; i++, seen++) {
-			const char *file = strstr(d->file[s][i], "set/");
+		for (int64_t i = 0; d->split[s].pixels && i < d->n[s]; i++, seen++) {
+			const char *file = strstr(d->split[s].file[i], "set/");
 			uint8_t want[36];
 			int k = 0;
 
-			assert_non_null(strstr(d->file[s][i], d->class_name[d->label[s][i]]));
-			file = file ? file + 4 : d->file[s][i]; /* folders: the name is relative to path */
+			assert_non_null(strstr(d->split[s].file[i], d->class_name[d->split[s].label[i]]));
+			file = file ? file + 4 : d->split[s].file[i]; /* folders: the name is relative to path */
 			while (strcmp(names[k] + 4, file) != 0)
 				k++;
 			ramp(want, sizeof(want), k);
@@ -164,7 +164,7 @@ static void images__are_cut_into_folds(void **state)
 	d = must_open("{source: images, path: DIR, index: index.csv, folds: 2, fold: 1, fold_column: fold}", true);
 	assert_int_equal(d.n[SPLIT_TEST], 3 + 3 + 4);
 	for (int64_t i = 0; i < d.n[SPLIT_TEST]; i++) {
-		const char *row = strstr(text, d.file[SPLIT_TEST][i]);
+		const char *row = strstr(text, d.split[SPLIT_TEST].file[i]);
 
 		assert_int_equal(strchr(row, '\n')[-1], '2');
 	}

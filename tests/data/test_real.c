@@ -30,7 +30,7 @@ static void real__mnist_has_its_published_figures(void **state)
 	assert_int_equal(d.n[SPLIT_TRAIN] + d.n[SPLIT_VAL], 51000);
 	assert_int_equal(d.n[SPLIT_TEST], 8500);
 	for (int64_t i = 0; i < d.n[SPLIT_TEST]; i++)
-		count[d.label[SPLIT_TEST][i]]++;
+		count[d.split[SPLIT_TEST].label[i]]++;
 	assert_memory_equal(count, test_per_class, sizeof(count));
 	dataset_close(&d);
 }
@@ -58,8 +58,8 @@ static int64_t ones(const struct dataset *d, int label)
 
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int64_t i = 0; i < d->n[s]; i++)
-			n += d->target == TARGET_SET ? d->label_set[s][i * d->classes + label] == 1
-						     : d->label[s][i] == label;
+			n += d->target == TARGET_SET ? d->split[s].label_set[i * d->classes + label] == 1
+						     : d->split[s].label[i] == label;
 	return n;
 }
 
@@ -137,7 +137,7 @@ static void real__sst2_has_its_own_files(void **state)
 	assert_int_equal(d.distinct_texts, 66978 + 436);
 	assert_string_equal(d.class_name[1], "positive");
 	assert_int_equal(d.duplicates_train_test + d.duplicates_train_val + d.duplicates_val_test, 0);
-	assert_string_equal(d.file[SPLIT_TEST][0], "dev.tsv:2");
+	assert_string_equal(d.split[SPLIT_TEST].file[0], "dev.tsv:2");
 	dataset_close(&d);
 }
 

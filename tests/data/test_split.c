@@ -74,7 +74,7 @@ static struct dataset must_open(const char *yaml_text, uint64_t seed)
 
 static const char *text_at(const struct dataset *d, int s, int64_t i)
 {
-	return d->text[s] + d->text_start[s][i];
+	return d->split[s].text + d->split[s].text_start[i];
 }
 
 #define NUMBERS 20000
@@ -99,7 +99,7 @@ static int64_t count_class(const struct dataset *d, int s, int label)
 	int64_t n = 0;
 
 	for (int64_t i = 0; i < d->n[s]; i++)
-		n += d->label[s][i] == label;
+		n += d->split[s].label[i] == label;
 	return n;
 }
 
@@ -108,7 +108,7 @@ static int64_t count_label(const struct dataset *d, int s, int label)
 	int64_t n = 0;
 
 	for (int64_t i = 0; i < d->n[s]; i++)
-		n += d->label_set[s][i * d->classes + label];
+		n += d->split[s].label_set[i * d->classes + label];
 	return n;
 }
 

@@ -10,7 +10,7 @@ static void has_set(const struct dataset *d, const char *text, const char *set)
 
 	assert_int_equal(strlen(set), d->classes);
 	for (int c = 0; c < d->classes; c++)
-		assert_int_equal(d->label_set[s][i * d->classes + c], set[c] - '0');
+		assert_int_equal(d->split[s].label_set[i * d->classes + c], set[c] - '0');
 }
 
 static void csv__texts_come_with_class_and_place(void **state)
@@ -134,7 +134,7 @@ static void sets__come_from_columns_in_the_order_of_the_option(void **state)
 	put_text("t.csv", "comment,x,y,z\na,1,0,0\nb,0,1,0\nc,1,1,0\nd,0,0,0\ne,0,0,1\nf,0,0,0\n");
 	d = must_open("{source: csv, path: DIR/t.csv, labels: [z, x, y]}", true);
 	assert_int_equal(d.target, TARGET_SET);
-	assert_null(d.label[SPLIT_TRAIN]);
+	assert_null(d.split[SPLIT_TRAIN].label);
 	assert_string_equal(d.class_name[0], "z");
 	has_set(&d, "a", "010");
 	has_set(&d, "c", "011");
@@ -432,12 +432,12 @@ static void files__are_named_each_for_its_split(void **state)
 	assert_int_equal(d.distinct_texts, 9);
 	assert_int_equal(d.repeated_texts, 3);
 	assert_int_equal(d.contradicting_texts, 1);
-	assert_string_equal(d.file[SPLIT_VAL][2], "val.csv:4");
+	assert_string_equal(d.split[SPLIT_VAL].file[2], "val.csv:4");
 	/* Without the test split: its rows are checked and counted, and nothing of them is handed out. */
 	t = must_open("{source: csv, path: DIR, train: train.csv, val: val.csv, test: test.csv}", false);
 	assert_int_equal(t.n[SPLIT_TEST], 4);
-	assert_null(t.text[SPLIT_TEST]);
-	assert_null(t.label[SPLIT_TEST]);
+	assert_null(t.split[SPLIT_TEST].text);
+	assert_null(t.split[SPLIT_TEST].label);
 	assert_string_equal(t.hash[SPLIT_TEST], d.hash[SPLIT_TEST]);
 	assert_string_equal(t.hash[SPLIT_TRAIN], d.hash[SPLIT_TRAIN]);
 	assert_int_equal(t.duplicates_train_test, 1);

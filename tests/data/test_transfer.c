@@ -166,7 +166,7 @@ static void transfer__lies_behind_the_training_samples(void **state)
 			uint64_t print;
 			assert_int_equal(dataset_sample(&joined, SPLIT_TRAIN, i, &v), 0);
 			assert_int_equal(print_sample(&v, &print), 0);
-			assert_true(print == joined.print[SPLIT_TRAIN][i]);
+			assert_true(print == joined.split[SPLIT_TRAIN].print[i]);
 			if (i < 6) {
 				assert_int_equal(dataset_sample(&d, SPLIT_TRAIN, i, &own), 0);
 				assert_string_equal(v.text, own.text);
@@ -174,11 +174,11 @@ static void transfer__lies_behind_the_training_samples(void **state)
 				assert_string_equal(v.text, i == 6 ? "new" : "other");
 			}
 			for (int c = 0; several && c < 2; c++)
-				assert_int_equal(joined.label_set[SPLIT_TRAIN][2 * i + c],
-				    i < 6 ? d.label_set[SPLIT_TRAIN][2 * i + c] : LABEL_SET_NONE);
+				assert_int_equal(joined.split[SPLIT_TRAIN].label_set[2 * i + c],
+				    i < 6 ? d.split[SPLIT_TRAIN].label_set[2 * i + c] : LABEL_SET_NONE);
 			if (!several)
-				assert_int_equal(
-				    joined.label[SPLIT_TRAIN][i], i < 6 ? d.label[SPLIT_TRAIN][i] : LABEL_NONE);
+				assert_int_equal(joined.split[SPLIT_TRAIN].label[i],
+				    i < 6 ? d.split[SPLIT_TRAIN].label[i] : LABEL_NONE);
 		}
 		dataset_leave_transfer(&joined);
 		transfer_clear(&t);

@@ -47,8 +47,8 @@ static inline void has_class(const struct dataset *d, const char *text, const ch
 	int64_t i = 0;
 	int s = find(d, text, &i);
 
-	assert_string_equal(d->class_name[d->label[s][i]], class_name);
-	assert_string_equal(d->file[s][i], place);
+	assert_string_equal(d->class_name[d->split[s].label[i]], class_name);
+	assert_string_equal(d->split[s].file[i], place);
 }
 
 #endif

@@ -32,9 +32,9 @@ static inline void check_samples(const struct dataset *d)
 			require(d->pairs == (v.pair != NULL));
 			require(!d->pairs || (v.pair_bytes > 0 && strlen(v.pair) == v.pair_bytes));
 			for (int c = 0; d->target == TARGET_SET && c < d->classes; c++)
-				require(d->label_set[s][i * d->classes + c] <= 1);
+				require(d->split[s].label_set[i * d->classes + c] <= 1);
 			if (d->target == TARGET_CLASS)
-				require(d->label[s][i] >= 0 && d->label[s][i] < d->classes);
+				require(d->split[s].label[i] >= 0 && d->split[s].label[i] < d->classes);
 		}
 	}
 	/* Splits that a column names may share texts. */

@@ -14,12 +14,12 @@ static struct dataset made(int n, int h, int w, int c)
 	int64_t size = (int64_t)h * w * c;
 
 	d.n[SPLIT_TRAIN] = n;
-	d.pixels[SPLIT_TRAIN] = mem_alloc((size_t)n, (size_t)size);
-	d.label[SPLIT_TRAIN] = mem_alloc((size_t)n, sizeof(int32_t));
+	d.split[SPLIT_TRAIN].pixels = mem_alloc((size_t)n, (size_t)size);
+	d.split[SPLIT_TRAIN].label = mem_alloc((size_t)n, sizeof(int32_t));
 	for (int i = 0; i < n; i++) {
-		d.label[SPLIT_TRAIN][i] = i % 2;
+		d.split[SPLIT_TRAIN].label[i] = i % 2;
 		for (int k = 0; k < size; k++)
-			d.pixels[SPLIT_TRAIN][i * size + k] = (uint8_t)(1 + k + 10 * i);
+			d.split[SPLIT_TRAIN].pixels[i * size + k] = (uint8_t)(1 + k + 10 * i);
 	}
 	return d;
 }
@@ -283,8 +283,8 @@ static void image__of_another_size_is_refused(void **state)
 	struct world w = open_world(&d);
 	struct encoding e;
 	const struct sample_view views[] = {
-	    {.kind = SAMPLE_IMAGE, .pixels = d.pixels[SPLIT_TRAIN], .height = 2, .width = 4, .channels = 1},
-	    {.kind = SAMPLE_IMAGE, .pixels = d.pixels[SPLIT_TRAIN], .height = 4, .width = 2, .channels = 1},
+	    {.kind = SAMPLE_IMAGE, .pixels = d.split[SPLIT_TRAIN].pixels, .height = 2, .width = 4, .channels = 1},
+	    {.kind = SAMPLE_IMAGE, .pixels = d.split[SPLIT_TRAIN].pixels, .height = 4, .width = 2, .channels = 1},
 	    {.kind = SAMPLE_TEXT, .text = "x", .bytes = 1}};
 
 	(void)state;
@@ -389,7 +389,7 @@ static void image__data_without_contrast_is_refused(void **state)
 
 	(void)state;
 	parse(data_option_table, &o, "{source: digits}");
-	memset(d.pixels[SPLIT_TRAIN], 7, 12);
+	memset(d.split[SPLIT_TRAIN].pixels, 7, 12);
 	assert_error(adapter_make(&a, NULL, &d, &o, NULL, NULL), ERR_DATA, "the same in all pixels");
 	option_clear(data_option_table, &o);
 	d.class_name = NULL;

@@ -177,10 +177,10 @@ static void open_world(struct world *w, int n, int h, int width, int channels)
 	*w = (struct world){
 	    .data = {.height = h, .width = width, .channels = channels, .classes = 2, .class_name = names}};
 	w->data.n[SPLIT_TRAIN] = n;
-	w->data.pixels[SPLIT_TRAIN] = mem_alloc((size_t)n, (size_t)size);
-	w->data.label[SPLIT_TRAIN] = mem_alloc((size_t)n, sizeof(int32_t));
+	w->data.split[SPLIT_TRAIN].pixels = mem_alloc((size_t)n, (size_t)size);
+	w->data.split[SPLIT_TRAIN].label = mem_alloc((size_t)n, sizeof(int32_t));
 	for (int64_t i = 0; i < n * size; i++)
-		w->data.pixels[SPLIT_TRAIN][i] = byte_at((int)(i % size) + 5 * (int)(i / size));
+		w->data.split[SPLIT_TRAIN].pixels[i] = byte_at((int)(i % size) + 5 * (int)(i / size));
 	w->adapter = (struct adapter){.kind = &adapter_image,
 	    .spec = {.height = h, .width = width, .channels = channels},
 	    .mean = {0.3f, 0.4f, 0.5f},
@@ -225,7 +225,7 @@ static void augment__changes_follow_in_the_order_that_is_said(void **state)
 		const struct image_box erased = augment_erase(&a, &s, place, SIDE, SIDE);
 		const struct image_jitter j = augment_jitter(&a, &s, place);
 		struct image_tap row[SIDE], column[SIDE];
-		const uint8_t *p = w.data.pixels[SPLIT_TRAIN] + VALUES;
+		const uint8_t *p = w.data.split[SPLIT_TRAIN].pixels + VALUES;
 		image_taps(SIDE, crop.top, crop.height, row);
 		image_taps(SIDE, crop.left, crop.width, column);
 		for (int i = 0; i < VALUES; i++) {

@@ -15,15 +15,15 @@ static struct dataset pairs_of(const char *const *a, const char *const *b, int n
 	struct dataset d = {.kind = SAMPLE_TEXT, .target = TARGET_CLASS, .classes = 2, .pairs = b != NULL};
 	size_t bytes = 0;
 	d.n[SPLIT_TRAIN] = n;
-	d.text[SPLIT_TRAIN] = mem_alloc(1024, 1);
-	d.text_start[SPLIT_TRAIN] = mem_alloc((size_t)n + 1, sizeof(int64_t));
-	d.label[SPLIT_TRAIN] = mem_alloc((size_t)n, sizeof(int32_t));
+	d.split[SPLIT_TRAIN].text = mem_alloc(1024, 1);
+	d.split[SPLIT_TRAIN].text_start = mem_alloc((size_t)n + 1, sizeof(int64_t));
+	d.split[SPLIT_TRAIN].label = mem_alloc((size_t)n, sizeof(int32_t));
 	for (int i = 0; i < n; i++) {
-		char *at = d.text[SPLIT_TRAIN] + bytes;
+		char *at = d.split[SPLIT_TRAIN].text + bytes;
 		bytes += (size_t)sprintf(at, "%s", a[i]) + 1;
 		if (b)
-			bytes += (size_t)sprintf(d.text[SPLIT_TRAIN] + bytes, "%s", b[i]) + 1;
-		d.text_start[SPLIT_TRAIN][i + 1] = (int64_t)bytes;
+			bytes += (size_t)sprintf(d.split[SPLIT_TRAIN].text + bytes, "%s", b[i]) + 1;
+		d.split[SPLIT_TRAIN].text_start[i + 1] = (int64_t)bytes;
 	}
 	return d;
 }

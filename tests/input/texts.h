@@ -11,19 +11,19 @@ static inline void texts_add(struct dataset *d, enum split s, const char *const 
 	while (texts[n])
 		bytes += (int64_t)strlen(texts[n++]) + 1;
 	d->n[s] = n;
-	d->text[s] = mem_alloc((size_t)bytes, 1);
-	d->text_start[s] = mem_alloc((size_t)n + 1, sizeof(int64_t));
+	d->split[s].text = mem_alloc((size_t)bytes, 1);
+	d->split[s].text_start = mem_alloc((size_t)n + 1, sizeof(int64_t));
 	if (d->target == TARGET_CLASS)
-		d->label[s] = mem_alloc((size_t)n, sizeof(int32_t));
+		d->split[s].label = mem_alloc((size_t)n, sizeof(int32_t));
 	else
-		d->label_set[s] = mem_alloc((size_t)(n * d->classes), 1);
+		d->split[s].label_set = mem_alloc((size_t)(n * d->classes), 1);
 	for (int64_t i = 0; i < n; i++) {
-		strcpy(d->text[s] + d->text_start[s][i], texts[i]);
-		d->text_start[s][i + 1] = d->text_start[s][i] + (int64_t)strlen(texts[i]) + 1;
+		strcpy(d->split[s].text + d->split[s].text_start[i], texts[i]);
+		d->split[s].text_start[i + 1] = d->split[s].text_start[i] + (int64_t)strlen(texts[i]) + 1;
 		if (d->target == TARGET_CLASS)
-			d->label[s][i] = (int32_t)(i % 2);
+			d->split[s].label[i] = (int32_t)(i % 2);
 		for (int c = 0; d->target == TARGET_SET && c < d->classes; c++)
-			d->label_set[s][i * d->classes + c] = i >> c & 1;
+			d->split[s].label_set[i * d->classes + c] = i >> c & 1;
 	}
 }
 

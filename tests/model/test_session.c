@@ -222,7 +222,7 @@ static void model__keeps_its_vocabulary_on_other_data(void **state)
 	struct dataset d = texts.data;
 	(void)state;
 	logits_on(&texts, &texts.data, own);
-	d.text[SPLIT_TRAIN] = NULL; /* nothing to learn a vocabulary from */
+	d.split[SPLIT_TRAIN].text = NULL; /* nothing to learn a vocabulary from */
 	d.n[SPLIT_TRAIN] = 0;
 	logits_on(&texts, &d, other);
 	assert_memory_equal(own, other, sizeof(own));
@@ -296,7 +296,7 @@ static void measure__is_counting_single_decisions(void **state)
 	assert_true(x.e.n % 32 != 0); /* the last batch is not full */
 	RIG_OK(session_measure(&x.s, &x.e, NULL, &x.figures, of_sample));
 	for (uint32_t i = 0; i < (uint32_t)x.e.n; i++) {
-		int best = 0, label = r->data.label[SPLIT_VAL][i];
+		int best = 0, label = r->data.split[SPLIT_VAL].label[i];
 		double sum = 0;
 		RIG_OK(session_forward(&x.s, &x.e, &i, 1));
 		for (int c = 1; c < 10; c++)
@@ -328,7 +328,7 @@ static void measure__is_counting_sets_of_labels(void **state)
 		int errors = 0;
 		RIG_OK(session_forward(&x.s, &x.e, &i, 1));
 		for (int c = 0; c < 3; c++)
-			errors += (x.s.logits[c] >= 0) != r->data.label_set[SPLIT_VAL][i * 3 + (uint32_t)c];
+			errors += (x.s.logits[c] >= 0) != r->data.split[SPLIT_VAL].label_set[i * 3 + (uint32_t)c];
 		wrong += errors;
 		right += errors == 0;
 		assert_int_equal(of_sample[i], errors == 0);

@@ -488,12 +488,12 @@ static void run__needs_the_test_split_and_whole_checkpoints(void **state)
 {
 	static const char *const names[] = {"mlp", "nowhere"};
 	struct rig *r = *state;
-	uint8_t *pixels = r->data.pixels[SPLIT_TEST];
+	uint8_t *pixels = r->data.split[SPLIT_TEST].pixels;
 
 	assert_int_equal(evaluate(r, "missing", "{latency: false}", names, 2, NULL), ERR_CHECKPOINT);
-	r->data.pixels[SPLIT_TEST] = NULL;
+	r->data.split[SPLIT_TEST].pixels = NULL;
 	assert_int_equal(evaluate(r, "no_test", "{latency: false}", names, 1, NULL), ERR_DATA);
-	r->data.pixels[SPLIT_TEST] = pixels;
+	r->data.split[SPLIT_TEST].pixels = pixels;
 	assert_int_equal(evaluate(r, "none", "{latency: false}", names, 0, NULL), ERR_CONFIG);
 }
 

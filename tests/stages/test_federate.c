@@ -143,7 +143,7 @@ static double skew(const struct federate_split *s)
 	for (int k = 0; k < s->clients; k++) {
 		int64_t count[10] = {0}, most = 0, n = s->start[k + 1] - s->start[k];
 		for (int64_t i = s->start[k]; i < s->start[k + 1]; i++) {
-			int64_t *c = &count[images.data.label[SPLIT_TRAIN][s->sample[i]]];
+			int64_t *c = &count[images.data.split[SPLIT_TRAIN].label[s->sample[i]]];
 			most = ++*c > most ? *c : most;
 		}
 		sum += n ? (double)most / (double)n : 1;
@@ -407,7 +407,7 @@ static void federate__keeps_the_best_round(void **state)
 		int top = 0;
 		for (int c = 1; c < 10; c++)
 			top = z[i * 10 + c] > z[i * 10 + top] ? c : top;
-		right += top == images.data.label[SPLIT_VAL][i];
+		right += top == images.data.split[SPLIT_VAL].label[i];
 	}
 	assert_true(fabs((double)right / n - accuracy) < 1e-9);
 	mem_free(z);

@@ -125,10 +125,10 @@ static void labels__are_distilled(void **state)
 		student.folder = i ? "blind" : "seeing";
 		student.summary = &s;
 		for (int64_t k = 0; k < n; k++)
-			r->data.label_set[SPLIT_TRAIN][k] ^= (uint8_t)i;
+			r->data.split[SPLIT_TRAIN].label_set[k] ^= (uint8_t)i;
 		RIG_OK(rig_run(r, &stage_distill, &student));
 		for (int64_t k = 0; k < n; k++)
-			r->data.label_set[SPLIT_TRAIN][k] ^= (uint8_t)i;
+			r->data.split[SPLIT_TRAIN].label_set[k] ^= (uint8_t)i;
 		assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(s, "metric")), "f1_macro");
 		assert_true(rig_val(s, "label_accuracy") > 0.7);
 		cJSON_Delete(s);

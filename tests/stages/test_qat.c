@@ -165,7 +165,7 @@ static void turn_labels(struct rig *r, int by)
 {
 	for (int s = SPLIT_TRAIN; s <= SPLIT_VAL; s++)
 		for (int64_t i = 0; i < r->data.n[s]; i++)
-			r->data.label[s][i] = (r->data.label[s][i] + by) % r->data.classes;
+			r->data.split[s].label[i] = (r->data.split[s].label[i] + by) % r->data.classes;
 }
 
 /* Two runs, the second on turned labels; whether their tensors are the same. */

@@ -162,8 +162,8 @@ static void random__weights_are_warned_of_where_samples_are_few(void **state)
 	run.transfer = &t;
 	RIG_OK(few_samples_warn(&run));
 	assert_string_equal(said, "");
-	print[0] = r.data.print[SPLIT_TRAIN][0];
-	r.data.print[SPLIT_TRAIN][1] = print[0];
+	print[0] = r.data.split[SPLIT_TRAIN].print[0];
+	r.data.split[SPLIT_TRAIN].print[1] = print[0];
 	RIG_OK(few_samples_warn(&run));
 	assert_true(said[0] != '\0');
 	mem_free(one);

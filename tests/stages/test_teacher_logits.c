@@ -183,7 +183,7 @@ static void logits__of_another_teacher_or_other_samples_have_another_key(void **
 	RIG_OK(distill("one", "teacher", "{" STEPS "}", "store"));
 	RIG_OK(distill("two", "integers", "{" STEPS "}", "store"));
 	assert_int_equal(files_of("store"), 2);
-	uint64_t *print = texts.data.print[SPLIT_TRAIN];
+	uint64_t *print = texts.data.split[SPLIT_TRAIN].print;
 	const uint64_t first = print[0];
 	print[0] = print[1]; /* the order is another one, the set the same */
 	print[1] = first;

@@ -81,9 +81,9 @@ static void transfer__of_soft_targets_alone_is_learned_like_training_texts(void 
 		const int64_t n = texts.data.n[SPLIT_TRAIN];
 		for (int64_t i = n; i < joined.n[SPLIT_TRAIN]; i++) {
 			if (several)
-				memset(joined.label_set[SPLIT_TRAIN] + 3 * i, 1, 3);
+				memset(joined.split[SPLIT_TRAIN].label_set + 3 * i, 1, 3);
 			else
-				joined.label[SPLIT_TRAIN][i] = 1;
+				joined.split[SPLIT_TRAIN].label[i] = 1;
 		}
 		own = texts.data;
 		texts.data = joined;

@@ -9,10 +9,10 @@ static struct dataset data_of(enum target_kind target)
 	struct dataset d = {.kind = SAMPLE_TEXT, .target = target, .classes = 3, .class_name = class_names};
 	if (target == TARGET_CLASS) {
 		d.n[SPLIT_TRAIN] = 10;
-		d.label[SPLIT_TRAIN] = labels_of;
+		d.split[SPLIT_TRAIN].label = labels_of;
 	} else {
 		d.n[SPLIT_TRAIN] = 5;
-		d.label_set[SPLIT_TRAIN] = sets_of;
+		d.split[SPLIT_TRAIN].label_set = sets_of;
 	}
 	return d;
 }

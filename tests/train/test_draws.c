@@ -53,8 +53,8 @@ static double idle_loss(uint64_t seed, const char *stage, int64_t epochs, int64_
 	with_dropout.dropout = dropout;
 	w.spec.own = &with_dropout;
 	for (int i = 1; i < N_TRAIN; i++) {
-		memcpy(w.data.pixels[SPLIT_TRAIN] + i * H * W, w.data.pixels[SPLIT_TRAIN], H * W);
-		w.data.label[SPLIT_TRAIN][i] = w.data.label[SPLIT_TRAIN][0];
+		memcpy(w.data.split[SPLIT_TRAIN].pixels + i * H * W, w.data.split[SPLIT_TRAIN].pixels, H * W);
+		w.data.split[SPLIT_TRAIN].label[i] = w.data.split[SPLIT_TRAIN].label[0];
 	}
 	w.o.lr = 0;
 	w.o.epochs = epochs;
@@ -209,7 +209,7 @@ static void class_weights__are_those_of_the_steps_samples(void **state)
 		double loss = 0, sum = 0;
 		assert_ok(sampler_take(&order, step * 8, 8, index));
 		for (int i = 0; i < 8; i++) {
-			const int32_t label = w.data.label[SPLIT_TRAIN][index[i]];
+			const int32_t label = w.data.split[SPLIT_TRAIN].label[index[i]];
 			double all = 0;
 			assert_ok(session_forward(&s, &e, &index[i], 1));
 			for (int c = 0; c < CLASSES; c++)
@@ -253,7 +253,7 @@ static void mark_sample(struct world *w)
 	assert_ok(sampler_init(&order, w->t.seed, w->t.stage, N_TRAIN));
 	assert_ok(sampler_take(&order, BAD_STEP * 8, 8, index));
 	for (int i = 0; i < N_TRAIN; i++)
-		w->data.pixels[SPLIT_TRAIN][i * H * W] = i == (int)index[BAD_PLACE] ? 255 : 0;
+		w->data.split[SPLIT_TRAIN].pixels[i * H * W] = i == (int)index[BAD_PLACE] ? 255 : 0;
 	sampler_clear(&order);
 }
 

@@ -109,7 +109,7 @@ static void mixup__loss_is_that_of_both_targets(void **state)
 	world_open(&w, 3);
 	for (int i = 0; i < N_TRAIN * CLASSES; i++)
 		sets[i] = (uint8_t)(i * 7 % 5 % 2);
-	w.data.label_set[SPLIT_TRAIN] = sets;
+	w.data.split[SPLIT_TRAIN].label_set = sets;
 	several.kind = &task_multi_label;
 	expect_both(&w, &one, &plain);
 	expect_both(&w, &one, &smooth);
@@ -121,7 +121,7 @@ static void mixup__loss_is_that_of_both_targets(void **state)
 	expect_both(&w, &one, &plain);
 	expect_both(&w, &one, &distilled);
 	expect_both(&w, &several, &plain);
-	w.data.label_set[SPLIT_TRAIN] = NULL;
+	w.data.split[SPLIT_TRAIN].label_set = NULL;
 	world_close(&w);
 }
 

@@ -39,8 +39,9 @@ static void part__trains_on_its_own_samples(void **state)
 
 	open_plain(&w);
 	for (int i = 0; i < n; i++) {
-		memmove(w.data.pixels[SPLIT_TRAIN] + i * H * W, w.data.pixels[SPLIT_TRAIN] + own[i] * H * W, H * W);
-		w.data.label[SPLIT_TRAIN][i] = w.data.label[SPLIT_TRAIN][own[i]];
+		memmove(w.data.split[SPLIT_TRAIN].pixels + i * H * W, w.data.split[SPLIT_TRAIN].pixels + own[i] * H * W,
+		    H * W);
+		w.data.split[SPLIT_TRAIN].label[i] = w.data.split[SPLIT_TRAIN].label[own[i]];
 	}
 	w.data.n[SPLIT_TRAIN] = n;
 	assert_ok(encoding_open(&e, &w.adapter, &w.data, SPLIT_TRAIN));

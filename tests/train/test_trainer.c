@@ -109,7 +109,7 @@ static void trainer__class_weights_weigh_the_mean_loss(void **state)
 		assert_ok(encoding_open(&e, &w.adapter, &w.data, SPLIT_TRAIN));
 		assert_ok(session_open(&s, &w.s, CLASSES, build_eval, &w, &o));
 		for (uint32_t i = 0; i < N_TRAIN; i++) {
-			int32_t label = w.data.label[SPLIT_TRAIN][i];
+			int32_t label = w.data.split[SPLIT_TRAIN].label[i];
 			double all = 0;
 			assert_ok(session_forward(&s, &e, &i, 1));
 			for (int c = 0; c < CLASSES; c++)

@@ -13,13 +13,13 @@ static inline void fill_split(struct dataset *d, enum split split, int n)
 {
 	struct rng r = rng_make(9, "data", RNG_BENCH, split_names[split]);
 	d->n[split] = n;
-	d->pixels[split] = malloc((size_t)n * H * W);
-	d->label[split] = malloc((size_t)n * sizeof(int32_t));
+	d->split[split].pixels = malloc((size_t)n * H * W);
+	d->split[split].label = malloc((size_t)n * sizeof(int32_t));
 	for (int i = 0; i < n; i++) {
-		d->label[split][i] = i % CLASSES;
+		d->split[split].label[i] = i % CLASSES;
 		for (int p = 0; p < H * W; p++) {
 			uint32_t noise = rng_draw(r, 0, (uint64_t)i, (uint32_t)p).w[0] % 150;
-			d->pixels[split][i * H * W + p] = (uint8_t)(noise + (p / W == i % CLASSES ? 100 : 0));
+			d->split[split].pixels[i * H * W + p] = (uint8_t)(noise + (p / W == i % CLASSES ? 100 : 0));
 		}
 	}
 }
@@ -130,8 +130,8 @@ static inline void world_use(struct world *w, const struct backend *b)
 static inline void world_close(struct world *w)
 {
 	for (int i = 0; i < SPLIT_COUNT; i++) {
-		free(w->data.pixels[i]);
-		free(w->data.label[i]);
+		free(w->data.split[i].pixels);
+		free(w->data.split[i].label);
 	}
 	params_clear(&w->s);
 	rig_close(w->dev);

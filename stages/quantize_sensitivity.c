@@ -1,5 +1,6 @@
 /* Which layers feel the grid: each alone as integers, at several bits of its weights, everything else in FP32. Measured
- * on the validation split by the simulation, which is what would be executed. Observers see the float graph once, for
+ * on the validation split by the simulation, which is what would be executed, of what the stage would make of that
+ * layer: pixels as integers, learned rounding and corrected biases included. Observers see the float graph once, for
  * the values of all these plans together. */
 #include <math.h>
 #include <stdio.h>
@@ -10,8 +11,9 @@
 #include "stages/quantize_accept.h"
 
 struct scan {
-	struct quantize_options options; /* static; its lists are borrowed */
-	struct quantize_job job;
+	struct quantize_options options; /* static, or qat before it is trained; its lists are borrowed */
+	struct quantize_job job;         /* of one layer after the other */
+	struct model whole;              /* what every layer begins with, equalized */
 	struct graph folded;
 	struct quant_plan all;      /* the layers that there are */
 	struct quant_plan usual;    /* with the bits that the options give each of them */
@@ -65,7 +67,11 @@ static int make_usual(struct scan *s)
 	struct quant_rules rules;
 	quantize_rules(&s->options, &rules);
 	rules.layer_bits_checked = true;
-	return quant_plan_make(&s->usual, &s->folded, &rules);
+	int rc = quant_plan_make(&s->usual, &s->folded, &rules);
+	/* A layer of 8 bits is corrected, too, where others have fewer. */
+	if (!rc && quantize_corrects_biases(&s->options, &s->usual))
+		s->options.bias_correction = CORRECTION_ON;
+	return rc;
 }
 
 static int add_values(struct quant_plan *to, const struct quant_plan *p)
@@ -131,17 +137,36 @@ static double count_weights(const struct scan *s)
 	return n;
 }
 
-/* The plan of one layer is in s->job.plan. */
-static int measure_plan(struct scan *s, const char *layer, int64_t bits, bool usual, struct sensitivity *out)
+/* The model as it was before a layer's pixels and corrections. */
+static int restore(struct scan *s)
 {
-	struct sensitivity_row row = {.amount = (double)bits, .weights = count_weights(s), .usual = usual};
+	struct adapter *a = &s->job.input.ckpt.adapter;
+	adapter_clear(a);
+	int rc = adapter_copy(a, &s->whole.ckpt.adapter);
+	return rc ? rc : params_copy(&s->job.input.params, &s->whole.params);
+}
+
+/* What the stage would make of the layer whose plan is in s->job.plan: as quantize_job_make, up to the integers. */
+static int make_layer(struct scan *s)
+{
 	const int kind = s->options.observer == OBSERVE_AUTO ? OBSERVE_MSE : s->options.observer;
-	struct metrics m = {0};
-	int rc = pick_observers(s);
+	int rc = restore(s);
+	if (!rc)
+		rc = quantize_take_bytes(&s->job);
+	if (!rc)
+		rc = pick_observers(s);
 	if (!rc)
 		rc = quantize_weight_steps(&s->job, &s->samples);
 	if (!rc)
 		rc = quantize_set_ranges(&s->job, (enum observer_kind)kind);
+	return rc ? rc : quantize_correct(&s->job);
+}
+
+static int measure_plan(struct scan *s, const char *layer, int64_t bits, bool usual, struct sensitivity *out)
+{
+	struct sensitivity_row row = {.amount = (double)bits, .weights = count_weights(s), .usual = usual};
+	struct metrics m = {0};
+	int rc = make_layer(s);
 	if (!rc)
 		rc = stage_measure(s->job.run, &s->job.input, quantize_build_annotated, &s->job, SPLIT_VAL, &m);
 	if (rc)
@@ -209,6 +234,8 @@ static int open_scan(struct scan *s, const struct model *input, struct sensitivi
 		s->job.plan = (struct quant_plan){0};
 	}
 	if (!rc)
+		rc = model_copy(&s->whole, &s->job.input, s->job.run->cpu_dev);
+	if (!rc)
 		rc = stage_measure(s->job.run, &s->job.input, quantize_build_folded, &s->job, SPLIT_VAL, &m);
 	if (!rc) {
 		out->value = task_metric_value(&m, out->metric);
@@ -224,7 +251,8 @@ int quantize_scan(const struct quantize_options *o, struct stage_run *run, const
     const int64_t *bits, int n, bool usual, struct sensitivity *out)
 {
 	struct scan s = {.options = *o, .job = {.run = run}};
-	s.options.method = QUANT_STATIC;
+	if (o->method != QUANT_QAT)
+		s.options.method = QUANT_STATIC;
 	s.job.o = &s.options;
 	out->task = run->task;
 	out->amount = "bits";
@@ -239,6 +267,7 @@ int quantize_scan(const struct quantize_options *o, struct stage_run *run, const
 		rc = sensitivity_write(out, run->out_dir);
 	calibration_close(&s.samples);
 	quantize_job_clear(&s.job);
+	model_clear(&s.whole);
 	observers_clear(&s.observers);
 	mem_free(s.values.value);
 	quant_plan_clear(&s.all);

@@ -403,13 +403,16 @@ static void sensitivity__has_the_loss_once(void **state)
 	assert_int_equal(commas[1], 6);
 }
 
-/* A layer with bits of its own is ranked by what it loses at those. */
+/* A layer with bits of its own is ranked by what it loses at those: much, by the nearest integers. */
 static void mixed__goes_by_the_bits_that_each_layer_has(void **state)
 {
 	struct rig *r = *state;
 	struct csv csv;
 	cJSON *a = quantize(r, "mixed_own",
-	    "{method: auto, attempts: [mixed], fp32_layers: 1, layer_bits: [fc1=2], accept: {max_drop: 90}}", 0);
+	    "{method: auto, attempts: [mixed], fp32_layers: 1, layer_bits: [fc1=2], rounding: nearest, "
+	    "bias_correction: "
+	    "false, accept: {max_drop: 90}}",
+	    0);
 	read_csv(r, "mixed_own", BITS_HEAD, &csv);
 	assert_int_equal(csv.n, 4);
 	for (int i = 0; i < csv.n; i++)

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -18,6 +19,7 @@
 #define BETA_LAST  2
 #define WARM       0.2
 #define RATE       0.01f
+#define TRAVEL     3.0f /* the least sum of rates: V begins within 2.4 of 0 */
 #define BETA1      0.9f
 #define BETA2      0.999f
 #define EPSILON    1e-8f
@@ -31,6 +33,8 @@
 #endif
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t whole_lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef double wide_lanes __attribute__((vector_size(LANES * sizeof(double))));
 
 /* Sixteen channels while they are learned; (K) lanes each. */
 struct block {
@@ -40,29 +44,61 @@ struct block {
 	lanes *w;                        /* the weights in use, real units */
 	lanes *base, *h, *v, *m, *s, *g; /* the lower integer or that of a weight that stays; h; V; moments; gradient */
 	float span;                      /* from the lower integer to the upper one: 1, of 1 bit 2 */
-	lanes *frozen;                   /* 1: stays */
+	lanes *moves;                    /* 1; of a weight that stays 0 */
 	lanes bias, step, inverse;       /* inverse: of the nearest integers' error, 0 where a channel is not learned */
 };
 
+/* ---- lanes ---- */
+
+/* Inlined into each version, for a vector's registers differ between them. */
+#define INLINED static inline __attribute__((always_inline))
+
+/* x where the mask is set, else 0. */
+INLINED void keep(lanes *x, const whole_lanes *mask)
+{
+	*x = (lanes)((whole_lanes)*x & *mask);
+}
+
+INLINED void clip(lanes *x)
+{
+	const whole_lanes positive = *x > 0, above = *x > 1;
+	keep(x, &positive);
+	*x = (lanes)(((whole_lanes)*x & ~above) | ((whole_lanes)((lanes){0} + 1) & above));
+}
+
+/* Becomes e^x, for |x| < 87, within a few units of the last place: 2^n e^r with r within half of ln 2 around 0. */
+INLINED void exponential(lanes *x)
+{
+	const float magic = 12582912; /* 1.5 * 2^23: sums with it are whole numbers */
+	const lanes shifted = *x * 1.44269504F + magic, n = shifted - magic;
+	const lanes r = (*x - n * 0.693145752F) - n * 1.42860677e-6F;
+	lanes p = r * (1.0F / 720) + 1.0F / 120;
+	p = p * r + 1.0F / 24;
+	p = p * r + 1.0F / 6;
+	p = p * r + 0.5F;
+	p = (p * r + 1) * r + 1;
+	const whole_lanes power = (__builtin_convertvector(n, whole_lanes) + 127) << 23;
+	*x = p * (lanes)power;
+}
+
 /* ---- products ---- */
+
+#define TOGETHER 8 /* rows that share a load of what belongs to a weight */
 
 /* out: (rows) lanes: x w + bias. */
 VECTORIZED static void forward(
     const float *const *x, int rows, int64_t K, const lanes *w, const lanes *bias, lanes *out)
 {
 	int i = 0;
-	for (; i + 4 <= rows; i += 4) {
-		lanes a = *bias, b = a, c = a, d = a;
-		for (int64_t k = 0; k < K; k++) {
-			a += x[i][k] * w[k];
-			b += x[i + 1][k] * w[k];
-			c += x[i + 2][k] * w[k];
-			d += x[i + 3][k] * w[k];
-		}
-		out[i] = a;
-		out[i + 1] = b;
-		out[i + 2] = c;
-		out[i + 3] = d;
+	for (; i + TOGETHER <= rows; i += TOGETHER) {
+		lanes a[TOGETHER];
+		for (int j = 0; j < TOGETHER; j++)
+			a[j] = *bias;
+		for (int64_t k = 0; k < K; k++)
+			for (int j = 0; j < TOGETHER; j++)
+				a[j] += x[i + j][k] * w[k];
+		for (int j = 0; j < TOGETHER; j++)
+			out[i + j] = a[j];
 	}
 	for (; i < rows; i++) {
 		lanes a = *bias;
@@ -72,90 +108,103 @@ VECTORIZED static void forward(
 	}
 }
 
-/* g (K) lanes += x^T e. */
-VECTORIZED static void gradient(const float *const *x, int rows, int64_t K, const lanes *e, lanes *g)
+/* g (K) lanes = x^T e. */
+VECTORIZED static void gradient(const float *const *x, int64_t K, const lanes *e, lanes *g)
 {
-	for (int i = 0; i + 4 <= rows; i += 4)
-		for (int64_t k = 0; k < K; k++)
-			g[k] += (x[i][k] * e[i] + x[i + 1][k] * e[i + 1]) +
-				(x[i + 2][k] * e[i + 2] + x[i + 3][k] * e[i + 3]);
+	for (int i = 0; i < ROUNDING_ROWS; i += TOGETHER)
+		for (int64_t k = 0; k < K; k++) {
+			lanes a = x[i][k] * e[i];
+			for (int j = 1; j < TOGETHER; j++)
+				a += x[i + j][k] * e[i + j];
+			g[k] = i ? g[k] + a : a;
+		}
 }
 
 /* ---- errors ---- */
 
-static float target(const struct rounding *r, int64_t row, int64_t channel)
+/* Of a row whose products are in *z: what the layer gives less what it should. The mask says where a change of the
+ * product changes that: not where a ReLU gives 0. */
+INLINED void miss(const struct block *b, int64_t row, lanes *z, whole_lanes *mask)
 {
-	return r->y[row * r->O + channel];
+	lanes y = {0};
+	memcpy(&y, b->r->y + row * b->r->O + b->first, (size_t)b->n * sizeof(float));
+	*mask = (*z > 0) | -(int32_t)!b->r->relu;
+	keep(z, mask);
+	*z -= y;
 }
 
 /* Sums of squared errors of the weights in use over all rows, per channel. */
-static void errors_of(const struct block *b, double sum[LANES])
+VECTORIZED static void errors_of(const struct block *b, double sum[LANES])
 {
 	const struct rounding *r = b->r;
-	for (int c = 0; c < LANES; c++)
-		sum[c] = 0;
-	for (int64_t row = 0; row < r->N; row += 4) {
-		const int rows = r->N - row < 4 ? (int)(r->N - row) : 4;
-		const float *x[4];
-		lanes out[4];
+	wide_lanes all = {0};
+	for (int64_t row = 0; row < r->N; row += TOGETHER) {
+		const int rows = r->N - row < TOGETHER ? (int)(r->N - row) : TOGETHER;
+		const float *x[TOGETHER];
+		lanes out[TOGETHER];
 		for (int i = 0; i < rows; i++)
 			x[i] = r->x + (row + i) * r->K;
 		forward(x, rows, r->K, b->w, &b->bias, out);
-		for (int i = 0; i < rows; i++)
-			for (int c = 0; c < b->n; c++) {
-				float t = r->relu ? fmaxf(out[i][c], 0) : out[i][c];
-				double e = (double)t - (double)target(r, row + i, b->first + c);
-				sum[c] += e * e;
-			}
+		for (int i = 0; i < rows; i++) {
+			whole_lanes mask;
+			miss(b, row + i, &out[i], &mask);
+			const wide_lanes e = __builtin_convertvector(out[i], wide_lanes);
+			all += e * e;
+		}
 	}
+	for (int c = 0; c < LANES; c++)
+		sum[c] = c < b->n ? all[c] : 0;
 }
 
 /* ---- one iteration ---- */
 
-static void soften(struct block *b)
+/* h of V, and the weights that it makes. */
+INLINED void soften(struct block *b, int64_t k)
 {
-	for (int64_t k = 0; k < b->r->K; k++) {
-		for (int c = 0; c < b->n; c++) {
-			const float h = STRETCH / (1 + expf(-b->v[k][c])) + LOW;
-			b->h[k][c] = b->frozen[k][c] > 0 ? 0 : fminf(fmaxf(h, 0), 1);
-		}
-		b->w[k] = (b->base[k] + b->span * b->h[k]) * b->step;
-	}
+	lanes h = -b->v[k];
+	exponential(&h);
+	h = STRETCH / (1 + h) + LOW;
+	clip(&h);
+	b->h[k] = b->moves[k] * h;
+	b->w[k] = (b->base[k] + b->span * b->h[k]) * b->step;
 }
 
-/* d/dh of 1 - |2h - 1|^beta, without the sign: 2 beta |2h - 1|^(beta - 1). */
-static float slope(float h, int beta)
+VECTORIZED static void soften_all(struct block *b)
 {
-	const float a = fabsf(2 * h - 1);
-	float p = 1;
-	for (int i = 1; i < beta; i++)
-		p *= a;
-	return 2 * (float)beta * p;
+	for (int64_t k = 0; k < b->r->K; k++)
+		soften(b, k);
 }
 
 /* beta 0: without the second term. t: counts from 1. */
-static void update(struct block *b, int beta, int64_t t)
+VECTORIZED static void update(struct block *b, int beta, int64_t t)
 {
 	const float pull = PULL / (float)b->r->K;
-	const float rate = RATE * sqrtf(1 - powf(BETA2, (float)t)) / (1 - powf(BETA1, (float)t));
-	for (int64_t k = 0; k < b->r->K; k++)
-		for (int c = 0; c < b->n; c++) {
-			const float h = b->h[k][c];
-			if (b->frozen[k][c] > 0 || !(b->inverse[c] > 0))
-				continue;
-			float g = b->g[k][c] * b->step[c] * b->span;
-			if (beta)
-				g += h > 0.5f ? -pull * slope(h, beta) : pull * slope(h, beta);
-			/* The slope of h, 0 where it is clipped. */
-			const float sigmoid = (h - LOW) / STRETCH;
-			g *= h > 0 && h < 1 ? STRETCH * sigmoid * (1 - sigmoid) : 0;
-			b->m[k][c] = BETA1 * b->m[k][c] + (1 - BETA1) * g;
-			b->s[k][c] = BETA2 * b->s[k][c] + (1 - BETA2) * g * g;
-			b->v[k][c] -= rate * b->m[k][c] / (sqrtf(b->s[k][c]) + EPSILON);
-		}
+	const float rate = fmaxf(RATE, TRAVEL / (float)b->r->iterations) * sqrtf(1 - powf(BETA2, (float)t)) /
+			   (1 - powf(BETA1, (float)t));
+	for (int64_t k = 0; k < b->r->K; k++) {
+		const lanes h = b->h[k], off = 2 * h - 1;
+		const whole_lanes between = (h > 0) & (h < 1), sign = (off > 0) & INT32_MIN;
+		lanes away = (lanes)((whole_lanes)off & INT32_MAX), g = b->g[k] * b->step * b->span;
+		/* d/dh of 1 - |2h - 1|^beta is 2 beta |2h - 1|^(beta - 1), and its sign. */
+		lanes power = (lanes){0} + 2 * (float)beta * pull;
+		for (int i = 1; i < beta; i++)
+			power *= away;
+		g += (lanes)((whole_lanes)power ^ sign);
+		/* The slope of h, 0 where it is clipped, and of weights that stay. */
+		const lanes sigmoid = (h - LOW) * (1 / STRETCH);
+		lanes slope = STRETCH * sigmoid * (1 - sigmoid), size;
+		keep(&slope, &between);
+		g *= slope;
+		b->m[k] = BETA1 * b->m[k] + (1 - BETA1) * g;
+		b->s[k] = BETA2 * b->s[k] + (1 - BETA2) * g * g;
+		for (int c = 0; c < LANES; c++)
+			size[c] = sqrtf(b->s[k][c]);
+		b->v[k] -= rate * b->m[k] / (size + EPSILON);
+		soften(b, k);
+	}
 }
 
-static void iterate(struct block *b, int64_t t)
+VECTORIZED static void iterate(struct block *b, int64_t t)
 {
 	const struct rounding *r = b->r;
 	const uint32_t *rows = b->order + t * ROUNDING_ROWS;
@@ -163,18 +212,14 @@ static void iterate(struct block *b, int64_t t)
 	lanes out[ROUNDING_ROWS];
 	for (int i = 0; i < ROUNDING_ROWS; i++)
 		x[i] = r->x + (int64_t)rows[i] * r->K;
-	soften(b);
 	forward(x, ROUNDING_ROWS, r->K, b->w, &b->bias, out);
 	for (int i = 0; i < ROUNDING_ROWS; i++) {
-		lanes e = {0};
-		for (int c = 0; c < b->n; c++) {
-			const float z = r->relu ? fmaxf(out[i][c], 0) : out[i][c];
-			e[c] = r->relu && !(out[i][c] > 0) ? 0 : z - target(r, rows[i], b->first + c);
-		}
-		out[i] = e * b->inverse * (2.0f / ROUNDING_ROWS);
+		whole_lanes mask;
+		miss(b, rows[i], &out[i], &mask);
+		keep(&out[i], &mask);
+		out[i] *= b->inverse * (2.0f / ROUNDING_ROWS);
 	}
-	memset(b->g, 0, (size_t)r->K * sizeof(*b->g));
-	gradient(x, ROUNDING_ROWS, r->K, out, b->g);
+	gradient(x, r->K, out, b->g);
 	const double done = (double)t / (double)r->iterations;
 	const int span = BETA_FIRST - BETA_LAST;
 	update(b, done < WARM ? 0 : BETA_FIRST - (int)(span * (done - WARM) / (1 - WARM) + 0.5), t + 1);
@@ -189,7 +234,7 @@ static void begin_weight(struct block *b, int64_t k, int c)
 	const float nearest = (float)quant_round(w, step, r->q), down = qrange_is_binary(r->q) ? -1 : floorf(q);
 	/* Integers at the end of the range and beyond, and what lies on an integer, zeros above all, have no choice. */
 	const bool stays = down < (float)r->q.lo || !(q < (float)r->q.hi) || !(q > down);
-	b->frozen[k][c] = stays ? 1 : 0;
+	b->moves[k][c] = stays ? 0 : 1;
 	b->base[k][c] = stays ? nearest : down;
 	b->w[k][c] = nearest * step;
 	if (!stays) {
@@ -202,7 +247,7 @@ static void begin(struct block *b, double nearest[LANES])
 {
 	const struct rounding *r = b->r;
 	size_t bytes = (size_t)r->K * sizeof(lanes);
-	lanes *const all[] = {b->w, b->base, b->h, b->v, b->m, b->s, b->frozen};
+	lanes *const all[] = {b->w, b->base, b->h, b->v, b->m, b->s, b->moves};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		memset(all[i], 0, bytes);
 	b->bias = b->step = b->inverse = (lanes){0};
@@ -216,6 +261,8 @@ static void begin(struct block *b, double nearest[LANES])
 	for (int c = 0; c < b->n; c++) {
 		const float inverse = (float)((double)r->N / nearest[c]);
 		b->inverse[c] = nearest[c] > 0 && isfinite(inverse) ? inverse : 0;
+		for (int64_t k = 0; k < r->K && !(b->inverse[c] > 0); k++)
+			b->moves[k][c] = 0;
 	}
 }
 
@@ -257,9 +304,9 @@ static void learn_block(struct block *b, int8_t *out, struct partial *p)
 {
 	double nearest[LANES];
 	begin(b, nearest);
+	soften_all(b);
 	for (int64_t t = 0; t < b->r->iterations && !stopped(b->r); t++)
 		iterate(b, t);
-	soften(b);
 	finish(b, nearest, out, &p->learned, &p->changed);
 	p->nearest = 0;
 	for (int c = 0; c < b->n; c++)
@@ -275,7 +322,7 @@ static int block_alloc(struct block *b, int64_t K)
 	lanes *all = mem_alloc_aligned(ARRAYS * (size_t)K * sizeof(lanes));
 	if (!all)
 		return ERR_NOMEM;
-	lanes **const to[ARRAYS] = {&b->w, &b->base, &b->h, &b->v, &b->m, &b->s, &b->g, &b->frozen};
+	lanes **const to[ARRAYS] = {&b->w, &b->base, &b->h, &b->v, &b->m, &b->s, &b->g, &b->moves};
 	for (int i = 0; i < ARRAYS; i++)
 		*to[i] = all + i * K;
 	return 0;

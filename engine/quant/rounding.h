@@ -6,7 +6,8 @@
  * reconstruction, equation 25), with loss = mean of squared errors / that of the nearest integers + (PULL / K) * sum_k
  * (1 - |2 h_k - 1|^beta). The paper's first term has the layer's own unit; ours is relative, so that one weight of the
  * second serves every layer. Beta falls from 20 to 2 by whole numbers after a fifth of the iterations that are without
- * the second term. The optimizer is Adam (Kingma and Ba 2015) at a rate of 0.01.
+ * the second term. The optimizer is Adam (Kingma and Ba 2015) at a rate of 0.01; with fewer than 300 iterations 3 /
+ * iterations, so that V can come as far.
  *
  * Channels do not depend on one another, so the result does not depend on the number of threads; sums are of f32 in a
  * fixed order. A weight that is exactly 0 stays the integer 0, where there is one. Where the learned integers of a

@@ -96,9 +96,11 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
 	}
 	if (quantize_learns_rounding(o, quant_plan_least_bits(p)))
-		str_addf(&s, ", rounding learned for %" PRId64 " iterations a layer", o->rounding_iterations);
+		str_add(&s, ", rounding learned");
 	else if (first)
-		str_addf(&s, ", rounding of %s learned for %" PRId64 " iterations", first, o->rounding_iterations);
+		str_addf(&s, ", rounding of %s learned", first);
+	if (o->rounding_iterations && (first || quantize_learns_rounding(o, quant_plan_least_bits(p))))
+		str_addf(&s, " for %" PRId64 " iterations%s", o->rounding_iterations, first ? "" : " a layer");
 	if (quantize_corrects_biases(o, p))
 		str_add(&s, ", biases corrected");
 	if (equalized)

@@ -34,9 +34,9 @@ struct quantize_options {
 	char *calibration_split;
 	bool equalize;
 	/* static: what is corrected layer by layer after calibration */
-	int bias_correction; /* enum quantize_correction */
-	int rounding;        /* enum quantize_rounding */
-	int64_t rounding_iterations;
+	int bias_correction;         /* enum quantize_correction */
+	int rounding;                /* enum quantize_rounding */
+	int64_t rounding_iterations; /* 0: quantize_iterations decides */
 	double step_lr_factor;
 	struct kd_options kd;
 	struct train_options train;
@@ -163,6 +163,8 @@ bool quantize_corrects_biases(const struct quantize_options *o, const struct qua
 bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p);
 /* Whether rounding is learned of weights of so many bits that multiply the model's own input. */
 bool quantize_learns_first(const struct quantize_options *o);
+/* Iterations that the rounding of a layer is learned for, by the bits of its weights and whether it reads the input. */
+int64_t quantize_iterations(const struct quantize_options *o, int bits, bool first);
 /* Whether a linear layer or convolution of a folded graph multiplies the model's own input. */
 bool quantize_reads_input(const struct graph *folded, int layer);
 /* Adds what correction will hold and compute to a plan; zero where nothing is corrected. samples: those that calibrate;

@@ -123,12 +123,13 @@ const struct option quantize_option_table[] = {
     {.key = "rounding_iterations",
 	.type = OPT_INT,
 	.offset = AT(rounding_iterations),
-	.def = "300",
-	.min = 10,
+	.def = "0",
+	.min = 0,
 	.max = 1000000,
 	.when = "rounding",
 	.only = OPTION_BIT(ROUNDING_ADAROUND) | OPTION_BIT(ROUNDING_BY_BITS),
-	.help = "iterations per layer"},
+	.help = "iterations per layer, at least 10; 0 = 300, and 100 for weights of 8 bits behind the layer that reads "
+		"an image"},
     KD_OPTION_ROWS(struct quantize_options, kd, "kd_method"),
     TRAIN_OPTION_ROWS(struct quantize_options, train, "method", TRAINED),
     OPTION_END,
@@ -172,6 +173,15 @@ bool quantize_corrects_biases(const struct quantize_options *o, const struct qua
 bool quantize_learns_first(const struct quantize_options *o)
 {
 	return o->method == QUANT_STATIC && o->rounding == ROUNDING_BY_BITS;
+}
+
+/* Behind the first layer a third of the iterations does at 8 bits what all of them do, also on rows that were not
+ * learned from; pixels are too much alike for that (docs/results.md). */
+int64_t quantize_iterations(const struct quantize_options *o, int bits, bool first)
+{
+	if (o->rounding_iterations)
+		return o->rounding_iterations;
+	return bits < BIAS_BITS || first ? 300 : 100;
 }
 
 bool quantize_reads_input(const struct graph *folded, int layer)
@@ -281,6 +291,10 @@ static int check_method(const struct quantize_options *o, const char **key)
 		return err_set(ERR_CONFIG,
 		    "weight_observer minmax: the step of weights of 1 bit is the mean of their magnitudes, which has "
 		    "the least squared error (mse)");
+	*key = "rounding_iterations";
+	if (o->rounding_iterations > 0 && o->rounding_iterations < 10)
+		return err_set(
+		    ERR_CONFIG, "rounding_iterations must be 0 or 10 and more, found %d", (int)o->rounding_iterations);
 	*key = "step_lr_factor";
 	if (o->method == QUANT_QAT && o->train_only == TRAIN_STEPS && !(o->step_lr_factor > 0))
 		return err_set(ERR_CONFIG, "train_only steps with step_lr_factor 0 would train nothing");

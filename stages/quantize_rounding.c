@@ -20,8 +20,16 @@
 #include "stages/quantize_kept.h"
 
 #define BATCHES   32                /* at most, of those that calibrate */
+#define EXACT     8                 /* bits of all weights for which fewer batches do */
+#define FEWER     16                /* batches then, where no biases are corrected either */
 #define ROWS      4096              /* of a layer that rounding is learned from, at most */
-#define ROW_BYTES ((size_t)1 << 28) /* nor more than this */
+#define ROW_BYTES ((size_t)1 << 28) /* nor more than this, of all layers of a pass */
+
+/* Rows of one value, chosen at random, the same of every value of a layer. */
+struct chosen {
+	float *row;
+	int64_t n, width, batches;
+};
 
 /* A layer that is corrected. */
 struct corrected {
@@ -31,13 +39,19 @@ struct corrected {
 	char grid[NODE_NAME]; /* what it reads in the annotated graph, and the step of that */
 	char grid_step[NODE_NAME];
 	const struct quant_value *weight;
-	double *mean, *grid_mean; /* (K) of the rows that it reads: of the float model, of integers */
+	int64_t O, read; /* outputs; values of an item that it reads */
+	/* What passes collect: rows of what it reads as integers and of what it gives in the float model; sums over all
+	 * items of what it reads, in the float model and as integers. */
+	struct chosen x, y;
+	double *sum, *grid_sum;
+	double items;
+	float scale; /* of grid values to real ones */
 };
 
-/* Rows of one value, chosen at random, the same of every value of a layer. */
-struct chosen {
-	float *row;
-	int64_t n, width;
+/* A value of the float model: what a layer gives, or what it reads. */
+struct wanted {
+	struct corrected *layer;
+	bool output;
 };
 
 struct corrector {
@@ -47,13 +61,11 @@ struct corrector {
 	struct calibration real, grid;
 	struct corrected *layer;
 	int n;
-	bool has_means; /* of what the layers read in the float model */
-	/* What a pass collects. */
-	int at; /* layer; -1: the means of all */
-	int64_t batch, seen, quota;
-	struct chosen x, y;
-	float scale; /* of grid values to real ones */
-	double rows;
+	bool biases;         /* are corrected */
+	bool at_work;        /* a layer was corrected that was not kept */
+	int known;           /* layers before this one have what the float model gives */
+	struct wanted *want; /* of a pass of the float model */
+	int at;              /* layer of a pass of integers */
 };
 
 /* ---- which layers ---- */
@@ -73,6 +85,11 @@ static bool learns(const struct corrector *c, const struct corrected *l)
 	       (quantize_learns_first(o) && quantize_reads_input(&c->folded, l->layer));
 }
 
+static int64_t iterations_of(const struct corrector *c, const struct corrected *l)
+{
+	return quantize_iterations(c->job->o, l->weight->q.bits, quantize_reads_input(&c->folded, l->layer));
+}
+
 static int add_layer(struct corrector *c, int layer)
 {
 	const struct node *n = &c->folded.node[layer];
@@ -82,7 +99,7 @@ static int add_layer(struct corrector *c, int layer)
 	l->weight = quant_plan_value(&c->job->plan, c->folded.node[n->in[PRODUCT_W]].name);
 	if (acc < 0 || !l->weight)
 		return err_set(ERR_FAIL, "layer '%s' has no simulated form", n->name);
-	if (!learns(c, l) && !quantize_corrects_biases(c->job->o, &c->job->plan))
+	if (!learns(c, l) && !c->biases)
 		return 0;
 	const int x = c->annotated.node[acc].in[PRODUCT_X];
 	struct qrange q;
@@ -93,17 +110,18 @@ static int add_layer(struct corrector *c, int layer)
 	memcpy(l->grid_step, c->annotated.node[step].name, NODE_NAME);
 	equal_params_of(&c->folded, layer, &l->params);
 	taps_of(&c->folded, layer, &l->taps);
-	l->mean = mem_alloc((size_t)l->taps.K, sizeof(*l->mean));
-	l->grid_mean = mem_alloc((size_t)l->taps.K, sizeof(*l->grid_mean));
+	l->O = shape_count(c->folded.node[n->in[PRODUCT_W]].shape) / l->taps.K;
+	l->read = shape_inner(c->folded.node[n->in[PRODUCT_X]].shape, 0);
 	c->n++;
-	return l->mean && l->grid_mean ? 0 : ERR_NOMEM;
+	return 0;
 }
 
 static int list_layers(struct corrector *c)
 {
 	int *uses = mem_alloc((size_t)c->folded.n + 1, sizeof(*uses)), rc = 0;
 	c->layer = mem_alloc((size_t)c->folded.n + 1, sizeof(*c->layer));
-	if (!uses || !c->layer)
+	c->want = mem_alloc(2 * (size_t)c->folded.n + 1, sizeof(*c->want));
+	if (!uses || !c->layer || !c->want)
 		rc = ERR_NOMEM;
 	else
 		graph_uses(&c->folded, uses);
@@ -117,6 +135,7 @@ static int list_layers(struct corrector *c)
 static int corrector_list(struct corrector *c)
 {
 	int rc = quantize_build_folded(c->job, &shape_one, &c->folded);
+	c->biases = quantize_corrects_biases(c->job->o, &c->job->plan);
 	if (!rc)
 		rc = pass_annotate(&c->folded, &c->job->plan, false, &c->annotated);
 	return rc ? rc : list_layers(c);
@@ -165,17 +184,17 @@ static int keep_grid(void *user, struct executor *ex)
 	return rc;
 }
 
-static struct calibration_size correction_size(const struct quantize_job *job)
+static struct calibration_size correction_size(const struct corrector *c)
 {
-	struct calibration_size size = quantize_calibration_size(job->o, job->run->data);
-	size.batches = size.batches < BATCHES ? size.batches : BATCHES;
+	struct calibration_size size = quantize_calibration_size(c->job->o, c->job->run->data);
+	const int64_t most = c->biases || quant_plan_least_bits(&c->job->plan) < EXACT ? BATCHES : FEWER;
+	size.batches = size.batches < most ? size.batches : most;
 	return size;
 }
 
 static int corrector_open(struct corrector *c)
 {
 	struct quantize_job *job = c->job;
-	const struct calibration_size size = correction_size(job);
 	struct calibrated of = {.adapter = &job->input.ckpt.adapter,
 	    .params = &c->floats,
 	    .classes = job->input.ckpt.spec.classes,
@@ -183,6 +202,7 @@ static int corrector_open(struct corrector *c)
 	    .user = c,
 	    .keep = keep_real};
 	int rc = corrector_list(c);
+	const struct calibration_size size = correction_size(c);
 	if (rc || c->n == 0)
 		return rc;
 	rc = params_add_graph(&c->floats, &c->folded, 0);
@@ -196,80 +216,150 @@ static int corrector_open(struct corrector *c)
 	return rc ? rc : calibration_open(&c->grid, job->run, &of, &size, "calibration_batch_size");
 }
 
+/* What was collected of a layer. */
+static void forget(struct corrected *l)
+{
+	mem_free(l->x.row);
+	mem_free(l->y.row);
+	mem_free(l->sum);
+	mem_free(l->grid_sum);
+	l->x = l->y = (struct chosen){0};
+	l->sum = l->grid_sum = NULL;
+}
+
 static void corrector_close(struct corrector *c)
 {
 	calibration_close(&c->real);
 	calibration_close(&c->grid);
-	for (int i = 0; i < c->n; i++) {
-		mem_free(c->layer[i].mean);
-		mem_free(c->layer[i].grid_mean);
-	}
+	for (int i = 0; i < c->n; i++)
+		forget(&c->layer[i]);
 	mem_free(c->layer);
-	mem_free(c->x.row);
-	mem_free(c->y.row);
+	mem_free(c->want);
 	params_clear(&c->floats);
 	graph_clear(&c->folded);
 	graph_clear(&c->annotated);
 }
 
+/* ---- which layers a pass is for ---- */
+
+static int64_t rows_of(int64_t K, int64_t O)
+{
+	const int64_t most = (int64_t)(ROW_BYTES / ((size_t)(K + O) * sizeof(float)));
+	return most < ROWS ? most : ROWS;
+}
+
+/* What is collected of a layer in the float model, and of integers. */
+static size_t rows_bytes(const struct corrector *c, const struct corrected *l, int64_t width)
+{
+	const size_t sums = c->biases ? (size_t)l->read * sizeof(double) : 0;
+	return sums + (learns(c, l) ? (size_t)((rows_of(l->taps.K, l->O) + BATCHES) * width) * sizeof(float) : 0);
+}
+
+static size_t real_bytes(const struct corrector *c, const struct corrected *l)
+{
+	return rows_bytes(c, l, l->O);
+}
+
+static size_t grid_bytes(const struct corrector *c, const struct corrected *l)
+{
+	return rows_bytes(c, l, l->taps.K);
+}
+
+/* Behind the last of the layers from `first` on that there is room for in one pass of the float model. */
+static int real_end(const struct corrector *c, int first)
+{
+	size_t bytes = real_bytes(c, &c->layer[first]);
+	int end = first + 1;
+	for (; end < c->n; end++) {
+		bytes += real_bytes(c, &c->layer[end]);
+		if (bytes > ROW_BYTES)
+			break;
+	}
+	return end;
+}
+
 /* ---- passes over the samples ---- */
 
-static struct rng row_rng(const struct corrector *c)
+static struct rng row_rng(const struct corrector *c, const struct corrected *l)
 {
-	return rng_make(c->job->run->seed, c->job->run->name, RNG_SHUFFLE, name_of(c, &c->layer[c->at]));
+	return rng_make(c->job->run->seed, c->job->run->name, RNG_SHUFFLE, name_of(c, l));
+}
+
+static int64_t quota_of(const struct corrector *c, const struct corrected *l)
+{
+	const int64_t batches = c->real.size.batches;
+	return batches > 0 ? (rows_of(l->taps.K, l->O) + batches - 1) / batches : 0;
+}
+
+static int chosen_open(struct chosen *of, const struct corrector *c, const struct corrected *l, int64_t width)
+{
+	*of = (struct chosen){.width = width};
+	of->row = mem_alloc((size_t)(quota_of(c, l) * c->real.size.batches * width), sizeof(float));
+	return of->row ? 0 : ERR_NOMEM;
 }
 
 /* Row j of the batch's share of the chosen ones, of so many. */
-static int64_t choose_row(const struct corrector *c, int64_t j, int64_t rows)
+static int64_t choose_row(const struct corrector *c, const struct corrected *l, int64_t batch, int64_t j, int64_t rows)
 {
-	if (rows <= c->quota)
+	if (rows <= quota_of(c, l))
 		return j;
-	const struct rng_words w = rng_draw(row_rng(c), (uint64_t)c->batch, (uint64_t)j, 1);
+	const struct rng_words w = rng_draw(row_rng(c, l), (uint64_t)batch, (uint64_t)j, 1);
 	return (int64_t)rng_below((uint64_t)w.w[0] << 32 | w.w[1], (uint32_t)rows);
 }
 
-static void add_mean(const struct taps *t, const struct collected *v, double *sum)
+static void add_items(const struct collected *v, double *sum)
 {
 	for (int64_t i = 0; i < v->valid; i++)
-		taps_sum(t, v->x + i * v->width, sum);
+		for (int64_t k = 0; k < v->width; k++)
+			sum[k] += (double)v->x[i * v->width + k];
 }
 
-/* One pass of the float model: what every layer reads. */
-static const char *mean_name(const void *user, int i)
+/* The chosen rows of what a layer gives in a batch. */
+static void add_outputs(const struct corrector *c, struct corrected *l, const struct collected *v)
 {
-	const struct corrector *c = user;
-	return input_of(c, &c->layer[i]);
-}
-
-static int mean_add(void *user, int i, const struct collected *v)
-{
-	struct corrector *c = user;
-	add_mean(&c->layer[i].taps, v, c->layer[i].mean);
-	return 0;
-}
-
-/* What a layer gives in the float model. */
-static const char *output_name(const void *user, int i)
-{
-	const struct corrector *c = user;
-	(void)i;
-	return name_of(c, &c->layer[c->at]);
-}
-
-static int output_add(void *user, int i, const struct collected *v)
-{
-	struct corrector *c = user;
-	const int64_t places = c->layer[c->at].taps.places, rows = v->valid * places;
-	(void)i;
-	for (int64_t j = 0; j < rows && j < c->quota; j++) {
-		const float *from = v->x + choose_row(c, j, rows) * c->y.width;
-		memcpy(c->y.row + c->y.n++ * c->y.width, from, (size_t)c->y.width * sizeof(*from));
+	const int64_t rows = v->valid * l->taps.places, quota = quota_of(c, l);
+	for (int64_t j = 0; j < rows && j < quota; j++) {
+		const float *from = v->x + choose_row(c, l, l->y.batches, j, rows) * l->y.width;
+		memcpy(l->y.row + l->y.n++ * l->y.width, from, (size_t)l->y.width * sizeof(*from));
 	}
-	c->batch++;
+	l->y.batches++;
+}
+
+/* The same rows of what it reads as integers, in real values. */
+static void add_inputs(const struct corrector *c, struct corrected *l, const struct collected *v)
+{
+	const struct taps *t = &l->taps;
+	const int64_t rows = v->valid * t->places, quota = quota_of(c, l);
+	for (int64_t j = 0; j < rows && j < quota; j++) {
+		const int64_t at = choose_row(c, l, l->x.batches, j, rows);
+		float *to = l->x.row + l->x.n++ * t->K;
+		taps_row(t, v->x + at / t->places * v->width, at % t->places, to);
+		for (int64_t k = 0; k < t->K; k++)
+			to[k] *= l->scale;
+	}
+	l->x.batches++;
+}
+
+/* A pass of the float model. */
+static const char *real_name(const void *user, int i)
+{
+	const struct corrector *c = user;
+	const struct wanted *w = &c->want[i];
+	return w->output ? name_of(c, w->layer) : input_of(c, w->layer);
+}
+
+static int real_add(void *user, int i, const struct collected *v)
+{
+	const struct corrector *c = user;
+	struct corrected *l = c->want[i].layer;
+	if (c->want[i].output)
+		add_outputs(c, l, v);
+	else
+		add_items(v, l->sum);
 	return 0;
 }
 
-/* What it reads in the annotated graph. */
+/* One of the annotated graph: what a layer reads. */
 static const char *grid_name(const void *user, int i)
 {
 	const struct corrector *c = user;
@@ -279,31 +369,63 @@ static const char *grid_name(const void *user, int i)
 
 static int grid_add(void *user, int i, const struct collected *v)
 {
-	struct corrector *c = user;
+	const struct corrector *c = user;
 	struct corrected *l = &c->layer[c->at];
-	const struct taps *t = &l->taps;
-	const int64_t rows = v->valid * t->places;
 	(void)i;
-	add_mean(t, v, l->grid_mean);
-	c->rows += (double)rows;
-	for (int64_t j = 0; c->x.row && j < rows && j < c->quota; j++) {
-		const int64_t at = choose_row(c, j, rows);
-		float *to = c->x.row + c->x.n++ * t->K;
-		taps_row(t, v->x + at / t->places * v->width, at % t->places, to);
-		for (int64_t k = 0; k < t->K; k++)
-			to[k] *= c->scale;
-	}
-	c->batch++;
+	l->items += (double)v->valid;
+	if (l->grid_sum)
+		add_items(v, l->grid_sum);
+	if (l->x.row)
+		add_inputs(c, l, v);
 	return 0;
 }
 
-static int pass(struct corrector *c, struct calibration *p, int n, const char *(*name)(const void *, int),
-    int (*add)(void *, int, const struct collected *))
+/* What is collected of a layer in the float model. */
+static int open_real(struct corrector *c, struct corrected *l, struct collector *to)
 {
-	const struct collector to = {.user = c, .n = n, .name = name, .add = add};
-	c->batch = 0;
-	c->rows = 0;
-	return calibration_collect(p, &to);
+	int rc = 0;
+	if (learns(c, l)) {
+		c->want[to->n++] = (struct wanted){l, true};
+		rc = chosen_open(&l->y, c, l, l->O);
+	}
+	if (!rc && c->biases) {
+		c->want[to->n++] = (struct wanted){l, false};
+		l->sum = mem_alloc((size_t)l->read, sizeof(*l->sum));
+		rc = l->sum ? 0 : ERR_NOMEM;
+	}
+	return rc;
+}
+
+/* Of layers from `first` on. */
+static int pass_real(struct corrector *c, int first)
+{
+	struct collector to = {.user = c, .name = real_name, .add = real_add};
+	const int end = real_end(c, first);
+	int rc = 0;
+	for (int i = first; !rc && i < end; i++)
+		rc = open_real(c, &c->layer[i], &to);
+	c->known = end;
+	return rc ? rc : calibration_collect(&c->real, &to);
+}
+
+/* What a layer reads as integers. */
+static int pass_grid(struct corrector *c, int at)
+{
+	const struct collector to = {.user = c, .n = 1, .name = grid_name, .add = grid_add};
+	struct corrected *l = &c->layer[at];
+	float step;
+	int rc = params_read(&c->job->input.params, l->grid_step, &step);
+	if (rc)
+		return rc;
+	l->scale = step / quant_pow2(step);
+	if (learns(c, l))
+		rc = chosen_open(&l->x, c, l, l->taps.K);
+	if (!rc && c->biases) {
+		l->grid_sum = mem_alloc((size_t)l->read, sizeof(*l->grid_sum));
+		rc = l->grid_sum ? 0 : ERR_NOMEM;
+	}
+	c->at = at;
+	return rc ? rc : calibration_collect(&c->grid, &to);
 }
 
 /* ---- a layer ---- */
@@ -383,28 +505,22 @@ static int write_weights(struct corrector *c, const struct corrected *l, const s
 	return params_write(&c->job->input.params, c->folded.node[l->params.weight].name, p->raw);
 }
 
-static int64_t rows_of(int64_t K, int64_t O)
-{
-	const int64_t most = (int64_t)(ROW_BYTES / ((size_t)(K + O) * sizeof(float)));
-	return most < ROWS ? most : ROWS;
-}
-
-static int learn(struct corrector *c, const struct corrected *l, struct layer_params *p)
+static int learn(
+    struct corrector *c, const struct corrected *l, struct layer_params *p, struct quantize_corrected *done)
 {
 	const struct rounding r = {.O = p->O,
 	    .K = p->K,
-	    .N = c->x.n,
-	    .x = c->x.row,
-	    .y = c->y.row,
+	    .N = l->x.n,
+	    .x = l->x.row,
+	    .y = l->y.row,
 	    .w = p->w,
 	    .bias = p->bias,
 	    .steps = p->step,
 	    .q = l->weight->q,
 	    .relu = c->folded.node[l->layer].attr.relu,
-	    .iterations = c->job->o->rounding_iterations,
-	    .rng = row_rng(c),
+	    .iterations = iterations_of(c, l),
+	    .rng = row_rng(c, l),
 	    .stop = c->job->run->stop};
-	struct quantize_corrected *done = &c->job->corrected[c->at];
 	struct rounding_errors e;
 	int rc = rounding_learn(&r, p->q, &e);
 	if (rc)
@@ -415,19 +531,36 @@ static int learn(struct corrector *c, const struct corrected *l, struct layer_pa
 	return write_weights(c, l, p);
 }
 
-static int correct_bias(struct corrector *c, const struct corrected *l, const struct layer_params *p)
+/* The mean row of what was summed, in real values. */
+static int mean_row(const struct corrected *l, const double *sum, double scale, double **out)
 {
-	struct quantize_corrected *done = &c->job->corrected[c->at];
+	*out = mem_alloc((size_t)l->taps.K, sizeof(**out));
+	if (!*out)
+		return ERR_NOMEM;
+	taps_sum(&l->taps, sum, *out);
+	for (int64_t k = 0; k < l->taps.K; k++)
+		(*out)[k] *= scale / (l->items * (double)l->taps.places);
+	return 0;
+}
+
+static int correct_bias(
+    struct corrector *c, const struct corrected *l, const struct layer_params *p, struct quantize_corrected *done)
+{
+	double *mean = NULL, *grid_mean = NULL;
 	if (l->params.shift == NODE_NONE)
 		return 0;
 	const char *name = c->folded.node[l->params.shift].name;
 	float *shift = mem_alloc((size_t)p->O, sizeof(*shift));
 	int rc = shift ? params_read(&c->job->input.params, name, shift) : ERR_NOMEM;
+	if (!rc)
+		rc = mean_row(l, l->sum, 1, &mean);
+	if (!rc)
+		rc = mean_row(l, l->grid_sum, (double)l->scale, &grid_mean);
 	for (int64_t o = 0; !rc && o < p->O; o++) {
 		double d = 0;
 		for (int64_t k = 0; k < p->K; k++) {
 			const double w = (double)p->q[o * p->K + k] * (double)p->step[o];
-			d += (double)p->w[o * p->K + k] * l->mean[k] - w * l->grid_mean[k];
+			d += (double)p->w[o * p->K + k] * mean[k] - w * grid_mean[k];
 		}
 		shift[o] = (float)((double)shift[o] + d);
 		done->shift = fmax(done->shift, fabs(d));
@@ -437,53 +570,27 @@ static int correct_bias(struct corrector *c, const struct corrected *l, const st
 	if (!rc)
 		rc = params_write(&c->job->input.params, name, shift);
 	mem_free(shift);
-	return rc;
-}
-
-/* The rows of the layer, and the means of what it reads. */
-static int collect(struct corrector *c, struct corrected *l, int64_t O)
-{
-	const bool rounds = learns(c, l);
-	const int64_t batches = c->grid.size.batches, rows = rows_of(l->taps.K, O);
-	float step;
-	int rc = params_read(&c->job->input.params, l->grid_step, &step);
-	if (rc)
-		return rc;
-	c->scale = step / quant_pow2(step);
-	c->quota = batches > 0 ? (rows + batches - 1) / batches : 0;
-	mem_free(c->x.row);
-	mem_free(c->y.row);
-	c->x = (struct chosen){.width = l->taps.K};
-	c->y = (struct chosen){.width = O};
-	if (rounds) {
-		c->x.row = mem_alloc((size_t)(c->quota * batches * l->taps.K), sizeof(float));
-		c->y.row = mem_alloc((size_t)(c->quota * batches * O), sizeof(float));
-		rc = c->x.row && c->y.row ? pass(c, &c->real, 1, output_name, output_add) : ERR_NOMEM;
-	}
-	if (!rc)
-		rc = pass(c, &c->grid, 1, grid_name, grid_add);
-	for (int64_t k = 0; !rc && k < l->taps.K; k++) {
-		l->mean[k] /= c->rows;
-		l->grid_mean[k] *= (double)c->scale / c->rows;
-	}
+	mem_free(mean);
+	mem_free(grid_mean);
 	return rc;
 }
 
 /* What a layer is corrected by and from, computed. */
-static int compute(struct corrector *c, struct corrected *l)
+static int compute(struct corrector *c, int at)
 {
+	struct corrected *l = &c->layer[at];
+	struct quantize_corrected *done = &c->job->corrected[at];
 	struct layer_params p = {0};
-	int rc = c->has_means ? 0 : pass(c, &c->real, c->n, mean_name, mean_add);
-	c->has_means = true;
+	int rc = at < c->known ? 0 : pass_real(c, at);
+	if (!rc)
+		rc = pass_grid(c, at);
 	if (!rc)
 		rc = load(c, l, &p);
-	c->job->corrected[c->at].weights = learns(c, l) ? p.O * p.K : 0;
-	if (!rc)
-		rc = collect(c, l, p.O);
+	done->weights = learns(c, l) ? p.O * p.K : 0;
 	if (!rc && learns(c, l))
-		rc = learn(c, l, &p);
-	if (!rc && quantize_corrects_biases(c->job->o, &c->job->plan))
-		rc = correct_bias(c, l, &p);
+		rc = learn(c, l, &p, done);
+	if (!rc && c->biases)
+		rc = correct_bias(c, l, &p, done);
 	unload(&p);
 	return rc;
 }
@@ -496,31 +603,49 @@ static int correct(struct corrector *c, int at)
 	bool taken;
 	if (learns(c, l))
 		kept.param[0] = c->folded.node[l->params.weight].name;
-	if (quantize_corrects_biases(job->o, &job->plan) && l->params.shift != NODE_NONE)
+	if (c->biases && l->params.shift != NODE_NONE)
 		kept.param[1] = c->folded.node[l->params.shift].name;
-	c->at = at;
 	memcpy(kept.done->name, name_of(c, l), NODE_NAME);
 	int rc = kept_layer_find(&kept, job, name_of(c, l));
 	if (!rc)
 		rc = kept_layer_take(&kept, job, &taken);
 	if (rc || taken)
 		return rc;
-	if (at > 0 && !c->has_means)
+	if (at > 0 && !c->at_work)
 		stage_line(job->run, "corrections go on after %d of %d layers", at, c->n);
-	rc = compute(c, l);
+	c->at_work = true;
+	rc = compute(c, at);
+	forget(l);
 	return rc ? rc : kept_layer_keep(&kept, job);
 }
 
 /* ---- plan ---- */
 
-/* Of a layer: its rows, and what learning holds. */
-static size_t layer_bytes(const struct corrector *c, const struct corrected *l, int64_t O, int64_t K)
+/* What correcting a layer holds beside what was collected. */
+static size_t work_bytes(const struct corrector *c, const struct corrected *l)
 {
-	const size_t weights = (size_t)(O * K) * (2 * sizeof(float) + 1);
-	if (!learns(c, l))
-		return weights;
-	return weights + (size_t)((rows_of(K, O) + BATCHES) * (K + O)) * sizeof(float) +
-	       rounding_bytes(O, K, c->job->o->rounding_iterations, omp_get_max_threads());
+	const size_t weights = (size_t)(l->O * l->taps.K) * (2 * sizeof(float) + 1);
+	return weights +
+	       (learns(c, l) ? rounding_bytes(l->O, l->taps.K, iterations_of(c, l), omp_get_max_threads()) : 0);
+}
+
+/* The largest sum of what is held at a time, and how many passes there are. */
+static size_t plan_passes(const struct corrector *c, int *passes)
+{
+	size_t most = 0, real = 0;
+	for (int i = 0, end = 0; i < c->n; i++) {
+		if (i == end) {
+			end = real_end(c, i);
+			real = 0;
+			for (int k = i; k < end; k++)
+				real += real_bytes(c, &c->layer[k]);
+			++*passes;
+		}
+		++*passes;
+		const size_t held = real + grid_bytes(c, &c->layer[i]) + work_bytes(c, &c->layer[i]);
+		most = held > most ? held : most;
+	}
+	return most;
 }
 
 static int plan_sessions(struct corrector *c, const struct encoding *samples, struct executor_memory *m)
@@ -528,7 +653,7 @@ static int plan_sessions(struct corrector *c, const struct encoding *samples, st
 	struct session s = {0};
 	size_t buffers;
 	int rc = params_plan_graph(&c->floats, &c->annotated);
-	const struct session_options o = {.batch = correction_size(c->job).batch, .bind = keep_grid};
+	const struct session_options o = {.batch = correction_size(c).batch, .bind = keep_grid};
 	const struct build_shape largest = encoding_largest(samples, o.batch);
 	if (!rc)
 		rc = session_open(&s, &c->floats, c->job->input.ckpt.spec.classes, build_grid, c, &o);
@@ -543,27 +668,22 @@ int quantize_correct_plan(
 {
 	struct corrector c = {.job = job};
 	struct executor_memory grid = {0};
-	size_t most = 0;
+	int passes = 0;
 	if (!quantize_corrects(job->o, &job->plan))
 		return 0;
-	int passes = 1;
 	graph_init(&c.folded);
 	graph_init(&c.annotated);
 	params_init(&c.floats, job->run->cpu_dev);
 	int rc = corrector_list(&c);
 	if (!rc && c.n > 0)
 		rc = plan_sessions(&c, samples, &grid);
-	for (int i = 0; !rc && i < c.n; i++) {
-		const struct node *n = &c.folded.node[c.layer[i].layer];
-		const int64_t K = c.layer[i].taps.K, O = shape_count(c.folded.node[n->in[PRODUCT_W]].shape) / K;
-		const size_t bytes = layer_bytes(&c, &c.layer[i], O, K);
-		most = bytes > most ? bytes : most;
-		passes += learns(&c, &c.layer[i]) ? 2 : 1;
+	for (int i = 0; !rc && i < c.n; i++)
 		if (learns(&c, &c.layer[i]))
-			out->macs += 2.0 * (double)(job->o->rounding_iterations * ROUNDING_ROWS) * (double)(O * K);
-	}
-	out->macs += c.n > 0 ? forward * (double)(correction_size(job).batches * passes) : 0;
-	out->memory.total += grid.total + grid.params + most; /* of the integers; and the float params once more */
+			out->macs += 2.0 * (double)(iterations_of(&c, &c.layer[i]) * ROUNDING_ROWS) *
+				     (double)(c.layer[i].O * c.layer[i].taps.K);
+	if (!rc) /* of the integers; and the float params once more */
+		out->memory.total += grid.total + grid.params + plan_passes(&c, &passes);
+	out->macs += forward * (double)(correction_size(&c).batches * passes);
 	corrector_close(&c);
 	return rc;
 }

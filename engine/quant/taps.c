@@ -46,12 +46,12 @@ void taps_row(const struct taps *t, const float *x, int64_t place, float *out)
 	}
 }
 
-void taps_sum(const struct taps *t, const float *x, double *sum)
+void taps_sum(const struct taps *t, const double *x, double *sum)
 {
 	for (int64_t place = 0; place < t->places; place++)
 		for (int64_t r = 0; r < t->kernel_h; r++) {
 			int64_t from = 0, to = 0, n = inside(t, place, r, &from, &to);
 			for (int64_t i = 0; i < n; i++)
-				sum[to + i] += (double)x[from + i];
+				sum[to + i] += x[from + i];
 		}
 }

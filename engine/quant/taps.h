@@ -18,7 +18,7 @@ struct taps {
 void taps_of(const struct graph *g, int layer, struct taps *out);
 /* Row `place` of an item x, (H, W, C), into out (K). */
 void taps_row(const struct taps *t, const float *x, int64_t place, float *out);
-/* Adds the sums over all places of an item to sum (K). */
-void taps_sum(const struct taps *t, const float *x, double *sum);
+/* Adds the sums over all places of an item, or of a sum of items, to sum (K). */
+void taps_sum(const struct taps *t, const double *x, double *sum);
 
 #endif

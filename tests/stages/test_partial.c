@@ -359,21 +359,21 @@ static void count_all(struct progress *p, const char *text, double done, double 
 }
 
 /* Two layers, the second of which an interruption meets: the first is not corrected again. */
-static void assert_corrects_the_rest(const char *options, int of_layer, const char *line)
+static void assert_corrects_the_rest(const char *options, const char *line)
 {
-	const int of_observers = 4, of_means = 4;
+	const int of_observers = 4, of_floats = 4, of_layer = 4;
 	progress.update = count_all;
 	begin_anew();
 	RIG_OK(calibrate(&stage_quantize, "whole", options, NULL));
 	for (int i = 0; i < 2; i++) {
 		struct partial *p = open_file(KEY, 300);
 		stop_now = batches_run = 0;
-		batches_left = i ? 0 : of_observers + of_means + of_layer + 1;
+		batches_left = i ? 0 : of_observers + of_floats + of_layer + 1;
 		assert_int_equal(calibrate(&stage_quantize, "parts", options, p), i ? 0 : ERR_INTERRUPTED);
 		partial_close(p);
 	}
 	progress.update = count;
-	assert_int_equal(batches_run, of_observers + of_means + of_layer);
+	assert_int_equal(batches_run, of_observers + of_floats + of_layer);
 	assert_true(has_said(line));
 	assert_same_model("whole", "parts");
 }
@@ -384,9 +384,9 @@ static void corrections__go_on_with_the_layer_that_was_at_work(void **state)
 {
 	(void)state;
 	assert_corrects_the_rest(
-	    "{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", 8, "corrections go on after 1 of 2 layers");
+	    "{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", "corrections go on after 1 of 2 layers");
 	assert_corrects_the_rest(
-	    "{" FOUR_BATCHES ", rounding: nearest, bias_correction: true}", 4, "corrections go on after 1 of 2 layers");
+	    "{" FOUR_BATCHES ", rounding: nearest, bias_correction: true}", "corrections go on after 1 of 2 layers");
 }
 
 /* The report has what was done to a layer before the interruption, too. */
@@ -394,7 +394,7 @@ static void corrections__that_were_kept_are_reported(void **state)
 {
 	struct model whole, parts;
 	(void)state;
-	assert_corrects_the_rest("{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", 8, "corrections go on");
+	assert_corrects_the_rest("{" FOUR_BATCHES ", weight_bits: 3, rounding_iterations: 20}", "corrections go on");
 	rig_load(&digits, "whole", &whole);
 	rig_load(&digits, "parts", &parts);
 	const cJSON *a = cJSON_GetObjectItem(cJSON_GetObjectItem(whole.ckpt.info, "int8_report"), "corrected"),

@@ -16,7 +16,7 @@
 #include "model/model.h"
 #include "ranks/ranks.h"
 #include "stages/early.h"
-#include "stages/seen.h"
+#include "stages/common.h"
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
 {
@@ -334,18 +334,20 @@ static int check_idle(const struct chain *c, const struct chain_stage *s)
 	return 0;
 }
 
+/* Only where the data block has a normalisation the model's own must be known, too. */
 static int warn_of_checkpoint(const struct stage_run *view, const char *dir)
 {
+	const bool whole = view->data_options->mean.n > 0 || view->data_options->std.n > 0;
 	struct checkpoint ckpt;
-	int rc = checkpoint_read_info(&ckpt, dir);
+	int rc = whole ? checkpoint_load(&ckpt, dir) : checkpoint_read_info(&ckpt, dir);
 	if (!rc)
-		rc = seen_warn(view, &ckpt, dir);
+		rc = stage_warn_of(view, &ckpt, dir);
 	checkpoint_clear(&ckpt);
 	return rc;
 }
 
-/* Of checkpoints that the config names by path: those of stages were trained on this very split. */
-static int warn_of_seen(const struct stage_config *k, const struct stage_run *view)
+/* Of checkpoints that the config names by path: those of stages were made with this very data block. */
+static int warn_of_given(const struct stage_config *k, const struct stage_run *view)
 {
 	int rc = view->pretrained_dir ? warn_of_checkpoint(view, view->pretrained_dir) : 0;
 	if (!rc && k->has_input && k->input.stage < 0)
@@ -467,7 +469,7 @@ static int resolve_stage(struct chain *c, int i)
 		return rc;
 	struct notes notes = {.base = {.line = add_note}, .plan = &s->plan};
 	const struct stage_run view = view_of(c, s, &notes.base);
-	rc = warn_of_seen(k, &view);
+	rc = warn_of_given(k, &view);
 	if (rc < 0)
 		return rc;
 	rc = k->kind->plan(&view, k->has_input ? &s->input.spec : NULL, &s->plan);

@@ -68,9 +68,24 @@ static void warn_of_verdict(const struct stage_run *run, const struct checkpoint
 			stage_line(run, "warning: %s was not accepted: %s", dir, verdict_names[v]);
 }
 
-static int load_warnings(const struct stage_run *run, const struct checkpoint *c, const char *dir)
+/* A model that exists already keeps its own normalisation, whatever the data block says for new ones. */
+static void warn_of_normalisation(const struct stage_run *run, const struct adapter *a, const char *dir)
+{
+	const struct data_options *o = run->data_options;
+	bool other = false;
+	for (int c = 0; o && a->spec.kind == INPUT_IMAGE && c < a->spec.channels && c < 4; c++)
+		other |= (o->mean.n > c && (float)o->mean.v[c] != a->mean[c]) ||
+			 (o->std.n > c && (float)o->std.v[c] != a->std[c]);
+	if (other)
+		stage_line(run,
+		    "warning: %s: mean and std of the data block are not used: the model has its own, %g and %g", dir,
+		    (double)a->mean[0], (double)a->std[0]);
+}
+
+int stage_warn_of(const struct stage_run *run, const struct checkpoint *c, const char *dir)
 {
 	warn_of_verdict(run, c, dir);
+	warn_of_normalisation(run, &c->adapter, dir);
 	return seen_warn(run, c, dir);
 }
 
@@ -83,7 +98,7 @@ int stage_model_load(struct model *m, const char *dir, struct device dev, const 
 	if (!rc)
 		rc = model_check_data(&m->ckpt, run->data, dir);
 	if (!rc && (!run->out_dir || strcmp(dir, run->out_dir) != 0)) /* what is being made is loaded to be compared */
-		rc = load_warnings(run, &m->ckpt, dir);
+		rc = stage_warn_of(run, &m->ckpt, dir);
 	if (!rc)
 		rc = take_task(m, run);
 	if (rc)

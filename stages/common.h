@@ -16,6 +16,10 @@ int stage_model_load(struct model *m, const char *dir, struct device dev, const 
  * planned. */
 int stage_check_planned(const struct stage_run *run, const char *dir, const struct checkpoint *c);
 
+/* Lines about a checkpoint that a stage reads: that its own stage's rule has turned it down, that its normalisation is
+ * not the data block's, and seen_warn's. */
+int stage_warn_of(const struct stage_run *run, const struct checkpoint *c, const char *dir);
+
 /* Figures of a model's params on a split, by the graph of `build`. m is initialised here. ERR_INTERRUPTED. */
 int stage_measure(const struct stage_run *run, struct model *model, graph_builder build, void *user, enum split split,
     struct metrics *m);

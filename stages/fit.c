@@ -9,7 +9,6 @@
 #include "base/fs.h"
 #include "graph/spec.h"
 #include "stages/common.h"
-#include "stages/seen.h"
 
 struct fit_context {
 	struct fit_job *job;
@@ -215,20 +214,6 @@ static void note_batch(const struct fit_context *context)
 		    batch, n, (double)batch / (double)n);
 }
 
-/* A model that exists already keeps its own normalisation, whatever the data block says for new ones. */
-static void note_normalisation(const struct stage_run *run, const struct adapter *a)
-{
-	const struct data_options *o = run->data_options;
-	bool other = false;
-	for (int c = 0; o && a->spec.kind == INPUT_IMAGE && c < a->spec.channels && c < 4; c++)
-		other |= (o->mean.n > c && (float)o->mean.v[c] != a->mean[c]) ||
-			 (o->std.n > c && (float)o->std.v[c] != a->std[c]);
-	if (other)
-		stage_line(run,
-		    "warning: mean and std of the data block are not used: the model has its own, %g and %g",
-		    (double)a->mean[0], (double)a->std[0]);
-}
-
 /* Params that only the training graph has, such as projections, begin with the stage and end with it: a checkpoint
  * holds those of the model's own graph. */
 static int add_params(struct fit_context *context)
@@ -285,10 +270,8 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	rc = join_data(&context);
 	if (rc)
 		goto out;
-	if (!job->again) {
+	if (!job->again)
 		note_batch(&context);
-		note_normalisation(run, &job->model->ckpt.adapter);
-	}
 	if (teach) {
 		rc = open_teacher(&context);
 		if (rc)
@@ -355,7 +338,7 @@ static int begin_with(struct fit_job *job)
 		return rc;
 	rc = stage_check_planned(run, run->pretrained_dir, &c);
 	if (!rc)
-		rc = seen_warn(run, &c, run->pretrained_dir);
+		rc = stage_warn_of(run, &c, run->pretrained_dir);
 	if (!rc)
 		rc = model_begin_with(job->model, &c, &head, &job->masks);
 	checkpoint_clear(&c);
@@ -497,7 +480,6 @@ int fit_plan(
 	if (rc)
 		return rc;
 	note_batch(&context);
-	note_normalisation(run, run->adapter);
 	/* backward costs about two forwards: one for the data's gradient, one for the weights' */
 	p->macs = (double)train->epochs * per_sample * (3 * (double)context.data->n[SPLIT_TRAIN] + n_val) +
 		  per_sample * n_train;

@@ -257,4 +257,11 @@ contains out "mean and std of the data block are not used"
 works run second.yaml --out second-run
 cat err >>out
 contains out "mean and std of the data block are not used"
+# nor has a stage that trains nothing another
+sed -e 's/second/third/; /^models/d; s/^stages.*/stages: {evaluate: {inputs: [first-run\/01-train], latency: false}}/' second.yaml >third.yaml
+own="warning: first-run/01-train: mean and std of the data block are not used: the model has its own, "
+works plan third.yaml --out third-run
+contains out "$own"
+works run third.yaml --out third-run
+contains err "$own"
 finish

@@ -82,7 +82,7 @@ static int transform(void *user, const struct graph *g, bool train, struct graph
 }
 
 static int plan_text(const struct quantize_options *o, const struct dataset *d, const struct quant_plan *p,
-    int equalized, const char *first, char *text, size_t cap)
+    int equalized, char *text, size_t cap)
 {
 	struct str s = {0};
 	int real = 0;
@@ -95,12 +95,11 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 		str_addf(&s, ", calibrated on %" PRId64 " batch%s of %d from %s", size.batches,
 		    size.batches == 1 ? "" : "es", size.batch, o->calibration_split);
 	}
-	if (quantize_learns_rounding(o, quant_plan_least_bits(p)))
+	if (quantize_learns_rounding(o, quant_plan_least_bits(p), d->kind == SAMPLE_IMAGE)) {
 		str_add(&s, ", rounding learned");
-	else if (first)
-		str_addf(&s, ", rounding of %s learned", first);
-	if (o->rounding_iterations && (first || quantize_learns_rounding(o, quant_plan_least_bits(p))))
-		str_addf(&s, " for %" PRId64 " iterations%s", o->rounding_iterations, first ? "" : " a layer");
+		if (o->rounding_iterations)
+			str_addf(&s, " for %" PRId64 " iterations a layer", o->rounding_iterations);
+	}
 	if (quantize_corrects_biases(o, p))
 		str_add(&s, ", biases corrected");
 	if (equalized)
@@ -119,17 +118,6 @@ static int plan_text(const struct quantize_options *o, const struct dataset *d, 
 	snprintf(text, cap, "%s", str_text(&s));
 	str_clear(&s);
 	return rc;
-}
-
-/* The layer that reads the input, where its rounding is learned whatever its bits are; or NULL. */
-static const char *learned_first(const struct quantize_job *job, const struct graph *folded)
-{
-	for (int i = 0; quantize_learns_first(job->o) && i < job->plan.n_layer; i++) {
-		const int layer = graph_find(folded, job->plan.layer[i].name);
-		if (layer >= 0 && job->plan.layer[i].quantized && quantize_reads_input(folded, layer))
-			return job->plan.layer[i].name;
-	}
-	return NULL;
 }
 
 /* Of the executors that calibrate, with a batch as large as any of these samples. */
@@ -240,8 +228,7 @@ int quantize_job_plan(struct quantize_job *job, const struct model_spec *input_s
 	if (!rc && o->equalize)
 		rc = quantize_equal_pairs(&g, &job->plan, &pair, &equalized);
 	if (!rc)
-		rc = plan_text(
-		    o, job->run->data, &job->plan, equalized, learned_first(job, &g), out->text, sizeof(out->text));
+		rc = plan_text(o, job->run->data, &job->plan, equalized, out->text, sizeof(out->text));
 	if (rc)
 		goto out;
 	const bool half = o->method == QUANT_FP16 || o->method == QUANT_BF16;

@@ -155,14 +155,12 @@ int quantize_weight_steps(struct quantize_job *job, struct calibration *p);
 int quantize_set_ranges(struct quantize_job *job, enum observer_kind kind);
 /* What finds the steps of weights of so many bits. */
 enum observer_kind quantize_weight_observer(const struct quantize_options *o, int bits);
-/* Whether rounding of weights of so many bits is learned, and whether biases are corrected: by the weights of the plan
- * that have the fewest bits. */
-bool quantize_learns_rounding(const struct quantize_options *o, int bits);
+/* Whether rounding of weights of so many bits is learned, in a model of images or of texts, and whether biases are
+ * corrected: by the weights of the plan that have the fewest bits. */
+bool quantize_learns_rounding(const struct quantize_options *o, int bits, bool images);
 bool quantize_corrects_biases(const struct quantize_options *o, const struct quant_plan *p);
 /* Whether static quantization corrects layers after calibration. */
-bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p);
-/* Whether rounding is learned of weights of so many bits that multiply the model's own input. */
-bool quantize_learns_first(const struct quantize_options *o);
+bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p, bool images);
 /* Iterations that the rounding of a layer is learned for, by the bits of its weights and whether it reads the input. */
 int64_t quantize_iterations(const struct quantize_options *o, int bits, bool first);
 /* Whether a linear layer or convolution of a folded graph multiplies the model's own input. */

@@ -110,7 +110,7 @@ const struct option quantize_option_table[] = {
 	.when = "method",
 	.only = OPTION_BIT(QUANT_STATIC) | OPTION_BIT(QUANTIZE_AUTO),
 	.help = "adaround: whether a weight is rounded up or down is learned, layer by layer, on calibration samples; "
-		"by_bits: of weights of fewer than 6 bits, and of the layer that reads an image"},
+		"by_bits: of weights of fewer than 6 bits, and of any in models of images"},
     {.key = "bias_correction",
 	.type = OPT_CHOICE,
 	.offset = AT(bias_correction),
@@ -157,10 +157,10 @@ enum observer_kind quantize_weight_observer(const struct quantize_options *o, in
 	return o->weight_observer == WEIGHTS_MSE ? OBSERVE_MSE : OBSERVE_MINMAX;
 }
 
-bool quantize_learns_rounding(const struct quantize_options *o, int bits)
+bool quantize_learns_rounding(const struct quantize_options *o, int bits, bool images)
 {
 	return o->method == QUANT_STATIC &&
-	       (o->rounding == ROUNDING_ADAROUND || (o->rounding == ROUNDING_BY_BITS && bits < FEW_BITS));
+	       (o->rounding == ROUNDING_ADAROUND || (o->rounding == ROUNDING_BY_BITS && (bits < FEW_BITS || images)));
 }
 
 bool quantize_corrects_biases(const struct quantize_options *o, const struct quant_plan *p)
@@ -168,11 +168,6 @@ bool quantize_corrects_biases(const struct quantize_options *o, const struct qua
 	return o->method == QUANT_STATIC &&
 	       (o->bias_correction == CORRECTION_ON ||
 		   (o->bias_correction == CORRECTION_BY_BITS && quant_plan_least_bits(p) < BIAS_BITS));
-}
-
-bool quantize_learns_first(const struct quantize_options *o)
-{
-	return o->method == QUANT_STATIC && o->rounding == ROUNDING_BY_BITS;
 }
 
 /* Behind the first layer a third of the iterations does at 8 bits what all of them do, also on rows that were not
@@ -190,10 +185,9 @@ bool quantize_reads_input(const struct graph *folded, int layer)
 	return op_info(n->op)->product == FLOAT_PRODUCT && folded->node[n->in[PRODUCT_X]].op == OP_INPUT;
 }
 
-bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p)
+bool quantize_corrects(const struct quantize_options *o, const struct quant_plan *p, bool images)
 {
-	return quantize_learns_rounding(o, quant_plan_least_bits(p)) || quantize_corrects_biases(o, p) ||
-	       quantize_learns_first(o);
+	return quantize_learns_rounding(o, quant_plan_least_bits(p), images) || quantize_corrects_biases(o, p);
 }
 
 void quantize_rules(const struct quantize_options *o, struct quant_rules *rules)

@@ -78,11 +78,14 @@ static bool quantized(const struct quant_plan *p, const char *name)
 	return false;
 }
 
+static bool of_images(const struct quantize_job *job)
+{
+	return job->run->data->kind == SAMPLE_IMAGE;
+}
+
 static bool learns(const struct corrector *c, const struct corrected *l)
 {
-	const struct quantize_options *o = c->job->o;
-	return quantize_learns_rounding(o, l->weight->q.bits) ||
-	       (quantize_learns_first(o) && quantize_reads_input(&c->folded, l->layer));
+	return quantize_learns_rounding(c->job->o, l->weight->q.bits, of_images(c->job));
 }
 
 static int64_t iterations_of(const struct corrector *c, const struct corrected *l)
@@ -669,7 +672,7 @@ int quantize_correct_plan(
 	struct corrector c = {.job = job};
 	struct executor_memory grid = {0};
 	int passes = 0;
-	if (!quantize_corrects(job->o, &job->plan))
+	if (!quantize_corrects(job->o, &job->plan, of_images(job)))
 		return 0;
 	graph_init(&c.folded);
 	graph_init(&c.annotated);
@@ -693,7 +696,7 @@ int quantize_correct_plan(
 int quantize_correct(struct quantize_job *job)
 {
 	struct corrector c = {.job = job};
-	if (!quantize_corrects(job->o, &job->plan))
+	if (!quantize_corrects(job->o, &job->plan, of_images(job)))
 		return 0;
 	graph_init(&c.folded);
 	graph_init(&c.annotated);

@@ -503,6 +503,30 @@ static void texts__thresholds_are_searched_on_the_integers_and_saved(void **stat
 	world_close(&w);
 }
 
+/* ---- what is corrected ---- */
+
+/* In models of images rounding is learned whatever the bits are: see test_rounding.c. */
+static void texts__rounding_is_learned_of_few_bits_alone(void **state)
+{
+	struct world *w = *state;
+	int learned = 0, layers = 0;
+	quantize(w, "tokens_eight", "tokens", "{method: static}");
+	struct model m = load(w, "tokens_eight");
+	assert_true(cJSON_IsNull(cJSON_GetObjectItem(report_of(&m), "corrected")));
+	model_clear(&m);
+	quantize(w, "tokens_few", "tokens", "{method: static, layer_bits: [mix=3], rounding_iterations: 50}");
+	m = load(w, "tokens_few");
+	const cJSON *l, *c = cJSON_GetObjectItem(report_of(&m), "corrected");
+	cJSON_ArrayForEach(l, cJSON_GetObjectItem(c, "layers"))
+	{
+		learned += cJSON_GetObjectItem(l, "weights") != NULL;
+		layers++;
+	}
+	assert_int_equal(learned, 1);
+	assert_true(layers > learned); /* all biases are corrected */
+	model_clear(&m);
+}
+
 /* ---- plan ---- */
 
 static void texts__a_plan_says_what_calibrating_takes(void **state)
@@ -550,6 +574,7 @@ int main(void)
 	    cmocka_unit_test(texts__a_saved_model_answers_alike_alone_and_in_any_batch),
 	    cmocka_unit_test(texts__auto_takes_the_observer_with_the_best_primary_metric),
 	    cmocka_unit_test(texts__thresholds_are_searched_on_the_integers_and_saved),
+	    cmocka_unit_test(texts__rounding_is_learned_of_few_bits_alone),
 	    cmocka_unit_test(texts__a_plan_says_what_calibrating_takes),
 	};
 	if (family_register(&family_tokens))

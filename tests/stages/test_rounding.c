@@ -215,7 +215,7 @@ static void assert_by_bits(const char *text, enum observer_kind weights, bool le
 	struct quant_value weight = {.weight = true, .q = {.bits = (int)o.weight_bits}};
 	const struct quant_plan plan = {.n_value = 1, .value = &weight};
 	assert_int_equal(quantize_weight_observer(&o, (int)o.weight_bits), weights);
-	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits) == learned);
+	assert_true(quantize_learns_rounding(&o, (int)o.weight_bits, false) == learned);
 	assert_true(quantize_corrects_biases(&o, &plan) == corrected);
 	option_clear(quantize_option_table, &o);
 }
@@ -234,7 +234,8 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false, false);
 	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true, true);
 	RIG_OK(rig_options(quantize_option_table, &o, "{}"));
-	assert_true(quantize_learns_rounding(&o, 4) && !quantize_learns_rounding(&o, 8));
+	assert_true(quantize_learns_rounding(&o, 4, false) && !quantize_learns_rounding(&o, 8, false));
+	assert_true(quantize_learns_rounding(&o, 8, true));
 	assert_int_equal(quantize_iterations(&o, 7, false), 300);
 	assert_int_equal(quantize_iterations(&o, 8, true), 300);
 	assert_int_equal(quantize_iterations(&o, 8, false), 100);
@@ -244,46 +245,20 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 	option_clear(quantize_option_table, &o);
 }
 
-/* Wherever a layer has its bits from, and the one that reads the image; others keep the nearest integers. All biases
- * are corrected. */
-static void layers_of_few_bits__are_learned_among_others(void **state)
-{
-	static const char *const options[] = {
-	    "{layer_bits: [conv2=3], rounding_iterations: 50}", "{edge_bits: 3, rounding_iterations: 50}"};
-	static const int learned[] = {2, 2};
-	struct rig *r = *state;
-	for (int i = 0; i < 2; i++) {
-		const char *name = i ? "few_edge" : "few_layer";
-		struct model m;
-		int n = 0, layers = 0;
-		quantized(r, name, "cnn", options[i]);
-		rig_load(r, name, &m);
-		const cJSON *c = cJSON_GetObjectItem(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "corrected"), *l;
-		assert_true(cJSON_IsTrue(cJSON_GetObjectItem(c, "bias_correction")));
-		cJSON_ArrayForEach(l, cJSON_GetObjectItem(c, "layers"))
-		{
-			n += cJSON_GetObjectItem(l, "weights") != NULL;
-			layers++;
-		}
-		assert_int_equal(n, learned[i]);
-		assert_true(layers > n);
-		model_clear(&m);
-	}
-}
-
-/* At 8 bits, rounding is learned of the layer alone that reads the image, and no bias is corrected. */
-static void layer_that_reads_an_image__is_learned_at_8_bits(void **state)
+/* At 8 bits rounding is learned of all layers, and no bias is corrected. test_quantize_text.c has what models of texts
+ * do. */
+static void images__rounding_is_learned_at_8_bits(void **state)
 {
 	struct rig *r = *state;
 	struct model m;
 	quantized(r, "eight", "cnn", "{rounding_iterations: 50}");
 	rig_load(r, "eight", &m);
 	const cJSON *c = cJSON_GetObjectItem(cJSON_GetObjectItem(m.ckpt.info, "int8_report"), "corrected"),
-		    *l = cJSON_GetObjectItem(c, "layers");
+		    *all = cJSON_GetObjectItem(c, "layers"), *l;
 	assert_true(cJSON_IsFalse(cJSON_GetObjectItem(c, "bias_correction")));
-	assert_int_equal(cJSON_GetArraySize(l), 1);
-	assert_true(rig_number(l->child, "changed") > 0);
-	assert_true(rig_number(l->child, "error_learned") < rig_number(l->child, "error_nearest"));
+	assert_int_equal(cJSON_GetArraySize(all), 4);
+	cJSON_ArrayForEach(l, all) assert_true(rig_number(l, "error_learned") <= rig_number(l, "error_nearest"));
+	assert_true(rig_number(all->child, "changed") > 0);
 	model_clear(&m);
 	quantized(r, "eight_nearest", "cnn", "{rounding: nearest}");
 	rig_load(r, "eight_nearest", &m);
@@ -388,13 +363,12 @@ static void corrections__go_on_wherever_they_were_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(layer_that_reads_an_image__is_learned_at_8_bits),
+	    cmocka_unit_test(images__rounding_is_learned_at_8_bits),
 	    cmocka_unit_test(adaround__loses_less_and_its_integers_are_those_of_the_checkpoint),
 	    cmocka_unit_test(bias_correction__brings_the_means_back),
 	    cmocka_unit_test(adaround__gives_the_same_bytes_again),
 	    cmocka_unit_test(options__have_an_effect_on_static_alone),
 	    cmocka_unit_test(options__follow_the_bits_unless_they_are_given),
-	    cmocka_unit_test(layers_of_few_bits__are_learned_among_others),
 	    cmocka_unit_test(passes__are_one_more_than_layers),
 	    cmocka_unit_test(passes__are_of_fewer_batches_at_8_bits),
 	    cmocka_unit_test(corrections__go_on_wherever_they_were_cut),

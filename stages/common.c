@@ -73,6 +73,9 @@ static void warn_of_normalisation(const struct stage_run *run, const struct adap
 {
 	const struct data_options *o = run->data_options;
 	bool other = false;
+	/* Where integers are pixels, this is what quantize made of the one that the model was trained with. */
+	if (strcmp(a->norm_source, "bytes") == 0)
+		return;
 	for (int c = 0; o && a->spec.kind == INPUT_IMAGE && c < a->spec.channels && c < 4; c++)
 		other |= (o->mean.n > c && (float)o->mean.v[c] != a->mean[c]) ||
 			 (o->std.n > c && (float)o->std.v[c] != a->std[c]);

@@ -257,6 +257,17 @@ contains out "mean and std of the data block are not used"
 works run second.yaml --out second-run
 cat err >>out
 contains out "mean and std of the data block are not used"
+# One whose integers are pixels has the normalisation that quantizing gave it: nothing was left unused.
+cat >pixels.yaml <<'END'
+name: pixels
+threads: 1
+data: {source: digits, mean: [0.5], std: [0.3]}
+models: {m: {family: cnn, conv: [4], kernel: [3], pad: [0], pool: [2], hidden: [8]}}
+stages: {train: {model: m, epochs: 1}, quantize: {method: static}, evaluate: {inputs: [quantize], latency: false}}
+END
+works run pixels.yaml --out pixels-run
+contains pixels-run/02-quantize/checkpoint_info.json '"bytes"'
+check "no word of a normalisation" [ "$(grep -c 'are not used' err)" -eq 0 ]
 # nor has a stage that trains nothing another
 sed -e 's/second/third/; /^models/d; s/^stages.*/stages: {evaluate: {inputs: [first-run\/01-train], latency: false}}/' second.yaml >third.yaml
 own="warning: first-run/01-train: mean and std of the data block are not used: the model has its own, "

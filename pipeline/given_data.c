@@ -101,7 +101,7 @@ static int make_options(struct data_options *o, const struct given_data *g, cons
 		    "%s: --text-column, --pair-column, --label and --labels are of .csv, .tsv and .jsonl files",
 		    g->path);
 	if (!rc && g->pair_column && !c->adapter.spec.pairs)
-		rc = err_set(ERR_CONFIG, "--pair-column has no effect: the model takes single texts");
+		rc = err_set(ERR_CONFIG, "--pair-column has no effect: the model takes no pairs of texts");
 	o->pairs = c->adapter.spec.pairs ? PAIRS_ALWAYS : PAIRS_NEVER;
 	if (!rc && g->skip_bad && o->source != SOURCE_IMAGES)
 		rc = err_set(ERR_CONFIG, "%s: --skip-bad is of images", g->path);

@@ -60,7 +60,8 @@ static int open_from_config(struct dataset *out, const struct checkpoint *c, con
 	return rc;
 }
 
-static int open_from_text(struct dataset *out, const char *text, const char *config, double seed, bool with_test)
+static int open_from_text(
+    struct dataset *out, const struct checkpoint *c, const char *text, const char *config, double seed, bool with_test)
 {
 	struct yaml y;
 	struct data_options o = {0};
@@ -72,6 +73,8 @@ static int open_from_text(struct dataset *out, const char *text, const char *con
 	}
 	rc = option_parse_resolved(data_option_table, &o, &y, y.root);
 	if (!rc) {
+		/* What the model takes was settled when it was made; the names of columns are not asked again. */
+		o.pairs = c->adapter.spec.pairs ? PAIRS_ALWAYS : PAIRS_NEVER;
 		rc = dataset_open(out, &o, dirname(folder), (uint64_t)seed, with_test);
 		option_clear(data_option_table, &o);
 	}
@@ -90,7 +93,7 @@ int model_data_open(struct dataset *out, const struct checkpoint *c, const char 
 	if (!cJSON_IsObject(options) || !cJSON_IsString(made_by) || !cJSON_IsNumber(seed))
 		return err_set(ERR_CHECKPOINT, "checkpoint_info.json does not name its data; give --config");
 	char *text = cJSON_PrintUnformatted(options);
-	int rc = text ? open_from_text(out, text, made_by->valuestring, seed->valuedouble, with_test)
+	int rc = text ? open_from_text(out, c, text, made_by->valuestring, seed->valuedouble, with_test)
 		      : err_set(ERR_NOMEM, "out of memory");
 	cJSON_free(text);
 	if (rc == ERR_CONFIG)

@@ -65,12 +65,18 @@ int columns_find(const char *const *header, int n, const char *const *usual, int
 	return found;
 }
 
-static int find(const char *const *header, int n, const char *name)
+/* How many columns have that name, the first of them in *out. */
+static int find(const char *const *header, int n, const char *name, int *out)
 {
-	for (int i = 0; i < n; i++)
-		if (equal(header[i], name))
-			return i;
-	return -1;
+	int found = 0;
+
+	for (int i = n - 1; i >= 0; i--) {
+		if (!equal(header[i], name))
+			continue;
+		*out = i;
+		found++;
+	}
+	return found;
 }
 
 int columns_find_pair(const char *const *header, int n, int *first, int *second)
@@ -78,22 +84,26 @@ int columns_find_pair(const char *const *header, int n, int *first, int *second)
 	int found = 0;
 
 	for (int i = PAIRS - 1; i >= 0; i--) {
-		const int a = find(header, n, pairs_of_texts[i][0]), b = find(header, n, pairs_of_texts[i][1]);
+		int a, b;
+		const int firsts = find(header, n, pairs_of_texts[i][0], &a);
+		const int pairs = firsts * find(header, n, pairs_of_texts[i][1], &b);
 
-		if (a < 0 || b < 0)
+		if (pairs == 0)
 			continue;
 		*first = a;
 		*second = b;
-		found++;
+		found += pairs;
 	}
 	return found;
 }
 
 int columns_partner(const char *const *header, int n, const char *second)
 {
+	int first;
+
 	for (int i = 0; i < PAIRS; i++)
 		if (equal(pairs_of_texts[i][1], second))
-			return find(header, n, pairs_of_texts[i][0]);
+			return find(header, n, pairs_of_texts[i][0], &first) == 1 ? first : -1;
 	return -1;
 }
 

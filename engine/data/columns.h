@@ -13,9 +13,9 @@ extern const char *const columns_of_file[], *const columns_of_number[], *const c
  * many there are, the first of them in *out. Case makes no difference, nor do '_', '-' and a blank. */
 int columns_find(const char *const *header, int n, const char *const *usual, int groups, int *out);
 /* Columns of two texts by names that belong together, such as premise and hypothesis: how many such pairs there are,
- * the first of them in *first and *second. */
+ * with each of several columns of one name, the first of them in *first and *second. */
 int columns_find_pair(const char *const *header, int n, int *first, int *second);
-/* The column whose usual partner is called `second`, or -1. */
+/* The column whose usual partner is called `second`, or -1: there is none, or more than one. */
 int columns_partner(const char *const *header, int n, const char *second);
 /* Whether a name is the first group's, letter by letter: what needs no saying. */
 bool columns_is_plain(const char *name, const char *const *usual);

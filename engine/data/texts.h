@@ -21,8 +21,8 @@ enum label_form {
 };
 
 struct text_row {
-	const char
-	    *text; /* not NUL-terminated; of a pair both texts with a NUL byte between them, which no text holds */
+	/* Not NUL-terminated; of a pair both texts with a NUL byte between them, which no text holds. */
+	const char *text;
 	size_t bytes;
 	size_t value; /* its first value in text_file.value */
 	int n_value;
@@ -90,7 +90,7 @@ int text_choose_columns(
 int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name);
 /* Says which columns were found, but for names that go without saying. */
 void text_columns_found(
-    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name);
+    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name, int n);
 /* A list of names for messages: "a, b, c, ... (70 in all)". */
 struct str;
 void text_list_names(struct str *out, const char *const *name, int n);

@@ -130,7 +130,7 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	if (!rc && n_label > 0 && o->labels.n == 0)
 		rc = text_check_label(where, &text, column[0], header);
 	if (!rc)
-		text_columns_found(f, o, &text, header);
+		text_columns_found(f, o, &text, header, c->columns);
 	if (!rc && n_label > 0 && o->labels.n == 0 && !o->label &&
 	    !columns_is_plain(c->field[column[0]], columns_of_label))
 		text_file_found(f, "label", c->field[column[0]]);

@@ -189,13 +189,14 @@ static int choose_both(
 	return rc;
 }
 
-/* Whether a column that is none of these two may be the text as well. */
+/* Whether a column that is none of these two, nor the second of another pair, may be the text as well. */
 static bool has_other(const char *const *name, int n, const struct text_columns *c)
 {
 	int at;
 
 	for (int i = 0; i < n; i++)
-		if (i != c->text && i != c->pair && columns_find(name + i, 1, columns_of_text, GROUPS, &at) > 0)
+		if (i != c->text && i != c->pair && columns_partner(name, n, name[i]) < 0 &&
+		    columns_find(name + i, 1, columns_of_text, GROUPS, &at) > 0)
 			return true;
 	return false;
 }
@@ -223,11 +224,13 @@ int text_choose_columns(
 	if (o->text_pair)
 		return choose_both(where, o, name, n, out);
 	found = o->pairs == PAIRS_NEVER || o->text_column ? 0 : columns_find_pair(name, n, &out->text, &out->pair);
-	if (found == 1 && (o->pairs == PAIRS_ALWAYS || !has_other(name, n, out)))
-		return 0;
-	out->pair = -1;
+	if (found > 0 && o->pairs == PAIRS_AS_FOUND && has_other(name, n, out))
+		found = 0;
 	if (found > 1)
 		return refuse_pair(where, "which columns are the two texts?", name, n);
+	if (found)
+		return 0;
+	out->pair = -1;
 	if (o->pairs == PAIRS_ALWAYS)
 		return refuse_pair(where, "pairs of texts are wanted, and one column is not known;", name, n);
 	return text_choose(where, "text", o->text_column, columns_of_text, name, n, &out->text);
@@ -236,14 +239,19 @@ int text_choose_columns(
 int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name)
 {
 	if (label == c->text || label == c->pair)
-		return err_set(ERR_DATA, "%s: text and label are both '%s'", where, name[label]);
+		return err_set(ERR_DATA, "%s: %s and label are both '%s'", where,
+		    label == c->pair ? "text_pair" : "text", name[label]);
 	return 0;
 }
 
 void text_columns_found(
-    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name)
+    struct text_file *f, const struct data_options *o, const struct text_columns *c, const char *const *name, int n)
 {
-	if (!o->text_column && (c->pair >= 0 || !columns_is_plain(name[c->text], columns_of_text)))
+	int first, second;
+	/* Two columns that could be a pair, and are none because another is the text. */
+	const bool passed = c->pair < 0 && columns_find_pair(name, n, &first, &second) > 0;
+
+	if (!o->text_column && (c->pair >= 0 || passed || !columns_is_plain(name[c->text], columns_of_text)))
 		text_file_found(f, c->pair >= 0 ? "first text" : "text", name[c->text]);
 	if (!o->text_pair && c->pair >= 0)
 		text_file_found(f, "second text", name[c->pair]);

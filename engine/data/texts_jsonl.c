@@ -64,7 +64,7 @@ static int choose_fields(struct json_reader *r, const char *where, const cJSON *
 	if (!rc && one_field)
 		rc = text_check_label(where, &text, label, name);
 	if (!rc)
-		text_columns_found(r->f, r->o, &text, name);
+		text_columns_found(r->f, r->o, &text, name, n);
 	if (!rc && one_field && !r->o->label && !columns_is_plain(name[label], columns_of_label))
 		text_file_found(r->f, "label", name[label]);
 	if (!rc) {

@@ -68,7 +68,7 @@ static bool is_left_out(struct transfer *t, const struct known *k, uint64_t prin
 	return false;
 }
 
-/* One of a pair may be. */
+/* A pair is empty where one of its texts is. */
 static bool is_empty(const char *text, size_t bytes)
 {
 	return bytes == 0 || !text[0] || !text[bytes - 1];

@@ -8,8 +8,7 @@
 
 struct transfer_options {
 	struct option_strings files; /* .csv, .tsv, .tab, .jsonl; others have a text a line */
-	/* Of the text, and of the second one of pairs, in tables; NULL: those of the data set, or of the usual names.
-	 */
+	/* Of the texts, and of the second ones of pairs, in tables; NULL: those of the data set, or of usual names. */
 	char *column, *pair_column;
 };
 

@@ -85,8 +85,8 @@ int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_op
 	const struct encoder_spec *own = config.spec.own;
 	if (!rc)
 		rc = hf_tokenizer_read(&out->adapter, dir, o->longest, own->positions);
-	if (!rc)
-		rc = adapter_take_pairs(&out->adapter, o->pairs);
+	if (!rc && adapter_take_pairs(&out->adapter, o->pairs))
+		rc = err_set(ERR_CONFIG, "%s: %s", dir, err_message());
 	if (!rc)
 		rc = fit_vocabulary(&config, &out->adapter, dir, notes);
 	if (!rc)

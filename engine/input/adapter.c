@@ -166,7 +166,7 @@ static int propose_columns(const struct adapter *a, const struct dataset *d, int
 		return rc;
 	return err_set(ERR_DATA, "%s; %s", err_message(),
 	    d->pairs ? "the option text of the data, alone, names the column of a single text"
-		     : "the option text_pair of the data names the column of the second text");
+		     : "the option text_pair of the data (--pair-column) names the column of the second text");
 }
 
 int adapter_check_data(const struct adapter *a, const struct dataset *d, const char *name)

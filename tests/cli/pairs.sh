@@ -69,7 +69,7 @@ works run s.yaml
 single=runs/s/01-teacher
 refuses 3 "which column is the text" evaluate $single --data pairs.tsv
 works evaluate $single --data pairs.tsv --text-column sentence1
-refuses 2 "--pair-column has no effect: the model takes single texts" evaluate $single --data pairs.tsv --pair-column sentence2
+refuses 2 "--pair-column has no effect: the model takes no pairs of texts" evaluate $single --data pairs.tsv --pair-column sentence2
 refuses 2 "takes single texts; --pair and --pair-column are of pairs" predict $single --text a --pair b
 sed '/^models/,$d' t.yaml >q.yaml
 printf 'stages:\n  q: {kind: quantize, input: runs/s/01-teacher, method: static}\n' >>q.yaml

@@ -79,6 +79,14 @@ static void pairs__are_columns_that_options_name(void **state)
 	    "w.csv", "text,sentence1,sentence2,label\nx1,b,c,A\nx2,b,c,A\nx3,b,c,A\ny1,b,c,B\ny2,b,c,B\ny3,b,c,B\n");
 	d = must_open("{source: csv, path: DIR/w.csv}", true);
 	assert_false(d.pairs);
+	assert_string_equal(d.notes.of[NOTE_FOUND].name[0], "w.csv (text: text)");
+	dataset_close(&d);
+	/* So it does beside two pairs. */
+	put_text("z.csv", "text,text_a,text_b,text1,text2,label\nx1,b,c,d,e,A\nx2,b,c,d,e,A\nx3,b,c,d,e,A\n"
+			  "y1,b,c,d,e,B\ny2,b,c,d,e,B\ny3,b,c,d,e,B\n");
+	d = must_open("{source: csv, path: DIR/z.csv}", true);
+	assert_false(d.pairs);
+	assert_string_equal(any(&d).text, "x1");
 	dataset_close(&d);
 }
 
@@ -117,13 +125,18 @@ static void pairs__that_are_none_are_refused(void **state)
 	refused("{source: csv, path: DIR/t.csv, text: x, text_pair: y}", "t.csv:3: the second text is empty");
 	refused("{source: csv, path: DIR/t.csv, text: y, text_pair: x}", "t.csv:3: the first text is empty");
 	refused("{source: csv, path: DIR/t.csv, text: x, text_pair: x}", "text and text_pair are both 'x'");
-	refused("{source: csv, path: DIR/t.csv, text: x, text_pair: label}", "text and label are both 'label'");
+	refused("{source: csv, path: DIR/t.csv, text: x, text_pair: label}", "text_pair and label are both 'label'");
 	refused("{source: csv, path: DIR/t.csv, text: x, text_pair: z}", "no column 'z'; there are: x, y, label");
 	refused("{source: csv, path: DIR/t.csv, text_pair: y}", "which column is the text?");
 	put_text("t.csv", "premise,x,label\na,b,A\n"); /* one of two is none */
 	refused("{source: csv, path: DIR/t.csv}", "which column is the text?");
 	put_text("t.csv", "sentence1,sentence2,premise,hypothesis,label\na,b,c,d,A\n");
 	refused("{source: csv, path: DIR/t.csv}", "which columns are the two texts?");
+	put_text("t.csv", "premise,hypothesis,question,sentence,label\na,b,c,d,A\n");
+	refused("{source: csv, path: DIR/t.csv}", "which columns are the two texts?");
+	put_text("t.csv", "Sentence 1,sentence1,sentence2,label\na,b,c,A\n"); /* two that could be the first */
+	refused("{source: csv, path: DIR/t.csv}", "which columns are the two texts?");
+	refused("{source: csv, path: DIR/t.csv, text_pair: sentence2}", "which column is the text?");
 	put_text("t.jsonl",
 	    "{\"premise\": \"a\", \"hypothesis\": \"b\", \"label\": 0}\n{\"premise\": \"a\", \"label\": 1}\n");
 	refused("{source: jsonl, path: DIR/t.jsonl}", "t.jsonl:2: no field 'hypothesis'");

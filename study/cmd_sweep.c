@@ -54,10 +54,11 @@ static int print_plan(const struct sweep *s, const struct sweep_found *f)
 	if (f->kept)
 		printf("%d of the cells are there already, %d of them with another config than before\n", f->kept,
 		    f->changed);
+	if (f->set_before[0])
+		printf("the cells that are there were made with %s\n", f->set_before);
 	if (f->checked < s->n)
 		printf("%d cells were put together with their data, with every value of the axes; the others are when "
-		       "they "
-		       "begin\n",
+		       "they begin\n",
 		    f->checked);
 	for (int i = 0; i < l.n - 1; i++)
 		printf("level %d: %d shared piece%s of work, such as %s up to stage %s\n", i + 1, l.level[i].n,
@@ -197,7 +198,7 @@ static int load_frozen(struct sweep *s, const struct sweep_args *a)
 		return idle ? err_set(ERR_CONFIG, "sweep: %s beside a sweep's folder, whose cells are made", idle)
 			    : sweep_load(s, a->grid);
 	}
-	int rc = grid_load(&g, a->grid, NULL, 0);
+	int rc = grid_identify(&g, a->grid);
 	if (rc)
 		return rc;
 	char *out = a->out ? mem_strdup(a->out) : mem_printf("runs/%s", g.name);
@@ -209,7 +210,7 @@ static int load_frozen(struct sweep *s, const struct sweep_args *a)
 	if (changed && a->what == SWEEP_CELL) {
 		rc = err_set(ERR_CONFIG,
 		    "%s has changed since the cells in %s were made; `pipeline sweep %s --freeze` makes "
-		    "them anew",
+		    "them anew, with the --set that they had",
 		    a->grid, out, a->grid);
 		sweep_clear(s);
 	}

@@ -329,14 +329,26 @@ static const struct yaml_node *value_at(const struct yaml_node *node, const char
 	return node;
 }
 
+/* Whether this is an input that names a stage: chains say themselves what a stage takes, and leave it out. */
+static bool is_chained_input(const struct grid *g, struct setting set)
+{
+	const char *last = strrchr(set.path, '.');
+	return strncmp(set.path, "stages.", 7) == 0 && strcmp(last, ".input") == 0 && set.value &&
+	       set.value->kind == YAML_SCALAR && yaml_get(yaml_get(g->base.root, "stages"), set.value->text);
+}
+
 /* A cell's own value would take the place of what was set, or say it again. */
 static int check_against_axes(const struct grid *g, struct setting set)
 {
+	const bool chained = is_chained_input(g, set);
 	for (int axis = 0; axis < g->n_axis; axis++)
 		for (int v = 0; v < g->axis[axis].n; v++)
 			for (int i = 0; i < setting_count(&g->axis[axis], v); i++) {
 				const struct setting s = setting_of(&g->axis[axis], v, i);
 				const char *below = path_below(set.path, s.path);
+				if (chained && strcmp(s.path, "chain") == 0)
+					return yaml_error(&g->yaml, set.place,
+					    "the grid's chain on line %d says what a stage takes", s.place->line);
 				if (path_below(s.path, set.path) || (below && says(set.value, below)))
 					return yaml_error(&g->yaml, set.place,
 					    "the grid sets '%s' in its cells, on line %d", s.path, s.place->line);
@@ -359,6 +371,9 @@ static int apply_set(struct grid *g, const char *text, bool check)
 	} else {
 		if (strcmp(path, "out") == 0)
 			rc = yaml_error(&g->yaml, &place, "cells have folders of their own; --out is the sweep's");
+		else if (strcmp(path, "name") == 0)
+			rc = yaml_error(
+			    &g->yaml, &place, "cells are called by their values; --out is the sweep's folder");
 		else if (strchr(path, '.'))
 			rc = check_path(g, &place); /* before a stage of that name is there */
 		if (!rc)
@@ -453,8 +468,6 @@ static int read_all(struct grid *g, const char *path)
 		rc = option_parse(grid_table, &o, &g->yaml, g->yaml.root, grid_skip);
 	g->drop_equal = o.equal == 1;
 	if (!rc)
-		rc = take_name(g, path);
-	if (!rc)
 		rc = read_base(g, dirname(copy));
 	if (!rc)
 		rc = apply_sets(g, false);
@@ -470,21 +483,37 @@ static int read_all(struct grid *g, const char *path)
 	return rc;
 }
 
-int grid_load(struct grid *g, const char *path, const char *const *set, int n_set)
+int grid_identify(struct grid *g, const char *path)
 {
 	struct fs_bytes bytes;
-	*g = (struct grid){.set = set, .n_set = n_set, .seed_axis = -1, .fold_axis = -1};
+	*g = (struct grid){.seed_axis = -1, .fold_axis = -1};
 	int rc = fs_read_regular(path, YAML_MAX_BYTES, &bytes);
 	if (rc)
 		return rc == ERR_IO ? err_set(ERR_CONFIG, "%s", err_message()) : rc;
 	rc = hash_bytes(bytes.data, bytes.size, g->sha256);
 	if (!rc)
-		rc = yaml_parse(path, (const char *)bytes.data, bytes.size, &g->yaml);
+		rc = take_name(g, path);
 	if (!rc) {
 		g->text = mem_strdup((const char *)bytes.data);
-		rc = g->text ? read_all(g, path) : ERR_NOMEM;
+		g->bytes = bytes.size;
+		rc = g->text ? 0 : ERR_NOMEM;
 	}
 	fs_bytes_clear(&bytes);
+	if (rc)
+		grid_clear(g);
+	return rc;
+}
+
+int grid_load(struct grid *g, const char *path, const char *const *set, int n_set)
+{
+	int rc = grid_identify(g, path);
+	if (rc)
+		return rc;
+	g->set = set;
+	g->n_set = n_set;
+	rc = yaml_parse(path, g->text, g->bytes, &g->yaml);
+	if (!rc)
+		rc = read_all(g, path);
 	if (rc)
 		grid_clear(g);
 	return rc;

@@ -45,6 +45,7 @@ struct grid_axis {
 struct grid {
 	struct yaml yaml, base;
 	char *text, *name, *base_dir; /* owned: the grid file's text; its name without folder and ending */
+	size_t bytes;                 /* of the text */
 	char sha256[HASH_HEX];        /* of the text */
 	const char *const *set;       /* borrowed: assignments to the base */
 	int n_set;
@@ -59,6 +60,8 @@ struct grid {
  * or the assignment: a path that the base has no place for, an axis without values, too many cells (with their number),
  * two axes for one option, or an axis and an assignment. */
 int grid_load(struct grid *g, const char *path, const char *const *set, int n_set);
+/* Name, text and hash of a grid file alone. ERR_CONFIG where it cannot be read. */
+int grid_identify(struct grid *g, const char *path);
 void grid_clear(struct grid *g);
 /* Which value of axis `axis` cell number `cell` has. */
 int grid_value_of(const struct grid *g, int cell, int axis);

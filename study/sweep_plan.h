@@ -12,8 +12,8 @@ struct sweep_found {
 	int changed;       /* kept cells whose config is another now */
 	int newly_removed; /* the last ones of `removed` */
 	int checked;       /* cells that were put together with their data, as `plan` does */
-	char
-	    set_before[512]; /* the assignments that the folder's cells were made with, where those are others; or "" */
+	/* The assignments that the folder's cells were made with, where those are others; or "". */
+	char set_before[512];
 	char no_store[1600]; /* why cells cannot share what they make; "": they can */
 };
 

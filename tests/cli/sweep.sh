@@ -56,6 +56,8 @@ set_wrong stages.studnt.epochs=1 "--set stages.studnt.epochs=1: 'stages.studnt.e
 set_wrong stages.student.epoch=1 "--set stages.student.epoch=1: stages.student: unknown key 'epoch'; did you mean 'epochs'?"
 set_wrong stages.student.epochs "must be PATH=VALUE"
 set_wrong stages.student.epochs=no "--set stages.student.epochs=no: 'epochs' must be a whole number"
+set_wrong name=other "cells are called by their values; --out is the sweep's folder"
+set_wrong stages.quantize.input=student "the grid's chain on line 5 says what a stage takes"
 set_wrong out=elsewhere "cells have folders of their own; --out is the sweep's"
 set_wrong stages.student.temperature=3 "--set stages.student.temperature=3: the grid sets 'stages.student.temperature' in its cells, on line 3"
 set_wrong 'stages.student={kind: distill, model: small, teacher: teacher, temperature: 3}' "the grid sets 'stages.student.temperature' in its cells"
@@ -78,6 +80,7 @@ refuses 2 "sweep: --threads beside a sweep's folder, whose cells are made" sweep
 refuses 2 "sweep: --set changes the base, from which the cells are made" sweep block.yaml --out given --status --set stages.student.lr=0.03
 refuses 2 "sweep: --set changes the base, from which the cells are made" sweep given --cell 0 --set stages.student.lr=0.03
 works sweep given --status
+works sweep block.yaml --status --out given
 works sweep block.yaml --set stages.student.lr=0.02 --set stages.student.warmup=0 --freeze --out given
 check "no word of what was set before" [ "$(grep -c 'were made with' err)" -eq 0 ]
 works sweep block.yaml --freeze --out given

@@ -2,6 +2,7 @@
 #include "pipeline/verify.h"
 
 #include <libgen.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 #include "pipeline/files.h"
 #include "pipeline/progress.h"
 #include "pipeline/run.h"
+#include "pipeline/run_folder.h"
 #include "pipeline/tree.h"
+#include "store/sealed.h"
 
 struct verification {
 	const struct verify_options *o;
@@ -44,7 +47,11 @@ static void remove_nulls(cJSON *json)
 static int read_run(struct verification *v)
 {
 	cJSON *json;
-	int rc = files_read_json(v->o->run, "run.json", &json);
+	char file[PATH_MAX];
+	bool sealed; /* not of older programs */
+	int rc = fs_join(file, sizeof(file), v->o->run, "run.json");
+	if (!rc)
+		rc = sealed_read(file, RUN_FOLDER_SEAL, &json, &sealed);
 	if (rc)
 		return rc;
 	cJSON *resolved = cJSON_GetObjectItemCaseSensitive(json, "resolved");

@@ -80,6 +80,9 @@ static int read_object(struct study_run *r, const char *name, cJSON **out)
 		rc = err_set(ERR_CHECKPOINT, "%s: is not a JSON object", path);
 	if (!rc)
 		rc = sealed_check(path, *out, RUN_FOLDER_SEAL, (const char *)b.data, b.size, &sealed);
+	/* Programs that wrote no seal wrote no keys either. */
+	if (!rc && !sealed && cJSON_GetObjectItemCaseSensitive(*out, "keys"))
+		rc = err_set(ERR_CHECKPOINT, "%s: was changed since it was written", path);
 	fs_bytes_clear(&b);
 	if (rc < 0) {
 		cJSON_Delete(*out);

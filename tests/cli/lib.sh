@@ -112,7 +112,7 @@ let_go() {
 # Takes the hash of itself out of a checkpoint_info.json or run.json: what is left is the file of an older program, whose
 # fields are all that can be checked.
 unseal() { # FILE
-	sed -i ':a;N;$!ba;s/,\n\t"\(info\|run\)_sha256":[^\n]*//' "$1"
+	sed -i ':a;N;$!ba;s/,\n\t"keys":\t{[^}]*},\n\t"run_sha256":[^\n]*//;s/,\n\t"info_sha256":[^\n]*//' "$1"
 }
 
 # Every file below runs/ with its bytes and times; of the stage folders alone with the argument `stages`.

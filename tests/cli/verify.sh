@@ -52,6 +52,7 @@ check "nothing is left in TMPDIR" [ -z "$(ls tmp)" ]
 
 # threads are those of the stage, whatever the config would choose here
 cp -r $run threads
+unseal threads/run.json
 sed -i 's/"threads":	1/"threads":	2/' threads/run.json
 works verify threads --stage teacher
 contains out "01-teacher: equal"
@@ -67,6 +68,8 @@ unset ONEDNN_MAX_CPU_ISA
 # the run's description names another seed than the one that the stage was made with
 cp -r $run other
 sed -i 's/"seed":	3/"seed":	4/' other/run.json
+ends_with 4 "other/run.json: was changed since it was written" verify other --stage teacher
+unseal other/run.json
 ends_with 3 "stage teacher cannot be made again from what is there now: seed was 3, is 4" verify other --stage teacher
 
 # a stage of another training in the place of the run's own

@@ -104,7 +104,8 @@ CPU_CLONES static void sum_parts(float *sum, const float *dy, const uint8_t *par
 	}
 }
 
-/* The gradient of the rows of types of both parts. Blocks of rows follow from M alone, so threads change no bit. */
+/* The gradient of the rows of types of both parts. Blocks follow from the number of rows alone, so threads change no
+ * bit. */
 static void parts_gradient(struct call *s, int64_t rows)
 {
 	const int64_t N = s->in[POSITION_STARTS].shape.dim[0] - 1, M = s->out.shape.dim[0], C = s->out.shape.dim[1];

@@ -251,8 +251,7 @@ static int resolve_input(const struct chain *c, struct chain_stage *s)
 	if (!rc && s->input.values != VALUES_FLOAT && k->kind->needs_float)
 		rc = yaml_error(&c->config->yaml, k->input.node,
 		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model (quantize "
-		    "saves one "
-		    "by method qat with save: float)",
+		    "saves one by method qat with save: float)",
 		    k->name, k->kind->name);
 	return rc;
 }

@@ -48,6 +48,12 @@ int quantize_refuse_masked(const struct quantize_job *job, const struct graph *f
 		int rc = is_masked(job, param, &masked);
 		if (rc)
 			return rc;
+		if (masked && job->will_mask)
+			return err_set(ERR_CONFIG,
+			    "weights of '%s' will be masked, which makes them 0, and 1 bit is -1 or 1: give its layer "
+			    "2 bits "
+			    "or more by layer_bits, or name it in keep_dense",
+			    param);
 		if (masked)
 			return err_set(ERR_CONFIG,
 			    "'%s' has masked weights, which are 0, and 1 bit is -1 or 1: give its layer 2 bits or more "

@@ -173,7 +173,8 @@ static void masks__have_no_sign(void **state)
 	assert_executed(&c);
 	checkpoint_clear(&c);
 	/* joint makes its masks itself. */
-	assert_refused(run(&images, &stage_joint, "bad", "cnn", "cnn", "{epochs: 3, weight_bits: 1}"), "has masked");
+	assert_refused(
+	    run(&images, &stage_joint, "bad", "cnn", "cnn", "{epochs: 3, weight_bits: 1}"), "will be masked");
 	RIG_OK(run(&images, &stage_joint, "joint", "cnn", "cnn",
 	    "{epochs: 3, begin_epoch: 0, end_epoch: 1, keep_dense: [fc1], layer_bits: [fc1=1]}"));
 	RIG_OK(checkpoint_load(&c, rig_path(&images, "joint")));

@@ -82,7 +82,7 @@ cat >encoder.yaml <<'END'
 name: encoder
 data: {source: csv, path: data/sst2, train: train.tsv, test: dev.tsv}
 models:
-  encoder: {family: encoder, layers: 6, hidden: 384, heads: 12, ffn: 1536, token_types: 2, pooling: mean, pooler: none}
+  encoder: {family: encoder, layers: 6, hidden: 384, heads: 12, ffn: 1536, token_types: 2, pooling: mean, pooler: none, input: {longest: 512}}
   bert: {family: encoder, layers: 12, hidden: 24, heads: 12, ffn: 48, token_types: 2}
   bangla: {family: encoder, layers: 12, hidden: 24, heads: 12, ffn: 48, token_types: 2, input: {lowercase: false}}
 stages:
@@ -96,6 +96,7 @@ cp -r made/01-encoder models/minilm-l6
 cp -r made/02-bert models/bert-base
 cp -r made/03-bangla models/bangla-bert-base
 
+echo "Operating profit rose to EUR 13.1 mn" >sentences.txt
 count=0
 # Grids are planned as grids; configs/cluster is of other programs.
 for grid in "$source_dir"/configs/sweeps/*.yaml; do

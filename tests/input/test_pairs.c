@@ -140,7 +140,8 @@ static void pairs__and_single_texts_do_not_meet(void **state)
 	assert_ok(adapter_of(&b, &single, "{vocabulary_size: 100, min_count: 1}", NULL));
 	assert_false(b.spec.pairs);
 	assert_error(adapter_check_data(&a, &single, "it"), ERR_DATA,
-	    "this is a single text; the option text_pair of the data names the column of the second text");
+	    "this is a single text; the option text_pair of the data (--pair-column) names the column of the second "
+	    "text");
 	assert_error(adapter_check_data(&b, &d, "it"), ERR_DATA,
 	    "this is a pair of texts; the option text of the data, alone, names the column of a single text");
 	adapter_clear(&a);

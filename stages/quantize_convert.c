@@ -9,17 +9,22 @@
 #include "graph/pass.h"
 #include "stages/quantize.h"
 
+/* The params of graph g as they were calibrated or trained. */
+static int copy_params(struct quantize_job *job, const struct graph *g)
+{
+	int rc = params_add_graph(&job->output.params, g, 0);
+	if (!rc)
+		rc = params_copy(&job->output.params, &job->input.params);
+	return rc ? rc : checkpoint_from_params(&job->output.ckpt, g, &job->output.params);
+}
+
 static int convert_float(struct quantize_job *job)
 {
 	struct graph g;
 	job->output.ckpt.form = FORM_FLOAT;
 	int rc = spec_build(&g, &job->output.ckpt.spec, &shape_one);
 	if (!rc)
-		rc = params_add_graph(&job->output.params, &g, 0);
-	if (!rc)
-		rc = params_copy(&job->output.params, &job->input.params);
-	if (!rc)
-		rc = checkpoint_from_params(&job->output.ckpt, &g, &job->output.params);
+		rc = copy_params(job, &g);
 	graph_clear(&g);
 	return rc;
 }
@@ -33,11 +38,7 @@ static int convert_simulated(struct quantize_job *job)
 	job->output.ckpt.form = FORM_SIMULATED;
 	rc = quantize_build_annotated(job, &shape_one, &g);
 	if (!rc)
-		rc = params_add_graph(&job->output.params, &g, 0);
-	if (!rc)
-		rc = params_copy(&job->output.params, &job->input.params);
-	if (!rc)
-		rc = checkpoint_from_params(&job->output.ckpt, &g, &job->output.params);
+		rc = copy_params(job, &g);
 	graph_clear(&g);
 	return rc;
 }

@@ -11,6 +11,7 @@ static int embedding_prepare(struct call *s)
 	const int64_t V = s->in[EMBEDDING_TABLE].shape.dim[0], M = s->out.shape.dim[0];
 	if (s->want[EMBEDDING_TABLE])
 		s->scratch = (size_t)(V + 1 + M) * sizeof(int64_t); /* struct by_row */
+	s->by_rows[EMBEDDING_TABLE] = true;
 	call_set_impl(s, "loop");
 	return 0;
 }
@@ -84,6 +85,7 @@ static int embedding_backward(struct call *s)
 	const int64_t V = s->in[EMBEDDING_TABLE].shape.dim[0], M = s->out.shape.dim[0], C = s->out.shape.dim[1];
 	const float *dy = s->dout.data;
 	float *d = s->din[EMBEDDING_TABLE].data;
+	uint8_t *live = s->live[EMBEDDING_TABLE];
 	const bool add = s->accumulate[EMBEDDING_TABLE];
 	if (!s->want[EMBEDDING_TABLE])
 		return 0;
@@ -93,8 +95,10 @@ static int embedding_backward(struct call *s)
 		const int64_t n = r.first[v + 1] - r.first[v];
 		if (n > 0)
 			cpu_sum_rows(d + v * C, dy, r.token + r.first[v], n, C, add);
-		else if (!add)
+		else if (!add && (!live || live[v]))
 			memset(d + v * C, 0, (size_t)C * sizeof(*d));
+		if (live)
+			live[v] = n > 0 || (add && live[v]);
 	}
 	return 0;
 }

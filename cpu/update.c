@@ -1,11 +1,13 @@
 /* The optimizer's update: global norm, clipping, SGD and AdamW with masks, in one pass over each param. Every param is
  * cut into the same number of slices whatever the thread count, and partial sums are added in order, so the result does
- * not depend on who runs what. Formulas: struct update_args. */
+ * not depend on who runs what. Of a table whose gradient comes by rows, those are read that have a gradient or moments;
+ * the results are the same as of all. Formulas: struct update_args. */
 #include "cpu/kernels.h"
 
 #include <math.h>
 
 #define SLICES 64
+#define ROWS   8 /* of a table that lie together in a slice */
 /* Sooner than CPU_SERIAL: half of the gradients lie in the other thread's cache, and it may as well use them. */
 #define PARALLEL_PARAMS (1 << 17)
 
@@ -147,7 +149,7 @@ static void add_item(struct rule *r, const struct update_item *it, const struct 
 	r->relative = it->relative;
 }
 
-static void update_slice(
+static void update_range(
     const struct update_item *it, struct slice_of at, const struct update_args *a, const struct rule *common)
 {
 	size_t n = at.last - at.first;
@@ -173,19 +175,73 @@ static void update_slice(
 		apply_mask(w, m, v, it->mask + at.first, n);
 }
 
+/* A row whose gradient and moments are zero: adamw for that case. It moves by its decay alone. */
+CPU_CLONES static void decay_row(float *w, size_t n, float rate, float decay)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		w[i] -= rate * (0.0f + decay * w[i]);
+}
+
+/* Slices of a table are of every SLICES-th part of its rows, as the rows that are at work lie together. */
+static size_t next_row(const struct update_item *it, size_t row, int slice)
+{
+	const size_t period = (size_t)SLICES * ROWS, from = (size_t)slice * ROWS, in = row % period;
+	if (in < from)
+		row += from - in;
+	else if (in >= from + ROWS)
+		row += period - in + from;
+	return row * it->row < it->n ? row : it->n / it->row;
+}
+
+/* SGD's moment takes up the decay, so that there a row never rests; nor does what is kept within limits. */
+static bool may_rest(const struct update_item *it, const struct update_args *a)
+{
+	return a->kind == OPTIMIZER_ADAMW && a->eps > 0.0f && !it->relative && it->floor <= 0.0f && it->ceiling <= 0.0f;
+}
+
+static void update_rows(const struct update_item *it, int slice, const struct update_args *a, const struct rule *common)
+{
+	const float rate = a->lr * it->lr_factor, decay = it->decay ? a->weight_decay : 0.0f;
+	const bool rests = may_rest(it, a);
+	for (size_t row = next_row(it, 0, slice); row * it->row < it->n; row = next_row(it, row + 1, slice)) {
+		if (it->live[row] || !rests)
+			it->moved[row] = 1;
+		if (it->moved[row])
+			update_range(it, (struct slice_of){row * it->row, (row + 1) * it->row}, a, common);
+		else if (decay != 0.0f)
+			decay_row(it->w + row * it->row, it->row, rate, decay);
+	}
+}
+
+static double rows_squares(const struct update_item *it, int slice)
+{
+	double sum = 0.0;
+	for (size_t row = next_row(it, 0, slice); row * it->row < it->n; row = next_row(it, row + 1, slice))
+		if (it->live[row])
+			sum += sum_squares(
+			    it->g + row * it->row, NULL, 1.0f, it->mask ? it->mask + row * it->row : NULL, it->row);
+	return sum;
+}
+
+static double slice_squares(const struct update_item *it, int slice)
+{
+	const struct slice_of at = slice_of(it->n, (size_t)slice);
+	if (it->row)
+		return rows_squares(it, slice);
+	if (it->stat || at.last == at.first)
+		return 0.0;
+	return sum_squares(it->g + at.first, it->relative ? it->w + at.first : NULL, it->gradient_scale,
+	    it->mask ? it->mask + at.first : NULL, at.last - at.first);
+}
+
 static double global_norm(const struct update_item *items, int n, bool parallel)
 {
 	double part[SLICES] = {0}, sum = 0.0;
 #pragma omp parallel for schedule(static) if (parallel)
-	for (int k = 0; k < SLICES; k++) {
-		for (int i = 0; i < n; i++) {
-			const struct update_item *it = &items[i];
-			struct slice_of at = slice_of(it->n, (size_t)k);
-			if (!it->stat && at.last > at.first)
-				part[k] += sum_squares(it->g + at.first, it->relative ? it->w + at.first : NULL,
-				    it->gradient_scale, it->mask ? it->mask + at.first : NULL, at.last - at.first);
-		}
-	}
+	for (int k = 0; k < SLICES; k++)
+		for (int i = 0; i < n; i++)
+			part[k] += slice_squares(&items[i], k);
 	for (int k = 0; k < SLICES; k++)
 		sum += part[k];
 	return sqrt(sum);
@@ -208,6 +264,9 @@ int cpu_update(void *ctx, const struct update_job *job)
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
 		for (int i = 0; i < job->n; i++)
-			update_slice(&job->item[i], slice_of(job->item[i].n, (size_t)k), args, &common);
+			if (job->item[i].row)
+				update_rows(&job->item[i], k, args, &common);
+			else
+				update_range(&job->item[i], slice_of(job->item[i].n, (size_t)k), args, &common);
 	return 0;
 }

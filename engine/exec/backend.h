@@ -42,6 +42,11 @@ struct call {
 	struct tensor din[NODE_MAX_IN], dout;
 	bool want[NODE_MAX_IN];       /* this gradient is wanted; if none is, backward is not called */
 	bool accumulate[NODE_MAX_IN]; /* true: add into din[i]; false: overwrite it */
+	/* A kernel that writes few rows of a large gradient sets by_rows in prepare; where it is the only one that
+	 * writes it, it gets live: a byte for each row, 0 where the row is zero all over. It keeps them true, and
+	 * leaves rows alone that are zero and stay it. Who reads the gradient need not look at them. */
+	bool by_rows[NODE_MAX_IN];
+	uint8_t *live[NODE_MAX_IN];
 	/* Bytes asked for in prepare. scratch lives within one call; saved lives from forward to backward, and other
 	 * executors use its memory after that. packed holds what pack makes of constant inputs, as long as they stay
 	 * the same; executors of one model share it where node name, size and layout are equal. */
@@ -87,6 +92,12 @@ struct update_item {
 	const float *g;
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
+	/* Of a table whose gradient comes by rows of so many values (struct call), else 0 and NULL: rows of g, and of m
+	 * and v, that may be other than zero. An update may pass over the others where that changes no result, and
+	 * notes in moved which it has touched. */
+	size_t row;
+	const uint8_t *live;
+	uint8_t *moved;
 	float lr_factor, gradient_scale, floor, ceiling, stat_momentum; /* floor, ceiling 0: none */
 	float observations; /* stat: g is the sum of this many observations (micro-batches); below 1 means 1 */
 	bool decay, relative, stat;

@@ -260,8 +260,10 @@ static int make_plan(struct executor *ex)
 	rc = list_param_casts(ex);
 	for (int i = 0; !rc && i < ex->g.n; i++)
 		rc = prepare_kernel(ex, i);
-	if (!rc)
+	if (!rc) {
+		exec_plan_rows(ex);
 		rc = exec_plan_memory(ex);
+	}
 	if (!rc)
 		rc = exec_plan_update(ex);
 	ex->state = rc ? EXEC_BROKEN : EXEC_PLANNED;

@@ -76,6 +76,33 @@ static void merge_casts(struct executor *ex)
 	}
 }
 
+/* Whether node c writes gradient `of` through its input k, and no other way is there to write it. */
+static bool only_writer(const struct executor *ex, int of, int c, int k)
+{
+	for (int other = 0; other < ex->g.n; other++)
+		for (int in = 0; in < ex->g.node[other].n_in; in++)
+			if ((other != c || in != k) && ex->call[other].want[in] &&
+			    ex->slot[ex->g.node[other].in[in]].grad_of == of)
+				return false;
+	return true;
+}
+
+/* Sums of micro-batches are made of whole gradients, which nobody asks for their rows. */
+void exec_plan_rows(struct executor *ex)
+{
+	for (int c = 0; c < ex->g.n; c++) {
+		struct call *call = &ex->call[c];
+		for (int k = 0; k < ex->g.node[c].n_in; k++) {
+			if (!call->by_rows[k])
+				continue;
+			const int of = ex->slot[ex->g.node[c].in[k]].grad_of;
+			call->by_rows[k] = call->want[k] && ex->slot[of].param && ex->g.node[of].shape.ndim == 2 &&
+					   !exec_sums_gradient(ex, of) && only_writer(ex, of, c, k);
+			ex->slot[of].by_rows = call->by_rows[k];
+		}
+	}
+}
+
 void exec_plan_gradients(struct executor *ex)
 {
 	if (ex->mode != EXEC_TRAIN || ex->g.loss == NODE_NONE)

@@ -56,6 +56,7 @@ struct slot {
 	bool kept;                    /* see executor_keep */
 	bool constant;                /* depends on params only */
 	bool needs_gradient;          /* see gradients.c */
+	bool by_rows;                 /* of a param: its gradient's one writer says which rows are other than zero */
 	bool has_writer; /* while planning: a node that runs earlier in backward writes its gradient already */
 	/* This input is a param, and of all nodes this one is the first to write its gradient: in the first micro-batch
 	 * it overwrites it. */
@@ -146,6 +147,8 @@ int exec_kernel_error(const struct executor *ex, int node, const char *phase, in
 
 /* gradients.c: which gradients are needed, which share memory, who writes them first. */
 void exec_plan_gradients(struct executor *ex);
+/* Which gradients come by rows, once kernels have said whether they can. */
+void exec_plan_rows(struct executor *ex);
 /* plan.c: lifetimes, offsets, ex->memory. Kernels are prepared. */
 int exec_plan_memory(struct executor *ex);
 /* update.c: room for the list of what an update changes. */

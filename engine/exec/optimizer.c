@@ -41,6 +41,45 @@ int optimizer_moments(struct optimizer *o, const struct param *p, struct moment 
 	return 0;
 }
 
+static bool any_moved(const float *x, int64_t n)
+{
+	for (int64_t i = 0; x && i < n; i++)
+		if (x[i] != 0.0f)
+			return true;
+	return false;
+}
+
+/* Says of each row of a table whether its moments are other than zero. */
+static int load_rows(struct optimizer *o, struct moment *to, const float *m, const float *v)
+{
+	const struct device *dev = &o->store->dev;
+	const int64_t rows = to->param->value.shape.dim[0], row = to->param->value.shape.dim[1];
+	uint8_t *moved = mem_alloc((size_t)rows, sizeof(*moved));
+	int rc = moved ? 0 : ERR_NOMEM;
+	for (int64_t r = 0; !rc && r < rows; r++)
+		moved[r] = any_moved(m + r * row, row) || any_moved(v ? v + r * row : NULL, row);
+	if (!rc && !to->moved)
+		to->moved = dev->backend->alloc(dev->ctx, (size_t)rows);
+	if (!rc)
+		rc = to->moved ? dev->backend->upload(dev->ctx, to->moved, moved, (size_t)rows) : ERR_NOMEM;
+	mem_free(moved);
+	return rc;
+}
+
+int optimizer_load(struct optimizer *o, const struct param *p, const float *m, const float *v)
+{
+	const struct device *dev = &o->store->dev;
+	struct moment *to;
+	int rc = optimizer_moments(o, p, &to);
+	if (!rc)
+		rc = dev->backend->upload(dev->ctx, to->m, m, tensor_bytes(&p->value));
+	if (!rc && v)
+		rc = dev->backend->upload(dev->ctx, to->v, v, tensor_bytes(&p->value));
+	if (!rc && p->value.shape.ndim == 2)
+		rc = load_rows(o, to, m, v);
+	return rc;
+}
+
 static int start_state(struct optimizer *o, const struct update_state *start)
 {
 	const struct device *dev = &o->store->dev;
@@ -83,6 +122,8 @@ void optimizer_clear(struct optimizer *o)
 		dev->backend->free(dev->ctx, o->moment[i].m);
 		if (o->moment[i].v)
 			dev->backend->free(dev->ctx, o->moment[i].v);
+		if (o->moment[i].moved)
+			dev->backend->free(dev->ctx, o->moment[i].moved);
 	}
 	if (o->args.state)
 		o->store->dev.backend->free(o->store->dev.ctx, o->args.state);

@@ -10,7 +10,9 @@ struct optimizer {
 	struct param_store *store;
 	struct moment {
 		const struct param *param;
-		float *m, *v; /* device memory, zero at first */
+		float *m, *v;   /* device memory, zero at first; filled by updates and optimizer_load alone */
+		uint8_t *moved; /* device memory: rows that may be other than zero (struct update_item), or NULL */
+		bool dense;     /* an update has been at work that does not say which */
 	} * moment;
 	int n, cap;
 	bool scaled; /* optimizer_scale_loss was called */
@@ -20,6 +22,8 @@ void optimizer_init(struct optimizer *o, struct param_store *store, const struct
 int optimizer_prepare(struct optimizer *o);
 /* The moments of a param, made at first use (before the first step, by executor_update's preparation). */
 int optimizer_moments(struct optimizer *o, const struct param *p, struct moment **out);
+/* Fills a param's moments from the host; v is NULL under SGD. */
+int optimizer_load(struct optimizer *o, const struct param *p, const float *m, const float *v);
 /* Gradients will come scaled, for f16: starts dynamic loss scaling in args.state, to be given to executor_scale_loss.
  */
 int optimizer_scale_loss(struct optimizer *o);

@@ -39,6 +39,11 @@ static int node_values(const struct executor *ex, int i, struct shared_value *v)
 		v[n++] = key;
 	}
 	key.tensor = (struct tensor){0};
+	if (ex->slot[i].by_rows) {
+		key.kind = SHARED_ROWS;
+		key.bytes = (size_t)ex->g.node[i].shape.dim[0];
+		v[n++] = key;
+	}
 	if (ex->slot[i].constant && s->saved) {
 		key.kind = SHARED_SAVED;
 		key.bytes = s->saved;
@@ -173,6 +178,7 @@ static void place_call(struct executor *ex, int i)
 		s->in[k].data = ex->slot[node->in[k]].tensor.data;
 		if (s->want[k])
 			s->din[k].data = ex->slot[node->in[k]].gradient;
+		s->live[k] = s->by_rows[k] ? shared_data(ex, ex->slot[node->in[k]].grad_of, SHARED_ROWS) : NULL;
 	}
 }
 

@@ -163,6 +163,7 @@ static int plan_gradients(struct executor *ex)
 			continue;
 		if (exec_shares_gradient(ex, i)) {
 			ex->memory.param_gradients += gradient_bytes(s) * (exec_sums_gradient(ex, i) ? 2 : 1);
+			ex->memory.param_gradients += s->by_rows ? exec_align((size_t)s->tensor.shape.dim[0]) : 0;
 			continue;
 		}
 		p[n] = (struct piece){.size = gradient_bytes(s), .order = n};

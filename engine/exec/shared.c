@@ -74,10 +74,10 @@ static int make_room(struct exec_shared *s, int n)
 	return 0;
 }
 
-/* Gradients and their sums lie in one piece. */
+/* Gradients, what is known of their rows and their sums lie in one piece. */
 static enum shared_kind piece_of(enum shared_kind kind)
 {
-	return kind == SHARED_SUM ? SHARED_GRADIENT : kind;
+	return kind == SHARED_SUM || kind == SHARED_ROWS ? SHARED_GRADIENT : kind;
 }
 
 /* Adds the values of one piece that are missing, in one allocation. */

@@ -11,6 +11,7 @@ enum shared_kind {
 	SHARED_SAVED,    /* what the kernel of a constant node saves for backward: whoever ran it, all may go back */
 	SHARED_PACKED,   /* weights as a kernel wants them; the layout is part of the key */
 	SHARED_GRADIENT, /* of a param, or of the loss: the number that backward starts from */
+	SHARED_ROWS,     /* which rows of a param's gradient are other than zero; see struct call, live */
 	SHARED_SUM,      /* of the gradients of the micro-batches so far; where executor_options.sums asks for it */
 	SHARED_KINDS
 };
@@ -55,7 +56,8 @@ int shared_find(const struct exec_shared *s, const struct shared_value *key);
 int shared_layout(const struct exec_shared *s, const char *name);
 /* Adds those of n values that are not there yet, with their memory. */
 int shared_add(struct exec_shared *s, const struct shared_value *v, int n);
-/* Bytes that shared_add would allocate for each kind, or those that are there; those of sums count as gradients. */
+/* Bytes that shared_add would allocate for each kind, or those that are there; those of sums and rows count as
+ * gradients. */
 void shared_missing(const struct exec_shared *s, const struct shared_value *v, int n, size_t bytes[SHARED_KINDS]);
 void shared_bytes(const struct exec_shared *s, size_t bytes[SHARED_KINDS]);
 

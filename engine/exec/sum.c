@@ -1,7 +1,10 @@
 /* The sum of the gradients of micro-batches, in their order. Kernels that add to a gradient round where it suits them,
  * so that the sum would depend on which kernel comes first; here each micro-batch has its own gradients, and a sum of
  * sums made elsewhere has the same bytes. */
+#include <string.h>
+
 #include "base/err.h"
+#include "base/mem.h"
 #include "exec/internal.h"
 
 static float *sum_of(const struct executor *ex, int i)
@@ -52,6 +55,25 @@ int executor_read_gradients(struct executor *ex, float *host)
 	return rc;
 }
 
+/* What comes from the host may have values in any row. */
+static int all_rows_live(struct executor *ex, int i)
+{
+	const int at = ex->slot[i].shared[SHARED_ROWS];
+	const struct backend *b = ex->dev.backend;
+	uint8_t *live;
+	int rc = 0;
+	if (at < 0)
+		return 0;
+	const size_t rows = ex->shared->value[at].bytes;
+	live = mem_alloc(rows, sizeof(*live));
+	if (!live)
+		return ERR_NOMEM;
+	memset(live, 1, rows);
+	rc = b->upload(ex->dev.ctx, ex->shared->value[at].tensor.data, live, rows);
+	mem_free(live);
+	return rc;
+}
+
 int executor_write_gradients(struct executor *ex, const float *host, int micro_batches)
 {
 	int rc = exec_place(ex, "gradients");
@@ -60,6 +82,8 @@ int executor_write_gradients(struct executor *ex, const float *host, int micro_b
 		if (n)
 			rc =
 			    ex->dev.backend->upload(ex->dev.ctx, ex->slot[i].gradient, host, (size_t)n * sizeof(*host));
+		if (!rc)
+			rc = all_rows_live(ex, i);
 		host += n;
 	}
 	ex->shared->observations = rc ? 0 : micro_batches;

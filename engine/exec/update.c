@@ -21,6 +21,25 @@ int exec_plan_update(struct executor *ex)
 	return ex->shared->item && ex->shared->item_moment ? 0 : ERR_NOMEM;
 }
 
+/* Rows of the gradient and of the moments, where an update may pass over those that are zero. Once an update has been
+ * at work without them, nobody knows which rows of the moments are zero. */
+static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *m, int i, struct update_item *item)
+{
+	const int at = ex->slot[i].shared[SHARED_ROWS];
+	if (at < 0 || m->dense) {
+		m->dense = true;
+		return 0;
+	}
+	if (!m->moved)
+		m->moved = opt->store->dev.backend->alloc(opt->store->dev.ctx, ex->shared->value[at].bytes);
+	if (!m->moved)
+		return ERR_NOMEM;
+	item->row = (size_t)ex->g.node[i].shape.dim[1];
+	item->live = ex->shared->value[at].tensor.data;
+	item->moved = m->moved;
+	return 0;
+}
+
 /* Fills item `at` for param node i. The optimizer is asked by name only when its list has changed since last time. */
 static int fill_item(struct executor *ex, struct optimizer *opt, int observations, int i, int at)
 {
@@ -52,7 +71,7 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int observation
 	}
 	ex->shared->item[at].m = opt->moment[place].m;
 	ex->shared->item[at].v = opt->moment[place].v;
-	return 0;
+	return fill_rows(ex, opt, &opt->moment[place], i, &ex->shared->item[at]);
 }
 
 /* Brings items and arguments to the device for an update after so many observations. */

@@ -338,16 +338,11 @@ static int load_moments(struct fit *f, const struct tensor_file *file)
 		const struct param *p = s->item[i];
 		const struct named_tensor *m = find(f, file, "moments.m", p, DT_F32, &rc);
 		const struct named_tensor *v = find(f, file, "moments.v", p, DT_F32, &rc);
-		struct moment *to;
 		if (rc || !m)
 			continue;
 		if (!v != (f->opt.args.kind != OPTIMIZER_ADAMW))
 			return not_a_state(f, m->name);
-		rc = optimizer_moments(&f->opt, p, &to);
-		if (!rc)
-			rc = s->dev.backend->upload(s->dev.ctx, to->m, m->t.data, tensor_bytes(&m->t));
-		if (!rc && v)
-			rc = s->dev.backend->upload(s->dev.ctx, to->v, v->t.data, tensor_bytes(&v->t));
+		rc = optimizer_load(&f->opt, p, m->t.data, v ? v->t.data : NULL);
 	}
 	return rc;
 }

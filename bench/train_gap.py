@@ -11,6 +11,7 @@ printed again with, in each row of a comparison by accuracy,
   gap.mean, gap.sd       that less accuracy on the test split, run by run
   weight_bits            of the weights: 32, 16, or what the stage was asked for
   parameters             their number
+  seconds.mean, .sd      what the stage that made the model took, on the machine of the run beside its other work
 """
 import json
 import pathlib
@@ -47,18 +48,20 @@ def spread(values):
 
 
 def complete(pipeline, row):
-    train, gap = [], []
+    train, gap, seconds = [], [], []
     for value in row["values"]:
         run = pathlib.Path(value["path"])
         folder = stage_folder(run, row["model"])
         info = json.loads((folder / "checkpoint_info.json").read_text())
         train.append(train_accuracy(pipeline, folder, info))
         gap.append(train[-1] - value["value"])
+        seconds.append(json.loads((folder / "stage.json").read_text())["seconds"])
         row["weight_bits"] = weight_bits(info)
         evaluated = json.loads(sorted(run.glob("[0-9]*-*/evaluation.json"))[-1].read_text())
         row["parameters"] = next(m["parameters"] for m in evaluated["models"] if m["name"] == row["model"])
     row["train"] = spread(train)
     row["gap"] = spread(gap)
+    row["seconds"] = spread(seconds)
 
 
 def main():

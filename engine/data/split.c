@@ -29,27 +29,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/prints.h"
 #include "data/source.h"
+#include "data/split_units.h"
 
 const char *const split_names[SPLIT_COUNT + 1] = {"train", "validation", "test", NULL};
-
-/* A distinct content. */
-struct unit {
-	uint64_t print, rank;
-	int64_t copy;       /* which of the rows of a content that is cut apart; else 0 */
-	int64_t first, n;   /* its rows: key[first .. first + n - 1] */
-	int32_t label;      /* TARGET_CLASS: the one that most of its rows have; TARGET_SET: 0 */
-	const uint8_t *set; /* TARGET_SET: what any of its rows has */
-	int part, split;
-};
-
-/* A row: one sample of the listing. */
-struct key {
-	uint64_t print;
-	struct sample *sample;
-	int64_t row;
-};
 
 /* One cutting: the live units into parts, and a rest that belongs to none. */
 struct cut {
@@ -63,10 +46,7 @@ struct cut {
 struct cutter {
 	struct listing *l;
 	uint64_t seed;
-	struct key *key;
-	struct unit *unit;
-	int64_t n;
-	uint8_t *set;
+	struct units all;
 	/* For one cutting: */
 	struct unit **live; /* by label, then rank */
 	int64_t n_live;
@@ -77,30 +57,6 @@ struct cutter {
 	int64_t given;        /* texts of the labels before, for rounding */
 };
 
-/* Images whose prints are equal are taken for equal; texts are compared. */
-static int compare_content(const struct key *x, const struct key *y)
-{
-	if (x->print != y->print)
-		return x->print < y->print ? -1 : 1;
-	if (!x->sample->text)
-		return 0;
-	if (x->sample->bytes != y->sample->bytes)
-		return x->sample->bytes < y->sample->bytes ? -1 : 1;
-	return memcmp(x->sample->text, y->sample->text, x->sample->bytes);
-}
-
-static int by_content(const void *a, const void *b)
-{
-	const struct key *x = a, *y = b;
-	int c = compare_content(x, y);
-
-	if (c != 0)
-		return c;
-	if (x->sample->label != y->sample->label)
-		return x->sample->label < y->sample->label ? -1 : 1;
-	return x->row < y->row ? -1 : x->row > y->row;
-}
-
 static int by_label_and_rank(const void *a, const void *b)
 {
 	const struct unit *x = *(struct unit *const *)a, *y = *(struct unit *const *)b;
@@ -110,156 +66,6 @@ static int by_label_and_rank(const void *a, const void *b)
 	if (x->rank != y->rank)
 		return x->rank < y->rank ? -1 : 1;
 	return x->print < y->print ? -1 : x->print > y->print;
-}
-
-static int sort_rows(struct cutter *c)
-{
-	const struct listing *l = c->l;
-	size_t n = (size_t)l->n;
-
-	c->key = mem_alloc(n, sizeof(*c->key));
-	c->unit = mem_alloc(n, sizeof(*c->unit));
-	c->live = mem_alloc(n, sizeof(*c->live));
-	c->left = mem_alloc((size_t)l->classes, sizeof(*c->left));
-	if (!c->key || !c->unit || !c->live || !c->left)
-		return ERR_NOMEM;
-	for (int64_t i = 0; i < l->n; i++) {
-		struct sample *s = &l->sample[i];
-		int rc = l->kind == SAMPLE_TEXT ? print_bytes(s->text, s->bytes, &s->print) : 0;
-
-		if (rc)
-			return rc;
-		c->key[i].print = s->print;
-		c->key[i].sample = s;
-		c->key[i].row = i;
-	}
-	qsort(c->key, n, sizeof(*c->key), by_content);
-	return 0;
-}
-
-static const uint8_t *row_set(const struct listing *l, int64_t row)
-{
-	return l->set + (size_t)row * (size_t)l->classes;
-}
-
-static bool contradicts(const struct cutter *c, int64_t first, int64_t n)
-{
-	const struct listing *l = c->l;
-	const struct key *k = c->key + first;
-
-	if (l->target == TARGET_CLASS)
-		return k[0].sample->label != k[n - 1].sample->label; /* ascending */
-	for (int64_t i = 1; i < n; i++)
-		if (memcmp(row_set(l, k[0].row), row_set(l, k[i].row), (size_t)l->classes) != 0)
-			return true;
-	return false;
-}
-
-/* Makes a unit of the rows of one content, those that the source has put into a split apart. */
-static void add_unit(struct cutter *c, int64_t first, int64_t n, int64_t copy)
-{
-	struct listing *l = c->l;
-	struct unit *u = &c->unit[c->n];
-	uint8_t *set = c->set ? c->set + (size_t)c->n * (size_t)l->classes : NULL;
-	int64_t open = 0, run = 0, longest = 0;
-
-	*u = (struct unit){
-	    .print = c->key[first].print, .copy = copy, .first = first, .n = n, .set = set, .split = SPLIT_NONE};
-	for (int64_t i = first; i < first + n; i++) {
-		const struct sample *s = c->key[i].sample;
-
-		run = i > first && c->key[i - 1].sample->label != s->label ? 0 : run;
-		if (s->split != SPLIT_NONE)
-			continue;
-		open++;
-		for (int k = 0; set && k < l->classes; k++)
-			set[k] |= row_set(l, c->key[i].row)[k];
-		if (++run > longest && !set) {
-			longest = run;
-			u->label = s->label;
-		}
-	}
-	c->n += open > 0;
-}
-
-static bool any_in(const struct cutter *c, int64_t first, int64_t n, const bool *classes)
-{
-	for (int64_t i = first; i < first + n; i++)
-		if (classes && classes[c->key[i].sample->label])
-			return true;
-	return false;
-}
-
-/* Contents with a row of the classes `apart` (NULL: none) become a unit for each row. */
-static void group_rows(struct cutter *c, const bool *apart)
-{
-	struct listing *l = c->l;
-
-	c->n = l->distinct_texts = l->repeated_texts = l->contradicting_texts = 0;
-	for (int64_t i = 0, j; i < l->n; i = j) {
-		for (j = i + 1; j < l->n && compare_content(&c->key[i], &c->key[j]) == 0; j++)
-			;
-		/* Images that could not be used have no content. */
-		if (c->key[i].sample->split == SPLIT_DROP)
-			continue;
-		l->distinct_texts++;
-		l->repeated_texts += j - i > 1;
-		l->contradicting_texts += contradicts(c, i, j - i);
-		if (!any_in(c, i, j - i, apart))
-			add_unit(c, i, j - i, 0);
-		else
-			for (int64_t k = i; k < j; k++)
-				add_unit(c, k, 1, k - i);
-	}
-}
-
-/* Notes the classes of images that have fewer units than `needed`, but rows enough: there is no other way to have them
- * in every split than to cut copies of one image apart. */
-static int find_scarce(struct cutter *c, int64_t needed, bool *scarce, bool *any)
-{
-	struct listing *l = c->l;
-	int64_t *units = mem_alloc((size_t)l->classes, sizeof(*units)),
-		*rows = mem_alloc((size_t)l->classes, sizeof(*rows));
-	int rc = units && rows ? 0 : ERR_NOMEM;
-
-	*any = false;
-	for (int64_t i = 0; i < c->n && !rc; i++)
-		units[c->unit[i].label]++;
-	for (int64_t i = 0; i < l->n && !rc; i++)
-		if (l->sample[i].split == SPLIT_NONE)
-			rows[l->sample[i].label]++;
-	for (int k = 0; k < l->classes && !rc; k++) {
-		scarce[k] = units[k] < needed && rows[k] >= needed;
-		*any = *any || scarce[k];
-		if (scarce[k])
-			rc = note_add(&l->notes, NOTE_COPIES, l->class_name[k]);
-	}
-	mem_free(units);
-	mem_free(rows);
-	return rc;
-}
-
-/* needed: units of each class, so that every split has one. */
-static int make_units(struct cutter *c, int64_t needed)
-{
-	struct listing *l = c->l;
-	bool *scarce = NULL, any = false;
-	int rc = sort_rows(c);
-
-	if (!rc && l->target == TARGET_SET) {
-		c->set = mem_alloc((size_t)l->n, (size_t)l->classes);
-		rc = c->set ? 0 : ERR_NOMEM;
-	}
-	if (!rc)
-		group_rows(c, NULL);
-	if (!rc && l->kind == SAMPLE_IMAGE && !l->only_test) {
-		scarce = mem_alloc((size_t)l->classes, sizeof(*scarce));
-		rc = scarce ? find_scarce(c, needed, scarce, &any) : ERR_NOMEM;
-	}
-	if (!rc && any)
-		group_rows(c, scarce);
-	mem_free(scarce);
-	return rc;
 }
 
 /* How many of n samples a fraction is: rounded, at least 1 where something is asked for. */
@@ -462,8 +268,8 @@ static int make_cut(struct cutter *c, const struct cut *k)
 	}
 	memset(c->left, 0, (size_t)c->l->classes * sizeof(*c->left));
 	c->n_live = c->rest = c->given = 0;
-	for (int64_t i = 0; i < c->n; i++) {
-		struct unit *u = &c->unit[i];
+	for (int64_t i = 0; i < c->all.n; i++) {
+		struct unit *u = &c->all.unit[i];
 		struct rng_words w = rng_draw(r, (uint64_t)u->copy, u->print, 0);
 
 		u->rank = (uint64_t)w.w[0] << 32 | w.w[1];
@@ -486,9 +292,9 @@ out:
 
 static void set_split(struct cutter *c, int part, int split)
 {
-	for (int64_t i = 0; i < c->n; i++)
-		if (c->unit[i].split == SPLIT_NONE && c->unit[i].part == part)
-			c->unit[i].split = split;
+	for (int64_t i = 0; i < c->all.n; i++)
+		if (c->all.unit[i].split == SPLIT_NONE && c->all.unit[i].part == part)
+			c->all.unit[i].split = split;
 }
 
 static int cut_folds(struct cutter *c, const struct data_options *o)
@@ -525,9 +331,9 @@ static int cut_all(struct cutter *c, const struct data_options *o, bool test, bo
 		if (!rc)
 			set_split(c, 1, SPLIT_DROP);
 	}
-	for (int64_t i = 0; i < c->n; i++)
-		if (c->unit[i].split == SPLIT_NONE)
-			c->unit[i].split = SPLIT_TRAIN;
+	for (int64_t i = 0; i < c->all.n; i++)
+		if (c->all.unit[i].split == SPLIT_NONE)
+			c->all.unit[i].split = SPLIT_TRAIN;
 	return rc;
 }
 
@@ -609,6 +415,13 @@ static int check_validation(const struct data_options *o, const bool named[SPLIT
 	    "val_fraction is 0, and the data set names no validation split; training chooses its best weights by one");
 }
 
+static int make_room(struct cutter *c)
+{
+	c->live = mem_alloc((size_t)c->l->n, sizeof(*c->live));
+	c->left = mem_alloc((size_t)c->l->classes, sizeof(*c->left));
+	return c->live && c->left ? 0 : ERR_NOMEM;
+}
+
 static int cut_units(struct cutter *c, const struct data_options *o)
 {
 	struct listing *l = c->l;
@@ -624,15 +437,17 @@ static int cut_units(struct cutter *c, const struct data_options *o)
 	}
 	if (!l->only_test && ((rc = check_validation(o, named)) != 0 || (rc = data_options_check_cuts(o, named)) != 0))
 		return rc;
-	rc = make_units(
-	    c, 1 + (!named[SPLIT_TEST] && o->test_fraction > 0) + (!named[SPLIT_VAL] && o->val_fraction > 0));
+	rc = units_make(
+	    &c->all, l, 1 + (!named[SPLIT_TEST] && o->test_fraction > 0) + (!named[SPLIT_VAL] && o->val_fraction > 0));
+	if (!rc)
+		rc = make_room(c);
 	if (!rc)
 		rc = cut_all(c, o, !named[SPLIT_TEST], !named[SPLIT_VAL]);
-	for (int64_t i = 0; i < c->n && !rc; i++) {
-		for (int64_t k = c->unit[i].first; k < c->unit[i].first + c->unit[i].n; k++) {
-			struct sample *s = c->key[k].sample;
+	for (int64_t i = 0; i < c->all.n && !rc; i++) {
+		for (int64_t k = c->all.unit[i].first; k < c->all.unit[i].first + c->all.unit[i].n; k++) {
+			struct sample *s = c->all.key[k].sample;
 
-			s->split = s->split == SPLIT_NONE ? c->unit[i].split : s->split;
+			s->split = s->split == SPLIT_NONE ? c->all.unit[i].split : s->split;
 		}
 	}
 	return rc;
@@ -643,10 +458,8 @@ int split_assign(struct listing *l, const struct data_options *o, uint64_t seed,
 	struct cutter c = {.l = l, .seed = seed};
 	int rc = cut_units(&c, o);
 
-	mem_free(c.key);
-	mem_free(c.unit);
+	units_clear(&c.all);
 	mem_free(c.live);
 	mem_free(c.left);
-	mem_free(c.set);
 	return !rc ? finish(l, counts) : rc;
 }

@@ -5,7 +5,7 @@
  *
  * Parts of the stage: who has which samples (federate_split.c), what a client sends (federate_update.c), the state
  * between two rounds (federate_state.c), several ranks (federate_ranks.c), figures in files (federate_report.c), the
- * rounds (federate.c). */
+ * rounds (federate_rounds.c), the stage (federate.c). */
 #ifndef STAGES_FEDERATE_H
 #define STAGES_FEDERATE_H
 
@@ -122,6 +122,9 @@ int federate_share(struct federation *f, const char *at, int rc);
 /* federate_state.c: the state after a round, to run->resume_path; and back: 1: it was there, 0: not, ERR_CHECKPOINT. */
 int federate_save(const struct federation *f, const struct train_result *r);
 int federate_load(struct federation *f, struct train_result *r);
+
+/* federate_rounds.c: in the place of trainer_fit, of a struct federation that has its options and its stage. */
+int federate_fit(void *federation, const struct trainer *planned, struct train_result *out);
 
 /* federate_report.c */
 int federate_log_begin(const struct federation *f, FILE **csv); /* with the rounds that are done */

@@ -9,13 +9,13 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "exec/memory.h"
+#include "pipeline/chain_place.h"
+#include "pipeline/chain_resolve.h"
 #include "pipeline/devices.h"
 #include "pipeline/finished.h"
 #include "pipeline/keys.h"
 #include "pipeline/run_folder.h"
-#include "model/model.h"
 #include "ranks/ranks.h"
-#include "stages/early.h"
 #include "stages/common.h"
 
 const char *chain_ref_dir(const struct chain *c, const struct stage_ref *r)
@@ -53,251 +53,6 @@ static int check_resume(const struct chain *c, const struct chain_stage *s)
 const char *chain_ref_sha256(const struct chain *c, const struct stage_ref *r, const char *by_path)
 {
 	return r->stage >= 0 ? c->stage[r->stage].info_sha256 : by_path;
-}
-
-static const struct yaml_node *find_element(const struct yaml_node *list, const char *text, size_t n)
-{
-	for (int i = 0; i < list->n; i++)
-		if (list->item[i]->kind == YAML_SCALAR && strlen(list->item[i]->text) == n &&
-		    memcmp(list->item[i]->text, text, n) == 0)
-			return list->item[i];
-	return NULL;
-}
-
-/* The first element of a list that a message quotes, else the list or value itself. */
-static const struct yaml_node *quoted_element(const struct yaml_node *node, const char *message)
-{
-	const struct yaml_node *found = NULL;
-	for (const char *p = strchr(message, '\''); node->kind == YAML_LIST && p && !found; p = strchr(p + 1, '\''))
-		found = find_element(node, p + 1, strcspn(p + 1, "'"));
-	return found ? found : node;
-}
-
-/* The place of an option: that of `key`, or of the first word of the message that is a key of the block. */
-static const struct yaml_node *find_option(const struct yaml_node *map, const char *key, const char *message)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
-	const struct yaml_node *node = key ? yaml_get(map, key) : NULL;
-	for (const char *p = message; !node && *p;) {
-		char word[64];
-		size_t n = strspn(p, letters);
-		if (n && n < sizeof(word)) {
-			memcpy(word, p, n);
-			word[n] = '\0';
-			node = yaml_get(map, word);
-		}
-		p += n;
-		p += strcspn(p, letters);
-	}
-	return node ? quoted_element(node, message) : NULL;
-}
-
-/* A message that was set, at its place in the config. */
-static int at_node(const struct chain *c, const struct yaml_node *node, const char *what)
-{
-	char *message = mem_strdup(err_message());
-	int rc = message ? yaml_error(&c->config->yaml, node, "%s%s", what, message) : ERR_NOMEM;
-	mem_free(message);
-	return rc;
-}
-
-static enum stage_values values_of(const struct checkpoint *c)
-{
-	const bool half = c->plan.method == QUANT_FP16 || c->plan.method == QUANT_BF16;
-	if (c->form == FORM_FLOAT)
-		return VALUES_FLOAT;
-	return c->form == FORM_INTEGER && !half ? VALUES_INTEGER : VALUES_QUANTIZED;
-}
-
-/* A checkpoint that a path names; the whole of it is checked now, not after hours of training. */
-static int load_checkpoint(const struct chain *c, const struct stage_ref *r, struct chain_given *out)
-{
-	struct checkpoint ckpt;
-	int rc = checkpoint_load(&ckpt, r->path);
-	if (rc == ERR_CHECKPOINT) { /* the exit status stays that of a broken checkpoint */
-		at_node(c, r->node, "");
-		return err_set(ERR_CHECKPOINT, "%s", err_message());
-	}
-	if (rc < 0)
-		return rc;
-	out->values = values_of(&ckpt);
-	out->keeps_early = early_is_kept(ckpt.info);
-	memcpy(out->sha256, ckpt.info_sha256, HASH_HEX);
-	rc = model_check_data(&ckpt, &c->data, r->path);
-	if (!rc)
-		rc = spec_copy(&out->spec, &ckpt.spec);
-	if (!rc)
-		rc = adapter_copy(&out->adapter, &ckpt.adapter);
-	if (!rc)
-		rc = mask_forecast_of(&out->masks, &ckpt.tensors);
-	checkpoint_clear(&ckpt);
-	return rc == ERR_CHECKPOINT ? at_node(c, r->node, "checkpoint ") : rc;
-}
-
-static void given_clear(struct chain_given *g)
-{
-	spec_clear(&g->spec);
-	adapter_clear(&g->adapter);
-	mask_forecast_clear(&g->masks);
-}
-
-static int resolve_ref(const struct chain *c, const struct stage_ref *r, struct chain_given *out)
-{
-	if (r->stage < 0)
-		return load_checkpoint(c, r, out);
-	const struct chain_stage *from = &c->stage[r->stage];
-	out->values = from->plan.values;
-	out->keeps_early = from->plan.keeps_early;
-	int rc = adapter_copy(&out->adapter, &from->adapter);
-	if (!rc)
-		rc = mask_forecast_copy(&out->masks, &from->plan.masks);
-	return rc ? rc : spec_copy(&out->spec, &from->plan.spec);
-}
-
-/* Puts the place of option `key` in front of a message that a stage's check or plan has set. */
-static int check_error(const struct chain *c, const struct stage_config *k, const char *key, int rc)
-{
-	char *message = mem_strdup(err_message());
-	if (!message)
-		return ERR_NOMEM;
-	const struct yaml_node *node = find_option(k->node, key, message);
-	if (!node) {
-		const struct yaml_node *stages = yaml_get(c->config->yaml.root, "stages");
-		for (int i = 0; i < stages->n; i++)
-			if (strcmp(stages->key[i]->text, k->name) == 0)
-				node = stages->key[i];
-	}
-	if (rc == ERR_CONFIG || rc == ERR_DEVICE)
-		yaml_error(&c->config->yaml, node, "stage '%s': %s", k->name, message);
-	mem_free(message);
-	return rc;
-}
-
-/* A last layer for other classes begins anew, without masks. */
-static int forecast_pretrained(const struct chain *c, const struct checkpoint *ckpt, struct mask_forecast *out)
-{
-	struct graph g;
-	graph_init(&g);
-	int rc = mask_forecast_of(out, &ckpt->tensors);
-	if (!rc)
-		rc = spec_build(&g, &ckpt->spec, &shape_one);
-	for (int i = 0; !rc && !model_same_classes(&c->task, &ckpt->task) && i < g.n; i++) {
-		struct masked_param *p = mask_forecast_find(out, g.node[i].name);
-		if (p && model_in_head(&g, i))
-			p->least = p->most = 0;
-	}
-	graph_clear(&g);
-	return rc;
-}
-
-/* A model that begins with a checkpoint: all of its spec but the classes, and its adapter. */
-static int resolve_pretrained(const struct chain *c, const struct model_config *m, struct chain_stage *s)
-{
-	struct checkpoint ckpt;
-	const char *dir = m->options.pretrained;
-	int rc = checkpoint_load(&ckpt, dir);
-	if (rc)
-		return rc == ERR_CHECKPOINT ? at_node(c, m->node, "checkpoint ") : rc;
-	if (ckpt.form != FORM_FLOAT)
-		rc = err_set(ERR_CONFIG, "%s is quantized; a model begins with a float checkpoint", dir);
-	else if (!ckpt.adapter.kind)
-		rc = err_set(ERR_CONFIG, "%s does not say how its input is made", dir);
-	else
-		rc = adapter_copy(&s->adapter, &ckpt.adapter);
-	memcpy(s->pretrained.sha256, ckpt.info_sha256, HASH_HEX);
-	if (!rc)
-		rc = adapter_take_pairs(&s->adapter, c->data.pairs);
-	if (!rc)
-		rc = adapter_check_data(&s->adapter, &c->data, dir);
-	if (!rc)
-		adapter_take_resize(&s->adapter, &c->data);
-	if (!rc)
-		rc = spec_copy(&s->model, &ckpt.spec);
-	s->model.input.pairs = s->adapter.spec.pairs;
-	if (!rc && spec_check(&s->model))
-		rc = err_set(ERR_CONFIG, "%s: %s", dir, err_message());
-	if (!rc)
-		rc = forecast_pretrained(c, &ckpt, &s->pretrained.masks);
-	s->model.classes = c->data.classes;
-	checkpoint_clear(&ckpt);
-	return rc == ERR_CONFIG || rc == ERR_DATA ? at_node(c, m->node, "") : rc;
-}
-
-/* The stage's own model: its adapter first, from the data; then the graph, which must take what the adapter gives. */
-static int resolve_model(const struct chain *c, struct chain_stage *s)
-{
-	const struct model_config *m = &c->config->model[s->config->model];
-	const char *key = NULL;
-	char what[128];
-	if (m->options.pretrained)
-		return resolve_pretrained(c, m, s);
-	snprintf(what, sizeof(what), "model '%s': ", m->name);
-	int rc = adapter_make(&s->adapter, &m->input, &c->data, &c->config->data, c->config->base_dir, &key);
-	if (rc == ERR_CONFIG) {
-		const struct yaml_node *node = key ? yaml_get(m->input_node, key) : NULL;
-		return at_node(c, node ? node : c->config->data_node, node ? what : "");
-	}
-	if (!rc)
-		rc = spec_from_options(&s->model, &m->options, &s->adapter.spec, c->data.classes);
-	return rc == ERR_CONFIG ? at_node(c, m->node, what) : rc;
-}
-
-static int resolve_input(const struct chain *c, struct chain_stage *s)
-{
-	const struct stage_config *k = s->config;
-	int rc = resolve_ref(c, &k->input, &s->input);
-	if (!rc)
-		rc = adapter_copy(&s->adapter, &s->input.adapter);
-	if (!rc && s->input.values != VALUES_FLOAT && k->kind->needs_float)
-		rc = yaml_error(&c->config->yaml, k->input.node,
-		    "stage '%s': the input is quantized already; a stage of kind %s needs a float model (quantize "
-		    "saves one by method qat with save: float)",
-		    k->name, k->kind->name);
-	return rc;
-}
-
-static int resolve_teacher(const struct chain *c, struct chain_stage *s)
-{
-	const struct stage_config *k = s->config;
-	const struct backend *train = c->train.backend;
-	int rc = resolve_ref(c, &k->teacher, &s->teacher);
-	if (!rc && s->teacher.values == VALUES_INTEGER && train && !train->kernels[OP_QLINEAR])
-		rc = yaml_error(&c->config->yaml, k->teacher.node,
-		    "stage '%s': the teacher computes with integers, which device '%s' cannot; train on the CPU",
-		    k->name, train->name);
-	return rc;
-}
-
-static int add_macs(const struct model_spec *spec, double *macs)
-{
-	struct graph g;
-	int rc = spec_build(&g, spec, &shape_one);
-	if (!rc)
-		*macs += (double)graph_macs(&g);
-	graph_clear(&g);
-	return rc;
-}
-
-static int resolve_refs(const struct chain *c, struct chain_stage *s)
-{
-	const struct stage_config *k = s->config;
-	int rc = k->has_input ? resolve_input(c, s) : 0;
-	if (!rc && k->has_teacher)
-		rc = resolve_teacher(c, s);
-	if (rc)
-		return rc;
-	s->inputs_sha256 = mem_alloc((size_t)k->n_input + 1, sizeof(*s->inputs_sha256));
-	if (!s->inputs_sha256)
-		return ERR_NOMEM;
-	for (int i = 0; !rc && i < k->n_input; i++) {
-		struct chain_given other = {0};
-		rc = resolve_ref(c, &k->inputs[i], &other);
-		memcpy(s->inputs_sha256[i], other.sha256, HASH_HEX);
-		if (!rc)
-			rc = add_macs(&other.spec, &s->inputs_macs);
-		given_clear(&other);
-	}
-	return rc;
 }
 
 /* What a stage says while it is planned. */
@@ -368,7 +123,7 @@ static int read_transfer(const struct chain *c, struct chain_stage *s)
 		return 0;
 	int rc = transfer_read(&s->transfer, o, &c->config->data, c->config->base_dir, &c->data);
 	if (rc == ERR_CONFIG)
-		return at_node(c, yaml_get(k->node, "transfer"), "");
+		return chain_error(c, yaml_get(k->node, "transfer"), "");
 	return rc ? err_context(rc, "stage %s", k->name) : 0;
 }
 
@@ -448,9 +203,9 @@ static int resolve_stage(struct chain *c, int i)
 	struct chain_stage *s = &c->stage[i];
 	const struct stage_config *k = s->config = &c->config->stage[i];
 	const char *key = NULL;
-	int rc = k->kind->needs_model ? resolve_model(c, s) : 0;
+	int rc = k->kind->needs_model ? chain_resolve_model(c, s) : 0;
 	if (!rc)
-		rc = resolve_refs(c, s);
+		rc = chain_resolve_refs(c, s);
 	if (!rc && !c->kept) /* a resolved config gives all keys */
 		rc = check_idle(c, s);
 	if (!rc && k->kind->check) {
@@ -460,7 +215,7 @@ static int resolve_stage(struct chain *c, int i)
 					   : NULL,
 		    &key);
 		if (rc < 0)
-			return check_error(c, k, key, rc);
+			return chain_stage_error(c, k, key, rc);
 	}
 	if (!rc)
 		rc = read_transfer(c, s);
@@ -473,7 +228,7 @@ static int resolve_stage(struct chain *c, int i)
 		return rc;
 	rc = k->kind->plan(&view, k->has_input ? &s->input.spec : NULL, &s->plan);
 	if (rc < 0)
-		return check_error(c, k, NULL, rc);
+		return chain_stage_error(c, k, NULL, rc);
 	if (k->kind->opens_test && c->data.n[SPLIT_TEST] == 0)
 		return err_set(ERR_DATA, "stage %s: the data set has no test split", k->name);
 	rc = key_make(c, s);
@@ -514,8 +269,8 @@ static int open_data(struct chain *c, const struct chain *like)
 	int rc = dataset_open(&c->data, &k->data, k->base_dir, (uint64_t)k->top.seed, false);
 	if (rc != ERR_CONFIG)
 		return rc;
-	const struct yaml_node *node = find_option(k->data_node, NULL, err_message());
-	return at_node(c, node ? node : k->data_node, "");
+	const struct yaml_node *node = chain_find_option(k->data_node, NULL, err_message());
+	return chain_error(c, node ? node : k->data_node, "");
 }
 
 static int make_task(struct chain *c)
@@ -526,7 +281,7 @@ static int make_task(struct chain *c)
 	if (rc != ERR_CONFIG)
 		return rc;
 	const struct yaml_node *node = key && k->task_node ? yaml_get(k->task_node, key) : NULL;
-	return at_node(c, node ? node : k->task_node ? k->task_node : k->data_node, "task: ");
+	return chain_error(c, node ? node : k->task_node ? k->task_node : k->data_node, "task: ");
 }
 
 static int open_all(struct chain *c, const char *out, bool plan_only, const struct chain *like)
@@ -630,9 +385,9 @@ void chain_close(struct chain *c)
 	for (int i = 0; i < c->n; i++) {
 		struct chain_stage *s = &c->stage[i];
 		spec_clear(&s->model);
-		given_clear(&s->input);
-		given_clear(&s->teacher);
-		given_clear(&s->pretrained);
+		chain_given_clear(&s->input);
+		chain_given_clear(&s->teacher);
+		chain_given_clear(&s->pretrained);
 		adapter_clear(&s->adapter);
 		transfer_clear(&s->transfer);
 		mem_free(s->inputs_sha256);

@@ -20,6 +20,8 @@ static int print_json(const struct store_cleaned *c, bool dry)
 	json_out_number(o, "stages_removed", c->stages_gone);
 	json_out_number(o, "kept_files", c->kept);
 	json_out_number(o, "kept_files_removed", c->kept_gone);
+	json_out_number(o, "left_over", c->left);
+	json_out_number(o, "left_over_removed", c->left_gone);
 	json_out_number(o, "bytes", c->bytes);
 	int rc = json_out_end(o, &json);
 	return rc ? rc : command_print_json(json);
@@ -51,8 +53,10 @@ int cmd_clean(int argc, char **argv)
 		return rc;
 	if (json)
 		return print_json(&cleaned, dry);
-	printf("%s: %s %d of %d stages, which no run folder shares, and %d of %d kept files; %.1f MB\n", cleaned.path,
-	    dry ? "would remove" : "removed", cleaned.stages_gone, cleaned.stages, cleaned.kept_gone, cleaned.kept,
-	    cleaned.bytes / 1e6);
+	printf("%s: %s %d of %d stages, which no run folder shares, %d of %d kept files, and %d of %d that runs have "
+	       "left; "
+	       "%.1f MB\n",
+	    cleaned.path, dry ? "would remove" : "removed", cleaned.stages_gone, cleaned.stages, cleaned.kept_gone,
+	    cleaned.kept, cleaned.left_gone, cleaned.left, cleaned.bytes / 1e6);
 	return 0;
 }

@@ -128,12 +128,32 @@ static int look(const char *path, const char *name, int depth, struct found *f)
 	return rc;
 }
 
-/* Removes PATH if it is nobody's and old enough. */
-static int clear_one(const char *path, time_t before, bool dry, int *gone, double *bytes)
+/* What a member of the store is. */
+enum member {
+	MEMBER_OTHER,
+	MEMBER_KEY,      /* KEY: an entry, or what is kept under a key */
+	MEMBER_LEFT_OVER /* .KEY.part, .KEY.lock: what runs leave that end before their time; nobody finds a stage in it
+			  */
+};
+
+static enum member member_of(const char *name)
+{
+	char key[HASH_HEX];
+	if (hash_is_hex(name))
+		return MEMBER_KEY;
+	if (*name != '.' || strlen(name) < HASH_HEX)
+		return MEMBER_OTHER;
+	snprintf(key, sizeof(key), "%s", name + 1);
+	const char *end = name + HASH_HEX;
+	return hash_is_hex(key) && (!strcmp(end, ".part") || !strcmp(end, ".lock")) ? MEMBER_LEFT_OVER : MEMBER_OTHER;
+}
+
+/* Removes PATH if it is old enough and no run folder shares an entry. */
+static int clear_one(const char *path, enum member is, time_t before, bool dry, int *gone, double *bytes)
 {
 	struct found f = {0};
 	int rc = look(path, "", 0, &f);
-	if (rc || f.shared || f.newest > before)
+	if (rc || (is == MEMBER_KEY && f.shared) || f.newest > before)
 		return rc;
 	if (!dry)
 		rc = fs_remove_tree(path);
@@ -144,19 +164,19 @@ static int clear_one(const char *path, time_t before, bool dry, int *gone, doubl
 	return 0;
 }
 
-/* The members of a folder that are called as keys are. */
-static int clear_keys(
-    const char *dir, const struct fs_list *list, time_t before, bool dry, int *all, int *gone, double *bytes)
+/* The members of a folder that are of a kind. */
+static int clear_members(const char *dir, const struct fs_list *list, enum member of, time_t before, bool dry, int *all,
+    int *gone, double *bytes)
 {
 	int rc = 0;
 	for (int i = 0; !rc && i < list->n; i++) {
 		char path[STORE_PATH];
-		if (!hash_is_hex(list->name[i]))
+		if (member_of(list->name[i]) != of)
 			continue;
 		++*all;
 		rc = fs_join(path, sizeof(path), dir, list->name[i]);
 		if (!rc)
-			rc = clear_one(path, before, dry, gone, bytes);
+			rc = clear_one(path, of, before, dry, gone, bytes);
 	}
 	return rc;
 }
@@ -170,7 +190,7 @@ static int clear_kept(const char *store, time_t before, bool dry, struct store_c
 		return rc;
 	rc = fs_list(kept, &list);
 	if (!rc)
-		rc = clear_keys(kept, &list, before, dry, &out->kept, &out->kept_gone, &out->bytes);
+		rc = clear_members(kept, &list, MEMBER_KEY, before, dry, &out->kept, &out->kept_gone, &out->bytes);
 	fs_list_clear(&list);
 	return rc;
 }
@@ -196,7 +216,11 @@ int store_clean(const char *path, double days, bool dry, struct store_cleaned *o
 		rc = check_claims(out->path, &list);
 	const time_t before = time(NULL) - (time_t)(days * DAY);
 	if (!rc)
-		rc = clear_keys(out->path, &list, before, dry, &out->stages, &out->stages_gone, &out->bytes);
+		rc = clear_members(
+		    out->path, &list, MEMBER_KEY, before, dry, &out->stages, &out->stages_gone, &out->bytes);
+	if (!rc)
+		rc = clear_members(
+		    out->path, &list, MEMBER_LEFT_OVER, before, dry, &out->left, &out->left_gone, &out->bytes);
 	if (!rc)
 		rc = clear_kept(out->path, before, dry, out);
 	fs_list_clear(&list);

@@ -8,12 +8,13 @@ struct store_cleaned {
 	char path[1024];         /* of the store */
 	int stages, stages_gone; /* entries, and those that went */
 	int kept, kept_gone;     /* files that stages keep for one another (STORE/.kept), likewise */
+	int left, left_gone;     /* what runs have left that ended before their time (.KEY.part, .KEY.lock), likewise */
 	double bytes;            /* that became free */
 };
 /* path: a store, or a folder of runs that has one (.store). Of what was neither made nor used for `days` go the entries
- * whose files no run folder shares, and files in .kept. dry: nothing goes, all is counted. The store is locked
- * meanwhile. ERR_CONFIG: it is no store, or not this user's, or a run is at work with it, or that cannot be known.
- * ERR_IO. */
+ * whose files no run folder shares, files in .kept, and what runs have left that ended before their time. dry: nothing
+ * goes, all is counted. The store is locked meanwhile. ERR_CONFIG: it is no store, or not this user's, or a run is at
+ * work with it, or that cannot be known. ERR_IO. */
 int store_clean(const char *path, double days, bool dry, struct store_cleaned *out);
 
 #endif

@@ -197,12 +197,12 @@ check "no command touched the run" cmp all after
 
 # clean: what is shared stays, logits of a teacher go when nobody has used them
 works clean runs --days 0 --dry-run
-contains out "runs/.store: would remove 0 of 5 stages, which no run folder shares, and 1 of 1 kept files"
+contains out "runs/.store: would remove 0 of 5 stages, which no run folder shares, 1 of 1 kept files, and 0 of 0 that runs have left"
 works clean runs
-contains out "and 0 of 1 kept files"
+contains out "0 of 1 kept files"
 works clean runs/.store --days 0 --json
 cp out out.json
-check "its JSON" "$tool" json out.json store stages stages_removed kept_files_removed bytes
+check "its JSON" "$tool" json out.json store stages stages_removed kept_files_removed left_over_removed bytes
 check "the logits are gone" [ -z "$(ls runs/.store/.kept)" ]
 works run t.yaml --set stages.student.epochs=3 --out runs/u
 check "they are kept again" [ -n "$(ls runs/.store/.kept)" ]

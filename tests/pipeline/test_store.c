@@ -663,6 +663,32 @@ static void clean__takes_what_no_run_shares(void **state)
 	assert_true(c.stages == 0 && c.kept == 0);
 }
 
+/* Files of an entry that was begun are shared with the run's folder, and of no use all the same. */
+static void clean__takes_what_dead_runs_have_left(void **state)
+{
+	(void)state;
+	struct store_cleaned c;
+	fresh_store();
+	assert_int_equal(fs_mkdirs("runs/.store/." KEY ".part/logs"), 0);
+	assert_int_equal(link(STAGE "/weights", "runs/.store/." KEY ".part/weights"), 0);
+	put("runs/.store/." OTHER_KEY ".lock", "");
+	put("runs/.store/." OTHER_KEY ".parts", "somebody's");
+	put("runs/.store/.7.part", "somebody's");
+	assert_int_equal(store_clean("runs", 30, false, &c), 0);
+	assert_true(c.left == 2 && c.left_gone == 0);
+	old("runs/.store/." KEY ".part/weights");
+	old("runs/.store/." KEY ".part/logs");
+	old("runs/.store/." KEY ".part");
+	assert_int_equal(store_clean("runs", 30, true, &c), 0);
+	assert_true(c.left == 2 && c.left_gone == 1 && fs_exists("runs/.store/." KEY ".part"));
+	assert_int_equal(store_clean("runs", 30, false, &c), 0);
+	assert_true(c.left == 2 && c.left_gone == 1 && !fs_exists("runs/.store/." KEY ".part"));
+	assert_true(fs_exists(STAGE "/weights") && fs_exists(ENTRY));
+	assert_int_equal(store_clean("runs", 0, false, &c), 0);
+	assert_true(c.left == 1 && c.left_gone == 1 && !fs_exists("runs/.store/." OTHER_KEY ".lock"));
+	assert_true(fs_exists("runs/.store/." OTHER_KEY ".parts") && fs_exists("runs/.store/.7.part"));
+}
+
 static void clean__touches_nothing_while_a_run_is_at_work(void **state)
 {
 	(void)state;
@@ -709,6 +735,7 @@ static void clean__refuses_what_is_no_store(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(clean__takes_what_no_run_shares),
+	    cmocka_unit_test(clean__takes_what_dead_runs_have_left),
 	    cmocka_unit_test(clean__touches_nothing_while_a_run_is_at_work),
 	    cmocka_unit_test(clean__refuses_what_is_no_store),
 	    cmocka_unit_test(store__an_entry_is_links_with_a_record_of_its_own),

@@ -213,7 +213,7 @@ static void print_inputs(const struct chain *c)
 static void print_data(const struct chain *c, const struct difference_rule *rule)
 {
 	const struct dataset *d = &c->data;
-	const char *what = d->kind == SAMPLE_TEXT ? "texts" : "images";
+	const char *what = samples_word(d->kind, d->pairs);
 	bool in_memory;
 	size_t held = dataset_held(d, &in_memory);
 	printf("data: %s, %d %s; %lld train, %lld validation, %lld test (kept apart)\n", what, d->classes,

@@ -30,10 +30,7 @@ static void add_repeated(struct str *out, const struct dataset *d)
 		str_addf(out,
 		    "%s%" PRId64 " of %" PRId64 " distinct %s occur more than once%s, %" PRId64
 		    " with different labels\n",
-		    texts ? "" : "warning: ", d->repeated_texts, d->distinct_texts,
-		    d->pairs ? "pairs"
-		    : texts  ? "texts"
-			     : "images",
+		    texts ? "" : "warning: ", d->repeated_texts, d->distinct_texts, samples_word(d->kind, d->pairs),
 		    texts ? "" : " (duplicates)", d->contradicting_texts);
 }
 

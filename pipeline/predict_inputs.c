@@ -183,6 +183,8 @@ static int predict_name(struct predictor *p, const struct lines *l)
 
 static int predict_text(struct predictor *p, const struct lines *l, const char *where)
 {
+	if (predictor_takes_pairs(p) && text_line_is_blank(l->line, l->bytes))
+		return predictor_text(p, where, TEXT_PAIR_EMPTY, 1);
 	if (predictor_takes_pairs(p) && text_pair_divide(where, l->line, l->bytes))
 		return predictor_failed(p, where, ERR_DATA);
 	return predictor_text(p, where, l->line, l->bytes);
@@ -295,7 +297,8 @@ static FILE *open_lines(const char *path)
 
 int predict_text_file(struct predictor *p, const char *path, const char *column, const char *pair_column)
 {
-	const struct text_column_options o = {column, pair_column, predictor_takes_pairs(p), NULL};
+	const struct text_column_options o = {
+	    column, pair_column, predictor_takes_pairs(p), "--column", "--pair-column", NULL};
 	if (text_column_has_suffix(path))
 		return predict_columns(p, path, &o);
 	if (column || pair_column)

@@ -284,12 +284,14 @@ int predictor_finish(struct predictor *p)
 	if (p->o.json && p->o.list && !p->printed)
 		puts("[]");
 	say_converted(&p->notes);
+	const char *word = samples_word(SAMPLE_TEXT, predictor_takes_pairs(p));
 	if (p->truncated)
-		fprintf(stderr, "%" PRId64 " of %" PRId64 " texts %s longer than the %d tokens that the model reads\n",
-		    p->truncated, p->answered, p->truncated == 1 ? "is" : "are", p->model.ckpt.adapter.spec.longest);
+		fprintf(stderr, "%" PRId64 " of %" PRId64 " %s %s longer than the %d tokens that the model reads\n",
+		    p->truncated, p->answered, word, p->truncated == 1 ? "is" : "are",
+		    p->model.ckpt.adapter.spec.longest);
 	if (p->without_tokens)
-		fprintf(stderr, "%" PRId64 " of %" PRId64 " texts %s without a token\n", p->without_tokens, p->answered,
-		    p->without_tokens == 1 ? "is" : "are");
+		fprintf(stderr, "%" PRId64 " of %" PRId64 " %s %s without a token\n", p->without_tokens, p->answered,
+		    word, p->without_tokens == 1 ? "is" : "are");
 	if (p->failed)
 		return err_set(ERR_DATA, "%" PRId64 " of %" PRId64 " inputs could not be answered", p->failed,
 		    p->failed + p->answered);

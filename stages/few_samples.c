@@ -66,6 +66,7 @@ static int count_weights(const struct model_spec *spec, int64_t *weights)
 int few_samples_warn(const struct stage_run *run)
 {
 	struct dataset joined = {0};
+	const char *word = samples_word(run->data->kind, run->data->pairs);
 	int64_t texts, tokens, weights;
 	if (run->data->kind != SAMPLE_TEXT || !run->spec->family->layers || !run->data->split[SPLIT_TRAIN].print)
 		return 0;
@@ -77,9 +78,9 @@ int few_samples_warn(const struct stage_run *run)
 	dataset_leave_transfer(&joined);
 	if (!rc && tokens < weights)
 		stage_line(run,
-		    "warning: few samples for random weights: the %" PRId64 " distinct texts have %" PRId64
+		    "warning: few samples for random weights: the %" PRId64 " distinct %s have %" PRId64
 		    " tokens, the student %" PRId64 " weights outside its embeddings; init: teacher_layers begins with "
-		    "those of the teacher, and transfer adds texts",
-		    texts, tokens, weights);
+		    "those of the teacher, and transfer adds %s",
+		    texts, word, tokens, weights, word);
 	return rc;
 }

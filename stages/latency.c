@@ -176,7 +176,8 @@ static void describe_input(struct latency *l, const struct latency_subject *s)
 		l->tokens = (double)shape.tokens;
 		return;
 	}
-	snprintf(l->input, sizeof(l->input), "%s %s", split_names[e->split], texts ? "texts" : "images");
+	snprintf(l->input, sizeof(l->input), "%s %s", split_names[e->split],
+	    samples_word(texts ? SAMPLE_TEXT : SAMPLE_IMAGE, a->spec.pairs));
 	for (int64_t i = 0; texts && i < l->runs; i++)
 		l->tokens += (double)(e->start[i % e->n + 1] - e->start[i % e->n]) / (double)l->runs;
 }

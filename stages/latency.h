@@ -42,7 +42,7 @@ struct latency {
 	int batch;
 	double median, mean, p95, p99; /* seconds, batch 1; percentiles interpolate as numpy's default does */
 	double throughput;             /* samples per second at `batch`, from the median; 0 if not measured */
-	char input[24];                /* "random" or "test texts" */
+	char input[24];                /* "random", or such as "test texts" */
 	double tokens;                 /* texts: of a run at batch 1, on average; 0: no texts */
 };
 /* Measures n models; out: n entries, each to be released with latency_clear. progress and stop may be NULL.

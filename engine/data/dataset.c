@@ -305,6 +305,11 @@ bool dataset_has(const struct dataset *d, enum split s)
 	return d->kind == SAMPLE_TEXT ? d->split[s].text != NULL : d->split[s].pixels != NULL;
 }
 
+const char *samples_word(enum sample_kind kind, bool pairs)
+{
+	return kind == SAMPLE_IMAGE ? "images" : pairs ? "pairs" : "texts";
+}
+
 void sample_take_pair(struct sample_view *v)
 {
 	const size_t all = v->bytes;

@@ -157,6 +157,8 @@ struct sample_view {
 	const char *pair; /* the second text, which begins behind the NUL of the first, or NULL */
 	size_t pair_bytes;
 };
+/* What samples are called in messages: "images", "texts" or "pairs". */
+const char *samples_word(enum sample_kind kind, bool pairs);
 /* A view whose text is a pair as in struct dataset, and whose bytes are both's, becomes one of two texts. */
 void sample_take_pair(struct sample_view *v);
 /* Sample i of a split. ERR_FAIL: the split is not loaded, or has no such sample. */

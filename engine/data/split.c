@@ -171,7 +171,7 @@ static void give_group(struct cutter *c, const struct cut *k, struct unit **u, i
 static int cut_class(struct cutter *c, const struct cut *k, struct unit **u, int64_t n)
 {
 	const char *name = c->l->class_name[u[0]->label];
-	const char *what = c->l->kind == SAMPLE_TEXT ? "texts" : "images";
+	const char *what = samples_word(c->l->kind, c->l->pairs);
 	int64_t needed = k->keep_rest ? 1 : 0;
 
 	for (int p = 0; p < k->parts; p++)

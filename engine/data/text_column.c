@@ -18,6 +18,12 @@ bool text_column_has_suffix(const char *path)
 	       fs_ends_in(path, ".jsonl");
 }
 
+bool text_line_is_blank(const char *line, size_t n)
+{
+	text_strip(&line, &n);
+	return n == 0;
+}
+
 int text_pair_divide(const char *where, char *line, size_t n)
 {
 	char *tab = memchr(line, '\t', n);
@@ -36,6 +42,9 @@ static int add_pair(struct text_file *f, int line, char *p, size_t n)
 {
 	char where[1100];
 	int rc;
+
+	if (text_line_is_blank(p, n))
+		return text_file_add(f, line, TEXT_PAIR_EMPTY, 1);
 
 	snprintf(where, sizeof(where), "%s:%d", f->path, line);
 	rc = text_pair_divide(where, p, n);
@@ -97,6 +106,8 @@ int text_column_read(struct text_column *out, const char *path, const struct tex
 		snprintf(out->file->path, sizeof(out->file->path), "%s", path);
 		out->file->unlabelled = true;
 		out->file->pairs = t->pairs;
+		out->file->text_option = t->column_option;
+		out->file->pair_option = t->pair_option;
 		rc = read_file(out->file, &o);
 	}
 	if (!rc)

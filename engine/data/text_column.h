@@ -14,6 +14,8 @@ struct text_file;
 struct text_column_options {
 	const char *column, *pair_column; /* NULL: see data/columns.h */
 	bool pairs;                       /* two texts make a sample */
+	/* What messages call the options that name them; NULL: as in the block `data`. */
+	const char *column_option, *pair_option;
 	/* Quotes, delimiter and encoding are its, and its columns where none is named; NULL: the usual ones. */
 	const struct data_options *like;
 };
@@ -25,11 +27,13 @@ struct text_column {
 };
 /* Whether the file is one of those by its name: .csv, .tsv, .tab, .jsonl. */
 bool text_column_has_suffix(const char *path);
-/* A file with another name than those holds a text a line, UTF-8, or a pair, divided by a tab. ERR_DATA: "PATH:LINE:
- * ..." or "PATH:LINE:COLUMN: ...". */
+/* A file with another name than those holds a text a line, UTF-8, or a pair, divided by a tab; a blank line is an empty
+ * text, or a pair of two. ERR_DATA: "PATH:LINE: ..." or "PATH:LINE:COLUMN: ...". */
 int text_column_read(struct text_column *out, const char *path, const struct text_column_options *o);
-/* A line of a pair: the tab between its two texts becomes a NUL byte. ERR_DATA: there is none, or more than one, or a
- * NUL byte. */
+bool text_line_is_blank(const char *line, size_t n);
+#define TEXT_PAIR_EMPTY "\0" /* 1 byte: what a blank line is among pairs */
+/* A line of a pair that is not blank: the tab between its two texts becomes a NUL byte. ERR_DATA: there is none, or
+ * more than one, or a NUL byte. */
 int text_pair_divide(const char *where, char *line, size_t n);
 /* Text i, without the blanks at its ends and maybe empty; not NUL-terminated; borrowed. Of a pair both texts with a NUL
  * byte between them. *line: where it begins, from 1. */

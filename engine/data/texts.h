@@ -40,6 +40,8 @@ struct text_file {
 	char found[320]; /* what no option says, in words: the columns, the delimiter; "" if all is as usual */
 	bool unlabelled; /* given: only the texts are read, and they may be empty */
 	bool pairs;      /* each row is two texts; given for a file without columns */
+	/* Given: what messages call the options that name the columns; NULL: as in the block `data`. */
+	const char *text_option, *pair_option;
 	enum label_form form;
 	struct csv csv;
 	char *strings;
@@ -64,6 +66,8 @@ struct text_lines {
 struct text_lines text_lines(char *bytes, size_t n);
 bool text_next_line(struct text_lines *l, char **p, size_t *n);
 
+/* Leaves out the blanks at the ends of a text. */
+void text_strip(const char **text, size_t *bytes);
 /* Adds to what was found out: "KEY: NAME". */
 void text_file_found(struct text_file *f, const char *key, const char *name);
 /* Appends a row without values; the blanks at the ends of the text are left out. ERR_DATA: nothing is left. */
@@ -76,16 +80,16 @@ int text_file_value(struct text_file *f, char *value);
 void text_file_clear(struct text_file *f);
 
 /* Which of n names an option means: the given one, or else the only one of `usual` that is there. ERR_DATA names
- * those that there are; `where` is FILE:LINE. usual: see columns.h. */
-int text_choose(const char *where, const char *option, const char *given, const char *const *usual,
+ * those that there are; `where` is FILE:LINE, `what` the option's meaning in words. usual: see columns.h. */
+int text_choose(const char *where, const char *what, const char *option, const char *given, const char *const *usual,
     const char *const *name, int n, int *out);
 /* Which of n names are the texts'; pair -1: samples are single texts. By the options; else, unless o->pairs says
  * otherwise, two columns that usually belong together, where no other column may be the text. ERR_DATA as above. */
 struct text_columns {
 	int text, pair;
 };
-int text_choose_columns(
-    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out);
+int text_choose_columns(const char *where, const struct text_file *f, const struct data_options *o,
+    const char *const *name, int n, struct text_columns *out);
 /* ERR_DATA: a label's column is a text's. */
 int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name);
 /* Says which columns were found, but for names that go without saying. */

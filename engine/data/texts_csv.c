@@ -55,9 +55,9 @@ static int label_columns(const struct csv *c, const struct data_options *o, cons
 
 	*n = o->labels.n > 0 ? o->labels.n : 1;
 	if (o->labels.n == 0)
-		return text_choose(where, "label", o->label, columns_of_label, header, c->columns, column);
+		return text_choose(where, "label", "label", o->label, columns_of_label, header, c->columns, column);
 	for (int i = 0; i < o->labels.n && !rc; i++)
-		rc = text_choose(where, "labels", o->labels.v[i], NULL, header, c->columns, column + i);
+		rc = text_choose(where, "labels", "labels", o->labels.v[i], NULL, header, c->columns, column + i);
 	return rc;
 }
 
@@ -124,7 +124,7 @@ int texts_read_csv(struct text_file *f, const struct data_options *o)
 	if (!column)
 		return ERR_NOMEM;
 	header = (const char *const *)c->field;
-	rc = text_choose_columns(where, o, header, c->columns, &text);
+	rc = text_choose_columns(where, f, o, header, c->columns, &text);
 	if (!rc && !f->unlabelled)
 		rc = label_columns(c, o, where, column, &n_label);
 	if (!rc && n_label > 0 && o->labels.n == 0)

@@ -52,7 +52,7 @@ static bool is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static void strip(const char **text, size_t *bytes)
+void text_strip(const char **text, size_t *bytes)
 {
 	while (*bytes > 0 && is_blank((*text)[*bytes - 1]))
 		(*bytes)--;
@@ -77,7 +77,7 @@ static int append(struct text_file *f, int line, const char *text, size_t bytes)
 
 int text_file_add(struct text_file *f, int line, const char *text, size_t bytes)
 {
-	strip(&text, &bytes);
+	text_strip(&text, &bytes);
 	if (bytes == 0 && !f->unlabelled)
 		return err_set(ERR_DATA, "%s:%d: the text is empty", f->path, line);
 	return append(f, line, text, bytes);
@@ -87,8 +87,8 @@ int text_file_add_pair(struct text_file *f, int line, char *at, const char *a, c
 {
 	size_t first = strlen(a), second = strlen(b);
 
-	strip(&a, &first);
-	strip(&b, &second);
+	text_strip(&a, &first);
+	text_strip(&b, &second);
 	if ((first == 0 || second == 0) && !f->unlabelled)
 		return err_set(ERR_DATA, "%s:%d: the %s text is empty", f->path, line, first == 0 ? "first" : "second");
 	memmove(at, a, first);
@@ -152,7 +152,7 @@ static int find_name(const char *const *name, int n, const char *wanted)
 	return -1;
 }
 
-int text_choose(const char *where, const char *option, const char *given, const char *const *usual,
+int text_choose(const char *where, const char *what, const char *option, const char *given, const char *const *usual,
     const char *const *name, int n, int *out)
 {
 	struct str list = {0};
@@ -171,21 +171,38 @@ int text_choose(const char *where, const char *option, const char *given, const 
 		rc = err_set(ERR_DATA, "%s: no column '%s'; there are: %s", where, given, str_text(&list));
 	else
 		rc = err_set(ERR_DATA, "%s: which column is the %s? name it by the option %s; there are: %s", where,
-		    option, option, str_text(&list));
+		    what, option, str_text(&list));
 	str_clear(&list);
 	return rc;
 }
 
-static int choose_both(
-    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out)
+static const char *text_option(const struct text_file *f)
 {
-	int rc = text_choose(where, "text_pair", o->text_pair, NULL, name, n, &out->pair);
+	return f->text_option ? f->text_option : "text";
+}
+
+static const char *pair_option(const struct text_file *f)
+{
+	return f->pair_option ? f->pair_option : "text_pair";
+}
+
+static int choose_text(const char *where, const struct text_file *f, const struct data_options *o,
+    const char *const *name, int n, struct text_columns *out)
+{
+	return text_choose(where, "text", text_option(f), o->text_column, columns_of_text, name, n, &out->text);
+}
+
+static int choose_both(const char *where, const struct text_file *f, const struct data_options *o,
+    const char *const *name, int n, struct text_columns *out)
+{
+	int rc = text_choose(where, "second text", pair_option(f), o->text_pair, NULL, name, n, &out->pair);
 
 	out->text = !rc && !o->text_column ? columns_partner(name, n, o->text_pair) : -1;
 	if (!rc && out->text < 0)
-		rc = text_choose(where, "text", o->text_column, columns_of_text, name, n, &out->text);
+		rc = choose_text(where, f, o, name, n, out);
 	if (!rc && out->text == out->pair)
-		rc = err_set(ERR_DATA, "%s: text and text_pair are both '%s'", where, name[out->text]);
+		rc = err_set(
+		    ERR_DATA, "%s: %s and %s are both '%s'", where, text_option(f), pair_option(f), name[out->text]);
 	return rc;
 }
 
@@ -201,39 +218,38 @@ static bool has_other(const char *const *name, int n, const struct text_columns 
 	return false;
 }
 
-static int refuse_pair(const char *where, const char *why, const char *const *name, int n)
+static int refuse_pair(const char *where, const struct text_file *f, const char *why, const char *const *name, int n)
 {
 	struct str list = {0};
 	int rc;
 
 	text_list_names(&list, name, n);
-	rc = err_set(ERR_DATA,
-	    "%s: %s name them by the options text and text_pair (--column, --text-column and --pair-column on the "
-	    "command line); there are: %s",
-	    where, why, str_text(&list));
+	rc = err_set(ERR_DATA, "%s: %s name them by the options %s and %s%s; there are: %s", where, why, text_option(f),
+	    pair_option(f), f->text_option ? "" : " (--text-column and --pair-column on the command line)",
+	    str_text(&list));
 	str_clear(&list);
 	return rc;
 }
 
-int text_choose_columns(
-    const char *where, const struct data_options *o, const char *const *name, int n, struct text_columns *out)
+int text_choose_columns(const char *where, const struct text_file *f, const struct data_options *o,
+    const char *const *name, int n, struct text_columns *out)
 {
 	int found;
 
 	*out = (struct text_columns){-1, -1};
 	if (o->text_pair)
-		return choose_both(where, o, name, n, out);
+		return choose_both(where, f, o, name, n, out);
 	found = o->pairs == PAIRS_NEVER || o->text_column ? 0 : columns_find_pair(name, n, &out->text, &out->pair);
 	if (found > 0 && o->pairs == PAIRS_AS_FOUND && has_other(name, n, out))
 		found = 0;
 	if (found > 1)
-		return refuse_pair(where, "which columns are the two texts?", name, n);
+		return refuse_pair(where, f, "which columns are the two texts?", name, n);
 	if (found)
 		return 0;
 	out->pair = -1;
 	if (o->pairs == PAIRS_ALWAYS)
-		return refuse_pair(where, "pairs of texts are wanted, and one column is not known;", name, n);
-	return text_choose(where, "text", o->text_column, columns_of_text, name, n, &out->text);
+		return refuse_pair(where, f, "pairs of texts are wanted, and one column is not known;", name, n);
+	return choose_text(where, f, o, name, n, out);
 }
 
 int text_check_label(const char *where, const struct text_columns *c, int label, const char *const *name)

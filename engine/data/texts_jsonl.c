@@ -58,9 +58,9 @@ static int choose_fields(struct json_reader *r, const char *where, const cJSON *
 	if (!name)
 		return ERR_NOMEM;
 	cJSON_ArrayForEach(item, object) name[i++] = item->string;
-	rc = text_choose_columns(where, r->o, name, n, &text);
+	rc = text_choose_columns(where, r->f, r->o, name, n, &text);
 	if (!rc && one_field)
-		rc = text_choose(where, "label", r->o->label, columns_of_label, name, n, &label);
+		rc = text_choose(where, "label", "label", r->o->label, columns_of_label, name, n, &label);
 	if (!rc && one_field)
 		rc = text_check_label(where, &text, label, name);
 	if (!rc)

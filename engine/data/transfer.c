@@ -42,7 +42,9 @@ static int append(struct transfer *t, const char *text, size_t bytes, uint64_t p
 	t->text[t->bytes++] = '\0';
 	t->print[t->n++] = print;
 	t->start[t->n] = (int64_t)t->bytes;
-	return t->n < INT32_MAX / 2 ? 0 : err_set(ERR_DATA, "more than %d transfer texts", INT32_MAX / 2);
+	return t->n < INT32_MAX / 2
+		   ? 0
+		   : err_set(ERR_DATA, "more than %d transfer %s", INT32_MAX / 2, samples_word(SAMPLE_TEXT, t->pairs));
 }
 
 static int compare(const void *a, const void *b)
@@ -175,7 +177,7 @@ static int read_all(
 	if (!rc && t->n == 0) {
 		char words[320];
 		transfer_words(t, words, sizeof(words));
-		rc = err_set(ERR_DATA, "transfer: no text is left: %s", words);
+		rc = err_set(ERR_DATA, "transfer: no %s is left: %s", t->pairs ? "pair" : "text", words);
 	}
 	return rc ? rc : make_hash(t);
 }
@@ -184,10 +186,11 @@ int transfer_read(struct transfer *out, const struct transfer_options *o, const 
     const char *base_dir, const struct dataset *data)
 {
 	const struct dataset all = dataset_with_test(data);
-	const struct reading reading = {{o->column, o->pair_column, data->pairs, like}, base_dir};
+	const struct reading reading = {
+	    {o->column, o->pair_column, data->pairs, "transfer_text", "transfer_text_pair", like}, base_dir};
 	struct known k = {0};
 	int rc = 0;
-	*out = (struct transfer){0};
+	*out = (struct transfer){.pairs = data->pairs};
 	if (data->kind != SAMPLE_TEXT)
 		return err_set(ERR_CONFIG, "transfer: texts, but the data set is of images");
 	if (o->pair_column && !data->pairs)
@@ -212,7 +215,8 @@ void transfer_words(const struct transfer *t, char *text, size_t cap)
 	} out[] = {{"test", t->in_split[SPLIT_TEST]}, {"validation", t->in_split[SPLIT_VAL]},
 	    {"training", t->in_split[SPLIT_TRAIN]}, {"repeated", t->repeated}, {"empty", t->empty}};
 	const char *lead = "; left out: ";
-	int at = snprintf(text, cap, "%" PRId64 " of %" PRId64 " transfer texts", t->n, t->rows);
+	int at = snprintf(
+	    text, cap, "%" PRId64 " of %" PRId64 " transfer %s", t->n, t->rows, samples_word(SAMPLE_TEXT, t->pairs));
 	for (size_t i = 0; i < sizeof(out) / sizeof(*out); i++)
 		if (out[i].n && at > 0 && (size_t)at < cap) {
 			at += snprintf(text + at, cap - (size_t)at, "%s%" PRId64 " %s", lead, out[i].n, out[i].what);

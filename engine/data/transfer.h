@@ -18,7 +18,8 @@ struct transfer {
 	int64_t *start;       /* (n + 1) */
 	uint64_t *print;      /* (n) */
 	int64_t n, cap, rows; /* taken; room; read */
-	size_t bytes, room;   /* of text */
+	bool pairs;
+	size_t bytes, room;                             /* of text */
 	int64_t empty, repeated, in_split[SPLIT_COUNT]; /* left out */
 	char hash[HASH_HEX];                            /* of what was taken, in order */
 };

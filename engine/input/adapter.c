@@ -41,11 +41,6 @@ int adapter_kind_register(const struct adapter_kind *kind)
 	return err_set(ERR_FAIL, "no room for another kind of input");
 }
 
-static const char *samples_of(enum sample_kind kind)
-{
-	return kind == SAMPLE_IMAGE ? "images" : "texts";
-}
-
 /* The kind that the options name, else the one that takes such samples. */
 static int choose_kind(struct adapter *out, const struct input_options *o, const struct dataset *d, const char **key)
 {
@@ -56,8 +51,8 @@ static int choose_kind(struct adapter *out, const struct input_options *o, const
 	if (out->kind->takes == d->kind)
 		return 0;
 	*key = "kind";
-	return err_set(ERR_CONFIG, "kind %s takes %s, the data set has %s", named->name, samples_of(named->takes),
-	    samples_of(d->kind));
+	return err_set(ERR_CONFIG, "kind %s takes %s, the data set has %s", named->name,
+	    samples_word(named->takes, false), samples_word(d->kind, d->pairs));
 }
 
 int adapter_make(struct adapter *out, const struct input_options *o, const struct dataset *d,
@@ -175,7 +170,8 @@ int adapter_check_data(const struct adapter *a, const struct dataset *d, const c
 	struct sample_view v;
 	a->kind->describe(a, takes);
 	if (a->kind->takes != d->kind)
-		return err_set(ERR_DATA, "%s takes %s, the data set has %s", name, takes, samples_of(d->kind));
+		return err_set(
+		    ERR_DATA, "%s takes %s, the data set has %s", name, takes, samples_word(d->kind, d->pairs));
 	int rc = check_images(a, d, name);
 	if (rc)
 		return rc;

@@ -90,17 +90,18 @@ static int make_optimizer(struct fit *f)
 
 void fit_note_samples(const struct trainer *t, const struct encoding *e)
 {
+	const char *word = samples_word(e->data->kind, e->data->pairs);
 	char line[256];
 	if (!t->progress || !t->progress->line)
 		return;
 	if (e->truncated) {
-		snprintf(line, sizeof(line), "%" PRId64 " of %" PRId64 " texts of the %s split are cut to %d tokens",
-		    e->truncated, e->n, split_names[e->split], e->adapter->spec.longest);
+		snprintf(line, sizeof(line), "%" PRId64 " of %" PRId64 " %s of the %s split are cut to %d tokens",
+		    e->truncated, e->n, word, split_names[e->split], e->adapter->spec.longest);
 		t->progress->line(t->progress, line);
 	}
 	if (e->without_tokens) {
-		snprintf(line, sizeof(line), "warning: %" PRId64 " of %" PRId64 " texts of the %s split have no token",
-		    e->without_tokens, e->n, split_names[e->split]);
+		snprintf(line, sizeof(line), "warning: %" PRId64 " of %" PRId64 " %s of the %s split have no token",
+		    e->without_tokens, e->n, word, split_names[e->split]);
 		t->progress->line(t->progress, line);
 	}
 }

@@ -32,7 +32,7 @@ printf 'the cat\tno cat\nthe cat w1\ta cat\nno dog\tthe dog\n' >more.txt
 works run t.yaml
 check "what was found is said" grep -q 'found: pairs.tsv (first text: sentence1, second text: sentence2)' err
 check "integers are those of the simulation" grep -q 'simulated against executed: 0 of' err
-check "transfer pairs are not those of the splits" grep -q '2 of 3 transfer texts' err
+check "transfer pairs are not those of the splits" grep -q '2 of 3 transfer pairs' err
 int8=runs/t/03-static
 check "the checkpoint says what it takes" "$tool" json $int8/checkpoint_info.json input.pairs model_spec.pairs data.pairs
 works verify $int8
@@ -54,6 +54,10 @@ works predict $int8 --split test --rows 0-0
 refuses 2 "takes pairs of texts; --pair gives the second one of each --text" predict $int8 --text "a"
 refuses 2 "each --pair follows the --text whose second text it is" predict $int8 --pair "a" --text "b"
 refuses 2 "'a' is one; --text A --pair B gives two" predict $int8 "a"
+printf 'the cat\ta cat\n \nthe cat\ta dog\n' >blank.txt
+works predict $int8 --file blank.txt
+check "a blank line is an empty pair" [ "$(sed -n '1p;3p' out)" = "$(head -n 1 first && sed -n 2p piped)" ]
+contains err "1 of 3 pairs is without a token"
 printf 'one\nx\0y\tz\na\tb\tc\n' >bad.txt
 "$program" predict $int8 --file bad.txt >out 2>err || true
 check "each bad line is named" [ "$(grep -c -e 'bad.txt:1: no tab; a pair is two texts with one tab between them' \

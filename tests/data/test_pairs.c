@@ -193,7 +193,7 @@ static void pairs__without_labels_are_lines_or_columns(void **state)
 	int line;
 
 	(void)state;
-	put_text("t.txt", " a 1\ta2 \r\n\n\tb\n");
+	put_text("t.txt", " a 1\ta2 \r\nb\n\tb\n");
 	assert_int_equal(read_columns(&c, "t.txt", NULL, NULL), ERR_DATA);
 	assert_non_null(strstr(err_message(), "t.txt:2: no tab; a pair is two texts with one tab between them"));
 	put_text("t.txt", "a\tb\tc\n");
@@ -207,6 +207,18 @@ static void pairs__without_labels_are_lines_or_columns(void **state)
 	assert_memory_equal(text_column_row(&c, 2, &bytes, &line), "\0b", 2);
 	assert_int_equal(bytes, 2);
 	assert_int_equal(line, 3);
+	text_column_clear(&c);
+	put_text("t.txt", "\na\tb\n \r\n\t\nc\td\n"); /* as single texts may be empty */
+	assert_int_equal(read_columns(&c, "t.txt", NULL, NULL), 0);
+	assert_int_equal(c.n, 5);
+	for (int i = 0; i < 5; i++) {
+		const char *const want[] = {"\0", "a\0b", "\0", "\0", "c\0d"};
+		const size_t length[] = {1, 3, 1, 1, 3};
+
+		assert_memory_equal(text_column_row(&c, i, &bytes, &line), want[i], length[i]);
+		assert_int_equal(bytes, length[i]);
+		assert_int_equal(line, i + 1);
+	}
 	text_column_clear(&c);
 	put_text("t.csv", "x,sentence1,sentence2\n1,\"a\nb\",c\n");
 	assert_int_equal(read_columns(&c, "t.csv", NULL, NULL), 0);
@@ -230,19 +242,22 @@ static void pairs__of_transfer_files_go_with_pairs(void **state)
 	struct transfer t;
 	struct dataset d, joined;
 	struct sample_view v;
+	char words[320];
 
 	(void)state;
 	put_text("t.csv", "sentence1,sentence2,label\n" ROWS);
-	put_text("more.txt", "a1\ta2\nnew\tpair\n\tempty\nnew\tpair\nnewp\tair\n");
+	put_text("more.txt", "a1\ta2\nnew\tpair\n\tempty\n\nnew\tpair\nnewp\tair\n");
 	put_text("more.tsv", "sentence1\tsentence2\nb1\tb2\nother\tone\n");
 	d = must_open("{source: csv, path: DIR/t.csv}", false);
 	file[0] = mem_strdup(at("more.txt"));
 	file[1] = mem_strdup(at("more.tsv"));
 	assert_int_equal(transfer_read(&t, &to, &o, ".", &d), 0);
 	assert_int_equal(t.n, 3);
-	assert_int_equal(t.rows, 7);
-	assert_int_equal(t.empty, 1);
+	assert_int_equal(t.rows, 8);
+	assert_int_equal(t.empty, 2);
 	assert_int_equal(t.repeated, 1);
+	transfer_words(&t, words, sizeof(words));
+	assert_non_null(strstr(words, "3 of 8 transfer pairs; left out: "));
 	assert_int_equal(t.in_split[SPLIT_TRAIN] + t.in_split[SPLIT_VAL] + t.in_split[SPLIT_TEST], 2);
 	assert_int_equal(dataset_join_transfer(&joined, &d, &t), 0);
 	assert_int_equal(dataset_sample(&joined, SPLIT_TRAIN, d.n[SPLIT_TRAIN] + 1, &v), 0);
@@ -250,6 +265,11 @@ static void pairs__of_transfer_files_go_with_pairs(void **state)
 	assert_string_equal(v.pair, "air");
 	dataset_leave_transfer(&joined);
 	transfer_clear(&t);
+	put_text("more.tsv", "x\ty\nb1\tb2\n");
+	assert_int_equal(transfer_read(&t, &to, &o, ".", &d), ERR_DATA);
+	assert_non_null(
+	    strstr(err_message(), "more.tsv:1: pairs of texts are wanted, and one column is not known; name "
+				  "them by the options transfer_text and transfer_text_pair; there are: x, y"));
 	dataset_close(&d);
 	/* Beside single texts a second column would be passed over in silence. */
 	put_text("t.csv", "text,label\n" SIX);

@@ -67,6 +67,10 @@ static void transfer__texts_of_all_forms_are_read_in_order(void **state)
 	assert_int_equal(t.rows, 7);
 	assert_int_equal(t.empty, 2);
 	transfer_clear(&t);
+	put_text("f.csv", "text,comment\na,b\n");
+	assert_int_equal(read_files(&t, &d, FILES("f.csv"), NULL, "{source: csv}"), ERR_DATA);
+	assert_non_null(
+	    strstr(err_message(), "f.csv:1: which column is the text? name it by the option transfer_text; there are"));
 	put_text("e.csv", "id;words\n1;it's \"so\n");
 	assert_int_equal(
 	    read_files(&t, &d, FILES("e.csv"), "words", "{source: csv, delimiter: \";\", quotes: none}"), 0);

@@ -120,6 +120,8 @@ static void words_of_part(const struct chain *c, const struct chain_stage *s, co
 		snprintf(out, 160, "how the model takes its input (normalisation, vocabulary)");
 	else if (!strcmp(part, "transfer"))
 		snprintf(out, 160, "the content of the transfer %s", samples_word(SAMPLE_TEXT, s->transfer.pairs));
+	else if (!strcmp(part, KEY_PATHS))
+		snprintf(out, 160, "the list of input paths");
 	else if (!strcmp(part, "program"))
 		snprintf(out, 160, "the program");
 	else if (!strcmp(part, "pretrained"))

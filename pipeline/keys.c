@@ -56,6 +56,24 @@ static void add_data(struct key *k, const struct chain *c)
 	}
 }
 
+/* What a stage writes calls its inputs so. The name of a stage is in its key, a path is in no other part. */
+static void add_paths(struct key *k, const struct stage_config *stage)
+{
+	bool any = false;
+	cJSON *paths = cJSON_CreateArray();
+	for (int i = 0; i < stage->n_input; i++) {
+		const char *path = stage->inputs[i].stage < 0 ? stage->inputs[i].path : NULL;
+		any = any || path;
+		cJSON *item = path ? cJSON_CreateString(path) : cJSON_CreateNull();
+		if (!cJSON_AddItemToArray(paths, item) && !k->rc)
+			k->rc = err_set(ERR_NOMEM, "out of memory");
+	}
+	if (any)
+		add(k, KEY_PATHS, paths);
+	else
+		cJSON_Delete(paths);
+}
+
 static void add_inputs(struct key *k, const struct chain *c, const struct chain_stage *s)
 {
 	const struct stage_config *stage = s->config;
@@ -70,6 +88,7 @@ static void add_inputs(struct key *k, const struct chain *c, const struct chain_
 		snprintf(name, sizeof(name), "inputs[%d]", i);
 		add_ref(k, name, c, &stage->inputs[i], s->inputs_sha256[i]);
 	}
+	add_paths(k, stage);
 	/* The data's key is of train and validation; the test split is of no concern to other stages. */
 	if (stage->kind->opens_test)
 		add_text(k, "data.test", c->data.hash[SPLIT_TEST]);

@@ -1,5 +1,6 @@
 /* A stage's key: the SHA-256 of everything that decides its bytes. That is program version and commit, kind, name,
- * resolved options, seed, threads, training backend, model_spec, data, and the keys (or file hashes) of what it reads.
+ * resolved options, seed, threads, training backend, model_spec, data, and the keys (or file hashes) of what it reads,
+ * with the paths of what it compares, for it writes them into its tables.
  * These are its parts, which stage.json keeps beside the key, so that a later run can say what has changed. */
 #ifndef PIPELINE_KEYS_H
 #define PIPELINE_KEYS_H
@@ -8,6 +9,8 @@
 
 /* The part that is in no key. */
 #define KEY_DATA_OPTIONS "data_options"
+/* Of `inputs` that are named by path: what they are called, null where it is a stage. */
+#define KEY_PATHS "inputs_paths"
 
 /* Sets s->key and s->key_parts. The specs of s, and the keys of all stages that it refers to, must be there already. */
 int key_make(const struct chain *c, struct chain_stage *s);

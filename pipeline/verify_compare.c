@@ -36,7 +36,8 @@ static bool is_one_of(const char *text, const char *const *list)
 /* Another of these and the bytes may be others, with the same meaning. */
 static const char *const of_machine[] = {"program", "threads", "device.train", NULL};
 /* What another program may write in another way. data_options: the hashes of the samples say what counts. */
-static const char *const of_program[] = {"options", "model", "task", "adapter", "data", KEY_DATA_OPTIONS, NULL};
+static const char *const of_program[] = {
+    "options", "model", "task", "adapter", "data", KEY_DATA_OPTIONS, KEY_PATHS, NULL};
 
 static bool is_fatal(const char *part, bool other_program)
 {

@@ -275,4 +275,11 @@ works plan third.yaml --out third-run
 contains out "$own"
 works run third.yaml --out third-run
 contains err "$own"
+# the same checkpoint under another name: the table of this run says this run's
+sed 's/first-run/.\/first-run/' third.yaml >fourth.yaml
+works run fourth.yaml --out fourth-run
+contains fourth-run/results.md "./first-run/01-train"
+works run third.yaml --out fifth-run
+contains fifth-run/results.md "first-run/01-train"
+contains err "taken from there"
 finish

@@ -42,6 +42,8 @@ static void differences__name_what_hashes_are_of(void **state)
 {
 	(void)state;
 	tells("{\"input\":\"" HASH_A "\"}", "{\"input\":\"" HASH_B "\"}", "the input 'teacher' has changed");
+	tells("{\"inputs_paths\":[\"a/1\",null]}", "{\"inputs_paths\":[\"b/1\",null]}",
+	    "the list of input paths was [\"a/1\",null], is [\"b/1\",null]");
 	tells("{\"teacher\":\"" HASH_A "\"}", "{\"transfer\":\"" HASH_B "\"}",
 	    "the content of the transfer texts is new; teacher is gone");
 	tells("{\"data.train\":\"" HASH_A "\",\"data\":\"" HASH_A

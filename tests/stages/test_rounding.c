@@ -208,7 +208,8 @@ static void options__have_an_effect_on_static_alone(void **state)
 	}
 }
 
-static void assert_by_bits(const char *text, enum observer_kind weights, bool learned, bool corrected)
+/* What is decided of the weights of texts; of images rounding is learned whatever the bits are. */
+static void assert_decided(const char *text, enum observer_kind weights, bool learned, bool corrected)
 {
 	struct quantize_options o = {0};
 	RIG_OK(rig_options(quantize_option_table, &o, text));
@@ -224,15 +225,15 @@ static void options__follow_the_bits_unless_they_are_given(void **state)
 {
 	struct quantize_options o = {0};
 	(void)state;
-	assert_by_bits("{}", OBSERVE_MINMAX, false, false);
-	assert_by_bits("{weight_bits: 6}", OBSERVE_MINMAX, false, true);
-	assert_by_bits("{weight_bits: 5}", OBSERVE_MSE, true, true);
-	assert_by_bits("{method: qat, weight_bits: 4}", OBSERVE_MSE, false, false);
-	assert_by_bits("{method: qat}", OBSERVE_MSE, false, false);
-	assert_by_bits("{method: dynamic}", OBSERVE_MINMAX, false, false);
-	assert_by_bits("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false, false);
-	assert_by_bits("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false, false);
-	assert_by_bits("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true, true);
+	assert_decided("{}", OBSERVE_MINMAX, false, false);
+	assert_decided("{weight_bits: 6}", OBSERVE_MINMAX, false, true);
+	assert_decided("{weight_bits: 5}", OBSERVE_MSE, true, true);
+	assert_decided("{method: qat, weight_bits: 4}", OBSERVE_MSE, false, false);
+	assert_decided("{method: qat}", OBSERVE_MSE, false, false);
+	assert_decided("{method: dynamic}", OBSERVE_MINMAX, false, false);
+	assert_decided("{method: dynamic, weight_bits: 4, weight_observer: minmax}", OBSERVE_MINMAX, false, false);
+	assert_decided("{weight_bits: 4, rounding: nearest, bias_correction: false}", OBSERVE_MSE, false, false);
+	assert_decided("{rounding: adaround, bias_correction: true}", OBSERVE_MINMAX, true, true);
 	RIG_OK(rig_options(quantize_option_table, &o, "{}"));
 	assert_true(quantize_learns_rounding(&o, 4, false) && !quantize_learns_rounding(&o, 8, false));
 	assert_true(quantize_learns_rounding(&o, 8, true));

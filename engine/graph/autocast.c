@@ -69,7 +69,7 @@ int pass_autocast(const struct graph *g, enum dtype half, struct graph *out)
 	a.map = mem_alloc(n, sizeof(*a.map));
 	a.cast = mem_alloc(n, sizeof(*a.cast));
 	rc = a.map && a.cast ? copy_all(&a) : ERR_NOMEM;
-	if (rc < 0)
+	if (rc)
 		graph_clear(out);
 	mem_free(a.map);
 	mem_free(a.cast);

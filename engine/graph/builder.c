@@ -10,7 +10,7 @@ static const struct param_axis not_prunable = {.width = -1, .outer = 1, .inner =
 int build_param(struct builder *b, const char *layer, const char *suffix, struct shape s, const struct param_attr *a)
 {
 	char name[2 * NODE_NAME];
-	if (b->rc < 0)
+	if (b->rc)
 		return NODE_NONE;
 	snprintf(name, sizeof(name), "%s.%s", layer, suffix);
 	int node = graph_param(b->g, name, DT_F32, s, a);
@@ -21,7 +21,7 @@ int build_param(struct builder *b, const char *layer, const char *suffix, struct
 
 void build_node(struct builder *b, enum op op, const char *name, const int *in, int n_in, const struct attr *a)
 {
-	if (b->rc < 0)
+	if (b->rc)
 		return;
 	int node = graph_add(b->g, op, name, in, n_in, a);
 	if (node < 0)
@@ -62,8 +62,8 @@ static int add_units(struct builder *b, const char *layer, const char *suffix, i
 
 static int add_input(struct builder *b, const char *name, enum dtype type, struct shape shape)
 {
-	int node = b->rc < 0 ? NODE_NONE : graph_input(b->g, name, type, shape);
-	if (node < 0 && b->rc == 0)
+	int node = b->rc ? NODE_NONE : graph_input(b->g, name, type, shape);
+	if (node < 0 && !b->rc)
 		b->rc = node;
 	return node;
 }
@@ -89,7 +89,7 @@ int build_second(struct builder *b)
 void build_linear_units(struct builder *b, const char *name, int64_t out, struct param_axis units, bool relu,
     enum init_kind init, float init_value)
 {
-	if (b->rc < 0)
+	if (b->rc)
 		return;
 	struct shape x = b->g->node[b->x].shape;
 	int64_t features = shape_inner(x, 0);
@@ -118,7 +118,7 @@ void build_linear(struct builder *b, const char *name, int64_t out, int width, b
 void build_conv(
     struct builder *b, const char *name, int64_t out, int width, int kernel, int stride, int pad, bool bias, bool relu)
 {
-	if (b->rc < 0)
+	if (b->rc)
 		return;
 	int64_t channels = b->g->node[b->x].shape.dim[3];
 	struct param_attr w = {.init = INIT_KAIMING, .fan_in = (int64_t)kernel * kernel * channels, .decay = true};
@@ -154,7 +154,7 @@ void build_segment_mean(struct builder *b, const char *name, int starts)
 
 void build_batchnorm(struct builder *b, const char *name, bool relu)
 {
-	if (b->rc < 0)
+	if (b->rc)
 		return;
 	struct shape x = b->g->node[b->x].shape;
 	int64_t n = x.dim[x.ndim - 1];

@@ -93,7 +93,7 @@ int pass_fold(const struct graph *g, struct graph *out)
 	out->loss = g->loss == NODE_NONE ? NODE_NONE : f.map[g->loss];
 	rc = 0;
 out:
-	if (rc < 0)
+	if (rc)
 		graph_clear(out);
 	mem_free(f.map);
 	mem_free(f.uses);

@@ -74,7 +74,7 @@ static int freeze(const struct graph *g, bool steps, struct graph *out)
 	out->loss = g->loss == NODE_NONE ? NODE_NONE : map[g->loss];
 	rc = 0;
 out:
-	if (rc < 0)
+	if (rc)
 		graph_clear(out);
 	mem_free(map);
 	mem_free(constant);

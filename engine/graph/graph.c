@@ -64,7 +64,7 @@ static int set_name(const struct graph *g, struct node *n, const char *name)
 static int append(struct graph *g, struct node *n)
 {
 	int rc = infer_node(g, n);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (g->n == g->cap) {
 		int cap = g->cap ? 2 * g->cap : 64;
@@ -84,7 +84,7 @@ int graph_add(struct graph *g, enum op op, const char *name, const int *in, int 
 		return err_set(ERR_FAIL, "node '%.40s': no such op (%d)", name, (int)op);
 	struct node n = {.op = op, .n_in = n_in};
 	int rc = set_name(g, &n, name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (op == OP_INPUT || op == OP_PARAM)
 		return err_set(ERR_FAIL, "%s '%s': leaves are added with their shape", op_info(op)->name, name);
@@ -102,7 +102,7 @@ static int add_leaf(
 {
 	struct node n = {.op = op, .dtype = t, .shape = s, .param = *param};
 	int rc = set_name(g, &n, name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if ((int)t < 0 || t >= DT_COUNT)
 		return err_set(ERR_FAIL, "%s '%s': no such type (%d)", op_info(op)->name, name, (int)t);
@@ -142,7 +142,7 @@ int graph_param(struct graph *g, const char *name, enum dtype t, struct shape s,
 	if (a.gradient_scale == 0)
 		a.gradient_scale = 1;
 	int rc = normalise_axes(name, s, &a);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return add_leaf(g, OP_PARAM, name, t, s, &a);
 }

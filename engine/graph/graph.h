@@ -126,7 +126,7 @@ int graph_copy(struct graph *out, const struct graph *g);
 /* Index of the named node, or NODE_NONE. */
 int graph_find(const struct graph *g, const char *name);
 /* Adds a node whose inputs are earlier nodes; infers and checks shape and dtype. Returns its index or a negative error
- * naming op and node. attr == NULL: zeroed. */
+ * naming op and node. attr NULL: zeroed. */
 int graph_add(struct graph *g, enum op op, const char *name, const int *in, int n_in, const struct attr *attr);
 int graph_input(struct graph *g, const char *name, enum dtype t, struct shape s);
 /* Copies a node of another graph with its role and origin; map: its nodes' indices in g. */

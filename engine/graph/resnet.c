@@ -164,7 +164,7 @@ static void block(struct builder *b, int stage, int j)
 	snprintf(prefix, sizeof(prefix), "stage%d.block%d.", stage + 1, j);
 	conv_bn(b, prefix, "1", inner, 3, stride, true);
 	conv_bn(b, prefix, "2", stream, 3, 1, false);
-	if (b->rc < 0)
+	if (b->rc)
 		return;
 	snprintf(name, sizeof(name), "%sadd", prefix);
 	int sum = graph_add(b->g, OP_ADD, name, (int[]){skip, b->x}, 2, &(struct attr){.relu = true});

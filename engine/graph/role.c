@@ -54,7 +54,7 @@ int graph_add_derived(struct graph *g, enum op op, enum node_role role, const st
 {
 	char name[NODE_NAME];
 	int rc = role_name(name, role, base->name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return graph_mark(g, graph_add(g, op, name, in, n_in, attr), role, node_root(base));
 }

@@ -41,7 +41,7 @@ int slice_spec(struct model_spec *out, const struct model_spec *s, const struct 
 		return err_set(ERR_FAIL, "slice of %d widths: the model has %d", keep->n, s->n_width);
 	for (int i = 0; i < keep->n; i++) {
 		int rc = keep->keep[i] ? check_keep(s, keep, i) : 0;
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	int rc = spec_copy(out, s);

@@ -137,7 +137,7 @@ int spec_build(struct graph *g, const struct model_spec *s, const struct build_s
 {
 	graph_init(g);
 	int rc = spec_check_as(s, ERR_FAIL);
-	if (rc < 0)
+	if (rc)
 		return err_context(rc, "model");
 	if (shape->sequences < 1 || (s->input.kind == INPUT_TEXT && shape->tokens < 1))
 		return err_set(
@@ -145,7 +145,7 @@ int spec_build(struct graph *g, const struct model_spec *s, const struct build_s
 	struct builder b = {.g = g, .s = s, .shape = *shape};
 	b.channels = (struct param_axis){.width = -1, .outer = 1, .inner = 1};
 	s->family->build(&b);
-	if (b.rc < 0) {
+	if (b.rc) {
 		graph_clear(g);
 		return b.rc;
 	}

@@ -22,7 +22,7 @@ static int ends(struct rewrite *r, const struct group *g, struct epilogue *e)
 
 	if (!rc)
 		rc = epilogue_output(r, g, e);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (!e->y)
 		return quant_misfit(layer->name, "an average pool without a quantized output");
@@ -36,7 +36,7 @@ static int annotate(struct rewrite *r, const struct group *g)
 	struct epilogue e;
 	int rc = ends(r, g, &e), acc;
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	/* The sum stays a whole number; the division by the count is the epilogue's. */
 	attr.relu = false;
@@ -50,7 +50,7 @@ static int lower(struct rewrite *r, const struct group *g)
 	struct epilogue e;
 	int rc = ends(r, g, &e);
 
-	return rc < 0 ? rc : epilogue_integer(r, g, &e, OP_QAVGPOOL);
+	return rc ? rc : epilogue_integer(r, g, &e, OP_QAVGPOOL);
 }
 
 const struct group_kind group_avgpool = {.name = "average pool",

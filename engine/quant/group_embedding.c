@@ -22,7 +22,7 @@ static int annotate(struct rewrite *r, const struct group *g)
 	const struct node *layer = &r->in->node[g->layer];
 	int ids, table, rc = rewrite_input(r, layer, EMBEDDING_IDS, &ids);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	table = rewrite_weight_real(r, g, EMBEDDING_TABLE);
 	if (table < 0)
@@ -35,7 +35,7 @@ static int lower(struct rewrite *r, const struct group *g)
 	const struct node *layer = &r->in->node[g->layer];
 	int ids, weight, step, rc = rewrite_input(r, layer, EMBEDDING_IDS, &ids);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	weight = rewrite_weight(r, g);
 	if (weight < 0)

@@ -21,7 +21,7 @@ static int ends(struct rewrite *r, const struct group *g, struct epilogue *e, st
 
 	if (!rc)
 		rc = epilogue_output(r, g, e);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (!e->y)
 		return quant_misfit(layer->name, "a GELU of integers without a quantized output");
@@ -37,7 +37,7 @@ static int annotate(struct rewrite *r, const struct group *g)
 	struct epilogue e;
 	int rc = ends(r, g, &e, &attr);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return r->grid[g->out] =
 		   rewrite_add(r, OP_FAKE_GELU, ROLE_QUANTIZED, g->out, (int[]){e.in, e.s_x, e.s_y}, 3, &attr);
@@ -49,7 +49,7 @@ static int lower(struct rewrite *r, const struct group *g)
 	struct epilogue e;
 	int rc = ends(r, g, &e, &attr), table;
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	table = rewrite_add(r, OP_GELU_TABLE, ROLE_TABLE, g->layer, (int[]){e.s_x, e.s_y}, 2, &attr);
 	if (table < 0)

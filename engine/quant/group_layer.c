@@ -35,14 +35,14 @@ static int ends(struct rewrite *r, const struct group *g, struct epilogue *e)
 	const struct node *layer = &r->in->node[g->layer];
 	int rc = epilogue_input(r, g, folds_zero(layer), e);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	e->weight = rewrite_weight(r, g);
 	e->s_w = e->weight < 0 ? e->weight : rewrite_weight_step(r, g);
 	if (e->s_w < 0)
 		return e->s_w;
 	rc = rewrite_input(r, layer, PRODUCT_B, &e->bias);
-	return rc < 0 ? rc : epilogue_output(r, g, e);
+	return rc ? rc : epilogue_output(r, g, e);
 }
 
 static int annotate(struct rewrite *r, const struct group *g)
@@ -51,7 +51,7 @@ static int annotate(struct rewrite *r, const struct group *g)
 	struct epilogue e;
 	int rc = ends(r, g, &e), acc;
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	/* The layer itself only sums; bias and ReLU belong to the epilogue. */
 	attr.relu = false;
@@ -66,7 +66,7 @@ static int lower_dynamic(struct rewrite *r, const struct group *g)
 	struct attr attr = {.relu = g->relu, .flatten = layer->attr.flatten};
 	int in[4], rc = rewrite_input(r, layer, PRODUCT_X, &in[0]);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	in[1] = rewrite_weight(r, g);
 	if (in[1] < 0)
@@ -75,7 +75,7 @@ static int lower_dynamic(struct rewrite *r, const struct group *g)
 	if (in[2] < 0)
 		return in[2];
 	rc = rewrite_input(r, layer, PRODUCT_B, &in[3]);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return r->real[g->out] = graph_add(r->out, OP_QLINEAR_DYN, layer->name, in, 4, &attr);
 }
@@ -88,7 +88,7 @@ static int lower(struct rewrite *r, const struct group *g)
 	if (r->plan->method == QUANT_DYNAMIC)
 		return lower_dynamic(r, g);
 	rc = ends(r, g, &e);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return epilogue_integer(r, g, &e, r->in->node[g->layer].op == OP_LINEAR ? OP_QLINEAR : OP_QCONV2D);
 }

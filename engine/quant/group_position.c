@@ -28,7 +28,7 @@ static int annotate(struct rewrite *r, const struct group *g)
 		} else {
 			rc = rewrite_input(r, layer, k, &in[k]);
 		}
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	return r->real[g->out] = graph_add(r->out, OP_POSITION, layer->name, in, layer->n_in, &layer->attr);
@@ -61,7 +61,7 @@ static int lower(struct rewrite *r, const struct group *g)
 		rc = add_table(r, g, POSITION_TYPE, &in[QPOSITION_TYPE_Q], &in[QPOSITION_TYPE_STEP]);
 	if (!rc && pairs)
 		rc = rewrite_input(r, layer, POSITION_SECOND, &in[QPOSITION_SECOND]);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return r->real[g->out] = graph_add(r->out, OP_QPOSITION, layer->name, in,
 		   pairs ? QPOSITION_SECOND + 1 : QPOSITION_SECOND, &layer->attr);

@@ -109,7 +109,7 @@ int match_make(struct match *out, const struct graph *g, const struct quant_plan
 		if (!p->layer[i].quantized)
 			continue;
 		rc = make_group(group, g, &p->layer[i], p->method, uses);
-		if (rc < 0)
+		if (rc)
 			goto out;
 		if (out->by_layer[group->layer] != NODE_NONE || out->by_out[group->out] != NODE_NONE) {
 			rc = quant_misfit(p->layer[i].name, "it or its output is listed twice");
@@ -121,7 +121,7 @@ int match_make(struct match *out, const struct graph *g, const struct quant_plan
 	rc = 0;
 out:
 	mem_free(uses);
-	if (rc < 0)
+	if (rc)
 		match_clear(out);
 	return rc;
 }

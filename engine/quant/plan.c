@@ -175,17 +175,17 @@ static int plan_values_of_integers(struct plan_maker *m)
 	struct match match = {0};
 	int rc = match_make(&match, m->g, m->plan);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = plan_leave_lonely(m, &match);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	rc = plan_list_values(m, &match);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	match_clear(&match);
 	rc = match_make(&match, m->g, m->plan); /* again: now the values say what carries integers */
-	if (rc < 0)
+	if (rc)
 		goto out;
 	mark_simulated(m->plan, m->g, &match);
 out:
@@ -200,13 +200,13 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 
 	*out = (struct quant_plan){.method = rules->method};
 	rc = check_rules(rules);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = list_layers(&m);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	rc = exclude_layers(&m);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	for (int i = 0; i < out->n_layer; i++)
 		left += out->layer[i].quantized && quant_layer_weight(folded, m.layer_node[i]) != NODE_NONE;
@@ -216,7 +216,7 @@ int quant_plan_make(struct quant_plan *out, const struct graph *folded, const st
 		goto out;
 	}
 	rc = plan_take_layer_bits(&m);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	plan_mark_quantized(&m);
 	if (has_integers(rules->method)) {
@@ -230,7 +230,7 @@ out:
 	mem_free(m.layer_node);
 	mem_free(m.quantized);
 	mem_free(m.own_bits);
-	if (rc < 0)
+	if (rc)
 		quant_plan_clear(out);
 	return rc;
 }

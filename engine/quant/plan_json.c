@@ -207,7 +207,7 @@ static int values_from_json(struct quant_plan *p, const cJSON *list, int n)
 		if (p->n_value == n)
 			break;
 		rc = value_from_json(v, &r);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		if (quant_plan_value(p, v->name))
 			return duplicate("values", v->name);
@@ -229,7 +229,7 @@ static int layers_from_json(struct quant_plan *p, const cJSON *list, int n)
 		if (p->n_layer == n)
 			break;
 		rc = layer_from_json(l, &r);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		for (int i = 0; i < p->n_layer; i++)
 			if (strcmp(p->layer[i].name, l->name) == 0)
@@ -291,7 +291,7 @@ int quant_plan_from_json(struct quant_plan *out, const cJSON *json)
 	if (!cJSON_IsObject(json))
 		return err_set(ERR_CHECKPOINT, "quantization: must be an object");
 	rc = plan_from_json(out, json);
-	if (rc < 0)
+	if (rc)
 		quant_plan_clear(out);
 	return rc;
 }

@@ -17,7 +17,7 @@ static int copy_node(struct rewrite *r, int i)
 		return r->real[i] = graph_param(r->out, node->name, node->dtype, node->shape, &node->param);
 	for (int k = 0; k < node->n_in; k++) {
 		rc = rewrite_input(r, node, k, &in[k]);
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	r->real[i] = graph_add(r->out, node->op, node->name, in, node->n_in, &node->attr);
@@ -99,7 +99,7 @@ int rewrite_run(struct rewrite *r, bool keep_loss)
 	size_t n = (size_t)r->in->n + 1;
 	int rc = match_make(&r->match, r->in, r->plan);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = ERR_NOMEM;
 	r->needed = mem_alloc(n, sizeof(*r->needed));
@@ -118,7 +118,7 @@ out:
 	mem_free(r->real);
 	mem_free(r->grid);
 	match_clear(&r->match);
-	if (rc < 0)
+	if (rc)
 		graph_clear(r->out);
 	return rc;
 }

@@ -85,7 +85,7 @@ int quant_weight_steps(
 	for (size_t o = 0; o < O; o++) {
 		int rc = channel_step(w + o * K, K, q, kind, &steps[o]);
 
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	return 0;

@@ -214,25 +214,25 @@ static int resolve_stage(struct chain *c, int i)
 		    : k->kind->needs_model ? &s->model
 					   : NULL,
 		    &key);
-		if (rc < 0)
+		if (rc)
 			return chain_stage_error(c, k, key, rc);
 	}
 	if (!rc)
 		rc = read_transfer(c, s);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	struct notes notes = {.base = {.line = add_note}, .plan = &s->plan};
 	const struct stage_run view = view_of(c, s, &notes.base);
 	rc = warn_of_given(k, &view);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = k->kind->plan(&view, k->has_input ? &s->input.spec : NULL, &s->plan);
-	if (rc < 0)
+	if (rc)
 		return chain_stage_error(c, k, NULL, rc);
 	if (k->kind->opens_test && c->data.n[SPLIT_TEST] == 0)
 		return err_set(ERR_DATA, "stage %s: the data set has no test split", k->name);
 	rc = key_make(c, s);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	int dir = snprintf(s->dir, sizeof(s->dir), "%s/%02d-%s", c->out, i + 1, k->name);
 	if (dir >= CHAIN_PATH)
@@ -292,7 +292,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only, const stru
 	if (n >= CHAIN_PATH)
 		return err_set(ERR_CONFIG, "the path of the out folder is too long");
 	int rc = run_folder_check(c->out, top->name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (top->store && !*top->store)
 		return err_set(ERR_CONFIG, "the path of the store is empty");
@@ -304,7 +304,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only, const stru
 		rc = make_task(c);
 	if (!rc)
 		rc = dataset_key(&c->data, &c->config->data, c->data_key);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	c->stage = mem_alloc((size_t)c->config->n_stage, sizeof(*c->stage));
 	if (!c->stage)
@@ -312,7 +312,7 @@ static int open_all(struct chain *c, const char *out, bool plan_only, const stru
 	for (int i = 0; i < (c->kept ? c->first + 1 : c->config->n_stage); i++) {
 		c->n = i + 1;
 		rc = resolve_stage(c, i);
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	c->n_run = c->n;
@@ -354,7 +354,7 @@ int chain_check_memory(const struct chain *c)
 static int open_or_close(struct chain *c, const char *out, bool plan_only, const struct chain *like)
 {
 	int rc = open_all(c, out, plan_only, like);
-	if (rc < 0)
+	if (rc)
 		chain_close(c);
 	return rc;
 }

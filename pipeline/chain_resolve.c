@@ -27,7 +27,7 @@ static int load_checkpoint(const struct chain *c, const struct stage_ref *r, str
 		chain_error(c, r->node, "");
 		return err_set(ERR_CHECKPOINT, "%s", err_message());
 	}
-	if (rc < 0)
+	if (rc)
 		return rc;
 	out->values = values_of(&ckpt);
 	out->keeps_early = early_is_kept(ckpt.info);

@@ -46,7 +46,7 @@ static int bench_open(struct bench *b)
 	int rc = registry_backend("cpu", &b->dev.backend);
 	if (!rc)
 		rc = b->dev.backend->open(&b->dev.ctx, &(struct open_options){.threads = (int)b->threads});
-	if (rc < 0) {
+	if (rc) {
 		b->dev.backend = NULL;
 		return rc;
 	}
@@ -56,7 +56,7 @@ static int bench_open(struct bench *b)
 		return ERR_NOMEM;
 	for (int i = 0; i < b->n; i++) {
 		rc = model_load_to_run(&b->model[i], b->dir[i], b->dev);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		b->subject[i].model = &b->model[i];
 	}
@@ -114,7 +114,7 @@ static int bench_json(const struct bench *b, cJSON **out)
 		json_out_list(m, "measurements");
 	}
 	int added = json_out_end(o, out);
-	return rc < 0 ? rc : added;
+	return rc ? rc : added;
 }
 
 static double figure(const cJSON *o, const char *key)
@@ -182,7 +182,7 @@ static int write_report(const char *path, const cJSON *report)
 static int bench(struct bench *b)
 {
 	int rc = bench_open(b);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	cJSON *report = NULL;
 	rc = bench_json(b, &report);
@@ -236,7 +236,7 @@ int cmd_bench(int argc, char **argv)
 		if (id < 0 || (rc = read_flag(&b, id, args.value)) < 0)
 			return id < 0 ? id : rc;
 	rc = args_count(&args, 1, -1, "CHECKPOINT");
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (b.n_batch > 0 && b.throughput_runs == 0)
 		return err_set(ERR_CONFIG, "bench: --batch has no effect with --throughput-runs 0");

@@ -34,7 +34,7 @@ static void describe_backend(const struct backend *b, struct json_out o, struct 
 		*traits = *b->traits(ctx);
 	if (!rc && *o.ok)
 		rc = b->describe(ctx, o.at);
-	if (rc < 0)
+	if (rc)
 		json_out_text(o, "reason", err_message());
 	if (ctx)
 		b->close(ctx);
@@ -148,7 +148,7 @@ int cmd_doctor(int argc, char **argv)
 	cJSON *o = NULL;
 	if (!rc)
 		rc = examine(slurm, &cpu, &o);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	char *first = verdict(o, &cpu);
 	if (!first) {

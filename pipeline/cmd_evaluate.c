@@ -146,7 +146,7 @@ static int with_folder(const struct evaluation *e, const struct dataset *data, s
 		int rc = fs_mkdirs(e->out);
 		if (!rc)
 			rc = evaluate_on(e, data, dev, e->out);
-		return rc < 0 ? files_clear_away(e->out, rc) : 0;
+		return rc ? files_clear_away(e->out, rc) : 0;
 	}
 	int rc = files_temporary(folder, sizeof(folder));
 	if (rc)

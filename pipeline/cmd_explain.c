@@ -83,7 +83,7 @@ int cmd_explain(int argc, char **argv)
 	int rc = args_next(&args);
 	if (!rc)
 		rc = args_count(&args, 0, 1, "BLOCK");
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (args.n == 0) {
 		list_blocks();
@@ -100,5 +100,5 @@ int cmd_schema(int argc, char **argv)
 	int rc = args_next(&args);
 	if (!rc)
 		rc = args_count(&args, 0, 0, "");
-	return rc < 0 ? rc : command_print_json(run_config_schema());
+	return rc ? rc : command_print_json(run_config_schema());
 }

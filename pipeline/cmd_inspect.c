@@ -116,7 +116,7 @@ static int each_tensor(
 		if (!layer_pattern_matches(pattern, g, &c->tensors, t->name))
 			continue;
 		int rc = measure_item(c, t, &s);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		if (list)
 			tensor_json(*list, t, &s, histogram);
@@ -136,7 +136,7 @@ static int inspect_json(const struct checkpoint *c, const struct graph *g, const
 	layers_to_json(json_out_list(out, "layers"), c, g, pattern);
 	const struct json_out list = json_out_list(out, "tensors");
 	int rc = each_tensor(c, g, pattern, histogram, &list);
-	if (rc < 0) {
+	if (rc) {
 		cJSON_Delete(out.at);
 		return rc;
 	}
@@ -166,7 +166,7 @@ static int inspect_graph(
     const struct checkpoint *c, const struct graph *g, const char *pattern, bool histogram, bool json)
 {
 	int rc = pattern ? layer_pattern_check(c, g, pattern) : 0;
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return json ? inspect_json(c, g, pattern, histogram) : inspect_lines(c, g, pattern, histogram);
 }
@@ -221,7 +221,7 @@ int cmd_inspect(int argc, char **argv)
 		rc = err_set(ERR_CONFIG, "inspect: --graph takes no other option");
 	if (!rc)
 		rc = checkpoint_load(&c, args.positional[0]);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = graph ? print_graph(&c) : inspect(&c, pattern, histogram, json);
 	checkpoint_clear(&c);

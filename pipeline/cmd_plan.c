@@ -259,13 +259,13 @@ int cmd_plan(int argc, char **argv)
 {
 	struct run_args a;
 	int rc = run_args_parse(&a, argc, argv, true);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	const struct difference_rule rule = {a.false_positives, a.power};
 	struct run_config config;
 	struct chain chain;
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = run_ranks_config(&config, a.ranks);
 	if (!rc)

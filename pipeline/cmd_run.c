@@ -51,7 +51,7 @@ static int run_and_report(struct chain *c, const char *note)
 	if (rc || c->n_run < c->n) /* a table of some stages would be taken for the run's */
 		return rc;
 	rc = report_write(c);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	struct str table = {0};
 	report_run(c, false, &table);
@@ -102,13 +102,13 @@ int cmd_run(int argc, char **argv)
 {
 	struct run_args a;
 	int rc = run_args_parse(&a, argc, argv, false);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	struct run_config config;
 	struct chain chain;
 	command_catch_signals(true); /* reading the data may take a while */
 	rc = run_config_load(&config, a.config, a.sets, a.n_sets);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (ranks_world())
 		rc = run_ranks_config(&config, ranks_world()->n);

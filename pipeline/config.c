@@ -112,17 +112,17 @@ static int read_models(struct run_config *c, const struct yaml_node *models)
 	for (int i = 0; i < models->n; i++) {
 		struct model_config *m = &c->model[i];
 		int rc = check_name(&c->yaml, models->key[i], models->key[i]->text, "model");
-		if (rc < 0)
+		if (rc)
 			return rc;
 		m->name = models->key[i]->text;
 		m->node = models->item[i];
 		rc = model_options_parse(&m->options, &c->yaml, m->node);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		c->n_model = i + 1;
 		m->input_node = yaml_get(m->node, "input");
 		rc = option_parse(input_option_table, &m->input, &c->yaml, m->input_node, NULL);
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -275,7 +275,7 @@ static int read_inputs(const struct run_config *c, struct stage_config *s, int i
 	for (int i = 0; i < count; i++) {
 		const struct yaml_node *item = node->kind == YAML_LIST ? node->item[i] : node;
 		int rc = read_ref(c, index, item, "inputs", &s->inputs[i]);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		for (int j = 0; j < i; j++) /* results go by these names */
 			if (same_reference(&s->inputs[i], &s->inputs[j]))
@@ -372,7 +372,7 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 	s->name = key->text;
 	s->node = node;
 	int rc = check_name(&c->yaml, key, s->name, "stage");
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (strcmp(s->name, SELF) == 0)
 		return yaml_error(
@@ -386,13 +386,13 @@ static int read_stage(struct run_config *c, const struct yaml_node *stages, int 
 		rc = read_model_key(c, s, key);
 	if (!rc)
 		rc = read_refs(c, s, i, key);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	s->options = mem_alloc(1, s->kind->options_size);
 	if (!s->options)
 		return ERR_NOMEM;
 	rc = option_parse(s->kind->table, s->options, &c->yaml, s->node, stage_keys(s->kind, keys));
-	if (rc < 0) {
+	if (rc) {
 		mem_free(s->options);
 		s->options = NULL;
 	}
@@ -413,7 +413,7 @@ static int read_stages(struct run_config *c)
 	for (int i = 0; i < stages->n; i++) {
 		c->n_stage = i + 1; /* a half-read stage is cleared too */
 		int rc = read_stage(c, stages, i);
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -423,7 +423,7 @@ static int check_data(const struct run_config *c)
 {
 	const char *key;
 	int rc = data_options_check(&c->data, &key);
-	const struct yaml_node *node = rc < 0 && key ? yaml_get(c->data_node, key) : NULL;
+	const struct yaml_node *node = rc && key ? yaml_get(c->data_node, key) : NULL;
 	if (rc != ERR_CONFIG)
 		return rc;
 	char *message = mem_strdup(err_message());
@@ -441,10 +441,10 @@ static int read_all(struct run_config *c)
 		return err_set(
 		    ERR_CONFIG, "%s:1:1: a config is a mapping with name, data, models and stages", c->yaml.path);
 	int rc = option_parse(top_option_table, &c->top, &c->yaml, root, top_skip);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = check_name(&c->yaml, yaml_get(root, "name"), c->top.name, "run");
-	if (rc < 0)
+	if (rc)
 		return rc;
 	c->data_node = yaml_get(root, "data");
 	if (!c->data_node)
@@ -480,7 +480,7 @@ int run_config_load(struct run_config *c, const char *path, const char *const *s
 	if (!rc)
 		rc = copy ? read_from(c, dirname(copy)) : ERR_NOMEM;
 	mem_free(copy);
-	if (rc < 0)
+	if (rc)
 		run_config_clear(c);
 	return rc;
 }
@@ -491,7 +491,7 @@ int run_config_read(struct run_config *c, struct yaml *tree, const char *base_di
 	c->yaml = *tree;
 	*tree = (struct yaml){0};
 	int rc = read_from(c, base_dir);
-	if (rc < 0)
+	if (rc)
 		run_config_clear(c);
 	return rc;
 }

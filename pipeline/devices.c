@@ -36,7 +36,7 @@ static int open_train(struct chain *c, const struct open_options *o)
 		own.gpu = own_gpu(b, ranks_world(), o->gpu);
 		rc = b->open(&ctx, &own);
 	}
-	if (rc < 0)
+	if (rc)
 		return rc;
 	c->train = (struct device){b, ctx};
 	c->own_train = true;
@@ -79,13 +79,13 @@ int devices_open(struct chain *c, bool plan_only)
 	c->train_choice = c->config->top.device.train == 0 ? "auto" : "config";
 	c->train_name = c->config->top.device.train == 0 ? registry_auto() : asked;
 	int rc = registry_backend("cpu", &b);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	struct open_options o = {.threads = (int)c->config->top.threads, .gpu = (int)c->config->top.device.gpu};
 	rc = open_cpu(c, b, &o);
 	if (c->cpu.ctx)
 		c->cpu.backend = b;
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = open_train(c, &o);
 	if (rc == ERR_DEVICE && plan_only) {
@@ -93,7 +93,7 @@ int devices_open(struct chain *c, bool plan_only)
 		err_clear();
 		rc = 0;
 	}
-	if (rc < 0)
+	if (rc)
 		return rc;
 	write_train_text(c);
 	const struct device_traits *t = device_traits(c->cpu);

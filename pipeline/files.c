@@ -26,7 +26,7 @@ int files_write_text(const char *dir, const char *name, const char *text)
 {
 	char path[FILES_PATH];
 	int rc = fs_join(path, sizeof(path), dir, name);
-	if (rc < 0 || holds(path, text))
+	if (rc || holds(path, text))
 		return rc;
 	return fs_write(path, text, strlen(text));
 }
@@ -66,9 +66,9 @@ int files_temporary(char *folder, size_t cap)
 
 int files_clear_away(const char *path, int rc)
 {
-	char *message = rc < 0 ? mem_strdup(err_message()) : NULL;
+	char *message = rc ? mem_strdup(err_message()) : NULL;
 	fs_remove_tree(path);
-	if (rc < 0)
+	if (rc)
 		err_set((enum err)rc, "%s", message ? message : "out of memory");
 	else
 		err_clear();

@@ -110,10 +110,10 @@ static int look_in_own(const struct chain *c, struct chain_stage *s)
 		}
 	}
 	stage_record_clear(&r);
-	return rc < 0 ? err_context(rc,
-			    "stage %s is finished, but damaged or unreadable (remove its folder to run it again)",
-			    s->config->name)
-		      : 0;
+	return rc ? err_context(rc,
+			"stage %s is finished, but damaged or unreadable (remove its folder to run it again)",
+			s->config->name)
+		  : 0;
 }
 
 static int look_in_previous(const struct chain *c, struct chain_stage *s)
@@ -131,7 +131,7 @@ static int look_in_previous(const struct chain *c, struct chain_stage *s)
 			rc = tree_check(dir, r.files);
 		if (same && !rc)
 			rc = check_owner(dir);
-		if (rc < 0)
+		if (rc)
 			rc = refuse(s, rc);
 		else if (same)
 			found(c, s, dir, &r);
@@ -145,8 +145,8 @@ static int look_in_store(const struct chain *c, struct chain_stage *s)
 	char dir[STORE_PATH];
 	struct stage_record r;
 	int rc = store_find(&c->store, s->key, dir, &r);
-	s->replace_entry = rc < 0;
-	if (rc < 0)
+	s->replace_entry = rc != 0;
+	if (rc)
 		rc = refuse(s, rc);
 	else if (r.json)
 		found(c, s, dir, &r);
@@ -180,7 +180,7 @@ int finished_keep(const struct chain *c, struct chain_stage *s)
 		keep(s, &r);
 	}
 	stage_record_clear(&r);
-	return rc < 0 ? err_context(rc, "stage %s", s->config->name) : 0;
+	return rc ? err_context(rc, "stage %s", s->config->name) : 0;
 }
 
 int finished_take(struct chain_stage *s, const char *part)
@@ -234,7 +234,7 @@ int finished_set_aside(const struct chain *c, const struct chain_stage *s)
 	if (rc != ERR_NOMEM) /* a record that cannot be read names no key */
 		rc = find_place(c, s, r.json ? r.key : NULL, path, &have);
 	stage_record_clear(&r);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (have)
 		return fs_remove_tree(s->dir);

@@ -51,7 +51,7 @@ static int open_from_config(struct dataset *out, const struct checkpoint *c, con
 {
 	struct run_config config;
 	int rc = run_config_load(&config, path, NULL, 0);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = model_data_resize(&config.data, c);
 	if (!rc)
@@ -67,7 +67,7 @@ static int open_from_text(
 	struct data_options o = {0};
 	char *folder = mem_strdup(config);
 	int rc = folder ? yaml_parse("checkpoint_info.json: data_options", text, strlen(text), &y) : ERR_NOMEM;
-	if (rc < 0) {
+	if (rc) {
 		mem_free(folder);
 		return rc;
 	}

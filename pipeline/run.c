@@ -118,7 +118,7 @@ static int sort_resume(const struct chain *c, const struct chain_stage *s, struc
 		int rc = fs_mkdirs(dir);
 		if (!rc)
 			rc = resume_rename(path, kept);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		say(progress, "an interrupted training with other options is kept as %s", kept);
 	}
@@ -188,7 +188,7 @@ int run_stage_into(struct chain *c, struct chain_stage *s, const char *part, str
 	int rc = fill_refs(c, s, &refs);
 	if (!rc)
 		rc = open_kept(c, s, &partial, progress);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	struct stage_run run = {.name = k->name,
 	    .out_dir = part,
@@ -300,7 +300,7 @@ static void enter_store(struct chain *c, const struct chain_stage *s, struct pro
 static int make_part(const char *part)
 {
 	int rc = fs_remove_tree(part);
-	return rc < 0 ? rc : fs_mkdirs(part);
+	return rc ? rc : fs_mkdirs(part);
 }
 
 /* What an interrupted run has kept of a stage is of no use once it is finished. It may have been left by a kill right
@@ -395,7 +395,7 @@ static int run_stage(
 	if (!rc)
 		enter_store(c, s, progress);
 	store_release(&c->store, s->key, claim);
-	if (rc < 0)
+	if (rc)
 		return err_context(discard(s, part, rc), "stage %s", s->config->name);
 	forget_state(c, s);
 	say(progress, "%s: done in %.1f s", base, clock_now() - t0);

@@ -110,7 +110,7 @@ static int check_description(const char *out, const char *path, const char *name
 {
 	cJSON *json;
 	int rc = files_read_json(out, "run.json", &json);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	const cJSON *have = cJSON_GetObjectItemCaseSensitive(json, "name");
 	if (!cJSON_IsString(have) || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(json, "resolved")) ||
@@ -206,7 +206,7 @@ int run_folder_lock(const char *out, int *fd, char *note, size_t cap)
 	struct stat st;
 	note[0] = '\0';
 	int rc = fs_mkdirs(out);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	snprintf(path, sizeof(path), "%s/.lock", out);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);

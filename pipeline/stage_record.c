@@ -95,7 +95,7 @@ int stage_record_read(struct stage_record *out, const char *dir)
 	bool sealed = false;
 	*out = (struct stage_record){0};
 	int rc = fs_join(path, sizeof(path), dir, "stage.json");
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(ERR_IO, "%s: %s", path, strerror(errno));
@@ -104,7 +104,7 @@ int stage_record_read(struct stage_record *out, const char *dir)
 	rc = sealed_read(path, SEAL, &out->json, &sealed);
 	if (!rc && sealed)
 		rc = read_fields(out, path);
-	if (rc < 0 || !sealed)
+	if (rc || !sealed)
 		stage_record_clear(out);
 	return rc;
 }

@@ -54,7 +54,7 @@ int store_find(const struct store *s, const char *key, char dir[STORE_PATH], str
 	int rc = fs_join(dir, STORE_PATH, s->path, key);
 	if (!rc)
 		rc = fs_join(record, sizeof(record), dir, "stage.json");
-	if (rc < 0 || lstat(dir, &st) < 0)
+	if (rc || lstat(dir, &st) < 0)
 		return rc;
 	rc = tree_check_all_own(dir);
 	if (!rc && lstat(record, &st) < 0)
@@ -65,7 +65,7 @@ int store_find(const struct store *s, const char *key, char dir[STORE_PATH], str
 		rc = err_set(ERR_CHECKPOINT, "%s: holds another stage", dir);
 	if (!rc)
 		rc = tree_check(dir, r->files);
-	if (rc < 0)
+	if (rc)
 		stage_record_clear(r);
 	return rc;
 }
@@ -244,7 +244,7 @@ int store_enter(struct store *s, const char *key, const char *dir, bool replace)
 	if (s->ignored[0])
 		return 0;
 	int rc = fs_join(entry, sizeof(entry), s->path, key);
-	if (rc < 0 || (!replace && lstat(entry, &st) == 0))
+	if (rc || (!replace && lstat(entry, &st) == 0))
 		return rc;
 	if (snprintf(part, sizeof(part), "%s/.%s.part", s->path, key) >= STORE_PATH)
 		return err_set(ERR_IO, "%s: path is too long", s->path);

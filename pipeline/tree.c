@@ -30,7 +30,7 @@ static int visit_entry(const struct visitor *v, const char *root, const char *na
 	char path[TREE_PATH];
 	struct stat st;
 	int rc = fs_join(path, sizeof(path), root, name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (lstat(path, &st) < 0)
 		return err_set(ERR_IO, "%s: %s", path, strerror(errno));
@@ -40,7 +40,7 @@ static int visit_entry(const struct visitor *v, const char *root, const char *na
 		return err_set(ERR_CHECKPOINT, "%s: is neither a file nor a folder of a stage", path);
 	if (v->folder)
 		rc = v->folder(v->user, path, name);
-	return rc < 0 ? rc : visit(v, root, name, depth + 1);
+	return rc ? rc : visit(v, root, name, depth + 1);
 }
 
 static int visit(const struct visitor *v, const char *root, const char *below, int depth)
@@ -178,7 +178,7 @@ static int make_folder(void *user, const char *path, const char *name)
 	char to[TREE_PATH];
 	(void)path;
 	int rc = fs_join(to, sizeof(to), ((struct taking *)user)->to, name);
-	return rc < 0 ? rc : fs_mkdirs(to);
+	return rc ? rc : fs_mkdirs(to);
 }
 
 static int copy(const char *path, const char *to)
@@ -225,7 +225,7 @@ static int take_file(void *user, const char *path, const char *name, const struc
 	const struct taking *t = user;
 	char to[TREE_PATH];
 	int rc = fs_join(to, sizeof(to), t->to, name);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (is_record(name))
 		return t->record == TREE_RECORD_OWN ? copy_own(path, to) : copy(path, to);

@@ -84,7 +84,7 @@ static int read_object(struct study_run *r, const char *name, cJSON **out)
 	if (!rc && !sealed && cJSON_GetObjectItemCaseSensitive(*out, "keys"))
 		rc = err_set(ERR_CHECKPOINT, "%s: was changed since it was written", path);
 	fs_bytes_clear(&b);
-	if (rc < 0) {
+	if (rc) {
 		cJSON_Delete(*out);
 		*out = NULL;
 		return mark_error(r, rc);

@@ -206,5 +206,5 @@ int calibration_collect(struct calibration *c, const struct collector *to)
 		if (run->progress && run->progress->update)
 			run->progress->update(run->progress, "calibrating", (double)done, (double)batches);
 	}
-	return rc < 0 || !to->end ? rc : to->end(to->user);
+	return rc || !to->end ? rc : to->end(to->user);
 }

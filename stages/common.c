@@ -324,7 +324,9 @@ static int summarise(struct stage_run *run, const char *kind, const struct stage
 	uint64_t bytes;
 	bool ok;
 	int rc = fs_join(path, sizeof(path), run->out_dir, "model.safetensors");
-	if (rc < 0 || (rc = fs_size(path, &bytes)) < 0)
+	if (!rc)
+		rc = fs_size(path, &bytes);
+	if (rc)
 		return rc;
 	struct json_out out = json_out_into(run->summary, &ok);
 	double total = info_number(c, "parameters", "total"), zero = info_number(c, "parameters", "zero");
@@ -352,5 +354,5 @@ int stage_save(struct stage_run *run, const char *kind, const struct option *tab
 		rc = seen_save(run, c);
 	if (!rc)
 		rc = checkpoint_save(c, run->out_dir);
-	return rc < 0 ? rc : summarise(run, kind, r, c);
+	return rc ? rc : summarise(run, kind, r, c);
 }

@@ -53,7 +53,7 @@ static int check(const void *options, const struct model_spec *input_spec, const
 	const struct distill_options *o = options;
 	(void)input_spec;
 	int rc = kd_options_check(&o->train, key);
-	return rc < 0 ? rc : train_options_check(&o->train, key);
+	return rc ? rc : train_options_check(&o->train, key);
 }
 
 /* Which layers the student begins with, *layer NULL: all; whether it can. Of a run the teacher's spec and adapter are

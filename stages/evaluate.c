@@ -121,7 +121,7 @@ static int open_model(const struct evaluation *e, int i)
 	const char *dir = e->run->input_dirs[i], *technique;
 	int rc = stage_model_load(&m->model, dir, e->run->cpu_dev, e->run);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	m->name = e->run->input_names[i];
 	technique = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(m->model.ckpt.info, "technique"));

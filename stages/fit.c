@@ -163,7 +163,9 @@ static int log_path(const struct stage_run *run, char *path, size_t cap)
 {
 	char dir[1024], name[128];
 	int rc = fs_join(dir, sizeof(dir), run->out_dir, "logs");
-	if (rc < 0 || (rc = fs_mkdirs(dir)) < 0)
+	if (!rc)
+		rc = fs_mkdirs(dir);
+	if (rc)
 		return rc;
 	if (snprintf(name, sizeof(name), "%s_training.csv", run->name) >= (int)sizeof(name))
 		return err_set(ERR_FAIL, "stage name '%.40s...' is too long", run->name);
@@ -264,7 +266,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 	char path[1024];
 	*out = (struct fit_report){0};
 	int rc = log_path(run, path, sizeof(path));
-	if (rc < 0)
+	if (rc)
 		return rc;
 	bool teach = run->teacher_dir && job->train->epochs > 0;
 	rc = join_data(&context);
@@ -294,7 +296,7 @@ int fit_run(struct fit_job *job, struct fit_report *out)
 out:
 	teacher_close(&context.teacher);
 	dataset_leave_transfer(&context.joined);
-	if (rc < 0)
+	if (rc)
 		fit_report_clear(out);
 	return rc;
 }
@@ -362,7 +364,7 @@ int fit_new_model(struct stage_run *run, const struct fit_new *n)
 	    .early = n->early};
 	struct stage_result result = {.technique = n->technique, .started = clock_now()};
 	int rc = model_init(&model, run->spec, run->adapter, run->task, run->train_dev, run->seed);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (run->pretrained_dir)
 		rc = begin_with(&job);
@@ -471,7 +473,7 @@ int fit_plan(
 	own.run = &own_run;
 	own.model = &model;
 	int rc = spec_build(&g, spec, &shape_one);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	p->parameters = graph_parameters(&g);
 	per_sample = (double)graph_macs(&g);

@@ -241,7 +241,7 @@ int latency_measure(const struct latency_subject *subjects, int n, const struct 
 	}
 	if (!rc)
 		rc = measure_both(&p, o, out);
-	for (int i = 0; i < n && rc < 0; i++)
+	for (int i = 0; i < n && rc; i++)
 		latency_clear(&out[i]);
 	return rc;
 }

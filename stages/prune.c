@@ -73,7 +73,7 @@ static int plan_text(const struct prune_options *o, const struct dataset *d, con
 		len = plan_fisher(o, amount, text, cap);
 	} else {
 		int rc = prune_set_init(&set, before, o);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		len = (size_t)snprintf(text, cap, "mask %s%s of %" PRId64 " weights in %d layers", amount,
 		    o->method == PRUNE_NM ? "" : " %", set.total, set.n);
@@ -273,7 +273,7 @@ static int part_from_input(struct prune_job *job)
 	int rc = spec_copy(&job->input, &c->spec);
 	if (!rc)
 		rc = count(&c->spec, &job->parameters);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	job->removed_before = stage_removed(c);
 	memcpy(job->parent, c->sha256, sizeof(job->parent));

@@ -80,7 +80,7 @@ int prune_set_init(struct prune_set *p, const struct model_spec *spec, const str
 	struct graph g;
 	*p = (struct prune_set){0};
 	int rc = spec_build(&g, spec, &shape_one);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	bool *used = mem_alloc((size_t)o->exclude.n + 1, sizeof(*used));
 	const char **names = mem_alloc((size_t)g.n, sizeof(*names));
@@ -88,7 +88,7 @@ int prune_set_init(struct prune_set *p, const struct model_spec *spec, const str
 	mem_free(used);
 	mem_free(names);
 	graph_clear(&g);
-	if (rc < 0)
+	if (rc)
 		prune_set_clear(p);
 	return rc;
 }
@@ -122,7 +122,7 @@ static int host_read(struct host_weights *h, const struct prune_set *p, const st
 		int rc = params_read(s, p->weight[i].param, h->w + at);
 		if (!rc)
 			rc = params_get_mask(s, p->weight[i].param, h->mask + at);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		at += p->weight[i].n;
 	}
@@ -134,7 +134,7 @@ static int host_write_masks(const struct host_weights *h, const struct prune_set
 	int64_t at = 0;
 	for (int i = 0; i < p->n; i++) {
 		int rc = params_set_mask(s, p->weight[i].param, h->mask + at);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		at += p->weight[i].n;
 	}

@@ -542,5 +542,5 @@ int prune_options_check(const struct prune_options *o, const struct model_spec *
 		rc = check_ramp(o, key);
 	if (!rc)
 		rc = check_layers(o, spec, key);
-	return rc < 0 ? rc : train_options_check(&o->train, key);
+	return rc ? rc : train_options_check(&o->train, key);
 }

@@ -77,7 +77,7 @@ static int prepare_masks(struct prune_job *job)
 	int rc = prune_set_init(&job->set, &job->input, o);
 	if (!rc)
 		rc = prune_masked_share(&job->set, &job->model.params, &job->initial);
-	if (rc < 0 || o->method == PRUNE_NM)
+	if (rc || o->method == PRUNE_NM)
 		return rc;
 	return prune_check_target(&job->set, job->initial, o->sparsity);
 }

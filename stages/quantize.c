@@ -359,7 +359,7 @@ static int add_fields(struct quantize_job *job)
 	if (half)
 		return 0;
 	rc = quantize_report(job, &report);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (!cJSON_AddItemToObject(info, "int8_report", report)) {
 		cJSON_Delete(report);

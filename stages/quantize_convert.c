@@ -62,7 +62,7 @@ static int check_half(const struct param_store *params)
 		for (int64_t k = 0; k < n && !rc; k++)
 			finite &= isfinite(f16_to_f32(h[k])) != 0;
 		mem_free(h);
-		if (rc < 0)
+		if (rc)
 			return rc;
 		if (!finite)
 			return err_set(ERR_FAIL, "a value of '%s' is too large for fp16 (65504); use bf16", p->name);
@@ -142,7 +142,7 @@ int quantize_convert(struct quantize_job *job)
 		return convert_float(job);
 	if (!rc)
 		rc = quant_plan_copy(&job->output.ckpt.plan, &job->plan);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	return job->plan.simulated ? convert_simulated(job) : convert_integer(job);
 }

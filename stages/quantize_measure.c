@@ -276,7 +276,7 @@ int quantize_measure(struct quantize_job *job, struct quantize_measures *m)
 	if (!rc)
 		rc = measure_times(&b);
 	close_bench(&b);
-	if (rc < 0)
+	if (rc)
 		quantize_measures_clear(m);
 	return rc;
 }

@@ -145,7 +145,7 @@ static int add_value(const struct quantize_job *job, const struct quantize_measu
 
 	if (!rc)
 		rc = params_read(&job->input.params, name, step);
-	if (rc < 0)
+	if (rc)
 		goto out;
 	for (int c = 0; c < v->channels; c++) {
 		lo = fminf(lo, step[c]);
@@ -311,7 +311,7 @@ int quantize_report(struct quantize_job *job, cJSON **out)
 	int rc = quantize_measure(job, &m);
 
 	*out = NULL;
-	if (rc < 0) {
+	if (rc) {
 		cJSON_Delete(root.at);
 		return rc;
 	}

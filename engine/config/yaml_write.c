@@ -11,7 +11,7 @@ static bool is_plain(const char *text)
 	static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+~-";
 	size_t n = strlen(text);
 	if (text[0] == '-' && n > 1) /* a negative number */
-		return strchr("0123456789.", text[1]) != NULL && strspn(text + 1, rest) == n - 1;
+		return strchr("0123456789.", text[1]) && strspn(text + 1, rest) == n - 1;
 	return n > 0 && strchr(first, text[0]) && strspn(text, rest) == n && strcmp(text, "...") != 0;
 }
 

@@ -358,7 +358,7 @@ static int name_numbers(struct listing *l, const struct csv *c, struct columns *
 		const char *name = k->class_name < 0 ? text : csv_field(c, row, k->class_name);
 
 		label = (int32_t)strtol(text, NULL, 10) - k->first;
-		if (!l->class_name[label] && (l->class_name[label] = mem_strdup(name)) == NULL)
+		if (!l->class_name[label] && !(l->class_name[label] = mem_strdup(name)))
 			return ERR_NOMEM;
 		if (strcmp(l->class_name[label], name) != 0)
 			return err_set(ERR_DATA, "%s:%d: label %d is class '%s' here and '%s' above", c->name,

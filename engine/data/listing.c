@@ -28,7 +28,7 @@ int listing_add(struct listing *l, int32_t label, int split, const char *file)
 	}
 	s = &l->sample[l->n];
 	*s = (struct sample){.label = label, .split = split, .archive = -1};
-	if (file && (s->file = mem_strdup(file)) == NULL)
+	if (file && !(s->file = mem_strdup(file)))
 		return ERR_NOMEM;
 	l->n++;
 	return 0;

@@ -109,7 +109,7 @@ int checkpoint_save(struct checkpoint *c, const char *dir)
 		rc = fs_join(info, sizeof(info), dir, INFO_FILE);
 	if (!rc)
 		rc = checkpoint_check_tensors(c, "checkpoint to be saved");
-	if (!rc && !c->info && (c->info = cJSON_CreateObject()) == NULL)
+	if (!rc && !c->info && !(c->info = cJSON_CreateObject()))
 		rc = err_set(ERR_NOMEM, "out of memory");
 	if (!rc)
 		rc = fs_mkdirs(dir);

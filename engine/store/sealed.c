@@ -88,7 +88,7 @@ int sealed_read(const char *path, const char *seal, cJSON **out, bool *sealed)
 	if (!rc)
 		rc = sealed_check(path, o, seal, (const char *)b.data, b.size, sealed);
 	fs_bytes_clear(&b);
-	if (rc < 0)
+	if (rc)
 		cJSON_Delete(o);
 	else
 		*out = o;

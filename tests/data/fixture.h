@@ -203,7 +203,7 @@ static inline void must_fail(const char *yaml_text, int code, const char *part)
 	if (!rc)
 		fail_msg("opened, but should fail with '%s'", part);
 	assert_int_equal(rc, code);
-	if (strstr(err_message(), part) == NULL)
+	if (!strstr(err_message(), part))
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	dataset_close(&d); /* a failed open leaves a closed data set */
 	option_clear(data_option_table, &o);

@@ -20,7 +20,7 @@ static void fails(struct bytes b, size_t n, int h, int w, int c, const char *par
 
 	memcpy(copy, b.p, n);
 	assert_int_equal(decode_as_it_is("x.img", copy, n, h, w, c, out), ERR_DATA);
-	if (strstr(err_message(), part) == NULL || strncmp(err_message(), "x.img", 5) != 0)
+	if (!strstr(err_message(), part) || strncmp(err_message(), "x.img", 5) != 0)
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	free(copy);
 }

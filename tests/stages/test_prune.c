@@ -546,7 +546,7 @@ static void count_empty(struct progress *p, const char *text)
 	if (strncmp(text, "warning: all ", 13) != 0)
 		return;
 	empty_conv1 += strstr(text, "'conv1.weight' are masked") != NULL;
-	empty_others += strstr(text, "'conv1.weight' are masked") == NULL;
+	empty_others += !strstr(text, "'conv1.weight' are masked");
 }
 
 /* Weights of conv1 that are smaller than all others lose every global competition. */

@@ -67,7 +67,7 @@ static void read_curve(struct table *t, const char *folder)
 		for (int c = 0; c < COLUMNS; c++) {
 			t->cell[t->rows][c] = line;
 			line = strchr(line, ',');
-			assert_true((line == NULL) == (c == COLUMNS - 1));
+			assert_true(!line == (c == COLUMNS - 1));
 			if (line)
 				*line++ = '\0';
 		}

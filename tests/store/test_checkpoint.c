@@ -281,7 +281,7 @@ static void refused(enum quant_method method, bool quantized, void (*damage)(str
 	/* Saving is refused too, before anything is written. */
 	fs_remove_tree(at("bad"));
 	assert_int_equal(checkpoint_save(&c, at("bad")), ERR_CHECKPOINT);
-	if (strstr(err_message(), part) == NULL)
+	if (!strstr(err_message(), part))
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	assert_false(fs_exists(at("bad")));
 	params_clear(&store);
@@ -302,7 +302,7 @@ static void refused(enum quant_method method, bool quantized, void (*damage)(str
 	assert_int_equal(fs_write(at("bad/checkpoint_info.json"), text, strlen(text)), 0);
 	free(text);
 	assert_int_equal(checkpoint_load(&d, at("bad")), ERR_CHECKPOINT);
-	if (strstr(err_message(), part) == NULL)
+	if (!strstr(err_message(), part))
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	assert_null(d.info);
 	params_clear(&store);
@@ -441,7 +441,7 @@ static void info_refused(const char *from, const char *to, const char *part)
 	text = mem_printf("%.*s%s%s", (int)(hit - (char *)b.data), (char *)b.data, to, hit + strlen(from));
 	assert_int_equal(fs_write(at("info/checkpoint_info.json"), text, strlen(text)), 0);
 	assert_int_equal(checkpoint_load(&d, at("info")), ERR_CHECKPOINT);
-	if (strstr(err_message(), part) == NULL || strstr(err_message(), "checkpoint_info.json") == NULL)
+	if (!strstr(err_message(), part) || !strstr(err_message(), "checkpoint_info.json"))
 		fail_msg("message '%s' lacks '%s'", err_message(), part);
 	mem_free(text);
 	fs_bytes_clear(&b);

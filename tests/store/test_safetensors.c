@@ -232,7 +232,7 @@ static void broken(const char *header, size_t data, int fill, const char *part)
 			fail_msg("%s", err_message());
 	} else {
 		assert_int_equal(rc, ERR_CHECKPOINT);
-		if (strstr(err_message(), part) == NULL || strncmp(err_message(), "x.safetensors", 13) != 0)
+		if (!strstr(err_message(), part) || strncmp(err_message(), "x.safetensors", 13) != 0)
 			fail_msg("message '%s' lacks '%s'", err_message(), part);
 		assert_null(f.item);
 	}

@@ -6,7 +6,7 @@ static void fit(struct world *w, const struct train_part *part, float *out)
 	struct train_result r;
 	w->t.part = part;
 	assert_ok(trainer_fit(&w->t, &r));
-	assert_true(r.best.task == NULL && r.best_epoch == 0);
+	assert_true(!r.best.task && r.best_epoch == 0);
 	train_result_clear(&r);
 	weights(w, out);
 }

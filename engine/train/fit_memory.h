@@ -21,7 +21,7 @@ struct fit_memory {                   /* bytes, as a device gives them out */
 
 #define FIT_VALIDATION_BATCH 128 /* large enough for full speed, small enough for any activation memory here */
 
-/* trainer.c: says how a split looks to the model, where that is worth a line: texts that are cut, or have no token. */
+/* fit_init.c: says how a split looks to the model, where that is worth a line: texts that are cut, or have no token. */
 void fit_note_samples(const struct trainer *t, const struct encoding *e);
 /* The graph that is trained, a graph_builder with user = struct trainer *: built, cast to the precision, with an f32
  * loss. */

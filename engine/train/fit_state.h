@@ -50,6 +50,9 @@ struct fit {
 	double start, earlier_seconds; /* of this start (clock_now); what earlier ones took */
 };
 
+/* fit_init.c: checks a training and makes all that it needs, of a zeroed fit. With an error, too, fit_clear follows. */
+int fit_init(struct fit *f, const struct trainer *t);
+void fit_clear(struct fit *f);
 /* trainer.c: brings micro-batch m of the current step to the device: rows m*micro .. of the effective batch. */
 int fit_give_micro(struct fit *f, int m);
 /* trainer.c: a loss or an update's state joins the figures, or ends the training. */

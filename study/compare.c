@@ -54,6 +54,17 @@ static struct compare_row *find_row(struct compare *c, int from, const char *mod
 	return NULL;
 }
 
+/* Beside metrics, an evaluation has counts. */
+static bool is_metric(const char *name)
+{
+	return task_metric_row(name) || !strcmp(name, task_metric_name(NULL, TASK_METRIC_LOSS));
+}
+
+bool compare_higher_better(const struct compare_row *r)
+{
+	return r->of && r->of->higher_better;
+}
+
 static void take_run(struct compare_row *r, int run, const cJSON *m, const char *metric)
 {
 	if (!r->n) {
@@ -63,7 +74,7 @@ static void take_run(struct compare_row *r, int run, const cJSON *m, const char 
 		r->of = task_metric_row(r->metric);
 	}
 	const double v = study_number(cJSON_GetObjectItemCaseSensitive(m, "test"), r->metric);
-	if (!isfinite(v))
+	if (!isfinite(v) || !is_metric(r->metric))
 		return;
 	r->figures[r->n] = m;
 	r->run[r->n] = run;
@@ -157,7 +168,8 @@ static int check_metric(const struct compare *c, const char *metric)
 	}
 	if (!metric || !first)
 		return 0;
-	cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(first->child, "test")) if (cJSON_IsNumber(v))
+	cJSON_ArrayForEach(
+	    v, cJSON_GetObjectItemCaseSensitive(first->child, "test")) if (cJSON_IsNumber(v) && is_metric(v->string))
 	    str_addf(&names, "%s%s", names.len ? ", " : "", v->string);
 	int rc = err_set(ERR_CONFIG, "compare: no model has a metric '%s'; there are %s", metric, str_text(&names));
 	str_clear(&names);
@@ -191,8 +203,7 @@ static int correct(struct compare *c)
 		else if (p[i] >= COMPARE_LEVEL || !(r->difference < 0 || r->difference > 0))
 			r->verdict = COMPARE_TIE;
 		else
-			r->verdict =
-			    (r->difference > 0) == (!r->of || r->of->higher_better) ? COMPARE_BETTER : COMPARE_WORSE;
+			r->verdict = (r->difference > 0) == compare_higher_better(r) ? COMPARE_BETTER : COMPARE_WORSE;
 	}
 	mem_free(p);
 	return rc;

@@ -30,7 +30,7 @@ struct compare_row {
 	const struct study_group *group;
 	const char *model, *technique, *precision,
 	    *metric;                 /* borrowed from the study; model NULL: the group has no results */
-	const struct metric_row *of; /* the metric's row; NULL: a name that no task knows */
+	const struct metric_row *of; /* the metric's row; NULL: the loss */
 	const cJSON **figures;       /* owned: (n) the model's entry of each run that has it */
 	int *run;                    /* owned: (n) */
 	int n;
@@ -66,6 +66,8 @@ struct compare {
 int compare_make(struct compare *c, struct study *s, const char *metric, const char *baseline);
 /* ERR_CHECKPOINT: no run has results, and not only because they are still to be made: some are damaged. */
 int compare_check_results(const struct compare *c);
+/* Of the row's metric; of the loss less is better. */
+bool compare_higher_better(const struct compare_row *r);
 void compare_clear(struct compare *c);
 
 #endif

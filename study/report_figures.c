@@ -70,15 +70,23 @@ const char *figure_metric(const struct report *r, char buf[64])
 {
 	for (int i = 0; i < r->compare->n; i++) {
 		const struct compare_row *row = &r->compare->row[i];
-		if (!row->model || !row->of)
+		if (!row->model || !row->n)
 			continue;
-		snprintf(buf, 64, "test %s", row->of->title);
+		snprintf(buf, 64, "test %s", row->of ? row->of->title : row->metric);
 		return buf;
 	}
 	return "test metric";
 }
 
 /* ---- of all runs ---- */
+
+static bool is_less_better(const struct report *r)
+{
+	for (int i = 0; i < r->compare->n; i++)
+		if (r->compare->row[i].n)
+			return !compare_higher_better(&r->compare->row[i]);
+	return false;
+}
 
 static int pareto(struct report *r)
 {
@@ -99,8 +107,10 @@ static int pareto(struct report *r)
 			if (row->model && isfinite(x) && x > 0 && isfinite(v[1]))
 				figure_point(figure_series(list, row_name(row, r->compare, buf)), v, 2);
 		}
-		rc = figure_end(
-		    r, ok, "Each point is a model, its mean over seeds and folds; the front goes up and to the left.");
+		rc = figure_end(r, ok,
+		    is_less_better(r)
+			? "Each point is a model, its mean over seeds and folds; the front goes down and to the left."
+			: "Each point is a model, its mean over seeds and folds; the front goes up and to the left.");
 	}
 	return rc;
 }

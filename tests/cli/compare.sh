@@ -40,6 +40,20 @@ contains out 'Untested: one pair of runs, whose decisions on the same samples we
 works compare r1 --metric loss --baseline teacher --format json
 contains out '"untested_because":	"one pair of runs'
 
+# of the loss less is better
+for s in 1 2 3; do
+	works run t.yaml --set name=far --set seed=$s --set stages.teacher.epochs=20 --out far$s
+done
+verdict_is() { # BASELINE MODEL VERDICT
+	works compare far1 far2 far3 --metric loss --baseline $1 --format csv
+	awk -F, -v model=$2 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } $at["model"] == model { print $at["verdict"] }' out >verdict
+	contains verdict $3
+}
+verdict_is teacher student worse
+verdict_is student teacher better
+# and what an evaluation counts is no metric
+refuses 2 "no model has a metric 'samples'; there are accuracy" compare r1 --metric samples
+
 # runs on other test samples are compared, but not without a word
 works run t.yaml --set data.test_fraction=0.3 --set name=other --set seed=1 --out o1
 works run t.yaml --set data.test_fraction=0.3 --set name=other --set seed=2 --out o2

@@ -1,10 +1,12 @@
 #include "study/check.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -331,6 +333,24 @@ static int check_taken(const struct block *b)
 	return 0;
 }
 
+/* at: the line behind a table. Rows behind an empty line are of no table, and nobody would look at them. */
+static int check_torn(const struct block *b, const char *at, int line, struct cells *c)
+{
+	while (*at && strspn(at, " \t\r") == strcspn(at, "\n")) {
+		at += strcspn(at, "\n");
+		at += *at ? 1 : 0;
+		line++;
+	}
+	const char *next = line_end(at);
+	if (!split_row(at, (size_t)(next - at), c))
+		return 0;
+	next += *next ? 1 : 0;
+	if (split_row(next, (size_t)(line_end(next) - next), c) && is_rule_line(c))
+		return 0; /* another table */
+	return err_set(
+	    ERR_CONFIG, "%s:%d: a row behind an empty line is none of the table that is checked", b->path, line);
+}
+
 /* From the line with the mark-up to the last line of the table; moves *at and *line behind them. */
 static int check_block(const char *path, const char **at, int *line, struct check_result *out)
 {
@@ -360,7 +380,7 @@ static int check_block(const char *path, const char **at, int *line, struct chec
 			if (state && memchr(p, '|', (size_t)(end - p)))
 				rc = err_set(
 				    ERR_CONFIG, "%s:%d: a row that is to be checked begins with '|'", path, *line);
-			if (state || p != end)
+			if (state || strspn(p, " \t\r") < (size_t)(end - p))
 				break;
 			continue;
 		}
@@ -372,6 +392,8 @@ static int check_block(const char *path, const char **at, int *line, struct chec
 			rc = check_row(&b, c, *line, out);
 		state = state < 2 ? state + 1 : 2;
 	}
+	if (!rc && state == 2)
+		rc = check_torn(&b, p, *line, c);
 	rc = rc ? rc : check_taken(&b);
 	out->blocks++;
 	*at = p;
@@ -462,9 +484,10 @@ static int check_line(const char *path, int number, const char *line, size_t n, 
 			continue;
 		while (at < n && (line[at] == ' ' || line[at] == '\t'))
 			at++;
-		if (at + 5 > n || strncmp(line + at, "check", 5) != 0 || (at + 5 < n && !strchr(" \t\r", line[at + 5])))
+		if (at + 5 > n || strncasecmp(line + at, "check", 5) != 0 ||
+		    (at + 5 < n && isalnum((unsigned char)line[at + 5])))
 			continue;
-		if (at != i + 5 || line[i + 4] != ' ' || at + 5 >= n || line[at + 5] != ' ')
+		if (at != i + 5 || strncmp(line + i + 4, " check ", 7) != 0 || at + 5 >= n)
 			return no_markup(path, number);
 		rc = check_inline(path, number, line, line + i, n - i, out);
 	}

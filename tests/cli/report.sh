@@ -228,13 +228,23 @@ table 'n = n' n '| a | 5 |\nb | 99 |'
 refuses 2 "small.md:9: a row that is to be checked begins with '|'" report --check small.md
 table 'n = n' 'n | n' '| a | 5 | 99 |'
 refuses 2 "small.md:6: the table has two columns 'n'" report --check small.md
+table 'n = n' n '| a | 5 |\n\n| b | 99 |'
+refuses 2 "small.md:10: a row behind an empty line is none of the table that is checked" report --check small.md
+table 'n = n' n '| a | 5 |\n\n| other | m |\n| --- | --- |\n| b | 99 |'
+works report --check small.md
+table 'n = n' n '| a | 5 |\n\nb | 99'
+works report --check small.md
+table 'n = n' n '| a | 5 |\n| b | 8 |'
+sed -i 's/$/\r/' small.md
+ends_with 6 '1 of 2 numbers' report --check small.md
+contains err "small.md:9: n: the text has '8', rows.json has 7"
 table '' n '| a | 99 |'
 refuses 2 "small.md:1: no line 'COLUMN = TERM...' says what is to be checked" report --check small.md
 table 'n = nn' n '| a | five |'
 refuses 2 "small.md:1: column 'n': neither the table nor rows.json has a number" report --check small.md
 table 'n = n' n "| a | 5 $(printf '%0300d' 0) |"
 refuses 2 "small.md:8: the cell 'n' has more than 255 bytes" report --check small.md
-for markup in '  <!-- check' '<!--check' '<!--  check'; do
+for markup in '  <!-- check' '<!--check' '<!--  check' '<!-- CHECK' '<!-- check:'; do
 	table 'n = n' n '| a | 5 |\n'
 	sed "1s/.*/$markup rows.json rows/; s/| 5 /| 99 /" small.md >almost.md
 	cat almost.md >>small.md

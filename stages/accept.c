@@ -116,8 +116,8 @@ void accept_warn_of_noise(const struct accept_options *o, const struct stage_run
 {
 	const int64_t n = run->data->n[SPLIT_VAL];
 	const double least = 100 * power_smallest_difference(n, 0, o->false_positives, o->power);
-	if (o->max_drop >= ACCEPT_NO_LIMIT || least <= o->max_drop)
-		return;
+	if (o->max_drop >= ACCEPT_NO_LIMIT || least <= o->max_drop || find_row(o, run->task) == TASK_METRIC_LOSS)
+		return; /* points of the loss are no right decisions */
 	if (isfinite(least))
 		stage_line(run,
 		    "warning: %lld validation samples are too few to show a loss of max_drop (%g points): the "
@@ -395,7 +395,8 @@ static int measure_attempt(struct acceptance *a, const struct candidate *c, stru
 	t->ratio = c->size > 0 ? a->size / c->size : NAN;
 	flips_count(&t->flips, a->right, a->own, n);
 	const double differ = (double)(t->flips.right_to_wrong + t->flips.wrong_to_right) / (double)n;
-	t->smallest = 100 * power_smallest_difference(n, differ, a->o->false_positives, a->o->power);
+	if (a->row != TASK_METRIC_LOSS)
+		t->smallest = 100 * power_smallest_difference(n, differ, a->o->false_positives, a->o->power);
 	if (a->o->max_latency_ms > 0 || a->always_timed)
 		rc = time_model(a, c->model, t);
 	if (!rc)

@@ -209,7 +209,8 @@ static void note_batch(const struct fit_context *context)
 	const struct stage_run *run = context->job->run;
 	const struct train_options *o = context->job->train;
 	const int64_t batch = o->batch_size, n = context->data->n[SPLIT_TRAIN];
-	if (o->epochs > 0 && batch > n)
+	/* Clients of a federation have batches of their own. */
+	if (o->epochs > 0 && batch > n && !context->job->fit)
 		stage_line(run,
 		    "warning: batch_size %" PRId64 " is more than the %" PRId64 " training samples: an epoch is %.3g "
 		    "passes over them",

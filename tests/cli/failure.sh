@@ -38,6 +38,10 @@ works inspect runs/t/04-quantize.failed
 contains out "ship rule        INFEASIBLE"
 ends_with 6 "less than min_ratio 50" run t.yaml $rule
 check "no later stage was run" [ "$(grep -c '^05-evaluate' err)" -eq 0 ]
+# what right decisions could show says nothing of a loss
+works run t.yaml --set stages.quantize.accept.max_drop=50 --set stages.quantize.accept.metric=loss
+contains err 'points lost, 2.'
+check "no word of right decisions" [ "$(grep -c 'too few to show\|can be shown' err)" -eq 0 ]
 works run t.yaml --set stages.quantize.accept.max_drop=100 --set stages.quantize.accept.min_ratio=1.1
 check "the verdict is in the results" "$tool" json runs/t/results.json stages.3.summary.acceptance.verdict
 check "and in the table" grep -q '^Ship rule of `quantize`: ACCEPT, static, the only attempt: ' runs/t/results.md

@@ -80,6 +80,11 @@ stages:
   clients: {kind: federate, model: net, clients: 4, rounds: 3, fraction: 0.5, local_epochs: 2, batch_size: 32, lr: 0.002}
   evaluate:
 END
+works plan fed.yaml --set stages.clients.batch_size=4096
+contains out "batch_size 4096 is more than some clients have samples"
+check "no word of an epoch that no client has" eval '! grep -q "passes over them" out'
+works run fed.yaml --set stages.clients.batch_size=4096 --out fed
+check "nor in the run" eval '! grep -q "passes over them" err'
 works run fed.yaml --out fed
 works report fed --out federated
 check "rounds in the log" [ "$(cut -d, -f1 federated/logs/clients_training.csv | tr '\n' ' ')" = "epoch 1 2 3 " ]

@@ -11,7 +11,7 @@
 #include "pipeline/files.h"
 #include "pipeline/run_folder.h"
 
-static void write_record(const char *out, int status, const char *message, const char *stage)
+static int write_record(const char *out, int status, const char *message, const char *stage)
 {
 	char utc[32];
 	bool ok;
@@ -22,15 +22,16 @@ static void write_record(const char *out, int status, const char *message, const
 	json_out_text(root, "message", message);
 	json_out_text(root, "stage", stage);
 	json_out_text(root, "time", utc);
-	if (json_out_end(root, &json) == 0)
-		files_write_json(out, "error.json", json);
+	int rc = json_out_end(root, &json);
+	if (!rc)
+		rc = files_write_json(out, "error.json", json);
 	cJSON_Delete(json);
+	return rc;
 }
 
-void run_error_write_text(const char *out, int status, const char *message)
+int run_error_write_text(const char *out, int status, const char *message)
 {
-	write_record(out, status, message, NULL);
-	err_clear();
+	return write_record(out, status, message, NULL);
 }
 
 void run_error_write(const char *out, int rc, const char *stage)

@@ -151,6 +151,17 @@ static bool is_outdated(const struct sweep *s, const struct sweep_found *f)
 	return is;
 }
 
+static void say_cells(const struct sweep *s, const struct sweep_found *f)
+{
+	const int n = sweep_sharing(s);
+	fprintf(stderr, "%d cell%s in %s, %d of them new", s->n, s->n == 1 ? "" : "s", s->out, f->added);
+	if (n)
+		fprintf(stderr, "; %d thread%s each", s->threads, s->threads == 1 ? "" : "s");
+	if (n && n < s->n)
+		fprintf(stderr, " of the %d whose configs name none", n);
+	fprintf(stderr, "\n");
+}
+
 /* Written under the lock. A plan is made without it, for it may fail, and then there is no folder; it is made again if
  * another one was faster. */
 static int plan_and_write(struct sweep *s, const struct sweep_args *a)
@@ -181,8 +192,7 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 	if (!rc)
 		say_changes(s, &found);
 	if (!rc)
-		fprintf(stderr, "%d cell%s in %s, %d of them new; %d thread%s each\n", s->n, s->n == 1 ? "" : "s",
-		    s->out, found.added, s->threads, s->threads == 1 ? "" : "s");
+		say_cells(s, &found);
 	if (rc)
 		sweep_clear(s);
 	return rc;
@@ -219,6 +229,22 @@ static int load_frozen(struct sweep *s, const struct sweep_args *a)
 	return rc;
 }
 
+/* Cells of a sweep that is gone on with are what it has frozen. Looking at it says so and goes on. */
+static int check_configs(const struct sweep *s, bool only_say)
+{
+	for (int i = 0; i < s->n; i++) {
+		int rc = sweep_check_config(s, &s->cell[i]);
+		if (!rc)
+			continue;
+		if (rc != ERR_CONFIG || !only_say)
+			return rc;
+		fprintf(stderr, "warning: %s\n", err_message());
+		err_clear();
+		break;
+	}
+	return 0;
+}
+
 static int show_plan(const struct sweep_args *a)
 {
 	struct sweep s;
@@ -246,6 +272,12 @@ int cmd_sweep(int argc, char **argv)
 	rc = frozen ? load_frozen(&s, &a) : plan_and_write(&s, &a);
 	if (rc)
 		return rc;
+	if (frozen && a.what != SWEEP_CELL)
+		rc = check_configs(&s, a.what == SWEEP_STATUS);
+	if (rc) {
+		sweep_clear(&s);
+		return rc;
+	}
 	command_begin_work();
 	switch (a.what) {
 	case SWEEP_RUN:

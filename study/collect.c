@@ -79,6 +79,15 @@ static int read_cell(const char *dir, cJSON **out)
 	return 0;
 }
 
+/* Whether both files call the cell the same. */
+static bool names_same(const cJSON *cell, const struct sweep_cell *c)
+{
+	const cJSON *fold = cJSON_GetObjectItemCaseSensitive(cell, "fold");
+	const double seed = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(cell, "seed"));
+	return cJSON_Compare(cJSON_GetObjectItemCaseSensitive(cell, "axes"), c->axes, true) && seed >= c->seed &&
+	       seed <= c->seed && (cJSON_IsNumber(fold) ? (int)fold->valuedouble : -1) == (int)c->fold;
+}
+
 /* A cell's own file says what the folder holds; where there is none yet, the sweep does. */
 static int add_cell(struct study *s, const struct sweep *sweep, const struct sweep_cell *c)
 {
@@ -89,7 +98,13 @@ static int add_cell(struct study *s, const struct sweep *sweep, const struct swe
 		cJSON_Delete(cell);
 		rc = sweep_cell_json(c, &cell);
 	}
-	return rc ? rc : add_run(s, dir, sweep->out, cell);
+	if (rc)
+		return rc;
+	const bool same = names_same(cell, c);
+	const int n = s->n;
+	rc = add_run(s, dir, sweep->out, cell);
+	return rc || same || s->n == n ? rc
+				       : study_run_doubt(&s->run[n], "its cell.json is not what its sweep.json has");
 }
 
 static int add_sweep(struct study *s, const char *dir)

@@ -13,6 +13,7 @@
 #include "pipeline/stage_record.h"
 #include "pipeline/version.h"
 #include "store/sealed.h"
+#include "study/sweep.h"
 
 #define ROOM     1400
 #define FILE_MAX (256u << 20)
@@ -240,10 +241,11 @@ static const cJSON *at_path(const cJSON *o, const char *path)
 	return o;
 }
 
-/* A list of one may be given as its value. */
+/* A list of one may be given as its value; for 0 threads the sweep has chosen a number. */
 static bool is_value(const cJSON *have, const cJSON *axis)
 {
-	return cJSON_Compare(have, axis, true) ||
+	const bool shared = !strcmp(axis->string, "threads") && cJSON_IsNumber(axis) && axis->valueint == 0;
+	return shared || cJSON_Compare(have, axis, true) ||
 	       (cJSON_IsArray(have) && cJSON_GetArraySize(have) == 1 && cJSON_Compare(have->child, axis, true));
 }
 
@@ -283,6 +285,19 @@ static bool differs(const cJSON *want, const cJSON *have, bool strict, char path
 	return strict && cJSON_GetArraySize(want) != cJSON_GetArraySize(have);
 }
 
+/* A cell that was run by a config which somebody has edited is not what its sweep calls it. */
+static int check_frozen(struct study_run *r, const char *path)
+{
+	struct fs_bytes have = {0};
+	const char *sha = study_text(r->cell, "config_sha256");
+	int rc = *sha ? fs_read_regular(path, FILE_MAX, &have) : 0;
+	if (rc)
+		return mark_error(r, rc);
+	const bool is = !*sha || sweep_config_is((const char *)have.data, have.size, sha);
+	fs_bytes_clear(&have);
+	return is ? 0 : mark(r, STUDY_STALE, "its config.yaml was edited since its sweep was made");
+}
+
 /* A cell's results are of the config that stands in its folder: a sweep whose base was changed writes new ones before
  * it runs the cells again. */
 static int check_config(struct study_run *r)
@@ -292,6 +307,9 @@ static int check_config(struct study_run *r)
 	int rc = fs_join(path, sizeof(path), r->path, "config.yaml");
 	if (rc || !r->cell || !fs_exists(path))
 		return rc ? mark_error(r, rc) : 0;
+	rc = check_frozen(r, path);
+	if (rc || r->state != STUDY_FINISHED)
+		return rc;
 	const bool own = !strcmp(study_text(r->run, "program_commit"), program_commit) &&
 			 !strcmp(study_text(r->run, "program_version"), program_version);
 	rc = run_config_load(&config, path, NULL, 0);
@@ -413,6 +431,11 @@ int study_run_read(struct study_run *r, const char *path, const char *sweep, cJS
 	if (!rc && r->state == STUDY_FINISHED)
 		rc = check_whole(r);
 	return rc;
+}
+
+int study_run_doubt(struct study_run *r, const char *why)
+{
+	return r->state == STUDY_FINISHED ? mark(r, STUDY_STALE, why) : 0;
 }
 
 void study_run_clear(struct study_run *r)

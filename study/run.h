@@ -43,6 +43,8 @@ struct study_run {
 
 /* Reads the folder `path`, which need not exist. cell: taken over, or NULL. Only ERR_NOMEM is an error. */
 int study_run_read(struct study_run *r, const char *path, const char *sweep, cJSON *cell);
+/* Results that are not what they are called are stale. ERR_NOMEM. */
+int study_run_doubt(struct study_run *r, const char *why);
 void study_run_clear(struct study_run *r);
 
 /* A member of an object as a text ("" if it is none), and as a number (NaN if it is none). */

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/json_out.h"
 #include "base/mem.h"
+#include "config/yaml.h"
 #include "pipeline/files.h"
 #include "pipeline/version.h"
 
@@ -62,6 +63,46 @@ const struct sweep_cell *sweep_find(const struct sweep *s, long index)
 		if (s->cell[i].index == index)
 			return &s->cell[i];
 	return NULL;
+}
+
+int sweep_sharing(const struct sweep *s)
+{
+	int n = 0;
+	for (int i = 0; i < s->n; i++)
+		n += !s->cell[i].own_threads;
+	return n;
+}
+
+bool sweep_config_is(const char *text, size_t n, const char *config_sha256)
+{
+	static const char added[] = "threads: ";
+	const size_t len = sizeof(added) - 1;
+	char hex[HASH_HEX];
+	if (hash_bytes(text, n, hex) == 0 && strcmp(hex, config_sha256) == 0)
+		return true;
+	size_t at = n > 0 && text[n - 1] == '\n' ? n - 1 : 0;
+	while (at > 0 && text[at - 1] != '\n')
+		at--;
+	if (n - at < len + 2 || strncmp(text + at, added, len) != 0 ||
+	    strspn(text + at + len, "0123456789") != n - at - len - 1)
+		return false;
+	return hash_bytes(text, at, hex) == 0 && strcmp(hex, config_sha256) == 0;
+}
+
+int sweep_check_config(const struct sweep *s, const struct sweep_cell *c)
+{
+	char dir[SWEEP_PATH], path[SWEEP_PATH + 32];
+	struct fs_bytes have = {0};
+	snprintf(path, sizeof(path), "%s/config.yaml", sweep_cell_dir(s, c, dir));
+	int rc = fs_read_regular(path, YAML_MAX_BYTES, &have);
+	if (rc == ERR_NOMEM)
+		return rc;
+	const bool is = !rc && sweep_config_is((const char *)have.data, have.size, c->config_sha256);
+	fs_bytes_clear(&have);
+	return is ? 0
+		  : err_set(ERR_CONFIG,
+			"%s is gone, or was edited since the sweep was made; `pipeline sweep %s` writes it again", path,
+			s->grid);
 }
 
 static void add_cell(struct json_out o, const struct sweep_cell *c)

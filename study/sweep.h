@@ -57,6 +57,8 @@ struct sweep {
 
 void sweep_cell_clear(struct sweep_cell *c);
 void sweep_clear(struct sweep *s);
+/* The number of cells whose configs leave their threads to the sweep; of one that was planned. */
+int sweep_sharing(const struct sweep *s);
 /* OUT/sweep.json. ERR_CONFIG: there is none, or it is not one. */
 int sweep_load(struct sweep *s, const char *out);
 /* Writes the folders and configs of cells that are new or changed, and then sweep.json. */
@@ -65,6 +67,10 @@ int sweep_write(const struct sweep *s);
 int sweep_cell_json(const struct sweep_cell *c, cJSON **out);
 /* OUT/cells/FOLDER */
 const char *sweep_cell_dir(const struct sweep *s, const struct sweep_cell *c, char path[SWEEP_PATH]);
+/* Whether a text is the config of this hash, to which the sweep's threads may have been added. */
+bool sweep_config_is(const char *text, size_t n, const char *config_sha256);
+/* ERR_CONFIG: the config in the cell's folder is not what the sweep has frozen. */
+int sweep_check_config(const struct sweep *s, const struct sweep_cell *c);
 /* The cell of this number, or NULL. */
 const struct sweep_cell *sweep_find(const struct sweep *s, long index);
 

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json_out.h"
+#include "config/yaml.h"
 #include "pipeline/files.h"
 #include "pipeline/run_error.h"
 #include "pipeline/stage_record.h"
@@ -120,6 +121,26 @@ static bool is_locked(const char *dir)
 	return locked;
 }
 
+/* Of the config in the folder, with its threads; "": it cannot be read. */
+static void hash_config(const char *dir, char hex[HASH_HEX])
+{
+	char path[ROOM];
+	struct fs_bytes b = {0};
+	snprintf(path, sizeof(path), "%s/config.yaml", dir);
+	if (fs_read_regular(path, YAML_MAX_BYTES, &b) < 0 || hash_bytes(b.data, b.size, hex) < 0)
+		hex[0] = '\0';
+	fs_bytes_clear(&b);
+}
+
+/* finished.json of earlier programs does not say which text was run. */
+static bool is_of_config(const cJSON *finished, const struct sweep_cell *c, const char *dir)
+{
+	char hex[HASH_HEX];
+	const char *text = text_of(finished, "config_text_sha256");
+	hash_config(dir, hex);
+	return strcmp(text_of(finished, "config_sha256"), c->config_sha256) == 0 && (!*text || strcmp(text, hex) == 0);
+}
+
 static bool is_finished(const struct sweep_cell *c, const char *dir, struct cell_report *r)
 {
 	char results[ROOM];
@@ -127,7 +148,7 @@ static bool is_finished(const struct sweep_cell *c, const char *dir, struct cell
 	snprintf(results, sizeof(results), "%s/results.json", dir);
 	if (r->done < c->n_stage || access(results, F_OK) != 0 || files_read_json(dir, "finished.json", &json) < 0)
 		return false;
-	bool is = strcmp(text_of(json, "config_sha256"), c->config_sha256) == 0;
+	bool is = is_of_config(json, c, dir);
 	r->other_program = is && (strcmp(text_of(json, "program_commit"), program_commit) != 0 ||
 				     strcmp(text_of(json, "program_version"), program_version) != 0);
 	cJSON_Delete(json);
@@ -256,12 +277,14 @@ static void last_line(const char *dir, char *line, size_t cap)
 
 static void write_finished(const struct sweep_cell *c, const char *dir)
 {
-	char utc[32];
+	char utc[32], hex[HASH_HEX];
 	bool ok;
 	cJSON *json;
 	struct json_out root = json_out_begin(&ok);
 	clock_utc(utc);
+	hash_config(dir, hex);
 	json_out_text(root, "config_sha256", c->config_sha256);
+	json_out_text(root, "config_text_sha256", hex);
 	json_out_text(root, "program_version", program_version);
 	json_out_text(root, "program_commit", program_commit);
 	json_out_text(root, "time", utc);
@@ -271,15 +294,25 @@ static void write_finished(const struct sweep_cell *c, const char *dir)
 	err_clear();
 }
 
+/* On a full disk the reason is said where the sweep is looked at; nothing else is left of it. */
+static void write_error(const char *dir, int status, const char *message)
+{
+	if (run_error_write_text(dir, status, message) == 0)
+		return;
+	fprintf(stderr, "warning: %s\n", err_message());
+	err_clear();
+}
+
 int cell_end(const struct sweep *s, const struct sweep_cell *c, int wait_status, bool whole)
 {
 	char dir[SWEEP_PATH], path[ROOM], message[512];
+	struct cell_report now;
 	sweep_cell_dir(s, c, dir);
 	snprintf(path, sizeof(path), "%s/error.json", dir);
 	const int signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
 	const int status = signal ? 128 + signal : WEXITSTATUS(wait_status);
 	if (status == 0 && whole && has_other_data(s, c)) {
-		run_error_write_text(dir, OTHER_DATA_STATUS,
+		write_error(dir, OTHER_DATA_STATUS,
 		    "its data have changed since this sweep was planned; the same sweep again goes by what they are "
 		    "now");
 		return OTHER_DATA_STATUS;
@@ -288,11 +321,15 @@ int cell_end(const struct sweep *s, const struct sweep_cell *c, int wait_status,
 		write_finished(c, dir);
 	if (status == 0 || status == 75 || access(path, F_OK) == 0)
 		return status;
+	/* Where another process has taken the cell, this one's end says nothing of it. */
+	cell_look(s, c, &now);
+	if (now.state == CELL_RUNNING || now.state == CELL_FINISHED)
+		return status;
 	if (signal)
 		snprintf(message, sizeof(message), "the run was ended by signal %d (%s)%s", signal, strsignal(signal),
 		    signal == SIGKILL ? ", as for want of memory" : "");
 	else
 		last_line(dir, message, sizeof(message));
-	run_error_write_text(dir, status, message);
+	write_error(dir, status, message);
 	return status;
 }

@@ -75,7 +75,8 @@ static int common_sign(const struct run_config *k, char hex[HASH_HEX])
 	int rc = hash_open(&h);
 	if (rc)
 		return rc;
-	snprintf(numbers, sizeof(numbers), "seed %lld device %d", (long long)k->top.seed, k->top.device.train);
+	snprintf(numbers, sizeof(numbers), "seed %lld device %d threads %d", (long long)k->top.seed,
+	    k->top.device.train, (int)k->top.threads);
 	rc = hash_add_str(h, numbers);
 	if (!rc)
 		rc = hash_json(h, option_to_json(data_option_table, &k->data, NULL));

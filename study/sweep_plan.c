@@ -518,6 +518,12 @@ int sweep_plan(struct sweep *s, struct sweep_found *found, const struct grid *g,
 	s->threads = threads ? threads : old.threads ? old.threads : share;
 	if (!rc)
 		rc = make_cells(&p);
+	if (!rc && threads && !sweep_sharing(s))
+		rc = err_set(ERR_CONFIG,
+		    "sweep: --threads is for configs with 'threads: 0', and all cells name a number; `--set "
+		    "threads=%d` "
+		    "gives the base another",
+		    threads);
 	if (!rc)
 		rc = find_equal(&p, found);
 	if (!rc)

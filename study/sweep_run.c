@@ -130,9 +130,25 @@ static int choose(struct scheduler *k)
 	return -1;
 }
 
+/* Another process may have taken the cell since it was looked at, and may have ended it. */
+static bool is_of_another(struct scheduler *k, int cell)
+{
+	const struct sweep_cell *c = &k->s->cell[cell];
+	struct cell_report r;
+	cell_look(k->s, c, &r);
+	if (r.state != CELL_RUNNING && r.state != CELL_FINISHED)
+		return false;
+	count_end(k, cell, r.state == CELL_FINISHED ? FATE_FINISHED : FATE_ELSEWHERE, 0);
+	fprintf(stderr, "[%d/%d] %s: %s another process\n", k->ended, k->s->n, c->folder,
+	    r.state == CELL_FINISHED ? "was finished by" : "is at work in");
+	return true;
+}
+
 static int start(struct scheduler *k, struct job *job, int cell)
 {
 	const struct sweep_cell *c = &k->s->cell[cell];
+	if (is_of_another(k, cell))
+		return 0;
 	int rc = cell_start(k->s, c, NULL, &job->pid);
 	if (rc)
 		return rc;
@@ -146,10 +162,13 @@ static int start(struct scheduler *k, struct job *job, int cell)
 static int fill_jobs(struct scheduler *k)
 {
 	int rc = 0;
-	for (int j = 0; !rc && j < k->jobs; j++) {
-		int cell = k->job[j].cell < 0 ? choose(k) : -1;
-		if (cell >= 0)
-			rc = start(k, &k->job[j], cell);
+	for (int j = 0; j < k->jobs; j++) {
+		int cell = 0;
+		while (!rc && cell >= 0 && k->job[j].cell < 0) {
+			cell = choose(k);
+			if (cell >= 0)
+				rc = start(k, &k->job[j], cell);
+		}
 	}
 	return rc;
 }
@@ -167,6 +186,8 @@ static void end_job(struct scheduler *k, struct job *job, int wait_status)
 		fprintf(stderr, "%s: interrupted; it goes on from there\n", c->folder);
 		return;
 	}
+	if (status && is_of_another(k, cell))
+		return;
 	count_end(k, cell, status ? FATE_FAILED : FATE_FINISHED, status);
 	if (!status) {
 		fprintf(
@@ -174,7 +195,8 @@ static void end_job(struct scheduler *k, struct job *job, int wait_status)
 		return;
 	}
 	cell_look(k->s, c, &r);
-	fprintf(stderr, "[%d/%d] %s: failed with status %d: %s\n", k->ended, k->s->n, c->folder, status, r.message);
+	fprintf(stderr, "[%d/%d] %s: failed with status %d%s%s\n", k->ended, k->s->n, c->folder, status,
+	    *r.message ? ": " : "", r.message);
 	for (int i = 0; status <= 6 && status >= 2 && i < c->n_stage; i++)
 		if (strcmp(c->stage[i].name, r.stage) == 0)
 			k->broken[k->n_broken++] = c->stage[i].sign;
@@ -266,11 +288,16 @@ int sweep_run_cell(
 	pid_t pid;
 	int wait_status;
 	bool told = false;
+	int rc = sweep_check_config(s, c);
+	if (rc)
+		return rc;
 	cell_look(s, c, &r);
 	int least = c->n_stage + 1;
 	for (int i = 0; until && i < c->n_stage; i++)
 		if (strcmp(c->stage[i].name, until) == 0)
 			least = i + 1;
+	if (until && least > c->n_stage)
+		return err_set(ERR_CONFIG, "--until: %s has no stage '%s'", c->folder, until);
 	if (r.state == CELL_FINISHED || r.done >= least) {
 		fprintf(stderr, "%s: is finished\n", c->folder);
 		return 0;
@@ -281,7 +308,7 @@ int sweep_run_cell(
 	}
 	fprintf(stderr, "%s: %s%s%s\n", c->folder, r.done ? "going on" : "begun", until ? ", up to " : "",
 	    until ? until : "");
-	int rc = cell_start(s, c, until, &pid);
+	rc = cell_start(s, c, until, &pid);
 	if (rc)
 		return rc;
 	while (waitpid(pid, &wait_status, WNOHANG) != pid) {
@@ -296,5 +323,9 @@ int sweep_run_cell(
 	if (status == 0)
 		return 0;
 	cell_look(s, c, &r);
+	if (r.state == CELL_RUNNING || r.state == CELL_FINISHED) {
+		fprintf(stderr, "%s: another process has taken it\n", c->folder);
+		return 0;
+	}
 	return err_set(error_of(status), "%s: %s", c->folder, r.message);
 }

@@ -60,6 +60,8 @@ static int run_line(const struct sweep *s, char *line, const char *file, const v
 		*mark = '\0';
 		until = mark + strlen(" until ");
 	}
+	if (!*line)
+		return err_set(ERR_CONFIG, "%s: a line of a task names no cell", file);
 	for (char *p = line; *p && first != ERR_INTERRUPTED; p = end) {
 		long index = strtol(p, &end, 10);
 		const struct sweep_cell *c = end == p ? NULL : sweep_find(s, index);

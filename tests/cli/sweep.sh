@@ -179,6 +179,63 @@ works sweep grid.yaml --status
 contains out "5 finished, 0 failed, 0 at work, 1 begun"
 check "no word of another program" [ "$(grep -c "another version" out)" -eq 0 ]
 
+# What somebody has edited in a cell's folder is not run under the cell's name, nor counted as the cell.
+works sweep grid.yaml --jobs 2
+hand=$(echo runs/grid/cells/0002-*)
+cp "$hand/config.yaml" kept.yaml
+cp "$hand/cell.json" kept.json
+sed -i 's/latency_runs: 6/latency_runs: 7/' "$hand/config.yaml"
+check "the config is another" eval '! cmp -s "$hand/config.yaml" kept.yaml'
+ends_with 2 "$hand/config.yaml is gone, or was edited since the sweep was made; \`pipeline sweep grid.yaml\` writes it again" sweep runs/grid
+ends_with 2 "$hand/config.yaml is gone, or was edited" sweep runs/grid --cell 2
+works sweep runs/grid --status
+contains err "warning: $hand/config.yaml is gone, or was edited"
+contains out "5 finished, 0 failed, 0 at work, 1 begun"
+cp -r "$hand" by_hand
+check "the edited config runs by itself" "$program" run by_hand/config.yaml --out by_hand
+works compare by_hand
+contains err "by_hand: stale: its config.yaml was edited since its sweep was made"
+works sweep grid.yaml
+contains err "6 of 6 cells are finished"
+check "the sweep's command writes it again" cmp "$hand/config.yaml" kept.yaml
+works compare runs/grid
+check "and all cells count" [ ! -s err ]
+sed -i 's/kd_only/kd_quant/; s/kd_quant_/kd_only/' "$hand/cell.json"
+check "the label is another" eval '! cmp -s "$hand/cell.json" kept.json'
+works compare runs/grid
+contains err "$hand: stale: its cell.json is not what its sweep.json has"
+works sweep grid.yaml
+check "it is written again, too" cmp "$hand/cell.json" kept.json
+
+# The number of threads is an axis like others; 0 is the sweep's.
+cat >threads.yaml <<'END'
+base: base.yaml
+axes: {threads: [0, 1, 2]}
+END
+works sweep threads.yaml --threads 3 --freeze
+contains err "3 cells in runs/threads, 3 of them new; 3 threads each of the 1 whose configs name none"
+check "a cell has its own" eval '[ "$(grep -h ^threads runs/threads/cells/*/config.yaml | tr "\n" " ")" = "threads: 3 threads: 1 threads: 2 " ]'
+rm -r runs/threads/cells/0001-* runs/threads/cells/0002-*
+works run runs/threads/cells/0000-*/config.yaml --out "$(echo runs/threads/cells/0000-*)"
+works compare runs/threads
+check "0 is not another number" eval '! grep -q 0000 err'
+sed 's/0, //' threads.yaml >own.yaml
+refuses 2 "--threads is for configs with 'threads: 0', and all cells name a number; \`--set threads=3\`" sweep own.yaml --threads 3 --plan
+
+# Two sweeps in one folder share its cells; neither takes the other's for failed.
+"$program" sweep grid.yaml --out runs/both >first 2>&1 &
+begun=$!
+works sweep grid.yaml --out runs/both --jobs 2
+status=0
+wait $begun || status=$?
+check "the other one ends as well" [ $status -eq 0 ]
+check "no cell is said to have failed" eval '! grep -h "failed with" first err && ! ls runs/both/cells/*/error.json'
+works sweep grid.yaml --out runs/both
+contains err "6 of 6 cells are finished"
+ends_with 2 "--until: 0000-temperature1-kd_only has no stage 'nothing'" sweep runs/both --cell 0 --until nothing
+echo >tasks
+ends_with 2 "tasks: a line of a task names no cell" sweep runs/both --cell 0 --tasks tasks
+
 # What lies in the place of a log is neither waited for nor written through, and folders of others are left alone.
 odd=$(echo runs/grid/cells/0001-*)
 rm -f "$odd/run.log" "$odd/finished.json"

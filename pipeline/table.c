@@ -1,6 +1,7 @@
 /* Tables of texts. */
 #include "pipeline/table.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,16 +68,18 @@ void table_add(struct table *t, const char *format, ...)
 	append(t, text);
 }
 
-/* In Markdown a bar ends a cell. */
+/* In Markdown a bar ends a cell, and what looks like a tag of HTML is one and not seen. */
+static bool is_markup(const char *at)
+{
+	return *at == '|' || (*at == '<' && at[1] && (isalpha((unsigned char)at[1]) || strchr("/!?", at[1])));
+}
+
 static void write_cell(const char *text, bool markdown, struct str *out)
 {
-	for (size_t n; *text; text += n) {
-		n = markdown ? strcspn(text, "|") : strlen(text);
-		str_addn(out, text, n);
-		if (text[n] == '|') {
-			str_add(out, "\\|");
-			n++;
-		}
+	for (; *text; text++) {
+		if (markdown && is_markup(text))
+			str_add(out, "\\");
+		str_addn(out, text, 1);
 	}
 }
 
@@ -94,7 +97,7 @@ static int width_of(const char *text, bool markdown)
 {
 	int n = 0;
 	while (*text) {
-		n += markdown && *text == '|';
+		n += markdown && is_markup(text);
 		n += next_columns(&text);
 	}
 	return n;

@@ -43,6 +43,10 @@ void latex_text(struct str *out, const char *text)
 			str_add(out, "\\textbackslash{}");
 		else if (*text == '~' || *text == '^')
 			str_addf(out, "\\%c{}", *text);
+		else if (*text == '<' || *text == '>')
+			str_addf(out, "$%c$", *text); /* as they are, the usual fonts have other signs in their place */
+		else if (*text == '|')
+			str_add(out, "\\textbar{}");
 		else
 			str_addn(out, (unsigned char)*text < ' ' ? "?" : text, 1);
 	}

@@ -196,6 +196,18 @@ works compare idle --format csv
 contains out 'chain=short,short,,,'
 contains out 'chain=long sparsity=0.5,long,0.5,,'
 
+# names stay what they are, whatever the format makes of their characters
+cat >odd.yaml <<'END'
+base: t.yaml
+axes: {kind: {'a<b>|c': {stages.prune.sparsity: 0.3}, 'd < e': {stages.prune.sparsity: 0.4}}}
+END
+works sweep odd.yaml --out odd --freeze
+works compare odd --format latex
+contains out 'kind=a$<$b$>$\textbar{}c &'
+works compare odd --format md
+contains out '| kind=a\<b>\|c |'
+contains out '| kind=d < e '
+
 # both read the same description of a sweep
 cp sweep/sweep.json whole.json
 unreadable() { # CHANGE TEXT

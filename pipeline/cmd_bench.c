@@ -140,6 +140,17 @@ static void print_basis(const struct bench *b, const cJSON *models)
 	}
 }
 
+static void add_throughput(struct table *t, const cJSON *x)
+{
+	if (figure(x, "throughput_runs") > 0) {
+		table_add(t, "%.0f", figure(x, "throughput_batch"));
+		table_add(t, "%.1f", figure(x, "throughput_sps"));
+	} else {
+		table_add(t, "-");
+		table_add(t, "-");
+	}
+}
+
 static int print_table(const struct bench *b, const cJSON *report)
 {
 	static const char *const head[] = {"checkpoint", "form", "median ms", "p95 ms", "p99 ms", "batch", "samples/s"};
@@ -156,8 +167,7 @@ static int print_table(const struct bench *b, const cJSON *report)
 			table_add(&t, "%.4f", figure(x, "latency_ms_median"));
 			table_add(&t, "%.4f", figure(x, "latency_ms_p95"));
 			table_add(&t, "%.4f", figure(x, "latency_ms_p99"));
-			table_add(&t, "%.0f", figure(x, "throughput_batch"));
-			table_add(&t, "%.1f", figure(x, "throughput_sps"));
+			add_throughput(&t, x);
 		}
 	}
 	table_write(&t, screen_width(STDOUT_FILENO), &out);

@@ -191,10 +191,14 @@ static void csv_row(struct str *s, const struct evaluation *e, const struct eval
 		csv_figure(s, m->test.value[i]);
 	for (int c = 0; c < m->test.classes; c++)
 		str_addf(s, "%s%.6f", c ? ";" : ",\"", m->test.of_class[c].f1);
+	str_add(s, "\",");
 	if (e->o->latency)
-		str_addf(s, "\",%.6f,%.6f,%.2f,", m->latency.median * 1e3, m->latency.p95 * 1e3, m->latency.throughput);
+		str_addf(s, "%.6f,%.6f,", m->latency.median * 1e3, m->latency.p95 * 1e3);
 	else
-		str_add(s, "\",,,,");
+		str_add(s, ",,");
+	if (e->o->latency && isfinite(m->latency.throughput))
+		str_addf(s, "%.2f", m->latency.throughput);
+	str_add(s, ",");
 	csv_text(s, device);
 	str_add(s, "\n");
 }

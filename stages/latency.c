@@ -232,8 +232,10 @@ int latency_measure(const struct latency_subject *subjects, int n, const struct 
 	const struct protocol p = {subjects, n, seed, progress, stop};
 	int rc = 0;
 	for (int i = 0; i < n; i++)
-		out[i] = (struct latency){
-		    .runs = o->runs, .batch_runs = o->throughput_runs, .batch = (int)o->throughput_batch};
+		out[i] = (struct latency){.runs = o->runs,
+		    .batch_runs = o->throughput_runs,
+		    .batch = (int)o->throughput_batch,
+		    .throughput = NAN};
 	for (int i = 0; i < n && !rc; i++) {
 		out[i].seconds = mem_alloc((size_t)o->runs, sizeof(double));
 		out[i].batch_seconds = mem_alloc((size_t)o->throughput_runs + 1, sizeof(double));

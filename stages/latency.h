@@ -41,7 +41,7 @@ struct latency {
 	int64_t runs, batch_runs;
 	int batch;
 	double median, mean, p95, p99; /* seconds, batch 1; percentiles interpolate as numpy's default does */
-	double throughput;             /* samples per second at `batch`, from the median; 0 if not measured */
+	double throughput;             /* samples per second at `batch`, from the median; NaN if not measured */
 	char input[24];                /* "random", or such as "test texts" */
 	double tokens;                 /* texts: of a run at batch 1, on average; 0: no texts */
 };

@@ -94,6 +94,19 @@ contains flat '"round":3,"train_loss":'
 contains flat '"test_split_of_rounds":"validation"'
 check "loss curves of rounds" grep -q '^3 ' federated/figures/loss_curves.dat
 
+# what was not measured is no 0
+works run fed.yaml --set stages.evaluate.throughput_runs=0 --out slow
+works report slow --out unmeasured
+for file in unmeasured/benchmark_results.csv slow/02-evaluate/benchmark_results.csv; do
+	check "no throughput in $file" awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { exit $(at["cpu_throughput_sps"]) != "" || $(at["cpu_latency_ms_median"]) <= 0 }' $file
+done
+tr -d '\n\t' <unmeasured/results_baseline.json >flat
+contains flat '"throughput_samples_per_sec":null'
+tr -d '\n\t' <slow/02-evaluate/evaluation.json >flat
+contains flat '"throughput_sps":null'
+works bench slow/01-clients --runs 3 --warmup 0 --throughput-runs 0
+contains out ' -          -'
+
 # the same again, into its own folder
 works report runs/r1 runs/r2 --out two
 

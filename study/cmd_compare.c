@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "pipeline/command.h"
 #include "study/compare_out.h"
+#include "study/other_data.h"
 
 struct request {
 	const char *baseline, *metric;
@@ -33,7 +34,7 @@ static int print(const struct compare *c, int format)
 		compare_marks(c, &marks);
 	} else if (!rc && format != COMPARE_JSON) {
 		compare_marks(c, &marks);
-		compare_other_data(c, &marks);
+		other_data_words(c, &marks);
 	}
 	if (!rc && (out.failed || words.failed || marks.failed))
 		rc = err_set(ERR_NOMEM, "out of memory");

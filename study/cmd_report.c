@@ -6,6 +6,7 @@
 #include "pipeline/command.h"
 #include "study/check.h"
 #include "study/compare_out.h"
+#include "study/other_data.h"
 #include "study/report.h"
 
 struct request {
@@ -16,7 +17,7 @@ static void say(const struct report *r, const struct compare *c)
 {
 	struct str marks = {0};
 	compare_marks(c, &marks);
-	compare_other_data(c, &marks);
+	other_data_words(c, &marks);
 	printf("%s: %d files, %d figures; %s/report.html\n", r->out, r->files, r->n_figure, r->out);
 	fflush(stdout);
 	fputs(str_text(&marks), stderr);

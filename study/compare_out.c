@@ -1,4 +1,5 @@
 #include "study/compare_out.h"
+#include "study/other_data.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,8 +14,6 @@
 #include "pipeline/screen.h"
 #include "pipeline/table.h"
 #include "task/task.h"
-
-#define LISTED_MAX 8 /* names in a sentence */
 
 const char *const compare_format_names[COMPARE_FORMATS + 1] = {"text", "md", "csv", "latex", "json", NULL};
 
@@ -294,17 +293,8 @@ static bool is_first_untested(const struct compare *c, int at)
 	return true;
 }
 
-void compare_explain(const struct compare *c, struct str *out)
+static void explain_tests(const struct compare *c, bool resampled, struct str *out)
 {
-	bool samples = false, resampled = false;
-	for (int i = 0; i < c->n; i++) {
-		samples |= c->row[i].of_samples;
-		resampled |= c->row[i].paired.replicates > 0;
-	}
-	str_add(out, "Mean, standard deviation (sd) and 95 % interval (Student's t) are over seeds and folds");
-	str_add(out, samples ? "; of a single run the interval is that of its test samples (Wilson).\n" : ".\n");
-	if (!c->has_baseline)
-		return;
 	if (any_test(c, false))
 		str_addf(out, "One run against one: %s.\n",
 		    resampled
@@ -320,26 +310,21 @@ void compare_explain(const struct compare *c, struct str *out)
 	for (int i = 0; i < c->n; i++)
 		if (c->row[i].verdict == COMPARE_UNTESTED && is_first_untested(c, i))
 			str_addf(out, "Untested: %s.\n", c->row[i].no_p);
-	compare_other_data(c, out);
 }
 
-void compare_other_data(const struct compare *c, struct str *out)
+void compare_explain(const struct compare *c, struct str *out)
 {
-	const struct study_group *last = NULL;
-	int n = 0;
+	bool samples = false, resampled = false;
 	for (int i = 0; i < c->n; i++) {
-		const struct compare_row *r = &c->row[i];
-		if (!r->other_samples || r->group == last)
-			continue;
-		last = r->group;
-		if (n < LISTED_MAX)
-			str_addf(out, "%s%s", n ? ", " : "Other test samples than the baseline's: ", r->group->label);
-		n++;
+		samples |= c->row[i].of_samples;
+		resampled |= c->row[i].paired.replicates > 0;
 	}
-	if (n)
-		str_addf(out, "%s; their differences are of the data as well.\n", n > LISTED_MAX ? ", ..." : "");
+	str_add(out, "Mean, standard deviation (sd) and 95 % interval (Student's t) are over seeds and folds");
+	str_add(out, samples ? "; of a single run the interval is that of its test samples (Wilson).\n" : ".\n");
+	if (c->has_baseline)
+		explain_tests(c, resampled, out);
+	other_data_words(c, out);
 }
-
 void compare_marks(const struct compare *c, struct str *out)
 {
 	for (int i = 0; i < c->study->n; i++) {
@@ -442,6 +427,21 @@ static void put_row(struct json_out list, const struct compare *c, const struct 
 		put_test(o, c, r);
 }
 
+static void put_changes(struct json_out root, const struct study *s)
+{
+	struct json_out list = json_out_list(root, "changed_data");
+	struct data_change *change = NULL;
+	int n = 0;
+	if (other_data_changes(s, &change, &n) < 0)
+		*root.ok = false;
+	for (int i = 0; i < n; i++) {
+		struct json_out o = json_out_object(list, NULL);
+		json_out_text(o, "path", s->run[change[i].run].path);
+		json_out_text(o, "not_as", s->run[change[i].first].path);
+	}
+	mem_free(change);
+}
+
 static int write_json(const struct compare *c, struct str *out)
 {
 	bool ok;
@@ -459,6 +459,7 @@ static int write_json(const struct compare *c, struct str *out)
 		json_out_text(o, "state", study_state_names[r->state]);
 		json_out_text(o, "why", r->why);
 	}
+	put_changes(root, c->study);
 	int rc = json_out_end(root, &json);
 	char *text = rc ? NULL : json_print(json, true);
 	cJSON_Delete(json);

@@ -13,8 +13,6 @@ extern const char *const compare_format_names[COMPARE_FORMATS + 1]; /* NULL-term
 int compare_write(const struct compare *c, enum compare_format format, struct str *out);
 /* How the rows were tested, in words: what stands below tables. */
 void compare_explain(const struct compare *c, struct str *out);
-/* Its last sentence, where there is a need for it: which groups were tested on other samples than their baseline. */
-void compare_other_data(const struct compare *c, struct str *out);
 /* Every run that is not finished, a line each: "path: stale: why". */
 void compare_marks(const struct compare *c, struct str *out);
 /* A table as CSV (RFC 4180): cells are quoted where they must be. A text that a spreadsheet would take for a formula

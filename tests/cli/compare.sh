@@ -196,6 +196,35 @@ works compare idle --format csv
 contains out 'chain=short,short,,,'
 contains out 'chain=long sparsity=0.5,long,0.5,,'
 
+# data that change while a sweep is at work are said, whatever the rows are compared with
+awk 'BEGIN { srand(1); print "text,label,split"; split("train val test", of, " ")
+	for (i = 0; i < 90; i++) print "w" i % 7 " w" int(20 * rand()) " w" i % 3 ",c" i % 3 "," of[1 + int(i / 3) % 3] }' >rows.csv
+cat >rows.yaml <<'END'
+base:
+  name: rows
+  threads: 1
+  data: {source: csv, path: rows.csv}
+  models: {m: {family: bag, dim: 4}}
+  stages: {train: {model: m, epochs: 1}, prune: {input: train, sparsity: 0.5, epochs: 0}, evaluate: {latency: false}}
+axes: {stages.prune.sparsity: [0.2, 0.5]}
+seeds: [1, 2]
+END
+works sweep rows.yaml --out rows --freeze
+works sweep rows --cell 0
+works sweep rows --cell 1
+works compare rows
+check "no word of data that are the same" [ "$(grep -c 'Data have changed' out)" -eq 0 ]
+sed -i '2s/^w0/w1/' rows.csv
+works sweep rows
+changed="Data have changed, for the same options and seed: rows/cells/0002-sparsity0.5-s1 (rows/cells/0000-sparsity0.2-s1 has others), rows/cells/0003-sparsity0.5-s2 (rows/cells/0001-sparsity0.2-s2 has others); means and differences are of the data as well."
+works compare rows
+contains out "$changed"
+works compare rows --format csv
+contains err "$changed"
+works compare rows --baseline prune --format json
+tr -d '\n\t' <out >flat
+contains flat '"changed_data":[{"path":"rows/cells/0002-sparsity0.5-s1","not_as":"rows/cells/0000-sparsity0.2-s1"}'
+
 # names stay what they are, whatever the format makes of their characters
 cat >odd.yaml <<'END'
 base: t.yaml

@@ -35,6 +35,15 @@ int hf_weights_read(struct checkpoint *c, const struct hf_config *config, const 
 
 /* What a tokenizer.json says. */
 int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_options *o, struct vocabulary *v);
+/* The flags of a tokenizer_config.json; what it does not say stays as it is. */
+int hf_tokenizer_flags(const cJSON *config, const char *path, struct wordpiece_options *o);
+/* An id, or one that no token has. */
+int64_t hf_token_id(const cJSON *id);
+/* An added token, which must be one of BERT's special ones. id < 0: none is given. */
+int hf_token_check(const char *text, int64_t id, const char *path, const struct vocabulary *v);
+/* Refuses what the folder's other files say otherwise than `o` and `v`, or more. json: these are of tokenizer.json. */
+int hf_tokenizer_agrees(const char *dir, const cJSON *config, const char *config_path, bool json,
+    const struct wordpiece_options *o, const struct vocabulary *v);
 /* The adapter: vocabulary and flags. longest: of hf_import_options. */
 int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int positions);
 

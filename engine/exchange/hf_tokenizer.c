@@ -63,22 +63,67 @@ static int read_normalizer(const cJSON *json, const char *path, struct wordpiece
 	return rc ? rc : expect(get(json, "pre_tokenizer"), "type", "BertPreTokenizer", path, "pre_tokenizer.");
 }
 
-/* The template's pieces for one text must be [CLS], the text, [SEP]. */
-static int check_template(const cJSON *post, const char *path)
+/* What stands at one place of a template: a special token, or the first or second text. */
+struct piece {
+	const char *kind, *id;
+	int type;
+};
+
+static bool pieces_are(const cJSON *list, const struct piece *want, int n)
 {
-	static const char *const want[] = {"SpecialToken", "Sequence", "SpecialToken"};
-	static const char *const id[] = {"[CLS]", "A", "[SEP]"};
-	const cJSON *single = get(post, "single"), *type = get(post, "type");
-	if (cJSON_IsString(type) && strcmp(type->valuestring, "BertProcessing") == 0)
-		return 0;
-	bool same = cJSON_IsString(type) && strcmp(type->valuestring, "TemplateProcessing") == 0 &&
-		    cJSON_GetArraySize(single) == 3;
-	for (int i = 0; same && i < 3; i++) {
-		const cJSON *name = get(get(cJSON_GetArrayItem(single, i), want[i]), "id");
-		same = cJSON_IsString(name) && strcmp(name->valuestring, id[i]) == 0;
+	bool same = cJSON_GetArraySize(list) == n;
+	for (int i = 0; same && i < n; i++) {
+		const cJSON *piece = get(cJSON_GetArrayItem(list, i), want[i].kind), *id = get(piece, "id"),
+			    *type = get(piece, "type_id");
+		same = cJSON_IsString(id) && strcmp(id->valuestring, want[i].id) == 0 && cJSON_IsNumber(type) &&
+		       type->valueint == want[i].type;
 	}
-	return same ? 0
-		    : err_set(ERR_CHECKPOINT, "%s: post_processor must put [CLS] before and [SEP] behind a text", path);
+	return same;
+}
+
+/* What stands for one text, and for two: [CLS], the first, [SEP]; the second, [SEP]. */
+static int check_pieces(const cJSON *post, const char *path)
+{
+	static const struct piece want[] = {{"SpecialToken", "[CLS]", 0}, {"Sequence", "A", 0},
+	    {"SpecialToken", "[SEP]", 0}, {"Sequence", "B", 1}, {"SpecialToken", "[SEP]", 1}};
+	if (!pieces_are(get(post, "single"), want, 3))
+		return err_set(ERR_CHECKPOINT,
+		    "%s: post_processor must put [CLS] before and [SEP] behind a text, all of type 0", path);
+	if (!pieces_are(get(post, "pair"), want, 5))
+		return err_set(ERR_CHECKPOINT,
+		    "%s: post_processor must make a pair [CLS] A [SEP], of type 0, and B [SEP], of type 1", path);
+	return 0;
+}
+
+/* The special tokens that it adds are those of the vocabulary. */
+static int check_template(const cJSON *post, const char *path, const struct vocabulary *v)
+{
+	static const char *const key[] = {"cls", "sep"};
+	const cJSON *type = get(post, "type");
+	const bool bert = cJSON_IsString(type) && strcmp(type->valuestring, "BertProcessing") == 0;
+	if (!bert && !(cJSON_IsString(type) && strcmp(type->valuestring, "TemplateProcessing") == 0))
+		return err_set(
+		    ERR_CHECKPOINT, "%s: post_processor must put [CLS] before and [SEP] behind a text", path);
+	int rc = bert ? 0 : check_pieces(post, path);
+	for (int i = 0; !rc && i < 2; i++) {
+		const int special = VOCABULARY_CLS + i;
+		const char *text = vocabulary_special_text[special];
+		const cJSON *ids = get(get(get(post, "special_tokens"), text), "ids"),
+			    *id = bert ? cJSON_GetArrayItem(get(post, key[i]), 1) : cJSON_GetArrayItem(ids, 0);
+		const bool one = bert || cJSON_GetArraySize(ids) == 1;
+		if (!one || !cJSON_IsNumber(id) || id->valueint != v->special[special])
+			rc = err_set(ERR_CHECKPOINT, "%s: post_processor gives %s another id than the vocabulary, %d",
+			    path, text, (int)v->special[special]);
+	}
+	return rc;
+}
+
+static int check_truncation(const cJSON *json, const char *path)
+{
+	const char *side = cJSON_GetStringValue(get(get(json, "truncation"), "direction"));
+	return side && strcmp(side, "Right") != 0
+		   ? err_set(ERR_CHECKPOINT, "%s: truncation.direction must be 'Right', found '%.40s'", path, side)
+		   : 0;
 }
 
 /* The model's tokens by id. */
@@ -135,19 +180,10 @@ static int check_added(const cJSON *json, const char *path, const struct vocabul
 	const cJSON *added;
 	cJSON_ArrayForEach(added, get(json, "added_tokens"))
 	{
-		const cJSON *text = get(added, "content");
-		bool special = false;
-		for (int i = 0; cJSON_IsString(text) && i < VOCABULARY_SPECIALS; i++)
-			special = special || strcmp(text->valuestring, vocabulary_special_text[i]) == 0;
-		if (!special)
-			return err_set(ERR_CHECKPOINT,
-			    "%s: added token '%.40s': only [PAD], [UNK], [CLS], [SEP] and [MASK] may be added", path,
-			    cJSON_IsString(text) ? text->valuestring : "?");
-		const cJSON *id = get(added, "id");
-		if (!cJSON_IsNumber(id) ||
-		    (int)id->valuedouble != vocabulary_id(v, text->valuestring, strlen(text->valuestring)))
-			return err_set(ERR_CHECKPOINT, "%s: added token '%s' has another id in the vocabulary", path,
-			    text->valuestring);
+		const char *text = cJSON_GetStringValue(get(added, "content"));
+		const int rc = hf_token_check(text ? text : "", hf_token_id(get(added, "id")), path, v);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -156,9 +192,11 @@ int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_opt
 {
 	int rc = read_normalizer(json, path, o);
 	if (!rc)
-		rc = check_template(get(json, "post_processor"), path);
+		rc = check_truncation(json, path);
 	if (!rc)
 		rc = read_model(json, path, o, v);
+	if (!rc)
+		rc = check_template(get(json, "post_processor"), path, v);
 	return rc ? rc : check_added(json, path, v);
 }
 
@@ -187,6 +225,16 @@ static int check_config(const cJSON *config, const char *path)
 	return rc;
 }
 
+int hf_tokenizer_flags(const cJSON *config, const char *path, struct wordpiece_options *o)
+{
+	int rc = read_flag(config, "do_lower_case", path, &o->lowercase);
+	if (!rc)
+		rc = read_flag(config, "tokenize_chinese_chars", path, &o->handle_chinese_chars);
+	return rc || !cJSON_GetObjectItemCaseSensitive(config, "strip_accents")
+		   ? rc
+		   : read_accents(config, path, &o->strip_accents);
+}
+
 static int read_text(
     const cJSON *config, const char *config_path, const char *dir, struct wordpiece_options *o, struct vocabulary *v)
 {
@@ -197,11 +245,7 @@ static int read_text(
 	if (!rc)
 		rc = check_config(config, config_path);
 	if (!rc)
-		rc = read_flag(config, "do_lower_case", config_path, &o->lowercase);
-	if (!rc)
-		rc = read_flag(config, "tokenize_chinese_chars", config_path, &o->handle_chinese_chars);
-	if (!rc)
-		rc = read_accents(config, config_path, &o->strip_accents);
+		rc = hf_tokenizer_flags(config, config_path, o);
 	/* The ids of a published vocabulary must not move, whatever its lines are. */
 	return rc ? rc : vocabulary_read(v, path, VOCABULARY_FAULTS_KEPT);
 }
@@ -228,6 +272,8 @@ int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int pos
 		rc = hf_read_json(&config, dir, "tokenizer_config.json", false, config_path);
 	if (!rc)
 		rc = json ? hf_tokenizer_parse(json, path, &o, &v) : read_text(config, config_path, dir, &o, &v);
+	if (!rc)
+		rc = hf_tokenizer_agrees(dir, config, config_path, json, &o, &v);
 	if (!rc)
 		rc = adapter_of_vocabulary(out, &v, &o, longest_text(config, longest, positions));
 	cJSON_Delete(json);

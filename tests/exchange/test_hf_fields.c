@@ -148,12 +148,15 @@ static void sentence__encoders_are_pooled_in_one_way(void **state)
 static void tokenizer__says_how_texts_become_tokens(void **state)
 {
 	struct checkpoint c;
+	const char *dir;
 	(void)state;
 	c = import(folder("sentence"));
 	assert_true(c.adapter.coder->options.lowercase);
 	assert_int_equal(c.adapter.coder->options.strip_accents, WORDPIECE_ACCENTS_AUTO);
 	checkpoint_clear(&c);
-	c = import(changed("sentence", "tokenizer.json", "\"lowercase\": true", "\"lowercase\": false"));
+	dir = changed("sentence", "tokenizer.json", "\"lowercase\": true", "\"lowercase\": false");
+	edit(dir, "tokenizer_config.json", "\"do_lower_case\": true", "\"do_lower_case\": false");
+	c = import(dir);
 	assert_false(c.adapter.coder->options.lowercase);
 	checkpoint_clear(&c);
 	c = import(changed("sentence", "tokenizer.json", "\"strip_accents\": null", "\"strip_accents\": false"));
@@ -174,10 +177,73 @@ static void tokenizer__that_would_cut_otherwise_is_refused(void **state)
 	    {"\"content\": \"[MASK]\"", "\"content\": \"<mask>\"", "added token '<mask>': only "},
 	    {"\"id\": 4", "\"id\": 5", "added token '[MASK]' has another id in the vocabulary"},
 	    {"\"unk_token\": \"[UNK]\"", "\"unk_token\": \"<unk>\"", "unk_token must be '[UNK]'"},
+	    {"\"id\": \"A\",\n          \"type_id\": 0", "\"id\": \"A\",\n          \"type_id\": 1",
+		"behind a text, all of type 0"},
+	    {"\"id\": \"B\",\n          \"type_id\": 1", "\"id\": \"B\",\n          \"type_id\": 0",
+		"post_processor must make a pair [CLS] A [SEP], of type 0, and B [SEP], of type 1"},
+	    {"\"pair\": [", "\"pair\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}},",
+		"post_processor must make a pair"},
+	    {"\"ids\": [\n          3", "\"ids\": [\n          5",
+		"post_processor gives [SEP] another id than the vocabulary, 3"},
+	    {"\"truncation\": null", "\"truncation\": {\"direction\": \"Left\"}",
+		"truncation.direction must be 'Right', found 'Left'"},
+	    {"\"type\": \"TemplateProcessing\"",
+		"\"type\": \"BertProcessing\", \"cls\": [\"film\", 6], \"sep\": [\"[SEP]\", 3]",
+		"post_processor gives [CLS] another id than the vocabulary, 2"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(change) / sizeof(change[0]); i++)
 		refused(changed("sentence", "tokenizer.json", change[i][0], change[i][1]), change[i][2]);
+}
+
+/* `transformers` makes its tokenizer of all files of the folder. */
+static void tokenizer__files_say_one_thing(void **state)
+{
+	static const char *const config[][3] = {
+	    {"sentence", "\"do_lower_case\": false", "'do_lower_case' says otherwise than tokenizer.json"},
+	    {"sentence", "\"strip_accents\": false", "'strip_accents' says otherwise than tokenizer.json"},
+	    {"sentence", "\"tokenize_chinese_chars\": false", "'tokenize_chinese_chars' says otherwise than"},
+	    {"sentence", "\"cls_token\": \"film\"", "cls_token must be '[CLS]', found 'film'"},
+	    {"bert", "\"sep_token\": {\"content\": \"</s>\"}", "sep_token must be '[SEP]', found '</s>'"},
+	    {"bert", "\"truncation_side\": \"left\"", "truncation_side must be 'right', found 'left'"},
+	    {"bert", "\"extra_special_tokens\": [\"[E1]\"]", "added token '[E1]': only "},
+	    {"bert", "\"extra_special_tokens\": {\"entity\": \"[E1]\"}", "added token '[E1]': only "},
+	    {"bert", "\"added_tokens_decoder\": {\"30\": {\"content\": \"new\"}}", "added token 'new': only "},
+	    {"bert", "\"added_tokens_decoder\": {\"9\": {\"content\": \"[SEP]\"}}",
+		"added token '[SEP]' has another id in the vocabulary"},
+	};
+	static const char *const usual_config =
+	    "{\"do_lower_case\": true, \"strip_accents\": null, \"tokenize_chinese_chars\": true, \"mask_token\": "
+	    "{\"content\": \"[MASK]\"}, \"truncation_side\": \"right\", \"additional_special_tokens\": [], "
+	    "\"added_tokens_decoder\": {\"3\": {\"content\": \"[SEP]\"}}}";
+	struct checkpoint c;
+	const char *dir;
+	char text[256];
+	(void)state;
+	for (size_t i = 0; i < sizeof(config) / sizeof(config[0]); i++) {
+		dir = fresh();
+		copy_folder(config[i][0], dir);
+		snprintf(text, sizeof(text), "{%s}", config[i][1]);
+		write_file(dir, "tokenizer_config.json", text);
+		refused(dir, config[i][2]);
+	}
+	dir = fresh();
+	copy_folder("bert", dir);
+	write_file(dir, "special_tokens_map.json", "{\"additional_special_tokens\": [\"[E1]\"]}");
+	refused(dir, "special_tokens_map.json: added token '[E1]': only ");
+	write_file(dir, "special_tokens_map.json", "{\"unk_token\": \"<unk>\"}");
+	refused(dir, "unk_token must be '[UNK]', found '<unk>'");
+	write_file(dir, "special_tokens_map.json", "{}");
+	write_file(dir, "added_tokens.json", "{\"new\": 30}");
+	refused(dir, "added_tokens.json: added token 'new': only ");
+	write_file(dir, "added_tokens.json", "{\"[MASK]\": 4}");
+	c = import(dir);
+	checkpoint_clear(&c);
+	dir = fresh();
+	copy_folder("sentence", dir);
+	write_file(dir, "tokenizer_config.json", usual_config);
+	c = import(dir);
+	checkpoint_clear(&c);
 }
 
 static void tokenizer__leaves_as_it_came(void **state)
@@ -483,6 +549,7 @@ int main(void)
 	    cmocka_unit_test(sentence__encoders_are_pooled_in_one_way),
 	    cmocka_unit_test(tokenizer__says_how_texts_become_tokens),
 	    cmocka_unit_test(tokenizer__that_would_cut_otherwise_is_refused),
+	    cmocka_unit_test(tokenizer__files_say_one_thing),
 	    cmocka_unit_test(tokenizer__leaves_as_it_came),
 	    cmocka_unit_test(exported__tensors_have_the_names_that_they_came_with),
 	    cmocka_unit_test(exported__models_that_have_no_types_get_a_table_of_zeros),

@@ -56,6 +56,8 @@ static int bench_open(struct bench *b)
 		return ERR_NOMEM;
 	for (int i = 0; i < b->n; i++) {
 		rc = model_load_to_run(&b->model[i], b->dir[i], b->dev);
+		if (!rc)
+			rc = model_prove(&b->model[i], 0);
 		if (rc)
 			return rc;
 		b->subject[i].model = &b->model[i];

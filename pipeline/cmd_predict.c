@@ -170,11 +170,14 @@ static int predict(const struct prediction *o)
 	    .nameless = lines && isatty(STDIN_FILENO) == 1,
 	    .alone = given == 1 && !lines};
 	int rc = predictor_open(&p, o->dir, &options);
+	if (lines) /* a model that is broken waits for none of them */
+		rc = model_prove(&p.model, rc);
 	if (!rc && o->top && p.model.ckpt.task.kind->target == TARGET_SET)
 		rc = err_set(
 		    ERR_CONFIG, "predict: --top is of one class; %s gives the probabilities of all its labels", o->dir);
 	if (!rc)
 		rc = o->split ? predict_rows(&p, o) : predict_all(&p, o);
+	rc = model_prove(&p.model, rc);
 	predictor_close(&p);
 	return rc;
 }

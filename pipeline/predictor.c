@@ -153,6 +153,7 @@ int predictor_flush(struct predictor *p)
 		p->session.index[i] = (uint32_t)i;
 	if (!rc)
 		rc = session_forward(&p->session, &e, p->session.index, count);
+	rc = model_prove(&p->model, rc);
 	for (int i = 0; !rc && i < count; i++)
 		rc = answer(p, &e, i, p->name[i], p->session.logits + (int64_t)i * p->session.classes, NULL);
 	note_texts(p, &e);
@@ -172,6 +173,7 @@ int predictor_flush(struct predictor *p)
 int predictor_failed(struct predictor *p, const char *name, int rc)
 {
 	struct str message = {0};
+	rc = model_prove(&p->model, rc);
 	if (rc != ERR_DATA && rc != ERR_IO)
 		return rc;
 	escape_add(&message, err_message(), strlen(err_message()));
@@ -267,7 +269,7 @@ int predictor_split(struct predictor *p, const struct dataset *d, enum split s, 
 {
 	struct encoding e = {0};
 	struct split_rows rows = {p, &e};
-	int rc = encoding_open(&e, &p->model.ckpt.adapter, d, s);
+	int rc = model_prove(&p->model, encoding_open(&e, &p->model.ckpt.adapter, d, s));
 	if (!rc)
 		rc = session_run(&p->session, &e, first, last - first + 1, NULL, answer_rows, &rows);
 	encoding_close(&e);
@@ -278,7 +280,7 @@ int predictor_split(struct predictor *p, const struct dataset *d, enum split s, 
 
 int predictor_finish(struct predictor *p)
 {
-	int rc = predictor_flush(p);
+	int rc = model_prove(&p->model, predictor_flush(p));
 	if (rc)
 		return rc;
 	if (p->o.json && p->o.list && !p->printed)

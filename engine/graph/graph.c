@@ -18,6 +18,7 @@ void graph_init(struct graph *g)
 void graph_clear(struct graph *g)
 {
 	mem_free(g->node);
+	mem_free(g->tag);
 	graph_init(g);
 }
 
@@ -26,20 +27,38 @@ int graph_copy(struct graph *out, const struct graph *g)
 	struct graph copy = *g;
 	copy.cap = g->n;
 	copy.node = NULL;
+	copy.tag = NULL;
 	if (g->n > 0) {
 		copy.node = mem_alloc((size_t)g->n, sizeof(*copy.node));
-		if (!copy.node)
+		copy.tag = mem_alloc((size_t)g->n, sizeof(*copy.tag));
+		if (!copy.node || !copy.tag) {
+			mem_free(copy.node);
+			mem_free(copy.tag);
 			return ERR_NOMEM;
+		}
 		memcpy(copy.node, g->node, (size_t)g->n * sizeof(*copy.node));
+		memcpy(copy.tag, g->tag, (size_t)g->n * sizeof(*copy.tag));
 	}
 	*out = copy;
 	return 0;
 }
 
+/* Fowler, Noll and Vo's hash 1a. */
+static uint32_t tag_of(const char *name)
+{
+	uint32_t h = 0x811C9DC5u;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 0x01000193u;
+	return h;
+}
+
+/* Graphs are built many times, and every name that is added is looked for among all: names themselves are only looked
+ * at where their tags are equal. */
 int graph_find(const struct graph *g, const char *name)
 {
+	const uint32_t tag = tag_of(name);
 	for (int i = 0; i < g->n; i++)
-		if (strcmp(g->node[i].name, name) == 0)
+		if (g->tag[i] == tag && strcmp(g->node[i].name, name) == 0)
 			return i;
 	return NODE_NONE;
 }
@@ -72,9 +91,14 @@ static int append(struct graph *g, struct node *n)
 		if (!grown)
 			return ERR_NOMEM;
 		g->node = grown;
+		uint32_t *tag = mem_grow(g->tag, (size_t)g->cap, (size_t)cap, sizeof(*tag));
+		if (!tag)
+			return ERR_NOMEM;
+		g->tag = tag;
 		g->cap = cap;
 	}
 	g->node[g->n] = *n;
+	g->tag[g->n] = tag_of(n->name);
 	return g->n++;
 }
 

@@ -115,6 +115,7 @@ static inline bool node_has(const struct node *n, int i)
 
 struct graph {
 	struct node *node;
+	uint32_t *tag; /* a hash of each node's name, by which graph_find looks */
 	int n, cap;
 	int output; /* the logits, or NODE_NONE */
 	int loss;   /* the scalar to differentiate, or NODE_NONE */

@@ -59,19 +59,20 @@ int model_begin_with(struct model *m, const struct checkpoint *c, bool *head, bo
 
 typedef int (*params_filler)(const struct checkpoint *c, const struct graph *g, struct param_store *store);
 
-static int load(struct model *m, const char *dir, struct device dev, params_filler fill)
+/* Of a checkpoint that was loaded, or could not be: rc. */
+static int fill_params(struct model *m, int rc, struct device dev, params_filler fill)
 {
 	struct graph g;
-	*m = (struct model){0};
-	graph_init(&g);
-	int rc = checkpoint_load(&m->ckpt, dir);
 	if (rc)
 		return rc;
+	graph_init(&g);
 	params_init(&m->params, dev);
 	rc = checkpoint_graph(&m->ckpt, &shape_one, false, &g);
 	if (!rc)
 		rc = fill(&m->ckpt, &g, &m->params);
 	graph_clear(&g);
+	if (rc)
+		rc = model_prove(m, rc);
 	if (rc)
 		model_clear(m);
 	return rc;
@@ -79,12 +80,19 @@ static int load(struct model *m, const char *dir, struct device dev, params_fill
 
 int model_load(struct model *m, const char *dir, struct device dev)
 {
-	return load(m, dir, dev, checkpoint_to_params);
+	*m = (struct model){0};
+	return fill_params(m, checkpoint_load(&m->ckpt, dir), dev, checkpoint_to_params);
 }
 
 int model_load_to_run(struct model *m, const char *dir, struct device dev)
 {
-	return load(m, dir, dev, checkpoint_lend_params);
+	*m = (struct model){0};
+	return fill_params(m, checkpoint_load_unproven(&m->ckpt, dir), dev, checkpoint_lend_params);
+}
+
+int model_prove(struct model *m, int rc)
+{
+	return checkpoint_prove(&m->ckpt, rc);
 }
 
 void model_clear(struct model *m)

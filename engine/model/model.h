@@ -26,6 +26,9 @@ int model_load(struct model *m, const char *dir, struct device dev);
 /* The same for a model that is only run. Its weights of 8 bits lie where they were read, in the checkpoint: neither the
  * checkpoint's tensors nor the params may be changed. */
 int model_load_to_run(struct model *m, const char *dir, struct device dev);
+/* What its file is may still be computed then (checkpoint_load_unproven): no answer is shown before this has returned
+ * 0. rc: how the caller has fared, see checkpoint_prove. */
+int model_prove(struct model *m, int rc);
 void model_clear(struct model *m);
 /* A float model with its params and masks on another device, or on the same; without its file's tensors. */
 int model_copy(struct model *out, const struct model *m, struct device dev);

@@ -12,6 +12,7 @@ void checkpoint_clear(struct checkpoint *c)
 	adapter_clear(&c->adapter);
 	task_clear(&c->task);
 	quant_plan_clear(&c->plan);
+	hashed_read_close(c->reading); /* first: it looks at the tensors' bytes */
 	tensor_file_clear(&c->tensors);
 	cJSON_Delete(c->info);
 	*c = (struct checkpoint){0};

@@ -14,7 +14,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "base/hash.h"
+#include "base/hashed_read.h"
 #include "exec/params.h"
 #include "graph/spec.h"
 #include "input/adapter.h"
@@ -39,6 +39,8 @@ struct checkpoint {
 	/* Of the bytes of checkpoint_info.json, which has the hashes of all other files of the model: two checkpoints
 	 * with one hash are the same. */
 	char info_sha256[HASH_HEX];
+	struct hashed_read
+	    *reading; /* of model.safetensors, where its hash is still to be compared: checkpoint_prove */
 };
 void checkpoint_clear(struct checkpoint *c);
 
@@ -68,6 +70,13 @@ int checkpoint_save(struct checkpoint *c, const char *dir);
  * rebuilt graph needs, NaN or infinity, masks over weights that are not zero or with bits behind their end, steps
  * that are not positive, integers outside the plan's range, fields that contradict the tensors. */
 int checkpoint_load(struct checkpoint *out, const char *dir);
+/* The same, but that model.safetensors may still be hashed by a thread when it returns. Nothing that follows from the
+ * tensors may be shown or kept before checkpoint_prove. */
+int checkpoint_load_unproven(struct checkpoint *out, const char *dir);
+/* Waits for that hash. rc is how the caller has fared meanwhile, and what is returned; but of a file that is another
+ * than checkpoint_info.json says, that is the error (ERR_CHECKPOINT), whatever else there is. Afterwards, and for any
+ * other checkpoint, it returns rc. */
+int checkpoint_prove(struct checkpoint *c, int rc);
 /* checkpoint_info.json alone: spec, form, plan, info and both hashes; adapter, task and tensors stay empty. */
 int checkpoint_read_info(struct checkpoint *out, const char *dir);
 /* The folder of a checkpoint from the folder itself or the path of one of those two files. ERR_CHECKPOINT. */

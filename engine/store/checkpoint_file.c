@@ -1,20 +1,18 @@
 /* The folder of a checkpoint. model.safetensors first, checkpoint_info.json last: where the second is, the first is
  * whole. What was written is read again and compared before a save counts as done. */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/hashed_read.h"
 #include "store/checkpoint_impl.h"
 #include "store/sealed.h"
 
 #define MODEL_FILE "model.safetensors"
 #define INFO_FILE  "checkpoint_info.json"
 #define PATH_ROOM  1024
-
-#define HASHED_ALONE ((size_t)1 << 20) /* bytes: below, a thread takes longer to be made than the hash */
 
 /* Puts every field of `from` into `to`, replacing what is there; `from` is used up. */
 static int merge(cJSON *to, cJSON *from)
@@ -152,6 +150,12 @@ int checkpoint_folder(char *out, size_t cap, const char *path)
 	return 0;
 }
 
+/* A missing or unreadable part is a broken checkpoint, not a full disk. */
+static int as_broken(int rc)
+{
+	return rc == ERR_IO ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
+}
+
 static int read_file(const char *path, uint64_t limit, struct fs_bytes *out)
 {
 	uint64_t size = 0;
@@ -160,74 +164,7 @@ static int read_file(const char *path, uint64_t limit, struct fs_bytes *out)
 	if (!rc && size > limit)
 		return err_set(ERR_CHECKPOINT, "%s: %llu bytes; the limit is %llu", path, (unsigned long long)size,
 		    (unsigned long long)limit);
-	if (!rc)
-		rc = fs_read(path, out);
-	/* A missing or unreadable part is a broken checkpoint, not a full disk. */
-	return rc == ERR_IO ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
-}
-
-/* The hash of a file that was read, computed by a thread beside the checks of what it holds: of a large model each of
- * the two takes a tenth of the time that it takes to answer once. Where no thread can be made, before them. */
-struct hashing {
-	const void *bytes;
-	size_t n;
-	char sha256[HASH_HEX];
-	int rc;
-	pthread_t thread;
-	bool threaded;
-};
-
-static void *hash_all(void *user)
-{
-	struct hashing *h = user;
-
-	h->rc = hash_bytes(h->bytes, h->n, h->sha256);
-	return NULL;
-}
-
-static void hashing_begin(struct hashing *h, const struct fs_bytes *b)
-{
-	*h = (struct hashing){.bytes = b->data, .n = b->size};
-	h->threaded = h->n >= HASHED_ALONE && pthread_create(&h->thread, NULL, hash_all, h) == 0;
-	if (!h->threaded)
-		(void)hash_all(h);
-}
-
-static int hashing_end(struct hashing *h)
-{
-	if (!h->threaded)
-		return h->rc;
-	pthread_join(h->thread, NULL);
-	return h->rc ? err_set(h->rc, "a hash cannot be computed") : 0; /* its message is the thread's */
-}
-
-/* The tensors of a file that was read, and their bytes, unless they are none. */
-static int take_tensors(struct checkpoint *c, const char *path, struct fs_bytes *b)
-{
-	int rc = tensor_file_take(&c->tensors, path, b);
-
-	if (!rc)
-		rc = checkpoint_note_steps(c);
-	return !rc ? checkpoint_check_tensors(c, path) : rc;
-}
-
-static int load_model(struct checkpoint *c, const char *path)
-{
-	struct fs_bytes b = {0};
-	struct hashing h;
-	int rc = read_file(path, UINT64_MAX, &b), hashed;
-
-	if (rc)
-		return rc;
-	hashing_begin(&h, &b);
-	rc = take_tensors(c, path, &b);
-	hashed = hashing_end(&h);
-	fs_bytes_clear(&b);
-	/* Of a file that is another than the info's, that is what is wrong, whatever else there is. */
-	if (!hashed && strcmp(h.sha256, c->sha256) != 0)
-		rc = err_set(
-		    ERR_CHECKPOINT, "%s: its SHA-256 is %s, but %s says %s", path, h.sha256, INFO_FILE, c->sha256);
-	return hashed ? hashed : rc;
+	return as_broken(!rc ? fs_read(path, out) : rc);
 }
 
 static int no_checkpoint(const char *folder)
@@ -296,7 +233,33 @@ int checkpoint_read_info(struct checkpoint *out, const char *dir)
 	return open_info(out, dir, folder, info);
 }
 
-int checkpoint_load(struct checkpoint *out, const char *dir)
+/* The tensors of a file that was read, and their bytes, unless they are none. */
+static int take_tensors(struct checkpoint *c, const char *path, struct fs_bytes *b)
+{
+	int rc = tensor_file_take(&c->tensors, path, b);
+
+	if (!rc)
+		rc = checkpoint_note_steps(c);
+	return !rc ? checkpoint_check_tensors(c, path) : rc;
+}
+
+static int load_model(struct checkpoint *c, const char *path, const char *info)
+{
+	struct fs_bytes b;
+	int rc = as_broken(hashed_read_bytes(c->reading, &b));
+
+	if (rc)
+		return rc;
+	rc = take_tensors(c, path, &b);
+	if (!rc)
+		rc = compare_fields(c, info, path);
+	if (rc) /* waits, too: the thread may still look at the bytes */
+		rc = checkpoint_prove(c, rc);
+	fs_bytes_clear(&b);
+	return rc;
+}
+
+int checkpoint_load_unproven(struct checkpoint *out, const char *dir)
 {
 	char folder[PATH_ROOM], model[PATH_ROOM], info[PATH_ROOM];
 	int rc = open_info(out, dir, folder, info);
@@ -304,12 +267,39 @@ int checkpoint_load(struct checkpoint *out, const char *dir)
 	if (!rc)
 		rc = fs_join(model, sizeof(model), folder, MODEL_FILE);
 	if (!rc)
+		rc = hashed_read_begin(&out->reading, model);
+	if (!rc)
 		rc = checkpoint_read_parts(out, folder, info);
 	if (!rc)
-		rc = load_model(out, model);
+		rc = load_model(out, model, info);
+	if (rc)
+		checkpoint_clear(out);
+	return rc;
+}
+
+int checkpoint_prove(struct checkpoint *c, int rc)
+{
+	char sha256[HASH_HEX];
+	int wrong;
+
+	if (!c->reading)
+		return rc;
+	wrong = hashed_read_hash(c->reading, sha256);
+	if (!wrong && strcmp(sha256, c->sha256) != 0)
+		wrong = err_set(ERR_CHECKPOINT, "%s: its SHA-256 is %s, but %s says %s", hashed_read_path(c->reading),
+		    sha256, INFO_FILE, c->sha256);
+	hashed_read_close(c->reading);
+	c->reading = NULL;
+	return wrong ? wrong : rc;
+}
+
+int checkpoint_load(struct checkpoint *out, const char *dir)
+{
+	int rc = checkpoint_load_unproven(out, dir);
+
 	if (!rc)
-		rc = compare_fields(out, info, model);
-	if (rc != 0)
+		rc = checkpoint_prove(out, 0);
+	if (rc)
 		checkpoint_clear(out);
 	return rc;
 }

@@ -148,8 +148,8 @@ contains err "01-teacher: up to date"
 contains err "02-student: done"
 check "a stage that runs again makes the same bytes" cmp runs/t/02-student/model.safetensors kept/model.safetensors
 check "and so does the one after it" cmp runs/t/03-prune/model.safetensors elsewhere/model.safetensors
-# A file of more than a MiB is hashed beside the checks of what is in it: that it is another file comes first, whatever
-# else is wrong with it.
+# A file of more than a MiB is hashed beside the checks of what is in it, and beside the first answer: that it is another
+# file comes first, whatever else is wrong with it or with what is asked, and nothing is printed.
 sed 's/hidden: \[32\]/hidden: [5000]/;s/^name: t/name: large/;/student/d;/prune:/d;/evaluate/d' t.yaml >large.yaml
 sed -i 's/input: prune, //;s/epochs: 2/epochs: 1/' large.yaml
 works run large.yaml
@@ -158,6 +158,8 @@ fresh
 works predict bad --split validation --rows 0-3
 broken_large() {
 	refuses 4 "$model: its SHA-256 is " predict bad --split validation --rows 0-3
+	refuses 4 "$model: its SHA-256 is " predict bad missing.png --json
+	refuses 4 "$model: its SHA-256 is " predict bad --text "of a model of images"
 	refuses 4 "$model: its SHA-256 is " bench bad
 	fresh
 }

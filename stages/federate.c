@@ -176,7 +176,8 @@ static int plan(const struct stage_run *s, const struct model_spec *input_spec, 
 		rc = plan_clients(s, &o, &params, out);
 	if (!rc)
 		rc = fit_plan(s, s->spec,
-		    &(struct fit_job){.train = &o.train, .fit = fit, .host_bytes = host_bytes(s, &o, &params)}, out);
+		    &(struct fit_job){.train = &o.train, .fit = federate_fit, .host_bytes = host_bytes(s, &o, &params)},
+		    out);
 	federate_params_clear(&params);
 	/* of fit_plan, which counts whole epochs: 3 of training, 1 of validation each, and a last pass */
 	const double n = (double)s->data->n[SPLIT_TRAIN], v = (double)s->data->n[SPLIT_VAL];

@@ -135,20 +135,19 @@ static bool differs(const struct study_groups *g, const char *path)
 	return false;
 }
 
-/* Groups of whole configs are told apart only if few options differ. */
-static int find_axes(struct study_groups *g)
+/* Adds those of groups of cells, or of groups of whole configs; 1: there are too many. */
+static int add_axes(struct study_groups *g, const struct study *s, bool of_cells)
 {
 	for (int i = 0; i < g->n; i++) {
-		const cJSON *v;
+		const cJSON *cell = s->run[g->group[i].run[0]].cell, *v;
+		if ((cJSON_GetObjectItemCaseSensitive(cell, "axes") != NULL) != of_cells)
+			continue;
 		cJSON_ArrayForEach(v, g->group[i].axes)
 		{
 			if (has_axis(g, v->string) || !differs(g, v->string))
 				continue;
-			if (g->n_axes == STUDY_AXES_MAX) {
-				while (g->n_axes)
-					mem_free(g->axis[--g->n_axes]);
-				return 0;
-			}
+			if (g->n_axes == STUDY_AXES_MAX)
+				return 1;
 			g->axis[g->n_axes] = mem_strdup(v->string);
 			if (!g->axis[g->n_axes])
 				return ERR_NOMEM;
@@ -156,6 +155,18 @@ static int find_axes(struct study_groups *g)
 		}
 	}
 	return 0;
+}
+
+/* Groups of whole configs are told apart only if few options differ; cells by their axes all the same. */
+static int find_axes(struct study_groups *g, const struct study *s)
+{
+	int rc = add_axes(g, s, true);
+	const int of_cells = rc > 0 ? 0 : g->n_axes;
+	if (!rc)
+		rc = add_axes(g, s, false);
+	while (rc > 0 && g->n_axes > of_cells)
+		mem_free(g->axis[--g->n_axes]);
+	return rc > 0 ? 0 : rc;
 }
 
 void study_axis_text(const struct study_group *g, const char *axis, struct str *out)
@@ -245,7 +256,7 @@ int study_groups_make(struct study_groups *g, struct study *s)
 		cJSON_Delete(options);
 	}
 	if (!rc && g->n > 1)
-		rc = find_axes(g);
+		rc = find_axes(g, s);
 	const bool apart = !rc && names_differ(g, s);
 	for (int i = 0; !rc && i < g->n; i++)
 		rc = make_label(g, s, i, apart);

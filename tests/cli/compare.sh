@@ -183,6 +183,10 @@ contains out '"pairs":	2'
 sed -i 's/sparsity":	0.5/sparsity":	0.75/' sweep/cells/0002-*/cell.json
 works compare sweep
 contains err 'cells/0002-sparsity0.5-s1: stale: stages.prune.sparsity in its run.json is not what its cell.json has'
+works compare sweep alone --format csv
+contains out 'run,stages.prune.sparsity,model'
+contains out 'sparsity=0.25,0.25,prune'
+contains out 'alone,,only'
 # cells are called by the axes that they depend on
 cat >idle.yaml <<'END'
 base: t.yaml

@@ -192,7 +192,8 @@ static bool is_unit(const char *word)
 {
 	static const char *const units[] = {"%", "\xe2\x80\xb0", "B", "bytes", "kB", "KB", "MB", "GB", "TB", "KiB",
 	    "MiB", "GiB", "TiB", "k", "K", "M", "G", "Mi", "Gi", "ns", "us", "\xc2\xb5s", "\xce\xbcs", "ms", "s", "min",
-	    "h", "seconds", "minutes", "hours"};
+	    "h", "milliseconds", "microseconds", "seconds", "minutes", "hours", "percent", "thousand", "million",
+	    "billion"};
 	for (size_t i = 0; i < COUNT(units); i++)
 		if (!strcmp(units[i], word))
 			return true;

@@ -302,6 +302,13 @@ ends_with 6 '1 of 1 numbers' report --check small.md
 contains err "small.md:3: rows[model=a].d: the text has 'The loss is −1.6', rows.json has -1.5"
 sentence "It takes 4.4 GB <!-- check rows.json: rows[model=a].b/1000000 'MB' -->"
 ends_with 6 '1 of 1 numbers' report --check small.md
+for word in percent million seconds; do
+	sentence "It is 1.5 $word <!-- check rows.json: rows[model=a].up -->"
+	ends_with 6 '1 of 1 numbers' report --check small.md
+	contains err "1.5 $word' has a unit that nothing asks for"
+	sentence "It is 1.5 $word <!-- check rows.json: rows[model=a].up '$word' -->"
+	works report --check small.md
+done
 sentence "The loss is −1.5 <!-- check rows.json: rows[model=b].d -->"
 ends_with 6 '1 of 1 numbers' report --check small.md
 contains err 'rows.json has no such number'

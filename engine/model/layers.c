@@ -132,7 +132,15 @@ static int check_left(
 	return rc;
 }
 
-/* Axes that are widths may be cut (check_widths); all others must be the same. */
+/* Axes that are widths may be cut (check_widths), if a unit is as many numbers in both; all others must be the same. */
+static bool axis_fits(const struct node *to, const struct node *of, int d)
+{
+	const struct param_axis *here = &to->param.axis[d], *there = &of->param.axis[d];
+	if (there->width < 0)
+		return of->shape.dim[d] == to->shape.dim[d];
+	return here->outer == there->outer && here->inner == there->inner;
+}
+
 static int check_param(
     const struct node *to, const struct graph *from, const struct family_row *family, const int *layer)
 {
@@ -144,10 +152,12 @@ static int check_param(
 	const struct node *of = &from->node[node];
 	bool fits = of->shape.ndim == to->shape.ndim;
 	for (int d = 0; fits && d < to->shape.ndim; d++)
-		fits = of->param.axis[d].width >= 0 || of->shape.dim[d] == to->shape.dim[d];
+		fits = axis_fits(to, of, d);
 	return fits ? 0
-		    : err_set(ERR_CONFIG, "'%s' %s cannot begin with the teacher's '%s' %s", to->name,
-			  shape_text(to->shape, want), source, shape_text(of->shape, have));
+		    : err_set(ERR_CONFIG,
+			  "'%s' %s cannot begin with the teacher's '%s' %s: but for the number of layers, heads and "
+			  "units, sizes (also head_size) must be the teacher's",
+			  to->name, shape_text(to->shape, want), source, shape_text(of->shape, have));
 }
 
 int layers_check(const struct model_spec *student, const struct adapter *reads, const struct model_spec *teacher,

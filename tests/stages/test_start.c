@@ -112,6 +112,31 @@ static void pruned__teacher_keeps_its_layers(void **state)
 	rig_close(&r);
 }
 
+/* Heads of another size, also where all of them together have as many columns. */
+static void student__has_heads_of_the_teachers_size(void **state)
+{
+	static const int sizes[][2] = {{4, 6}, {4, 3}, {12, 2}, {24, 1}};
+	struct rig r;
+	int width[] = {3, 40}, here[] = {3, 40}, layer[] = {0};
+	(void)state;
+	texts_open(&r, false);
+	const struct model_spec teacher = encoder_of(&r, width, 2);
+	struct encoder_spec fields = own;
+	struct model_spec student = encoder_of(&r, here, 2);
+	student.own = &fields;
+	RIG_OK(layers_check(&student, &r.adapter, &teacher, &r.adapter, layer));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		fields.head_size = sizes[i][0];
+		here[0] = sizes[i][1];
+		for (int all = 0; all < 2; all++) {
+			assert_int_equal(
+			    layers_check(&student, &r.adapter, &teacher, &r.adapter, all ? NULL : layer), ERR_CONFIG);
+			assert_non_null(strstr(err_message(), "cannot begin with the teacher's 'encoder.layer.0."));
+		}
+	}
+	rig_close(&r);
+}
+
 static char said[512];
 
 static void note(struct progress *p, const char *line)
@@ -175,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(student__begins_as_the_pruned_teacher),
 	    cmocka_unit_test(pruned__teacher_keeps_its_layers),
+	    cmocka_unit_test(student__has_heads_of_the_teachers_size),
 	    cmocka_unit_test(random__weights_are_warned_of_where_samples_are_few),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,10 @@ int cmd_export(int argc, char **argv)
 	rc = hf_export(&c, to);
 	if (!rc)
 		printf("%s -> %s\n", a.positional[0], to);
+	if (!rc && hf_pruned_heads(&c) > 0)
+		printf("%d heads are gone: config.json names them as pruned_heads, which transformers reads before "
+		       "version 5 only\n",
+		    hf_pruned_heads(&c));
 	checkpoint_clear(&c);
 	return rc;
 }

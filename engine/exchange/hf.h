@@ -31,4 +31,7 @@ int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_op
  * pre-norm). */
 int hf_export(const struct checkpoint *c, const char *dir);
 
+/* Heads that such a folder names as `pruned_heads`, which `transformers` reads before version 5. */
+int hf_pruned_heads(const struct checkpoint *c);
+
 #endif

@@ -230,6 +230,15 @@ static int write_weights(const struct checkpoint *c, enum hf_architecture a, con
 	return rc;
 }
 
+int hf_pruned_heads(const struct checkpoint *c)
+{
+	const struct encoder_spec *own = c->spec.own;
+	int gone = 0;
+	for (int i = 0; i < c->spec.n_width; i += 2)
+		gone += own->hidden / own->head_size - c->spec.width[i];
+	return gone;
+}
+
 int hf_export(const struct checkpoint *c, const char *dir)
 {
 	enum hf_architecture a = HF_BERT;

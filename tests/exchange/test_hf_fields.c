@@ -385,6 +385,7 @@ static void exported__pruned_heads_come_back(void **state)
 	c.tensors = less;
 	c.spec = cut;
 	OK(hf_export(&c, dir));
+	assert_int_equal(hf_pruned_heads(&c), 2);
 	again = import(dir);
 	assert_int_equal(again.spec.width[0] * 10 + again.spec.width[2], 31);
 	OK(tensor_file_hash(&c.tensors, "", hash[0]));

@@ -67,6 +67,20 @@ static int choose_start(
 	return rc ? rc : layers_check(s->spec, s->adapter, teacher, reads, *layer);
 }
 
+/* Defaults of a model are not its teacher's, and weights that mean something else are seen by nothing but figures. */
+static int warn_of_differences(const struct stage_run *s, const struct model_spec *teacher, const struct adapter *reads)
+{
+	struct str what = {0};
+	layers_differ(&what, s->spec, s->adapter, teacher, reads);
+	const bool failed = what.failed;
+	if (what.len)
+		stage_line(s,
+		    "warning: the student begins with weights that the teacher learned with other options: %s",
+		    str_text(&what));
+	str_clear(&what);
+	return failed ? ERR_NOMEM : 0;
+}
+
 /* Masks of the teacher go with the weights: of what is cut off an unknown part. layer NULL: all layers. */
 static int plan_masks(const struct stage_run *s, const int *layer, struct mask_forecast *out)
 {
@@ -107,6 +121,8 @@ static int plan_start(const struct stage_run *s, struct mask_forecast *masks)
 		return err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
 	int rc = choose_start(s, s->teacher_spec, s->teacher_adapter, &layer);
 	if (!rc)
+		rc = warn_of_differences(s, s->teacher_spec, s->teacher_adapter);
+	if (!rc)
 		rc = plan_masks(s, layer, masks);
 	mem_free(layer);
 	return rc;
@@ -142,6 +158,8 @@ static int start(const struct stage_run *s, struct model *student)
 		rc = err_set(ERR_CONFIG, TEACHER_IS_QUANTIZED, s->teacher_dir);
 	if (!rc)
 		rc = choose_start(s, &teacher.ckpt.spec, &teacher.ckpt.adapter, &layer);
+	if (!rc)
+		rc = warn_of_differences(s, &teacher.ckpt.spec, &teacher.ckpt.adapter);
 	if (!rc)
 		rc = layers_take(student, &teacher, layer);
 	for (int i = 0; !rc && layer && i < s->spec->family->layers(s->spec); i++)

@@ -181,6 +181,47 @@ int layers_check(const struct model_spec *student, const struct adapter *reads, 
 	return rc;
 }
 
+static void differ(struct str *out, const char *key, const char *student, const char *teacher)
+{
+	if (strcmp(student, teacher) != 0)
+		str_addf(out, "%s%s %s (the teacher's: %s)", out->len ? ", " : "", key, student, teacher);
+}
+
+static void differ_flag(struct str *out, const char *key, bool student, bool teacher)
+{
+	differ(out, key, student ? "true" : "false", teacher ? "true" : "false");
+}
+
+static void differ_text(struct str *out, const struct text_coder *student, const struct text_coder *teacher)
+{
+	const struct words *here = &student->wordpiece.words, *there = &teacher->wordpiece.words;
+	differ_flag(out, "lowercase", here->options.lowercase, there->options.lowercase);
+	differ_flag(out, "clean_text", here->options.clean_text, there->options.clean_text);
+	differ_flag(
+	    out, "handle_chinese_chars", here->options.handle_chinese_chars, there->options.handle_chinese_chars);
+	differ_flag(out, "strip_accents", here->strip, there->strip);
+}
+
+void layers_differ(struct str *out, const struct model_spec *student, const struct adapter *reads,
+    const struct model_spec *teacher, const struct adapter *teacher_reads)
+{
+	for (const struct spec_field *f = student->family->field; f && f->key; f++) {
+		const void *here = (const char *)student->own + f->offset,
+			   *there = (const char *)teacher->own + f->offset;
+		char text[2][32];
+		if (f->type == FIELD_CHOICE) {
+			differ(out, f->key, f->choices[*(const int *)here], f->choices[*(const int *)there]);
+		} else if (f->type == FIELD_FLOAT && strcmp(f->key, "eps") == 0) {
+			/* The other numbers are of training. */
+			snprintf(text[0], sizeof(text[0]), "%g", (double)*(const float *)here);
+			snprintf(text[1], sizeof(text[1]), "%g", (double)*(const float *)there);
+			differ(out, f->key, text[0], text[1]);
+		}
+	}
+	if (reads->coder && teacher_reads->coder)
+		differ_text(out, reads->coder, teacher_reads->coder);
+}
+
 /* Ranks what is cut, by the teacher's widths. */
 static int choose_units(struct slice *keep, const struct graph *g, const struct model *student,
     const struct model *teacher, const int *layer)

@@ -3,6 +3,7 @@
 #ifndef ENGINE_MODEL_LAYERS_H
 #define ENGINE_MODEL_LAYERS_H
 
+#include "base/str.h"
 #include "config/option.h"
 #include "model/model.h"
 
@@ -23,6 +24,11 @@ int layers_check_pruned(const struct model_spec *student, const struct model_spe
  * whose shape does not fit, or another vocabulary. */
 int layers_check(const struct model_spec *student, const struct adapter *reads, const struct model_spec *teacher,
     const struct adapter *teacher_reads, const int *layer);
+
+/* Appends what the two compute otherwise although the params fit: choices of the family (activation, pooling), the eps
+ * of norms, flags of the text coder. Nothing: the student's weights mean what they meant to the teacher. */
+void layers_differ(struct str *out, const struct model_spec *student, const struct adapter *reads,
+    const struct model_spec *teacher, const struct adapter *teacher_reads);
 
 /* Copies the teacher's params, float, to the student's: those outside layers, and of the chosen layers. Where a width
  * is smaller here, the units with the largest weights (L2) are taken. Errors as of

@@ -137,6 +137,40 @@ static void student__has_heads_of_the_teachers_size(void **state)
 	rig_close(&r);
 }
 
+/* What fits and is computed otherwise: whoever writes a student for an imported teacher gets defaults of his own. */
+static void student__is_told_what_it_computes_otherwise(void **state)
+{
+	struct rig r;
+	struct str what = {0};
+	int width[] = {3, 40};
+	(void)state;
+	texts_open(&r, false);
+	const struct model_spec teacher = encoder_of(&r, width, 2);
+	struct encoder_spec fields = own;
+	struct model_spec student = encoder_of(&r, width, 2);
+	student.own = &fields;
+	fields.dropout = 0.3f;
+	layers_differ(&what, &student, &r.adapter, &teacher, &r.adapter);
+	assert_string_equal(str_text(&what), "");
+	fields.activation = ENCODER_GELU_TANH;
+	fields.pooling = ENCODER_POOLING_CLS;
+	fields.eps = 1e-5f;
+	struct adapter cased = r.adapter;
+	struct text_coder coder = *r.adapter.coder;
+	coder.wordpiece.words.options.lowercase = !coder.wordpiece.words.options.lowercase;
+	cased.coder = &coder;
+	layers_differ(&what, &student, &cased, &teacher, &r.adapter);
+	const bool lower = coder.wordpiece.words.options.lowercase;
+	char want[256];
+	snprintf(want, sizeof(want),
+	    "activation gelu_tanh (the teacher's: gelu), pooling cls (the teacher's: mean), eps 1e-05 (the "
+	    "teacher's: 1e-12), lowercase %s (the teacher's: %s)",
+	    lower ? "true" : "false", lower ? "false" : "true");
+	assert_string_equal(str_text(&what), want);
+	str_clear(&what);
+	rig_close(&r);
+}
+
 static char said[512];
 
 static void note(struct progress *p, const char *line)
@@ -201,6 +235,7 @@ int main(void)
 	    cmocka_unit_test(student__begins_as_the_pruned_teacher),
 	    cmocka_unit_test(pruned__teacher_keeps_its_layers),
 	    cmocka_unit_test(student__has_heads_of_the_teachers_size),
+	    cmocka_unit_test(student__is_told_what_it_computes_otherwise),
 	    cmocka_unit_test(random__weights_are_warned_of_where_samples_are_few),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

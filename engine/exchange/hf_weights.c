@@ -175,6 +175,10 @@ static int take(struct checkpoint *c, const struct node *param, const struct wei
 	char theirs[3 * NODE_NAME], have[64], want[64];
 	const struct named_tensor *t = find_param(w, config->architecture, param->name, theirs);
 	const struct shape asked = their_shape(param, config);
+	if (!t && w->skipped.len)
+		return err_set(ERR_CHECKPOINT,
+		    "the weights have no tensor '%s' in FP32, FP16 or BF16; of other types: %s", theirs,
+		    str_text(&w->skipped));
 	if (!t)
 		return err_set(ERR_CHECKPOINT, "the weights have no tensor '%s'", theirs);
 	if (!is_float(t->t.dtype))

@@ -540,6 +540,32 @@ static void imported__tensors_of_other_types_are_named(void **state)
 	checkpoint_clear(&c);
 }
 
+/* A weight in double precision is there, and is not read. */
+static void imported__weights_of_other_types_are_named(void **state)
+{
+	struct tensor_file all = read_weights(folder("bert")), other = {0};
+	const struct shape s = {.ndim = 1, .dim = {24}};
+	struct fs_bytes b;
+	char path[1024], *at;
+	const char *dir = fresh();
+	(void)state;
+	copy_folder("bert", dir);
+	for (int k = 0; k < all.n; k++)
+		if (strcmp(all.item[k].name, "classifier.bias") != 0)
+			copy_tensor(&other, all.item[k].name, &all.item[k], all.item[k].t.shape);
+	assert_non_null(tensor_file_add(&other, "classifier.bias", DT_U8, s));
+	tensor_file_clear(&all);
+	write_weights(&other, dir);
+	OK(fs_join(path, sizeof(path), dir, "model.safetensors"));
+	OK(fs_read(path, &b));
+	at = strstr((char *)b.data + 8, "\"U8\",\"shape\":[24]");
+	assert_non_null(at);
+	memcpy(at, "\"F64\",\"shape\":[3]", 17);
+	OK(fs_write(path, b.data, b.size));
+	fs_bytes_clear(&b);
+	refused(dir, "no tensor 'classifier.bias' in FP32, FP16 or BF16; of other types: classifier.bias");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +586,7 @@ int main(void)
 	    cmocka_unit_test(imported__weights_are_converted_and_found_by_former_names),
 	    cmocka_unit_test(imported__weights_are_floats_of_the_right_shape),
 	    cmocka_unit_test(imported__tensors_of_other_types_are_named),
+	    cmocka_unit_test(imported__weights_of_other_types_are_named),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

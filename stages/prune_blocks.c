@@ -140,6 +140,27 @@ double prune_unit_macs(const struct prune_block *b, double attended)
 	return b->macs + (b->attends ? 2 * b->inner * attended : 0);
 }
 
+double prune_most_macs(const struct prune_blocks *b, double attended)
+{
+	double all = 0, least = 0;
+	for (int i = 0; i < b->n; i++) {
+		const double cost = prune_unit_macs(&b->item[i], attended);
+		all += cost * b->item[i].units;
+		least += cost * b->item[i].least;
+	}
+	return all > 0 ? 1 - least / all : 0;
+}
+
+int prune_share_check(double sparsity, double most)
+{
+	return sparsity > most ? err_set(ERR_CONFIG,
+				     "sparsity %g cannot be reached: with what min_units, round_to and exclude keep, "
+				     "at most %.4f of "
+				     "the multiply-adds can go",
+				     sparsity, most)
+			       : 0;
+}
+
 int prune_next_units(const struct prune_block *b, int units)
 {
 	if (units >= b->units)

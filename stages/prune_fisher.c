@@ -179,32 +179,31 @@ static int sort_scores(struct fisher_job *job)
 
 /* ---- the choice ---- */
 
-/* The units by their multiply-adds; least, all: of the least units that may stay, and of all. */
-static int search_macs(struct fisher_job *job, const double *cost, double least, double all)
+/* The units by their multiply-adds. */
+static int search_macs(struct fisher_job *job, const double *cost)
 {
+	const double most = prune_most_macs(&job->blocks, job->attended);
 	int rc = prune_search_cost(job->blocks.item, job->blocks.n, (const double *const *)job->sorted, cost,
-	    all * (1 - job->o->sparsity), job->keep);
+	    job->report.macs * (1 - job->o->sparsity), job->keep);
 	if (rc != ERR_CONFIG)
 		return rc;
-	return err_set(ERR_CONFIG,
-	    "sparsity %g cannot be reached: with what min_units, round_to and exclude keep, at most %.4f of the "
-	    "multiply-adds can go",
-	    job->o->sparsity, 1 - least / all);
+	rc = prune_share_check(job->o->sparsity, most);
+	/* A budget of just the least may be missed by rounding alone. */
+	return rc ? rc
+		  : err_set(ERR_CONFIG, "sparsity %g leaves no room: a little less can be reached", job->o->sparsity);
 }
 
 static int search(struct fisher_job *job)
 {
 	const int n = job->blocks.n;
-	double *cost = mem_alloc((size_t)n, sizeof(*cost)), all = 0, least = 0;
+	double *cost = mem_alloc((size_t)n, sizeof(*cost));
 	if (!cost)
 		return ERR_NOMEM;
 	for (int i = 0; i < n; i++) {
 		cost[i] = prune_unit_macs(&job->blocks.item[i], job->attended);
-		all += cost[i] * job->blocks.item[i].units;
-		least += cost[i] * job->blocks.item[i].least;
+		job->report.macs += cost[i] * job->blocks.item[i].units;
 	}
-	int rc = job->o->target.latency_ms > 0 ? prune_target(job) : search_macs(job, cost, least, all);
-	job->report.macs = all;
+	int rc = job->o->target.latency_ms > 0 ? prune_target(job) : search_macs(job, cost);
 	for (int i = 0; i < n; i++)
 		job->report.macs_left += cost[i] * job->keep[i];
 	mem_free(cost);

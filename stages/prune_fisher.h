@@ -31,6 +31,10 @@ int prune_blocks_find(struct prune_blocks *out, const struct prune_options *o, c
 void prune_blocks_clear(struct prune_blocks *b);
 /* Multiply-adds of one unit for a row of a text, with attention to `attended` rows. */
 double prune_unit_macs(const struct prune_block *b, double attended);
+/* The largest share of all multiply-adds that `least` of every block lets go. */
+double prune_most_macs(const struct prune_blocks *b, double attended);
+/* ERR_CONFIG: no units that may go are worth so large a share. most: prune_most_macs. */
+int prune_share_check(double sparsity, double most);
 /* The number of units that comes after `units`; above b->units: there is none. */
 int prune_next_units(const struct prune_block *b, int units);
 

@@ -502,6 +502,14 @@ static int check_blocks(const struct prune_options *o, const struct model_spec *
 		    o->target.tokens, spec->input.longest);
 	*key = "method";
 	rc = prune_blocks_find(&blocks, o, spec);
+	if (!rc && o->sparsity > 0) {
+		/* How long texts are is not known yet: heads and the others weigh most at the ends of what is possible.
+		 */
+		const double one = prune_most_macs(&blocks, 1),
+			     all = prune_most_macs(&blocks, spec->input.kind == INPUT_TEXT ? spec->input.longest : 0);
+		*key = "sparsity";
+		rc = prune_share_check(o->sparsity, one > all ? one : all);
+	}
 	prune_blocks_clear(&blocks);
 	return rc;
 }

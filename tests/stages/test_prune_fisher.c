@@ -672,6 +672,10 @@ static void check__contradictions_name_their_option(void **state)
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5}", NULL, NULL);
 	assert_check(&encoder, "{method: fisher}", "sparsity", "needs a sparsity above 0");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, exclude: [layer2.*]}", "exclude", "matches no width");
+	assert_check(&encoder, "{method: fisher, sparsity: 0.99}", "sparsity", "sparsity 0.99 cannot be reached");
+	assert_check(&encoder, "{method: fisher, sparsity: 0.5, min_units: 1000}", "sparsity", "at most 0.0000 of");
+	assert_check(&encoder, "{method: fisher, sparsity: 0.01, exclude: ['*']}", "sparsity",
+	    "at most 0.0000 of the multiply-adds");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, norm: l2}", NULL, "norm has no effect");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, iterations: 2}", NULL, "iterations has no effect");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, score: taylor}", NULL, "score has no effect");

@@ -21,6 +21,17 @@ void observer_init(struct observer *o)
 	memset(o, 0, sizeof(*o));
 }
 
+double observer_fine_bin(const struct observer *o, int k, double count[2])
+{
+	int octave = OBSERVER_OCTAVES - 1 - (k - 1) / OBSERVER_STEPS, step = (k - 1) % OBSERVER_STEPS;
+
+	for (int s = 0; s < 2; s++)
+		count[s] = k == 0 ? o->low[s] : o->fine[s][octave][step];
+	if (k == 0)
+		return ldexp((double)o->range, -OBSERVER_OCTAVES);
+	return ldexp((double)o->range, -octave - 1) * (1 + (step + 1.0) / OBSERVER_STEPS);
+}
+
 /* One octave more on top: the others move down, and the lowest is lost in the rest. */
 static void add_octave(struct observer *o)
 {

@@ -4,8 +4,8 @@
  *   min-max; moving average (momentum 0.1, Jacob et al. 2018, section 3); percentile of what is not zero (of |x| if
  *   symmetric); entropy: minimal KL divergence (after Migacz, GTC 2017; see observer_entropy.c); mse: minimal expected
  *   squared error over candidate ranges.
- * Entropy needs bins that are fine everywhere, also where an outlier makes the range ten thousand times what matters: a
- * second histogram has 512 bins per octave of |x|, for 24 octaves below the range. */
+ * Entropy and percentile need bins that are fine everywhere, also where an outlier makes the range ten thousand times
+ * what matters: a second histogram has 512 bins per octave of |x|, for 24 octaves below the range. */
 #ifndef ENGINE_QUANT_OBSERVER_H
 #define ENGINE_QUANT_OBSERVER_H
 
@@ -39,6 +39,10 @@ struct observer {
 	int batches, averaged; /* all, and those that are in the moving averages: not of zeros alone */
 };
 void observer_init(struct observer *o);
+/* Bin k of |x| in the fine histogram, from 0 on: its upper edge, and its counts of positive and negative values. Bin 0
+ * has all that is below the octaves. */
+#define OBSERVER_FINE_BINS (1 + OBSERVER_OCTAVES * OBSERVER_STEPS)
+double observer_fine_bin(const struct observer *o, int k, double count[2]);
 /* ERR_DATA if a value is NaN or infinite. */
 int observer_add(struct observer *o, const float *x, size_t n);
 /* Whether there was anything but zeros. Without it every method has the range [0, 0] and the step 1. */

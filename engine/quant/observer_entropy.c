@@ -54,29 +54,15 @@ static int bins_alloc(struct bins *b)
 	return b->edge && b->count && b->mass && b->width && b->log_density ? 0 : ERR_NOMEM;
 }
 
-/* Bin k of |x|, from 0 on: its upper edge and its counts of positive and negative values. */
-static double fine_bin(const struct observer *o, int k, double count[2])
-{
-	int octave = OBSERVER_OCTAVES - 1 - (k - 1) / OBSERVER_STEPS, step = (k - 1) % OBSERVER_STEPS;
-
-	for (int s = 0; s < 2; s++)
-		count[s] = k == 0 ? o->low[s] : o->fine[s][octave][step];
-	if (k == 0)
-		return ldexp((double)o->range, -OBSERVER_OCTAVES);
-	return ldexp((double)o->range, -octave - 1) * (1 + (step + 1.0) / OBSERVER_STEPS);
-}
-
-#define FINE_BINS (1 + OBSERVER_OCTAVES * OBSERVER_STEPS)
-
 /* The |x| below which half of the nonzero values lie, to a bin. */
 static double median(const struct observer *o)
 {
 	double sum = 0, half = (o->n - o->zeros) / 2, edge = 0;
 
-	for (int k = 0; k < FINE_BINS && sum < half; k++) {
+	for (int k = 0; k < OBSERVER_FINE_BINS && sum < half; k++) {
 		double count[2];
 
-		edge = fine_bin(o, k, count);
+		edge = observer_fine_bin(o, k, count);
 		sum += count[0] + count[1];
 	}
 	return edge;
@@ -95,11 +81,11 @@ static void fill(struct bins *b, const struct observer *o, bool both_signs, doub
 
 	b->n = 0;
 	b->edge[0] = 0;
-	for (int k = 0; k < FINE_BINS; k++) {
-		double to = fine_bin(o, k, count);
+	for (int k = 0; k < OBSERVER_FINE_BINS; k++) {
+		double to = observer_fine_bin(o, k, count);
 
 		sum[0] += count[0] + (both_signs ? 0 : count[1]);
-		if (to - from < least && k < FINE_BINS - 1)
+		if (to - from < least && k < OBSERVER_FINE_BINS - 1)
 			continue;
 		append(b, to, sum[0]);
 		sum[0] = 0;
@@ -119,8 +105,8 @@ static void fill(struct bins *b, const struct observer *o, bool both_signs, doub
 		b->count[i] = 0;
 	}
 	b->n = 2 * half;
-	for (int k = 0, i = half - 1; k < FINE_BINS; k++) {
-		double to = fine_bin(o, k, count);
+	for (int k = 0, i = half - 1; k < OBSERVER_FINE_BINS; k++) {
+		double to = observer_fine_bin(o, k, count);
 
 		while (i > 0 && -b->edge[i] < to)
 			i--;
@@ -214,11 +200,14 @@ static int try_all(
     const struct observer *o, struct qrange q, const struct bins *b, double lo, double hi, struct choice *at)
 {
 	double limit = fmax(-lo, hi), least = observer_sqnr(o, q, (float)lo, (float)hi) - WORSE;
+	double innermost = b->edge[lo < 0 ? b->n / 2 + 1 : 1];
 	int n = 0, old_first = -1, old_last = -1;
 
-	for (; n < CANDIDATES && limit > 0; limit *= SHRINK) {
+	/* Half of the values may lie in the innermost bins, which no limit divides. */
+	for (bool more = limit > 0; more && n < CANDIDATES; limit *= SHRINK) {
 		int first, last;
 
+		more = limit > innermost;
 		ends_of(b, limit, lo, hi, &first, &last);
 		if (first == old_first && last == old_last)
 			continue;

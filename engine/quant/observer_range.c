@@ -23,20 +23,29 @@ static double bin_low(const struct observer *o, int bin)
 
 /* ---- percentile ---- */
 
-/* The value below which this share of the nonzero values lies, interpolated within its bin. Exact zeros do not count:
+/* The value below which this share of the nonzero values lies, interpolated within its fine bin: equal ones would hold
+ * all that matters in one where an outlier is far away. Exact zeros do not count:
  * every range holds them, and where they are most of a value they would be the whole of its range. magnitude: of |x|.
  */
 static double quantile(const struct observer *o, double share, bool magnitude)
 {
-	double sum = 0, target = share * (o->n - o->zeros);
+	double sum = 0, target = share * (o->n - o->zeros), low = 0, count[2];
 
-	for (int i = magnitude ? HALF : 0; i < OBSERVER_BINS; i++) {
-		/* bin i of |x| also holds its mirror image: [-hi, -lo) */
-		double count = o->count[i] + (magnitude ? o->count[OBSERVER_BINS - 1 - i] : 0);
+	for (int k = OBSERVER_FINE_BINS - 1; k >= 0 && !magnitude; k--) {
+		double high = observer_fine_bin(o, k, count),
+		       least = k > 0 ? observer_fine_bin(o, k - 1, (double[2]){0}) : 0;
 
-		if (sum + count >= target && count > 0)
-			return bin_low(o, i) + bin_width(o) * fmax(target - sum, 0) / count;
-		sum += count;
+		if (sum + count[1] >= target && count[1] > 0)
+			return (high - least) * fmax(target - sum, 0) / count[1] - high;
+		sum += count[1];
+	}
+	for (int k = 0; k < OBSERVER_FINE_BINS; k++) {
+		double high = observer_fine_bin(o, k, count), all = count[0] + (magnitude ? count[1] : 0);
+
+		if (sum + all >= target && all > 0)
+			return low + (high - low) * fmax(target - sum, 0) / all;
+		sum += all;
+		low = high;
 	}
 	return o->range;
 }

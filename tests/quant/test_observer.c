@@ -6,38 +6,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "quant/observer.h"
-#include "quant/plan.h"
-
-#define COUNT 40000
-
-#define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (double)(tolerance))
-
-enum shape_of_data { NORMAL, HEAVY, RELU, SHIFTED, SHAPES };
-
-/* Heavy tails are cubes of normals. Every value is moved away from 0, except the ReLU's zeros. */
-static float *make_values(enum shape_of_data kind, size_t n)
-{
-	float *x = mem_alloc(n, sizeof(*x));
-	struct rng r = rng_make(7, "test", RNG_BENCH, "values");
-
-	assert_non_null(x);
-	for (size_t i = 0; i < n; i++) {
-		struct rng_words w = rng_draw(r, (uint64_t)kind, i, 0);
-		float z[2];
-
-		rng_normal2(w.w[0], w.w[1], z);
-		x[i] = kind == HEAVY ? z[0] * z[0] * z[0] : kind == RELU ? fmaxf(z[0] * 2 - 0.5f, 0) : z[0];
-		if (kind == SHIFTED)
-			x[i] = z[0] * 0.7f + 1.5f;
-	}
-	return x;
-}
+#include "quant/values.h"
 
 static struct observer *observe(const float *x, size_t n, size_t batch)
 {
@@ -54,20 +29,6 @@ static struct observer *observe(const float *x, size_t n, size_t batch)
 static struct qrange range_for(enum shape_of_data kind, int bits)
 {
 	return kind == RELU || kind == SHIFTED ? qrange_unsigned(bits, 0) : qrange_signed(bits);
-}
-
-static double true_error(const float *x, size_t n, struct qrange q, float lo, float hi)
-{
-	float step;
-	double sum = 0;
-
-	quant_step_of_range(&q, lo, hi, &step);
-	for (size_t i = 0; i < n; i++) {
-		double e = (double)x[i] - (double)(quant_round(x[i], step, q) - q.zero) * (double)step;
-
-		sum += e * e;
-	}
-	return sum / (double)n;
 }
 
 static void observer__doubling_equals_a_one_shot_histogram(void **state)
@@ -216,6 +177,17 @@ static int compare_floats(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The ends of the bin that holds v, or beyond them. */
+static float below(float v)
+{
+	return v - fabsf(v) / OBSERVER_STEPS;
+}
+
+static float above(float v)
+{
+	return v + fabsf(v) / OBSERVER_STEPS;
+}
+
 static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **state)
 {
 	double levels[] = {99.99, 99.9, 99, 90, 60};
@@ -226,8 +198,6 @@ static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **sta
 		      *sorted = make_values((enum shape_of_data)kind, COUNT);
 		struct observer *o = observe(x, COUNT, 1000);
 		struct qrange q = range_for((enum shape_of_data)kind, 8);
-		float width = o->range * 2 / OBSERVER_BINS;
-
 		size_t count = 0; /* zeros do not count */
 
 		for (size_t i = 0; i < COUNT; i++)
@@ -239,16 +209,42 @@ static void observer__percentile_is_within_a_bin_of_the_sorted_values(void **sta
 			float lo, hi;
 
 			assert_int_equal(observer_range(o, OBSERVE_PERCENTILE, q, levels[l], &lo, &hi), 0);
-			assert_true(hi >= fmaxf(sorted[at - 1] - width, 0) && hi <= sorted[at] + width);
+			assert_true(hi >= fmaxf(below(sorted[at - 1]), 0) && hi <= above(sorted[at]));
 			if (!q.is_signed && o->min < 0)
-				assert_true(lo <= fminf(sorted[low] + width, 0) &&
-					    lo >= fminf(sorted[low > 0 ? low - 1 : 0] - width, 0));
+				assert_true(lo <= fminf(above(sorted[low]), 0) &&
+					    lo >= fminf(below(sorted[low > 0 ? low - 1 : 0]), 0));
 			else
 				assert_true(lo == (q.is_signed ? -hi : 0));
 		}
 		mem_free(x);
 		mem_free(sorted);
 		mem_free(o);
+	}
+}
+
+/* The share of values that an outlier is decides, not how far away it is: the bins must not grow with it. */
+static void observer__percentile_stays_where_it_is_while_an_outlier_goes(void **state)
+{
+	struct qrange forms[] = {qrange_signed(8), qrange_unsigned(8, 0), qrange_unsigned(8, 0)};
+
+	(void)state;
+	for (int form = 0; form < 3; form++) {
+		float *x = make_values(form == 1 ? RELU : NORMAL, COUNT), lo, hi, least = 0, most = 0;
+		for (double far = 10; far < 1e7; far *= 10) {
+			struct observer *o;
+
+			x[0] = (float)far;
+			x[1] = form == 1 ? 0 : -(float)far;
+			o = observe(x, COUNT, 1000);
+			assert_int_equal(observer_range(o, OBSERVE_PERCENTILE, forms[form], 99.9, &lo, &hi), 0);
+			least = far == 10 ? lo : least;
+			most = far == 10 ? hi : most;
+			assert_true(hi > 3 && hi < 8 && (form == 1 ? lo == 0 : lo < -3 && lo > -8));
+			assert_near(hi, most, most / OBSERVER_STEPS);
+			assert_near(lo, least, most / OBSERVER_STEPS);
+			mem_free(o);
+		}
+		mem_free(x);
 	}
 }
 
@@ -562,7 +558,31 @@ static void observer__entropy_clips_rare_outliers_of_any_size(void **state)
 	}
 }
 
-/* One value in a hundred is no outlier, however far it is. */
+/* Beyond the octaves of the histogram the other values are in one bin, which ends the search: the narrowest range that
+ * is known, which holds all of them. */
+static void observer__entropy_ends_where_an_outlier_is_beyond_all_bins(void **state)
+{
+	struct qrange forms[] = {qrange_signed(8), qrange_unsigned(8, 0), qrange_unsigned(4, 0)};
+
+	(void)state;
+	alarm(60); /* a search without end fails too */
+	for (int form = 0; form < 3; form++) {
+		float *x = make_values(form == 1 ? RELU : NORMAL, COUNT), lo, hi;
+		for (double far = 1e9; far < 1e35; far *= 1e5) {
+			struct observer *o;
+
+			x[3 * 997] = (float)far;
+			o = observe(x, COUNT, 700);
+			assert_int_equal(observer_range(o, OBSERVE_ENTROPY, forms[form], 99.9, &lo, &hi), 0);
+			assert_true(hi == ldexpf(o->range, -OBSERVER_OCTAVES) && hi >= 8);
+			assert_true(lo == (form == 0 ? -hi : form == 1 ? 0 : o->min));
+			mem_free(o);
+		}
+		mem_free(x);
+	}
+	alarm(0);
+}
+
 /* Ranges that differ by a value in 100,000 are alike, and the narrowest of them is taken. */
 static void observer__entropy_takes_the_narrowest_of_equals(void **state)
 {
@@ -603,6 +623,7 @@ static void observer__entropy_without_memory_is_an_error(void **state)
 	mem_free(o);
 }
 
+/* One value in a hundred is no outlier, however far it is. */
 static void observer__entropy_keeps_what_is_not_rare(void **state)
 {
 	float *x = make_values(NORMAL, COUNT), lo, hi;
@@ -635,87 +656,6 @@ static void observer__entropy_of_affine_values_stays_inside_and_keeps_zero(void 
 	mem_free(o);
 }
 
-static void weights__minmax_step_reaches_the_largest_weight_of_each_channel(void **state)
-{
-	float w[3][4] = {{1, -2, 0.5f, 0}, {0, 0, 0, 0}, {-127, 3, 5, 8}}, steps[3], one;
-
-	(void)state;
-	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_MINMAX, steps), 0);
-	assert_true(steps[0] == 2.0f / 127 && steps[1] == 1 && steps[2] == 1);
-	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(4), false, OBSERVE_MINMAX, &one), 0);
-	assert_true(one == 127.0f / 7);
-	w[1][2] = NAN;
-	assert_int_equal(
-	    quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_MINMAX, steps), ERR_CHECKPOINT);
-	w[1][2] = 0;
-	assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(8), true, OBSERVE_ENTROPY, steps), ERR_FAIL);
-}
-
-/* XNOR-Net, eq. 6; and no step near it is better. */
-static void weights__of_1_bit_have_the_mean_magnitude_as_step(void **state)
-{
-	float w[3][4] = {{1, -2, 0.5f, 0}, {0, 0, -0.0f, 0}, {-127, 3, 5, 8}}, steps[3], one;
-	(void)state;
-	for (int kind = OBSERVE_MINMAX; kind <= OBSERVE_MSE; kind += OBSERVE_MSE - OBSERVE_MINMAX) {
-		assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), true, kind, steps), 0);
-		assert_true(steps[0] == 0.875f && steps[1] == 0x1p-24f && steps[2] == 35.75f);
-		assert_int_equal(quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), false, kind, &one), 0);
-		assert_true(one == (float)(146.5 / 12));
-	}
-	for (int near = -3; near <= 3; near++) {
-		double best = 0, other = 0;
-		for (int k = 0; k < 4; k++) {
-			const int q = quant_round(w[2][k], 35.75f, qrange_weight(1));
-			best += pow((double)w[2][k] - 35.75 * q, 2);
-			other += pow((double)w[2][k] - (35.75 + 0.1 * near) * q, 2);
-		}
-		assert_true(near == 0 || best < other);
-	}
-	w[1][2] = NAN;
-	assert_int_equal(
-	    quant_weight_steps(&w[0][0], 3, 4, qrange_weight(1), true, OBSERVE_MSE, steps), ERR_CHECKPOINT);
-}
-
-static void weights__mse_step_is_never_worse_than_minmax(void **state)
-{
-	float *x = make_values(NORMAL, 512);
-
-	(void)state;
-	for (int bits = 2; bits <= 8; bits++) {
-		struct qrange q = qrange_weight(bits);
-		float minmax, mse;
-
-		assert_int_equal(quant_weight_steps(x, 1, 512, q, false, OBSERVE_MINMAX, &minmax), 0);
-		assert_int_equal(quant_weight_steps(x, 1, 512, q, false, OBSERVE_MSE, &mse), 0);
-		assert_true(true_error(x, 512, q, -mse * (float)q.hi, mse * (float)q.hi) <=
-			    true_error(x, 512, q, -minmax * (float)q.hi, minmax * (float)q.hi));
-		if (bits <= 4) /* few levels: clipping the tail pays */
-			assert_true(mse < 0.95f * minmax);
-	}
-	mem_free(x);
-}
-
-/* Of two bits the best clip is near the weights' deviation, however large a single one is. */
-static void weights__mse_clips_far_below_a_lone_large_weight(void **state)
-{
-	float *w = make_values(NORMAL, COUNT / 8), step;
-
-	(void)state;
-	w[3] = 8;
-	assert_int_equal(quant_weight_steps(w, 1, COUNT / 8, qrange_weight(2), true, OBSERVE_MSE, &step), 0);
-	assert_true(step > 1 && step < 1.6f);
-	mem_free(w);
-}
-
-static void weights__worst_accumulator_counts_one_sign_at_a_time(void **state)
-{
-	int8_t w[2][3] = {{127, -3, 5}, {-100, -100, 1}};
-
-	(void)state;
-	assert_int_equal(quant_worst_accumulator(&w[0][0], 2, 3), 255 * 200);
-	assert_int_equal(quant_worst_accumulator(&w[0][0], 1, 3), 255 * 132);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -727,6 +667,7 @@ int main(void)
 	    cmocka_unit_test(observer__tiny_and_huge_values_have_bins),
 	    cmocka_unit_test(observer__minmax_and_moving_average_follow_their_definitions),
 	    cmocka_unit_test(observer__percentile_is_within_a_bin_of_the_sorted_values),
+	    cmocka_unit_test(observer__percentile_stays_where_it_is_while_an_outlier_goes),
 	    cmocka_unit_test(observer__a_percentile_that_a_bin_completes_ends_there),
 	    cmocka_unit_test(observer__mostly_zeros_have_a_range_that_holds_the_rest),
 	    cmocka_unit_test(observer__nothing_but_zeros_is_empty),
@@ -737,15 +678,11 @@ int main(void)
 	    cmocka_unit_test(observer__of_equal_errors_the_widest_range_is_taken),
 	    cmocka_unit_test(observer__entropy_range_has_the_least_divergence),
 	    cmocka_unit_test(observer__entropy_clips_rare_outliers_of_any_size),
+	    cmocka_unit_test(observer__entropy_ends_where_an_outlier_is_beyond_all_bins),
 	    cmocka_unit_test(observer__entropy_takes_the_narrowest_of_equals),
 	    cmocka_unit_test(observer__entropy_without_memory_is_an_error),
 	    cmocka_unit_test(observer__entropy_keeps_what_is_not_rare),
 	    cmocka_unit_test(observer__entropy_of_affine_values_stays_inside_and_keeps_zero),
-	    cmocka_unit_test(weights__minmax_step_reaches_the_largest_weight_of_each_channel),
-	    cmocka_unit_test(weights__of_1_bit_have_the_mean_magnitude_as_step),
-	    cmocka_unit_test(weights__mse_step_is_never_worse_than_minmax),
-	    cmocka_unit_test(weights__mse_clips_far_below_a_lone_large_weight),
-	    cmocka_unit_test(weights__worst_accumulator_counts_one_sign_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

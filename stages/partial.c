@@ -420,8 +420,31 @@ static int hash_param(struct hash *h, const struct param_store *s, const struct 
 	return rc;
 }
 
-/* What a graph computes follows from its nodes; bytes between the members of an attribute are zero where they were made
- * alike, and another value there only makes another unit. */
+static int hash_range(struct hash *h, struct qrange q)
+{
+	const int members[] = {q.bits, q.lo, q.hi, q.zero, q.is_signed};
+	return hash_add(h, members, sizeof(members));
+}
+
+/* Member by member: what lies between them in memory is by chance, and by chance work would not be found again. */
+static int hash_attr(struct hash *h, const struct attr *a)
+{
+	_Static_assert(sizeof(struct attr) == 136, "a member that is added is to be hashed too");
+	const int whole[] = {a->relu, a->flatten, a->tf32, a->gelu_tanh, a->stride, a->pad, a->kernel, (int)a->to,
+	    a->heads, a->prob_bits, (int)a->distance, a->teacher_heads, a->zero_in, a->raw_sum};
+	const float real[] = {a->eps, a->rate, a->smoothing, a->temperature, a->alpha, a->factor};
+	const int64_t wide[] = {a->longest, a->count, a->channels};
+	int rc = hash_add(h, whole, sizeof(whole));
+	if (!rc)
+		rc = hash_add(h, real, sizeof(real));
+	if (!rc)
+		rc = hash_add(h, wide, sizeof(wide));
+	if (!rc)
+		rc = hash_range(h, a->q);
+	return rc ? rc : hash_range(h, a->q_in);
+}
+
+/* What a graph computes follows from its nodes. */
 static int hash_graph(struct hash *h, const struct graph *g)
 {
 	int rc = 0;
@@ -431,9 +454,11 @@ static int hash_graph(struct hash *h, const struct graph *g)
 		if (!rc)
 			rc = hash_add(h, &n->op, sizeof(n->op));
 		if (!rc)
-			rc = hash_add(h, n->in, sizeof(n->in));
+			rc = hash_add(h, &n->n_in, sizeof(n->n_in));
 		if (!rc)
-			rc = hash_add(h, &n->attr, sizeof(n->attr));
+			rc = hash_add(h, n->in, (size_t)n->n_in * sizeof(*n->in));
+		if (!rc)
+			rc = hash_attr(h, &n->attr);
 	}
 	return rc ? rc : hash_add(h, &g->output, sizeof(g->output));
 }

@@ -53,9 +53,8 @@ int cmd_clean(int argc, char **argv)
 		return rc;
 	if (json)
 		return print_json(&cleaned, dry);
-	printf("%s: %s %d of %d stages, which no run folder shares, %d of %d kept files, and %d of %d that runs have "
-	       "left; "
-	       "%.1f MB\n",
+	printf("%s: %s %d of %d stages, which no run folder shares, %d of %d kept files, and "
+	       "%d of %d left-overs of killed runs; %.1f MB\n",
 	    cleaned.path, dry ? "would remove" : "removed", cleaned.stages_gone, cleaned.stages, cleaned.kept_gone,
 	    cleaned.kept, cleaned.left_gone, cleaned.left, cleaned.bytes / 1e6);
 	return 0;

@@ -197,7 +197,7 @@ check "no command touched the run" cmp all after
 
 # clean: what is shared stays, logits of a teacher go when nobody has used them
 works clean runs --days 0 --dry-run
-contains out "runs/.store: would remove 0 of 5 stages, which no run folder shares, 1 of 1 kept files, and 0 of 0 that runs have left"
+contains out "runs/.store: would remove 0 of 5 stages, which no run folder shares, 1 of 1 kept files, and 0 of 0 left-overs of killed runs"
 works clean runs
 contains out "0 of 1 kept files"
 works clean runs/.store --days 0 --json

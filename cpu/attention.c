@@ -4,12 +4,13 @@
  * gets the same bits in every batch, at every capacity and with any number of threads.
  *
  * Backward takes scores and their gradients anew from q, k and v; of the forward pass only two numbers a row are kept,
- * the largest score and the reciprocal of the softmax's sum. */
+ * the largest score and the reciprocal of the softmax's sum. What drops out of a row is drawn anew, too. */
 #include "cpu/kernels.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "cpu/isa.h"
+#include "cpu/map_dropout.h"
 #include "cpu/onednn.h"
 #include "cpu/product.h"
 #include "cpu/vecmath.h"
@@ -24,7 +25,9 @@ struct attention {
 	int64_t longest, keys;       /* rows of a sequence; keys: the same, padded */
 	float scale;
 	product_fn product;
-	size_t bytes; /* of a thread's copies */
+	bool drops;
+	struct map_dropout dropout; /* of this call */
+	size_t bytes;               /* of a thread's copies */
 };
 
 /* Kept of a row of a head. */
@@ -35,14 +38,16 @@ struct softmax {
 /* One head of one sequence, and the thread's copies for it. */
 struct pair {
 	const struct attention *a;
-	int64_t T, keys;              /* rows; padded */
-	int64_t at;                   /* of its first value in q, k, v, y and their gradients */
+	int64_t T, keys; /* rows; padded */
+	int64_t at;      /* of its first value in q, k, v, y and their gradients */
+	int64_t sequence, head;
 	struct softmax *saved;        /* of row i at i * H; NULL: nobody needs it */
 	float *k_columns, *v_columns; /* (D, keys): transposed */
 	float *k_rows, *v_rows;       /* (T, wide) */
 	float *q_block, *dy_block;    /* (ROWS, wide) */
 	float *p, *g;                 /* (ROWS, keys): probabilities, gradients of scores */
 	float *dq, *dk, *dv;          /* dq (ROWS, wide); (T, wide) */
+	float *stays;                 /* factors of a row of p; only where it drops */
 };
 
 /* The thread's copies, one behind the other; backward: all of them. Returns their size in bytes. */
@@ -50,12 +55,13 @@ static size_t lay_out(struct pair *w, const struct attention *a, char *memory, b
 {
 	const size_t columns = (size_t)(a->D * a->keys), rows = (size_t)(a->longest * a->wide);
 	const size_t block = (size_t)(ROWS * a->wide), scores = (size_t)(ROWS * a->keys);
+	const size_t drawn = a->drops ? (size_t)map_dropout_width(a->longest) : 0;
 	const struct {
 		float **at;
 		size_t floats;
 		bool backward;
 	} part[] = {{&w->k_columns, columns, false}, {&w->v_rows, rows, false}, {&w->p, scores, false},
-	    {&w->dq, block, false}, {&w->v_columns, columns, true}, {&w->k_rows, rows, true},
+	    {&w->dq, block, false}, {&w->stays, drawn, false}, {&w->v_columns, columns, true}, {&w->k_rows, rows, true},
 	    {&w->q_block, block, true}, {&w->dy_block, block, true}, {&w->g, scores, true}, {&w->dk, rows, true},
 	    {&w->dv, rows, true}};
 	size_t total = 0;
@@ -85,6 +91,7 @@ static int attention_prepare(struct call *s)
 	a->keys = product_pad(a->longest);
 	a->scale = 1.0f / sqrtf((float)a->D);
 	a->product = product_choose();
+	a->drops = map_drops(s);
 	a->bytes = lay_out(&none, a, NULL, s->mode == EXEC_TRAIN);
 	s->scratch = a->bytes * (size_t)c->traits.threads;
 	if (s->mode == EXEC_TRAIN)
@@ -210,6 +217,22 @@ CPU_CLONES static void weigh(float *y, const float *x, float factor, int64_t n)
 		y[d] = x[d] * factor;
 }
 
+/* Each of n values of x, which are 0 behind it, times 0 or what those that stay are multiplied with. */
+CPU_CLONES static void drop(float *x, const float *stays, int64_t n)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		x[j] *= stays[j];
+}
+
+/* The factors of query i. */
+static const float *draw(const struct pair *w, int64_t i)
+{
+	const struct map_dropout *d = &w->a->dropout;
+	map_dropout_row(d, w->sequence, w->head * w->T + i, w->T, d->factor, w->stays);
+	return w->stays;
+}
+
 /* p = x (rows, D) times columns. */
 static void times_columns(const struct pair *w, float *p, const float *x, int64_t rows, const float *columns)
 {
@@ -269,6 +292,8 @@ static void pair_forward(const struct call *s, struct pair *w)
 		times_columns(w, w->p, q + i * a->C, rows, w->k_columns);
 		for (int64_t r = 0; r < rows; r++)
 			of[r] = softmax_row(w->p + r * w->keys, a->scale, w->T, w->keys);
+		for (int64_t r = 0; a->drops && r < rows; r++)
+			drop(w->p + r * w->keys, draw(w, i + r), w->T);
 		times_rows(w, w->dq, w->p, rows, w->v_rows);
 		for (int64_t r = 0; r < rows; r++) {
 			weigh(y + (i + r) * a->C, w->dq + r * a->wide, of[r].inverse, a->D);
@@ -278,14 +303,18 @@ static void pair_forward(const struct call *s, struct pair *w)
 	}
 }
 
-/* The row's probabilities, and of its gradients of probabilities those of the scores before they are scaled. */
-CPU_CLONES static void row_back(float *p, float *g, struct softmax of, float scale, int64_t T, int64_t keys)
+/* The row's probabilities, and of its gradients of probabilities those of the scores before they are scaled. What v was
+ * weighed with are the probabilities times `stays`, if it is not NULL; so p is in the end, and g comes without it. */
+CPU_CLONES static void row_back(
+    float *p, float *g, const float *stays, struct softmax of, float scale, int64_t T, int64_t keys)
 {
 	float lane[LANES] = {0};
 	int64_t j = 0;
 	for (int64_t i = T; i < keys; i++)
 		p[i] = of.most; /* nobody reads what becomes of it, and its g is 0 */
 	exponentials(p, of.most, scale, of.inverse, keys);
+	if (stays)
+		drop(g, stays, T);
 	for (; j + LANES <= keys; j += LANES)
 		lanes_dot(lane, p + j, g + j, LANES);
 	for (int at = 0; j < keys; j += 16, at += 16)
@@ -294,6 +323,8 @@ CPU_CLONES static void row_back(float *p, float *g, struct softmax of, float sca
 #pragma omp simd
 	for (int64_t i = 0; i < keys; i++)
 		g[i] = p[i] * (g[i] - mean) * scale;
+	if (stays)
+		drop(p, stays, T);
 }
 
 CPU_CLONES static void deliver_row(float *d, const float *g, int64_t n, bool add)
@@ -328,8 +359,8 @@ static void pair_backward(struct call *s, struct pair *w)
 		times_columns(w, w->p, q + i * a->C, rows, w->k_columns);
 		times_columns(w, w->g, dy + i * a->C, rows, w->v_columns);
 		for (int64_t r = 0; r < rows; r++)
-			row_back(
-			    w->p + r * w->keys, w->g + r * w->keys, w->saved[(i + r) * a->H], a->scale, w->T, w->keys);
+			row_back(w->p + r * w->keys, w->g + r * w->keys, a->drops ? draw(w, i + r) : NULL,
+			    w->saved[(i + r) * a->H], a->scale, w->T, w->keys);
 		pack_rows(w->q_block, q + i * a->C, rows, a);
 		pack_rows(w->dy_block, dy + i * a->C, rows, a);
 		times_rows(w, w->dq, w->g, rows, w->k_rows);
@@ -365,12 +396,13 @@ static void clear_rest(struct call *s, const struct attention *a, int64_t first,
 
 static int run(struct call *s, bool backward)
 {
-	const struct attention *a = s->state;
+	struct attention *a = s->state;
 	const int32_t *starts = s->in[ATTENTION_STARTS].data;
+	a->dropout = map_dropout_of(s);
 	const bool alone = work(a, starts) < CPU_SERIAL_MACS / 4;
 #pragma omp parallel for schedule(dynamic, 1) if (!alone)
 	for (int64_t i = 0; i < a->N * a->H; i++) {
-		struct pair w = {.a = a};
+		struct pair w = {.a = a, .sequence = i / a->H, .head = i % a->H};
 		int64_t first, last;
 		cpu_segment(starts, i / a->H, a->M, &first, &last);
 		w.T = last - first < a->longest ? last - first : a->longest;

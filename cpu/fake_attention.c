@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cpu/cpu.h"
 #include "cpu/int_attention.h"
+#include "cpu/map_dropout.h"
 #include "cpu/onednn.h"
 #include "quant/arith.h"
 
@@ -32,22 +33,27 @@ struct back {
 	float *q, *k, *v, *dq, *dk, *dv;        /* (T, D), (D, T), (D, T) and likewise: integers as floats */
 	float *x, *e, *p, *u;                   /* (T): scores, E, probabilities, their gradients */
 	float *g;                               /* (D) */
-	float c, factor, top, p_y, s_y, lo, hi; /* bounds of t */
+	float c, factor, top, p_y, s_y, lo, hi; /* factor: of what stays; bounds of t */
+	int64_t sequence, head;
+	const struct map_dropout *dropout;
+	float *stays; /* of a row, where it drops; else NULL */
 	double sum[SUMS];
 };
 
 static size_t lay_out(struct back *w, const struct int_attention *a, char *memory)
 {
 	const size_t matrix = (size_t)(a->longest * a->D), row = (size_t)a->longest;
+	const size_t drawn = a->drops ? (size_t)map_dropout_width(a->longest) : 0;
 	const struct {
 		float **at;
 		size_t floats;
 	} part[] = {{&w->q, matrix}, {&w->k, matrix}, {&w->v, matrix}, {&w->dq, matrix}, {&w->dk, matrix},
-	    {&w->dv, matrix}, {&w->x, row}, {&w->e, row}, {&w->p, row}, {&w->u, row}, {&w->g, (size_t)a->D}};
+	    {&w->dv, matrix}, {&w->x, row}, {&w->e, row}, {&w->p, row}, {&w->u, row}, {&w->g, (size_t)a->D},
+	    {&w->stays, drawn}};
 	size_t total = 0;
 	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
 		const size_t at = call_reserve(&total, part[i].floats * sizeof(float));
-		*part[i].at = memory ? (float *)(void *)(memory + at) : NULL;
+		*part[i].at = memory && part[i].floats > 0 ? (float *)(void *)(memory + at) : NULL;
 	}
 	return total;
 }
@@ -92,6 +98,12 @@ CPU_CLONES static void to_grid(float *y, const uint8_t *q, int64_t n, bool is_si
 		y[i] = ((is_signed ? (float)(int8_t)q[i] : (float)q[i]) - zero) * p_y;
 }
 
+/* k of what stays. */
+static float residual(const struct call *s, const struct map_dropout *d)
+{
+	return quant_residual(step_of(s, FAKE_ATTENTION_SV), step_of(s, FAKE_ATTENTION_SY)) * d->factor;
+}
+
 static int fake_attention_forward(struct call *s)
 {
 	const struct fake_attention *f = s->state;
@@ -101,6 +113,7 @@ static int fake_attention_forward(struct call *s)
 	uint8_t *y = (uint8_t *)integers + 3 * n;
 	float p_y = quant_pow2(step_of(s, FAKE_ATTENTION_SY));
 	size_t behind = 0;
+	const struct map_dropout dropout = map_dropout_of(s);
 	call_reserve(&behind, 4 * f->integers);
 	for (int i = 0; i < 3; i++) {
 		const float p = quant_pow2(step_of(s, FAKE_ATTENTION_SQ + i)), *x = s->in[i].data;
@@ -116,7 +129,8 @@ static int fake_attention_forward(struct call *s)
 		       .v = integers + 2 * n,
 		       .starts = s->in[ATTENTION_STARTS].data,
 		       .c = quant_score_scale(step_of(s, FAKE_ATTENTION_SQ), step_of(s, FAKE_ATTENTION_SK), f->a.D),
-		       .factor = quant_residual(step_of(s, FAKE_ATTENTION_SV), step_of(s, FAKE_ATTENTION_SY)),
+		       .factor = residual(s, &dropout),
+		       .dropout = f->a.drops ? &dropout : NULL,
 		       .y = y,
 		       .scratch = (char *)s->scratch_mem + behind});
 #pragma omp parallel for schedule(static) if (n >= CPU_SERIAL)
@@ -231,6 +245,13 @@ CPU_CLONES static double score_gradients(const struct back *w, float mean, doubl
 	return of_c;
 }
 
+CPU_CLONES static void times(float *x, const float *y, int64_t n)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		x[j] *= y[j];
+}
+
 static void row_back(struct back *w, int64_t i, const float *dy)
 {
 	const int64_t T = w->T, D = w->a->D;
@@ -238,17 +259,23 @@ static void row_back(struct back *w, int64_t i, const float *dy)
 	int64_t largest;
 	const double S = scores(w, q, &largest), weight = (double)w->factor / S;
 	double mean = 0.0, of_all;
+	if (w->stays) {
+		map_dropout_row(w->dropout, w->sequence, w->head * T + i, T, 1.0f, w->stays);
+		times(w->p, w->stays, T);
+	}
 	memset(w->u, 0, (size_t)T * sizeof(*w->u));
 	for (int64_t d = 0; d < D; d++) {
 		const double A = weighed(w->p, w->v + d * T, T);
 		const float t = (float)A * (w->factor / (float)S);
 		const float g = t >= w->lo && t <= w->hi ? dy[d] * w->p_y : 0.0f;
 		const double of_d = (double)g * A;
-		w->sum[SUM_FACTOR] += of_d / S;
+		w->sum[SUM_FACTOR] += of_d / S * (double)w->dropout->factor;
 		w->sum[SUM_SY] -= of_d * weight / (double)w->s_y;
 		mean += of_d * weight / S;
 		add_column(w->u, w->dv + d * T, w->v + d * T, w->p, (float)((double)g * weight), T);
 	}
+	if (w->stays)
+		times(w->u, w->stays, T);
 	w->sum[SUM_SCALE] += score_gradients(w, (float)mean, &of_all);
 	w->u[largest] -= (float)((double)w->c * of_all);
 	for (int64_t d = 0; d < D; d++)
@@ -260,7 +287,7 @@ static void head_back(struct call *s, struct back *w)
 	const struct qrange *q = &s->node->attr.q;
 	const size_t bytes = (size_t)(w->T * w->a->D) * sizeof(float);
 	w->c = quant_score_scale(step_of(s, FAKE_ATTENTION_SQ), step_of(s, FAKE_ATTENTION_SK), w->a->D);
-	w->factor = quant_residual(step_of(s, FAKE_ATTENTION_SV), step_of(s, FAKE_ATTENTION_SY));
+	w->factor = residual(s, w->dropout);
 	w->top = quant_prob_log(w->a->prob_bits);
 	w->s_y = step_of(s, FAKE_ATTENTION_SY);
 	w->p_y = quant_pow2(w->s_y);
@@ -308,11 +335,12 @@ static int fake_attention_backward(struct call *s)
 	const struct int_attention *a = &f->a;
 	const int32_t *starts = s->in[ATTENTION_STARTS].data;
 	double *sum = s->scratch_mem;
+	const struct map_dropout dropout = map_dropout_of(s);
 	size_t behind = 0;
 	call_reserve(&behind, (size_t)(a->N * a->H * SUMS) * sizeof(double));
 #pragma omp parallel for schedule(dynamic, 1) if (int_attention_work(a, starts) >= CPU_SERIAL_MACS / 8)
 	for (int64_t n = 0; n < a->N * a->H; n++) {
-		struct back w = {.a = a};
+		struct back w = {.a = a, .sequence = n / a->H, .head = n % a->H, .dropout = &dropout};
 		int64_t first, last;
 		cpu_segment(starts, n / a->H, a->M, &first, &last);
 		w.T = last - first < a->longest ? last - first : a->longest;

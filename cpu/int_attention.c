@@ -41,6 +41,9 @@ struct pair {
 	int8_t *packed_k;        /* (keys / 16, D4, 16, 4) u8, with AMX s8; or s16 (T, D) */
 	int8_t *packed_v;        /* (keys / 4, D16 / 16, 16, 4); or s16 (T, D) */
 	float weight[ROWS_MOST]; /* fl(k / f32(S)) */
+	int64_t sequence, head;
+	const struct map_dropout *dropout; /* or NULL */
+	float *stays;                      /* of a row, where it drops */
 };
 
 static size_t lay_out(struct pair *w, const struct int_attention *a, char *memory)
@@ -53,8 +56,11 @@ static size_t lay_out(struct pair *w, const struct int_attention *a, char *memor
 	const size_t words = call_reserve(&total, (size_t)(ROWS * D4) * sizeof(int32_t));
 	const size_t k = call_reserve(&total, (size_t)(keys * D16) * 2),
 		     v = call_reserve(&total, (size_t)(keys * D16) * 2);
+	const size_t drawn = a->drops ? (size_t)map_dropout_width(a->longest) : 0,
+		     stays = call_reserve(&total, drawn * sizeof(float));
 	if (!memory)
 		return total;
+	w->stays = (float *)(void *)(memory + stays);
 	w->score = (int32_t *)(void *)(memory + score);
 	w->low = (uint8_t *)memory + low;
 	w->high = (uint8_t *)memory + high;
@@ -80,6 +86,7 @@ void int_attention_plan(struct int_attention *a, const struct call *s)
 	    .q = s->node->attr.q};
 	a->D = a->C / a->H;
 	a->amx = fits_amx(a);
+	a->drops = map_drops(s);
 	a->longest = s->node->attr.longest && s->node->attr.longest < a->M ? s->node->attr.longest : a->M;
 	a->bytes = lay_out(&(struct pair){0}, a, NULL);
 }
@@ -89,6 +96,13 @@ const char *int_attention_impl(const struct int_attention *a)
 	if (a->amx)
 		return "own_attention:avx512_core_amx";
 	return cpu_has_avx512_vnni() ? "own_attention:avx512_core_vnni" : "own_attention";
+}
+
+/* 1 or 0 for each key of query i. */
+static const float *draw(const struct pair *w, int64_t i)
+{
+	map_dropout_row(w->dropout, w->sequence, w->head * w->T + i, w->T, 1.0f, w->stays);
+	return w->stays;
 }
 
 /* ---- without VNNI ---- */
@@ -165,6 +179,9 @@ static void row_plain(const struct pair *w, int64_t i)
 	for (int64_t j = 0; j < w->T; j++)
 		w->score[j] = dot(q, k + j * a->D, a->D);
 	const float weight = w->factor / (float)softmax_plain(w->score, w->T, w->c, w->top);
+	const float *stays = w->dropout ? draw(w, i) : NULL;
+	for (int64_t j = 0; stays && j < w->T; j++)
+		w->score[j] = stays[j] > 0 ? w->score[j] : 0;
 	for (int64_t first = 0; first < a->D; first += COLUMNS) {
 		const int64_t n = a->D - first < COLUMNS ? a->D - first : COLUMNS;
 		weigh_plain(low, high, w->score, v + first, w->T, a->D, n);
@@ -284,6 +301,18 @@ TARGET_VNNI static void softmax_row(struct pair *w, int r)
 	w->weight[r] = w->factor / (float)_mm512_reduce_add_epi64(wide);
 }
 
+/* Probabilities of row r, query i, that drop out of what they weigh, but not of their sum. */
+static void drop_row(const struct pair *w, int64_t i, int r)
+{
+	const float *stays = draw(w, i);
+	uint8_t *low = w->low + r * w->keys, *high = w->high + r * w->keys;
+	for (int64_t j = 0; j < w->T; j++) {
+		low[j] = stays[j] > 0 ? low[j] : 0;
+		if (w->a->prob_bits == 16)
+			high[j] = stays[j] > 0 ? high[j] : 0;
+	}
+}
+
 #define NARROW_KEYS 256 /* so many times 65535 * 128 is below 2^31 */
 
 /* f32(256 * high + low) of T keys, rounded once. */
@@ -366,6 +395,8 @@ TARGET_VNNI static void block_vnni(struct pair *w, int64_t i, int rows)
 	(rows == 8 ? score_8 : rows == 4 ? score_4 : score_1)(w);
 	for (int r = 0; r < rows; r++)
 		softmax_row(w, r);
+	for (int r = 0; w->dropout && r < rows; r++)
+		drop_row(w, i + r, r);
 	for (int r = 0; r < rows; r += 4)
 		if (rows >= 4)
 			(a->prob_bits == 16 ? value_4_2 : value_4_1)(w, i, r);
@@ -485,6 +516,8 @@ TARGET_AMX static void pair_amx(struct pair *w)
 		score_amx(w, i);
 		for (int r = 0; r < rows; r++)
 			softmax_row(w, r);
+		for (int r = 0; w->dropout && r < rows; r++)
+			drop_row(w, i + r, r);
 		AMX_MEMORY_IS_USED();
 		value_amx(w, i, rows);
 	}
@@ -527,7 +560,13 @@ void int_attention_run(const struct int_attention *a, const struct int_attention
 	const bool alone = int_attention_work(a, data->starts) < CPU_SERIAL_MACS / 2;
 #pragma omp parallel for schedule(dynamic, 1) if (!alone)
 	for (int64_t n = 0; n < a->N * a->H; n++) {
-		struct pair w = {.a = a, .c = data->c, .factor = data->factor, .top = quant_prob_log(a->prob_bits)};
+		struct pair w = {.a = a,
+		    .c = data->c,
+		    .factor = data->factor,
+		    .top = quant_prob_log(a->prob_bits),
+		    .sequence = n / a->H,
+		    .head = n % a->H,
+		    .dropout = data->dropout};
 		int64_t first, last;
 		cpu_segment(data->starts, n / a->H, a->M, &first, &last);
 		w.T = last - first < a->longest ? last - first : a->longest;

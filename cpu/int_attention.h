@@ -2,13 +2,14 @@
 #ifndef CPU_INT_ATTENTION_H
 #define CPU_INT_ATTENTION_H
 
-#include "exec/backend.h"
+#include "cpu/map_dropout.h"
 
 struct int_attention {
 	int64_t N, M, C, H, D;
 	int64_t longest; /* rows of a sequence */
 	int prob_bits;
-	bool amx;        /* both products are of tiles */
+	bool amx; /* both products are of tiles */
+	bool drops;
 	struct qrange q; /* of the output */
 	size_t bytes;    /* of a thread's scratch */
 };
@@ -23,6 +24,7 @@ struct int_attention_data {
 	const int8_t *q, *k, *v;
 	const int32_t *starts;
 	float c, factor;
+	const struct map_dropout *dropout; /* NULL: nothing drops; factor is of what stays */
 	uint8_t *y;
 	char *scratch;
 };

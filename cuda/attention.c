@@ -14,7 +14,8 @@ static struct attention_heads heads_of(const struct call *s)
 					    .M = s->out.shape.dim[0],
 					    .C = C},
 	    .D = D,
-	    .scale = 1.0f / sqrtf((float)D)};
+	    .scale = 1.0f / sqrtf((float)D),
+	    .drop = cuda_map_draw_of(s)};
 }
 
 static struct attention_inputs inputs_of(const struct call *s)

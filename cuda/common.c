@@ -34,6 +34,23 @@ int cuda_no_gradient(struct call *s, int i)
 	return cuda_zero(s->ctx, s->din[i].data, tensor_bytes(&s->din[i]));
 }
 
+struct dropout_draw cuda_draw_of(const struct call *s)
+{
+	return (struct dropout_draw){
+	    .stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name),
+	    .time = s->clock->time,
+	    .rate = s->node->attr.rate,
+	    .factor = 1.0f / (1.0f - s->node->attr.rate),
+	};
+}
+
+struct dropout_draw cuda_map_draw_of(const struct call *s)
+{
+	if (s->mode == EXEC_TRAIN && s->node->attr.rate > 0)
+		return cuda_draw_of(s);
+	return (struct dropout_draw){.factor = 1.0f};
+}
+
 void cuda_take_rounding(struct call *s)
 {
 	s->rounds = s->rounded.dtype != DT_F32;

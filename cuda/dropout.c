@@ -14,16 +14,6 @@ static int dropout_prepare(struct call *s)
 	return call_need_f32(s, "cuda", 1);
 }
 
-static struct dropout_draw draw_of(const struct call *s)
-{
-	return (struct dropout_draw){
-	    .stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name),
-	    .time = s->clock->time,
-	    .rate = s->node->attr.rate,
-	    .factor = 1.0f / (1.0f - s->node->attr.rate),
-	};
-}
-
 static struct segment_rows rows_of(const struct call *s)
 {
 	return (struct segment_rows){.starts = s->in[DROPOUT_STARTS].data,
@@ -36,8 +26,8 @@ static int apply(struct call *s, const float *x, float *y, bool accumulate, stru
 {
 	const int64_t N = s->out.shape.dim[0], total = shape_count(s->out.shape);
 	if (s->has_in[DROPOUT_STARTS])
-		return cuda_dropout_rows(s->ctx, draw_of(s), rows_of(s), x, y, accumulate, rounded);
-	return cuda_dropout(s->ctx, draw_of(s), x, N, total / N, y, accumulate, rounded);
+		return cuda_dropout_rows(s->ctx, cuda_draw_of(s), rows_of(s), x, y, accumulate, rounded);
+	return cuda_dropout(s->ctx, cuda_draw_of(s), x, N, total / N, y, accumulate, rounded);
 }
 
 static int dropout_forward(struct call *s)

@@ -5,8 +5,8 @@
  * Forward keeps t, the results before they are rounded, and three numbers of each row of a head. Backward is then that
  * of attention, with g * k/S in place of dy, and with what the largest score takes back from each row. */
 #include "cuda/half.cuh"
+#include "cuda/map_dropout.cuh"
 #include "cuda/quant.cuh"
-#include "cuda/tiles.cuh"
 #include "quant/arith.h"
 
 #define LN2 0.693147181f
@@ -22,7 +22,7 @@ struct fake_row {
 /* What the steps say. */
 struct fake_scales {
 	float one_q, one_k, one_v; /* 1/P */
-	float p_y, c, factor;      /* factor: the k of the formulas */
+	float p_y, c, factor;      /* factor: the k of the formulas, of what stays */
 };
 
 /* A step that is no number makes p_y none. */
@@ -32,7 +32,7 @@ __device__ static inline fake_scales scales_of(const struct fake_heads &f)
 	const double c = (double)*f.s_q * (double)*f.s_k * M_LOG2E / sqrt((double)f.h.D);
 	const bool none = isnan(p_q) || isnan(p_k) || isnan(p_v);
 	return {__fdiv_rn(1.0f, p_q), __fdiv_rn(1.0f, p_k), __fdiv_rn(1.0f, p_v), none ? nanf("") : p_y, (float)c,
-	    residual_of(*f.s_v, *f.s_y)};
+	    __fmul_rn(residual_of(*f.s_v, *f.s_y), f.h.drop.factor)};
 }
 
 /* quant_exp2 of quant_exponent of what a score is below the row's largest. *held: x is held at the least. */
@@ -106,7 +106,8 @@ __device__ static inline void largest_scores(float (&most)[OWN], int (&largest)[
 }
 
 /* t (M, H*D) and kept (M, H), or NULL. */
-__global__ void __launch_bounds__(BLOCK) fake_attention(struct fake_heads f, float *__restrict__ y,
+template <typename Drop>
+__global__ void __launch_bounds__(BLOCK, 3) fake_attention(struct fake_heads f, float *__restrict__ y,
     float *__restrict__ t, fake_row *__restrict__ kept, struct cuda_rounded rounded)
 {
 	__shared__ tile left, right;
@@ -117,6 +118,7 @@ __global__ void __launch_bounds__(BLOCK) fake_attention(struct fake_heads f, flo
 		clear(f.h, p, [=](int64_t e) { put_result(y, rounded, e, 0.0f); });
 		return;
 	}
+	const Drop drop(f.h, p);
 	int64_t sum[CHUNKS][OWN] = {};
 	float most[OWN], s[OWN];
 	int largest[OWN], total[OWN] = {};
@@ -124,10 +126,11 @@ __global__ void __launch_bounds__(BLOCK) fake_attention(struct fake_heads f, flo
 	for (int64_t key = 0; key < p.T; key += TILE) {
 		if (p.T > TILE) /* else they are there */
 			whole_scores(s, f, z, p, key, left, right);
+		const unsigned stay = drop.of_queries(key);
 		for (int i = 0; i < OWN; i++) {
 			bool held;
 			const int w = (int)rintf(power_of(__fsub_rn(s[i], most[i]), z.c, f.top, &held));
-			weight[threadIdx.y + i * WARPS][threadIdx.x] = w;
+			weight[threadIdx.y + i * WARPS][threadIdx.x] = drop.kept(stay, i, w);
 			total[i] += w;
 		}
 		weigh(sum, weight, f.v, z.one_v, key, p, values);
@@ -176,7 +179,8 @@ __global__ void __launch_bounds__(BLOCK)
 
 /* dq, or NULL, of the block's rows; less (M, H): c times the sum of a row's u, which the largest score takes back. sum:
  * of u * (a - m), a number of each block of the first chunk of columns. */
-__global__ void __launch_bounds__(BLOCK)
+template <typename Drop>
+__global__ void __launch_bounds__(BLOCK, Drop::BLOCKS)
     fake_attention_dq(struct fake_heads f, const fake_row *__restrict__ kept, const float *__restrict__ scaled,
 	const float *__restrict__ mean, float *__restrict__ less, double *__restrict__ sum, float *dq, bool add)
 {
@@ -186,6 +190,7 @@ __global__ void __launch_bounds__(BLOCK)
 	double of_c = 0.0;
 	place p;
 	if (place_of(f.h, &p)) { /* all threads of the block, or none */
+		const Drop drop(f.h, p);
 		part all = {};
 		fake_row of[OWN];
 		float s[OWN], g[OWN], share[OWN], taken[OWN] = {};
@@ -197,11 +202,12 @@ __global__ void __launch_bounds__(BLOCK)
 		for (int64_t key = 0; key < p.T; key += TILE) {
 			whole_scores(s, f, z, p, key, left, right);
 			scores(g, scaled, p.row, f.v, key, p, left, right);
+			const unsigned stay = drop.of_queries(key);
 			for (int i = 0; i < OWN; i++) {
 				const float below = s[i] - of[i].most;
 				bool held;
 				const float e = power_of(below, z.c, f.top, &held);
-				const float u = held ? 0.0f : LN2 * e * (g[i] * z.one_v - share[i]);
+				const float u = held ? 0.0f : LN2 * e * (drop.kept(stay, i, g[i] * z.one_v) - share[i]);
 				taken[i] += u;
 				of_c += held ? 0.0 : (double)u * (double)below;
 				weight[threadIdx.y + i * WARPS][threadIdx.x] = z.c * u;
@@ -230,6 +236,7 @@ __global__ void __launch_bounds__(BLOCK)
 
 /* The same of keys. Both may be the same memory, which may also be that of dq: dv is delivered after dk, by the same
  * thread. Three blocks of a multiprocessor: ptxas, left alone, spills for a fourth. */
+template <typename Drop>
 __global__ void __launch_bounds__(BLOCK, 3)
     fake_attention_dkv(struct fake_heads f, const fake_row *__restrict__ kept, const float *__restrict__ scaled,
 	const float *__restrict__ mean, const float *__restrict__ less, float *dk, bool add_k, float *dv, bool add_v)
@@ -247,11 +254,13 @@ __global__ void __launch_bounds__(BLOCK, 3)
 		clear(f.h, p, [=](int64_t e) { put(e, 0.0f, 0.0f); });
 		return;
 	}
+	const Drop drop(f.h, p);
 	part sum_k = {}, sum_v = {};
 	float s[OWN], g[OWN];
 	for (int64_t query = 0; query < p.T; query += TILE) {
 		scores(s, f.k, p.row, f.q, query, p, left, right);
 		scores(g, f.v, p.row, scaled, query, p, left, right);
+		const unsigned stay = drop.of_keys(query);
 		const int64_t mine = query + threadIdx.x;
 		const bool named = mine < p.T;
 		const fake_row of = named ? kept[number_at(p, mine)] : fake_row{INFINITY, 1.0f, -1};
@@ -262,8 +271,8 @@ __global__ void __launch_bounds__(BLOCK, 3)
 			const float a = row < p.T ? __fmul_rn(__fmul_rn(s[i], z.one_q), z.one_k) : -INFINITY;
 			bool held;
 			const float e = power_of(a - of.most, z.c, f.top, &held);
-			const float u = held ? 0.0f : LN2 * e * (g[i] * z.one_v - share);
-			chance[threadIdx.y + i * WARPS][threadIdx.x] = rintf(e);
+			const float u = held ? 0.0f : LN2 * e * (drop.kept(stay, i, g[i] * z.one_v) - share);
+			chance[threadIdx.y + i * WARPS][threadIdx.x] = drop.kept(stay, i, rintf(e));
 			weight[threadIdx.y + i * WARPS][threadIdx.x] = z.c * u - (row == of.largest ? back : 0.0f);
 		}
 		add_rows_of(&sum_k, weight, f.q, query, p, right);
@@ -331,31 +340,56 @@ size_t cuda_fake_attention_scratch(struct attention_heads h)
 	       (size_t)(h.r.M * h.r.C + 2 * rows_of(h)) * sizeof(float);
 }
 
+template <typename Drop>
+static int forward(
+    struct cuda_ctx *ctx, struct fake_heads f, float *y, float *t, void *kept, struct cuda_rounded rounded)
+{
+	return LAUNCH(fake_attention<Drop>, tile_grid(f.h), dim3(WARP, WARPS), 0, ctx->stream, f, y, t,
+	    (fake_row *)kept, rounded);
+}
+
 int cuda_fake_attention(
     struct cuda_ctx *ctx, struct fake_heads f, float *y, float *t, void *kept, struct cuda_rounded rounded)
 {
-	return LAUNCH(
-	    fake_attention, tile_grid(f.h), dim3(WARP, WARPS), 0, ctx->stream, f, y, t, (fake_row *)kept, rounded);
+	return (f.h.drop.rate > 0 ? forward<map_part> : forward<map_whole>)(ctx, f, y, t, kept, rounded);
+}
+
+/* What backward has in its scratch. */
+struct fake_scratch {
+	fake_sums sum;
+	float *scaled, *mean, *less;
+};
+
+template <typename Drop>
+static int backward(struct cuda_ctx *ctx, struct fake_heads f, const fake_row *of, const fake_scratch &at,
+    struct fake_attention_gradients d)
+{
+	const dim3 block(WARP, WARPS), grid = tile_grid(f.h), rows(grid.x, grid.y, d.q ? grid.z : 1U);
+	int rc = 0;
+	if (d.q || d.k || d.s_q || d.s_k)
+		rc = LAUNCH(fake_attention_dq<Drop>, rows, block, 0, ctx->stream, f, of, at.scaled, at.mean, at.less,
+		    at.sum.of_c, d.q, d.add_q);
+	if (!rc && (d.k || d.v))
+		rc = LAUNCH(fake_attention_dkv<Drop>, grid, block, 0, ctx->stream, f, of, at.scaled, at.mean, at.less,
+		    d.k, d.add_k, d.v, d.add_v);
+	return rc;
 }
 
 int cuda_fake_attention_backward(struct cuda_ctx *ctx, struct fake_heads f, const float *t, const void *kept,
     const float *dy, struct fake_attention_gradients d, void *scratch)
 {
-	const fake_sums sum = {
-	    (double *)scratch, (double *)scratch + blocks_of_t(f.h), blocks_of_t(f.h), blocks_of_c(f.h)};
-	float *scaled = (float *)(sum.of_c + sum.blocks_c), *mean = scaled + f.h.r.M * f.h.r.C,
-	      *less = mean + rows_of(f.h);
+	fake_scratch at = {
+	    {(double *)scratch, (double *)scratch + blocks_of_t(f.h), blocks_of_t(f.h), blocks_of_c(f.h)}, NULL, NULL,
+	    NULL};
+	at.scaled = (float *)(at.sum.of_c + at.sum.blocks_c);
+	at.mean = at.scaled + f.h.r.M * f.h.r.C;
+	at.less = at.mean + rows_of(f.h);
 	const fake_row *of = (const fake_row *)kept;
-	const dim3 block(WARP, WARPS), grid = tile_grid(f.h), rows(grid.x, grid.y, d.q ? grid.z : 1U);
-	int rc = LAUNCH(
-	    fake_attention_dt, (unsigned)sum.blocks_t, block, 0, ctx->stream, f, t, of, dy, scaled, mean, sum.of_t);
-	if (!rc && (d.q || d.k || d.s_q || d.s_k))
-		rc = LAUNCH(
-		    fake_attention_dq, rows, block, 0, ctx->stream, f, of, scaled, mean, less, sum.of_c, d.q, d.add_q);
-	if (!rc && (d.k || d.v))
-		rc = LAUNCH(fake_attention_dkv, grid, block, 0, ctx->stream, f, of, scaled, mean, less, d.k, d.add_k,
-		    d.v, d.add_v);
+	int rc = LAUNCH(fake_attention_dt, (unsigned)at.sum.blocks_t, dim3(WARP, WARPS), 0, ctx->stream, f, t, of, dy,
+	    at.scaled, at.mean, at.sum.of_t);
+	if (!rc)
+		rc = (f.h.drop.rate > 0 ? backward<map_part> : backward<map_whole>)(ctx, f, of, at, d);
 	if (!rc && (d.s_q || d.s_k || d.s_v || d.s_y))
-		rc = LAUNCH(fake_attention_steps, 1, BLOCK, 0, ctx->stream, f, sum, d);
+		rc = LAUNCH(fake_attention_steps, 1, BLOCK, 0, ctx->stream, f, at.sum, d);
 	return rc;
 }

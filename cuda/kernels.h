@@ -72,6 +72,9 @@ int cuda_need_layer(const struct call *s);
 const char *cuda_operand_name(const struct call *s);
 /* Input i has no gradient: zeros where one is wanted. */
 int cuda_no_gradient(struct call *s, int i);
+/* What a node of that rate drops in training; and what an attention does, whose rate may be 0. */
+struct dropout_draw cuda_draw_of(const struct call *s);
+struct dropout_draw cuda_map_draw_of(const struct call *s);
 /* In prepare of a row whose forward writes step.rounded too, which is cuda_rounded_of there. */
 void cuda_take_rounding(struct call *s);
 struct cuda_rounded cuda_rounded_of(const struct call *s);

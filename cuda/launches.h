@@ -87,11 +87,19 @@ struct segment_rows {
 	int64_t N, M, C;
 };
 
+/* What drops by the step's clock. */
+struct dropout_draw {
+	struct rng stream;
+	const struct step_time *time;
+	float rate, factor; /* 1/(1-rate) */
+};
+
 /* attention.cu: heads of D columns, which are beside each other. */
 struct attention_heads {
 	struct segment_rows r; /* of q, k, v, y */
 	int64_t D;
-	float scale; /* of scores: 1/sqrt(D) */
+	float scale;              /* of scores: 1/sqrt(D) */
+	struct dropout_draw drop; /* of maps; rate 0: nothing, and factor 1 */
 };
 struct attention_inputs {
 	const float *q, *k, *v, *dy; /* dy: backward */
@@ -227,11 +235,6 @@ int cuda_dequant_backward(struct cuda_ctx *ctx, struct quant_slices q, const flo
     bool add_x, float *dstep, bool add_step, void *scratch);
 
 /* dropout.cu: x (N, n); for either direction. */
-struct dropout_draw {
-	struct rng stream;
-	const struct step_time *time;
-	float rate, factor; /* 1/(1-rate) */
-};
 int cuda_dropout(struct cuda_ctx *ctx, struct dropout_draw d, const float *x, int64_t N, int64_t n, float *y,
     bool accumulate, struct cuda_rounded rounded);
 /* The same for the rows of sequences, each of which is a sample; other rows become zeros, or stay where the others are

@@ -29,7 +29,7 @@ __device__ static inline const float *map_value(const float *const (&x)[MAP_VALU
 /* The piece's rows of one head, and of its columns those of the block. */
 __device__ static inline place map_place(const map_piece &m, const struct map_side &s, int64_t head, int64_t chunk)
 {
-	return {m.T, m.row, m.first * s.C + head * s.D, s.C, s.D, chunk * (CHUNKS * TILE)};
+	return {m.T, m.row, m.first * s.C + head * s.D, s.C, s.D, chunk * (CHUNKS * TILE), m.n};
 }
 
 /* How much a token of the piece counts. */

@@ -18,7 +18,7 @@ typedef float tile[TILE][TILE + 1]; /* so wide that a column's values are in dif
 /* What a block is at: rows row .. row+TILE-1 of a sequence of T, whose values of the head begin at `at`, and of its D
  * columns those from `column` on. */
 struct place {
-	int64_t T, row, at, C, D, column;
+	int64_t T, row, at, C, D, column, sequence;
 };
 
 /* TILE rows from `row` on of TILE of the head's columns; zeros outside. */
@@ -97,6 +97,7 @@ __device__ static inline bool place_of(const struct attention_heads &h, place *p
 	p->D = h.D;
 	p->at = s.rows.first * p->C + blockIdx.y * p->D;
 	p->column = (int64_t)blockIdx.z * CHUNKS * TILE;
+	p->sequence = s.n;
 	return s.n < h.r.N && p->row < p->T;
 }
 

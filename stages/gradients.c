@@ -13,8 +13,7 @@ int gradients_build(const struct model_spec *spec, const struct task *task, bool
 	int rc = spec_build(&g, spec, shape);
 	for (int i = 0; !rc && i < g.n; i++) {
 		struct node *n = &g.node[i];
-		if (n->op == OP_DROPOUT)
-			n->attr.rate = 0;
+		n->attr.rate = 0;
 		if (n->op == OP_PARAM && n->shape.ndim > 1 && !matrices)
 			n->param.kind = PARAM_FROZEN;
 	}

@@ -51,8 +51,7 @@ static int freeze_model(const struct quantize_job *job, struct graph *out)
 	int rc = spec_build(&own, &job->input.ckpt.spec, &shape_one);
 	for (int i = 0; !rc && i < out->n; i++) {
 		struct node *n = &out->node[i];
-		if (n->op == OP_DROPOUT)
-			n->attr.rate = 0;
+		n->attr.rate = 0;
 		if (n->op == OP_PARAM && n->param.kind == PARAM_TRAINED && graph_find(&own, n->name) >= 0)
 			n->param.kind = PARAM_FROZEN;
 	}

@@ -229,8 +229,9 @@ static int read_encoder(struct source s, struct hf_config *out)
 	out->head_dropout = own->dropout;
 	if (!rc)
 		rc = read_real(s, k->head_dropout, 0, 0.95, &out->head_dropout);
+	own->attention_dropout = 0.1f;
 	if (!rc)
-		rc = read_real(s, k->attention_dropout, 0, 0.95, &out->attention_dropout);
+		rc = read_real(s, k->attention_dropout, 0, 0.95, &own->attention_dropout);
 	if (rc)
 		return rc;
 	out->spec.input = (struct input_spec){.kind = INPUT_TEXT, .vocabulary = vocabulary};
@@ -366,9 +367,9 @@ int hf_config_read(struct hf_config *out, const char *dir)
 void hf_config_notes(const struct hf_config *c, struct str *notes)
 {
 	const struct encoder_spec *own = c->spec.own;
-	if (c->attention_dropout > 0)
-		str_addf(notes, "left out: %s %g; trainings here do not drop parts of attention maps\n",
-		    keys[c->architecture].attention_dropout, (double)c->attention_dropout);
+	if (own->attention_dropout > 0)
+		str_addf(notes, "taken over: %s %g; trainings drop as much of attention maps (attention_dropout)\n",
+		    keys[c->architecture].attention_dropout, (double)own->attention_dropout);
 	if (c->classifier && (c->head_dropout < own->dropout || c->head_dropout > own->dropout))
 		str_addf(notes, "left out: %s %g; trainings here drop %g of the pooled row, as of all others\n",
 		    keys[c->architecture].head_dropout, (double)c->head_dropout, (double)own->dropout);

@@ -105,7 +105,7 @@ static int put_bert(struct json_out out, const struct model_spec *s)
 	json_out_number(out, "intermediate_size", s->width[1]);
 	json_out_text(out, "hidden_act", activation[own->activation]);
 	json_out_number(out, "hidden_dropout_prob", (double)own->dropout);
-	json_out_number(out, "attention_probs_dropout_prob", 0);
+	json_out_number(out, "attention_probs_dropout_prob", (double)own->attention_dropout);
 	json_out_number(out, "layer_norm_eps", (double)own->eps);
 	json_out_number(out, "type_vocab_size", own->token_types > 0 ? own->token_types : 2);
 	return put_heads(out, s, "num_attention_heads");
@@ -123,7 +123,7 @@ static int put_distilbert(struct json_out out, const struct model_spec *s)
 	json_out_text(out, "activation", own->activation == ENCODER_RELU ? "relu" : "gelu");
 	json_out_number(out, "dropout", (double)own->dropout);
 	json_out_number(out, "seq_classif_dropout", (double)own->dropout);
-	json_out_number(out, "attention_dropout", 0);
+	json_out_number(out, "attention_dropout", (double)own->attention_dropout);
 	return put_heads(out, s, "n_heads");
 }
 

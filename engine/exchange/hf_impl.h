@@ -15,10 +15,10 @@ struct hf_config {
 	int64_t table_rows;     /* vocab_size: rows of the table of words, of which some may have no token */
 	struct model_spec spec; /* owned; input.longest and pooling of what has no classifier are not decided yet */
 	struct task task;       /* owned; kind NULL without classifier */
-	float attention_dropout, head_dropout; /* of training there; see hf_config_notes */
+	float head_dropout;     /* of training there; see hf_config_notes */
 };
 int hf_config_read(struct hf_config *out, const char *dir);
-/* What it says and a training here does not do. */
+/* What it says of trainings that a training here does not do, or did not do before there was an option for it. */
 void hf_config_notes(const struct hf_config *c, struct str *notes);
 int hf_config_parse(struct hf_config *out, const cJSON *json, const char *path);
 void hf_config_clear(struct hf_config *c);

@@ -20,7 +20,7 @@ static int fill_slots(struct executor *ex)
 			s->shared[k] = -1;
 		s->tensor = (struct tensor){.dtype = node->dtype, .shape = node->shape};
 		ex->call[i].node = node;
-		ex->random = ex->random || op_info(node->op)->random;
+		ex->random = ex->random || (op_info(node->op)->random && node->attr.rate > 0);
 		if (node->op != OP_PARAM)
 			continue;
 		s->param = params_find(ex->store, node->name);

@@ -54,7 +54,7 @@ static int check(const struct model_spec *s, enum err code)
 	const struct bag_spec *own = s->own;
 	if (s->n_width < 1)
 		return err_set(code, "no widths: the first is the embedding's");
-	return family_dropout(code, own->dropout);
+	return family_dropout(code, "dropout", own->dropout);
 }
 
 static void build(struct builder *b)

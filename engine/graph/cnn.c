@@ -93,7 +93,7 @@ static int check(const struct model_spec *s, enum err code)
 	int rc, n = own->kernel.n;
 	if ((rc = check_count("pad", own->pad, n, code)) < 0 || (rc = check_count("pool", own->pool, n, code)) < 0 ||
 	    (rc = family_range(code, "number of convolutions", -1, n, 1, s->n_width)) < 0 ||
-	    (rc = family_dropout(code, own->dropout)) < 0)
+	    (rc = family_dropout(code, "dropout", own->dropout)) < 0)
 		return rc;
 	for (int i = 0; i < n; i++)
 		if ((rc = family_range(code, "kernel", i, own->kernel.v[i], 1, 63)) < 0 ||

@@ -23,7 +23,7 @@ struct encoder_options {
 	int64_t layers, hidden, head_size, positions, token_types;
 	struct option_ints heads, ffn;
 	int norm, activation, pooling, pooler;
-	double eps, dropout;
+	double eps, dropout, attention_dropout;
 };
 
 #define AT(m) offsetof(struct encoder_options, m)
@@ -117,6 +117,14 @@ static const struct option options[] = {
 	.min = 0,
 	.max = 0.95,
 	.help = "share of the embeddings, of each branch's and of the pooled numbers that is dropped in training"},
+    {.key = "attention_dropout",
+	.type = OPT_FLOAT,
+	.offset = AT(attention_dropout),
+	.def = "0",
+	.min = 0,
+	.max = 0.95,
+	.help = "share of each attention map, behind its softmax, that is dropped in training; published BERTs are "
+		"trained with 0.1"},
     OPTION_END,
 };
 
@@ -126,7 +134,7 @@ static const struct spec_field fields[] = {{"hidden", FIELD_INT, OF(hidden), NUL
     {"token_types", FIELD_INT, OF(token_types), NULL}, {"norm", FIELD_CHOICE, OF(norm), norms},
     {"activation", FIELD_CHOICE, OF(activation), activations}, {"pooling", FIELD_CHOICE, OF(pooling), poolings},
     {"pooler", FIELD_CHOICE, OF(pooler), poolers}, {"eps", FIELD_FLOAT, OF(eps), NULL},
-    {"dropout", FIELD_FLOAT, OF(dropout), NULL}, {0}};
+    {"dropout", FIELD_FLOAT, OF(dropout), NULL}, {"attention_dropout", FIELD_RATE, OF(attention_dropout), NULL}, {0}};
 
 static int check_list(const char *key, const struct option_ints *list, int64_t layers)
 {
@@ -177,6 +185,7 @@ static int from_options(struct model_spec *s, const void *given)
 	own->pooler = o->pooler;
 	own->eps = (float)o->eps;
 	own->dropout = (float)o->dropout;
+	own->attention_dropout = (float)o->attention_dropout;
 	return rc;
 }
 
@@ -203,7 +212,8 @@ static int check(const struct model_spec *s, enum err code)
 		    "token_types is 1, pairs of texts need 2 (or 0: no table, their texts are told apart by [SEP])");
 	if (!(own->eps > 0) || !(own->eps <= 0.1f))
 		return err_set(code, "eps is %g, must be above 0 and at most 0.1", (double)own->eps);
-	return family_dropout(code, own->dropout);
+	rc = family_dropout(code, "dropout", own->dropout);
+	return rc ? rc : family_dropout(code, "attention_dropout", own->attention_dropout);
 }
 
 /* ---- the graph ---- */
@@ -298,7 +308,7 @@ static void attention(struct builder *b, const char *prefix, int layer, int star
 	}
 	in[ATTENTION_STARTS] = starts;
 	build_node(b, OP_ATTENTION, join(name, prefix, "attention.self"), in, ATTENTION_STARTS + 1,
-	    &(struct attr){.heads = heads, .longest = b->shape.longest});
+	    &(struct attr){.heads = heads, .longest = b->shape.longest, .rate = own->attention_dropout});
 	linear(b, join(name, prefix, "attention.output.dense"), own->hidden, fixed, false);
 	dropout(b, join(name, prefix, "attention.output.dropout"), starts);
 }

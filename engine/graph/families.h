@@ -42,8 +42,9 @@ struct encoder_spec {
 	int positions;   /* rows of the table of positions */
 	int token_types; /* rows of the table of types: of a text, or of a pair's first and second; 0: no table */
 	int norm, activation, pooling, pooler;
-	float eps;     /* of layer norms */
-	float dropout; /* of embeddings, branches and the pooled row */
+	float eps;               /* of layer norms */
+	float dropout;           /* of embeddings, branches and the pooled row */
+	float attention_dropout; /* of attention maps */
 };
 
 #endif

@@ -54,9 +54,9 @@ int family_range(enum err code, const char *field, int i, int64_t value, int64_t
 	return 0;
 }
 
-int family_dropout(enum err code, float rate)
+int family_dropout(enum err code, const char *field, float rate)
 {
-	return rate >= 0 && rate < 1 ? 0 : err_set(code, "dropout is %g, must be in [0, 1)", (double)rate);
+	return rate >= 0 && rate < 1 ? 0 : err_set(code, "%s is %g, must be in [0, 1)", field, (double)rate);
 }
 
 int family_widths(struct model_spec *s, const char *key, struct option_ints list)

@@ -32,6 +32,7 @@ enum spec_field_type {
 	FIELD_BOOL,  /* bool */
 	FIELD_FLAG,  /* bool, which a file has only where it is true */
 	FIELD_FLOAT, /* float */
+	FIELD_RATE,  /* float, which a file has only where it is not 0 */
 	FIELD_INTS,  /* struct spec_ints */
 	FIELD_CHOICE /* int: an index into the field's choices, which the file has by name */
 };
@@ -91,7 +92,7 @@ void family_add_names(struct str *out);
 
 /* ERR `code`, "FIELD[i] is V, must be LO to HI"; i < 0: no index. */
 int family_range(enum err code, const char *field, int i, int64_t value, int64_t lo, int64_t hi);
-int family_dropout(enum err code, float rate); /* ERR `code` unless it is in [0, 1) */
+int family_dropout(enum err code, const char *field, float rate); /* ERR `code` unless it is in [0, 1) */
 /* Appends the option's list to the widths. */
 int family_widths(struct model_spec *s, const char *key, struct option_ints list);
 /* Room for n zeros in a list of the family's struct. */

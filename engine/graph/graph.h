@@ -70,7 +70,7 @@ struct attr {
 	bool gelu_tanh; /* GELU, of floats and of integers: the approximation by tanh */
 	int stride, pad, kernel; /* square, both axes */
 	float eps;               /* norms: added to the variance */
-	float rate;              /* OP_DROPOUT: share that is dropped */
+	float rate;              /* OP_DROPOUT, attentions in training: share that is dropped */
 	enum dtype to;           /* OP_CAST */
 	/* Attention, and whatever reads positions in a sequence. */
 	int heads;       /* attentions and their losses; OP_RELATION_LOSS: blocks of columns */

@@ -34,6 +34,7 @@ int want_ndim(const struct infer *c, int i, int lo, int hi);
 /* Rows of tokens, f32 (M,C), and where each sequence begins, s32 (N+1). */
 int want_rows(const struct infer *c, int i);
 int want_starts(const struct infer *c, int i);
+int want_rate(const struct infer *c);  /* attr.rate is a share, and not all */
 int want_heads(const struct infer *c); /* attr.heads divide the columns of input 0; attr.longest */
 /* attr.q is a range that 8 bits hold, or absent where it is not needed. */
 int want_range(const struct infer *c, bool needed);

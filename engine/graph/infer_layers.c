@@ -136,6 +136,13 @@ int infer_add(const struct infer *c)
 	return infer_set_like(c, ADD_A);
 }
 
+int want_rate(const struct infer *c)
+{
+	if (!(c->n->attr.rate >= 0 && c->n->attr.rate < 1))
+		return FAIL(c, "rate %g must be in [0, 1)", (double)c->n->attr.rate);
+	return 0;
+}
+
 int infer_dropout(const struct infer *c)
 {
 	if (want_f32(c, BIT(DROPOUT_X)) < 0)
@@ -144,9 +151,7 @@ int infer_dropout(const struct infer *c)
 		return ERR_FAIL;
 	if (c->in[DROPOUT_STARTS] && (want_rows(c, DROPOUT_X) < 0 || want_starts(c, DROPOUT_STARTS) < 0))
 		return ERR_FAIL;
-	if (!(c->n->attr.rate >= 0 && c->n->attr.rate < 1))
-		return FAIL(c, "rate %g must be in [0, 1)", (double)c->n->attr.rate);
-	return infer_set_like(c, DROPOUT_X);
+	return want_rate(c) < 0 ? ERR_FAIL : infer_set_like(c, DROPOUT_X);
 }
 
 int infer_unary(const struct infer *c)

@@ -211,7 +211,7 @@ static int integer_attention(const struct infer *c, enum dtype t)
 
 int infer_fake_attention(const struct infer *c)
 {
-	return integer_attention(c, DT_F32) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
+	return integer_attention(c, DT_F32) < 0 || want_rate(c) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
 }
 
 int infer_qattention(const struct infer *c)

@@ -118,7 +118,7 @@ int infer_attention(const struct infer *c)
 	const struct shape q = c->in[ATTENTION_Q]->shape;
 	if (want_shape(c, ATTENTION_K, q) < 0 || want_shape(c, ATTENTION_V, q) < 0)
 		return ERR_FAIL;
-	return want_heads(c) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
+	return want_heads(c) < 0 || want_rate(c) < 0 ? ERR_FAIL : infer_set_like(c, ATTENTION_Q);
 }
 
 /* One row for each sequence. */

@@ -40,7 +40,7 @@ static int from_options(struct model_spec *s, const void *given)
 static int check(const struct model_spec *s, enum err code)
 {
 	const struct mlp_spec *own = s->own;
-	return family_dropout(code, own->dropout);
+	return family_dropout(code, "dropout", own->dropout);
 }
 
 static void build(struct builder *b)

@@ -89,6 +89,7 @@ static const struct op_info ops[OP_COUNT] = {
 	.min_in = 4,
 	.max_in = 4,
 	.macs = attention_macs,
+	.random = true,
 	.infer = infer_attention},
     [OP_SEGMENT_MEAN] =
 	{.name = "segment_mean", .input = {"x", "starts"}, .min_in = 2, .max_in = 2, .infer = infer_segment},
@@ -199,6 +200,7 @@ static const struct op_info ops[OP_COUNT] = {
 	.min_in = 8,
 	.max_in = 8,
 	.macs = attention_macs,
+	.random = true,
 	.infer = infer_fake_attention},
     [OP_QATTENTION] = {.name = "qattention",
 	.input = {"q", "k", "v", "starts", "c", "k"},

@@ -162,7 +162,14 @@ enum layernorm_in {
 
 /* Inputs of OP_ATTENTION (Vaswani et al. 2017, section 3.2), within each sequence and for each of attr.heads heads,
  * which are H blocks of D columns. Scores are not kept: what a kernel needs grows with attr.longest, or with M where
- * that is not known. Slack rows of q, k and v are not read. */
+ * that is not known. Slack rows of q, k and v are not read.
+ *
+ * attr.rate, in TRAIN: each probability stays, divided by 1 - rate, or becomes 0 before v is weighed with it. Key j of
+ * query i of head h, in a sequence of T rows, stays if word j / 8 % 4 of block
+ *   (h T + i) 8 ceil(T / 32) + j / 32 * 8 + j % 8
+ * of the step and the sample, drawn as for OP_DROPOUT, is at least the rate as a number of [0, 1): 8 blocks beside each
+ * other decide 32 keys. So neither the batch's composition nor its capacity changes what is dropped. Blocks are numbers
+ * of 32 bits. */
 enum attention_in {
 	ATTENTION_Q,      /* f32 (M,H*D) */
 	ATTENTION_K,      /* f32 (M,H*D) */
@@ -188,7 +195,11 @@ enum qattention_in {
  *   dL/da_j = c u_j, and for the first largest a less c sum_j u_j
  *   dL/dc = sum_j u_j (a_j - m),  dL/dk = sum_d g_d A_d/S
  *   dL/dv_jd = g_d (k/S) p_j,  dL/ds_y = -sum_d g_d t_d / s_y
- * of integers; grid values are P times these, and those of the other steps follow by c and k. */
+ * of integers; grid values are P times these, and those of the other steps follow by c and k.
+ *
+ * attr.rate, in TRAIN, as for OP_ATTENTION: of what drops, p_j is left out of A_d but not of S, and t_d = fl(A_d
+ * fl(k'/S)) with k' = fl(k fl(1/(1 - rate))). In the gradients k' is in the place of k, and p_j and v_jd, but not
+ * A_d/S, are 0. */
 enum fake_attention_in {
 	FAKE_ATTENTION_Q,      /* grid f32 (M,H*D) */
 	FAKE_ATTENTION_K,      /* grid f32 (M,H*D) */
@@ -321,7 +332,7 @@ struct op_info {
 	const char *input[NODE_MAX_IN]; /* the inputs' names, in order; NULL from max_in on                         */
 	int min_in, max_in;
 	unsigned optional; /* bit i: input i may be NODE_NONE                                                       */
-	bool random;       /* draws random numbers by the step's clock, in training                                 */
+	bool random;       /* draws random numbers by the step's clock, in training, if attr.rate is above 0        */
 	enum op_product product;
 	bool lookup; /* rows of weights, at the place of a product's, are looked up by ids                    */
 	bool passes_integers; /* its output has the step and zero point of its first input: integers go through     */

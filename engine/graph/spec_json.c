@@ -43,6 +43,7 @@ static cJSON *field_to_json(const struct spec_field *f, const void *base)
 	case FIELD_FLAG:
 		return cJSON_CreateBool(*(const bool *)at);
 	case FIELD_FLOAT:
+	case FIELD_RATE:
 		return cJSON_CreateNumber((double)*(const float *)at);
 	case FIELD_INTS:
 		return ints_to_json(ints->v, ints->n);
@@ -60,11 +61,19 @@ static bool add(cJSON *json, const char *key, cJSON *value)
 	return false;
 }
 
+/* What files do not have, so that those of older programs are the same. */
+static bool is_unset(const struct spec_field *f, const void *base)
+{
+	const void *at = (const char *)base + f->offset;
+	if (f->type == FIELD_FLAG)
+		return !*(const bool *)at;
+	return f->type == FIELD_RATE && !(*(const float *)at > 0 || *(const float *)at < 0);
+}
+
 static bool add_fields(cJSON *json, const struct spec_field *f, const void *base)
 {
 	for (; f->key; f++) {
-		const bool unset = f->type == FIELD_FLAG && !*(const bool *)((const char *)base + f->offset);
-		if (!unset && !add(json, f->key, field_to_json(f, base)))
+		if (!is_unset(f, base) && !add(json, f->key, field_to_json(f, base)))
 			return false;
 	}
 	return true;
@@ -152,6 +161,7 @@ static int read_field(const cJSON *v, const struct spec_field *f, void *base)
 		*(bool *)at = cJSON_IsTrue(v);
 		return 0;
 	case FIELD_FLOAT:
+	case FIELD_RATE:
 		if (!cJSON_IsNumber(v))
 			return wrong_type(f->key, "a number");
 		*(float *)at = (float)v->valuedouble;
@@ -176,7 +186,7 @@ static int read_fields(const cJSON *json, const struct spec_field *f, void *base
 {
 	int rc = 0;
 	for (; !rc && f->key; f++) {
-		const bool may_lack = f->type == FIELD_FLAG;
+		const bool may_lack = f->type == FIELD_FLAG || f->type == FIELD_RATE;
 		const cJSON *v =
 		    may_lack ? cJSON_GetObjectItemCaseSensitive(json, f->key) : find_key(json, f->key, &rc);
 		if (v)

@@ -85,6 +85,7 @@ static int lower(struct rewrite *r, const struct group *g)
 
 	if (rc < 0)
 		return rc;
+	e.attr.rate = 0; /* of training */
 	scale.count = layer->shape.dim[1] / layer->attr.heads;
 	c = rewrite_add(
 	    r, OP_SCORE_SCALE, ROLE_SCALE, g->layer, (int[]){e.step[ATTENTION_Q], e.step[ATTENTION_K]}, 2, &scale);

@@ -152,6 +152,8 @@ static void threads__of_sequences_have_memory_of_their_own(void **state)
 		struct op_case c = sequences_case(of_sequences[i], (int64_t)N * T, N, &starts);
 		const int64_t out = is_loss(c.op) ? 1 : (int64_t)N * T * C;
 		assert_threads_agree(&c, starts, begin, out);
+		c.attr.rate = 0.3f; /* attentions draw */
+		assert_threads_agree(&c, starts, begin, out);
 		c.mode = EXEC_INFER; /* forward alone, which asks for less */
 		assert_threads_agree(&c, starts, begin, out);
 	}
@@ -159,6 +161,69 @@ static void threads__of_sequences_have_memory_of_their_own(void **state)
 	for (int i = 0; i <= N; i++)
 		begin[i] *= 4;
 	assert_threads_agree(&c, starts, begin, (int64_t)4 * N * T * C);
+}
+
+/* Output and gradients of q, k and v, (M, C) each, of a call at that place in a step. */
+static void run_at(
+    struct op_case *c, const struct op_host *h, uint64_t sample, int64_t first, int64_t last, double *result)
+{
+	struct device dev = {.backend = &cpu_backend};
+	const int64_t rows = last - first;
+	struct op_host own;
+	struct op_step o = {0};
+	for (int i = 0; i < 3; i++)
+		c->in[i].shape.dim[0] = rows;
+	assert_ok(op_host_fill(&own, c));
+	for (int i = 0; i < 3; i++)
+		memcpy(own.in[i], (const float *)h->in[i] + first * C, (size_t)(rows * C) * sizeof(float));
+	memcpy(own.dout, h->dout + first * C, (size_t)(rows * C) * sizeof(float));
+	const int64_t N = c->in[ATTENTION_STARTS].shape.dim[0] - 1;
+	for (int64_t n = 0; n <= N; n++)
+		((int32_t *)own.in[ATTENTION_STARTS])[n] = (int32_t)(rows * n / N);
+	assert_ok(dev.backend->open(&dev.ctx, &(struct open_options){.threads = 2}));
+	assert_ok(op_step_open(&o, dev, c, &own, (struct op_options){.want = 7}));
+	assert_ok(op_step_set_time(&o, 5, sample));
+	assert_ok(op_step_forward(&o));
+	assert_ok(op_step_backward(&o, &own));
+	for (int i = 0; i < 4; i++)
+		assert_ok(op_step_read(&o, i ? &o.s.din[i - 1] : &o.s.out, result + i * rows * C));
+	op_step_close(&o);
+	dev.backend->close(dev.ctx);
+	op_host_clear(&own);
+}
+
+/* Three sequences in one call, or each in a call that begins with its sample: the same is dropped, to the bit. */
+static void maps__are_dropped_by_the_place_in_the_step(void **state)
+{
+	enum { N = 3, T = 37, ALL = N * T * C };
+	static double together[4 * ALL], alone[4 * T * C], other[4 * T * C];
+	static const enum op attentions[] = {OP_ATTENTION, OP_FAKE_ATTENTION};
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		int starts, same = 0;
+		struct op_case all = sequences_case(attentions[k], (int64_t)N * T, N, &starts), one;
+		struct op_host h;
+		all.attr.rate = 0.4f;
+		assert_ok(op_host_fill(&h, &all));
+		run_at(&all, &h, 20, 0, (int64_t)N * T, together);
+		one = sequences_case(attentions[k], T, 1, &starts);
+		one.attr.rate = 0.4f;
+		for (int64_t n = 0; n < N; n++) {
+			run_at(&one, &h, 20 + (uint64_t)n, n * T, (n + 1) * T, alone);
+			run_at(&one, &h, 30 + (uint64_t)n, n * T, (n + 1) * T, other);
+			for (int i = 0; i < 4; i++)
+				for (int e = 0; e < T * C; e++) {
+					if (alone[i * T * C + e] != together[i * ALL + n * T * C + e])
+						fail_msg("%s, result %d, sequence %d: value %d is %g alone and %g in a "
+							 "batch",
+						    op_info(one.op)->name, i, (int)n, e, alone[i * T * C + e],
+						    together[i * ALL + n * T * C + e]);
+					same += alone[i * T * C + e] == other[i * T * C + e];
+				}
+		}
+		assert_true(same < ALL);
+		op_host_clear(&h);
+	}
 }
 
 static void threads__of_layers_have_memory_of_their_own(void **state)
@@ -332,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(threads__of_sequences_have_memory_of_their_own),
+	    cmocka_unit_test(maps__are_dropped_by_the_place_in_the_step),
 	    cmocka_unit_test(threads__of_layers_have_memory_of_their_own),
 	    cmocka_unit_test(steps__that_are_no_numbers_show),
 	    cmocka_unit_test(values__that_are_no_numbers_are_the_lowest_or_show),

@@ -162,7 +162,8 @@ static const struct encoder_spec like_bert = {.hidden = 16,
     .pooling = ENCODER_POOLING_CLS,
     .pooler = ENCODER_POOLER_TANH,
     .eps = 1e-12f,
-    .dropout = 0.2f};
+    .dropout = 0.2f,
+    .attention_dropout = 0.15f};
 
 static void cuda__losses_of_encoders_follow_the_reference(void **state)
 {

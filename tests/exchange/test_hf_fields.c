@@ -54,6 +54,17 @@ static void config__says_what_the_model_computes(void **state)
 	c = import(changed("bert", "config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": 0.05"));
 	assert_true(own_of(&c)->eps > 0.049f && own_of(&c)->eps < 0.051f);
 	checkpoint_clear(&c);
+	/* Maps drop what the folder says, or what transformers takes where it says nothing. */
+	c = import(changed(
+	    "bert", "config.json", "\"attention_probs_dropout_prob\": 0.1", "\"attention_probs_dropout_prob\": 0.25"));
+	assert_true(own_of(&c)->attention_dropout == 0.25f);
+	checkpoint_clear(&c);
+	c = import(changed("distilbert", "config.json", "\"attention_dropout\": 0.1", "\"attention_dropout\": 0"));
+	assert_true(own_of(&c)->attention_dropout == 0.0f);
+	checkpoint_clear(&c);
+	c = import(changed("distilbert", "config.json", "\"attention_dropout\": 0.1", "\"unknown\": 0"));
+	assert_true(own_of(&c)->attention_dropout == 0.1f);
+	checkpoint_clear(&c);
 	/* A head that does not classify texts: the encoder alone is taken. */
 	c = import(changed("bert", "config.json", "BertForSequenceClassification", "BertForTokenClassification"));
 	assert_int_equal(c.spec.classes, 0);

@@ -33,6 +33,7 @@ static void encoder__params_have_berts_names_and_shapes(void **state)
 	expect_shape(&g, "classifier", "(3, 4)");
 	assert_int_equal(g.output, graph_find(&g, "classifier"));
 	assert_int_equal(named(&g, "encoder.layer.1.attention.self")->attr.heads, 3);
+	assert_true(named(&g, "encoder.layer.1.attention.self")->attr.rate == 0.0f); /* unless it is given */
 	/* The residual of a norm is what came into its branch. */
 	const struct node *norm = named(&g, "encoder.layer.0.output.LayerNorm");
 	assert_string_equal(g.node[norm->in[LAYERNORM_R]].name, "encoder.layer.0.attention.output.LayerNorm");
@@ -47,14 +48,16 @@ static void encoder__options_change_the_graph(void **state)
 	(void)state;
 	struct model_spec s;
 	struct graph g;
-	assert_int_equal(
-	    spec_of(&s, "{" SMALL ", norm: pre, pooling: mean, pooler: none, activation: relu, dropout: 0, eps: 1e-3}",
-		&texts),
+	assert_int_equal(spec_of(&s,
+			     "{" SMALL ", norm: pre, pooling: mean, pooler: none, activation: relu, dropout: 0, "
+			     "attention_dropout: 0.25, eps: 1e-3}",
+			     &texts),
 	    0);
 	assert_int_equal(spec_build(&g, &s, &shape), 0);
 	assert_int_equal(graph_find(&g, "pooler.dense"), NODE_NONE);
 	assert_int_equal(graph_find(&g, "embeddings.token_type_embeddings.weight"), NODE_NONE);
 	assert_int_equal(graph_find(&g, "embeddings.dropout"), NODE_NONE);
+	assert_true(named(&g, "encoder.layer.1.attention.self")->attr.rate == 0.25f);
 	assert_int_equal(named(&g, "pooling")->op, OP_SEGMENT_MEAN);
 	assert_true(named(&g, "encoder.layer.0.intermediate.dense")->attr.relu);
 	assert_int_equal(named(&g, "encoder.layer.1.output.add")->op, OP_ADD);
@@ -152,6 +155,31 @@ static void encoder__json_round_trip(void **state)
 	spec_clear(&s);
 }
 
+/* A file has the dropout of maps only where there is some: those of older programs have none. */
+static void encoder__attention_dropout_is_in_files_that_have_it(void **state)
+{
+	struct model_spec s, back;
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(spec_of(&s, i ? "{" SMALL ", attention_dropout: 0.25}" : "{" SMALL "}", &texts), 0);
+		cJSON *json = spec_to_json(&s);
+		const cJSON *v = cJSON_GetObjectItem(json, "attention_dropout");
+		assert_true(i ? v && v->valuedouble == 0.25 : !v);
+		assert_int_equal(spec_from_json(&back, json), 0);
+		assert_true(((const struct encoder_spec *)back.own)->attention_dropout == (i ? 0.25f : 0.0f));
+		spec_clear(&back);
+		if (i) {
+			cJSON_ReplaceItemInObject(json, "attention_dropout", cJSON_CreateNumber(1));
+			assert_int_equal(spec_from_json(&back, json), ERR_CHECKPOINT);
+			assert_non_null(strstr(err_message(), "attention_dropout is 1, must be in [0, 1)"));
+			cJSON_ReplaceItemInObject(json, "attention_dropout", cJSON_CreateString("0.1"));
+			assert_int_equal(spec_from_json(&back, json), ERR_CHECKPOINT);
+		}
+		cJSON_Delete(json);
+		spec_clear(&s);
+	}
+}
+
 /* "second" is an input of models that tell two texts apart by types alone, and "pairs" a key of models of pairs. */
 static void encoder__pairs_have_types_by_their_second_text(void **state)
 {
@@ -229,6 +257,7 @@ int main(void)
 	    cmocka_unit_test(encoder__gelu_is_the_one_that_was_chosen),
 	    cmocka_unit_test(encoder__labels_tell_which_axes_a_width_moves),
 	    cmocka_unit_test(encoder__json_round_trip),
+	    cmocka_unit_test(encoder__attention_dropout_is_in_files_that_have_it),
 	    cmocka_unit_test(encoder__pairs_have_types_by_their_second_text),
 	    cmocka_unit_test(encoder__options_that_contradict_are_refused),
 	};

@@ -312,6 +312,14 @@ static void dropout_cases(struct op_list *l)
 	}
 }
 
+/* heads of 1, 5, 16, 32, 64 and 80 columns; sequences of all lengths around vectors and blocks */
+static const struct {
+	struct batch_size z;
+	int heads;
+} attentions[] = {{{1, 1, 1, 0}, 1}, {{1, 3, 6, 3}, 2}, {{1, 100, 5, 0}, 1}, {{3, 20, 33, 3}, 3}, {{5, 4, 16, 4}, 4},
+    {{15, 61, 64, 5}, 2}, {{3, 150, 128, 7}, 2}, {{2, 70, 80, 1}, 1}, {{1, 33, 15, 0}, 3}, {{9, 200, 16, 4}, 1}};
+#define ATTENTIONS (sizeof(attentions) / sizeof(attentions[0]))
+
 /* C: heads times columns of a head. most: of q and k; large ones leave one key nearly all of the softmax. least: of q;
  * if it is not 0, k is of the other sign, and all scores are far below 0. */
 static void attention_case(
@@ -336,20 +344,44 @@ static void attention_case(
 
 static void attention_cases(struct op_list *l)
 {
-	/* heads of 1, 5, 16, 32, 64 and 80 columns; sequences of all lengths around vectors and blocks */
-	static const struct {
-		struct batch_size z;
-		int heads;
-	} size[] = {{{1, 1, 1, 0}, 1}, {{1, 3, 6, 3}, 2}, {{1, 100, 5, 0}, 1}, {{3, 20, 33, 3}, 3}, {{5, 4, 16, 4}, 4},
-	    {{15, 61, 64, 5}, 2}, {{3, 150, 128, 7}, 2}, {{2, 70, 80, 1}, 1}, {{1, 33, 15, 0}, 3},
-	    {{9, 200, 16, 4}, 1}};
-	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++)
+	for (size_t i = 0; i < ATTENTIONS; i++)
 		for (int m = 0; m < 2; m++)
-			attention_case(l, modes[m], &size[i].z, size[i].heads, 0, 2);
+			attention_case(l, modes[m], &attentions[i].z, attentions[i].heads, 0, 2);
 	/* large scores; a last key alone in a tile, whose score may be far below the others */
 	static const struct batch_size large[] = {{3, 40, 32, 2}, {1, 33, 32, 0}};
 	for (int m = 0; m < 8; m++)
 		attention_case(l, modes[m & 1], &large[m >> 2], 1, m & 2 ? 9 : 0, 12);
+}
+
+/* Maps that drop a part in training, of floats and of integers, and none in inference. */
+static void attention_dropout_cases(struct op_list *l)
+{
+	/* of the first, a single key, gradients are 0 but for roundings */
+	for (size_t k = 4; k < 4 * ATTENTIONS; k++) {
+		const struct batch_size *z = &attentions[k / 4].z;
+		const enum op op = k & 1 ? OP_FAKE_ATTENTION : OP_ATTENTION;
+		const double rate = k % 3 ? 0.4 : 0.1;
+		if (k & 2 && k > 16)
+			continue; /* in inference a few */
+		struct op_case *c = op_list_add(l, op, modes[k / 2 & 1], "N%d M%d H%d C%d slack %d drops %g", (int)z->N,
+		    (int)z->M, attentions[k / 4].heads, (int)z->C, (int)z->slack, rate);
+		if (!c)
+			return;
+		for (int i = 0; i < 3; i++)
+			op_case_in(c, i, DT_F32, op_shape(2, z->M, z->C, 0, 0), k & 1 ? -128 : -1, k & 1 ? 127 : 1)
+			    ->whole = k & 1;
+		give_starts(c, ATTENTION_STARTS, z);
+		c->tol = c->tol_grad = TOL_SUM;
+		if (k & 1) {
+			fake_steps(c, 0.02);
+			c->tol = 0;
+		}
+		c->attr = (struct attr){.heads = attentions[k / 4].heads,
+		    .rate = (float)rate,
+		    .q = outputs[k / 2 & 1].q,
+		    .prob_bits = k & 4 ? 8 : 16,
+		    .longest = k & 8 ? z->M - z->slack : 0};
+	}
 }
 
 /* Losses on layers read starts; the samples' weights follow them. */
@@ -512,6 +544,7 @@ void op_cases_tokens(struct op_list *l)
 	integer_attention_cases(l);
 	dropout_cases(l);
 	attention_cases(l);
+	attention_dropout_cases(l);
 	hidden_loss_cases(l);
 	map_loss_cases(l);
 	segment_cases(l, OP_SEGMENT_MEAN);

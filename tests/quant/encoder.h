@@ -31,7 +31,8 @@ static inline int encoder_build_shape(const struct build_shape *shape, unsigned 
 	    .pooling = ENCODER_POOLING_CLS,
 	    .pooler = flags & ENCODER_TANH_POOLER ? ENCODER_POOLER_TANH : ENCODER_POOLER_RELU,
 	    .eps = 1e-12f,
-	    .dropout = 0.1f};
+	    .dropout = 0.1f,
+	    .attention_dropout = 0.2f};
 	struct model_spec s = {.family = &family_encoder,
 	    .input = {.kind = INPUT_TEXT,
 		.vocabulary = ENCODER_WORDS,

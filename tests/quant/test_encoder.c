@@ -112,6 +112,7 @@ static void gelu__is_a_table_between_two_integer_layers(void **state)
 	assert_int_equal(n->role, ROLE_TABLE);
 	n = assert_node(&f.lowered, GELU ".q", OP_QTABLE, FF1 ".q " GELU ".table");
 	assert_int_equal(n->dtype, DT_U8);
+	assert_true(n->attr.rate == 0.0f);
 	assert_node(&f.lowered, FF2, OP_QLINEAR, GELU ".q " FF2 ".weight.q " FF2 ".m " FF2 ".c");
 	n = assert_node(&f.frozen, GELU ".table", OP_PARAM, "");
 	assert_int_equal(n->dtype, DT_U8);
@@ -180,6 +181,7 @@ static void attention__is_of_integers_between_integer_layers(void **state)
 	    SELF ".query.q " SELF ".key.q " SELF ".value.q starts " SELF ".query.step " SELF ".key.step " SELF
 		 ".value.step " SELF ".step");
 	assert_true(n->attr.heads == 3 && n->attr.prob_bits == 16 && n->attr.q.zero == 85);
+	assert_true(n->attr.rate == 0.2f);
 	assert_int_equal(
 	    assert_node(&f.lowered, SELF ".m", OP_SCORE_SCALE, SELF ".query.step " SELF ".key.step")->attr.count, 8);
 	assert_node(&f.lowered, SELF ".k", OP_RQ_RESIDUAL, SELF ".value.step " SELF ".step");

@@ -8,10 +8,11 @@
 /* One head of one sequence, as integers (T, D) of q, k and v, and numbers of a row. */
 struct head {
 	int64_t T, D, C, at; /* at: of its first value in q, k, v and y */
+	struct ref_map map;
 	int8_t *q, *k, *v;
 	int32_t *p;
 	float *t;
-	double *u;
+	double *u, *stays; /* stays: 0 or 1 by dropout, of each key */
 	struct quant_attention a;
 };
 
@@ -30,6 +31,7 @@ static void head_release(struct head *h)
 	mem_free(h->p);
 	mem_free(h->t);
 	mem_free(h->u);
+	mem_free(h->stays);
 }
 
 static float step_of(const struct call *s, int i)
@@ -43,11 +45,18 @@ static double power_of(const struct call *s, int i)
 	return s->node->op == OP_QATTENTION ? 1 : (double)quant_pow2(step_of(s, FAKE_ATTENTION_SQ + i));
 }
 
-static void head_init(struct head *h, const struct call *s, int64_t first, int64_t last, int64_t head)
+/* 1/(1-rate), where p drops: the factor has it. */
+static float kept(const struct call *s)
+{
+	return s->mode == EXEC_TRAIN ? 1.0f / (1.0f - s->node->attr.rate) : 1.0f;
+}
+
+static void head_init(struct head *h, const struct call *s, int64_t sequence, int64_t first, int64_t last, int64_t head)
 {
 	const struct attr *a = &s->node->attr;
 	*h = (struct head){.T = last - first, .C = s->out.shape.dim[1]};
 	h->D = h->C / a->heads;
+	h->map = (struct ref_map){sequence, head, h->T, ref_map_stream(s)};
 	h->at = first * h->C + head * h->D;
 	int8_t **part[] = {&h->q, &h->k, &h->v};
 	for (int i = 0; i < 3; i++) {
@@ -59,8 +68,9 @@ static void head_init(struct head *h, const struct call *s, int64_t first, int64
 	}
 	h->p = mem_alloc((size_t)h->T + 1, sizeof(*h->p));
 	h->u = mem_alloc((size_t)h->T + 1, sizeof(*h->u));
+	h->stays = mem_alloc((size_t)h->T + 1, sizeof(*h->stays));
 	h->t = mem_alloc((size_t)h->D, sizeof(*h->t));
-	assert(h->p && h->t && h->u);
+	assert(h->p && h->t && h->u && h->stays);
 	h->a = (struct quant_attention){
 	    .T = h->T, .D = h->D, .stride = h->D, .k = h->k, .v = h->v, .prob_bits = a->prob_bits};
 	if (s->node->op == OP_QATTENTION) {
@@ -68,8 +78,27 @@ static void head_init(struct head *h, const struct call *s, int64_t first, int64
 		h->a.factor = step_of(s, QATTENTION_FACTOR);
 	} else {
 		h->a.c = quant_score_scale(step_of(s, FAKE_ATTENTION_SQ), step_of(s, FAKE_ATTENTION_SK), h->D);
-		h->a.factor = quant_residual(step_of(s, FAKE_ATTENTION_SV), step_of(s, FAKE_ATTENTION_SY));
+		h->a.factor = quant_residual(step_of(s, FAKE_ATTENTION_SV), step_of(s, FAKE_ATTENTION_SY)) * kept(s);
 	}
+}
+
+/* Row i: h->p, and h->t of what does not drop. Returns S. */
+static double row(const struct call *s, const struct head *h, int64_t i)
+{
+	double S = 0;
+	quant_attention_row(&h->a, h->q + i * h->D, h->p, h->t);
+	for (int64_t j = 0; j < h->T; j++) {
+		S += h->p[j];
+		h->stays[j] = ref_map_factor(s, &h->map, i, j) > 0 ? 1 : 0;
+		h->p[j] = h->stays[j] > 0 ? h->p[j] : 0;
+	}
+	for (int64_t d = 0; s->mode == EXEC_TRAIN && d < h->D; d++) {
+		int64_t A = 0;
+		for (int64_t j = 0; j < h->T; j++)
+			A += (int64_t)h->p[j] * h->v[j * h->D + d];
+		h->t[d] = (float)A * (h->a.factor / (float)S);
+	}
+	return S;
 }
 
 static int attention_forward(struct call *s, double p_y)
@@ -84,9 +113,9 @@ static int attention_forward(struct call *s, double p_y)
 		ref_segment(s, ATTENTION_STARTS, ATTENTION_Q, n, &first, &last);
 		for (int64_t k = 0; k < s->node->attr.heads; k++) {
 			struct head h;
-			head_init(&h, s, first, last, k);
+			head_init(&h, s, n, first, last, k);
 			for (int64_t i = 0; i < h.T; i++) {
-				quant_attention_row(&h.a, h.q + i * h.D, h.p, h.t);
+				row(s, &h, i);
 				for (int64_t d = 0; d < h.D; d++)
 					ref_set(&s->out, h.at + i * h.C + d,
 					    (double)(quant_attention_round(h.t[d], y) - zero) * p_y);
@@ -113,14 +142,14 @@ struct back {
 	double c, factor, s_y;
 };
 
-/* Row i: h->p and h->t are those of the row. */
-static void row_back(const struct call *s, const struct head *h, int64_t i, struct back *b)
+/* Row i: h->p and h->t are those of the row; S is of all keys. */
+static void row_back(const struct call *s, const struct head *h, int64_t i, double S, struct back *b)
 {
 	const struct qrange y = s->node->attr.q;
 	const double p_y = (double)quant_pow2(step_of(s, FAKE_ATTENTION_SY)),
 		     s_y = (double)step_of(s, FAKE_ATTENTION_SY);
 	const int8_t *q = h->q + i * h->D;
-	double S = 0, of_all = 0;
+	double of_all = 0;
 	int64_t largest = 0, most = INT64_MIN, score[4096];
 	assert(h->T <= 4096);
 	for (int64_t j = 0; j < h->T; j++) {
@@ -130,7 +159,6 @@ static void row_back(const struct call *s, const struct head *h, int64_t i, stru
 		largest = score[j] > most ? j : largest;
 		most = score[j] > most ? score[j] : most;
 		h->u[j] = 0;
-		S += h->p[j];
 	}
 	for (int64_t d = 0; d < h->D; d++) {
 		const int64_t e = h->at + i * h->C + d;
@@ -141,10 +169,10 @@ static void row_back(const struct call *s, const struct head *h, int64_t i, stru
 		for (int64_t j = 0; j < h->T; j++)
 			A += (double)h->p[j] * h->v[j * h->D + d];
 		for (int64_t j = 0; j < h->T; j++) {
-			h->u[j] += g * w * (h->v[j * h->D + d] - A / S);
+			h->u[j] += g * w * (h->stays[j] * h->v[j * h->D + d] - A / S);
 			b->d[2][h->at + j * h->C + d] += g * w * h->p[j];
 		}
-		b->factor += g * A / S;
+		b->factor += g * A / S * (double)kept(s);
 		b->s_y -= g * A * w / s_y;
 	}
 	for (int64_t j = 0; j < h->T; j++) {
@@ -175,10 +203,9 @@ int ref_fake_attention_backward(struct call *s)
 		ref_segment(s, ATTENTION_STARTS, ATTENTION_Q, q, &first, &last);
 		for (int64_t k = 0; k < s->node->attr.heads; k++) {
 			struct head h;
-			head_init(&h, s, first, last, k);
+			head_init(&h, s, q, first, last, k);
 			for (int64_t i = 0; i < h.T; i++) {
-				quant_attention_row(&h.a, h.q + i * h.D, h.p, h.t);
-				row_back(s, &h, i, &b);
+				row_back(s, &h, i, row(s, &h, i), &b);
 			}
 			head_release(&h);
 		}

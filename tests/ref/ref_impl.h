@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "ref/ref.h"
 
 static inline double ref_get(const struct tensor *t, int64_t i)
@@ -91,6 +92,15 @@ static inline void ref_segment(const struct call *s, int starts, int x, int64_t 
 	*last = (int64_t)ref_get(&s->in[starts], n + 1);
 	assert((n > 0 || *first == 0) && *first <= *last && *last <= s->in[x].shape.dim[0]);
 }
+
+/* What the dropout of a map does to key j of query i of a head, in a sequence of T rows: 0 or 1/(1-rate); 1 where
+ * nothing drops (attention.c). */
+struct ref_map {
+	int64_t sequence, head, T;
+	struct rng stream; /* ref_map_stream */
+};
+struct rng ref_map_stream(const struct call *s);
+double ref_map_factor(const struct call *s, const struct ref_map *m, int64_t i, int64_t j);
 
 /* The row behind the last sequence. */
 static inline int64_t ref_slack(const struct call *s, int starts)

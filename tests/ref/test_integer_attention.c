@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "quant/arith.h"
 #include "ref/known.h"
 
@@ -69,6 +70,7 @@ struct frozen {
 	double x[T][T], p[T][T], E[T][T];
 	int largest[T];
 	bool inside[VALUES];
+	double stays[T][T]; /* 0 or 1/(1-rate), by dropout */
 };
 
 static double score(const struct point *at, int i, int j)
@@ -98,15 +100,27 @@ static void results(const struct point *at, const struct frozen *f, double top, 
 		for (int d = 0; d < D; d++) {
 			double A = 0;
 			for (int j = 0; j < T; j++)
-				A += p[j] * at->in[2][j * D + d];
+				A += p[j] * f->stays[i][j] * at->in[2][j * D + d];
 			t[i * D + d] = A / S * at->step[2] / at->step[3];
 		}
 	}
 }
 
-static void freeze(const struct point *at, struct frozen *f, int bits, struct qrange y)
+/* By op.h, in the first sequence of the suite's step. */
+static double stays(int i, int j, float rate)
+{
+	const struct rng stream = rng_make(7, "suite", RNG_DROPOUT, "y");
+	const struct rng_words w =
+	    rng_draw(stream, (UINT64_C(3) << 32) + 1, (UINT64_C(5) << 32) - 1, (uint32_t)(8 * i + j));
+	return rng_uniform(w.w[0]) >= rate ? 1 / (1 - (double)rate) : 0;
+}
+
+static void freeze(const struct point *at, struct frozen *f, int bits, struct qrange y, float rate)
 {
 	double top = (double)quant_prob_log(bits), t[VALUES];
+	for (int i = 0; i < T; i++)
+		for (int j = 0; j < T; j++)
+			f->stays[i][j] = rate > 0 ? stays(i, j, rate) : 1;
 	for (int i = 0; i < T; i++) {
 		f->largest[i] = 0;
 		for (int j = 1; j < T; j++)
@@ -136,10 +150,11 @@ static void fake_attention__backward_is_the_frozen_derivative(void **state)
 	(void)state;
 	const struct shape x = op_shape(2, T, D, 0, 0);
 	int clipped = 0, held = 0;
-	for (int k = 0; k < 12; k++) {
+	for (int k = 0; k < 24; k++) { /* the later half drops a part of the map */
+		const float rate = k < 12 ? 0 : 0.3f;
 		const int bits = k & 1 ? 8 : 16;
 		const struct qrange y = k & 2 ? affine : s8;
-		const float step[STEPS] = {k < 4 ? 0.01f : 0.05f, 0.03f, 0.03f, k % 3 ? 0.02f : 0.008f};
+		const float step[STEPS] = {k % 12 < 4 ? 0.01f : 0.05f, 0.03f, 0.03f, k % 3 ? 0.02f : 0.008f};
 		float grid[3][VALUES], dout[VALUES];
 		struct point at;
 		struct frozen f;
@@ -153,14 +168,15 @@ static void fake_attention__backward_is_the_frozen_derivative(void **state)
 			}
 		for (int e = 0; e < VALUES; e++)
 			dout[e] = (float)((e * 29 + k) % 17 - 8) / 8;
-		begin(&o, OP_FAKE_ATTENTION, EXEC_TRAIN, (struct attr){.heads = 1, .q = y, .prob_bits = bits});
+		begin(&o, OP_FAKE_ATTENTION, EXEC_TRAIN,
+		    (struct attr){.heads = 1, .q = y, .prob_bits = bits, .rate = rate});
 		for (int i = 0; i < 3; i++)
 			give(&o, i, DT_F32, x, grid[i]);
 		give(&o, FAKE_ATTENTION_STARTS, DT_S32, vec(2), (const int32_t[]){0, T});
 		for (int i = 0; i < STEPS; i++)
 			give(&o, FAKE_ATTENTION_SQ + i, DT_F32, vec(1), &step[i]);
 		run(&o, dout);
-		freeze(&at, &f, bits, y);
+		freeze(&at, &f, bits, y, rate);
 		for (int e = 0; e < VALUES; e++)
 			clipped += !f.inside[e];
 		for (int e = 0; e < T * T; e++)

@@ -60,7 +60,7 @@ complaint() {
 noticed() {
 	case $file in
 	half.cuh | common.c) op=add ;;
-	tiles.cuh) op=attention ;;
+	tiles.cuh | map_dropout.cuh) op=attention ;;
 	map_loss.*) op=_loss ;;
 	*.cuh) op= ;;
 	common.cu) op=linear ;;

@@ -20,7 +20,8 @@ static struct encoder_spec own = {.hidden = 24,
     .pooling = ENCODER_POOLING_MEAN,
     .pooler = ENCODER_POOLER_NONE,
     .eps = 1e-12f,
-    .dropout = 0.05f};
+    .dropout = 0.05f,
+    .attention_dropout = 0.05f};
 static int deep_width[] = {3, 40, 3, 40, 3, 40}, shallow_width[] = {3, 40, 2, 24};
 
 static struct model_spec spec_of(int *width, int n)

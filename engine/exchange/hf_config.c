@@ -310,14 +310,35 @@ static int count_classes(struct source s, int *out)
 	return 0;
 }
 
-static int read_task(struct source s, struct hf_config *out)
+static const char *const problems[] = {"single_label_classification", "multi_label_classification", "regression", NULL};
+
+/* Not given: one class each. */
+static int read_problem(struct source s, int *out)
 {
 	const cJSON *problem = field(s, "problem_type");
-	const bool many = cJSON_IsString(problem) && strcmp(problem->valuestring, "multi_label_classification") == 0;
-	int n, rc = count_classes(s, &n);
+	const char *text = cJSON_GetStringValue(problem);
+	*out = 0;
+	for (int i = 0; problem && problems[i]; i++)
+		if (text && strcmp(text, problems[i]) == 0) {
+			*out = i;
+			return 0;
+		}
+	return problem ? err_set(ERR_CHECKPOINT,
+			     "%s: 'problem_type' must be single_label_classification, multi_label_classification or "
+			     "regression",
+			     s.path)
+		       : 0;
+}
+
+static int read_task(struct source s, struct hf_config *out)
+{
+	int n, problem, rc = read_problem(s, &problem);
+	if (!rc)
+		rc = count_classes(s, &n);
 	if (rc)
 		return rc;
-	if (n < 2 || n > SPEC_MAX_SIZE || (cJSON_IsString(problem) && strcmp(problem->valuestring, "regression") == 0))
+	const bool many = problem == 1;
+	if (n < 2 || n > SPEC_MAX_SIZE || problem == 2)
 		return err_set(
 		    ERR_CHECKPOINT, "%s: a head of %d outputs is a regression; classifiers are read", s.path, n);
 	char **name = mem_alloc((size_t)n, sizeof(*name));

@@ -91,6 +91,13 @@ static void config__that_is_no_classifiers_is_refused(void **state)
 	    "'quantization_config' is set: the weights are quantized by another program");
 	refused(changed("bert", "config.json", "\"id2label\"", "\"num_labels\": 1, \"others\""),
 	    "a head of 1 outputs is a regression");
+	refused(
+	    changed("bert", "config.json", "\"architectures\"", "\"problem_type\": \"regression\", \"architectures\""),
+	    "a head of 3 outputs is a regression");
+	/* Its probabilities would be those of a softmax. */
+	refused(
+	    changed("bert", "config.json", "\"architectures\"", "\"problem_type\": \"multi_label\", \"architectures\""),
+	    "'problem_type' must be single_label_classification, multi_label_classification or regression");
 	dir = fresh();
 	copy_folder("bert", dir);
 	write_file(dir, "config.json", "[]");

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "stages/partial.h"
+#include "stages/seen.h"
 
 #define AT(field)  offsetof(struct evaluate_options, field)
 #define NO_LIMIT   100 /* points of max_drop */
@@ -131,7 +132,7 @@ static int open_model(const struct evaluation *e, int i)
 	m->nonzero = m->parameters - info_number(&m->model.ckpt, "parameters", "zero");
 	m->sparsity_pct = info_number(&m->model.ckpt, NULL, "sparsity_pct");
 	m->bytes = (uint64_t)info_number(&m->model.ckpt, NULL, "size_bytes");
-	return 0;
+	return seen_count(e->run, &m->model.ckpt, dir, m->seen);
 }
 
 /* ---- test split ---- */

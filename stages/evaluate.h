@@ -37,6 +37,7 @@ struct evaluated {
 	struct latency latency;
 	uint64_t bytes; /* of model.safetensors */
 	double parameters, nonzero, sparsity_pct;
+	int64_t seen[SPLIT_COUNT]; /* test samples that it was trained on, or chosen by; -1: not known */
 };
 struct evaluation {
 	const struct evaluate_options *o;

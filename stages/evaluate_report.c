@@ -57,6 +57,13 @@ static void put_flips(struct json_out out, const struct flips *f)
 	put_pair(o, "difference_interval_95", 100 * f->low, 100 * f->high);
 }
 
+static void put_seen(struct json_out out, const struct evaluated *m)
+{
+	struct json_out o = json_out_object(out, "seen");
+	for (int s = SPLIT_TRAIN; s <= SPLIT_VAL; s++)
+		json_out_number(o, split_names[s], m->seen[s] < 0 ? NAN : (double)m->seen[s]);
+}
+
 static void put_model(struct json_out out, const struct evaluation *e, const struct evaluated *m)
 {
 	const struct evaluated *first = &e->model[0];
@@ -70,6 +77,7 @@ static void put_model(struct json_out out, const struct evaluation *e, const str
 	json_out_text(o, "metric", evaluated_judged(m).row->name);
 	json_out_item(o, "test", metrics_to_json(&m->test));
 	put_interval(o, m);
+	put_seen(o, m);
 	json_out_number(o, "bytes", (double)m->bytes);
 	json_out_number(o, "compression_ratio", ratio((double)first->bytes, (double)m->bytes));
 	json_out_number(o, "parameters", m->parameters);

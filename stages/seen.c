@@ -121,6 +121,25 @@ static int compare(
 	return rc;
 }
 
+int seen_count(const struct stage_run *run, const struct checkpoint *c, const char *dir, int64_t n[SPLIT_COUNT])
+{
+	struct prints kept[SPLIT_COUNT], test = {0};
+	bool known;
+	for (int s = 0; s < SPLIT_COUNT; s++)
+		n[s] = -1;
+	int rc = seen_read(dir, c, kept, &known);
+	if (rc)
+		return rc;
+	known &= dataset_has(run->data, SPLIT_TEST);
+	if (known)
+		rc = dataset_split_prints(run->data, SPLIT_TEST, &test);
+	for (int s = SPLIT_TRAIN; known && !rc && s <= SPLIT_VAL; s++)
+		n[s] = prints_overlap(&test, &kept[s]);
+	prints_clear(&test);
+	clear(kept);
+	return rc;
+}
+
 int seen_warn(const struct stage_run *run, const struct checkpoint *c, const char *dir)
 {
 	struct prints kept[SPLIT_COUNT];

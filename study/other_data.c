@@ -102,11 +102,49 @@ int other_data_changes(const struct study *s, struct data_change **out, int *n)
 	return rc;
 }
 
+/* How many test samples of any of its runs the model was trained on, and chosen by; n: how many there are. */
+static void find_seen(const struct compare *c, const struct compare_row *r, double *trained, double *chosen, double *n)
+{
+	*trained = *chosen = *n = 0;
+	for (int i = 0; i < r->n; i++) {
+		const cJSON *seen = cJSON_GetObjectItemCaseSensitive(r->figures[i], "seen");
+		const cJSON *data = cJSON_GetObjectItemCaseSensitive(c->study->run[r->run[i]].evaluation, "data");
+		const cJSON *splits = cJSON_GetObjectItemCaseSensitive(data, "splits");
+		const double of = study_number(cJSON_GetObjectItemCaseSensitive(splits, "test"), "samples");
+		const double t = study_number(seen, "train"), v = study_number(seen, "validation");
+		if (!((t > 0 || v > 0) && of > 0) || (t <= *trained && v <= *chosen))
+			continue;
+		*trained = t > 0 ? t : 0;
+		*chosen = v > 0 ? v : 0;
+		*n = of;
+	}
+}
+
+static void add_seen(const struct compare *c, struct str *out)
+{
+	int n = 0;
+	for (int i = 0; i < c->n; i++) {
+		double trained, chosen, of;
+		find_seen(c, &c->row[i], &trained, &chosen, &of);
+		if (!(of > 0))
+			continue;
+		if (n < LISTED_MAX)
+			str_addf(out, "%s%s/%s (%.0f and %.0f of %.0f)",
+			    n ? ", "
+			      : "Test samples that a model was trained on, or chosen by, make its figures too good: ",
+			    c->row[i].group->label, c->row[i].model, trained, chosen, of);
+		n++;
+	}
+	if (n)
+		str_addf(out, "%s.\n", n > LISTED_MAX ? ", ..." : "");
+}
+
 void other_data_words(const struct compare *c, struct str *out)
 {
 	struct data_change *change = NULL;
 	int n = 0;
 	add_others(c, out);
+	add_seen(c, out);
 	if (other_data_changes(c->study, &change, &n) < 0)
 		out->failed = true;
 	for (int i = 0; i < n && i < LISTED_MAX; i++)

@@ -11,7 +11,8 @@ struct data_change {
 };
 /* *out: the caller's to free, in the order of the runs. ERR_NOMEM. */
 int other_data_changes(const struct study *s, struct data_change **out, int *n);
-/* Sentences, each on a line: differences to the baseline that are of the data as well, and data that have changed. */
+/* Sentences, each on a line: differences to the baseline that are of the data as well, test samples that a model has
+ * learned from, and data that have changed. */
 void other_data_words(const struct compare *c, struct str *out);
 
 #endif

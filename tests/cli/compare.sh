@@ -74,6 +74,15 @@ contains out 'Untested: no such baseline in its own runs; RUN/MODEL names one fo
 works compare r1 r2 --baseline teacher
 check "the same samples need no word" eval '! grep -q "Other test samples" out err'
 
+# a model that has learned from test samples is named
+works run alone.yaml --set 'models.big={pretrained: r1/01-teacher}' --set name=seen --set seed=2 --out seen
+works compare r1
+check "no word of models that have not" [ "$(grep -c 'too good' out)" -eq 0 ]
+works compare r1 seen
+contains out "Test samples that a model was trained on, or chosen by, make its figures too good: seen/only ("
+works compare r1 seen --format csv
+contains err "too good: seen/only ("
+
 # a model that two chains share is one test of Holm's correction
 cat >chains.yaml <<'END'
 base: t.yaml

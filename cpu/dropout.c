@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/rng.h"
+#include "base/philox.h"
 
 static int dropout_prepare(struct call *s)
 {
@@ -16,15 +16,44 @@ static int dropout_prepare(struct call *s)
 	return call_need_f32(s, "cpu", 1);
 }
 
-/* The factors of one sample: 0 or 1/(1-rate). Element e takes word e%4 of block e/4. */
-static void draw_row(float *factor, int64_t n, struct rng stream, uint64_t step, uint64_t sample, float rate)
+#define DRAWS 16 /* blocks at a time: a vector register of each of their words */
+
+/* Factors are 0 or 1/(1-rate). Element e of a sample takes word e%4 of block e/4. */
+struct draw {
+	struct rng stream;
+	uint64_t step, sample;
+	float rate, kept;
+};
+
+/* The factors of DRAWS blocks. */
+CPU_CLONES static void draw_blocks(float factor[4 * DRAWS], const struct draw *d, uint32_t block)
 {
-	float kept = 1.0f / (1.0f - rate);
-	for (int64_t e = 0; e < n; e += 4) {
-		struct rng_words w = rng_draw(stream, step, sample, (uint32_t)(e / 4));
-		for (int64_t i = e; i < n && i < e + 4; i++)
-			factor[i] = rng_uniform(w.w[i - e]) >= rate ? kept : 0.0f;
+	const struct draw k = *d;
+	float word[4][DRAWS];
+#pragma omp simd
+	for (int l = 0; l < DRAWS; l++) {
+		const struct rng_words w = philox_draw(k.stream, k.step, k.sample, block + (uint32_t)l);
+		word[0][l] = philox_uniform(w.w[0]) >= k.rate ? k.kept : 0.0f;
+		word[1][l] = philox_uniform(w.w[1]) >= k.rate ? k.kept : 0.0f;
+		word[2][l] = philox_uniform(w.w[2]) >= k.rate ? k.kept : 0.0f;
+		word[3][l] = philox_uniform(w.w[3]) >= k.rate ? k.kept : 0.0f;
 	}
+	for (int l = 0; l < DRAWS; l++)
+		for (int i = 0; i < 4; i++)
+			factor[4 * l + i] = word[i][l];
+}
+
+/* The factors of one sample. */
+static void draw_row(float *factor, int64_t n, const struct draw *d)
+{
+	const int64_t whole = n - n % (4 * DRAWS);
+	float rest[4 * DRAWS];
+	for (int64_t e = 0; e < whole; e += 4 * DRAWS)
+		draw_blocks(factor + e, d, (uint32_t)(e / 4));
+	if (whole == n)
+		return;
+	draw_blocks(rest, d, (uint32_t)(whole / 4));
+	memcpy(factor + whole, rest, (size_t)(n - whole) * sizeof(*rest));
 }
 
 /* Elements [*first, *last) of sample n: a sequence's rows, or what one first index has. */
@@ -55,13 +84,21 @@ static void draw(const struct call *s, float *factor)
 {
 	const struct rng stream = rng_make(s->clock->seed, s->clock->stage, RNG_DROPOUT, s->node->name);
 	const uint64_t step = s->clock->time->step, sample = s->clock->time->first_sample;
+	const float rate = s->node->attr.rate;
 	const int64_t N = samples(s);
 	/* a draw costs some 20 additions; sequences differ in length */
 #pragma omp parallel for schedule(dynamic, 1 + N / 64) if (shape_count(s->out.shape) >= CPU_SERIAL / 16)
 	for (int64_t n = 0; n < N; n++) {
 		int64_t first, last;
 		sample_elements(s, n, &first, &last);
-		draw_row(factor + first, last - first, stream, step, sample + (uint64_t)n, s->node->attr.rate);
+		if (last <= first)
+			continue;
+		draw_row(factor + first, last - first,
+		    &(struct draw){.stream = stream,
+			.step = step,
+			.sample = sample + (uint64_t)n,
+			.rate = rate,
+			.kept = 1.0f / (1.0f - rate)});
 	}
 }
 

@@ -153,12 +153,12 @@ double prune_most_macs(const struct prune_blocks *b, double attended)
 
 int prune_share_check(double sparsity, double most)
 {
-	return sparsity > most ? err_set(ERR_CONFIG,
-				     "sparsity %g cannot be reached: with what min_units, round_to and exclude keep, "
-				     "at most %.4f of "
-				     "the multiply-adds can go",
-				     sparsity, most)
-			       : 0;
+	if (sparsity <= most + 1e-9) /* the rounding of `most` is no reason */
+		return 0;
+	return err_set(ERR_CONFIG,
+	    "sparsity %g cannot be reached: with what min_units, round_to and exclude keep, at most %.4f of the "
+	    "multiply-adds can go",
+	    sparsity, most);
 }
 
 int prune_next_units(const struct prune_block *b, int units)

@@ -676,6 +676,10 @@ static void check__contradictions_name_their_option(void **state)
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, min_units: 1000}", "sparsity", "at most 0.0000 of");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.01, exclude: ['*']}", "sparsity",
 	    "at most 0.0000 of the multiply-adds");
+	encoder.width = (int[]){5, 5, 5, 5}; /* of each may go just one: 1 - 0.8 is below 0.2 */
+	assert_check(&encoder, "{method: fisher, sparsity: 0.2, min_units: 4}", NULL, NULL);
+	assert_check(&encoder, "{method: fisher, sparsity: 0.201, min_units: 4}", "sparsity", "at most 0.2000 of");
+	encoder.width = widths;
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, norm: l2}", NULL, "norm has no effect");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, iterations: 2}", NULL, "iterations has no effect");
 	assert_check(&encoder, "{method: fisher, sparsity: 0.5, score: taylor}", NULL, "score has no effect");

@@ -132,20 +132,34 @@ static int look(const char *path, const char *name, int depth, struct found *f)
 enum member {
 	MEMBER_OTHER,
 	MEMBER_KEY,      /* KEY: an entry, or what is kept under a key */
-	MEMBER_LEFT_OVER /* .KEY.part, .KEY.lock: what runs leave that end before their time; nobody finds a stage in it
-			  */
+	MEMBER_LEFT_OVER /* .KEY.part, .KEY.lock, KEY.PID.N.part (of fs_create): what runs leave that end before their
+			    time; nobody finds a stage in it */
 };
+
+static bool ends_so(const char *end, bool aside)
+{
+	if (!aside)
+		return !strcmp(end, ".part") || !strcmp(end, ".lock");
+	for (int i = 0; i < 2; i++) {
+		const size_t n = *end == '.' ? strspn(end + 1, "0123456789") : 0;
+		if (!n)
+			return false;
+		end += 1 + n;
+	}
+	return !strcmp(end, ".part");
+}
 
 static enum member member_of(const char *name)
 {
 	char key[HASH_HEX];
 	if (hash_is_hex(name))
 		return MEMBER_KEY;
-	if (*name != '.' || strlen(name) < HASH_HEX)
+	const bool aside = *name != '.';
+	const char *start = aside ? name : name + 1;
+	if (strlen(start) < HASH_HEX)
 		return MEMBER_OTHER;
-	snprintf(key, sizeof(key), "%s", name + 1);
-	const char *end = name + HASH_HEX;
-	return hash_is_hex(key) && (!strcmp(end, ".part") || !strcmp(end, ".lock")) ? MEMBER_LEFT_OVER : MEMBER_OTHER;
+	snprintf(key, sizeof(key), "%s", start);
+	return hash_is_hex(key) && ends_so(start + HASH_HEX - 1, aside) ? MEMBER_LEFT_OVER : MEMBER_OTHER;
 }
 
 /* Removes PATH if it is old enough and no run folder shares an entry. */
@@ -191,6 +205,9 @@ static int clear_kept(const char *store, time_t before, bool dry, struct store_c
 	rc = fs_list(kept, &list);
 	if (!rc)
 		rc = clear_members(kept, &list, MEMBER_KEY, before, dry, &out->kept, &out->kept_gone, &out->bytes);
+	if (!rc)
+		rc =
+		    clear_members(kept, &list, MEMBER_LEFT_OVER, before, dry, &out->left, &out->left_gone, &out->bytes);
 	fs_list_clear(&list);
 	return rc;
 }

@@ -8,7 +8,8 @@ struct store_cleaned {
 	char path[1024];         /* of the store */
 	int stages, stages_gone; /* entries, and those that went */
 	int kept, kept_gone;     /* files that stages keep for one another (STORE/.kept), likewise */
-	int left, left_gone;     /* what runs have left that ended before their time (.KEY.part, .KEY.lock), likewise */
+	int left, left_gone;     /* what runs have left that ended before their time, likewise: .KEY.part, .KEY.lock,
+				    and .kept/KEY.PID.N.part */
 	double bytes;            /* that became free */
 };
 /* path: a store, or a folder of runs that has one (.store). Of what was neither made nor used for `days` go the entries

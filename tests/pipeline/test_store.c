@@ -689,6 +689,26 @@ static void clean__takes_what_dead_runs_have_left(void **state)
 	assert_true(fs_exists("runs/.store/." OTHER_KEY ".parts") && fs_exists("runs/.store/.7.part"));
 }
 
+/* Logits that were being written when their run was killed. */
+static void clean__takes_half_of_what_was_to_be_kept(void **state)
+{
+	(void)state;
+	struct store_cleaned c;
+	struct fs_out out;
+	fresh_store();
+	assert_int_equal(fs_mkdirs("runs/.store/.kept"), 0);
+	assert_int_equal(fs_create_own(&out, "runs/.store/.kept/" KEY), 0);
+	fclose(out.f); /* and no more */
+	put("runs/.store/.kept/" KEY ".7.part", "somebody's");
+	put("runs/.store/.kept/" KEY ".7.8.lock", "somebody's");
+	assert_int_equal(store_clean("runs", 30, false, &c), 0);
+	assert_true(c.left == 1 && c.left_gone == 0 && c.kept == 0);
+	old(out.aside);
+	assert_int_equal(store_clean("runs", 30, false, &c), 0);
+	assert_true(c.left_gone == 1 && !fs_exists(out.aside));
+	assert_true(fs_exists("runs/.store/.kept/" KEY ".7.part") && fs_exists("runs/.store/.kept/" KEY ".7.8.lock"));
+}
+
 static void clean__touches_nothing_while_a_run_is_at_work(void **state)
 {
 	(void)state;
@@ -736,6 +756,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(clean__takes_what_no_run_shares),
 	    cmocka_unit_test(clean__takes_what_dead_runs_have_left),
+	    cmocka_unit_test(clean__takes_half_of_what_was_to_be_kept),
 	    cmocka_unit_test(clean__touches_nothing_while_a_run_is_at_work),
 	    cmocka_unit_test(clean__refuses_what_is_no_store),
 	    cmocka_unit_test(store__an_entry_is_links_with_a_record_of_its_own),

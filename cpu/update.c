@@ -214,11 +214,13 @@ static void update_rows(const struct update_item *it, int slice, const struct up
 	}
 }
 
+/* In one order whether rows are passed over or not: with sums of micro-batches they are not, and trainings that share
+ * the micro-batches otherwise have the same bytes. */
 static double rows_squares(const struct update_item *it, int slice)
 {
 	double sum = 0.0;
 	for (size_t row = next_row(it, 0, slice); row * it->row < it->n; row = next_row(it, row + 1, slice))
-		if (it->live[row])
+		if (!it->live || it->live[row])
 			sum += sum_squares(
 			    it->g + row * it->row, NULL, 1.0f, it->mask ? it->mask + row * it->row : NULL, it->row);
 	return sum;
@@ -264,7 +266,7 @@ int cpu_update(void *ctx, const struct update_job *job)
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
 		for (int i = 0; i < job->n; i++)
-			if (job->item[i].row)
+			if (job->item[i].live)
 				update_rows(&job->item[i], k, args, &common);
 			else
 				update_range(&job->item[i], slice_of(job->item[i].n, (size_t)k), args, &common);

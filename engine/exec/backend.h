@@ -92,10 +92,11 @@ struct update_item {
 	const float *g;
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
-	/* Of a table whose gradient comes by rows of so many values (struct call), else 0 and NULL: rows of g, and of m
-	 * and v, that may be other than zero. An update may pass over the others where that changes no result, and
-	 * notes in moved which it has touched. */
+	/* Of a table whose gradient is written by rows of so many values (struct call), else 0. */
 	size_t row;
+	/* Rows of g, and of m and v, that may be other than zero; NULL: all. An update may pass over the others where
+	 * that changes no result, and notes in moved which it has touched. Its norm is the same bits with and without
+	 * them. */
 	const uint8_t *live;
 	uint8_t *moved;
 	float lr_factor, gradient_scale, floor, ceiling, stat_momentum; /* floor, ceiling 0: none */

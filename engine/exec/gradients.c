@@ -96,8 +96,10 @@ void exec_plan_rows(struct executor *ex)
 			if (!call->by_rows[k])
 				continue;
 			const int of = ex->slot[ex->g.node[c].in[k]].grad_of;
-			call->by_rows[k] = call->want[k] && ex->slot[of].param && ex->g.node[of].shape.ndim == 2 &&
-					   !exec_sums_gradient(ex, of) && only_writer(ex, of, c, k);
+			const bool table = call->want[k] && ex->slot[of].param && ex->g.node[of].shape.ndim == 2 &&
+					   only_writer(ex, of, c, k);
+			call->by_rows[k] = table && !exec_sums_gradient(ex, of);
+			ex->slot[of].table = table;
 			ex->slot[of].by_rows = call->by_rows[k];
 		}
 	}

@@ -56,7 +56,8 @@ struct slot {
 	bool kept;                    /* see executor_keep */
 	bool constant;                /* depends on params only */
 	bool needs_gradient;          /* see gradients.c */
-	bool by_rows;                 /* of a param: its gradient's one writer says which rows are other than zero */
+	bool table;                   /* of a param: its gradient's one writer goes by rows */
+	bool by_rows;                 /* and says which rows are other than zero */
 	bool has_writer; /* while planning: a node that runs earlier in backward writes its gradient already */
 	/* This input is a param, and of all nodes this one is the first to write its gradient: in the first micro-batch
 	 * it overwrites it. */

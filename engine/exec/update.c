@@ -26,6 +26,7 @@ int exec_plan_update(struct executor *ex)
 static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *m, int i, struct update_item *item)
 {
 	const int at = ex->slot[i].shared[SHARED_ROWS];
+	item->row = ex->slot[i].table ? (size_t)ex->g.node[i].shape.dim[1] : 0;
 	if (at < 0 || m->dense) {
 		m->dense = true;
 		return 0;
@@ -34,7 +35,6 @@ static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *
 		m->moved = opt->store->dev.backend->alloc(opt->store->dev.ctx, ex->shared->value[at].bytes);
 	if (!m->moved)
 		return ERR_NOMEM;
-	item->row = (size_t)ex->g.node[i].shape.dim[1];
 	item->live = ex->shared->value[at].tensor.data;
 	item->moved = m->moved;
 	return 0;

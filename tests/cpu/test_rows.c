@@ -230,6 +230,45 @@ static void rows__of_gradients_that_are_written_all_count(void **state)
 	world_close(&dense);
 }
 
+/* A step's micro-batches as several processes share them: each has its own gradients, which the host adds up. */
+static void step_as_ranks_do(struct world *w, int step, float *sum, float *one, int64_t n)
+{
+	for (int m = 0; m < 2; m++) {
+		give(w, step + m);
+		assert_ok(executor_step(w->ex, false, NULL));
+		assert_ok(executor_read_gradients(w->ex, one));
+		for (int64_t i = 0; i < n; i++)
+			sum[i] = m > 0 ? sum[i] + one[i] : one[i];
+	}
+	assert_ok(executor_write_gradients(w->ex, sum, 2));
+	assert_ok(executor_update(w->ex, &w->opt));
+}
+
+static void rows__have_the_same_norm_in_one_process_and_in_several(void **state)
+{
+	(void)state;
+	struct update_args args = rig_adamw();
+	struct world one, several;
+	struct update_state a, b;
+	args.clip_norm = 0.01f;
+	world_open(&one, true, true, &args, 1);
+	world_open(&several, true, false, &args, 1);
+	const int64_t n = executor_gradient_values(one.ex);
+	float *sum = malloc((size_t)n * sizeof(*sum)), *own = malloc((size_t)n * sizeof(*own));
+	for (int step = 0; step < STEPS; step++) {
+		train(&one, step, step + 1, 2);
+		step_as_ranks_do(&several, step, sum, own, n);
+		assert_ok(optimizer_read_state(&one.opt, &a));
+		assert_ok(optimizer_read_state(&several.opt, &b));
+		assert_memory_equal(&a.norm, &b.norm, sizeof(a.norm));
+	}
+	assert_same_params(&one, &several);
+	free(sum);
+	free(own);
+	world_close(&one);
+	world_close(&several);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +276,7 @@ int main(void)
 	    cmocka_unit_test(rows__have_the_norm_of_the_whole_gradient),
 	    cmocka_unit_test(rows__go_on_from_moments_that_were_kept),
 	    cmocka_unit_test(rows__of_gradients_that_are_written_all_count),
+	    cmocka_unit_test(rows__have_the_same_norm_in_one_process_and_in_several),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

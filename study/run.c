@@ -293,7 +293,7 @@ static int check_frozen(struct study_run *r, const char *path)
 	int rc = *sha ? fs_read_regular(path, FILE_MAX, &have) : 0;
 	if (rc)
 		return mark_error(r, rc);
-	const bool is = !*sha || sweep_config_is((const char *)have.data, have.size, sha);
+	const bool is = !*sha || sweep_config_is((const char *)have.data, have.size, sha, 0);
 	fs_bytes_clear(&have);
 	return is ? 0 : mark(r, STUDY_STALE, "its config.yaml was edited since its sweep was made");
 }

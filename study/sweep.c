@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,7 +74,7 @@ int sweep_sharing(const struct sweep *s)
 	return n;
 }
 
-bool sweep_config_is(const char *text, size_t n, const char *config_sha256)
+bool sweep_config_is(const char *text, size_t n, const char *config_sha256, int threads)
 {
 	static const char added[] = "threads: ";
 	const size_t len = sizeof(added) - 1;
@@ -86,6 +87,8 @@ bool sweep_config_is(const char *text, size_t n, const char *config_sha256)
 	if (n - at < len + 2 || strncmp(text + at, added, len) != 0 ||
 	    strspn(text + at + len, "0123456789") != n - at - len - 1)
 		return false;
+	if (threads && strtol(text + at + len, NULL, 10) != threads)
+		return false;
 	return hash_bytes(text, at, hex) == 0 && strcmp(hex, config_sha256) == 0;
 }
 
@@ -97,7 +100,7 @@ int sweep_check_config(const struct sweep *s, const struct sweep_cell *c)
 	int rc = fs_read_regular(path, YAML_MAX_BYTES, &have);
 	if (rc == ERR_NOMEM)
 		return rc;
-	const bool is = !rc && sweep_config_is((const char *)have.data, have.size, c->config_sha256);
+	const bool is = !rc && sweep_config_is((const char *)have.data, have.size, c->config_sha256, s->threads);
 	fs_bytes_clear(&have);
 	return is ? 0
 		  : err_set(ERR_CONFIG,

@@ -67,8 +67,8 @@ int sweep_write(const struct sweep *s);
 int sweep_cell_json(const struct sweep_cell *c, cJSON **out);
 /* OUT/cells/FOLDER */
 const char *sweep_cell_dir(const struct sweep *s, const struct sweep_cell *c, char path[SWEEP_PATH]);
-/* Whether a text is the config of this hash, to which the sweep's threads may have been added. */
-bool sweep_config_is(const char *text, size_t n, const char *config_sha256);
+/* Whether a text is the config of this hash, to which the sweep's threads may have been added; 0: any number. */
+bool sweep_config_is(const char *text, size_t n, const char *config_sha256, int threads);
 /* ERR_CONFIG: the config in the cell's folder is not what the sweep has frozen. */
 int sweep_check_config(const struct sweep *s, const struct sweep_cell *c);
 /* The cell of this number, or NULL. */

@@ -191,6 +191,11 @@ ends_with 2 "$hand/config.yaml is gone, or was edited" sweep runs/grid --cell 2
 works sweep runs/grid --status
 contains err "warning: $hand/config.yaml is gone, or was edited"
 contains out "5 finished, 0 failed, 0 at work, 1 begun"
+cp kept.yaml "$hand/config.yaml"
+sed -i 's/^threads: [0-9]*$/threads: 7/' "$hand/config.yaml"
+check "its threads are others" eval '! cmp -s "$hand/config.yaml" kept.yaml'
+ends_with 2 "$hand/config.yaml is gone, or was edited" sweep runs/grid
+sed 's/latency_runs: 6/latency_runs: 7/' kept.yaml >"$hand/config.yaml"
 cp -r "$hand" by_hand
 check "the edited config runs by itself" "$program" run by_hand/config.yaml --out by_hand
 works compare by_hand

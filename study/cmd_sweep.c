@@ -162,18 +162,25 @@ static void say_cells(const struct sweep *s, const struct sweep_found *f)
 	fprintf(stderr, "\n");
 }
 
-/* Written under the lock. A plan is made without it, for it may fail, and then there is no folder; it is made again if
- * another one was faster. */
-static int plan_and_write(struct sweep *s, const struct sweep_args *a)
+/* Two sweeps that run the cells of one folder would clear each other's half-written tables away. *fd: to be closed. */
+static int lock_folder(const struct sweep *s, int *fd)
 {
-	struct sweep_found found;
 	char note[RUN_FOLDER_PATH + 256];
-	int fd = -1, rc = plan_grid(s, &found, a);
-	if (rc)
-		return rc;
-	rc = run_folder_lock(s->out, &fd, note, sizeof(note));
+	int rc = run_folder_lock(s->out, fd, note, sizeof(note));
 	if (!rc && note[0])
 		fprintf(stderr, "warning: %s\n", note);
+	return rc;
+}
+
+/* Written under the lock. A plan is made without it, for it may fail, and then there is no folder; it is made again if
+ * another one was faster. *fd: the lock, to be closed. */
+static int plan_and_write(struct sweep *s, const struct sweep_args *a, int *fd)
+{
+	struct sweep_found found;
+	int rc = plan_grid(s, &found, a);
+	if (rc)
+		return rc;
+	rc = lock_folder(s, fd);
 	if (!rc && is_outdated(s, &found)) {
 		sweep_clear(s);
 		rc = plan_grid(s, &found, a);
@@ -187,8 +194,6 @@ static int plan_and_write(struct sweep *s, const struct sweep_args *a)
 		fprintf(stderr,
 		    "%d cell%s finished with other data than there are now: what depends on them is run again\n", other,
 		    other == 1 ? " was" : "s were");
-	if (fd >= 0)
-		close(fd);
 	if (!rc)
 		say_changes(s, &found);
 	if (!rc)
@@ -257,11 +262,27 @@ static int show_plan(const struct sweep_args *a)
 	return rc;
 }
 
+static int do_sweep(struct sweep *s, const struct sweep_args *a)
+{
+	switch (a->what) {
+	case SWEEP_RUN:
+		return sweep_run(s, (int)a->jobs, &command_stop);
+	case SWEEP_CELL:
+		return sweep_task_run(s, a, &command_stop);
+	case SWEEP_STATUS:
+		return sweep_status(s, a->json);
+	case SWEEP_SLURM:
+		return sweep_slurm(s, a);
+	default: /* SWEEP_FREEZE is done */
+		return 0;
+	}
+}
+
 int cmd_sweep(int argc, char **argv)
 {
 	struct sweep_args a;
 	struct sweep s;
-	int rc = sweep_args_parse(&a, argc, argv);
+	int lock = -1, rc = sweep_args_parse(&a, argc, argv);
 	if (rc)
 		return rc;
 	if (a.what == SWEEP_SHOW)
@@ -269,32 +290,19 @@ int cmd_sweep(int argc, char **argv)
 	const bool frozen = a.what == SWEEP_CELL || a.what == SWEEP_STATUS || fs_is_dir(a.grid);
 	if (a.what == SWEEP_RUN || a.what == SWEEP_CELL)
 		command_catch_signals(true);
-	rc = frozen ? load_frozen(&s, &a) : plan_and_write(&s, &a);
+	rc = frozen ? load_frozen(&s, &a) : plan_and_write(&s, &a, &lock);
 	if (rc)
-		return rc;
+		goto out;
 	if (frozen && a.what != SWEEP_CELL)
 		rc = check_configs(&s, a.what == SWEEP_STATUS);
-	if (rc) {
-		sweep_clear(&s);
-		return rc;
-	}
+	if (!rc && frozen && a.what == SWEEP_RUN)
+		rc = lock_folder(&s, &lock);
 	command_begin_work();
-	switch (a.what) {
-	case SWEEP_RUN:
-		rc = sweep_run(&s, (int)a.jobs, &command_stop);
-		break;
-	case SWEEP_CELL:
-		rc = sweep_task_run(&s, &a, &command_stop);
-		break;
-	case SWEEP_STATUS:
-		rc = sweep_status(&s, a.json);
-		break;
-	case SWEEP_SLURM:
-		rc = sweep_slurm(&s, &a);
-		break;
-	default: /* SWEEP_FREEZE is done */
-		break;
-	}
+	if (!rc)
+		rc = do_sweep(&s, &a);
 	sweep_clear(&s);
+out:
+	if (lock >= 0)
+		close(lock);
 	return rc;
 }

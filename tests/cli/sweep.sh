@@ -227,14 +227,19 @@ check "0 is not another number" eval '! grep -q 0000 err'
 sed 's/0, //' threads.yaml >own.yaml
 refuses 2 "--threads is for configs with 'threads: 0', and all cells name a number; \`--set threads=3\`" sweep own.yaml --threads 3 --plan
 
-# Two sweeps in one folder share its cells; neither takes the other's for failed.
+# While a sweep runs its cells no other one does, from the grid or from the folder; looking at it is free.
 "$program" sweep grid.yaml --out runs/both >first 2>&1 &
 begun=$!
-works sweep grid.yaml --out runs/both --jobs 2
+check "a cell is begun" wait_for grep -q begun first
+kill -STOP $begun
+ends_with 2 "runs/both: another run is at work in this folder" sweep grid.yaml --out runs/both --jobs 2
+ends_with 2 "runs/both: another run is at work in this folder" sweep runs/both
+works sweep runs/both --status
+kill -CONT $begun
 status=0
 wait $begun || status=$?
-check "the other one ends as well" [ $status -eq 0 ]
-check "no cell is said to have failed" eval '! grep -h "failed with" first err && ! ls runs/both/cells/*/error.json'
+check "the first one ends well" [ $status -eq 0 ]
+check "no cell is said to have failed" eval '! grep -h "failed with" first && ! ls runs/both/cells/*/error.json'
 works sweep grid.yaml --out runs/both
 contains err "6 of 6 cells are finished"
 ends_with 2 "--until: 0000-temperature1-kd_only has no stage 'nothing'" sweep runs/both --cell 0 --until nothing

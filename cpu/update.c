@@ -184,14 +184,14 @@ CPU_CLONES static void decay_row(float *w, size_t n, float rate, float decay)
 }
 
 /* Slices of a table are of every SLICES-th part of its rows, as the rows that are at work lie together. */
-static size_t next_row(const struct update_item *it, size_t row, int slice)
+static size_t next_row(size_t row, int slice)
 {
 	const size_t period = (size_t)SLICES * ROWS, from = (size_t)slice * ROWS, in = row % period;
 	if (in < from)
 		row += from - in;
 	else if (in >= from + ROWS)
 		row += period - in + from;
-	return row * it->row < it->n ? row : it->n / it->row;
+	return row;
 }
 
 /* SGD's moment takes up the decay, so that there a row never rests; nor does what is kept within limits. */
@@ -200,50 +200,53 @@ static bool may_rest(const struct update_item *it, const struct update_args *a)
 	return a->kind == OPTIMIZER_ADAMW && a->eps > 0.0f && !it->relative && it->floor <= 0.0f && it->ceiling <= 0.0f;
 }
 
-static void update_rows(const struct update_item *it, int slice, const struct update_args *a, const struct rule *common)
+static void update_rows(const struct update_item *it, const struct update_rows *r, int slice,
+    const struct update_args *a, const struct rule *common)
 {
+	const size_t rows = it->n / r->row;
 	const float rate = a->lr * it->lr_factor, decay = it->decay ? a->weight_decay : 0.0f;
 	const bool rests = may_rest(it, a);
-	for (size_t row = next_row(it, 0, slice); row * it->row < it->n; row = next_row(it, row + 1, slice)) {
-		if (it->live[row] || !rests)
-			it->moved[row] = 1;
-		if (it->moved[row])
-			update_range(it, (struct slice_of){row * it->row, (row + 1) * it->row}, a, common);
+	for (size_t row = next_row(0, slice); row < rows; row = next_row(row + 1, slice)) {
+		if (r->live[row] || !rests)
+			r->moved[row] = 1;
+		if (r->moved[row])
+			update_range(it, (struct slice_of){row * r->row, (row + 1) * r->row}, a, common);
 		else if (decay != 0.0f)
-			decay_row(it->w + row * it->row, it->row, rate, decay);
+			decay_row(it->w + row * r->row, r->row, rate, decay);
 	}
 }
 
 /* In one order whether rows are passed over or not: with sums of micro-batches they are not, and trainings that share
  * the micro-batches otherwise have the same bytes. */
-static double rows_squares(const struct update_item *it, int slice)
+static double rows_squares(const struct update_item *it, const struct update_rows *r, int slice)
 {
+	const size_t rows = it->n / r->row;
 	double sum = 0.0;
-	for (size_t row = next_row(it, 0, slice); row * it->row < it->n; row = next_row(it, row + 1, slice))
-		if (!it->live || it->live[row])
+	for (size_t row = next_row(0, slice); row < rows; row = next_row(row + 1, slice))
+		if (!r->live || r->live[row])
 			sum += sum_squares(
-			    it->g + row * it->row, NULL, 1.0f, it->mask ? it->mask + row * it->row : NULL, it->row);
+			    it->g + row * r->row, NULL, 1.0f, it->mask ? it->mask + row * r->row : NULL, r->row);
 	return sum;
 }
 
-static double slice_squares(const struct update_item *it, int slice)
+static double slice_squares(const struct update_item *it, const struct update_rows *r, int slice)
 {
 	const struct slice_of at = slice_of(it->n, (size_t)slice);
-	if (it->row)
-		return rows_squares(it, slice);
+	if (r && r->row)
+		return rows_squares(it, r, slice);
 	if (it->stat || at.last == at.first)
 		return 0.0;
 	return sum_squares(it->g + at.first, it->relative ? it->w + at.first : NULL, it->gradient_scale,
 	    it->mask ? it->mask + at.first : NULL, at.last - at.first);
 }
 
-static double global_norm(const struct update_item *items, int n, bool parallel)
+static double global_norm(const struct update_job *job, bool parallel)
 {
 	double part[SLICES] = {0}, sum = 0.0;
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
-		for (int i = 0; i < n; i++)
-			part[k] += slice_squares(&items[i], k);
+		for (int i = 0; i < job->n; i++)
+			part[k] += slice_squares(&job->item[i], job->rows ? &job->rows[i] : NULL, k);
 	for (int k = 0; k < SLICES; k++)
 		sum += part[k];
 	return sqrt(sum);
@@ -257,7 +260,7 @@ int cpu_update(void *ctx, const struct update_job *job)
 	for (int i = 0; i < job->n; i++)
 		total += job->item[i].n;
 	bool parallel = total >= PARALLEL_PARAMS;
-	double scale = 1.0 / (double)args->state->scale, norm = scale * global_norm(job->item, job->n, parallel);
+	double scale = 1.0 / (double)args->state->scale, norm = scale * global_norm(job, parallel);
 	if (!update_state_next(args->state, norm, isfinite(norm)))
 		return 0;
 	if (args->clip_norm > 0.0f)
@@ -266,8 +269,8 @@ int cpu_update(void *ctx, const struct update_job *job)
 #pragma omp parallel for schedule(static) if (parallel)
 	for (int k = 0; k < SLICES; k++)
 		for (int i = 0; i < job->n; i++)
-			if (job->item[i].live)
-				update_rows(&job->item[i], k, args, &common);
+			if (job->rows && job->rows[i].live)
+				update_rows(&job->item[i], &job->rows[i], k, args, &common);
 			else
 				update_range(&job->item[i], slice_of(job->item[i].n, (size_t)k), args, &common);
 	return 0;

@@ -92,13 +92,6 @@ struct update_item {
 	const float *g;
 	float *m, *v;        /* moments; SGD uses m only; NULL for STAT */
 	const uint8_t *mask; /* NULL: dense. Masked weights stay exactly 0 (their moments too) */
-	/* Of a table whose gradient is written by rows of so many values (struct call), else 0. */
-	size_t row;
-	/* Rows of g, and of m and v, that may be other than zero; NULL: all. An update may pass over the others where
-	 * that changes no result, and notes in moved which it has touched. Its norm is the same bits with and without
-	 * them. */
-	const uint8_t *live;
-	uint8_t *moved;
 	float lr_factor, gradient_scale, floor, ceiling, stat_momentum; /* floor, ceiling 0: none */
 	float observations; /* stat: g is the sum of this many observations (micro-batches); below 1 means 1 */
 	bool decay, relative, stat;
@@ -127,9 +120,19 @@ struct update_args {
 	float clip_norm;
 	struct update_state *state; /* device memory */
 };
+/* What is known of an item's rows. */
+struct update_rows {
+	size_t row; /* values of one, of a table whose gradient is written by rows (struct call); else 0 */
+	/* Rows of g, and of m and v, that may be other than zero; NULL: all. An update may pass over the others where
+	 * that changes no result, and notes in moved which it has touched. Its norm is the same bits with and without
+	 * them. */
+	const uint8_t *live;
+	uint8_t *moved;
+};
 /* One update after another of the same params. */
 struct update_job {
 	const struct update_item *item;
+	const struct update_rows *rows; /* of each item, or NULL */
 	int n;
 	struct update_args args;
 	void *plan; /* the device's own; NULL at first, ended by update_release */

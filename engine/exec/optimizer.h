@@ -11,7 +11,7 @@ struct optimizer {
 	struct moment {
 		const struct param *param;
 		float *m, *v;   /* device memory, zero at first; filled by updates and optimizer_load alone */
-		uint8_t *moved; /* device memory: rows that may be other than zero (struct update_item), or NULL */
+		uint8_t *moved; /* device memory: rows that may be other than zero (struct update_rows), or NULL */
 		bool dense;     /* an update has been at work that does not say which */
 	} * moment;
 	int n, cap;

@@ -35,6 +35,7 @@ void shared_clear(struct exec_shared *s)
 	mem_free(s->chunk);
 	mem_free(s->value);
 	mem_free(s->item);
+	mem_free(s->rows);
 	mem_free(s->item_moment);
 	*s = (struct exec_shared){0};
 }

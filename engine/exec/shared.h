@@ -42,6 +42,7 @@ struct exec_shared {
 	int observations;                   /* backward runs since the gradients of params were zeroed */
 	const struct update_state *scaling; /* device memory whose scale backward starts from, or NULL: 1 */
 	struct update_item *item;           /* of an update */
+	struct update_rows *rows;           /* of the items */
 	int *item_moment;                   /* where in the optimizer the item's moments were last time */
 	struct update_job job;
 };

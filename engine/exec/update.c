@@ -17,16 +17,17 @@ int exec_plan_update(struct executor *ex)
 	if (ex->shared->item)
 		return 0;
 	ex->shared->item = mem_alloc((size_t)n + 1, sizeof(*ex->shared->item));
+	ex->shared->rows = mem_alloc((size_t)n + 1, sizeof(*ex->shared->rows));
 	ex->shared->item_moment = mem_alloc((size_t)n + 1, sizeof(*ex->shared->item_moment));
-	return ex->shared->item && ex->shared->item_moment ? 0 : ERR_NOMEM;
+	return ex->shared->item && ex->shared->rows && ex->shared->item_moment ? 0 : ERR_NOMEM;
 }
 
 /* Rows of the gradient and of the moments, where an update may pass over those that are zero. Once an update has been
  * at work without them, nobody knows which rows of the moments are zero. */
-static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *m, int i, struct update_item *item)
+static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *m, int i, struct update_rows *rows)
 {
 	const int at = ex->slot[i].shared[SHARED_ROWS];
-	item->row = ex->slot[i].table ? (size_t)ex->g.node[i].shape.dim[1] : 0;
+	rows->row = ex->slot[i].table ? (size_t)ex->g.node[i].shape.dim[1] : 0;
 	if (at < 0 || m->dense) {
 		m->dense = true;
 		return 0;
@@ -35,8 +36,8 @@ static int fill_rows(struct executor *ex, struct optimizer *opt, struct moment *
 		m->moved = opt->store->dev.backend->alloc(opt->store->dev.ctx, ex->shared->value[at].bytes);
 	if (!m->moved)
 		return ERR_NOMEM;
-	item->live = ex->shared->value[at].tensor.data;
-	item->moved = m->moved;
+	rows->live = ex->shared->value[at].tensor.data;
+	rows->moved = m->moved;
 	return 0;
 }
 
@@ -60,6 +61,7 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int observation
 	    .decay = a->decay,
 	    .relative = a->relative,
 	    .stat = a->kind == PARAM_STAT};
+	ex->shared->rows[at] = (struct update_rows){0};
 	if (a->kind == PARAM_STAT)
 		return 0;
 	if (place >= opt->n || opt->moment[place].param != p) {
@@ -71,7 +73,7 @@ static int fill_item(struct executor *ex, struct optimizer *opt, int observation
 	}
 	ex->shared->item[at].m = opt->moment[place].m;
 	ex->shared->item[at].v = opt->moment[place].v;
-	return fill_rows(ex, opt, &opt->moment[place], i, &ex->shared->item[at]);
+	return fill_rows(ex, opt, &opt->moment[place], i, &ex->shared->rows[at]);
 }
 
 /* Brings items and arguments to the device for an update after so many observations. */
@@ -90,6 +92,7 @@ int exec_stage_update(struct executor *ex, struct optimizer *opt, int observatio
 	if (rc)
 		return rc;
 	ex->shared->job.item = ex->shared->item;
+	ex->shared->job.rows = ex->shared->rows;
 	ex->shared->job.n = n;
 	ex->shared->job.args = opt->args;
 	rc = b->update_stage ? b->update_stage(ex->dev.ctx, &ex->shared->job) : 0;

@@ -86,11 +86,23 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 #if defined(__x86_64__)
 #include "cpu/vnni_epilogue.h"
 
-#define TILE_ROWS 6 /* 6 x 4 sums, 4 weights and one input fill 29 of the 32 registers */
+#define CHUNK_ROWS 96
+#define TILE_ROWS  6 /* 6 x 4 sums, 4 weights and one input fill 29 of the 32 registers */
 
-/* Adds one step of K: 4 inputs of R rows, as words of x[r], times the 4 x 16 weights of B blocks at w. */
-VNNI_INLINE void add_step(
-    __m512i acc[TILE_ROWS][PANEL], const int x[TILE_ROWS], __m512i flips, const int8_t *w, const int R, const int B)
+/* Four inputs of a row, or its last `bytes` and zeros, in every lane; as u8, which `flips` makes of s8. Read straight
+ * into a register: gcc 12 keeps words that go through an array in registers of the tile, and spills sums in each step.
+ */
+VNNI_INLINE __m512i four_inputs(const uint8_t *x, int64_t bytes, __m512i flips, const int S)
+{
+	int word = 0;
+	memcpy(&word, x, (size_t)bytes);
+	const __m512i v = _mm512_set1_epi32(word);
+	return S ? _mm512_xor_si512(v, flips) : v;
+}
+
+/* Adds one step of K: `bytes` inputs of R rows, `stride` apart, times the 4 x 16 weights of B blocks at w. */
+VNNI_INLINE void add_step(__m512i acc[TILE_ROWS][PANEL], const uint8_t *x, int64_t stride, int64_t bytes, __m512i flips,
+    const int8_t *w, const int R, const int B, const int S)
 {
 	__m512i wv[PANEL];
 	UNROLL
@@ -98,38 +110,28 @@ VNNI_INLINE void add_step(
 		wv[b] = _mm512_loadu_si512(w + b * 64);
 	UNROLL
 	for (int r = 0; r < R; r++) {
-		const __m512i xv = _mm512_xor_si512(_mm512_set1_epi32(x[r]), flips);
+		const __m512i xv = four_inputs(x + r * stride, bytes, flips, S);
 		UNROLL
 		for (int b = 0; b < B; b++)
 			vnni_dot(&acc[r][b], xv, wv[b]);
 	}
 }
 
-/* The next `bytes` (1 to 4) inputs of each row. */
-VNNI_INLINE void load_inputs(int x[TILE_ROWS], const uint8_t *from, int64_t stride, int64_t bytes, const int R)
-{
-	UNROLL
-	for (int r = 0; r < R; r++) {
-		x[r] = 0;
-		memcpy(&x[r], from + r * stride, (size_t)bytes);
-	}
-}
-
 /* One tile of R rows and the B blocks of a panel. With U = 2, odd steps of K have sums of their own: a row alone has
- * too few independent sums to hide the instruction's latency. Sums start at -128 * sum(w) for signed inputs. */
-VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, const int R, const int B, const int U)
+ * too few independent sums to hide the instruction's latency. S: inputs are signed, and sums start at -128 * sum(w). */
+VNNI_INLINE void tile(
+    const struct vnni_linear *p, int64_t row, int64_t block, const int R, const int B, const int U, const int S)
 {
 	const int64_t K = p->K, K4 = K / 4, tail = K % 4;
 	const uint8_t *x = (const uint8_t *)p->x + row * K;
 	const int8_t *w = p->packed + block * (K4 + (tail != 0)) * 64;
-	const __m512i flips = _mm512_set1_epi32(p->x_signed ? (int)0x80808080u : 0), zero = _mm512_setzero_si512();
+	const __m512i flips = _mm512_set1_epi32((int)0x80808080u), zero = _mm512_setzero_si512();
 	__m512i acc[TILE_ROWS][PANEL], odd[TILE_ROWS][PANEL];
-	int words[TILE_ROWS];
 
 	UNROLL
 	for (int b = 0; b < B; b++) {
 		__m512i start = zero;
-		if (p->x_signed)
+		if (S)
 			start = _mm512_sub_epi32(
 			    zero, _mm512_slli_epi32(_mm512_loadu_si512(p->sums + (block + b) * COLS), 7));
 		UNROLL
@@ -139,23 +141,17 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 		}
 	}
 	for (int64_t k = 0; k < K4 / U; k++, x += 4 * U, w += B * 64 * U) {
-		load_inputs(words, x, K, 4, R);
-		add_step(acc, words, flips, w, R, B);
-		if (U == 2) {
-			load_inputs(words, x + 4, K, 4, R);
-			add_step(odd, words, flips, w + B * 64, R, B);
-		}
+		add_step(acc, x, K, 4, flips, w, R, B, S);
+		if (U == 2)
+			add_step(odd, x + 4, K, 4, flips, w + B * 64, R, B, S);
 	}
 	if (U == 2 && K4 % 2) {
-		load_inputs(words, x, K, 4, R);
-		add_step(acc, words, flips, w, R, B);
+		add_step(acc, x, K, 4, flips, w, R, B, S);
 		x += 4;
 		w += B * 64;
 	}
-	if (tail) { /* the weights are padded with zeros */
-		load_inputs(words, x, K, tail, R);
-		add_step(acc, words, flips, w, R, B);
-	}
+	if (tail) /* the weights are padded with zeros */
+		add_step(acc, x, K, tail, flips, w, R, B, S);
 	const struct int_epilogue e = p->e;
 	void *y = p->y;
 	const int64_t M = p->M;
@@ -171,11 +167,14 @@ VNNI_INLINE void tile(const struct vnni_linear *p, int64_t row, int64_t block, c
 	}
 }
 
-/* One function per tile shape, so that sums stay in registers. */
+/* One function per tile shape and kind of input, so that sums stay in registers. */
 #define TILE(R, B, U)                                                                                                  \
 	TARGET_VNNI static void tile_##R##_##B(const struct vnni_linear *p, int64_t row, int64_t block)                \
 	{                                                                                                              \
-		tile(p, row, block, R, B, U);                                                                          \
+		if (p->x_signed)                                                                                       \
+			tile(p, row, block, R, B, U, 1);                                                               \
+		else                                                                                                   \
+			tile(p, row, block, R, B, U, 0);                                                               \
 	}
 TILE(1, 1, 2)
 TILE(1, 2, 2)
@@ -223,12 +222,13 @@ void vnni_linear_run(const struct vnni_linear *p)
 			panel(p, 0, p->rows, i * PANEL);
 		return;
 	}
-	/* chunks of rows if there are enough, else of columns; 96 rows x K stay in the second cache level */
-	const int64_t height = p->rows >= 4 * TILE_ROWS ? 16 * TILE_ROWS : p->rows;
-	const int64_t chunks = ceil_div(p->rows, height);
+	/* Chunks of rows, of equal heights, which stay in a near cache while all weights pass; few rows are one chunk,
+	 * and threads share its columns. */
+	const int64_t chunks = p->rows >= 4 * TILE_ROWS ? ceil_div(p->rows, CHUNK_ROWS) : 1;
+	const int64_t height = ceil_div(ceil_div(p->rows, chunks), TILE_ROWS) * TILE_ROWS;
 #pragma omp parallel for collapse(2) schedule(static)
-	for (int64_t i = 0; i < panels; i++)
-		for (int64_t j = 0; j < chunks; j++) {
+	for (int64_t j = 0; j < chunks; j++)
+		for (int64_t i = 0; i < panels; i++) {
 			const int64_t row = j * height, end = row + height < p->rows ? row + height : p->rows;
 			panel(p, row, end, i * PANEL);
 		}

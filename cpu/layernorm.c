@@ -112,55 +112,83 @@ TARGET_AVX512 static inline float fold_avx512(__m512 low, __m512 high)
 	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-TARGET_AVX512 static inline __mmask16 mask_of(int64_t left)
+/* The lanes of the last values of a row of C, from i on. */
+TARGET_AVX512 static inline __mmask16 mask_of(int64_t i, int64_t C)
 {
-	return (__mmask16)(left >= 16 ? 0xffffu : left > 0 ? (1u << left) - 1 : 0u);
+	return (__mmask16)(C - i >= 16 ? 0xffffu : (1u << (C - i)) - 1);
 }
 
-/* 16 values from i on, as far as the row goes; the sum with the residual is left in y. */
-TARGET_AVX512 static inline __m512 add_avx512(
-    __m512 sum, float *y, const float *x, const float *r, int64_t i, int64_t C)
+/* The sum with the residual is left in y. */
+TARGET_AVX512 static inline __m512 add_avx512(__m512 sum, float *y, const float *x, const float *r, __mmask16 lanes)
 {
-	const __mmask16 lanes = mask_of(C - i);
-	__m512 v = _mm512_maskz_loadu_ps(lanes, x + i);
+	__m512 v = _mm512_maskz_loadu_ps(lanes, x);
 	if (r)
-		v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(lanes, r + i));
-	_mm512_mask_storeu_ps(y + i, lanes, v);
+		v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(lanes, r));
+	_mm512_mask_storeu_ps(y, lanes, v);
 	return _mm512_mask_add_ps(sum, lanes, sum, v);
 }
 
-TARGET_AVX512 static inline __m512 square_avx512(__m512 sum, const float *y, __m512 mean, int64_t i, int64_t C)
+TARGET_AVX512 static inline __m512 square_avx512(__m512 sum, const float *y, __m512 mean, __mmask16 lanes)
 {
-	const __mmask16 lanes = mask_of(C - i);
-	const __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, y + i), mean);
+	const __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, y), mean);
 	return _mm512_mask3_fmadd_ps(d, d, sum, lanes);
+}
+
+TARGET_AVX512 static inline void normalise_avx512(
+    float *y, const float *gamma, const float *beta, __m512 mean, __m512 rstd, __mmask16 lanes)
+{
+	const __m512 n = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, y), mean), rstd);
+	const __m512 v = _mm512_fmadd_ps(n, _mm512_maskz_loadu_ps(lanes, gamma), _mm512_maskz_loadu_ps(lanes, beta));
+	_mm512_mask_storeu_ps(y, lanes, v);
+}
+
+#define ALL_LANES ((__mmask16)0xffff)
+
+/* The row's sum, its values plus the residual's left in y. Whole vectors have constant masks, which are none to the
+ * compiler; and where a row ends with one, nothing touches the next row's place: a store of no lane there would keep
+ * that row's loads waiting. */
+TARGET_AVX512 static inline float sum_avx512(float *y, const float *x, const float *r, int64_t C)
+{
+	__m512 low = _mm512_setzero_ps(), high = low;
+	int64_t i = 0;
+	for (; i + LANES <= C; i += LANES) {
+		low = add_avx512(low, y + i, x + i, r ? r + i : NULL, ALL_LANES);
+		high = add_avx512(high, y + i + 16, x + i + 16, r ? r + i + 16 : NULL, ALL_LANES);
+	}
+	if (i < C)
+		low = add_avx512(low, y + i, x + i, r ? r + i : NULL, mask_of(i, C));
+	if (i + 16 < C)
+		high = add_avx512(high, y + i + 16, x + i + 16, r ? r + i + 16 : NULL, mask_of(i + 16, C));
+	return fold_avx512(low, high);
+}
+
+TARGET_AVX512 static inline float squares_avx512(const float *y, __m512 mean, int64_t C)
+{
+	__m512 low = _mm512_setzero_ps(), high = low;
+	int64_t i = 0;
+	for (; i + LANES <= C; i += LANES) {
+		low = square_avx512(low, y + i, mean, ALL_LANES);
+		high = square_avx512(high, y + i + 16, mean, ALL_LANES);
+	}
+	if (i < C)
+		low = square_avx512(low, y + i, mean, mask_of(i, C));
+	if (i + 16 < C)
+		high = square_avx512(high, y + i + 16, mean, mask_of(i + 16, C));
+	return fold_avx512(low, high);
 }
 
 TARGET_AVX512 static struct statistics row_avx512(float *y, const float *x, const float *r, const struct norm *p)
 {
 	const int64_t C = p->C;
-	__m512 low = _mm512_setzero_ps(), high = low;
-	struct statistics s;
-	for (int64_t i = 0; i < C; i += LANES) {
-		low = add_avx512(low, y, x, r, i, C);
-		high = add_avx512(high, y, x, r, i + 16, C);
-	}
-	s.mean = fold_avx512(low, high) / (float)C;
+	struct statistics s = {.mean = sum_avx512(y, x, r, C) / (float)C};
 	const __m512 mean = _mm512_set1_ps(s.mean);
-	low = high = _mm512_setzero_ps();
-	for (int64_t i = 0; i < C; i += LANES) {
-		low = square_avx512(low, y, mean, i, C);
-		high = square_avx512(high, y, mean, i + 16, C);
-	}
-	s.rstd = 1.0f / sqrtf(fold_avx512(low, high) / (float)C + p->eps);
+	s.rstd = 1.0f / sqrtf(squares_avx512(y, mean, C) / (float)C + p->eps);
 	const __m512 rstd = _mm512_set1_ps(s.rstd);
-	for (int64_t i = 0; i < C; i += 16) {
-		const __mmask16 lanes = mask_of(C - i);
-		const __m512 n = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, y + i), mean), rstd);
-		const __m512 gamma = _mm512_maskz_loadu_ps(lanes, p->gamma + i);
-		_mm512_mask_storeu_ps(
-		    y + i, lanes, _mm512_fmadd_ps(n, gamma, _mm512_maskz_loadu_ps(lanes, p->beta + i)));
-	}
+	int64_t i = 0;
+	for (; i + 16 <= C; i += 16)
+		normalise_avx512(y + i, p->gamma + i, p->beta + i, mean, rstd, ALL_LANES);
+	if (i < C)
+		normalise_avx512(y + i, p->gamma + i, p->beta + i, mean, rstd, mask_of(i, C));
 	return s;
 }
 #else

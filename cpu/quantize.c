@@ -27,28 +27,39 @@ static void quantize_plain(const float *x, int64_t n, float inv, const struct qr
 }
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "cpu/bytes.h"
 
-TARGET_AVX512 static inline __m128i quantize16(__m512 x, __m512 inv, __m512 zero, __m512 lo, __m512 hi)
+/* Bounds are whole numbers, so values may be clamped before they are rounded; the zero point is taken off the bounds
+ * and added to the integers. */
+struct rounding {
+	__m512 inv, lo, hi;
+	__m512i zero;
+};
+
+TARGET_AVX512 static inline __m512i quantize16(__m512 x, const struct rounding *r)
 {
-	const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-	__m512 t = _mm512_add_ps(_mm512_roundscale_ps(_mm512_mul_ps(x, inv), nearest), zero);
-	t = _mm512_min_ps(_mm512_max_ps(t, lo), hi);
-	return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(t)); /* low bytes: in range of either type */
+	const __m512 t = _mm512_max_ps(_mm512_mul_ps(x, r->inv), r->lo); /* NaN: lo */
+	return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(t, r->hi)), r->zero);
 }
 
 TARGET_AVX512 static void quantize_avx512(const float *x, int64_t n, float inv, const struct qrange *q, void *y)
 {
-	const __m512 vi = _mm512_set1_ps(inv), zero = _mm512_set1_ps((float)q->zero);
-	const __m512 lo = _mm512_set1_ps((float)q->lo), hi = _mm512_set1_ps((float)q->hi);
+	const struct rounding r = {.inv = _mm512_set1_ps(inv),
+	    .lo = _mm512_set1_ps((float)(q->lo - q->zero)),
+	    .hi = _mm512_set1_ps((float)(q->hi - q->zero)),
+	    .zero = _mm512_set1_epi32(q->zero)};
 	uint8_t *out = y;
 	int64_t i = 0;
-	for (; i + 16 <= n; i += 16)
-		_mm_storeu_si128((__m128i *)(out + i), quantize16(_mm512_loadu_ps(x + i), vi, zero, lo, hi));
-	if (i < n) {
-		const __mmask16 mask = (__mmask16)((1u << (n - i)) - 1);
-		const __m128i v = quantize16(_mm512_maskz_loadu_ps(mask, x + i), vi, zero, lo, hi);
-		_mm_mask_storeu_epi8(out + i, mask, v);
+	for (; i + 64 <= n; i += 64) {
+		__m512i v[4];
+		for (int part = 0; part < 4; part++)
+			v[part] = quantize16(_mm512_loadu_ps(x + i + 16 * part), &r);
+		_mm512_storeu_si512(out + i, cpu_bytes64(v, q->is_signed));
+	}
+	for (; i < n; i += 16) {
+		const __mmask16 lanes = (__mmask16)(n - i >= 16 ? 0xffffu : (1u << (n - i)) - 1);
+		_mm_mask_storeu_epi8(
+		    out + i, lanes, _mm512_cvtepi32_epi8(quantize16(_mm512_maskz_loadu_ps(lanes, x + i), &r)));
 	}
 }
 #endif

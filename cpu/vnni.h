@@ -15,6 +15,9 @@
 /* Weights (M, K) -> blocks of 16 columns x 4 rows; sums: sum_k w[o][k], M rounded up to 16, for s8 inputs; or NULL. */
 size_t vnni_linear_packed_bytes(int64_t M, int64_t K);
 void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int32_t *sums);
+/* Four steps of one block: 16 values of 16 rows, which are K apart, as blocks of 16 words, `apart` bytes from each
+ * other. */
+void vnni_pack_steps(int8_t *to, int64_t apart, const int8_t *w, int64_t K);
 /* y (rows, M) = epilogue(x (rows, K) u8 or s8, times the packed weights). */
 struct vnni_linear {
 	int64_t rows, M, K;

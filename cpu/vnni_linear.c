@@ -38,9 +38,8 @@ static void pack_step(int8_t *to, const int8_t *w, int64_t K, int64_t columns, s
 		memcpy(to + 4 * c, w + c * K, bytes);
 }
 
-/* Four steps of all columns: squares of 4 outputs by 4 words are turned over. They are `apart` bytes from each other.
- */
-static void pack_steps(int8_t *to, int64_t apart, const int8_t *w, int64_t K)
+/* Squares of 4 outputs by 4 words are turned over. */
+void vnni_pack_steps(int8_t *to, int64_t apart, const int8_t *w, int64_t K)
 {
 	for (int64_t c = 0; c < COLS; c += 4) {
 		word4 row[4], half[4];
@@ -68,7 +67,7 @@ void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int
 		const int64_t apart = packed_at(blocks, steps, block, 1) - packed_at(blocks, steps, block, 0);
 		int64_t k = 0;
 		for (; columns == COLS && k + 4 <= K / 4; k += 4)
-			pack_steps(to + k * apart, apart, from + 4 * k, K);
+			vnni_pack_steps(to + k * apart, apart, from + 4 * k, K);
 		for (; k < steps; k++)
 			pack_step(to + k * apart, from + 4 * k, K, columns, k < K / 4 ? 4 : (size_t)(K % 4));
 	}

@@ -201,7 +201,7 @@ static int layernorm_forward(struct call *s)
 	const bool wide = cpu_has_avx512();
 	float *y = s->out.data;
 	struct statistics *saved = s->mode == EXEC_TRAIN ? s->saved_mem : NULL;
-#pragma omp parallel for schedule(static) if (p.rows * p.C >= CPU_SERIAL / 4)
+#pragma omp parallel for schedule(static) if (p.rows * p.C >= CPU_SERIAL / 16)
 	for (int64_t m = 0; m < p.rows; m++) {
 		const float *r = p.r ? p.r + m * p.C : NULL;
 		const struct statistics of =

@@ -91,7 +91,7 @@ static int dyn_pack(struct call *s)
 static void quantize_rows(const struct call *s, int8_t *q, float *scale)
 {
 	const struct qlinear_dyn *d = s->state;
-#pragma omp parallel for schedule(static) if (d->N * d->K >= CPU_SERIAL)
+#pragma omp parallel for schedule(static) if (d->N * d->K >= CPU_SERIAL / 8)
 	for (int64_t n = 0; n < d->N; n++) {
 		const float *x = (const float *)s->in[DYN_X].data + n * d->K;
 		const float a = abs_max(x, d->K);

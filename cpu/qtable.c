@@ -63,7 +63,7 @@ static int qtable_prepare(struct call *s)
 static int qtable_forward(struct call *s)
 {
 	const int64_t n = shape_count(s->out.shape), lines = (n + 63) / 64;
-#pragma omp parallel if (n >= CPU_SERIAL)
+#pragma omp parallel if (n >= CPU_SERIAL / 2)
 	{
 		int64_t first, last;
 		cpu_split(lines, omp_get_num_threads(), omp_get_thread_num(), &first, &last);

@@ -13,6 +13,7 @@
 #include "cpu/map_dropout.h"
 #include "cpu/onednn.h"
 #include "cpu/product.h"
+#include "cpu/turn.h"
 #include "cpu/vecmath.h"
 
 #include <omp.h>
@@ -104,11 +105,17 @@ static int attention_prepare(struct call *s)
 static void pack_columns(float *to, const float *x, const struct pair *w)
 {
 	const struct attention *a = w->a;
-	for (int64_t d = 0; d < a->D; d++) {
-		for (int64_t i = 0; i < w->T; i++)
-			to[d * w->keys + i] = x[i * a->C + d];
+	const int64_t fours = w->T / 4 * 4;
+	int64_t d = 0;
+	for (; d + 4 <= a->D; d += 4)
+		for (int64_t i = 0; i < fours; i += 4)
+			cpu_turn_over(to + d * w->keys + i, w->keys * (int64_t)sizeof(*to), x + i * a->C + d,
+			    a->C * (int64_t)sizeof(*x));
+	for (int64_t c = 0; c < a->D; c++) {
+		for (int64_t i = c < d ? fours : 0; i < w->T; i++)
+			to[c * w->keys + i] = x[i * a->C + c];
 		for (int64_t i = w->T; i < w->keys; i++)
-			to[d * w->keys + i] = 0.0f;
+			to[c * w->keys + i] = 0.0f;
 	}
 }
 

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "cpu/kernels.h"
+#include "cpu/turn.h"
 
 #define COLS  16 /* columns of a packed block: the lanes of a register */
 #define PANEL 4  /* blocks of a panel: the width of a tile */
-
-typedef uint32_t word4 __attribute__((vector_size(16)));
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -38,23 +37,10 @@ static void pack_step(int8_t *to, const int8_t *w, int64_t K, int64_t columns, s
 		memcpy(to + 4 * c, w + c * K, bytes);
 }
 
-/* Squares of 4 outputs by 4 words are turned over. */
 void vnni_pack_steps(int8_t *to, int64_t apart, const int8_t *w, int64_t K)
 {
-	for (int64_t c = 0; c < COLS; c += 4) {
-		word4 row[4], half[4];
-		for (int r = 0; r < 4; r++)
-			memcpy(&row[r], w + (c + r) * K, sizeof(row[r]));
-		half[0] = __builtin_shuffle(row[0], row[1], (word4){0, 4, 1, 5});
-		half[1] = __builtin_shuffle(row[0], row[1], (word4){2, 6, 3, 7});
-		half[2] = __builtin_shuffle(row[2], row[3], (word4){0, 4, 1, 5});
-		half[3] = __builtin_shuffle(row[2], row[3], (word4){2, 6, 3, 7});
-		for (int k = 0; k < 4; k++) {
-			const word4 step = k % 2 ? __builtin_shuffle(half[k / 2], half[k / 2 + 2], (word4){2, 3, 6, 7})
-						 : __builtin_shuffle(half[k / 2], half[k / 2 + 2], (word4){0, 1, 4, 5});
-			memcpy(to + k * apart + 4 * c, &step, sizeof(step));
-		}
-	}
+	for (int64_t c = 0; c < COLS; c += 4)
+		cpu_turn_over(to + 4 * c, apart, w + c * K, K);
 }
 
 void vnni_linear_pack(const int8_t *w, int64_t M, int64_t K, int8_t *packed, int32_t *sums)

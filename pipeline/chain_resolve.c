@@ -80,10 +80,11 @@ static int forecast_pretrained(const struct chain *c, const struct checkpoint *c
 	return rc;
 }
 
-/* A model that begins with a checkpoint: all of its spec but the classes, and its adapter. */
+/* A model that begins with a checkpoint: all of its spec but the classes and given rates, and its adapter. */
 static int resolve_pretrained(const struct chain *c, const struct model_config *m, struct chain_stage *s)
 {
 	struct checkpoint ckpt;
+	const char *key = NULL;
 	const char *dir = m->options.pretrained;
 	int rc = checkpoint_load(&ckpt, dir);
 	if (rc)
@@ -107,10 +108,12 @@ static int resolve_pretrained(const struct chain *c, const struct model_config *
 	if (!rc && spec_check(&s->model))
 		rc = err_set(ERR_CONFIG, "%s: %s", dir, err_message());
 	if (!rc)
+		rc = spec_take_rates(&s->model, &m->options, &key);
+	if (!rc)
 		rc = forecast_pretrained(c, &ckpt, &s->pretrained.masks);
 	s->model.classes = c->data.classes;
 	checkpoint_clear(&ckpt);
-	return rc == ERR_CONFIG || rc == ERR_DATA ? chain_error(c, m->node, "") : rc;
+	return rc == ERR_CONFIG || rc == ERR_DATA ? chain_error(c, key ? yaml_get(m->node, key) : m->node, "") : rc;
 }
 
 int chain_resolve_model(const struct chain *c, struct chain_stage *s)

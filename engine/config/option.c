@@ -2,6 +2,7 @@
  * option_explain.c. */
 #include "config/option.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -218,8 +219,11 @@ int option_read_default(const struct option *row, void *field)
 	char name[YAML_MAX_KEY + 32];
 	if (row->type == OPT_BLOCK)
 		return option_parse(row->block, field, NULL, NULL, NULL);
-	if (!row->def)
+	if (!row->def) {
+		if (row->type == OPT_FLOAT)
+			*(double *)field = (double)NAN;
 		return 0;
+	}
 	snprintf(name, sizeof(name), "default of '%s'", row->key);
 	int rc = yaml_parse(name, row->def, strlen(row->def), &y);
 	if (rc)

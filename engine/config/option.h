@@ -14,7 +14,7 @@
 enum option_type {
 	OPT_BOOL,    /* bool                                                                 */
 	OPT_INT,     /* int64_t                                                              */
-	OPT_FLOAT,   /* double, finite                                                       */
+	OPT_FLOAT,   /* double, finite; NAN = not given and without default                   */
 	OPT_STRING,  /* char *: owned, NULL = not given                                      */
 	OPT_CHOICE,  /* int: index into `choices`                                            */
 	OPT_INTS,    /* struct option_ints: a YAML list (a single number is a list of one)   */
@@ -43,7 +43,7 @@ struct option {
 	const char *former;
 	enum option_type type;
 	size_t offset;   /* of the field in the block's struct                                   */
-	const char *def; /* default as YAML text ("0.5", "[1, 2]"); NULL = none (null pointer, empty list) */
+	const char *def; /* default as YAML text ("0.5", "[1, 2]"); NULL = none (null pointer, empty list, NAN) */
 	bool required;
 	double min, max;            /* inclusive bounds for numbers and each element of a list; both 0 = unbounded */
 	const char *const *choices; /* NULL-terminated, for OPT_CHOICE and each element of OPT_STRINGS (NULL = any) */

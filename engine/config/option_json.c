@@ -53,7 +53,7 @@ cJSON *option_value_json(const struct option *row, const void *field)
 	case OPT_INT:
 		return json_int(*(const int64_t *)field);
 	case OPT_FLOAT:
-		return cJSON_CreateNumber(*(const double *)field);
+		return isnan(*(const double *)field) ? cJSON_CreateNull() : cJSON_CreateNumber(*(const double *)field);
 	case OPT_CHOICE:
 		return cJSON_CreateString(row->choices[*(const int *)field]);
 	case OPT_STRING:

@@ -11,10 +11,11 @@
 #include "config/option.h"
 #include "graph/spec.h"
 
-#define SPEC_MAX_SIZE   65536      /* units of a width; classes */
-#define SPEC_MAX_IMAGE  4096       /* pixels */
-#define SPEC_MAX_TOKENS 2147483647 /* vocabulary: ids are s32 */
-#define SPEC_MAX_TEXT   1048576    /* tokens of one text */
+#define SPEC_MAX_SIZE       65536      /* units of a width; classes */
+#define SPEC_MAX_IMAGE      4096       /* pixels */
+#define SPEC_MAX_TOKENS     2147483647 /* vocabulary: ids are s32 */
+#define SPEC_MAX_TEXT       1048576    /* tokens of one text */
+#define FAMILY_MOST_DROPOUT 0.95       /* that a model's options may ask for */
 
 struct builder {
 	struct graph *g;

@@ -1,5 +1,6 @@
 #include "graph/model_options.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,7 +17,8 @@ static bool is_other(const char *key)
 	return strcmp(key, other_keys[0]) == 0 || strcmp(key, other_keys[1]) == 0;
 }
 
-/* The whole block of a model that begins with the weights of another. */
+/* The whole block of a model that begins with the weights of another. Behind the first row stand rates of training,
+ * which are no weights: options and fields of those families that have them by these names. */
 static const struct option pretrained_table[] = {
     {.key = "pretrained",
 	.type = OPT_STRING,
@@ -25,6 +27,18 @@ static const struct option pretrained_table[] = {
 	.required = true,
 	.help = "folder of a float checkpoint (of 'import', or of another run): the model has its family, widths and "
 		"vocabulary and begins with its weights, but for the classifier, which is made for the data's classes"},
+    {.key = "dropout",
+	.type = OPT_FLOAT,
+	.offset = offsetof(struct model_options, dropout),
+	.min = 0,
+	.max = FAMILY_MOST_DROPOUT,
+	.help = "of trainings, as the option of the checkpoint's family; not given: as the checkpoint has it"},
+    {.key = "attention_dropout",
+	.type = OPT_FLOAT,
+	.offset = offsetof(struct model_options, attention_dropout),
+	.min = 0,
+	.max = FAMILY_MOST_DROPOUT,
+	.help = "likewise, of families whose attention maps have it"},
     OPTION_END,
 };
 
@@ -87,18 +101,18 @@ static bool has_option(const struct family_row *family, const char *key)
 }
 
 /* ERR_CONFIG for an option that other families have and this one has not. */
-static int check_foreign(const struct family_row *family, const struct yaml *y, const struct yaml_node *key)
+static int check_foreign(const struct family_row *family, const char *key)
 {
 	struct str whose = {0};
 	int rc = 0;
-	if (has_option(family, key->text))
+	if (has_option(family, key))
 		return 0;
 	for (const struct family_row *const *f = family_list(); *f; f++)
-		if (has_option(*f, key->text))
+		if (has_option(*f, key))
 			str_addf(&whose, "%s%s", whose.len ? ", " : "", (*f)->name);
 	if (whose.len)
-		rc = yaml_error(
-		    y, key, "'%s' is no option of family %s (only of %s)", key->text, family->name, str_text(&whose));
+		rc = err_set(
+		    ERR_CONFIG, "'%s' is no option of family %s (only of %s)", key, family->name, str_text(&whose));
 	if (whose.failed)
 		rc = ERR_NOMEM;
 	str_clear(&whose);
@@ -114,9 +128,12 @@ int model_options_parse(struct model_options *out, const struct yaml *y, const s
 	if (yaml_get(node, pretrained_table[0].key))
 		return option_parse(pretrained_table, out, y, node, NULL);
 	int rc = read_family(out, y, node);
-	for (int i = 0; !rc && i < node->n; i++)
+	for (int i = 0; !rc && i < node->n; i++) {
 		if (!is_other(node->key[i]->text))
-			rc = check_foreign(out->family, y, node->key[i]);
+			rc = check_foreign(out->family, node->key[i]->text);
+		if (rc == ERR_CONFIG)
+			rc = yaml_error(y, node->key[i], "%s", err_message());
+	}
 	if (rc)
 		return rc;
 	out->own = mem_alloc(1, out->family->option_size);
@@ -220,4 +237,69 @@ int spec_from_options(
 		spec_clear(&s);
 	*out = s;
 	return rc;
+}
+
+/* ---- rates of a model that begins with another ---- */
+
+static float *rate_field(const struct model_spec *s, const char *key)
+{
+	for (const struct spec_field *f = s->family->field; f->key; f++)
+		if ((f->type == FIELD_FLOAT || f->type == FIELD_RATE) && strcmp(f->key, key) == 0)
+			return (float *)((char *)s->own + f->offset);
+	return NULL;
+}
+
+/* The sum of what all nodes of the model drop; it says whether anything does, not how much. */
+static int sum_rates(const struct model_spec *s, double *sum)
+{
+	struct graph g;
+	int rc = spec_build(&g, s, &shape_one);
+	*sum = 0;
+	for (int i = 0; !rc && i < g.n; i++)
+		*sum += (double)g.node[i].attr.rate;
+	graph_clear(&g);
+	return rc;
+}
+
+/* ERR_CONFIG where no node looks at the rate, as in a network without hidden layers. */
+static int check_acts(const struct model_spec *s, float *field, const char *key)
+{
+	const float given = *field;
+	double with, without;
+	*field = 0.5f;
+	int rc = sum_rates(s, &with);
+	*field = 0;
+	if (!rc)
+		rc = sum_rates(s, &without);
+	*field = given;
+	if (!rc && !(with > without))
+		rc = err_set(ERR_CONFIG, "'%s' has no effect: the model, of family %s, has no such layers", key,
+		    s->family->name);
+	return rc;
+}
+
+static int take_rate(struct model_spec *s, const char *key, double rate)
+{
+	float *field = rate_field(s, key);
+	int rc = check_foreign(s->family, key);
+	if (!rc && !field)
+		rc = err_set(ERR_CONFIG, "'%s' is no option of family %s", key, s->family->name);
+	if (!rc)
+		rc = check_acts(s, field, key);
+	if (!rc)
+		*field = (float)rate;
+	return rc;
+}
+
+int spec_take_rates(struct model_spec *s, const struct model_options *o, const char **key)
+{
+	for (const struct option *row = pretrained_table + 1; row->key; row++) {
+		const double rate = *(const double *)((const char *)o + row->offset);
+		int rc = isnan(rate) ? 0 : take_rate(s, row->key, rate);
+		if (rc) {
+			*key = row->key;
+			return rc;
+		}
+	}
+	return 0;
 }

@@ -7,11 +7,12 @@
 #include "config/option.h"
 #include "graph/spec.h"
 
-/* Either a family with its options, or a checkpoint that the model begins with. */
+/* Either a family with its options, or a checkpoint that the model begins with, and what its trainings do otherwise. */
 struct model_options {
 	const struct family_row *family;
-	void *own;        /* owned: described by family->option */
-	char *pretrained; /* owned: a checkpoint's folder; NULL: there is a family */
+	void *own;                         /* owned: described by family->option */
+	char *pretrained;                  /* owned: a checkpoint's folder; NULL: there is a family */
+	double dropout, attention_dropout; /* beside `pretrained`; NAN: the checkpoint's */
 };
 /* As option_parse; beside a family the key `input` is passed over. An option of another family is an error that names
  * its families. */
@@ -25,5 +26,8 @@ void model_options_explain(struct str *out);
 /* Of options with a family. ERR_CONFIG where they contradict each other or the input (the caller adds the place). */
 int spec_from_options(
     struct model_spec *out, const struct model_options *o, const struct input_spec *input, int classes);
+/* Beside `pretrained`: puts the rates that are given into the checkpoint's spec. ERR_CONFIG with *key: its family has
+ * no such option, or the model nothing that it could act on. */
+int spec_take_rates(struct model_spec *s, const struct model_options *o, const char **key);
 
 #endif

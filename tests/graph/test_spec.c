@@ -40,6 +40,41 @@ static int spec_of(struct model_spec *s, const char *text, int side, int channel
 	return rc;
 }
 
+/* Beside a checkpoint a rate may be left out, and 0 is one that is given. */
+static void options__of_a_checkpoint_have_rates_or_none(void **state)
+{
+	static const struct {
+		const char *text, *json;
+		double dropout; /* of a network that has 0.25 */
+	} cases[] = {{"{pretrained: a}", "{\"pretrained\":\"a\",\"dropout\":null,\"attention_dropout\":null}", 0.25},
+	    {"{pretrained: a, dropout: 0}", "{\"pretrained\":\"a\",\"dropout\":0,\"attention_dropout\":null}", 0}};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct model_spec s;
+		struct model_options o;
+		struct yaml y;
+		const char *key = NULL;
+		assert_int_equal(spec_of(&s, "{family: mlp, hidden: [4], dropout: 0.25}", 8, 1), 0);
+		assert_int_equal(yaml_parse("t.yaml", cases[i].text, strlen(cases[i].text), &y), 0);
+		assert_int_equal(model_options_parse(&o, &y, y.root), 0);
+		cJSON *json = model_options_to_json(&o);
+		char *text = cJSON_PrintUnformatted(json);
+		assert_string_equal(text, cases[i].json);
+		assert_int_equal(spec_take_rates(&s, &o, &key), 0);
+		assert_null(key);
+		assert_true((double)((const struct mlp_spec *)s.own)->dropout == cases[i].dropout);
+		o.attention_dropout = 0.5;
+		assert_refused(
+		    spec_take_rates(&s, &o, &key), ERR_CONFIG, "is no option of family mlp (only of encoder)");
+		assert_string_equal(key, "attention_dropout");
+		cJSON_free(text);
+		cJSON_Delete(json);
+		model_options_clear(&o);
+		yaml_clear(&y);
+		spec_clear(&s);
+	}
+}
+
 static int64_t trained(const struct graph *g)
 {
 	int64_t n = 0;
@@ -558,6 +593,7 @@ static void family__one_registered_row_is_a_family(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(options__of_a_checkpoint_have_rates_or_none),
 	    cmocka_unit_test(spec__reference_networks_have_their_parameter_counts),
 	    cmocka_unit_test(spec__cnn_has_the_expected_nodes),
 	    cmocka_unit_test(spec__resnet_adds_the_main_branch_last),

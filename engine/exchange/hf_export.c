@@ -41,8 +41,8 @@ static int choose_architecture(const struct model_spec *s, enum hf_architecture 
 		return cannot("its classifier reads the mean of the tokens");
 	if (s->classes > 0 && own->pooler == ENCODER_POOLER_NONE)
 		return cannot("its classifier has no pooler before it");
-	if (*out == HF_DISTILBERT && (own->token_types > 0 || own->activation == ENCODER_GELU_TANH))
-		return cannot("a pooler with ReLU is DistilBERT's, which has no token types and no gelu_tanh");
+	if (*out == HF_DISTILBERT && own->token_types > 0)
+		return cannot("a pooler with ReLU is DistilBERT's, which has no token types");
 	for (int i = 2; i < s->n_width; i += 2)
 		if (s->width[i + 1] != s->width[1])
 			return cannot("the feed-forward widths of its layers differ");
@@ -96,14 +96,15 @@ static void put_classes(struct json_out out, const struct task *t)
 	    t->kind->target == TARGET_SET ? "multi_label_classification" : "single_label_classification");
 }
 
+static const char *const activations[] = {"gelu", "gelu_new", "relu"}; /* by enum encoder_activation */
+
 static int put_bert(struct json_out out, const struct model_spec *s)
 {
-	static const char *const activation[] = {"gelu", "gelu_new", "relu"};
 	const struct encoder_spec *own = s->own;
 	json_out_number(out, "hidden_size", own->hidden);
 	json_out_number(out, "num_hidden_layers", s->n_width / 2);
 	json_out_number(out, "intermediate_size", s->width[1]);
-	json_out_text(out, "hidden_act", activation[own->activation]);
+	json_out_text(out, "hidden_act", activations[own->activation]);
 	json_out_number(out, "hidden_dropout_prob", (double)own->dropout);
 	json_out_number(out, "attention_probs_dropout_prob", (double)own->attention_dropout);
 	json_out_number(out, "layer_norm_eps", (double)own->eps);
@@ -120,7 +121,7 @@ static int put_distilbert(struct json_out out, const struct model_spec *s)
 	json_out_number(out, "dim", own->hidden);
 	json_out_number(out, "n_layers", s->n_width / 2);
 	json_out_number(out, "hidden_dim", s->width[1]);
-	json_out_text(out, "activation", own->activation == ENCODER_RELU ? "relu" : "gelu");
+	json_out_text(out, "activation", activations[own->activation]);
 	json_out_number(out, "dropout", (double)own->dropout);
 	json_out_number(out, "seq_classif_dropout", (double)own->dropout);
 	json_out_number(out, "attention_dropout", (double)own->attention_dropout);
@@ -164,7 +165,7 @@ static int write_config(const struct checkpoint *c, enum hf_architecture a, cons
 
 /* ---- the other files ---- */
 
-static int write_tokenizer(const struct adapter *a, const char *dir)
+static int write_tokenizer(const struct adapter *a, enum hf_architecture architecture, const char *dir)
 {
 	const struct wordpiece_options *o = &a->coder->options;
 	bool ok;
@@ -179,6 +180,12 @@ static int write_tokenizer(const struct adapter *a, const char *dir)
 	else
 		json_out_bool(out, "strip_accents", o->strip_accents == WORDPIECE_ACCENTS_STRIP);
 	json_out_number(out, "model_max_length", a->spec.longest);
+	/* Its model takes no types, which a BertTokenizer gives unless it is told not to. */
+	if (architecture == HF_DISTILBERT) {
+		struct json_out names = json_out_list(out, "model_input_names");
+		json_out_text(names, NULL, "input_ids");
+		json_out_text(names, NULL, "attention_mask");
+	}
 	int rc = json_out_end(out, &json);
 	if (!rc)
 		rc = write_json(json, dir, "tokenizer_config.json");
@@ -251,7 +258,7 @@ int hf_export(const struct checkpoint *c, const char *dir)
 		rc = fs_mkdirs(dir);
 	if (rc)
 		return rc;
-	rc = write_tokenizer(&c->adapter, dir);
+	rc = write_tokenizer(&c->adapter, a, dir);
 	if (!rc)
 		rc = write_config(c, a, dir);
 	if (!rc)

@@ -281,6 +281,32 @@ static void tokenizer__leaves_as_it_came(void **state)
 	checkpoint_clear(&again);
 }
 
+/* A DistilBERT takes no types of tokens, and does not run with them. */
+static void tokenizer__gives_what_the_model_takes(void **state)
+{
+	static const char *const names[] = {"bert", "distilbert"};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct checkpoint c = import(folder(names[i]));
+		struct fs_bytes b = {0};
+		const char *dir = fresh();
+		char path[1024];
+		OK(hf_export(&c, dir));
+		OK(fs_join(path, sizeof(path), dir, "tokenizer_config.json"));
+		OK(fs_read(path, &b));
+		cJSON *json = cJSON_Parse((const char *)b.data);
+		const cJSON *inputs = cJSON_GetObjectItem(json, "model_input_names");
+		assert_int_equal(cJSON_GetArraySize(inputs), i ? 2 : 0);
+		if (i) {
+			assert_string_equal(cJSON_GetArrayItem(inputs, 0)->valuestring, "input_ids");
+			assert_string_equal(cJSON_GetArrayItem(inputs, 1)->valuestring, "attention_mask");
+		}
+		cJSON_Delete(json);
+		fs_bytes_clear(&b);
+		checkpoint_clear(&c);
+	}
+}
+
 /* ---- the weights ---- */
 
 static struct tensor_file read_weights(const char *dir)
@@ -445,8 +471,26 @@ static void exported__models_are_those_that_transformers_has(void **state)
 	((struct encoder_spec *)c.spec.own)->eps = 1e-5f;
 	not_exported(&c, "DistilBERT's layer norms have an eps of 1e-12");
 	c = import(folder("distilbert"));
-	((struct encoder_spec *)c.spec.own)->activation = ENCODER_GELU_TANH;
-	not_exported(&c, "no token types and no gelu_tanh");
+	((struct encoder_spec *)c.spec.own)->token_types = 2;
+	not_exported(&c, "DistilBERT's, which has no token types");
+}
+
+/* Every activation of either architecture. */
+static void exported__activations_come_back(void **state)
+{
+	static const char *const names[] = {"bert", "distilbert"};
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		for (int k = ENCODER_GELU; k <= ENCODER_RELU; k++) {
+			struct checkpoint c = import(folder(names[i])), again;
+			const char *dir = fresh();
+			((struct encoder_spec *)c.spec.own)->activation = k;
+			OK(hf_export(&c, dir));
+			again = import(dir);
+			assert_int_equal(own_of(&again)->activation, k);
+			checkpoint_clear(&c);
+			checkpoint_clear(&again);
+		}
 }
 
 /* In half precision, and under the names that layer norms once had. */
@@ -596,11 +640,13 @@ int main(void)
 	    cmocka_unit_test(tokenizer__that_would_cut_otherwise_is_refused),
 	    cmocka_unit_test(tokenizer__files_say_one_thing),
 	    cmocka_unit_test(tokenizer__leaves_as_it_came),
+	    cmocka_unit_test(tokenizer__gives_what_the_model_takes),
 	    cmocka_unit_test(exported__tensors_have_the_names_that_they_came_with),
 	    cmocka_unit_test(exported__models_that_have_no_types_get_a_table_of_zeros),
 	    cmocka_unit_test(exported__masks_are_no_tensors),
 	    cmocka_unit_test(exported__pruned_heads_come_back),
 	    cmocka_unit_test(exported__models_are_those_that_transformers_has),
+	    cmocka_unit_test(exported__activations_come_back),
 	    cmocka_unit_test(imported__weights_are_converted_and_found_by_former_names),
 	    cmocka_unit_test(imported__weights_are_floats_of_the_right_shape),
 	    cmocka_unit_test(imported__tensors_of_other_types_are_named),

@@ -1,4 +1,5 @@
 /* pipeline import: a model of another program becomes a checkpoint; pipeline export: the way back. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,17 +97,50 @@ int cmd_import(int argc, char **argv)
 	return rc ? rc : import(a.positional[0], to, &o);
 }
 
+/* What stands for what is gone, and who can read it. */
+static void print_gone(const struct hf_export_options *o, const struct hf_export_report *r)
+{
+	const bool named = o->pruned_heads && r->heads > 0;
+	if (r->zeros > 0)
+		printf("zeros added: %" PRId64
+		       ", for heads (%d) and feed-forward units (%d) that layers lack; the model "
+		       "computes the same\n",
+		    r->zeros, named ? 0 : r->heads, r->units);
+	if (named)
+		printf("heads left out: %d; config.json names them as pruned_heads, which transformers reads before "
+		       "version 5 only\n",
+		    r->heads);
+}
+
+static int export(const char *from, const char *to, const struct hf_export_options *o)
+{
+	struct hf_export_report report;
+	struct checkpoint c;
+	int rc = checkpoint_load(&c, from);
+	if (rc)
+		return rc;
+	rc = hf_export(&c, to, o, &report);
+	if (!rc) {
+		printf("%s -> %s\n", from, to);
+		print_gone(o, &report);
+	}
+	checkpoint_clear(&c);
+	return rc;
+}
+
 int cmd_export(int argc, char **argv)
 {
-	static const struct flag flags[] = {{"hf", true, 'f'}, {0}};
+	static const struct flag flags[] = {{"hf", true, 'f'}, {"pruned-heads", false, 'p'}, {0}};
+	struct hf_export_options o = {0};
 	const char *to = NULL;
-	struct checkpoint c;
 	struct args a;
 	int id, rc = 0;
 	args_init(&a, flags, argc, argv);
 	while (!rc && (id = args_next(&a)) != 0) {
 		if (id < 0)
 			rc = id;
+		else if (id == 'p')
+			o.pruned_heads = true;
 		else
 			to = a.value;
 	}
@@ -114,18 +148,5 @@ int cmd_export(int argc, char **argv)
 		rc = args_count(&a, 1, 1, "a checkpoint");
 	if (!rc && !to)
 		rc = err_set(ERR_CONFIG, "export: --hf DIR is missing, the folder to be written");
-	if (rc)
-		return rc;
-	rc = checkpoint_load(&c, a.positional[0]);
-	if (rc)
-		return rc;
-	rc = hf_export(&c, to);
-	if (!rc)
-		printf("%s -> %s\n", a.positional[0], to);
-	if (!rc && hf_pruned_heads(&c) > 0)
-		printf("%d heads are gone: config.json names them as pruned_heads, which transformers reads before "
-		       "version 5 only\n",
-		    hf_pruned_heads(&c));
-	checkpoint_clear(&c);
-	return rc;
+	return rc ? rc : export(a.positional[0], to, &o);
 }

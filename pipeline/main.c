@@ -142,7 +142,10 @@ static const struct command commands[] = {
 	"  --pairs             its classifier takes pairs of texts, which the folder does not say\n",
 	cmd_import},
     {"export", "CHECKPOINT --hf DIR", "a float checkpoint of an encoder as a folder of transformers",
-	"  --hf DIR            the folder to be written, a new one\n", cmd_export},
+	"  --hf DIR            the folder to be written, a new one\n"
+	"  --pruned-heads      leave out heads that are gone, for transformers before version 5, in the place of "
+	"zeros\n",
+	cmd_export},
     {"explain", "[STAGE | data | model | config]", "the options of a stage or config block", "", cmd_explain},
     {"schema", "", "JSON Schema of the config, for editors", "", cmd_schema},
     {"clean", "STORE [--days N] [--dry-run] [--json]", "remove from a store of stages what nobody shares any more",

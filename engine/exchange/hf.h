@@ -26,12 +26,22 @@ struct hf_import_options {
  * change the results, tensors that are missing, of another shape or left over, a tokenizer that is no WordPiece. */
 int hf_import(struct checkpoint *out, const char *dir, const struct hf_import_options *o, struct str *notes);
 
-/* Writes a FLOAT checkpoint of the family `encoder` as such a folder, which must not exist. ERR_CONFIG where
- * `transformers` has no architecture for the model (feed-forward widths that differ, mean pooling before a classifier,
- * pre-norm). */
-int hf_export(const struct checkpoint *c, const char *dir);
+struct hf_export_options {
+	bool pruned_heads; /* heads that are gone are named as `pruned_heads`, which `transformers` reads before version
+			      5 */
+};
 
-/* Heads that such a folder names as `pruned_heads`, which `transformers` reads before version 5. */
-int hf_pruned_heads(const struct checkpoint *c);
+/* What the model lacks of the heads and units that the folder's architecture has in every layer. */
+struct hf_export_report {
+	int heads, units;
+	int64_t zeros; /* weights and biases that stand for them */
+};
+
+/* Writes a FLOAT checkpoint of the family `encoder` as such a folder, which must not exist. There, all layers have
+ * hidden / head_size heads and equally many feed-forward units: those that a layer lacks are written with zeros as
+ * their weights and biases, so that they add nothing. ERR_CONFIG where `transformers` has no architecture for the model
+ * (mean pooling before a classifier, pre-norm). */
+int hf_export(
+    const struct checkpoint *c, const char *dir, const struct hf_export_options *o, struct hf_export_report *report);
 
 #endif

@@ -43,30 +43,50 @@ static int choose_architecture(const struct model_spec *s, enum hf_architecture 
 		return cannot("its classifier has no pooler before it");
 	if (*out == HF_DISTILBERT && own->token_types > 0)
 		return cannot("a pooler with ReLU is DistilBERT's, which has no token types");
-	for (int i = 2; i < s->n_width; i += 2)
-		if (s->width[i + 1] != s->width[1])
-			return cannot("the feed-forward widths of its layers differ");
 	return 0;
+}
+
+/* ---- what all layers have there ---- */
+
+/* `transformers` derives the size of a head from hidden / heads. */
+static int full_heads(const struct model_spec *s, int *full)
+{
+	const struct encoder_spec *own = s->own;
+	*full = own->hidden / own->head_size;
+	for (int i = 0; i < s->n_width; i += 2)
+		if (own->hidden % own->head_size != 0 || s->width[i] > *full)
+			return cannot("its heads are not hidden / heads numbers wide");
+	return 0;
+}
+
+/* The spec of the tensors that are written: a layer's own heads and units are the first ones of the full numbers. */
+static int widen(struct model_spec *out, const struct model_spec *s, const struct hf_export_options *o,
+    struct hf_export_report *report)
+{
+	int full, most = 0;
+	int rc = full_heads(s, &full);
+	if (!rc)
+		rc = spec_copy(out, s);
+	for (int i = 1; !rc && i < s->n_width; i += 2)
+		most = s->width[i] > most ? s->width[i] : most;
+	for (int i = 0; !rc && i < s->n_width; i += 2) {
+		report->heads += full - s->width[i];
+		report->units += most - s->width[i + 1];
+		out->width[i] = o->pruned_heads ? s->width[i] : full;
+		out->width[i + 1] = most;
+	}
+	return rc;
 }
 
 /* ---- config.json ---- */
 
-static int most_heads(const struct model_spec *s)
-{
-	int most = 0;
-	for (int i = 0; i < s->n_width; i += 2)
-		most = s->width[i] > most ? s->width[i] : most;
-	return most;
-}
-
-/* `transformers` derives the size of a head from hidden / heads, and takes pruned heads away from that. Which of a
- * layer's heads are gone makes no difference to the ones that are left, so the last numbers are named. */
+/* Pruned heads are taken away from the full number. Which of a layer's heads are gone makes no difference to the ones
+ * that are left, so the last numbers are named. */
 static int put_heads(struct json_out out, const struct model_spec *s, const char *key)
 {
-	const struct encoder_spec *own = s->own;
-	const int full = own->hidden / own->head_size;
-	if (own->hidden % own->head_size != 0 || most_heads(s) > full)
-		return cannot("its heads are not hidden / heads numbers wide");
+	int full, rc = full_heads(s, &full);
+	if (rc)
+		return rc;
 	json_out_number(out, key, full);
 	struct json_out pruned = {0};
 	for (int i = 0; i < s->n_width; i += 2) {
@@ -140,7 +160,9 @@ static int write_json(cJSON *json, const char *dir, const char *name)
 	return rc;
 }
 
-static int write_config(const struct checkpoint *c, enum hf_architecture a, const char *dir)
+/* widths: those of the tensors, the rest being the checkpoint's. */
+static int write_config(
+    const struct checkpoint *c, const struct model_spec *widths, enum hf_architecture a, const char *dir)
 {
 	static const char *const models[] = {"BertModel", "DistilBertModel"},
 				 *const classifiers[] = {
@@ -156,7 +178,7 @@ static int write_config(const struct checkpoint *c, enum hf_architecture a, cons
 	json_out_number(out, "pad_token_id", c->adapter.coder->vocabulary.special[VOCABULARY_PAD]);
 	if (c->task.kind)
 		put_classes(out, &c->task);
-	int rc = a == HF_BERT ? put_bert(out, &c->spec) : put_distilbert(out, &c->spec);
+	int rc = a == HF_BERT ? put_bert(out, widths) : put_distilbert(out, widths);
 	int end = json_out_end(out, &json);
 	if (rc)
 		cJSON_Delete(json);
@@ -194,7 +216,20 @@ static int write_tokenizer(const struct adapter *a, enum hf_architecture archite
 	return rc ? rc : vocabulary_write(&a->coder->vocabulary, path);
 }
 
-static int put_tensor(struct tensor_file *f, enum hf_architecture a, bool classifier, const struct named_tensor *t)
+/* Into a tensor of zeros that has as many rows and columns, or more. */
+static void place(const struct tensor *from, const struct tensor *to)
+{
+	const size_t size = dtype_size(from->dtype);
+	const size_t n = size * (size_t)from->shape.dim[from->shape.ndim - 1],
+		     step = size * (size_t)to->shape.dim[to->shape.ndim - 1];
+	const int64_t rows = from->shape.ndim == 2 ? from->shape.dim[0] : 1;
+	for (int64_t r = 0; r < rows; r++)
+		memcpy((char *)to->data + (size_t)r * step, (const char *)from->data + (size_t)r * n, n);
+}
+
+/* shape: with the rows and columns that are added. */
+static int put_tensor(
+    struct tensor_file *f, enum hf_architecture a, bool classifier, const struct named_tensor *t, struct shape shape)
 {
 	char buf[2 * NODE_NAME], full[3 * NODE_NAME];
 	bool prefixed;
@@ -202,10 +237,10 @@ static int put_tensor(struct tensor_file *f, enum hf_architecture a, bool classi
 	/* A model with a head keeps its encoder under the architecture's name. */
 	const bool prefix = prefixed && classifier;
 	snprintf(full, sizeof(full), "%s%s%s", prefix ? hf_architecture_names[a] : "", prefix ? "." : "", name);
-	struct named_tensor *copy = tensor_file_add(f, full, t->t.dtype, t->t.shape);
+	struct named_tensor *copy = tensor_file_add(f, full, t->t.dtype, shape);
 	if (!copy)
 		return ERR_NOMEM;
-	memcpy(copy->t.data, t->t.data, tensor_bytes(&t->t));
+	place(&t->t, &copy->t);
 	return 0;
 }
 
@@ -219,16 +254,51 @@ static int put_types(struct tensor_file *f, const struct checkpoint *c)
 	return tensor_file_add(f, name, DT_F32, s) ? 0 : ERR_NOMEM;
 }
 
-static int write_weights(const struct checkpoint *c, enum hf_architecture a, const char *dir)
+/* The shape of a tensor with the rows and columns that are added. */
+static int find_shape(const struct graph *g, const struct named_tensor *t, struct shape *out)
+{
+	const int i = graph_find(g, t->name);
+	bool fits = i != NODE_NONE && g->node[i].shape.ndim == t->t.shape.ndim;
+	for (int d = 0; fits && d < t->t.shape.ndim; d++)
+		fits = t->t.shape.dim[d] <= g->node[i].shape.dim[d];
+	if (!fits)
+		return err_set(
+		    ERR_CHECKPOINT, "tensor '%s' is not of the model that the checkpoint describes", t->name);
+	*out = g->node[i].shape;
+	return 0;
+}
+
+static int put_params(struct tensor_file *f, const struct checkpoint *c, const struct model_spec *widths,
+    enum hf_architecture a, int64_t *zeros)
+{
+	struct graph g;
+	const struct named_tensor *of;
+	graph_init(&g);
+	int rc = spec_build(&g, widths, &shape_one);
+	for (int i = 0; !rc && i < c->tensors.n; i++) {
+		const struct named_tensor *t = &c->tensors.item[i];
+		if (checkpoint_is_mask(&c->tensors, t->name, &of))
+			continue;
+		struct shape shape;
+		rc = find_shape(&g, t, &shape);
+		if (rc)
+			break;
+		*zeros += shape_count(shape) - shape_count(t->t.shape);
+		rc = put_tensor(f, a, c->spec.classes > 0, t, shape);
+	}
+	graph_clear(&g);
+	return rc;
+}
+
+static int write_weights(const struct checkpoint *c, const struct model_spec *widths, enum hf_architecture a,
+    const char *dir, int64_t *zeros)
 {
 	const struct encoder_spec *own = c->spec.own;
 	struct tensor_file f = {0};
-	const struct named_tensor *of;
 	char path[1024];
 	int rc = fs_join(path, sizeof(path), dir, "model.safetensors");
-	for (int i = 0; !rc && i < c->tensors.n; i++)
-		if (!checkpoint_is_mask(&c->tensors, c->tensors.item[i].name, &of))
-			rc = put_tensor(&f, a, c->spec.classes > 0, &c->tensors.item[i]);
+	if (!rc)
+		rc = put_params(&f, c, widths, a, zeros);
 	if (!rc && a == HF_BERT && own->token_types == 0)
 		rc = put_types(&f, c);
 	if (!rc)
@@ -237,31 +307,35 @@ static int write_weights(const struct checkpoint *c, enum hf_architecture a, con
 	return rc;
 }
 
-int hf_pruned_heads(const struct checkpoint *c)
+static int write_folder(const struct checkpoint *c, const struct model_spec *widths, enum hf_architecture a,
+    const char *dir, int64_t *zeros)
 {
-	const struct encoder_spec *own = c->spec.own;
-	int gone = 0;
-	for (int i = 0; i < c->spec.n_width; i += 2)
-		gone += own->hidden / own->head_size - c->spec.width[i];
-	return gone;
-}
-
-int hf_export(const struct checkpoint *c, const char *dir)
-{
-	enum hf_architecture a = HF_BERT;
-	int rc = check_form(c);
-	if (!rc)
-		rc = choose_architecture(&c->spec, &a);
-	if (!rc && fs_exists(dir))
-		rc = err_set(ERR_CONFIG, "%s is there already; export writes a new folder", dir);
-	if (!rc)
-		rc = fs_mkdirs(dir);
+	int rc = fs_mkdirs(dir);
 	if (rc)
 		return rc;
 	rc = write_tokenizer(&c->adapter, a, dir);
 	if (!rc)
-		rc = write_config(c, a, dir);
+		rc = write_config(c, widths, a, dir);
 	if (!rc)
-		rc = write_weights(c, a, dir);
+		rc = write_weights(c, widths, a, dir, zeros);
 	return rc ? fs_undo(dir, rc) : 0;
+}
+
+int hf_export(
+    const struct checkpoint *c, const char *dir, const struct hf_export_options *o, struct hf_export_report *report)
+{
+	enum hf_architecture a = HF_BERT;
+	struct model_spec widths = {0};
+	*report = (struct hf_export_report){0};
+	int rc = check_form(c);
+	if (!rc)
+		rc = choose_architecture(&c->spec, &a);
+	if (!rc)
+		rc = widen(&widths, &c->spec, o, report);
+	if (!rc && fs_exists(dir))
+		rc = err_set(ERR_CONFIG, "%s is there already; export writes a new folder", dir);
+	if (!rc)
+		rc = write_folder(c, &widths, a, dir, &report->zeros);
+	spec_clear(&widths);
+	return rc;
 }

@@ -85,6 +85,13 @@ static inline void edit(const char *dir, const char *file, const char *find, con
 	fs_bytes_clear(&b);
 }
 
+/* As a folder that every version opens. */
+static inline int export(const struct checkpoint *c, const char *dir)
+{
+	struct hf_export_report report;
+	return hf_export(c, dir, &(struct hf_export_options){0}, &report);
+}
+
 static inline void refused(const char *dir, const char *says)
 {
 	struct checkpoint c;

@@ -255,7 +255,7 @@ static void exported__folders_import_to_the_same_model(void **state)
 		const struct hf_import_options o = {0};
 		snprintf(dir, sizeof(dir), "%s/export-%zu", scratch, i);
 		OK(hf_import(&c, folder(names[i]), &o, &notes));
-		OK(hf_export(&c, dir));
+		OK(export(&c, dir));
 		str_clear(&notes);
 		OK(hf_import(&again, dir, &o, &notes));
 		assert_true(strstr(str_text(&notes), "taken over: ") && !strstr(str_text(&notes), "left out"));
@@ -266,34 +266,11 @@ static void exported__folders_import_to_the_same_model(void **state)
 		assert_true(cJSON_Compare(one, two, 1));
 		cJSON_Delete(one);
 		cJSON_Delete(two);
-		assert_int_equal(hf_export(&c, dir), ERR_CONFIG); /* it is there */
+		assert_int_equal(export(&c, dir), ERR_CONFIG); /* it is there */
 		checkpoint_clear(&c);
 		checkpoint_clear(&again);
 		str_clear(&notes);
 	}
-}
-
-/* A pruned model: HF names heads that are gone. */
-static void exported__pruned_heads_are_named(void **state)
-{
-	(void)state;
-	struct checkpoint c;
-	struct str notes = {0};
-	struct fs_bytes b = {0};
-	char dir[1024], path[1024];
-	OK(hf_import(&c, folder("bert"), &(struct hf_import_options){0}, &notes));
-	c.spec.width[2] = 1; /* heads of layer 1; the tensors are not looked at by config.json */
-	snprintf(dir, sizeof(dir), "%s/heads", scratch);
-	OK(hf_export(&c, dir));
-	OK(fs_join(path, sizeof(path), dir, "config.json"));
-	OK(fs_read(path, &b));
-	cJSON *json = cJSON_Parse((const char *)b.data);
-	const cJSON *layer = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "pruned_heads"), "1");
-	assert_int_equal(cJSON_GetArraySize(layer), 2);
-	cJSON_Delete(json);
-	fs_bytes_clear(&b);
-	checkpoint_clear(&c);
-	str_clear(&notes);
 }
 
 /* ---- what is refused ---- */
@@ -358,10 +335,10 @@ static void exported__tokenizers_are_what_they_were_or_none(void **state)
 	snprintf(dir, sizeof(dir), "%s/unclean", scratch);
 	OK(hf_import(&c, folder("bert"), &(struct hf_import_options){0}, &notes));
 	c.adapter.coder->options.clean_text = false;
-	assert_int_equal(hf_export(&c, dir), ERR_CONFIG);
+	assert_int_equal(export(&c, dir), ERR_CONFIG);
 	assert_non_null(strstr(err_message(), "clean_text"));
 	adapter_clear(&c.adapter);
-	assert_int_equal(hf_export(&c, dir), ERR_CHECKPOINT); /* nothing is known of its texts */
+	assert_int_equal(export(&c, dir), ERR_CHECKPOINT); /* nothing is known of its texts */
 	assert_false(fs_exists(dir));
 	checkpoint_clear(&c);
 	str_clear(&notes);
@@ -438,7 +415,6 @@ int main(void)
 	    cmocka_unit_test(imported__task_and_input_are_the_folders),
 	    cmocka_unit_test(imported__shards_are_one_model),
 	    cmocka_unit_test(exported__folders_import_to_the_same_model),
-	    cmocka_unit_test(exported__pruned_heads_are_named),
 	    cmocka_unit_test(refused__what_would_compute_something_else),
 	    cmocka_unit_test(exported__tokenizers_are_what_they_were_or_none),
 	    cmocka_unit_test(refused__tokenizers_that_cut_otherwise),

@@ -43,6 +43,9 @@ static int choose_architecture(const struct model_spec *s, enum hf_architecture 
 		return cannot("its classifier has no pooler before it");
 	if (*out == HF_DISTILBERT && own->token_types > 0)
 		return cannot("a pooler with ReLU is DistilBERT's, which has no token types");
+	/* DistilBERT's layer norms have a constant in the place of this option. */
+	if (*out == HF_DISTILBERT && fabsf(own->eps - 1e-12f) > 1e-15f)
+		return cannot("DistilBERT's layer norms have an eps of 1e-12");
 	return 0;
 }
 
@@ -82,11 +85,10 @@ static int widen(struct model_spec *out, const struct model_spec *s, const struc
 
 /* Pruned heads are taken away from the full number. Which of a layer's heads are gone makes no difference to the ones
  * that are left, so the last numbers are named. */
-static int put_heads(struct json_out out, const struct model_spec *s, const char *key)
+static void put_heads(struct json_out out, const struct model_spec *s, const char *key)
 {
-	int full, rc = full_heads(s, &full);
-	if (rc)
-		return rc;
+	const struct encoder_spec *own = s->own;
+	const int full = own->hidden / own->head_size; /* a whole number: widen refuses others */
 	json_out_number(out, key, full);
 	struct json_out pruned = {0};
 	for (int i = 0; i < s->n_width; i += 2) {
@@ -100,7 +102,6 @@ static int put_heads(struct json_out out, const struct model_spec *s, const char
 		for (int k = s->width[i]; k < full; k++)
 			json_out_number(list, NULL, k);
 	}
-	return 0;
 }
 
 static void put_classes(struct json_out out, const struct task *t)
@@ -118,7 +119,7 @@ static void put_classes(struct json_out out, const struct task *t)
 
 static const char *const activations[] = {"gelu", "gelu_new", "relu"}; /* by enum encoder_activation */
 
-static int put_bert(struct json_out out, const struct model_spec *s)
+static void put_bert(struct json_out out, const struct model_spec *s)
 {
 	const struct encoder_spec *own = s->own;
 	json_out_number(out, "hidden_size", own->hidden);
@@ -129,15 +130,12 @@ static int put_bert(struct json_out out, const struct model_spec *s)
 	json_out_number(out, "attention_probs_dropout_prob", (double)own->attention_dropout);
 	json_out_number(out, "layer_norm_eps", (double)own->eps);
 	json_out_number(out, "type_vocab_size", own->token_types > 0 ? own->token_types : 2);
-	return put_heads(out, s, "num_attention_heads");
+	put_heads(out, s, "num_attention_heads");
 }
 
-static int put_distilbert(struct json_out out, const struct model_spec *s)
+static void put_distilbert(struct json_out out, const struct model_spec *s)
 {
 	const struct encoder_spec *own = s->own;
-	/* DistilBERT's layer norms have a constant in the place of this option. */
-	if (fabsf(own->eps - 1e-12f) > 1e-15f)
-		return cannot("DistilBERT's layer norms have an eps of 1e-12");
 	json_out_number(out, "dim", own->hidden);
 	json_out_number(out, "n_layers", s->n_width / 2);
 	json_out_number(out, "hidden_dim", s->width[1]);
@@ -145,7 +143,7 @@ static int put_distilbert(struct json_out out, const struct model_spec *s)
 	json_out_number(out, "dropout", (double)own->dropout);
 	json_out_number(out, "seq_classif_dropout", (double)own->dropout);
 	json_out_number(out, "attention_dropout", (double)own->attention_dropout);
-	return put_heads(out, s, "n_heads");
+	put_heads(out, s, "n_heads");
 }
 
 static int write_json(cJSON *json, const char *dir, const char *name)
@@ -178,11 +176,12 @@ static int write_config(
 	json_out_number(out, "pad_token_id", c->adapter.coder->vocabulary.special[VOCABULARY_PAD]);
 	if (c->task.kind)
 		put_classes(out, &c->task);
-	int rc = a == HF_BERT ? put_bert(out, widths) : put_distilbert(out, widths);
-	int end = json_out_end(out, &json);
-	if (rc)
-		cJSON_Delete(json);
-	return rc ? rc : end ? end : write_json(json, dir, "config.json");
+	if (a == HF_BERT)
+		put_bert(out, widths);
+	else
+		put_distilbert(out, widths);
+	const int rc = json_out_end(out, &json);
+	return rc ? rc : write_json(json, dir, "config.json");
 }
 
 /* ---- the other files ---- */

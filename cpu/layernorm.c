@@ -9,6 +9,10 @@
 #define LANES 32
 #define ROWS  64 /* of a block: the partial sums of the params' gradients are added block by block */
 
+/* Values from which threads share a forward pass: fewer than of other loops, as products before and behind split their
+ * rows likewise, and a thread alone would fetch the others' from their caches. */
+#define FORWARD_SERIAL (CPU_SERIAL / 16)
+
 /* Of all rows: r may be NULL. */
 struct norm {
 	int64_t rows, C;
@@ -201,7 +205,7 @@ static int layernorm_forward(struct call *s)
 	const bool wide = cpu_has_avx512();
 	float *y = s->out.data;
 	struct statistics *saved = s->mode == EXEC_TRAIN ? s->saved_mem : NULL;
-#pragma omp parallel for schedule(static) if (p.rows * p.C >= CPU_SERIAL / 16)
+#pragma omp parallel for schedule(static) if (p.rows * p.C >= FORWARD_SERIAL)
 	for (int64_t m = 0; m < p.rows; m++) {
 		const float *r = p.r ? p.r + m * p.C : NULL;
 		const struct statistics of =

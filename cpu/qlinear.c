@@ -12,7 +12,7 @@
 #include "cpu/vnni.h"
 #include "cpu/wide.h"
 
-/* Above, oneDNN is as fast or faster: the vector instruction lacks a blocking of K. */
+/* Above, both come near to what the processor can multiply, and oneDNN is 0 to 5 % faster. */
 #define OWN_MAX_ROWS 64
 #define AMX_MAX_ROWS 512
 

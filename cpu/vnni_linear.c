@@ -1,6 +1,6 @@
 /* Matrix product of 8-bit integers for AVX512-VNNI: weights in blocks of 16 columns x 4 rows, tiles of up to 6 rows and
- * 64 columns in registers. Meant for few rows (batch 1 is bound by reading the weights once); it does not block K, so
- * that a column panel should fit the cache. */
+ * 64 columns in registers. It does not block K, so that a panel of columns should fit a near cache; batch 1 is bound by
+ * reading the weights once. */
 #include "cpu/vnni.h"
 
 #include <string.h>

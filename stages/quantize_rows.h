@@ -40,8 +40,9 @@ extern const char *const quantize_observers[], *const quantize_weight_observers[
 		"dominates"),                                                                                          \
 	    QUANTIZE_ROW(w, integer, granularity, OPT_CHOICE, "channel", 0, 0, quantize_granularities,                 \
 		"one step per output channel of a weight, or one per tensor"),                                         \
-	    QUANTIZE_ROW(w, calibrated, activations, OPT_CHOICE, "symmetric", 0, 0, quantize_activations,              \
-		"affine: signed activations get a zero point where it can be folded (linear, unpadded convolution)"),  \
+	    QUANTIZE_ROW(w, calibrated, activations, OPT_CHOICE, "affine", 0, 0, quantize_activations,                 \
+		"affine: signed activations get a zero point where it can be folded (linear, unpadded convolution), "  \
+		"so that steps are spent on what occurs; symmetric: all have 0"),                                      \
 	    QUANTIZE_ROW(NULL, 0, exclude, OPT_STRINGS, NULL, 0, 0, NULL,                                              \
 		"patterns of layers that stay FP32, e.g. [conv1, fc*]; one that matches nothing is an error"),         \
 	    QUANTIZE_ROW(w, calibrated, calibration_batches, OPT_INT, "100", 1, 1000000, NULL,                         \

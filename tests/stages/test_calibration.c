@@ -103,7 +103,8 @@ static void options__change_what_is_made(void **state)
 		1},
 	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, lr: 0.01}", 1},
 	    /* static takes the pixels as they are, whatever is said of activations */
-	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, activations: affine}",
+	    {"{method: qat, calibration_batches: 1, observer: minmax, epochs: 1, batch_size: 128, activations: "
+	     "symmetric}",
 		1}};
 	enum { N = sizeof(cases) / sizeof(cases[0]) };
 	char hash[N][HASH_HEX];
@@ -239,6 +240,47 @@ static void attention__has_its_bits_and_its_own_saturation(void **state)
 	}
 }
 
+/* ---- zero points ---- */
+
+static const struct quant_value *value_of(const struct checkpoint *c, const char *name, double *step)
+{
+	const struct quant_value *v = quant_plan_value(&c->plan, name);
+	const cJSON *value;
+	assert_non_null(v);
+	cJSON_ArrayForEach(value, cJSON_GetObjectItem(cJSON_GetObjectItem(c->info, "int8_report"), "values"))
+	{
+		if (strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(value, "name")), name) == 0)
+			*step = rig_number(value, "step_max");
+	}
+	return v;
+}
+
+/* GELU makes next to nothing below zero. By default half of the levels are not kept for it; what attention multiplies
+ * has zero point 0 all the same. */
+static void zero_points__are_where_readers_can_take_them(void **state)
+{
+	static const char *const folder[] = {"affine", "symmetric"};
+	static const char *const options[] = {"{observer: minmax, calibration_batches: 2}",
+	    "{observer: minmax, calibration_batches: 2, activations: symmetric}"};
+	static const char gelu[] = "encoder.layer.0.intermediate.activation",
+			  query[] = "encoder.layer.0.attention.self.query";
+	double step[2] = {0}, same[2] = {0};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct checkpoint c;
+		RIG_OK(rig_run(&texts, &stage_quantize,
+		    &(struct rig_case){.name = folder[i], .options = options[i], .input = "float"}));
+		RIG_OK(checkpoint_load(&c, rig_path(&texts, folder[i])));
+		const struct quant_value *v = value_of(&c, gelu, &step[i]);
+		assert_true(i ? v->q.is_signed && v->q.zero == 0 : !v->q.is_signed && v->affine && v->q.zero > 0);
+		v = value_of(&c, query, &same[i]);
+		assert_true(v->q.is_signed && v->q.zero == 0);
+		checkpoint_clear(&c);
+	}
+	assert_true(step[0] > 0 && step[0] < 0.75 * step[1]);
+	assert_true(same[0] > 0 && same[1] > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +289,7 @@ int main(void)
 	    cmocka_unit_test(calibration__is_one_pass_at_most),
 	    cmocka_unit_test(measure__finds_integers_that_differ),
 	    cmocka_unit_test(attention__has_its_bits_and_its_own_saturation),
+	    cmocka_unit_test(zero_points__are_where_readers_can_take_them),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,6 +1,7 @@
 /* Private to stages: the parts of pruning. prune.c is the stage, prune_options.c its contradictions, prune_rounds.c its
- * rounds, prune_mask.c zeroes weights, prune_norms.c has the norms of their inputs, prune_taylor.c their gradients,
- * prune_units.c removes units, prune_scores.c says which, prune_fisher.h removes those that the loss misses least. */
+ * rounds, prune_note.h what one is gone on from, prune_mask.c zeroes weights, prune_norms.c has the norms of their
+ * inputs, prune_taylor.c their gradients, prune_units.c removes units, prune_scores.c says which, prune_fisher.h
+ * removes those that the loss misses least. */
 #ifndef STAGES_PRUNE_H
 #define STAGES_PRUNE_H
 

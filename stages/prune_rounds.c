@@ -11,6 +11,7 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "stages/prune_fisher.h"
+#include "stages/prune_note.h"
 
 static int warn_of_empty(struct prune_job *job)
 {
@@ -122,109 +123,6 @@ static int prune_once(struct prune_job *job, struct stage_run *run, int round)
 	return o->ramp == RAMP_ONE_SHOT ? apply_magnitude(job, share) : 0;
 }
 
-/* ---- the note of a round, from which an interrupted stage goes on (trainer.resume_note) ---- */
-
-/* What makes the model of the round again, and the curve up to it. The row of this round has no figures of after. */
-static int write_note(const struct prune_job *job, int round, char **note)
-{
-	const struct model_spec *spec = &job->model.ckpt.spec;
-	bool ok;
-	cJSON *o = NULL;
-	struct json_out out = json_out_begin(&ok);
-	json_out_number(out, "round", round);
-	json_out_exact(out, "seconds", job->run->earlier_seconds + clock_now() - job->started);
-	json_out_exact(out, "initial", job->initial);
-	json_out_number(out, "calibrated", (double)job->calibrated);
-	struct json_out widths = json_out_list(out, "widths"), rows = json_out_list(out, "rows");
-	for (int i = 0; i < spec->n_width; i++)
-		json_out_number(widths, NULL, spec->width[i]);
-	for (int i = 0; i < round; i++)
-		prune_row_save(rows, &job->curve.row[i]);
-	int rc = json_out_end(out, &o);
-	char *text = rc ? NULL : cJSON_PrintUnformatted(o);
-	*note = text ? mem_strdup(text) : NULL;
-	cJSON_free(text);
-	cJSON_Delete(o);
-	return *note ? 0 : err_set(ERR_NOMEM, "out of memory");
-}
-
-static int not_a_note(const struct prune_job *job)
-{
-	return err_set(ERR_CHECKPOINT,
-	    "%s: no state of this stage: its note; remove the file to start the stage from its beginning",
-	    job->run->resume_path);
-}
-
-static int take_number(const struct prune_job *job, const cJSON *o, const char *key, double most, double *v)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
-	if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= most))
-		return not_a_note(job);
-	*v = item->valuedouble;
-	return 0;
-}
-
-/* A model of these widths; its values come with the state. */
-static int take_widths(struct prune_job *job, const cJSON *widths)
-{
-	struct model_spec cut = {0};
-	struct param_store store;
-	struct graph g;
-	graph_init(&g);
-	params_init(&store, job->run->train_dev);
-	int rc = cJSON_GetArraySize(widths) == job->input.n_width ? spec_copy(&cut, &job->input) : not_a_note(job);
-	for (int i = 0; !rc && i < cut.n_width; i++) {
-		uint64_t width;
-		if (!json_uint(cJSON_GetArrayItem(widths, i), &width) || width < 1 || width > (uint64_t)cut.width[i])
-			rc = not_a_note(job);
-		else
-			cut.width[i] = (int)width;
-	}
-	if (!rc)
-		rc = spec_build(&g, &cut, &shape_one);
-	if (!rc)
-		rc = params_add_graph(&store, &g, job->run->seed);
-	graph_clear(&g);
-	if (rc) {
-		params_clear(&store);
-		spec_clear(&cut);
-		return rc;
-	}
-	params_clear(&job->model.params);
-	job->model.params = store;
-	spec_clear(&job->model.ckpt.spec);
-	job->model.ckpt.spec = cut;
-	return 0;
-}
-
-static int read_note(struct prune_job *job, const char *note, int *round)
-{
-	cJSON *o = NULL;
-	double at = 0, calibrated = 0;
-	int rc = json_parse(job->run->resume_path, note, strlen(note), &o);
-	if (!rc)
-		rc = take_number(job, o, "round", prune_rounds(job->o), &at);
-	if (!rc)
-		rc = take_number(job, o, "seconds", 1e12, &job->run->earlier_seconds);
-	if (!rc)
-		rc = take_number(job, o, "initial", 1, &job->initial);
-	if (!rc)
-		rc = take_number(job, o, "calibrated", 1e15, &calibrated);
-	*round = (int)at;
-	job->calibrated = (int64_t)calibrated;
-	const cJSON *rows = cJSON_GetObjectItemCaseSensitive(o, "rows");
-	if (!rc && (*round < 1 || cJSON_GetArraySize(rows) != *round))
-		rc = not_a_note(job);
-	for (int i = 0; !rc && i < *round; i++)
-		if (!prune_row_restore(&job->curve.row[i], cJSON_GetArrayItem(rows, i)))
-			rc = not_a_note(job);
-	job->curve.n = *round - 1;
-	if (!rc)
-		rc = take_widths(job, cJSON_GetObjectItemCaseSensitive(o, "widths"));
-	cJSON_Delete(o);
-	return rc;
-}
-
 /* ---- rounds ---- */
 
 static bool has_curve(const struct prune_options *o)
@@ -264,7 +162,7 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	int rc = 0;
 	prune_ramp_epochs(o, &begin, &end);
 	if (prune_rounds(o) > 1 && !note) {
-		rc = write_note(job, round, &own);
+		rc = prune_note_write(job, round, &own);
 		note = own;
 	}
 	size_t held = 0;
@@ -293,15 +191,6 @@ static int recover(struct prune_job *job, struct stage_run *run, int round, cons
 	return rc;
 }
 
-/* One of several rounds has a name of its own, which its log and its random numbers go by. */
-static int name_round(const struct prune_job *job, int round, char *name, size_t cap)
-{
-	const bool one = prune_rounds(job->o) == 1;
-	if (snprintf(name, cap, one ? "%s" : "%s_round%d", job->run->name, round) >= (int)cap)
-		return err_set(ERR_FAIL, "stage name '%.40s...' is too long", job->run->name);
-	return 0;
-}
-
 /* The masks stay. */
 static int rewind_weights(struct prune_job *job, const struct stage_run *run)
 {
@@ -318,7 +207,7 @@ static int run_round(struct prune_job *job, int round, const char *note)
 {
 	struct stage_run run = *job->run;
 	char name[128];
-	int rc = name_round(job, round, name, sizeof(name));
+	int rc = prune_round_name(job, round, name, sizeof(name));
 	run.name = name;
 	run.earlier_seconds = 0;
 	if (!rc && !note) {
@@ -349,7 +238,7 @@ int prune_all_rounds(struct prune_job *job)
 	if (!rc && rounds > 1)
 		rc = resume_note(job->run->resume_path, job->run->key, &note);
 	if (!rc && note)
-		rc = read_note(job, note, &first);
+		rc = prune_note_read(job, note, &first);
 	for (int round = first; !rc && round <= rounds; round++)
 		rc = run_round(job, round, round == first ? note : NULL);
 	mem_free(note);

@@ -1,10 +1,11 @@
 /* prune in rounds: units and weights go step by step, the curve says what each step cost, and a stage that is
  * interrupted anywhere goes on to the same bytes. */
-#include "stages/rig.h"
+#include "stages/texts.h"
 
 #include <math.h>
 
 #include "base/hash.h"
+#include "graph/family.h"
 #include "stages/prune.h"
 
 static const struct model_spec mlp_spec = {.family = &family_mlp,
@@ -21,11 +22,40 @@ static const struct model_spec mlp_spec = {.family = &family_mlp,
 	"{method: taylor, sparsity: 0.6, iterations: 3, calibration_batches: 4, epochs: 2, batch_size: 64, lr: 0.002}"
 #define TICKET "{sparsity: 0.6, rewind: true, iterations: 3, epochs: 2, batch_size: 64, lr: 0.002}"
 
-static struct rig digits;
+#define ENTROPY                                                                                                        \
+	"{method: structured, score: entropy, sparsity: 0.6, iterations: 3, round_to: 1, epochs: 3, batch_size: 16, "  \
+	"lr: 0.01}"
+
+static struct encoder_spec encoder = {.hidden = 16,
+    .head_size = 4,
+    .positions = 128,
+    .norm = ENCODER_NORM_POST,
+    .pooling = ENCODER_POOLING_MEAN,
+    .pooler = ENCODER_POOLER_NONE,
+    .eps = 1e-12f};
+
+static struct rig digits, texts; /* texts: any of three labels, whose thresholds are searched for */
+
+static void open_texts(void)
+{
+	texts_open(&texts, true);
+	texts.task.search = true;
+	texts.task.search_low = 0.3;
+	texts.task.search_high = 0.7;
+	const struct model_spec spec = {.family = &family_encoder,
+	    .input = texts.adapter.spec,
+	    .classes = texts.data.classes,
+	    .n_width = 2,
+	    .width = (int[]){4, 24},
+	    .own = &encoder};
+	RIG_OK(rig_run(&texts, &stage_train,
+	    &(struct rig_case){.name = "encoder", .options = "{epochs: 2, batch_size: 16, lr: 0.003}", .spec = &spec}));
+}
 
 static int set_up(void **state)
 {
 	(void)state;
+	open_texts();
 	rig_open(&digits, "source: digits");
 	RIG_OK(rig_run(&digits, &stage_train,
 	    &(struct rig_case){.name = "mlp",
@@ -38,6 +68,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	rig_close(&digits);
+	rig_close(&texts);
 	return 0;
 }
 
@@ -190,70 +221,93 @@ static void stop_at_line(struct progress *p, const char *text)
 		stop_now = 1;
 }
 
-static void hash_of(const char *folder, const char *file, char hex[HASH_HEX])
+static void hash_of(struct rig *r, const char *folder, const char *file, char hex[HASH_HEX])
 {
 	char path[96];
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	RIG_OK(hash_file(rig_path(&digits, path), hex));
+	RIG_OK(hash_file(rig_path(r, path), hex));
 }
 
-/* Stops at every line that the stage says, then at the third line of what follows, then no more. */
-static void follow(const char *options, int least)
+static bool has_logs(struct rig *r, const char *folder, int rounds)
 {
-	static const char *const files[] = {"model.safetensors", "pruning_curve.csv"};
+	bool all = true;
+	for (int i = 1; i <= rounds; i++) {
+		char path[96];
+		snprintf(path, sizeof(path), "%s/logs/stopped_round%d_training.csv", folder, i);
+		all = all && fs_exists(rig_path(r, path));
+	}
+	return all;
+}
+
+/* Three rounds. Stops at every line that the stage says, then at the third line of what follows, then no more. */
+static void follow(struct rig *r, const char *input, const char *options, const char *file, int least)
+{
+	const char *const files[] = {"model.safetensors", "pruning_curve.csv", file};
+	const int n = file ? 3 : 2;
 	struct progress progress = {.line = stop_at_line};
-	struct rig_case c = {.name = "stopped", .options = options, .input = "mlp", .folder = "straight"};
-	char want[2][HASH_HEX], have[HASH_HEX];
+	struct rig_case c = {.name = "stopped", .options = options, .input = input, .folder = "straight"};
+	char want[3][HASH_HEX], have[HASH_HEX];
 	int interrupted = 0;
-	RIG_OK(rig_run(&digits, &stage_prune, &c));
-	for (int f = 0; f < 2; f++)
-		hash_of("straight", files[f], want[f]);
+	RIG_OK(rig_run(r, &stage_prune, &c));
+	for (int f = 0; f < n; f++)
+		hash_of(r, "straight", files[f], want[f]);
+	assert_true(has_logs(r, "straight", 3));
 	c.folder = "stopped";
 	c.resume = "stopped.resume";
 	c.progress = &progress;
 	c.stop = &stop_now;
 	for (int line = 1, rc = -1; line == 1 || interrupted == line - 1; line++) {
 		for (int start = 0, goes_on = 1; goes_on; start++) {
+			if (start) /* as a run does: what was begun is begun anew, and goes on from its state */
+				RIG_OK(fs_remove_tree(rig_path(r, "stopped")));
 			stop_now = 0;
 			lines_left = start == 0 ? line : start == 1 ? 3 : 0;
-			rc = rig_run(&digits, &stage_prune, &c);
+			rc = rig_run(r, &stage_prune, &c);
 			goes_on = rc == ERR_INTERRUPTED;
 			interrupted += goes_on && start == 0;
 			if (rc && !goes_on)
 				fail_msg("line %d, start %d: %s", line, start, err_message());
 		}
-		for (int f = 0; f < 2; f++) {
-			hash_of("stopped", files[f], have);
+		for (int f = 0; f < n; f++) {
+			hash_of(r, "stopped", files[f], have);
 			assert_string_equal(have, want[f]);
 		}
-		RIG_OK(fs_remove_tree(rig_path(&digits, "stopped")));
-		resume_remove(rig_path(&digits, "stopped.resume"));
+		assert_true(has_logs(r, "stopped", 3));
+		RIG_OK(fs_remove_tree(rig_path(r, "stopped")));
+		resume_remove(rig_path(r, "stopped.resume"));
 	}
 	assert_true(interrupted >= least);
+}
+
+/* Epochs are judged by the thresholds that earlier rounds have found, and the entropies are of the model before all. */
+static void thresholds__and_entropies_go_on_from_any_round(void **state)
+{
+	(void)state;
+	follow(&texts, "encoder", ENTROPY, "head_entropy.csv", 10);
 }
 
 static void structured__goes_on_from_any_round(void **state)
 {
 	(void)state;
-	follow(STRUCTURED, 8);
+	follow(&digits, "mlp", STRUCTURED, NULL, 8);
 }
 
 static void wanda__goes_on_from_any_round(void **state)
 {
 	(void)state;
-	follow(WANDA, 10);
+	follow(&digits, "mlp", WANDA, NULL, 10);
 }
 
 static void taylor__goes_on_from_any_round(void **state)
 {
 	(void)state;
-	follow(TAYLOR, 10);
+	follow(&digits, "mlp", TAYLOR, NULL, 10);
 }
 
 static void rewinding__goes_on_from_any_round(void **state)
 {
 	(void)state;
-	follow(TICKET, 10);
+	follow(&digits, "mlp", TICKET, NULL, 10);
 }
 
 static int epochs_said, rounds_said;
@@ -361,6 +415,7 @@ int main(void)
 	    cmocka_unit_test(wanda__goes_on_from_any_round),
 	    cmocka_unit_test(taylor__goes_on_from_any_round),
 	    cmocka_unit_test(rewinding__goes_on_from_any_round),
+	    cmocka_unit_test(thresholds__and_entropies_go_on_from_any_round),
 	    cmocka_unit_test(rounds__that_are_finished_stay_finished),
 	    cmocka_unit_test(rounds__that_would_remove_nothing_are_refused),
 	    cmocka_unit_test(plan__has_room_for_the_first_round_and_the_widths_of_the_last),

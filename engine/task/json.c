@@ -135,12 +135,16 @@ static int read_names(struct task *t, const cJSON *json)
 static int read_kind(struct task *t, const cJSON *json)
 {
 	const cJSON *kind = cJSON_GetObjectItemCaseSensitive(json, "kind");
-	const cJSON *metric = cJSON_GetObjectItemCaseSensitive(json, "metric");
 	if (!cJSON_IsString(kind))
 		return wrong("kind", "the name of a kind of task");
 	t->kind = task_kind_find(kind->valuestring);
-	if (!t->kind)
-		return err_set(ERR_CHECKPOINT, "task.kind: %s", err_message());
+	return t->kind ? 0 : err_set(ERR_CHECKPOINT, "task.kind: %s", err_message());
+}
+
+/* After the weights that a metric may need. */
+static int read_metric(struct task *t, const cJSON *json)
+{
+	const cJSON *metric = cJSON_GetObjectItemCaseSensitive(json, "metric");
 	if (!cJSON_IsString(metric))
 		return wrong("metric", "the name of a metric");
 	t->primary = task_metric_find(t, metric->valuestring);
@@ -168,6 +172,8 @@ int task_from_json(struct task *out, const cJSON *json)
 		rc = read_names(out, json);
 	if (!rc)
 		rc = read_list(&out->priority, json, "priority", out->classes, 0, 1e6);
+	if (!rc)
+		rc = read_metric(out, json);
 	if (!rc && out->kind->target == TARGET_CLASS)
 		rc = read_floats(&out->weight, json, "class_weights", out->classes);
 	if (!rc && out->kind->target == TARGET_SET)

@@ -213,8 +213,6 @@ static int set_primary(struct task *t, const struct task_options *o)
 		return ERR_CONFIG;
 	if (t->primary == TASK_METRIC_LOSS)
 		return err_set(ERR_CONFIG, "metric: the loss cannot be the primary metric; monitor: loss trains by it");
-	if (!strcmp(t->kind->metric[t->primary].name, "f1_priority") && !t->priority)
-		return err_set(ERR_CONFIG, "metric f1_priority needs task.priority, a weight for each class");
 	return 0;
 }
 

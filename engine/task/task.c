@@ -127,6 +127,10 @@ int task_metric_find(const struct task *t, const char *name)
 		return t->primary;
 	if (!strcmp(name, "loss"))
 		return TASK_METRIC_LOSS;
+	if (!strcmp(name, "f1_priority") && !t->priority) {
+		err_set(ERR_CONFIG, "f1_priority needs task.priority, a weight for each class");
+		return TASK_METRIC_UNKNOWN;
+	}
 	for (int i = 0; t->kind->metric[i].name; i++)
 		if (!strcmp(t->kind->metric[i].name, name))
 			return i;

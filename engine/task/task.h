@@ -88,7 +88,8 @@ cJSON *task_to_json(const struct task *t);
 int task_from_json(struct task *out, const cJSON *json); /* strict; ERR_CHECKPOINT */
 
 int task_metrics(const struct task *t); /* number of rows */
-/* Row of a metric: "primary" or a name; -1 for "loss"; -2: no such metric, the error is set and lists the names. */
+/* Row of a metric: "primary" or a name; -1 for "loss"; -2: no such metric, the error is set and lists the names,
+ * or one that the task lacks the weights of. */
 int task_metric_find(const struct task *t, const char *name);
 #define TASK_METRIC_LOSS    (-1)
 #define TASK_METRIC_UNKNOWN (-2)

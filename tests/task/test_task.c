@@ -206,6 +206,7 @@ static void metric__is_found_by_name_and_by_role(void **state)
 	assert_string_equal(task_metric_name(&t, task_metric_find(&t, "hamming_loss")), "hamming_loss");
 	assert_string_equal(task_metric_name(&t, TASK_METRIC_LOSS), "loss");
 	assert_error(task_metric_find(&t, "accuracy"), TASK_METRIC_UNKNOWN, "there are: f1_macro, ");
+	assert_error(task_metric_find(&t, "f1_priority"), TASK_METRIC_UNKNOWN, "needs task.priority");
 	task_clear(&t);
 }
 

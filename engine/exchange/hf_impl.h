@@ -41,6 +41,8 @@ int hf_tokenizer_flags(const cJSON *config, const char *path, struct wordpiece_o
 int64_t hf_token_id(const cJSON *id);
 /* An added token, which must be one of BERT's special ones. id < 0: none is given. */
 int hf_token_check(const char *text, int64_t id, const char *path, const struct vocabulary *v);
+/* Whether the class that tokenizer_config.json names takes tokenizer.json as it is. */
+bool hf_tokenizer_goes_by_file(const cJSON *config);
 /* Refuses what the folder's other files say otherwise than `o` and `v`, or more. json: these are of tokenizer.json. */
 int hf_tokenizer_agrees(const char *dir, const cJSON *config, const char *config_path, bool json,
     const struct wordpiece_options *o, const struct vocabulary *v);

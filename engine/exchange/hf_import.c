@@ -19,8 +19,15 @@ static int sentence_pooling(const char *dir, int *out)
 		return rc;
 	const bool by_cls = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, cls));
 	const bool by_mean = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, mean));
-	if (by_cls == by_mean)
-		rc = err_set(ERR_CHECKPOINT, "%s: one of %s and %s must be true; give --pooling", path, cls, mean);
+	const cJSON *mode;
+	int modes = 0;
+	cJSON_ArrayForEach(mode, json)
+	{
+		modes += strncmp(mode->string, "pooling_mode_", 13) == 0 && cJSON_IsTrue(mode);
+	}
+	if (modes != 1 || by_cls == by_mean)
+		rc = err_set(ERR_CHECKPOINT, "%s: of the modes one of %s and %s alone must be true; give --pooling",
+		    path, cls, mean);
 	*out = by_mean ? ENCODER_POOLING_MEAN : ENCODER_POOLING_CLS;
 	cJSON_Delete(json);
 	return rc;

@@ -202,26 +202,64 @@ int hf_tokenizer_parse(const cJSON *json, const char *path, struct wordpiece_opt
 
 /* ---- vocab.txt ---- */
 
-/* What would cut texts in another way than BERT's tokenizer does. */
+static bool is_named(const cJSON *item, const char *const *names)
+{
+	const char *text = cJSON_GetStringValue(item);
+	for (int i = 0; text && names[i]; i++)
+		if (strcmp(text, names[i]) == 0)
+			return true;
+	return false;
+}
+
+bool hf_tokenizer_goes_by_file(const cJSON *config)
+{
+	static const char *const names[] = {"PreTrainedTokenizerFast", "TokenizersBackend", NULL};
+	return is_named(get(config, "tokenizer_class"), names);
+}
+
+/* The class that `transformers` would take, of tokenizer_config.json or else of config.json, and the two that a
+ * Japanese one is made of. fast: there is a tokenizer.json. */
+static int check_class(const cJSON *config, const char *path, bool fast)
+{
+	static const char *const bert[] = {
+	    "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", NULL};
+	static const char *const basic[] = {"basic", NULL}, *const wordpiece[] = {"wordpiece", NULL};
+	const cJSON *class = get(config, "tokenizer_class"), *word = get(config, "word_tokenizer_type"),
+		    *piece = get(config, "subword_tokenizer_type");
+	if (class && !is_named(class, bert) && !(fast && hf_tokenizer_goes_by_file(config)))
+		return err_set(ERR_CHECKPOINT,
+		    "%s: tokenizer_class '%.40s' is not BertTokenizer or DistilBertTokenizer", path,
+		    cJSON_IsString(class) ? class->valuestring : "?");
+	if ((word && !is_named(word, basic)) || (piece && !is_named(piece, wordpiece)))
+		return err_set(ERR_CHECKPOINT,
+		    "%s: word_tokenizer_type must be 'basic' and subword_tokenizer_type 'wordpiece'", path);
+	return 0;
+}
+
+static int check_classes(const char *dir, const cJSON *config, const char *config_path, bool fast)
+{
+	char path[1024];
+	cJSON *model = NULL;
+	int rc = check_class(config, config_path, fast);
+	if (rc || get(config, "tokenizer_class"))
+		return rc;
+	rc = hf_read_json(&model, dir, "config.json", false, path);
+	if (!rc)
+		rc = check_class(model, path, fast);
+	cJSON_Delete(model);
+	return rc;
+}
+
+/* What would cut texts in another way than BERT's tokenizer does, where there is no tokenizer.json. */
 static int check_config(const cJSON *config, const char *path)
 {
-	static const char *const known[] = {
-	    "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", NULL};
-	const cJSON *class = get(config, "tokenizer_class"), *split = get(config, "never_split");
+	const cJSON *split = get(config, "never_split");
 	bool basic = true;
 	int rc = read_flag(config, "do_basic_tokenize", path, &basic);
 	if (!rc && !basic)
 		rc = err_set(ERR_CHECKPOINT, "%s: do_basic_tokenize must be true", path);
 	if (!rc && split && cJSON_GetArraySize(split) > 0)
 		rc = err_set(ERR_CHECKPOINT, "%s: never_split must be empty", path);
-	for (int i = 0; !rc && class; i++) {
-		if (!known[i])
-			return err_set(ERR_CHECKPOINT,
-			    "%s: tokenizer_class '%.40s' is not BertTokenizer or DistilBertTokenizer", path,
-			    cJSON_IsString(class) ? class->valuestring : "?");
-		if (cJSON_IsString(class) && strcmp(class->valuestring, known[i]) == 0)
-			break;
-	}
 	return rc;
 }
 
@@ -270,6 +308,8 @@ int hf_tokenizer_read(struct adapter *out, const char *dir, int longest, int pos
 	int rc = hf_read_json(&json, dir, "tokenizer.json", false, path);
 	if (!rc)
 		rc = hf_read_json(&config, dir, "tokenizer_config.json", false, config_path);
+	if (!rc)
+		rc = check_classes(dir, config, config_path, json != NULL);
 	if (!rc)
 		rc = json ? hf_tokenizer_parse(json, path, &o, &v) : read_text(config, config_path, dir, &o, &v);
 	if (!rc)

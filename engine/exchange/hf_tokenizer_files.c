@@ -95,22 +95,28 @@ static bool strips(const struct wordpiece_options *o)
 	return o->strip_accents == WORDPIECE_ACCENTS_AUTO ? o->lowercase : o->strip_accents == WORDPIECE_ACCENTS_STRIP;
 }
 
-/* `tokenizers` goes by tokenizer.json, `transformers` by tokenizer_config.json. What the latter does not say is no
- * contradiction. */
+/* `tokenizers` goes by tokenizer.json, `transformers` by tokenizer_config.json: where that is silent, its classes for
+ * BERT take their own defaults and write them over tokenizer.json's, but for those that take the file as it is. */
 static int check_flags(const cJSON *config, const char *path, const struct wordpiece_options *o)
 {
-	struct wordpiece_options other = *o;
+	struct wordpiece_options other = hf_tokenizer_goes_by_file(config) ? *o : wordpiece_options_default();
 	int rc = hf_tokenizer_flags(config, path, &other);
 	const char *key = rc                                                      ? NULL
 			  : other.lowercase != o->lowercase                       ? "do_lower_case"
 			  : other.handle_chinese_chars != o->handle_chinese_chars ? "tokenize_chinese_chars"
 			  : strips(&other) != strips(o)                           ? "strip_accents"
 										  : NULL;
-	return key ? err_set(ERR_CHECKPOINT,
+	if (!key)
+		return rc;
+	return cJSON_GetObjectItemCaseSensitive(config, key)
+		   ? err_set(ERR_CHECKPOINT,
 			 "%s: '%s' says otherwise than tokenizer.json, and texts would be cut in two ways: make both "
 			 "say what the model was trained with",
 			 path, key)
-		   : rc;
+		   : err_set(ERR_CHECKPOINT,
+			 "%s does not say '%s', for which transformers would take another value than tokenizer.json "
+			 "has: write there what the model was trained with",
+			 path, key);
 }
 
 int hf_tokenizer_agrees(const char *dir, const cJSON *config, const char *config_path, bool json,

@@ -312,6 +312,8 @@ static void refused__tokenizers_that_cut_otherwise(void **state)
 		const char *replace, *says;
 	} cases[] = {
 	    {"\"tokenizer_class\": \"BertJapaneseTokenizer\"", "tokenizer_class 'BertJapaneseTokenizer'"},
+	    {"\"word_tokenizer_type\": \"mecab\"", "word_tokenizer_type must be 'basic'"},
+	    {"\"subword_tokenizer_type\": \"character\"", "subword_tokenizer_type 'wordpiece'"},
 	    {"\"do_basic_tokenize\": false", "do_basic_tokenize must be true"},
 	    {"\"never_split\": [\"a\"]", "never_split must be empty"},
 	    {"\"strip_accents\": 1", "'strip_accents' must be true, false or null"},

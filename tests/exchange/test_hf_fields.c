@@ -158,6 +158,10 @@ static void sentence__encoders_are_pooled_in_one_way(void **state)
 		    both[i], both[i]);
 		write_file(path, "config.json", text);
 		refused(dir, "must be true; give --pooling");
+		write_file(path, "config.json",
+		    i ? "{\"pooling_mode_mean_tokens\": true, \"pooling_mode_max_tokens\": true}"
+		      : "{\"pooling_mode_cls_token\": true, \"pooling_mode_lasttoken\": true}");
+		refused(dir, "must be true; give --pooling");
 	}
 }
 
@@ -177,7 +181,9 @@ static void tokenizer__says_how_texts_become_tokens(void **state)
 	c = import(dir);
 	assert_false(c.adapter.coder->options.lowercase);
 	checkpoint_clear(&c);
-	c = import(changed("sentence", "tokenizer.json", "\"strip_accents\": null", "\"strip_accents\": false"));
+	dir = changed("sentence", "tokenizer.json", "\"strip_accents\": null", "\"strip_accents\": false");
+	edit(dir, "tokenizer_config.json", "\"do_lower_case\": true", "\"strip_accents\": false");
+	c = import(dir);
 	assert_int_equal(c.adapter.coder->options.strip_accents, WORDPIECE_ACCENTS_KEEP);
 	checkpoint_clear(&c);
 	/* A line that no text can reach keeps its id, or all behind it would be those of other words. */
@@ -214,6 +220,40 @@ static void tokenizer__that_would_cut_otherwise_is_refused(void **state)
 		refused(changed("sentence", "tokenizer.json", change[i][0], change[i][1]), change[i][2]);
 }
 
+/* Where tokenizer_config.json is silent, the classes for BERT write their defaults over what tokenizer.json says. */
+static void tokenizer__silence_means_the_defaults_of_the_class(void **state)
+{
+	static const char *const change[][3] = {
+	    {"\"lowercase\": true", "\"lowercase\": false", "does not say 'do_lower_case'"},
+	    {"\"handle_chinese_chars\": true", "\"handle_chinese_chars\": false",
+		"does not say 'tokenize_chinese_chars'"},
+	    {"\"strip_accents\": null", "\"strip_accents\": false", "does not say 'strip_accents'"},
+	};
+	struct checkpoint c;
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		const char *dir = changed("sentence", "tokenizer.json", change[i][0], change[i][1]);
+		write_file(dir, "tokenizer_config.json", "{}");
+		refused(dir, change[i][2]);
+		write_file(dir, "tokenizer_config.json", "{\"tokenizer_class\": \"TokenizersBackend\"}");
+		c = import(dir);
+		checkpoint_clear(&c);
+	}
+}
+
+/* The class of config.json counts where tokenizer_config.json names none. */
+static void tokenizer__class_may_stand_in_the_model_config(void **state)
+{
+	struct checkpoint c;
+	const char *dir = changed("bert", "config.json", "\"architectures\"",
+	    "\"tokenizer_class\": \"BertJapaneseTokenizer\", \"architectures\"");
+	(void)state;
+	c = import(dir);
+	checkpoint_clear(&c);
+	write_file(dir, "tokenizer_config.json", "{}");
+	refused(dir, "config.json: tokenizer_class 'BertJapaneseTokenizer'");
+}
+
 /* `transformers` makes its tokenizer of all files of the folder. */
 static void tokenizer__files_say_one_thing(void **state)
 {
@@ -221,6 +261,9 @@ static void tokenizer__files_say_one_thing(void **state)
 	    {"sentence", "\"do_lower_case\": false", "'do_lower_case' says otherwise than tokenizer.json"},
 	    {"sentence", "\"strip_accents\": false", "'strip_accents' says otherwise than tokenizer.json"},
 	    {"sentence", "\"tokenize_chinese_chars\": false", "'tokenize_chinese_chars' says otherwise than"},
+	    {"sentence", "\"tokenizer_class\": \"RobertaTokenizer\"", "tokenizer_class 'RobertaTokenizer' is not"},
+	    {"sentence", "\"word_tokenizer_type\": \"mecab\"", "word_tokenizer_type must be 'basic'"},
+	    {"bert", "\"tokenizer_class\": \"PreTrainedTokenizerFast\"", "tokenizer_class 'PreTrainedTokenizerFast'"},
 	    {"sentence", "\"cls_token\": \"film\"", "cls_token must be '[CLS]', found 'film'"},
 	    {"bert", "\"sep_token\": {\"content\": \"</s>\"}", "sep_token must be '[SEP]', found '</s>'"},
 	    {"bert", "\"truncation_side\": \"left\"", "truncation_side must be 'right', found 'left'"},
@@ -603,6 +646,8 @@ int main(void)
 	    cmocka_unit_test(tokenizer__says_how_texts_become_tokens),
 	    cmocka_unit_test(tokenizer__that_would_cut_otherwise_is_refused),
 	    cmocka_unit_test(tokenizer__files_say_one_thing),
+	    cmocka_unit_test(tokenizer__silence_means_the_defaults_of_the_class),
+	    cmocka_unit_test(tokenizer__class_may_stand_in_the_model_config),
 	    cmocka_unit_test(tokenizer__leaves_as_it_came),
 	    cmocka_unit_test(tokenizer__gives_what_the_model_takes),
 	    cmocka_unit_test(exported__tensors_have_the_names_that_they_came_with),

@@ -54,6 +54,18 @@ static int add_shard(struct weights *w, const char *dir, const char *name)
 	return rc == ERR_IO ? err_set(ERR_CHECKPOINT, "%s", err_message()) : rc;
 }
 
+/* Which of two would be the model's is not ours to guess, whatever the index says. */
+static int check_once(const struct weights *w, const char *dir)
+{
+	for (int i = 1; i < w->n; i++)
+		for (int k = 0; k < w->shard[i].n; k++)
+			for (int before = 0; before < i; before++)
+				if (tensor_file_find(&w->shard[before], w->shard[i].item[k].name))
+					return err_set(ERR_CHECKPOINT, "%s: tensor '%.80s' is in %s and in %s", dir,
+					    w->shard[i].item[k].name, w->file[before], w->file[i]);
+	return 0;
+}
+
 static int add_shards(struct weights *w, const char *dir, const cJSON *index, const char *path)
 {
 	const cJSON *map = cJSON_GetObjectItemCaseSensitive(index, "weight_map"), *file;
@@ -68,7 +80,7 @@ static int add_shards(struct weights *w, const char *dir, const cJSON *index, co
 		if (!rc)
 			rc = add_shard(w, dir, file->valuestring);
 	}
-	return rc;
+	return rc ? rc : check_once(w, dir);
 }
 
 /* Why a folder without safetensors is of no use here. */

@@ -403,9 +403,16 @@ static void imported__shards_are_one_model(void **state)
 	assert_string_equal(hash[0], hash[1]);
 	checkpoint_clear(&c);
 	checkpoint_clear(&whole);
-	tensor_file_clear(&all);
 	str_clear(&index);
 	str_clear(&notes);
+	/* Not where a tensor is in two of them. */
+	static const char twice[] = "{\"weight_map\": {\"a\": \"part-0.safetensors\", \"b\": \"part-2.safetensors\"}}";
+	snprintf(path, sizeof(path), "%s/part-2.safetensors", dir);
+	OK(tensor_file_write(&all, path));
+	snprintf(path, sizeof(path), "%s/model.safetensors.index.json", dir);
+	OK(fs_write(path, twice, sizeof(twice) - 1));
+	refused(dir, "is in part-0.safetensors and in part-2.safetensors");
+	tensor_file_clear(&all);
 }
 
 int main(void)

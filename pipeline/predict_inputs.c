@@ -14,7 +14,8 @@
 
 #define STANDARD_INPUT "standard input"
 #define LINE_BYTES     (1 << 20)
-#define MAX_DEPTH      64 /* folders in folders */
+#define SKIPPED_BYTES  (1 << 30) /* of a longer line: what goes on for ever is given up */
+#define MAX_DEPTH      64        /* folders in folders */
 
 /* ---- images ---- */
 
@@ -123,6 +124,18 @@ static int next_byte(struct lines *l)
 	return l->taken < l->in_head ? l->head[l->taken++] : getc_unlocked(l->f);
 }
 
+/* Passes over the rest of a line that is too long. *more: it has an end, and the next line may be read. */
+static int skip_line(struct lines *l, bool *more)
+{
+	int64_t left = SKIPPED_BYTES;
+	int c = 0;
+	while (left-- > 0 && (c = next_byte(l)) != EOF && c != '\n')
+		continue;
+	*more = c == '\n';
+	l->number++;
+	return err_set(ERR_DATA, "%s:%" PRId64 ": a line of more than %d bytes", l->name, l->number, LINE_BYTES);
+}
+
 /* Reads up to the end of the line, which is left out; getline would take whatever comes. */
 static int read_line(struct lines *l, size_t *n, bool *more)
 {
@@ -130,8 +143,7 @@ static int read_line(struct lines *l, size_t *n, bool *more)
 	errno = 0;
 	while ((c = next_byte(l)) != EOF && c != '\n') {
 		if (*n == LINE_BYTES)
-			return err_set(ERR_DATA, "%s:%" PRId64 ": a line of more than %d bytes", l->name, l->number + 1,
-			    LINE_BYTES);
+			return skip_line(l, more);
 		if (*n + 1 >= l->room) {
 			size_t room = l->room ? 2 * l->room : 256;
 			char *grown = mem_grow(l->line, l->room, room, 1);
@@ -190,22 +202,25 @@ static int predict_text(struct predictor *p, const struct lines *l, const char *
 	return predictor_text(p, where, l->line, l->bytes);
 }
 
+static int predict_line(struct predictor *p, const struct lines *l)
+{
+	char where[1100];
+	p->o.alone = false;
+	snprintf(where, sizeof(where), "%s:%" PRId64, l->name, l->number);
+	return predictor_takes_images(p) ? predict_name(p, l) : predict_text(p, l, where);
+}
+
 static int predict_lines(struct predictor *p, struct lines *l)
 {
 	bool more = true;
 	int rc = 0;
-	while (!rc) {
-		char where[1100];
+	while (!rc && more) {
+		more = false;
 		rc = lines_next(l, &more);
-		if (rc) {
+		if (rc)
 			rc = predictor_failed(p, l->name, rc);
-			break;
-		}
-		if (!more)
-			break;
-		p->o.alone = false;
-		snprintf(where, sizeof(where), "%s:%" PRId64, l->name, l->number);
-		rc = predictor_takes_images(p) ? predict_name(p, l) : predict_text(p, l, where);
+		else if (more)
+			rc = predict_line(p, l);
 	}
 	if (l->asks)
 		fputc('\n', stderr);

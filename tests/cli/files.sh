@@ -83,6 +83,12 @@ status=0
 head -c 3000000 /dev/zero | tr '\0' a | timeout -s KILL 60 "$program" predict texts/01-train >out 2>err || status=$?
 [ $status -eq 3 ] && grep -q 'standard input:1: a line of more than 1048576 bytes' err ||
 	problem "exit status $status for a line without an end"
+checks=$((checks + 1))
+status=0
+{ echo one; head -c 1048577 /dev/zero | tr '\0' a; printf '\ntwo\n'; } >lines
+"$program" predict texts/01-train --file lines >out 2>err || status=$?
+[ $status -eq 3 ] && [ "$(wc -l <out)" -eq 2 ] && grep -q 'lines:2: a line of more than 1048576 bytes' err ||
+	problem "exit status $status for a line that is too long between two others"
 
 # A config may come from a pipe, and has a limit there too.
 check "a config from a pipe" sh -c "cat t.yaml | '$program' plan /dev/stdin"

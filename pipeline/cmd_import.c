@@ -112,6 +112,19 @@ static void print_gone(const struct hf_export_options *o, const struct hf_export
 		    r->heads);
 }
 
+/* transformers takes 0.5 for all labels, and its config.json has no place for others. */
+static void print_thresholds(const struct task *t)
+{
+	bool usual = true;
+	for (int i = 0; t->threshold && i < t->classes; i++)
+		usual = usual && t->threshold[i] == 0.5;
+	if (usual)
+		return;
+	printf("left out, for config.json has no place for them: the thresholds of");
+	for (int i = 0; i < t->classes; i++)
+		printf(" '%s' (%g)%s", t->class_name[i], t->threshold[i], i + 1 < t->classes ? "," : "\n");
+}
+
 static int export(const char *from, const char *to, const struct hf_export_options *o)
 {
 	struct hf_export_report report;
@@ -123,6 +136,7 @@ static int export(const char *from, const char *to, const struct hf_export_optio
 	if (!rc) {
 		printf("%s -> %s\n", from, to);
 		print_gone(o, &report);
+		print_thresholds(&c.task);
 	}
 	checkpoint_clear(&c);
 	return rc;

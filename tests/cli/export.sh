@@ -38,6 +38,21 @@ done
 works predict $cut "the film is good" "a long story of war" "unreal !"
 check "both answer as the pruned model" eval 'cmp out zeros-said && cmp out named-said'
 check "the named one is smaller" [ "$(wc -c <named/model.safetensors)" -lt "$(wc -c <zeros/model.safetensors)" ]
+# Thresholds of labels have no place there: what is lost is said.
+sed '1s/.*/text,a,b/; s/,positive/,1,0/; s/,neutral/,0,1/; s/,negative/,1,1/' texts.csv >sets.csv
+cat >s.yaml <<'END'
+name: s
+seed: 3
+threads: 1
+data: {source: csv, path: sets.csv, text: text, labels: [a, b]}
+task: {threshold: [0.2, 0.5]}
+models: {m: {pretrained: ./whole}}
+stages:
+  m: {kind: train, model: m, epochs: 1, batch_size: 16, lr: 0.001}
+END
+works run s.yaml
+works export runs/s/01-m --hf sets
+contains out "left out, for config.json has no place for them: the thresholds of 'a' (0.2), 'b' (0.5)"
 refuses 2 "zeros is there already; export writes a new folder" export $cut --hf zeros
 refuses 2 "export: --hf DIR is missing" export $cut --pruned-heads
 finish

@@ -79,6 +79,8 @@ int prune_note_write(const struct prune_job *job, int round, char **note)
 	*note = text ? mem_strdup(text) : NULL;
 	cJSON_free(text);
 	cJSON_Delete(o);
+	if (rc)
+		return rc;
 	return *note ? 0 : err_set(ERR_NOMEM, "out of memory");
 }
 
